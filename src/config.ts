@@ -1,0 +1,31 @@
+// The environment of the Worker, parsed once an isolate. A missing or wrong value is one clear sentence.
+import { z } from "zod";
+
+const configSchema = z.object({
+  PEPPER: z.string({ error: "the secret PEPPER is not set" }).min(32, "the secret PEPPER must have at least 32 characters"),
+  ENCRYPTION_KEY: z
+    .string({ error: "the secret ENCRYPTION_KEY is not set" })
+    .regex(/^[A-Za-z0-9+/]{43}=$/, "the secret ENCRYPTION_KEY must be 32 bytes in base64"),
+  ALLOW_PRIVATE_ADDRESSES: z.enum(["yes", "no"], { error: 'the variable ALLOW_PRIVATE_ADDRESSES must be "yes" or "no"' }),
+});
+
+export interface Config {
+  readonly pepper: string;
+  readonly encryptionKey: string;
+  readonly allowPrivateAddresses: boolean;
+}
+
+let parsed: Config | undefined;
+
+/** The settings of this deployment. Throws one sentence that names every missing or wrong one. */
+export function readConfig(env: Env): Config {
+  if (parsed !== undefined) return parsed;
+  const result = configSchema.safeParse(env);
+  if (!result.success) throw new Error(`Waybill cannot start: ${result.error.issues.map((issue) => issue.message).join("; ")}.`);
+  parsed = {
+    pepper: result.data.PEPPER,
+    encryptionKey: result.data.ENCRYPTION_KEY,
+    allowPrivateAddresses: result.data.ALLOW_PRIVATE_ADDRESSES === "yes",
+  };
+  return parsed;
+}

@@ -1,0 +1,55 @@
+// What passes between a broker and the carrier of one attempt.
+import type { PayloadRef } from "../core/payload-ref.ts";
+import type { Upstream } from "./settings.ts";
+
+/** One leased job on its way to an upstream. `lease` is the fence: every word back to the broker carries it. */
+export interface Assignment {
+  readonly endpointId: string;
+  /** The public id, as clients see it: `<uuid>-u1` or `sync-<uuid>-u1`. */
+  readonly jobId: string;
+  readonly lease: string;
+  readonly upstream: Upstream;
+  readonly input: PayloadRef;
+  /** Raw JSON of the other top-level fields of the request, passed on to the worker: name → JSON text. */
+  readonly fields: Readonly<Record<string, string>>;
+  readonly executionTimeoutMs: number;
+  /** Milliseconds until the job's ttl ends, at the time of the lease. */
+  readonly ttlLeftMs: number;
+  /** The upstream's own id of this job, from an earlier lease that was lost: take it up, do not run again. */
+  readonly upstreamJobId: string | null;
+}
+
+/** How an attempt ended, already classified. The core decides what it means for the job. */
+export type Outcome =
+  | { readonly kind: "completed"; readonly output: PayloadRef | null }
+  /** The handler said no: FAILED at once, billed. */
+  | { readonly kind: "handler_error"; readonly error: string; readonly output: PayloadRef | null }
+  /** 400, 413, 415, 422 of the upstream: FAILED at once, not billed. */
+  | { readonly kind: "rejected"; readonly error: string }
+  /** The worker cannot have begun (refused connect, DNS, 429, 503 with Retry-After): the upstream pauses. */
+  | { readonly kind: "upstream_paused"; readonly detail: string; readonly retryAfterMs: number | null }
+  /** 401, 403, 404, 405: the upstream is misconfigured, the job waits. */
+  | { readonly kind: "upstream_unhealthy"; readonly detail: string }
+  /** The worker may have begun: counts against maxAttempts. */
+  | { readonly kind: "attempt_failed"; readonly error: string }
+  /** The carrier saw the execution timeout pass. */
+  | { readonly kind: "timed_out" }
+  /** R2 refused a finished result until the lease ended: FAILED, naming R2. */
+  | { readonly kind: "storage_failed"; readonly error: string };
+
+/** The side of a broker that a carrier may call. */
+export interface LeaseKeeper {
+  /** Keeps the lease for another period. False: the lease is not held any more, stop working. */
+  renew(call: { readonly jobId: string; readonly lease: string }): Promise<boolean>;
+  /** Stores the upstream's own id, so that a lost carrier is followed by one that takes it up. */
+  noteUpstreamJob(call: { readonly jobId: string; readonly lease: string; readonly upstreamJobId: string }): Promise<boolean>;
+  /** Ends the attempt. `accepted` false: a stale lease, nothing changed, the carrier deletes what it stored. */
+  finish(call: { readonly jobId: string; readonly lease: string; readonly outcome: Outcome }): Promise<{ accepted: boolean }>;
+}
+
+/** The side of the carrier that a broker may call. Neither call is awaited by the broker's own reply. */
+export interface CarrierApi {
+  carry(assignment: Assignment): Promise<void>;
+  /** Tells a `runpod` upstream to stop a job that nobody waits for any more. */
+  stop(call: { readonly upstream: Upstream; readonly upstreamJobId: string }): Promise<void>;
+}

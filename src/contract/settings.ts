@@ -1,0 +1,39 @@
+// The settings of an endpoint as they travel from D1 to its broker: everything it needs to dispatch and price without D1.
+import { z } from "zod";
+
+/** One worker address that we push to. `credential` is sealed (outbound/credentials.ts), null when it needs none. */
+export const upstreamSchema = z.object({
+  id: z.string().min(1),
+  url: z.string().min(1),
+  dialect: z.enum(["runpod", "http"]),
+  /** `runpod` only: a `handler.py --rp_serve_api`, called by `/runsync`. */
+  local: z.boolean().default(false),
+  slots: z.int().min(1).max(1_000),
+  tier: z.string().min(1),
+  rateKind: z.enum(["flex", "active"]),
+  credential: z.string().nullable(),
+});
+export type Upstream = z.infer<typeof upstreamSchema>;
+
+export const rateSchema = z.object({
+  tier: z.string(),
+  kind: z.enum(["flex", "active"]),
+  nanodollarsPerSecond: z.int().min(0),
+  effectiveFromMs: z.int(),
+});
+
+export const endpointSettingsSchema = z.object({
+  endpointId: z.string().min(1),
+  tenantId: z.string().min(1),
+  /** Grows with each change; a broker never goes back. */
+  version: z.int().min(1),
+  paused: z.boolean(),
+  maxAttempts: z.int().min(1).max(100),
+  executionTimeoutMs: z.int(),
+  ttlMs: z.int(),
+  runRetentionMs: z.int(),
+  runsyncRetentionMs: z.int(),
+  upstreams: z.array(upstreamSchema),
+  rates: z.array(rateSchema),
+});
+export type EndpointSettings = z.infer<typeof endpointSettingsSchema>;

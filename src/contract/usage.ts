@@ -1,0 +1,30 @@
+// A usage line on its way from a broker to a tenant's account and on to D1.
+import { z } from "zod";
+
+/** One billed attempt. Key: (tenant, source, seq); source is the job's bare uuid, seq the attempt. */
+export const usageLineSchema = z.object({
+  source: z.string().min(1),
+  seq: z.int().min(1),
+  endpointId: z.string().min(1),
+  jobId: z.string().min(1),
+  tier: z.string(),
+  rateKind: z.enum(["flex", "active"]),
+  slots: z.int().min(1),
+  nanodollarsPerSecond: z.int().min(0),
+  seconds: z.int().min(0),
+  amountNanodollars: z.int().min(0),
+  startedAtMs: z.int(),
+  finishedAtMs: z.int(),
+});
+export type UsageLine = z.infer<typeof usageLineSchema>;
+
+/** Lines of one tenant from one broker, in order of `finishSeq`. The account drops those at or below what it has seen. */
+export interface UsageBatch {
+  readonly broker: string;
+  readonly lines: readonly { readonly finishSeq: number; readonly line: UsageLine }[];
+}
+
+export interface AccountApi {
+  /** Durable when it answers; D1 follows by the account's own alarm. Idempotent by (broker, finishSeq). */
+  post(batch: UsageBatch): Promise<{ postedThrough: number }>;
+}

@@ -1,0 +1,29 @@
+// Everything that can go wrong in a way a caller is told about: one tagged union. http/failures.ts maps it to the wire.
+
+/** An expected failure. `field` names what was wrong in the request (`input`, `policy.ttl`, `?wait`). */
+export type Failure =
+  | { readonly kind: "invalid"; readonly field: string; readonly message: string }
+  | { readonly kind: "unauthorized" }
+  | { readonly kind: "forbidden"; readonly scope: string }
+  | { readonly kind: "not_found" }
+  | { readonly kind: "method_not_allowed"; readonly allow: string }
+  | { readonly kind: "too_large"; readonly maxBytes: number }
+  | { readonly kind: "unsupported_media"; readonly message: string }
+  | { readonly kind: "tenant_limit"; readonly waitingMax: number; readonly retryAfterSeconds: number }
+  | { readonly kind: "queue_full"; readonly retryAfterSeconds: number }
+  | { readonly kind: "wrong_state"; readonly message: string }
+  | { readonly kind: "idempotency_mismatch" }
+  | { readonly kind: "idempotency_gone"; readonly jobId: string; readonly status: string }
+  | { readonly kind: "settings_behind" }
+  | { readonly kind: "unavailable"; readonly message: string };
+
+/** A value or an expected failure; programmer errors throw instead. */
+export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure };
+
+export function ok<T>(value: T): Result<T> {
+  return { ok: true, value };
+}
+
+export function fail(failure: Failure): { readonly ok: false; readonly failure: Failure } {
+  return { ok: false, failure };
+}

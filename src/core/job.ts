@@ -1,0 +1,94 @@
+// The record of one job: its facts as the broker's row holds them. What may happen to it stands in transition.ts.
+import type { RateKind } from "./pricing.ts";
+
+/** RunPod's six statuses. TIMED_OUT is told to those who wait and to the webhook; every route then answers 404. */
+export type JobStatus = "IN_QUEUE" | "IN_PROGRESS" | "COMPLETED" | "FAILED" | "CANCELLED" | "TIMED_OUT";
+
+export type JobMode = "run" | "runsync";
+
+/** One attempt's claim on a job and a slot. `token` is the fence; rate and slots are copied so history never changes. */
+export interface Lease {
+  readonly token: string;
+  readonly upstreamId: string;
+  readonly tier: string;
+  readonly rateKind: RateKind;
+  readonly slots: number;
+  readonly nanodollarsPerSecond: number;
+  readonly startedAtMs: number;
+  readonly untilMs: number;
+  /** The start of the broker object that gave it: another one at expiry means a restart, not a lost worker. */
+  readonly incarnation: string;
+}
+
+/** What one finished attempt costs; seq is the attempt's number. */
+export interface Bill {
+  readonly seq: number;
+  readonly tier: string;
+  readonly rateKind: RateKind;
+  readonly slots: number;
+  readonly nanodollarsPerSecond: number;
+  readonly seconds: number;
+  readonly amountNanodollars: number;
+  readonly startedAtMs: number;
+  readonly finishedAtMs: number;
+}
+
+/** How far the call back has come. `nextAtMs` null: delivered, given up, or nothing to send yet. */
+export interface WebhookState {
+  readonly tries: number;
+  readonly nextAtMs: number | null;
+  readonly dead: boolean;
+  readonly detail: string | null;
+}
+
+export interface Job {
+  readonly uuid: string;
+  readonly mode: JobMode;
+  readonly tenantId: string;
+  readonly status: JobStatus;
+  readonly createdAtMs: number;
+  /** When it last entered the queue by submit or retry: `delayTime` counts from here. */
+  readonly queuedAtMs: number;
+  /** Number of its last entry into IN_QUEUE, by whatever cause: a purge covers all numbers up to one. */
+  readonly queueSeq: number;
+  readonly ttlAtMs: number;
+  readonly executionTimeoutMs: number;
+  readonly lowPriority: boolean;
+  readonly retentionMs: number;
+  /** Leases ever given; the newest attempt's number. */
+  readonly attempts: number;
+  /** Attempts since submit or retry that failed where the worker may have begun. */
+  readonly countedFailures: number;
+  readonly restarts: number;
+  /** Not started before; 0 when nothing holds it back. */
+  readonly notBeforeMs: number;
+  readonly lease: Lease | null;
+  readonly upstreamJob: { readonly upstreamId: string; readonly id: string } | null;
+  readonly delayMs: number | null;
+  readonly executionMs: number | null;
+  readonly workerId: string | null;
+  readonly error: string | null;
+  readonly finishedAtMs: number | null;
+  /** The bill of the newest finish, and its place in the order of finishes; null when it cost nothing. */
+  readonly bill: Bill | null;
+  readonly finishSeq: number | null;
+  readonly webhook: WebhookState | null;
+}
+
+/** True once nothing but `retry` from FAILED can change the status. */
+export function isTerminal(status: JobStatus): boolean {
+  return status !== "IN_QUEUE" && status !== "IN_PROGRESS";
+}
+
+/** End of retention, epoch ms; a job that timed out is gone at once. Infinity while it lives. */
+export function expiresAtMs(job: Job): number {
+  if (job.finishedAtMs === null) return Number.POSITIVE_INFINITY;
+  return job.status === "TIMED_OUT" ? job.finishedAtMs : job.finishedAtMs + job.retentionMs;
+}
+
+/** The earliest thing that time alone can do to a live job, epoch ms; Infinity for a finished one. */
+export function dueAtMs(job: Job): number {
+  if (job.status === "IN_QUEUE") return job.notBeforeMs > 0 ? Math.min(job.ttlAtMs, job.notBeforeMs) : job.ttlAtMs;
+  if (job.lease === null) return Number.POSITIVE_INFINITY;
+  return Math.min(job.ttlAtMs, job.lease.untilMs, job.lease.startedAtMs + job.executionTimeoutMs);
+}

@@ -1,0 +1,93 @@
+// Every limit of Waybill with the reason for its number. Units last. Relations between limits are asserted in the test.
+
+/** RunPod's documented limit of a `/run` body. */
+export const RUN_BODY_MAX_BYTES = 10 * 1024 * 1024;
+/** RunPod's documented limit of a `/runsync` body. */
+export const RUNSYNC_BODY_MAX_BYTES = 20 * 1024 * 1024;
+/** Cloudflare refuses a posted body at 100 MB; a result may travel through another Waybill, so it stays below. */
+export const RESULT_MAX_BYTES = 95 * 1024 * 1024;
+/** Up to here a payload stands in the job's own row: no extra row is billed. */
+export const PAYLOAD_INLINE_MAX_BYTES = 16 * 1024;
+/** Up to here a payload stands in a row of its own; beyond it R2 is cheaper than SQLite. */
+export const PAYLOAD_ROW_MAX_BYTES = 256 * 1024;
+/** R2 wants parts of at least 5 MiB, all of one size; the smallest holds the least memory. */
+export const R2_PART_BYTES = 5 * 1024 * 1024;
+/** All fields of a request beside `input`, together: they are held in memory and stand in the job's row. */
+export const ENVELOPE_FIELDS_MAX_BYTES = 64 * 1024;
+/** Deeper JSON than this is refused: common parsers of workers stop near 1,000. */
+export const JSON_DEPTH_MAX = 512;
+/** An error text is for people; what is longer is cut. */
+export const ERROR_TEXT_MAX_CHARS = 4_000;
+
+/** RunPod's bounds and defaults of `policy`. */
+export const EXECUTION_TIMEOUT_MIN_MS = 5_000;
+export const EXECUTION_TIMEOUT_DEFAULT_MS = 600_000;
+export const TTL_MIN_MS = 10_000;
+export const TTL_DEFAULT_MS = 86_400_000;
+export const POLICY_MAX_MS = 604_800_000;
+/** A held call cannot outlive an invocation of 15 minutes; one minute is left for the result. */
+export const HELD_CALL_MAX_MS = 14 * 60_000;
+
+/** RunPod's bounds and default of `?wait=`. */
+export const WAIT_MIN_MS = 1_000;
+export const WAIT_MAX_MS = 300_000;
+export const WAIT_DEFAULT_MS = 90_000;
+/** One wait of the edge on a broker: short, so that a broker that was replaced is asked again soon. */
+export const WAIT_SLICE_MAX_MS = 25_000;
+
+/** RunPod keeps a result 30 minutes after `/run`, one minute after `/runsync`. */
+export const RUN_RETENTION_MS = 30 * 60_000;
+export const RUNSYNC_RETENTION_MS = 60_000;
+export const RETENTION_MAX_MS = 14 * 86_400_000;
+
+/** A lease that is not renewed ends after this; three renewals fit, so two may be lost. */
+export const LEASE_MS = 30_000;
+export const LEASE_RENEW_MS = 10_000;
+/** RunPod gives a job two attempts. */
+export const ATTEMPTS_DEFAULT_MAX = 2;
+/** Leases lost because broker or Carrier restarted have a bound of their own: a poison job must end. */
+export const RESTARTS_MAX = 10;
+/** First pause before a counted attempt is tried again; doubled each time, with jitter. */
+export const BACKOFF_BASE_MS = 1_000;
+export const BACKOFF_MAX_MS = 60_000;
+
+/** First pause of an upstream that could not take a job; doubled up to the maximum while it stays so. */
+export const UPSTREAM_PAUSE_BASE_MS = 1_000;
+export const UPSTREAM_PAUSE_MAX_MS = 30_000;
+/** `Retry-After` of an upstream is believed between these. */
+export const RETRY_AFTER_MIN_MS = 1_000;
+export const RETRY_AFTER_MAX_MS = 600_000;
+/** An unhealthy upstream (401, 403, 404, 405) is tried with one job after this. */
+export const UNHEALTHY_PROBE_MS = 15_000;
+
+/** The alarm is rounded up to this: each setAlarm is a billed row. */
+export const ALARM_STEP_MS = 500;
+/** Rows one alarm may handle before it arms itself again, so that it never holds the object for long. */
+export const ALARM_ROWS_MAX = 1_000;
+/** A wake-up that brought no start is sent again after this. */
+export const WAKE_RESEND_MS = 5_000;
+/** Finished jobs gather this long before they are posted; a line must be readable within 5 s of the finish. */
+export const POST_DELAY_MS = 1_000;
+/** Lines in one posted batch. */
+export const POST_LINES_MAX = 500;
+/** Jobs started by one wake-up. */
+export const START_JOBS_MAX = 50;
+
+/** Jobs that wait or run in one endpoint: the memory index must fit beside its peers in 128 MB. */
+export const LIVE_JOBS_MAX = 200_000;
+/** Waiting jobs of one tenant in one endpoint, unless its row says otherwise. */
+export const TENANT_WAITING_DEFAULT_MAX = 10_000;
+/** A remembered Idempotency-Key, as the draft standard's common practice. */
+export const IDEMPOTENCY_MS = 86_400_000;
+export const IDEMPOTENCY_KEY_MAX_CHARS = 255;
+
+/** Waits before each try of a webhook (Standard Webhooks). */
+export const WEBHOOK_SCHEDULE_MS = [
+  0, 5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 50_400_000, 72_000_000, 86_400_000,
+] as const;
+export const WEBHOOK_TIMEOUT_MS = 15_000;
+/** Calls in flight to one receiver host: a hanging receiver holds up nobody else's. */
+export const WEBHOOK_HOST_IN_FLIGHT_MAX = 6;
+/** `input` and `output` together in a webhook body; beyond it the body says `truncated`. */
+export const WEBHOOK_PAYLOAD_MAX_BYTES = 1024 * 1024;
+export const DEAD_LETTER_MS = 30 * 86_400_000;

@@ -1,0 +1,6 @@
+// Where the raw bytes of one JSON value stand. Payloads are never parsed: what came in goes out, byte for byte.
+
+/** `inline`: the bytes themselves, at most PAYLOAD_ROW_MAX_BYTES. `r2`: an object of the bucket PAYLOADS. */
+export type PayloadRef =
+  | { readonly kind: "inline"; readonly bytes: Uint8Array }
+  | { readonly kind: "r2"; readonly key: string; readonly sizeBytes: number };

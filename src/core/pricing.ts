@@ -1,0 +1,36 @@
+// Prices: which rate applies, and what an attempt costs. Integers only: nano-dollars and milliseconds.
+
+/** Flex: paid per attempt. Active: paid for every second the worker is held, so its jobs add nothing. */
+export type RateKind = "flex" | "active";
+
+/** One price of a tier, valid from `effectiveFromMs` until the next row of the same tier and kind. */
+export interface Rate {
+  readonly tier: string;
+  readonly kind: RateKind;
+  readonly nanodollarsPerSecond: number;
+  readonly effectiveFromMs: number;
+}
+
+/** The rate of a tier at a time, in nano-dollars a second; undefined when no row covers it. */
+export function findRate(rates: readonly Rate[], tier: string, kind: RateKind, atMs: number): number | undefined {
+  let found: Rate | undefined;
+  for (const rate of rates) {
+    const applies = rate.tier === tier && rate.kind === kind && rate.effectiveFromMs <= atMs;
+    if (applies && (found === undefined || rate.effectiveFromMs > found.effectiveFromMs)) found = rate;
+  }
+  return found?.nanodollarsPerSecond;
+}
+
+/** The price of one attempt: full seconds × rate ÷ slots, rounded up once, to the nano-dollar. Active adds nothing. */
+export function priceAttempt(attempt: {
+  readonly executionMs: number;
+  readonly kind: RateKind;
+  readonly nanodollarsPerSecond: number;
+  readonly slots: number;
+}): { readonly seconds: number; readonly amountNanodollars: number } {
+  const seconds = Math.ceil(attempt.executionMs / 1_000);
+  if (attempt.kind === "active") return { seconds, amountNanodollars: 0 };
+  const amountNanodollars = Math.ceil((seconds * attempt.nanodollarsPerSecond) / attempt.slots);
+  if (!Number.isSafeInteger(amountNanodollars)) throw new Error("price is not a safe integer");
+  return { seconds, amountNanodollars };
+}

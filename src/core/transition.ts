@@ -1,0 +1,302 @@
+// The state machine of a job: transition(job, event, given) → what it becomes and what must follow.
+// Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
+import { backoffMs } from "./backoff.ts";
+import type { Bill, Job, JobStatus, Lease } from "./job.ts";
+import { isTerminal } from "./job.ts";
+import {
+  BACKOFF_BASE_MS,
+  BACKOFF_MAX_MS,
+  ERROR_TEXT_MAX_CHARS,
+  LEASE_MS,
+  RESTARTS_MAX,
+  WEBHOOK_SCHEDULE_MS,
+} from "./limits.ts";
+import type { PayloadRef } from "./payload-ref.ts";
+import { priceAttempt } from "./pricing.ts";
+
+/** How an attempt ended; contract/dispatch.ts says when a carrier reports which. */
+export type AttemptOutcome =
+  | { readonly kind: "completed"; readonly output: PayloadRef | null }
+  | { readonly kind: "handler_error"; readonly error: string; readonly output: PayloadRef | null }
+  | { readonly kind: "rejected"; readonly error: string }
+  | { readonly kind: "upstream_paused"; readonly detail: string; readonly retryAfterMs: number | null }
+  | { readonly kind: "upstream_unhealthy"; readonly detail: string }
+  | { readonly kind: "attempt_failed"; readonly error: string }
+  | { readonly kind: "timed_out" }
+  | { readonly kind: "storage_failed"; readonly error: string };
+
+export type JobEvent =
+  | { readonly kind: "start"; readonly lease: Lease }
+  | { readonly kind: "renew"; readonly token: string }
+  | { readonly kind: "note_upstream_job"; readonly token: string; readonly upstreamJobId: string }
+  | { readonly kind: "finish"; readonly token: string; readonly outcome: AttemptOutcome }
+  | { readonly kind: "cancel" }
+  | { readonly kind: "retry" }
+  | { readonly kind: "set_ttl"; readonly ttlMs: number }
+  | { readonly kind: "time" }
+  | { readonly kind: "webhook_result"; readonly tryNumber: number; readonly result: WebhookOutcome };
+
+export type WebhookOutcome =
+  | { readonly kind: "delivered" }
+  | { readonly kind: "gone" }
+  | { readonly kind: "failed"; readonly detail: string; readonly retryAfterMs: number | null };
+
+/** Values from outside that a transition may use up. */
+export interface Given {
+  readonly nowMs: number;
+  readonly maxAttempts: number;
+  /** The broker's own start; a lease of another one was lost by a restart. */
+  readonly incarnation: string;
+  readonly nextQueueSeq: number;
+  readonly nextFinishSeq: number;
+  /** 0 ≤ j < 1. */
+  readonly jitter: number;
+}
+
+export type Effect =
+  /** The result to keep with the job; null clears an old one. */
+  | { readonly kind: "keep_output"; readonly output: PayloadRef | null }
+  | { readonly kind: "stop_upstream"; readonly upstreamId: string; readonly upstreamJobId: string }
+  | { readonly kind: "upstream_ok"; readonly upstreamId: string }
+  | { readonly kind: "pause_upstream"; readonly upstreamId: string; readonly detail: string; readonly retryAfterMs: number | null }
+  | { readonly kind: "upstream_unhealthy"; readonly upstreamId: string; readonly detail: string };
+
+export interface Transition {
+  readonly job: Job;
+  readonly effects: readonly Effect[];
+  /** `done`: changed, or rightly had nothing to do. `stale`: not the lease that is held. `refused`: not from this status. */
+  readonly reply: "done" | "stale" | "refused";
+}
+
+/** What becomes of a job. A refused or stale event gives back the very same job and no effect. */
+export function transition(job: Job, event: JobEvent, given: Given): Transition {
+  switch (event.kind) {
+    case "start":
+      return start(job, event.lease, given);
+    case "renew":
+      return whenHeld(job, event.token, given, (lease) => ({
+        ...job,
+        lease: { ...lease, untilMs: given.nowMs + LEASE_MS },
+      }));
+    case "note_upstream_job":
+      return whenHeld(job, event.token, given, (lease) => ({
+        ...job,
+        upstreamJob: { upstreamId: lease.upstreamId, id: event.upstreamJobId },
+      }));
+    case "finish":
+      return finish(job, event.token, event.outcome, given);
+    case "cancel":
+      return cancel(job, given);
+    case "retry":
+      return retry(job, given);
+    case "set_ttl":
+      if (isTerminal(job.status)) return unchanged(job, "done");
+      return changed({ ...job, ttlAtMs: job.createdAtMs + event.ttlMs });
+    case "time":
+      return passTime(job, given);
+    case "webhook_result":
+      return settleWebhook(job, event.tryNumber, event.result, given);
+  }
+}
+
+function changed(job: Job, effects: readonly Effect[] = []): Transition {
+  return { job, effects, reply: "done" };
+}
+
+function unchanged(job: Job, reply: Transition["reply"]): Transition {
+  return { job, effects: [], reply };
+}
+
+/** The lease of a running job if `token` is it and it has not ended: a heartbeat after the end never revives (F3). */
+function heldLease(job: Job, token: string, given: Given): Lease | null {
+  if (job.status !== "IN_PROGRESS" || job.lease === null || job.lease.token !== token) return null;
+  return given.nowMs <= job.lease.untilMs ? job.lease : null;
+}
+
+function whenHeld(job: Job, token: string, given: Given, change: (lease: Lease) => Job): Transition {
+  const lease = heldLease(job, token, given);
+  return lease === null ? unchanged(job, "stale") : changed(change(lease));
+}
+
+function start(job: Job, lease: Lease, given: Given): Transition {
+  const startable = job.status === "IN_QUEUE" && job.notBeforeMs <= given.nowMs && given.nowMs < job.ttlAtMs;
+  if (!startable) return unchanged(job, "refused");
+  return changed({
+    ...job,
+    status: "IN_PROGRESS",
+    attempts: job.attempts + 1,
+    notBeforeMs: 0,
+    lease,
+    delayMs: given.nowMs - job.queuedAtMs,
+    workerId: lease.upstreamId,
+  });
+}
+
+function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given): Transition {
+  const lease = heldLease(job, token, given);
+  if (lease === null) return unchanged(job, "stale");
+  const { upstreamId } = lease;
+  switch (outcome.kind) {
+    case "completed":
+      return changed(end(job, "COMPLETED", null, true, given), [
+        { kind: "keep_output", output: outcome.output },
+        { kind: "upstream_ok", upstreamId },
+      ]);
+    case "handler_error":
+      return changed(end(job, "FAILED", outcome.error, true, given), [
+        { kind: "keep_output", output: outcome.output },
+        { kind: "upstream_ok", upstreamId },
+      ]);
+    case "rejected":
+      return changed(end(job, "FAILED", outcome.error, false, given), [{ kind: "upstream_ok", upstreamId }]);
+    case "storage_failed":
+      return changed(end(job, "FAILED", outcome.error, false, given), [{ kind: "upstream_ok", upstreamId }]);
+    case "timed_out":
+      return changed(end(job, "FAILED", EXECUTION_TIMEOUT_ERROR, true, given));
+    case "attempt_failed":
+      return changed(countFailure(job, outcome.error, given));
+    case "upstream_paused":
+      return changed(requeue(job, 0, given), [
+        { kind: "pause_upstream", upstreamId, detail: outcome.detail, retryAfterMs: outcome.retryAfterMs },
+      ]);
+    case "upstream_unhealthy":
+      return changed(requeue(job, 0, given), [{ kind: "upstream_unhealthy", upstreamId, detail: outcome.detail }]);
+  }
+}
+
+/** RunPod's own text (runpod-wire 1.4). */
+export const EXECUTION_TIMEOUT_ERROR = "executionTimeout exceeded";
+
+/** Ends a job. A running attempt that is billed costs its time by the broker's clock, never more than its timeout. */
+function end(job: Job, status: JobStatus, error: string | null, billed: boolean, given: Given): Job {
+  const lease = job.lease;
+  const executionMs =
+    lease === null ? null : Math.min(Math.max(given.nowMs - lease.startedAtMs, 0), job.executionTimeoutMs);
+  const bill = lease !== null && executionMs !== null && billed ? makeBill(job, lease, executionMs, given) : null;
+  return {
+    ...job,
+    status,
+    error: error === null ? null : error.slice(0, ERROR_TEXT_MAX_CHARS),
+    executionMs,
+    lease: null,
+    upstreamJob: null,
+    notBeforeMs: 0,
+    finishedAtMs: given.nowMs,
+    bill,
+    finishSeq: bill === null ? null : given.nextFinishSeq,
+    webhook: job.webhook === null ? null : { tries: 0, nextAtMs: given.nowMs, dead: false, detail: null },
+  };
+}
+
+function makeBill(job: Job, lease: Lease, executionMs: number, given: Given): Bill {
+  const { tier, rateKind, slots, nanodollarsPerSecond, startedAtMs } = lease;
+  const price = priceAttempt({ executionMs, kind: rateKind, nanodollarsPerSecond, slots });
+  return {
+    seq: job.attempts,
+    tier,
+    rateKind,
+    slots,
+    nanodollarsPerSecond,
+    startedAtMs,
+    finishedAtMs: given.nowMs,
+    ...price,
+  };
+}
+
+/** Back into the queue. The upstream's id is dropped: the next attempt is a new run. */
+function requeue(job: Job, waitMs: number, given: Given): Job {
+  return {
+    ...job,
+    status: "IN_QUEUE",
+    lease: null,
+    upstreamJob: null,
+    workerId: null,
+    queueSeq: given.nextQueueSeq,
+    notBeforeMs: waitMs === 0 ? 0 : given.nowMs + waitMs,
+  };
+}
+
+function countFailure(job: Job, error: string, given: Given): Job {
+  const countedFailures = job.countedFailures + 1;
+  const counted = { ...job, countedFailures };
+  if (countedFailures >= given.maxAttempts) return end(counted, "FAILED", error, false, given);
+  return requeue(counted, backoffMs(countedFailures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, given.jitter), given);
+}
+
+function cancel(job: Job, given: Given): Transition {
+  if (isTerminal(job.status)) return unchanged(job, "done");
+  return changed(end(job, "CANCELLED", null, true, given), stopEffects(job));
+}
+
+function stopEffects(job: Job): Effect[] {
+  if (job.upstreamJob === null) return [];
+  return [{ kind: "stop_upstream", upstreamId: job.upstreamJob.upstreamId, upstreamJobId: job.upstreamJob.id }];
+}
+
+function retry(job: Job, given: Given): Transition {
+  if (job.status !== "FAILED") return unchanged(job, "refused");
+  const ttlMs = job.ttlAtMs - job.createdAtMs;
+  return changed(
+    {
+      ...job,
+      status: "IN_QUEUE",
+      queuedAtMs: given.nowMs,
+      queueSeq: given.nextQueueSeq,
+      ttlAtMs: given.nowMs + ttlMs,
+      countedFailures: 0,
+      restarts: 0,
+      delayMs: null,
+      executionMs: null,
+      workerId: null,
+      error: null,
+      finishedAtMs: null,
+      bill: null,
+      finishSeq: null,
+      webhook: job.webhook === null ? null : { tries: 0, nextAtMs: null, dead: false, detail: null },
+    },
+    [{ kind: "keep_output", output: null }],
+  );
+}
+
+/** What the passing of time does: ttl first, then the execution timeout, then the lease. */
+function passTime(job: Job, given: Given): Transition {
+  if (isTerminal(job.status)) return unchanged(job, "done");
+  if (given.nowMs >= job.ttlAtMs) {
+    return changed(end(job, "TIMED_OUT", "the job's ttl passed", true, given), stopEffects(job));
+  }
+  if (job.status === "IN_QUEUE" || job.lease === null) return unchanged(job, "done");
+  if (given.nowMs >= job.lease.startedAtMs + job.executionTimeoutMs) {
+    return changed(end(job, "FAILED", EXECUTION_TIMEOUT_ERROR, true, given), stopEffects(job));
+  }
+  if (given.nowMs <= job.lease.untilMs) return unchanged(job, "done");
+  return changed(loseLease(job, job.lease, given));
+}
+
+/** A lease ran out. Lost by a restart of ours: not the job's fault, and the upstream may still run it. */
+function loseLease(job: Job, lease: Lease, given: Given): Job {
+  if (lease.incarnation !== given.incarnation) {
+    const restarts = job.restarts + 1;
+    if (restarts > RESTARTS_MAX) {
+      return end({ ...job, restarts }, "FAILED", `job lost by ${restarts} restarts of the broker`, false, given);
+    }
+    return { ...requeue({ ...job, restarts }, 0, given), upstreamJob: job.upstreamJob };
+  }
+  return countFailure(job, `job timed out after ${job.countedFailures} retries`, given);
+}
+
+function settleWebhook(job: Job, tryNumber: number, result: WebhookOutcome, given: Given): Transition {
+  const webhook = job.webhook;
+  const expected = webhook !== null && webhook.nextAtMs !== null && webhook.tries + 1 === tryNumber;
+  if (webhook === null || !expected) return unchanged(job, "stale");
+  if (result.kind === "delivered") {
+    return changed({ ...job, webhook: { tries: tryNumber, nextAtMs: null, dead: false, detail: null } });
+  }
+  const detail = result.kind === "gone" ? "the receiver answered 410" : result.detail.slice(0, ERROR_TEXT_MAX_CHARS);
+  const waitMs = WEBHOOK_SCHEDULE_MS[tryNumber];
+  if (result.kind === "gone" || waitMs === undefined) {
+    return changed({ ...job, webhook: { tries: tryNumber, nextAtMs: null, dead: true, detail } });
+  }
+  const jitteredMs = Math.round(waitMs * (1 + given.jitter / 4));
+  const nextAtMs = given.nowMs + Math.max(jitteredMs, result.retryAfterMs ?? 0);
+  return changed({ ...job, webhook: { tries: tryNumber, nextAtMs, dead: false, detail } });
+}

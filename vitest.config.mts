@@ -1,0 +1,34 @@
+// Three kinds of tests: pure ones in Node, ones inside workerd, and ones against a running broker.
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+const migrations = await readD1Migrations("migrations");
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "node", include: ["test/core/**/*.test.ts", "test/sim/**/*.test.ts", "test/node/**/*.test.ts"] } },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: {
+              bindings: {
+                TEST_MIGRATIONS: migrations,
+                PEPPER: "test-pepper-test-pepper-test-pepper",
+                ENCRYPTION_KEY: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+                ALLOW_PRIVATE_ADDRESSES: "yes",
+              },
+            },
+          }),
+        ],
+        test: {
+          name: "workerd",
+          include: ["test/{payload,outbound,db,account,dispatch,broker,consumers,http}/**/*.test.ts"],
+          setupFiles: ["test/support/migrate.ts"],
+        },
+      },
+      { test: { name: "running", include: ["test/running/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
+    ],
+  },
+});
