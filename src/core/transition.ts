@@ -58,7 +58,12 @@ export type Effect =
   | { readonly kind: "keep_output"; readonly output: PayloadRef | null }
   | { readonly kind: "stop_upstream"; readonly upstreamId: string; readonly upstreamJobId: string }
   | { readonly kind: "upstream_ok"; readonly upstreamId: string }
-  | { readonly kind: "pause_upstream"; readonly upstreamId: string; readonly detail: string; readonly retryAfterMs: number | null }
+  | {
+      readonly kind: "pause_upstream";
+      readonly upstreamId: string;
+      readonly detail: string;
+      readonly retryAfterMs: number | null;
+    }
   | { readonly kind: "upstream_unhealthy"; readonly upstreamId: string; readonly detail: string };
 
 export interface Transition {

@@ -1,0 +1,98 @@
+// Admission: whether a submit becomes a job. Runs inside the transaction that inserts, so that no limit is passed twice.
+import type { SubmitCall } from "../contract/broker.ts";
+import type { EndpointSettings } from "../contract/settings.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import type { Job } from "../core/job.ts";
+import { makeJobId, parseJobId } from "../core/job-id.ts";
+import { IDEMPOTENCY_MS, LIVE_JOBS_MAX } from "../core/limits.ts";
+import type { BrokerStore, RememberedKey } from "./store.ts";
+
+/** A slot rarely frees sooner than this; RunPod's clients honour it. */
+const RETRY_AFTER_SECONDS = 5;
+
+export interface Admitted {
+  readonly job: Job;
+  readonly created: boolean;
+  readonly webhookHost: string | null;
+}
+
+interface Facts {
+  readonly store: BrokerStore;
+  readonly nowMs: number;
+  readonly queueSeq: number;
+  readonly waiting: number;
+  readonly live: number;
+}
+
+/** The new job, or the one that this call or its Idempotency-Key has made before, or why there is none. */
+export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts): Result<Admitted> {
+  const id = parseJobId(call.jobId);
+  if (id === null) throw new Error("the edge made a malformed job id");
+  const { store, nowMs } = facts;
+  if (call.idempotency !== null) {
+    const remembered = store.findKey(call.tenantId, call.idempotency.key, nowMs);
+    if (remembered !== null) return replay(call.idempotency.fingerprint, remembered, store);
+  }
+  // The edge repeats a call whose answer was lost: the job is there already.
+  const known = store.findJob(id.uuid);
+  if (known !== null) return ok({ job: known.job, created: true, webhookHost: null });
+  if (facts.waiting >= call.waitingMax) {
+    return fail({ kind: "tenant_limit", waitingMax: call.waitingMax, retryAfterSeconds: RETRY_AFTER_SECONDS });
+  }
+  if (facts.live >= LIVE_JOBS_MAX) return fail({ kind: "queue_full", retryAfterSeconds: RETRY_AFTER_SECONDS });
+  const job = makeJob(call, id.uuid, settings, facts);
+  const idempotencyKey = call.idempotency?.key ?? null;
+  store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);
+  if (call.idempotency !== null) {
+    const { key, fingerprint } = call.idempotency;
+    const expiresAtMs = nowMs + IDEMPOTENCY_MS;
+    store.rememberKey(call.tenantId, key, {
+      uuid: id.uuid,
+      mode: call.mode,
+      fingerprint,
+      lastStatus: job.status,
+      expiresAtMs,
+    });
+  }
+  return ok({ job, created: true, webhookHost: call.webhook === null ? null : new URL(call.webhook.url).host });
+}
+
+function replay(fingerprint: string, remembered: RememberedKey, store: BrokerStore): Result<Admitted> {
+  if (remembered.fingerprint !== fingerprint) return fail({ kind: "idempotency_mismatch" });
+  const stored = store.findJob(remembered.uuid);
+  if (stored !== null) return ok({ job: stored.job, created: false, webhookHost: null });
+  const jobId = makeJobId(remembered.uuid, remembered.mode === "runsync" ? "runsync" : "run");
+  return fail({ kind: "idempotency_gone", jobId, status: remembered.lastStatus });
+}
+
+function makeJob(call: SubmitCall, uuid: string, settings: EndpointSettings, facts: Facts): Job {
+  const { nowMs } = facts;
+  const runsyncRetentionMs = Math.max(settings.runsyncRetentionMs, call.waitMs ?? 0);
+  return {
+    uuid,
+    mode: call.mode,
+    tenantId: call.tenantId,
+    status: "IN_QUEUE",
+    createdAtMs: nowMs,
+    queuedAtMs: nowMs,
+    queueSeq: facts.queueSeq,
+    ttlAtMs: nowMs + (call.policy.ttlMs ?? settings.ttlMs),
+    executionTimeoutMs: call.policy.executionTimeoutMs ?? settings.executionTimeoutMs,
+    lowPriority: call.policy.lowPriority,
+    retentionMs: call.mode === "runsync" ? runsyncRetentionMs : settings.runRetentionMs,
+    attempts: 0,
+    countedFailures: 0,
+    restarts: 0,
+    notBeforeMs: 0,
+    lease: null,
+    upstreamJob: null,
+    delayMs: null,
+    executionMs: null,
+    workerId: null,
+    error: null,
+    finishedAtMs: null,
+    bill: null,
+    finishSeq: null,
+    webhook: call.webhook === null ? null : { tries: 0, nextAtMs: null, dead: false, detail: null },
+  };
+}

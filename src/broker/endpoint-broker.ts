@@ -1,0 +1,371 @@
+// EndpointBroker: the only truth about the jobs of one endpoint, and a thin shell over core. Each call reads, lets core
+// decide, writes in one transaction, then changes its memory and runs the effects, all in one turn.
+import { DurableObject } from "cloudflare:workers";
+import type { BrokerApi, Health, JobCall, JobView, SubmitCall, Submitted, WebhookResult } from "../contract/broker.ts";
+import type { Outcome } from "../contract/dispatch.ts";
+import type { EndpointSettings } from "../contract/settings.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import { expiresAtMs, isTerminal } from "../core/job.ts";
+import { ALARM_ROWS_MAX, ALARM_STEP_MS, WAIT_SLICE_MAX_MS, WAKE_RESEND_MS } from "../core/limits.ts";
+import type { JobEvent } from "../core/transition.ts";
+import { log } from "../log.ts";
+import { admit } from "./admit.ts";
+import { JobBook } from "./job-book.ts";
+import { LiveIndex } from "./live-index.ts";
+import { accountOf, entrypoints } from "./peers.ts";
+import { Posting } from "./posting.ts";
+import { migrate } from "./schema.ts";
+import { Starter } from "./starter.ts";
+import { BrokerStore } from "./store.ts";
+import { Sweep } from "./sweep.ts";
+import { Waiters } from "./waiters.ts";
+import { toDelivery, WebhookOutbox } from "./webhook-outbox.ts";
+
+export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
+  readonly #endpointId: string;
+  readonly #store: BrokerStore;
+  readonly #index = new LiveIndex();
+  readonly #waiters = new Waiters();
+  readonly #webhooks = new WebhookOutbox(this.#index);
+  readonly #posting: Posting;
+  readonly #sweep: Sweep;
+  readonly #book: JobBook;
+  readonly #starter: Starter;
+  #wakeSentAtMs = 0;
+  #armedAtMs = Number.POSITIVE_INFINITY;
+  /** Counted costs since the object started; the tests that bound them read this. */
+  readonly meter = {
+    alarmsSet: 0,
+    calls: 0,
+    messages: 0,
+    rowsWritten: () => this.#store.rowsWritten,
+    rowsRead: () => this.#store.rowsRead,
+  };
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const nowMs = Date.now();
+    this.#endpointId = ctx.id.name ?? ctx.id.toString();
+    migrate(ctx.storage);
+    this.#store = new BrokerStore(ctx.storage);
+    this.#posting = new Posting({
+      endpointId: this.#endpointId,
+      store: this.#store,
+      index: this.#index,
+      accountOf: (tenantId) => accountOf(env, tenantId),
+    });
+    this.#sweep = new Sweep(this.#store, nowMs);
+    this.#book = new JobBook(
+      {
+        store: this.#store,
+        index: this.#index,
+        posting: this.#posting,
+        sweep: this.#sweep,
+        waiters: this.#waiters,
+        stopUpstream: (upstream, upstreamJobId) =>
+          this.#launch(entrypoints(this.ctx).Carrier.stop({ upstream, upstreamJobId }), "stop"),
+      },
+      nowMs,
+    );
+    this.#starter = new Starter({
+      endpointId: this.#endpointId,
+      store: this.#store,
+      index: this.#index,
+      book: this.#book,
+      carry: (assignment) => this.#launch(entrypoints(this.ctx).Carrier.carry(assignment), "carry"),
+    });
+    ctx.blockConcurrencyWhile(async () => {
+      // An alarm that is set is kept, also a late one: it is about to run.
+      this.#armedAtMs = (await ctx.storage.getAlarm()) ?? Number.POSITIVE_INFINITY;
+      await this.#arm(nowMs);
+    });
+  }
+
+  async configure(settings: EndpointSettings): Promise<{ version: number }> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    const present = this.#book.settings;
+    if (present !== null && present.version > settings.version) return { version: present.version };
+    this.#book.configure(settings, nowMs);
+    await this.#wake(nowMs);
+    return { version: settings.version };
+  }
+
+  async submit(call: SubmitCall): Promise<Result<Submitted>> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    const settings = this.#book.settings;
+    if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
+    const admitted = this.#store.transaction(() =>
+      admit(call, settings, {
+        store: this.#store,
+        nowMs,
+        queueSeq: this.#book.nextQueueSeq,
+        waiting: this.#index.counts(call.tenantId).waiting,
+        live: this.#index.size,
+      }),
+    );
+    if (!admitted.ok) return admitted;
+    const { job, created, webhookHost } = admitted.value;
+    if (created) {
+      this.#book.enter(job, webhookHost, nowMs);
+      // A waiting client needs no queue: the carrier starts in this very call.
+      if (call.mode === "runsync") this.#starter.startReady(nowMs);
+      await this.#wake(nowMs);
+    }
+    const stored = this.#book.load(job.uuid);
+    if (stored === null) return fail({ kind: "not_found" });
+    return ok({ created, job: this.#book.view(stored, nowMs) });
+  }
+
+  async read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    const stored = this.#book.own(call, nowMs);
+    if (stored === null) return fail({ kind: "not_found" });
+    if (call.ttlMs === null) return ok(this.#book.view(stored, nowMs));
+    const moved = this.#book.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
+    await this.#arm(nowMs);
+    return ok(this.#book.view({ ...stored, job: moved.job }, nowMs));
+  }
+
+  async wait(call: JobCall & { readonly holdMs: number }): Promise<Result<JobView>> {
+    this.meter.calls += 1;
+    const stored = this.#book.own(call, Date.now());
+    if (stored === null) return fail({ kind: "not_found" });
+    if (isTerminal(stored.job.status)) return ok(this.#book.view(stored, Date.now()));
+    await this.#waiters.wait(stored.job.uuid, Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    // A job that timed out is gone for every later call; the one who waited is told so this once.
+    const after = this.#book.load(stored.job.uuid);
+    return after === null ? fail({ kind: "not_found" }) : ok(this.#book.view(after, Date.now()));
+  }
+
+  async cancel(call: JobCall): Promise<Result<JobView>> {
+    return this.#command(call, { kind: "cancel" }, "");
+  }
+
+  async retry(call: JobCall): Promise<Result<JobView>> {
+    return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");
+  }
+
+  async purgeQueue(call: { readonly tenantId: string }): Promise<{ removed: number }> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    const removed = this.#book.purge(call.tenantId, nowMs);
+    await this.#arm(nowMs);
+    return { removed };
+  }
+
+  async health(call: { readonly tenantId: string }): Promise<Health> {
+    this.meter.calls += 1;
+    const retained = new Map(this.#store.countRetained(call.tenantId).map((row) => [row.status, row.jobs]));
+    const { waiting, running } = this.#index.counts(call.tenantId);
+    return {
+      jobs: {
+        completed: retained.get("COMPLETED") ?? 0,
+        failed: retained.get("FAILED") ?? 0,
+        inProgress: running,
+        inQueue: waiting,
+        retried: this.#store.countRetried(call.tenantId),
+      },
+      workers: { initializing: 0, ...this.#book.pool.counts() },
+    };
+  }
+
+  async requests(call: { readonly tenantId: string }): Promise<{ jobs: JobView[] }> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    const stored = this.#store
+      .newestOfTenant(call.tenantId, 100)
+      .map((row) => ({ ...row, job: this.#book.settle(row) }));
+    return { jobs: stored.filter((row) => expiresAtMs(row.job) > nowMs).map((row) => this.#book.view(row, nowMs)) };
+  }
+
+  async depth(call: { readonly tenantId: string }): Promise<{ waiting: number; running: number }> {
+    this.meter.calls += 1;
+    return { ...this.#index.counts(call.tenantId) };
+  }
+
+  async start(): Promise<{ started: number }> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    this.#wakeSentAtMs = 0;
+    const started = this.#starter.startReady(nowMs);
+    await this.#wake(nowMs);
+    return { started };
+  }
+
+  async renew(call: { readonly jobId: string; readonly lease: string }): Promise<boolean> {
+    return this.#fenced(call, { kind: "renew", token: call.lease });
+  }
+
+  async noteUpstreamJob(call: {
+    readonly jobId: string;
+    readonly lease: string;
+    readonly upstreamJobId: string;
+  }): Promise<boolean> {
+    return this.#fenced(call, { kind: "note_upstream_job", token: call.lease, upstreamJobId: call.upstreamJobId });
+  }
+
+  async finish(call: {
+    readonly jobId: string;
+    readonly lease: string;
+    readonly outcome: Outcome;
+  }): Promise<{ accepted: boolean }> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    const stored = this.#book.byId(call.jobId);
+    if (stored === null) return { accepted: false };
+    const moved = this.#book.apply(stored, { kind: "finish", token: call.lease, outcome: call.outcome }, nowMs);
+    if (moved.reply === "stale") {
+      log("stale_finish", { endpoint: this.#endpointId, job: call.jobId });
+      // The same report again, because its answer was lost: its result is the one that the row names.
+      const place = stored.outputPlace;
+      return { accepted: place?.kind === "r2" && place.key.includes(`/${call.lease}/`) };
+    }
+    await this.#wake(nowMs);
+    return { accepted: true };
+  }
+
+  async startWebhooks(): Promise<{ started: number }> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    this.#webhooks.woke();
+    const started = this.#sendWebhooks(nowMs);
+    await this.#arm(nowMs);
+    return { started };
+  }
+
+  async finishWebhook(call: {
+    readonly jobId: string;
+    readonly tryNumber: number;
+    readonly result: WebhookResult;
+  }): Promise<void> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    const stored = this.#book.byId(call.jobId);
+    if (stored === null) return;
+    this.#webhooks.settle(stored.job.uuid);
+    this.#book.apply(stored, { kind: "webhook_result", tryNumber: call.tryNumber, result: call.result }, nowMs);
+    this.#sendWebhooks(nowMs);
+    await this.#arm(nowMs);
+  }
+
+  override async alarm(): Promise<void> {
+    this.#armedAtMs = Number.POSITIVE_INFINITY;
+    const nowMs = Date.now();
+    try {
+      this.#passTime(nowMs);
+      if (this.#sweep.nextAtMs <= nowMs) this.#runSweep(nowMs);
+      if (this.#posting.nextAtMs <= nowMs) await this.#posting.post(nowMs);
+    } catch (error) {
+      // An alarm that throws seven times is dropped by the platform, and with it every deadline of the endpoint.
+      log("alarm_failed", { endpoint: this.#endpointId, error: String(error) });
+    }
+    await this.#wake(Date.now());
+  }
+
+  async #command(call: JobCall, event: JobEvent, refusal: string): Promise<Result<JobView>> {
+    this.meter.calls += 1;
+    const nowMs = Date.now();
+    const stored = this.#book.own(call, nowMs);
+    if (stored === null) return fail({ kind: "not_found" });
+    const moved = this.#book.apply(stored, event, nowMs);
+    if (moved.reply === "refused")
+      return fail({ kind: "wrong_state", message: `${refusal}; it is ${stored.job.status}` });
+    await this.#wake(nowMs);
+    const after = this.#book.load(stored.job.uuid);
+    return after === null ? fail({ kind: "not_found" }) : ok(this.#book.view(after, nowMs));
+  }
+
+  async #fenced(call: { readonly jobId: string }, event: JobEvent): Promise<boolean> {
+    this.meter.calls += 1;
+    const stored = this.#book.byId(call.jobId);
+    if (stored === null) return false;
+    const moved = this.#book.apply(stored, event, Date.now());
+    // A renewal or an upstream's id is the first sign that a troubled upstream works again.
+    if (moved.reply === "done" && moved.job.lease !== null)
+      this.#book.pool.markOk(moved.job.lease.upstreamId, Date.now());
+    return moved.reply === "done";
+  }
+
+  #sendWebhooks(nowMs: number): number {
+    const uuids = this.#webhooks.take(nowMs);
+    for (const uuid of uuids) {
+      const stored = this.#book.load(uuid);
+      if (stored === null) continue;
+      const input = this.#store.readPayload(uuid, "input", stored.inputPlace);
+      const delivery = toDelivery(this.#endpointId, stored, this.#book.view(stored, nowMs), input);
+      this.#launch(entrypoints(this.ctx).Courier.deliver(delivery), "deliver");
+    }
+    return uuids.length;
+  }
+
+  #passTime(nowMs: number): void {
+    for (let handled = 0; handled < ALARM_ROWS_MAX; handled += 1) {
+      const uuid = this.#index.takeDue(nowMs);
+      if (uuid === undefined) return;
+      const stored = this.#book.load(uuid);
+      if (stored === null) {
+        this.#index.forget(uuid);
+        continue;
+      }
+      const moved = this.#book.apply(stored, { kind: "time" }, nowMs);
+      if (moved.job === stored.job)
+        this.#index.put(stored.job, this.#posting.through(stored.job.tenantId), null, nowMs);
+    }
+  }
+
+  #runSweep(nowMs: number): void {
+    const keys = this.#sweep.run(
+      nowMs,
+      (stored) => this.#book.settle(stored),
+      (job) => !this.#index.has(job.uuid),
+    );
+    if (keys.length > 0) this.#launch(this.env.PAYLOADS.delete(keys), "delete_payloads");
+  }
+
+  /** Sends the wake-ups that are wanted, and arms the alarm for whatever comes next. */
+  async #wake(nowMs: number): Promise<void> {
+    const startable =
+      this.#book.settings?.paused === false && this.#index.hasReady() && this.#book.pool.freeSlots(nowMs) > 0;
+    if (startable && nowMs >= this.#wakeSentAtMs + WAKE_RESEND_MS) {
+      this.#wakeSentAtMs = nowMs;
+      this.#sendMessage(this.env.DISPATCH);
+    }
+    if (this.#webhooks.wantsWake(nowMs)) this.#sendMessage(this.env.WEBHOOKS);
+    await this.#arm(nowMs);
+  }
+
+  #sendMessage(queue: Queue): void {
+    this.meter.messages += 1;
+    this.#launch(queue.send({ endpointId: this.#endpointId }), "wake");
+  }
+
+  /** Work that this object starts and does not wait for. Its failure is repaired by a lease or by the alarm. */
+  #launch(work: Promise<unknown>, what: string): void {
+    this.ctx.waitUntil(
+      work.catch((error: unknown) => log("launch_failed", { endpoint: this.#endpointId, what, error: String(error) })),
+    );
+  }
+
+  async #arm(nowMs: number): Promise<void> {
+    const wakeAtMs =
+      this.#index.hasReady() && this.#wakeSentAtMs > 0 ? this.#wakeSentAtMs + WAKE_RESEND_MS : Number.POSITIVE_INFINITY;
+    const probeAtMs = this.#index.hasReady() ? this.#book.pool.nextTryAtMs(nowMs) : Number.POSITIVE_INFINITY;
+    const earliestMs = Math.min(
+      this.#index.nextDueAtMs(),
+      this.#posting.nextAtMs,
+      this.#sweep.nextAtMs,
+      this.#webhooks.nextAtMs(nowMs),
+      wakeAtMs,
+      probeAtMs,
+    );
+    if (!Number.isFinite(earliestMs)) return;
+    const atMs = Math.ceil(Math.max(earliestMs, nowMs) / ALARM_STEP_MS) * ALARM_STEP_MS;
+    if (atMs >= this.#armedAtMs) return;
+    this.#armedAtMs = atMs;
+    this.meter.alarmsSet += 1;
+    await this.ctx.storage.setAlarm(atMs);
+  }
+}

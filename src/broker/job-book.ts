@@ -1,0 +1,217 @@
+// The jobs of one endpoint as a whole: rows, memory and upstreams kept in step. Every change of a job goes through
+// `apply`: core decides, one transaction writes, then memory follows in the same turn.
+import type { JobCall, JobView } from "../contract/broker.ts";
+import type { EndpointSettings, Upstream } from "../contract/settings.ts";
+import { expiresAtMs, isTerminal, type Job } from "../core/job.ts";
+import { makeJobId, parseJobId } from "../core/job-id.ts";
+import { LEASE_MS } from "../core/limits.ts";
+import { type Effect, type Given, type JobEvent, type Transition, transition } from "../core/transition.ts";
+import { UpstreamPool } from "../core/upstream-pool.ts";
+import { leaseFor } from "./leasing.ts";
+import type { LiveIndex } from "./live-index.ts";
+import type { Posting } from "./posting.ts";
+import type { BrokerStore, StoredJob } from "./store.ts";
+import type { Sweep } from "./sweep.ts";
+import { explainWait, viewJob } from "./view.ts";
+import type { Waiters } from "./waiters.ts";
+
+interface Parts {
+  readonly store: BrokerStore;
+  readonly index: LiveIndex;
+  readonly posting: Posting;
+  readonly sweep: Sweep;
+  readonly waiters: Waiters;
+  /** Tells an upstream to stop a job; not waited for. */
+  readonly stopUpstream: (upstream: Upstream, upstreamJobId: string) => void;
+}
+
+export class JobBook {
+  readonly pool = new UpstreamPool();
+  readonly incarnation = crypto.randomUUID();
+  readonly #parts: Parts;
+  readonly #purged: Map<string, { readonly through: number; readonly atMs: number }>;
+  #settings: EndpointSettings | null;
+  #queueSeq: number;
+  #finishSeq: number;
+
+  /** Reads what an earlier start of the object has left and rebuilds memory from it. */
+  constructor(parts: Parts, nowMs: number) {
+    this.#parts = parts;
+    this.#settings = parts.store.readSettings();
+    this.#purged = parts.store.purgedThrough();
+    const numbers = parts.store.highestNumbers();
+    this.#queueSeq = numbers.queueSeq;
+    this.#finishSeq = numbers.finishSeq;
+    this.#rebuild(nowMs);
+  }
+
+  get settings(): EndpointSettings | null {
+    return this.#settings;
+  }
+
+  get nextQueueSeq(): number {
+    return this.#queueSeq + 1;
+  }
+
+  configure(settings: EndpointSettings, nowMs: number): void {
+    this.#parts.store.transaction(() => this.#parts.store.writeSettings(settings));
+    this.#settings = settings;
+    this.#configurePool(settings, nowMs);
+  }
+
+  /** A job whose row a submit has just written. */
+  enter(job: Job, webhookHost: string | null, nowMs: number): void {
+    this.#queueSeq = Math.max(this.#queueSeq, job.queueSeq);
+    this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
+  }
+
+  /** Cancels all waiting jobs of a tenant by one row; the sweep deletes theirs later. Returns how many there were. */
+  purge(tenantId: string, nowMs: number): number {
+    const waiting = this.#parts.index.waitingOf(tenantId);
+    if (waiting.length === 0) return 0;
+    const through = this.#queueSeq;
+    this.#parts.store.transaction(() => this.#parts.store.setPurged(tenantId, through, nowMs));
+    this.#purged.set(tenantId, { through, atMs: nowMs });
+    for (const uuid of waiting) {
+      this.#parts.index.forget(uuid);
+      this.#parts.waiters.wake(uuid);
+    }
+    this.#parts.sweep.expect(nowMs, nowMs);
+    return waiting.length;
+  }
+
+  #rebuild(nowMs: number): void {
+    if (this.#settings !== null) this.#configurePool(this.#settings, nowMs);
+    for (const { job, webhookHost } of this.#parts.store.liveJobs()) {
+      if (this.#isPurged(job)) continue;
+      // Renewals were in memory: every running lease gets one period of grace.
+      const graced = job.lease === null ? job : { ...job, lease: { ...job.lease, untilMs: nowMs + LEASE_MS } };
+      if (graced.lease !== null) this.pool.occupy(graced.lease.upstreamId, nowMs);
+      this.#parts.index.put(graced, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
+      if (job.finishSeq !== null) this.#parts.posting.schedule(nowMs);
+    }
+  }
+
+  #configurePool(settings: EndpointSettings, nowMs: number): void {
+    const priced = settings.upstreams.filter((upstream) => leaseFor(upstream, settings, nowMs, "", "") !== null);
+    this.pool.configure(priced, nowMs);
+  }
+
+  #given(nowMs: number): Given {
+    return {
+      nowMs,
+      maxAttempts: this.#settings?.maxAttempts ?? 1,
+      incarnation: this.incarnation,
+      nextQueueSeq: this.#queueSeq + 1,
+      nextFinishSeq: this.#finishSeq + 1,
+      jitter: Math.random(),
+    };
+  }
+
+  #isPurged(job: Job): boolean {
+    const purge = this.#purged.get(job.tenantId);
+    return purge !== undefined && job.status === "IN_QUEUE" && job.queueSeq <= purge.through;
+  }
+
+  /** The job as it counts: one row of a purge cancels many jobs, and the lease may have been renewed in memory. */
+  settle(stored: StoredJob): Job {
+    const purge = this.#purged.get(stored.job.tenantId);
+    if (purge === undefined || !this.#isPurged(stored.job)) return this.#parts.index.withMemory(stored.job);
+    return { ...transition(stored.job, { kind: "cancel" }, this.#given(purge.atMs)).job, webhook: null };
+  }
+
+  load(uuid: string): StoredJob | null {
+    const stored = this.#parts.store.findJob(uuid);
+    return stored === null ? null : { ...stored, job: this.settle(stored) };
+  }
+
+  byId(jobId: string): StoredJob | null {
+    const id = parseJobId(jobId);
+    return id === null ? null : this.load(id.uuid);
+  }
+
+  /** The caller's own job while it is readable; foreign, unknown, expired and timed out are all the same null. */
+  own(call: JobCall, nowMs: number): StoredJob | null {
+    const stored = this.byId(call.jobId);
+    if (stored === null || stored.job.tenantId !== call.tenantId) return null;
+    if (makeJobId(stored.job.uuid, stored.job.mode) !== call.jobId) return null;
+    return expiresAtMs(stored.job) > nowMs ? stored : null;
+  }
+
+  /** One decision of core, written and taken over. Renewals stay in memory: each write is a billed row. */
+  apply(stored: StoredJob, event: JobEvent, nowMs: number): Transition {
+    const before = stored.job;
+    const moved = transition(before, event, this.#given(nowMs));
+    if (moved.job === before) return moved;
+    const { job } = moved;
+    const output = moved.effects.find((effect) => effect.kind === "keep_output");
+    if (event.kind !== "renew") {
+      this.#parts.store.transaction(() => {
+        if (event.kind === "retry") this.#parts.posting.keepBeforeRetry(before);
+        if (output !== undefined) this.#parts.store.updateJobAndOutput(job, output.output);
+        else this.#parts.store.updateJob(job);
+      });
+    }
+    this.#takeOver(stored, job, nowMs);
+    for (const effect of moved.effects) this.#runEffect(effect, nowMs);
+    return moved;
+  }
+
+  #takeOver(stored: StoredJob, job: Job, nowMs: number): void {
+    const before = stored.job;
+    if (job.queueSeq > this.#queueSeq) this.#queueSeq = job.queueSeq;
+    if (job.finishSeq !== null && job.finishSeq > this.#finishSeq) {
+      this.#finishSeq = job.finishSeq;
+      this.#parts.posting.schedule(nowMs);
+    }
+    if (before.lease === null && job.lease !== null) {
+      this.pool.occupy(job.lease.upstreamId, nowMs);
+      this.#parts.index.chargeStart(job.tenantId);
+    }
+    if (before.lease !== null && job.lease === null) {
+      this.pool.release(before.lease.upstreamId);
+      this.#parts.index.settleCharge(job.tenantId, nowMs - before.lease.startedAtMs);
+    }
+    const host = stored.webhook === null ? null : new URL(stored.webhook.url).host;
+    this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), host, nowMs);
+    if (!isTerminal(job.status)) return;
+    this.#parts.sweep.expect(expiresAtMs(job), nowMs);
+    this.#parts.waiters.wake(job.uuid);
+  }
+
+  #runEffect(effect: Effect, nowMs: number): void {
+    switch (effect.kind) {
+      case "keep_output":
+        break;
+      case "upstream_ok":
+        this.pool.markOk(effect.upstreamId, nowMs);
+        break;
+      case "pause_upstream":
+        this.pool.pause(effect.upstreamId, effect.detail, effect.retryAfterMs, nowMs, Math.random());
+        break;
+      case "upstream_unhealthy":
+        this.pool.markUnhealthy(effect.upstreamId, effect.detail, nowMs);
+        break;
+      case "stop_upstream": {
+        const upstream = this.#settings?.upstreams.find((candidate) => candidate.id === effect.upstreamId);
+        if (upstream === undefined) return;
+        this.#parts.stopUpstream(upstream, effect.upstreamJobId);
+      }
+    }
+  }
+
+  view(stored: StoredJob, nowMs: number): JobView {
+    const { job, outputPlace } = stored;
+    const output =
+      outputPlace === null || !isTerminal(job.status)
+        ? null
+        : this.#parts.store.readPayload(job.uuid, "output", outputPlace);
+    if (job.status !== "IN_QUEUE") return viewJob(job, output, null);
+    const facts = {
+      paused: this.#settings?.paused ?? false,
+      pool: this.pool,
+      nowMs,
+    };
+    return viewJob(job, output, explainWait(job, this.#parts.index.position(job), facts));
+  }
+}

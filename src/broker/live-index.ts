@@ -1,0 +1,235 @@
+// The memory of a broker over its live jobs: order, deadlines, counters. Rebuilt from rows at each start of the object,
+// and changed only after a transaction has returned. It decides nothing: rows and core do.
+import { DueOrder } from "../core/due-order.ts";
+import { FairOrder } from "../core/fair-order.ts";
+import { dueAtMs, type Job, type JobStatus } from "../core/job.ts";
+
+/** What the index keeps of one job. */
+interface Entry {
+  readonly tenantId: string;
+  readonly lowPriority: boolean;
+  status: JobStatus;
+  dueAtMs: number;
+  /** Not offered to `next` before; in memory only when a resumed job waits for its own upstream. */
+  notBeforeMs: number;
+  inOrder: boolean;
+  upstreamId: string | null;
+  leaseUntilMs: number;
+  /** The newest finish that is not posted. */
+  finishSeq: number | null;
+  webhookNextAtMs: number | null;
+  webhookHost: string | null;
+}
+
+interface TenantCounts {
+  waiting: number;
+  running: number;
+}
+
+export class LiveIndex {
+  readonly #entries = new Map<string, Entry>();
+  readonly #fair = new FairOrder();
+  readonly #due = new DueOrder();
+  readonly #counts = new Map<string, TenantCounts>();
+  /** Jobs that owe a line or a webhook, apart: a backlog of 100,000 must not be walked for them. */
+  readonly #owing = new Set<string>();
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  has(uuid: string): boolean {
+    return this.#entries.has(uuid);
+  }
+
+  counts(tenantId: string): Readonly<TenantCounts> {
+    return this.#counts.get(tenantId) ?? { waiting: 0, running: 0 };
+  }
+
+  /** The job as memory knows it better than its row: renewals of a lease are not written. */
+  withMemory(job: Job): Job {
+    const entry = this.#entries.get(job.uuid);
+    if (entry === undefined || job.lease === null) return job;
+    return { ...job, lease: { ...job.lease, untilMs: Math.max(entry.leaseUntilMs, job.lease.untilMs) } };
+  }
+
+  /** Takes over the state of a job after its row was written. Forgets it when it neither lives nor owes. */
+  put(job: Job, posted: number, webhookHost: string | null, nowMs: number): void {
+    const before = this.#entries.get(job.uuid);
+    if (before !== undefined) this.#leave(job.uuid, before);
+    const live = job.status === "IN_QUEUE" || job.status === "IN_PROGRESS";
+    const owesLine = job.finishSeq !== null && job.finishSeq > posted;
+    const owesWebhook = job.webhook !== null && job.webhook.nextAtMs !== null;
+    if (!live && !owesLine && !owesWebhook) {
+      this.#entries.delete(job.uuid);
+      return;
+    }
+    const entry: Entry = {
+      tenantId: job.tenantId,
+      lowPriority: job.lowPriority,
+      status: job.status,
+      dueAtMs: dueAtMs(job),
+      notBeforeMs: job.notBeforeMs,
+      inOrder: false,
+      upstreamId: job.lease?.upstreamId ?? null,
+      leaseUntilMs: job.lease?.untilMs ?? 0,
+      finishSeq: owesLine ? job.finishSeq : null,
+      webhookNextAtMs: job.webhook?.nextAtMs ?? null,
+      webhookHost: webhookHost ?? before?.webhookHost ?? null,
+    };
+    this.#entries.set(job.uuid, entry);
+    if (owesLine || owesWebhook) this.#owing.add(job.uuid);
+    this.#enter(job.uuid, entry, nowMs);
+    this.#due.push({ atMs: entry.dueAtMs, uuid: job.uuid });
+  }
+
+  /** The next job that may start at this moment; it stays where it is. */
+  next(): string | undefined {
+    return this.#fair.next();
+  }
+
+  /** Takes a waiting job out of the order until a time, in memory only. */
+  holdBack(uuid: string, untilMs: number): void {
+    const entry = this.#entries.get(uuid);
+    if (entry === undefined) return;
+    if (entry.inOrder) this.#fair.remove(entry.tenantId, uuid, entry.lowPriority);
+    entry.inOrder = false;
+    entry.notBeforeMs = untilMs;
+    entry.dueAtMs = Math.min(entry.dueAtMs, untilMs);
+    this.#due.push({ atMs: entry.dueAtMs, uuid });
+  }
+
+  /** A held back job whose time has come enters the order again. */
+  release(job: Job, nowMs: number): void {
+    const entry = this.#entries.get(job.uuid);
+    if (entry === undefined || entry.inOrder || entry.status !== "IN_QUEUE") return;
+    entry.notBeforeMs = job.notBeforeMs;
+    if (entry.notBeforeMs > nowMs) return;
+    entry.dueAtMs = job.ttlAtMs;
+    entry.inOrder = true;
+    this.#fair.add(entry.tenantId, job.uuid, entry.lowPriority);
+    this.#due.push({ atMs: entry.dueAtMs, uuid: job.uuid });
+  }
+
+  chargeStart(tenantId: string): void {
+    this.#fair.chargeStart(tenantId);
+  }
+
+  settleCharge(tenantId: string, executionMs: number): void {
+    this.#fair.settleCharge(tenantId, executionMs);
+  }
+
+  position(job: Job): number {
+    return this.#fair.position(job.tenantId, job.uuid, job.lowPriority);
+  }
+
+  hasReady(): boolean {
+    return this.#fair.next() !== undefined;
+  }
+
+  /** Waiting jobs of a tenant, for a purge. */
+  waitingOf(tenantId: string): string[] {
+    const uuids: string[] = [];
+    for (const [uuid, entry] of this.#entries) {
+      if (entry.tenantId === tenantId && entry.status === "IN_QUEUE") uuids.push(uuid);
+    }
+    return uuids;
+  }
+
+  forget(uuid: string): void {
+    const entry = this.#entries.get(uuid);
+    if (entry === undefined) return;
+    this.#leave(uuid, entry);
+    this.#entries.delete(uuid);
+  }
+
+  /** Earliest deadline of a live job, epoch ms; Infinity when there is none. */
+  nextDueAtMs(): number {
+    this.#dropStaleDue();
+    return this.#due.peek()?.atMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Takes the next job whose time has come. The caller gives it back by `put` or `release`. */
+  takeDue(nowMs: number): string | undefined {
+    this.#dropStaleDue();
+    const due = this.#due.peek();
+    if (due === undefined || due.atMs > nowMs) return undefined;
+    this.#due.pop();
+    const entry = this.#entries.get(due.uuid);
+    // Taken once: a job that stays as it is must not come up again at the same time for ever.
+    if (entry !== undefined) entry.dueAtMs = Number.POSITIVE_INFINITY;
+    return due.uuid;
+  }
+
+  /** Finishes whose lines are not posted, by tenant, oldest first. */
+  unposted(): Map<string, { readonly finishSeq: number; readonly uuid: string }[]> {
+    const byTenant = new Map<string, { finishSeq: number; uuid: string }[]>();
+    for (const [uuid, entry] of this.#owingEntries()) {
+      if (entry.finishSeq === null) continue;
+      const list = byTenant.get(entry.tenantId) ?? [];
+      list.push({ finishSeq: entry.finishSeq, uuid });
+      byTenant.set(entry.tenantId, list);
+    }
+    for (const list of byTenant.values()) list.sort((a, b) => a.finishSeq - b.finishSeq);
+    return byTenant;
+  }
+
+  /** Webhooks whose time has come. */
+  dueWebhooks(nowMs: number): { readonly uuid: string; readonly host: string }[] {
+    const due: { uuid: string; host: string }[] = [];
+    for (const [uuid, entry] of this.#owingEntries()) {
+      if (entry.webhookNextAtMs !== null && entry.webhookNextAtMs <= nowMs)
+        due.push({ uuid, host: entry.webhookHost ?? "" });
+    }
+    return due;
+  }
+
+  nextWebhookAtMs(): number {
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const [, entry] of this.#owingEntries()) {
+      if (entry.webhookNextAtMs !== null) earliest = Math.min(earliest, entry.webhookNextAtMs);
+    }
+    return earliest;
+  }
+
+  *#owingEntries(): Generator<[string, Entry]> {
+    for (const uuid of this.#owing) {
+      const entry = this.#entries.get(uuid);
+      if (entry !== undefined) yield [uuid, entry];
+    }
+  }
+
+  #dropStaleDue(): void {
+    for (let due = this.#due.peek(); due !== undefined; due = this.#due.peek()) {
+      if (this.#entries.get(due.uuid)?.dueAtMs === due.atMs) return;
+      this.#due.pop();
+    }
+  }
+
+  #enter(uuid: string, entry: Entry, nowMs: number): void {
+    const counts = this.#countsOf(entry.tenantId);
+    if (entry.status === "IN_PROGRESS") counts.running += 1;
+    if (entry.status !== "IN_QUEUE") return;
+    counts.waiting += 1;
+    entry.inOrder = entry.notBeforeMs <= nowMs;
+    if (entry.inOrder) this.#fair.add(entry.tenantId, uuid, entry.lowPriority);
+  }
+
+  #leave(uuid: string, entry: Entry): void {
+    this.#owing.delete(uuid);
+    const counts = this.#countsOf(entry.tenantId);
+    if (entry.status === "IN_PROGRESS") counts.running -= 1;
+    if (entry.status !== "IN_QUEUE") return;
+    counts.waiting -= 1;
+    if (entry.inOrder) this.#fair.remove(entry.tenantId, uuid, entry.lowPriority);
+  }
+
+  #countsOf(tenantId: string): TenantCounts {
+    let counts = this.#counts.get(tenantId);
+    if (counts === undefined) {
+      counts = { waiting: 0, running: 0 };
+      this.#counts.set(tenantId, counts);
+    }
+    return counts;
+  }
+}

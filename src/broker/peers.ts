@@ -1,0 +1,18 @@
+// The entrypoints and objects that a broker calls, typed by their contracts. The casts stand here and nowhere else:
+// the platform's types know these only by the exports of index.ts, which this layer must not import.
+import type { CourierApi } from "../contract/broker.ts";
+import type { CarrierApi } from "../contract/dispatch.ts";
+import type { AccountApi } from "../contract/usage.ts";
+
+interface Entrypoints {
+  readonly Carrier: CarrierApi;
+  readonly Courier: CourierApi;
+}
+
+export function entrypoints(ctx: DurableObjectState): Entrypoints {
+  return ctx.exports as unknown as Entrypoints;
+}
+
+export function accountOf(env: Env, tenantId: string): AccountApi {
+  return env.TENANT_ACCOUNT.getByName(tenantId) as unknown as AccountApi;
+}

@@ -1,0 +1,123 @@
+// Lines owed by a broker, on their way to the tenants' accounts: batches in order of finish, posted until accepted.
+import type { AccountApi, UsageBatch, UsageLine } from "../contract/usage.ts";
+import { usageLineSchema } from "../contract/usage.ts";
+import { backoffMs } from "../core/backoff.ts";
+import type { Job } from "../core/job.ts";
+import { makeJobId } from "../core/job-id.ts";
+import { POST_DELAY_MS, POST_LINES_MAX } from "../core/limits.ts";
+import { log } from "../log.ts";
+import type { LiveIndex } from "./live-index.ts";
+import type { BrokerStore } from "./store.ts";
+
+export class Posting {
+  readonly #endpointId: string;
+  readonly #store: BrokerStore;
+  readonly #index: LiveIndex;
+  readonly #accountOf: (tenantId: string) => AccountApi;
+  readonly #posted: Map<string, number>;
+  /** Lines of jobs that were retried before they were posted. */
+  #owed: { finish_seq: number; tenant_id: string; line: string }[];
+  #failures = 0;
+  nextAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(parts: {
+    readonly endpointId: string;
+    readonly store: BrokerStore;
+    readonly index: LiveIndex;
+    readonly accountOf: (tenantId: string) => AccountApi;
+  }) {
+    this.#endpointId = parts.endpointId;
+    this.#store = parts.store;
+    this.#index = parts.index;
+    this.#accountOf = parts.accountOf;
+    this.#posted = parts.store.postedThrough();
+    this.#owed = parts.store.owedLines();
+  }
+
+  /** The last finish of a tenant that its account has. */
+  through(tenantId: string): number {
+    return this.#posted.get(tenantId) ?? 0;
+  }
+
+  /** A line is owed from now on: it is posted together with those of the next second. */
+  schedule(nowMs: number): void {
+    this.nextAtMs = Math.min(this.nextAtMs, nowMs + POST_DELAY_MS);
+  }
+
+  /** Inside the transaction of a retry: keeps the line of the finish that the retry wipes from the row. */
+  keepBeforeRetry(job: Job): void {
+    if (job.bill === null || job.finishSeq === null || job.finishSeq <= this.through(job.tenantId)) return;
+    this.#store.owe(job.finishSeq, job.tenantId, JSON.stringify(toLine(job, this.#endpointId)));
+    this.#owed = this.#store.owedLines();
+  }
+
+  /** Posts what is owed, tenant by tenant; a failing account holds up only its own tenant. Never throws. */
+  async post(nowMs: number): Promise<void> {
+    this.nextAtMs = Number.POSITIVE_INFINITY;
+    let failed = false;
+    for (const tenantId of this.#owingTenants()) {
+      try {
+        await this.#postTenant(tenantId, nowMs);
+      } catch (error) {
+        failed = true;
+        log("posting_failed", { endpoint: this.#endpointId, tenant: tenantId, error: String(error) });
+      }
+    }
+    this.#failures = failed ? this.#failures + 1 : 0;
+    if (failed) this.nextAtMs = nowMs + backoffMs(this.#failures, 1_000, 60_000, 0);
+    else if (this.#owingTenants().size > 0) this.schedule(nowMs);
+  }
+
+  #owingTenants(): Set<string> {
+    return new Set([...this.#index.unposted().keys(), ...this.#owed.map((row) => row.tenant_id)]);
+  }
+
+  async #postTenant(tenantId: string, nowMs: number): Promise<void> {
+    const batch = this.#batch(tenantId);
+    const last = batch.lines.at(-1);
+    if (last === undefined) return;
+    const reply = await this.#accountOf(tenantId).post(batch);
+    this.#store.transaction(() => this.#store.setPosted(tenantId, reply.postedThrough));
+    this.#posted.set(tenantId, reply.postedThrough);
+    this.#owed = this.#owed.filter((row) => row.tenant_id !== tenantId || row.finish_seq > reply.postedThrough);
+    for (const { uuid } of this.#index.unposted().get(tenantId) ?? []) {
+      const stored = this.#store.findJob(uuid);
+      if (stored !== null) this.#index.put(this.#index.withMemory(stored.job), reply.postedThrough, null, nowMs);
+    }
+  }
+
+  #batch(tenantId: string): UsageBatch {
+    const lines: { finishSeq: number; line: UsageLine }[] = [];
+    for (const row of this.#owed) {
+      if (row.tenant_id !== tenantId) continue;
+      lines.push({ finishSeq: row.finish_seq, line: usageLineSchema.parse(JSON.parse(row.line)) });
+    }
+    for (const { finishSeq, uuid } of (this.#index.unposted().get(tenantId) ?? []).slice(0, POST_LINES_MAX)) {
+      const stored = this.#store.findJob(uuid);
+      if (stored?.job.finishSeq === finishSeq) lines.push({ finishSeq, line: toLine(stored.job, this.#endpointId) });
+    }
+    lines.sort((a, b) => a.finishSeq - b.finishSeq);
+    return { broker: this.#endpointId, lines: lines.slice(0, POST_LINES_MAX) };
+  }
+}
+
+/** The usage line of a job's newest finish. */
+function toLine(job: Job, endpointId: string): UsageLine {
+  if (job.bill === null) throw new Error("a job without a bill has no line");
+  const { seq, tier, rateKind, slots, nanodollarsPerSecond, seconds, amountNanodollars, startedAtMs, finishedAtMs } =
+    job.bill;
+  return {
+    source: job.uuid,
+    seq,
+    endpointId,
+    jobId: makeJobId(job.uuid, job.mode),
+    tier,
+    rateKind,
+    slots,
+    nanodollarsPerSecond,
+    seconds,
+    amountNanodollars,
+    startedAtMs,
+    finishedAtMs,
+  };
+}

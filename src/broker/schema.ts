@@ -1,0 +1,86 @@
+// The tables of a broker: append-only migrations by id. An applied one is never changed.
+
+interface Migration {
+  readonly id: number;
+  readonly sql: string;
+}
+
+const MIGRATIONS: readonly Migration[] = [
+  {
+    id: 1,
+    // No table has an index beside its key: each index entry is one more billed row a write. Payload columns stand
+    // last, so that a scan of the facts at a start of the object never touches their overflow pages.
+    sql: `
+      CREATE TABLE jobs (
+        uuid TEXT PRIMARY KEY,
+        tenant_id TEXT NOT NULL,
+        mode TEXT NOT NULL CHECK (mode IN ('run', 'runsync')),
+        status TEXT NOT NULL
+          CHECK (status IN ('IN_QUEUE', 'IN_PROGRESS', 'COMPLETED', 'FAILED', 'CANCELLED', 'TIMED_OUT')),
+        queue_seq INTEGER NOT NULL,
+        expires_at INTEGER,
+        finish_seq INTEGER,
+        webhook_next_at INTEGER,
+        facts TEXT NOT NULL,
+        webhook TEXT,
+        idempotency_key TEXT,
+        fields TEXT NOT NULL,
+        input_place TEXT NOT NULL,
+        output_place TEXT,
+        input BLOB,
+        output BLOB,
+        CHECK ((expires_at IS NULL) = (status IN ('IN_QUEUE', 'IN_PROGRESS')))
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE payloads (
+        uuid TEXT NOT NULL,
+        part TEXT NOT NULL CHECK (part IN ('input', 'output')),
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (uuid, part)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE idempotency (
+        tenant_id TEXT NOT NULL,
+        key TEXT NOT NULL,
+        uuid TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        last_status TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (tenant_id, key)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE posted (
+        tenant_id TEXT PRIMARY KEY,
+        through INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE owed (
+        finish_seq INTEGER PRIMARY KEY,
+        tenant_id TEXT NOT NULL,
+        line TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE purged (
+        tenant_id TEXT PRIMARY KEY,
+        through INTEGER NOT NULL,
+        at INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE settings (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        json TEXT NOT NULL
+      ) STRICT;
+    `,
+  },
+];
+
+/** Brings an object of any age to the newest tables. A history that is longer than the code is refused. */
+export function migrate(storage: DurableObjectStorage): void {
+  const { sql } = storage;
+  sql.exec("CREATE TABLE IF NOT EXISTS migrations (id INTEGER PRIMARY KEY) STRICT");
+  const newest = sql.exec<{ id: number | null }>("SELECT max(id) AS id FROM migrations").one().id ?? 0;
+  const known = MIGRATIONS.at(-1)?.id ?? 0;
+  if (newest > known) throw new Error(`the object has migration ${newest}, this code knows ${known}`);
+  for (const migration of MIGRATIONS) {
+    if (migration.id <= newest) continue;
+    storage.transactionSync(() => {
+      sql.exec(migration.sql);
+      sql.exec("INSERT INTO migrations (id) VALUES (?)", migration.id);
+    });
+  }
+}

@@ -1,0 +1,38 @@
+// What a client may see of a stored job.
+import type { JobView, QueueReason } from "../contract/broker.ts";
+import { isTerminal, type Job } from "../core/job.ts";
+import { makeJobId } from "../core/job-id.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import type { UpstreamPool } from "../core/upstream-pool.ts";
+
+/** RunPod's fields of a job; `executionMs` only once it is over, and no worker for a job that waits. */
+export function viewJob(job: Job, output: PayloadRef | null, queue: JobView["queue"]): JobView {
+  return {
+    id: makeJobId(job.uuid, job.mode),
+    status: job.status,
+    delayMs: job.status === "IN_QUEUE" ? null : job.delayMs,
+    executionMs: isTerminal(job.status) ? job.executionMs : null,
+    workerId: job.workerId,
+    error: job.status === "FAILED" ? job.error : null,
+    retries: job.countedFailures,
+    output,
+    queue,
+  };
+}
+
+/** Why a waiting job waits: its own retry first, then the endpoint, then the upstreams. */
+export function explainWait(
+  job: Job,
+  position: number,
+  facts: { readonly paused: boolean; readonly pool: UpstreamPool; readonly nowMs: number },
+): JobView["queue"] {
+  const explain = (reason: QueueReason, detail: string, since: number) => ({ position, reason, detail, since });
+  if (facts.paused) return explain("PAUSED", "The endpoint is paused by its owner.", job.queuedAtMs);
+  if (job.notBeforeMs > facts.nowMs) {
+    const seconds = Math.ceil((job.notBeforeMs - facts.nowMs) / 1_000);
+    return explain("RETRY_WAIT", `An attempt failed; the next one starts in ${seconds} s.`, job.queuedAtMs);
+  }
+  const state = facts.pool.describe(facts.nowMs);
+  const since = state.reason.startsWith("UPSTREAM_") ? state.sinceMs : job.queuedAtMs;
+  return explain(state.reason, state.detail, since);
+}

@@ -1,0 +1,191 @@
+// The upstreams of an endpoint as its broker sees them now: slots in use, pauses, health, and which one is next.
+// Memory only: after a restart a paused upstream is simply tried once more.
+import { backoffMs } from "./backoff.ts";
+import {
+  RETRY_AFTER_MAX_MS,
+  RETRY_AFTER_MIN_MS,
+  UNHEALTHY_PROBE_MS,
+  UPSTREAM_PAUSE_BASE_MS,
+  UPSTREAM_PAUSE_MAX_MS,
+} from "./limits.ts";
+import type { RateKind } from "./pricing.ts";
+
+/** What the pool needs to know of an upstream; contract/settings.ts holds the rest. */
+export interface PoolMember {
+  readonly id: string;
+  readonly slots: number;
+  readonly rateKind: RateKind;
+}
+
+type Condition = "ok" | "paused" | "unhealthy";
+
+interface Entry {
+  member: PoolMember;
+  running: number;
+  condition: Condition;
+  detail: string;
+  sinceMs: number;
+  /** A paused or unhealthy upstream is tried with one job from here on. */
+  tryAtMs: number;
+  failures: number;
+}
+
+/** Why a job cannot start now, as a reason of `queue.reason` with one plain sentence. */
+export interface PoolState {
+  readonly reason: "NO_WORKERS" | "ALL_BUSY" | "STARTING" | "UPSTREAM_PAUSED" | "UPSTREAM_UNHEALTHY";
+  readonly detail: string;
+  readonly sinceMs: number;
+}
+
+export class UpstreamPool {
+  readonly #entries = new Map<string, Entry>();
+
+  /** Takes new settings; what runs keeps its count, and an upstream that stays keeps its condition. */
+  configure(members: readonly PoolMember[], nowMs: number): void {
+    const wanted = new Set(members.map((member) => member.id));
+    for (const [id, entry] of this.#entries) {
+      if (!wanted.has(id)) entry.member = { ...entry.member, slots: 0 };
+      if (!wanted.has(id) && entry.running === 0) this.#entries.delete(id);
+    }
+    for (const member of members) {
+      const entry = this.#entries.get(member.id);
+      if (entry !== undefined) entry.member = member;
+      else this.#entries.set(member.id, freshEntry(member, nowMs));
+    }
+  }
+
+  /** A job took a slot, also one that is found running at a start of the object. */
+  occupy(id: string, nowMs: number): void {
+    const entry = this.#entries.get(id) ?? freshEntry({ id, slots: 0, rateKind: "flex" }, nowMs);
+    this.#entries.set(id, entry);
+    entry.running += 1;
+    // This job is the trial of a troubled upstream; the next one waits for its news or for another period.
+    if (entry.condition !== "ok") entry.tryAtMs = nowMs + UNHEALTHY_PROBE_MS;
+  }
+
+  release(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    entry.running -= 1;
+    if (entry.running === 0 && entry.member.slots === 0) this.#entries.delete(id);
+  }
+
+  /** The upstream for the next job: active before flex, then least loaded; null when none has room now. */
+  choose(nowMs: number): string | null {
+    let best: Entry | undefined;
+    for (const entry of this.#entries.values()) {
+      if (hasRoom(entry, nowMs) && (best === undefined || isBetter(entry, best))) best = entry;
+    }
+    return best?.member.id ?? null;
+  }
+
+  hasRoomOn(id: string, nowMs: number): boolean {
+    const entry = this.#entries.get(id);
+    return entry !== undefined && hasRoom(entry, nowMs);
+  }
+
+  knows(id: string): boolean {
+    return (this.#entries.get(id)?.member.slots ?? 0) > 0;
+  }
+
+  /** Jobs that could start now. */
+  freeSlots(nowMs: number): number {
+    let free = 0;
+    for (const entry of this.#entries.values()) {
+      if (!hasRoom(entry, nowMs)) continue;
+      free += entry.condition === "ok" ? entry.member.slots - entry.running : 1;
+    }
+    return free;
+  }
+
+  markOk(id: string, nowMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.condition === "ok") return;
+    Object.assign(entry, { condition: "ok", detail: "", sinceMs: nowMs, tryAtMs: 0, failures: 0 });
+  }
+
+  /** The upstream could not take a job. `retryAfterMs` is what it asked for, believed within bounds. */
+  pause(id: string, detail: string, retryAfterMs: number | null, nowMs: number, jitter: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const failures = entry.failures + 1;
+    const waitMs =
+      retryAfterMs === null
+        ? backoffMs(failures, UPSTREAM_PAUSE_BASE_MS, UPSTREAM_PAUSE_MAX_MS, jitter)
+        : Math.min(Math.max(retryAfterMs, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS);
+    this.#worsen(entry, "paused", detail, nowMs, nowMs + waitMs, failures);
+  }
+
+  markUnhealthy(id: string, detail: string, nowMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) this.#worsen(entry, "unhealthy", detail, nowMs, nowMs + UNHEALTHY_PROBE_MS, 0);
+  }
+
+  /** When a paused or unhealthy upstream may next be tried, epoch ms; Infinity when none waits for that. */
+  nextTryAtMs(nowMs: number): number {
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const entry of this.#entries.values()) {
+      if (entry.condition !== "ok" && entry.tryAtMs > nowMs) earliest = Math.min(earliest, entry.tryAtMs);
+    }
+    return earliest;
+  }
+
+  /** Why the next job does not start at this moment. */
+  describe(nowMs: number): PoolState {
+    const entries = [...this.#entries.values()].filter((entry) => entry.member.slots > 0);
+    const first = entries[0];
+    if (first === undefined) {
+      return { reason: "NO_WORKERS", detail: "The endpoint has no upstream with a price.", sinceMs: nowMs };
+    }
+    if (entries.some((entry) => entry.condition === "ok")) {
+      const free = this.freeSlots(nowMs) > 0;
+      if (free) return { reason: "STARTING", detail: "A slot is free; the job is about to start.", sinceMs: nowMs };
+      return { reason: "ALL_BUSY", detail: "All slots of all upstreams are busy.", sinceMs: nowMs };
+    }
+    const paused = entries.find((entry) => entry.condition === "paused");
+    const shown = paused ?? first;
+    const reason = paused === undefined ? "UPSTREAM_UNHEALTHY" : "UPSTREAM_PAUSED";
+    return { reason, detail: shown.detail, sinceMs: shown.sinceMs };
+  }
+
+  /** Counts for `/health`. */
+  counts(): {
+    readonly idle: number;
+    readonly ready: number;
+    readonly running: number;
+    readonly throttled: number;
+    readonly unhealthy: number;
+  } {
+    const counts = { idle: 0, ready: 0, running: 0, throttled: 0, unhealthy: 0 };
+    for (const entry of this.#entries.values()) {
+      const running = Math.min(entry.running, entry.member.slots);
+      counts.running += running;
+      const idle = entry.member.slots - running;
+      if (entry.condition === "unhealthy") counts.unhealthy += idle;
+      else if (entry.condition === "paused") counts.throttled += idle;
+      else counts.idle += idle;
+    }
+    counts.ready = counts.idle;
+    return counts;
+  }
+
+  #worsen(entry: Entry, condition: Condition, detail: string, nowMs: number, tryAtMs: number, failures: number): void {
+    if (entry.condition !== condition) entry.sinceMs = nowMs;
+    Object.assign(entry, { condition, detail, tryAtMs, failures });
+  }
+}
+
+function freshEntry(member: PoolMember, nowMs: number): Entry {
+  return { member, running: 0, condition: "ok", detail: "", sinceMs: nowMs, tryAtMs: 0, failures: 0 };
+}
+
+/** A troubled upstream is tried with one job at a time: a second failure then costs one start, not a slotful. */
+function hasRoom(entry: Entry, nowMs: number): boolean {
+  if (entry.condition === "ok") return entry.running < entry.member.slots;
+  return entry.running < entry.member.slots && entry.tryAtMs <= nowMs;
+}
+
+function isBetter(entry: Entry, best: Entry): boolean {
+  if (entry.member.rateKind !== best.member.rateKind) return entry.member.rateKind === "active";
+  return entry.running / entry.member.slots < best.running / best.member.slots;
+}

@@ -1,0 +1,17 @@
+// The entry of the Worker: requests, queues, the cron, and the objects and entrypoints that the platform starts.
+import { repairBrokers } from "./consumers/repair.ts";
+import { consume } from "./consumers/wake-ups.ts";
+import { createApp } from "./http/app.ts";
+
+export { TenantAccount } from "./account/tenant-account.ts";
+export { EndpointBroker } from "./broker/endpoint-broker.ts";
+export { Carrier } from "./dispatch/carrier.ts";
+export { Courier } from "./dispatch/courier.ts";
+
+const app = createApp();
+
+export default {
+  fetch: (request, env, ctx) => app.fetch(request, env, ctx),
+  queue: (batch, env) => consume(batch, env),
+  scheduled: (_controller, env) => repairBrokers(env),
+} satisfies ExportedHandler<Env>;

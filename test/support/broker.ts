@@ -1,0 +1,68 @@
+// Factories for tests that talk to a broker directly, past HTTP and D1.
+import { env } from "cloudflare:workers";
+import { v7 } from "uuid";
+import { vi } from "vitest";
+import type { BrokerApi, SubmitCall } from "../../src/contract/broker.ts";
+import type { EndpointSettings, Upstream } from "../../src/contract/settings.ts";
+import { brokerOf } from "../../src/broker/stub.ts";
+
+export function upstream(partial: Partial<Upstream> = {}): Upstream {
+  return {
+    id: "u1",
+    url: "http://127.0.0.1:9/work",
+    dialect: "http",
+    local: false,
+    slots: 10,
+    tier: "a4000",
+    rateKind: "flex",
+    credential: null,
+    ...partial,
+  };
+}
+
+export function settings(partial: Partial<EndpointSettings> = {}): EndpointSettings {
+  return {
+    endpointId: `ep-${crypto.randomUUID()}`,
+    tenantId: "owner",
+    version: 1,
+    paused: false,
+    maxAttempts: 2,
+    executionTimeoutMs: 600_000,
+    ttlMs: 86_400_000,
+    runRetentionMs: 1_800_000,
+    runsyncRetentionMs: 60_000,
+    upstreams: [upstream()],
+    rates: [{ tier: "a4000", kind: "flex", nanodollarsPerSecond: 160_000, effectiveFromMs: 0 }],
+    ...partial,
+  };
+}
+
+export function submission(partial: Partial<SubmitCall> = {}): SubmitCall {
+  const mode = partial.mode ?? "run";
+  return {
+    tenantId: "owner",
+    settingsVersion: 1,
+    jobId: mode === "run" ? `${v7()}-u1` : `sync-${v7()}-u1`,
+    mode,
+    input: { kind: "inline", bytes: new TextEncoder().encode('{"n":1.0}') },
+    fields: {},
+    policy: { executionTimeoutMs: null, ttlMs: null, lowPriority: false },
+    webhook: null,
+    waitingMax: 1_000_000,
+    waitMs: null,
+    idempotency: null,
+    ...partial,
+  };
+}
+
+/** A broker with settings of its own. */
+export async function makeBroker(partial: Partial<EndpointSettings> = {}): Promise<{ endpointId: string; broker: BrokerApi }> {
+  const made = settings(partial);
+  await brokerOf(env, made.endpointId).configure(made);
+  return { endpointId: made.endpointId, broker: brokerOf(env, made.endpointId) };
+}
+
+/** Every upstream answers by this function until the mocks are restored. */
+export function answerUpstreams(answer: (request: Request) => Promise<Response> | Response) {
+  return vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => answer(new Request(input, init)));
+}
