@@ -6,7 +6,7 @@ import { ENVELOPE_FIELDS_MAX_BYTES } from "./limits.ts";
 export type { JsonScanError } from "./json-grammar.ts";
 
 /** Receives one value: any number of views, then the end. */
-export interface ValueSink {
+interface ValueSink {
   bytes(view: Uint8Array): void;
   end(): void;
 }

@@ -17,7 +17,9 @@ async function rowsReadBySubmit(endpointId: string): Promise<number> {
   });
 }
 
-it("100,000 waiting jobs change neither the rows a submit reads, nor a purge of 2 s, nor a restart of 3 s", { timeout: 150_000 }, async () => {
+it("100,000 waiting jobs change neither the rows a submit reads, nor a purge of 2 s, nor a restart of 3 s", {
+  timeout: 150_000,
+}, async () => {
   const small = await makeBroker({ upstreams: [] });
   for (let made = 0; made < 10; made += 1) await small.broker.submit(submission());
   const { endpointId } = await makeBroker({ upstreams: [] });

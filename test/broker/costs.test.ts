@@ -28,7 +28,9 @@ async function finished(endpointId: string, jobs: number): Promise<void> {
 }
 
 describe("costs of a job", () => {
-  it("stay at 5 rows, half an alarm, 3 calls and 1 message over 1,000 small jobs at ten at once", { timeout: 60_000 }, async () => {
+  it("stay at 5 rows, half an alarm, 3 calls and 1 message over 1,000 small jobs at ten at once", {
+    timeout: 60_000,
+  }, async () => {
     answerUpstreams(() => Response.json({ ok: true }));
     const { endpointId } = await makeBroker();
     let left = 1_000;
@@ -42,7 +44,9 @@ describe("costs of a job", () => {
       }),
     );
     await finished(endpointId, 1_000);
-    await vi.waitFor(async () => expect((await meterOf(endpointId)).rowsWritten).toBeGreaterThan(3_000), { timeout: 5_000 });
+    await vi.waitFor(async () => expect((await meterOf(endpointId)).rowsWritten).toBeGreaterThan(3_000), {
+      timeout: 5_000,
+    });
     const meter = await meterOf(endpointId);
     // One more row a job is its deletion at the end of retention.
     expect(meter.rowsWritten / 1_000 + 1).toBeLessThanOrEqual(5);
@@ -58,7 +62,9 @@ describe("costs of a job", () => {
     const before = await meterOf(endpointId);
     await brokerOf(env, endpointId).submit(submission());
     await finished(endpointId, 1);
-    await vi.waitFor(async () => expect((await meterOf(endpointId)).rowsWritten - before.rowsWritten).toBe(4), { timeout: 5_000 });
+    await vi.waitFor(async () => expect((await meterOf(endpointId)).rowsWritten - before.rowsWritten).toBe(4), {
+      timeout: 5_000,
+    });
     const after = await meterOf(endpointId);
     expect(after.rowsWritten - before.rowsWritten + 1).toBeLessThanOrEqual(5);
     expect(after.alarmsSet - before.alarmsSet).toBeLessThanOrEqual(4);

@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { vi } from "vitest";
+import { brokerOf } from "../../src/broker/stub.ts";
 import type { BrokerApi, SubmitCall } from "../../src/contract/broker.ts";
 import type { EndpointSettings, Upstream } from "../../src/contract/settings.ts";
-import { brokerOf } from "../../src/broker/stub.ts";
 
 export function upstream(partial: Partial<Upstream> = {}): Upstream {
   return {
@@ -56,7 +56,9 @@ export function submission(partial: Partial<SubmitCall> = {}): SubmitCall {
 }
 
 /** A broker with settings of its own. */
-export async function makeBroker(partial: Partial<EndpointSettings> = {}): Promise<{ endpointId: string; broker: BrokerApi }> {
+export async function makeBroker(
+  partial: Partial<EndpointSettings> = {},
+): Promise<{ endpointId: string; broker: BrokerApi }> {
   const made = settings(partial);
   await brokerOf(env, made.endpointId).configure(made);
   return { endpointId: made.endpointId, broker: brokerOf(env, made.endpointId) };

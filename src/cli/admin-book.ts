@@ -1,0 +1,174 @@
+// Tenants, keys, endpoints and upstreams as the operator's command writes them: SQL text through whatever runs it.
+// Every change of an endpoint raises its version, so that its broker knows that its settings are old.
+import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { KEY_RANDOM_BYTES, makeApiKey } from "../core/api-key.ts";
+import { TENANT_WAITING_DEFAULT_MAX } from "../core/limits.ts";
+import { keyFingerprint, seal } from "../outbound/credentials.ts";
+
+/** Where to write, and the two secrets of the deployment. */
+export interface AdminContext {
+  readonly secrets: { readonly pepper: string; readonly encryptionKey: string };
+  readonly execute: (sql: string) => Promise<unknown[][]>;
+}
+
+export interface NewUpstream {
+  readonly endpointId: string;
+  readonly url: string;
+  readonly dialect: "runpod" | "http";
+  readonly local: boolean;
+  readonly slots: number;
+  readonly tier: string;
+  readonly rateKind: "flex" | "active";
+  readonly credential: string | null;
+}
+
+/** One SQL value: text is quoted, so that no name can end the statement. */
+function literal(value: string | number | null): string {
+  if (value === null) return "NULL";
+  if (typeof value === "number") return String(value);
+  if (value.includes("\0")) throw new Error("a value must not contain a NUL character");
+  return `'${value.replaceAll("'", "''")}'`;
+}
+
+function insert(table: string, row: Readonly<Record<string, string | number | null>>): string {
+  return `INSERT INTO ${table} (${Object.keys(row).join(", ")}) VALUES (${Object.values(row).map(literal).join(", ")});`;
+}
+
+/** Keys and credentials made under other secrets would be useless: refuses when D1 was set up with different ones. */
+export async function checkSecrets(context: AdminContext): Promise<void> {
+  const { pepper, encryptionKey } = context.secrets;
+  const prints = { pepper: await keyFingerprint(pepper), encryption_key: await keyFingerprint(encryptionKey) };
+  const lines = Object.entries(prints).map(
+    ([name, print]) => `${insert("meta", { name, value: print }).slice(0, -1)} ON CONFLICT (name) DO NOTHING;`,
+  );
+  const results = await context.execute([...lines, "SELECT name, value FROM meta;"].join("\n"));
+  const stored = new Map((results.at(-1) ?? []).map((row) => [text(row, "name"), text(row, "value")]));
+  for (const [name, print] of Object.entries(prints)) {
+    if (stored.get(name) === print) continue;
+    throw new Error(`the ${name.replace("_", " ")} is not the one that this database was set up with`);
+  }
+}
+
+/** A tenant and the secret that signs its webhooks, which is shown this once. */
+export async function createTenant(
+  context: AdminContext,
+  tenant: { readonly name: string; readonly waitingMax?: number },
+): Promise<{ readonly tenantId: string; readonly webhookSecret: string }> {
+  await checkSecrets(context);
+  const tenantId = `ten-${randomUUID()}`;
+  const webhookSecret = `whsec_${randomBytes(32).toString("base64")}`;
+  await context.execute(
+    insert("tenants", {
+      id: tenantId,
+      name: tenant.name,
+      waiting_max: tenant.waitingMax ?? TENANT_WAITING_DEFAULT_MAX,
+      sealed_webhook_secret: await seal(webhookSecret, context.secrets.encryptionKey, "webhook"),
+      created_at: Date.now(),
+    }),
+  );
+  return { tenantId, webhookSecret };
+}
+
+/** A key, which is shown this once: D1 has only its digest. */
+export async function createKey(
+  context: AdminContext,
+  key: { readonly tenantId: string; readonly scopes: readonly string[]; readonly name: string },
+): Promise<{ readonly keyId: string; readonly key: string }> {
+  await checkSecrets(context);
+  const made = makeApiKey(randomBytes(KEY_RANDOM_BYTES));
+  await context.execute(
+    insert("api_keys", {
+      id: made.id,
+      tenant_id: key.tenantId,
+      digest: createHmac("sha256", context.secrets.pepper).update(made.key).digest("hex"),
+      scopes: key.scopes.join(","),
+      name: key.name,
+      created_at: Date.now(),
+    }),
+  );
+  return { keyId: made.id, key: made.key };
+}
+
+export async function createEndpoint(
+  context: AdminContext,
+  endpoint: {
+    readonly tenantId: string;
+    readonly slug: string;
+    readonly shared?: boolean;
+    readonly maxAttempts?: number;
+  },
+): Promise<{ readonly endpointId: string }> {
+  const endpointId = randomBytes(8).toString("hex");
+  const attempts = endpoint.maxAttempts === undefined ? {} : { max_attempts: endpoint.maxAttempts };
+  const shared = endpoint.shared === true ? 1 : 0;
+  const row = { id: endpointId, tenant_id: endpoint.tenantId, slug: endpoint.slug, shared, ...attempts };
+  await context.execute(insert("endpoints", { ...row, created_at: Date.now() }));
+  return { endpointId };
+}
+
+export async function addUpstream(
+  context: AdminContext,
+  upstream: NewUpstream,
+): Promise<{ readonly upstreamId: string }> {
+  await checkSecrets(context);
+  const upstreamId = `up-${randomUUID()}`;
+  const { encryptionKey } = context.secrets;
+  const sealed =
+    upstream.credential === null ? null : await seal(upstream.credential, encryptionKey, `upstream:${upstreamId}`);
+  const row = insert("upstreams", {
+    id: upstreamId,
+    endpoint_id: upstream.endpointId,
+    url: upstream.url,
+    dialect: upstream.dialect,
+    local: upstream.local ? 1 : 0,
+    slots: upstream.slots,
+    tier: upstream.tier,
+    rate_kind: upstream.rateKind,
+    sealed_credential: sealed,
+    created_at: Date.now(),
+  });
+  await context.execute(`${row}\n${raiseVersion(upstream.endpointId)}`);
+  return { upstreamId };
+}
+
+export async function removeUpstream(context: AdminContext, upstreamId: string): Promise<void> {
+  const raise = `UPDATE endpoints SET version = version + 1 WHERE id = (SELECT endpoint_id FROM upstreams WHERE id = ${literal(upstreamId)});`;
+  await context.execute(`${raise}\nDELETE FROM upstreams WHERE id = ${literal(upstreamId)};`);
+}
+
+/** Gives an upstream another address. */
+export async function moveUpstream(
+  context: AdminContext,
+  endpointId: string,
+  upstreamId: string,
+  url: string,
+): Promise<void> {
+  const move = `UPDATE upstreams SET url = ${literal(url)} WHERE id = ${literal(upstreamId)};`;
+  await context.execute(`${move}\n${raiseVersion(endpointId)}`);
+}
+
+export async function setWaitingMax(context: AdminContext, tenantId: string, waitingMax: number): Promise<void> {
+  await context.execute(`UPDATE tenants SET waiting_max = ${waitingMax} WHERE id = ${literal(tenantId)};`);
+}
+
+/** What there is: tenants, endpoints and upstreams, without any secret. */
+export async function listAll(
+  context: AdminContext,
+): Promise<{ tenants: unknown[]; endpoints: unknown[]; upstreams: unknown[] }> {
+  const [tenants = [], endpoints = [], upstreams = []] = await context.execute(
+    `SELECT id, name, waiting_max FROM tenants ORDER BY created_at;
+     SELECT id, tenant_id, slug, shared, version, paused FROM endpoints ORDER BY created_at;
+     SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind FROM upstreams ORDER BY created_at;`,
+  );
+  return { tenants, endpoints, upstreams };
+}
+
+function raiseVersion(endpointId: string): string {
+  return `UPDATE endpoints SET version = version + 1 WHERE id = ${literal(endpointId)};`;
+}
+
+function text(row: unknown, column: string): string {
+  if (typeof row !== "object" || row === null) return "";
+  const value = Object.entries(row).find(([name]) => name === column)?.[1];
+  return typeof value === "string" ? value : "";
+}

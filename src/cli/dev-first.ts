@@ -1,0 +1,63 @@
+// The tenant, key, endpoint and upstream of the first start on this machine, remembered for every later one.
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { addDevUpstream, createDevEndpoint, createDevTenant, moveDevUpstream } from "./dev-admin.ts";
+import type { DevSecrets } from "./dev-secrets.ts";
+
+const firstSchema = z.object({
+  /** Digest of the secrets that the key and the sealed values were made with. */
+  secrets: z.string(),
+  tenantId: z.string(),
+  key: z.string(),
+  webhookSecret: z.string(),
+  endpointId: z.string(),
+  slug: z.string(),
+  upstreamId: z.string(),
+  upstreamUrl: z.string(),
+  /** What the OCR worker wants to see from its callers. */
+  workerKey: z.string(),
+});
+export type First = z.infer<typeof firstSchema>;
+
+/** Reads what the first start made, or makes it. `made` tells which. The broker must not run. */
+export async function ensureFirst(
+  persistTo: string,
+  secrets: DevSecrets,
+  workerUrl: string,
+): Promise<{ readonly first: First; readonly made: boolean }> {
+  const path = join(persistTo, "first.json");
+  const digest = createHash("sha256")
+    .update(JSON.stringify([...secrets]))
+    .digest("hex");
+  if (!existsSync(path)) {
+    const first = await make(persistTo, secrets, digest, workerUrl);
+    writeFileSync(path, `${JSON.stringify(first, null, 2)}\n`, { mode: 0o600 });
+    return { first, made: true };
+  }
+  const first = firstSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+  if (first.secrets !== digest) {
+    throw new Error(`The secrets in .dev.vars are not those that ${persistTo} was made with: delete that folder.`);
+  }
+  if (first.upstreamUrl === workerUrl) return { first, made: false };
+  await moveDevUpstream({ persistTo, secrets }, first.endpointId, first.upstreamId, workerUrl);
+  const moved = { ...first, upstreamUrl: workerUrl };
+  writeFileSync(path, `${JSON.stringify(moved, null, 2)}\n`, { mode: 0o600 });
+  return { first: moved, made: false };
+}
+
+async function make(persistTo: string, secrets: DevSecrets, digest: string, workerUrl: string): Promise<First> {
+  const place = { persistTo, secrets };
+  const workerKey = randomBytes(24).toString("base64url");
+  const tenant = await createDevTenant(place, "First tenant");
+  const slug = "ocr";
+  const endpointId = await createDevEndpoint(place, tenant.tenantId, slug);
+  const upstreamId = await addDevUpstream(place, endpointId, {
+    url: workerUrl,
+    dialect: "runpod",
+    slots: 1,
+    credential: workerKey,
+  });
+  return { secrets: digest, ...tenant, endpointId, slug, upstreamId, upstreamUrl: workerUrl, workerKey };
+}

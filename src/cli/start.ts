@@ -1,0 +1,118 @@
+// `npm start`: the broker, a real OCR worker and a webhook receiver on this machine, and a first job through all of them.
+// `--once` stops everything after that job; `--port N` chooses the broker's port.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { applyMigrations, PROJECT_FOLDER } from "./dev-database.ts";
+import { ensureFirst, type First } from "./dev-first.ts";
+import { runFirstJob } from "./dev-job.ts";
+import { findFreePort, isPortFree } from "./dev-ports.ts";
+import { startReceiver } from "./dev-receiver.ts";
+import { ensureDevSecrets } from "./dev-secrets.ts";
+import { launchDevServer } from "./dev-server.ts";
+import { startOcrWorker } from "./dev-worker.ts";
+
+const BROKER_PORT = 8787;
+const WORKER_PORT = 8788;
+const STATE_FOLDER = join(PROJECT_FOLDER, ".waybill", "dev");
+const REQUEST_FILE = join(STATE_FOLDER, "request.json");
+
+/** What was started, newest last; stopped in the opposite order. */
+const running: { stop(): Promise<void> }[] = [];
+let stopping: Promise<void> | undefined;
+
+function stopAll(): Promise<void> {
+  stopping ??= (async () => {
+    for (const part of running.reverse()) await part.stop();
+  })();
+  return stopping;
+}
+
+/** Keeps a part for `stopAll`. One that came up while we were stopping is stopped at once. */
+async function keep<T extends { stop(): Promise<void> }>(part: T): Promise<T> {
+  if (stopping !== undefined) await part.stop();
+  else running.push(part);
+  return part;
+}
+
+function say(line: string): void {
+  console.log(line);
+}
+
+async function main(): Promise<void> {
+  const options = readOptions();
+  mkdirSync(STATE_FOLDER, { recursive: true });
+  if (!(await isPortFree(options.port))) {
+    throw new Error(`Port ${options.port} is in use: stop what listens there, or choose another with --port N.`);
+  }
+  const secrets = ensureDevSecrets(PROJECT_FOLDER);
+  say("Waybill starts on this machine; nothing leaves it.");
+  say(`state       ${STATE_FOLDER}`);
+  await applyMigrations(STATE_FOLDER);
+  const workerPort = await findFreePort(WORKER_PORT);
+  const { first, made } = await ensureFirst(STATE_FOLDER, secrets, `http://127.0.0.1:${workerPort}/v2/ocr`);
+  say(`endpoint    ${first.slug} (${first.endpointId}), ${made ? "made now with a tenant and a key" : "as before"}`);
+  const worker = await keep(await startOcrWorker(workerPort, first.workerKey, join(STATE_FOLDER, "worker.log")));
+  say(`worker      ${worker.url} (OCR, one picture at a time)`);
+  const logFile = join(STATE_FOLDER, "broker.log");
+  const broker = await keep(await launchDevServer({ port: options.port, persistTo: STATE_FOLDER, logFile }));
+  say(`broker      ${broker.url} (its output is in ${logFile})`);
+  const receiver = await keep(await startReceiver(first.webhookSecret));
+  say(`receiver    ${receiver.url} (webhooks)`);
+  writeFileSync(REQUEST_FILE, JSON.stringify({ input: readInput() }));
+  const body = JSON.stringify({ input: readInput(), webhook: receiver.url });
+  const jobId = await runFirstJob({ brokerUrl: broker.url, key: first.key, slug: first.slug, body, receiver, say });
+  if (!options.once) return invite(broker.url, first, jobId);
+  await stopAll();
+  say("stopped     everything that was started");
+}
+
+function readOptions(): { readonly port: number; readonly once: boolean } {
+  const { values } = parseArgs({ options: { port: { type: "string" }, once: { type: "boolean", default: false } } });
+  const port = Number(values.port ?? BROKER_PORT);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error("--port must be a number from 1 to 65535.");
+  return { port, once: values.once };
+}
+
+/** The input of the first job: the example picture. */
+function readInput(): { readonly image: string } {
+  const picture = readFileSync(join(PROJECT_FOLDER, "examples", "ocr-worker", "picture.png"));
+  return { image: picture.toString("base64") };
+}
+
+/** Tells how to go on by hand. */
+function invite(url: string, first: First, jobId: string): void {
+  const auth = `-H 'Authorization: Bearer ${first.key}'`;
+  const body = `-H 'Content-Type: application/json' --data '@${REQUEST_FILE}'`;
+  const lines = [
+    "",
+    `Waybill is up on ${url}. Your key: ${first.key}`,
+    "Try these in another terminal; Ctrl-C here stops everything.",
+    "",
+    `curl -s -X POST ${url}/v2/${first.slug}/run ${auth} ${body}`,
+    `curl -s ${url}/v2/${first.slug}/status/${jobId} ${auth}`,
+    `curl -s -X POST ${url}/v2/${first.slug}/runsync ${auth} ${body}`,
+    `curl -s '${url}/v1/usage?job=${jobId}' ${auth}`,
+  ];
+  for (const line of lines) say(line);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => {
+    stopAll().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  });
+}
+
+try {
+  await main();
+} catch (error) {
+  // While a Ctrl-C stops the parts, the step under way fails; that is no news.
+  if (stopping === undefined) {
+    console.error(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+    await stopAll();
+  }
+}

@@ -1,0 +1,33 @@
+// What a client may say about a job beside its input: the shapes of `policy`, `webhook` and `s3Config`.
+import { z } from "zod";
+import { EXECUTION_TIMEOUT_MIN_MS, POLICY_MAX_MS, TTL_MIN_MS } from "../core/limits.ts";
+
+/** Milliseconds as a JSON integer between two bounds, with one sentence for everything else. */
+function milliseconds(minMs: number, maxMs: number) {
+  const error = `must be an integer from ${minMs} to ${maxMs} (milliseconds)`;
+  return z.int({ error }).min(minMs, { error }).max(maxMs, { error }).optional();
+}
+
+/** `policy` of a job. Unknown keys are ignored: RunPod adds some now and then. */
+export const policySchema = z.object(
+  {
+    executionTimeout: milliseconds(EXECUTION_TIMEOUT_MIN_MS, POLICY_MAX_MS),
+    ttl: milliseconds(TTL_MIN_MS, POLICY_MAX_MS),
+    lowPriority: z.boolean({ error: "must be true or false" }).optional(),
+  },
+  { error: "must be an object" },
+);
+
+/** The known fields of a request beside `input`; every other field reaches the worker as it came. */
+export const jobRequestSchema = z.object({
+  policy: policySchema.optional(),
+  webhook: z.string({ error: "must be a URL" }).min(1, { error: "must be a URL" }).nullable().optional(),
+  s3Config: z.record(z.string(), z.unknown(), { error: "must be an object" }).optional(),
+});
+export type JobRequest = z.infer<typeof jobRequestSchema>;
+
+/** The body of `POST /v1/admin/configure`. */
+export const configureRequestSchema = z.object(
+  { endpointId: z.string({ error: "must be the id of an endpoint" }).min(1).max(200) },
+  { error: "must be a JSON object" },
+);

@@ -1,0 +1,45 @@
+// The text of an API key: wb_live_<id>_<secret>_<checksum>. One double click selects it, scanners know it, and a typing
+// error is refused before any storage is asked.
+
+const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const KEY = /^wb_live_([0-9A-Za-z]{12})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
+const ID_CHARS = 12;
+/** 43 characters of base 62 hold 256 bits. */
+const SECRET_CHARS = 43;
+
+/** Random bytes that one key uses up: a byte over 247 would favour some characters and is skipped, so there are spare ones. */
+export const KEY_RANDOM_BYTES = 128;
+
+/** A key from random bytes (KEY_RANDOM_BYTES of them). */
+export function makeApiKey(random: Uint8Array): { readonly id: string; readonly key: string } {
+  const fair = [...random].filter((byte) => byte < 248).map((byte) => ALPHABET.charAt(byte % 62));
+  if (fair.length < ID_CHARS + SECRET_CHARS) throw new Error("too few random bytes for a key");
+  const id = fair.slice(0, ID_CHARS).join("");
+  const stem = `wb_live_${id}_${fair.slice(ID_CHARS, ID_CHARS + SECRET_CHARS).join("")}`;
+  return { id, key: `${stem}_${checksum(stem)}` };
+}
+
+/** The id of a well-formed key whose checksum is right; null otherwise. */
+export function parseApiKey(text: string): { readonly id: string } | null {
+  const match = KEY.exec(text);
+  const id = match?.[1];
+  if (id === undefined) return null;
+  const stem = text.slice(0, text.lastIndexOf("_"));
+  return match?.[3] === checksum(stem) ? { id } : null;
+}
+
+/** CRC-32 in six characters of base 62. */
+function checksum(text: string): string {
+  let crc = 0xffffffff;
+  for (let at = 0; at < text.length; at += 1) {
+    crc ^= text.charCodeAt(at);
+    for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  let rest = (crc ^ 0xffffffff) >>> 0;
+  let chars = "";
+  for (let place = 0; place < 6; place += 1) {
+    chars = ALPHABET.charAt(rest % 62) + chars;
+    rest = Math.floor(rest / 62);
+  }
+  return chars;
+}

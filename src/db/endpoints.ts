@@ -1,0 +1,111 @@
+// Endpoints with their upstreams and rates, as D1 holds them.
+import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
+
+/** What a caller needs to be let in, and what its broker needs to work. */
+export interface LoadedEndpoint {
+  readonly settings: EndpointSettings;
+  /** Open to every tenant with a key. */
+  readonly shared: boolean;
+}
+
+type EndpointRow = {
+  id: string;
+  tenant_id: string;
+  shared: number;
+  version: number;
+  paused: number;
+  max_attempts: number;
+  execution_timeout_ms: number;
+  ttl_ms: number;
+  run_retention_ms: number;
+  runsync_retention_ms: number;
+};
+
+type UpstreamRow = {
+  id: string;
+  url: string;
+  dialect: string;
+  local: number;
+  slots: number;
+  tier: string;
+  rate_kind: string;
+  sealed_credential: string | null;
+};
+
+type RateRow = { tier: string; kind: string; effective_from: number; nanodollars_per_second: number };
+
+const ONE_ENDPOINT = `SELECT id, tenant_id, shared, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
+  run_retention_ms, runsync_retention_ms FROM endpoints WHERE id = ?1 OR slug = ?1`;
+const ITS_UPSTREAMS = `SELECT upstreams.id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
+  JOIN endpoints ON endpoints.id = upstreams.endpoint_id WHERE endpoints.id = ?1 OR endpoints.slug = ?1 ORDER BY upstreams.id`;
+const ALL_RATES = "SELECT tier, kind, effective_from, nanodollars_per_second FROM gpu_rates";
+
+/** The endpoint of an id or a slug; null when there is none. One round trip. */
+export async function loadEndpoint(db: D1Database, idOrSlug: string): Promise<LoadedEndpoint | null> {
+  const [endpoints, upstreams, rates] = await db.batch([
+    db.prepare(ONE_ENDPOINT).bind(idOrSlug),
+    db.prepare(ITS_UPSTREAMS).bind(idOrSlug),
+    db.prepare(ALL_RATES),
+  ]);
+  // D1 types the rows of a batch as unknown; the schema below checks what they make.
+  const row = (endpoints?.results as EndpointRow[] | undefined)?.[0];
+  if (row === undefined) return null;
+  const settings = toSettings(row, (upstreams?.results ?? []) as UpstreamRow[], (rates?.results ?? []) as RateRow[]);
+  return { settings, shared: row.shared === 1 };
+}
+
+/** The settings alone, for a push to the broker. */
+export async function loadEndpointSettings(db: D1Database, idOrSlug: string): Promise<EndpointSettings | null> {
+  return (await loadEndpoint(db, idOrSlug))?.settings ?? null;
+}
+
+/** The endpoints of a tenant, oldest first. */
+export async function listEndpoints(db: D1Database, tenantId: string): Promise<{ endpointId: string; slug: string }[]> {
+  const { results } = await db
+    .prepare("SELECT id, slug FROM endpoints WHERE tenant_id = ? ORDER BY created_at, id LIMIT 1000")
+    .bind(tenantId)
+    .all<{ id: string; slug: string }>();
+  return results.map((row) => ({ endpointId: row.id, slug: row.slug }));
+}
+
+/** Every endpoint there is, a page after an id, for the repair of brokers. */
+export async function listEndpointIds(db: D1Database, afterId: string, limit: number): Promise<string[]> {
+  const { results } = await db
+    .prepare("SELECT id FROM endpoints WHERE id > ? ORDER BY id LIMIT ?")
+    .bind(afterId, limit)
+    .all<{ id: string }>();
+  return results.map((row) => row.id);
+}
+
+function toSettings(row: EndpointRow, upstreams: readonly UpstreamRow[], rates: readonly RateRow[]): EndpointSettings {
+  const tiers = new Set(upstreams.map((upstream) => upstream.tier));
+  return endpointSettingsSchema.parse({
+    endpointId: row.id,
+    tenantId: row.tenant_id,
+    version: row.version,
+    paused: row.paused === 1,
+    maxAttempts: row.max_attempts,
+    executionTimeoutMs: row.execution_timeout_ms,
+    ttlMs: row.ttl_ms,
+    runRetentionMs: row.run_retention_ms,
+    runsyncRetentionMs: row.runsync_retention_ms,
+    upstreams: upstreams.map((upstream) => ({
+      id: upstream.id,
+      url: upstream.url,
+      dialect: upstream.dialect,
+      local: upstream.local === 1,
+      slots: upstream.slots,
+      tier: upstream.tier,
+      rateKind: upstream.rate_kind,
+      credential: upstream.sealed_credential,
+    })),
+    rates: rates
+      .filter((rate) => tiers.has(rate.tier))
+      .map((rate) => ({
+        tier: rate.tier,
+        kind: rate.kind,
+        nanodollarsPerSecond: rate.nanodollars_per_second,
+        effectiveFromMs: rate.effective_from,
+      })),
+  });
+}

@@ -1,0 +1,121 @@
+// One attempt as the dialects see it: what to call, how long, and where a result goes.
+import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
+import { LEASE_MS, RESULT_MAX_BYTES } from "../core/limits.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts";
+import type { ValueOptions } from "../payload/envelope.ts";
+import { spliceBody } from "../payload/splice.ts";
+import type { Clock } from "./keeper.ts";
+
+/** Silence that ends a call while its body goes out or its answer comes in. */
+const IDLE_MS = 30_000;
+const STORAGE_PAUSE_MS = 1_000;
+/** `webhook` and `policy` are between the client and Waybill: an upstream that called back would do it twice. */
+const KEPT_FIELDS = new Set(["id", "input", "webhook", "policy"]);
+
+/** `keeper` gives a fresh stub each time. */
+export interface CarryDeps {
+  readonly keeper: () => LeaseKeeper;
+  readonly bucket: R2Bucket;
+  readonly encryptionKey: string;
+  readonly allowPrivate: boolean;
+  readonly clock: Clock;
+}
+
+export class Attempt {
+  readonly assignment: Assignment;
+  readonly deps: CarryDeps;
+  /** Fires when the lease is lost. */
+  readonly signal: AbortSignal;
+  readonly url: string;
+  readonly credential: string | null;
+  readonly #endsAtMs: number;
+
+  constructor(assignment: Assignment, deps: CarryDeps, credential: string | null, signal: AbortSignal) {
+    this.assignment = assignment;
+    this.deps = deps;
+    this.signal = signal;
+    this.url = assignment.upstream.url.replace(/\/+$/, "");
+    this.credential = credential;
+    this.#endsAtMs = deps.clock.now() + assignment.executionTimeoutMs;
+  }
+
+  /** Milliseconds until the execution timeout. */
+  leftMs(): number {
+    return this.#endsAtMs - this.deps.clock.now();
+  }
+
+  isOver(): boolean {
+    return this.leftMs() <= 0;
+  }
+
+  /** Calls the upstream; the total deadline is the execution timeout, or `totalMs` where that is shorter. */
+  call(request: Pick<CallRequest, "url" | "method"> & Partial<CallRequest>): Promise<CallResult> {
+    const totalMs = Math.max(1, Math.min(request.totalMs ?? Number.POSITIVE_INFINITY, this.leftMs()));
+    const headers = upstreamHeaders(this.credential, this.assignment.jobId);
+    return callUrl(
+      { idleMs: IDLE_MS, signal: this.signal, ...request, headers: { ...headers, ...request.headers }, totalMs },
+      { allowPrivate: this.deps.allowPrivate },
+    );
+  }
+
+  /** Posts the job as `{"id","input",…other fields}`, the input as its raw bytes. */
+  async postJob(
+    url: string,
+    deadlines: { readonly totalMs?: number },
+  ): Promise<CallResult | { kind: "no_input"; outcome: Outcome }> {
+    const spliced = await spliceBody(jobParts(this.assignment), this.deps.bucket);
+    if (spliced.kind !== "ok") {
+      const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
+      return {
+        kind: "no_input",
+        outcome: { kind: "storage_failed", error: `the input could not be read from R2: ${what}` },
+      };
+    }
+    return await this.call({
+      url,
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: spliced.body,
+      contentLength: spliced.sizeBytes,
+      provable: true,
+      ...deadlines,
+    });
+  }
+
+  /** Where and how a result is stored. R2 that fails is asked again for the rest of the lease. */
+  resultOptions(): ValueOptions {
+    const { endpointId, jobId, lease } = this.assignment;
+    const { clock, bucket } = this.deps;
+    let untilMs: number | null = null;
+    return {
+      bucket,
+      key: `${endpointId}/${jobId}/${lease}/output`,
+      maxBytes: RESULT_MAX_BYTES,
+      retryStorage: async () => {
+        untilMs ??= clock.now() + LEASE_MS;
+        if (clock.now() + STORAGE_PAUSE_MS > untilMs || this.signal.aborted) return false;
+        await clock.sleep(STORAGE_PAUSE_MS, this.signal);
+        return true;
+      },
+    };
+  }
+}
+
+/** The headers of every call to an upstream. */
+export function upstreamHeaders(credential: string | null, jobId: string | null): Record<string, string> {
+  return {
+    accept: "application/json",
+    "user-agent": "Waybill/1",
+    ...(jobId === null ? {} : { "x-waybill-job": jobId }),
+    ...(credential === null ? {} : { authorization: `Bearer ${credential}` }),
+  };
+}
+
+function jobParts(assignment: Assignment): (string | PayloadRef)[] {
+  const rest = Object.entries(assignment.fields)
+    .filter(([name]) => !KEPT_FIELDS.has(name))
+    .map(([name, raw]) => `,${JSON.stringify(name)}:${raw}`)
+    .join("");
+  return [`{"id":${JSON.stringify(assignment.jobId)},"input":`, assignment.input, `${rest}}`];
+}

@@ -1,0 +1,43 @@
+// The entrypoint that a broker starts for one leased job. Stateless: the lease is all that ties it to the broker.
+import { WorkerEntrypoint } from "cloudflare:workers";
+import { readConfig } from "../config.ts";
+import type { Assignment, CarrierApi } from "../contract/dispatch.ts";
+import { log } from "../log.ts";
+import { carry, openCredential } from "./carry.ts";
+import { keeperOf, systemClock } from "./keeper.ts";
+import { cancelUpstreamJob } from "./runpod.ts";
+
+export class Carrier extends WorkerEntrypoint<Env> implements CarrierApi {
+  /** Runs the attempt and tells the broker. Held by waitUntil too: an object that is aborted would cancel a bare call. */
+  async carry(assignment: Assignment): Promise<void> {
+    const config = readConfig(this.env);
+    const work = carry(assignment, {
+      keeper: () => keeperOf(this.env, assignment.endpointId),
+      bucket: this.env.PAYLOADS,
+      encryptionKey: config.encryptionKey,
+      allowPrivate: config.allowPrivateAddresses,
+      clock: systemClock,
+    });
+    this.ctx.waitUntil(work);
+    await work;
+  }
+
+  /** Tells a `runpod` upstream to stop a job that nobody waits for any more; best effort. */
+  async stop(call: Parameters<CarrierApi["stop"]>[0]): Promise<void> {
+    const work = this.#stop(call);
+    this.ctx.waitUntil(work);
+    await work;
+  }
+
+  async #stop({ upstream, upstreamJobId }: Parameters<CarrierApi["stop"]>[0]): Promise<void> {
+    const config = readConfig(this.env);
+    try {
+      const credential = await openCredential(upstream, config.encryptionKey);
+      const options = { allowPrivate: config.allowPrivateAddresses };
+      const told = await cancelUpstreamJob({ url: upstream.url, credential, upstreamJobId }, options);
+      if (!told) log("stop_unanswered", { upstreamId: upstream.id });
+    } catch (cause) {
+      log("stop_failed", { upstreamId: upstream.id, reason: cause instanceof Error ? cause.message : String(cause) });
+    }
+  }
+}

@@ -1,0 +1,109 @@
+// Carries one leased job to its upstream and brings the outcome back. The lease is renewed meanwhile; when the broker says
+// that it is lost, the call is dropped. The outcome is told until the broker has heard it.
+import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
+import { LEASE_MS, LEASE_RENEW_MS } from "../core/limits.ts";
+import { log } from "../log.ts";
+import { open } from "../outbound/credentials.ts";
+import { deletePayload } from "../payload/store.ts";
+import { Attempt, type CarryDeps } from "./attempt.ts";
+import { attemptFailed } from "./classify.ts";
+import { runHttp } from "./http.ts";
+import { callUntil } from "./keeper.ts";
+import { runRunpod } from "./runpod.ts";
+
+/** Longer than a lease: an object that starts gives every running lease one period of grace. */
+const FINISH_FOR_MS = 2 * LEASE_MS;
+
+/** Runs one attempt to its end. Never throws: what nobody could be told of ends with its lease. */
+export async function carry(assignment: Assignment, deps: CarryDeps): Promise<void> {
+  const lost = new AbortController();
+  const done = new AbortController();
+  const renewing = keepLease(assignment, deps, lost, done.signal);
+  try {
+    const outcome = await runAttempt(assignment, deps, lost.signal);
+    done.abort();
+    // Even when the lease seems lost an outcome is told: only the broker decides.
+    if (outcome !== null) await tell(assignment, deps, outcome);
+  } finally {
+    done.abort();
+    await renewing;
+  }
+}
+
+async function runAttempt(assignment: Assignment, deps: CarryDeps, lost: AbortSignal): Promise<Outcome | null> {
+  let credential: string | null;
+  try {
+    credential = await openCredential(assignment.upstream, deps.encryptionKey);
+  } catch (cause) {
+    return {
+      kind: "upstream_unhealthy",
+      detail: `The credential of the upstream cannot be used: ${messageOf(cause)}.`,
+    };
+  }
+  const attempt = new Attempt(assignment, deps, credential, lost);
+  try {
+    return await (assignment.upstream.dialect === "runpod" ? runRunpod(attempt) : runHttp(attempt));
+  } catch (cause) {
+    log("carry_failed", { endpointId: assignment.endpointId, jobId: assignment.jobId, reason: messageOf(cause) });
+    return attemptFailed("Waybill failed while it carried the job");
+  }
+}
+
+/** The credential of an upstream in the clear; null when it needs none. */
+export async function openCredential(
+  upstream: { readonly id: string; readonly credential: string | null },
+  encryptionKey: string,
+): Promise<string | null> {
+  return upstream.credential === null
+    ? null
+    : await open(upstream.credential, encryptionKey, `upstream:${upstream.id}`);
+}
+
+/**
+ * Renews until `done`. Only a clear no ends the work: while the broker does not answer the work goes on, because an
+ * object that comes back gives its running leases a period of grace.
+ */
+async function keepLease(
+  assignment: Assignment,
+  deps: CarryDeps,
+  lost: AbortController,
+  done: AbortSignal,
+): Promise<void> {
+  const { jobId, lease, endpointId } = assignment;
+  const { clock, keeper } = deps;
+  while (!done.aborted) {
+    await clock.sleep(LEASE_RENEW_MS, done);
+    if (done.aborted) return;
+    try {
+      const options = { clock, forMs: LEASE_MS - LEASE_RENEW_MS, signal: done };
+      if (await callUntil(() => keeper().renew({ jobId, lease }), options)) continue;
+      log("lease_lost", { endpointId, jobId });
+      return lost.abort();
+    } catch (cause) {
+      if (!done.aborted) log("renew_failed", { endpointId, jobId, reason: messageOf(cause) });
+    }
+  }
+}
+
+async function tell(assignment: Assignment, deps: CarryDeps, outcome: Outcome): Promise<void> {
+  const { jobId, lease, endpointId } = assignment;
+  const call = (): ReturnType<LeaseKeeper["finish"]> => deps.keeper().finish({ jobId, lease, outcome });
+  try {
+    const { accepted } = await callUntil(call, { clock: deps.clock, forMs: FINISH_FOR_MS });
+    if (accepted) return;
+    log("outcome_refused", { endpointId, jobId, kind: outcome.kind });
+    await dropOutput(deps, outcome);
+  } catch (cause) {
+    // Whether it was heard is not known, so a stored output stays; the bucket's lifecycle rule sweeps orphans.
+    log("outcome_untold", { endpointId, jobId, kind: outcome.kind, reason: messageOf(cause) });
+  }
+}
+
+async function dropOutput(deps: CarryDeps, outcome: Outcome): Promise<void> {
+  if (!("output" in outcome) || outcome.output === null) return;
+  await deletePayload(outcome.output, deps.bucket).catch(() => undefined);
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

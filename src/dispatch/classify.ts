@@ -1,0 +1,132 @@
+// What an answer or a failure of an upstream means for the attempt: the one table of it (docs: dispatch).
+// The question behind every row is whether the worker may have begun.
+import type { Outcome } from "../contract/dispatch.ts";
+import { ERROR_TEXT_MAX_CHARS, RESULT_MAX_BYTES } from "../core/limits.ts";
+import type { CallResult } from "../outbound/call.ts";
+import { parseRetryAfter } from "../outbound/retry-after.ts";
+import type { ReadFailure } from "../payload/envelope.ts";
+
+export type Answer = Extract<CallResult, { kind: "response" }>;
+export type Broken = Exclude<CallResult, { kind: "response" } | { kind: "aborted" }>;
+
+const MESSAGE_MAX_CHARS = 500;
+const MESSAGE_READ_MAX_BYTES = 8_192;
+
+/**
+ * Statuses that a proxy gives in place of an origin that it could not reach: refused, unreachable, failed TLS, failed DNS.
+ * From a deployed Worker a closed port shows as one of them. 520, 522 and 524 are not here: there the origin may have begun.
+ */
+const NOT_REACHED = new Set([521, 523, 525, 526, 530]);
+const UNHEALTHY = new Set([401, 403, 404, 405]);
+const REJECTED = new Set([400, 413, 415, 422]);
+
+/** The meaning of a submit that brought no answer. */
+export function classifyBroken(result: Broken, executionOver: boolean): Outcome {
+  switch (result.kind) {
+    case "url_refused":
+      return { kind: "upstream_unhealthy", detail: `The URL of the upstream ${result.message}.` };
+    case "not_sent":
+      return {
+        kind: "upstream_paused",
+        detail: `The upstream could not be reached: ${result.detail}.`,
+        retryAfterMs: null,
+      };
+    case "reset":
+      return attemptFailed("the upstream closed the connection without an answer");
+    case "timeout":
+      return executionOver ? { kind: "timed_out" } : attemptFailed("the upstream did not answer in time");
+    case "redirect":
+      return attemptFailed(`the upstream answered ${result.status}; redirects are not followed`);
+    case "protocol":
+      return attemptFailed(`the upstream broke HTTP: ${result.detail}`);
+  }
+}
+
+/** The meaning of the status of a submit; null for 2xx. Reads the body only for a message of a rejection. */
+export async function classifyStatus(answer: Answer, nowMs: number): Promise<Outcome | null> {
+  const { status } = answer;
+  if (status < 300) return null;
+  const retryAfter = answer.headers.get("retry-after");
+  if (status === 429 || (status === 503 && retryAfter !== null) || NOT_REACHED.has(status)) {
+    const detail = `The upstream answered ${status}.`;
+    return { kind: "upstream_paused", detail, retryAfterMs: parseRetryAfter(retryAfter, nowMs) };
+  }
+  if (UNHEALTHY.has(status)) return { kind: "upstream_unhealthy", detail: `The upstream answered ${status}.` };
+  if (REJECTED.has(status)) {
+    const message = await readMessage(answer.body);
+    const error = `the upstream answered ${status}${message === "" ? "" : `: ${message}`}`;
+    return { kind: "rejected", error };
+  }
+  return attemptFailed(`the upstream answered ${status}`);
+}
+
+/** The meaning of a 2xx answer whose body could not be taken. */
+export function classifyRead(failure: ReadFailure, answer: Answer, executionOver: boolean): Outcome {
+  switch (failure.kind) {
+    case "too_large":
+      return { kind: "rejected", error: `the result is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB` };
+    case "storage_failed":
+      return { kind: "storage_failed", error: `the result could not be stored in R2: ${failure.message}` };
+    case "fields_too_large":
+      return attemptFailed("the upstream's answer has too much beside its output");
+    case "read_failed":
+      if (answer.broken() === "timeout") {
+        return executionOver ? { kind: "timed_out" } : attemptFailed("the upstream's answer stalled");
+      }
+      return attemptFailed("the upstream's answer was cut short");
+    case "bad_json":
+    case "not_object":
+      return attemptFailed(`the upstream's answer is not valid: ${failure.message}`);
+  }
+}
+
+export function attemptFailed(error: string): Outcome {
+  return { kind: "attempt_failed", error: error.slice(0, ERROR_TEXT_MAX_CHARS) };
+}
+
+/** The text of a raw JSON value meant as an error: a string as it is, everything else as JSON. */
+export function errorText(raw: string | undefined): string {
+  const value = parseJson(raw ?? "null");
+  const text =
+    typeof value === "string" ? value : value === null ? "the handler failed without a message" : (raw ?? "");
+  return text.slice(0, ERROR_TEXT_MAX_CHARS);
+}
+
+/** A raw JSON text as a value; null when it is none. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+async function readMessage(body: ReadableStream<Uint8Array>): Promise<string> {
+  const text = await readPrefix(body);
+  const value = parseJson(text);
+  if (typeof value === "string") return value.slice(0, MESSAGE_MAX_CHARS);
+  if (typeof value === "object" && value !== null) {
+    const found = Object.entries(value).find(
+      ([key, entry]) => /^(error|message|detail)$/.test(key) && typeof entry === "string",
+    );
+    if (found !== undefined) return String(found[1]).slice(0, MESSAGE_MAX_CHARS);
+  }
+  return text.trim().slice(0, MESSAGE_MAX_CHARS);
+}
+
+async function readPrefix(body: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  try {
+    for await (const chunk of body) {
+      const wanted = chunk.subarray(0, MESSAGE_READ_MAX_BYTES - bytes);
+      bytes += wanted.length;
+      text += decoder.decode(wanted, { stream: true });
+      if (bytes >= MESSAGE_READ_MAX_BYTES) break;
+    }
+  } catch {
+    // A message that was cut short is still better than none.
+  }
+  return text;
+}

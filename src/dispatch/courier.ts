@@ -1,0 +1,67 @@
+// The entrypoint that a broker starts for one try of one webhook. The broker keeps the schedule; this only tries and tells.
+import { WorkerEntrypoint } from "cloudflare:workers";
+import { readConfig } from "../config.ts";
+import type { CourierApi, Delivery, WebhookResult } from "../contract/broker.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { log } from "../log.ts";
+import { open } from "../outbound/credentials.ts";
+import { sendWebhook, webhookBody } from "../outbound/webhook.ts";
+import { spliceBody } from "../payload/splice.ts";
+import { callUntil, keeperOf, systemClock } from "./keeper.ts";
+
+/** Binds a sealed webhook secret to its use. */
+export const WEBHOOK_SECRET_AAD = "webhook";
+const TELL_FOR_MS = 60_000;
+
+export class Courier extends WorkerEntrypoint<Env> implements CourierApi {
+  /** Makes the try and tells the broker how it went. */
+  async deliver(delivery: Delivery): Promise<void> {
+    const work = this.#deliver(delivery);
+    this.ctx.waitUntil(work);
+    await work;
+  }
+
+  async #deliver(delivery: Delivery): Promise<void> {
+    const { endpointId, jobId, tryNumber } = delivery;
+    const result = await tryDelivery(delivery, this.env);
+    try {
+      const call = (): Promise<void> => keeperOf(this.env, endpointId).finishWebhook({ jobId, tryNumber, result });
+      await callUntil(call, { clock: systemClock, forMs: TELL_FOR_MS });
+    } catch (cause) {
+      // The broker tries again by its own schedule; the receiver knows the repeated id.
+      log("webhook_untold", { endpointId, jobId, reason: cause instanceof Error ? cause.message : String(cause) });
+    }
+  }
+}
+
+/** One try of a delivery. Never throws: what fails on our side is a failed try like any other. */
+export async function tryDelivery(delivery: Delivery, env: Env): Promise<WebhookResult> {
+  const config = readConfig(env);
+  try {
+    const secret = await open(delivery.sealedSecret, config.encryptionKey, WEBHOOK_SECRET_AAD);
+    const body = await bodyText(delivery, env.PAYLOADS);
+    const { url, webhookId } = delivery;
+    const options = { allowPrivate: config.allowPrivateAddresses };
+    return await sendWebhook({ url, secret, webhookId, at: new Date(), body }, options);
+  } catch (cause) {
+    const detail = `Waybill could not send it: ${cause instanceof Error ? cause.message : String(cause)}`;
+    return { kind: "failed", detail, retryAfterMs: null };
+  }
+}
+
+async function bodyText(delivery: Delivery, bucket: R2Bucket): Promise<string> {
+  const whole = await spliceText(webhookBody(delivery), bucket);
+  if (whole !== null) return whole;
+  // A payload that R2 does not give must not hold up the news that the job ended.
+  const thin = await spliceText(webhookBody(delivery, { forceTruncated: true }), bucket);
+  if (thin === null) throw new Error("the body could not be put together");
+  return thin;
+}
+
+async function spliceText(parts: readonly (string | PayloadRef)[], bucket: R2Bucket): Promise<string | null> {
+  const spliced = await spliceBody(parts, bucket);
+  if (spliced.kind !== "ok") return null;
+  const bytes = new Uint8Array(await new Response(spliced.body).arrayBuffer());
+  // A byte order mark within a payload is part of it.
+  return new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(bytes);
+}

@@ -1,0 +1,25 @@
+// The dialect `http`: the job is posted as JSON, and the answer, as one JSON value, is the output.
+import type { Outcome } from "../contract/dispatch.ts";
+import { readValue } from "../payload/envelope.ts";
+import type { Attempt } from "./attempt.ts";
+import { classifyBroken, classifyRead, classifyStatus } from "./classify.ts";
+
+/** Runs one attempt; null when the lease was lost meanwhile. */
+export async function runHttp(attempt: Attempt): Promise<Outcome | null> {
+  const result = await attempt.postJob(attempt.url, {});
+  if (result.kind === "no_input") return result.outcome;
+  if (result.kind === "aborted") return null;
+  if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
+  try {
+    const bad = await classifyStatus(result, attempt.deps.clock.now());
+    if (bad !== null) return bad;
+    const read = await readValue(result.body, attempt.resultOptions());
+    if (read.kind === "ok") return { kind: "completed", output: read.payload };
+    if (result.broken() === "aborted") return null;
+    // An answer without a body is an output of nothing, as from a handler that returns nothing.
+    if (read.kind === "bad_json" && result.bytesRead() === 0) return { kind: "completed", output: null };
+    return classifyRead(read, result, attempt.isOver());
+  } finally {
+    result.close();
+  }
+}

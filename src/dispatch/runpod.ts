@@ -1,0 +1,217 @@
+// The dialect `runpod`: any base URL with RunPod's API. A hosted one takes the job by `/run`, is asked by `/status` and told
+// by `/cancel`; a local one (`handler.py --rp_serve_api`) answers `/runsync`. IN_QUEUE and IN_PROGRESS are never a result.
+import type { Outcome } from "../contract/dispatch.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
+import { callUrl } from "../outbound/call.ts";
+import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
+import { deletePayload } from "../payload/store.ts";
+import { type Attempt, upstreamHeaders } from "./attempt.ts";
+import {
+  type Answer,
+  attemptFailed,
+  classifyBroken,
+  classifyRead,
+  classifyStatus,
+  errorText,
+  parseJson,
+} from "./classify.ts";
+import { callUntil } from "./keeper.ts";
+
+const SUBMIT_TIMEOUT_MS = 60_000;
+const POLL_TIMEOUT_MS = 120_000;
+const POLL_FIRST_MS = 250;
+const POLL_GROWTH = 1.5;
+const POLL_MAX_MS = 2_000;
+/** Pause between polls that failed; doubled up to the maximum. */
+const POLL_FAILED_FIRST_MS = 1_000;
+const POLL_FAILED_MAX_MS = 15_000;
+/** Answers in a row that cannot be read before the attempt is given up: one may be a proxy's page. */
+const UNUSABLE_MAX = 3;
+const NOTE_FOR_MS = 30_000;
+const CANCEL_TIMEOUT_MS = 10_000;
+
+/** Runs one attempt, or takes up the upstream's job of an earlier lease; null when the lease was lost meanwhile. */
+export async function runRunpod(attempt: Attempt): Promise<Outcome | null> {
+  if (attempt.assignment.upstream.local) return await runLocal(attempt);
+  const known = attempt.assignment.upstreamJobId;
+  if (known !== null) return await poll(attempt, known);
+  const submitted = await submit(attempt);
+  if (submitted === null || typeof submitted !== "string") return submitted;
+  const held = await noteJob(attempt, submitted);
+  if (held) return await poll(attempt, submitted);
+  // The broker does not know this id, so nobody else can stop the job.
+  await cancelJob(attempt, submitted);
+  return null;
+}
+
+/** Tells an upstream to stop a job. Best effort: an upstream that does not answer stops it by its own timeout. */
+export async function cancelUpstreamJob(
+  call: { readonly url: string; readonly credential: string | null; readonly upstreamJobId: string },
+  options: { readonly allowPrivate: boolean },
+): Promise<boolean> {
+  const result = await callUrl(
+    {
+      url: `${call.url.replace(/\/+$/, "")}/cancel/${encodeURIComponent(call.upstreamJobId)}`,
+      method: "POST",
+      headers: { ...upstreamHeaders(call.credential, null), "content-type": "application/json" },
+      body: "{}",
+      totalMs: CANCEL_TIMEOUT_MS,
+      idleMs: CANCEL_TIMEOUT_MS,
+    },
+    options,
+  );
+  if (result.kind !== "response") return false;
+  result.close();
+  return result.status < 300;
+}
+
+async function runLocal(attempt: Attempt): Promise<Outcome | null> {
+  const result = await attempt.postJob(`${attempt.url}/runsync`, {});
+  if (result.kind === "no_input") return result.outcome;
+  if (result.kind === "aborted") return null;
+  if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
+  try {
+    const bad = await classifyStatus(result, attempt.deps.clock.now());
+    if (bad !== null) return bad;
+    const read = await readAnswer(attempt, result);
+    if (result.broken() === "aborted") return null;
+    if (read.kind !== "ok") return classifyRead(read, result, attempt.isOver());
+    const outcome = finalOutcome(read);
+    if (outcome !== null && outcome !== "not_final") return outcome;
+    await dropOutput(attempt, read);
+    return attemptFailed("the upstream's answer to /runsync has no final status");
+  } finally {
+    result.close();
+  }
+}
+
+/** The upstream's id, or how the attempt ended. */
+async function submit(attempt: Attempt): Promise<string | Outcome | null> {
+  const result = await attempt.postJob(`${attempt.url}/run`, { totalMs: SUBMIT_TIMEOUT_MS });
+  if (result.kind === "no_input") return result.outcome;
+  if (result.kind === "aborted") return null;
+  if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
+  try {
+    const bad = await classifyStatus(result, attempt.deps.clock.now());
+    if (bad !== null) return bad;
+    const read = await readAnswer(attempt, result);
+    if (result.broken() === "aborted") return null;
+    if (read.kind !== "ok") return classifyRead(read, result, attempt.isOver());
+    await dropOutput(attempt, read);
+    const id = parseJson(read.fields["id"] ?? "null");
+    return typeof id === "string" && id !== "" ? id : attemptFailed("the upstream's answer to /run has no id");
+  } finally {
+    result.close();
+  }
+}
+
+async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<boolean> {
+  const { clock, keeper } = attempt.deps;
+  const { jobId, lease } = attempt.assignment;
+  try {
+    return await callUntil(() => keeper().noteUpstreamJob({ jobId, lease, upstreamJobId }), {
+      clock,
+      forMs: NOTE_FOR_MS,
+    });
+  } catch {
+    // The broker does not answer: the job runs on, and a result is still worth more than another start.
+    return true;
+  }
+}
+
+/** Not through `attempt.call`: the execution timeout may have passed, or the lease be lost. */
+async function cancelJob(attempt: Attempt, upstreamJobId: string): Promise<void> {
+  const { url, credential, deps } = attempt;
+  await cancelUpstreamJob({ url, credential, upstreamJobId }, { allowPrivate: deps.allowPrivate });
+}
+
+type Polled =
+  | { readonly kind: "waiting" }
+  | { readonly kind: "failed" }
+  | { readonly kind: "unusable"; readonly why: Outcome };
+
+async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
+  const { clock } = attempt.deps;
+  let pauseMs = POLL_FIRST_MS;
+  let failedPauseMs = POLL_FAILED_FIRST_MS;
+  let unusable = 0;
+  for (;;) {
+    const wantedMs = failedPauseMs > POLL_FAILED_FIRST_MS ? failedPauseMs : pauseMs;
+    await clock.sleep(Math.min(wantedMs, Math.max(0, attempt.leftMs())), attempt.signal);
+    if (attempt.signal.aborted) return null;
+    if (attempt.isOver()) {
+      await cancelJob(attempt, id);
+      return { kind: "timed_out" };
+    }
+    const polled = await pollOnce(attempt, id);
+    if (polled === null) return null;
+    if (polled.kind === "unusable" && ++unusable >= UNUSABLE_MAX) return polled.why;
+    if (polled.kind === "waiting") {
+      pauseMs = Math.min(pauseMs * POLL_GROWTH, POLL_MAX_MS);
+      failedPauseMs = POLL_FAILED_FIRST_MS;
+      unusable = 0;
+    } else if (polled.kind === "failed" || polled.kind === "unusable") {
+      failedPauseMs = Math.min(failedPauseMs * 2, POLL_FAILED_MAX_MS);
+    } else {
+      return polled;
+    }
+  }
+}
+
+/** One look at the upstream's job: an outcome, `waiting`, or a failure of the look itself, which counts for nothing. */
+async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled | null> {
+  const url = `${attempt.url}/status/${encodeURIComponent(id)}`;
+  const result = await attempt.call({ url, method: "GET", totalMs: POLL_TIMEOUT_MS });
+  if (result.kind === "aborted") return null;
+  if (result.kind !== "response") return { kind: "failed" };
+  try {
+    if (result.status === 404 || result.status === 410) return attemptFailed("the upstream lost the job");
+    if (result.status >= 300) return { kind: "failed" };
+    const read = await readAnswer(attempt, result);
+    if (result.broken() === "aborted") return null;
+    if (read.kind === "read_failed") return { kind: "failed" };
+    if (read.kind !== "ok") {
+      const why = classifyRead(read, result, attempt.isOver());
+      return why.kind === "attempt_failed" ? { kind: "unusable", why } : why;
+    }
+    const outcome = finalOutcome(read);
+    if (outcome !== null && outcome !== "not_final") return outcome;
+    await dropOutput(attempt, read);
+    if (outcome === "not_final") return { kind: "waiting" };
+    return { kind: "unusable", why: attemptFailed("the upstream's answer to /status has no known status") };
+  } finally {
+    result.close();
+  }
+}
+
+function readAnswer(attempt: Attempt, answer: Answer): Promise<Envelope | ReadFailure> {
+  return readEnvelope(answer.body, {
+    ...attempt.resultOptions(),
+    bigField: "output",
+    fieldsMaxBytes: ENVELOPE_FIELDS_MAX_BYTES,
+  });
+}
+
+/** What RunPod's status means; `not_final` while it waits or runs, null for anything unknown. */
+function finalOutcome(read: Envelope): Outcome | "not_final" | null {
+  switch (parseJson(read.fields["status"] ?? "null")) {
+    case "COMPLETED":
+      return { kind: "completed", output: read.big };
+    case "FAILED":
+      return { kind: "handler_error", error: errorText(read.fields["error"]), output: read.big };
+    case "CANCELLED":
+      return attemptFailed("the upstream cancelled the job");
+    case "TIMED_OUT":
+      return attemptFailed("the job timed out at the upstream");
+    case "IN_QUEUE":
+    case "IN_PROGRESS":
+      return "not_final";
+    default:
+      return null;
+  }
+}
+
+/** Progress of a running job is not kept; a large one was put into R2 on the way. */
+async function dropOutput(attempt: Attempt, read: Envelope): Promise<void> {
+  if (read.big !== null) await deletePayload(read.big, attempt.deps.bucket).catch(() => undefined);
+}

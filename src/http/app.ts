@@ -1,0 +1,83 @@
+// The HTTP side of Waybill: which route is whose, and what every request goes through.
+import { Hono } from "hono";
+import { readConfig } from "../config.ts";
+import { log } from "../log.ts";
+import { addAccountRoutes } from "./account.ts";
+import { jsonAnswer } from "./answer.ts";
+import { crashAnswer } from "./failures.ts";
+import { addJobRoutes } from "./jobs.ts";
+import { addOperatorRoutes } from "./operator.ts";
+import { addQueueRoutes } from "./queue.ts";
+import type { RouteContext, Routing } from "./routing.ts";
+import { refuse } from "./routing.ts";
+import { addSubmitRoutes } from "./submit.ts";
+import { addUsageRoutes } from "./usage.ts";
+
+/** Every known path with the methods it takes: another method is 405, another path 404. */
+const ALLOWED_METHODS: Readonly<Record<string, string>> = {
+  "/": "GET",
+  "/healthz": "GET",
+  "/v1/depth": "GET",
+  "/v1/usage": "GET",
+  "/v1/webhooks/dead": "GET",
+  "/v1/admin/configure": "POST",
+  "/v2/:endpoint/run": "POST",
+  "/v2/:endpoint/runsync": "POST",
+  "/v2/:endpoint/status/:id": "GET, POST",
+  "/v2/:endpoint/status-sync/:id": "GET, POST",
+  "/v2/:endpoint/cancel/:id": "POST",
+  "/v2/:endpoint/retry/:id": "POST",
+  "/v2/:endpoint/purge-queue": "POST",
+  "/v2/:endpoint/health": "GET",
+  "/v2/:endpoint/requests": "GET",
+};
+
+/** The application. It never throws: what is unexpected is logged and answered with 500. */
+export function createApp(): Hono<Routing> {
+  const app = new Hono<Routing>();
+  app.use(async (c, next) => {
+    const startedMs = Date.now();
+    c.set("requestId", crypto.randomUUID());
+    if (isPlainPath(c.req.raw.url)) await next();
+    else c.res = refuse(c, { kind: "not_found" });
+    const { method } = c.req;
+    log("request", { requestId: c.get("requestId"), method, status: c.res.status, tookMs: Date.now() - startedMs });
+  });
+  app.get("/", alive);
+  app.get("/healthz", alive);
+  addSubmitRoutes(app);
+  addJobRoutes(app);
+  addQueueRoutes(app);
+  addAccountRoutes(app);
+  addUsageRoutes(app);
+  addOperatorRoutes(app);
+  for (const [path, allow] of Object.entries(ALLOWED_METHODS)) {
+    app.all(path, (c) => refuse(c, { kind: "method_not_allowed", allow }));
+  }
+  app.notFound((c) => refuse(c, { kind: "not_found" }));
+  app.onError((error, c) => {
+    log("request_crashed", { requestId: c.get("requestId"), error: error.stack ?? String(error) });
+    return crashAnswer(c.get("requestId"));
+  });
+  return app;
+}
+
+/** Is the server up, and is it configured? The sentence names settings, never their values. */
+function alive(c: RouteContext): Response {
+  try {
+    readConfig(c.env);
+    return jsonAnswer(200, { ok: true }, c.get("requestId"));
+  } catch (error) {
+    const sentence = error instanceof Error ? error.message : String(error);
+    return jsonAnswer(500, { error: sentence, message: sentence }, c.get("requestId"));
+  }
+}
+
+/** No empty segment, and no encoded slash, backslash or control character that a parser further on could read anew. */
+function isPlainPath(url: string): boolean {
+  const { pathname } = new URL(url);
+  if (pathname === "/") return true;
+  if (pathname.includes("//") || pathname.endsWith("/")) return false;
+  const encoded = pathname.match(/%.{0,2}/g) ?? [];
+  return encoded.every((text) => /^%[0-9a-f]{2}$/i.test(text) && !/^%([01].|7f|2f|5c)$/i.test(text));
+}

@@ -1,0 +1,52 @@
+// Who calls. A key is checked by its checksum, then by its digest under the pepper, in the same time for any key.
+import { readConfig } from "../config.ts";
+import type { Caller, Scope } from "../contract/identity.ts";
+import { parseApiKey } from "../core/api-key.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import { findKey, type StoredKey } from "../db/keys.ts";
+import { log } from "../log.ts";
+import { LastGood } from "./last-good.ts";
+
+/** Anchored and linear. Two Authorization headers arrive joined by a comma, which no part of it takes. */
+const AUTHORIZATION = /^(?:bearer )?([A-Za-z0-9_]{1,255})$/i;
+const NO_DIGEST = "0".repeat(64);
+
+const keys = new LastGood<StoredKey | null>();
+
+/** The caller of `Authorization: Bearer KEY` or the bare key. `unavailable` when D1 is down and the key is not known. */
+export async function authenticate(headers: Headers, env: Env, nowMs: number): Promise<Result<Caller>> {
+  const key = AUTHORIZATION.exec(headers.get("authorization") ?? "")?.[1];
+  const parsed = key === undefined ? null : parseApiKey(key);
+  if (key === undefined || parsed === null) return fail({ kind: "unauthorized" });
+  let stored: StoredKey | null;
+  try {
+    stored = await keys.get(parsed.id, nowMs, () => findKey(env.DB, parsed.id));
+  } catch (error) {
+    log("key_lookup_failed", { error: String(error) });
+    return fail({ kind: "unavailable", message: "keys cannot be checked right now" });
+  }
+  const genuine = await hasDigest(key, stored?.digest ?? NO_DIGEST, readConfig(env).pepper);
+  if (stored === null || !genuine || isOver(stored, nowMs)) return fail({ kind: "unauthorized" });
+  return ok(stored.caller);
+}
+
+export function requireScope(caller: Caller, scope: Scope): Result<Caller> {
+  return caller.scopes.includes(scope) ? ok(caller) : fail({ kind: "forbidden", scope });
+}
+
+function isOver(stored: StoredKey, nowMs: number): boolean {
+  if (stored.revokedAtMs !== null) return true;
+  return stored.expiresAtMs !== null && stored.expiresAtMs <= nowMs;
+}
+
+async function hasDigest(key: string, digestHex: string, pepper: string): Promise<boolean> {
+  const encoder = new TextEncoder();
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const secret = await crypto.subtle.importKey("raw", encoder.encode(pepper), algorithm, false, ["sign"]);
+  const digest = new Uint8Array(await crypto.subtle.sign("HMAC", secret, encoder.encode(key)));
+  return crypto.subtle.timingSafeEqual(digest, fromHex(digestHex));
+}
+
+function fromHex(hex: string): Uint8Array {
+  return Uint8Array.from({ length: hex.length / 2 }, (_, at) => Number.parseInt(hex.slice(at * 2, at * 2 + 2), 16));
+}

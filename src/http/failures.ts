@@ -1,0 +1,123 @@
+// The one map from expected failures to the wire: status and `{"error", "message"}`, which every RunPod client reads.
+import type { Failure } from "../core/failure.ts";
+import { jsonAnswer } from "./answer.ts";
+
+/** What a failure looks like on the wire, without the headers that every answer has. */
+interface WireFailure {
+  readonly status: number;
+  readonly error: string;
+  readonly message: string;
+  /** More keys of the body. */
+  readonly more?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Seconds after which a caller may hope that a dependency is back. */
+const UNAVAILABLE_RETRY_SECONDS = 5;
+
+/** The answer to a request that failed in an expected way. */
+export function failureAnswer(failure: Failure, requestId: string): Response {
+  const { status, error, message, more, headers } = toWire(failure);
+  return jsonAnswer(status, { error, message, ...more }, requestId, headers);
+}
+
+/** The answer to a bug of ours: it says nothing of the cause, which the log has under the same request id. */
+export function crashAnswer(requestId: string): Response {
+  return jsonAnswer(500, { error: "internal error", message: `see the log of request ${requestId}` }, requestId);
+}
+
+function retryAfter(seconds: number): Readonly<Record<string, string>> {
+  return { "retry-after": String(Math.max(1, Math.ceil(seconds))) };
+}
+
+function toWire(failure: Failure): WireFailure {
+  switch (failure.kind) {
+    case "invalid": {
+      const { field, message } = failure;
+      return { status: 400, error: `${field}: ${message}`, message, more: { field } };
+    }
+    case "unauthorized":
+      return {
+        status: 401,
+        error: "unauthorized",
+        message: "the API key is missing or not valid",
+        headers: { "www-authenticate": "Bearer" },
+      };
+    case "forbidden":
+      return { status: 403, error: "forbidden", message: `the API key lacks the scope ${failure.scope}` };
+    case "not_found":
+      return { status: 404, error: "not found", message: "no such endpoint, job or route" };
+    case "method_not_allowed":
+      return {
+        status: 405,
+        error: "method not allowed",
+        message: `this route takes ${failure.allow}`,
+        headers: { allow: failure.allow },
+      };
+    case "too_large":
+      return { status: 413, error: "too large", message: `the body may have at most ${failure.maxBytes} bytes` };
+    case "unsupported_media":
+      return { status: 415, error: "unsupported media type", message: failure.message };
+    default:
+      return toWireOfJob(failure);
+  }
+}
+
+/** The second half of the map: what a broker may answer. */
+function toWireOfJob(
+  failure: Extract<
+    Failure,
+    {
+      kind:
+        | "tenant_limit"
+        | "queue_full"
+        | "wrong_state"
+        | "idempotency_mismatch"
+        | "idempotency_gone"
+        | "settings_behind"
+        | "unavailable";
+    }
+  >,
+): WireFailure {
+  switch (failure.kind) {
+    case "tenant_limit":
+      return {
+        status: 429,
+        error: "tenant limit",
+        message: `${failure.waitingMax} jobs of yours wait in this endpoint already`,
+        headers: retryAfter(failure.retryAfterSeconds),
+      };
+    case "queue_full":
+      return {
+        status: 429,
+        error: "queue full",
+        message: "this endpoint takes no more jobs at the moment",
+        headers: retryAfter(failure.retryAfterSeconds),
+      };
+    case "wrong_state":
+      return { status: 400, error: failure.message, message: failure.message };
+    case "idempotency_mismatch":
+      return {
+        status: 422,
+        error: "idempotency key reused",
+        message: "this Idempotency-Key was used with another body",
+      };
+    case "idempotency_gone":
+      return {
+        status: 410,
+        error: "gone",
+        message: "the job of this Idempotency-Key is over and its result is no longer kept",
+        more: { id: failure.jobId, status: failure.status },
+      };
+    case "settings_behind":
+      // The edge sends the settings and asks again; this never reaches a client.
+      throw new Error("settings_behind reached the wire");
+    case "unavailable":
+      return {
+        status: 503,
+        error: "unavailable",
+        message: failure.message,
+        headers: retryAfter(UNAVAILABLE_RETRY_SECONDS),
+      };
+  }
+}

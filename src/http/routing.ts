@@ -1,0 +1,60 @@
+// What every route family shares: the request's context, and who asks for which endpoint. Authentication comes first,
+// then the endpoint, then the rest, so that an unknown caller learns nothing.
+import type { Context } from "hono";
+import type { Caller, Scope } from "../contract/identity.ts";
+import type { EndpointSettings } from "../contract/settings.ts";
+import type { Failure, Result } from "../core/failure.ts";
+import { fail, ok } from "../core/failure.ts";
+import { parseJobId } from "../core/job-id.ts";
+import { authenticate, requireScope } from "./auth.ts";
+import { findEndpoint } from "./endpoints.ts";
+import { failureAnswer } from "./failures.ts";
+
+export interface Routing {
+  Bindings: Env;
+  Variables: { requestId: string };
+}
+
+export type RouteContext = Context<Routing>;
+
+/** A caller and the endpoint named in the path. */
+export interface EndpointCall {
+  readonly caller: Caller;
+  readonly settings: EndpointSettings;
+}
+
+/** The caller, if the key is good and has the scope. */
+export async function enter(c: RouteContext, scope: Scope): Promise<Result<Caller>> {
+  const caller = await authenticate(c.req.raw.headers, c.env, Date.now());
+  if (!caller.ok) return caller;
+  const allowed = requireScope(caller.value, scope);
+  return allowed.ok ? caller : allowed;
+}
+
+/** The caller and the endpoint of a `/v2/:endpoint` route. */
+export async function enterEndpoint(c: RouteContext): Promise<Result<EndpointCall>> {
+  const caller = await enter(c, "jobs");
+  if (!caller.ok) return caller;
+  const endpoint = await findEndpoint(c.req.param("endpoint") ?? "", caller.value, c.env, Date.now());
+  if (!endpoint.ok) return endpoint;
+  return ok({ caller: caller.value, settings: endpoint.value.settings });
+}
+
+/** The same, and the job id of the path. An id that we cannot have given out is the usual 404, without a call. */
+export async function enterJob(c: RouteContext): Promise<Result<EndpointCall & { readonly jobId: string }>> {
+  const entered = await enterEndpoint(c);
+  if (!entered.ok) return entered;
+  const jobId = c.req.param("id") ?? "";
+  if (parseJobId(jobId) === null) return fail({ kind: "not_found" });
+  return ok({ ...entered.value, jobId });
+}
+
+/** The answer to an expected failure of this request. */
+export function refuse(c: RouteContext, failure: Failure): Response {
+  return failureAnswer(failure, c.get("requestId"));
+}
+
+/** A result of the broker inside a result of the call to it, as one. */
+export function flatten<T>(result: Result<Result<T>>): Result<T> {
+  return result.ok ? result.value : result;
+}

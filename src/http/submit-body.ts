@@ -1,0 +1,130 @@
+// The body of a submit: the input is cut out as bytes while it streams by, the few known fields are checked.
+import { jobRequestSchema } from "../contract/job-request.ts";
+import type { EndpointSettings } from "../contract/settings.ts";
+import type { Failure, Result } from "../core/failure.ts";
+import { fail, ok } from "../core/failure.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../core/limits.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { log } from "../log.ts";
+import { checkUrl } from "../outbound/guard.ts";
+import { readEnvelope } from "../payload/envelope.ts";
+import { deletePayload } from "../payload/store.ts";
+
+/** A checked request. `input` may stand in R2 already: who does not use it deletes it. */
+export interface SubmitBody {
+  readonly input: PayloadRef;
+  /** Raw JSON of every other top-level field. */
+  readonly fields: Readonly<Record<string, string>>;
+  readonly policy: {
+    readonly executionTimeoutMs: number | null;
+    readonly ttlMs: number | null;
+    readonly lowPriority: boolean;
+  };
+  readonly webhook: string | null;
+  readonly sha256Hex: string | null;
+}
+
+export interface SubmitBodyOptions {
+  readonly bucket: R2Bucket;
+  /** Where a large input goes. */
+  readonly key: string;
+  readonly maxBytes: number;
+  /** For an Idempotency-Key: the fingerprint of the raw bytes. */
+  readonly hash: boolean;
+  readonly settings: EndpointSettings;
+  readonly allowPrivate: boolean;
+}
+
+/** Reads and checks a body. After a refusal nothing is left in R2. */
+export async function readSubmitBody(
+  stream: ReadableStream<Uint8Array> | null,
+  options: SubmitBodyOptions,
+): Promise<Result<SubmitBody>> {
+  const { bucket, key, maxBytes, hash } = options;
+  const envelope = await readEnvelope(stream, {
+    bigField: "input",
+    bucket,
+    key,
+    maxBytes,
+    fieldsMaxBytes: ENVELOPE_FIELDS_MAX_BYTES,
+    hash,
+  });
+  if (envelope.kind !== "ok") return fail(toFailure(envelope, maxBytes));
+  const { big: input, fields } = envelope;
+  const checked = checkFields(fields, options);
+  if (checked.ok && input !== null) {
+    return ok({ input, fields, ...checked.value, sha256Hex: envelope.sha256Hex ?? null });
+  }
+  if (input !== null) await dropInput(input, bucket);
+  return checked.ok ? fail({ kind: "invalid", field: "input", message: "is required" }) : checked;
+}
+
+/** Deletes an input that no job took. When R2 does not answer, the bucket's lifecycle rule deletes it later. */
+export async function dropInput(input: PayloadRef, bucket: R2Bucket): Promise<void> {
+  try {
+    await deletePayload(input, bucket);
+  } catch (error) {
+    log("input_not_deleted", { error: String(error) });
+  }
+}
+
+type Refusal = Exclude<Awaited<ReturnType<typeof readEnvelope>>, { readonly kind: "ok" }>;
+
+function toFailure(refusal: Refusal, maxBytes: number): Failure {
+  switch (refusal.kind) {
+    case "too_large":
+      return { kind: "too_large", maxBytes };
+    case "fields_too_large":
+      return {
+        kind: "invalid",
+        field: "body",
+        message: `all fields beside input may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`,
+      };
+    case "bad_json":
+    case "not_object":
+    case "read_failed":
+      return { kind: "invalid", field: "body", message: refusal.message };
+    case "storage_failed":
+      return { kind: "unavailable", message: "the storage for large inputs (R2) does not answer" };
+  }
+}
+
+/** The known fields. The first thing that is wrong is named by its path, such as `policy.ttl`. */
+function checkFields(
+  fields: Readonly<Record<string, string>>,
+  { settings, allowPrivate }: SubmitBodyOptions,
+): Result<Pick<SubmitBody, "policy" | "webhook">> {
+  const parsed = jobRequestSchema.safeParse({
+    policy: parseField(fields, "policy"),
+    webhook: parseField(fields, "webhook"),
+    s3Config: parseField(fields, "s3Config"),
+  });
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return fail({ kind: "invalid", field: issue?.path.join(".") ?? "body", message: issue?.message ?? "is not valid" });
+  }
+  const { policy, webhook } = parsed.data;
+  const isHeld = settings.upstreams.some((upstream) => upstream.dialect === "http");
+  if (isHeld && (policy?.executionTimeout ?? 0) > HELD_CALL_MAX_MS) {
+    const message = `may be at most ${HELD_CALL_MAX_MS} in this endpoint, whose workers answer within one HTTP call`;
+    return fail({ kind: "invalid", field: "policy.executionTimeout", message });
+  }
+  if (typeof webhook === "string") {
+    const url = checkUrl(webhook, { allowPrivate });
+    if (!url.ok) return fail({ kind: "invalid", field: "webhook", message: url.message });
+  }
+  return ok({
+    policy: {
+      executionTimeoutMs: policy?.executionTimeout ?? null,
+      ttlMs: policy?.ttl ?? null,
+      lowPriority: policy?.lowPriority ?? false,
+    },
+    webhook: webhook ?? null,
+  });
+}
+
+/** The scanner has proved that the text is JSON. */
+function parseField(fields: Readonly<Record<string, string>>, name: string): unknown {
+  const text = Object.hasOwn(fields, name) ? fields[name] : undefined;
+  return text === undefined ? undefined : JSON.parse(text);
+}

@@ -1,0 +1,126 @@
+// POST /v2/:endpoint/run and /runsync: headers, then body, then one call to the broker.
+import type { Hono } from "hono";
+import { v7 as uuidv7 } from "uuid";
+import { callBroker } from "../broker/stub.ts";
+import { readConfig } from "../config.ts";
+import type { BrokerApi, SubmitCall, Submitted } from "../contract/broker.ts";
+import type { EndpointSettings } from "../contract/settings.ts";
+import type { Result } from "../core/failure.ts";
+import { fail } from "../core/failure.ts";
+import type { JobMode } from "../core/job.ts";
+import { makeJobId } from "../core/job-id.ts";
+import { RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../core/limits.ts";
+import { jsonAnswer } from "./answer.ts";
+import { waitForJob } from "./job-wait.ts";
+import { readWait } from "./query.ts";
+import type { EndpointCall, RouteContext, Routing } from "./routing.ts";
+import { enterEndpoint, flatten, refuse } from "./routing.ts";
+import { statusAnswer } from "./status-body.ts";
+import type { SubmitBody } from "./submit-body.ts";
+import { dropInput, readSubmitBody } from "./submit-body.ts";
+import { checkSubmitHeaders, readIdempotencyKey } from "./submit-headers.ts";
+
+/** Adds the two submit routes. */
+export function addSubmitRoutes(app: Hono<Routing>): void {
+  app.post("/v2/:endpoint/run", run);
+  app.post("/v2/:endpoint/runsync", runsync);
+}
+
+/** Exactly 200 and exactly `{id, status}`: the JavaScript client takes anything else for a failure. */
+async function run(c: RouteContext): Promise<Response> {
+  const entered = await enterEndpoint(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const submitted = await submit(c, entered.value, "run", null);
+  if (submitted.ok) {
+    const { id, status } = submitted.value.job;
+    return jsonAnswer(200, { id, status }, c.get("requestId"));
+  }
+  const { failure } = submitted;
+  if (failure.kind !== "idempotency_gone") return refuse(c, failure);
+  return jsonAnswer(200, { id: failure.jobId, status: failure.status }, c.get("requestId"));
+}
+
+async function runsync(c: RouteContext): Promise<Response> {
+  const entered = await enterEndpoint(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const wait = readWait(c.req.url);
+  if (!wait.ok) return refuse(c, wait.failure);
+  const submitted = await submit(c, entered.value, "runsync", wait.value);
+  if (!submitted.ok) return refuse(c, submitted.failure);
+  const { job } = submitted.value;
+  const call = {
+    endpointId: entered.value.settings.endpointId,
+    tenantId: entered.value.caller.tenantId,
+    jobId: job.id,
+    waitMs: wait.value,
+    known: job,
+  };
+  const waited = await waitForJob(c.env, call, c.req.raw.signal);
+  return waited.ok ? statusAnswer(c, waited.value) : refuse(c, waited.failure);
+}
+
+/** Reads the request and hands the job to the broker. A stored input that no job took is deleted. */
+async function submit(
+  c: RouteContext,
+  { caller, settings }: EndpointCall,
+  mode: JobMode,
+  waitMs: number | null,
+): Promise<Result<Submitted>> {
+  const maxBytes = mode === "run" ? RUN_BODY_MAX_BYTES : RUNSYNC_BODY_MAX_BYTES;
+  const headers = checkSubmitHeaders(c.req.raw.headers, maxBytes);
+  if (!headers.ok) return headers;
+  const idempotencyKey = readIdempotencyKey(c.req.raw.headers);
+  if (!idempotencyKey.ok) return idempotencyKey;
+
+  const jobId = makeJobId(uuidv7(), mode);
+  const body = await readSubmitBody(c.req.raw.body, {
+    bucket: c.env.PAYLOADS,
+    key: `${settings.endpointId}/${jobId}/input-${c.get("requestId")}`,
+    maxBytes,
+    hash: idempotencyKey.value !== null,
+    settings,
+    allowPrivate: readConfig(c.env).allowPrivateAddresses,
+  });
+  if (!body.ok) return body;
+  const call: SubmitCall = {
+    tenantId: caller.tenantId,
+    settingsVersion: settings.version,
+    jobId,
+    mode,
+    input: body.value.input,
+    fields: body.value.fields,
+    policy: body.value.policy,
+    webhook: body.value.webhook === null ? null : { url: body.value.webhook, sealedSecret: caller.sealedWebhookSecret },
+    waitingMax: caller.waitingMax,
+    waitMs,
+    idempotency: toIdempotency(idempotencyKey.value, body.value),
+  };
+  const submitted = await callSubmit(c.env, settings, call);
+  if (!isTaken(submitted, jobId)) await dropInput(call.input, c.env.PAYLOADS);
+  return submitted;
+}
+
+function toIdempotency(key: string | null, body: SubmitBody): SubmitCall["idempotency"] {
+  if (key === null) return null;
+  if (body.sha256Hex === null) throw new Error("the body of a request with an Idempotency-Key was not hashed");
+  return { key, fingerprint: body.sha256Hex };
+}
+
+/** May the broker hold the input stored for this id? When it did not answer it may: then a sweep decides later. */
+function isTaken(submitted: Result<Submitted>, jobId: string): boolean {
+  if (submitted.ok) return submitted.value.job.id === jobId;
+  return submitted.failure.kind === "unavailable";
+}
+
+/** One call; a broker that is behind is sent the settings at hand and asked once more. */
+async function callSubmit(env: Env, settings: EndpointSettings, call: SubmitCall): Promise<Result<Submitted>> {
+  const ask = async (broker: BrokerApi): Promise<Result<Submitted>> => {
+    const first = await broker.submit(call);
+    if (first.ok || first.failure.kind !== "settings_behind") return first;
+    await broker.configure(settings);
+    const second = await broker.submit(call);
+    if (second.ok || second.failure.kind !== "settings_behind") return second;
+    return fail({ kind: "unavailable", message: "the endpoint is changing its settings" });
+  };
+  return flatten(await callBroker(env, settings.endpointId, ask, { idempotent: true }));
+}

@@ -1,0 +1,63 @@
+// Sealing of secrets that Waybill must be able to read again (upstream credentials, webhook secrets), and fingerprints
+// of secrets that it must recognise. Web Crypto only: the command line imports this too.
+
+const VERSION = "v1";
+const NONCE_BYTES = 12;
+const ALGORITHM = "AES-GCM";
+
+/**
+ * Seals a text with AES-256-GCM under `keyBase64` (32 bytes). `aad` binds it to its place, such as `upstream:<id>`: moved
+ * elsewhere it does not open. Answers `v1.<base64url of nonce and ciphertext>`.
+ */
+export async function seal(plaintext: string, keyBase64: string, aad: string): Promise<string> {
+  const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+  const params = { name: ALGORITHM, iv: nonce, additionalData: new TextEncoder().encode(aad) };
+  const sealed = new Uint8Array(
+    await crypto.subtle.encrypt(params, await importKey(keyBase64), new TextEncoder().encode(plaintext)),
+  );
+  const bytes = new Uint8Array(NONCE_BYTES + sealed.length);
+  bytes.set(nonce);
+  bytes.set(sealed, NONCE_BYTES);
+  return `${VERSION}.${toBase64Url(bytes)}`;
+}
+
+/** Opens what `seal` made. Throws when the key, the place or a byte differs; the message holds no secret. */
+export async function open(sealed: string, keyBase64: string, aad: string): Promise<string> {
+  const [version, text, ...rest] = sealed.split(".");
+  if (version !== VERSION || text === undefined || rest.length > 0)
+    throw new Error("the sealed secret has an unknown form");
+  const key = await importKey(keyBase64);
+  try {
+    const bytes = fromBase64(text.replaceAll("-", "+").replaceAll("_", "/"));
+    const params = {
+      name: ALGORITHM,
+      iv: bytes.subarray(0, NONCE_BYTES),
+      additionalData: new TextEncoder().encode(aad),
+    };
+    return new TextDecoder().decode(await crypto.subtle.decrypt(params, key, bytes.subarray(NONCE_BYTES)));
+  } catch {
+    throw new Error("the sealed secret does not open: was ENCRYPTION_KEY changed?");
+  }
+}
+
+/** The first 16 hex characters of a SHA-256 over the labelled secret: enough to see that it was changed. */
+export async function keyFingerprint(secretText: string): Promise<string> {
+  const bytes = new TextEncoder().encode(`waybill key fingerprint v1\n${secretText}`);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function importKey(keyBase64: string): Promise<CryptoKey> {
+  const bytes = fromBase64(keyBase64);
+  if (bytes.length !== 32) throw new Error("ENCRYPTION_KEY must be 32 bytes in base64");
+  return crypto.subtle.importKey("raw", bytes, ALGORITHM, false, ["encrypt", "decrypt"]);
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+}
+
+function toBase64Url(bytes: Uint8Array): string {
+  const binary = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}

@@ -1,0 +1,61 @@
+// The body of a call, sent so that we know afterwards whether the receiver can have begun.
+//
+// workerd reports a refused connect, a failed handshake and a reset after sending with one and the same error
+// ("Network connection lost.", retryable, remote). But it writes nothing before the connection stands: tried against a
+// closed port it reads three chunks ahead at most, whatever their size, and then waits for the connect. So the last byte
+// of the JSON text goes out behind PAD_CHUNKS chunks of one space. While it has not been taken, nobody can have read a whole
+// JSON text, and the job cannot have begun; once it has been taken, it may have.
+
+const PAD_CHUNKS = 8;
+const SPACE = new Uint8Array([0x20]);
+
+export interface SentBody {
+  readonly readable: ReadableStream<Uint8Array>;
+  /** True once the last byte was handed over: the receiver may hold all of the body. */
+  complete(): boolean;
+  /** Ends the sending, when the call is over before the body is. */
+  stop(): void;
+}
+
+/**
+ * Streams a JSON text of `sizeBytes` bytes with a known length. `onProgress` is called with each chunk that was taken, with true once all is out.
+ * `provable` adds the spaces: only where nobody compares or signs the bytes.
+ * The text must not end with white space: its last byte is what makes it whole.
+ */
+export function sendBody(
+  source: ReadableStream<Uint8Array>,
+  sizeBytes: number,
+  onProgress: (done: boolean) => void,
+  options: { readonly provable: boolean },
+): SentBody {
+  const pads = options.provable ? PAD_CHUNKS : 0;
+  const pipe = new FixedLengthStream(sizeBytes + pads);
+  const writer = pipe.writable.getWriter();
+  let handedOver = false;
+  const pump = async (): Promise<void> => {
+    let held: Uint8Array | null = null;
+    const write = async (bytes: Uint8Array): Promise<void> => {
+      if (bytes.length > 0) await writer.write(bytes);
+      onProgress(false);
+    };
+    for await (const chunk of source) {
+      if (chunk.length === 0) continue;
+      if (held !== null) await write(held);
+      held = chunk;
+    }
+    if (held === null) throw new Error("a body must not be empty");
+    await write(held.subarray(0, -1));
+    for (let pad = 0; pad < pads; pad += 1) await write(SPACE);
+    handedOver = true;
+    await write(held.subarray(-1));
+    onProgress(true);
+    await writer.close();
+  };
+  // The call itself fails when its body does; the reason of a broken pump is that failure.
+  pump().catch((cause: unknown) => writer.abort(cause).catch(() => undefined));
+  return {
+    readable: pipe.readable,
+    complete: () => handedOver,
+    stop: () => void writer.abort(new Error("the call ended")).catch(() => undefined),
+  };
+}

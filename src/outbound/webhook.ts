@@ -1,0 +1,139 @@
+// One try of one webhook: RunPod's body, signed by Standard Webhooks, sent within 15 s. What the receiver answers beside
+// its status is not kept: nothing of it may reach a tenant who points the webhook at somebody else.
+import { Webhook } from "standardwebhooks";
+import type { Delivery, JobView, WebhookResult } from "../contract/broker.ts";
+import { WEBHOOK_PAYLOAD_MAX_BYTES, WEBHOOK_TIMEOUT_MS } from "../core/limits.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { callUrl } from "./call.ts";
+import { parseRetryAfter } from "./retry-after.ts";
+
+const USER_AGENT = "Waybill-Webhook/1";
+const IDLE_MS = 10_000;
+const ANSWER_MAX_BYTES = 1_024;
+const RETRY_AFTER_MAX_MS = 86_400_000;
+
+/** A body as text and references, in order; whoever holds the bucket splices it. */
+export type BodyParts = readonly (string | PayloadRef)[];
+
+/**
+ * RunPod's body of a finished job, keys in alphabetical order, unknown ones left out. `input` and `output` stand in it byte
+ * for byte while they are at most WEBHOOK_PAYLOAD_MAX_BYTES together; else, or with `forceTruncated`, the status URL does.
+ */
+export function webhookBody(
+  delivery: Pick<Delivery, "endpointId" | "job" | "input" | "url">,
+  options: { readonly forceTruncated: boolean } = { forceTruncated: false },
+): BodyParts {
+  const { job, input } = delivery;
+  const payloadBytes = sizeOf(input) + (job.output === null ? 0 : sizeOf(job.output));
+  const truncated = options.forceTruncated || payloadBytes > WEBHOOK_PAYLOAD_MAX_BYTES;
+  const entries: [string, string | PayloadRef | null][] = [
+    ["delayTime", numberText(job.delayMs)],
+    ["error", textText(job.error)],
+    ["executionTime", numberText(job.executionMs)],
+    ["id", textText(job.id)],
+    ["input", truncated ? null : input],
+    ["output", truncated ? null : job.output],
+    ["retries", job.retries > 0 ? numberText(job.retries) : null],
+    ["status", textText(job.status)],
+    ["statusUrl", truncated ? textText(`/v2/${delivery.endpointId}/status/${job.id}`) : null],
+    ["truncated", truncated ? "true" : null],
+    ["webhook", textText(delivery.url)],
+    ["workerId", textText(job.workerId)],
+  ];
+  const parts: (string | PayloadRef)[] = [];
+  for (const [name, value] of entries) {
+    if (value === null) continue;
+    parts.push(`${parts.length === 0 ? "{" : ","}${JSON.stringify(name)}:`, value);
+  }
+  return [...parts, "}"];
+}
+
+/** The headers that `standardwebhooks` verifies; `secret` is `whsec_…`, `at` the time of this try. */
+export function signWebhook(secret: string, webhookId: string, at: Date, body: string): Record<string, string> {
+  return {
+    "webhook-id": webhookId,
+    "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
+    "webhook-signature": new Webhook(secret).sign(webhookId, at, body),
+  };
+}
+
+/** Sends a body once. 2xx is delivered, 410 gone, everything else failed with the status or the kind of failure. */
+export async function sendWebhook(
+  call: {
+    readonly url: string;
+    readonly secret: string;
+    readonly webhookId: string;
+    readonly at: Date;
+    readonly body: string;
+  },
+  options: { readonly allowPrivate: boolean },
+): Promise<WebhookResult> {
+  const result = await callUrl(
+    {
+      url: call.url,
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        "user-agent": USER_AGENT,
+        ...signWebhook(call.secret, call.webhookId, call.at, call.body),
+      },
+      body: call.body,
+      totalMs: WEBHOOK_TIMEOUT_MS,
+      idleMs: IDLE_MS,
+    },
+    options,
+  );
+  switch (result.kind) {
+    case "response": {
+      await readAway(result.body);
+      result.close();
+      if (result.status < 300) return { kind: "delivered" };
+      if (result.status === 410) return { kind: "gone" };
+      const asked = parseRetryAfter(result.headers.get("retry-after"), call.at.getTime());
+      const retryAfterMs = asked === null ? null : Math.min(asked, RETRY_AFTER_MAX_MS);
+      return { kind: "failed", detail: `the receiver answered ${result.status}`, retryAfterMs };
+    }
+    case "redirect":
+      return failed(`the receiver answered ${result.status}; redirects are not followed`);
+    case "url_refused":
+      return failed(`the URL ${result.message}`);
+    case "not_sent":
+      return failed(`the receiver could not be reached: ${result.detail}`);
+    case "timeout":
+      return failed(`the receiver did not answer within ${WEBHOOK_TIMEOUT_MS / 1_000} s`);
+    case "protocol":
+      return failed(`the receiver broke HTTP: ${result.detail}`);
+    case "reset":
+    case "aborted":
+      return failed("the receiver closed the connection without an answer");
+  }
+}
+
+/** Lets a short answer end, so that the connection can be used again; a long one is cut. */
+async function readAway(body: ReadableStream<Uint8Array>): Promise<void> {
+  let read = 0;
+  try {
+    for await (const chunk of body) {
+      read += chunk.length;
+      if (read > ANSWER_MAX_BYTES) return;
+    }
+  } catch {
+    // The status has arrived; how the body ended does not matter.
+  }
+}
+
+function failed(detail: string): WebhookResult {
+  return { kind: "failed", detail, retryAfterMs: null };
+}
+
+function sizeOf(ref: PayloadRef): number {
+  return ref.kind === "inline" ? ref.bytes.length : ref.sizeBytes;
+}
+
+function numberText(value: JobView["delayMs"]): string | null {
+  return value === null ? null : String(value);
+}
+
+function textText(value: string | null): string | null {
+  return value === null ? null : JSON.stringify(value);
+}

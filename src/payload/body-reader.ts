@@ -1,0 +1,75 @@
+// Reads a body in pieces of a bounded size. Byte streams are read into one buffer of ours, because a default read of
+// workerd brings 4 KiB; other streams are cut.
+
+/** The most bytes of one piece. */
+const READ_MAX_BYTES = 128 * 1024;
+/** A read waits for this many bytes, or the end: fewer turns a megabyte. */
+const READ_MIN_BYTES = 32 * 1024;
+
+/** `next` gives a view that is valid until the next call, or null at the end; it throws what the stream throws. */
+export interface BodyReader {
+  next(): Promise<Uint8Array | null>;
+  /** Stops the sender; not awaited, because a sender that hangs must not hold up the answer. Never throws. */
+  cancel(): void;
+}
+
+export function readBody(stream: ReadableStream<Uint8Array>): BodyReader {
+  return byteReader(stream) ?? new ChunkReader(stream);
+}
+
+function byteReader(stream: ReadableStream<Uint8Array>): BodyReader | null {
+  try {
+    return new ByteReader(stream.getReader({ mode: "byob" }));
+  } catch (error) {
+    // The only way to learn that a stream is not one of bytes; a locked stream fails again in the other reader.
+    if (error instanceof TypeError) return null;
+    throw error;
+  }
+}
+
+class ByteReader implements BodyReader {
+  private readonly reader: ReadableStreamBYOBReader;
+  private buffer = new ArrayBuffer(READ_MAX_BYTES);
+  private ended = false;
+
+  constructor(reader: ReadableStreamBYOBReader) {
+    this.reader = reader;
+  }
+
+  async next(): Promise<Uint8Array | null> {
+    if (this.ended) return null;
+    const { done, value } = await this.reader.readAtLeast(READ_MIN_BYTES, new Uint8Array(this.buffer));
+    this.ended = done;
+    if (value === undefined || value.byteLength === 0) return null;
+    this.buffer = value.buffer;
+    return value;
+  }
+
+  cancel(): void {
+    this.reader.cancel().catch(() => undefined);
+  }
+}
+
+class ChunkReader implements BodyReader {
+  private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  private chunk: Uint8Array = new Uint8Array(0);
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.reader = stream.getReader();
+  }
+
+  async next(): Promise<Uint8Array | null> {
+    while (this.chunk.length === 0) {
+      const { done, value } = await this.reader.read();
+      if (done) return null;
+      this.chunk = value;
+    }
+    const piece = this.chunk.subarray(0, READ_MAX_BYTES);
+    this.chunk = this.chunk.subarray(READ_MAX_BYTES);
+    return piece;
+  }
+
+  cancel(): void {
+    this.reader.cancel().catch(() => undefined);
+  }
+}

@@ -1,0 +1,101 @@
+// Puts bodies together from JSON text and stored payloads, byte for byte, without holding a large payload in memory.
+import type { PayloadRef } from "../core/payload-ref.ts";
+
+/** `ok` has the exact size of the body. `missing`: R2 has no such object, or one of another size. */
+type SplicedBody =
+  | { readonly kind: "ok"; readonly body: ReadableStream<Uint8Array> | Uint8Array; readonly sizeBytes: number }
+  | SpliceFailure;
+
+type SpliceFailure =
+  | { readonly kind: "missing"; readonly key: string }
+  | { readonly kind: "storage_failed"; readonly message: string };
+
+type Piece = Uint8Array | R2ObjectBody;
+
+/**
+ * Concatenates the parts. Without R2 parts the body is one array; with them a stream of known length. Every R2 object
+ * is opened before this answers, so a missing one is told instead of breaking an answer that has begun.
+ */
+export async function spliceBody(parts: readonly (string | PayloadRef)[], bucket: R2Bucket): Promise<SplicedBody> {
+  const opened = await Promise.allSettled(parts.map((part) => openPart(part, bucket)));
+  const pieces: Piece[] = [];
+  let problem: SpliceFailure | null = null;
+  let sizeBytes = 0;
+  for (const result of opened) {
+    if (result.status === "rejected") problem ??= storageFailed(result.reason);
+    else if ("missing" in result.value) problem = { kind: "missing", key: result.value.missing };
+    else {
+      pieces.push(result.value.piece);
+      sizeBytes += result.value.sizeBytes;
+    }
+  }
+  if (problem !== null) {
+    await Promise.all(pieces.map(discard));
+    return problem;
+  }
+  const arrays = pieces.filter((piece) => piece instanceof Uint8Array);
+  if (arrays.length === pieces.length) return { kind: "ok", body: concatenate(arrays, sizeBytes), sizeBytes };
+  const { readable, writable } = new FixedLengthStream(sizeBytes);
+  void pour(pieces, writable);
+  return { kind: "ok", body: readable, sizeBytes };
+}
+
+async function openPart(
+  part: string | PayloadRef,
+  bucket: R2Bucket,
+): Promise<{ readonly piece: Piece; readonly sizeBytes: number } | { readonly missing: string }> {
+  if (typeof part === "string" || part.kind === "inline") {
+    const piece = typeof part === "string" ? new TextEncoder().encode(part) : part.bytes;
+    return { piece, sizeBytes: piece.length };
+  }
+  const object = await bucket.get(part.key);
+  if (object === null) return { missing: part.key };
+  if (object.size === part.sizeBytes) return { piece: object, sizeBytes: object.size };
+  await discard(object);
+  return { missing: part.key };
+}
+
+function storageFailed(reason: unknown): SpliceFailure {
+  const message = reason instanceof Error ? reason.message : String(reason);
+  return { kind: "storage_failed", message: `R2 did not give the payload: ${message}` };
+}
+
+function concatenate(arrays: readonly Uint8Array[], sizeBytes: number): Uint8Array {
+  const body = new Uint8Array(sizeBytes);
+  let at = 0;
+  for (const array of arrays) {
+    body.set(array, at);
+    at += array.length;
+  }
+  return body;
+}
+
+/** Writes one piece after the other as the reader takes them. A reader that leaves, or R2 that breaks, ends them all. */
+async function pour(pieces: readonly Piece[], writable: WritableStream<Uint8Array>): Promise<void> {
+  let poured = 0;
+  try {
+    for (const piece of pieces) {
+      poured++;
+      if (piece instanceof Uint8Array) await writePiece(piece, writable);
+      else await piece.body.pipeTo(writable, { preventClose: true });
+    }
+    await writable.close();
+  } catch (error) {
+    // The reader sees the error as its own; here only what was not begun is let go.
+    await Promise.all(pieces.slice(poured).map(discard));
+    await writable.abort(error).catch(() => undefined);
+  }
+}
+
+async function writePiece(piece: Uint8Array, writable: WritableStream<Uint8Array>): Promise<void> {
+  const writer = writable.getWriter();
+  try {
+    await writer.write(piece);
+  } finally {
+    writer.releaseLock();
+  }
+}
+
+async function discard(piece: Piece): Promise<void> {
+  if (!(piece instanceof Uint8Array)) await piece.body.cancel().catch(() => undefined);
+}

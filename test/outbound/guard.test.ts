@@ -1,0 +1,127 @@
+// The guard of outgoing calls: hostile spellings are refused, honest ones pass.
+import { describe, expect, it } from "vitest";
+import { checkUrl } from "../../src/outbound/guard.ts";
+
+const HOSTILE = [
+  "",
+  "example.org",
+  "//example.org/",
+  "http://example.org/",
+  "ftp://example.org/",
+  "file:///etc/passwd",
+  "data:text/plain,x",
+  "javascript:alert(1)",
+  "blob:https://example.org/x",
+  "https:example.org",
+  "https:///example.org/",
+  "https:\\\\example.org/",
+  " https://example.org/",
+  "https://example.org/ x",
+  "https://example.org/\n",
+  "https://example.org/\t",
+  "https://example.org/\u0000",
+  "https://exämple.org/",
+  "https://127。0。0。1/",
+  "https://①②⑦.0.0.1/",
+  "https://user@example.org/",
+  "https://user:pw@example.org/",
+  "https://@example.org/",
+  "https://:@example.org/",
+  "https://example.org@127.0.0.1/",
+  "https://example.org/#fragment",
+  "https://example.org:80/",
+  "https://example.org:22/",
+  "https://example.org:0/",
+  "https://example.org:99999/",
+  "https://127.0.0.1/",
+  "https://127.1/",
+  "https://2130706433/",
+  "https://0x7f000001/",
+  "https://0x7f.1/",
+  "https://0177.0.0.1/",
+  "https://017700000001/",
+  "https://%31%32%37.0.0.1/",
+  "https://127.0.0.1./",
+  "https://0/",
+  "https://0.0.0.0/",
+  "https://10.0.0.1/",
+  "https://169.254.169.254/latest/meta-data/",
+  "https://192.168.1.1/",
+  "https://8.8.8.8/",
+  "https://[::1]/",
+  "https://[::]/",
+  "https://[::ffff:127.0.0.1]/",
+  "https://[::ffff:7f00:1]/",
+  "https://[fe80::1]/",
+  "https://[fd00:ec2::254]/",
+  "https://[64:ff9b::7f00:1]/",
+  "https://localhost/",
+  "https://LOCALHOST/",
+  "https://localhost./",
+  "https://a.localhost/",
+  "https://metadata.google.internal/",
+  "https://printer.local/",
+  "https://router.lan/",
+  "https://nas.home.arpa/",
+  "https://a.svc.cluster.local/",
+  "https://a.test/",
+  "https://a.invalid/",
+  "https://a.onion/",
+  "https://intranet/",
+  "https://example.org./",
+  "https://127.0.0.1.nip.io/",
+  "https://nip.io/",
+  "https://a.sslip.io/",
+  "https://localtest.me/",
+  "https://x.lvh.me/",
+  "https://10-0-0-1.example.org/",
+  "https://a.10.0.0.1.example.org/",
+  "https://x-127-0-0-1.example.org/",
+  "https://waybill.someone.workers.dev/",
+  "https://exa..mple.org/",
+  "https://-a.example.org/",
+  `https://example.org/${"a".repeat(2_048)}`,
+  "https://1.2.3.4.5/",
+  "https://a.1/",
+  "https://exa%6dple.local/",
+];
+const HONEST = [
+  "https://example.org/",
+  "https://EXAMPLE.org/hook?id=1",
+  "https://hooks.example.com:443/a",
+  "https://gpu.example.net:8443/v2/x",
+  "https://api.runpod.ai/v2/abc",
+  "https://xn--exmple-cua.org/",
+  "https://a-b.c-d.example.co.uk/%20",
+  "https://v1.2.example.org/",
+  "https://abc-8000.proxy.runpod.net",
+  "https://example.org/@user",
+];
+
+describe("the guard", () => {
+  it.each(HOSTILE)("refuses %j", (text) => {
+    expect(checkUrl(text, { allowPrivate: false })).toMatchObject({ ok: false });
+  });
+
+  it.each(HONEST)("lets %j pass", (text) => {
+    expect(checkUrl(text, { allowPrivate: false })).toMatchObject({ ok: true });
+  });
+
+  it.each(["http://127.0.0.1:8000/", "http://localhost:3000/x", "http://[::1]:1/", "https://10.0.0.1/", "http://gpu/"])(
+    "lets %j pass where private addresses are allowed",
+    (text) => {
+      expect(checkUrl(text, { allowPrivate: true })).toMatchObject({ ok: true });
+    },
+  );
+
+  it.each([
+    "file:///etc/passwd",
+    "ftp://127.0.0.1/",
+    "http://user@127.0.0.1/",
+    "http://127.0.0.1/#x",
+    "javascript:1",
+    "http://a b/",
+  ])("refuses %j even where private addresses are allowed", (text) => {
+    expect(checkUrl(text, { allowPrivate: true })).toMatchObject({ ok: false });
+  });
+});

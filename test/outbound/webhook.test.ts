@@ -1,0 +1,126 @@
+// Webhooks: RunPod's body byte for byte, Standard Webhooks signatures, and what each answer of a receiver means.
+import { Webhook } from "standardwebhooks";
+import { afterEach, expect, it, vi } from "vitest";
+import type { JobView } from "../../src/contract/broker.ts";
+import type { PayloadRef } from "../../src/core/payload-ref.ts";
+import { sendWebhook, signWebhook, webhookBody } from "../../src/outbound/webhook.ts";
+
+const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const URL_TEXT = "https://hooks.example.org/done";
+const JOB: JobView = {
+  id: "job-u1",
+  status: "COMPLETED",
+  delayMs: 12,
+  executionMs: 34,
+  workerId: null,
+  error: null,
+  retries: 0,
+  output: inline('{"b":1.0,"a":1e21,"t":"\u2028é"}'),
+  queue: null,
+};
+
+afterEach(() => vi.restoreAllMocks());
+
+function inline(text: string): PayloadRef {
+  return { kind: "inline", bytes: new TextEncoder().encode(text) };
+}
+
+function text(parts: readonly (string | PayloadRef)[]): string {
+  return parts
+    .map((part) =>
+      typeof part === "string" ? part : part.kind === "inline" ? new TextDecoder().decode(part.bytes) : "R2",
+    )
+    .join("");
+}
+
+function send(body = "{}") {
+  return sendWebhook(
+    { url: URL_TEXT, secret: SECRET, webhookId: "msg_1", at: new Date(), body },
+    { allowPrivate: false },
+  );
+}
+
+it("signs the public test vector of the standard", () => {
+  const headers = signWebhook(
+    SECRET,
+    "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    new Date(1_614_265_330_000),
+    '{"test": 2432232314}',
+  );
+  expect(headers["webhook-signature"]).toBe("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+});
+
+it("writes RunPod's body with sorted keys and untouched payloads", () => {
+  const body = text(webhookBody({ endpointId: "ep", job: JOB, input: inline('{"x" : 1}'), url: URL_TEXT }));
+  expect(body).toBe(
+    `{"delayTime":12,"executionTime":34,"id":"job-u1","input":{"x" : 1},"output":{"b":1.0,"a":1e21,"t":"\u2028é"},"status":"COMPLETED","webhook":"${URL_TEXT}"}`,
+  );
+});
+
+it("leaves payloads of more than 1 MiB out and says where they are", () => {
+  const output: PayloadRef = { kind: "r2", key: "k", sizeBytes: 1024 * 1024 };
+  const body = text(webhookBody({ endpointId: "ep", job: { ...JOB, output }, input: inline("{}"), url: URL_TEXT }));
+  expect(JSON.parse(body)).toEqual({
+    delayTime: 12,
+    executionTime: 34,
+    id: "job-u1",
+    status: "COMPLETED",
+    statusUrl: "/v2/ep/status/job-u1",
+    truncated: true,
+    webhook: URL_TEXT,
+  });
+});
+
+it("sends what the public library verifies, and refuses to verify a changed byte", async () => {
+  let seen: { headers: Record<string, string>; body: string } | undefined;
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (url, init) => {
+    const request = new Request(String(url), init as RequestInit);
+    seen = { headers: Object.fromEntries(request.headers), body: await request.text() };
+    return new Response(null, { status: 204 });
+  });
+  const body = '{"output":{"t":"\u2028é","n":1e21}}';
+  expect(await send(body)).toEqual({ kind: "delivered" });
+  expect(seen?.headers["user-agent"]).toBe("Waybill-Webhook/1");
+  const received = seen?.body ?? "";
+  expect(new Webhook(SECRET).verify(received, seen?.headers ?? {})).toEqual({ output: { t: "\u2028é", n: 1e21 } });
+  expect(() => new Webhook(SECRET).verify(received.replace("1e21", "1e22"), seen?.headers ?? {})).toThrow(
+    "No matching signature",
+  );
+});
+
+it.each([
+  [200, {}, { kind: "delivered" }],
+  [410, {}, { kind: "gone" }],
+  [
+    301,
+    { location: "https://elsewhere.example.org/" },
+    { kind: "failed", detail: "the receiver answered 301; redirects are not followed", retryAfterMs: null },
+  ],
+  [404, {}, { kind: "failed", detail: "the receiver answered 404", retryAfterMs: null }],
+  [429, { "retry-after": "7" }, { kind: "failed", detail: "the receiver answered 429", retryAfterMs: 7_000 }],
+  [503, { "retry-after": "999999" }, { kind: "failed", detail: "the receiver answered 503", retryAfterMs: 86_400_000 }],
+  [503, { "retry-after": "soon" }, { kind: "failed", detail: "the receiver answered 503", retryAfterMs: null }],
+])("takes a %i with %j for %j", async (status, headers, result) => {
+  vi.spyOn(globalThis, "fetch").mockImplementation(
+    async () => new Response(status === 204 ? null : "secret text", { status, headers }),
+  );
+  expect(await send()).toEqual(result);
+});
+
+it("does not read more of an answer than it must", async () => {
+  let pulls = 0;
+  const endless = new ReadableStream<Uint8Array>(
+    { pull: (controller) => void controller.enqueue(new Uint8Array(1_024).fill(++pulls)) },
+    { highWaterMark: 0 },
+  );
+  vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response(endless));
+  expect(await send()).toEqual({ kind: "delivered" });
+  expect(pulls).toBeLessThan(5);
+});
+
+it("never calls a URL that the guard refuses", async () => {
+  const fetched = vi.spyOn(globalThis, "fetch");
+  const call = { url: "https://127.0.0.1/", secret: SECRET, webhookId: "msg_1", at: new Date(), body: "{}" };
+  expect(await sendWebhook(call, { allowPrivate: false })).toMatchObject({ kind: "failed", retryAfterMs: null });
+  expect(fetched).not.toHaveBeenCalled();
+});
