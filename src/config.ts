@@ -2,11 +2,15 @@
 import { z } from "zod";
 
 const configSchema = z.object({
-  PEPPER: z.string({ error: "the secret PEPPER is not set" }).min(32, "the secret PEPPER must have at least 32 characters"),
+  PEPPER: z
+    .string({ error: "the secret PEPPER is not set" })
+    .min(32, "the secret PEPPER must have at least 32 characters"),
   ENCRYPTION_KEY: z
     .string({ error: "the secret ENCRYPTION_KEY is not set" })
     .regex(/^[A-Za-z0-9+/]{43}=$/, "the secret ENCRYPTION_KEY must be 32 bytes in base64"),
-  ALLOW_PRIVATE_ADDRESSES: z.enum(["yes", "no"], { error: 'the variable ALLOW_PRIVATE_ADDRESSES must be "yes" or "no"' }),
+  ALLOW_PRIVATE_ADDRESSES: z.enum(["yes", "no"], {
+    error: 'the variable ALLOW_PRIVATE_ADDRESSES must be "yes" or "no"',
+  }),
 });
 
 export interface Config {
@@ -21,7 +25,8 @@ let parsed: Config | undefined;
 export function readConfig(env: Env): Config {
   if (parsed !== undefined) return parsed;
   const result = configSchema.safeParse(env);
-  if (!result.success) throw new Error(`Waybill cannot start: ${result.error.issues.map((issue) => issue.message).join("; ")}.`);
+  if (!result.success)
+    throw new Error(`Waybill cannot start: ${result.error.issues.map((issue) => issue.message).join("; ")}.`);
   parsed = {
     pepper: result.data.PEPPER,
     encryptionKey: result.data.ENCRYPTION_KEY,

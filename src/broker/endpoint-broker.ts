@@ -6,8 +6,10 @@ import type { Outcome } from "../contract/dispatch.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { expiresAtMs, isTerminal } from "../core/job.ts";
+import { makeJobId } from "../core/job-id.ts";
 import { ALARM_ROWS_MAX, ALARM_STEP_MS, WAIT_SLICE_MAX_MS, WAKE_RESEND_MS } from "../core/limits.ts";
 import type { JobEvent } from "../core/transition.ts";
+import { keepDeadLetter } from "../db/dead-letters.ts";
 import { log } from "../log.ts";
 import { admit } from "./admit.ts";
 import { JobBook } from "./job-book.ts";
@@ -16,10 +18,10 @@ import { accountOf, entrypoints } from "./peers.ts";
 import { Posting } from "./posting.ts";
 import { migrate } from "./schema.ts";
 import { Starter } from "./starter.ts";
-import { BrokerStore } from "./store.ts";
+import { BrokerStore, type StoredJob } from "./store.ts";
 import { Sweep } from "./sweep.ts";
 import { Waiters } from "./waiters.ts";
-import { toDelivery, WebhookOutbox } from "./webhook-outbox.ts";
+import { toDelivery, WebhookOutbox, webhookIdOf } from "./webhook-outbox.ts";
 
 export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   readonly #endpointId: string;
@@ -245,8 +247,12 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const nowMs = Date.now();
     const stored = this.#book.byId(call.jobId);
     if (stored === null) return;
+    const event: JobEvent = { kind: "webhook_result", tryNumber: call.tryNumber, result: call.result };
+    if (!(await this.#keepIfDead(stored, event, nowMs))) return;
+    // D1 was asked meanwhile: the job is read again before anything is decided.
+    const present = this.#book.load(stored.job.uuid);
     this.#webhooks.settle(stored.job.uuid);
-    this.#book.apply(stored, { kind: "webhook_result", tryNumber: call.tryNumber, result: call.result }, nowMs);
+    if (present !== null) this.#book.apply(present, event, nowMs);
     this.#sendWebhooks(nowMs);
     await this.#arm(nowMs);
   }
@@ -299,6 +305,23 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       this.#launch(entrypoints(this.ctx).Courier.deliver(delivery), "deliver");
     }
     return uuids.length;
+  }
+
+  /** A webhook that this result ends in vain is in D1 first. False: D1 did not take it; the last try is made again. */
+  async #keepIfDead(stored: StoredJob, event: JobEvent, nowMs: number): Promise<boolean> {
+    const after = this.#book.foresee(stored, event, nowMs).webhook;
+    if (after === null || !after.dead || stored.webhook === null) return true;
+    const jobId = makeJobId(stored.job.uuid, stored.job.mode);
+    const webhookId = webhookIdOf(stored.job);
+    const facts = { tries: after.tries, detail: after.detail ?? "", givenUpAtMs: nowMs };
+    const letter = { webhookId, endpointId: this.#endpointId, jobId, url: stored.webhook.url, ...facts };
+    try {
+      await keepDeadLetter(this.env.DB, stored.job.tenantId, letter);
+      return true;
+    } catch (error) {
+      log("dead_letter_failed", { endpoint: this.#endpointId, job: jobId, error: String(error) });
+      return false;
+    }
   }
 
   #passTime(nowMs: number): void {

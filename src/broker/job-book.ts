@@ -138,6 +138,11 @@ export class JobBook {
     return expiresAtMs(stored.job) > nowMs ? stored : null;
   }
 
+  /** What an event would make of a job, without doing it. */
+  foresee(stored: StoredJob, event: JobEvent, nowMs: number): Job {
+    return transition(stored.job, event, this.#given(nowMs)).job;
+  }
+
   /** One decision of core, written and taken over. Renewals stay in memory: each write is a billed row. */
   apply(stored: StoredJob, event: JobEvent, nowMs: number): Transition {
     const before = stored.job;

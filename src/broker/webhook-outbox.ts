@@ -1,6 +1,7 @@
 // Webhooks of a broker: which are due, how many are in flight to a host, and when to look again.
 // The schedule itself is core's (transition.ts, webhook_result); the row of the job is the truth.
 import type { Delivery, JobView } from "../contract/broker.ts";
+import type { Job } from "../core/job.ts";
 import { WAKE_RESEND_MS, WEBHOOK_HOST_IN_FLIGHT_MAX, WEBHOOK_TIMEOUT_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -58,7 +59,12 @@ export class WebhookOutbox {
   }
 }
 
-/** What a courier is told. The id is the same on every try of one finish, and contains no dot. */
+/** The id of one finish's webhook: the same on every try, and without a dot. */
+export function webhookIdOf(job: Job): string {
+  return `msg_${job.uuid}_${job.attempts}`;
+}
+
+/** What a courier is told. */
 export function toDelivery(endpointId: string, stored: StoredJob, view: JobView, input: PayloadRef): Delivery {
   const { job, webhook } = stored;
   if (webhook === null) throw new Error("a delivery without a webhook");
@@ -66,7 +72,7 @@ export function toDelivery(endpointId: string, stored: StoredJob, view: JobView,
     endpointId,
     jobId: view.id,
     tryNumber: (job.webhook?.tries ?? 0) + 1,
-    webhookId: `msg_${job.uuid}_${job.attempts}`,
+    webhookId: webhookIdOf(job),
     url: webhook.url,
     sealedSecret: webhook.sealedSecret,
     job: view,

@@ -89,10 +89,7 @@ async function tellBill(first: FirstJob, jobId: string, finishedMs: number): Pro
   while (true) {
     const line = await readUsageLine(first, jobId);
     if (line !== undefined) {
-      const rate = dollars(line.nanodollarsPerSecond);
-      first.say(
-        `billed      ${line.seconds} s at $${rate}/s (${line.tier}, flex) = $${dollars(line.amountNanodollars)}`,
-      );
+      first.say(`billed      ${line.seconds} s of ${line.tier} (${line.rateKind}): $${line.amountDollars}`);
       return;
     }
     if (Date.now() - finishedMs > USAGE_BOUND_MS) {
@@ -104,9 +101,10 @@ async function tellBill(first: FirstJob, jobId: string, finishedMs: number): Pro
 
 interface BilledLine {
   readonly tier: string;
+  readonly rateKind: string;
   readonly seconds: number;
-  readonly nanodollarsPerSecond: number;
-  readonly amountNanodollars: number;
+  /** Exact decimal text. */
+  readonly amountDollars: string;
 }
 
 async function readUsageLine(first: FirstJob, jobId: string): Promise<BilledLine | undefined> {
@@ -116,17 +114,10 @@ async function readUsageLine(first: FirstJob, jobId: string): Promise<BilledLine
   if (line.size === 0) return undefined;
   return {
     tier: text(line, "tier"),
+    rateKind: text(line, "rateKind"),
     seconds: Number(line.get("seconds")),
-    nanodollarsPerSecond: Number(line.get("nanodollarsPerSecond")),
-    amountNanodollars: Number(line.get("amountNanodollars")),
+    amountDollars: text(line, "amountDollars"),
   };
-}
-
-/** Nano-dollars as dollars, with every digit that is not a closing zero. */
-function dollars(nanodollars: number): string {
-  const digits = String(nanodollars).padStart(10, "0");
-  const fraction = digits.slice(-9).replace(/0+$/, "");
-  return `${digits.slice(0, -9)}${fraction === "" ? "" : `.${fraction}`}`;
 }
 
 /** One call of the broker: GET, or POST when there is a body. Throws when the answer is not 200. */

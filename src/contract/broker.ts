@@ -28,7 +28,12 @@ export interface JobView {
   readonly retries: number;
   readonly output: PayloadRef | null;
   /** Only while IN_QUEUE. `since`: epoch ms since when the reason holds. */
-  readonly queue: { readonly position: number; readonly reason: QueueReason; readonly detail: string; readonly since: number } | null;
+  readonly queue: {
+    readonly position: number;
+    readonly reason: QueueReason;
+    readonly detail: string;
+    readonly since: number;
+  } | null;
 }
 
 export interface SubmitCall {
@@ -40,7 +45,11 @@ export interface SubmitCall {
   readonly input: PayloadRef;
   /** Raw JSON of every other top-level field, as it came: name → JSON text. */
   readonly fields: Readonly<Record<string, string>>;
-  readonly policy: { readonly executionTimeoutMs: number | null; readonly ttlMs: number | null; readonly lowPriority: boolean };
+  readonly policy: {
+    readonly executionTimeoutMs: number | null;
+    readonly ttlMs: number | null;
+    readonly lowPriority: boolean;
+  };
   readonly webhook: { readonly url: string; readonly sealedSecret: string } | null;
   /** Waiting jobs that the tenant may have in this endpoint. */
   readonly waitingMax: number;
@@ -64,7 +73,12 @@ export interface JobCall {
 export interface Health {
   readonly jobs: { completed: number; failed: number; inProgress: number; inQueue: number; retried: number };
   readonly workers: {
-    idle: number; initializing: number; ready: number; running: number; throttled: number; unhealthy: number;
+    idle: number;
+    initializing: number;
+    ready: number;
+    running: number;
+    throttled: number;
+    unhealthy: number;
   };
 }
 
@@ -85,7 +99,11 @@ export interface BrokerApi extends LeaseKeeper {
   start(): Promise<{ started: number }>;
   /** A webhook wake-up arrived: start couriers for what is due. */
   startWebhooks(): Promise<{ started: number }>;
-  finishWebhook(call: { readonly jobId: string; readonly tryNumber: number; readonly result: WebhookResult }): Promise<void>;
+  finishWebhook(call: {
+    readonly jobId: string;
+    readonly tryNumber: number;
+    readonly result: WebhookResult;
+  }): Promise<void>;
 }
 
 /** One delivery as a courier sees it. `body` parts are spliced by the courier; it reads R2 itself. */

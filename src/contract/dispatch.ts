@@ -42,9 +42,17 @@ export interface LeaseKeeper {
   /** Keeps the lease for another period. False: the lease is not held any more, stop working. */
   renew(call: { readonly jobId: string; readonly lease: string }): Promise<boolean>;
   /** Stores the upstream's own id, so that a lost carrier is followed by one that takes it up. */
-  noteUpstreamJob(call: { readonly jobId: string; readonly lease: string; readonly upstreamJobId: string }): Promise<boolean>;
+  noteUpstreamJob(call: {
+    readonly jobId: string;
+    readonly lease: string;
+    readonly upstreamJobId: string;
+  }): Promise<boolean>;
   /** Ends the attempt. `accepted` false: a stale lease, nothing changed, the carrier deletes what it stored. */
-  finish(call: { readonly jobId: string; readonly lease: string; readonly outcome: Outcome }): Promise<{ accepted: boolean }>;
+  finish(call: {
+    readonly jobId: string;
+    readonly lease: string;
+    readonly outcome: Outcome;
+  }): Promise<{ accepted: boolean }>;
 }
 
 /** The side of the carrier that a broker may call. Neither call is awaited by the broker's own reply. */

@@ -98,7 +98,7 @@ async function submit(attempt: Attempt): Promise<string | Outcome | null> {
     if (result.broken() === "aborted") return null;
     if (read.kind !== "ok") return classifyRead(read, result, attempt.isOver());
     await dropOutput(attempt, read);
-    const id = parseJson(read.fields["id"] ?? "null");
+    const id = parseJson(read.fields.id ?? "null");
     return typeof id === "string" && id !== "" ? id : attemptFailed("the upstream's answer to /run has no id");
   } finally {
     result.close();
@@ -194,11 +194,11 @@ function readAnswer(attempt: Attempt, answer: Answer): Promise<Envelope | ReadFa
 
 /** What RunPod's status means; `not_final` while it waits or runs, null for anything unknown. */
 function finalOutcome(read: Envelope): Outcome | "not_final" | null {
-  switch (parseJson(read.fields["status"] ?? "null")) {
+  switch (parseJson(read.fields.status ?? "null")) {
     case "COMPLETED":
       return { kind: "completed", output: read.big };
     case "FAILED":
-      return { kind: "handler_error", error: errorText(read.fields["error"]), output: read.big };
+      return { kind: "handler_error", error: errorText(read.fields.error), output: read.big };
     case "CANCELLED":
       return attemptFailed("the upstream cancelled the job");
     case "TIMED_OUT":

@@ -1,8 +1,9 @@
-// GET /v1/usage: the tenant's billed lines.
+// What the tenant is told afterwards: billed lines and webhooks that were given up.
 import type { Hono } from "hono";
 import { z } from "zod";
 import type { UsageLine } from "../contract/usage.ts";
 import { parseJobId } from "../core/job-id.ts";
+import { listDeadLetters } from "../db/dead-letters.ts";
 import { readUsage } from "../db/usage.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { RouteContext, Routing } from "./routing.ts";
@@ -32,6 +33,7 @@ const querySchema = z.strictObject({
 
 export function addUsageRoutes(app: Hono<Routing>): void {
   app.get("/v1/usage", usage);
+  app.get("/v1/webhooks/dead", deadWebhooks);
 }
 
 async function usage(c: RouteContext): Promise<Response> {
@@ -53,6 +55,13 @@ async function usage(c: RouteContext): Promise<Response> {
   });
   const totalNanodollars = lines.reduce((sum, line) => sum + line.amountNanodollars, 0);
   return jsonAnswer(200, { lines: lines.map(showLine), totalNanodollars }, c.get("requestId"));
+}
+
+async function deadWebhooks(c: RouteContext): Promise<Response> {
+  const caller = await enter(c, "jobs");
+  if (!caller.ok) return refuse(c, caller.failure);
+  const letters = await listDeadLetters(c.env.DB, caller.value.tenantId);
+  return jsonAnswer(200, { webhooks: letters }, c.get("requestId"));
 }
 
 function showLine(line: UsageLine) {

@@ -1,5 +1,5 @@
 // Wrong requests: each is answered with the right 4xx, names what was wrong, and makes no job.
-import { exports } from "cloudflare:workers";
+import { env, exports } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
 import { POLICY_MAX_MS, RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../src/core/limits.ts";
 import type { TestTenant } from "../support/tenant.ts";
@@ -217,6 +217,7 @@ describe("a wrong request", () => {
   it("makes no job and leaves nothing in storage", async () => {
     const response = await send({ name: "requests", path: "/requests", status: 200 });
     expect(await response.json()).toEqual({ requests: [] });
+    expect((await env.PAYLOADS.list({ prefix: `${tenant.endpointId}/` })).objects).toEqual([]);
   });
 });
 

@@ -1,0 +1,373 @@
+// Carrying an attempt: what each answer or failure of an upstream becomes, in both dialects, and how the lease is kept.
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { Assignment, LeaseKeeper, Outcome } from "../../src/contract/dispatch.ts";
+import type { Upstream } from "../../src/contract/settings.ts";
+import type { CarryDeps } from "../../src/dispatch/attempt.ts";
+import { carry } from "../../src/dispatch/carry.ts";
+import { seal } from "../../src/outbound/credentials.ts";
+
+const KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const BASE = "https://gpu.example.org/v2/abc";
+const HTTP: Upstream = {
+  id: "up",
+  url: BASE,
+  dialect: "http",
+  local: false,
+  slots: 1,
+  tier: "t",
+  rateKind: "flex",
+  credential: null,
+};
+const HOSTED: Upstream = { ...HTTP, dialect: "runpod" };
+const LOCAL: Upstream = { ...HOSTED, local: true };
+
+interface Seen {
+  readonly url: string;
+  readonly method: string;
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+/** Every call to an upstream reads the whole request first, as a server does. */
+function upstreamAnswers(answer: (call: Seen) => Response | Promise<Response>): Seen[] {
+  const seen: Seen[] = [];
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (url, init) => {
+    const request = new Request(String(url), init as RequestInit);
+    const call = { url: request.url, method: request.method, headers: request.headers, body: await request.text() };
+    seen.push(call);
+    return await answer(call);
+  });
+  return seen;
+}
+
+/** A clock whose sleeps last no time: it jumps. The renewal of the lease waits for ever unless `renews`. */
+function jumpingClock(renews = false): CarryDeps["clock"] {
+  let nowMs = 1_700_000_000_000;
+  return {
+    now: () => nowMs,
+    sleep: async (ms, signal) => {
+      if (ms === 10_000 && !renews) {
+        await new Promise<void>((resolve) => {
+          if (signal?.aborted === true) resolve();
+          signal?.addEventListener("abort", () => resolve());
+        });
+        return;
+      }
+      if (ms !== 10_000) nowMs += ms;
+    },
+  };
+}
+
+interface Run {
+  readonly outcomes: Outcome[];
+  readonly noted: string[];
+}
+
+async function run(
+  upstream: Upstream,
+  changes: {
+    readonly assignment?: Partial<Assignment>;
+    readonly keeper?: Partial<LeaseKeeper>;
+    readonly clock?: CarryDeps["clock"];
+    readonly bucket?: R2Bucket;
+  } = {},
+): Promise<Run> {
+  const told: Run = { outcomes: [], noted: [] };
+  const keeper: LeaseKeeper = {
+    renew: async () => true,
+    noteUpstreamJob: async ({ upstreamJobId }) => told.noted.push(upstreamJobId) > 0,
+    finish: async ({ outcome }) => ({ accepted: told.outcomes.push(outcome) > 0 }),
+    ...changes.keeper,
+  };
+  const assignment: Assignment = {
+    endpointId: "ep",
+    jobId: "job-u1",
+    lease: crypto.randomUUID(),
+    upstream,
+    input: { kind: "inline", bytes: new TextEncoder().encode('{"n" : 1.0}') },
+    fields: {},
+    executionTimeoutMs: 60_000,
+    ttlLeftMs: 600_000,
+    upstreamJobId: null,
+    ...changes.assignment,
+  };
+  await carry(assignment, {
+    keeper: () => keeper,
+    bucket: changes.bucket ?? env.PAYLOADS,
+    encryptionKey: KEY,
+    allowPrivate: false,
+    clock: changes.clock ?? jumpingClock(),
+  });
+  return told;
+}
+
+function inline(text: string) {
+  return { kind: "inline", bytes: new TextEncoder().encode(text) } as const;
+}
+
+const failed = (error: string): Outcome => ({ kind: "attempt_failed", error });
+const paused = (detail: string, retryAfterMs: number | null): Outcome => ({
+  kind: "upstream_paused",
+  detail,
+  retryAfterMs,
+});
+
+describe("the status of a submit", () => {
+  const rows: [number, Record<string, string>, string, Outcome][] = [
+    [500, {}, "boom", failed("the upstream answered 500")],
+    [502, {}, "", failed("the upstream answered 502")],
+    [503, {}, "", failed("the upstream answered 503")],
+    [504, {}, "", failed("the upstream answered 504")],
+    [408, {}, "", failed("the upstream answered 408")],
+    [425, {}, "", failed("the upstream answered 425")],
+    [521, {}, "", paused("The upstream answered 521.", null)],
+    [503, { "retry-after": "5" }, "", paused("The upstream answered 503.", 5_000)],
+    [429, {}, "", paused("The upstream answered 429.", null)],
+    [429, { "retry-after": "2" }, "", paused("The upstream answered 429.", 2_000)],
+    [429, { "retry-after": "99999" }, "", paused("The upstream answered 429.", 99_999_000)],
+    [429, { "retry-after": "Tue, 14 Nov 2023 22:13:30 GMT" }, "", paused("The upstream answered 429.", 10_000)],
+    [429, { "retry-after": "garbage" }, "", paused("The upstream answered 429.", null)],
+    [401, {}, "", { kind: "upstream_unhealthy", detail: "The upstream answered 401." }],
+    [403, {}, "", { kind: "upstream_unhealthy", detail: "The upstream answered 403." }],
+    [404, {}, "", { kind: "upstream_unhealthy", detail: "The upstream answered 404." }],
+    [405, {}, "", { kind: "upstream_unhealthy", detail: "The upstream answered 405." }],
+    [400, {}, '{"error":"bad input"}', { kind: "rejected", error: "the upstream answered 400: bad input" }],
+    [413, {}, "too big", { kind: "rejected", error: "the upstream answered 413: too big" }],
+    [415, {}, "", { kind: "rejected", error: "the upstream answered 415" }],
+    [422, {}, '{"detail":[1]}', { kind: "rejected", error: 'the upstream answered 422: {"detail":[1]}' }],
+    [302, { location: "file:///etc/passwd" }, "", failed("the upstream answered 302; redirects are not followed")],
+  ];
+  for (const upstream of [HTTP, HOSTED, LOCAL]) {
+    it.each(rows)(
+      `${upstream.dialect}${upstream.local ? " local" : ""}: %i with %j and %j`,
+      async (status, headers, body, outcome) => {
+        const seen = upstreamAnswers(() => new Response(body, { status, headers }));
+        expect((await run(upstream)).outcomes).toEqual([outcome]);
+        expect(seen).toHaveLength(1);
+      },
+    );
+  }
+});
+
+describe("a connection that fails", () => {
+  const lost = () => Object.assign(new Error("Network connection lost."), { remote: true, retryable: true });
+
+  it("pauses the upstream when the body was not taken to its end", async () => {
+    vi.spyOn(globalThis, "fetch").mockImplementation(() => Promise.reject(lost()));
+    expect((await run(HTTP)).outcomes).toEqual([
+      paused("The upstream could not be reached: the connection was refused.", null),
+    ]);
+  });
+
+  it("pauses the upstream when its name is not found", async () => {
+    vi.spyOn(globalThis, "fetch").mockImplementation(() =>
+      Promise.reject(new Error("internal error; reference = abc")),
+    );
+    expect((await run(HTTP)).outcomes).toEqual([
+      paused("The upstream could not be reached: its host name was not found.", null),
+    ]);
+  });
+
+  it("counts the attempt when the whole body had gone out", async () => {
+    upstreamAnswers(() => Promise.reject(lost()));
+    expect((await run(HTTP)).outcomes).toEqual([failed("the upstream closed the connection without an answer")]);
+  });
+
+  it("counts the attempt when the answer is cut short", async () => {
+    const cut = () => {
+      let pulls = 0;
+      return new ReadableStream<Uint8Array>({
+        pull: (c) => (pulls++ === 0 ? c.enqueue(new TextEncoder().encode('{"a":')) : c.error(lost())),
+      });
+    };
+    upstreamAnswers(() => new Response(cut()));
+    expect((await run(HTTP)).outcomes).toEqual([failed("the upstream's answer was cut short")]);
+  });
+});
+
+describe("an http upstream", () => {
+  it("gets the job with its unknown fields and gives its answer as the output, byte for byte", async () => {
+    const seen = upstreamAnswers(() => new Response('{"a": 1.0, "a": null}'));
+    const credential = await seal("token", KEY, "upstream:up");
+    const fields = { s3Config: '{"k":1}', webhook: '"https://x"', policy: "{}", other: "1e21" };
+    const { outcomes } = await run({ ...HTTP, credential }, { assignment: { fields } });
+    expect(outcomes).toEqual([{ kind: "completed", output: inline('{"a": 1.0, "a": null}') }]);
+    expect(seen[0]?.body.replace(/ +\}$/, "}")).toBe(
+      '{"id":"job-u1","input":{"n" : 1.0},"s3Config":{"k":1},"other":1e21}',
+    );
+    expect(seen[0]?.headers.get("authorization")).toBe("Bearer token");
+    expect(seen[0]?.headers.get("x-waybill-job")).toBe("job-u1");
+  });
+
+  it("may answer nothing, and an error object is only an output", async () => {
+    upstreamAnswers(() => new Response(null, { status: 204 }));
+    expect((await run(HTTP)).outcomes).toEqual([{ kind: "completed", output: null }]);
+    vi.restoreAllMocks();
+    upstreamAnswers(() => new Response('{"error":"x"}'));
+    expect((await run(HTTP)).outcomes).toEqual([{ kind: "completed", output: inline('{"error":"x"}') }]);
+  });
+
+  it.each(["{", "NaN", "nope", "[".repeat(100_000)])("fails the attempt on invalid JSON", async (body) => {
+    upstreamAnswers(() => new Response(body));
+    expect((await run(HTTP)).outcomes).toMatchObject([
+      { kind: "attempt_failed", error: expect.stringContaining("not valid") },
+    ]);
+  });
+
+  it("fails the job clearly when the result is over 95 MiB", async () => {
+    let first = true;
+    const endless = new ReadableStream<Uint8Array>(
+      {
+        pull(controller) {
+          const chunk = new Uint8Array(1024 * 1024).fill(0x61);
+          if (first) chunk[0] = 0x22;
+          first = false;
+          controller.enqueue(chunk);
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    upstreamAnswers(() => new Response(endless));
+    expect((await run(HTTP)).outcomes).toEqual([{ kind: "rejected", error: "the result is larger than 95 MiB" }]);
+  });
+
+  it("is unhealthy when its credential does not open", async () => {
+    const credential = await seal("token", KEY, "upstream:other");
+    expect((await run({ ...HTTP, credential })).outcomes).toMatchObject([{ kind: "upstream_unhealthy" }]);
+  });
+});
+
+describe("a hosted runpod upstream", () => {
+  function hosted(polls: (() => Response)[]) {
+    let at = 0;
+    return upstreamAnswers((call) => {
+      if (call.url.endsWith("/run")) return Response.json({ id: "up/1", status: "IN_QUEUE" });
+      if (call.url.includes("/cancel/")) return Response.json({ id: "up/1", status: "CANCELLED" });
+      return (polls[Math.min(at++, polls.length - 1)] ?? Response.error)();
+    });
+  }
+  const status = (body: object) => () => Response.json({ id: "up/1", ...body });
+
+  it("is asked until the status is final, through errors that mean nothing", async () => {
+    const seen = hosted([
+      status({ status: "IN_QUEUE" }),
+      status({ status: "IN_PROGRESS", output: "50%" }),
+      () => new Response("", { status: 500 }),
+      () => new Response("", { status: 429 }),
+      () => {
+        throw new Error("Network connection lost.");
+      },
+      status({ status: "COMPLETED", output: [1] }),
+    ]);
+    expect(await run(HOSTED)).toEqual({ outcomes: [{ kind: "completed", output: inline("[1]") }], noted: ["up/1"] });
+    expect(seen.map((call) => `${call.method} ${call.url.slice(BASE.length)}`).slice(0, 2)).toEqual([
+      "POST /run",
+      "GET /status/up%2F1",
+    ]);
+  });
+
+  it.each([
+    [
+      { status: "FAILED", error: "no cuda", output: 1 },
+      { kind: "handler_error", error: "no cuda", output: inline("1") },
+    ],
+    [
+      { status: "FAILED", error: { a: 1 } },
+      { kind: "handler_error", error: '{"a":1}', output: null },
+    ],
+    [{ status: "CANCELLED" }, failed("the upstream cancelled the job")],
+    [{ status: "TIMED_OUT" }, failed("the job timed out at the upstream")],
+    [{ status: "SLEEPING" }, failed("the upstream's answer to /status has no known status")],
+  ])("that ends with %j", async (body, outcome) => {
+    hosted([status(body)]);
+    expect((await run(HOSTED)).outcomes).toEqual([outcome]);
+  });
+
+  it("that lost the job fails the attempt, also when taken up by its stored id", async () => {
+    const seen = hosted([() => new Response("", { status: 404 })]);
+    expect((await run(HOSTED, { assignment: { upstreamJobId: "up/1" } })).outcomes).toEqual([
+      failed("the upstream lost the job"),
+    ]);
+    expect(seen).toHaveLength(1);
+  });
+
+  it("is told to stop when the execution timeout passes", async () => {
+    const seen = hosted([status({ status: "IN_PROGRESS" })]);
+    expect((await run(HOSTED)).outcomes).toEqual([{ kind: "timed_out" }]);
+    expect(seen.at(-1)?.url).toBe(`${BASE}/cancel/up%2F1`);
+  });
+
+  it("is told to stop at once when the lease was lost before its id was stored", async () => {
+    const seen = hosted([status({ status: "IN_PROGRESS" })]);
+    expect((await run(HOSTED, { keeper: { noteUpstreamJob: async () => false } })).outcomes).toEqual([]);
+    expect(seen.at(-1)?.url).toBe(`${BASE}/cancel/up%2F1`);
+  });
+});
+
+describe("a local runpod upstream", () => {
+  it.each([
+    [
+      { status: "COMPLETED", output: { a: 1 } },
+      { kind: "completed", output: inline('{"a":1}') },
+    ],
+    [{ status: "COMPLETED" }, { kind: "completed", output: null }],
+    [
+      { status: "FAILED", error: "bad" },
+      { kind: "handler_error", error: "bad", output: null },
+    ],
+    [{ status: "IN_PROGRESS" }, failed("the upstream's answer to /runsync has no final status")],
+    [{}, failed("the upstream's answer to /runsync has no final status")],
+  ])("that answers %j", async (body, outcome) => {
+    const seen = upstreamAnswers(() => Response.json({ id: "x", ...body }));
+    expect((await run(LOCAL)).outcomes).toEqual([outcome]);
+    expect(seen[0]?.url).toBe(`${BASE}/runsync`);
+  });
+
+  it.each(["[]", "null", "7"])("that answers %s has no result", async (body) => {
+    upstreamAnswers(() => new Response(body));
+    expect((await run(LOCAL)).outcomes).toMatchObject([{ kind: "attempt_failed" }]);
+  });
+});
+
+describe("the lease", () => {
+  it("that is lost drops the call and tells nothing", async () => {
+    vi.spyOn(globalThis, "fetch").mockImplementation(
+      (_url, init) =>
+        new Promise((_, reject) => {
+          const stop = () => reject(new Error("aborted"));
+          if (init?.signal?.aborted === true) stop();
+          init?.signal?.addEventListener("abort", stop);
+        }),
+    );
+    const keeper = { renew: async () => false };
+    expect((await run(HTTP, { clock: jumpingClock(true), keeper })).outcomes).toEqual([]);
+  });
+
+  it("outcome is told again when the broker was replaced, and a refused large output is deleted", async () => {
+    const lease = crypto.randomUUID();
+    upstreamAnswers(() => new Response(JSON.stringify("x".repeat(300_000))));
+    let tries = 0;
+    let stored = false;
+    const finish = async () => {
+      tries += 1;
+      stored = (await env.PAYLOADS.head(`ep/job-u1/${lease}/output`)) !== null;
+      if (tries < 3) throw Object.assign(new Error("reset"), { durableObjectReset: true });
+      return { accepted: false };
+    };
+    await run(HTTP, { assignment: { lease }, keeper: { finish } });
+    expect([tries, stored]).toEqual([3, true]);
+    expect(await env.PAYLOADS.head(`ep/job-u1/${lease}/output`)).toBeNull();
+  });
+
+  it("ends with the name of R2 when the result could not be stored", async () => {
+    upstreamAnswers(() => new Response(JSON.stringify("x".repeat(300_000))));
+    const down = () => Promise.reject(new Error("R2 is down"));
+    const bucket = new Proxy(env.PAYLOADS, { get: () => down });
+    expect((await run(HTTP, { bucket })).outcomes).toMatchObject([
+      { kind: "storage_failed", error: expect.stringContaining("R2") },
+    ]);
+  });
+});
