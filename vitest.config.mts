@@ -7,7 +7,9 @@ const migrations = await readD1Migrations("migrations");
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "node", include: ["test/core/**/*.test.ts", "test/sim/**/*.test.ts", "test/node/**/*.test.ts"] } },
+      {
+        test: { name: "node", include: ["test/core/**/*.test.ts", "test/sim/**/*.test.ts", "test/node/**/*.test.ts"] },
+      },
       {
         plugins: [
           cloudflareTest({

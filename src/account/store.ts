@@ -1,40 +1,33 @@
-// The SQL of a tenant's account: what each broker has posted, and the batches that D1 does not have yet.
+// The SQL of a tenant's account: what each broker has posted, the batches that D1 does not have yet, and parked lines.
 import { z } from "zod";
-import { type UsageBatch, type UsageLine, usageLineSchema } from "../contract/usage.ts";
+import type { UsageBatch } from "../contract/usage.ts";
+import { migrate } from "./schema.ts";
 
-/** A batch on its way to D1. */
+/** A batch on its way to D1. Its lines are as the broker said them: whether they make sense is seen on the way out. */
 export interface KeptBatch {
   readonly id: number;
   readonly broker: string;
   readonly through: number;
-  readonly lines: readonly UsageLine[];
+  readonly lines: readonly unknown[];
 }
-
-const linesSchema = z.array(usageLineSchema);
 
 export class AccountStore {
   readonly #storage: DurableObjectStorage;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
-    storage.sql.exec(`
-      CREATE TABLE IF NOT EXISTS seen (broker TEXT PRIMARY KEY, through INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS batches (
-        id INTEGER PRIMARY KEY, broker TEXT NOT NULL, through INTEGER NOT NULL, lines TEXT NOT NULL
-      ) STRICT;
-    `);
+    migrate(storage);
   }
 
-  /** Keeps the lines that are new, once. Returns the last finish of that broker that is safe here. */
+  /** Keeps the lines that are new, once, as one row. Returns the last finish of that broker that is safe here. */
   accept(batch: UsageBatch): number {
     return this.#storage.transactionSync(() => {
       const seen = this.#seen(batch.broker);
       const fresh = batch.lines.filter(({ finishSeq }) => finishSeq > seen);
-      const through = fresh.at(-1)?.finishSeq ?? seen;
-      if (fresh.length === 0) return through;
-      const lines = linesSchema.parse(fresh.map(({ line }) => line));
+      if (fresh.length === 0) return seen;
+      const through = fresh.reduce((last, { finishSeq }) => Math.max(last, finishSeq), seen);
       const { sql } = this.#storage;
-      const text = JSON.stringify(lines);
+      const text = JSON.stringify(fresh.map(({ line }) => line));
       sql.exec("INSERT INTO batches (broker, through, lines) VALUES (?, ?, ?)", batch.broker, through, text);
       sql.exec(
         "INSERT INTO seen (broker, through) VALUES (?, ?) ON CONFLICT (broker) DO UPDATE SET through = excluded.through",
@@ -45,6 +38,7 @@ export class AccountStore {
     });
   }
 
+  /** The batch that waits longest; null when D1 has everything. */
   oldest(): KeptBatch | null {
     const row = this.#storage.sql
       .exec<{ id: number; broker: string; through: number; lines: string }>(
@@ -52,11 +46,24 @@ export class AccountStore {
       )
       .toArray()[0];
     if (row === undefined) return null;
-    return { id: row.id, broker: row.broker, through: row.through, lines: linesSchema.parse(JSON.parse(row.lines)) };
+    const lines = z.array(z.unknown()).parse(JSON.parse(row.lines));
+    return { id: row.id, broker: row.broker, through: row.through, lines };
   }
 
-  remove(id: number): void {
-    this.#storage.sql.exec("DELETE FROM batches WHERE id = ?", id);
+  /** D1 has the batch but for the parked lines: both facts together, so that no line is ever in neither place. */
+  settle(batch: KeptBatch, parked: readonly { readonly line: unknown; readonly reason: string }[], nowMs: number): void {
+    this.#storage.transactionSync(() => {
+      for (const { line, reason } of parked) {
+        this.#storage.sql.exec(
+          "INSERT INTO parked (broker, line, reason, parked_at) VALUES (?, ?, ?, ?)",
+          batch.broker,
+          JSON.stringify(line),
+          reason,
+          nowMs,
+        );
+      }
+      this.#storage.sql.exec("DELETE FROM batches WHERE id = ?", batch.id);
+    });
   }
 
   #seen(broker: string): number {

@@ -3,59 +3,89 @@
 import { DurableObject } from "cloudflare:workers";
 import type { AccountApi, UsageBatch } from "../contract/usage.ts";
 import { backoffMs } from "../core/backoff.ts";
-import { writeUsage } from "../db/usage.ts";
 import { log } from "../log.ts";
+import { writeBatch } from "./batch-writer.ts";
 import { AccountStore } from "./store.ts";
 
 /** D1 is asked again after these, doubled: short enough that a line is there soon after an outage. */
 const RETRY_BASE_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
+/** If this object dies while it writes, the alarm goes on after this. */
+const SAFETY_MS = 5_000;
 
 export class TenantAccount extends DurableObject<Env> implements AccountApi {
   readonly #tenantId: string;
   readonly #store: AccountStore;
   #writing: Promise<void> | null = null;
   #failures = 0;
+  /** While D1 is down a post must not ask it out of turn. */
+  #notBeforeMs = 0;
+  /** The alarm as this object last set it: each setAlarm is a billed row. */
+  #alarmAtMs = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#tenantId = ctx.id.name ?? ctx.id.toString();
+    if (ctx.id.name === undefined) throw new Error("an account is reached by the id of its tenant");
+    this.#tenantId = ctx.id.name;
     this.#store = new AccountStore(ctx.storage);
   }
 
   async post(batch: UsageBatch): Promise<{ postedThrough: number }> {
     const postedThrough = this.#store.accept(batch);
-    // The safety net first: if this object dies before D1 has the batch, the alarm goes on.
-    await this.ctx.storage.setAlarm(Date.now() + RETRY_BASE_MS * 5);
-    this.ctx.waitUntil(this.#write());
+    const nowMs = Date.now();
+    // The output gate holds the answer back until the rows and the alarm are both durable.
+    await this.#arm(nowMs, nowMs + SAFETY_MS);
+    if (nowMs >= this.#notBeforeMs) this.ctx.waitUntil(this.#write());
     return { postedThrough };
   }
 
+  /** Never throws: an alarm that does so seven times is dropped by the platform, and the lines with it. */
   override async alarm(): Promise<void> {
-    await this.#write();
+    this.#alarmAtMs = 0;
+    try {
+      await this.#write();
+      const nowMs = Date.now();
+      if (this.#store.oldest() !== null) await this.#arm(nowMs, Math.max(this.#notBeforeMs, nowMs + RETRY_BASE_MS));
+    } catch (error) {
+      log("account_alarm_failed", { tenant: this.#tenantId, error: String(error) });
+      await this.ctx.storage.setAlarm(Date.now() + RETRY_MAX_MS).catch(() => undefined);
+    }
   }
 
-  /** Writes what is kept, one call at a time. Never throws: an alarm that does is dropped after seven times. */
-  #write(): Promise<void> {
+  /** Arms the alarm, unless one is set that comes soon enough. An alarm that finds nothing to do costs less than many. */
+  async #arm(nowMs: number, atMs: number): Promise<void> {
+    if (this.#alarmAtMs > nowMs && this.#alarmAtMs <= atMs) return;
+    this.#alarmAtMs = atMs;
+    await this.ctx.storage.setAlarm(atMs);
+  }
+
+  /** Writes what is kept, one call at a time; who comes while it runs waits for the same. */
+  async #write(): Promise<void> {
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = null;
     });
-    return this.#writing;
+    await this.#writing;
+    // A batch that came while the last call to D1 was ending has found a writer that was about to stop.
+    if (this.#failures === 0 && this.#store.oldest() !== null) await this.#write();
   }
 
   async #writeAll(): Promise<void> {
     try {
       for (let kept = this.#store.oldest(); kept !== null; kept = this.#store.oldest()) {
-        await writeUsage(this.env.DB, this.#tenantId, kept.broker, kept.through, kept.lines);
-        this.#store.remove(kept.id);
+        const parked = await writeBatch(this.env.DB, this.#tenantId, kept);
+        this.#store.settle(kept, parked, Date.now());
+        for (const { reason } of parked) {
+          log("usage_line_parked", { tenant: this.#tenantId, broker: kept.broker, reason });
+        }
       }
       this.#failures = 0;
-      await this.ctx.storage.deleteAlarm();
+      this.#notBeforeMs = 0;
     } catch (error) {
       this.#failures += 1;
       log("usage_write_failed", { tenant: this.#tenantId, failures: this.#failures, error: String(error) });
-      const waitMs = backoffMs(this.#failures, RETRY_BASE_MS, RETRY_MAX_MS, Math.random());
-      await this.ctx.storage.setAlarm(Date.now() + waitMs);
+      const nowMs = Date.now();
+      this.#notBeforeMs = nowMs + backoffMs(this.#failures, RETRY_BASE_MS, RETRY_MAX_MS, Math.random());
+      await this.#arm(nowMs, this.#notBeforeMs);
     }
   }
 }
