@@ -4,7 +4,7 @@ import { type UsageLine, usageLineSchema } from "../contract/usage.ts";
 import { isRefusedContent, writeUsage } from "../db/usage.ts";
 import type { KeptBatch } from "./store.ts";
 
-/** A constraint says the same each time, unless a migration ran meanwhile: three refusals are believed. */
+/** A constraint says the same each time, unless a migration ran meanwhile: three refusals of a line are believed. */
 const REFUSALS_MAX = 3;
 
 export interface ParkedLine {
@@ -12,43 +12,37 @@ export interface ParkedLine {
   readonly reason: string;
 }
 
-/** Brings the batch into D1 and answers the lines that D1 must not or will not take. Throws when D1 does not answer. */
-export async function writeBatch(db: D1Database, tenantId: string, batch: KeptBatch): Promise<ParkedLine[]> {
+/** `refused`: some line is at fault, and the batch is to be tried in halves. */
+export type WriteOutcome =
+  | { readonly kind: "written"; readonly parked: readonly ParkedLine[] }
+  | { readonly kind: "refused" };
+
+/** Brings the batch into D1 but for the lines that are set aside. Throws when D1 does not answer. */
+export async function writeBatch(db: D1Database, tenantId: string, batch: KeptBatch): Promise<WriteOutcome> {
   const { good, parked } = sortOut(batch.lines);
   const write = (lines: readonly UsageLine[]) => writeUsage(db, tenantId, batch.broker, batch.through, lines);
-  const reason = await writeUnlessRefused(() => write(good));
-  if (reason === null) return parked;
-  const taken: UsageLine[] = [];
-  for (const line of good) {
-    const refusal = await writeUnlessRefused(() => write([line]));
-    if (refusal === null) taken.push(line);
-    else parked.push({ line, reason: refusal });
+  for (let refusals = 1; ; refusals += 1) {
+    try {
+      await write(good);
+      return { kind: "written", parked };
+    } catch (error) {
+      if (!isRefusedContent(error)) throw error;
+      if (batch.lines.length > 1) return { kind: "refused" };
+      if (refusals < REFUSALS_MAX) continue;
+      // The broker's position moves past the line all the same.
+      await write([]);
+      return { kind: "written", parked: batch.lines.map((line) => ({ line, reason: String(error) })) };
+    }
   }
-  // Nothing but bad lines: the broker's position moves all the same.
-  if (taken.length === 0) await write([]);
-  return parked;
 }
 
-function sortOut(lines: readonly unknown[]): { good: UsageLine[]; parked: ParkedLine[] } {
+function sortOut(lines: readonly unknown[]): { readonly good: UsageLine[]; readonly parked: ParkedLine[] } {
   const good: UsageLine[] = [];
   const parked: ParkedLine[] = [];
   for (const line of lines) {
     const parsed = usageLineSchema.safeParse(line);
     if (parsed.success) good.push(parsed.data);
-    else parked.push({ line, reason: parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ") });
+    else parked.push({ line, reason: parsed.error.message });
   }
   return { good, parked };
-}
-
-/** Null when written; the reason when D1 refused the content as often as it takes to believe it. */
-async function writeUnlessRefused(write: () => Promise<void>): Promise<string | null> {
-  for (let refusals = 1; ; refusals += 1) {
-    try {
-      await write();
-      return null;
-    } catch (error) {
-      if (!isRefusedContent(error)) throw error;
-      if (refusals >= REFUSALS_MAX) return String(error);
-    }
-  }
 }

@@ -1,6 +1,7 @@
 // The SQL of a tenant's account: what each broker has posted, the batches that D1 does not have yet, and parked lines.
 import { z } from "zod";
 import type { UsageBatch } from "../contract/usage.ts";
+import type { ParkedLine } from "./batch-writer.ts";
 import { migrate } from "./schema.ts";
 
 /** A batch on its way to D1. Its lines are as the broker said them: whether they make sense is seen on the way out. */
@@ -51,7 +52,7 @@ export class AccountStore {
   }
 
   /** D1 has the batch but for the parked lines: both facts together, so that no line is ever in neither place. */
-  settle(batch: KeptBatch, parked: readonly { readonly line: unknown; readonly reason: string }[], nowMs: number): void {
+  settle(batch: KeptBatch, parked: readonly ParkedLine[], nowMs: number): void {
     this.#storage.transactionSync(() => {
       for (const { line, reason } of parked) {
         this.#storage.sql.exec(
@@ -62,6 +63,24 @@ export class AccountStore {
           nowMs,
         );
       }
+      this.#storage.sql.exec("DELETE FROM batches WHERE id = ?", batch.id);
+    });
+  }
+
+  /** Puts the halves of a batch at the end of the line, so that the next batch is not held up by a bad line in it. */
+  split(batch: KeptBatch): void {
+    const middle = Math.ceil(batch.lines.length / 2);
+    const add = (through: number, lines: readonly unknown[]) =>
+      this.#storage.sql.exec(
+        "INSERT INTO batches (broker, through, lines) VALUES (?, ?, ?)",
+        batch.broker,
+        through,
+        JSON.stringify(lines),
+      );
+    this.#storage.transactionSync(() => {
+      // Position 0 moves nothing: only the second half reaches to the end of the batch.
+      add(0, batch.lines.slice(0, middle));
+      add(batch.through, batch.lines.slice(middle));
       this.#storage.sql.exec("DELETE FROM batches WHERE id = ?", batch.id);
     });
   }

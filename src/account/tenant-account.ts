@@ -72,9 +72,13 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
   async #writeAll(): Promise<void> {
     try {
       for (let kept = this.#store.oldest(); kept !== null; kept = this.#store.oldest()) {
-        const parked = await writeBatch(this.env.DB, this.#tenantId, kept);
-        this.#store.settle(kept, parked, Date.now());
-        for (const { reason } of parked) {
+        const outcome = await writeBatch(this.env.DB, this.#tenantId, kept);
+        if (outcome.kind === "refused") {
+          this.#store.split(kept);
+          continue;
+        }
+        this.#store.settle(kept, outcome.parked, Date.now());
+        for (const { reason } of outcome.parked) {
           log("usage_line_parked", { tenant: this.#tenantId, broker: kept.broker, reason });
         }
       }

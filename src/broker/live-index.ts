@@ -15,6 +15,7 @@ interface Entry {
   inOrder: boolean;
   upstreamId: string | null;
   leaseUntilMs: number;
+  leaseIncarnation: string;
   /** The newest finish that is not posted. */
   finishSeq: number | null;
   webhookNextAtMs: number | null;
@@ -50,7 +51,8 @@ export class LiveIndex {
   withMemory(job: Job): Job {
     const entry = this.#entries.get(job.uuid);
     if (entry === undefined || job.lease === null) return job;
-    return { ...job, lease: { ...job.lease, untilMs: Math.max(entry.leaseUntilMs, job.lease.untilMs) } };
+    const untilMs = Math.max(entry.leaseUntilMs, job.lease.untilMs);
+    return { ...job, lease: { ...job.lease, untilMs, incarnation: entry.leaseIncarnation } };
   }
 
   /** Takes over the state of a job after its row was written. Forgets it when it neither lives nor owes. */
@@ -73,6 +75,7 @@ export class LiveIndex {
       inOrder: false,
       upstreamId: job.lease?.upstreamId ?? null,
       leaseUntilMs: job.lease?.untilMs ?? 0,
+      leaseIncarnation: job.lease?.incarnation ?? "",
       finishSeq: owesLine ? job.finishSeq : null,
       webhookNextAtMs: job.webhook?.nextAtMs ?? null,
       webhookHost: webhookHost ?? before?.webhookHost ?? null,

@@ -4,10 +4,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { applyMigrations, PROJECT_FOLDER, wranglerCommand, wranglerEnvironment } from "./dev-database.ts";
+import { PROJECT_FOLDER, wranglerCommand, wranglerEnvironment } from "./dev-database.ts";
 import { isPortFree, isPortOpen } from "./dev-ports.ts";
 import { isGroupAlive, signalGroup } from "./dev-processes.ts";
-import { ensureDevSecrets } from "./dev-secrets.ts";
 
 export interface DevServerOptions {
   readonly port: number;
@@ -35,13 +34,6 @@ const READY_MAX_MS = 60_000;
 const POLITE_STOP_MAX_MS = 5_000;
 const GONE_MAX_MS = 15_000;
 const POLL_MS = 50;
-
-/** Applies the migrations, starts the broker and waits until it answers. Throws one sentence when it cannot. */
-export async function startDevServer(options: DevServerOptions): Promise<DevServer> {
-  ensureDevSecrets(PROJECT_FOLDER);
-  await applyMigrations(options.persistTo);
-  return launchDevServer(options);
-}
 
 /** The same for a folder whose migrations are applied already: a restart after a kill needs no second look. */
 export async function launchDevServer(options: DevServerOptions): Promise<DevServer> {

@@ -9,7 +9,7 @@ function milliseconds(minMs: number, maxMs: number) {
 }
 
 /** `policy` of a job. Unknown keys are ignored: RunPod adds some now and then. */
-export const policySchema = z.object(
+const policySchema = z.object(
   {
     executionTimeout: milliseconds(EXECUTION_TIMEOUT_MIN_MS, POLICY_MAX_MS),
     ttl: milliseconds(TTL_MIN_MS, POLICY_MAX_MS),
@@ -24,7 +24,6 @@ export const jobRequestSchema = z.object({
   webhook: z.string({ error: "must be a URL" }).min(1, { error: "must be a URL" }).nullable().optional(),
   s3Config: z.record(z.string(), z.unknown(), { error: "must be an object" }).optional(),
 });
-export type JobRequest = z.infer<typeof jobRequestSchema>;
 
 /** The body of `POST /v1/admin/configure`. */
 export const configureRequestSchema = z.object(

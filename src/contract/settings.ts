@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 /** One worker address that we push to. `credential` is sealed (outbound/credentials.ts), null when it needs none. */
-export const upstreamSchema = z.object({
+const upstreamSchema = z.object({
   id: z.string().min(1),
   url: z.string().min(1),
   dialect: z.enum(["runpod", "http"]),
@@ -15,7 +15,7 @@ export const upstreamSchema = z.object({
 });
 export type Upstream = z.infer<typeof upstreamSchema>;
 
-export const rateSchema = z.object({
+const rateSchema = z.object({
   tier: z.string(),
   kind: z.enum(["flex", "active"]),
   nanodollarsPerSecond: z.int().min(0),

@@ -86,9 +86,9 @@ export function expiresAtMs(job: Job): number {
   return job.status === "TIMED_OUT" ? job.finishedAtMs : job.finishedAtMs + job.retentionMs;
 }
 
-/** The earliest thing that time alone can do to a live job, epoch ms; Infinity for a finished one. */
+/** The earliest thing that time alone can do to a live job, epoch ms; Infinity for a finished one. A lease holds through its last ms. */
 export function dueAtMs(job: Job): number {
   if (job.status === "IN_QUEUE") return job.notBeforeMs > 0 ? Math.min(job.ttlAtMs, job.notBeforeMs) : job.ttlAtMs;
   if (job.lease === null) return Number.POSITIVE_INFINITY;
-  return Math.min(job.ttlAtMs, job.lease.untilMs, job.lease.startedAtMs + job.executionTimeoutMs);
+  return Math.min(job.ttlAtMs, job.lease.untilMs + 1, job.lease.startedAtMs + job.executionTimeoutMs);
 }

@@ -81,7 +81,8 @@ export function transition(job: Job, event: JobEvent, given: Given): Transition 
     case "renew":
       return whenHeld(job, event.token, given, (lease) => ({
         ...job,
-        lease: { ...lease, untilMs: given.nowMs + LEASE_MS },
+        // The present object answers for this carrier from now on: if it is lost later, no restart explains that.
+        lease: { ...lease, untilMs: given.nowMs + LEASE_MS, incarnation: given.incarnation },
       }));
     case "note_upstream_job":
       return whenHeld(job, event.token, given, (lease) => ({
@@ -96,7 +97,7 @@ export function transition(job: Job, event: JobEvent, given: Given): Transition 
       return retry(job, given);
     case "set_ttl":
       if (isTerminal(job.status)) return unchanged(job, "done");
-      return changed({ ...job, ttlAtMs: job.createdAtMs + event.ttlMs });
+      return changed({ ...job, ttlAtMs: job.queuedAtMs + event.ttlMs });
     case "time":
       return passTime(job, given);
     case "webhook_result":
@@ -132,6 +133,8 @@ function start(job: Job, lease: Lease, given: Given): Transition {
     attempts: job.attempts + 1,
     notBeforeMs: 0,
     lease,
+    // The id of another upstream's run is of no use here.
+    upstreamJob: job.upstreamJob?.upstreamId === lease.upstreamId ? job.upstreamJob : null,
     delayMs: given.nowMs - job.queuedAtMs,
     workerId: lease.upstreamId,
   });
@@ -172,11 +175,13 @@ function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given):
 /** RunPod's own text (runpod-wire 1.4). */
 export const EXECUTION_TIMEOUT_ERROR = "executionTimeout exceeded";
 
-/** Ends a job. A running attempt that is billed costs its time by the broker's clock, never more than its timeout. */
+/**
+ * Ends a job. A running attempt that is billed costs its time by the broker's clock, never more than its timeout, and
+ * nothing after its lease: what a lost worker did not do, or did unseen, is not charged because an alarm was late.
+ */
 function end(job: Job, status: JobStatus, error: string | null, billed: boolean, given: Given): Job {
   const lease = job.lease;
-  const executionMs =
-    lease === null ? null : Math.min(Math.max(given.nowMs - lease.startedAtMs, 0), job.executionTimeoutMs);
+  const executionMs = lease === null ? null : executedMs(job, lease, given.nowMs);
   const bill = lease !== null && executionMs !== null && billed ? makeBill(job, lease, executionMs, given) : null;
   return {
     ...job,
@@ -191,6 +196,11 @@ function end(job: Job, status: JobStatus, error: string | null, billed: boolean,
     finishSeq: bill === null ? null : given.nextFinishSeq,
     webhook: job.webhook === null ? null : { tries: 0, nextAtMs: given.nowMs, dead: false, detail: null },
   };
+}
+
+function executedMs(job: Job, lease: Lease, nowMs: number): number {
+  const ranMs = Math.max(Math.min(nowMs, lease.untilMs) - lease.startedAtMs, 0);
+  return Math.min(ranMs, job.executionTimeoutMs);
 }
 
 function makeBill(job: Job, lease: Lease, executionMs: number, given: Given): Bill {
@@ -240,7 +250,7 @@ function stopEffects(job: Job): Effect[] {
 
 function retry(job: Job, given: Given): Transition {
   if (job.status !== "FAILED") return unchanged(job, "refused");
-  const ttlMs = job.ttlAtMs - job.createdAtMs;
+  const ttlMs = job.ttlAtMs - job.queuedAtMs;
   return changed(
     {
       ...job,
@@ -274,7 +284,8 @@ function passTime(job: Job, given: Given): Transition {
     return changed(end(job, "FAILED", EXECUTION_TIMEOUT_ERROR, true, given), stopEffects(job));
   }
   if (given.nowMs <= job.lease.untilMs) return unchanged(job, "done");
-  return changed(loseLease(job, job.lease, given));
+  const next = loseLease(job, job.lease, given);
+  return changed(next, next.upstreamJob === null ? stopEffects(job) : []);
 }
 
 /** A lease ran out. Lost by a restart of ours: not the job's fault, and the upstream may still run it. */

@@ -1,5 +1,6 @@
 // Endpoints with their upstreams and rates, as D1 holds them.
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
+import { type RateRow, selectRates, toRate } from "./rates.ts";
 
 /** What a caller needs to be let in, and what its broker needs to work. */
 export interface LoadedEndpoint {
@@ -32,20 +33,19 @@ type UpstreamRow = {
   sealed_credential: string | null;
 };
 
-type RateRow = { tier: string; kind: string; effective_from: number; nanodollars_per_second: number };
-
+/** An id wins over a slug of the same text: otherwise a slug could take the place of another tenant's endpoint. */
+const ITS_ID = "(SELECT id FROM endpoints WHERE id = ?1 OR slug = ?1 ORDER BY id = ?1 DESC LIMIT 1)";
 const ONE_ENDPOINT = `SELECT id, tenant_id, shared, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
-  run_retention_ms, runsync_retention_ms FROM endpoints WHERE id = ?1 OR slug = ?1`;
-const ITS_UPSTREAMS = `SELECT upstreams.id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
-  JOIN endpoints ON endpoints.id = upstreams.endpoint_id WHERE endpoints.id = ?1 OR endpoints.slug = ?1 ORDER BY upstreams.id`;
-const ALL_RATES = "SELECT tier, kind, effective_from, nanodollars_per_second FROM gpu_rates";
+  run_retention_ms, runsync_retention_ms FROM endpoints WHERE id = ${ITS_ID}`;
+const ITS_UPSTREAMS = `SELECT id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
+  WHERE endpoint_id = ${ITS_ID} AND enabled = 1 ORDER BY id`;
 
 /** The endpoint of an id or a slug; null when there is none. One round trip. */
 export async function loadEndpoint(db: D1Database, idOrSlug: string): Promise<LoadedEndpoint | null> {
   const [endpoints, upstreams, rates] = await db.batch([
     db.prepare(ONE_ENDPOINT).bind(idOrSlug),
     db.prepare(ITS_UPSTREAMS).bind(idOrSlug),
-    db.prepare(ALL_RATES),
+    db.prepare(selectRates(ITS_ID)).bind(idOrSlug),
   ]);
   // D1 types the rows of a batch as unknown; the schema below checks what they make.
   const row = (endpoints?.results as EndpointRow[] | undefined)?.[0];
@@ -78,7 +78,6 @@ export async function listEndpointIds(db: D1Database, afterId: string, limit: nu
 }
 
 function toSettings(row: EndpointRow, upstreams: readonly UpstreamRow[], rates: readonly RateRow[]): EndpointSettings {
-  const tiers = new Set(upstreams.map((upstream) => upstream.tier));
   return endpointSettingsSchema.parse({
     endpointId: row.id,
     tenantId: row.tenant_id,
@@ -99,13 +98,6 @@ function toSettings(row: EndpointRow, upstreams: readonly UpstreamRow[], rates: 
       rateKind: upstream.rate_kind,
       credential: upstream.sealed_credential,
     })),
-    rates: rates
-      .filter((rate) => tiers.has(rate.tier))
-      .map((rate) => ({
-        tier: rate.tier,
-        kind: rate.kind,
-        nanodollarsPerSecond: rate.nanodollars_per_second,
-        effectiveFromMs: rate.effective_from,
-      })),
+    rates: rates.map(toRate),
   });
 }

@@ -8,10 +8,11 @@ import { log } from "../log.ts";
 import { LastGood } from "./last-good.ts";
 
 /** Anchored and linear. Two Authorization headers arrive joined by a comma, which no part of it takes. */
-const AUTHORIZATION = /^(?:bearer )?([A-Za-z0-9_]{1,255})$/i;
+const AUTHORIZATION = /^(?:bearer +)?([A-Za-z0-9_]{1,255})$/i;
 const NO_DIGEST = "0".repeat(64);
 
-const keys = new LastGood<StoredKey | null>();
+const keys = new LastGood<StoredKey>();
+let pepperKey: CryptoKey | undefined;
 
 /** The caller of `Authorization: Bearer KEY` or the bare key. `unavailable` when D1 is down and the key is not known. */
 export async function authenticate(headers: Headers, env: Env, nowMs: number): Promise<Result<Caller>> {
@@ -41,9 +42,11 @@ function isOver(stored: StoredKey, nowMs: number): boolean {
 
 async function hasDigest(key: string, digestHex: string, pepper: string): Promise<boolean> {
   const encoder = new TextEncoder();
-  const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const secret = await crypto.subtle.importKey("raw", encoder.encode(pepper), algorithm, false, ["sign"]);
-  const digest = new Uint8Array(await crypto.subtle.sign("HMAC", secret, encoder.encode(key)));
+  // The pepper stays the same for the life of an isolate, and importing it costs as much as using it.
+  pepperKey ??= await crypto.subtle.importKey("raw", encoder.encode(pepper), { name: "HMAC", hash: "SHA-256" }, false, [
+    "sign",
+  ]);
+  const digest = new Uint8Array(await crypto.subtle.sign("HMAC", pepperKey, encoder.encode(key)));
   return crypto.subtle.timingSafeEqual(digest, fromHex(digestHex));
 }
 

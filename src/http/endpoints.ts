@@ -7,7 +7,7 @@ import { LastGood } from "./last-good.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
 
-const endpoints = new LastGood<LoadedEndpoint | null>();
+const endpoints = new LastGood<LoadedEndpoint>();
 
 /** The endpoint of an id or slug, if it is the caller's own or shared. */
 export async function findEndpoint(

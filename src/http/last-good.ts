@@ -3,34 +3,51 @@
 
 const FRESH_MS = 30_000;
 const LAST_GOOD_MS = 86_400_000;
+/** That something is not there is believed for a short while only: it may have been made since. */
+const MISSING_MS = 5_000;
+/** After D1 did not answer it is left alone for this long, so that not every request waits for it to fail. */
+const ASK_AGAIN_MS = 5_000;
 /** Far more than one isolate sees, and small beside its 128 MB. */
 const ENTRIES_MAX = 10_000;
 
-export class LastGood<T> {
-  readonly #entries = new Map<string, { readonly value: T; readonly atMs: number }>();
+interface Entry<T> {
+  readonly value: T;
+  readonly atMs: number;
+  readonly freshUntilMs: number;
+}
 
-  /** The value of a key, loaded when it is not fresh. Throws what `load` threw when there is nothing good either. */
-  async get(key: string, nowMs: number, load: () => Promise<T>): Promise<T> {
+export class LastGood<T> {
+  readonly #entries = new Map<string, Entry<T>>();
+  /** Apart from the entries: a flood of made-up names must not push out what is worth keeping. Name → until when. */
+  readonly #missing = new Map<string, number>();
+
+  /** The value of a key, loaded when it is not fresh; null: there is none. Throws what `load` threw if nothing is good. */
+  async get(key: string, nowMs: number, load: () => Promise<T | null>): Promise<T | null> {
     const entry = this.#entries.get(key);
-    if (entry !== undefined && nowMs < entry.atMs + FRESH_MS) return entry.value;
+    if (entry !== undefined && nowMs < entry.freshUntilMs) return entry.value;
+    if (entry === undefined && nowMs < (this.#missing.get(key) ?? 0)) return null;
     try {
       const value = await load();
       this.#keep(key, value, nowMs);
       return value;
     } catch (error) {
-      if (entry !== undefined && nowMs < entry.atMs + LAST_GOOD_MS) return entry.value;
-      throw error;
+      if (entry === undefined || nowMs >= entry.atMs + LAST_GOOD_MS) throw error;
+      this.#entries.set(key, { ...entry, freshUntilMs: nowMs + ASK_AGAIN_MS });
+      return entry.value;
     }
   }
 
-  forget(key: string): void {
+  #keep(key: string, value: T | null, atMs: number): void {
     this.#entries.delete(key);
+    this.#missing.delete(key);
+    if (value === null) put(this.#missing, key, atMs + MISSING_MS);
+    else put(this.#entries, key, { value, atMs, freshUntilMs: atMs + FRESH_MS });
   }
+}
 
-  #keep(key: string, value: T, atMs: number): void {
-    this.#entries.delete(key);
-    this.#entries.set(key, { value, atMs });
-    const oldest = this.#entries.keys().next().value;
-    if (this.#entries.size > ENTRIES_MAX && oldest !== undefined) this.#entries.delete(oldest);
-  }
+/** Adds at the young end; the oldest goes when there are too many. */
+function put<V>(map: Map<string, V>, key: string, value: V): void {
+  map.set(key, value);
+  const oldest = map.keys().next().value;
+  if (map.size > ENTRIES_MAX && oldest !== undefined) map.delete(oldest);
 }

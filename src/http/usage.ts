@@ -2,9 +2,11 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import type { UsageLine } from "../contract/usage.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
 import { parseJobId } from "../core/job-id.ts";
 import { listDeadLetters } from "../db/dead-letters.ts";
 import { readUsage } from "../db/usage.ts";
+import { log } from "../log.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { RouteContext, Routing } from "./routing.ts";
 import { enter, refuse } from "./routing.ts";
@@ -39,6 +41,10 @@ export function addUsageRoutes(app: Hono<Routing>): void {
 async function usage(c: RouteContext): Promise<Response> {
   const caller = await enter(c, "jobs");
   if (!caller.ok) return refuse(c, caller.failure);
+  const repeated = Object.entries(c.req.queries()).find(([, values]) => values.length > 1)?.[0];
+  if (repeated !== undefined) {
+    return refuse(c, { kind: "invalid", field: `?${repeated}`, message: "may be given only once" });
+  }
   const query = querySchema.safeParse(c.req.query());
   if (!query.success) {
     const issue = query.error.issues[0];
@@ -46,22 +52,41 @@ async function usage(c: RouteContext): Promise<Response> {
     return refuse(c, { kind: "invalid", field: `?${String(field)}`, message: issue?.message ?? "is wrong" });
   }
   const { job, endpoint, from, to, limit } = query.data;
-  const lines = await readUsage(c.env.DB, caller.value.tenantId, {
+  const filter = {
     jobUuid: job === undefined ? null : (parseJobId(job)?.uuid ?? null),
     endpointId: endpoint ?? null,
     fromMs: from ?? 0,
     toMs: to ?? Number.MAX_SAFE_INTEGER,
     limit: limit ?? LIMIT_MAX,
-  });
-  const totalNanodollars = lines.reduce((sum, line) => sum + line.amountNanodollars, 0);
-  return jsonAnswer(200, { lines: lines.map(showLine), totalNanodollars }, c.get("requestId"));
+  };
+  const read = await askD1(() => readUsage(c.env.DB, caller.value.tenantId, filter));
+  if (!read.ok) return refuse(c, read.failure);
+  const { lines, totalNanodollars } = read.value;
+  const total = Number(totalNanodollars);
+  if (!Number.isSafeInteger(total)) {
+    const message = `the sum ${totalNanodollars} is too large for JSON: ask for a shorter time`;
+    return refuse(c, { kind: "invalid", field: "?from", message });
+  }
+  const body = { lines: lines.map(showLine), totalNanodollars: total, totalDollars: showDollars(total) };
+  return jsonAnswer(200, body, c.get("requestId"));
 }
 
 async function deadWebhooks(c: RouteContext): Promise<Response> {
   const caller = await enter(c, "jobs");
   if (!caller.ok) return refuse(c, caller.failure);
-  const letters = await listDeadLetters(c.env.DB, caller.value.tenantId);
-  return jsonAnswer(200, { webhooks: letters }, c.get("requestId"));
+  const letters = await askD1(() => listDeadLetters(c.env.DB, caller.value.tenantId));
+  if (!letters.ok) return refuse(c, letters.failure);
+  return jsonAnswer(200, { webhooks: letters.value }, c.get("requestId"));
+}
+
+/** These routes have no last good word to fall back on: while D1 is down they say so. */
+async function askD1<T>(ask: () => Promise<T>): Promise<Result<T>> {
+  try {
+    return ok(await ask());
+  } catch (error) {
+    log("usage_read_failed", { error: String(error) });
+    return fail({ kind: "unavailable", message: "the record cannot be read right now" });
+  }
 }
 
 function showLine(line: UsageLine) {

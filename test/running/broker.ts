@@ -23,7 +23,7 @@ export interface RunningBroker {
   readonly url: string;
   readonly key: string;
   /** Calls a path with the key; a body makes it a POST. */
-  call(path: string, body?: string | Buffer, headers?: Readonly<Record<string, string>>): Promise<Response>;
+  call(path: string, body?: string | Buffer): Promise<Response>;
   stop(): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ export async function startBroker(endpoints: Readonly<Record<string, DevUpstream
   return {
     url: server.url,
     key: prepared.key,
-    call: (path, body, headers) => callBroker(`${server.url}${path}`, prepared.key, body, headers),
+    call: (path, body) => callBroker(`${server.url}${path}`, prepared.key, { body }),
     stop: async () => {
       await server.stop();
       prepared.discard();
@@ -61,14 +61,18 @@ export async function startBroker(endpoints: Readonly<Record<string, DevUpstream
   };
 }
 
+/** What may go with a call. */
+export interface CallOptions {
+  readonly body?: string | Buffer | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
 /** One call with a key; a body makes it a POST. `fetch` sends no `Expect` header by itself. */
-export function callBroker(
-  url: string,
-  key: string,
-  body?: string | Buffer,
-  headers: Readonly<Record<string, string>> = {},
-): Promise<Response> {
-  const all = { Authorization: `Bearer ${key}`, "Content-Type": "application/json", ...headers };
-  if (body === undefined) return fetch(url, { headers: all });
-  return fetch(url, { method: "POST", headers: all, body: typeof body === "string" ? body : new Uint8Array(body) });
+export function callBroker(url: string, key: string, options: CallOptions = {}): Promise<Response> {
+  const { body, signal } = options;
+  const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json", ...options.headers };
+  const given = signal === undefined ? { headers } : { headers, signal };
+  if (body === undefined) return fetch(url, given);
+  return fetch(url, { ...given, method: "POST", body: typeof body === "string" ? body : new Uint8Array(body) });
 }

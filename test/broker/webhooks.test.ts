@@ -1,0 +1,150 @@
+// Webhooks: a bad receiver holds up nobody else, is tried again by the schedule, and is given up for all to see.
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { brokerOf } from "../../src/broker/stub.ts";
+import { RETENTION_MAX_MS, WEBHOOK_SCHEDULE_MS } from "../../src/core/limits.ts";
+import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
+import { seal } from "../../src/outbound/credentials.ts";
+import { answerUpstreams, makeBroker, submission } from "../support/broker.ts";
+
+const BAD_URL = "https://bad-receiver.example.com/hook";
+const GOOD_URL = "https://good-receiver.example.com/hook";
+const POLL = { timeout: 8_000, interval: 10 };
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+async function webhookTo(url: string) {
+  const secret = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(24))))}`;
+  return { url, sealedSecret: await seal(secret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_AAD) };
+}
+
+/** Upstreams complete every job at once; the receivers' calls go to `receive`. */
+function receiveWebhooks(receive: (request: Request) => Promise<Response> | Response): void {
+  answerUpstreams((request) =>
+    request.url === BAD_URL || request.url === GOOD_URL ? receive(request) : Response.json({ ok: true }),
+  );
+}
+
+/** How far the webhook of the only job of an endpoint has come, by its row. */
+async function webhookState(endpointId: string): Promise<{ tries: number; nextAtMs: number | null }> {
+  return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, state) =>
+    state.storage.sql
+      .exec<{ tries: number; nextAtMs: number | null }>(
+        `SELECT json_extract(facts, '$.webhook.tries') AS tries, json_extract(facts, '$.webhook.nextAtMs') AS nextAtMs
+         FROM jobs`,
+      )
+      .one(),
+  );
+}
+
+async function deadLettersOf(tenantId: string) {
+  const { results } = await env.DB.prepare(
+    "SELECT webhook_id, endpoint_id, job_id, url, tries, detail FROM webhook_dead_letters WHERE tenant_id = ?",
+  )
+    .bind(tenantId)
+    .all();
+  return results;
+}
+
+describe("a receiver", () => {
+  it("that hangs with 10 jobs delays another host's first delivery by less than 2 s", { timeout: 30_000 }, async () => {
+    const end = Promise.withResolvers<void>();
+    let hanging = 0;
+    let deliveredMs = 0;
+    receiveWebhooks(async (request) => {
+      if (request.url === GOOD_URL) {
+        deliveredMs = Date.now();
+        return new Response(null, { status: 204 });
+      }
+      hanging += 1;
+      await end.promise;
+      return new Response(null, { status: 204 });
+    });
+    const { endpointId } = await makeBroker();
+    for (let made = 0; made < 10; made += 1) {
+      const call = submission({ tenantId: "slow", mode: "runsync", webhook: await webhookTo(BAD_URL) });
+      expect((await brokerOf(env, endpointId).submit(call)).ok).toBe(true);
+    }
+    // Six calls to one host at once, and no more.
+    await vi.waitFor(() => expect(hanging).toBe(6), POLL);
+
+    const call = submission({ tenantId: "quick", mode: "runsync", webhook: await webhookTo(GOOD_URL) });
+    const submittedMs = Date.now();
+    await brokerOf(env, endpointId).submit(call);
+    await vi.waitFor(() => expect(deliveredMs).not.toBe(0), POLL);
+    expect(deliveredMs - submittedMs).toBeLessThan(2_000);
+    expect(hanging).toBe(6);
+    end.resolve();
+    await vi.waitFor(() => expect(hanging).toBe(10), POLL);
+  });
+
+  it("that answers 500 is tried by the schedule with one webhook-id, then given up", { timeout: 60_000 }, async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const tenantId = `tn-${crypto.randomUUID()}`;
+    const ids: (string | null)[] = [];
+    receiveWebhooks((request) => {
+      ids.push(request.headers.get("webhook-id"));
+      return new Response("no", { status: 500 });
+    });
+    const { endpointId } = await makeBroker({ tenantId, runsyncRetentionMs: RETENTION_MAX_MS });
+    const call = submission({ tenantId, mode: "runsync", webhook: await webhookTo(BAD_URL) });
+    await brokerOf(env, endpointId).submit(call);
+
+    let sentMs = Date.now();
+    for (const [tries, waitMs] of WEBHOOK_SCHEDULE_MS.entries()) {
+      if (tries === 0) continue;
+      const { nextAtMs } = await vi.waitFor(async () => {
+        const state = await webhookState(endpointId);
+        expect(state.tries).toBe(tries);
+        return state;
+      }, POLL);
+      if (nextAtMs === null) throw new Error("no next try is planned");
+      expect(nextAtMs - sentMs).toBeGreaterThanOrEqual(waitMs);
+      // A quarter of jitter, and what the polls of this test move the clock by.
+      expect(nextAtMs - sentMs).toBeLessThanOrEqual(waitMs * 1.25 + POLL.timeout);
+      vi.setSystemTime(nextAtMs - 1);
+      expect(await brokerOf(env, endpointId).startWebhooks()).toEqual({ started: 0 });
+      vi.setSystemTime(nextAtMs);
+      sentMs = nextAtMs;
+      expect(await brokerOf(env, endpointId).startWebhooks()).toEqual({ started: 1 });
+    }
+    await vi.waitFor(async () => expect(await deadLettersOf(tenantId)).toHaveLength(1), POLL);
+    expect(ids).toHaveLength(WEBHOOK_SCHEDULE_MS.length);
+    expect(new Set(ids).size).toBe(1);
+    const dead = { endpoint_id: endpointId, job_id: call.jobId, url: BAD_URL, tries: WEBHOOK_SCHEDULE_MS.length };
+    expect(await deadLettersOf(tenantId)).toMatchObject([{ ...dead, webhook_id: ids[0] }]);
+  });
+
+  it("that answers 410 is tried once and is a dead letter", { timeout: 30_000 }, async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const tenantId = `tn-${crypto.randomUUID()}`;
+    const ids: (string | null)[] = [];
+    receiveWebhooks((request) => {
+      ids.push(request.headers.get("webhook-id"));
+      return new Response(null, { status: 410 });
+    });
+    const { endpointId } = await makeBroker({ tenantId, runsyncRetentionMs: RETENTION_MAX_MS });
+    const call = submission({ tenantId, mode: "runsync", webhook: await webhookTo(BAD_URL) });
+    await brokerOf(env, endpointId).submit(call);
+    await vi.waitFor(async () => expect(await webhookState(endpointId)).toEqual({ tries: 1, nextAtMs: null }), POLL);
+    for (const waitMs of WEBHOOK_SCHEDULE_MS) {
+      vi.setSystemTime(Date.now() + waitMs * 1.25);
+      expect(await brokerOf(env, endpointId).startWebhooks()).toEqual({ started: 0 });
+    }
+    expect(ids).toHaveLength(1);
+    expect(await deadLettersOf(tenantId)).toEqual([
+      {
+        webhook_id: ids[0],
+        endpoint_id: endpointId,
+        job_id: call.jobId,
+        url: BAD_URL,
+        tries: 1,
+        detail: "the receiver answered 410",
+      },
+    ]);
+  });
+});

@@ -1,0 +1,50 @@
+// The relations that must hold between limits: a change of one number that breaks another fails here.
+import { describe, expect, it } from "vitest";
+import * as limits from "../../src/core/limits.ts";
+
+const RELATIONS: readonly (readonly [string, number, number])[] = [
+  ["an inline payload fits a payload row", limits.PAYLOAD_INLINE_MAX_BYTES, limits.PAYLOAD_ROW_MAX_BYTES],
+  ["a payload row stays below SQLite's 2 MB", limits.PAYLOAD_ROW_MAX_BYTES, 2_000_000],
+  ["a /run body is no larger than a /runsync body", limits.RUN_BODY_MAX_BYTES, limits.RUNSYNC_BODY_MAX_BYTES],
+  ["a /runsync body fits a result", limits.RUNSYNC_BODY_MAX_BYTES, limits.RESULT_MAX_BYTES],
+  ["a result stays below Cloudflare's posted body", limits.RESULT_MAX_BYTES, 100_000_000],
+  ["an R2 part has at least 5 MiB", 5 * 1024 * 1024, limits.R2_PART_BYTES],
+  ["a result fits the 10,000 parts of R2", limits.RESULT_MAX_BYTES / limits.R2_PART_BYTES, 10_000],
+  ["envelope fields fit a payload row", limits.ENVELOPE_FIELDS_MAX_BYTES, limits.PAYLOAD_ROW_MAX_BYTES],
+  ["two renewals may be lost", limits.LEASE_RENEW_MS * 3, limits.LEASE_MS],
+  ["the default timeout is allowed", limits.EXECUTION_TIMEOUT_MIN_MS, limits.EXECUTION_TIMEOUT_DEFAULT_MS],
+  ["the default timeout fits a held call", limits.EXECUTION_TIMEOUT_DEFAULT_MS, limits.HELD_CALL_MAX_MS],
+  ["a held call fits an invocation", limits.HELD_CALL_MAX_MS, 15 * 60_000],
+  ["the default ttl is at least the least", limits.TTL_MIN_MS, limits.TTL_DEFAULT_MS],
+  ["the default ttl is at most the most", limits.TTL_DEFAULT_MS, limits.POLICY_MAX_MS],
+  ["the default wait is at least the least", limits.WAIT_MIN_MS, limits.WAIT_DEFAULT_MS],
+  ["the default wait is at most the most", limits.WAIT_DEFAULT_MS, limits.WAIT_MAX_MS],
+  ["one slice of a wait ends before 30 s", limits.WAIT_SLICE_MAX_MS, 29_999],
+  ["retention of /runsync is at most that of /run", limits.RUNSYNC_RETENTION_MS, limits.RUN_RETENTION_MS],
+  ["retention of /run is at most the most", limits.RUN_RETENTION_MS, limits.RETENTION_MAX_MS],
+  ["the backoff's base is below its cap", limits.BACKOFF_BASE_MS, limits.BACKOFF_MAX_MS],
+  ["the pause's base is below its cap", limits.UPSTREAM_PAUSE_BASE_MS, limits.UPSTREAM_PAUSE_MAX_MS],
+  ["Retry-After's bounds stand in order", limits.RETRY_AFTER_MIN_MS, limits.RETRY_AFTER_MAX_MS],
+  ["an alarm step is finer than the posting delay", limits.ALARM_STEP_MS, limits.POST_DELAY_MS],
+  ["a line is posted within 5 s", limits.POST_DELAY_MS + limits.ALARM_STEP_MS, 5_000],
+  ["one tenant cannot fill an endpoint", limits.TENANT_WAITING_DEFAULT_MAX, limits.LIVE_JOBS_MAX - 1],
+  ["a webhook body fits what may be posted", limits.WEBHOOK_PAYLOAD_MAX_BYTES, limits.RESULT_MAX_BYTES],
+];
+
+describe("the limits", () => {
+  it.each(RELATIONS)("agree: %s", (_, lower, upper) => {
+    expect(lower).toBeLessThanOrEqual(upper);
+  });
+
+  it("are all safe whole numbers above zero", () => {
+    const numbers = Object.values(limits).filter((value) => typeof value === "number");
+    expect(numbers.every((value) => Number.isSafeInteger(value) && value > 0)).toBe(true);
+  });
+
+  it("try a webhook ten times, at once first and then ever later", () => {
+    const schedule: readonly number[] = limits.WEBHOOK_SCHEDULE_MS;
+    expect(schedule).toHaveLength(10);
+    expect(schedule[0]).toBe(0);
+    expect([...schedule].sort((left, right) => left - right)).toEqual(schedule);
+  });
+});

@@ -1,0 +1,186 @@
+// Seeded defects: each breaks the core in one way that a careless change could. The oracle must catch every one of them.
+import type { Job } from "../../src/core/job.ts";
+import { isTerminal } from "../../src/core/job.ts";
+import { LEASE_MS } from "../../src/core/limits.ts";
+import { type Given, type JobEvent, type Transition, transition } from "../../src/core/transition.ts";
+import type { TransitionFunction } from "./shell.ts";
+
+export interface Defect {
+  readonly name: string;
+  readonly core: TransitionFunction;
+}
+
+/** The sound core, with what it made of a job changed afterwards. */
+function afterwards(name: string, change: (job: Job, before: Job, event: JobEvent, given: Given) => Job): Defect {
+  return {
+    name,
+    core: (before, event, given) => {
+      const result = transition(before, event, given);
+      if (result.reply !== "done" || result.job === before) return result;
+      return { ...result, job: change(result.job, before, event, given) };
+    },
+  };
+}
+
+/** The sound core, told something else than what happened. */
+function misled(name: string, change: (job: Job, event: JobEvent, given: Given) => Partial<Asked>): Defect {
+  return {
+    name,
+    core: (job, event, given) => {
+      const asked = { job, event, given, ...change(job, event, given) };
+      return transition(asked.job, asked.event, asked.given);
+    },
+  };
+}
+
+interface Asked {
+  readonly job: Job;
+  readonly event: JobEvent;
+  readonly given: Given;
+}
+
+/** The sound core, except that some events are answered by hand; undefined leaves them to the core. */
+function overruled(name: string, rule: (job: Job, event: JobEvent, given: Given) => Job | undefined): Defect {
+  return {
+    name,
+    core: (job, event, given): Transition => {
+      const ruled = rule(job, event, given);
+      return ruled === undefined ? transition(job, event, given) : { job: ruled, effects: [], reply: "done" };
+    },
+  };
+}
+
+const ended = (after: Job, before: Job): boolean => isTerminal(after.status) && !isTerminal(before.status);
+
+export const DEFECTS: readonly Defect[] = [
+  misled("a stale lease is accepted at the finish", (job, event) =>
+    event.kind === "finish" && job.lease !== null ? { event: { ...event, token: job.lease.token } } : {},
+  ),
+  misled("a stale lease is accepted at the renewal", (job, event) =>
+    event.kind === "renew" && job.lease !== null ? { event: { ...event, token: job.lease.token } } : {},
+  ),
+  overruled("a renewal revives a lease that ended", (job, event, given) =>
+    event.kind === "renew" && job.lease?.token === event.token
+      ? { ...job, lease: { ...job.lease, untilMs: given.nowMs + LEASE_MS } }
+      : undefined,
+  ),
+  overruled("a finish is accepted after a cancel", (job, event, given) =>
+    event.kind === "finish" && job.status === "CANCELLED"
+      ? { ...job, status: "COMPLETED", finishedAtMs: given.nowMs }
+      : undefined,
+  ),
+  overruled("a cancelled job can start again", (job, event) =>
+    event.kind === "time" && job.status === "CANCELLED"
+      ? { ...job, status: "IN_QUEUE", finishedAtMs: null }
+      : undefined,
+  ),
+  overruled("a second cancel writes a new end", (job, event, given) =>
+    event.kind === "cancel" && job.status === "CANCELLED" ? { ...job, finishedAtMs: given.nowMs } : undefined,
+  ),
+  overruled("a cancel of a running job is ignored", (job, event) =>
+    event.kind === "cancel" && job.status === "IN_PROGRESS" ? job : undefined,
+  ),
+  overruled("a completed job can be retried", (job, event, given) =>
+    event.kind === "retry" && job.status === "COMPLETED"
+      ? { ...job, status: "IN_QUEUE", finishedAtMs: null, queuedAtMs: given.nowMs, bill: null, finishSeq: null }
+      : undefined,
+  ),
+  overruled("a finished job may be cancelled", (job, event) =>
+    event.kind === "cancel" && job.status === "COMPLETED" ? { ...job, status: "CANCELLED" } : undefined,
+  ),
+  overruled("the ttl is ignored while a job runs", (job, event, given) =>
+    event.kind === "time" && job.status === "IN_PROGRESS" && given.nowMs >= job.ttlAtMs ? job : undefined,
+  ),
+  misled("a start forgets the ttl", (job, event) =>
+    event.kind === "start" ? { job: { ...job, ttlAtMs: Number.MAX_SAFE_INTEGER } } : {},
+  ),
+  misled("a running job is leased a second time", (job, event) =>
+    event.kind === "start" && job.status === "IN_PROGRESS" ? { job: { ...job, status: "IN_QUEUE" } } : {},
+  ),
+  overruled("a lost lease is never taken back", (job, event, given) =>
+    event.kind === "time" && job.lease !== null && given.nowMs > job.lease.untilMs && given.nowMs < job.ttlAtMs
+      ? job
+      : undefined,
+  ),
+  misled("a lease is taken back one second early", (job, event) =>
+    event.kind === "time" && job.lease !== null
+      ? { job: { ...job, lease: { ...job.lease, untilMs: job.lease.untilMs - 1_000 } } }
+      : {},
+  ),
+  afterwards("a lost lease is billed", (job, before, event, given) =>
+    event.kind === "time" && job.status === "IN_QUEUE" && before.lease !== null
+      ? { ...job, status: "FAILED", finishedAtMs: given.nowMs }
+      : job,
+  ),
+  afterwards("attempts are not counted", (job, before, event) =>
+    event.kind === "start" ? { ...job, attempts: before.attempts } : job,
+  ),
+  afterwards("a retry starts again at attempt one, so that its line has an old key", (job, _before, event) =>
+    event.kind === "retry" ? { ...job, attempts: 0 } : job,
+  ),
+  afterwards("every bill names attempt one", (job) =>
+    job.bill === null ? job : { ...job, bill: { ...job.bill, seq: 1 } },
+  ),
+  misled("failures are never counted", (job, event) =>
+    event.kind === "finish" || event.kind === "time" ? { job: { ...job, countedFailures: 0 } } : {},
+  ),
+  afterwards("a retry keeps the failures of before", (job, before, event) =>
+    event.kind === "retry" ? { ...job, countedFailures: before.countedFailures } : job,
+  ),
+  misled("a paused upstream costs an attempt", (_job, event) =>
+    event.kind === "finish" && event.outcome.kind === "upstream_paused"
+      ? { event: { ...event, outcome: { kind: "attempt_failed", error: event.outcome.detail } } }
+      : {},
+  ),
+  misled("an unhealthy upstream fails the job", (_job, event) =>
+    event.kind === "finish" && event.outcome.kind === "upstream_unhealthy"
+      ? { event: { ...event, outcome: { kind: "rejected", error: event.outcome.detail } } }
+      : {},
+  ),
+  misled("a handler error is tried again", (_job, event) =>
+    event.kind === "finish" && event.outcome.kind === "handler_error"
+      ? { event: { ...event, outcome: { kind: "attempt_failed", error: event.outcome.error } } }
+      : {},
+  ),
+  misled("a rejected request is billed", (_job, event) =>
+    event.kind === "finish" && event.outcome.kind === "rejected"
+      ? { event: { ...event, outcome: { kind: "handler_error", error: event.outcome.error, output: null } } }
+      : {},
+  ),
+  misled("a lease lost by a restart counts as a failed attempt", (job, event, given) =>
+    event.kind === "time" && job.lease !== null
+      ? { job: { ...job, lease: { ...job.lease, incarnation: given.incarnation } } }
+      : {},
+  ),
+  misled("a lost worker counts as a restart", (job, event) =>
+    event.kind === "time" && job.lease !== null
+      ? { job: { ...job, lease: { ...job.lease, incarnation: "none" } } }
+      : {},
+  ),
+  misled("the time of an attempt is not clamped to its timeout", (job) => ({
+    job: { ...job, executionTimeoutMs: job.executionTimeoutMs * 10 },
+  })),
+  afterwards("a finish number is used twice", (job, before, _event, given) =>
+    ended(job, before) && job.finishSeq !== null && given.nextFinishSeq > 1
+      ? { ...job, finishSeq: given.nextFinishSeq - 1 }
+      : job,
+  ),
+  afterwards("a cancelled attempt is not billed", (job, _before, event) =>
+    event.kind === "cancel" ? { ...job, bill: null, finishSeq: null } : job,
+  ),
+  afterwards("a bill is off by one nano-dollar", (job) =>
+    job.bill === null ? job : { ...job, bill: { ...job.bill, amountNanodollars: job.bill.amountNanodollars + 1 } },
+  ),
+  afterwards("a requeued job keeps its old place, so that an old purge takes it", (job, before) =>
+    job.status === "IN_QUEUE" ? { ...job, queueSeq: before.queueSeq } : job,
+  ),
+  afterwards("a finished job keeps its lease", (job, before) =>
+    ended(job, before) ? { ...job, lease: before.lease } : job,
+  ),
+  afterwards("a finished job is due at once and forgotten early", (job, before) =>
+    ended(job, before) ? { ...job, retentionMs: 0 } : job,
+  ),
+  afterwards("a new ttl is ignored", (job, before, event) =>
+    event.kind === "set_ttl" ? { ...job, ttlAtMs: before.ttlAtMs } : job,
+  ),
+];

@@ -1,0 +1,383 @@
+// The oracle: it keeps its own history of what was asked and answered, and says which promise a step broke.
+// Written from the invariants (accepted is kept, one terminal, fencing, money), not from the state machine's code.
+import type { Bill, Job, JobStatus, Lease } from "../../src/core/job.ts";
+import { LEASE_MS, RESTARTS_MAX } from "../../src/core/limits.ts";
+import type { Given, JobEvent, Transition } from "../../src/core/transition.ts";
+
+/** A broken promise; `invariant` names it (S1, F2, B1, …). */
+export class Violation extends Error {
+  readonly invariant: string;
+
+  constructor(invariant: string, detail: string) {
+    super(`${invariant}: ${detail}`);
+    this.invariant = invariant;
+  }
+}
+
+/** One decision as the shell saw it: the job it read, what it asked, what it stored. */
+export interface Decision {
+  readonly before: Job;
+  readonly event: JobEvent;
+  readonly given: Given;
+  readonly result: Transition;
+}
+
+interface Holder {
+  readonly lease: Lease;
+  untilMs: number;
+}
+
+interface History {
+  readonly tenantId: string;
+  readonly inputHash: string;
+  readonly createdAtMs: number;
+  readonly timeoutMs: number;
+  readonly retentionMs: number;
+  queuedAtMs: number;
+  ttlMs: number;
+  ttlAtMs: number;
+  status: JobStatus;
+  attempts: number;
+  counted: number;
+  restarts: number;
+  holder: Holder | null;
+  readonly ended: Set<string>;
+  finishedAtMs: number | null;
+}
+
+const LIVE: ReadonlySet<JobStatus> = new Set<JobStatus>(["IN_QUEUE", "IN_PROGRESS"]);
+
+/** Every legal move, by what caused it (S3). */
+const LEGAL_MOVES: ReadonlySet<string> = new Set([
+  "start IN_QUEUE IN_PROGRESS",
+  "finish IN_PROGRESS COMPLETED",
+  "finish IN_PROGRESS FAILED",
+  "finish IN_PROGRESS IN_QUEUE",
+  "time IN_PROGRESS IN_QUEUE",
+  "time IN_PROGRESS FAILED",
+  "time IN_PROGRESS TIMED_OUT",
+  "time IN_QUEUE TIMED_OUT",
+  "cancel IN_QUEUE CANCELLED",
+  "cancel IN_PROGRESS CANCELLED",
+  "retry FAILED IN_QUEUE",
+]);
+
+function demand(holds: boolean, invariant: string, detail: () => string): asserts holds {
+  if (!holds) throw new Violation(invariant, detail());
+}
+
+function same(left: unknown, right: unknown): boolean {
+  return left === right || JSON.stringify(left) === JSON.stringify(right);
+}
+
+/** Whole seconds × rate ÷ slots, up, once; in integers that cannot lose a digit. */
+function price(executionMs: number, lease: Lease): bigint {
+  if (lease.rateKind === "active") return 0n;
+  const seconds = (BigInt(executionMs) + 999n) / 1_000n;
+  const slots = BigInt(lease.slots);
+  return (seconds * BigInt(lease.nanodollarsPerSecond) + slots - 1n) / slots;
+}
+
+export class Oracle {
+  readonly #histories = new Map<string, History>();
+  readonly #billKeys = new Map<string, bigint>();
+  #lastFinishSeq = 0;
+  /** How often a rare corner was reached: a proof that never gets there proves nothing. */
+  readonly seen = new Map<string, number>();
+
+  submitted(job: Job, inputHash: string): void {
+    this.#histories.set(job.uuid, {
+      tenantId: job.tenantId,
+      inputHash,
+      createdAtMs: job.createdAtMs,
+      queuedAtMs: job.createdAtMs,
+      timeoutMs: job.executionTimeoutMs,
+      retentionMs: job.retentionMs,
+      ttlMs: job.ttlAtMs - job.createdAtMs,
+      ttlAtMs: job.ttlAtMs,
+      status: "IN_QUEUE",
+      attempts: 0,
+      counted: 0,
+      restarts: 0,
+      holder: null,
+      ended: new Set(),
+      finishedAtMs: null,
+    });
+  }
+
+  /** Renewals lived in memory: every running lease gets one period of grace. */
+  restarted(nowMs: number): void {
+    for (const history of this.#histories.values()) {
+      if (history.holder !== null) history.holder.untilMs = nowMs + LEASE_MS;
+    }
+  }
+
+  /** A purge cancels every waiting job of the tenant, whether or not its row was rewritten. */
+  purged(tenantId: string, nowMs: number): void {
+    for (const history of this.#histories.values()) {
+      if (history.tenantId !== tenantId || history.status !== "IN_QUEUE") continue;
+      history.status = "CANCELLED";
+      history.finishedAtMs = nowMs;
+      this.saw("purged while waiting");
+    }
+  }
+
+  decided(decision: Decision): void {
+    const { before, event, given, result } = decision;
+    const history = this.#history(before.uuid);
+    demand(before.status === history.status, "S3", () => `${before.uuid} went to ${before.status} by itself`);
+    const after = result.job;
+    if (result.reply !== "done") {
+      demand(same(after, before) && result.effects.length === 0, "F2", () => `a refused ${event.kind} changed the job`);
+    }
+    this.#checkFence(history, event, given, result);
+    this.#checkReply(history, event, given, result);
+    this.#checkFrozen(history, before, event, result);
+    if (after.status !== before.status) this.#move(history, decision);
+    else if (event.kind === "renew" && result.reply === "done") this.#renewed(history, after, given);
+    if (event.kind === "set_ttl" && LIVE.has(before.status)) {
+      this.#checkTtl(history, event.ttlMs, after);
+    }
+    if (event.kind === "time") this.#checkTime(history, before, given, after);
+    demand(after.attempts === history.attempts, "S8", () => `attempt ${after.attempts} is not ${history.attempts}`);
+    demand(
+      (after.lease !== null) === (after.status === "IN_PROGRESS"),
+      "F1",
+      () => `${after.status} with a wrong lease`,
+    );
+  }
+
+  /** After each step: what the shell holds against what was promised. `look` gives a job as it counts, or nothing. */
+  check(shell: {
+    readonly nowMs: number;
+    look(uuid: string): { readonly job: Job; readonly inputHash: string; readonly hasOutput: boolean } | undefined;
+    depth(tenantId: string): { readonly waiting: number; readonly running: number };
+    readonly tenants: readonly string[];
+  }): void {
+    const depth = new Map(shell.tenants.map((tenant) => [tenant, { waiting: 0, running: 0 }]));
+    for (const [uuid, history] of this.#histories) {
+      const found = shell.look(uuid);
+      if (found === undefined) {
+        this.#checkGone(uuid, history, shell.nowMs);
+        continue;
+      }
+      demand(found.inputHash === history.inputHash, "S1", () => `${uuid} has another input`);
+      demand(found.job.tenantId === history.tenantId, "S1", () => `${uuid} has another tenant`);
+      demand(found.job.status === history.status, "S2", () => `${uuid} is ${found.job.status}, was ${history.status}`);
+      if (history.status === "CANCELLED") demand(!found.hasOutput, "S9", () => `${uuid} is cancelled with a result`);
+      const count = depth.get(history.tenantId);
+      if (count !== undefined && history.status === "IN_QUEUE") count.waiting += 1;
+      if (count !== undefined && history.status === "IN_PROGRESS") count.running += 1;
+    }
+    for (const [tenant, count] of depth) {
+      demand(
+        same(shell.depth(tenant), count),
+        "S6",
+        () => `depth of ${tenant} is ${JSON.stringify(shell.depth(tenant))}`,
+      );
+    }
+  }
+
+  /** At the end of a healed run: everything terminal, each bill once, both routes to the sum agree (B1, B2). */
+  settled(books: readonly { debited: bigint; d1: ReadonlyMap<string, { bill: Bill }> }[]): void {
+    for (const [uuid, history] of this.#histories) {
+      demand(!LIVE.has(history.status), "L1", () => `${uuid} is still ${history.status}`);
+    }
+    const keys = books.flatMap((book) => [...book.d1.keys()]);
+    demand(keys.length === new Set(keys).size, "B1", () => "a line stands in D1 twice");
+    for (const key of this.#billKeys.keys()) demand(keys.includes(key), "B1", () => `${key} was never posted`);
+    demand(keys.length === this.#billKeys.size, "B1", () => `${keys.length} lines for ${this.#billKeys.size} bills`);
+    let expected = 0n;
+    for (const amount of this.#billKeys.values()) expected += amount;
+    let stored = 0n;
+    for (const book of books) for (const line of book.d1.values()) stored += BigInt(line.bill.amountNanodollars);
+    const debited = books.reduce((sum, book) => sum + book.debited, 0n);
+    demand(stored === expected, "B2", () => `D1 has ${stored}, attempts cost ${expected}`);
+    demand(debited === expected, "B2", () => `accounts debited ${debited}, attempts cost ${expected}`);
+  }
+
+  saw(corner: string): void {
+    this.seen.set(corner, (this.seen.get(corner) ?? 0) + 1);
+  }
+
+  #history(uuid: string): History {
+    const history = this.#histories.get(uuid);
+    if (history === undefined) throw new Violation("S7", `${uuid} was never submitted`);
+    return history;
+  }
+
+  /** A new ttl counts from the submit, or from the retry that queued the job anew. */
+  #checkTtl(history: History, ttlMs: number, after: Job): void {
+    const allowed = [history.createdAtMs + ttlMs, history.queuedAtMs + ttlMs];
+    demand(allowed.includes(after.ttlAtMs), "S10", () => "a new ttl was not kept");
+    history.ttlMs = ttlMs;
+    history.ttlAtMs = after.ttlAtMs;
+  }
+
+  #checkFence(history: History, event: JobEvent, given: Given, result: Transition): void {
+    if (event.kind !== "renew" && event.kind !== "note_upstream_job" && event.kind !== "finish") return;
+    const { holder } = history;
+    if (holder !== null && holder.lease.token === event.token) {
+      if (given.nowMs <= holder.untilMs) {
+        demand(result.reply === "done", "F1", () => `the holder's ${event.kind} was ${result.reply}`);
+        return;
+      }
+      this.saw("word of a holder after its lease");
+      demand(result.reply === "stale", "F3", () => `${event.kind} after the lease ended was ${result.reply}`);
+      return;
+    }
+    const invariant = history.ended.has(event.token) && event.kind === "finish" ? "F4" : "F2";
+    this.saw(`stale ${event.kind} on ${history.status}`);
+    demand(result.reply === "stale", invariant, () => `stale ${event.kind} on ${history.status} was ${result.reply}`);
+  }
+
+  #checkReply(history: History, event: JobEvent, given: Given, result: Transition): void {
+    const { status } = history;
+    if (event.kind === "retry") {
+      const allowed = status === "FAILED" ? "done" : "refused";
+      demand(result.reply === allowed, "S2", () => `retry from ${status} was ${result.reply}`);
+    }
+    if (event.kind === "cancel") {
+      const expected = LIVE.has(status) ? "CANCELLED" : status;
+      demand(result.job.status === expected, "S9", () => `cancel of ${status} gave ${result.job.status}`);
+    }
+    if (event.kind === "start" && result.reply === "done") {
+      demand(status === "IN_QUEUE", status === "CANCELLED" ? "S9" : "F1", () => `started from ${status}`);
+      demand(given.nowMs < history.ttlAtMs, "S10", () => "started after its ttl");
+      demand(!history.ended.has(event.lease.token), "F1", () => "a lease token came twice");
+    }
+  }
+
+  #checkFrozen(history: History, before: Job, event: JobEvent, result: Transition): void {
+    if (LIVE.has(history.status) || (event.kind === "retry" && result.reply === "done")) return;
+    const after = { ...result.job, webhook: before.webhook };
+    demand(same(after, before), "S2", () => `${event.kind} changed a job that is ${history.status}`);
+    demand(result.effects.length === 0, "S2", () => `${event.kind} had effects on a job that is ${history.status}`);
+  }
+
+  #renewed(history: History, after: Job, given: Given): void {
+    if (history.holder === null || after.lease === null) return;
+    const limitMs = given.nowMs + LEASE_MS;
+    demand(after.lease.untilMs <= limitMs, "F1", () => "a renewal gave more than one period");
+    history.holder.untilMs = after.lease.untilMs;
+  }
+
+  #move(history: History, decision: Decision): void {
+    const { before, event, given, result } = decision;
+    const after = result.job;
+    const move = `${event.kind} ${before.status} ${after.status}`;
+    demand(LEGAL_MOVES.has(move), "S3", () => `illegal move ${move}`);
+    this.saw(move);
+    const { holder } = history;
+    if (event.kind === "start") {
+      history.attempts += 1;
+      history.holder = { lease: event.lease, untilMs: event.lease.untilMs };
+    } else if (event.kind === "retry") {
+      this.#retried(history, given, after);
+    } else {
+      this.#checkOutcome(history, decision);
+      this.#checkBill(history, decision, holder);
+      if (holder !== null) history.ended.add(holder.lease.token);
+      history.holder = null;
+      history.finishedAtMs = LIVE.has(after.status) ? null : given.nowMs;
+    }
+    history.status = after.status;
+  }
+
+  #retried(history: History, given: Given, after: Job): void {
+    history.counted = 0;
+    history.restarts = 0;
+    history.finishedAtMs = null;
+    history.ttlAtMs = after.ttlAtMs;
+    demand(after.ttlAtMs > given.nowMs, "S10", () => "a retry has no time left");
+    const longest = given.nowMs + history.ttlMs;
+    demand(after.ttlAtMs <= longest, "S10", () => "a retry made the ttl longer");
+    history.queuedAtMs = given.nowMs;
+  }
+
+  /** What the end of an attempt must mean for the job (S3, S8). */
+  #checkOutcome(history: History, { event, given, result, before }: Decision): void {
+    const { status } = result.job;
+    if (event.kind === "finish") {
+      const { kind } = event.outcome;
+      if (kind === "attempt_failed") this.#countFailure(history, status, given);
+      else if (kind === "completed") demand(status === "COMPLETED", "S3", () => `completed gave ${status}`);
+      else if (kind === "upstream_paused" || kind === "upstream_unhealthy") {
+        demand(status === "IN_QUEUE", "S8", () => `${kind} gave ${status}`);
+      } else demand(status === "FAILED", "S3", () => `${kind} gave ${status}`);
+      return;
+    }
+    if (event.kind !== "time" || before.status !== "IN_PROGRESS" || status === "TIMED_OUT") return;
+    const { holder } = history;
+    if (holder === null) return;
+    if (status === "FAILED" && given.nowMs >= holder.lease.startedAtMs + history.timeoutMs) return;
+    demand(given.nowMs > holder.untilMs, "F1", () => "a lease was taken away before its end");
+    if (holder.lease.incarnation === given.incarnation) {
+      this.#countFailure(history, status, given);
+    } else {
+      history.restarts += 1;
+      this.saw("lease lost by a restart");
+      const expected = history.restarts > RESTARTS_MAX ? "FAILED" : "IN_QUEUE";
+      demand(status === expected, "S8", () => `restart ${history.restarts} gave ${status}`);
+    }
+  }
+
+  #countFailure(history: History, status: JobStatus, given: Given): void {
+    history.counted += 1;
+    const expected = history.counted >= given.maxAttempts ? "FAILED" : "IN_QUEUE";
+    demand(status === expected, "S8", () => `failure ${history.counted} of ${given.maxAttempts} gave ${status}`);
+  }
+
+  /** Billed: a result, a handler error, an execution timeout, the seconds until a cancel or the ttl. Nothing else. */
+  #checkBill(history: History, { event, given, result, before }: Decision, holder: Holder | null): void {
+    const { job } = result;
+    const billable =
+      holder !== null && before.status === "IN_PROGRESS" && isBillable(event, job.status, history, given, holder);
+    const fresh = job.bill !== null && !LIVE.has(job.status);
+    demand(fresh === billable, billable ? "B1" : "B5", () => `${event.kind} to ${job.status}: billed ${fresh}`);
+    if (!billable || job.bill === null) return;
+    const elapsedMs = Math.max(chargedUntilMs(holder, given) - holder.lease.startedAtMs, 0);
+    const cost = price(Math.min(elapsedMs, history.timeoutMs), holder.lease);
+    demand(BigInt(job.bill.amountNanodollars) === cost, "B2", () => `${job.bill?.amountNanodollars} is not ${cost}`);
+    const key = `${job.tenantId}/${job.uuid}/${job.bill.seq}`;
+    demand(!this.#billKeys.has(key), "B1", () => `${key} is billed twice`);
+    demand(job.bill.seq === history.attempts, "B1", () => `seq ${job.bill?.seq} is not attempt ${history.attempts}`);
+    const seq = job.finishSeq;
+    demand(seq !== null && seq > this.#lastFinishSeq, "B1", () => `finish number ${seq} after ${this.#lastFinishSeq}`);
+    this.#lastFinishSeq = seq;
+    this.#billKeys.set(key, cost);
+  }
+
+  #checkTime(history: History, before: Job, given: Given, after: Job): void {
+    if (!LIVE.has(before.status)) return;
+    if (given.nowMs >= history.ttlAtMs) {
+      demand(after.status === "TIMED_OUT", "S10", () => `past its ttl and ${after.status}`);
+    } else {
+      demand(after.status !== "TIMED_OUT", "S10", () => "timed out before its ttl");
+    }
+    if (history.holder === null) return;
+    const { lease, untilMs } = history.holder;
+    demand(given.nowMs <= untilMs, "F7", () => "a lost lease was left alone");
+    demand(given.nowMs < lease.startedAtMs + history.timeoutMs, "F7", () => "ran past its execution timeout");
+  }
+
+  #checkGone(uuid: string, history: History, nowMs: number): void {
+    const goneAtMs =
+      history.finishedAtMs === null
+        ? Number.POSITIVE_INFINITY
+        : history.finishedAtMs + (history.status === "TIMED_OUT" ? 0 : history.retentionMs);
+    demand(nowMs >= goneAtMs, "S1", () => `${uuid} vanished while ${history.status}`);
+  }
+}
+
+/** Until when an attempt may be charged, epoch ms: a lease that ended earlier stops the meter (B4). */
+function chargedUntilMs(holder: Holder, given: Given): number {
+  return Math.min(given.nowMs, holder.untilMs);
+}
+
+function isBillable(event: JobEvent, status: JobStatus, history: History, given: Given, holder: Holder): boolean {
+  if (event.kind === "cancel" || status === "TIMED_OUT") return true;
+  if (event.kind === "time") return status === "FAILED" && given.nowMs >= holder.lease.startedAtMs + history.timeoutMs;
+  if (event.kind !== "finish") return false;
+  return ["completed", "handler_error", "timed_out"].includes(event.outcome.kind);
+}

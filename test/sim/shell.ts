@@ -1,0 +1,259 @@
+// A small model of the broker's shell: rows are the truth, memory is an index, every change goes read → decide → write.
+// It does what the Durable Object does, without storage, and tells the oracle of each decision.
+import type { Job, Lease } from "../../src/core/job.ts";
+import { dueAtMs, expiresAtMs } from "../../src/core/job.ts";
+import { LEASE_MS } from "../../src/core/limits.ts";
+import type { AttemptOutcome, Effect, Given, JobEvent, Transition } from "../../src/core/transition.ts";
+import type { Oracle } from "./invariants.ts";
+import type { Line } from "./ledger.ts";
+
+export type TransitionFunction = (job: Job, event: JobEvent, given: Given) => Transition;
+
+interface Row {
+  readonly job: Job;
+  readonly inputHash: string;
+  readonly hasOutput: boolean;
+}
+
+interface Memory {
+  readonly incarnation: string;
+  /** Renewals are in memory only: a restart forgets them. */
+  readonly leaseUntilMs: Map<string, number>;
+  readonly waiting: Map<string, number>;
+  readonly running: Map<string, number>;
+  readonly busy: Map<string, number>;
+}
+
+export interface Upstream {
+  readonly id: string;
+  readonly slots: number;
+  readonly rateKind: "flex" | "active";
+  readonly nanodollarsPerSecond: number;
+}
+
+export class Shell {
+  readonly tenants: readonly string[];
+  readonly upstreams: readonly Upstream[];
+  nowMs = 1_000_000;
+  readonly rows = new Map<string, Row>();
+  readonly postedThrough = new Map<string, number>();
+  owed: Line[] = [];
+  readonly #purged = new Map<string, { readonly through: number; readonly atMs: number }>();
+  readonly #core: TransitionFunction;
+  readonly #oracle: Oracle;
+  readonly #maxAttempts: number;
+  readonly #jitter: () => number;
+  readonly #onEffect: (effect: Effect) => void;
+  #queueSeq = 0;
+  #finishSeq = 0;
+  #incarnations = 0;
+  #leases = 0;
+  #memory: Memory;
+
+  constructor(parts: {
+    readonly tenants: readonly string[];
+    readonly upstreams: readonly Upstream[];
+    readonly core: TransitionFunction;
+    readonly oracle: Oracle;
+    readonly maxAttempts: number;
+    readonly jitter: () => number;
+    readonly onEffect: (effect: Effect) => void;
+  }) {
+    this.tenants = parts.tenants;
+    this.upstreams = parts.upstreams;
+    this.#core = parts.core;
+    this.#oracle = parts.oracle;
+    this.#maxAttempts = parts.maxAttempts;
+    this.#jitter = parts.jitter;
+    this.#onEffect = parts.onEffect;
+    this.#memory = this.#remember();
+  }
+
+  submit(job: Omit<Job, "queueSeq">, inputHash: string): void {
+    this.#queueSeq += 1;
+    const row = { job: { ...job, queueSeq: this.#queueSeq }, inputHash, hasOutput: false };
+    this.rows.set(job.uuid, row);
+    add(this.#memory.waiting, job.tenantId, 1);
+    this.#oracle.submitted(row.job, inputHash);
+  }
+
+  /** Reads the job as it counts, lets the core decide, writes, follows the effects. Undefined: no such job. */
+  decide(uuid: string, event: JobEvent): Transition | undefined {
+    const found = this.look(uuid);
+    if (found === undefined || expiresAtMs(found.job) <= this.nowMs) return undefined;
+    const before = found.job;
+    const given = this.#given(this.nowMs);
+    const result = this.#core(before, event, given);
+    this.#oracle.decided({ before, event, given, result });
+    if (event.kind === "retry" && result.reply === "done") this.#copyOwed(before);
+    if (result.job !== before) this.#write(found, result, event);
+    for (const effect of result.effects) this.#onEffect(effect);
+    return result;
+  }
+
+  look(uuid: string): Row | undefined {
+    const row = this.rows.get(uuid);
+    if (row === undefined) return undefined;
+    const { job } = row;
+    const purge = this.#purged.get(job.tenantId);
+    if (purge !== undefined && job.status === "IN_QUEUE" && job.queueSeq <= purge.through) {
+      return { ...row, job: this.#core(job, { kind: "cancel" }, this.#given(purge.atMs)).job };
+    }
+    const untilMs = this.#memory.leaseUntilMs.get(uuid);
+    if (job.lease === null || untilMs === undefined || untilMs === job.lease.untilMs) return row;
+    return { ...row, job: { ...job, lease: { ...job.lease, untilMs } } };
+  }
+
+  /** Leases the oldest ready jobs while slots are free; `choose` picks among the upstreams with room. */
+  startReady(choose: (free: readonly Upstream[]) => Upstream, open: (upstreamId: string) => boolean): string[] {
+    const started: string[] = [];
+    for (const uuid of this.rows.keys()) {
+      const free = this.upstreams.filter((one) => (this.#memory.busy.get(one.id) ?? 0) < one.slots && open(one.id));
+      if (free.length === 0) break;
+      const job = this.look(uuid)?.job;
+      if (job === undefined || job.status !== "IN_QUEUE" || job.notBeforeMs > this.nowMs) continue;
+      const result = this.decide(uuid, { kind: "start", lease: this.#lease(choose(free)) });
+      if (result?.reply === "done") started.push(uuid);
+    }
+    return started;
+  }
+
+  /** A start out of turn, as from an index that is behind: the core must not rely on being asked rightly. */
+  strayStart(uuid: string, upstream: Upstream): void {
+    this.decide(uuid, { kind: "start", lease: this.#lease(upstream) });
+  }
+
+  finish(uuid: string, token: string, outcome: AttemptOutcome): boolean {
+    return this.decide(uuid, { kind: "finish", token, outcome })?.reply === "done";
+  }
+
+  purge(tenantId: string): void {
+    this.#purged.set(tenantId, { through: this.#queueSeq, atMs: this.nowMs });
+    this.#memory.waiting.set(tenantId, 0);
+    this.#oracle.purged(tenantId, this.nowMs);
+  }
+
+  /** Everything that is due by time, at most `max` rows; then rows whose retention ended and that owe nothing. */
+  alarm(max: number): void {
+    let handled = 0;
+    for (const uuid of [...this.rows.keys()]) {
+      const job = this.look(uuid)?.job;
+      if (job === undefined) continue;
+      if (dueAtMs(job) <= this.nowMs && handled < max) {
+        handled += 1;
+        this.decide(uuid, { kind: "time" });
+      } else if (expiresAtMs(job) <= this.nowMs && (job.finishSeq ?? 0) <= this.#posted(job.tenantId)) {
+        this.rows.delete(uuid);
+      }
+    }
+  }
+
+  /** The object starts anew: memory is rebuilt from rows. */
+  restart(): void {
+    this.#memory = this.#remember();
+    this.#oracle.restarted(this.nowMs);
+  }
+
+  /** Lines past the posted position, in order of their finish. */
+  owedLines(tenantId: string): Line[] {
+    const through = this.#posted(tenantId);
+    const lines = this.owed.filter((line) => line.tenantId === tenantId && line.finishSeq > through);
+    for (const { job } of this.rows.values()) {
+      if (job.tenantId === tenantId && job.finishSeq !== null && job.finishSeq > through && job.bill !== null) {
+        lines.push({ finishSeq: job.finishSeq, tenantId, source: job.uuid, bill: job.bill });
+      }
+    }
+    return lines.sort((left, right) => left.finishSeq - right.finishSeq);
+  }
+
+  posted(tenantId: string, through: number): void {
+    this.postedThrough.set(tenantId, through);
+    this.owed = this.owed.filter((line) => line.tenantId !== tenantId || line.finishSeq > through);
+  }
+
+  depth(tenantId: string): { readonly waiting: number; readonly running: number } {
+    return { waiting: this.#memory.waiting.get(tenantId) ?? 0, running: this.#memory.running.get(tenantId) ?? 0 };
+  }
+
+  #posted(tenantId: string): number {
+    return this.postedThrough.get(tenantId) ?? 0;
+  }
+
+  #given(nowMs: number): Given {
+    return {
+      nowMs,
+      maxAttempts: this.#maxAttempts,
+      incarnation: this.#memory.incarnation,
+      nextQueueSeq: this.#queueSeq + 1,
+      nextFinishSeq: this.#finishSeq + 1,
+      jitter: this.#jitter(),
+    };
+  }
+
+  #lease(upstream: Upstream): Lease {
+    this.#leases += 1;
+    return {
+      token: `lease-${this.#leases}`,
+      upstreamId: upstream.id,
+      tier: "A4000",
+      rateKind: upstream.rateKind,
+      slots: upstream.slots,
+      nanodollarsPerSecond: upstream.nanodollarsPerSecond,
+      startedAtMs: this.nowMs,
+      untilMs: this.nowMs + LEASE_MS,
+      incarnation: this.#memory.incarnation,
+    };
+  }
+
+  #copyOwed({ bill, finishSeq, tenantId, uuid }: Job): void {
+    if (bill === null || finishSeq === null || finishSeq <= this.#posted(tenantId)) return;
+    this.owed.push({ finishSeq, tenantId, source: uuid, bill });
+  }
+
+  #write(found: Row, result: Transition, event: JobEvent): void {
+    const before = found.job;
+    const { job } = result;
+    if (event.kind === "renew" && job.lease !== null) {
+      this.#memory.leaseUntilMs.set(job.uuid, job.lease.untilMs);
+      return;
+    }
+    let { hasOutput } = found;
+    for (const effect of result.effects) if (effect.kind === "keep_output") hasOutput = effect.output !== null;
+    this.rows.set(job.uuid, { ...found, job, hasOutput });
+    this.#queueSeq = Math.max(this.#queueSeq, job.queueSeq);
+    this.#finishSeq = Math.max(this.#finishSeq, job.finishSeq ?? 0);
+    count(this.#memory, before, -1);
+    count(this.#memory, job, 1);
+    if (job.lease === null) this.#memory.leaseUntilMs.delete(job.uuid);
+    else this.#memory.leaseUntilMs.set(job.uuid, job.lease.untilMs);
+  }
+
+  #remember(): Memory {
+    this.#incarnations += 1;
+    const memory: Memory = {
+      incarnation: `object-${this.#incarnations}`,
+      leaseUntilMs: new Map(),
+      waiting: new Map(),
+      running: new Map(),
+      busy: new Map(),
+    };
+    this.#memory = memory;
+    for (const uuid of this.rows.keys()) {
+      const job = this.look(uuid)?.job;
+      if (job === undefined) continue;
+      count(memory, job, 1);
+      if (job.lease !== null) memory.leaseUntilMs.set(uuid, this.nowMs + LEASE_MS);
+    }
+    return memory;
+  }
+}
+
+function add(counts: Map<string, number>, key: string, change: number): void {
+  counts.set(key, (counts.get(key) ?? 0) + change);
+}
+
+function count(memory: Memory, job: Job, change: number): void {
+  if (job.status === "IN_QUEUE") add(memory.waiting, job.tenantId, change);
+  if (job.status === "IN_PROGRESS") add(memory.running, job.tenantId, change);
+  if (job.lease !== null) add(memory.busy, job.lease.upstreamId, change);
+}
