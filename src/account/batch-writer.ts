@@ -42,7 +42,11 @@ function sortOut(lines: readonly unknown[]): { readonly good: UsageLine[]; reado
   for (const line of lines) {
     const parsed = usageLineSchema.safeParse(line);
     if (parsed.success) good.push(parsed.data);
-    else parked.push({ line, reason: parsed.error.message });
+    else parked.push({ line, reason: parsed.error.issues.map(showIssue).join("; ") });
   }
   return { good, parked };
+}
+
+function showIssue(issue: { readonly path: readonly PropertyKey[]; readonly message: string }): string {
+  return `${issue.path.map(String).join(".")}: ${issue.message}`;
 }

@@ -12,7 +12,10 @@ const RETRY_AFTER_SECONDS = 5;
 
 export interface Admitted {
   readonly job: Job;
+  /** What the caller is told; true also when its own call had arrived before. */
   readonly created: boolean;
+  /** A row was written now: only then is there something new for memory. */
+  readonly inserted: boolean;
   readonly webhookHost: string | null;
 }
 
@@ -35,7 +38,7 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   }
   // The edge repeats a call whose answer was lost: the job is there already.
   const known = store.findJob(id.uuid);
-  if (known !== null) return ok({ job: known.job, created: true, webhookHost: null });
+  if (known !== null) return ok({ job: known.job, created: true, inserted: false, webhookHost: null });
   if (facts.waiting >= call.waitingMax) {
     return fail({ kind: "tenant_limit", waitingMax: call.waitingMax, retryAfterSeconds: RETRY_AFTER_SECONDS });
   }
@@ -54,13 +57,18 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
       expiresAtMs,
     });
   }
-  return ok({ job, created: true, webhookHost: call.webhook === null ? null : new URL(call.webhook.url).host });
+  return ok({
+    job,
+    created: true,
+    inserted: true,
+    webhookHost: call.webhook === null ? null : new URL(call.webhook.url).host,
+  });
 }
 
 function replay(fingerprint: string, remembered: RememberedKey, store: BrokerStore): Result<Admitted> {
   if (remembered.fingerprint !== fingerprint) return fail({ kind: "idempotency_mismatch" });
   const stored = store.findJob(remembered.uuid);
-  if (stored !== null) return ok({ job: stored.job, created: false, webhookHost: null });
+  if (stored !== null) return ok({ job: stored.job, created: false, inserted: false, webhookHost: null });
   const jobId = makeJobId(remembered.uuid, remembered.mode === "runsync" ? "runsync" : "run");
   return fail({ kind: "idempotency_gone", jobId, status: remembered.lastStatus });
 }

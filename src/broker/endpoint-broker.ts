@@ -108,8 +108,8 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       }),
     );
     if (!admitted.ok) return admitted;
-    const { job, created, webhookHost } = admitted.value;
-    if (created) {
+    const { job, created, inserted, webhookHost } = admitted.value;
+    if (inserted) {
       this.#book.enter(job, webhookHost, nowMs);
       // A waiting client needs no queue: the carrier starts in this very call.
       if (call.mode === "runsync") this.#starter.startReady(nowMs);

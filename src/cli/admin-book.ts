@@ -22,6 +22,10 @@ export interface NewUpstream {
   readonly credential: string | null;
 }
 
+/** As http/endpoints.ts takes it from a path. */
+const SLUG = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
+const ENDPOINT_ID = /^[0-9a-f]{16}$/;
+
 /** One SQL value: text is quoted, so that no name can end the statement. */
 function literal(value: string | number | null): string {
   if (value === null) return "NULL";
@@ -34,19 +38,23 @@ function insert(table: string, row: Readonly<Record<string, string | number | nu
   return `INSERT INTO ${table} (${Object.keys(row).join(", ")}) VALUES (${Object.values(row).map(literal).join(", ")});`;
 }
 
-/** Keys and credentials made under other secrets would be useless: refuses when D1 was set up with different ones. */
+/**
+ * Keys and credentials made under other secrets would be useless: refuses when D1 was set up with different ones, and
+ * remembers those of the first use.
+ */
 export async function checkSecrets(context: AdminContext): Promise<void> {
   const { pepper, encryptionKey } = context.secrets;
   const prints = { pepper: await keyFingerprint(pepper), encryption_key: await keyFingerprint(encryptionKey) };
-  const lines = Object.entries(prints).map(
-    ([name, print]) => `${insert("meta", { name, value: print }).slice(0, -1)} ON CONFLICT (name) DO NOTHING;`,
-  );
-  const results = await context.execute([...lines, "SELECT name, value FROM meta;"].join("\n"));
-  const stored = new Map((results.at(-1) ?? []).map((row) => [text(row, "name"), text(row, "value")]));
+  const [rows = []] = await context.execute("SELECT name, value FROM meta;");
+  const stored = new Map(rows.map((row) => [text(row, "name"), text(row, "value")]));
+  const missing: string[] = [];
   for (const [name, print] of Object.entries(prints)) {
-    if (stored.get(name) === print) continue;
-    throw new Error(`the ${name.replace("_", " ")} is not the one that this database was set up with`);
+    const known = stored.get(name);
+    if (known === undefined) missing.push(insert("meta", { name, value: print }));
+    else if (known !== print)
+      throw new Error(`the ${name.replace("_", " ")} is not the one that this database was set up with`);
   }
+  if (missing.length > 0) await context.execute(missing.join("\n"));
 }
 
 /** A tenant and the secret that signs its webhooks, which is shown this once. */
@@ -94,14 +102,24 @@ export async function createEndpoint(
   endpoint: {
     readonly tenantId: string;
     readonly slug: string;
+    readonly name?: string;
     readonly shared?: boolean;
     readonly maxAttempts?: number;
   },
 ): Promise<{ readonly endpointId: string }> {
+  if (!SLUG.test(endpoint.slug)) throw new Error(`the slug "${endpoint.slug}" may hold letters, digits, - and _ only`);
+  if (ENDPOINT_ID.test(endpoint.slug)) throw new Error(`the slug "${endpoint.slug}" has the form of an endpoint id`);
   const endpointId = randomBytes(8).toString("hex");
   const attempts = endpoint.maxAttempts === undefined ? {} : { max_attempts: endpoint.maxAttempts };
   const shared = endpoint.shared === true ? 1 : 0;
-  const row = { id: endpointId, tenant_id: endpoint.tenantId, slug: endpoint.slug, shared, ...attempts };
+  const row = {
+    id: endpointId,
+    tenant_id: endpoint.tenantId,
+    slug: endpoint.slug,
+    name: endpoint.name ?? "",
+    shared,
+    ...attempts,
+  };
   await context.execute(insert("endpoints", { ...row, created_at: Date.now() }));
   return { endpointId };
 }
@@ -131,9 +149,33 @@ export async function addUpstream(
   return { upstreamId };
 }
 
-export async function removeUpstream(context: AdminContext, upstreamId: string): Promise<void> {
-  const raise = `UPDATE endpoints SET version = version + 1 WHERE id = (SELECT endpoint_id FROM upstreams WHERE id = ${literal(upstreamId)});`;
-  await context.execute(`${raise}\nDELETE FROM upstreams WHERE id = ${literal(upstreamId)};`);
+/** Removes an upstream. Answers the endpoint whose broker is to be told. */
+export async function removeUpstream(
+  context: AdminContext,
+  upstreamId: string,
+): Promise<{ readonly endpointId: string }> {
+  const endpointId = await endpointOf(context, upstreamId);
+  await context.execute(`DELETE FROM upstreams WHERE id = ${literal(upstreamId)};\n${raiseVersion(endpointId)}`);
+  return { endpointId };
+}
+
+/** Takes an upstream out of service, or back: jobs on it run on, no new one is started. */
+export async function switchUpstream(
+  context: AdminContext,
+  upstreamId: string,
+  enabled: boolean,
+): Promise<{ readonly endpointId: string }> {
+  const endpointId = await endpointOf(context, upstreamId);
+  const change = `UPDATE upstreams SET enabled = ${enabled ? 1 : 0} WHERE id = ${literal(upstreamId)};`;
+  await context.execute(`${change}\n${raiseVersion(endpointId)}`);
+  return { endpointId };
+}
+
+async function endpointOf(context: AdminContext, upstreamId: string): Promise<string> {
+  const [rows] = await context.execute(`SELECT endpoint_id FROM upstreams WHERE id = ${literal(upstreamId)};`);
+  const endpointId = text(rows?.[0], "endpoint_id");
+  if (endpointId === "") throw new Error(`there is no upstream ${upstreamId}`);
+  return endpointId;
 }
 
 /** Gives an upstream another address. */
@@ -147,6 +189,15 @@ export async function moveUpstream(
   await context.execute(`${move}\n${raiseVersion(endpointId)}`);
 }
 
+/** Ends a key: within 30 s it is refused everywhere, or when D1 answers again. */
+export async function revokeKey(context: AdminContext, keyId: string): Promise<void> {
+  const [rows] = await context.execute(`SELECT id FROM api_keys WHERE id = ${literal(keyId)};`);
+  if (text(rows?.[0], "id") === "") throw new Error(`there is no key ${keyId}`);
+  await context.execute(
+    `UPDATE api_keys SET revoked_at = ${Date.now()} WHERE id = ${literal(keyId)} AND revoked_at IS NULL;`,
+  );
+}
+
 export async function setWaitingMax(context: AdminContext, tenantId: string, waitingMax: number): Promise<void> {
   await context.execute(`UPDATE tenants SET waiting_max = ${waitingMax} WHERE id = ${literal(tenantId)};`);
 }
@@ -154,13 +205,14 @@ export async function setWaitingMax(context: AdminContext, tenantId: string, wai
 /** What there is: tenants, endpoints and upstreams, without any secret. */
 export async function listAll(
   context: AdminContext,
-): Promise<{ tenants: unknown[]; endpoints: unknown[]; upstreams: unknown[] }> {
-  const [tenants = [], endpoints = [], upstreams = []] = await context.execute(
+): Promise<{ tenants: unknown[]; endpoints: unknown[]; upstreams: unknown[]; keys: unknown[] }> {
+  const [tenants = [], endpoints = [], upstreams = [], keys = []] = await context.execute(
     `SELECT id, name, waiting_max FROM tenants ORDER BY created_at;
-     SELECT id, tenant_id, slug, shared, version, paused FROM endpoints ORDER BY created_at;
-     SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind FROM upstreams ORDER BY created_at;`,
+     SELECT id, tenant_id, slug, name, shared, version, paused FROM endpoints ORDER BY created_at;
+     SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind, enabled FROM upstreams ORDER BY created_at;
+     SELECT id, tenant_id, name, scopes, expires_at, revoked_at FROM api_keys ORDER BY created_at;`,
   );
-  return { tenants, endpoints, upstreams };
+  return { tenants, endpoints, upstreams, keys };
 }
 
 function raiseVersion(endpointId: string): string {

@@ -1,35 +1,37 @@
 // npm run admin -- <what> <do> [--options]: the first tenant, key, endpoint and upstream of a deployment.
-import { execFile } from "node:child_process";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
-import { parseArgs, promisify } from "node:util";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import * as book from "./admin-book.ts";
-import { PROJECT_FOLDER, wranglerCommand } from "./dev-database.ts";
+import { readSecrets } from "./admin-secrets.ts";
+import { executeLocal, executeRemote } from "./d1.ts";
+import { PROJECT_FOLDER } from "./dev-database.ts";
 
 const HELP = `npm run admin -- tenant create --name NAME [--waiting-max N]
 npm run admin -- tenant set --tenant ID --waiting-max N
 npm run admin -- key create --tenant ID [--scopes jobs,worker,manage,admin] [--name NAME]
-npm run admin -- endpoint create --tenant ID --slug SLUG [--shared] [--max-attempts N]
+npm run admin -- key revoke --id ID
+npm run admin -- endpoint create --tenant ID --slug SLUG [--name NAME] [--shared] [--max-attempts N]
 npm run admin -- upstream add --endpoint ID --url URL --dialect runpod|http [--local-server] --slots N --tier TIER
                               [--rate flex|active] [--credential KEY]
-npm run admin -- upstream remove --upstream ID
+npm run admin -- upstream remove|disable|enable --upstream ID
 npm run admin -- list
 
 --local (default) or --remote: which database. --persist-to DIR: the folder of a local one (.waybill/dev).
 --broker URL --key KEY: tell a running deployment at once (needs a key with the scope admin); else its cron does within 5 min.
-Pepper and encryption key: WAYBILL_PEPPER and WAYBILL_ENCRYPTION_KEY, or .dev.vars for a local one, or you are asked.`;
+Pepper and encryption key: WAYBILL_PEPPER and WAYBILL_ENCRYPTION_KEY, or .dev.vars for a local one, or you are asked.
+--json: print the answer as JSON.`;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     help: { type: "boolean" },
+    json: { type: "boolean" },
     local: { type: "boolean" },
     remote: { type: "boolean" },
     "persist-to": { type: "string", default: join(PROJECT_FOLDER, ".waybill", "dev") },
     url: { type: "string" },
     key: { type: "string" },
+    id: { type: "string" },
     broker: { type: "string" },
     name: { type: "string" },
     tenant: { type: "string" },
@@ -49,7 +51,7 @@ const { values: options, positionals } = parseArgs({
   },
 });
 
-type TextOption = "name" | "tenant" | "endpoint" | "upstream" | "slug" | "dialect" | "tier" | "url";
+type TextOption = "id" | "name" | "tenant" | "endpoint" | "upstream" | "slug" | "dialect" | "tier" | "url";
 
 function need(name: TextOption): string {
   const value = options[name];
@@ -69,46 +71,20 @@ function wholeNumber(name: string, value: string, min: number, max: number): num
   throw new Error(`--${name} must be a whole number from ${min} to ${max}`);
 }
 
-/** One secret: from the environment, from .dev.vars when the database is local, or typed in. */
-async function readSecret(environment: string, devName: string, question: string): Promise<string> {
-  const given = process.env[environment];
-  if (given !== undefined && given !== "") return given;
-  const devVars = join(PROJECT_FOLDER, ".dev.vars");
-  if (options.remote !== true && existsSync(devVars)) {
-    const line = new RegExp(`^${devName}="?([^"\\n]*)"?$`, "m").exec(readFileSync(devVars, "utf8"));
-    if (line?.[1] !== undefined) return line[1];
-  }
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await prompt.question(`${question}: `);
-  prompt.close();
-  if (answer === "") throw new Error(`${environment} is not set`);
-  return answer;
-}
-
-async function execute(sql: string): Promise<unknown[][]> {
-  const file = join(tmpdir(), `waybill-admin-${process.pid}.sql`);
-  // The text may hold sealed secrets, and arguments are visible to every process of the machine.
-  writeFileSync(file, sql, { mode: 0o600 });
-  const place = options.remote === true ? ["--remote"] : ["--local", "--persist-to", options["persist-to"]];
-  const command = wranglerCommand(["d1", "execute", "waybill", "--json", "--yes", "--file", file, ...place]);
-  try {
-    const { stdout } = await promisify(execFile)(command.file, command.args, { cwd: PROJECT_FOLDER });
-    const results: { results?: unknown[] }[] = JSON.parse(stdout.slice(stdout.indexOf("[")));
-    return results.map((result) => result.results ?? []);
-  } finally {
-    rmSync(file, { force: true });
-  }
-}
-
 async function makeContext(): Promise<book.AdminContext> {
-  const pepper = await readSecret("WAYBILL_PEPPER", "PEPPER", "Pepper");
-  const encryptionKey = await readSecret("WAYBILL_ENCRYPTION_KEY", "ENCRYPTION_KEY", "Encryption key");
-  return { secrets: { pepper, encryptionKey }, execute };
+  const persistTo = resolve(options["persist-to"]);
+  const remote = options.remote === true;
+  if (remote && options.local === true) throw new Error("--local or --remote, not both");
+  const secrets = await readSecrets(remote ? null : join(PROJECT_FOLDER, ".dev.vars"));
+  return { secrets, execute: (sql) => (remote ? executeRemote(sql) : executeLocal(persistTo, sql)) };
 }
 
 /** Tells the running deployment about an endpoint, if we know where it is. */
 async function configure(endpointId: string): Promise<void> {
-  if (options.broker === undefined || options.key === undefined) return;
+  if (options.broker === undefined || options.key === undefined) {
+    console.error("Written. Without --broker and --key the edge sees it within 30 s and the broker within 5 min.");
+    return;
+  }
   const response = await fetch(new URL("/v1/admin/configure", options.broker), {
     method: "POST",
     headers: { authorization: `Bearer ${options.key}`, "content-type": "application/json" },
@@ -118,9 +94,9 @@ async function configure(endpointId: string): Promise<void> {
     throw new Error(`${options.broker} answered ${response.status} to configure: ${await response.text()}`);
 }
 
-async function addUpstream(context: book.AdminContext): Promise<unknown> {
+async function addUpstream(context: book.AdminContext): Promise<object> {
   const endpointId = need("endpoint");
-  const made = await book.addUpstream(context, {
+  return book.addUpstream(context, {
     endpointId,
     url: need("url"),
     dialect: oneOf("dialect", need("dialect"), ["runpod", "http"]),
@@ -130,10 +106,11 @@ async function addUpstream(context: book.AdminContext): Promise<unknown> {
     rateKind: oneOf("rate", options.rate, ["flex", "active"]),
     credential: options.credential ?? null,
   });
-  return made;
 }
 
-async function run(command: string): Promise<unknown> {
+const DONE = { ok: true };
+
+async function run(command: string): Promise<object> {
   const context = await makeContext();
   const waitingMax = options["waiting-max"];
   const limit = waitingMax === undefined ? {} : { waitingMax: wholeNumber("waiting-max", waitingMax, 0, 200_000) };
@@ -143,17 +120,22 @@ async function run(command: string): Promise<unknown> {
       return book.createTenant(context, { name: need("name"), ...limit });
     case "tenant set":
       if (limit.waitingMax === undefined) throw new Error("--waiting-max is missing");
-      return book.setWaitingMax(context, need("tenant"), limit.waitingMax);
+      await book.setWaitingMax(context, need("tenant"), limit.waitingMax);
+      return DONE;
     case "key create": {
       const scopes = options.scopes
         .split(",")
         .map((scope) => oneOf("scopes", scope, ["jobs", "worker", "manage", "admin"]));
       return book.createKey(context, { tenantId: need("tenant"), scopes, name: options.name ?? "key" });
     }
+    case "key revoke":
+      await book.revokeKey(context, need("id"));
+      return DONE;
     case "endpoint create":
       return book.createEndpoint(context, {
         tenantId: need("tenant"),
         slug: need("slug"),
+        name: options.name ?? "",
         shared: options.shared === true,
         ...(attempts === undefined ? {} : { maxAttempts: wholeNumber("max-attempts", attempts, 1, 100) }),
       });
@@ -161,6 +143,9 @@ async function run(command: string): Promise<unknown> {
       return addUpstream(context);
     case "upstream remove":
       return book.removeUpstream(context, need("upstream"));
+    case "upstream disable":
+    case "upstream enable":
+      return book.switchUpstream(context, need("upstream"), command === "upstream enable");
     case "list":
       return book.listAll(context);
     default:
@@ -173,9 +158,27 @@ async function main(): Promise<void> {
     console.log(HELP);
     return;
   }
-  const answer = await run(positionals.join(" "));
-  console.log(JSON.stringify(answer ?? { ok: true }, null, 2));
-  if (options.endpoint !== undefined) await configure(options.endpoint);
+  const command = positionals.join(" ");
+  const answer = await run(command);
+  show(answer);
+  if (command.startsWith("upstream ")) await configure(endpointIn(answer));
+}
+
+/** The endpoint that a command about an upstream changed. */
+function endpointIn(answer: object): string {
+  const named = "endpointId" in answer ? answer.endpointId : undefined;
+  return typeof named === "string" ? named : need("endpoint");
+}
+
+/** For people a line a fact; secrets are in it, and nothing can show them again. */
+function show(answer: object): void {
+  const facts = Object.entries(answer);
+  if (options.json === true || facts.some(([, value]) => typeof value === "object")) {
+    console.log(JSON.stringify(answer, null, 2));
+    return;
+  }
+  for (const [name, value] of facts) console.log(`${name}: ${value}`);
+  if ("key" in answer || "webhookSecret" in answer) console.error("Keep it now: it is not shown again.");
 }
 
 main().catch((error: unknown) => {

@@ -27,6 +27,8 @@ interface Entry {
   sinceMs: number;
   /** A paused or unhealthy upstream is tried with one job from here on. */
   tryAtMs: number;
+  /** A job is under way as the trial of a troubled upstream. */
+  onTrial: boolean;
   failures: number;
 }
 
@@ -60,7 +62,9 @@ export class UpstreamPool {
     this.#entries.set(id, entry);
     entry.running += 1;
     // This job is the trial of a troubled upstream; the next one waits for its news or for another period.
-    if (entry.condition !== "ok") entry.tryAtMs = nowMs + UNHEALTHY_PROBE_MS;
+    if (entry.condition === "ok") return;
+    entry.tryAtMs = nowMs + UNHEALTHY_PROBE_MS;
+    entry.onTrial = true;
   }
 
   release(id: string): void {
@@ -101,13 +105,15 @@ export class UpstreamPool {
   markOk(id: string, nowMs: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.condition === "ok") return;
-    Object.assign(entry, { condition: "ok", detail: "", sinceMs: nowMs, tryAtMs: 0, failures: 0 });
+    Object.assign(entry, { condition: "ok", detail: "", sinceMs: nowMs, tryAtMs: 0, onTrial: false, failures: 0 });
   }
 
   /** The upstream could not take a job. `retryAfterMs` is what it asked for, believed within bounds. */
   pause(id: string, detail: string, retryAfterMs: number | null, nowMs: number, jitter: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
+    // Jobs that started together and were refused together are one piece of news, not many.
+    if (entry.condition === "paused" && !entry.onTrial) return;
     const failures = entry.failures + 1;
     const waitMs =
       retryAfterMs === null
@@ -171,12 +177,12 @@ export class UpstreamPool {
 
   #worsen(entry: Entry, condition: Condition, detail: string, nowMs: number, tryAtMs: number, failures: number): void {
     if (entry.condition !== condition) entry.sinceMs = nowMs;
-    Object.assign(entry, { condition, detail, tryAtMs, failures });
+    Object.assign(entry, { condition, detail, tryAtMs, failures, onTrial: false });
   }
 }
 
 function freshEntry(member: PoolMember, nowMs: number): Entry {
-  return { member, running: 0, condition: "ok", detail: "", sinceMs: nowMs, tryAtMs: 0, failures: 0 };
+  return { member, running: 0, condition: "ok", detail: "", sinceMs: nowMs, tryAtMs: 0, onTrial: false, failures: 0 };
 }
 
 /** A troubled upstream is tried with one job at a time: a second failure then costs one start, not a slotful. */

@@ -55,7 +55,10 @@ async function run(prepared: PreparedBroker, mock: MockWorker): Promise<Verdict>
   const submits: Promise<void>[] = [];
   const submit = (wave: readonly ClientJob[]) => {
     for (const [n, job] of wave.entries()) {
-      submits.push(sleep(n * SUBMIT_PACE_MS).then(() => submitJob(client, job, givenUp)));
+      const submitted = sleep(n * SUBMIT_PACE_MS).then(() => submitJob(client, job, givenUp));
+      // A failure is told below, when all are awaited; until then it must not end the process.
+      submitted.catch(() => undefined);
+      submits.push(submitted);
     }
   };
   for (let round = 0; round < KILLS; round++) {

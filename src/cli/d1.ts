@@ -1,0 +1,51 @@
+// The database that the operator's command writes: a local one in a folder, or the deployed one, both through wrangler.
+import { execFile } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { z } from "zod";
+import { applyMigrations, executeSql, PROJECT_FOLDER, wranglerCommand } from "./dev-database.ts";
+
+const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
+const resultsSchema = z.array(z.object({ results: z.array(z.unknown()).default([]) }));
+
+/** Runs SQL text on the local database of a folder, which is made and migrated first if there is none. */
+export async function executeLocal(persistTo: string, sql: string): Promise<unknown[][]> {
+  if (!existsSync(join(persistTo, "v3", "d1"))) await applyMigrations(persistTo);
+  return executeSql(persistTo, sql);
+}
+
+/** Runs SQL text on the deployed database. Text that reads must only read: see below. */
+export async function executeRemote(sql: string): Promise<unknown[][]> {
+  // A file is imported and gives no rows back; a command gives rows, but every process of the machine sees it. So
+  // whatever writes, perhaps a sealed secret, goes through a file.
+  if (/^\s*SELECT\b/i.test(sql)) return runRemote(["--command", sql]);
+  const folder = mkdtempSync(join(tmpdir(), "waybill-admin-"));
+  const file = join(folder, "statements.sql");
+  try {
+    writeFileSync(file, sql, { mode: 0o600 });
+    return await runRemote(["--file", file]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function runRemote(source: readonly string[]): Promise<unknown[][]> {
+  const command = wranglerCommand(["d1", "execute", "waybill", "--remote", "--json", "--yes", ...source]);
+  const options = { cwd: PROJECT_FOLDER, maxBuffer: OUTPUT_MAX_BYTES };
+  try {
+    const { stdout } = await promisify(execFile)(command.file, command.args, options);
+    return parseResults(stdout);
+  } catch (error) {
+    // The message of execFile repeats the command; what wrangler said is in its output.
+    const output = error instanceof Error && "stdout" in error && "stderr" in error;
+    throw new Error(output ? `${String(error.stdout)}${String(error.stderr)}`.trim() : String(error));
+  }
+}
+
+/** The rows of each statement, out of what wrangler prints with --json. */
+function parseResults(stdout: string): unknown[][] {
+  const parsed = resultsSchema.parse(JSON.parse(stdout.slice(Math.max(0, stdout.indexOf("[")))));
+  return parsed.map(({ results }) => results);
+}

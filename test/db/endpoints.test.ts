@@ -1,0 +1,94 @@
+// Endpoints as D1 gives them: by id or slug, with their enabled upstreams and the prices of the tiers in use.
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { listEndpointIds, loadEndpoint, loadEndpointSettings } from "../../src/db/endpoints.ts";
+import { makeTenant } from "../support/tenant.ts";
+
+describe("loadEndpoint", () => {
+  it("finds the same by id and by slug, and nothing under another name", async () => {
+    const made = await makeTenant({ upstreams: [{ slots: 3, tier: "l4", local: true, dialect: "runpod" }] });
+    const byId = await loadEndpoint(env.DB, made.endpointId);
+    expect(byId).not.toBeNull();
+    expect(await loadEndpoint(env.DB, made.slug)).toEqual(byId);
+    expect(await loadEndpoint(env.DB, `${made.slug}x`)).toBeNull();
+    expect(byId?.settings.upstreams).toMatchObject([{ slots: 3, tier: "l4", local: true, dialect: "runpod" }]);
+    expect(byId?.shared).toBe(false);
+  });
+
+  it("takes the defaults of the limits for what was not said", async () => {
+    const made = await makeTenant();
+    expect(await loadEndpointSettings(env.DB, made.endpointId)).toEqual({
+      endpointId: made.endpointId,
+      tenantId: made.tenantId,
+      version: 1,
+      paused: false,
+      maxAttempts: 2,
+      executionTimeoutMs: 600_000,
+      ttlMs: 86_400_000,
+      runRetentionMs: 1_800_000,
+      runsyncRetentionMs: 60_000,
+      upstreams: [],
+      rates: [],
+    });
+  });
+
+  it("leaves out upstreams that are switched off, and the prices of their tiers", async () => {
+    const made = await makeTenant({ upstreams: [{ tier: "a4000" }, { tier: "b200" }] });
+    await env.DB.prepare("UPDATE upstreams SET enabled = 0 WHERE endpoint_id = ? AND tier = 'b200'")
+      .bind(made.endpointId)
+      .run();
+    const settings = await loadEndpointSettings(env.DB, made.slug);
+    expect(settings?.upstreams.map(({ tier }) => tier)).toEqual(["a4000"]);
+    expect(settings?.rates).toEqual([
+      { tier: "a4000", kind: "active", nanodollarsPerSecond: 110_000, effectiveFromMs: 0 },
+      { tier: "a4000", kind: "flex", nanodollarsPerSecond: 160_000, effectiveFromMs: 0 },
+    ]);
+  });
+
+  it("brings past and announced prices, so that the broker needs no D1 when they begin", async () => {
+    const made = await makeTenant({ upstreams: [{ tier: "a100" }] });
+    await env.DB.prepare("INSERT INTO gpu_rates VALUES ('a100', 'flex', 4102444800000, 700000)").run();
+    const rates = (await loadEndpointSettings(env.DB, made.endpointId))?.rates.filter(({ kind }) => kind === "flex");
+    expect(rates?.map(({ nanodollarsPerSecond }) => nanodollarsPerSecond)).toEqual([760_000, 700_000]);
+  });
+
+  it("lets an id win over another tenant's slug of the same text", async () => {
+    const victim = await makeTenant({ upstreams: [{ url: "http://127.0.0.1:9/victim" }] });
+    const thief = await makeTenant({ upstreams: [{ url: "http://127.0.0.1:9/thief" }] });
+    await env.DB.prepare("UPDATE endpoints SET slug = ? WHERE id = ?").bind(victim.endpointId, thief.endpointId).run();
+    const found = await loadEndpointSettings(env.DB, victim.endpointId);
+    expect(found?.tenantId).toBe(victim.tenantId);
+    expect(found?.upstreams.map(({ url }) => url)).toEqual(["http://127.0.0.1:9/victim"]);
+  });
+
+  it("pages through all endpoints once", async () => {
+    const made = await Promise.all([makeTenant(), makeTenant(), makeTenant()]);
+    const seen: string[] = [];
+    for (let page = await listEndpointIds(env.DB, "", 2); page.length > 0; ) {
+      seen.push(...page);
+      page = await listEndpointIds(env.DB, page.at(-1) ?? "", 2);
+    }
+    expect(new Set(seen).size).toBe(seen.length);
+    expect(seen).toEqual(expect.arrayContaining(made.map(({ endpointId }) => endpointId)));
+  });
+});
+
+describe("the seeded prices", () => {
+  it("are the nine tiers, flex and active, from the beginning of time", async () => {
+    const { results } = await env.DB.prepare(
+      `SELECT tier, vram_gb, group_concat(kind || ' ' || nanodollars_per_second, ', ' ORDER BY kind DESC) AS prices
+       FROM gpu_rates JOIN gpu_tiers ON gpu_tiers.id = tier WHERE effective_from = 0 GROUP BY tier ORDER BY vram_gb, tier`,
+    ).all();
+    expect(results).toEqual([
+      { tier: "a4000", vram_gb: 16, prices: "flex 160000, active 110000" },
+      { tier: "4090-pro", vram_gb: 24, prices: "flex 310000, active 210000" },
+      { tier: "l4", vram_gb: 24, prices: "flex 190000, active 130000" },
+      { tier: "a6000", vram_gb: 48, prices: "flex 340000, active 240000" },
+      { tier: "l40s", vram_gb: 48, prices: "flex 530000, active 370000" },
+      { tier: "a100", vram_gb: 80, prices: "flex 760000, active 600000" },
+      { tier: "h100-pro", vram_gb: 80, prices: "flex 1160000, active 930000" },
+      { tier: "h200-pro", vram_gb: 141, prices: "flex 1550000, active 1240000" },
+      { tier: "b200", vram_gb: 180, prices: "flex 2400000, active 1900000" },
+    ]);
+  });
+});

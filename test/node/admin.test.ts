@@ -1,0 +1,100 @@
+// The operator's command as it is typed, against a database in a folder of its own.
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type AdminContext, createEndpoint, createTenant } from "../../src/cli/admin-book.ts";
+import { executeLocal } from "../../src/cli/d1.ts";
+import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { parseApiKey } from "../../src/core/api-key.ts";
+import { open } from "../../src/outbound/credentials.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "waybill-admin-test-"));
+const pepper = randomBytes(32).toString("base64");
+const encryptionKey = randomBytes(32).toString("base64");
+const context: AdminContext = { secrets: { pepper, encryptionKey }, execute: (sql) => executeLocal(folder, sql) };
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Runs the command with the node that runs this test; answers what it printed. */
+async function admin(words: string, env: Record<string, string> = {}): Promise<{ stdout: string; stderr: string }> {
+  const args = [join(PROJECT_FOLDER, "src/cli/admin.ts"), ...words.split(" "), "--persist-to", folder];
+  const secrets = { WAYBILL_PEPPER: pepper, WAYBILL_ENCRYPTION_KEY: encryptionKey };
+  return promisify(execFile)(process.execPath, args, { env: { ...process.env, ...secrets, ...env } });
+}
+
+/** Reads the database file itself: starting wrangler for each look would take most of the time of this test. */
+function rowsOf(sql: string): Record<string, unknown>[] {
+  const place = join(folder, "v3", "d1", "miniflare-D1DatabaseObject");
+  const file = readdirSync(place).find((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite");
+  const database = new DatabaseSync(join(place, file ?? ""), { readOnly: true });
+  try {
+    return database.prepare(sql).all();
+  } finally {
+    database.close();
+  }
+}
+
+describe("npm run admin", { timeout: 60_000 }, () => {
+  let tenant: { tenantId: string; webhookSecret: string };
+
+  beforeAll(async () => {
+    tenant = await createTenant(context, { name: "O'Brien'); DROP TABLE tenants; --" });
+  }, 60_000);
+
+  it("stores a name as it was given, whatever is in it, and seals the webhook secret", async () => {
+    const [row] = rowsOf(`SELECT name, sealed_webhook_secret FROM tenants WHERE id = '${tenant.tenantId}'`);
+    expect(row).toMatchObject({ name: "O'Brien'); DROP TABLE tenants; --" });
+    expect(await open(String(row?.sealed_webhook_secret), encryptionKey, "webhook")).toBe(tenant.webhookSecret);
+    expect(tenant.webhookSecret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
+  });
+
+  it("makes a key that is printed once and stored as a digest", async () => {
+    const { stdout } = await admin(`key create --tenant ${tenant.tenantId} --scopes jobs,manage --json`);
+    const made: { keyId: string; key: string } = JSON.parse(stdout);
+    expect(parseApiKey(made.key)).toEqual({ id: made.keyId });
+    const [row] = rowsOf(`SELECT * FROM api_keys WHERE id = '${made.keyId}'`);
+    expect(row).toMatchObject({ tenant_id: tenant.tenantId, scopes: "jobs,manage", revoked_at: null });
+    expect(JSON.stringify(row)).not.toContain(made.key.split("_")[3]);
+  });
+
+  it("adds an upstream with a sealed credential, raises the version, and says when it will be seen", async () => {
+    const { endpointId } = await createEndpoint(context, { tenantId: tenant.tenantId, slug: "ocr", maxAttempts: 3 });
+    const upstream = "--url http://127.0.0.1:8000 --dialect runpod --slots 2 --tier l4 --credential rp_secret";
+    const { stdout, stderr } = await admin(`upstream add --endpoint ${endpointId} ${upstream}`);
+    expect(stderr).toContain("within 30 s");
+    const upstreamId = /upstreamId: (\S+)/.exec(stdout)?.[1];
+    const [row] = rowsOf(
+      `SELECT upstreams.*, version, max_attempts FROM upstreams JOIN endpoints ON endpoints.id = endpoint_id
+       WHERE endpoint_id = '${endpointId}'`,
+    );
+    expect(row).toMatchObject({ id: upstreamId, slots: 2, tier: "l4", enabled: 1, version: 2, max_attempts: 3 });
+    expect(await open(String(row?.sealed_credential), encryptionKey, `upstream:${upstreamId}`)).toBe("rp_secret");
+  });
+
+  it("refuses a pepper that is not the one of this database", async () => {
+    const other = { WAYBILL_PEPPER: randomBytes(32).toString("base64") };
+    const refused = admin("tenant create --name second", other);
+    await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining("the pepper is not the one") });
+    expect(rowsOf("SELECT id FROM tenants WHERE name = 'second'")).toEqual([]);
+  });
+
+  it("names the option that is missing or wrong", async () => {
+    const missing = admin("key create");
+    await expect(missing).rejects.toMatchObject({ stderr: "--tenant is missing\n", stdout: "" });
+    const wrong = admin("tenant create --name x --waiting-max many");
+    await expect(wrong).rejects.toMatchObject({ stderr: expect.stringContaining("--waiting-max must be a whole") });
+  });
+
+  it("refuses a slug that no path can name, or that has the form of an endpoint id", async () => {
+    for (const slug of ["", "a/b", "-a", "0123456789abcdef"]) {
+      await expect(createEndpoint(context, { tenantId: tenant.tenantId, slug })).rejects.toThrow(/the slug/);
+    }
+  });
+});
