@@ -5,6 +5,8 @@ import { defineConfig } from "vitest/config";
 const migrations = await readD1Migrations("migrations");
 
 export default defineConfig({
+  // Not in node_modules: the broker of the running tests would see the change there and reload in the middle of a test.
+  cacheDir: ".waybill/vite",
   test: {
     projects: [
       {
