@@ -1,8 +1,9 @@
 // The SQL of a tenant's account: what each broker has posted, the batches that D1 does not have yet, and parked lines.
 import { z } from "zod";
 import type { UsageBatch } from "../contract/usage.ts";
+import { migrateObject } from "../db/object-migrations.ts";
 import type { ParkedLine } from "./batch-writer.ts";
-import { migrate } from "./schema.ts";
+import { ACCOUNT_MIGRATIONS } from "./schema.ts";
 
 /** A batch on its way to D1. Its lines are as the broker said them: whether they make sense is seen on the way out. */
 export interface KeptBatch {
@@ -17,7 +18,7 @@ export class AccountStore {
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
-    migrate(storage);
+    migrateObject(storage, ACCOUNT_MIGRATIONS);
   }
 
   /** Keeps the lines that are new, once, as one row. Returns the last finish of that broker that is safe here. */

@@ -2,7 +2,7 @@
 import type { SubmitCall } from "../contract/broker.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
-import type { Job } from "../core/job.ts";
+import { type Job, NOT_RUN, NOTHING_TO_SEND } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import { IDEMPOTENCY_MS, LIVE_JOBS_MAX } from "../core/limits.ts";
 import type { BrokerStore, RememberedKey } from "./store.ts";
@@ -77,10 +77,10 @@ function makeJob(call: SubmitCall, uuid: string, settings: EndpointSettings, fac
   const { nowMs } = facts;
   const runsyncRetentionMs = Math.max(settings.runsyncRetentionMs, call.waitMs ?? 0);
   return {
+    ...NOT_RUN,
     uuid,
     mode: call.mode,
     tenantId: call.tenantId,
-    status: "IN_QUEUE",
     createdAtMs: nowMs,
     queuedAtMs: nowMs,
     queueSeq: facts.queueSeq,
@@ -89,18 +89,6 @@ function makeJob(call: SubmitCall, uuid: string, settings: EndpointSettings, fac
     lowPriority: call.policy.lowPriority,
     retentionMs: call.mode === "runsync" ? runsyncRetentionMs : settings.runRetentionMs,
     attempts: 0,
-    countedFailures: 0,
-    restarts: 0,
-    notBeforeMs: 0,
-    lease: null,
-    upstreamJob: null,
-    delayMs: null,
-    executionMs: null,
-    workerId: null,
-    error: null,
-    finishedAtMs: null,
-    bill: null,
-    finishSeq: null,
-    webhook: call.webhook === null ? null : { tries: 0, nextAtMs: null, dead: false, detail: null },
+    webhook: call.webhook === null ? null : NOTHING_TO_SEND,
   };
 }

@@ -10,13 +10,14 @@ import { makeJobId } from "../core/job-id.ts";
 import { ALARM_ROWS_MAX, ALARM_STEP_MS, WAIT_SLICE_MAX_MS, WAKE_RESEND_MS } from "../core/limits.ts";
 import type { JobEvent } from "../core/transition.ts";
 import { keepDeadLetter } from "../db/dead-letters.ts";
+import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
 import { admit } from "./admit.ts";
 import { JobBook } from "./job-book.ts";
 import { LiveIndex } from "./live-index.ts";
 import { accountOf, entrypoints } from "./peers.ts";
 import { Posting } from "./posting.ts";
-import { migrate } from "./schema.ts";
+import { BROKER_MIGRATIONS } from "./schema.ts";
 import { Starter } from "./starter.ts";
 import { BrokerStore, type StoredJob } from "./store.ts";
 import { Sweep } from "./sweep.ts";
@@ -48,7 +49,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     super(ctx, env);
     const nowMs = Date.now();
     this.#endpointId = ctx.id.name ?? ctx.id.toString();
-    migrate(ctx.storage);
+    migrateObject(ctx.storage, BROKER_MIGRATIONS);
     this.#store = new BrokerStore(ctx.storage);
     this.#posting = new Posting({
       endpointId: this.#endpointId,

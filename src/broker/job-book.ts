@@ -2,7 +2,7 @@
 // `apply`: core decides, one transaction writes, then memory follows in the same turn.
 import type { JobCall, JobView } from "../contract/broker.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
-import { expiresAtMs, isTerminal, type Job } from "../core/job.ts";
+import { expiresAtMs, isPurgedBy, isTerminal, isWaiting, type Job } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import { LEASE_MS } from "../core/limits.ts";
 import { type Effect, type Given, type JobEvent, type Transition, transition } from "../core/transition.ts";
@@ -110,7 +110,7 @@ export class JobBook {
 
   #isPurged(job: Job): boolean {
     const purge = this.#purged.get(job.tenantId);
-    return purge !== undefined && job.status === "IN_QUEUE" && job.queueSeq <= purge.through;
+    return purge !== undefined && isPurgedBy(job, purge.through);
   }
 
   /** The job as it counts: one row of a purge cancels many jobs, and the lease may have been renewed in memory. */
@@ -211,7 +211,7 @@ export class JobBook {
       outputPlace === null || !isTerminal(job.status)
         ? null
         : this.#parts.store.readPayload(job.uuid, "output", outputPlace);
-    if (job.status !== "IN_QUEUE") return viewJob(job, output, null);
+    if (!isWaiting(job.status)) return viewJob(job, output, null);
     const facts = {
       paused: this.#settings?.paused ?? false,
       pool: this.pool,

@@ -2,7 +2,7 @@
 // and changed only after a transaction has returned. It decides nothing: rows and core do.
 import { DueOrder } from "../core/due-order.ts";
 import { FairOrder } from "../core/fair-order.ts";
-import { dueAtMs, type Job, type JobStatus } from "../core/job.ts";
+import { dueAtMs, isRunning, isTerminal, isWaiting, type Job, type JobStatus } from "../core/job.ts";
 
 /** What the index keeps of one job. */
 interface Entry {
@@ -59,7 +59,7 @@ export class LiveIndex {
   put(job: Job, posted: number, webhookHost: string | null, nowMs: number): void {
     const before = this.#entries.get(job.uuid);
     if (before !== undefined) this.#leave(job.uuid, before);
-    const live = job.status === "IN_QUEUE" || job.status === "IN_PROGRESS";
+    const live = !isTerminal(job.status);
     const owesLine = job.finishSeq !== null && job.finishSeq > posted;
     const owesWebhook = job.webhook !== null && job.webhook.nextAtMs !== null;
     if (!live && !owesLine && !owesWebhook) {
@@ -105,7 +105,7 @@ export class LiveIndex {
   /** A held back job whose time has come enters the order again. */
   release(job: Job, nowMs: number): void {
     const entry = this.#entries.get(job.uuid);
-    if (entry === undefined || entry.inOrder || entry.status !== "IN_QUEUE") return;
+    if (entry === undefined || entry.inOrder || !isWaiting(entry.status)) return;
     entry.notBeforeMs = job.notBeforeMs;
     if (entry.notBeforeMs > nowMs) return;
     entry.dueAtMs = job.ttlAtMs;
@@ -134,7 +134,7 @@ export class LiveIndex {
   waitingOf(tenantId: string): string[] {
     const uuids: string[] = [];
     for (const [uuid, entry] of this.#entries) {
-      if (entry.tenantId === tenantId && entry.status === "IN_QUEUE") uuids.push(uuid);
+      if (entry.tenantId === tenantId && isWaiting(entry.status)) uuids.push(uuid);
     }
     return uuids;
   }
@@ -211,8 +211,8 @@ export class LiveIndex {
 
   #enter(uuid: string, entry: Entry, nowMs: number): void {
     const counts = this.#countsOf(entry.tenantId);
-    if (entry.status === "IN_PROGRESS") counts.running += 1;
-    if (entry.status !== "IN_QUEUE") return;
+    if (isRunning(entry.status)) counts.running += 1;
+    if (!isWaiting(entry.status)) return;
     counts.waiting += 1;
     entry.inOrder = entry.notBeforeMs <= nowMs;
     if (entry.inOrder) this.#fair.add(entry.tenantId, uuid, entry.lowPriority);
@@ -221,8 +221,8 @@ export class LiveIndex {
   #leave(uuid: string, entry: Entry): void {
     this.#owing.delete(uuid);
     const counts = this.#countsOf(entry.tenantId);
-    if (entry.status === "IN_PROGRESS") counts.running -= 1;
-    if (entry.status !== "IN_QUEUE") return;
+    if (isRunning(entry.status)) counts.running -= 1;
+    if (!isWaiting(entry.status)) return;
     counts.waiting -= 1;
     if (entry.inOrder) this.#fair.remove(entry.tenantId, uuid, entry.lowPriority);
   }

@@ -1,11 +1,8 @@
 // The tables of a broker: append-only migrations by id. An applied one is never changed.
 
-interface Migration {
-  readonly id: number;
-  readonly sql: string;
-}
+import type { ObjectMigration } from "../db/object-migrations.ts";
 
-const MIGRATIONS: readonly Migration[] = [
+export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
   {
     id: 1,
     // No table has an index beside its key: each index entry is one more billed row a write. Payload columns stand
@@ -68,19 +65,3 @@ const MIGRATIONS: readonly Migration[] = [
     `,
   },
 ];
-
-/** Brings an object of any age to the newest tables. A history that is longer than the code is refused. */
-export function migrate(storage: DurableObjectStorage): void {
-  const { sql } = storage;
-  sql.exec("CREATE TABLE IF NOT EXISTS migrations (id INTEGER PRIMARY KEY) STRICT");
-  const newest = sql.exec<{ id: number | null }>("SELECT max(id) AS id FROM migrations").one().id ?? 0;
-  const known = MIGRATIONS.at(-1)?.id ?? 0;
-  if (newest > known) throw new Error(`the object has migration ${newest}, this code knows ${known}`);
-  for (const migration of MIGRATIONS) {
-    if (migration.id <= newest) continue;
-    storage.transactionSync(() => {
-      sql.exec(migration.sql);
-      sql.exec("INSERT INTO migrations (id) VALUES (?)", migration.id);
-    });
-  }
-}

@@ -1,19 +1,14 @@
-// The one place that names the broker of an endpoint and calls it. A call that failed because the object was replaced
+// How the edge calls the broker of an endpoint. A call that failed because the object was replaced
 // is made again on a fresh stub: after a reset the old stub stays broken.
 import type { BrokerApi } from "../contract/broker.ts";
 import type { Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
+import { brokerOf } from "../dispatch/keeper.ts";
 import { log } from "../log.ts";
 
 /** A replaced object answers again within tens of milliseconds; the RunPod client gives `/run` three seconds. */
 const TRIES_MAX = 5;
 const PAUSE_BASE_MS = 50;
-
-/** The broker of an endpoint. The stub is good for one call: after an error take another. */
-export function brokerOf(env: Env, endpointId: string): BrokerApi {
-  // The RPC stub answers every method of the class behind it, and EndpointBroker implements BrokerApi.
-  return env.ENDPOINT_BROKER.getByName(endpointId) as unknown as BrokerApi;
-}
 
 /**
  * Makes one call to the broker of an endpoint. An idempotent call is made again when the platform says that this is

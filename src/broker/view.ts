@@ -1,6 +1,6 @@
 // What a client may see of a stored job.
 import type { JobView, QueueReason } from "../contract/broker.ts";
-import { isTerminal, type Job } from "../core/job.ts";
+import { isTerminal, isWaiting, type Job, shownError } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import type { UpstreamPool } from "../core/upstream-pool.ts";
@@ -10,10 +10,10 @@ export function viewJob(job: Job, output: PayloadRef | null, queue: JobView["que
   return {
     id: makeJobId(job.uuid, job.mode),
     status: job.status,
-    delayMs: job.status === "IN_QUEUE" ? null : job.delayMs,
+    delayMs: isWaiting(job.status) ? null : job.delayMs,
     executionMs: isTerminal(job.status) ? job.executionMs : null,
     workerId: job.workerId,
-    error: job.status === "FAILED" ? job.error : null,
+    error: shownError(job),
     retries: job.countedFailures,
     output,
     queue,

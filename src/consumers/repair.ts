@@ -1,6 +1,7 @@
 // The cron: brings settings to a broker that missed a push, and wakes one whose alarm was lost.
-import { brokerOf } from "../broker/stub.ts";
+
 import { listEndpointIds, loadEndpointSettings } from "../db/endpoints.ts";
+import { brokerOf } from "../dispatch/keeper.ts";
 import { log } from "../log.ts";
 
 const PAGE = 100;

@@ -1,8 +1,9 @@
 // Queue consumers. A message is a wake-up: it is answered in milliseconds, never holds an upstream call, and is always
 // acknowledged, because a broker that missed one is woken by its own alarm. queue() never throws: locally that would
 // bring back messages that were acknowledged before.
-import { brokerOf } from "../broker/stub.ts";
+
 import { type WakeMessage, wakeMessageSchema } from "../contract/messages.ts";
+import { brokerOf } from "../dispatch/keeper.ts";
 import { log } from "../log.ts";
 
 /** Handles one batch of any of our queues, by its name. */

@@ -2,6 +2,7 @@
 import type { Result } from "../core/failure.ts";
 import type { JobStatus } from "../core/job.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import type { WebhookOutcome } from "../core/transition.ts";
 import type { LeaseKeeper } from "./dispatch.ts";
 import type { EndpointSettings } from "./settings.ts";
 
@@ -102,7 +103,7 @@ export interface BrokerApi extends LeaseKeeper {
   finishWebhook(call: {
     readonly jobId: string;
     readonly tryNumber: number;
-    readonly result: WebhookResult;
+    readonly result: WebhookOutcome;
   }): Promise<void>;
 }
 
@@ -119,11 +120,7 @@ export interface Delivery {
   readonly input: PayloadRef;
 }
 
-export type WebhookResult =
-  | { readonly kind: "delivered" }
-  /** 410: no further try. */
-  | { readonly kind: "gone" }
-  | { readonly kind: "failed"; readonly detail: string; readonly retryAfterMs: number | null };
+export type { WebhookOutcome as WebhookResult } from "../core/transition.ts";
 
 export interface CourierApi {
   deliver(delivery: Delivery): Promise<void>;

@@ -1,5 +1,6 @@
 // What passes between a broker and the carrier of one attempt.
 import type { PayloadRef } from "../core/payload-ref.ts";
+import type { AttemptOutcome } from "../core/transition.ts";
 import type { Upstream } from "./settings.ts";
 
 /** One leased job on its way to an upstream. `lease` is the fence: every word back to the broker carries it. */
@@ -19,23 +20,7 @@ export interface Assignment {
   readonly upstreamJobId: string | null;
 }
 
-/** How an attempt ended, already classified. The core decides what it means for the job. */
-export type Outcome =
-  | { readonly kind: "completed"; readonly output: PayloadRef | null }
-  /** The handler said no: FAILED at once, billed. */
-  | { readonly kind: "handler_error"; readonly error: string; readonly output: PayloadRef | null }
-  /** 400, 413, 415, 422 of the upstream: FAILED at once, not billed. */
-  | { readonly kind: "rejected"; readonly error: string }
-  /** The worker cannot have begun (refused connect, DNS, 429, 503 with Retry-After): the upstream pauses. */
-  | { readonly kind: "upstream_paused"; readonly detail: string; readonly retryAfterMs: number | null }
-  /** 401, 403, 404, 405: the upstream is misconfigured, the job waits. */
-  | { readonly kind: "upstream_unhealthy"; readonly detail: string }
-  /** The worker may have begun: counts against maxAttempts. */
-  | { readonly kind: "attempt_failed"; readonly error: string }
-  /** The carrier saw the execution timeout pass. */
-  | { readonly kind: "timed_out" }
-  /** R2 refused a finished result until the lease ended: FAILED, naming R2. */
-  | { readonly kind: "storage_failed"; readonly error: string };
+export type { AttemptOutcome as Outcome } from "../core/transition.ts";
 
 /** The side of a broker that a carrier may call. */
 export interface LeaseKeeper {
@@ -51,7 +36,7 @@ export interface LeaseKeeper {
   finish(call: {
     readonly jobId: string;
     readonly lease: string;
-    readonly outcome: Outcome;
+    readonly outcome: AttemptOutcome;
   }): Promise<{ accepted: boolean }>;
 }
 

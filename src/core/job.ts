@@ -80,6 +80,46 @@ export function isTerminal(status: JobStatus): boolean {
   return status !== "IN_QUEUE" && status !== "IN_PROGRESS";
 }
 
+/** Accepted and without a lease: it is in the order of its endpoint, or waits for a time to enter it. */
+export function isWaiting(status: JobStatus): boolean {
+  return status === "IN_QUEUE";
+}
+
+/** An attempt holds its lease. */
+export function isRunning(status: JobStatus): boolean {
+  return status === "IN_PROGRESS";
+}
+
+/** The error that a client is told: RunPod gives one only with FAILED. */
+export function shownError(job: Job): string | null {
+  return job.status === "FAILED" ? job.error : null;
+}
+
+/** What a job knows of no run yet: after its submit, and again after a retry. */
+export const NOT_RUN = {
+  status: "IN_QUEUE",
+  countedFailures: 0,
+  restarts: 0,
+  notBeforeMs: 0,
+  lease: null,
+  upstreamJob: null,
+  delayMs: null,
+  executionMs: null,
+  workerId: null,
+  error: null,
+  finishedAtMs: null,
+  bill: null,
+  finishSeq: null,
+} as const satisfies Partial<Job>;
+
+/** A call back that has nothing to say yet. */
+export const NOTHING_TO_SEND: WebhookState = { tries: 0, nextAtMs: null, dead: false, detail: null };
+
+/** Does a purge of everything up to this number of the queue cancel the job? */
+export function isPurgedBy(job: Job, throughQueueSeq: number): boolean {
+  return isWaiting(job.status) && job.queueSeq <= throughQueueSeq;
+}
+
 /** End of retention, epoch ms; a job that timed out is gone at once. Infinity while it lives. */
 export function expiresAtMs(job: Job): number {
   if (job.finishedAtMs === null) return Number.POSITIVE_INFINITY;

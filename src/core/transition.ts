@@ -2,7 +2,7 @@
 // Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
 import { backoffMs } from "./backoff.ts";
 import type { Bill, Job, JobStatus, Lease } from "./job.ts";
-import { isTerminal } from "./job.ts";
+import { isTerminal, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
 import {
   BACKOFF_BASE_MS,
   BACKOFF_MAX_MS,
@@ -14,15 +14,22 @@ import {
 import type { PayloadRef } from "./payload-ref.ts";
 import { priceAttempt } from "./pricing.ts";
 
-/** How an attempt ended; contract/dispatch.ts says when a carrier reports which. */
+/** How an attempt ended, already classified by its carrier. Below it is decided what that means for the job. */
 export type AttemptOutcome =
   | { readonly kind: "completed"; readonly output: PayloadRef | null }
+  /** The handler said no: FAILED at once, billed. */
   | { readonly kind: "handler_error"; readonly error: string; readonly output: PayloadRef | null }
+  /** 400, 413, 415, 422 of the upstream: FAILED at once, not billed. */
   | { readonly kind: "rejected"; readonly error: string }
+  /** The worker cannot have begun (refused connect, DNS, 429, 503 with Retry-After): the upstream pauses. */
   | { readonly kind: "upstream_paused"; readonly detail: string; readonly retryAfterMs: number | null }
+  /** 401, 403, 404, 405: the upstream is misconfigured, the job waits. */
   | { readonly kind: "upstream_unhealthy"; readonly detail: string }
+  /** The worker may have begun: counts against maxAttempts. */
   | { readonly kind: "attempt_failed"; readonly error: string }
+  /** The carrier saw the execution timeout pass. */
   | { readonly kind: "timed_out" }
+  /** R2 refused a finished result until the lease ended: FAILED, naming R2. */
   | { readonly kind: "storage_failed"; readonly error: string };
 
 export type JobEvent =
@@ -38,6 +45,7 @@ export type JobEvent =
 
 export type WebhookOutcome =
   | { readonly kind: "delivered" }
+  /** 410: no further try. */
   | { readonly kind: "gone" }
   | { readonly kind: "failed"; readonly detail: string; readonly retryAfterMs: number | null };
 
@@ -254,20 +262,11 @@ function retry(job: Job, given: Given): Transition {
   return changed(
     {
       ...job,
-      status: "IN_QUEUE",
+      ...NOT_RUN,
       queuedAtMs: given.nowMs,
       queueSeq: given.nextQueueSeq,
       ttlAtMs: given.nowMs + ttlMs,
-      countedFailures: 0,
-      restarts: 0,
-      delayMs: null,
-      executionMs: null,
-      workerId: null,
-      error: null,
-      finishedAtMs: null,
-      bill: null,
-      finishSeq: null,
-      webhook: job.webhook === null ? null : { tries: 0, nextAtMs: null, dead: false, detail: null },
+      webhook: job.webhook === null ? null : NOTHING_TO_SEND,
     },
     [{ kind: "keep_output", output: null }],
   );

@@ -4,7 +4,7 @@ import { readConfig } from "../config.ts";
 import type { Assignment, CarrierApi } from "../contract/dispatch.ts";
 import { log } from "../log.ts";
 import { carry, openCredential } from "./carry.ts";
-import { keeperOf, systemClock } from "./keeper.ts";
+import { brokerOf, systemClock } from "./keeper.ts";
 import { cancelUpstreamJob } from "./runpod.ts";
 
 export class Carrier extends WorkerEntrypoint<Env> implements CarrierApi {
@@ -12,7 +12,7 @@ export class Carrier extends WorkerEntrypoint<Env> implements CarrierApi {
   async carry(assignment: Assignment): Promise<void> {
     const config = readConfig(this.env);
     const work = carry(assignment, {
-      keeper: () => keeperOf(this.env, assignment.endpointId),
+      keeper: () => brokerOf(this.env, assignment.endpointId),
       bucket: this.env.PAYLOADS,
       encryptionKey: config.encryptionKey,
       allowPrivate: config.allowPrivateAddresses,

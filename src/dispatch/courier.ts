@@ -7,7 +7,7 @@ import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
 import { sendWebhook, webhookBody } from "../outbound/webhook.ts";
 import { spliceBody } from "../payload/splice.ts";
-import { callUntil, keeperOf, systemClock } from "./keeper.ts";
+import { brokerOf, callUntil, systemClock } from "./keeper.ts";
 
 /** Binds a sealed webhook secret to its use. */
 export const WEBHOOK_SECRET_AAD = "webhook";
@@ -25,7 +25,7 @@ export class Courier extends WorkerEntrypoint<Env> implements CourierApi {
     const { endpointId, jobId, tryNumber } = delivery;
     const result = await tryDelivery(delivery, this.env);
     try {
-      const call = (): Promise<void> => keeperOf(this.env, endpointId).finishWebhook({ jobId, tryNumber, result });
+      const call = (): Promise<void> => brokerOf(this.env, endpointId).finishWebhook({ jobId, tryNumber, result });
       await callUntil(call, { clock: systemClock, forMs: TELL_FOR_MS });
     } catch (cause) {
       // The broker tries again by its own schedule; the receiver knows the repeated id.

@@ -1,4 +1,4 @@
-// How a carrier or courier reaches the broker: a fresh stub each try, because a stub stays broken after its object was
+// How the broker of an endpoint is reached: a fresh stub each try, because a stub stays broken after its object was
 // replaced, and tries until a deadline, because an outcome that is not told is GPU time paid twice.
 import type { BrokerApi } from "../contract/broker.ts";
 
@@ -26,8 +26,8 @@ export const systemClock: Clock = {
     }),
 };
 
-/** The broker of an endpoint, as those may call it whom it started. Good for one call. */
-export function keeperOf(env: Env, endpointId: string): BrokerApi {
+/** The broker of an endpoint. The stub is good for one call: after an error take another. */
+export function brokerOf(env: Env, endpointId: string): BrokerApi {
   // The RPC stub answers every method of the class behind it, and EndpointBroker implements BrokerApi.
   return env.ENDPOINT_BROKER.getByName(endpointId) as unknown as BrokerApi;
 }

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { expect, it } from "vitest";
 import type { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
-import { brokerOf } from "../../src/broker/stub.ts";
+import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { makeBroker, submission } from "../support/broker.ts";
 
 /** Rows read by one submit, in an endpoint whose upstream has no slot left to give. */

@@ -2,7 +2,7 @@
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { brokerOf } from "../../src/broker/stub.ts";
+import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { answerUpstreams, makeBroker, submission, upstream } from "../support/broker.ts";
 
 const JOBS = 20;

@@ -1,7 +1,7 @@
 // The edge repeats a submit whose answer was lost: the second one must change nothing.
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
-import { brokerOf } from "../../src/broker/stub.ts";
+import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { makeBroker, submission } from "../support/broker.ts";
 
 it("a submit that is repeated after a purge does not bring the job back into the count", async () => {

@@ -2,9 +2,9 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { brokerOf } from "../../src/broker/stub.ts";
 import { RETENTION_MAX_MS, WEBHOOK_SCHEDULE_MS } from "../../src/core/limits.ts";
 import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
+import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 import { answerUpstreams, makeBroker, submission } from "../support/broker.ts";
 

@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { vi } from "vitest";
-import { brokerOf } from "../../src/broker/stub.ts";
 import type { BrokerApi, SubmitCall } from "../../src/contract/broker.ts";
 import type { EndpointSettings, Upstream } from "../../src/contract/settings.ts";
+import { brokerOf } from "../../src/dispatch/keeper.ts";
 
 export function upstream(partial: Partial<Upstream> = {}): Upstream {
   return {
