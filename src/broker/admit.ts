@@ -88,6 +88,7 @@ function makeJob(call: SubmitCall, uuid: string, settings: EndpointSettings, fac
     executionTimeoutMs: call.policy.executionTimeoutMs ?? settings.executionTimeoutMs,
     lowPriority: call.policy.lowPriority,
     retentionMs: call.mode === "runsync" ? runsyncRetentionMs : settings.runRetentionMs,
+    round: 0,
     attempts: 0,
     webhook: call.webhook === null ? null : NOTHING_TO_SEND,
   };

@@ -6,30 +6,31 @@ import type { Outcome } from "../contract/dispatch.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { expiresAtMs, isTerminal } from "../core/job.ts";
-import { makeJobId } from "../core/job-id.ts";
 import { ALARM_ROWS_MAX, ALARM_STEP_MS, WAIT_SLICE_MAX_MS, WAKE_RESEND_MS } from "../core/limits.ts";
 import type { JobEvent } from "../core/transition.ts";
-import { keepDeadLetter } from "../db/dead-letters.ts";
+import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
 import { admit } from "./admit.ts";
 import { JobBook } from "./job-book.ts";
 import { LiveIndex } from "./live-index.ts";
+import { OwedWebhooks } from "./owed-webhooks.ts";
 import { accountOf, entrypoints } from "./peers.ts";
 import { Posting } from "./posting.ts";
 import { BROKER_MIGRATIONS } from "./schema.ts";
 import { Starter } from "./starter.ts";
-import { BrokerStore, type StoredJob } from "./store.ts";
+import { BrokerStore } from "./store.ts";
 import { Sweep } from "./sweep.ts";
 import { Waiters } from "./waiters.ts";
-import { toDelivery, WebhookOutbox, webhookIdOf } from "./webhook-outbox.ts";
+import { WebhookOutbox } from "./webhook-outbox.ts";
 
 export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   readonly #endpointId: string;
   readonly #store: BrokerStore;
   readonly #index = new LiveIndex();
   readonly #waiters = new Waiters();
-  readonly #webhooks = new WebhookOutbox(this.#index);
+  readonly #owedWebhooks: OwedWebhooks;
+  readonly #webhooks: WebhookOutbox;
   readonly #posting: Posting;
   readonly #sweep: Sweep;
   readonly #book: JobBook;
@@ -57,6 +58,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       index: this.#index,
       accountOf: (tenantId) => accountOf(env, tenantId),
     });
+    this.#owedWebhooks = new OwedWebhooks(ctx.storage);
     this.#sweep = new Sweep(this.#store, nowMs);
     this.#book = new JobBook(
       {
@@ -65,6 +67,8 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
         posting: this.#posting,
         sweep: this.#sweep,
         waiters: this.#waiters,
+        owedWebhooks: this.#owedWebhooks,
+        webhookMoved: (owed) => this.#webhooks.moved(owed),
         stopUpstream: (upstream, upstreamJobId) =>
           this.#launch(entrypoints(this.ctx).Carrier.stop({ upstream, upstreamJobId }), "stop"),
       },
@@ -76,6 +80,15 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       index: this.#index,
       book: this.#book,
       carry: (assignment) => this.#launch(entrypoints(this.ctx).Carrier.carry(assignment), "carry"),
+    });
+    this.#webhooks = new WebhookOutbox({
+      endpointId: this.#endpointId,
+      store: this.#store,
+      index: this.#index,
+      book: this.#book,
+      owed: this.#owedWebhooks,
+      deliver: (delivery) => this.#launch(entrypoints(this.ctx).Courier.deliver(delivery), "deliver"),
+      bury: (tenantId, letter) => this.#bury(tenantId, letter),
     });
     ctx.blockConcurrencyWhile(async () => {
       // An alarm that is set is kept, also a late one: it is about to run.
@@ -234,27 +247,21 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     this.meter.calls += 1;
     const nowMs = Date.now();
     this.#webhooks.woke();
-    const started = this.#sendWebhooks(nowMs);
+    const started = this.#webhooks.send(nowMs);
     await this.#arm(nowMs);
     return { started };
   }
 
   async finishWebhook(call: {
     readonly jobId: string;
+    readonly round: number;
     readonly tryNumber: number;
     readonly result: WebhookResult;
   }): Promise<void> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const stored = this.#book.byId(call.jobId);
-    if (stored === null) return;
-    const event: JobEvent = { kind: "webhook_result", tryNumber: call.tryNumber, result: call.result };
-    if (!(await this.#keepIfDead(stored, event, nowMs))) return;
-    // D1 was asked meanwhile: the job is read again before anything is decided.
-    const present = this.#book.load(stored.job.uuid);
-    this.#webhooks.settle(stored.job.uuid);
-    if (present !== null) this.#book.apply(present, event, nowMs);
-    this.#sendWebhooks(nowMs);
+    await this.#webhooks.settle(call, nowMs);
+    this.#webhooks.send(nowMs);
     await this.#arm(nowMs);
   }
 
@@ -296,31 +303,12 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return moved.reply === "done";
   }
 
-  #sendWebhooks(nowMs: number): number {
-    const uuids = this.#webhooks.take(nowMs);
-    for (const uuid of uuids) {
-      const stored = this.#book.load(uuid);
-      if (stored === null) continue;
-      const input = this.#store.readPayload(uuid, "input", stored.inputPlace);
-      const delivery = toDelivery(this.#endpointId, stored, this.#book.view(stored, nowMs), input);
-      this.#launch(entrypoints(this.ctx).Courier.deliver(delivery), "deliver");
-    }
-    return uuids.length;
-  }
-
-  /** A webhook that this result ends in vain is in D1 first. False: D1 did not take it; the last try is made again. */
-  async #keepIfDead(stored: StoredJob, event: JobEvent, nowMs: number): Promise<boolean> {
-    const after = this.#book.foresee(stored, event, nowMs).webhook;
-    if (after === null || !after.dead || stored.webhook === null) return true;
-    const jobId = makeJobId(stored.job.uuid, stored.job.mode);
-    const webhookId = webhookIdOf(stored.job);
-    const facts = { tries: after.tries, detail: after.detail ?? "", givenUpAtMs: nowMs };
-    const letter = { webhookId, endpointId: this.#endpointId, jobId, url: stored.webhook.url, ...facts };
+  async #bury(tenantId: string, letter: DeadLetter): Promise<boolean> {
     try {
-      await keepDeadLetter(this.env.DB, stored.job.tenantId, letter);
+      await keepDeadLetter(this.env.DB, tenantId, letter);
       return true;
     } catch (error) {
-      log("dead_letter_failed", { endpoint: this.#endpointId, job: jobId, error: String(error) });
+      log("dead_letter_failed", { endpoint: this.#endpointId, job: letter.jobId, error: String(error) });
       return false;
     }
   }
@@ -344,7 +332,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const keys = this.#sweep.run(
       nowMs,
       (stored) => this.#book.settle(stored),
-      (job) => !this.#index.has(job.uuid),
+      (job) => !this.#index.has(job.uuid) && !this.#owedWebhooks.holdsJob(job.uuid),
     );
     if (keys.length > 0) this.#launch(this.env.PAYLOADS.delete(keys), "delete_payloads");
   }

@@ -9,6 +9,7 @@ import { type Effect, type Given, type JobEvent, type Transition, transition } f
 import { UpstreamPool } from "../core/upstream-pool.ts";
 import { leaseFor } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
+import type { OwedWebhook, OwedWebhooks } from "./owed-webhooks.ts";
 import type { Posting } from "./posting.ts";
 import type { BrokerStore, StoredJob } from "./store.ts";
 import type { Sweep } from "./sweep.ts";
@@ -21,6 +22,9 @@ interface Parts {
   readonly posting: Posting;
   readonly sweep: Sweep;
   readonly waiters: Waiters;
+  readonly owedWebhooks: OwedWebhooks;
+  /** A webhook left the row of its job for one of its own. */
+  readonly webhookMoved: (owed: OwedWebhook) => void;
   /** Tells an upstream to stop a job; not waited for. */
   readonly stopUpstream: (upstream: Upstream, upstreamJobId: string) => void;
 }
@@ -138,11 +142,6 @@ export class JobBook {
     return expiresAtMs(stored.job) > nowMs ? stored : null;
   }
 
-  /** What an event would make of a job, without doing it. */
-  foresee(stored: StoredJob, event: JobEvent, nowMs: number): Job {
-    return transition(stored.job, event, this.#given(nowMs)).job;
-  }
-
   /** One decision of core, written and taken over. Renewals stay in memory: each write is a billed row. */
   apply(stored: StoredJob, event: JobEvent, nowMs: number): Transition {
     const before = stored.job;
@@ -150,16 +149,33 @@ export class JobBook {
     if (moved.job === before) return moved;
     const { job } = moved;
     const output = moved.effects.find((effect) => effect.kind === "keep_output");
+    const owed = event.kind === "retry" ? this.#owedBeforeRetry(stored) : null;
     if (event.kind !== "renew") {
       this.#parts.store.transaction(() => {
         if (event.kind === "retry") this.#parts.posting.keepBeforeRetry(before);
+        if (owed !== null) this.#parts.owedWebhooks.insert(owed.webhook, owed.output);
         if (output !== undefined) this.#parts.store.updateJobAndOutput(job, output.output);
         else this.#parts.store.updateJob(job);
       });
     }
     this.#takeOver(stored, job, nowMs);
+    if (owed !== null) {
+      this.#parts.owedWebhooks.remember(owed.webhook);
+      this.#parts.webhookMoved(owed.webhook);
+    }
     for (const effect of moved.effects) this.#runEffect(effect, nowMs);
     return moved;
+  }
+
+  /** The webhook that a retry would wipe from the row though nobody has it yet, as it would have been sent. */
+  #owedBeforeRetry(stored: StoredJob): { readonly webhook: OwedWebhook; readonly output: Uint8Array | null } | null {
+    const { job, webhook } = stored;
+    if (webhook === null || job.webhook === null || job.webhook.nextAtMs === null) return null;
+    const { output, ...view } = this.view(stored, job.finishedAtMs ?? 0);
+    const inline = output?.kind === "inline" ? output.bytes : null;
+    const place = output?.kind === "r2" ? output : inline === null ? null : ({ kind: "row" } as const);
+    const facts = { uuid: job.uuid, round: job.round, tenantId: job.tenantId, state: job.webhook };
+    return { webhook: { ...facts, ...webhook, view, output: place }, output: inline };
   }
 
   #takeOver(stored: StoredJob, job: Job, nowMs: number): void {

@@ -64,4 +64,17 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
       ) STRICT;
     `,
   },
+  {
+    id: 2,
+    // A webhook of a finish that /retry wiped from the job's row before it was delivered.
+    sql: `
+      CREATE TABLE owed_webhooks (
+        uuid TEXT NOT NULL,
+        round INTEGER NOT NULL,
+        facts TEXT NOT NULL,
+        output BLOB,
+        PRIMARY KEY (uuid, round)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

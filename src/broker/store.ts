@@ -323,9 +323,12 @@ function toBuffer(bytes: Uint8Array): ArrayBuffer {
   return new Uint8Array(bytes).buffer;
 }
 
+/** Rows of the first release have no round. */
+const BEFORE_ROUNDS: Pick<Job, "round"> = { round: 0 };
+
 /** `facts` is written by this file alone, from a Job: the one boundary where its text becomes a Job again. */
 function parseJob(facts: string): Job {
-  return JSON.parse(facts) as Job;
+  return { ...BEFORE_ROUNDS, ...JSON.parse(facts) } as Job;
 }
 
 function toStoredJob(row: JobRow): StoredJob {

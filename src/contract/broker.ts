@@ -102,6 +102,7 @@ export interface BrokerApi extends LeaseKeeper {
   startWebhooks(): Promise<{ started: number }>;
   finishWebhook(call: {
     readonly jobId: string;
+    readonly round: number;
     readonly tryNumber: number;
     readonly result: WebhookOutcome;
   }): Promise<void>;
@@ -111,8 +112,10 @@ export interface BrokerApi extends LeaseKeeper {
 export interface Delivery {
   readonly endpointId: string;
   readonly jobId: string;
+  /** Which finish of the job it tells of: 0, and one more after each /retry. */
+  readonly round: number;
   readonly tryNumber: number;
-  /** Stable over tries, without a dot: `msg_<uuid>_<attempt>`. */
+  /** Stable over tries, without a dot: `msg_<uuid>_<round>`. */
   readonly webhookId: string;
   readonly url: string;
   readonly sealedSecret: string;

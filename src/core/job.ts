@@ -55,6 +55,8 @@ export interface Job {
   readonly executionTimeoutMs: number;
   readonly lowPriority: boolean;
   readonly retentionMs: number;
+  /** How often a client has sent it back by /retry: each round ends with a finish and a webhook of its own. */
+  readonly round: number;
   /** Leases ever given; the newest attempt's number. */
   readonly attempts: number;
   /** Attempts since submit or retry that failed where the worker may have begun. */

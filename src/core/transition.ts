@@ -1,7 +1,7 @@
 // The state machine of a job: transition(job, event, given) → what it becomes and what must follow.
 // Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
 import { backoffMs } from "./backoff.ts";
-import type { Bill, Job, JobStatus, Lease } from "./job.ts";
+import type { Bill, Job, JobStatus, Lease, WebhookState } from "./job.ts";
 import { isTerminal, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
 import {
   BACKOFF_BASE_MS,
@@ -41,7 +41,12 @@ export type JobEvent =
   | { readonly kind: "retry" }
   | { readonly kind: "set_ttl"; readonly ttlMs: number }
   | { readonly kind: "time" }
-  | { readonly kind: "webhook_result"; readonly tryNumber: number; readonly result: WebhookOutcome };
+  | {
+      readonly kind: "webhook_result";
+      readonly round: number;
+      readonly tryNumber: number;
+      readonly result: WebhookOutcome;
+    };
 
 export type WebhookOutcome =
   | { readonly kind: "delivered" }
@@ -109,7 +114,7 @@ export function transition(job: Job, event: JobEvent, given: Given): Transition 
     case "time":
       return passTime(job, given);
     case "webhook_result":
-      return settleWebhook(job, event.tryNumber, event.result, given);
+      return settleWebhook(job, event, given);
   }
 }
 
@@ -263,6 +268,7 @@ function retry(job: Job, given: Given): Transition {
     {
       ...job,
       ...NOT_RUN,
+      round: job.round + 1,
       queuedAtMs: given.nowMs,
       queueSeq: given.nextQueueSeq,
       ttlAtMs: given.nowMs + ttlMs,
@@ -299,19 +305,27 @@ function loseLease(job: Job, lease: Lease, given: Given): Job {
   return countFailure(job, `job timed out after ${job.countedFailures} retries`, given);
 }
 
-function settleWebhook(job: Job, tryNumber: number, result: WebhookOutcome, given: Given): Transition {
-  const webhook = job.webhook;
-  const expected = webhook !== null && webhook.nextAtMs !== null && webhook.tries + 1 === tryNumber;
-  if (webhook === null || !expected) return unchanged(job, "stale");
-  if (result.kind === "delivered") {
-    return changed({ ...job, webhook: { tries: tryNumber, nextAtMs: null, dead: false, detail: null } });
-  }
+function settleWebhook(job: Job, event: Extract<JobEvent, { kind: "webhook_result" }>, given: Given): Transition {
+  const webhook =
+    job.webhook === null || event.round !== job.round
+      ? null
+      : settleWebhookTry(job.webhook, event.tryNumber, event.result, given);
+  return webhook === null ? unchanged(job, "stale") : changed({ ...job, webhook });
+}
+
+/** How far a call back has come after one try; null when that try is not the one that is awaited. */
+export function settleWebhookTry(
+  webhook: WebhookState,
+  tryNumber: number,
+  result: WebhookOutcome,
+  given: Pick<Given, "nowMs" | "jitter">,
+): WebhookState | null {
+  if (webhook.nextAtMs === null || webhook.tries + 1 !== tryNumber) return null;
+  if (result.kind === "delivered") return { tries: tryNumber, nextAtMs: null, dead: false, detail: null };
   const detail = result.kind === "gone" ? "the receiver answered 410" : result.detail.slice(0, ERROR_TEXT_MAX_CHARS);
   const waitMs = WEBHOOK_SCHEDULE_MS[tryNumber];
-  if (result.kind === "gone" || waitMs === undefined) {
-    return changed({ ...job, webhook: { tries: tryNumber, nextAtMs: null, dead: true, detail } });
-  }
+  if (result.kind === "gone" || waitMs === undefined) return { tries: tryNumber, nextAtMs: null, dead: true, detail };
   const jitteredMs = Math.round(waitMs * (1 + given.jitter / 4));
   const nextAtMs = given.nowMs + Math.max(jitteredMs, result.retryAfterMs ?? 0);
-  return changed({ ...job, webhook: { tries: tryNumber, nextAtMs, dead: false, detail } });
+  return { tries: tryNumber, nextAtMs, dead: false, detail };
 }

@@ -22,10 +22,11 @@ export class Courier extends WorkerEntrypoint<Env> implements CourierApi {
   }
 
   async #deliver(delivery: Delivery): Promise<void> {
-    const { endpointId, jobId, tryNumber } = delivery;
+    const { endpointId, jobId, round, tryNumber } = delivery;
     const result = await tryDelivery(delivery, this.env);
     try {
-      const call = (): Promise<void> => brokerOf(this.env, endpointId).finishWebhook({ jobId, tryNumber, result });
+      const call = (): Promise<void> =>
+        brokerOf(this.env, endpointId).finishWebhook({ jobId, round, tryNumber, result });
       await callUntil(call, { clock: systemClock, forMs: TELL_FOR_MS });
     } catch (cause) {
       // The broker tries again by its own schedule; the receiver knows the repeated id.

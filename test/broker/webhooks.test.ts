@@ -1,5 +1,5 @@
 // Webhooks: a bad receiver holds up nobody else, is tried again by the schedule, and is given up for all to see.
-import { runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { RETENTION_MAX_MS, WEBHOOK_SCHEDULE_MS } from "../../src/core/limits.ts";
@@ -146,5 +146,78 @@ describe("a receiver", () => {
         detail: "the receiver answered 410",
       },
     ]);
+  });
+
+  it("gets the failure that a retry followed, and then the finish of the retry, under two ids", {
+    timeout: 30_000,
+  }, async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const tenantId = `tn-${crypto.randomUUID()}`;
+    const received: { readonly id: string | null; readonly body: Record<string, unknown> }[] = [];
+    let accepts = false;
+    let handlerFails = true;
+    answerUpstreams(async (request) => {
+      if (request.url !== GOOD_URL) {
+        return handlerFails ? new Response('{"error":"no such model"}', { status: 422 }) : Response.json({ ok: true });
+      }
+      if (!accepts) return new Response("not now", { status: 503 });
+      received.push({ id: request.headers.get("webhook-id"), body: await request.json() });
+      return new Response(null, { status: 204 });
+    });
+    const { endpointId } = await makeBroker({ tenantId, runsyncRetentionMs: RETENTION_MAX_MS });
+    const call = submission({ tenantId, mode: "runsync", webhook: await webhookTo(GOOD_URL) });
+    const job = { tenantId, jobId: call.jobId };
+    await brokerOf(env, endpointId).submit(call);
+    // The first try of the failure's webhook was refused.
+    await vi.waitFor(async () => expect((await webhookState(endpointId)).tries).toBe(1), POLL);
+    handlerFails = false;
+    expect(await brokerOf(env, endpointId).retry(job)).toMatchObject({ ok: true, value: { status: "IN_QUEUE" } });
+    // What is owed is in a row, not in memory.
+    await evictDurableObject(env.ENDPOINT_BROKER.getByName(endpointId));
+    accepts = true;
+    await brokerOf(env, endpointId).start();
+    await vi.waitFor(() => expect(received).toHaveLength(1), POLL);
+    vi.setSystemTime(Date.now() + WEBHOOK_SCHEDULE_MS[1] * 1.25);
+    await brokerOf(env, endpointId).startWebhooks();
+    await vi.waitFor(() => expect(received).toHaveLength(2), POLL);
+    const [finish, failure] = received;
+    expect(finish?.body).toMatchObject({ id: call.jobId, status: "COMPLETED", output: { ok: true }, input: { n: 1 } });
+    expect(failure?.body).toMatchObject({
+      id: call.jobId,
+      status: "FAILED",
+      error: "the upstream answered 422: no such model",
+      input: { n: 1 },
+    });
+    expect(failure?.id).not.toBe(finish?.id);
+    await vi.waitFor(async () => {
+      vi.setSystemTime(Date.now() + WEBHOOK_SCHEDULE_MS[1] * 1.25);
+      expect(await brokerOf(env, endpointId).startWebhooks()).toEqual({ started: 0 });
+    }, POLL);
+    expect(received).toHaveLength(2);
+  });
+
+  it("whose late answer belongs to the finish before a retry settles nothing of the new one", async () => {
+    let tells = 0;
+    const held = Promise.withResolvers<void>();
+    answerUpstreams(async (request) => {
+      if (request.url !== GOOD_URL) return new Response('{"error":"no"}', { status: 422 });
+      tells += 1;
+      if (tells > 1) await held.promise;
+      return new Response(null, { status: 204 });
+    });
+    const { endpointId, broker } = await makeBroker();
+    const call = submission({ mode: "runsync", webhook: await webhookTo(GOOD_URL) });
+    const job = { tenantId: "owner", jobId: call.jobId };
+    await broker.submit(call);
+    await vi.waitFor(async () => expect(await webhookState(endpointId)).toEqual({ tries: 1, nextAtMs: null }), POLL);
+    await broker.retry(job);
+    await broker.cancel(job);
+    await vi.waitFor(() => expect(tells).toBe(2), POLL);
+    const owed = await webhookState(endpointId);
+    expect(owed).toMatchObject({ tries: 0, nextAtMs: expect.any(Number) });
+    await broker.finishWebhook({ jobId: call.jobId, round: 0, tryNumber: 1, result: { kind: "delivered" } });
+    expect(await webhookState(endpointId)).toEqual(owed);
+    held.resolve();
+    await vi.waitFor(async () => expect(await webhookState(endpointId)).toEqual({ tries: 1, nextAtMs: null }), POLL);
   });
 });

@@ -27,6 +27,7 @@ function job(overrides: Partial<Job>): Job {
     executionTimeoutMs: 600_000,
     lowPriority: false,
     retentionMs: 60_000,
+    round: 0,
     attempts: 0,
     countedFailures: 0,
     restarts: 0,

@@ -58,6 +58,7 @@ function job(overrides: Partial<Job> = {}): Job {
     executionTimeoutMs: 600_000,
     lowPriority: false,
     retentionMs: 60_000,
+    round: 0,
     attempts: status === "IN_QUEUE" ? 0 : 1,
     countedFailures: 0,
     restarts: 0,
@@ -121,7 +122,7 @@ const EVENTS = {
   retry: { kind: "retry" },
   set_ttl: { kind: "set_ttl", ttlMs: 20_000 },
   time: { kind: "time" },
-  webhook: { kind: "webhook_result", tryNumber: 1, result: { kind: "delivered" } },
+  webhook: { kind: "webhook_result", round: 0, tryNumber: 1, result: { kind: "delivered" } },
 } as const satisfies Record<string, JobEvent>;
 type EventName = keyof typeof EVENTS;
 
@@ -376,6 +377,7 @@ describe("the webhook of a job", () => {
   it("is tried again by the schedule, no sooner than the receiver asked", () => {
     const failed = (retryAfterMs: number | null): JobEvent => ({
       kind: "webhook_result",
+      round: 0,
       tryNumber: 1,
       result: { kind: "failed", detail: "500", retryAfterMs },
     });
@@ -385,7 +387,7 @@ describe("the webhook of a job", () => {
   });
 
   it("is given up after 410 and after the last try", () => {
-    const gone: JobEvent = { kind: "webhook_result", tryNumber: 1, result: { kind: "gone" } };
+    const gone: JobEvent = { kind: "webhook_result", round: 0, tryNumber: 1, result: { kind: "gone" } };
     expect(following(job({ status: "COMPLETED", webhook: due }), gone).webhook).toMatchObject({
       dead: true,
       nextAtMs: null,
@@ -393,7 +395,7 @@ describe("the webhook of a job", () => {
     const tries = WEBHOOK_SCHEDULE_MS.length;
     const result = { kind: "failed", detail: "500", retryAfterMs: null } as const;
     const last = job({ status: "COMPLETED", webhook: { ...due, tries: tries - 1 } });
-    const spent = following(last, { kind: "webhook_result", tryNumber: tries, result });
+    const spent = following(last, { kind: "webhook_result", round: 0, tryNumber: tries, result });
     expect(spent.webhook).toMatchObject({ tries, dead: true, nextAtMs: null });
   });
 });

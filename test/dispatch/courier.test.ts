@@ -22,6 +22,7 @@ async function deliver(input: PayloadRef) {
   const delivery: Delivery = {
     endpointId: "ep",
     jobId: "j-u1",
+    round: 0,
     tryNumber: 1,
     webhookId: "msg_1",
     url: "https://hooks.example.org/",

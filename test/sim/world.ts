@@ -289,6 +289,7 @@ function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omi
     executionTimeoutMs: random.pick([5_000, 60_000, 600_000]),
     lowPriority: false,
     retentionMs: random.pick([60_000, 1_800_000]),
+    round: 0,
     attempts: 0,
     countedFailures: 0,
     restarts: 0,
