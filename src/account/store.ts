@@ -1,6 +1,6 @@
 // The SQL of a tenant's account: what each broker has posted, the batches that D1 does not have yet, and parked lines.
 import { z } from "zod";
-import type { UsageBatch } from "../contract/usage.ts";
+import type { ParkedUsage, UsageBatch } from "../contract/usage.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import type { ParkedLine } from "./batch-writer.ts";
 import { ACCOUNT_MIGRATIONS } from "./schema.ts";
@@ -84,6 +84,17 @@ export class AccountStore {
       add(batch.through, batch.lines.slice(middle));
       this.#storage.sql.exec("DELETE FROM batches WHERE id = ?", batch.id);
     });
+  }
+
+  /** Lines that are in no record, for people to see. */
+  listParked(limit: number): ParkedUsage[] {
+    return this.#storage.sql
+      .exec<{ broker: string; line: string; reason: string; parked_at: number }>(
+        "SELECT broker, line, reason, parked_at FROM parked ORDER BY id LIMIT ?",
+        limit,
+      )
+      .toArray()
+      .map((row) => ({ endpointId: row.broker, line: row.line, reason: row.reason, parkedAtMs: row.parked_at }));
   }
 
   #seen(broker: string): number {

@@ -1,8 +1,9 @@
 // TenantAccount: the order of one tenant's usage lines. A batch is durable here before its broker forgets it, and stays
 // until D1 has it; D1 may be down for hours. A line counts once, by (broker, finishSeq) here and by its key in D1.
 import { DurableObject } from "cloudflare:workers";
-import type { AccountApi, UsageBatch } from "../contract/usage.ts";
+import type { AccountApi, ParkedUsage, UsageBatch } from "../contract/usage.ts";
 import { backoffMs } from "../core/backoff.ts";
+import { PARKED_LISTED_MAX } from "../core/limits.ts";
 import { log } from "../log.ts";
 import { writeBatch } from "./batch-writer.ts";
 import { AccountStore } from "./store.ts";
@@ -37,6 +38,10 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
     await this.#arm(nowMs, nowMs + SAFETY_MS);
     if (nowMs >= this.#notBeforeMs) this.ctx.waitUntil(this.#write());
     return { postedThrough };
+  }
+
+  async parked(): Promise<ParkedUsage[]> {
+    return this.#store.listParked(PARKED_LISTED_MAX);
   }
 
   /** Never throws: an alarm that does so seven times is dropped by the platform, and the lines with it. */

@@ -1,4 +1,4 @@
-// The entrypoints and objects that a broker calls, typed by their contracts. The casts stand here and nowhere else:
+// The entrypoints and objects that a broker calls, and the edge too, typed by their contracts. The casts stand here and nowhere else:
 // the platform's types know these only by the exports of index.ts, which this layer must not import.
 import type { CourierApi } from "../contract/broker.ts";
 import type { CarrierApi } from "../contract/dispatch.ts";

@@ -44,7 +44,6 @@ export interface RememberedKey {
   readonly expiresAtMs: number;
 }
 
-const fieldsSchema = z.record(z.string(), z.string());
 const webhookSchema = z.object({ url: z.string(), sealedSecret: z.string() });
 const placeSchema = z.union([
   z.object({ kind: z.enum(["inline", "row"]) }),
@@ -331,10 +330,16 @@ function parseJob(facts: string): Job {
   return { ...BEFORE_ROUNDS, ...JSON.parse(facts) } as Job;
 }
 
+/** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */
+function parseFields(text: string): Readonly<Record<string, string>> {
+  const fields: object = JSON.parse(text);
+  return Object.fromEntries(Object.entries(fields).map(([name, raw]) => [name, String(raw)]));
+}
+
 function toStoredJob(row: JobRow): StoredJob {
   return {
     job: parseJob(row.facts),
-    fields: fieldsSchema.parse(JSON.parse(row.fields)),
+    fields: parseFields(row.fields),
     webhook: row.webhook === null ? null : webhookSchema.parse(JSON.parse(row.webhook)),
     idempotencyKey: row.idempotency_key,
     inputPlace: placeSchema.parse(JSON.parse(row.input_place)),

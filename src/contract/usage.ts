@@ -24,7 +24,18 @@ export interface UsageBatch {
   readonly lines: readonly { readonly finishSeq: number; readonly line: UsageLine }[];
 }
 
+/** A line that D1 refused three times for what it says: money that is not in the record until a person has looked. */
+export interface ParkedUsage {
+  readonly endpointId: string;
+  /** The line as its broker said it: JSON text. */
+  readonly line: string;
+  readonly reason: string;
+  readonly parkedAtMs: number;
+}
+
 export interface AccountApi {
   /** Durable when it answers; D1 follows by the account's own alarm. Idempotent by (broker, finishSeq). */
   post(batch: UsageBatch): Promise<{ postedThrough: number }>;
+  /** Oldest first, at most PARKED_LISTED_MAX. */
+  parked(): Promise<ParkedUsage[]>;
 }

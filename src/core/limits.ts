@@ -70,6 +70,8 @@ export const WAKE_RESEND_MS = 5_000;
 export const POST_DELAY_MS = 1_000;
 /** Lines in one posted batch. */
 export const POST_LINES_MAX = 500;
+/** Parked usage lines in one answer: there should be none, and a person reads them. */
+export const PARKED_LISTED_MAX = 1_000;
 /** Jobs started by one wake-up. */
 export const START_JOBS_MAX = 50;
 

@@ -59,10 +59,10 @@ export async function loadEndpointSettings(db: D1Database, idOrSlug: string): Pr
   return (await loadEndpoint(db, idOrSlug))?.settings ?? null;
 }
 
-/** The endpoints of a tenant, oldest first. */
+/** The endpoints that a tenant may call, its own and shared ones, oldest first. */
 export async function listEndpoints(db: D1Database, tenantId: string): Promise<{ endpointId: string; slug: string }[]> {
   const { results } = await db
-    .prepare("SELECT id, slug FROM endpoints WHERE tenant_id = ? ORDER BY created_at, id LIMIT 1000")
+    .prepare("SELECT id, slug FROM endpoints WHERE tenant_id = ? OR shared = 1 ORDER BY created_at, id LIMIT 1000")
     .bind(tenantId)
     .all<{ id: string; slug: string }>();
   return results.map((row) => ({ endpointId: row.id, slug: row.slug }));

@@ -11,7 +11,7 @@ export function addAccountRoutes(app: Hono<Routing>): void {
   app.get("/v1/depth", depth);
 }
 
-/** Waiting and running jobs of the caller, for each endpoint of the tenant. */
+/** Waiting and running jobs of the caller, for each endpoint that it may call. */
 async function depth(c: RouteContext): Promise<Response> {
   const caller = await enter(c, "jobs");
   if (!caller.ok) return refuse(c, caller.failure);

@@ -19,6 +19,7 @@ const ALLOWED_METHODS: Readonly<Record<string, string>> = {
   "/healthz": "GET",
   "/v1/depth": "GET",
   "/v1/usage": "GET",
+  "/v1/usage/parked": "GET",
   "/v1/webhooks/dead": "GET",
   "/v1/admin/configure": "POST",
   "/v2/:endpoint/run": "POST",

@@ -1,6 +1,7 @@
 // What the tenant is told afterwards: billed lines and webhooks that were given up.
 import type { Hono } from "hono";
 import { z } from "zod";
+import { accountOf } from "../broker/peers.ts";
 import type { UsageLine } from "../contract/usage.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { parseJobId } from "../core/job-id.ts";
@@ -35,6 +36,7 @@ const querySchema = z.strictObject({
 
 export function addUsageRoutes(app: Hono<Routing>): void {
   app.get("/v1/usage", usage);
+  app.get("/v1/usage/parked", parkedUsage);
   app.get("/v1/webhooks/dead", deadWebhooks);
 }
 
@@ -69,6 +71,14 @@ async function usage(c: RouteContext): Promise<Response> {
   }
   const body = { lines: lines.map(showLine), totalNanodollars: total, totalDollars: showDollars(total) };
   return jsonAnswer(200, body, c.get("requestId"));
+}
+
+/** Lines of the tenant that are in no record, because D1 refused what they say. There should be none. */
+async function parkedUsage(c: RouteContext): Promise<Response> {
+  const caller = await enter(c, "jobs");
+  if (!caller.ok) return refuse(c, caller.failure);
+  const lines = await accountOf(c.env, caller.value.tenantId).parked();
+  return jsonAnswer(200, { lines }, c.get("requestId"));
 }
 
 async function deadWebhooks(c: RouteContext): Promise<Response> {

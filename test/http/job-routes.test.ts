@@ -119,6 +119,32 @@ describe("the queue", () => {
   });
 });
 
+describe("a shared endpoint", () => {
+  it("counts for each tenant only its own jobs, in depth too", async () => {
+    const owner = await makeTenant({ upstreams: [], shared: true });
+    const guest = await makeTenant({ upstreams: [] });
+    const ask = async (key: string, path: string, body?: string) => {
+      const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+      const init = body === undefined ? { headers } : { method: "POST", headers, body };
+      return exports.default.fetch(new Request(`https://waybill.test${path}`, init));
+    };
+    for (const key of [guest.key, guest.key, owner.key]) {
+      expect((await ask(key, `/v2/${owner.slug}/run`, '{"input":{}}')).status).toBe(200);
+    }
+    const depth = async (key: string) => {
+      const { endpoints } = z
+        .object({ endpoints: z.array(z.object({ endpointId: z.string(), waiting: z.number() })) })
+        .parse(await (await ask(key, "/v1/depth")).json());
+      return endpoints.find(({ endpointId }) => endpointId === owner.endpointId)?.waiting;
+    };
+    expect(await depth(guest.key)).toBe(2);
+    expect(await depth(owner.key)).toBe(1);
+    expect(await depth(tenant.key)).toBe(0);
+    expect(await (await ask(guest.key, `/v2/${owner.slug}/purge-queue`, "")).json()).toMatchObject({ removed: 2 });
+    expect(await depth(owner.key)).toBe(1);
+  });
+});
+
 describe("an operator", () => {
   it("pushes the settings of an endpoint to its broker", async () => {
     const operator = await makeTenant({ upstreams: [], scopes: ["admin"] });

@@ -2,7 +2,7 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { UsageLine } from "../../src/contract/usage.ts";
+import type { AccountApi, UsageLine } from "../../src/contract/usage.ts";
 import { keepDeadLetter } from "../../src/db/dead-letters.ts";
 import { writeUsage } from "../../src/db/usage.ts";
 import { createApp } from "../../src/http/app.ts";
@@ -136,6 +136,24 @@ describe("GET /v1/usage", () => {
 
   it("needs the scope jobs", async () => {
     expect((await get(await makeTenant({ scopes: ["worker"] }), "/v1/usage")).status).toBe(403);
+  });
+});
+
+describe("GET /v1/usage/parked", () => {
+  it("shows the lines that D1 refused for what they say, and nobody else's", async () => {
+    const tenant = await makeTenant();
+    const account = env.TENANT_ACCOUNT.getByName(tenant.tenantId) as unknown as AccountApi;
+    const wrong = line(tenant.endpointId, 1, { rateKind: "gratis" as "flex" });
+    await account.post({ broker: tenant.endpointId, lines: [{ finishSeq: 1, line: wrong }] });
+    await vi.waitFor(async () => {
+      const { body } = await get(tenant, "/v1/usage/parked");
+      expect(body).toMatchObject({
+        lines: [
+          { endpointId: tenant.endpointId, line: JSON.stringify(wrong), reason: expect.stringContaining("rateKind") },
+        ],
+      });
+    });
+    expect((await get(await makeTenant(), "/v1/usage/parked")).body).toEqual({ lines: [] });
   });
 });
 
