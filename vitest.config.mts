@@ -1,4 +1,5 @@
-// Three kinds of tests: pure ones in Node, ones inside workerd, and ones against a running broker.
+// Four kinds of tests: pure ones in Node, ones inside workerd, ones against a running broker, and other people's clients
+// against a running broker.
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
@@ -33,6 +34,14 @@ export default defineConfig({
         },
       },
       { test: { name: "running", include: ["test/running/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
+      {
+        test: {
+          name: "conformance",
+          include: ["test/conformance/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
     ],
   },
 });

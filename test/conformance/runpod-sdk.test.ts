@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import runpodSdk from "runpod-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type RunningBroker, startBroker } from "./broker.ts";
-import { type MockWorker, startMockWorker } from "./mock-worker.ts";
+import { type RunningBroker, startBroker } from "../running/broker.ts";
+import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
 
 /** Answers `{ "echo": input }`; an input with `hold` is held until the broker hangs up. */
 async function echo(body: Buffer, hungUp: AbortSignal): Promise<string> {
