@@ -4,6 +4,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { answerUpstreams, makeBroker, submission, upstream } from "../support/broker.ts";
+import { breakD1 } from "../support/d1.ts";
 
 const JOBS = 20;
 const OUTAGE_MS = 120_000;
@@ -23,22 +24,6 @@ async function linesOf(tenantId: string): Promise<Line[]> {
     .bind(tenantId)
     .all<Line>();
   return results;
-}
-
-/** D1 fails every call, for the objects and for the test, until the function that it answers is called. */
-function breakD1(): { readonly calls: () => number; readonly heal: () => void } {
-  const fail = () => {
-    throw new Error("D1 is unreachable");
-  };
-  const database: D1Database = Object.getPrototypeOf(env.DB);
-  const spies = [vi.spyOn(database, "batch"), vi.spyOn(database, "prepare")];
-  for (const spy of spies) spy.mockImplementation(fail);
-  return {
-    calls: () => spies.reduce((sum, spy) => sum + spy.mock.calls.length, 0),
-    heal: () => {
-      for (const spy of spies) spy.mockRestore();
-    },
-  };
 }
 
 async function passTime(endpointId: string, tenantId: string, ms: number): Promise<void> {
