@@ -339,14 +339,23 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   /** Sends the wake-ups that are wanted, and arms the alarm for whatever comes next. */
   async #wake(nowMs: number): Promise<void> {
-    const startable =
-      this.#book.settings?.paused === false && this.#index.hasReady() && this.#book.pool.freeSlots(nowMs) > 0;
-    if (startable && nowMs >= this.#wakeSentAtMs + WAKE_RESEND_MS) {
+    if (this.#isStartable(nowMs) && nowMs >= this.#wakeSentAtMs + WAKE_RESEND_MS) {
       this.#wakeSentAtMs = nowMs;
       this.#sendMessage(this.env.DISPATCH);
     }
     if (this.#webhooks.wantsWake(nowMs)) this.#sendMessage(this.env.WEBHOOKS);
     await this.#arm(nowMs);
+  }
+
+  #isStartable(nowMs: number): boolean {
+    return this.#book.settings?.paused === false && this.#index.hasReady() && this.#book.pool.freeSlots(nowMs) > 0;
+  }
+
+  /** An object that has just started does not know whether a wake-up is under way, so the alarm sends one at once. */
+  #nextWakeAtMs(nowMs: number): number {
+    if (!this.#index.hasReady()) return Number.POSITIVE_INFINITY;
+    if (this.#wakeSentAtMs > 0) return this.#wakeSentAtMs + WAKE_RESEND_MS;
+    return this.#isStartable(nowMs) ? nowMs : Number.POSITIVE_INFINITY;
   }
 
   #sendMessage(queue: Queue): void {
@@ -362,15 +371,13 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async #arm(nowMs: number): Promise<void> {
-    const wakeAtMs =
-      this.#index.hasReady() && this.#wakeSentAtMs > 0 ? this.#wakeSentAtMs + WAKE_RESEND_MS : Number.POSITIVE_INFINITY;
     const probeAtMs = this.#index.hasReady() ? this.#book.pool.nextTryAtMs(nowMs) : Number.POSITIVE_INFINITY;
     const earliestMs = Math.min(
       this.#index.nextDueAtMs(),
       this.#posting.nextAtMs,
       this.#sweep.nextAtMs,
       this.#webhooks.nextAtMs(nowMs),
-      wakeAtMs,
+      this.#nextWakeAtMs(nowMs),
       probeAtMs,
     );
     if (!Number.isFinite(earliestMs)) return;

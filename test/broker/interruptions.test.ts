@@ -71,17 +71,22 @@ async function lines(tenantId: string): Promise<unknown[]> {
   return results;
 }
 
+/** A client polls meanwhile: an object that was lost with the wake-up is back with the first call to it. */
+function polledUntilCalled(world: World, poll: () => Promise<unknown>, calls: number): Promise<number> {
+  return vi.waitFor(async () => {
+    await poll();
+    expect(world.upstream.calls).toBe(calls);
+    return calls;
+  }, POLL);
+}
+
 /** Submitted, started, failed by its handler, called back, retried, completed, called back, billed; then left alone. */
 async function lifeOfAJob(): Promise<{ readonly world: World; readonly steps: readonly Step[] }> {
   const { world, broker, submit } = await makeWorld();
   const { tenantId, endpointId, jobId, upstream } = world;
   const job = { tenantId, jobId };
-  const called = (calls: number) =>
-    vi.waitFor(() => {
-      expect(upstream.calls).toBe(calls);
-      return calls;
-    }, POLL);
   const read = () => broker().read({ ...job, ttlMs: null });
+  const called = (calls: number) => polledUntilCalled(world, read, calls);
   const becomes = (status: string) =>
     vi.waitFor(async () => {
       const answer = await read();
@@ -145,11 +150,7 @@ async function lifeOfACancel(): Promise<{ readonly world: World; readonly steps:
     {
       name: "the call of the worker",
       leaves: "in flight",
-      take: () =>
-        vi.waitFor(() => {
-          expect(upstream.calls).toBe(1);
-          return upstream.calls;
-        }, POLL),
+      take: () => polledUntilCalled(world, () => broker().read({ ...job, ttlMs: null }), 1),
     },
     { name: "cancel", leaves: "in flight", take: () => broker().cancel(job) },
     {
