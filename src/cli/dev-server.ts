@@ -14,6 +14,8 @@ export interface DevServerOptions {
   readonly persistTo: string;
   /** File that takes the output of wrangler; the default stands in `persistTo`. */
   readonly logFile?: string;
+  /** Where V8's inspector listens; 0, the default, lets wrangler choose. */
+  readonly inspectorPort?: number;
   /** More variables of the Worker, beside those in wrangler.toml. */
   readonly vars?: Readonly<Record<string, string>>;
 }
@@ -68,7 +70,8 @@ function spawnWrangler(options: DevServerOptions, logFile: string): ChildProcess
   mkdirSync(dirname(logFile), { recursive: true });
   const log = openSync(logFile, "a");
   const vars = { ALLOW_PRIVATE_ADDRESSES: "yes", ...options.vars };
-  const flags = ["--port", String(options.port), "--ip", "127.0.0.1", "--inspector-port", "0"];
+  const flags = ["--port", String(options.port), "--ip", "127.0.0.1"];
+  flags.push("--inspector-port", String(options.inspectorPort ?? 0));
   flags.push("--persist-to", options.persistTo, "--show-interactive-dev-session=false");
   for (const [name, value] of Object.entries(vars)) flags.push("--var", `${name}:${value}`);
   const { file, args } = wranglerCommand(["dev", ...flags]);

@@ -2,10 +2,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { addDevUpstream, createDevEndpoint, createDevTenant, type DevUpstream } from "../../src/cli/dev-admin.ts";
-import { applyMigrations, PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { type AdminContext, addUpstream, createEndpoint, createKey, createTenant } from "../../src/cli/admin-book.ts";
+import type { DevUpstream } from "../../src/cli/dev-admin.ts";
+import { applyMigrations, executeSql, PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
-import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
+import { type DevSecrets, ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 
 /** A broker's folder with everything in its database, not yet started. */
@@ -30,12 +31,16 @@ export interface RunningBroker {
 /** Makes the tenant and one endpoint for each slug, with one upstream. */
 export async function prepareBroker(endpoints: Readonly<Record<string, DevUpstream>>): Promise<PreparedBroker> {
   const folder = mkdtempSync(join(tmpdir(), "waybill-running-"));
-  const place = { persistTo: folder, secrets: ensureDevSecrets(PROJECT_FOLDER) };
+  const secrets = ensureDevSecrets(PROJECT_FOLDER);
   await applyMigrations(folder);
-  const { tenantId, key } = await createDevTenant(place, "Tenant of a test");
+  const { context, flush } = gatheringContext(folder, secrets);
+  const { tenantId } = await createTenant(context, { name: "Tenant of a test" });
+  const { key } = await createKey(context, { tenantId, scopes: ["jobs", "admin"], name: "test" });
   for (const [slug, upstream] of Object.entries(endpoints)) {
-    await addDevUpstream(place, await createDevEndpoint(place, tenantId, slug), upstream);
+    const { endpointId } = await createEndpoint(context, { tenantId, slug });
+    await addUpstream(context, { endpointId, local: false, tier: "a4000", rateKind: "flex", ...upstream });
   }
+  await flush();
   const port = await findFreePort();
   return {
     key,
@@ -44,6 +49,30 @@ export async function prepareBroker(endpoints: Readonly<Record<string, DevUpstre
     launch: () => launchDevServer({ port, persistTo: folder }),
     discard: () => rmSync(folder, { recursive: true, force: true }),
   };
+}
+
+/** Writes gather and go together, and the fingerprints of the secrets are read once: each call of wrangler costs a second. */
+function gatheringContext(folder: string, secrets: DevSecrets) {
+  const gathered: string[] = [];
+  let fingerprints: unknown[][] | undefined;
+  const flush = async (): Promise<void> => {
+    if (gathered.length > 0) await executeSql(folder, gathered.splice(0).join("\n"));
+  };
+  const execute = async (sql: string): Promise<unknown[][]> => {
+    if (!sql.startsWith("SELECT")) {
+      gathered.push(sql);
+      return [];
+    }
+    await flush();
+    const rows = fingerprints ?? (await executeSql(folder, sql));
+    if ((rows[0] ?? []).length > 0) fingerprints = rows;
+    return rows;
+  };
+  const context: AdminContext = {
+    secrets: { pepper: secrets.get("PEPPER") ?? "", encryptionKey: secrets.get("ENCRYPTION_KEY") ?? "" },
+    execute,
+  };
+  return { context, flush };
 }
 
 /** Prepares and starts a broker. `stop` leaves nothing behind. */
