@@ -1,5 +1,5 @@
-// Four kinds of tests: pure ones in Node, ones inside workerd, ones against a running broker, and other people's clients
-// against a running broker.
+// Kinds of tests: pure ones in Node, ones inside workerd, and three against a running broker: its own, the long ones (load),
+// and other people's clients (conformance). `npm test` runs the first three.
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
@@ -34,6 +34,7 @@ export default defineConfig({
         },
       },
       { test: { name: "running", include: ["test/running/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
+      { test: { name: "load", include: ["test/load/**/*.test.ts"], testTimeout: 180_000, hookTimeout: 120_000 } },
       {
         test: {
           name: "conformance",

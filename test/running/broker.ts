@@ -14,7 +14,7 @@ export interface PreparedBroker {
   readonly key: string;
   readonly port: number;
   readonly folder: string;
-  launch(): Promise<DevServer>;
+  launch(options?: { readonly inspectorPort?: number }): Promise<DevServer>;
   /** Removes the folder. */
   discard(): void;
 }
@@ -46,7 +46,7 @@ export async function prepareBroker(endpoints: Readonly<Record<string, DevUpstre
     key,
     port,
     folder,
-    launch: () => launchDevServer({ port, persistTo: folder }),
+    launch: (options) => launchDevServer({ port, persistTo: folder, ...options }),
     discard: () => rmSync(folder, { recursive: true, force: true }),
   };
 }
@@ -76,9 +76,12 @@ function gatheringContext(folder: string, secrets: DevSecrets) {
 }
 
 /** Prepares and starts a broker. `stop` leaves nothing behind. */
-export async function startBroker(endpoints: Readonly<Record<string, DevUpstream>>): Promise<RunningBroker> {
+export async function startBroker(
+  endpoints: Readonly<Record<string, DevUpstream>>,
+  options: { readonly inspectorPort?: number } = {},
+): Promise<RunningBroker> {
   const prepared = await prepareBroker(endpoints);
-  const server = await prepared.launch();
+  const server = await prepared.launch(options);
   return {
     url: server.url,
     key: prepared.key,
@@ -104,4 +107,14 @@ export function callBroker(url: string, key: string, options: CallOptions = {}):
   const given = signal === undefined ? { headers } : { headers, signal };
   if (body === undefined) return fetch(url, given);
   return fetch(url, { ...given, method: "POST", body: typeof body === "string" ? body : new Uint8Array(body) });
+}
+
+/** Waits for a job to end and resolves with the raw bytes of its last status. */
+export async function finishJob(broker: RunningBroker, slug: string, id: string): Promise<Buffer> {
+  while (true) {
+    const response = await broker.call(`/v2/${slug}/status-sync/${id}?wait=20000`);
+    if (response.status !== 200) throw new Error(`status-sync answered ${response.status}`);
+    const answer = Buffer.from(await response.arrayBuffer());
+    if (!/"status":"IN_(QUEUE|PROGRESS)"/.test(answer.subarray(-1_000).toString())) return answer;
+  }
 }

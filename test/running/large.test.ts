@@ -1,36 +1,9 @@
 // Payloads at their limits: what comes in goes out byte for byte, and one byte more is refused.
-import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RESULT_MAX_BYTES, RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../src/core/limits.ts";
-import { type RunningBroker, startBroker } from "./broker.ts";
+import { digest, fragileJson, rawOutput, requestOf } from "./bodies.ts";
+import { finishJob, type RunningBroker, startBroker } from "./broker.ts";
 import { type MockWorker, rawInput, startMockWorker } from "./mock-worker.ts";
-
-/** Parsing and printing would change each of these: they show that nothing does. */
-const FRAGILE = '[1.0,1e21,-0.0,12345678901234567890,"\\u2028","\u2028","\\/","a\\u0000b"';
-
-/** JSON text of exactly so many bytes, with all fragile parts in it. */
-function fragileJson(sizeBytes: number): Buffer {
-  const start = Buffer.from(`${FRAGILE},"`);
-  const end = Buffer.from('"]');
-  return Buffer.concat([start, Buffer.alloc(sizeBytes - start.length - end.length, "waybill "), end]);
-}
-
-/** A request body of exactly so many bytes, and its input. */
-function requestOf(sizeBytes: number): { readonly body: Buffer; readonly input: Buffer } {
-  const [head, tail] = [Buffer.from('{"input":'), Buffer.from("}")];
-  const input = fragileJson(sizeBytes - head.length - tail.length);
-  return { body: Buffer.concat([head, input, tail]), input };
-}
-
-function digest(bytes: Buffer): string {
-  return createHash("sha256").update(bytes).digest("hex");
-}
-
-/** The raw bytes of `output` in a status answer. RunPod's keys come in order: `output` before `status`. */
-function rawOutput(answer: Buffer): Buffer {
-  const start = answer.indexOf('"output":') + '"output":'.length;
-  return answer.subarray(start, answer.lastIndexOf(',"status":'));
-}
 
 describe("payloads at their limits", () => {
   let reader: MockWorker;
@@ -56,15 +29,7 @@ describe("payloads at their limits", () => {
     await Promise.all([reader?.stop(), writer?.stop()]);
   });
 
-  /** Waits for a job to end and resolves with the raw bytes of its last status. */
-  async function finish(slug: string, id: string): Promise<Buffer> {
-    while (true) {
-      const response = await broker.call(`/v2/${slug}/status-sync/${id}?wait=20000`);
-      expect(response.status).toBe(200);
-      const answer = Buffer.from(await response.arrayBuffer());
-      if (!/"status":"IN_(QUEUE|PROGRESS)"/.test(answer.subarray(-1_000).toString())) return answer;
-    }
-  }
+  const finish = (slug: string, id: string) => finishJob(broker, slug, id);
 
   async function submit(slug: string, body: Buffer | string): Promise<string> {
     const response = await broker.call(`/v2/${slug}/run`, body);
