@@ -1,6 +1,8 @@
 // One kept batch on its way into D1. A line that D1 refuses for what it says is set aside, so that it holds up nothing;
 // an outage is thrown, for the account to try again.
 import { type UsageLine, usageLineSchema } from "../contract/usage.ts";
+import { POST_TIMEOUT_MS } from "../core/limits.ts";
+import { within } from "../db/deadline.ts";
 import { isRefusedContent, writeUsage } from "../db/usage.ts";
 import type { KeptBatch } from "./store.ts";
 
@@ -20,7 +22,9 @@ export type WriteOutcome =
 /** Brings the batch into D1 but for the lines that are set aside. Throws when D1 does not answer. */
 export async function writeBatch(db: D1Database, tenantId: string, batch: KeptBatch): Promise<WriteOutcome> {
   const { good, parked } = sortOut(batch.lines);
-  const write = (lines: readonly UsageLine[]) => writeUsage(db, tenantId, batch.broker, batch.through, lines);
+  // A line counts once by its key, also when a call that was given up comes through after all.
+  const write = (lines: readonly UsageLine[]) =>
+    within(POST_TIMEOUT_MS, writeUsage(db, tenantId, batch.broker, batch.through, lines), "D1");
   for (let refusals = 1; ; refusals += 1) {
     try {
       await write(good);

@@ -2,9 +2,15 @@
 import type { SubmitCall } from "../contract/broker.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
-import { type Job, NOT_RUN, NOTHING_TO_SEND } from "../core/job.ts";
+import { expiresAtMs, type Job, NOT_RUN, NOTHING_TO_SEND } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
-import { IDEMPOTENCY_MS, LIVE_JOBS_MAX } from "../core/limits.ts";
+import {
+  ENDPOINT_MAX_BYTES,
+  ENDPOINT_ROWS_MAX,
+  IDEMPOTENCY_MS,
+  LIVE_JOBS_MAX,
+  TENANT_WEBHOOKS_OWED_MAX,
+} from "../core/limits.ts";
 import type { BrokerStore, RememberedKey } from "./store.ts";
 
 /** A slot rarely frees sooner than this; RunPod's clients honour it. */
@@ -25,6 +31,7 @@ interface Facts {
   readonly queueSeq: number;
   readonly waiting: number;
   readonly live: number;
+  readonly webhooksOwed: number;
 }
 
 /** The new job, or the one that this call or its Idempotency-Key has made before, or why there is none. */
@@ -34,7 +41,7 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   const { store, nowMs } = facts;
   if (call.idempotency !== null) {
     const remembered = store.findKey(call.tenantId, call.idempotency.key, nowMs);
-    if (remembered !== null) return replay(call.idempotency.fingerprint, remembered, store);
+    if (remembered !== null) return replay(call.idempotency.fingerprint, remembered, facts);
   }
   // The edge repeats a call whose answer was lost: the job is there already.
   const known = store.findJob(id.uuid);
@@ -42,7 +49,12 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   if (facts.waiting >= call.waitingMax) {
     return fail({ kind: "tenant_limit", waitingMax: call.waitingMax, retryAfterSeconds: RETRY_AFTER_SECONDS });
   }
-  if (facts.live >= LIVE_JOBS_MAX) return fail({ kind: "queue_full", retryAfterSeconds: RETRY_AFTER_SECONDS });
+  if (call.webhook !== null && facts.webhooksOwed >= TENANT_WEBHOOKS_OWED_MAX) {
+    return fail({ kind: "webhooks_owed", owedMax: TENANT_WEBHOOKS_OWED_MAX, retryAfterSeconds: RETRY_AFTER_SECONDS });
+  }
+  const full =
+    facts.live >= LIVE_JOBS_MAX || store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
+  if (full) return fail({ kind: "queue_full", retryAfterSeconds: RETRY_AFTER_SECONDS });
   const job = makeJob(call, id.uuid, settings, facts);
   const idempotencyKey = call.idempotency?.key ?? null;
   store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);
@@ -65,12 +77,15 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   });
 }
 
-function replay(fingerprint: string, remembered: RememberedKey, store: BrokerStore): Result<Admitted> {
+function replay(fingerprint: string, remembered: RememberedKey, { store, nowMs }: Facts): Result<Admitted> {
   if (remembered.fingerprint !== fingerprint) return fail({ kind: "idempotency_mismatch" });
   const stored = store.findJob(remembered.uuid);
-  if (stored !== null) return ok({ job: stored.job, created: false, inserted: false, webhookHost: null });
+  if (stored !== null && expiresAtMs(stored.job) > nowMs)
+    return ok({ job: stored.job, created: false, inserted: false, webhookHost: null });
   const jobId = makeJobId(remembered.uuid, remembered.mode === "runsync" ? "runsync" : "run");
-  return fail({ kind: "idempotency_gone", jobId, status: remembered.lastStatus });
+  // A row past its retention is as good as gone, though the sweep has not come by yet.
+  const status = stored?.job.status ?? remembered.lastStatus;
+  return fail({ kind: "idempotency_gone", jobId, status });
 }
 
 function makeJob(call: SubmitCall, uuid: string, settings: EndpointSettings, facts: Facts): Job {

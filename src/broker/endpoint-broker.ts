@@ -6,12 +6,21 @@ import type { Outcome } from "../contract/dispatch.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { expiresAtMs, isTerminal } from "../core/job.ts";
-import { ALARM_ROWS_MAX, ALARM_STEP_MS, WAIT_SLICE_MAX_MS, WAKE_RESEND_MS } from "../core/limits.ts";
+import {
+  ALARM_ROWS_MAX,
+  LEASE_RENEW_MS,
+  POST_TIMEOUT_MS,
+  R2_DELETE_KEYS_MAX,
+  WAIT_SLICE_MAX_MS,
+} from "../core/limits.ts";
 import type { JobEvent } from "../core/transition.ts";
 import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
+import { within } from "../db/deadline.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
 import { admit } from "./admit.ts";
+import { AlarmClock } from "./alarm-clock.ts";
+import { DispatchWake } from "./dispatch-wake.ts";
 import { JobBook } from "./job-book.ts";
 import { LiveIndex } from "./live-index.ts";
 import { OwedWebhooks } from "./owed-webhooks.ts";
@@ -35,13 +44,13 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   readonly #sweep: Sweep;
   readonly #book: JobBook;
   readonly #starter: Starter;
-  #wakeSentAtMs = 0;
-  #armedAtMs = Number.POSITIVE_INFINITY;
+  readonly #dispatch: DispatchWake;
+  readonly #alarmClock: AlarmClock;
   /** Counted costs since the object started; the tests that bound them read this. */
   readonly meter = {
-    alarmsSet: 0,
     calls: 0,
     messages: 0,
+    alarmsSet: () => this.#alarmClock.timesSet,
     rowsWritten: () => this.#store.rowsWritten,
     rowsRead: () => this.#store.rowsRead,
   };
@@ -69,11 +78,14 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
         waiters: this.#waiters,
         owedWebhooks: this.#owedWebhooks,
         webhookMoved: (owed) => this.#webhooks.moved(owed),
+        dropPayloads: (keys) => this.#dropPayloads(keys),
         stopUpstream: (upstream, upstreamJobId) =>
           this.#launch(entrypoints(this.ctx).Carrier.stop({ upstream, upstreamJobId }), "stop"),
       },
       nowMs,
     );
+    this.#dispatch = new DispatchWake(this.#index, this.#book);
+    this.#alarmClock = new AlarmClock(ctx.storage);
     this.#starter = new Starter({
       endpointId: this.#endpointId,
       store: this.#store,
@@ -88,11 +100,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       book: this.#book,
       owed: this.#owedWebhooks,
       deliver: (delivery) => this.#launch(entrypoints(this.ctx).Courier.deliver(delivery), "deliver"),
-      bury: (tenantId, letter) => this.#bury(tenantId, letter),
+      bury: (tenantId, letter, done) => this.#launch(this.#bury(tenantId, letter, done), "bury"),
     });
     ctx.blockConcurrencyWhile(async () => {
-      // An alarm that is set is kept, also a late one: it is about to run.
-      this.#armedAtMs = (await ctx.storage.getAlarm()) ?? Number.POSITIVE_INFINITY;
+      await this.#alarmClock.readArmed();
       await this.#arm(nowMs);
     });
   }
@@ -119,6 +130,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
         queueSeq: this.#book.nextQueueSeq,
         waiting: this.#index.counts(call.tenantId).waiting,
         live: this.#index.size,
+        webhooksOwed: this.#index.counts(call.tenantId).webhooksOwed,
       }),
     );
     if (!admitted.ok) return admitted;
@@ -174,16 +186,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async health(call: { readonly tenantId: string }): Promise<Health> {
     this.meter.calls += 1;
-    const retained = new Map(this.#store.countRetained(call.tenantId).map((row) => [row.status, row.jobs]));
+    const { completed, failed, retried } = this.#book.retained.of(call.tenantId);
     const { waiting, running } = this.#index.counts(call.tenantId);
     return {
-      jobs: {
-        completed: retained.get("COMPLETED") ?? 0,
-        failed: retained.get("FAILED") ?? 0,
-        inProgress: running,
-        inQueue: waiting,
-        retried: this.#store.countRetried(call.tenantId),
-      },
+      jobs: { completed, failed, inProgress: running, inQueue: waiting, retried },
       workers: { initializing: 0, ...this.#book.pool.counts() },
     };
   }
@@ -199,20 +205,29 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async depth(call: { readonly tenantId: string }): Promise<{ waiting: number; running: number }> {
     this.meter.calls += 1;
-    return { ...this.#index.counts(call.tenantId) };
+    const { waiting, running } = this.#index.counts(call.tenantId);
+    return { waiting, running };
   }
 
   async start(): Promise<{ started: number }> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    this.#wakeSentAtMs = 0;
+    this.#dispatch.arrived();
     const started = this.#starter.startReady(nowMs);
     await this.#wake(nowMs);
     return { started };
   }
 
-  async renew(call: { readonly jobId: string; readonly lease: string }): Promise<boolean> {
-    return this.#fenced(call, { kind: "renew", token: call.lease });
+  async renew(call: { readonly jobId: string; readonly lease: string; readonly holdMs: number }): Promise<boolean> {
+    if (!this.#fenced(call, { kind: "renew", token: call.lease })) return false;
+    if (call.holdMs === 0) return true;
+    await this.#waiters.wait(call.lease, Math.min(call.holdMs, LEASE_RENEW_MS));
+    return this.#book.byId(call.jobId)?.job.lease?.token === call.lease;
+  }
+
+  async letGo(call: { readonly lease: string }): Promise<void> {
+    this.meter.calls += 1;
+    if (this.#book.pool.letGo(call.lease)) await this.#wake(Date.now());
   }
 
   async noteUpstreamJob(call: {
@@ -234,6 +249,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     if (stored === null) return { accepted: false };
     const moved = this.#book.apply(stored, { kind: "finish", token: call.lease, outcome: call.outcome }, nowMs);
     if (moved.reply === "stale") {
+      await this.letGo(call);
       log("stale_finish", { endpoint: this.#endpointId, job: call.jobId });
       // The same report again, because its answer was lost: its result is the one that the row names.
       const place = stored.outputPlace;
@@ -260,18 +276,19 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }): Promise<void> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    await this.#webhooks.settle(call, nowMs);
+    this.#webhooks.settle(call, nowMs);
     this.#webhooks.send(nowMs);
     await this.#arm(nowMs);
   }
 
   override async alarm(): Promise<void> {
-    this.#armedAtMs = Number.POSITIVE_INFINITY;
+    this.#alarmClock.rang();
     const nowMs = Date.now();
     try {
       this.#passTime(nowMs);
       if (this.#sweep.nextAtMs <= nowMs) this.#runSweep(nowMs);
-      if (this.#posting.nextAtMs <= nowMs) await this.#posting.post(nowMs);
+      // Not waited for: an account that hangs must not hold up the deadlines of others.
+      if (this.#posting.nextAtMs <= nowMs) this.#launch(this.#post(nowMs), "post");
     } catch (error) {
       // An alarm that throws seven times is dropped by the platform, and with it every deadline of the endpoint.
       log("alarm_failed", { endpoint: this.#endpointId, error: String(error) });
@@ -292,25 +309,32 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return after === null ? fail({ kind: "not_found" }) : ok(this.#book.view(after, nowMs));
   }
 
-  async #fenced(call: { readonly jobId: string }, event: JobEvent): Promise<boolean> {
+  async #post(nowMs: number): Promise<void> {
+    await this.#posting.post(nowMs);
+    await this.#arm(Date.now());
+  }
+
+  #fenced(call: { readonly jobId: string }, event: JobEvent): boolean {
     this.meter.calls += 1;
     const stored = this.#book.byId(call.jobId);
     if (stored === null) return false;
     const moved = this.#book.apply(stored, event, Date.now());
     // A renewal or an upstream's id is the first sign that a troubled upstream works again.
-    if (moved.reply === "done" && moved.job.lease !== null)
-      this.#book.pool.markOk(moved.job.lease.upstreamId, Date.now());
+    const { lease } = moved.job;
+    if (moved.reply === "done" && lease !== null)
+      this.#book.pool.markOk(lease.upstreamId, lease.token, "heartbeat", Date.now());
     return moved.reply === "done";
   }
 
-  async #bury(tenantId: string, letter: DeadLetter): Promise<boolean> {
+  async #bury(tenantId: string, letter: DeadLetter, done: (kept: boolean) => void): Promise<void> {
     try {
-      await keepDeadLetter(this.env.DB, tenantId, letter);
-      return true;
+      await within(POST_TIMEOUT_MS, keepDeadLetter(this.env.DB, tenantId, letter), "D1");
+      done(true);
     } catch (error) {
       log("dead_letter_failed", { endpoint: this.#endpointId, job: letter.jobId, error: String(error) });
-      return false;
+      done(false);
     }
+    await this.#arm(Date.now());
   }
 
   #passTime(nowMs: number): void {
@@ -329,33 +353,26 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   #runSweep(nowMs: number): void {
-    const keys = this.#sweep.run(
+    const { keys, gone } = this.#sweep.run(
       nowMs,
       (stored) => this.#book.settle(stored),
       (job) => !this.#index.has(job.uuid) && !this.#owedWebhooks.holdsJob(job.uuid),
     );
-    if (keys.length > 0) this.#launch(this.env.PAYLOADS.delete(keys), "delete_payloads");
+    for (const job of gone) this.#book.retained.moved(job, null);
+    this.#dropPayloads(keys);
+  }
+
+  #dropPayloads(keys: readonly string[]): void {
+    for (let at = 0; at < keys.length; at += R2_DELETE_KEYS_MAX) {
+      this.#launch(this.env.PAYLOADS.delete(keys.slice(at, at + R2_DELETE_KEYS_MAX)), "delete_payloads");
+    }
   }
 
   /** Sends the wake-ups that are wanted, and arms the alarm for whatever comes next. */
   async #wake(nowMs: number): Promise<void> {
-    if (this.#isStartable(nowMs) && nowMs >= this.#wakeSentAtMs + WAKE_RESEND_MS) {
-      this.#wakeSentAtMs = nowMs;
-      this.#sendMessage(this.env.DISPATCH);
-    }
+    if (this.#dispatch.wants(nowMs)) this.#sendMessage(this.env.DISPATCH);
     if (this.#webhooks.wantsWake(nowMs)) this.#sendMessage(this.env.WEBHOOKS);
     await this.#arm(nowMs);
-  }
-
-  #isStartable(nowMs: number): boolean {
-    return this.#book.settings?.paused === false && this.#index.hasReady() && this.#book.pool.freeSlots(nowMs) > 0;
-  }
-
-  /** An object that has just started does not know whether a wake-up is under way, so the alarm sends one at once. */
-  #nextWakeAtMs(nowMs: number): number {
-    if (!this.#index.hasReady()) return Number.POSITIVE_INFINITY;
-    if (this.#wakeSentAtMs > 0) return this.#wakeSentAtMs + WAKE_RESEND_MS;
-    return this.#isStartable(nowMs) ? nowMs : Number.POSITIVE_INFINITY;
   }
 
   #sendMessage(queue: Queue): void {
@@ -371,20 +388,13 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async #arm(nowMs: number): Promise<void> {
-    const probeAtMs = this.#index.hasReady() ? this.#book.pool.nextTryAtMs(nowMs) : Number.POSITIVE_INFINITY;
     const earliestMs = Math.min(
       this.#index.nextDueAtMs(),
       this.#posting.nextAtMs,
       this.#sweep.nextAtMs,
       this.#webhooks.nextAtMs(nowMs),
-      this.#nextWakeAtMs(nowMs),
-      probeAtMs,
+      this.#dispatch.nextAtMs(nowMs),
     );
-    if (!Number.isFinite(earliestMs)) return;
-    const atMs = Math.ceil(Math.max(earliestMs, nowMs) / ALARM_STEP_MS) * ALARM_STEP_MS;
-    if (atMs >= this.#armedAtMs) return;
-    this.#armedAtMs = atMs;
-    this.meter.alarmsSet += 1;
-    await this.ctx.storage.setAlarm(atMs);
+    await this.#alarmClock.arm(earliestMs, nowMs);
   }
 }

@@ -2,7 +2,7 @@
 // `apply`: core decides, one transaction writes, then memory follows in the same turn.
 import type { JobCall, JobView } from "../contract/broker.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
-import { expiresAtMs, isPurgedBy, isTerminal, isWaiting, type Job } from "../core/job.ts";
+import { expiresAtMs, isPurgedBy, isTerminal, isWaiting, type Job, type Lease } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import { LEASE_MS } from "../core/limits.ts";
 import { type Effect, type Given, type JobEvent, type Transition, transition } from "../core/transition.ts";
@@ -11,6 +11,7 @@ import { leaseFor } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhook, OwedWebhooks } from "./owed-webhooks.ts";
 import type { Posting } from "./posting.ts";
+import { Retained } from "./retained.ts";
 import type { BrokerStore, StoredJob } from "./store.ts";
 import type { Sweep } from "./sweep.ts";
 import { explainWait, viewJob } from "./view.ts";
@@ -25,12 +26,15 @@ interface Parts {
   readonly owedWebhooks: OwedWebhooks;
   /** A webhook left the row of its job for one of its own. */
   readonly webhookMoved: (owed: OwedWebhook) => void;
+  /** Deletes objects of R2; not waited for. */
+  readonly dropPayloads: (keys: readonly string[]) => void;
   /** Tells an upstream to stop a job; not waited for. */
   readonly stopUpstream: (upstream: Upstream, upstreamJobId: string) => void;
 }
 
 export class JobBook {
   readonly pool = new UpstreamPool();
+  readonly retained: Retained;
   readonly incarnation = crypto.randomUUID();
   readonly #parts: Parts;
   readonly #purged: Map<string, { readonly through: number; readonly atMs: number }>;
@@ -46,6 +50,7 @@ export class JobBook {
     const numbers = parts.store.highestNumbers();
     this.#queueSeq = numbers.queueSeq;
     this.#finishSeq = numbers.finishSeq;
+    this.retained = new Retained(parts.store.finishedJobs());
     this.#rebuild(nowMs);
   }
 
@@ -76,12 +81,22 @@ export class JobBook {
     const through = this.#queueSeq;
     this.#parts.store.transaction(() => this.#parts.store.setPurged(tenantId, through, nowMs));
     this.#purged.set(tenantId, { through, atMs: nowMs });
-    for (const uuid of waiting) {
+    for (const { uuid, resumes } of waiting) {
+      if (resumes) this.#stopPurged(uuid, nowMs);
       this.#parts.index.forget(uuid);
       this.#parts.waiters.wake(uuid);
     }
     this.#parts.sweep.expect(nowMs, nowMs);
     return waiting.length;
+  }
+
+  /** The run of an earlier lease that a purged job would have taken up again. */
+  #stopPurged(uuid: string, nowMs: number): void {
+    const stored = this.#parts.store.findJob(uuid);
+    if (stored === null) return;
+    for (const effect of transition(stored.job, { kind: "cancel" }, this.#given(nowMs)).effects) {
+      if (effect.kind === "stop_upstream") this.#runEffect(effect, "", nowMs);
+    }
   }
 
   #rebuild(nowMs: number): void {
@@ -90,7 +105,7 @@ export class JobBook {
       if (this.#isPurged(job)) continue;
       // Renewals were in memory: every running lease gets one period of grace.
       const graced = job.lease === null ? job : { ...job, lease: { ...job.lease, untilMs: nowMs + LEASE_MS } };
-      if (graced.lease !== null) this.pool.occupy(graced.lease.upstreamId, nowMs);
+      if (graced.lease !== null) this.#noteStart(job.tenantId, graced.lease, nowMs);
       this.#parts.index.put(graced, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
       if (job.finishSeq !== null) this.#parts.posting.schedule(nowMs);
     }
@@ -118,7 +133,7 @@ export class JobBook {
   }
 
   /** The job as it counts: one row of a purge cancels many jobs, and the lease may have been renewed in memory. */
-  settle(stored: StoredJob): Job {
+  settle(stored: Pick<StoredJob, "job">): Job {
     const purge = this.#purged.get(stored.job.tenantId);
     if (purge === undefined || !this.#isPurged(stored.job)) return this.#parts.index.withMemory(stored.job);
     return { ...transition(stored.job, { kind: "cancel" }, this.#given(purge.atMs)).job, webhook: null };
@@ -158,12 +173,13 @@ export class JobBook {
         else this.#parts.store.updateJob(job);
       });
     }
-    this.#takeOver(stored, job, nowMs);
+    this.#takeOver(stored, job, event, nowMs);
     if (owed !== null) {
       this.#parts.owedWebhooks.remember(owed.webhook);
       this.#parts.webhookMoved(owed.webhook);
     }
-    for (const effect of moved.effects) this.#runEffect(effect, nowMs);
+    for (const effect of moved.effects) this.#runEffect(effect, before.lease?.token ?? "", nowMs);
+    if (event.kind === "retry") this.#dropOldOutput(stored, owed?.webhook ?? null);
     return moved;
   }
 
@@ -178,21 +194,16 @@ export class JobBook {
     return { webhook: { ...facts, ...webhook, view, output: place }, output: inline };
   }
 
-  #takeOver(stored: StoredJob, job: Job, nowMs: number): void {
+  #takeOver(stored: StoredJob, job: Job, event: JobEvent, nowMs: number): void {
     const before = stored.job;
+    this.retained.moved(before, job);
     if (job.queueSeq > this.#queueSeq) this.#queueSeq = job.queueSeq;
     if (job.finishSeq !== null && job.finishSeq > this.#finishSeq) {
       this.#finishSeq = job.finishSeq;
       this.#parts.posting.schedule(nowMs);
     }
-    if (before.lease === null && job.lease !== null) {
-      this.pool.occupy(job.lease.upstreamId, nowMs);
-      this.#parts.index.chargeStart(job.tenantId);
-    }
-    if (before.lease !== null && job.lease === null) {
-      this.pool.release(before.lease.upstreamId);
-      this.#parts.index.settleCharge(job.tenantId, nowMs - before.lease.startedAtMs);
-    }
+    if (before.lease === null && job.lease !== null) this.#noteStart(job.tenantId, job.lease, nowMs);
+    if (before.lease !== null && job.lease === null) this.#noteEnd(job.tenantId, before.lease, event, nowMs);
     const host = stored.webhook === null ? null : new URL(stored.webhook.url).host;
     this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), host, nowMs);
     if (!isTerminal(job.status)) return;
@@ -200,12 +211,30 @@ export class JobBook {
     this.#parts.waiters.wake(job.uuid);
   }
 
-  #runEffect(effect: Effect, nowMs: number): void {
+  #noteStart(tenantId: string, lease: Lease, nowMs: number): void {
+    this.pool.occupy(lease.upstreamId, lease.token, nowMs);
+    this.#parts.index.noteStart(tenantId, lease.startedAtMs);
+  }
+
+  /** The slot is free when the carrier has reported or its lease is over. After a cancel it still calls for a moment. */
+  #noteEnd(tenantId: string, lease: Lease, event: JobEvent, nowMs: number): void {
+    this.#parts.index.noteEnd(tenantId, lease.startedAtMs, nowMs);
+    this.#parts.waiters.wake(lease.token);
+    if (event.kind === "finish" || nowMs > lease.untilMs) this.pool.release(lease.upstreamId);
+    else this.pool.linger(lease.upstreamId, lease.token, lease.untilMs);
+  }
+
+  /** A result in R2 that no row names any more. */
+  #dropOldOutput({ outputPlace }: StoredJob, owed: OwedWebhook | null): void {
+    if (outputPlace?.kind === "r2" && owed === null) this.#parts.dropPayloads([outputPlace.key]);
+  }
+
+  #runEffect(effect: Effect, token: string, nowMs: number): void {
     switch (effect.kind) {
       case "keep_output":
         break;
       case "upstream_ok":
-        this.pool.markOk(effect.upstreamId, nowMs);
+        this.pool.markOk(effect.upstreamId, token, "answer", nowMs);
         break;
       case "pause_upstream":
         this.pool.pause(effect.upstreamId, effect.detail, effect.retryAfterMs, nowMs, Math.random());

@@ -3,6 +3,7 @@
 import { DueOrder } from "../core/due-order.ts";
 import { FairOrder } from "../core/fair-order.ts";
 import { dueAtMs, isRunning, isTerminal, isWaiting, type Job, type JobStatus } from "../core/job.ts";
+import { WebhookSchedule } from "../core/webhook-schedule.ts";
 
 /** What the index keeps of one job. */
 interface Entry {
@@ -18,21 +19,26 @@ interface Entry {
   leaseIncarnation: string;
   /** The newest finish that is not posted. */
   finishSeq: number | null;
-  webhookNextAtMs: number | null;
+  owesWebhook: boolean;
   webhookHost: string | null;
+  /** An upstream may still run it: a purge must tell it to stop. */
+  resumes: boolean;
 }
 
 interface TenantCounts {
   waiting: number;
   running: number;
+  webhooksOwed: number;
 }
 
 export class LiveIndex {
   readonly #entries = new Map<string, Entry>();
   readonly #fair = new FairOrder();
-  readonly #due = new DueOrder();
+  /** The webhooks of these jobs by their uuids; the outbox adds those that a retry has moved. */
+  readonly webhooks = new WebhookSchedule();
+  #due = new DueOrder();
   readonly #counts = new Map<string, TenantCounts>();
-  /** Jobs that owe a line or a webhook, apart: a backlog of 100,000 must not be walked for them. */
+  /** Jobs that owe a line, apart: a backlog of 100,000 must not be walked for them. */
   readonly #owing = new Set<string>();
 
   get size(): number {
@@ -44,7 +50,7 @@ export class LiveIndex {
   }
 
   counts(tenantId: string): Readonly<TenantCounts> {
-    return this.#counts.get(tenantId) ?? { waiting: 0, running: 0 };
+    return this.#counts.get(tenantId) ?? { waiting: 0, running: 0, webhooksOwed: 0 };
   }
 
   /** The job as memory knows it better than its row: renewals of a lease are not written. */
@@ -62,6 +68,7 @@ export class LiveIndex {
     const live = !isTerminal(job.status);
     const owesLine = job.finishSeq !== null && job.finishSeq > posted;
     const owesWebhook = job.webhook !== null && job.webhook.nextAtMs !== null;
+    this.#planWebhook(job, webhookHost ?? before?.webhookHost ?? null);
     if (!live && !owesLine && !owesWebhook) {
       this.#entries.delete(job.uuid);
       return;
@@ -70,25 +77,26 @@ export class LiveIndex {
       tenantId: job.tenantId,
       lowPriority: job.lowPriority,
       status: job.status,
-      dueAtMs: dueAtMs(job),
+      dueAtMs: dueAtMs(job, nowMs),
       notBeforeMs: job.notBeforeMs,
       inOrder: false,
       upstreamId: job.lease?.upstreamId ?? null,
       leaseUntilMs: job.lease?.untilMs ?? 0,
       leaseIncarnation: job.lease?.incarnation ?? "",
       finishSeq: owesLine ? job.finishSeq : null,
-      webhookNextAtMs: job.webhook?.nextAtMs ?? null,
+      owesWebhook,
       webhookHost: webhookHost ?? before?.webhookHost ?? null,
+      resumes: job.upstreamJob !== null,
     };
     this.#entries.set(job.uuid, entry);
-    if (owesLine || owesWebhook) this.#owing.add(job.uuid);
+    if (owesLine) this.#owing.add(job.uuid);
     this.#enter(job.uuid, entry, nowMs);
-    this.#due.push({ atMs: entry.dueAtMs, uuid: job.uuid });
+    this.#pushDue(job.uuid, entry.dueAtMs);
   }
 
   /** The next job that may start at this moment; it stays where it is. */
-  next(): string | undefined {
-    return this.#fair.next();
+  next(nowMs: number): string | undefined {
+    return this.#fair.next(nowMs);
   }
 
   /** Takes a waiting job out of the order until a time, in memory only. */
@@ -99,27 +107,15 @@ export class LiveIndex {
     entry.inOrder = false;
     entry.notBeforeMs = untilMs;
     entry.dueAtMs = Math.min(entry.dueAtMs, untilMs);
-    this.#due.push({ atMs: entry.dueAtMs, uuid });
+    this.#pushDue(uuid, entry.dueAtMs);
   }
 
-  /** A held back job whose time has come enters the order again. */
-  release(job: Job, nowMs: number): void {
-    const entry = this.#entries.get(job.uuid);
-    if (entry === undefined || entry.inOrder || !isWaiting(entry.status)) return;
-    entry.notBeforeMs = job.notBeforeMs;
-    if (entry.notBeforeMs > nowMs) return;
-    entry.dueAtMs = job.ttlAtMs;
-    entry.inOrder = true;
-    this.#fair.add(entry.tenantId, job.uuid, entry.lowPriority);
-    this.#due.push({ atMs: entry.dueAtMs, uuid: job.uuid });
+  noteStart(tenantId: string, startedAtMs: number): void {
+    this.#fair.noteStart(tenantId, startedAtMs);
   }
 
-  chargeStart(tenantId: string): void {
-    this.#fair.chargeStart(tenantId);
-  }
-
-  settleCharge(tenantId: string, executionMs: number): void {
-    this.#fair.settleCharge(tenantId, executionMs);
+  noteEnd(tenantId: string, startedAtMs: number, nowMs: number): void {
+    this.#fair.noteEnd(tenantId, startedAtMs, nowMs - startedAtMs);
   }
 
   position(job: Job): number {
@@ -127,21 +123,22 @@ export class LiveIndex {
   }
 
   hasReady(): boolean {
-    return this.#fair.next() !== undefined;
+    return !this.#fair.isEmpty;
   }
 
-  /** Waiting jobs of a tenant, for a purge. */
-  waitingOf(tenantId: string): string[] {
-    const uuids: string[] = [];
-    for (const [uuid, entry] of this.#entries) {
-      if (entry.tenantId === tenantId && isWaiting(entry.status)) uuids.push(uuid);
+  /** Waiting jobs of a tenant, for a purge. `resumes`: an upstream may still run it. */
+  waitingOf(tenantId: string): { readonly uuid: string; readonly resumes: boolean }[] {
+    const waiting: { uuid: string; resumes: boolean }[] = [];
+    for (const [uuid, { tenantId: owner, status, resumes }] of this.#entries) {
+      if (owner === tenantId && isWaiting(status)) waiting.push({ uuid, resumes });
     }
-    return uuids;
+    return waiting;
   }
 
   forget(uuid: string): void {
     const entry = this.#entries.get(uuid);
     if (entry === undefined) return;
+    this.webhooks.drop(uuid);
     this.#leave(uuid, entry);
     this.#entries.delete(uuid);
   }
@@ -152,7 +149,7 @@ export class LiveIndex {
     return this.#due.peek()?.atMs ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Takes the next job whose time has come. The caller gives it back by `put` or `release`. */
+  /** Takes the next job whose time has come. The caller gives it back by `put`. */
   takeDue(nowMs: number): string | undefined {
     this.#dropStaleDue();
     const due = this.#due.peek();
@@ -177,29 +174,24 @@ export class LiveIndex {
     return byTenant;
   }
 
-  /** Webhooks whose time has come. */
-  dueWebhooks(nowMs: number): { readonly uuid: string; readonly host: string }[] {
-    const due: { uuid: string; host: string }[] = [];
-    for (const [uuid, entry] of this.#owingEntries()) {
-      if (entry.webhookNextAtMs !== null && entry.webhookNextAtMs <= nowMs)
-        due.push({ uuid, host: entry.webhookHost ?? "" });
-    }
-    return due;
-  }
-
-  nextWebhookAtMs(): number {
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const [, entry] of this.#owingEntries()) {
-      if (entry.webhookNextAtMs !== null) earliest = Math.min(earliest, entry.webhookNextAtMs);
-    }
-    return earliest;
-  }
-
   *#owingEntries(): Generator<[string, Entry]> {
     for (const uuid of this.#owing) {
       const entry = this.#entries.get(uuid);
       if (entry !== undefined) yield [uuid, entry];
     }
+  }
+
+  #planWebhook(job: Job, host: string | null): void {
+    const atMs = job.webhook?.nextAtMs ?? null;
+    if (atMs === null) this.webhooks.drop(job.uuid);
+    else this.webhooks.plan(job.uuid, host ?? "", atMs);
+  }
+
+  #pushDue(uuid: string, atMs: number): void {
+    this.#due.push({ atMs, uuid });
+    if (!this.#due.isMostlyStale(this.#entries.size)) return;
+    this.#due = new DueOrder();
+    for (const [each, entry] of this.#entries) this.#due.push({ atMs: entry.dueAtMs, uuid: each });
   }
 
   #dropStaleDue(): void {
@@ -211,16 +203,18 @@ export class LiveIndex {
 
   #enter(uuid: string, entry: Entry, nowMs: number): void {
     const counts = this.#countsOf(entry.tenantId);
+    if (entry.owesWebhook) counts.webhooksOwed += 1;
     if (isRunning(entry.status)) counts.running += 1;
     if (!isWaiting(entry.status)) return;
     counts.waiting += 1;
     entry.inOrder = entry.notBeforeMs <= nowMs;
-    if (entry.inOrder) this.#fair.add(entry.tenantId, uuid, entry.lowPriority);
+    if (entry.inOrder) this.#fair.add(entry.tenantId, uuid, entry.lowPriority, nowMs);
   }
 
   #leave(uuid: string, entry: Entry): void {
     this.#owing.delete(uuid);
     const counts = this.#countsOf(entry.tenantId);
+    if (entry.owesWebhook) counts.webhooksOwed -= 1;
     if (isRunning(entry.status)) counts.running -= 1;
     if (!isWaiting(entry.status)) return;
     counts.waiting -= 1;
@@ -230,7 +224,7 @@ export class LiveIndex {
   #countsOf(tenantId: string): TenantCounts {
     let counts = this.#counts.get(tenantId);
     if (counts === undefined) {
-      counts = { waiting: 0, running: 0 };
+      counts = { waiting: 0, running: 0, webhooksOwed: 0 };
       this.#counts.set(tenantId, counts);
     }
     return counts;

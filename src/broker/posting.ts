@@ -4,7 +4,8 @@ import { usageLineSchema } from "../contract/usage.ts";
 import { backoffMs } from "../core/backoff.ts";
 import type { Job } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
-import { POST_DELAY_MS, POST_LINES_MAX } from "../core/limits.ts";
+import { POST_DELAY_MS, POST_LINES_MAX, POST_TIMEOUT_MS } from "../core/limits.ts";
+import { within } from "../db/deadline.ts";
 import { log } from "../log.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { BrokerStore } from "./store.ts";
@@ -17,8 +18,11 @@ export class Posting {
   readonly #posted: Map<string, number>;
   /** Lines of jobs that were retried before they were posted. */
   #owed: { finish_seq: number; tenant_id: string; line: string }[];
-  #failures = 0;
-  nextAtMs = Number.POSITIVE_INFINITY;
+  /** Tenants whose account is being asked: it may hang, and holds up only itself. */
+  readonly #asked = new Set<string>();
+  /** Tenants whose account failed: when it is asked again. */
+  readonly #troubled = new Map<string, { readonly failures: number; readonly atMs: number }>();
+  #dueAtMs = Number.POSITIVE_INFINITY;
 
   constructor(parts: {
     readonly endpointId: string;
@@ -32,6 +36,15 @@ export class Posting {
     this.#accountOf = parts.accountOf;
     this.#posted = parts.store.postedThrough();
     this.#owed = parts.store.owedLines();
+    // These stand in no job's row, so nothing else would remember them after a restart.
+    if (this.#owed.length > 0) this.#dueAtMs = 0;
+  }
+
+  /** When something is to be posted next, epoch ms. */
+  get nextAtMs(): number {
+    let next = this.#dueAtMs;
+    for (const { atMs } of this.#troubled.values()) next = Math.min(next, atMs);
+    return next;
   }
 
   /** The last finish of a tenant that its account has. */
@@ -41,7 +54,7 @@ export class Posting {
 
   /** A line is owed from now on: it is posted together with those of the next second. */
   schedule(nowMs: number): void {
-    this.nextAtMs = Math.min(this.nextAtMs, nowMs + POST_DELAY_MS);
+    this.#dueAtMs = Math.min(this.#dueAtMs, nowMs + POST_DELAY_MS);
   }
 
   /** Inside the transaction of a retry: keeps the line of the finish that the retry wipes from the row. */
@@ -51,32 +64,41 @@ export class Posting {
     this.#owed = this.#store.owedLines();
   }
 
-  /** Posts what is owed, tenant by tenant; a failing account holds up only its own tenant. Never throws. */
+  /** Posts what is owed, all tenants side by side. Resolves when each account has answered or was given up; never throws. */
   async post(nowMs: number): Promise<void> {
-    this.nextAtMs = Number.POSITIVE_INFINITY;
-    let failed = false;
-    for (const tenantId of this.#owingTenants()) {
-      try {
-        await this.#postTenant(tenantId, nowMs);
-      } catch (error) {
-        failed = true;
-        log("posting_failed", { endpoint: this.#endpointId, tenant: tenantId, error: String(error) });
-      }
+    this.#dueAtMs = Number.POSITIVE_INFINITY;
+    const due = [...this.#owingTenants()].filter(
+      (tenantId) => !this.#asked.has(tenantId) && (this.#troubled.get(tenantId)?.atMs ?? 0) <= nowMs,
+    );
+    await Promise.all(due.map((tenantId) => this.#tryTenant(tenantId)));
+  }
+
+  async #tryTenant(tenantId: string): Promise<void> {
+    const failures = (this.#troubled.get(tenantId)?.failures ?? 0) + 1;
+    this.#troubled.delete(tenantId);
+    this.#asked.add(tenantId);
+    try {
+      await this.#postTenant(tenantId);
+      if (this.#owingTenants().has(tenantId)) this.schedule(Date.now());
+    } catch (error) {
+      const atMs = Date.now() + backoffMs(failures, 1_000, 60_000, 0);
+      this.#troubled.set(tenantId, { failures, atMs });
+      log("posting_failed", { endpoint: this.#endpointId, tenant: tenantId, error: String(error) });
+    } finally {
+      this.#asked.delete(tenantId);
     }
-    this.#failures = failed ? this.#failures + 1 : 0;
-    if (failed) this.nextAtMs = nowMs + backoffMs(this.#failures, 1_000, 60_000, 0);
-    else if (this.#owingTenants().size > 0) this.schedule(nowMs);
   }
 
   #owingTenants(): Set<string> {
     return new Set([...this.#index.unposted().keys(), ...this.#owed.map((row) => row.tenant_id)]);
   }
 
-  async #postTenant(tenantId: string, nowMs: number): Promise<void> {
+  async #postTenant(tenantId: string): Promise<void> {
     const batch = this.#batch(tenantId);
     const last = batch.lines.at(-1);
     if (last === undefined) return;
-    const reply = await this.#accountOf(tenantId).post(batch);
+    const reply = await within(POST_TIMEOUT_MS, this.#accountOf(tenantId).post(batch), "the account");
+    const nowMs = Date.now();
     this.#store.transaction(() => this.#store.setPosted(tenantId, reply.postedThrough));
     this.#posted.set(tenantId, reply.postedThrough);
     this.#owed = this.#owed.filter((row) => row.tenant_id !== tenantId || row.finish_seq > reply.postedThrough);

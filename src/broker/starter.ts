@@ -32,7 +32,7 @@ export class Starter {
     if (settings === null || settings.paused) return 0;
     let started = 0;
     while (started < START_JOBS_MAX && book.pool.freeSlots(nowMs) > 0) {
-      const uuid = index.next();
+      const uuid = index.next(nowMs);
       const stored = uuid === undefined ? null : book.load(uuid);
       if (stored === null) break;
       const assignment = this.#lease(stored, settings, nowMs);
@@ -53,7 +53,12 @@ export class Starter {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
       return null;
     }
-    const chosen = resumedOn ?? book.pool.choose(nowMs);
+    const chosen = resumedOn ?? book.pool.choose(nowMs, stored.job.failedOn);
+    if (chosen === null) {
+      // Room is only where the job has failed already, while a sound upstream is busy.
+      index.holdBack(uuid, nowMs + HOLD_BACK_MS);
+      return null;
+    }
     const upstream = settings.upstreams.find((candidate) => candidate.id === chosen);
     if (upstream === undefined) throw new Error("the pool chose an upstream that the settings lack");
     const lease = leaseFor(upstream, settings, nowMs, crypto.randomUUID(), book.incarnation);

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
 import { expiresAtMs, type Job, type JobStatus } from "../core/job.ts";
-import { PAYLOAD_INLINE_MAX_BYTES } from "../core/limits.ts";
+import { LIST_ROWS_READ_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 
 /** A job as the broker keeps it. */
@@ -15,6 +15,9 @@ export interface StoredJob {
   readonly inputPlace: Place;
   readonly outputPlace: Place | null;
 }
+
+/** What the sweep needs of a job. */
+export type SweptJob = Pick<StoredJob, "job" | "idempotencyKey" | "inputPlace" | "outputPlace">;
 
 /** Where a payload stands. `row`: in the table payloads. */
 export type Place =
@@ -58,10 +61,17 @@ export class BrokerStore {
   /** Rows written since the object started, by the platform's own meter. */
   rowsWritten = 0;
   rowsRead = 0;
+  /** Rows of jobs; a bound for admission, so that a rolled back insert that it counts does not matter. */
+  jobRows: number;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
+    this.jobRows = this.#one<{ jobs: number }>("SELECT count(*) AS jobs FROM jobs").jobs;
+  }
+
+  get sizeBytes(): number {
+    return this.#sql.databaseSize;
   }
 
   /** One decision: all or nothing, also when something in it throws. */
@@ -90,6 +100,7 @@ export class BrokerStore {
       JSON.stringify(place),
       inlineBytes(place, input),
     );
+    this.jobRows += 1;
   }
 
   updateJob(job: Job): void {
@@ -151,37 +162,44 @@ export class BrokerStore {
   }
 
   /** Up to `limit` rows after `afterUuid` in order of age, for the sweep. */
-  sweepPage(afterUuid: string, limit: number): { uuid: string; stored: StoredJob }[] {
-    const rows = this.#all<JobRow & { uuid: string }>(
-      `SELECT uuid, ${JOB_COLUMNS} FROM jobs WHERE uuid > ? ORDER BY uuid LIMIT ?`,
+  sweepPage(afterUuid: string, limit: number): SweptJob[] {
+    // Without the fields: a page of them may be larger than the memory of the object.
+    const rows = this.#all<Omit<JobRow, "fields" | "webhook">>(
+      `SELECT facts, idempotency_key, input_place, output_place FROM jobs WHERE uuid > ? ORDER BY uuid LIMIT ?`,
       afterUuid,
       limit,
     );
-    return rows.map((row) => ({ uuid: row.uuid, stored: toStoredJob(row) }));
+    return rows.map((row) => ({ job: parseJob(row.facts), ...toPlaces(row), idempotencyKey: row.idempotency_key }));
   }
 
-  deleteJob(uuid: string, stored: StoredJob): void {
+  deleteJob(stored: SweptJob): void {
+    const { uuid } = stored.job;
     if (stored.inputPlace.kind === "row" || stored.outputPlace?.kind === "row") {
       this.#run("DELETE FROM payloads WHERE uuid = ?", uuid);
     }
     this.#run("DELETE FROM jobs WHERE uuid = ?", uuid);
+    this.jobRows -= 1;
   }
 
+  /** Looked for among the endpoint's newest: a tenant with few jobs must not read those of all others. */
   newestOfTenant(tenantId: string, limit: number): StoredJob[] {
     return this.#all<JobRow>(
-      `SELECT ${JOB_COLUMNS} FROM jobs WHERE tenant_id = ? ORDER BY uuid DESC LIMIT ?`,
+      `SELECT ${JOB_COLUMNS} FROM jobs WHERE uuid >= coalesce(
+         (SELECT uuid FROM jobs ORDER BY uuid DESC LIMIT 1 OFFSET ${LIST_ROWS_READ_MAX}), '') AND tenant_id = ?
+       ORDER BY uuid DESC LIMIT ?`,
       tenantId,
       limit,
     ).map(toStoredJob);
   }
 
-  countRetained(tenantId: string): { status: string; jobs: number }[] {
-    return this.#all("SELECT status, count(*) AS jobs FROM jobs WHERE tenant_id = ? GROUP BY status", tenantId);
-  }
-
-  countRetried(tenantId: string): number {
-    const text = "SELECT count(*) AS jobs FROM jobs WHERE tenant_id = ? AND facts ->> 'countedFailures' > 0";
-    return this.#all<{ jobs: number }>(text, tenantId)[0]?.jobs ?? 0;
+  /** What is needed to count the finished jobs of each tenant, row by row. */
+  *finishedJobs(): Generator<{ tenantId: string; status: JobStatus; countedFailures: number }> {
+    const cursor = this.#sql.exec<{ tenantId: string; status: JobStatus; countedFailures: number }>(
+      `SELECT tenant_id AS tenantId, status, facts ->> 'countedFailures' AS countedFailures FROM jobs
+       WHERE expires_at IS NOT NULL`,
+    );
+    yield* cursor;
+    this.rowsRead += cursor.rowsRead;
   }
 
   findKey(tenantId: string, key: string, nowMs: number): RememberedKey | null {
@@ -322,12 +340,12 @@ function toBuffer(bytes: Uint8Array): ArrayBuffer {
   return new Uint8Array(bytes).buffer;
 }
 
-/** Rows of the first release have no round. */
-const BEFORE_ROUNDS: Pick<Job, "round"> = { round: 0 };
+/** What rows of the first release lack. */
+const ADDED_LATER: Pick<Job, "round" | "failedOn"> = { round: 0, failedOn: null };
 
 /** `facts` is written by this file alone, from a Job: the one boundary where its text becomes a Job again. */
 function parseJob(facts: string): Job {
-  return { ...BEFORE_ROUNDS, ...JSON.parse(facts) } as Job;
+  return { ...ADDED_LATER, ...JSON.parse(facts) } as Job;
 }
 
 /** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */
@@ -342,6 +360,12 @@ function toStoredJob(row: JobRow): StoredJob {
     fields: parseFields(row.fields),
     webhook: row.webhook === null ? null : webhookSchema.parse(JSON.parse(row.webhook)),
     idempotencyKey: row.idempotency_key,
+    ...toPlaces(row),
+  };
+}
+
+function toPlaces(row: Pick<JobRow, "input_place" | "output_place">): Pick<StoredJob, "inputPlace" | "outputPlace"> {
+  return {
     inputPlace: placeSchema.parse(JSON.parse(row.input_place)),
     outputPlace: row.output_place === null ? null : placeSchema.parse(JSON.parse(row.output_place)),
   };

@@ -2,15 +2,24 @@
 import type { Job } from "../core/job.ts";
 import { expiresAtMs } from "../core/job.ts";
 import { ALARM_ROWS_MAX } from "../core/limits.ts";
-import type { BrokerStore, StoredJob } from "./store.ts";
+import type { BrokerStore, SweptJob } from "./store.ts";
 
 /** A walk over all rows at most this often; reads refuse an expired job by its own time meanwhile. */
 const SWEEP_EVERY_MS = 30_000;
+/** Remembered keys have no order by time, so dropping the old ones reads them all; lookups refuse an old one meanwhile. */
+const KEYS_EVERY_MS = 3_600_000;
+
+/** R2 keys that no row names any more, and the jobs whose rows are gone. */
+interface Swept {
+  readonly keys: readonly string[];
+  readonly gone: readonly Job[];
+}
 
 export class Sweep {
   readonly #store: BrokerStore;
   #cursor = "";
   #earliestMs = Number.POSITIVE_INFINITY;
+  #keysAtMs = 0;
   nextAtMs: number;
 
   constructor(store: BrokerStore, nowMs: number) {
@@ -25,26 +34,30 @@ export class Sweep {
     this.nextAtMs = Math.min(this.nextAtMs, Math.max(atMs, nowMs + SWEEP_EVERY_MS));
   }
 
-  /** One page. Returns the R2 keys whose rows are gone. `settle` gives a row's job as it counts (purges included). */
-  run(nowMs: number, settle: (stored: StoredJob) => Job, mayGo: (job: Job) => boolean): string[] {
+  /** One page. Returns what is gone. `settle` gives a row's job as it counts (purges included). */
+  run(nowMs: number, settle: (stored: SweptJob) => Job, mayGo: (job: Job) => boolean): Swept {
     const page = this.#store.sweepPage(this.#cursor, ALARM_ROWS_MAX);
     const keys: string[] = [];
+    const gone: Job[] = [];
     this.#store.transaction(() => {
-      for (const { uuid, stored } of page) {
+      for (const stored of page) {
         const job = settle(stored);
         const expiresMs = expiresAtMs(job);
-        if (expiresMs <= nowMs && mayGo(job)) keys.push(...this.#delete(uuid, stored, job));
-        else if (Number.isFinite(expiresMs)) this.#earliestMs = Math.min(this.#earliestMs, expiresMs);
+        if (expiresMs <= nowMs && mayGo(job)) {
+          keys.push(...this.#delete(stored, job));
+          gone.push(job);
+        } else if (Number.isFinite(expiresMs)) this.#earliestMs = Math.min(this.#earliestMs, expiresMs);
       }
-      if (this.#cursor === "") this.#store.dropExpiredKeys(nowMs);
+      if (this.#keysAtMs <= nowMs) this.#store.dropExpiredKeys(nowMs);
     });
+    if (this.#keysAtMs <= nowMs) this.#keysAtMs = nowMs + KEYS_EVERY_MS;
     this.#advance(page, nowMs);
-    return keys;
+    return { keys, gone };
   }
 
-  #advance(page: readonly { readonly uuid: string }[], nowMs: number): void {
+  #advance(page: readonly SweptJob[], nowMs: number): void {
     if (page.length === ALARM_ROWS_MAX) {
-      this.#cursor = page.at(-1)?.uuid ?? "";
+      this.#cursor = page.at(-1)?.job.uuid ?? "";
       this.nextAtMs = nowMs;
       return;
     }
@@ -54,9 +67,9 @@ export class Sweep {
     this.#earliestMs = Number.POSITIVE_INFINITY;
   }
 
-  #delete(uuid: string, stored: StoredJob, job: Job): string[] {
+  #delete(stored: SweptJob, job: Job): string[] {
     if (stored.idempotencyKey !== null) this.#store.noteFinalStatus(job.tenantId, stored.idempotencyKey, job.status);
-    this.#store.deleteJob(uuid, stored);
+    this.#store.deleteJob(stored);
     const places = [stored.inputPlace, stored.outputPlace];
     return places.flatMap((place) => (place?.kind === "r2" ? [place.key] : []));
   }

@@ -3,16 +3,14 @@
 import type { Delivery, JobView, WebhookResult } from "../contract/broker.ts";
 import type { Job, WebhookState } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
-import { WAKE_RESEND_MS, WEBHOOK_HOST_IN_FLIGHT_MAX, WEBHOOK_TIMEOUT_MS } from "../core/limits.ts";
-import { settleWebhookTry } from "../core/transition.ts";
+import { WAKE_RESEND_MS } from "../core/limits.ts";
+import { settleDeadLetter, settleWebhookTry } from "../core/transition.ts";
+import type { WebhookSchedule } from "../core/webhook-schedule.ts";
 import type { DeadLetter } from "../db/dead-letters.ts";
 import type { JobBook } from "./job-book.ts";
 import type { LiveIndex } from "./live-index.ts";
 import { type OwedWebhook, type OwedWebhooks, owedKey } from "./owed-webhooks.ts";
 import type { BrokerStore, StoredJob } from "./store.ts";
-
-/** A courier that has not reported by then is taken for lost; the receiver may get the same id twice. */
-const COURIER_MAX_MS = WEBHOOK_TIMEOUT_MS * 2;
 
 interface Parts {
   readonly endpointId: string;
@@ -22,32 +20,31 @@ interface Parts {
   readonly owed: OwedWebhooks;
   /** Starts a courier; not waited for. */
   readonly deliver: (delivery: Delivery) => void;
-  /** Makes a webhook that is given up visible. False: D1 did not take it. */
-  readonly bury: (tenantId: string, letter: DeadLetter) => Promise<boolean>;
+  /** Starts to make a webhook that is given up visible; not waited for. `done` hears whether D1 took it. */
+  readonly bury: (tenantId: string, letter: DeadLetter, done: (kept: boolean) => void) => void;
 }
 
 export class WebhookOutbox {
   readonly #parts: Parts;
-  /** By key: the uuid of a job for its newest finish, else the key of an owed webhook. */
-  readonly #inFlight = new Map<string, { readonly host: string; readonly untilMs: number }>();
+  /** Keys: the uuid of a job for its newest finish, else the key of an owed webhook. */
+  readonly #schedule: WebhookSchedule;
   #wakeSentAtMs = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#schedule = parts.index.webhooks;
+    for (const [key, owed] of parts.owed.entries()) this.#plan(key, owed, owed.state);
   }
 
-  /** Starts couriers for what may be sent now; each is in flight until its report or until it is given up. */
+  /** Starts couriers for what may be sent now, and buries what is given up. */
   send(nowMs: number): number {
-    const keys = this.#take(nowMs);
-    for (const key of keys) {
-      const delivery = this.#compose(key, nowMs);
-      if (delivery !== null) this.#parts.deliver(delivery);
-    }
+    const keys = this.#schedule.take(nowMs);
+    for (const key of keys) this.#sendOne(key, nowMs);
     return keys.length;
   }
 
-  /** A courier's report. A webhook that it ends in vain is in D1 first: if D1 does not take it, the last try is made again. */
-  async settle(
+  /** A courier's report. A late one, of another round or try, changes nothing. */
+  settle(
     call: {
       readonly jobId: string;
       readonly round: number;
@@ -55,44 +52,31 @@ export class WebhookOutbox {
       readonly result: WebhookResult;
     },
     nowMs: number,
-  ): Promise<void> {
+  ): void {
     const uuid = parseJobId(call.jobId)?.uuid;
     if (uuid === undefined) return;
-    const given = { nowMs, jitter: Math.random() };
-    const key = owedKey(uuid, call.round);
+    const { round, tryNumber, result } = call;
+    const key = owedKey(uuid, round);
     const owed = this.#parts.owed.find(key);
-    const stored = this.#parts.book.load(uuid);
-    const state = owed?.state ?? (stored?.job.round === call.round ? stored.job.webhook : null);
-    if (state === null) return;
-    const after = settleWebhookTry(state, call.tryNumber, call.result, given);
-    if (after === null) return;
-    const letter = after.dead ? this.#letter(owed, stored, after, nowMs) : null;
-    if (letter !== null && !(await this.#parts.bury(letter.tenantId, letter.letter))) return;
-    // D1 was asked meanwhile: what is owed is read again before anything is decided.
-    const presentOwed = this.#parts.owed.find(key);
-    this.#inFlight.delete(presentOwed === null ? uuid : key);
-    if (presentOwed !== null) {
-      const next = settleWebhookTry(presentOwed.state, call.tryNumber, call.result, given);
-      if (next !== null) this.#parts.owed.settle(presentOwed, next);
+    if (owed !== null) {
+      this.#settleOwed(key, settleWebhookTry(owed.state, tryNumber, result, { nowMs, jitter: Math.random() }));
       return;
     }
-    const present = this.#parts.book.load(uuid);
-    const { round, tryNumber, result } = call;
-    if (present !== null) this.#parts.book.apply(present, { kind: "webhook_result", round, tryNumber, result }, nowMs);
+    const stored = this.#parts.book.load(uuid);
+    if (stored === null || stored.job.round !== round) return;
+    this.#schedule.land(uuid);
+    this.#parts.book.apply(stored, { kind: "webhook_result", round, tryNumber, result }, nowMs);
   }
 
   /** A retry has moved a webhook into a row of its own: a courier that is under way reports to that one. */
   moved(owed: OwedWebhook): void {
-    const flight = this.#inFlight.get(owed.uuid);
-    if (flight === undefined) return;
-    this.#inFlight.delete(owed.uuid);
-    this.#inFlight.set(owedKey(owed.uuid, owed.round), flight);
+    this.#schedule.rename(owed.uuid, owedKey(owed.uuid, owed.round));
   }
 
   /** True when a wake-up should be sent now: something is due that is not in flight, and none was sent lately. */
   wantsWake(nowMs: number): boolean {
     if (nowMs < this.#wakeSentAtMs + WAKE_RESEND_MS && this.#wakeSentAtMs !== 0) return false;
-    const waiting = this.#due(nowMs).some(({ key }) => !this.#inFlight.has(key));
+    const waiting = this.#schedule.hasReady(nowMs);
     if (waiting) this.#wakeSentAtMs = nowMs;
     return waiting;
   }
@@ -102,69 +86,78 @@ export class WebhookOutbox {
     this.#wakeSentAtMs = 0;
   }
 
+  /** When the alarm is to look again, epoch ms: a wake-up that is under way gets its time to arrive. */
   nextAtMs(nowMs: number): number {
-    let next = this.#parts.index.nextWebhookAtMs();
-    for (const [, { state }] of this.#parts.owed.entries()) next = Math.min(next, state.nextAtMs ?? next);
-    if (next > nowMs) return next;
-    return nowMs + WAKE_RESEND_MS;
+    const next = this.#schedule.nextAtMs(nowMs);
+    return next > nowMs ? next : Math.max(nowMs, this.#wakeSentAtMs + WAKE_RESEND_MS);
   }
 
-  #due(nowMs: number): { readonly key: string; readonly host: string }[] {
-    const due = this.#parts.index.dueWebhooks(nowMs).map(({ uuid, host }) => ({ key: uuid, host }));
-    for (const [key, { state, url }] of this.#parts.owed.entries()) {
-      if (state.nextAtMs !== null && state.nextAtMs <= nowMs) due.push({ key, host: new URL(url).host });
-    }
-    return due;
+  #plan(key: string, owed: OwedWebhook, state: WebhookState): void {
+    if (state.nextAtMs === null) this.#schedule.drop(key);
+    else this.#schedule.plan(key, new URL(owed.url).host, state.nextAtMs);
   }
 
-  #take(nowMs: number): string[] {
-    for (const [key, flight] of this.#inFlight) if (flight.untilMs <= nowMs) this.#inFlight.delete(key);
-    const perHost = new Map<string, number>();
-    for (const { host } of this.#inFlight.values()) perHost.set(host, (perHost.get(host) ?? 0) + 1);
-    const taken: string[] = [];
-    for (const { key, host } of this.#due(nowMs)) {
-      const busy = perHost.get(host) ?? 0;
-      if (this.#inFlight.has(key) || busy >= WEBHOOK_HOST_IN_FLIGHT_MAX) continue;
-      perHost.set(host, busy + 1);
-      this.#inFlight.set(key, { host, untilMs: nowMs + COURIER_MAX_MS });
-      taken.push(key);
-    }
-    return taken;
+  #settleOwed(key: string, state: WebhookState | null): void {
+    const owed = this.#parts.owed.find(key);
+    if (owed === null || state === null) return;
+    this.#schedule.land(key);
+    this.#parts.owed.settle(owed, state);
+    this.#plan(key, owed, state);
   }
 
-  #compose(key: string, nowMs: number): Delivery | null {
-    const { book, owed, store, endpointId } = this.#parts;
+  #sendOne(key: string, nowMs: number): void {
+    const { owed, book, bury } = this.#parts;
     const kept = owed.find(key);
     const stored = book.load(kept?.uuid ?? key);
-    if (stored === null) return null;
-    const input = store.readPayload(stored.job.uuid, "input", stored.inputPlace);
-    if (kept !== null) {
-      const view: JobView = { ...kept.view, output: owed.readOutput(kept) };
-      return toDelivery(endpointId, kept, kept.state, view, input);
+    const state = kept?.state ?? stored?.job.webhook ?? null;
+    if (stored === null || state === null) this.#schedule.drop(key);
+    else if (!state.dead) this.#parts.deliver(this.#compose(kept, stored, state, nowMs));
+    else {
+      const { tenantId, letter } = this.#letter(kept, stored, state, nowMs);
+      bury(tenantId, letter, (isKept) => this.#settleLetter(key, isKept, stored.job.round));
     }
+  }
+
+  #settleLetter(key: string, isKept: boolean, round: number): void {
+    const nowMs = Date.now();
+    const owed = this.#parts.owed.find(key);
+    if (owed !== null) {
+      this.#settleOwed(key, settleDeadLetter(owed.state, isKept, nowMs));
+      return;
+    }
+    // D1 was asked meanwhile: the job is read again.
+    const stored = this.#parts.book.load(key);
+    this.#schedule.land(key);
+    if (stored !== null) this.#parts.book.apply(stored, { kind: "dead_letter", round, kept: isKept }, nowMs);
+  }
+
+  #compose(kept: OwedWebhook | null, stored: StoredJob, state: WebhookState, nowMs: number): Delivery {
+    const { book, owed, store, endpointId } = this.#parts;
+    const input = store.readPayload(stored.job.uuid, "input", stored.inputPlace);
+    if (kept !== null)
+      return toDelivery(endpointId, kept, state, { ...kept.view, output: owed.readOutput(kept) }, input);
     const { job, webhook } = stored;
-    if (webhook === null || job.webhook === null) throw new Error("a delivery without a webhook");
+    if (webhook === null) throw new Error("a delivery without a webhook");
     const told = { uuid: job.uuid, round: job.round, ...webhook };
-    return toDelivery(endpointId, told, job.webhook, book.view(stored, nowMs), input);
+    return toDelivery(endpointId, told, state, book.view(stored, nowMs), input);
   }
 
   #letter(
-    owed: OwedWebhook | null,
-    stored: StoredJob | null,
-    after: WebhookState,
+    kept: OwedWebhook | null,
+    stored: StoredJob,
+    state: WebhookState,
     nowMs: number,
-  ): { readonly tenantId: string; readonly letter: DeadLetter } | null {
-    const facts = { tries: after.tries, detail: after.detail ?? "", givenUpAtMs: nowMs };
-    const { endpointId } = this.#parts;
-    if (owed !== null) {
-      const { url, tenantId } = owed;
-      const letter = { webhookId: webhookIdOf(owed), endpointId, jobId: owed.view.id, url, ...facts };
-      return { tenantId, letter };
-    }
-    if (stored === null || stored.webhook === null) return null;
-    const { job, webhook } = stored;
-    const jobId = makeJobId(job.uuid, job.mode);
-    const letter = { webhookId: webhookIdOf(job), endpointId, jobId, url: webhook.url, ...facts };
+  ): { readonly tenantId: string; readonly letter: DeadLetter } {
+    const { job } = stored;
+    const letter = {
+      webhookId: webhookIdOf(kept ?? job),
+      endpointId: this.#parts.endpointId,
+      jobId: makeJobId(job.uuid, job.mode),
+      url: kept?.url ?? stored.webhook?.url ?? "",
+      tries: state.tries,
+      detail: state.detail ?? "",
+      givenUpAtMs: nowMs,
+    };
     return { tenantId: job.tenantId, letter };
   }
 }

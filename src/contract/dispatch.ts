@@ -24,8 +24,13 @@ export type { AttemptOutcome as Outcome } from "../core/transition.ts";
 
 /** The side of a broker that a carrier may call. */
 export interface LeaseKeeper {
-  /** Keeps the lease for another period. False: the lease is not held any more, stop working. */
-  renew(call: { readonly jobId: string; readonly lease: string }): Promise<boolean>;
+  /**
+   * Keeps the lease for another period, and answers when it is lost or after `holdMs` (at most LEASE_RENEW_MS). False: it
+   * is not held any more, stop working.
+   */
+  renew(call: { readonly jobId: string; readonly lease: string; readonly holdMs: number }): Promise<boolean>;
+  /** The carrier of a lost lease has let go of the upstream: its slot is free. */
+  letGo(call: { readonly lease: string }): Promise<void>;
   /** Stores the upstream's own id, so that a lost carrier is followed by one that takes it up. */
   noteUpstreamJob(call: {
     readonly jobId: string;

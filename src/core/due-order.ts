@@ -5,11 +5,19 @@ export interface Due {
   readonly uuid: string;
 }
 
+/** Below this a rebuild is not worth its time. */
+const STALE_ALLOWED = 1_000;
+
 export class DueOrder {
   readonly #heap: Due[] = [];
 
   get size(): number {
     return this.#heap.length;
+  }
+
+  /** More than half of it has been overtaken: its owner builds it anew, so that it never outgrows what lives. */
+  isMostlyStale(live: number): boolean {
+    return this.#heap.length > 2 * live + STALE_ALLOWED;
   }
 
   push(due: Due): void {

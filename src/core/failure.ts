@@ -10,6 +10,7 @@ export type Failure =
   | { readonly kind: "too_large"; readonly maxBytes: number }
   | { readonly kind: "unsupported_media"; readonly message: string }
   | { readonly kind: "tenant_limit"; readonly waitingMax: number; readonly retryAfterSeconds: number }
+  | { readonly kind: "webhooks_owed"; readonly owedMax: number; readonly retryAfterSeconds: number }
   | { readonly kind: "queue_full"; readonly retryAfterSeconds: number }
   | { readonly kind: "wrong_state"; readonly message: string }
   | { readonly kind: "idempotency_mismatch" }

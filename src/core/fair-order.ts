@@ -1,4 +1,5 @@
-// Which waiting job is next: tenant first (the one served least, in GPU milliseconds), then priority, then age.
+// Which waiting job is next: tenant first (the one served least, in GPU milliseconds), then priority, then age. What runs
+// counts as it runs, so that a tenant of long jobs does not gather slots until its first one ends.
 // Job uuids are version 7, so their text order is their age.
 
 /** A sorted list of uuids whose front is taken often: a moving head instead of a shift. */
@@ -59,20 +60,30 @@ class AgeOrder {
 interface TenantLine {
   readonly normal: AgeOrder;
   readonly low: AgeOrder;
-  servedMs: number;
+  /** By finished attempts. */
+  settledMs: number;
+  running: number;
+  /** Sum of the starts of those that run: with their number it gives the time that they have run. */
+  startsSumMs: number;
 }
 
-/** A guess of a job's length, charged when it starts so that a burst of starts is shared out too. */
+/** Counted for each running attempt beside its time, so that a burst of starts at one moment is shared out too. */
 const START_CHARGE_MS = 1_000;
+
+function servedMs(line: TenantLine, nowMs: number): number {
+  return line.settledMs + line.running * (nowMs + START_CHARGE_MS) - line.startsSumMs;
+}
 
 export class FairOrder {
   readonly #lines = new Map<string, TenantLine>();
   /** The least served of those that wait: a newcomer begins here, so that old idleness buys no burst. */
   #floorMs = 0;
 
-  add(tenantId: string, uuid: string, lowPriority: boolean): void {
+  add(tenantId: string, uuid: string, lowPriority: boolean, nowMs: number): void {
     const line = this.#line(tenantId);
-    if (line.normal.size + line.low.size === 0) line.servedMs = Math.max(line.servedMs, this.#floorMs);
+    if (line.normal.size + line.low.size === 0) {
+      line.settledMs += Math.max(this.#floorMs - servedMs(line, nowMs), 0);
+    }
     (lowPriority ? line.low : line.normal).add(uuid);
   }
 
@@ -82,24 +93,37 @@ export class FairOrder {
   }
 
   /** The next job, left in place; undefined when nothing waits. */
-  next(): string | undefined {
-    let best: TenantLine | undefined;
+  next(nowMs: number): string | undefined {
+    let best: { readonly line: TenantLine; readonly servedMs: number } | undefined;
     for (const line of this.#lines.values()) {
       if (line.normal.size + line.low.size === 0) continue;
-      if (best === undefined || line.servedMs < best.servedMs) best = line;
+      const served = servedMs(line, nowMs);
+      if (best === undefined || served < best.servedMs) best = { line, servedMs: served };
     }
     if (best === undefined) return undefined;
     this.#floorMs = best.servedMs;
-    return best.normal.first() ?? best.low.first();
+    return best.line.normal.first() ?? best.line.low.first();
   }
 
-  chargeStart(tenantId: string): void {
-    this.#line(tenantId).servedMs += START_CHARGE_MS;
+  /** Does any job wait? */
+  get isEmpty(): boolean {
+    for (const line of this.#lines.values()) if (line.normal.size + line.low.size > 0) return false;
+    return true;
   }
 
-  /** Replaces the guess made at the start by the truth, ms. */
-  settleCharge(tenantId: string, executionMs: number): void {
-    this.#line(tenantId).servedMs += executionMs - START_CHARGE_MS;
+  /** An attempt of the tenant runs since then, epoch ms. */
+  noteStart(tenantId: string, startedAtMs: number): void {
+    const line = this.#line(tenantId);
+    line.running += 1;
+    line.startsSumMs += startedAtMs;
+  }
+
+  /** It has ended after so many ms. */
+  noteEnd(tenantId: string, startedAtMs: number, executionMs: number): void {
+    const line = this.#line(tenantId);
+    line.running -= 1;
+    line.startsSumMs -= startedAtMs;
+    line.settledMs += executionMs;
   }
 
   /** 1-based place among the tenant's own waiting jobs. */
@@ -112,7 +136,7 @@ export class FairOrder {
   #line(tenantId: string): TenantLine {
     let line = this.#lines.get(tenantId);
     if (line === undefined) {
-      line = { normal: new AgeOrder(), low: new AgeOrder(), servedMs: this.#floorMs };
+      line = { normal: new AgeOrder(), low: new AgeOrder(), settledMs: this.#floorMs, running: 0, startsSumMs: 0 };
       this.#lines.set(tenantId, line);
     }
     return line;

@@ -33,7 +33,10 @@ export interface Bill {
   readonly finishedAtMs: number;
 }
 
-/** How far the call back has come. `nextAtMs` null: delivered, given up, or nothing to send yet. */
+/**
+ * How far the call back has come. `nextAtMs`: the next try, or once it is `dead` the next offer of its dead letter to D1;
+ * null: delivered, buried, or nothing to send yet.
+ */
 export interface WebhookState {
   readonly tries: number;
   readonly nextAtMs: number | null;
@@ -61,6 +64,8 @@ export interface Job {
   readonly attempts: number;
   /** Attempts since submit or retry that failed where the worker may have begun. */
   readonly countedFailures: number;
+  /** The upstream of the newest of them: the next attempt goes to another one, if there is a sound one. */
+  readonly failedOn: string | null;
   readonly restarts: number;
   /** Not started before; 0 when nothing holds it back. */
   readonly notBeforeMs: number;
@@ -101,6 +106,7 @@ export function shownError(job: Job): string | null {
 export const NOT_RUN = {
   status: "IN_QUEUE",
   countedFailures: 0,
+  failedOn: null,
   restarts: 0,
   notBeforeMs: 0,
   lease: null,
@@ -128,9 +134,12 @@ export function expiresAtMs(job: Job): number {
   return job.status === "TIMED_OUT" ? job.finishedAtMs : job.finishedAtMs + job.retentionMs;
 }
 
-/** The earliest thing that time alone can do to a live job, epoch ms; Infinity for a finished one. A lease holds through its last ms. */
-export function dueAtMs(job: Job): number {
-  if (job.status === "IN_QUEUE") return job.notBeforeMs > 0 ? Math.min(job.ttlAtMs, job.notBeforeMs) : job.ttlAtMs;
+/**
+ * The earliest thing that time alone can still do to a live job, epoch ms; Infinity for a finished one. A retry time that
+ * has come is past: it must not come up at every alarm for as long as no slot is free. A lease holds through its last ms.
+ */
+export function dueAtMs(job: Job, nowMs: number): number {
+  if (job.status === "IN_QUEUE") return job.notBeforeMs > nowMs ? Math.min(job.ttlAtMs, job.notBeforeMs) : job.ttlAtMs;
   if (job.lease === null) return Number.POSITIVE_INFINITY;
   return Math.min(job.ttlAtMs, job.lease.untilMs + 1, job.lease.startedAtMs + job.executionTimeoutMs);
 }

@@ -43,6 +43,11 @@ export const RETENTION_MAX_MS = 14 * 86_400_000;
 /** A lease that is not renewed ends after this; three renewals fit, so two may be lost. */
 export const LEASE_MS = 30_000;
 export const LEASE_RENEW_MS = 10_000;
+/**
+ * A carrier asks for the first time after this, and then waits in the broker until the lease is lost: a cancel reaches it
+ * at once, and a job that is shorter costs no call.
+ */
+export const LEASE_WATCH_AFTER_MS = 1_500;
 /** RunPod gives a job two attempts. */
 export const ATTEMPTS_DEFAULT_MAX = 2;
 /** Leases lost because broker or Carrier restarted have a bound of their own: a poison job must end. */
@@ -62,10 +67,14 @@ export const UNHEALTHY_PROBE_MS = 15_000;
 
 /** The alarm is rounded up to this: each setAlarm is a billed row. */
 export const ALARM_STEP_MS = 500;
+/** An alarm that did not come by then is set again: the platform promises one, but a late one stops every deadline. */
+export const ALARM_LOST_AFTER_MS = 5_000;
 /** Rows one alarm may handle before it arms itself again, so that it never holds the object for long. */
 export const ALARM_ROWS_MAX = 1_000;
 /** A wake-up that brought no start is sent again after this. */
 export const WAKE_RESEND_MS = 5_000;
+/** An account or D1 that has not answered by then is tried again: what it did all the same counts once, by its key. */
+export const POST_TIMEOUT_MS = 15_000;
 /** Finished jobs gather this long before they are posted; a line must be readable within 5 s of the finish. */
 export const POST_DELAY_MS = 1_000;
 /** Lines in one posted batch. */
@@ -77,6 +86,13 @@ export const START_JOBS_MAX = 50;
 
 /** Jobs that wait or run in one endpoint: the memory index must fit beside its peers in 128 MB. */
 export const LIVE_JOBS_MAX = 200_000;
+/** Rows of jobs in one endpoint, and the size of its database: the platform ends at 10 GB, and a finish must still fit. */
+export const ENDPOINT_ROWS_MAX = 1_000_000;
+export const ENDPOINT_MAX_BYTES = 8_000_000_000;
+/** Of the newest jobs of an endpoint, those that a list of one tenant's looks through. */
+export const LIST_ROWS_READ_MAX = 10_000;
+/** R2 deletes at most so many objects by one call. */
+export const R2_DELETE_KEYS_MAX = 1_000;
 /** Waiting jobs of one tenant in one endpoint, unless its row says otherwise. */
 export const TENANT_WAITING_DEFAULT_MAX = 10_000;
 /** A remembered Idempotency-Key, as the draft standard's common practice. */
@@ -90,6 +106,12 @@ export const WEBHOOK_SCHEDULE_MS = [
 export const WEBHOOK_TIMEOUT_MS = 15_000;
 /** Calls in flight to one receiver host: a hanging receiver holds up nobody else's. */
 export const WEBHOOK_HOST_IN_FLIGHT_MAX = 6;
+/** A courier that has not reported by then is taken for lost; the receiver may get the same id twice. */
+export const COURIER_MAX_MS = 2 * WEBHOOK_TIMEOUT_MS;
+/** A dead letter that D1 did not take is offered again after this. */
+export const LETTER_RETRY_MS = 60_000;
+/** Webhooks that one tenant's receivers may owe an endpoint: a dead receiver must not fill the endpoint for all. */
+export const TENANT_WEBHOOKS_OWED_MAX = 20_000;
 /** `input` and `output` together in a webhook body; beyond it the body says `truncated`. */
 export const WEBHOOK_PAYLOAD_MAX_BYTES = 1024 * 1024;
 export const DEAD_LETTER_MS = 30 * 86_400_000;

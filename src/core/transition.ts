@@ -8,6 +8,7 @@ import {
   BACKOFF_MAX_MS,
   ERROR_TEXT_MAX_CHARS,
   LEASE_MS,
+  LETTER_RETRY_MS,
   RESTARTS_MAX,
   WEBHOOK_SCHEDULE_MS,
 } from "./limits.ts";
@@ -46,7 +47,8 @@ export type JobEvent =
       readonly round: number;
       readonly tryNumber: number;
       readonly result: WebhookOutcome;
-    };
+    }
+  | { readonly kind: "dead_letter"; readonly round: number; readonly kept: boolean };
 
 export type WebhookOutcome =
   | { readonly kind: "delivered" }
@@ -114,7 +116,11 @@ export function transition(job: Job, event: JobEvent, given: Given): Transition 
     case "time":
       return passTime(job, given);
     case "webhook_result":
-      return settleWebhook(job, event, given);
+      return settleWebhook(job, event.round, (webhook) =>
+        settleWebhookTry(webhook, event.tryNumber, event.result, given),
+      );
+    case "dead_letter":
+      return settleWebhook(job, event.round, (webhook) => settleDeadLetter(webhook, event.kept, given.nowMs));
   }
 }
 
@@ -246,7 +252,7 @@ function requeue(job: Job, waitMs: number, given: Given): Job {
 
 function countFailure(job: Job, error: string, given: Given): Job {
   const countedFailures = job.countedFailures + 1;
-  const counted = { ...job, countedFailures };
+  const counted = { ...job, countedFailures, failedOn: job.lease?.upstreamId ?? null };
   if (countedFailures >= given.maxAttempts) return end(counted, "FAILED", error, false, given);
   return requeue(counted, backoffMs(countedFailures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, given.jitter), given);
 }
@@ -305,12 +311,15 @@ function loseLease(job: Job, lease: Lease, given: Given): Job {
   return countFailure(job, `job timed out after ${job.countedFailures} retries`, given);
 }
 
-function settleWebhook(job: Job, event: Extract<JobEvent, { kind: "webhook_result" }>, given: Given): Transition {
-  const webhook =
-    job.webhook === null || event.round !== job.round
-      ? null
-      : settleWebhookTry(job.webhook, event.tryNumber, event.result, given);
+function settleWebhook(job: Job, round: number, settle: (webhook: WebhookState) => WebhookState | null): Transition {
+  const webhook = job.webhook === null || round !== job.round ? null : settle(job.webhook);
   return webhook === null ? unchanged(job, "stale") : changed({ ...job, webhook });
+}
+
+/** Its dead letter was offered to D1: kept, or due again later. Null when none is owed. */
+export function settleDeadLetter(webhook: WebhookState, kept: boolean, nowMs: number): WebhookState | null {
+  if (!webhook.dead || webhook.nextAtMs === null) return null;
+  return { ...webhook, nextAtMs: kept ? null : nowMs + LETTER_RETRY_MS };
 }
 
 /** How far a call back has come after one try; null when that try is not the one that is awaited. */
@@ -320,11 +329,14 @@ export function settleWebhookTry(
   result: WebhookOutcome,
   given: Pick<Given, "nowMs" | "jitter">,
 ): WebhookState | null {
-  if (webhook.nextAtMs === null || webhook.tries + 1 !== tryNumber) return null;
+  if (webhook.nextAtMs === null || webhook.dead || webhook.tries + 1 !== tryNumber) return null;
   if (result.kind === "delivered") return { tries: tryNumber, nextAtMs: null, dead: false, detail: null };
   const detail = result.kind === "gone" ? "the receiver answered 410" : result.detail.slice(0, ERROR_TEXT_MAX_CHARS);
   const waitMs = WEBHOOK_SCHEDULE_MS[tryNumber];
-  if (result.kind === "gone" || waitMs === undefined) return { tries: tryNumber, nextAtMs: null, dead: true, detail };
+  // Given up: from now on its dead letter is due, and nothing more goes to the receiver.
+  if (result.kind === "gone" || waitMs === undefined) {
+    return { tries: tryNumber, nextAtMs: given.nowMs, dead: true, detail };
+  }
   const jitteredMs = Math.round(waitMs * (1 + given.jitter / 4));
   const nextAtMs = given.nowMs + Math.max(jitteredMs, result.retryAfterMs ?? 0);
   return { tries: tryNumber, nextAtMs, dead: false, detail };

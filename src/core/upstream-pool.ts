@@ -27,10 +27,17 @@ interface Entry {
   sinceMs: number;
   /** A paused or unhealthy upstream is tried with one job from here on. */
   tryAtMs: number;
-  /** A job is under way as the trial of a troubled upstream. */
-  onTrial: boolean;
+  /** The lease of the job that is under way as the trial of a troubled upstream. */
+  trialToken: string | null;
+  /** The pause is what the upstream asked for by Retry-After: a job of before it says nothing about its end. */
+  asked: boolean;
   failures: number;
+  /** Leases that ended while their carriers may still be calling: each holds its slot until then, epoch ms. */
+  readonly lingering: Map<string, number>;
 }
+
+/** What a carrier said of an upstream: it answered a job, or a job that it runs is still alive. */
+export type UpstreamSign = "answer" | "heartbeat";
 
 /** Why a job cannot start now, as a reason of `queue.reason` with one plain sentence. */
 export interface PoolState {
@@ -57,14 +64,14 @@ export class UpstreamPool {
   }
 
   /** A job took a slot, also one that is found running at a start of the object. */
-  occupy(id: string, nowMs: number): void {
+  occupy(id: string, token: string, nowMs: number): void {
     const entry = this.#entries.get(id) ?? freshEntry({ id, slots: 0, rateKind: "flex" }, nowMs);
     this.#entries.set(id, entry);
     entry.running += 1;
     // This job is the trial of a troubled upstream; the next one waits for its news or for another period.
     if (entry.condition === "ok") return;
     entry.tryAtMs = nowMs + UNHEALTHY_PROBE_MS;
-    entry.onTrial = true;
+    entry.trialToken = token;
   }
 
   release(id: string): void {
@@ -74,16 +81,40 @@ export class UpstreamPool {
     if (entry.running === 0 && entry.member.slots === 0) this.#entries.delete(id);
   }
 
-  /** The upstream for the next job: active before flex, then least loaded; null when none has room now. */
-  choose(nowMs: number): string | null {
+  /** As release, but the carrier has not let go yet: a cancelled call still fills the worker. */
+  linger(id: string, token: string, untilMs: number): void {
+    this.#entries.get(id)?.lingering.set(token, untilMs);
+  }
+
+  /** The carrier of a lease that ended has let go of its upstream. False: that lease holds no slot. */
+  letGo(token: string): boolean {
+    for (const [id, entry] of this.#entries) {
+      if (!entry.lingering.delete(token)) continue;
+      this.release(id);
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * The upstream for the next job: active before flex, then least loaded; null when none has room now. `avoidId` is where
+   * the job has failed: it is taken only while no other one is sound, or an upstream that fails fast would eat every job.
+   */
+  choose(nowMs: number, avoidId: string | null): string | null {
+    this.#endLingering(nowMs);
+    const others = [...this.#entries.values()].some(
+      (entry) => entry.member.id !== avoidId && entry.condition === "ok" && entry.member.slots > 0,
+    );
     let best: Entry | undefined;
     for (const entry of this.#entries.values()) {
+      if (others && entry.member.id === avoidId) continue;
       if (hasRoom(entry, nowMs) && (best === undefined || isBetter(entry, best))) best = entry;
     }
     return best?.member.id ?? null;
   }
 
   hasRoomOn(id: string, nowMs: number): boolean {
+    this.#endLingering(nowMs);
     const entry = this.#entries.get(id);
     return entry !== undefined && hasRoom(entry, nowMs);
   }
@@ -94,6 +125,7 @@ export class UpstreamPool {
 
   /** Jobs that could start now. */
   freeSlots(nowMs: number): number {
+    this.#endLingering(nowMs);
     let free = 0;
     for (const entry of this.#entries.values()) {
       if (!hasRoom(entry, nowMs)) continue;
@@ -102,10 +134,13 @@ export class UpstreamPool {
     return free;
   }
 
-  markOk(id: string, nowMs: number): void {
+  /** A sign of life by the carrier of a lease. Only its trial clears a troubled upstream, or an answer after a plain pause. */
+  markOk(id: string, token: string, sign: UpstreamSign, nowMs: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.condition === "ok") return;
-    Object.assign(entry, { condition: "ok", detail: "", sinceMs: nowMs, tryAtMs: 0, onTrial: false, failures: 0 });
+    const answered = sign === "answer" && entry.condition === "paused" && !entry.asked;
+    if (entry.trialToken !== token && !answered) return;
+    Object.assign(entry, freshEntry(entry.member, nowMs), { running: entry.running, lingering: entry.lingering });
   }
 
   /** The upstream could not take a job. `retryAfterMs` is what it asked for, believed within bounds. */
@@ -113,25 +148,29 @@ export class UpstreamPool {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     // Jobs that started together and were refused together are one piece of news, not many.
-    if (entry.condition === "paused" && !entry.onTrial) return;
+    if (entry.condition === "paused" && entry.trialToken === null) return;
     const failures = entry.failures + 1;
     const waitMs =
       retryAfterMs === null
         ? backoffMs(failures, UPSTREAM_PAUSE_BASE_MS, UPSTREAM_PAUSE_MAX_MS, jitter)
         : Math.min(Math.max(retryAfterMs, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS);
-    this.#worsen(entry, "paused", detail, nowMs, nowMs + waitMs, failures);
+    const asked = retryAfterMs !== null;
+    this.#worsen(entry, { condition: "paused", detail, tryAtMs: nowMs + waitMs, failures, asked }, nowMs);
   }
 
   markUnhealthy(id: string, detail: string, nowMs: number): void {
     const entry = this.#entries.get(id);
-    if (entry !== undefined) this.#worsen(entry, "unhealthy", detail, nowMs, nowMs + UNHEALTHY_PROBE_MS, 0);
+    const tryAtMs = nowMs + UNHEALTHY_PROBE_MS;
+    if (entry !== undefined)
+      this.#worsen(entry, { condition: "unhealthy", detail, tryAtMs, failures: 0, asked: false }, nowMs);
   }
 
-  /** When a paused or unhealthy upstream may next be tried, epoch ms; Infinity when none waits for that. */
+  /** When an upstream may next have room by time alone, epoch ms: after a pause, or when a lost carrier's slot is free. */
   nextTryAtMs(nowMs: number): number {
     let earliest = Number.POSITIVE_INFINITY;
     for (const entry of this.#entries.values()) {
       if (entry.condition !== "ok" && entry.tryAtMs > nowMs) earliest = Math.min(earliest, entry.tryAtMs);
+      for (const untilMs of entry.lingering.values()) earliest = Math.min(earliest, Math.max(untilMs, nowMs));
     }
     return earliest;
   }
@@ -175,14 +214,35 @@ export class UpstreamPool {
     return counts;
   }
 
-  #worsen(entry: Entry, condition: Condition, detail: string, nowMs: number, tryAtMs: number, failures: number): void {
-    if (entry.condition !== condition) entry.sinceMs = nowMs;
-    Object.assign(entry, { condition, detail, tryAtMs, failures, onTrial: false });
+  #endLingering(nowMs: number): void {
+    for (const entry of this.#entries.values()) {
+      for (const [token, untilMs] of entry.lingering) if (untilMs <= nowMs) this.letGo(token);
+    }
+  }
+
+  #worsen(
+    entry: Entry,
+    trouble: Pick<Entry, "condition" | "detail" | "tryAtMs" | "failures" | "asked">,
+    nowMs: number,
+  ): void {
+    if (entry.condition !== trouble.condition) entry.sinceMs = nowMs;
+    Object.assign(entry, trouble, { trialToken: null });
   }
 }
 
 function freshEntry(member: PoolMember, nowMs: number): Entry {
-  return { member, running: 0, condition: "ok", detail: "", sinceMs: nowMs, tryAtMs: 0, onTrial: false, failures: 0 };
+  return {
+    member,
+    running: 0,
+    condition: "ok",
+    detail: "",
+    sinceMs: nowMs,
+    tryAtMs: 0,
+    trialToken: null,
+    asked: false,
+    failures: 0,
+    lingering: new Map(),
+  };
 }
 
 /** A troubled upstream is tried with one job at a time: a second failure then costs one start, not a slotful. */

@@ -1,7 +1,7 @@
 // Carries one leased job to its upstream and brings the outcome back. The lease is renewed meanwhile; when the broker says
 // that it is lost, the call is dropped. The outcome is told until the broker has heard it.
 import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
-import { LEASE_MS, LEASE_RENEW_MS } from "../core/limits.ts";
+import { LEASE_MS, LEASE_RENEW_MS, LEASE_WATCH_AFTER_MS } from "../core/limits.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
 import { deletePayload } from "../payload/store.ts";
@@ -24,6 +24,11 @@ export async function carry(assignment: Assignment, deps: CarryDeps): Promise<vo
     done.abort();
     // Even when the lease seems lost an outcome is told: only the broker decides.
     if (outcome !== null) await tell(assignment, deps, outcome);
+    else
+      await deps
+        .keeper()
+        .letGo({ lease: assignment.lease })
+        .catch(() => undefined);
   } finally {
     done.abort();
     await renewing;
@@ -60,8 +65,9 @@ export async function openCredential(
 }
 
 /**
- * Renews until `done`. Only a clear no ends the work: while the broker does not answer the work goes on, because an
- * object that comes back gives its running leases a period of grace.
+ * Renews until `done`. The broker holds each renewal until the lease is lost, so that a cancel is heard at once. Only a
+ * clear no ends the work: while the broker does not answer the work goes on, because an object that comes back gives its
+ * running leases a period of grace.
  */
 async function keepLease(
   assignment: Assignment,
@@ -71,17 +77,22 @@ async function keepLease(
 ): Promise<void> {
   const { jobId, lease, endpointId } = assignment;
   const { clock, keeper } = deps;
+  await clock.sleep(LEASE_WATCH_AFTER_MS, done);
   while (!done.aborted) {
-    await clock.sleep(LEASE_RENEW_MS, done);
-    if (done.aborted) return;
+    const askedMs = clock.now();
     try {
       const options = { clock, forMs: LEASE_MS - LEASE_RENEW_MS, signal: done };
-      if (await callUntil(() => keeper().renew({ jobId, lease }), options)) continue;
-      log("lease_lost", { endpointId, jobId });
-      return lost.abort();
+      const held = await callUntil(() => keeper().renew({ jobId, lease, holdMs: LEASE_RENEW_MS }), options);
+      if (done.aborted) return;
+      if (!held) {
+        log("lease_lost", { endpointId, jobId });
+        return lost.abort();
+      }
     } catch (cause) {
       if (!done.aborted) log("renew_failed", { endpointId, jobId, reason: messageOf(cause) });
     }
+    // A broker that answers early, or not at all, must not be asked in a tight loop.
+    await clock.sleep(Math.max(0, askedMs + LEASE_RENEW_MS - clock.now()), done);
   }
 }
 

@@ -70,6 +70,7 @@ function toWireOfJob(
     {
       kind:
         | "tenant_limit"
+        | "webhooks_owed"
         | "queue_full"
         | "wrong_state"
         | "idempotency_mismatch"
@@ -85,6 +86,13 @@ function toWireOfJob(
         status: 429,
         error: "tenant limit",
         message: `${failure.waitingMax} jobs of yours wait in this endpoint already`,
+        headers: retryAfter(failure.retryAfterSeconds),
+      };
+    case "webhooks_owed":
+      return {
+        status: 429,
+        error: "webhooks owed",
+        message: `webhook: ${failure.owedMax} webhooks of yours are undelivered in this endpoint; mend their receiver first`,
         headers: retryAfter(failure.retryAfterSeconds),
       };
     case "queue_full":

@@ -11,8 +11,14 @@ afterEach(() => vi.restoreAllMocks());
 async function meterOf(endpointId: string) {
   return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (instance) => {
     const { meter } = instance as EndpointBroker;
-    const { alarmsSet, calls, messages } = meter;
-    return { alarmsSet, calls, messages, rowsWritten: meter.rowsWritten(), rowsRead: meter.rowsRead() };
+    const { calls, messages } = meter;
+    return {
+      alarmsSet: meter.alarmsSet(),
+      calls,
+      messages,
+      rowsWritten: meter.rowsWritten(),
+      rowsRead: meter.rowsRead(),
+    };
   });
 }
 

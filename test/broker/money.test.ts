@@ -1,9 +1,9 @@
 // Every billed attempt becomes one usage line in D1, however long D1 is away.
-import { runDurableObjectAlarm } from "cloudflare:test";
+import { abortAllDurableObjects, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
-import { answerUpstreams, makeBroker, submission, upstream } from "../support/broker.ts";
+import { answerUpstreams, holdCarriers, makeBroker, submission, upstream } from "../support/broker.ts";
 import { breakD1 } from "../support/d1.ts";
 
 const JOBS = 20;
@@ -143,5 +143,31 @@ describe("the usage lines of a tenant", () => {
       { ...line, seq: 1, seconds: 5, amount_nanodollars: (5 * 160_000) / 10 },
       { ...line, seq: 2, seconds: 2, amount_nanodollars: (2 * 160_000) / 10 },
     ]);
+  });
+
+  it("are posted after a restart when a retry has wiped them from their row", { timeout: 30_000 }, async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const tenantId = `tn-${crypto.randomUUID()}`;
+    const given = holdCarriers();
+    const { endpointId } = await makeBroker({ tenantId, upstreams: [upstream({ slots: 1 })] });
+    const call = submission({ tenantId, mode: "runsync" });
+    const job = { tenantId, jobId: call.jobId };
+    await brokerOf(env, endpointId).submit(call);
+    await vi.waitFor(() => expect(given).toHaveLength(1));
+    const [first] = given;
+    if (first === undefined) throw new Error("no carrier was started");
+    vi.setSystemTime(Date.now() + 2_500);
+    await brokerOf(env, endpointId).finish({ ...first, outcome: { kind: "handler_error", error: "x", output: null } });
+    await brokerOf(env, endpointId).retry(job);
+    await abortAllDurableObjects();
+    // No billed finish comes after it.
+    await brokerOf(env, endpointId).cancel(job);
+    await vi.waitFor(
+      async () => {
+        await passTime(endpointId, tenantId, STEP_MS);
+        expect(await linesOf(tenantId)).toMatchObject([{ source: uuidOf(call.jobId), seq: 1, seconds: 3 }]);
+      },
+      { timeout: 10_000, interval: 10 },
+    );
   });
 });

@@ -1,12 +1,13 @@
 // Webhooks: a bad receiver holds up nobody else, is tried again by the schedule, and is given up for all to see.
-import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { RETENTION_MAX_MS, WEBHOOK_SCHEDULE_MS } from "../../src/core/limits.ts";
-import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
+import { Courier, WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 import { answerUpstreams, makeBroker, submission } from "../support/broker.ts";
+import { breakD1 } from "../support/d1.ts";
 
 const BAD_URL = "https://bad-receiver.example.com/hook";
 const GOOD_URL = "https://good-receiver.example.com/hook";
@@ -219,5 +220,43 @@ describe("a receiver", () => {
     expect(await webhookState(endpointId)).toEqual(owed);
     held.resolve();
     await vi.waitFor(async () => expect(await webhookState(endpointId)).toEqual({ tries: 1, nextAtMs: null }), POLL);
+  });
+
+  it("is called again when a courier was lost, and once only after a 410 while D1 is away", {
+    timeout: 30_000,
+  }, async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const tenantId = `tn-${crypto.randomUUID()}`;
+    let lost = 0;
+    const couriers = vi.spyOn(Courier.prototype, "deliver").mockImplementation(async () => {
+      lost += 1;
+    });
+    const { endpointId, broker } = await makeBroker({ tenantId, upstreams: [], runRetentionMs: RETENTION_MAX_MS });
+    const call = submission({ tenantId, webhook: await webhookTo(BAD_URL) });
+    await broker.submit(call);
+    await broker.cancel({ tenantId, jobId: call.jobId });
+    await vi.waitFor(() => expect(lost).toBe(1), POLL);
+    couriers.mockRestore();
+    let calls = 0;
+    answerUpstreams(() => {
+      calls += 1;
+      return new Response(null, { status: 410 });
+    });
+    const outage = breakD1();
+    for (let passedMs = 0; passedMs < 600_000; passedMs += 10_000) {
+      vi.setSystemTime(Date.now() + 10_000);
+      await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
+      await brokerOf(env, endpointId).startWebhooks();
+      await scheduler.wait(1);
+    }
+    expect(calls).toBe(1);
+    expect(outage.calls()).toBeGreaterThan(1);
+    outage.heal();
+    expect(await deadLettersOf(tenantId)).toEqual([]);
+    await vi.waitFor(async () => {
+      vi.setSystemTime(Date.now() + 10_000);
+      await brokerOf(env, endpointId).startWebhooks();
+      expect(await deadLettersOf(tenantId)).toMatchObject([{ job_id: call.jobId, tries: 1 }]);
+    }, POLL);
   });
 });

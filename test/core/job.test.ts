@@ -30,6 +30,7 @@ function job(overrides: Partial<Job>): Job {
     round: 0,
     attempts: 0,
     countedFailures: 0,
+    failedOn: null,
     restarts: 0,
     notBeforeMs: 0,
     lease: null,
@@ -59,21 +60,21 @@ describe("a job's record", () => {
   });
 
   it("is due at its ttl, or at its retry time when that is sooner", () => {
-    expect(dueAtMs(job({}))).toBe(100_000);
-    expect(dueAtMs(job({ notBeforeMs: 5_000 }))).toBe(5_000);
-    expect(dueAtMs(job({ notBeforeMs: 500_000 }))).toBe(100_000);
+    expect(dueAtMs(job({}), 0)).toBe(100_000);
+    expect(dueAtMs(job({ notBeforeMs: 5_000 }), 0)).toBe(5_000);
+    expect(dueAtMs(job({ notBeforeMs: 500_000 }), 0)).toBe(100_000);
   });
 
   it("is due while it runs at the first of lease end, execution timeout and ttl", () => {
     const running = { status: "IN_PROGRESS", lease: LEASE } as const;
-    expect(dueAtMs(job(running))).toBeGreaterThanOrEqual(31_000);
-    expect(dueAtMs(job(running))).toBeLessThanOrEqual(31_001);
-    expect(dueAtMs(job({ ...running, executionTimeoutMs: 5_000 }))).toBe(6_000);
-    expect(dueAtMs(job({ ...running, ttlAtMs: 2_000 }))).toBe(2_000);
+    expect(dueAtMs(job(running), 0)).toBeGreaterThanOrEqual(31_000);
+    expect(dueAtMs(job(running), 0)).toBeLessThanOrEqual(31_001);
+    expect(dueAtMs(job({ ...running, executionTimeoutMs: 5_000 }), 0)).toBe(6_000);
+    expect(dueAtMs(job({ ...running, ttlAtMs: 2_000 }), 0)).toBe(2_000);
   });
 
   it("is never due once it is finished", () => {
-    expect(dueAtMs(job({ status: "COMPLETED", finishedAtMs: 1 }))).toBe(Number.POSITIVE_INFINITY);
+    expect(dueAtMs(job({ status: "COMPLETED", finishedAtMs: 1 }), 0)).toBe(Number.POSITIVE_INFINITY);
   });
 
   it("lives for its retention after the end, and not at all after a ttl", () => {

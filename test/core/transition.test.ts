@@ -1,7 +1,13 @@
 // The whole table of the state machine: every status × every event, with next status, reply and effects written down.
 import { describe, expect, it } from "vitest";
 import type { Job, JobStatus, Lease } from "../../src/core/job.ts";
-import { BACKOFF_BASE_MS, LEASE_MS, RESTARTS_MAX, WEBHOOK_SCHEDULE_MS } from "../../src/core/limits.ts";
+import {
+  BACKOFF_BASE_MS,
+  LEASE_MS,
+  LETTER_RETRY_MS,
+  RESTARTS_MAX,
+  WEBHOOK_SCHEDULE_MS,
+} from "../../src/core/limits.ts";
 import {
   type AttemptOutcome,
   type Effect,
@@ -61,6 +67,7 @@ function job(overrides: Partial<Job> = {}): Job {
     round: 0,
     attempts: status === "IN_QUEUE" ? 0 : 1,
     countedFailures: 0,
+    failedOn: null,
     restarts: 0,
     notBeforeMs: 0,
     lease: status === "IN_PROGRESS" ? lease() : null,
@@ -387,15 +394,20 @@ describe("the webhook of a job", () => {
   });
 
   it("is given up after 410 and after the last try", () => {
-    const gone: JobEvent = { kind: "webhook_result", round: 0, tryNumber: 1, result: { kind: "gone" } };
-    expect(following(job({ status: "COMPLETED", webhook: due }), gone).webhook).toMatchObject({
-      dead: true,
-      nextAtMs: null,
-    });
+    const gone = { kind: "webhook_result", round: 0, tryNumber: 1, result: { kind: "gone" } } as const;
+    const dead = following(job({ status: "COMPLETED", webhook: due }), gone);
+    expect(dead.webhook).toMatchObject({ dead: true, nextAtMs: NOW });
+    // Its receiver is left alone from now on; D1 is offered the letter until it takes it.
+    expect(transition(dead, { ...gone, tryNumber: 2 }, given()).reply).toBe("stale");
+    const refused = following(dead, { kind: "dead_letter", round: 0, kept: false });
+    expect(refused.webhook).toMatchObject({ dead: true, nextAtMs: NOW + LETTER_RETRY_MS });
+    const buried = following(refused, { kind: "dead_letter", round: 0, kept: true });
+    expect(buried.webhook).toMatchObject({ dead: true, nextAtMs: null, tries: 1 });
+    expect(transition(buried, { kind: "dead_letter", round: 0, kept: true }, given()).reply).toBe("stale");
     const tries = WEBHOOK_SCHEDULE_MS.length;
     const result = { kind: "failed", detail: "500", retryAfterMs: null } as const;
     const last = job({ status: "COMPLETED", webhook: { ...due, tries: tries - 1 } });
     const spent = following(last, { kind: "webhook_result", round: 0, tryNumber: tries, result });
-    expect(spent.webhook).toMatchObject({ tries, dead: true, nextAtMs: null });
+    expect(spent.webhook).toMatchObject({ tries, dead: true, nextAtMs: NOW });
   });
 });

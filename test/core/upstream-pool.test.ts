@@ -11,7 +11,7 @@ function pool(slots: number): UpstreamPool {
 describe("a troubled upstream", () => {
   it("pauses for one second when ten jobs that started together are refused together", () => {
     const upstreams = pool(10);
-    for (let job = 0; job < 10; job += 1) upstreams.occupy("up", 0);
+    for (let job = 0; job < 10; job += 1) upstreams.occupy("up", `lease-${job}`, 0);
     for (let job = 0; job < 10; job += 1) {
       upstreams.pause("up", "refused", null, 10, 0);
       upstreams.release("up");
@@ -21,12 +21,12 @@ describe("a troubled upstream", () => {
 
   it("is tried with one job, and pauses twice as long when that is refused too", () => {
     const upstreams = pool(10);
-    upstreams.occupy("up", 0);
+    upstreams.occupy("up", "first", 0);
     upstreams.pause("up", "refused", null, 0, 0);
     upstreams.release("up");
     expect(upstreams.freeSlots(999)).toBe(0);
     expect(upstreams.freeSlots(1_000)).toBe(1);
-    upstreams.occupy("up", 1_000);
+    upstreams.occupy("up", "trial", 1_000);
     expect(upstreams.freeSlots(1_000)).toBe(0);
     upstreams.pause("up", "refused", null, 1_001, 0);
     upstreams.release("up");
@@ -37,8 +37,65 @@ describe("a troubled upstream", () => {
     const upstreams = pool(3);
     upstreams.markUnhealthy("up", "401", 0);
     expect(upstreams.describe(0).reason).toBe("UPSTREAM_UNHEALTHY");
-    upstreams.occupy("up", 15_000);
-    upstreams.markOk("up", 15_010);
+    upstreams.occupy("up", "trial", 15_000);
+    upstreams.markOk("up", "trial", "heartbeat", 15_010);
     expect(upstreams.freeSlots(15_010)).toBe(2);
+  });
+
+  it("is not cleared by a heartbeat of a job that was there before, nor by its answer when it asked for the pause", () => {
+    const upstreams = pool(3);
+    upstreams.occupy("up", "before", 0);
+    upstreams.occupy("up", "refused", 0);
+    upstreams.pause("up", "429", 600_000, 0, 0);
+    upstreams.release("up");
+    upstreams.markOk("up", "before", "heartbeat", 1_000);
+    upstreams.markOk("up", "before", "answer", 1_000);
+    expect(upstreams.freeSlots(1_000)).toBe(0);
+    expect(upstreams.nextTryAtMs(1_000)).toBe(600_000);
+  });
+});
+
+describe("a slot", () => {
+  it("stays taken after a cancel until its carrier lets go, or until its lease would have ended", () => {
+    const upstreams = pool(2);
+    upstreams.occupy("up", "let go", 0);
+    upstreams.occupy("up", "lost", 0);
+    upstreams.linger("up", "let go", 30_000);
+    upstreams.linger("up", "lost", 30_000);
+    expect(upstreams.freeSlots(1_000)).toBe(0);
+    expect(upstreams.nextTryAtMs(1_000)).toBe(30_000);
+    expect(upstreams.letGo("let go")).toBe(true);
+    expect(upstreams.letGo("let go")).toBe(false);
+    expect(upstreams.freeSlots(1_000)).toBe(1);
+    expect(upstreams.freeSlots(30_000)).toBe(2);
+  });
+});
+
+describe("the choice of an upstream", () => {
+  function pair(): UpstreamPool {
+    const made = new UpstreamPool();
+    const member = { slots: 1, rateKind: "flex" } as const;
+    made.configure(
+      [
+        { id: "bad", ...member },
+        { id: "sound", ...member },
+      ],
+      0,
+    );
+    return made;
+  }
+
+  it("avoids the one where the job has failed while another is sound, also while that one is busy", () => {
+    const upstreams = pair();
+    expect(upstreams.choose(0, "bad")).toBe("sound");
+    upstreams.occupy("sound", "lease", 0);
+    expect(upstreams.choose(0, "bad")).toBeNull();
+    expect(upstreams.choose(0, null)).toBe("bad");
+  });
+
+  it("falls back on it when no other is sound", () => {
+    const upstreams = pair();
+    upstreams.markUnhealthy("sound", "401", 0);
+    expect(upstreams.choose(0, "bad")).toBe("bad");
   });
 });

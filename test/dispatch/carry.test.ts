@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Assignment, LeaseKeeper, Outcome } from "../../src/contract/dispatch.ts";
 import type { Upstream } from "../../src/contract/settings.ts";
+import { LEASE_RENEW_MS, LEASE_WATCH_AFTER_MS } from "../../src/core/limits.ts";
 import type { CarryDeps } from "../../src/dispatch/attempt.ts";
 import { carry } from "../../src/dispatch/carry.ts";
 import { seal } from "../../src/outbound/credentials.ts";
@@ -49,14 +50,15 @@ function jumpingClock(renews = false): CarryDeps["clock"] {
   return {
     now: () => nowMs,
     sleep: async (ms, signal) => {
-      if (ms === 10_000 && !renews) {
+      const isRenewal = ms === LEASE_RENEW_MS || ms === LEASE_WATCH_AFTER_MS;
+      if (isRenewal && !renews) {
         await new Promise<void>((resolve) => {
           if (signal?.aborted === true) resolve();
           signal?.addEventListener("abort", () => resolve());
         });
         return;
       }
-      if (ms !== 10_000) nowMs += ms;
+      if (!isRenewal) nowMs += ms;
     },
   };
 }
@@ -78,6 +80,7 @@ async function run(
   const told: Run = { outcomes: [], noted: [] };
   const keeper: LeaseKeeper = {
     renew: async () => true,
+    letGo: async () => undefined,
     noteUpstreamJob: async ({ upstreamJobId }) => told.noted.push(upstreamJobId) > 0,
     finish: async ({ outcome }) => ({ accepted: told.outcomes.push(outcome) > 0 }),
     ...changes.keeper,

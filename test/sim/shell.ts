@@ -139,7 +139,7 @@ export class Shell {
     for (const uuid of [...this.rows.keys()]) {
       const job = this.look(uuid)?.job;
       if (job === undefined) continue;
-      if (dueAtMs(job) <= this.nowMs && handled < max) {
+      if (dueAtMs(job, this.nowMs) <= this.nowMs && handled < max) {
         handled += 1;
         this.decide(uuid, { kind: "time" });
       } else if (expiresAtMs(job) <= this.nowMs && (job.finishSeq ?? 0) <= this.#posted(job.tenantId)) {

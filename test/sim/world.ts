@@ -292,6 +292,7 @@ function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omi
     round: 0,
     attempts: 0,
     countedFailures: 0,
+    failedOn: null,
     restarts: 0,
     notBeforeMs: 0,
     lease: null,

@@ -4,6 +4,7 @@ import { v7 } from "uuid";
 import { vi } from "vitest";
 import type { BrokerApi, SubmitCall } from "../../src/contract/broker.ts";
 import type { EndpointSettings, Upstream } from "../../src/contract/settings.ts";
+import { Carrier } from "../../src/dispatch/carrier.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 
 export function upstream(partial: Partial<Upstream> = {}): Upstream {
@@ -62,6 +63,15 @@ export async function makeBroker(
   const made = settings(partial);
   await brokerOf(env, made.endpointId).configure(made);
   return { endpointId: made.endpointId, broker: brokerOf(env, made.endpointId) };
+}
+
+/** No carrier does anything: what they were given stands here, in order, for a test to report on. */
+export function holdCarriers(): { readonly jobId: string; readonly lease: string }[] {
+  const given: { jobId: string; lease: string }[] = [];
+  vi.spyOn(Carrier.prototype, "carry").mockImplementation(async ({ jobId, lease }) => {
+    given.push({ jobId, lease });
+  });
+  return given;
 }
 
 /** Every upstream answers by this function until the mocks are restored. */

@@ -1,0 +1,34 @@
+// The one alarm of an object: set only when it must come earlier, and rounded up, because each setAlarm is a billed row.
+import { ALARM_LOST_AFTER_MS, ALARM_STEP_MS } from "../core/limits.ts";
+
+export class AlarmClock {
+  readonly #storage: DurableObjectStorage;
+  #armedAtMs = Number.POSITIVE_INFINITY;
+  /** Counted cost. */
+  timesSet = 0;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+  }
+
+  /** An alarm that an earlier start of the object has set is kept, also a late one: it is about to run. */
+  async readArmed(): Promise<void> {
+    this.#armedAtMs = (await this.#storage.getAlarm()) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The alarm runs: none is set any more. */
+  rang(): void {
+    this.#armedAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** Sees to it that the alarm comes by `earliestMs`, epoch ms; Infinity asks for none. */
+  async arm(earliestMs: number, nowMs: number): Promise<void> {
+    if (!Number.isFinite(earliestMs)) return;
+    const atMs = Math.ceil(Math.max(earliestMs, nowMs) / ALARM_STEP_MS) * ALARM_STEP_MS;
+    // One that is long past was lost by the platform: it counts as not set.
+    if (atMs >= this.#armedAtMs && nowMs < this.#armedAtMs + ALARM_LOST_AFTER_MS) return;
+    this.#armedAtMs = atMs;
+    this.timesSet += 1;
+    await this.#storage.setAlarm(atMs);
+  }
+}

@@ -1,0 +1,114 @@
+// What a broker puts on its upstreams: never more than their slots, not where a job has failed, and nothing that is cancelled.
+import { abortAllDurableObjects, runDurableObjectAlarm } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { Carrier } from "../../src/dispatch/carrier.ts";
+import { brokerOf } from "../../src/dispatch/keeper.ts";
+import { answerUpstreams, holdCarriers, makeBroker, settings, submission, upstream } from "../support/broker.ts";
+
+const POLL = { timeout: 10_000, interval: 10 };
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+describe("an upstream of one slot", () => {
+  it("is hung up on within two seconds of a cancel, and only then gets the next job", { timeout: 20_000 }, async () => {
+    let atOnce = 0;
+    let most = 0;
+    let calls = 0;
+    let hungUp = false;
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (_, init) => {
+      calls += 1;
+      atOnce += 1;
+      most = Math.max(most, atOnce);
+      const signal = init instanceof Object && "signal" in init ? init.signal : null;
+      while (calls === 1 && signal?.aborted !== true) await scheduler.wait(5);
+      hungUp = true;
+      // A worker takes a moment to stop.
+      await scheduler.wait(20);
+      atOnce -= 1;
+      return Response.json({ ok: true });
+    });
+    const { endpointId, broker } = await makeBroker({ upstreams: [upstream({ slots: 1 })] });
+    const first = submission({ mode: "runsync" });
+    await broker.submit(first);
+    await vi.waitFor(() => expect(atOnce).toBe(1), POLL);
+    const cancelledMs = Date.now();
+    await broker.cancel({ tenantId: "owner", jobId: first.jobId });
+    const second = submission({ mode: "runsync" });
+    await broker.submit(second);
+    expect(hungUp).toBe(false);
+    await vi.waitFor(() => expect(hungUp).toBe(true), POLL);
+    expect(Date.now() - cancelledMs).toBeLessThan(2_000);
+    await vi.waitFor(async () => {
+      const answer = await brokerOf(env, endpointId).read({ tenantId: "owner", jobId: second.jobId, ttlMs: null });
+      expect(answer).toMatchObject({ ok: true, value: { status: "COMPLETED" } });
+    }, POLL);
+    expect(calls).toBe(2);
+    expect(most).toBeLessThanOrEqual(2);
+  });
+
+  it("is not used again for a cancelled job's slot before its carrier has let go", async () => {
+    const given = holdCarriers();
+    const { broker } = await makeBroker({ upstreams: [upstream({ slots: 1 })] });
+    const first = submission({ mode: "runsync" });
+    await broker.submit(first);
+    await vi.waitFor(() => expect(given).toHaveLength(1));
+    await broker.cancel({ tenantId: "owner", jobId: first.jobId });
+    await broker.submit(submission({ mode: "runsync" }));
+    expect(await broker.start()).toEqual({ started: 0 });
+    await broker.letGo({ lease: given[0]?.lease ?? "" });
+    await vi.waitFor(() => expect(given).toHaveLength(2), POLL);
+  });
+});
+
+describe("an upstream that answers 500 at once", () => {
+  it("fails no job while a sound one is there", { timeout: 30_000 }, async () => {
+    answerUpstreams(async (request) => {
+      if (request.url.endsWith("/bad")) return new Response("boom", { status: 500 });
+      await scheduler.wait(50);
+      return Response.json({ ok: true });
+    });
+    const { broker } = await makeBroker({
+      upstreams: [
+        upstream({ id: "bad", url: "http://127.0.0.1:9/bad", slots: 4 }),
+        upstream({ id: "sound", url: "http://127.0.0.1:9/sound", slots: 4 }),
+      ],
+    });
+    for (let made = 0; made < 12; made += 1) await broker.submit(submission());
+    await vi.waitFor(
+      async () => {
+        const { jobs } = await broker.health({ tenantId: "owner" });
+        expect(jobs).toMatchObject({ completed: 12, failed: 0 });
+      },
+      { timeout: 25_000, interval: 100 },
+    );
+  });
+});
+
+describe("a purge", () => {
+  it("stops the upstream's run of a job that waits to take it up again", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const given = holdCarriers();
+    const stopped: string[] = [];
+    vi.spyOn(Carrier.prototype, "stop").mockImplementation(async ({ upstreamJobId }) => {
+      stopped.push(upstreamJobId);
+    });
+    const made = settings({ upstreams: [upstream({ slots: 1, dialect: "runpod" })] });
+    const broker = () => brokerOf(env, made.endpointId);
+    await broker().configure(made);
+    await broker().submit(submission({ mode: "runsync" }));
+    await vi.waitFor(() => expect(given).toHaveLength(1));
+    const [first] = given;
+    if (first === undefined) throw new Error("no carrier was started");
+    await broker().noteUpstreamJob({ ...first, upstreamJobId: "run-of-theirs" });
+    await abortAllDurableObjects();
+    await broker().configure({ ...made, version: 2, paused: true });
+    vi.setSystemTime(Date.now() + 40_000);
+    await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(made.endpointId));
+    expect(await broker().purgeQueue({ tenantId: "owner" })).toEqual({ removed: 1 });
+    await vi.waitFor(() => expect(stopped).toEqual(["run-of-theirs"]), POLL);
+  });
+});

@@ -1,0 +1,91 @@
+// Fair share: tenant first, by the GPU time that it had and has, then priority, then age.
+import { describe, expect, it } from "vitest";
+import { FairOrder } from "../../src/core/fair-order.ts";
+
+/** Runs a simulated endpoint of so many slots for a while, and says how many jobs of each tenant hold a slot at its end. */
+function holders(lengthsMs: Readonly<Record<string, number>>, slots: number, forMs: number): Record<string, number> {
+  const fair = new FairOrder();
+  const running: { readonly tenant: string; readonly startMs: number; readonly endMs: number }[] = [];
+  for (const tenant of Object.keys(lengthsMs)) {
+    for (let job = 0; job < 5_000; job += 1) fair.add(tenant, `${tenant}-${String(job).padStart(6, "0")}`, false, 0);
+  }
+  for (let nowMs = 0; nowMs < forMs; nowMs += 100) {
+    for (const job of running.filter(({ endMs }) => endMs <= nowMs)) {
+      fair.noteEnd(job.tenant, job.startMs, nowMs - job.startMs);
+      running.splice(running.indexOf(job), 1);
+    }
+    while (running.length < slots) {
+      const uuid = fair.next(nowMs) ?? "";
+      const tenant = uuid.split("-")[0] ?? "";
+      fair.remove(tenant, uuid, false);
+      fair.noteStart(tenant, nowMs);
+      running.push({ tenant, startMs: nowMs, endMs: nowMs + (lengthsMs[tenant] ?? 0) });
+    }
+  }
+  const held: Record<string, number> = {};
+  for (const { tenant } of running) held[tenant] = (held[tenant] ?? 0) + 1;
+  return held;
+}
+
+describe("the fair order", () => {
+  it("gives a tenant of hour-long jobs no more than its half beside one of short jobs", () => {
+    expect(holders({ long: 3_600_000, short: 1_000 }, 20, 120_000).long).toBeLessThanOrEqual(11);
+  });
+
+  it("shares equal jobs of three tenants evenly", () => {
+    const held = holders({ a: 2_000, b: 2_000, c: 2_000 }, 12, 20_050);
+    for (const tenant of ["a", "b", "c"]) expect(held[tenant]).toBeGreaterThanOrEqual(3);
+  });
+
+  it("lets a newcomer wait one round at most behind a flood", () => {
+    const fair = new FairOrder();
+    for (let job = 0; job < 10_000; job += 1) fair.add("flood", String(job).padStart(6, "0"), false, 0);
+    for (let started = 0; started < 100; started += 1) {
+      const uuid = fair.next(started) ?? "";
+      fair.remove("flood", uuid, false);
+      fair.noteStart("flood", started);
+    }
+    fair.add("quiet", "zz", false, 200);
+    expect(fair.next(200)).toBe("zz");
+  });
+
+  it("gives idleness no credit: who comes back begins at the present floor", () => {
+    const fair = new FairOrder();
+    fair.add("idle", "a1", false, 0);
+    fair.remove("idle", "a1", false);
+    for (let job = 0; job < 4; job += 1) fair.add("busy", `b${job}`, false, 0);
+    for (const uuid of ["b0", "b1"]) {
+      expect(fair.next(0)).toBe(uuid);
+      fair.remove("busy", uuid, false);
+      fair.noteStart("busy", 0);
+      fair.noteEnd("busy", 0, 60_000);
+    }
+    expect(fair.next(60_000)).toBe("b2");
+    fair.add("idle", "a2", false, 60_000);
+    fair.add("idle", "a3", false, 60_000);
+    const turns = [];
+    for (let turn = 0; turn < 4; turn += 1) {
+      const uuid = fair.next(60_000) ?? "";
+      const tenant = uuid.startsWith("a") ? "idle" : "busy";
+      turns.push(tenant);
+      fair.remove(tenant, uuid, false);
+      fair.noteStart(tenant, 60_000);
+    }
+    expect(turns.toSorted()).toEqual(["busy", "busy", "idle", "idle"]);
+    expect(turns.slice(0, 2).toSorted()).toEqual(["busy", "idle"]);
+  });
+
+  it("takes normal priority before low within a tenant, and age within a priority", () => {
+    const fair = new FairOrder();
+    fair.add("one", "3", false, 0);
+    fair.add("one", "1", true, 0);
+    fair.add("one", "2", false, 0);
+    const order = [];
+    for (let uuid = fair.next(0); uuid !== undefined; uuid = fair.next(0)) {
+      order.push(uuid);
+      fair.remove("one", uuid, uuid === "1");
+    }
+    expect(order).toEqual(["2", "3", "1"]);
+    expect(fair.isEmpty).toBe(true);
+  });
+});
