@@ -1,8 +1,7 @@
 // EndpointBroker: the only truth about the jobs of one endpoint, and a thin shell over core. Each call reads, lets core
 // decide, writes in one transaction, then changes its memory and runs the effects, all in one turn.
 import { DurableObject } from "cloudflare:workers";
-import type { BrokerApi, Health, JobCall, JobView, SubmitCall, Submitted, WebhookResult } from "../contract/broker.ts";
-import type { Outcome } from "../contract/dispatch.ts";
+import type { BrokerApi, Health, JobCall, JobView, SubmitCall, Submitted } from "../contract/broker.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { expiresAtMs, isTerminal } from "../core/job.ts";
@@ -32,6 +31,9 @@ import { BrokerStore } from "./store.ts";
 import { Sweep } from "./sweep.ts";
 import { Waiters } from "./waiters.ts";
 import { WebhookOutbox } from "./webhook-outbox.ts";
+
+/** What one of the broker's calls takes. */
+type CallOf<Name extends keyof BrokerApi> = Parameters<BrokerApi[Name]>[0];
 
 export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   readonly #endpointId: string;
@@ -218,11 +220,17 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return { started };
   }
 
-  async renew(call: { readonly jobId: string; readonly lease: string; readonly holdMs: number }): Promise<boolean> {
+  async renew(call: CallOf<"renew">): Promise<boolean> {
     if (!this.#fenced(call, { kind: "renew", token: call.lease })) return false;
     if (call.holdMs === 0) return true;
     await this.#waiters.wait(call.lease, Math.min(call.holdMs, LEASE_RENEW_MS));
     return this.#book.byId(call.jobId)?.job.lease?.token === call.lease;
+  }
+
+  async handOver(call: CallOf<"handOver">): Promise<boolean> {
+    if (!this.#fenced(call, { kind: "renew", token: call.lease })) return false;
+    const stored = this.#book.byId(call.jobId);
+    return stored !== null && this.#starter.carryOn(stored, Date.now());
   }
 
   async letGo(call: { readonly lease: string }): Promise<void> {
@@ -230,19 +238,11 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     if (this.#book.pool.letGo(call.lease)) await this.#wake(Date.now());
   }
 
-  async noteUpstreamJob(call: {
-    readonly jobId: string;
-    readonly lease: string;
-    readonly upstreamJobId: string;
-  }): Promise<boolean> {
+  async noteUpstreamJob(call: CallOf<"noteUpstreamJob">): Promise<boolean> {
     return this.#fenced(call, { kind: "note_upstream_job", token: call.lease, upstreamJobId: call.upstreamJobId });
   }
 
-  async finish(call: {
-    readonly jobId: string;
-    readonly lease: string;
-    readonly outcome: Outcome;
-  }): Promise<{ accepted: boolean }> {
+  async finish(call: CallOf<"finish">): Promise<{ accepted: boolean }> {
     this.meter.calls += 1;
     const nowMs = Date.now();
     const stored = this.#book.byId(call.jobId);
@@ -268,12 +268,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return { started };
   }
 
-  async finishWebhook(call: {
-    readonly jobId: string;
-    readonly round: number;
-    readonly tryNumber: number;
-    readonly result: WebhookResult;
-  }): Promise<void> {
+  async finishWebhook(call: CallOf<"finishWebhook">): Promise<void> {
     this.meter.calls += 1;
     const nowMs = Date.now();
     this.#webhooks.settle(call, nowMs);

@@ -49,7 +49,7 @@ export function toAssignment(parts: {
     upstream: parts.upstream,
     input: parts.input,
     fields: parts.stored.fields,
-    executionTimeoutMs: job.executionTimeoutMs,
+    executionTimeoutMs: Math.max(parts.lease.startedAtMs + job.executionTimeoutMs - parts.nowMs, 1),
     ttlLeftMs: job.ttlAtMs - parts.nowMs,
     upstreamJobId: parts.resumed ? (job.upstreamJob?.id ?? null) : null,
   };

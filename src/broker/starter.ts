@@ -43,6 +43,18 @@ export class Starter {
     return started;
   }
 
+  /** Starts another carrier for a lease that is held. False: its upstream is not there any more. */
+  carryOn(stored: StoredJob, nowMs: number): boolean {
+    const { job } = stored;
+    const { lease } = job;
+    const upstream = this.#parts.book.settings?.upstreams.find(({ id }) => id === lease?.upstreamId);
+    if (lease === null || upstream === undefined) return false;
+    const input = this.#parts.store.readPayload(job.uuid, "input", stored.inputPlace);
+    const { endpointId } = this.#parts;
+    this.#parts.carry(toAssignment({ endpointId, stored, job, lease, upstream, input, resumed: true, nowMs }));
+    return true;
+  }
+
   /** Null: the job was put aside, because it cannot start at this moment. */
   #lease(stored: StoredJob, settings: EndpointSettings, nowMs: number): Assignment | null {
     const { book, index } = this.#parts;

@@ -13,6 +13,7 @@ export interface Assignment {
   readonly input: PayloadRef;
   /** Raw JSON of the other top-level fields of the request, passed on to the worker: name → JSON text. */
   readonly fields: Readonly<Record<string, string>>;
+  /** What is left of it, counted from the start of the lease. */
   readonly executionTimeoutMs: number;
   /** Milliseconds until the job's ttl ends, at the time of the lease. */
   readonly ttlLeftMs: number;
@@ -29,6 +30,8 @@ export interface LeaseKeeper {
    * is not held any more, stop working.
    */
   renew(call: { readonly jobId: string; readonly lease: string; readonly holdMs: number }): Promise<boolean>;
+  /** Starts another carrier for the same lease, which takes up the stored upstream id. False: the lease is not held. */
+  handOver(call: { readonly jobId: string; readonly lease: string }): Promise<boolean>;
   /** The carrier of a lost lease has let go of the upstream: its slot is free. */
   letGo(call: { readonly lease: string }): Promise<void>;
   /** Stores the upstream's own id, so that a lost carrier is followed by one that takes it up. */

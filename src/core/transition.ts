@@ -183,11 +183,14 @@ function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given):
     case "attempt_failed":
       return changed(countFailure(job, outcome.error, given));
     case "upstream_paused":
-      return changed(requeue(job, 0, given), [
+      return changed({ ...requeue(job, 0, given), upstreamJob: job.upstreamJob }, [
         { kind: "pause_upstream", upstreamId, detail: outcome.detail, retryAfterMs: outcome.retryAfterMs },
       ]);
     case "upstream_unhealthy":
-      return changed(requeue(job, 0, given), [{ kind: "upstream_unhealthy", upstreamId, detail: outcome.detail }]);
+      // A run that it was seen to have is taken up again once it can be reached.
+      return changed({ ...requeue(job, 0, given), upstreamJob: job.upstreamJob }, [
+        { kind: "upstream_unhealthy", upstreamId, detail: outcome.detail },
+      ]);
   }
 }
 
@@ -237,7 +240,7 @@ function makeBill(job: Job, lease: Lease, executionMs: number, given: Given): Bi
   };
 }
 
-/** Back into the queue. The upstream's id is dropped: the next attempt is a new run. */
+/** Back into the queue, as a new run: the upstream's id is dropped, unless the caller knows that it still stands. */
 function requeue(job: Job, waitMs: number, given: Given): Job {
   return {
     ...job,

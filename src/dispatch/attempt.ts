@@ -1,6 +1,6 @@
 // One attempt as the dialects see it: what to call, how long, and where a result goes.
 import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
-import { LEASE_MS, RESULT_MAX_BYTES } from "../core/limits.ts";
+import { EXECUTION_TIMEOUT_MIN_MS, LEASE_MS, POLICY_MAX_MS, RESULT_MAX_BYTES, TTL_MIN_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts";
 import type { ValueOptions } from "../payload/envelope.ts";
@@ -10,7 +10,8 @@ import type { Clock } from "./keeper.ts";
 /** Silence that ends a call while its body goes out or its answer comes in. */
 const IDLE_MS = 30_000;
 const STORAGE_PAUSE_MS = 1_000;
-/** `webhook` and `policy` are between the client and Waybill: an upstream that called back would do it twice. */
+/** `webhook` and `policy` are between the client and Waybill: an upstream that called back would do it twice, and what of
+ * the policy concerns a hosted one is said anew. */
 const KEPT_FIELDS = new Set(["id", "input", "webhook", "policy"]);
 
 /** `keeper` gives a fresh stub each time. */
@@ -113,9 +114,20 @@ export function upstreamHeaders(credential: string | null, jobId: string | null)
 }
 
 function jobParts(assignment: Assignment): (string | PayloadRef)[] {
+  const { upstream } = assignment;
+  const policy = upstream.dialect === "runpod" && !upstream.local ? `,"policy":${policyFor(assignment)}` : "";
   const rest = Object.entries(assignment.fields)
     .filter(([name]) => !KEPT_FIELDS.has(name))
     .map(([name, raw]) => `,${JSON.stringify(name)}:${raw}`)
     .join("");
-  return [`{"id":${JSON.stringify(assignment.jobId)},"input":`, assignment.input, `${rest}}`];
+  return [`{"id":${JSON.stringify(assignment.jobId)},"input":`, assignment.input, `${policy}${rest}}`];
+}
+
+/** A hosted upstream would otherwise end the job by its own defaults, which may be shorter than what we have promised. */
+function policyFor({ executionTimeoutMs, ttlLeftMs }: Assignment): string {
+  const within = (ms: number, minMs: number) => Math.min(Math.max(Math.ceil(ms), minMs), POLICY_MAX_MS);
+  return JSON.stringify({
+    executionTimeout: within(executionTimeoutMs, EXECUTION_TIMEOUT_MIN_MS),
+    ttl: within(ttlLeftMs, TTL_MIN_MS),
+  });
 }

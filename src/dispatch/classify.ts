@@ -9,6 +9,8 @@ import type { ReadFailure } from "../payload/envelope.ts";
 export type Answer = Extract<CallResult, { kind: "response" }>;
 export type Broken = Exclude<CallResult, { kind: "response" } | { kind: "aborted" }>;
 
+/** `\\uXXXX`. */
+const ESCAPE_MAX_CHARS = 6;
 const MESSAGE_MAX_CHARS = 500;
 const MESSAGE_READ_MAX_BYTES = 8_192;
 
@@ -31,12 +33,18 @@ export function classifyBroken(result: Broken, executionOver: boolean): Outcome 
         detail: `The upstream could not be reached: ${result.detail}.`,
         retryAfterMs: null,
       };
+    case "cut":
+      return executionOver ? { kind: "timed_out" } : attemptFailed(`the upstream broke off: ${result.detail}`);
     case "reset":
       return attemptFailed("the upstream closed the connection without an answer");
     case "timeout":
       return executionOver ? { kind: "timed_out" } : attemptFailed("the upstream did not answer in time");
     case "redirect":
-      return attemptFailed(`the upstream answered ${result.status}; redirects are not followed`);
+      // No worker has begun: the address is wrong, for this job and for every other.
+      return {
+        kind: "upstream_unhealthy",
+        detail: `The upstream answered ${result.status}; redirects are not followed.`,
+      };
     case "protocol":
       return attemptFailed(`the upstream broke HTTP: ${result.detail}`);
   }
@@ -88,8 +96,21 @@ export function attemptFailed(error: string): Outcome {
 export function errorText(raw: string | undefined): string {
   const value = parseJson(raw ?? "null");
   const text =
-    typeof value === "string" ? value : value === null ? "the handler failed without a message" : (raw ?? "");
-  return text.slice(0, ERROR_TEXT_MAX_CHARS);
+    typeof value === "string"
+      ? value
+      : value === null && (raw ?? "null") === "null"
+        ? "the handler failed without a message"
+        : (raw ?? "");
+  return (value === null && text.startsWith('"') ? cutString(text) : text).slice(0, ERROR_TEXT_MAX_CHARS);
+}
+
+/** A JSON string that was cut for its length: what is there of it. The cut may stand within an escape. */
+function cutString(raw: string): string {
+  for (let dropped = 0; dropped < ESCAPE_MAX_CHARS; dropped += 1) {
+    const value = parseJson(`${raw.slice(0, raw.length - dropped)}"`);
+    if (typeof value === "string") return value;
+  }
+  return raw;
 }
 
 /** A raw JSON text as a value; null when it is none. */

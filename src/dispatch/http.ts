@@ -2,7 +2,7 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
-import { classifyBroken, classifyRead, classifyStatus } from "./classify.ts";
+import { type Answer, attemptFailed, classifyBroken, classifyRead, classifyStatus } from "./classify.ts";
 
 /** Runs one attempt; null when the lease was lost meanwhile. */
 export async function runHttp(attempt: Attempt): Promise<Outcome | null> {
@@ -17,9 +17,19 @@ export async function runHttp(attempt: Attempt): Promise<Outcome | null> {
     if (read.kind === "ok") return { kind: "completed", output: read.payload };
     if (result.broken() === "aborted") return null;
     // An answer without a body is an output of nothing, as from a handler that returns nothing.
-    if (read.kind === "bad_json" && result.bytesRead() === 0) return { kind: "completed", output: null };
+    if (read.kind === "bad_json" && result.bytesRead() === 0) {
+      return saysEmpty(result) ? { kind: "completed", output: null } : attemptFailed(EMPTY_ERROR);
+    }
     return classifyRead(read, result, attempt.isOver());
   } finally {
     result.close();
   }
+}
+
+const EMPTY_ERROR = "the upstream closed the connection where its answer should be";
+
+/** An end that the answer announces. A body that ends only with the connection may have been cut at its first byte. */
+function saysEmpty({ status, headers }: Answer): boolean {
+  const framed = headers.get("transfer-encoding") !== null || headers.get("content-length") === "0";
+  return status === 204 || framed;
 }

@@ -27,6 +27,10 @@ const POLL_FAILED_FIRST_MS = 1_000;
 const POLL_FAILED_MAX_MS = 15_000;
 /** Answers in a row that cannot be read before the attempt is given up: one may be a proxy's page. */
 const UNUSABLE_MAX = 3;
+/** Without one answer to a poll for so long the worker is lost: its seconds are not billed. */
+const LOST_AFTER_MS = 120_000;
+/** A carrier lives as long as one invocation, 15 minutes: before that another one takes over under the same lease. */
+const CARRIER_HOLDS_MS = 12 * 60_000;
 const NOTE_FOR_MS = 30_000;
 const CANCEL_TIMEOUT_MS = 10_000;
 
@@ -125,13 +129,18 @@ async function cancelJob(attempt: Attempt, upstreamJobId: string): Promise<void>
   await cancelUpstreamJob({ url, credential, upstreamJobId }, { allowPrivate: deps.allowPrivate });
 }
 
+const LOST_ERROR = "the upstream was lost: it did not tell of the job any more";
+
 type Polled =
   | { readonly kind: "waiting" }
-  | { readonly kind: "failed" }
+  /** `why`: what it means when no poll comes through any more. */
+  | { readonly kind: "failed"; readonly why: Outcome }
   | { readonly kind: "unusable"; readonly why: Outcome };
 
 async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
   const { clock } = attempt.deps;
+  const startedMs = clock.now();
+  let heardMs = startedMs;
   let pauseMs = POLL_FIRST_MS;
   let failedPauseMs = POLL_FAILED_FIRST_MS;
   let unusable = 0;
@@ -143,9 +152,18 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
       await cancelJob(attempt, id);
       return { kind: "timed_out" };
     }
+    if (clock.now() - startedMs >= CARRIER_HOLDS_MS && (await handOver(attempt))) return null;
     const polled = await pollOnce(attempt, id);
     if (polled === null) return null;
-    if (polled.kind === "unusable" && ++unusable >= UNUSABLE_MAX) return polled.why;
+    const isGivenUp =
+      (polled.kind === "unusable" && ++unusable >= UNUSABLE_MAX) ||
+      (polled.kind === "failed" && clock.now() - heardMs >= LOST_AFTER_MS);
+    if (isGivenUp) {
+      // An upstream that only refuses us keeps its run, for the lease that comes after its settings are mended.
+      if (polled.why.kind !== "upstream_unhealthy") await cancelJob(attempt, id);
+      return polled.why;
+    }
+    if (polled.kind !== "failed") heardMs = clock.now();
     if (polled.kind === "waiting") {
       pauseMs = Math.min(pauseMs * POLL_GROWTH, POLL_MAX_MS);
       failedPauseMs = POLL_FAILED_FIRST_MS;
@@ -153,8 +171,20 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
     } else if (polled.kind === "failed" || polled.kind === "unusable") {
       failedPauseMs = Math.min(failedPauseMs * 2, POLL_FAILED_MAX_MS);
     } else {
+      // Our own storage gave it up, so nobody will read what the upstream still makes.
+      if (polled.kind === "storage_failed") await cancelJob(attempt, id);
       return polled;
     }
+  }
+}
+
+/** The broker starts another carrier under the same lease. False: it did not answer, so this one goes on as long as it can. */
+async function handOver(attempt: Attempt): Promise<boolean> {
+  const { jobId, lease } = attempt.assignment;
+  try {
+    return await attempt.deps.keeper().handOver({ jobId, lease });
+  } catch {
+    return false;
   }
 }
 
@@ -163,13 +193,19 @@ async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled 
   const url = `${attempt.url}/status/${encodeURIComponent(id)}`;
   const result = await attempt.call({ url, method: "GET", totalMs: POLL_TIMEOUT_MS });
   if (result.kind === "aborted") return null;
-  if (result.kind !== "response") return { kind: "failed" };
+  if (result.kind !== "response") {
+    const why = classifyBroken(result, false);
+    return { kind: "failed", why: why.kind === "upstream_unhealthy" ? why : attemptFailed(LOST_ERROR) };
+  }
   try {
     if (result.status === 404 || result.status === 410) return attemptFailed("the upstream lost the job");
-    if (result.status >= 300) return { kind: "failed" };
+    if (result.status >= 300) {
+      const why = await classifyStatus(result, attempt.deps.clock.now());
+      return { kind: "failed", why: why?.kind === "upstream_unhealthy" ? why : attemptFailed(LOST_ERROR) };
+    }
     const read = await readAnswer(attempt, result);
     if (result.broken() === "aborted") return null;
-    if (read.kind === "read_failed") return { kind: "failed" };
+    if (read.kind === "read_failed") return { kind: "failed", why: attemptFailed(LOST_ERROR) };
     if (read.kind !== "ok") {
       const why = classifyRead(read, result, attempt.isOver());
       return why.kind === "attempt_failed" ? { kind: "unusable", why } : why;
@@ -188,9 +224,12 @@ function readAnswer(attempt: Attempt, answer: Answer): Promise<Envelope | ReadFa
   return readEnvelope(answer.body, {
     ...attempt.resultOptions(),
     bigField: "output",
+    cutField: "error",
     fieldsMaxBytes: ENVELOPE_FIELDS_MAX_BYTES,
   });
 }
+
+const LOST_WORKER = /^job timed out after \d+ retries$/;
 
 /** What RunPod's status means; `not_final` while it waits or runs, null for anything unknown. */
 function finalOutcome(read: Envelope): Outcome | "not_final" | null {
@@ -198,6 +237,8 @@ function finalOutcome(read: Envelope): Outcome | "not_final" | null {
     case "COMPLETED":
       return { kind: "completed", output: read.big };
     case "FAILED":
+      // RunPod's own word for a worker that it has lost: not the handler's, and not billed.
+      if (LOST_WORKER.test(errorText(read.fields.error))) return attemptFailed(errorText(read.fields.error));
       return { kind: "handler_error", error: errorText(read.fields.error), output: read.big };
     case "CANCELLED":
       return attemptFailed("the upstream cancelled the job");

@@ -3,6 +3,7 @@ import type { Hono } from "hono";
 import { callBroker } from "../broker/stub.ts";
 import { listEndpoints } from "../db/endpoints.ts";
 import { jsonAnswer } from "./answer.ts";
+import { askD1 } from "./ask-d1.ts";
 import type { RouteContext, Routing } from "./routing.ts";
 import { enter, refuse } from "./routing.ts";
 
@@ -16,9 +17,10 @@ async function depth(c: RouteContext): Promise<Response> {
   const caller = await enter(c, "jobs");
   if (!caller.ok) return refuse(c, caller.failure);
   const { tenantId } = caller.value;
-  const endpoints = await listEndpoints(c.env.DB, tenantId);
+  const endpoints = await askD1(() => listEndpoints(c.env.DB, tenantId));
+  if (!endpoints.ok) return refuse(c, endpoints.failure);
   const depths = await Promise.all(
-    endpoints.map(async ({ endpointId }) => ({
+    endpoints.value.map(async ({ endpointId }) => ({
       endpointId,
       depth: await callBroker(c.env, endpointId, (broker) => broker.depth({ tenantId }), { idempotent: true }),
     })),

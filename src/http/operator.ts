@@ -6,6 +6,7 @@ import type { Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { loadEndpointSettings } from "../db/endpoints.ts";
 import { jsonAnswer } from "./answer.ts";
+import { askD1 } from "./ask-d1.ts";
 import type { RouteContext, Routing } from "./routing.ts";
 import { enter, refuse } from "./routing.ts";
 
@@ -23,7 +24,9 @@ async function configure(c: RouteContext): Promise<Response> {
   if (!caller.ok) return refuse(c, caller.failure);
   const endpointId = await readEndpointId(c.req.raw);
   if (!endpointId.ok) return refuse(c, endpointId.failure);
-  const settings = await loadEndpointSettings(c.env.DB, endpointId.value);
+  const loaded = await askD1(() => loadEndpointSettings(c.env.DB, endpointId.value));
+  if (!loaded.ok) return refuse(c, loaded.failure);
+  const settings = loaded.value;
   if (settings === null) return refuse(c, { kind: "not_found" });
   const configured = await callBroker(c.env, settings.endpointId, (broker) => broker.configure(settings), {
     idempotent: true,

@@ -3,12 +3,11 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import { accountOf } from "../broker/peers.ts";
 import type { UsageLine } from "../contract/usage.ts";
-import { fail, ok, type Result } from "../core/failure.ts";
 import { parseJobId } from "../core/job-id.ts";
 import { listDeadLetters } from "../db/dead-letters.ts";
 import { readUsage } from "../db/usage.ts";
-import { log } from "../log.ts";
 import { jsonAnswer } from "./answer.ts";
+import { askD1 } from "./ask-d1.ts";
 import type { RouteContext, Routing } from "./routing.ts";
 import { enter, refuse } from "./routing.ts";
 
@@ -87,16 +86,6 @@ async function deadWebhooks(c: RouteContext): Promise<Response> {
   const letters = await askD1(() => listDeadLetters(c.env.DB, caller.value.tenantId));
   if (!letters.ok) return refuse(c, letters.failure);
   return jsonAnswer(200, { webhooks: letters.value }, c.get("requestId"));
-}
-
-/** These routes have no last good word to fall back on: while D1 is down they say so. */
-async function askD1<T>(ask: () => Promise<T>): Promise<Result<T>> {
-  try {
-    return ok(await ask());
-  } catch (error) {
-    log("usage_read_failed", { error: String(error) });
-    return fail({ kind: "unavailable", message: "the record cannot be read right now" });
-  }
 }
 
 function showLine(line: UsageLine) {

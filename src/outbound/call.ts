@@ -40,6 +40,8 @@ export type CallResult =
   | { readonly kind: "not_sent"; readonly detail: string }
   /** The connection broke after the request had gone out. */
   | { readonly kind: "reset" }
+  /** The receiver took a part of the request and then no more: it hung up, or stalled. */
+  | { readonly kind: "cut"; readonly detail: string }
   | { readonly kind: "timeout"; readonly which: "total" | "headers" }
   | { readonly kind: "redirect"; readonly status: number }
   /** A status outside 200–599 or stacked content codings. */
@@ -91,6 +93,10 @@ function prepareBody(request: CallRequest, onProgress: (done: boolean) => void):
 
 function classify(cause: unknown, stopped: StopCause | null, sent: SentBody | null): CallResult {
   if (stopped === "signal") return { kind: "aborted" };
+  if (sent?.complete() === false && sent.connected()) {
+    const detail = stopped === null ? "it closed the connection" : "it stopped reading";
+    return { kind: "cut", detail: `${detail} before it had the whole request` };
+  }
   if (sent !== null && !sent.complete()) {
     const text = cause instanceof Error ? cause.message : "";
     if (stopped !== null) return { kind: "not_sent", detail: "it did not take the request in time" };

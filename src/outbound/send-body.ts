@@ -4,15 +4,20 @@
 // ("Network connection lost.", retryable, remote). But it writes nothing before the connection stands: tried against a
 // closed port it reads three chunks ahead at most, whatever their size, and then waits for the connect. So the last byte
 // of the JSON text goes out behind PAD_CHUNKS chunks of one space. While it has not been taken, nobody can have read a whole
-// JSON text, and the job cannot have begun; once it has been taken, it may have.
+// JSON text, and the job cannot have begun; once it has been taken, it may have. And once more chunks were taken than are
+// read ahead, the connection stood: then a failure is the receiver's, who would treat the same body the same way again.
 
 const PAD_CHUNKS = 8;
+/** Twice what workerd was seen to read ahead. */
+const READ_AHEAD_MAX_CHUNKS = 6;
 const SPACE = new Uint8Array([0x20]);
 
 export interface SentBody {
   readonly readable: ReadableStream<Uint8Array>;
   /** True once the last byte was handed over: the receiver may hold all of the body. */
   complete(): boolean;
+  /** True once the receiver must have taken a part of it: the connection stood. */
+  connected(): boolean;
   /** Ends the sending, when the call is over before the body is. */
   stop(): void;
 }
@@ -32,10 +37,14 @@ export function sendBody(
   const pipe = new FixedLengthStream(sizeBytes + pads);
   const writer = pipe.writable.getWriter();
   let handedOver = false;
+  let takenChunks = 0;
   const pump = async (): Promise<void> => {
     let held: Uint8Array | null = null;
     const write = async (bytes: Uint8Array): Promise<void> => {
-      if (bytes.length > 0) await writer.write(bytes);
+      if (bytes.length > 0) {
+        await writer.write(bytes);
+        takenChunks += 1;
+      }
       onProgress(false);
     };
     for await (const chunk of source) {
@@ -56,6 +65,7 @@ export function sendBody(
   return {
     readable: pipe.readable,
     complete: () => handedOver,
+    connected: () => takenChunks > READ_AHEAD_MAX_CHUNKS,
     stop: () => void writer.abort(new Error("the call ended")).catch(() => undefined),
   };
 }

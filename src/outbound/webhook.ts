@@ -103,6 +103,8 @@ export async function sendWebhook(
       return failed(`the receiver did not answer within ${WEBHOOK_TIMEOUT_MS / 1_000} s`);
     case "protocol":
       return failed(`the receiver broke HTTP: ${result.detail}`);
+    case "cut":
+      return failed(`the receiver broke off: ${result.detail}`);
     case "reset":
     case "aborted":
       return failed("the receiver closed the connection without an answer");

@@ -1,6 +1,7 @@
 // Reads a posted body: the one big field goes to memory or R2 as it comes, all other fields stay as raw JSON text.
 // Whatever ends badly leaves nothing in R2 and stops the sender.
 import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanValue } from "../core/json-scanner.ts";
+import { ERROR_TEXT_MAX_CHARS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { type BodyReader, readBody } from "./body-reader.ts";
 import { PayloadSink, type SinkFailure } from "./sink.ts";
@@ -40,6 +41,8 @@ export interface EnvelopeOptions extends ValueOptions {
   readonly bigField: "input" | "output";
   /** Bounds names and values of all other fields together. */
   readonly fieldsMaxBytes: number;
+  /** A field whose text is cut instead of refused when it is long: a traceback must not cost a finished job. */
+  readonly cutField?: string;
   /** Asks for the SHA-256 of the raw body. */
   readonly hash?: boolean;
 }
@@ -95,6 +98,9 @@ class ValueIntake implements Intake {
   end(): void {}
 }
 
+/** More than an error that is shown may have, escapes included. */
+const CUT_FIELD_KEPT_CHARS = 4 * ERROR_TEXT_MAX_CHARS;
+
 class FieldIntake implements Intake, FieldSink {
   payloadView: Uint8Array | null = null;
   fieldsOverflow: number | null = null;
@@ -103,6 +109,7 @@ class FieldIntake implements Intake, FieldSink {
 
   private readonly bigField: string;
   private readonly fieldsMaxBytes: number;
+  private readonly cutField: string | null;
   private fieldsBytes = 0;
   private name = "";
   private text = "";
@@ -111,6 +118,7 @@ class FieldIntake implements Intake, FieldSink {
   constructor(options: EnvelopeOptions) {
     this.bigField = options.bigField;
     this.fieldsMaxBytes = options.fieldsMaxBytes;
+    this.cutField = options.cutField ?? null;
   }
 
   begin(name: string): void {
@@ -124,6 +132,11 @@ class FieldIntake implements Intake, FieldSink {
   bytes(view: Uint8Array): void {
     if (this.name === this.bigField) {
       this.payloadView = view;
+      return;
+    }
+    if (this.name === this.cutField) {
+      if (this.text.length < CUT_FIELD_KEPT_CHARS) this.text += this.decoder.decode(view, { stream: true });
+      this.text = this.text.slice(0, CUT_FIELD_KEPT_CHARS);
       return;
     }
     this.count(view.length);

@@ -2,6 +2,7 @@
 import { abortAllDurableObjects, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { Assignment } from "../../src/contract/dispatch.ts";
 import { Carrier } from "../../src/dispatch/carrier.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { answerUpstreams, holdCarriers, makeBroker, settings, submission, upstream } from "../support/broker.ts";
@@ -110,5 +111,35 @@ describe("a purge", () => {
     await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(made.endpointId));
     expect(await broker().purgeQueue({ tenantId: "owner" })).toEqual({ removed: 1 });
     await vi.waitFor(() => expect(stopped).toEqual(["run-of-theirs"]), POLL);
+  });
+});
+
+describe("a hand-over", () => {
+  it("gives the same lease, the upstream's id and what is left of the time to another carrier", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const assignments: Assignment[] = [];
+    vi.spyOn(Carrier.prototype, "carry").mockImplementation(async (assignment) => {
+      assignments.push(assignment);
+    });
+    const { broker } = await makeBroker({
+      upstreams: [upstream({ dialect: "runpod" })],
+      executionTimeoutMs: 86_400_000,
+    });
+    const call = submission({ mode: "runsync" });
+    await broker.submit(call);
+    await vi.waitFor(() => expect(assignments).toHaveLength(1));
+    const [first] = assignments;
+    if (first === undefined) throw new Error("no carrier was started");
+    const held = { jobId: first.jobId, lease: first.lease };
+    await broker.noteUpstreamJob({ ...held, upstreamJobId: "run-of-theirs" });
+    vi.setSystemTime(Date.now() + 20_000);
+    expect(await broker.handOver(held)).toBe(true);
+    await vi.waitFor(() => expect(assignments).toHaveLength(2));
+    expect(assignments[1]).toMatchObject({ ...held, upstreamJobId: "run-of-theirs" });
+    const leftMs = assignments[1]?.executionTimeoutMs ?? 0;
+    expect(86_400_000 - leftMs).toBeGreaterThanOrEqual(20_000);
+    expect(86_400_000 - leftMs).toBeLessThan(30_000);
+    await broker.finish({ ...held, outcome: { kind: "completed", output: null } });
+    expect(await broker.handOver(held)).toBe(false);
   });
 });

@@ -81,6 +81,7 @@ async function run(
   const keeper: LeaseKeeper = {
     renew: async () => true,
     letGo: async () => undefined,
+    handOver: async () => false,
     noteUpstreamJob: async ({ upstreamJobId }) => told.noted.push(upstreamJobId) > 0,
     finish: async ({ outcome }) => ({ accepted: told.outcomes.push(outcome) > 0 }),
     ...changes.keeper,
@@ -141,7 +142,12 @@ describe("the status of a submit", () => {
     [413, {}, "too big", { kind: "rejected", error: "the upstream answered 413: too big" }],
     [415, {}, "", { kind: "rejected", error: "the upstream answered 415" }],
     [422, {}, '{"detail":[1]}', { kind: "rejected", error: 'the upstream answered 422: {"detail":[1]}' }],
-    [302, { location: "file:///etc/passwd" }, "", failed("the upstream answered 302; redirects are not followed")],
+    [
+      302,
+      { location: "file:///etc/passwd" },
+      "",
+      { kind: "upstream_unhealthy", detail: "The upstream answered 302; redirects are not followed." },
+    ],
   ];
   for (const upstream of [HTTP, HOSTED, LOCAL]) {
     it.each(rows)(
@@ -211,6 +217,13 @@ describe("an http upstream", () => {
     vi.restoreAllMocks();
     upstreamAnswers(() => new Response('{"error":"x"}'));
     expect((await run(HTTP)).outcomes).toEqual([{ kind: "completed", output: inline('{"error":"x"}') }]);
+  });
+
+  it("that closes where its answer should be has not answered", async () => {
+    upstreamAnswers(() => new Response(new ReadableStream({ start: (controller) => controller.close() })));
+    expect((await run(HTTP)).outcomes).toEqual([
+      failed("the upstream closed the connection where its answer should be"),
+    ]);
   });
 
   it.each(["{", "NaN", "nope", "[".repeat(100_000)])("fails the attempt on invalid JSON", async (body) => {
@@ -287,6 +300,67 @@ describe("a hosted runpod upstream", () => {
   ])("that ends with %j", async (body, outcome) => {
     hosted([status(body)]);
     expect((await run(HOSTED)).outcomes).toEqual([outcome]);
+  });
+
+  it.each([
+    ["answers only 502", () => new Response("", { status: 502 })],
+    ["refuses every poll", () => Response.error()],
+  ])("that %s for two minutes is lost: not billed, counted, and told to stop", async (_, poll) => {
+    const seen = hosted([status({ status: "IN_PROGRESS" }), poll]);
+    const clock = jumpingClock();
+    const startedMs = clock.now();
+    const { outcomes } = await run(HOSTED, { assignment: { executionTimeoutMs: 600_000 }, clock });
+    expect(outcomes).toEqual([failed("the upstream was lost: it did not tell of the job any more")]);
+    expect(clock.now() - startedMs).toBeGreaterThanOrEqual(120_000);
+    expect(clock.now() - startedMs).toBeLessThan(180_000);
+    expect(seen.at(-1)?.url).toContain("/cancel/");
+  });
+
+  it("that takes our key no more keeps its run, and the job waits for its owner to mend it", async () => {
+    const seen = hosted([() => new Response("", { status: 401 })]);
+    const { outcomes } = await run(HOSTED, { assignment: { executionTimeoutMs: 600_000 } });
+    expect(outcomes).toEqual([{ kind: "upstream_unhealthy", detail: "The upstream answered 401." }]);
+    expect(seen.some((call) => call.url.includes("/cancel/"))).toBe(false);
+  });
+
+  it("is given the policy that was promised to the client, and nothing between it and us", async () => {
+    const seen = hosted([status({ status: "COMPLETED" })]);
+    const fields = { policy: '{"ttl":1}', webhook: '"https://x"', note: "1.0" };
+    await run(HOSTED, { assignment: { executionTimeoutMs: 7_200_000, ttlLeftMs: 86_400_000, fields } });
+    expect(seen[0]?.body.replace(/ +}$/, "}")).toBe(
+      '{"id":"job-u1","input":{"n" : 1.0},"policy":{"executionTimeout":7200000,"ttl":86400000},"note":1.0}',
+    );
+  });
+
+  it("that reports an error of 70 KB fails the job with the beginning of it", async () => {
+    const error = `Traceback \u00e9 ${"x".repeat(70_000)}`;
+    hosted([() => new Response(`{"id":"up/1","status":"FAILED","error":${JSON.stringify(error)}}`)]);
+    const { outcomes } = await run(HOSTED);
+    expect(outcomes).toEqual([{ kind: "handler_error", error: error.slice(0, 4_000), output: null }]);
+  });
+
+  it("whose answers cannot be used is told to stop before another attempt begins", async () => {
+    const seen = hosted([() => new Response("<html>")]);
+    expect((await run(HOSTED)).outcomes).toMatchObject([{ kind: "attempt_failed" }]);
+    expect(seen.at(-1)?.url).toContain("/cancel/");
+  });
+
+  it("that has lost its own worker is not billed for it", async () => {
+    hosted([status({ status: "FAILED", error: "job timed out after 1 retries" })]);
+    expect((await run(HOSTED)).outcomes).toEqual([failed("job timed out after 1 retries")]);
+  });
+
+  it("is handed over to a fresh carrier before this one's invocation ends, and not told anything", async () => {
+    const seen = hosted([status({ status: "IN_PROGRESS" })]);
+    const handed: unknown[] = [];
+    const handOver = async (call: unknown) => handed.push(call) > 0;
+    const assignment = { executionTimeoutMs: 86_400_000, lease: "the lease" };
+    const clock = jumpingClock();
+    const startedMs = clock.now();
+    expect((await run(HOSTED, { assignment, keeper: { handOver }, clock })).outcomes).toEqual([]);
+    expect(handed).toEqual([{ jobId: "job-u1", lease: "the lease" }]);
+    expect(clock.now() - startedMs).toBeLessThan(13 * 60_000);
+    expect(seen.some((call) => call.url.includes("/cancel/"))).toBe(false);
   });
 
   it("that lost the job fails the attempt, also when taken up by its stored id", async () => {

@@ -6,6 +6,7 @@ import type { AccountApi, UsageLine } from "../../src/contract/usage.ts";
 import { keepDeadLetter } from "../../src/db/dead-letters.ts";
 import { writeUsage } from "../../src/db/usage.ts";
 import { createApp } from "../../src/http/app.ts";
+import { breakD1 } from "../support/d1.ts";
 import { makeTenant, type TestTenant } from "../support/tenant.ts";
 
 afterEach(() => {
@@ -132,6 +133,21 @@ describe("GET /v1/usage", () => {
     await get(tenant, "/v1/usage");
     vi.spyOn(env.DB, "batch").mockRejectedValue(new Error("D1_ERROR: D1 DB is overloaded"));
     expect((await get(tenant, "/v1/usage")).status).toBe(503);
+  });
+
+  it.each([
+    ["GET", "/v1/depth", undefined],
+    ["POST", "/v1/admin/configure", '{"endpointId":"ep"}'],
+  ])("and so is %s %s, which no cache answers either", async (method, path, body) => {
+    const tenant = await makeTenant({ scopes: ["jobs", "admin"] });
+    const headers = { authorization: `Bearer ${tenant.key}` };
+    const init = { method, headers, ...(body === undefined ? {} : { body }) };
+    const ask = () =>
+      createApp().fetch(new Request(`https://waybill.test${path}`, init), env, createExecutionContext());
+    await ask();
+    const outage = breakD1();
+    expect((await ask()).status).toBe(503);
+    outage.heal();
   });
 
   it("needs the scope jobs", async () => {
