@@ -199,6 +199,8 @@ export async function revokeKey(context: AdminContext, keyId: string): Promise<v
 }
 
 export async function setWaitingMax(context: AdminContext, tenantId: string, waitingMax: number): Promise<void> {
+  const [rows] = await context.execute(`SELECT id FROM tenants WHERE id = ${literal(tenantId)};`);
+  if (text(rows?.[0], "id") === "") throw new Error(`there is no tenant ${tenantId}`);
   await context.execute(`UPDATE tenants SET waiting_max = ${waitingMax} WHERE id = ${literal(tenantId)};`);
 }
 

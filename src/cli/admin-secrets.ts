@@ -1,7 +1,9 @@
-// The two secrets of a deployment as the operator's command gets them: environment, .dev.vars, or typed in unseen.
+// Secrets as the operator's command gets them: environment, .dev.vars, or typed in unseen. Never from its arguments, which
+// every process of the machine sees and the shell remembers.
 import { existsSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
+import { findWrongSecret } from "./secret-rules.ts";
 
 export interface AdminSecrets {
   readonly pepper: string;
@@ -11,13 +13,16 @@ export interface AdminSecrets {
 /** `devVarsPath` null: the database is the deployed one, whose secrets are not those of development. */
 export async function readSecrets(devVarsPath: string | null): Promise<AdminSecrets> {
   const devVars = devVarsPath !== null && existsSync(devVarsPath) ? readFileSync(devVarsPath, "utf8") : "";
-  return {
-    pepper: await readSecret("WAYBILL_PEPPER", devVars, "PEPPER"),
-    encryptionKey: await readSecret("WAYBILL_ENCRYPTION_KEY", devVars, "ENCRYPTION_KEY"),
-  };
+  const pepper = await readSecret("WAYBILL_PEPPER", "PEPPER", devVars);
+  const encryptionKey = await readSecret("WAYBILL_ENCRYPTION_KEY", "ENCRYPTION_KEY", devVars);
+  // Before anything is written: the database remembers the fingerprints of the first secrets that it sees.
+  const wrong = findWrongSecret(new Map(Object.entries({ PEPPER: pepper, ENCRYPTION_KEY: encryptionKey })));
+  if (wrong !== null) throw new Error(`WAYBILL_${wrong.name} must be ${wrong.what}`);
+  return { pepper, encryptionKey };
 }
 
-async function readSecret(variable: string, devVars: string, devName: string): Promise<string> {
+/** One secret: the variable of the environment, a line of `.dev.vars`, or what is typed. */
+export async function readSecret(variable: string, devName: string, devVars: string): Promise<string> {
   const given = process.env[variable];
   if (given !== undefined && given !== "") return given;
   const line = new RegExp(`^\\s*${devName}\\s*=\\s*(["']?)(.*?)\\1\\s*$`, "m").exec(devVars);

@@ -1,8 +1,9 @@
 // npm run admin -- <what> <do> [--options]: the first tenant, key, endpoint and upstream of a deployment.
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { checkUrl } from "../outbound/guard.ts";
 import * as book from "./admin-book.ts";
-import { readSecrets } from "./admin-secrets.ts";
+import { readSecret, readSecrets } from "./admin-secrets.ts";
 import { executeLocal, executeRemote } from "./d1.ts";
 import { PROJECT_FOLDER } from "./dev-database.ts";
 
@@ -12,44 +13,53 @@ npm run admin -- key create --tenant ID [--scopes jobs,worker,manage,admin] [--n
 npm run admin -- key revoke --id ID
 npm run admin -- endpoint create --tenant ID --slug SLUG [--name NAME] [--shared] [--max-attempts N]
 npm run admin -- upstream add --endpoint ID --url URL --dialect runpod|http [--local-server] --slots N --tier TIER
-                              [--rate flex|active] [--credential KEY]
+                              [--rate flex|active] [--with-credential]
 npm run admin -- upstream remove|disable|enable --upstream ID
 npm run admin -- list
 
 --local (default) or --remote: which database. --persist-to DIR: the folder of a local one (.waybill/dev).
---broker URL --key KEY: tell a running deployment at once (needs a key with the scope admin); else its cron does within 5 min.
-Pepper and encryption key: WAYBILL_PEPPER and WAYBILL_ENCRYPTION_KEY, or .dev.vars for a local one, or you are asked.
+--broker URL: tell a running deployment at once, with a key of the scope admin; else its cron does within 5 min.
+Secrets are never arguments, which others can see: WAYBILL_PEPPER, WAYBILL_ENCRYPTION_KEY (or .dev.vars for a local
+database), WAYBILL_CREDENTIAL (--with-credential) and WAYBILL_KEY (--broker) in the environment, or you are asked.
 --json: print the answer as JSON.`;
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    help: { type: "boolean" },
-    json: { type: "boolean" },
-    local: { type: "boolean" },
-    remote: { type: "boolean" },
-    "persist-to": { type: "string", default: join(PROJECT_FOLDER, ".waybill", "dev") },
-    url: { type: "string" },
-    key: { type: "string" },
-    id: { type: "string" },
-    broker: { type: "string" },
-    name: { type: "string" },
-    tenant: { type: "string" },
-    endpoint: { type: "string" },
-    upstream: { type: "string" },
-    slug: { type: "string" },
-    shared: { type: "boolean" },
-    scopes: { type: "string", default: "jobs" },
-    "waiting-max": { type: "string" },
-    "max-attempts": { type: "string" },
-    dialect: { type: "string" },
-    "local-server": { type: "boolean" },
-    slots: { type: "string", default: "1" },
-    tier: { type: "string" },
-    rate: { type: "string", default: "flex" },
-    credential: { type: "string" },
-  },
-});
+const OPTIONS = {
+  help: { type: "boolean" },
+  json: { type: "boolean" },
+  local: { type: "boolean" },
+  remote: { type: "boolean" },
+  "persist-to": { type: "string", default: join(PROJECT_FOLDER, ".waybill", "dev") },
+  url: { type: "string" },
+  id: { type: "string" },
+  broker: { type: "string" },
+  name: { type: "string" },
+  tenant: { type: "string" },
+  endpoint: { type: "string" },
+  upstream: { type: "string" },
+  slug: { type: "string" },
+  shared: { type: "boolean" },
+  scopes: { type: "string", default: "jobs" },
+  "waiting-max": { type: "string" },
+  "max-attempts": { type: "string" },
+  dialect: { type: "string" },
+  "local-server": { type: "boolean" },
+  slots: { type: "string", default: "1" },
+  tier: { type: "string" },
+  rate: { type: "string", default: "flex" },
+  "with-credential": { type: "boolean" },
+} as const;
+
+const { values: options, positionals } = readArguments();
+
+/** A word that is none of ours is one sentence, not a stack. */
+function readArguments() {
+  try {
+    return parseArgs({ allowPositionals: true, options: OPTIONS });
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    process.exit(1);
+  }
+}
 
 type TextOption = "id" | "name" | "tenant" | "endpoint" | "upstream" | "slug" | "dialect" | "tier" | "url";
 
@@ -81,13 +91,14 @@ async function makeContext(): Promise<book.AdminContext> {
 
 /** Tells the running deployment about an endpoint, if we know where it is. */
 async function configure(endpointId: string): Promise<void> {
-  if (options.broker === undefined || options.key === undefined) {
-    console.error("Written. Without --broker and --key the edge sees it within 30 s and the broker within 5 min.");
+  if (options.broker === undefined) {
+    console.error("Written. Without --broker the edge sees it within 30 s and the broker within 5 min.");
     return;
   }
+  const key = await readSecret("WAYBILL_KEY", "admin key", "");
   const response = await fetch(new URL("/v1/admin/configure", options.broker), {
     method: "POST",
-    headers: { authorization: `Bearer ${options.key}`, "content-type": "application/json" },
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
     body: JSON.stringify({ endpointId }),
   });
   if (!response.ok)
@@ -96,6 +107,9 @@ async function configure(endpointId: string): Promise<void> {
 
 async function addUpstream(context: book.AdminContext): Promise<object> {
   const endpointId = need("endpoint");
+  // The same guard as at each send: what it refuses would only make every job wait.
+  const url = checkUrl(need("url"), { allowPrivate: options.remote !== true });
+  if (!url.ok) throw new Error(`--url ${url.message}`);
   return book.addUpstream(context, {
     endpointId,
     url: need("url"),
@@ -104,7 +118,7 @@ async function addUpstream(context: book.AdminContext): Promise<object> {
     slots: wholeNumber("slots", options.slots, 1, 1_000),
     tier: need("tier"),
     rateKind: oneOf("rate", options.rate, ["flex", "active"]),
-    credential: options.credential ?? null,
+    credential: options["with-credential"] === true ? await readSecret("WAYBILL_CREDENTIAL", "credential", "") : null,
   });
 }
 
@@ -181,7 +195,15 @@ function show(answer: object): void {
   if ("key" in answer || "webhookSecret" in answer) console.error("Keep it now: it is not shown again.");
 }
 
+/** What D1 says of a row that points nowhere, in the words of the command. */
+function explain(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!message.includes("FOREIGN KEY constraint failed")) return message;
+  if (options.endpoint === undefined) return `there is no tenant ${options.tenant}`;
+  return `there is no endpoint with the id ${options.endpoint} (a slug is no id), or no tier ${options.tier}`;
+}
+
 main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : String(error));
+  console.error(explain(error));
   process.exitCode = 1;
 });

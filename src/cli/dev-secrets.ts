@@ -2,12 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-
-/** What readConfig in src/config.ts wants of each secret, with the words for whoever edits the file. */
-const REQUIRED: readonly { readonly name: string; readonly pattern: RegExp; readonly what: string }[] = [
-  { name: "PEPPER", pattern: /^.{32,}$/, what: "at least 32 characters" },
-  { name: "ENCRYPTION_KEY", pattern: /^[A-Za-z0-9+/]{43}=$/, what: "32 bytes in base64" },
-];
+import { findWrongSecret } from "./secret-rules.ts";
 
 export type DevSecrets = ReadonlyMap<string, string>;
 
@@ -16,11 +11,10 @@ export function ensureDevSecrets(projectFolder: string): DevSecrets {
   const path = join(projectFolder, ".dev.vars");
   if (!existsSync(path)) createOnce(path);
   const secrets = parse(readFileSync(path, "utf8"));
-  for (const { name, pattern, what } of REQUIRED) {
-    if (pattern.test(secrets.get(name) ?? "")) continue;
-    throw new Error(`${name} in ${path} must be ${what}: correct the line, or delete the file to have new ones made.`);
-  }
-  return secrets;
+  const wrong = findWrongSecret(secrets);
+  if (wrong === null) return secrets;
+  const { name, what } = wrong;
+  throw new Error(`${name} in ${path} must be ${what}: correct the line, or delete the file to have new ones made.`);
 }
 
 /** Writes beside and links, so that of two starts at once one wins and the other reads a whole file. */

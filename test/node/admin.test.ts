@@ -66,8 +66,9 @@ describe("npm run admin", { timeout: 60_000 }, () => {
 
   it("adds an upstream with a sealed credential, raises the version, and says when it will be seen", async () => {
     const { endpointId } = await createEndpoint(context, { tenantId: tenant.tenantId, slug: "ocr", maxAttempts: 3 });
-    const upstream = "--url http://127.0.0.1:8000 --dialect runpod --slots 2 --tier l4 --credential rp_secret";
-    const { stdout, stderr } = await admin(`upstream add --endpoint ${endpointId} ${upstream}`);
+    const upstream = "--url http://127.0.0.1:8000 --dialect runpod --slots 2 --tier l4 --with-credential";
+    const credential = { WAYBILL_CREDENTIAL: "rp_secret" };
+    const { stdout, stderr } = await admin(`upstream add --endpoint ${endpointId} ${upstream}`, credential);
     expect(stderr).toContain("within 30 s");
     const upstreamId = /upstreamId: (\S+)/.exec(stdout)?.[1];
     const [row] = rowsOf(
@@ -83,6 +84,36 @@ describe("npm run admin", { timeout: 60_000 }, () => {
     const refused = admin("tenant create --name second", other);
     await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining("the pepper is not the one") });
     expect(rowsOf("SELECT id FROM tenants WHERE name = 'second'")).toEqual([]);
+  });
+
+  it.each([
+    [{ WAYBILL_ENCRYPTION_KEY: "oops" }, "WAYBILL_ENCRYPTION_KEY must be 32 bytes in base64"],
+    [{ WAYBILL_PEPPER: "short" }, "WAYBILL_PEPPER must be at least 32 characters"],
+  ])("refuses a malformed secret before the database could remember it", async (secrets, sentence) => {
+    await expect(admin("tenant create --name third", secrets)).rejects.toMatchObject({
+      stderr: expect.stringContaining(sentence),
+    });
+  });
+
+  it("says in one line what does not exist, and what no job could be sent to", async () => {
+    const rows: [string, string][] = [
+      ["key create --tenant nobody", "there is no tenant nobody\n"],
+      [
+        `upstream add --endpoint ocr --url not-a-url --dialect http --tier l4`,
+        "--url must be an absolute https: URL\n",
+      ],
+      [
+        `upstream add --endpoint ocr --url http://127.0.0.1:1/ --dialect http --tier l4`,
+        "there is no endpoint with the id ocr",
+      ],
+      ["tenant set --tenant nobody --waiting-max 5", "there is no tenant nobody\n"],
+    ];
+    for (const [words, sentence] of rows) {
+      await expect(admin(words)).rejects.toMatchObject({ stdout: "", stderr: expect.stringContaining(sentence) });
+    }
+    await expect(admin("list --bogus")).rejects.toMatchObject({
+      stderr: expect.stringMatching(/^Unknown option '--bogus'.*\n$/),
+    });
   });
 
   it("names the option that is missing or wrong", async () => {
