@@ -69,7 +69,7 @@ export function wrapBucket(bucket: R2Bucket, methods: Partial<Record<keyof R2Buc
 /** The same bucket; each upload of a part first awaits `before`, which may throw; aborted keys are noted. */
 export function wrapParts(
   bucket: R2Bucket,
-  before: (partNumber: number) => Promise<void>,
+  before: (partNumber: number, sizeBytes: number) => Promise<void>,
   aborted: string[] = [],
 ): R2Bucket {
   return wrapBucket(bucket, {
@@ -79,7 +79,7 @@ export function wrapParts(
         key,
         uploadId: upload.uploadId,
         async uploadPart(partNumber: number, value: Uint8Array) {
-          await before(partNumber);
+          await before(partNumber, value.length);
           return await upload.uploadPart(partNumber, value);
         },
         abort() {
