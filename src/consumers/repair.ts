@@ -1,5 +1,4 @@
 // The cron: brings settings to a broker that missed a push, and wakes one whose alarm was lost.
-
 import { listEndpointIds, loadEndpointSettings } from "../db/endpoints.ts";
 import { brokerOf } from "../dispatch/keeper.ts";
 import { log } from "../log.ts";
