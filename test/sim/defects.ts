@@ -2,7 +2,7 @@
 import type { Job } from "../../src/core/job.ts";
 import { isTerminal } from "../../src/core/job.ts";
 import { LEASE_MS } from "../../src/core/limits.ts";
-import { type Given, type JobEvent, type Transition, transition } from "../../src/core/transition.ts";
+import { type Effect, type Given, type JobEvent, type Transition, transition } from "../../src/core/transition.ts";
 import type { TransitionFunction } from "./shell.ts";
 
 export interface Defect {
@@ -49,6 +49,20 @@ function overruled(name: string, rule: (job: Job, event: JobEvent, given: Given)
     },
   };
 }
+
+/** The sound core, whose effects of one kind get lost. */
+function silenced(name: string, lost: Effect["kind"], on: (event: JobEvent) => boolean = () => true): Defect {
+  return {
+    name,
+    core: (job, event, given) => {
+      const result = transition(job, event, given);
+      if (!on(event)) return result;
+      return { ...result, effects: result.effects.filter((effect) => effect.kind !== lost) };
+    },
+  };
+}
+
+const requeued = (after: Job, before: Job): boolean => after.status === "IN_QUEUE" && before.lease !== null;
 
 const ended = (after: Job, before: Job): boolean => isTerminal(after.status) && !isTerminal(before.status);
 
@@ -182,5 +196,36 @@ export const DEFECTS: readonly Defect[] = [
   ),
   afterwards("a new ttl is ignored", (job, before, event) =>
     event.kind === "set_ttl" ? { ...job, ttlAtMs: before.ttlAtMs } : job,
+  ),
+  silenced("a result is dropped", "keep_output", (event) => event.kind === "finish"),
+  silenced("a retry keeps the old result", "keep_output", (event) => event.kind === "retry"),
+  silenced("a cancel leaves the upstream running", "stop_upstream", (event) => event.kind === "cancel"),
+  silenced("a timeout leaves the upstream running", "stop_upstream", (event) => event.kind === "time"),
+  silenced("a refusal pauses nothing", "pause_upstream"),
+  silenced("a wrong key is no reason to stop asking", "upstream_unhealthy"),
+  afterwards("a new attempt takes up the run that failed", (after, before) =>
+    requeued(after, before) ? { ...after, upstreamJob: before.upstreamJob } : after,
+  ),
+  afterwards("a restart forgets the upstream's run", (after, before) =>
+    requeued(after, before) ? { ...after, upstreamJob: null } : after,
+  ),
+  afterwards("a failure is tried again at once", (after) => ({ ...after, notBeforeMs: 0 })),
+  misled("a retry time is no reason to wait", (job, event) =>
+    event.kind === "start" ? { job: { ...job, notBeforeMs: 0 } } : {},
+  ),
+  overruled("a renewal renews nothing", (job, event, given) =>
+    event.kind === "renew" && job.lease?.token === event.token && given.nowMs <= job.lease.untilMs
+      ? { ...job }
+      : undefined,
+  ),
+  afterwards("the execution time is another one", (after) =>
+    after.executionMs === null ? after : { ...after, executionMs: after.executionMs + 12_345 },
+  ),
+  afterwards("a failure says nothing", (after) => ({ ...after, error: null })),
+  afterwards("the bill names another tier", (after) =>
+    after.bill === null ? after : { ...after, bill: { ...after.bill, tier: "b200" } },
+  ),
+  afterwards("the bill says other seconds", (after) =>
+    after.bill === null ? after : { ...after, bill: { ...after.bill, seconds: after.bill.seconds + 9 } },
   ),
 ];

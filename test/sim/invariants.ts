@@ -3,6 +3,7 @@
 import type { Bill, Job, JobStatus, Lease } from "../../src/core/job.ts";
 import { LEASE_MS, RESTARTS_MAX } from "../../src/core/limits.ts";
 import type { Given, JobEvent, Transition } from "../../src/core/transition.ts";
+import { checkPromises } from "./promises.ts";
 
 /** A broken promise; `invariant` names it (S1, F2, B1, …). */
 export class Violation extends Error {
@@ -133,6 +134,7 @@ export class Oracle {
     this.#checkFence(history, event, given, result);
     this.#checkReply(history, event, given, result);
     this.#checkFrozen(history, before, event, result);
+    checkPromises(decision, chargedMs(history, given), demand);
     if (after.status !== before.status) this.#move(history, decision);
     else if (event.kind === "renew" && result.reply === "done") this.#renewed(history, after, given);
     if (event.kind === "set_ttl" && LIVE.has(before.status)) {
@@ -336,8 +338,7 @@ export class Oracle {
     const fresh = job.bill !== null && !LIVE.has(job.status);
     demand(fresh === billable, billable ? "B1" : "B5", () => `${event.kind} to ${job.status}: billed ${fresh}`);
     if (!billable || job.bill === null) return;
-    const elapsedMs = Math.max(chargedUntilMs(holder, given) - holder.lease.startedAtMs, 0);
-    const cost = price(Math.min(elapsedMs, history.timeoutMs), holder.lease);
+    const cost = price(chargedMs(history, given) ?? 0, holder.lease);
     demand(BigInt(job.bill.amountNanodollars) === cost, "B2", () => `${job.bill?.amountNanodollars} is not ${cost}`);
     const key = `${job.tenantId}/${job.uuid}/${job.bill.seq}`;
     demand(!this.#billKeys.has(key), "B1", () => `${key} is billed twice`);
@@ -370,9 +371,11 @@ export class Oracle {
   }
 }
 
-/** Until when an attempt may be charged, epoch ms: a lease that ended earlier stops the meter (B4). */
-function chargedUntilMs(holder: Holder, given: Given): number {
-  return Math.min(given.nowMs, holder.untilMs);
+/** What an attempt may be charged, ms; null without one. A lease that ended earlier stops the meter (B4). */
+function chargedMs({ holder, timeoutMs }: History, given: Given): number | null {
+  if (holder === null) return null;
+  const elapsedMs = Math.max(Math.min(given.nowMs, holder.untilMs) - holder.lease.startedAtMs, 0);
+  return Math.min(elapsedMs, timeoutMs);
 }
 
 function isBillable(event: JobEvent, status: JobStatus, history: History, given: Given, holder: Holder): boolean {
