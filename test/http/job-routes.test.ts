@@ -1,4 +1,5 @@
 // What RunPod's clients rely on: exact answers of the routes, with the real broker and no worker that takes jobs.
+import { abortAllDurableObjects } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -116,6 +117,33 @@ describe("the queue", () => {
     expect(listed.requests.filter((job) => job.status === "IN_QUEUE").map((job) => job.id)).toEqual([id]);
     const purged = await send("POST", "purge-queue", "");
     expect(await purged.json()).toEqual({ removed: 1, status: "completed" });
+  });
+});
+
+describe("a tenant's limit of 50 waiting jobs", () => {
+  it("refuses the 51st with Retry-After, leaves another tenant alone, and gives a place back by a cancel", async () => {
+    const limited = await makeTenant({ upstreams: [], waitingMax: 50, shared: true });
+    const other = await makeTenant({ upstreams: [] });
+    const ask = async (key: string, route: string, body: string) => {
+      const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+      const url = `https://waybill.test/v2/${limited.endpointId}/${route}`;
+      return exports.default.fetch(new Request(url, { method: "POST", headers, body }));
+    };
+    const ids: string[] = [];
+    for (let made = 0; made < 50; made += 1) {
+      const submitted = await ask(limited.key, "run", '{"input":{}}');
+      ids.push(accepted.parse(await submitted.json()).id);
+    }
+    const refused = await ask(limited.key, "run", '{"input":{}}');
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "5"]);
+    expect(await refused.json()).toMatchObject({ error: "tenant limit", message: expect.stringContaining("50") });
+    await abortAllDurableObjects();
+    expect((await ask(limited.key, "runsync?wait=1000", '{"input":{}}')).status).toBe(429);
+    expect((await ask(other.key, "run", '{"input":{}}')).status).toBe(200);
+    expect(await (await ask(limited.key, `cancel/${ids[7]}`, "")).json()).toMatchObject({ status: "CANCELLED" });
+    expect((await ask(limited.key, "run", '{"input":{}}')).status).toBe(200);
+    expect((await ask(limited.key, "run", '{"input":{}}')).status).toBe(429);
+    expect(await (await ask(limited.key, "purge-queue", "")).json()).toMatchObject({ removed: 50 });
   });
 });
 
