@@ -3,16 +3,10 @@
 import { DurableObject } from "cloudflare:workers";
 import type { AccountApi, ParkedUsage, UsageBatch } from "../contract/usage.ts";
 import { backoffMs } from "../core/backoff.ts";
-import { PARKED_LISTED_MAX } from "../core/limits.ts";
+import { ACCOUNT_SAFETY_MS, D1_RETRY_BASE_MS, D1_RETRY_MAX_MS, PARKED_LISTED_MAX } from "../core/limits.ts";
 import { log } from "../log.ts";
 import { writeBatch } from "./batch-writer.ts";
 import { AccountStore } from "./store.ts";
-
-/** D1 is asked again after these, doubled: short enough that a line is there soon after an outage. */
-const RETRY_BASE_MS = 1_000;
-const RETRY_MAX_MS = 60_000;
-/** If this object dies while it writes, the alarm goes on after this. */
-const SAFETY_MS = 5_000;
 
 export class TenantAccount extends DurableObject<Env> implements AccountApi {
   readonly #tenantId: string;
@@ -35,7 +29,7 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
     const postedThrough = this.#store.accept(batch);
     const nowMs = Date.now();
     // The output gate holds the answer back until the rows and the alarm are both durable.
-    await this.#arm(nowMs, nowMs + SAFETY_MS);
+    await this.#arm(nowMs, nowMs + ACCOUNT_SAFETY_MS);
     if (nowMs >= this.#notBeforeMs) this.ctx.waitUntil(this.#write());
     return { postedThrough };
   }
@@ -50,10 +44,10 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
     try {
       await this.#write();
       const nowMs = Date.now();
-      if (this.#store.oldest() !== null) await this.#arm(nowMs, Math.max(this.#notBeforeMs, nowMs + RETRY_BASE_MS));
+      if (this.#store.oldest() !== null) await this.#arm(nowMs, Math.max(this.#notBeforeMs, nowMs + D1_RETRY_BASE_MS));
     } catch (error) {
       log("account_alarm_failed", { tenant: this.#tenantId, error: String(error) });
-      await this.ctx.storage.setAlarm(Date.now() + RETRY_MAX_MS).catch(() => undefined);
+      await this.ctx.storage.setAlarm(Date.now() + D1_RETRY_MAX_MS).catch(() => undefined);
     }
   }
 
@@ -93,7 +87,7 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
       this.#failures += 1;
       log("usage_write_failed", { tenant: this.#tenantId, failures: this.#failures, error: String(error) });
       const nowMs = Date.now();
-      this.#notBeforeMs = nowMs + backoffMs(this.#failures, RETRY_BASE_MS, RETRY_MAX_MS, Math.random());
+      this.#notBeforeMs = nowMs + backoffMs(this.#failures, D1_RETRY_BASE_MS, D1_RETRY_MAX_MS, Math.random());
       await this.#arm(nowMs, this.#notBeforeMs);
     }
   }

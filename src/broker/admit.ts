@@ -8,13 +8,11 @@ import {
   ENDPOINT_MAX_BYTES,
   ENDPOINT_ROWS_MAX,
   IDEMPOTENCY_MS,
+  LIMIT_RETRY_AFTER_SECONDS,
   LIVE_JOBS_MAX,
   TENANT_WEBHOOKS_OWED_MAX,
 } from "../core/limits.ts";
 import type { BrokerStore, RememberedKey } from "./store.ts";
-
-/** A slot rarely frees sooner than this; RunPod's clients honour it. */
-const RETRY_AFTER_SECONDS = 5;
 
 export interface Admitted {
   readonly job: Job;
@@ -47,14 +45,18 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   const known = store.findJob(id.uuid);
   if (known !== null) return ok({ job: known.job, created: true, inserted: false, webhookHost: null });
   if (facts.waiting >= call.waitingMax) {
-    return fail({ kind: "tenant_limit", waitingMax: call.waitingMax, retryAfterSeconds: RETRY_AFTER_SECONDS });
+    return fail({ kind: "tenant_limit", waitingMax: call.waitingMax, retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS });
   }
   if (call.webhook !== null && facts.webhooksOwed >= TENANT_WEBHOOKS_OWED_MAX) {
-    return fail({ kind: "webhooks_owed", owedMax: TENANT_WEBHOOKS_OWED_MAX, retryAfterSeconds: RETRY_AFTER_SECONDS });
+    return fail({
+      kind: "webhooks_owed",
+      owedMax: TENANT_WEBHOOKS_OWED_MAX,
+      retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS,
+    });
   }
   const full =
     facts.live >= LIVE_JOBS_MAX || store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
-  if (full) return fail({ kind: "queue_full", retryAfterSeconds: RETRY_AFTER_SECONDS });
+  if (full) return fail({ kind: "queue_full", retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS });
   const job = makeJob(call, id.uuid, settings, facts);
   const idempotencyKey = call.idempotency?.key ?? null;
   store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);

@@ -1,14 +1,11 @@
 // Starts waiting jobs: leases them while slots are free and hands each to a carrier that nobody here waits for.
 import type { Assignment } from "../contract/dispatch.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
-import { START_JOBS_MAX } from "../core/limits.ts";
+import { HOLD_BACK_MS, START_JOBS_MAX } from "../core/limits.ts";
 import type { JobBook } from "./job-book.ts";
 import { leaseFor, toAssignment } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { BrokerStore, StoredJob } from "./store.ts";
-
-/** A job that must wait for one certain upstream is looked at again after this. */
-const HOLD_BACK_MS = 1_000;
 
 interface Parts {
   readonly endpointId: string;

@@ -1,13 +1,8 @@
 // Deletes jobs whose retention is over: walks the key, a page an alarm, and never a job that still owes something.
 import type { Job } from "../core/job.ts";
 import { expiresAtMs } from "../core/job.ts";
-import { ALARM_ROWS_MAX } from "../core/limits.ts";
+import { ALARM_ROWS_MAX, IDEMPOTENCY_SWEEP_EVERY_MS, SWEEP_EVERY_MS } from "../core/limits.ts";
 import type { BrokerStore, SweptJob } from "./store.ts";
-
-/** A walk over all rows at most this often; reads refuse an expired job by its own time meanwhile. */
-const SWEEP_EVERY_MS = 30_000;
-/** Remembered keys have no order by time, so dropping the old ones reads them all; lookups refuse an old one meanwhile. */
-const KEYS_EVERY_MS = 3_600_000;
 
 /** R2 keys that no row names any more, and the jobs whose rows are gone. */
 interface Swept {
@@ -50,7 +45,7 @@ export class Sweep {
       }
       if (this.#keysAtMs <= nowMs) this.#store.dropExpiredKeys(nowMs);
     });
-    if (this.#keysAtMs <= nowMs) this.#keysAtMs = nowMs + KEYS_EVERY_MS;
+    if (this.#keysAtMs <= nowMs) this.#keysAtMs = nowMs + IDEMPOTENCY_SWEEP_EVERY_MS;
     this.#advance(page, nowMs);
     return { keys, gone };
   }

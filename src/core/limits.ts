@@ -115,3 +115,20 @@ export const TENANT_WEBHOOKS_OWED_MAX = 20_000;
 /** `input` and `output` together in a webhook body; beyond it the body says `truncated`. */
 export const WEBHOOK_PAYLOAD_MAX_BYTES = 1024 * 1024;
 export const DEAD_LETTER_MS = 30 * 86_400_000;
+/** A walk over all rows at most this often; reads refuse an expired job by its own time meanwhile. */
+export const SWEEP_EVERY_MS = 30_000;
+/** Remembered keys have no order by time, so dropping the old ones reads them all; lookups refuse an old one meanwhile. */
+export const IDEMPOTENCY_SWEEP_EVERY_MS = 3_600_000;
+/** A job that must wait for one certain upstream is looked at again after this. */
+export const HOLD_BACK_MS = 1_000;
+/** A slot rarely frees sooner than this; RunPod's clients honour it. */
+export const LIMIT_RETRY_AFTER_SECONDS = 5;
+/** D1 is asked again after these, doubled: short enough that a line is there soon after an outage. */
+export const D1_RETRY_BASE_MS = 1_000;
+export const D1_RETRY_MAX_MS = 60_000;
+/** If this object dies while it writes, the alarm goes on after this. */
+export const ACCOUNT_SAFETY_MS = 5_000;
+/** Without one answer to a poll for so long the worker is lost: its seconds are not billed. */
+export const UPSTREAM_LOST_AFTER_MS = 120_000;
+/** A carrier lives as long as one invocation, 15 minutes: before that another one takes over under the same lease. */
+export const CARRIER_HOLDS_MS = 12 * 60_000;

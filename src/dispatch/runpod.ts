@@ -1,7 +1,7 @@
 // The dialect `runpod`: any base URL with RunPod's API. A hosted one takes the job by `/run`, is asked by `/status` and told
 // by `/cancel`; a local one (`handler.py --rp_serve_api`) answers `/runsync`. IN_QUEUE and IN_PROGRESS are never a result.
 import type { Outcome } from "../contract/dispatch.ts";
-import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
+import { CARRIER_HOLDS_MS, ENVELOPE_FIELDS_MAX_BYTES, UPSTREAM_LOST_AFTER_MS } from "../core/limits.ts";
 import { callUrl } from "../outbound/call.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
@@ -27,10 +27,6 @@ const POLL_FAILED_FIRST_MS = 1_000;
 const POLL_FAILED_MAX_MS = 15_000;
 /** Answers in a row that cannot be read before the attempt is given up: one may be a proxy's page. */
 const UNUSABLE_MAX = 3;
-/** Without one answer to a poll for so long the worker is lost: its seconds are not billed. */
-const LOST_AFTER_MS = 120_000;
-/** A carrier lives as long as one invocation, 15 minutes: before that another one takes over under the same lease. */
-const CARRIER_HOLDS_MS = 12 * 60_000;
 const NOTE_FOR_MS = 30_000;
 const CANCEL_TIMEOUT_MS = 10_000;
 
@@ -157,7 +153,7 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
     if (polled === null) return null;
     const isGivenUp =
       (polled.kind === "unusable" && ++unusable >= UNUSABLE_MAX) ||
-      (polled.kind === "failed" && clock.now() - heardMs >= LOST_AFTER_MS);
+      (polled.kind === "failed" && clock.now() - heardMs >= UPSTREAM_LOST_AFTER_MS);
     if (isGivenUp) {
       // An upstream that only refuses us keeps its run, for the lease that comes after its settings are mended.
       if (polled.why.kind !== "upstream_unhealthy") await cancelJob(attempt, id);

@@ -28,6 +28,13 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
   ["an alarm step is finer than the posting delay", limits.ALARM_STEP_MS, limits.POST_DELAY_MS],
   ["a line is posted within 5 s", limits.POST_DELAY_MS + limits.ALARM_STEP_MS, 5_000],
   ["one tenant cannot fill an endpoint", limits.TENANT_WAITING_DEFAULT_MAX, limits.LIVE_JOBS_MAX - 1],
+  ["one tenant's webhooks cannot fill an endpoint", limits.TENANT_WEBHOOKS_OWED_MAX, limits.LIVE_JOBS_MAX - 1],
+  ["a courier outlives its call", limits.WEBHOOK_TIMEOUT_MS, limits.COURIER_MAX_MS - 1],
+  ["a carrier watches its lease long before it ends", limits.LEASE_WATCH_AFTER_MS, limits.LEASE_RENEW_MS],
+  ["a carrier hands over before its invocation ends", limits.CARRIER_HOLDS_MS + 120_000, 15 * 60_000],
+  ["a lost upstream is known before its carrier hands over", limits.UPSTREAM_LOST_AFTER_MS, limits.CARRIER_HOLDS_MS],
+  ["an endpoint's jobs that live fit its rows", limits.LIVE_JOBS_MAX, limits.ENDPOINT_ROWS_MAX],
+  ["an endpoint stays below the platform's 10 GB", limits.ENDPOINT_MAX_BYTES, 10_000_000_000 - limits.RESULT_MAX_BYTES],
   ["a webhook body fits what may be posted", limits.WEBHOOK_PAYLOAD_MAX_BYTES, limits.RESULT_MAX_BYTES],
 ];
 
