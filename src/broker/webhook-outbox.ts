@@ -63,9 +63,10 @@ export class WebhookOutbox {
       return;
     }
     const stored = this.#parts.book.load(uuid);
-    if (stored === null || stored.job.round !== round) return;
-    this.#schedule.land(uuid);
-    this.#parts.book.apply(stored, { kind: "webhook_result", round, tryNumber, result }, nowMs);
+    if (stored === null) return;
+    const moved = this.#parts.book.apply(stored, { kind: "webhook_result", round, tryNumber, result }, nowMs);
+    // A late report must not make the courier that is under way look landed: the receiver would be called twice.
+    if (moved.reply === "done") this.#schedule.land(uuid);
   }
 
   /** A retry has moved a webhook into a row of its own: a courier that is under way reports to that one. */
