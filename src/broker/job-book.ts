@@ -4,7 +4,7 @@ import type { JobCall, JobView } from "../contract/broker.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
 import { expiresAtMs, isPurgedBy, isTerminal, isWaiting, type Job, type Lease } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
-import { LEASE_MS } from "../core/limits.ts";
+import { HOLD_BACK_MS, LEASE_MS } from "../core/limits.ts";
 import { type Effect, type Given, type JobEvent, type Transition, transition } from "../core/transition.ts";
 import { UpstreamPool } from "../core/upstream-pool.ts";
 import { leaseFor } from "./leasing.ts";
@@ -179,6 +179,7 @@ export class JobBook {
       this.#parts.webhookMoved(owed.webhook);
     }
     for (const effect of moved.effects) this.#runEffect(effect, before.lease?.token ?? "", nowMs);
+    if (event.kind === "finish" && isWaiting(job.status)) this.#letOthersTry(job, nowMs);
     if (event.kind === "retry") this.#dropOldOutput(stored, owed?.webhook ?? null);
     return moved;
   }
@@ -222,6 +223,12 @@ export class JobBook {
     this.#parts.waiters.wake(lease.token);
     if (event.kind === "finish" || nowMs > lease.untilMs) this.pool.release(lease.upstreamId);
     else this.pool.linger(lease.upstreamId, lease.token, lease.untilMs);
+  }
+
+  /** A job that was refused is not the next trial again: what is wrong may be the job, and its peers would wait for ever. */
+  #letOthersTry(job: Job, nowMs: number): void {
+    const triedAtMs = this.pool.triedAgainAtMs(nowMs);
+    if (triedAtMs > nowMs && Number.isFinite(triedAtMs)) this.#parts.index.holdBack(job.uuid, triedAtMs + HOLD_BACK_MS);
   }
 
   /** A result in R2 that no row names any more. */

@@ -165,6 +165,13 @@ export class UpstreamPool {
       this.#worsen(entry, { condition: "unhealthy", detail, tryAtMs, failures: 0, asked: false }, nowMs);
   }
 
+  /** When the endpoint is tried next after a refusal, epoch ms: at once while any upstream is sound. */
+  triedAgainAtMs(nowMs: number): number {
+    const entries = [...this.#entries.values()].filter((entry) => entry.member.slots > 0);
+    if (entries.some((entry) => entry.condition === "ok")) return nowMs;
+    return entries.reduce((earliest, entry) => Math.min(earliest, entry.tryAtMs), Number.POSITIVE_INFINITY);
+  }
+
   /** When an upstream may next have room by time alone, epoch ms: after a pause, or when a lost carrier's slot is free. */
   nextTryAtMs(nowMs: number): number {
     let earliest = Number.POSITIVE_INFINITY;

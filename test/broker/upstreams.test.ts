@@ -89,6 +89,31 @@ describe("an upstream that answers 500 at once", () => {
   });
 });
 
+describe("a job that its upstream always refuses", () => {
+  it("holds up none of its peers: the next trial is another one's", { timeout: 20_000 }, async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    answerUpstreams(async (request) => {
+      const text = await request.text();
+      return text.includes("poison") ? new Response("busy", { status: 429 }) : Response.json({ ok: true });
+    });
+    const { endpointId, broker } = await makeBroker({ upstreams: [upstream({ slots: 1 })] });
+    const poison = submission({ input: { kind: "inline", bytes: new TextEncoder().encode('"poison"') } });
+    await broker.submit(poison);
+    for (let made = 0; made < 5; made += 1) await broker.submit(submission());
+    await vi.waitFor(async () => {
+      vi.setSystemTime(Date.now() + 1_000);
+      await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
+      expect((await brokerOf(env, endpointId).health({ tenantId: "owner" })).jobs.completed).toBe(5);
+    }, POLL);
+    expect(await brokerOf(env, endpointId).read({ tenantId: "owner", jobId: poison.jobId, ttlMs: null })).toMatchObject(
+      {
+        ok: true,
+        value: { status: "IN_QUEUE", retries: 0 },
+      },
+    );
+  });
+});
+
 describe("a purge", () => {
   it("stops the upstream's run of a job that waits to take it up again", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
@@ -97,9 +122,10 @@ describe("a purge", () => {
     vi.spyOn(Carrier.prototype, "stop").mockImplementation(async ({ upstreamJobId }) => {
       stopped.push(upstreamJobId);
     });
-    const made = settings({ upstreams: [upstream({ slots: 1, dialect: "runpod" })] });
-    const broker = () => brokerOf(env, made.endpointId);
-    await broker().configure(made);
+    const upstreams = [upstream({ slots: 1, dialect: "runpod" })];
+    const { endpointId } = await makeBroker({ upstreams });
+    const made = settings({ endpointId, upstreams });
+    const broker = () => brokerOf(env, endpointId);
     await broker().submit(submission({ mode: "runsync" }));
     await vi.waitFor(() => expect(given).toHaveLength(1));
     const [first] = given;
@@ -108,7 +134,7 @@ describe("a purge", () => {
     await abortAllDurableObjects();
     await broker().configure({ ...made, version: 2, paused: true });
     vi.setSystemTime(Date.now() + 40_000);
-    await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(made.endpointId));
+    await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
     expect(await broker().purgeQueue({ tenantId: "owner" })).toEqual({ removed: 1 });
     await vi.waitFor(() => expect(stopped).toEqual(["run-of-theirs"]), POLL);
   });

@@ -19,7 +19,7 @@ describe("a job whose ttl has passed", () => {
     ["while it ran", [{}]],
   ])("%s is the usual 404 on every route", async (_, upstreams) => {
     vi.useFakeTimers({ toFake: ["Date"] });
-    const given = holdCarriers();
+    const given = holdCarriers(() => true);
     const tenant = await makeTenant({ upstreams });
     const ask = async (method: string, route: string, body?: string) => {
       const headers = { authorization: `Bearer ${tenant.key}`, "content-type": "application/json" };

@@ -61,15 +61,25 @@ export async function makeBroker(
   partial: Partial<EndpointSettings> = {},
 ): Promise<{ endpointId: string; broker: BrokerApi }> {
   const made = settings(partial);
+  madeSince.add(made.endpointId);
   await brokerOf(env, made.endpointId).configure(made);
   return { endpointId: made.endpointId, broker: brokerOf(env, made.endpointId) };
 }
 
-/** No carrier does anything: what they were given stands here, in order, for a test to report on. */
-export function holdCarriers(): { readonly jobId: string; readonly lease: string }[] {
+/** Endpoints of the brokers that were made since the last `holdCarriers`. */
+const madeSince = new Set<string>();
+
+/**
+ * No carrier does anything: what they were given stands here, in order, for a test to report on. Only of brokers that are
+ * made from now on: those of an earlier test go on by themselves.
+ */
+export function holdCarriers(
+  isOurs = (endpointId: string) => madeSince.has(endpointId),
+): { readonly jobId: string; readonly lease: string }[] {
   const given: { jobId: string; lease: string }[] = [];
-  vi.spyOn(Carrier.prototype, "carry").mockImplementation(async ({ jobId, lease }) => {
-    given.push({ jobId, lease });
+  madeSince.clear();
+  vi.spyOn(Carrier.prototype, "carry").mockImplementation(async ({ endpointId, jobId, lease }) => {
+    if (isOurs(endpointId)) given.push({ jobId, lease });
   });
   return given;
 }
