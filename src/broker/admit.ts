@@ -1,7 +1,7 @@
 // Admission: whether a submit becomes a job. Runs inside the transaction that inserts, so that no limit is passed twice.
 import type { SubmitCall } from "../contract/broker.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
-import { fail, ok, type Result } from "../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../core/failure.ts";
 import { expiresAtMs, type Job, NOT_RUN, NOTHING_TO_SEND } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import {
@@ -47,13 +47,8 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   if (facts.waiting >= call.waitingMax) {
     return fail({ kind: "tenant_limit", waitingMax: call.waitingMax, retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS });
   }
-  if (call.webhook !== null && facts.webhooksOwed >= TENANT_WEBHOOKS_OWED_MAX) {
-    return fail({
-      kind: "webhooks_owed",
-      owedMax: TENANT_WEBHOOKS_OWED_MAX,
-      retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS,
-    });
-  }
+  const owing = call.webhook === null ? null : refuseMoreWebhooks(facts.webhooksOwed);
+  if (owing !== null) return fail(owing);
   const full =
     facts.live >= LIVE_JOBS_MAX || store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
   if (full) return fail({ kind: "queue_full", retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS });
@@ -77,6 +72,13 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
     inserted: true,
     webhookHost: call.webhook === null ? null : new URL(call.webhook.url).host,
   });
+}
+
+/** A dead receiver must not fill an endpoint, by submits or by retries of failures that nobody was told of. */
+export function refuseMoreWebhooks(owed: number): Failure | null {
+  if (owed < TENANT_WEBHOOKS_OWED_MAX) return null;
+  const retryAfterSeconds = LIMIT_RETRY_AFTER_SECONDS;
+  return { kind: "webhooks_owed", owedMax: TENANT_WEBHOOKS_OWED_MAX, retryAfterSeconds };
 }
 
 function replay(fingerprint: string, remembered: RememberedKey, { store, nowMs }: Facts): Result<Admitted> {

@@ -27,7 +27,8 @@ export class DispatchWake {
 
   /** When the alarm is to look after waiting jobs, epoch ms; Infinity when something else will. */
   nextAtMs(nowMs: number): number {
-    if (!this.#index.hasReady()) return Number.POSITIVE_INFINITY;
+    const isOpen = this.#book.settings?.paused === false && this.#index.hasReady();
+    if (!isOpen) return Number.POSITIVE_INFINITY;
     // While no slot is free a wake-up would find nothing to do: whatever frees one sends its own, but for a pause's end.
     const probeAtMs = this.#book.pool.nextTryAtMs(nowMs);
     if (!this.#isStartable(nowMs)) return probeAtMs;

@@ -17,7 +17,7 @@ import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
 import { within } from "../db/deadline.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
-import { admit } from "./admit.ts";
+import { admit, refuseMoreWebhooks } from "./admit.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { DispatchWake } from "./dispatch-wake.ts";
 import { JobBook } from "./job-book.ts";
@@ -101,6 +101,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       index: this.#index,
       book: this.#book,
       owed: this.#owedWebhooks,
+      dropPayloads: (keys) => this.#dropPayloads(keys),
       deliver: (delivery) => this.#launch(entrypoints(this.ctx).Courier.deliver(delivery), "deliver"),
       bury: (tenantId, letter, done) => this.#launch(this.#bury(tenantId, letter, done), "bury"),
     });
@@ -175,6 +176,8 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async retry(call: JobCall): Promise<Result<JobView>> {
+    const owing = refuseMoreWebhooks(this.#owedWebhooks.countOf(call.tenantId));
+    if (owing !== null) return fail(owing);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");
   }
 
@@ -228,9 +231,11 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async handOver(call: CallOf<"handOver">): Promise<boolean> {
-    if (!this.#fenced(call, { kind: "renew", token: call.lease })) return false;
-    const stored = this.#book.byId(call.jobId);
-    return stored !== null && this.#starter.carryOn(stored, Date.now());
+    const { lease: token, upstreamJobId } = call;
+    // The broker may never have heard of it: without the id the next carrier would run the job a second time.
+    const isHeld = this.#fenced(call, { kind: "renew", token });
+    if (!isHeld || !this.#fenced(call, { kind: "note_upstream_job", token, upstreamJobId })) return false;
+    return this.#starter.carryOn(this.#book.byId(call.jobId), Date.now());
   }
 
   async letGo(call: { readonly lease: string }): Promise<void> {

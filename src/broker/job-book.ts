@@ -173,11 +173,12 @@ export class JobBook {
         else this.#parts.store.updateJob(job);
       });
     }
-    this.#takeOver(stored, job, event, nowMs);
+    // Before the job's own entry is taken over: that one has nothing to send, and would drop the plan that moves.
     if (owed !== null) {
       this.#parts.owedWebhooks.remember(owed.webhook);
       this.#parts.webhookMoved(owed.webhook);
     }
+    this.#takeOver(stored, job, event, nowMs);
     for (const effect of moved.effects) this.#runEffect(effect, before.lease?.token ?? "", nowMs);
     if (event.kind === "finish" && isWaiting(job.status)) this.#letOthersTry(job, nowMs);
     if (event.kind === "retry") this.#dropOldOutput(stored, owed?.webhook ?? null);
@@ -220,6 +221,7 @@ export class JobBook {
   /** The slot is free when the carrier has reported or its lease is over. After a cancel it still calls for a moment. */
   #noteEnd(tenantId: string, lease: Lease, event: JobEvent, nowMs: number): void {
     this.#parts.index.noteEnd(tenantId, lease.startedAtMs, nowMs);
+    this.#parts.index.unpark(nowMs);
     this.#parts.waiters.wake(lease.token);
     if (event.kind === "finish" || nowMs > lease.untilMs) this.pool.release(lease.upstreamId);
     else this.pool.linger(lease.upstreamId, lease.token, lease.untilMs);

@@ -37,6 +37,7 @@ export class LiveIndex {
   /** The webhooks of these jobs by their uuids; the outbox adds those that a retry has moved. */
   readonly webhooks = new WebhookSchedule();
   #due = new DueOrder();
+  readonly #parked = new Set<string>();
   readonly #counts = new Map<string, TenantCounts>();
   /** Jobs that owe a line, apart: a backlog of 100,000 must not be walked for them. */
   readonly #owing = new Set<string>();
@@ -108,6 +109,24 @@ export class LiveIndex {
     entry.notBeforeMs = untilMs;
     entry.dueAtMs = Math.min(entry.dueAtMs, untilMs);
     this.#pushDue(uuid, entry.dueAtMs);
+  }
+
+  /** As holdBack, for a job that may start once a slot of another upstream is free: `unpark` gives it back then. */
+  park(uuid: string, untilMs: number): void {
+    this.holdBack(uuid, untilMs);
+    this.#parked.add(uuid);
+  }
+
+  /** A slot is free: the job that is parked longest enters the order again. */
+  unpark(nowMs: number): void {
+    const [uuid] = this.#parked;
+    if (uuid === undefined) return;
+    this.#parked.delete(uuid);
+    const entry = this.#entries.get(uuid);
+    if (entry === undefined || entry.inOrder || !isWaiting(entry.status)) return;
+    entry.notBeforeMs = 0;
+    entry.inOrder = true;
+    this.#fair.add(entry.tenantId, uuid, entry.lowPriority, nowMs);
   }
 
   noteStart(tenantId: string, startedAtMs: number): void {
@@ -213,6 +232,7 @@ export class LiveIndex {
 
   #leave(uuid: string, entry: Entry): void {
     this.#owing.delete(uuid);
+    this.#parked.delete(uuid);
     const counts = this.#countsOf(entry.tenantId);
     if (entry.owesWebhook) counts.webhooksOwed -= 1;
     if (isRunning(entry.status)) counts.running -= 1;

@@ -67,6 +67,12 @@ export class OwedWebhooks {
     return this.#byKey;
   }
 
+  countOf(tenantId: string): number {
+    let count = 0;
+    for (const owed of this.#byKey.values()) if (owed.tenantId === tenantId) count += 1;
+    return count;
+  }
+
   /** Does the input of this job still belong to a webhook? */
   holdsJob(uuid: string): boolean {
     for (const owed of this.#byKey.values()) if (owed.uuid === uuid) return true;

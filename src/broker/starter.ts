@@ -1,7 +1,7 @@
 // Starts waiting jobs: leases them while slots are free and hands each to a carrier that nobody here waits for.
 import type { Assignment } from "../contract/dispatch.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
-import { HOLD_BACK_MS, START_JOBS_MAX } from "../core/limits.ts";
+import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../core/limits.ts";
 import type { JobBook } from "./job-book.ts";
 import { leaseFor, toAssignment } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -41,7 +41,8 @@ export class Starter {
   }
 
   /** Starts another carrier for a lease that is held. False: its upstream is not there any more. */
-  carryOn(stored: StoredJob, nowMs: number): boolean {
+  carryOn(stored: StoredJob | null, nowMs: number): boolean {
+    if (stored === null) return false;
     const { job } = stored;
     const { lease } = job;
     const upstream = this.#parts.book.settings?.upstreams.find(({ id }) => id === lease?.upstreamId);
@@ -65,7 +66,7 @@ export class Starter {
     const chosen = resumedOn ?? book.pool.choose(nowMs, stored.job.failedOn);
     if (chosen === null) {
       // Room is only where the job has failed already, while a sound upstream is busy.
-      index.holdBack(uuid, nowMs + HOLD_BACK_MS);
+      index.park(uuid, nowMs + PARKED_MAX_MS);
       return null;
     }
     const upstream = settings.upstreams.find((candidate) => candidate.id === chosen);

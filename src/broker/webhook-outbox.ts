@@ -18,6 +18,8 @@ interface Parts {
   readonly index: LiveIndex;
   readonly book: JobBook;
   readonly owed: OwedWebhooks;
+  /** Deletes objects of R2; not waited for. */
+  readonly dropPayloads: (keys: readonly string[]) => void;
   /** Starts a courier; not waited for. */
   readonly deliver: (delivery: Delivery) => void;
   /** Starts to make a webhook that is given up visible; not waited for. `done` hears whether D1 took it. */
@@ -104,6 +106,7 @@ export class WebhookOutbox {
     this.#schedule.land(key);
     this.#parts.owed.settle(owed, state);
     this.#plan(key, owed, state);
+    if (state.nextAtMs === null && owed.output?.kind === "r2") this.#parts.dropPayloads([owed.output.key]);
   }
 
   #sendOne(key: string, nowMs: number): void {
@@ -165,7 +168,7 @@ export class WebhookOutbox {
 
 /** The id of one finish's webhook: the same on every try, another after each retry, and without a dot. */
 function webhookIdOf(job: Pick<Job, "uuid" | "round">): string {
-  return `msg_${job.uuid}_${job.round}`;
+  return `msg_${job.uuid}_r${job.round}`;
 }
 
 function toDelivery(

@@ -115,7 +115,7 @@ export interface Delivery {
   /** Which finish of the job it tells of: 0, and one more after each /retry. */
   readonly round: number;
   readonly tryNumber: number;
-  /** Stable over tries, without a dot: `msg_<uuid>_<round>`. */
+  /** Stable over tries, without a dot: `msg_<uuid>_r<round>`. */
   readonly webhookId: string;
   readonly url: string;
   readonly sealedSecret: string;

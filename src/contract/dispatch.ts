@@ -30,8 +30,8 @@ export interface LeaseKeeper {
    * is not held any more, stop working.
    */
   renew(call: { readonly jobId: string; readonly lease: string; readonly holdMs: number }): Promise<boolean>;
-  /** Starts another carrier for the same lease, which takes up the stored upstream id. False: the lease is not held. */
-  handOver(call: { readonly jobId: string; readonly lease: string }): Promise<boolean>;
+  /** Starts another carrier for the same lease, which takes up this id of the upstream. False: the lease is not held. */
+  handOver(call: { readonly jobId: string; readonly lease: string; readonly upstreamJobId: string }): Promise<boolean>;
   /** The carrier of a lost lease has let go of the upstream: its slot is free. */
   letGo(call: { readonly lease: string }): Promise<void>;
   /** Stores the upstream's own id, so that a lost carrier is followed by one that takes it up. */

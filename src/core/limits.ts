@@ -119,6 +119,8 @@ export const DEAD_LETTER_MS = 30 * 86_400_000;
 export const SWEEP_EVERY_MS = 30_000;
 /** Remembered keys have no order by time, so dropping the old ones reads them all; lookups refuse an old one meanwhile. */
 export const IDEMPOTENCY_SWEEP_EVERY_MS = 3_600_000;
+/** A job that waits for a slot of another upstream than the one where it failed is looked at again after this all the same. */
+export const PARKED_MAX_MS = 30_000;
 /** A job that must wait for one certain upstream is looked at again after this. */
 export const HOLD_BACK_MS = 1_000;
 /** A slot rarely frees sooner than this; RunPod's clients honour it. */

@@ -174,6 +174,7 @@ export class UpstreamPool {
 
   /** When an upstream may next have room by time alone, epoch ms: after a pause, or when a lost carrier's slot is free. */
   nextTryAtMs(nowMs: number): number {
+    this.#endLingering(nowMs);
     let earliest = Number.POSITIVE_INFINITY;
     for (const entry of this.#entries.values()) {
       if (entry.condition !== "ok" && entry.tryAtMs > nowMs) earliest = Math.min(earliest, entry.tryAtMs);

@@ -37,11 +37,11 @@ export async function runRunpod(attempt: Attempt): Promise<Outcome | null> {
   if (known !== null) return await poll(attempt, known);
   const submitted = await submit(attempt);
   if (submitted === null || typeof submitted !== "string") return submitted;
-  const held = await noteJob(attempt, submitted);
-  if (held) return await poll(attempt, submitted);
+  const noted = await noteJob(attempt, submitted);
+  const outcome = noted === "lost" ? null : await poll(attempt, submitted);
   // The broker does not know this id, so nobody else can stop the job.
-  await cancelJob(attempt, submitted);
-  return null;
+  if (noted !== "noted" && (noted === "lost" || attempt.signal.aborted)) await cancelJob(attempt, submitted);
+  return outcome;
 }
 
 /** Tells an upstream to stop a job. Best effort: an upstream that does not answer stops it by its own timeout. */
@@ -105,17 +105,15 @@ async function submit(attempt: Attempt): Promise<string | Outcome | null> {
   }
 }
 
-async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<boolean> {
+async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted" | "lost" | "unknown"> {
   const { clock, keeper } = attempt.deps;
   const { jobId, lease } = attempt.assignment;
   try {
-    return await callUntil(() => keeper().noteUpstreamJob({ jobId, lease, upstreamJobId }), {
-      clock,
-      forMs: NOTE_FOR_MS,
-    });
+    const call = () => keeper().noteUpstreamJob({ jobId, lease, upstreamJobId });
+    return (await callUntil(call, { clock, forMs: NOTE_FOR_MS })) ? "noted" : "lost";
   } catch {
     // The broker does not answer: the job runs on, and a result is still worth more than another start.
-    return true;
+    return "unknown";
   }
 }
 
@@ -148,7 +146,7 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
       await cancelJob(attempt, id);
       return { kind: "timed_out" };
     }
-    if (clock.now() - startedMs >= CARRIER_HOLDS_MS && (await handOver(attempt))) return null;
+    if (clock.now() - startedMs >= CARRIER_HOLDS_MS && (await handOver(attempt, id))) return null;
     const polled = await pollOnce(attempt, id);
     if (polled === null) return null;
     const isGivenUp =
@@ -175,10 +173,10 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
 }
 
 /** The broker starts another carrier under the same lease. False: it did not answer, so this one goes on as long as it can. */
-async function handOver(attempt: Attempt): Promise<boolean> {
+async function handOver(attempt: Attempt, upstreamJobId: string): Promise<boolean> {
   const { jobId, lease } = attempt.assignment;
   try {
-    return await attempt.deps.keeper().handOver({ jobId, lease });
+    return await attempt.deps.keeper().handOver({ jobId, lease, upstreamJobId });
   } catch {
     return false;
   }

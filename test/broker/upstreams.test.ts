@@ -157,15 +157,16 @@ describe("a hand-over", () => {
     const [first] = assignments;
     if (first === undefined) throw new Error("no carrier was started");
     const held = { jobId: first.jobId, lease: first.lease };
-    await broker.noteUpstreamJob({ ...held, upstreamJobId: "run-of-theirs" });
+    // The broker hears of the id only now: the carrier could not tell it before.
+    const handed = { ...held, upstreamJobId: "run-of-theirs" };
     vi.setSystemTime(Date.now() + 20_000);
-    expect(await broker.handOver(held)).toBe(true);
+    expect(await broker.handOver(handed)).toBe(true);
     await vi.waitFor(() => expect(assignments).toHaveLength(2));
     expect(assignments[1]).toMatchObject({ ...held, upstreamJobId: "run-of-theirs" });
     const leftMs = assignments[1]?.executionTimeoutMs ?? 0;
     expect(86_400_000 - leftMs).toBeGreaterThanOrEqual(20_000);
     expect(86_400_000 - leftMs).toBeLessThan(30_000);
     await broker.finish({ ...held, outcome: { kind: "completed", output: null } });
-    expect(await broker.handOver(held)).toBe(false);
+    expect(await broker.handOver(handed)).toBe(false);
   });
 });

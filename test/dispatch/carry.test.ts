@@ -358,7 +358,7 @@ describe("a hosted runpod upstream", () => {
     const clock = jumpingClock();
     const startedMs = clock.now();
     expect((await run(HOSTED, { assignment, keeper: { handOver }, clock })).outcomes).toEqual([]);
-    expect(handed).toEqual([{ jobId: "job-u1", lease: "the lease" }]);
+    expect(handed).toEqual([{ jobId: "job-u1", lease: "the lease", upstreamJobId: "up/1" }]);
     expect(clock.now() - startedMs).toBeLessThan(13 * 60_000);
     expect(seen.some((call) => call.url.includes("/cancel/"))).toBe(false);
   });
