@@ -5,13 +5,7 @@ import type { BrokerApi, Health, JobCall, JobView, SubmitCall, Submitted } from 
 import type { EndpointSettings } from "../contract/settings.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { expiresAtMs, isTerminal } from "../core/job.ts";
-import {
-  ALARM_ROWS_MAX,
-  LEASE_RENEW_MS,
-  POST_TIMEOUT_MS,
-  R2_DELETE_KEYS_MAX,
-  WAIT_SLICE_MAX_MS,
-} from "../core/limits.ts";
+import { POST_TIMEOUT_MS, R2_DELETE_KEYS_MAX, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
 import type { JobEvent } from "../core/transition.ts";
 import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
 import { within } from "../db/deadline.ts";
@@ -20,7 +14,9 @@ import { log } from "../log.ts";
 import { admit, refuseMoreWebhooks } from "./admit.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { DispatchWake } from "./dispatch-wake.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { JobBook } from "./job-book.ts";
+import { LeaseDesk } from "./lease-desk.ts";
 import { LiveIndex } from "./live-index.ts";
 import { OwedWebhooks } from "./owed-webhooks.ts";
 import { accountOf, entrypoints } from "./peers.ts";
@@ -44,8 +40,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   readonly #webhooks: WebhookOutbox;
   readonly #posting: Posting;
   readonly #sweep: Sweep;
+  readonly #housekeeping: Housekeeping;
   readonly #book: JobBook;
   readonly #starter: Starter;
+  readonly #leases: LeaseDesk;
   readonly #dispatch: DispatchWake;
   readonly #alarmClock: AlarmClock;
   /** Counted costs since the object started; the tests that bound them read this. */
@@ -86,6 +84,14 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       },
       nowMs,
     );
+    this.#housekeeping = new Housekeeping({
+      book: this.#book,
+      index: this.#index,
+      posting: this.#posting,
+      sweep: this.#sweep,
+      owedWebhooks: this.#owedWebhooks,
+      dropPayloads: (keys) => this.#dropPayloads(keys),
+    });
     this.#dispatch = new DispatchWake(this.#index, this.#book);
     this.#alarmClock = new AlarmClock(ctx.storage);
     this.#starter = new Starter({
@@ -94,6 +100,13 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       index: this.#index,
       book: this.#book,
       carry: (assignment) => this.#launch(entrypoints(this.ctx).Carrier.carry(assignment), "carry"),
+    });
+    this.#leases = new LeaseDesk({
+      endpointId: this.#endpointId,
+      book: this.#book,
+      starter: this.#starter,
+      waiters: this.#waiters,
+      wake: (atMs) => this.#wake(atMs),
     });
     this.#webhooks = new WebhookOutbox({
       endpointId: this.#endpointId,
@@ -224,44 +237,28 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async renew(call: CallOf<"renew">): Promise<boolean> {
-    if (!this.#fenced(call, { kind: "renew", token: call.lease })) return false;
-    if (call.holdMs === 0) return true;
-    await this.#waiters.wait(call.lease, Math.min(call.holdMs, LEASE_RENEW_MS));
-    return this.#book.byId(call.jobId)?.job.lease?.token === call.lease;
+    this.meter.calls += 1;
+    return this.#leases.renew(call);
   }
 
   async handOver(call: CallOf<"handOver">): Promise<boolean> {
-    const { lease: token, upstreamJobId } = call;
-    // The broker may never have heard of it: without the id the next carrier would run the job a second time.
-    const isHeld = this.#fenced(call, { kind: "renew", token });
-    if (!isHeld || !this.#fenced(call, { kind: "note_upstream_job", token, upstreamJobId })) return false;
-    return this.#starter.carryOn(this.#book.byId(call.jobId), Date.now());
+    this.meter.calls += 1;
+    return this.#leases.handOver(call);
   }
 
-  async letGo(call: { readonly lease: string }): Promise<void> {
+  async letGo(call: CallOf<"letGo">): Promise<void> {
     this.meter.calls += 1;
-    if (this.#book.pool.letGo(call.lease)) await this.#wake(Date.now());
+    await this.#leases.letGo(call);
   }
 
   async noteUpstreamJob(call: CallOf<"noteUpstreamJob">): Promise<boolean> {
-    return this.#fenced(call, { kind: "note_upstream_job", token: call.lease, upstreamJobId: call.upstreamJobId });
+    this.meter.calls += 1;
+    return this.#leases.noteUpstreamJob(call);
   }
 
   async finish(call: CallOf<"finish">): Promise<{ accepted: boolean }> {
     this.meter.calls += 1;
-    const nowMs = Date.now();
-    const stored = this.#book.byId(call.jobId);
-    if (stored === null) return { accepted: false };
-    const moved = this.#book.apply(stored, { kind: "finish", token: call.lease, outcome: call.outcome }, nowMs);
-    if (moved.reply === "stale") {
-      await this.letGo(call);
-      log("stale_finish", { endpoint: this.#endpointId, job: call.jobId });
-      // The same report again, because its answer was lost: its result is the one that the row names.
-      const place = stored.outputPlace;
-      return { accepted: place?.kind === "r2" && place.key.includes(`/${call.lease}/`) };
-    }
-    await this.#wake(nowMs);
-    return { accepted: true };
+    return this.#leases.finish(call);
   }
 
   async startWebhooks(): Promise<{ started: number }> {
@@ -285,8 +282,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     this.#alarmClock.rang();
     const nowMs = Date.now();
     try {
-      this.#passTime(nowMs);
-      if (this.#sweep.nextAtMs <= nowMs) this.#runSweep(nowMs);
+      this.#housekeeping.run(nowMs);
       // Not waited for: an account that hangs must not hold up the deadlines of others.
       if (this.#posting.nextAtMs <= nowMs) this.#launch(this.#post(nowMs), "post");
     } catch (error) {
@@ -314,18 +310,6 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     await this.#arm(Date.now());
   }
 
-  #fenced(call: { readonly jobId: string }, event: JobEvent): boolean {
-    this.meter.calls += 1;
-    const stored = this.#book.byId(call.jobId);
-    if (stored === null) return false;
-    const moved = this.#book.apply(stored, event, Date.now());
-    // A renewal or an upstream's id is the first sign that a troubled upstream works again.
-    const { lease } = moved.job;
-    if (moved.reply === "done" && lease !== null)
-      this.#book.pool.markOk(lease.upstreamId, lease.token, "heartbeat", Date.now());
-    return moved.reply === "done";
-  }
-
   async #bury(tenantId: string, letter: DeadLetter, done: (kept: boolean) => void): Promise<void> {
     try {
       await within(POST_TIMEOUT_MS, keepDeadLetter(this.env.DB, tenantId, letter), "D1");
@@ -335,31 +319,6 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       done(false);
     }
     await this.#arm(Date.now());
-  }
-
-  #passTime(nowMs: number): void {
-    for (let handled = 0; handled < ALARM_ROWS_MAX; handled += 1) {
-      const uuid = this.#index.takeDue(nowMs);
-      if (uuid === undefined) return;
-      const stored = this.#book.load(uuid);
-      if (stored === null) {
-        this.#index.forget(uuid);
-        continue;
-      }
-      const moved = this.#book.apply(stored, { kind: "time" }, nowMs);
-      if (moved.job === stored.job)
-        this.#index.put(stored.job, this.#posting.through(stored.job.tenantId), null, nowMs);
-    }
-  }
-
-  #runSweep(nowMs: number): void {
-    const { keys, gone } = this.#sweep.run(
-      nowMs,
-      (stored) => this.#book.settle(stored),
-      (job) => !this.#index.has(job.uuid) && !this.#owedWebhooks.holdsJob(job.uuid),
-    );
-    for (const job of gone) this.#book.retained.moved(job, null);
-    this.#dropPayloads(keys);
   }
 
   #dropPayloads(keys: readonly string[]): void {

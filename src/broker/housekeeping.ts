@@ -1,0 +1,57 @@
+// What time alone does to the jobs of a broker: deadlines that have come, and rows whose retention is over.
+import { ALARM_ROWS_MAX } from "../core/limits.ts";
+import type { JobBook } from "./job-book.ts";
+import type { LiveIndex } from "./live-index.ts";
+import type { OwedWebhooks } from "./owed-webhooks.ts";
+import type { Posting } from "./posting.ts";
+import type { Sweep } from "./sweep.ts";
+
+interface Parts {
+  readonly book: JobBook;
+  readonly index: LiveIndex;
+  readonly posting: Posting;
+  readonly sweep: Sweep;
+  readonly owedWebhooks: OwedWebhooks;
+  /** Deletes objects of R2; not waited for. */
+  readonly dropPayloads: (keys: readonly string[]) => void;
+}
+
+export class Housekeeping {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** One alarm's share: at most ALARM_ROWS_MAX jobs, and one page of the sweep. */
+  run(nowMs: number): void {
+    this.#passTime(nowMs);
+    if (this.#parts.sweep.nextAtMs <= nowMs) this.#runSweep(nowMs);
+  }
+
+  #passTime(nowMs: number): void {
+    const { book, index, posting } = this.#parts;
+    for (let handled = 0; handled < ALARM_ROWS_MAX; handled += 1) {
+      const uuid = index.takeDue(nowMs);
+      if (uuid === undefined) return;
+      const stored = book.load(uuid);
+      if (stored === null) {
+        index.forget(uuid);
+        continue;
+      }
+      const moved = book.apply(stored, { kind: "time" }, nowMs);
+      if (moved.job === stored.job) index.put(stored.job, posting.through(stored.job.tenantId), null, nowMs);
+    }
+  }
+
+  #runSweep(nowMs: number): void {
+    const { book, index, sweep, owedWebhooks } = this.#parts;
+    const { keys, gone } = sweep.run(
+      nowMs,
+      (stored) => book.settle(stored),
+      (job) => !index.has(job.uuid) && !owedWebhooks.holdsJob(job.uuid),
+    );
+    for (const job of gone) book.retained.moved(job, null);
+    this.#parts.dropPayloads(keys);
+  }
+}

@@ -1,0 +1,78 @@
+// What carriers say of the leases they hold: renewals, the upstream's id, hand-overs, outcomes. The token is the fence: a
+// word about a lease that is not held changes nothing and is told so.
+import type { LeaseKeeper } from "../contract/dispatch.ts";
+import { LEASE_RENEW_MS } from "../core/limits.ts";
+import type { JobEvent } from "../core/transition.ts";
+import { log } from "../log.ts";
+import type { JobBook } from "./job-book.ts";
+import type { Starter } from "./starter.ts";
+import type { Waiters } from "./waiters.ts";
+
+interface Parts {
+  readonly endpointId: string;
+  readonly book: JobBook;
+  readonly starter: Starter;
+  readonly waiters: Waiters;
+  /** Sends wake-ups and arms the alarm after a change. */
+  readonly wake: (nowMs: number) => Promise<void>;
+}
+
+type CallOf<Name extends keyof LeaseKeeper> = Parameters<LeaseKeeper[Name]>[0];
+
+export class LeaseDesk {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async renew(call: CallOf<"renew">): Promise<boolean> {
+    if (!this.#fenced(call, { kind: "renew", token: call.lease })) return false;
+    if (call.holdMs === 0) return true;
+    await this.#parts.waiters.wait(call.lease, Math.min(call.holdMs, LEASE_RENEW_MS));
+    return this.#parts.book.byId(call.jobId)?.job.lease?.token === call.lease;
+  }
+
+  handOver(call: CallOf<"handOver">): boolean {
+    const { lease: token, upstreamJobId } = call;
+    // The broker may never have heard of it: without the id the next carrier would run the job a second time.
+    const isHeld = this.#fenced(call, { kind: "renew", token });
+    if (!isHeld || !this.#fenced(call, { kind: "note_upstream_job", token, upstreamJobId })) return false;
+    return this.#parts.starter.carryOn(this.#parts.book.byId(call.jobId), Date.now());
+  }
+
+  async letGo(call: CallOf<"letGo">): Promise<void> {
+    if (this.#parts.book.pool.letGo(call.lease)) await this.#parts.wake(Date.now());
+  }
+
+  noteUpstreamJob(call: CallOf<"noteUpstreamJob">): boolean {
+    return this.#fenced(call, { kind: "note_upstream_job", token: call.lease, upstreamJobId: call.upstreamJobId });
+  }
+
+  async finish(call: CallOf<"finish">): Promise<{ accepted: boolean }> {
+    const nowMs = Date.now();
+    const stored = this.#parts.book.byId(call.jobId);
+    if (stored === null) return { accepted: false };
+    const moved = this.#parts.book.apply(stored, { kind: "finish", token: call.lease, outcome: call.outcome }, nowMs);
+    if (moved.reply === "stale") {
+      await this.letGo(call);
+      log("stale_finish", { endpoint: this.#parts.endpointId, job: call.jobId });
+      // The same report again, because its answer was lost: its result is the one that the row names.
+      const place = stored.outputPlace;
+      return { accepted: place?.kind === "r2" && place.key.includes(`/${call.lease}/`) };
+    }
+    await this.#parts.wake(nowMs);
+    return { accepted: true };
+  }
+
+  #fenced(call: { readonly jobId: string }, event: JobEvent): boolean {
+    const stored = this.#parts.book.byId(call.jobId);
+    if (stored === null) return false;
+    const moved = this.#parts.book.apply(stored, event, Date.now());
+    // A renewal or an upstream's id is the first sign that a troubled upstream works again.
+    const { lease } = moved.job;
+    if (moved.reply === "done" && lease !== null)
+      this.#parts.book.pool.markOk(lease.upstreamId, lease.token, "heartbeat", Date.now());
+    return moved.reply === "done";
+  }
+}
