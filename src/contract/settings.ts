@@ -15,6 +15,18 @@ const upstreamSchema = z.object({
 });
 export type Upstream = z.infer<typeof upstreamSchema>;
 
+/** A key that workers fetch jobs with. What they cost stands here, so that no claim of a worker changes the bill. */
+const workerKeySchema = z.object({
+  id: z.string().min(1),
+  /** Hex of HMAC-SHA-256(pepper, key). */
+  digest: z.string().min(1),
+  tier: z.string().min(1),
+  rateKind: z.enum(["flex", "active"]),
+  /** Jobs that one worker of this key runs at once. */
+  slots: z.int().min(1).max(1_000),
+});
+export type WorkerKey = z.infer<typeof workerKeySchema>;
+
 const rateSchema = z.object({
   tier: z.string(),
   kind: z.enum(["flex", "active"]),
@@ -34,6 +46,8 @@ export const endpointSettingsSchema = z.object({
   runRetentionMs: z.int(),
   runsyncRetentionMs: z.int(),
   upstreams: z.array(upstreamSchema),
+  /** A broker of an earlier release stored its settings without them. */
+  workerKeys: z.array(workerKeySchema).default([]),
   rates: z.array(rateSchema),
 });
 export type EndpointSettings = z.infer<typeof endpointSettingsSchema>;

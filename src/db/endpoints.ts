@@ -1,6 +1,6 @@
-// Endpoints with their upstreams and rates, as D1 holds them.
+// Endpoints with their upstreams, worker keys and rates, as D1 holds them.
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
-import { type RateRow, selectRates, toRate } from "./rates.ts";
+import { LIVE_WORKER_KEY, type RateRow, selectRates, toRate } from "./rates.ts";
 
 /** What a caller needs to be let in, and what its broker needs to work. */
 export interface LoadedEndpoint {
@@ -33,24 +33,33 @@ type UpstreamRow = {
   sealed_credential: string | null;
 };
 
+type WorkerKeyRow = { id: string; digest: string; tier: string; rate_kind: string; slots: number };
+
 /** An id wins over a slug of the same text: otherwise a slug could take the place of another tenant's endpoint. */
 const ITS_ID = "(SELECT id FROM endpoints WHERE id = ?1 OR slug = ?1 ORDER BY id = ?1 DESC LIMIT 1)";
 const ONE_ENDPOINT = `SELECT id, tenant_id, shared, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
   run_retention_ms, runsync_retention_ms FROM endpoints WHERE id = ${ITS_ID}`;
 const ITS_UPSTREAMS = `SELECT id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
   WHERE endpoint_id = ${ITS_ID} AND enabled = 1 ORDER BY id`;
+const ITS_WORKER_KEYS = `SELECT id, digest, tier, rate_kind, slots FROM api_keys
+  WHERE endpoint_id = ${ITS_ID} AND ${LIVE_WORKER_KEY} ORDER BY id`;
 
 /** The endpoint of an id or a slug; null when there is none. One round trip. */
 export async function loadEndpoint(db: D1Database, idOrSlug: string): Promise<LoadedEndpoint | null> {
-  const [endpoints, upstreams, rates] = await db.batch([
+  const [endpoints, upstreams, workerKeys, rates] = await db.batch([
     db.prepare(ONE_ENDPOINT).bind(idOrSlug),
     db.prepare(ITS_UPSTREAMS).bind(idOrSlug),
+    db.prepare(ITS_WORKER_KEYS).bind(idOrSlug),
     db.prepare(selectRates(ITS_ID)).bind(idOrSlug),
   ]);
   // D1 types the rows of a batch as unknown; the schema below checks what they make.
   const row = (endpoints?.results as EndpointRow[] | undefined)?.[0];
   if (row === undefined) return null;
-  const settings = toSettings(row, (upstreams?.results ?? []) as UpstreamRow[], (rates?.results ?? []) as RateRow[]);
+  const settings = toSettings(row, {
+    upstreams: (upstreams?.results ?? []) as UpstreamRow[],
+    workerKeys: (workerKeys?.results ?? []) as WorkerKeyRow[],
+    rates: (rates?.results ?? []) as RateRow[],
+  });
   return { settings, shared: row.shared === 1 };
 }
 
@@ -77,7 +86,13 @@ export async function listEndpointIds(db: D1Database, afterId: string, limit: nu
   return results.map((row) => row.id);
 }
 
-function toSettings(row: EndpointRow, upstreams: readonly UpstreamRow[], rates: readonly RateRow[]): EndpointSettings {
+interface ItsRows {
+  readonly upstreams: readonly UpstreamRow[];
+  readonly workerKeys: readonly WorkerKeyRow[];
+  readonly rates: readonly RateRow[];
+}
+
+function toSettings(row: EndpointRow, { upstreams, workerKeys, rates }: ItsRows): EndpointSettings {
   return endpointSettingsSchema.parse({
     endpointId: row.id,
     tenantId: row.tenant_id,
@@ -97,6 +112,13 @@ function toSettings(row: EndpointRow, upstreams: readonly UpstreamRow[], rates: 
       tier: upstream.tier,
       rateKind: upstream.rate_kind,
       credential: upstream.sealed_credential,
+    })),
+    workerKeys: workerKeys.map((key) => ({
+      id: key.id,
+      digest: key.digest,
+      tier: key.tier,
+      rateKind: key.rate_kind,
+      slots: key.slots,
     })),
     rates: rates.map(toRate),
   });

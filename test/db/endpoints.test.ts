@@ -1,7 +1,10 @@
-// Endpoints as D1 gives them: by id or slug, with their enabled upstreams and the prices of the tiers in use.
+// Endpoints as D1 gives them: by id or slug, with enabled upstreams, live worker keys and the prices of the tiers in use.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import { endpointSettingsSchema } from "../../src/contract/settings.ts";
+import { parseApiKey } from "../../src/core/api-key.ts";
 import { listEndpointIds, loadEndpoint, loadEndpointSettings } from "../../src/db/endpoints.ts";
+import { settings as makeSettings } from "../support/broker.ts";
 import { makeTenant } from "../support/tenant.ts";
 
 describe("loadEndpoint", () => {
@@ -28,6 +31,7 @@ describe("loadEndpoint", () => {
       runRetentionMs: 1_800_000,
       runsyncRetentionMs: 60_000,
       upstreams: [],
+      workerKeys: [],
       rates: [],
     });
   });
@@ -43,6 +47,46 @@ describe("loadEndpoint", () => {
       { tier: "a4000", kind: "active", nanodollarsPerSecond: 110_000, effectiveFromMs: 0 },
       { tier: "a4000", kind: "flex", nanodollarsPerSecond: 160_000, effectiveFromMs: 0 },
     ]);
+  });
+
+  it("brings worker keys as digests, with what their jobs cost", async () => {
+    const made = await makeTenant({ workerKeys: [{ tier: "h100-pro", rateKind: "active", slots: 4 }] });
+    const settings = await loadEndpointSettings(env.DB, made.slug);
+    const [key = ""] = made.workerKeys;
+    expect(settings?.workerKeys).toEqual([
+      {
+        id: parseApiKey(key)?.id,
+        digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+        tier: "h100-pro",
+        rateKind: "active",
+        slots: 4,
+      },
+    ]);
+    expect(settings?.rates.map(({ tier, kind }) => `${tier} ${kind}`)).toEqual(["h100-pro active", "h100-pro flex"]);
+    expect(JSON.stringify(settings)).not.toContain(key);
+  });
+
+  it("leaves out worker keys that are revoked, expired or another endpoint's, and the prices of their tiers", async () => {
+    await makeTenant({ workerKeys: [{ tier: "a100" }] });
+    const made = await makeTenant({
+      workerKeys: [{ tier: "l4" }, { tier: "b200" }, { tier: "a6000" }, { tier: "l40s" }],
+    });
+    const change = (tier: string, column: "revoked_at" | "expires_at", atMs: number) =>
+      env.DB.prepare(`UPDATE api_keys SET ${column} = ? WHERE endpoint_id = ? AND tier = ?`)
+        .bind(atMs, made.endpointId, tier)
+        .run();
+    await change("b200", "revoked_at", Date.now());
+    await change("a6000", "expires_at", Date.now() - 1_000);
+    await change("l40s", "expires_at", Date.now() + 60_000);
+    const settings = await loadEndpointSettings(env.DB, made.endpointId);
+    expect(settings?.workerKeys.map(({ tier }) => tier).sort()).toEqual(["l4", "l40s"]);
+    expect([...new Set(settings?.rates.map(({ tier }) => tier))]).toEqual(["l4", "l40s"]);
+  });
+
+  it("cannot meet a worker key without a price: the table holds all of it or none", async () => {
+    const made = await makeTenant({ workerKeys: [{}] });
+    const strip = env.DB.prepare("UPDATE api_keys SET tier = NULL WHERE endpoint_id = ?").bind(made.endpointId);
+    await expect(strip.run()).rejects.toThrow(/CHECK constraint failed/);
   });
 
   it("brings past and announced prices, so that the broker needs no D1 when they begin", async () => {
@@ -70,6 +114,13 @@ describe("loadEndpoint", () => {
     }
     expect(new Set(seen).size).toBe(seen.length);
     expect(seen).toEqual(expect.arrayContaining(made.map(({ endpointId }) => endpointId)));
+  });
+});
+
+describe("the settings that a broker stored under an earlier release", () => {
+  it("have no worker keys and are read as having none", () => {
+    const { workerKeys, ...stored } = makeSettings();
+    expect(endpointSettingsSchema.parse(JSON.parse(JSON.stringify(stored))).workerKeys).toEqual(workerKeys);
   });
 });
 

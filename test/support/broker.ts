@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { vi } from "vitest";
 import type { BrokerApi, SubmitCall } from "../../src/contract/broker.ts";
-import type { EndpointSettings, Upstream } from "../../src/contract/settings.ts";
+import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/settings.ts";
 import { Carrier } from "../../src/dispatch/carrier.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 
@@ -21,6 +21,10 @@ export function upstream(partial: Partial<Upstream> = {}): Upstream {
   };
 }
 
+export function workerKey(partial: Partial<WorkerKey> = {}): WorkerKey {
+  return { id: "k1", digest: "0".repeat(64), tier: "a4000", rateKind: "flex", slots: 1, ...partial };
+}
+
 export function settings(partial: Partial<EndpointSettings> = {}): EndpointSettings {
   return {
     endpointId: `ep-${crypto.randomUUID()}`,
@@ -33,6 +37,7 @@ export function settings(partial: Partial<EndpointSettings> = {}): EndpointSetti
     runRetentionMs: 1_800_000,
     runsyncRetentionMs: 60_000,
     upstreams: [upstream()],
+    workerKeys: [],
     rates: [{ tier: "a4000", kind: "flex", nanodollarsPerSecond: 160_000, effectiveFromMs: 0 }],
     ...partial,
   };

@@ -1,7 +1,7 @@
 // A tenant of its own for each test: with a key, an endpoint and upstreams, written straight to D1.
 import { env } from "cloudflare:workers";
 import type { Scope } from "../../src/contract/identity.ts";
-import type { Upstream } from "../../src/contract/settings.ts";
+import type { Upstream, WorkerKey } from "../../src/contract/settings.ts";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/api-key.ts";
 import { TENANT_WAITING_DEFAULT_MAX } from "../../src/core/limits.ts";
 import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
@@ -13,6 +13,8 @@ export interface TestTenant {
   readonly key: string;
   readonly endpointId: string;
   readonly slug: string;
+  /** The keys of the endpoint's workers, in the order of the option. */
+  readonly workerKeys: readonly string[];
   /** `whsec_…`, as the tenant's receiver knows it. */
   readonly webhookSecret: string;
 }
@@ -20,6 +22,7 @@ export interface TestTenant {
 export interface TestTenantOptions {
   /** Every field of an upstream may be left out; `credential` is plain text here and sealed on its way. */
   readonly upstreams?: readonly Partial<Upstream>[];
+  readonly workerKeys?: readonly Partial<Pick<WorkerKey, "tier" | "rateKind" | "slots">>[];
   readonly scopes?: readonly Scope[];
   /** Waiting jobs that the tenant may have in an endpoint. */
   readonly waitingMax?: number;
@@ -36,7 +39,8 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
   const webhookSecret = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(24))))}`;
   const sealedWebhookSecret = await seal(webhookSecret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_AAD);
   const nowMs = Date.now();
-  const { id: keyId, key } = makeApiKey(crypto.getRandomValues(new Uint8Array(KEY_RANDOM_BYTES)));
+  const { id: keyId, key } = makeKey();
+  const workers = (options.workerKeys ?? []).map((worker) => ({ ...worker, ...makeKey() }));
   await env.DB.batch([
     env.DB.prepare(
       "INSERT INTO tenants (id, name, waiting_max, sealed_webhook_secret, created_at) VALUES (?, ?, ?, ?, ?)",
@@ -56,8 +60,32 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
       nowMs,
     ),
     ...(await Promise.all((options.upstreams ?? []).map((upstream) => insertUpstream(endpointId, upstream, nowMs)))),
+    ...(await Promise.all(workers.map((worker) => insertWorkerKey(endpointId, worker, nowMs)))),
   ]);
-  return { tenantId, key, endpointId, slug, webhookSecret };
+  return { tenantId, key, endpointId, slug, webhookSecret, workerKeys: workers.map((worker) => worker.key) };
+}
+
+function makeKey(): { readonly id: string; readonly key: string } {
+  return makeApiKey(crypto.getRandomValues(new Uint8Array(KEY_RANDOM_BYTES)));
+}
+
+async function insertWorkerKey(
+  endpointId: string,
+  worker: Partial<WorkerKey> & { readonly id: string; readonly key: string },
+  nowMs: number,
+): Promise<D1PreparedStatement> {
+  return env.DB.prepare(
+    `INSERT INTO api_keys (id, tenant_id, digest, scopes, name, created_at, endpoint_id, tier, rate_kind, slots)
+     SELECT ?, tenant_id, ?, 'worker', 'test', ?, id, ?, ?, ? FROM endpoints WHERE id = ?`,
+  ).bind(
+    worker.id,
+    await digest(worker.key),
+    nowMs,
+    worker.tier ?? "a4000",
+    worker.rateKind ?? "flex",
+    worker.slots ?? 1,
+    endpointId,
+  );
 }
 
 async function insertUpstream(
