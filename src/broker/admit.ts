@@ -108,6 +108,7 @@ function makeJob(call: SubmitCall, uuid: string, settings: EndpointSettings, fac
     lowPriority: call.policy.lowPriority,
     retentionMs: call.mode === "runsync" ? runsyncRetentionMs : settings.runRetentionMs,
     round: 0,
+    formerWorkers: [],
     attempts: 0,
     webhook: call.webhook === null ? null : NOTHING_TO_SEND,
   };

@@ -37,6 +37,6 @@ export class DispatchWake {
   }
 
   #isStartable(nowMs: number): boolean {
-    return this.#book.settings?.paused === false && this.#index.hasReady() && this.#book.pool.freeSlots(nowMs) > 0;
+    return this.#book.settings?.paused === false && this.#index.hasReady() && this.#book.pool.freePushSlots(nowMs) > 0;
   }
 }

@@ -3,6 +3,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { BrokerApi, Health, JobCall, JobView, SubmitCall, Submitted } from "../contract/broker.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
+import type { HandedJob, ReportReply, WorkerView } from "../contract/worker.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { expiresAtMs, isTerminal } from "../core/job.ts";
 import { POST_TIMEOUT_MS, R2_DELETE_KEYS_MAX, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
@@ -12,47 +13,23 @@ import { within } from "../db/deadline.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
 import { admit, refuseMoreWebhooks } from "./admit.ts";
-import { AlarmClock } from "./alarm-clock.ts";
-import { DispatchWake } from "./dispatch-wake.ts";
-import { Housekeeping } from "./housekeeping.ts";
-import { JobBook } from "./job-book.ts";
-import { LeaseDesk } from "./lease-desk.ts";
-import { LiveIndex } from "./live-index.ts";
-import { OwedWebhooks } from "./owed-webhooks.ts";
+import { BrokerParts } from "./broker-parts.ts";
 import { accountOf, entrypoints } from "./peers.ts";
-import { Posting } from "./posting.ts";
 import { BROKER_MIGRATIONS } from "./schema.ts";
-import { Starter } from "./starter.ts";
-import { BrokerStore } from "./store.ts";
-import { Sweep } from "./sweep.ts";
-import { Waiters } from "./waiters.ts";
-import { WebhookOutbox } from "./webhook-outbox.ts";
 
 /** What one of the broker's calls takes. */
 type CallOf<Name extends keyof BrokerApi> = Parameters<BrokerApi[Name]>[0];
 
 export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   readonly #endpointId: string;
-  readonly #store: BrokerStore;
-  readonly #index = new LiveIndex();
-  readonly #waiters = new Waiters();
-  readonly #owedWebhooks: OwedWebhooks;
-  readonly #webhooks: WebhookOutbox;
-  readonly #posting: Posting;
-  readonly #sweep: Sweep;
-  readonly #housekeeping: Housekeeping;
-  readonly #book: JobBook;
-  readonly #starter: Starter;
-  readonly #leases: LeaseDesk;
-  readonly #dispatch: DispatchWake;
-  readonly #alarmClock: AlarmClock;
+  readonly #parts: BrokerParts;
   /** Counted costs since the object started; the tests that bound them read this. */
   readonly meter = {
     calls: 0,
     messages: 0,
-    alarmsSet: () => this.#alarmClock.timesSet,
-    rowsWritten: () => this.#store.rowsWritten,
-    rowsRead: () => this.#store.rowsRead,
+    alarmsSet: () => this.#parts.alarmClock.timesSet,
+    rowsWritten: () => this.#parts.store.rowsWritten,
+    rowsRead: () => this.#parts.store.rowsRead,
   };
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -60,66 +37,21 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const nowMs = Date.now();
     this.#endpointId = ctx.id.name ?? ctx.id.toString();
     migrateObject(ctx.storage, BROKER_MIGRATIONS);
-    this.#store = new BrokerStore(ctx.storage);
-    this.#posting = new Posting({
+    const { Carrier, Courier } = entrypoints(ctx);
+    this.#parts = new BrokerParts({
       endpointId: this.#endpointId,
-      store: this.#store,
-      index: this.#index,
-      accountOf: (tenantId) => accountOf(env, tenantId),
-    });
-    this.#owedWebhooks = new OwedWebhooks(ctx.storage);
-    this.#sweep = new Sweep(this.#store, nowMs);
-    this.#book = new JobBook(
-      {
-        store: this.#store,
-        index: this.#index,
-        posting: this.#posting,
-        sweep: this.#sweep,
-        waiters: this.#waiters,
-        owedWebhooks: this.#owedWebhooks,
-        webhookMoved: (owed) => this.#webhooks.moved(owed),
-        dropPayloads: (keys) => this.#dropPayloads(keys),
-        stopUpstream: (upstream, upstreamJobId) =>
-          this.#launch(entrypoints(this.ctx).Carrier.stop({ upstream, upstreamJobId }), "stop"),
-      },
+      storage: ctx.storage,
       nowMs,
-    );
-    this.#housekeeping = new Housekeeping({
-      book: this.#book,
-      index: this.#index,
-      posting: this.#posting,
-      sweep: this.#sweep,
-      owedWebhooks: this.#owedWebhooks,
+      accountOf: (tenantId) => accountOf(env, tenantId),
       dropPayloads: (keys) => this.#dropPayloads(keys),
-    });
-    this.#dispatch = new DispatchWake(this.#index, this.#book);
-    this.#alarmClock = new AlarmClock(ctx.storage);
-    this.#starter = new Starter({
-      endpointId: this.#endpointId,
-      store: this.#store,
-      index: this.#index,
-      book: this.#book,
-      carry: (assignment) => this.#launch(entrypoints(this.ctx).Carrier.carry(assignment), "carry"),
-    });
-    this.#leases = new LeaseDesk({
-      endpointId: this.#endpointId,
-      book: this.#book,
-      starter: this.#starter,
-      waiters: this.#waiters,
       wake: (atMs) => this.#wake(atMs),
-    });
-    this.#webhooks = new WebhookOutbox({
-      endpointId: this.#endpointId,
-      store: this.#store,
-      index: this.#index,
-      book: this.#book,
-      owed: this.#owedWebhooks,
-      dropPayloads: (keys) => this.#dropPayloads(keys),
-      deliver: (delivery) => this.#launch(entrypoints(this.ctx).Courier.deliver(delivery), "deliver"),
+      carry: (assignment) => this.#launch(Carrier.carry(assignment), "carry"),
+      stopUpstream: (upstream, upstreamJobId) => this.#launch(Carrier.stop({ upstream, upstreamJobId }), "stop"),
+      deliver: (delivery) => this.#launch(Courier.deliver(delivery), "deliver"),
       bury: (tenantId, letter, done) => this.#launch(this.#bury(tenantId, letter, done), "bury"),
     });
     ctx.blockConcurrencyWhile(async () => {
-      await this.#alarmClock.readArmed();
+      await this.#parts.alarmClock.readArmed();
       await this.#arm(nowMs);
     });
   }
@@ -127,9 +59,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async configure(settings: EndpointSettings): Promise<{ version: number }> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const present = this.#book.settings;
+    const present = this.#parts.book.settings;
     if (present !== null && present.version > settings.version) return { version: present.version };
-    this.#book.configure(settings, nowMs);
+    this.#parts.book.configure(settings, nowMs);
+    this.#parts.workers.configured(nowMs);
     await this.#wake(nowMs);
     return { version: settings.version };
   }
@@ -137,51 +70,51 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const settings = this.#book.settings;
+    const settings = this.#parts.book.settings;
     if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
-    const admitted = this.#store.transaction(() =>
+    const admitted = this.#parts.store.transaction(() =>
       admit(call, settings, {
-        store: this.#store,
+        store: this.#parts.store,
         nowMs,
-        queueSeq: this.#book.nextQueueSeq,
-        waiting: this.#index.counts(call.tenantId).waiting,
-        live: this.#index.size,
-        webhooksOwed: this.#index.counts(call.tenantId).webhooksOwed,
+        queueSeq: this.#parts.book.nextQueueSeq,
+        waiting: this.#parts.index.counts(call.tenantId).waiting,
+        live: this.#parts.index.size,
+        webhooksOwed: this.#parts.index.counts(call.tenantId).webhooksOwed,
       }),
     );
     if (!admitted.ok) return admitted;
     const { job, created, inserted, webhookHost } = admitted.value;
     if (inserted) {
-      this.#book.enter(job, webhookHost, nowMs);
+      this.#parts.book.enter(job, webhookHost, nowMs);
       // A waiting client needs no queue: the carrier starts in this very call.
-      if (call.mode === "runsync") this.#starter.startReady(nowMs);
+      if (call.mode === "runsync") this.#parts.starter.startReady(nowMs, true);
       await this.#wake(nowMs);
     }
-    const stored = this.#book.load(job.uuid);
+    const stored = this.#parts.book.load(job.uuid);
     if (stored === null) return fail({ kind: "not_found" });
-    return ok({ created, job: this.#book.view(stored, nowMs) });
+    return ok({ created, job: this.#parts.book.view(stored, nowMs) });
   }
 
   async read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const stored = this.#book.own(call, nowMs);
+    const stored = this.#parts.book.own(call, nowMs);
     if (stored === null) return fail({ kind: "not_found" });
-    if (call.ttlMs === null) return ok(this.#book.view(stored, nowMs));
-    const moved = this.#book.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
+    if (call.ttlMs === null) return ok(this.#parts.book.view(stored, nowMs));
+    const moved = this.#parts.book.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
     await this.#arm(nowMs);
-    return ok(this.#book.view({ ...stored, job: moved.job }, nowMs));
+    return ok(this.#parts.book.view({ ...stored, job: moved.job }, nowMs));
   }
 
   async wait(call: JobCall & { readonly holdMs: number }): Promise<Result<JobView>> {
     this.meter.calls += 1;
-    const stored = this.#book.own(call, Date.now());
+    const stored = this.#parts.book.own(call, Date.now());
     if (stored === null) return fail({ kind: "not_found" });
-    if (isTerminal(stored.job.status)) return ok(this.#book.view(stored, Date.now()));
-    await this.#waiters.wait(stored.job.uuid, Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    if (isTerminal(stored.job.status)) return ok(this.#parts.book.view(stored, Date.now()));
+    await this.#parts.waiters.wait(stored.job.uuid, Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
     // A job that timed out is gone for every later call; the one who waited is told so this once.
-    const after = this.#book.load(stored.job.uuid);
-    return after === null ? fail({ kind: "not_found" }) : ok(this.#book.view(after, Date.now()));
+    const after = this.#parts.book.load(stored.job.uuid);
+    return after === null ? fail({ kind: "not_found" }) : ok(this.#parts.book.view(after, Date.now()));
   }
 
   async cancel(call: JobCall): Promise<Result<JobView>> {
@@ -189,7 +122,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async retry(call: JobCall): Promise<Result<JobView>> {
-    const owing = refuseMoreWebhooks(this.#owedWebhooks.countOf(call.tenantId));
+    const owing = refuseMoreWebhooks(this.#parts.owedWebhooks.countOf(call.tenantId));
     if (owing !== null) return fail(owing);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");
   }
@@ -197,75 +130,122 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async purgeQueue(call: { readonly tenantId: string }): Promise<{ removed: number }> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const removed = this.#book.purge(call.tenantId, nowMs);
+    const removed = this.#parts.book.purge(call.tenantId, nowMs);
     await this.#arm(nowMs);
     return { removed };
   }
 
   async health(call: { readonly tenantId: string }): Promise<Health> {
     this.meter.calls += 1;
-    const { completed, failed, retried } = this.#book.retained.of(call.tenantId);
-    const { waiting, running } = this.#index.counts(call.tenantId);
+    const { completed, failed, retried } = this.#parts.book.retained.of(call.tenantId);
+    const { waiting, running } = this.#parts.index.counts(call.tenantId);
     return {
       jobs: { completed, failed, inProgress: running, inQueue: waiting, retried },
-      workers: { initializing: 0, ...this.#book.pool.counts() },
+      workers: this.#parts.workerList.counts(Date.now()),
     };
   }
 
   async requests(call: { readonly tenantId: string }): Promise<{ jobs: JobView[] }> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const stored = this.#store
+    const stored = this.#parts.store
       .newestOfTenant(call.tenantId, 100)
-      .map((row) => ({ ...row, job: this.#book.settle(row) }));
-    return { jobs: stored.filter((row) => expiresAtMs(row.job) > nowMs).map((row) => this.#book.view(row, nowMs)) };
+      .map((row) => ({ ...row, job: this.#parts.book.settle(row) }));
+    return {
+      jobs: stored.filter((row) => expiresAtMs(row.job) > nowMs).map((row) => this.#parts.book.view(row, nowMs)),
+    };
   }
 
   async depth(call: { readonly tenantId: string }): Promise<{ waiting: number; running: number }> {
     this.meter.calls += 1;
-    const { waiting, running } = this.#index.counts(call.tenantId);
+    const { waiting, running } = this.#parts.index.counts(call.tenantId);
     return { waiting, running };
   }
 
   async start(): Promise<{ started: number }> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    this.#dispatch.arrived();
-    const started = this.#starter.startReady(nowMs);
+    this.#parts.dispatch.arrived();
+    const started = this.#parts.starter.startReady(nowMs, true);
     await this.#wake(nowMs);
     return { started };
   }
 
   async renew(call: CallOf<"renew">): Promise<boolean> {
     this.meter.calls += 1;
-    return this.#leases.renew(call);
+    return this.#parts.leases.renew(call);
   }
 
   async handOver(call: CallOf<"handOver">): Promise<boolean> {
     this.meter.calls += 1;
-    return this.#leases.handOver(call);
+    return this.#parts.leases.handOver(call);
   }
 
   async letGo(call: CallOf<"letGo">): Promise<void> {
     this.meter.calls += 1;
-    await this.#leases.letGo(call);
+    await this.#parts.leases.letGo(call);
   }
 
   async noteUpstreamJob(call: CallOf<"noteUpstreamJob">): Promise<boolean> {
     this.meter.calls += 1;
-    return this.#leases.noteUpstreamJob(call);
+    return this.#parts.leases.noteUpstreamJob(call);
   }
 
   async finish(call: CallOf<"finish">): Promise<{ accepted: boolean }> {
     this.meter.calls += 1;
-    return this.#leases.finish(call);
+    return this.#parts.leases.finish(call);
+  }
+
+  async workerKey(call: CallOf<"workerKey">): Promise<Result<{ readonly digest: string } | null>> {
+    this.meter.calls += 1;
+    return this.#parts.workers.workerKey(call.keyId);
+  }
+
+  async takeJobs(call: CallOf<"takeJobs">): Promise<Result<readonly HandedJob[]>> {
+    this.meter.calls += 1;
+    return this.#parts.workers.takeJobs(call);
+  }
+
+  async abandonTake(call: CallOf<"abandonTake">): Promise<void> {
+    this.meter.calls += 1;
+    await this.#parts.workers.abandonTake(call);
+  }
+
+  async ping(call: CallOf<"ping">): Promise<void> {
+    this.meter.calls += 1;
+    await this.#parts.workers.ping(call);
+  }
+
+  async report(call: CallOf<"report">): Promise<ReportReply> {
+    this.meter.calls += 1;
+    return this.#parts.workers.report(call);
+  }
+
+  async progress(call: CallOf<"progress">): Promise<ReportReply> {
+    this.meter.calls += 1;
+    return this.#parts.workers.progress(call);
+  }
+
+  async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[]> {
+    this.meter.calls += 1;
+    return this.#parts.workers.awaitStops(call);
+  }
+
+  async listWorkers(call: CallOf<"listWorkers">): Promise<readonly WorkerView[] | null> {
+    this.meter.calls += 1;
+    return this.#parts.workerList.list(call.tenantId, Date.now());
+  }
+
+  async drainWorker(call: CallOf<"drainWorker">): Promise<boolean> {
+    this.meter.calls += 1;
+    return this.#parts.workers.drain(call);
   }
 
   async startWebhooks(): Promise<{ started: number }> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    this.#webhooks.woke();
-    const started = this.#webhooks.send(nowMs);
+    this.#parts.webhooks.woke();
+    const started = this.#parts.webhooks.send(nowMs);
     await this.#arm(nowMs);
     return { started };
   }
@@ -273,18 +253,18 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async finishWebhook(call: CallOf<"finishWebhook">): Promise<void> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    this.#webhooks.settle(call, nowMs);
-    this.#webhooks.send(nowMs);
+    this.#parts.webhooks.settle(call, nowMs);
+    this.#parts.webhooks.send(nowMs);
     await this.#arm(nowMs);
   }
 
   override async alarm(): Promise<void> {
-    this.#alarmClock.rang();
+    this.#parts.alarmClock.rang();
     const nowMs = Date.now();
     try {
-      this.#housekeeping.run(nowMs);
+      this.#parts.housekeeping.run(nowMs);
       // Not waited for: an account that hangs must not hold up the deadlines of others.
-      if (this.#posting.nextAtMs <= nowMs) this.#launch(this.#post(nowMs), "post");
+      if (this.#parts.posting.nextAtMs <= nowMs) this.#launch(this.#post(nowMs), "post");
     } catch (error) {
       // An alarm that throws seven times is dropped by the platform, and with it every deadline of the endpoint.
       log("alarm_failed", { endpoint: this.#endpointId, error: String(error) });
@@ -295,18 +275,18 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async #command(call: JobCall, event: JobEvent, refusal: string): Promise<Result<JobView>> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const stored = this.#book.own(call, nowMs);
+    const stored = this.#parts.book.own(call, nowMs);
     if (stored === null) return fail({ kind: "not_found" });
-    const moved = this.#book.apply(stored, event, nowMs);
+    const moved = this.#parts.book.apply(stored, event, nowMs);
     if (moved.reply === "refused")
       return fail({ kind: "wrong_state", message: `${refusal}; it is ${stored.job.status}` });
     await this.#wake(nowMs);
-    const after = this.#book.load(stored.job.uuid);
-    return after === null ? fail({ kind: "not_found" }) : ok(this.#book.view(after, nowMs));
+    const after = this.#parts.book.load(stored.job.uuid);
+    return after === null ? fail({ kind: "not_found" }) : ok(this.#parts.book.view(after, nowMs));
   }
 
   async #post(nowMs: number): Promise<void> {
-    await this.#posting.post(nowMs);
+    await this.#parts.posting.post(nowMs);
     await this.#arm(Date.now());
   }
 
@@ -329,8 +309,9 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   /** Sends the wake-ups that are wanted, and arms the alarm for whatever comes next. */
   async #wake(nowMs: number): Promise<void> {
-    if (this.#dispatch.wants(nowMs)) this.#sendMessage(this.env.DISPATCH);
-    if (this.#webhooks.wantsWake(nowMs)) this.#sendMessage(this.env.WEBHOOKS);
+    this.#parts.workers.serve(nowMs);
+    if (this.#parts.dispatch.wants(nowMs)) this.#sendMessage(this.env.DISPATCH);
+    if (this.#parts.webhooks.wantsWake(nowMs)) this.#sendMessage(this.env.WEBHOOKS);
     await this.#arm(nowMs);
   }
 
@@ -348,12 +329,12 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async #arm(nowMs: number): Promise<void> {
     const earliestMs = Math.min(
-      this.#index.nextDueAtMs(),
-      this.#posting.nextAtMs,
-      this.#sweep.nextAtMs,
-      this.#webhooks.nextAtMs(nowMs),
-      this.#dispatch.nextAtMs(nowMs),
+      this.#parts.index.nextDueAtMs(),
+      this.#parts.posting.nextAtMs,
+      this.#parts.sweep.nextAtMs,
+      this.#parts.webhooks.nextAtMs(nowMs),
+      this.#parts.dispatch.nextAtMs(nowMs),
     );
-    await this.#alarmClock.arm(earliestMs, nowMs);
+    await this.#parts.alarmClock.arm(earliestMs, nowMs);
   }
 }

@@ -2,12 +2,13 @@
 // `apply`: core decides, one transaction writes, then memory follows in the same turn.
 import type { JobCall, JobView } from "../contract/broker.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
-import { expiresAtMs, isPurgedBy, isTerminal, isWaiting, type Job, type Lease } from "../core/job.ts";
+import { expiresAtMs, isPurgedBy, isRunning, isTerminal, isWaiting, type Job, type Lease } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import { HOLD_BACK_MS, LEASE_MS } from "../core/limits.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
 import { type Effect, type Given, type JobEvent, type Transition, transition } from "../core/transition.ts";
 import { UpstreamPool } from "../core/upstream-pool.ts";
-import { leaseFor } from "./leasing.ts";
+import { leaseFor, upstreamSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhook, OwedWebhooks } from "./owed-webhooks.ts";
 import type { Posting } from "./posting.ts";
@@ -30,6 +31,19 @@ interface Parts {
   readonly dropPayloads: (keys: readonly string[]) => void;
   /** Tells an upstream to stop a job; not waited for. */
   readonly stopUpstream: (upstream: Upstream, upstreamJobId: string) => void;
+  readonly workers: PullHooks;
+}
+
+/** What pulling workers have to do with jobs. */
+interface PullHooks {
+  /** When the worker of these slots was last heard of, epoch ms; 0 for never. */
+  heardAtMs(slotsId: string): number;
+  /** A lease of a pulling worker has ended. `lost`: it has not reported the job, and does not have it any more. */
+  leaseEnded(slotsId: string, job: Job, how: "finished" | "lost" | "taken_away", nowMs: number): void;
+  /** It may still run a job whose lease, of this token, has ended. */
+  stop(slotsId: string, job: Job, token: string): void;
+  /** What the running handler has told of itself; null: nothing. */
+  progressOf(uuid: string): Uint8Array | null;
 }
 
 export class JobBook {
@@ -94,8 +108,8 @@ export class JobBook {
   #stopPurged(uuid: string, nowMs: number): void {
     const stored = this.#parts.store.findJob(uuid);
     if (stored === null) return;
-    for (const effect of transition(stored.job, { kind: "cancel" }, this.#given(nowMs)).effects) {
-      if (effect.kind === "stop_upstream") this.#runEffect(effect, "", nowMs);
+    for (const effect of transition(stored.job, { kind: "cancel" }, this.#given(nowMs, stored.job)).effects) {
+      if (effect.kind === "stop_upstream") this.#runEffect(effect, stored.job, nowMs);
     }
   }
 
@@ -112,13 +126,17 @@ export class JobBook {
   }
 
   #configurePool(settings: EndpointSettings, nowMs: number): void {
-    const priced = settings.upstreams.filter((upstream) => leaseFor(upstream, settings, nowMs, "", "") !== null);
+    const priced = settings.upstreams.filter(
+      (upstream) => leaseFor(upstreamSlots(upstream), settings, nowMs, "", "") !== null,
+    );
     this.pool.configure(priced, nowMs);
   }
 
-  #given(nowMs: number): Given {
+  #given(nowMs: number, job: Job): Given {
+    const { lease } = job;
     return {
       nowMs,
+      workerHeardAtMs: lease === null ? 0 : this.#parts.workers.heardAtMs(lease.upstreamId),
       maxAttempts: this.#settings?.maxAttempts ?? 1,
       incarnation: this.incarnation,
       nextQueueSeq: this.#queueSeq + 1,
@@ -136,7 +154,7 @@ export class JobBook {
   settle(stored: Pick<StoredJob, "job">): Job {
     const purge = this.#purged.get(stored.job.tenantId);
     if (purge === undefined || !this.#isPurged(stored.job)) return this.#parts.index.withMemory(stored.job);
-    return { ...transition(stored.job, { kind: "cancel" }, this.#given(purge.atMs)).job, webhook: null };
+    return { ...transition(stored.job, { kind: "cancel" }, this.#given(purge.atMs, stored.job)).job, webhook: null };
   }
 
   load(uuid: string): StoredJob | null {
@@ -160,7 +178,7 @@ export class JobBook {
   /** One decision of core, written and taken over. Renewals stay in memory: each write is a billed row. */
   apply(stored: StoredJob, event: JobEvent, nowMs: number): Transition {
     const before = stored.job;
-    const moved = transition(before, event, this.#given(nowMs));
+    const moved = transition(before, event, this.#given(nowMs, before));
     if (moved.job === before) return moved;
     const { job } = moved;
     const output = moved.effects.find((effect) => effect.kind === "keep_output");
@@ -179,7 +197,7 @@ export class JobBook {
       this.#parts.webhookMoved(owed.webhook);
     }
     this.#takeOver(stored, job, event, nowMs);
-    for (const effect of moved.effects) this.#runEffect(effect, before.lease?.token ?? "", nowMs);
+    for (const effect of moved.effects) this.#runEffect(effect, before, nowMs);
     if (event.kind === "finish" && isWaiting(job.status)) this.#letOthersTry(job, nowMs);
     if (event.kind === "retry") this.#dropOldOutput(stored, owed?.webhook ?? null);
     return moved;
@@ -205,7 +223,7 @@ export class JobBook {
       this.#parts.posting.schedule(nowMs);
     }
     if (before.lease === null && job.lease !== null) this.#noteStart(job.tenantId, job.lease, nowMs);
-    if (before.lease !== null && job.lease === null) this.#noteEnd(job.tenantId, before.lease, event, nowMs);
+    if (before.lease !== null && job.lease === null) this.#noteEnd(job, before.lease, event, nowMs);
     const host = stored.webhook === null ? null : new URL(stored.webhook.url).host;
     this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), host, nowMs);
     if (!isTerminal(job.status)) return;
@@ -219,12 +237,17 @@ export class JobBook {
   }
 
   /** The slot is free when the carrier has reported or its lease is over. After a cancel it still calls for a moment. */
-  #noteEnd(tenantId: string, lease: Lease, event: JobEvent, nowMs: number): void {
-    this.#parts.index.noteEnd(tenantId, lease.startedAtMs, nowMs);
+  #noteEnd(job: Job, lease: Lease, event: JobEvent, nowMs: number): void {
+    this.#parts.index.noteEnd(job.tenantId, lease.startedAtMs, nowMs);
     this.#parts.index.unpark(nowMs);
     this.#parts.waiters.wake(lease.token);
-    if (event.kind === "finish" || nowMs > lease.untilMs) this.pool.release(lease.upstreamId);
+    const isOver = event.kind === "finish" || event.kind === "lost" || nowMs > lease.untilMs;
+    if (isOver) this.pool.release(lease.upstreamId);
     else this.pool.linger(lease.upstreamId, lease.token, lease.untilMs);
+    if (lease.workerKeyId === null) return;
+    const isLost = event.kind === "lost" ? event.had : nowMs > lease.untilMs;
+    const how = event.kind === "finish" ? "finished" : isLost ? "lost" : "taken_away";
+    this.#parts.workers.leaseEnded(lease.upstreamId, job, how, nowMs);
   }
 
   /** A job that was refused is not the next trial again: what is wrong may be the job, and its peers would wait for ever. */
@@ -238,9 +261,13 @@ export class JobBook {
     if (outputPlace?.kind === "r2" && owed === null) this.#parts.dropPayloads([outputPlace.key]);
   }
 
-  #runEffect(effect: Effect, token: string, nowMs: number): void {
+  #runEffect(effect: Effect, before: Job, nowMs: number): void {
+    const token = before.lease?.token ?? "";
     switch (effect.kind) {
       case "keep_output":
+        break;
+      case "stop_worker":
+        this.#parts.workers.stop(effect.slotsId, before, token);
         break;
       case "upstream_ok":
         this.pool.markOk(effect.upstreamId, token, "answer", nowMs);
@@ -261,6 +288,7 @@ export class JobBook {
 
   view(stored: StoredJob, nowMs: number): JobView {
     const { job, outputPlace } = stored;
+    if (isRunning(job.status)) return viewJob(job, this.#progressOf(job), null);
     const output =
       outputPlace === null || !isTerminal(job.status)
         ? null
@@ -272,5 +300,10 @@ export class JobBook {
       nowMs,
     };
     return viewJob(job, output, explainWait(job, this.#parts.index.position(job), facts));
+  }
+
+  #progressOf(job: Job): PayloadRef | null {
+    const bytes = this.#parts.workers.progressOf(job.uuid);
+    return bytes === null ? null : { kind: "inline", bytes };
   }
 }

@@ -1,34 +1,60 @@
 // What a lease is made of, and what its carrier is told.
 import type { Assignment } from "../contract/dispatch.ts";
-import type { EndpointSettings, Upstream } from "../contract/settings.ts";
+import type { EndpointSettings, Upstream, WorkerKey } from "../contract/settings.ts";
+import type { HandedJob } from "../contract/worker.ts";
 import type { Job, Lease } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
-import { LEASE_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import { findRate } from "../core/pricing.ts";
+import { findRate, type RateKind } from "../core/pricing.ts";
+import { leaseMs } from "../core/transition.ts";
 import type { StoredJob } from "./store.ts";
 
-/** A lease on a slot of this upstream from now on; null when its tier has no rate, because nobody could be billed. */
+/** Whose slots a lease is on, and what they cost. */
+export interface SlotHolder {
+  readonly id: string;
+  readonly workerKeyId: string | null;
+  readonly slots: number;
+  readonly tier: string;
+  readonly rateKind: RateKind;
+}
+
+export function upstreamSlots({ id, slots, tier, rateKind }: Upstream): SlotHolder {
+  return { id, workerKeyId: null, slots, tier, rateKind };
+}
+
+/** The slots of one worker of a key: each machine that uses the key has as many. */
+export function workerSlots(slotsId: string, key: WorkerKey): SlotHolder {
+  return { id: slotsId, workerKeyId: key.id, slots: key.slots, tier: key.tier, rateKind: key.rateKind };
+}
+
+/** A lease on a slot from now on; null when its tier has no rate, because nobody could be billed. */
 export function leaseFor(
-  upstream: Upstream,
+  holder: SlotHolder,
   settings: EndpointSettings,
   nowMs: number,
   token: string,
   incarnation: string,
 ): Lease | null {
-  const nanodollarsPerSecond = findRate(settings.rates, upstream.tier, upstream.rateKind, nowMs);
+  const nanodollarsPerSecond = findRate(settings.rates, holder.tier, holder.rateKind, nowMs);
   if (nanodollarsPerSecond === undefined) return null;
   return {
     token,
-    upstreamId: upstream.id,
-    tier: upstream.tier,
-    rateKind: upstream.rateKind,
-    slots: upstream.slots,
+    upstreamId: holder.id,
+    workerKeyId: holder.workerKeyId,
+    tier: holder.tier,
+    rateKind: holder.rateKind,
+    slots: holder.slots,
     nanodollarsPerSecond,
     startedAtMs: nowMs,
-    untilMs: nowMs + LEASE_MS,
+    untilMs: nowMs + leaseMs(holder),
     incarnation,
   };
+}
+
+/** The job as a pulling worker's route hands it on. */
+export function toHandedJob(stored: StoredJob, lease: Lease, input: PayloadRef): HandedJob {
+  const { job, fields } = stored;
+  return { jobId: makeJobId(job.uuid, job.mode), lease: lease.token, input, fields };
 }
 
 export function toAssignment(parts: {

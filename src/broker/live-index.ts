@@ -39,6 +39,8 @@ export class LiveIndex {
   #due = new DueOrder();
   readonly #parked = new Set<string>();
   readonly #counts = new Map<string, TenantCounts>();
+  /** Running jobs by whose slot they have. */
+  readonly #holding = new Map<string, Set<string>>();
   /** Jobs that owe a line, apart: a backlog of 100,000 must not be walked for them. */
   readonly #owing = new Set<string>();
 
@@ -145,6 +147,11 @@ export class LiveIndex {
     return !this.#fair.isEmpty;
   }
 
+  /** Jobs that hold a slot of an upstream or a pulling worker. */
+  runningOn(slotsId: string): readonly string[] {
+    return [...(this.#holding.get(slotsId) ?? [])];
+  }
+
   /** Waiting jobs of a tenant, for a purge. `resumes`: an upstream may still run it. */
   waitingOf(tenantId: string): { readonly uuid: string; readonly resumes: boolean }[] {
     const waiting: { uuid: string; resumes: boolean }[] = [];
@@ -224,6 +231,7 @@ export class LiveIndex {
     const counts = this.#countsOf(entry.tenantId);
     if (entry.owesWebhook) counts.webhooksOwed += 1;
     if (isRunning(entry.status)) counts.running += 1;
+    if (entry.upstreamId !== null) this.#hold(uuid, entry.upstreamId);
     if (!isWaiting(entry.status)) return;
     counts.waiting += 1;
     entry.inOrder = entry.notBeforeMs <= nowMs;
@@ -236,9 +244,22 @@ export class LiveIndex {
     const counts = this.#countsOf(entry.tenantId);
     if (entry.owesWebhook) counts.webhooksOwed -= 1;
     if (isRunning(entry.status)) counts.running -= 1;
+    if (entry.upstreamId !== null) this.#letGo(uuid, entry.upstreamId);
     if (!isWaiting(entry.status)) return;
     counts.waiting -= 1;
     if (entry.inOrder) this.#fair.remove(entry.tenantId, uuid, entry.lowPriority);
+  }
+
+  #hold(uuid: string, slotsId: string): void {
+    const held = this.#holding.get(slotsId) ?? new Set();
+    held.add(uuid);
+    this.#holding.set(slotsId, held);
+  }
+
+  #letGo(uuid: string, slotsId: string): void {
+    const held = this.#holding.get(slotsId);
+    held?.delete(uuid);
+    if (held?.size === 0) this.#holding.delete(slotsId);
   }
 
   #countsOf(tenantId: string): TenantCounts {

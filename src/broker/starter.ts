@@ -1,9 +1,12 @@
-// Starts waiting jobs: leases them while slots are free and hands each to a carrier that nobody here waits for.
+// Starts waiting jobs: leases them while slots are free, and hands each to a carrier that nobody here waits for: the
+// Carrier entrypoint, or the open poll of a pulling worker.
 import type { Assignment } from "../contract/dispatch.ts";
-import type { EndpointSettings } from "../contract/settings.ts";
+import type { EndpointSettings, Upstream } from "../contract/settings.ts";
+import type { HandedJob } from "../contract/worker.ts";
+import type { Lease } from "../core/job.ts";
 import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../core/limits.ts";
 import type { JobBook } from "./job-book.ts";
-import { leaseFor, toAssignment } from "./leasing.ts";
+import { leaseFor, type SlotHolder, toAssignment, toHandedJob, upstreamSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { BrokerStore, StoredJob } from "./store.ts";
 
@@ -13,6 +16,11 @@ interface Parts {
   readonly index: LiveIndex;
   readonly book: JobBook;
   readonly carry: (assignment: Assignment) => void;
+  /** The slots of a pulling worker; null: it is not one of ours any more. */
+  readonly holderOf: (slotsId: string) => SlotHolder | null;
+  /** When the worker of these slots last said that it runs nothing, epoch ms; 0 for never. */
+  readonly idleSinceMs: (slotsId: string) => number;
+  readonly hand: (slotsId: string, job: HandedJob) => void;
 }
 
 export class Starter {
@@ -22,22 +30,29 @@ export class Starter {
     this.#parts = parts;
   }
 
-  /** Leases what fits now and starts the carriers. Returns how many. */
-  startReady(nowMs: number): number {
+  /**
+   * Leases what fits now and starts the carriers. Returns how many. Without `push` it stops where the next job would go to
+   * an upstream: those starts are the wake-up's.
+   */
+  startReady(nowMs: number, push: boolean): number {
     const { book, index } = this.#parts;
     const { settings } = book;
     if (settings === null || settings.paused) return 0;
     let started = 0;
-    while (started < START_JOBS_MAX && book.pool.freeSlots(nowMs) > 0) {
+    while (started < START_JOBS_MAX && this.#hasRoom(push, nowMs)) {
       const uuid = index.next(nowMs);
       const stored = uuid === undefined ? null : book.load(uuid);
       if (stored === null) break;
-      const assignment = this.#lease(stored, settings, nowMs);
-      if (assignment === null) continue;
-      started += 1;
-      this.#parts.carry(assignment);
+      const result = this.#startOne(stored, settings, push, nowMs);
+      if (result === "push_only") break;
+      if (result === "started") started += 1;
     }
     return started;
+  }
+
+  #hasRoom(push: boolean, nowMs: number): boolean {
+    const { pool } = this.#parts.book;
+    return (push ? pool.freeSlots(nowMs) : pool.freePullSlots(nowMs)) > 0;
   }
 
   /** Starts another carrier for a lease that is held. False: its upstream is not there any more. */
@@ -53,42 +68,57 @@ export class Starter {
     return true;
   }
 
-  /** Null: the job was put aside, because it cannot start at this moment. */
-  #lease(stored: StoredJob, settings: EndpointSettings, nowMs: number): Assignment | null {
+  /** `aside`: the job cannot start at this moment, and is out of the order for a while. */
+  #startOne(
+    stored: StoredJob,
+    settings: EndpointSettings,
+    push: boolean,
+    nowMs: number,
+  ): "started" | "aside" | "push_only" {
     const { book, index } = this.#parts;
-    const { uuid, upstreamJob } = stored.job;
+    const { uuid, upstreamJob, failedOn } = stored.job;
     // The upstream that may still run this job: another one would run it a second time.
     const resumedOn = upstreamJob !== null && book.pool.knows(upstreamJob.upstreamId) ? upstreamJob.upstreamId : null;
     if (resumedOn !== null && !book.pool.hasRoomOn(resumedOn, nowMs)) {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
-      return null;
+      return "aside";
     }
-    const chosen = resumedOn ?? book.pool.choose(nowMs, stored.job.failedOn);
+    const mayTake = (id: string): boolean => this.#mayTake(stored, id);
+    const chosen = resumedOn ?? book.pool.choose(nowMs, { avoidId: failedOn, mayTake });
     if (chosen === null) {
-      // Room is only where the job has failed already, while a sound upstream is busy.
+      // Room is only where the job has failed already, or may still run, while a sound one is busy.
       index.park(uuid, nowMs + PARKED_MAX_MS);
-      return null;
+      return "aside";
     }
     const upstream = settings.upstreams.find((candidate) => candidate.id === chosen);
-    if (upstream === undefined) throw new Error("the pool chose an upstream that the settings lack");
-    const lease = leaseFor(upstream, settings, nowMs, crypto.randomUUID(), book.incarnation);
-    if (lease === null) throw new Error("the pool chose an upstream without a rate");
+    if (upstream !== undefined && !push) return "push_only";
+    const holder = upstream === undefined ? this.#parts.holderOf(chosen) : upstreamSlots(upstream);
+    if (holder === null) throw new Error("the pool chose slots that nobody has");
+    const lease = leaseFor(holder, settings, nowMs, crypto.randomUUID(), book.incarnation);
+    if (lease === null) throw new Error("the pool chose slots without a rate");
     const moved = book.apply(stored, { kind: "start", lease }, nowMs);
     if (moved.reply !== "done") {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
-      return null;
+      return "aside";
     }
-    const input = this.#parts.store.readPayload(uuid, "input", stored.inputPlace);
-    const { endpointId } = this.#parts;
-    return toAssignment({
-      endpointId,
-      stored,
-      job: moved.job,
-      lease,
-      upstream,
-      input,
-      resumed: resumedOn !== null,
-      nowMs,
-    });
+    this.#handOn({ ...stored, job: moved.job }, lease, upstream, resumedOn !== null, nowMs);
+    return "started";
+  }
+
+  #handOn(stored: StoredJob, lease: Lease, upstream: Upstream | undefined, resumed: boolean, nowMs: number): void {
+    const { job } = stored;
+    const { endpointId, store } = this.#parts;
+    const input = store.readPayload(job.uuid, "input", stored.inputPlace);
+    if (upstream === undefined) this.#parts.hand(lease.upstreamId, toHandedJob(stored, lease, input));
+    else this.#parts.carry(toAssignment({ endpointId, stored, job, lease, upstream, input, resumed, nowMs }));
+  }
+
+  /**
+   * A pulling worker's report names the job but no attempt. So a worker that had the job gets it again only after it has
+   * said that it runs nothing: until then a late report could be taken for one of the new attempt.
+   */
+  #mayTake(stored: StoredJob, id: string): boolean {
+    const former = stored.job.formerWorkers.find(({ slotsId }) => slotsId === id);
+    return former === undefined || this.#parts.idleSinceMs(id) >= former.untilMs;
   }
 }

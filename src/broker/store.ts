@@ -341,11 +341,17 @@ function toBuffer(bytes: Uint8Array): ArrayBuffer {
 }
 
 /** What rows of the first release lack. */
-const ADDED_LATER: Pick<Job, "round" | "failedOn"> = { round: 0, failedOn: null };
+const ADDED_LATER: Pick<Job, "round" | "failedOn" | "undelivered" | "formerWorkers"> = {
+  round: 0,
+  failedOn: null,
+  undelivered: 0,
+  formerWorkers: [],
+};
 
 /** `facts` is written by this file alone, from a Job: the one boundary where its text becomes a Job again. */
 function parseJob(facts: string): Job {
-  return { ...ADDED_LATER, ...JSON.parse(facts) } as Job;
+  const job = { ...ADDED_LATER, ...JSON.parse(facts) } as Job;
+  return job.lease === null ? job : { ...job, lease: { ...job.lease, workerKeyId: job.lease.workerKeyId ?? null } };
 }
 
 /** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */

@@ -5,6 +5,7 @@ import type { PayloadRef } from "../core/payload-ref.ts";
 import type { WebhookOutcome } from "../core/transition.ts";
 import type { LeaseKeeper } from "./dispatch.ts";
 import type { EndpointSettings } from "./settings.ts";
+import type { WorkerApi } from "./worker.ts";
 
 export type QueueReason =
   | "NO_WORKERS"
@@ -83,7 +84,7 @@ export interface Health {
   };
 }
 
-export interface BrokerApi extends LeaseKeeper {
+export interface BrokerApi extends LeaseKeeper, WorkerApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
   read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>>;

@@ -9,7 +9,10 @@ export type JobMode = "run" | "runsync";
 /** One attempt's claim on a job and a slot. `token` is the fence; rate and slots are copied so history never changes. */
 export interface Lease {
   readonly token: string;
+  /** Whose slot it is: an upstream's id, or slotsOfWorker() of a pulling worker. */
   readonly upstreamId: string;
+  /** The key of the pulling worker that took the job; null when the job was pushed. */
+  readonly workerKeyId: string | null;
   readonly tier: string;
   readonly rateKind: RateKind;
   readonly slots: number;
@@ -44,6 +47,12 @@ export interface WebhookState {
   readonly detail: string | null;
 }
 
+/** A pulling worker that had the job until then, epoch ms. Its reports name job and worker, but no attempt. */
+export interface FormerWorker {
+  readonly slotsId: string;
+  readonly untilMs: number;
+}
+
 export interface Job {
   readonly uuid: string;
   readonly mode: JobMode;
@@ -67,6 +76,10 @@ export interface Job {
   /** The upstream of the newest of them: the next attempt goes to another one, if there is a sound one. */
   readonly failedOn: string | null;
   readonly restarts: number;
+  /** Leases that ended without a word from the pulling worker that was given them: it may never have had the job. */
+  readonly undelivered: number;
+  /** Newest last; also over retries, because such a worker may still run the job and report it late. */
+  readonly formerWorkers: readonly FormerWorker[];
   /** Not started before; 0 when nothing holds it back. */
   readonly notBeforeMs: number;
   readonly lease: Lease | null;
@@ -108,6 +121,7 @@ export const NOT_RUN = {
   countedFailures: 0,
   failedOn: null,
   restarts: 0,
+  undelivered: 0,
   notBeforeMs: 0,
   lease: null,
   upstreamJob: null,

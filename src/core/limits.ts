@@ -48,6 +48,40 @@ export const LEASE_RENEW_MS = 10_000;
  * at once, and a job that is shorter costs no call.
  */
 export const LEASE_WATCH_AFTER_MS = 1_500;
+/** RunPod's workers send a heartbeat in this interval unless their environment says otherwise. */
+export const WORKER_PING_INTERVAL_MS = 10_000;
+/**
+ * A pulled job that its worker names in no heartbeat for so long is lost: under three intervals, so that a death is found
+ * within three, and over two, so that one heartbeat may be lost.
+ */
+export const WORKER_LEASE_MS = 28_000;
+/** A held job-take. It bounds how long a worker's shutdown waits for its open poll; more than 20 s keeps it at 3 a minute. */
+export const TAKE_HOLD_MAX_MS = 25_000;
+/** A held job-stop: at most one a minute, and the worker's client gives up at 90 s. */
+export const STOP_HOLD_MS = 70_000;
+/** RunPod's workers ask again at once after any refusal but 429, and older ones after that too. */
+export const REFUSAL_HOLD_MS = 5_000;
+/**
+ * A worker says that it is idle before it has taken note of a job that it was just handed (runpod 1.7.4): believed only of
+ * jobs that it has had for this long.
+ */
+export const IDLE_GRACE_MS = 1_000;
+/** Lost deliveries of a job that count for nothing. A job that kills its worker before a word is told must end, too. */
+export const UNDELIVERED_MAX = 3;
+/** Remembered workers of one job: the rows stay small, and nobody reports so late. */
+export const FORMER_WORKERS_MAX = 32;
+/** Pulling workers in one endpoint's memory. */
+export const WORKERS_MAX = 1_000;
+/** Open polls of one worker: runpod 1.6 asks once for each job that it could run. */
+export const WORKER_POLLS_MAX = 64;
+/** A worker without a job that was not heard of for two held polls is gone. */
+export const WORKER_GONE_AFTER_MS = 60_000;
+/** One that is unhealthy stays in view so long, with the reason. */
+export const WORKER_SICK_SHOWN_MS = 600_000;
+/** Jobs that a worker loses in a row before it is tried with one job at a time: a crash loop must not eat the queue. */
+export const LOST_IN_A_ROW_MAX = 3;
+/** Progress of a running job is kept in memory, one for each: what is larger is not shown. */
+export const PROGRESS_MAX_BYTES = 64 * 1024;
 /** RunPod gives a job two attempts. */
 export const ATTEMPTS_DEFAULT_MAX = 2;
 /** Leases lost because broker or Carrier restarted have a bound of their own: a poison job must end. */

@@ -1,19 +1,23 @@
 // The state machine of a job: transition(job, event, given) → what it becomes and what must follow.
 // Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
 import { backoffMs } from "./backoff.ts";
-import type { Bill, Job, JobStatus, Lease, WebhookState } from "./job.ts";
+import type { Bill, FormerWorker, Job, JobStatus, Lease, WebhookState } from "./job.ts";
 import { isTerminal, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
 import {
   BACKOFF_BASE_MS,
   BACKOFF_MAX_MS,
   ERROR_TEXT_MAX_CHARS,
+  FORMER_WORKERS_MAX,
   LEASE_MS,
   LETTER_RETRY_MS,
   RESTARTS_MAX,
+  UNDELIVERED_MAX,
   WEBHOOK_SCHEDULE_MS,
+  WORKER_LEASE_MS,
 } from "./limits.ts";
 import type { PayloadRef } from "./payload-ref.ts";
 import { priceAttempt } from "./pricing.ts";
+import { shownWorkerId } from "./worker-id.ts";
 
 /** How an attempt ended, already classified by its carrier. Below it is decided what that means for the job. */
 export type AttemptOutcome =
@@ -38,6 +42,8 @@ export type JobEvent =
   | { readonly kind: "renew"; readonly token: string }
   | { readonly kind: "note_upstream_job"; readonly token: string; readonly upstreamJobId: string }
   | { readonly kind: "finish"; readonly token: string; readonly outcome: AttemptOutcome }
+  /** A pulling worker does not have the job any more and has said nothing of its end. `had` false: it never got it. */
+  | { readonly kind: "lost"; readonly token: string; readonly had: boolean }
   | { readonly kind: "cancel" }
   | { readonly kind: "retry" }
   | { readonly kind: "set_ttl"; readonly ttlMs: number }
@@ -62,6 +68,8 @@ export interface Given {
   readonly maxAttempts: number;
   /** The broker's own start; a lease of another one was lost by a restart. */
   readonly incarnation: string;
+  /** When the pulling worker of the job's lease was last heard of, epoch ms; 0 for none. */
+  readonly workerHeardAtMs: number;
   readonly nextQueueSeq: number;
   readonly nextFinishSeq: number;
   /** 0 ≤ j < 1. */
@@ -72,6 +80,8 @@ export type Effect =
   /** The result to keep with the job; null clears an old one. */
   | { readonly kind: "keep_output"; readonly output: PayloadRef | null }
   | { readonly kind: "stop_upstream"; readonly upstreamId: string; readonly upstreamJobId: string }
+  /** A pulling worker may still run the job: it is told by job-stop. */
+  | { readonly kind: "stop_worker"; readonly slotsId: string }
   | { readonly kind: "upstream_ok"; readonly upstreamId: string }
   | {
       readonly kind: "pause_upstream";
@@ -97,7 +107,7 @@ export function transition(job: Job, event: JobEvent, given: Given): Transition 
       return whenHeld(job, event.token, given, (lease) => ({
         ...job,
         // The present object answers for this carrier from now on: if it is lost later, no restart explains that.
-        lease: { ...lease, untilMs: given.nowMs + LEASE_MS, incarnation: given.incarnation },
+        lease: { ...lease, untilMs: given.nowMs + leaseMs(lease), incarnation: given.incarnation },
       }));
     case "note_upstream_job":
       return whenHeld(job, event.token, given, (lease) => ({
@@ -106,6 +116,8 @@ export function transition(job: Job, event: JobEvent, given: Given): Transition 
       }));
     case "finish":
       return finish(job, event.token, event.outcome, given);
+    case "lost":
+      return lose(job, event.token, event.had, given);
     case "cancel":
       return cancel(job, given);
     case "retry":
@@ -155,8 +167,13 @@ function start(job: Job, lease: Lease, given: Given): Transition {
     // The id of another upstream's run is of no use here.
     upstreamJob: job.upstreamJob?.upstreamId === lease.upstreamId ? job.upstreamJob : null,
     delayMs: given.nowMs - job.queuedAtMs,
-    workerId: lease.upstreamId,
+    workerId: shownWorkerId(lease.upstreamId),
   });
+}
+
+/** How long a lease holds without news of its carrier. */
+export function leaseMs(lease: Pick<Lease, "workerKeyId">): number {
+  return lease.workerKeyId === null ? LEASE_MS : WORKER_LEASE_MS;
 }
 
 function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given): Transition {
@@ -211,6 +228,7 @@ function end(job: Job, status: JobStatus, error: string | null, billed: boolean,
     error: error === null ? null : error.slice(0, ERROR_TEXT_MAX_CHARS),
     executionMs,
     lease: null,
+    formerWorkers: formerWorkers(job, given.nowMs),
     upstreamJob: null,
     notBeforeMs: 0,
     finishedAtMs: given.nowMs,
@@ -246,11 +264,19 @@ function requeue(job: Job, waitMs: number, given: Given): Job {
     ...job,
     status: "IN_QUEUE",
     lease: null,
+    formerWorkers: formerWorkers(job, given.nowMs),
     upstreamJob: null,
     workerId: null,
     queueSeq: given.nextQueueSeq,
     notBeforeMs: waitMs === 0 ? 0 : given.nowMs + waitMs,
   };
+}
+
+/** The job's former workers once its lease has ended. */
+function formerWorkers({ lease, formerWorkers: before }: Job, nowMs: number): readonly FormerWorker[] {
+  if (lease === null || lease.workerKeyId === null) return before;
+  const others = before.filter(({ slotsId }) => slotsId !== lease.upstreamId);
+  return [...others, { slotsId: lease.upstreamId, untilMs: nowMs }].slice(-FORMER_WORKERS_MAX);
 }
 
 function countFailure(job: Job, error: string, given: Given): Job {
@@ -266,6 +292,9 @@ function cancel(job: Job, given: Given): Transition {
 }
 
 function stopEffects(job: Job): Effect[] {
+  if (job.lease !== null && job.lease.workerKeyId !== null) {
+    return [{ kind: "stop_worker", slotsId: job.lease.upstreamId }];
+  }
   if (job.upstreamJob === null) return [];
   return [{ kind: "stop_upstream", upstreamId: job.upstreamJob.upstreamId, upstreamJobId: job.upstreamJob.id }];
 }
@@ -298,12 +327,12 @@ function passTime(job: Job, given: Given): Transition {
     return changed(end(job, "FAILED", EXECUTION_TIMEOUT_ERROR, true, given), stopEffects(job));
   }
   if (given.nowMs <= job.lease.untilMs) return unchanged(job, "done");
-  const next = loseLease(job, job.lease, given);
+  const next = expireLease(job, job.lease, given);
   return changed(next, next.upstreamJob === null ? stopEffects(job) : []);
 }
 
 /** A lease ran out. Lost by a restart of ours: not the job's fault, and the upstream may still run it. */
-function loseLease(job: Job, lease: Lease, given: Given): Job {
+function expireLease(job: Job, lease: Lease, given: Given): Job {
   if (lease.incarnation !== given.incarnation) {
     const restarts = job.restarts + 1;
     if (restarts > RESTARTS_MAX) {
@@ -311,7 +340,23 @@ function loseLease(job: Job, lease: Lease, given: Given): Job {
     }
     return { ...requeue({ ...job, restarts }, 0, given), upstreamJob: job.upstreamJob };
   }
+  const isUndelivered = lease.workerKeyId !== null && given.workerHeardAtMs <= lease.startedAtMs;
+  if (isUndelivered && job.undelivered < UNDELIVERED_MAX) {
+    return requeue({ ...job, undelivered: job.undelivered + 1 }, 0, given);
+  }
+  return loseWorker(job, given);
+}
+
+/** RunPod's own text (runpod-wire 1.4). */
+function loseWorker(job: Job, given: Given): Job {
   return countFailure(job, `job timed out after ${job.countedFailures} retries`, given);
+}
+
+function lose(job: Job, token: string, had: boolean, given: Given): Transition {
+  if (heldLease(job, token, given) === null) return unchanged(job, "stale");
+  if (had) return changed(loseWorker(job, given));
+  // It never got it, so it cannot report it late either, and may be given it again.
+  return changed({ ...requeue(job, 0, given), formerWorkers: job.formerWorkers });
 }
 
 function settleWebhook(job: Job, round: number, settle: (webhook: WebhookState) => WebhookState | null): Transition {

@@ -1,5 +1,5 @@
-// The upstreams of an endpoint as its broker sees them now: slots in use, pauses, health, and which one is next.
-// Memory only: after a restart a paused upstream is simply tried once more.
+// The slots of an endpoint as its broker sees them now, of upstreams and of pulling workers: use, pauses, health, and whose
+// is next. A pulling worker has room only while it asks. Memory only: after a restart a paused one is simply tried once more.
 import { backoffMs } from "./backoff.ts";
 import {
   RETRY_AFTER_MAX_MS,
@@ -9,6 +9,7 @@ import {
   UPSTREAM_PAUSE_MAX_MS,
 } from "./limits.ts";
 import type { RateKind } from "./pricing.ts";
+import { isWorkerSlots } from "./worker-id.ts";
 
 /** What the pool needs to know of an upstream; contract/settings.ts holds the rest. */
 export interface PoolMember {
@@ -22,6 +23,10 @@ type Condition = "ok" | "paused" | "unhealthy";
 interface Entry {
   member: PoolMember;
   running: number;
+  /** Jobs that a pulling worker asks for at this moment; null for an upstream, which takes what is pushed. */
+  asks: number | null;
+  /** The place of its newest start among all: of equals the one that was served longest ago is next. */
+  startedAt: number;
   condition: Condition;
   detail: string;
   sinceMs: number;
@@ -41,18 +46,30 @@ export type UpstreamSign = "answer" | "heartbeat";
 
 /** Why a job cannot start now, as a reason of `queue.reason` with one plain sentence. */
 export interface PoolState {
-  readonly reason: "NO_WORKERS" | "ALL_BUSY" | "STARTING" | "UPSTREAM_PAUSED" | "UPSTREAM_UNHEALTHY";
+  readonly reason: "NO_WORKERS" | "ALL_BUSY" | "STARTING" | "UPSTREAM_PAUSED" | "UPSTREAM_UNHEALTHY" | "CRASH_LOOP";
   readonly detail: string;
   readonly sinceMs: number;
 }
 
+/** What limits the choice for one job. */
+export interface Choice {
+  /** Where the job has failed: taken only while no other one is sound, or one that fails fast would eat every job. */
+  readonly avoidId: string | null;
+  /** Whether the job may go there at all. */
+  readonly mayTake: (id: string) => boolean;
+}
+
+const ANYWHERE: Choice = { avoidId: null, mayTake: () => true };
+
 export class UpstreamPool {
   readonly #entries = new Map<string, Entry>();
+  #starts = 0;
 
   /** Takes new settings; what runs keeps its count, and an upstream that stays keeps its condition. */
   configure(members: readonly PoolMember[], nowMs: number): void {
     const wanted = new Set(members.map((member) => member.id));
     for (const [id, entry] of this.#entries) {
+      if (entry.asks !== null) continue;
       if (!wanted.has(id)) entry.member = { ...entry.member, slots: 0 };
       if (!wanted.has(id) && entry.running === 0) this.#entries.delete(id);
     }
@@ -63,11 +80,31 @@ export class UpstreamPool {
     }
   }
 
+  /** A pulling worker asks for so many jobs from now on; 0: it does not ask, but is there. */
+  ask(member: PoolMember, jobs: number, nowMs: number): void {
+    const entry = this.#entries.get(member.id) ?? freshEntry(member, nowMs);
+    this.#entries.set(member.id, entry);
+    entry.member = member;
+    entry.asks = jobs;
+  }
+
+  /** A pulling worker is gone; what it was given keeps its slot until its lease ends. */
+  leave(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    entry.asks = 0;
+    entry.member = { ...entry.member, slots: 0 };
+    if (entry.running === 0) this.#entries.delete(id);
+  }
+
   /** A job took a slot, also one that is found running at a start of the object. */
   occupy(id: string, token: string, nowMs: number): void {
     const entry = this.#entries.get(id) ?? freshEntry({ id, slots: 0, rateKind: "flex" }, nowMs);
     this.#entries.set(id, entry);
     entry.running += 1;
+    this.#starts += 1;
+    entry.startedAt = this.#starts;
+    if (entry.asks !== null && entry.asks > 0) entry.asks -= 1;
     // This job is the trial of a troubled upstream; the next one waits for its news or for another period.
     if (entry.condition === "ok") return;
     entry.tryAtMs = nowMs + UNHEALTHY_PROBE_MS;
@@ -86,6 +123,12 @@ export class UpstreamPool {
     this.#entries.get(id)?.lingering.set(token, untilMs);
   }
 
+  /** A worker says that it runs nothing: whatever its ended leases still held is free. */
+  letGoAll(id: string): void {
+    const tokens = [...(this.#entries.get(id)?.lingering.keys() ?? [])];
+    for (const token of tokens) this.letGo(token);
+  }
+
   /** The carrier of a lease that ended has let go of its upstream. False: that lease holds no slot. */
   letGo(token: string): boolean {
     for (const [id, entry] of this.#entries) {
@@ -97,17 +140,17 @@ export class UpstreamPool {
   }
 
   /**
-   * The upstream for the next job: active before flex, then least loaded; null when none has room now. `avoidId` is where
-   * the job has failed: it is taken only while no other one is sound, or an upstream that fails fast would eat every job.
+   * Whose slot the next job gets: active before flex, then the least loaded, then the one that was served longest ago; null
+   * when none has room now.
    */
-  choose(nowMs: number, avoidId: string | null): string | null {
+  choose(nowMs: number, { avoidId, mayTake }: Choice = ANYWHERE): string | null {
     this.#endLingering(nowMs);
     const others = [...this.#entries.values()].some(
-      (entry) => entry.member.id !== avoidId && entry.condition === "ok" && entry.member.slots > 0,
+      ({ member, condition }) => member.id !== avoidId && condition === "ok" && member.slots > 0 && mayTake(member.id),
     );
     let best: Entry | undefined;
     for (const entry of this.#entries.values()) {
-      if (others && entry.member.id === avoidId) continue;
+      if ((others && entry.member.id === avoidId) || !mayTake(entry.member.id)) continue;
       if (hasRoom(entry, nowMs) && (best === undefined || isBetter(entry, best))) best = entry;
     }
     return best?.member.id ?? null;
@@ -123,13 +166,28 @@ export class UpstreamPool {
     return (this.#entries.get(id)?.member.slots ?? 0) > 0;
   }
 
-  /** Jobs that could start now. */
+  /** Jobs that could start now on any slot. */
   freeSlots(nowMs: number): number {
+    return this.#free(nowMs, () => true);
+  }
+
+  /** Jobs that could be pushed now. */
+  freePushSlots(nowMs: number): number {
+    return this.#free(nowMs, ({ asks }) => asks === null);
+  }
+
+  /** Jobs that pulling workers ask for now. */
+  freePullSlots(nowMs: number): number {
+    return this.#free(nowMs, ({ asks }) => asks !== null);
+  }
+
+  #free(nowMs: number, counts: (entry: Entry) => boolean): number {
     this.#endLingering(nowMs);
     let free = 0;
     for (const entry of this.#entries.values()) {
-      if (!hasRoom(entry, nowMs)) continue;
-      free += entry.condition === "ok" ? entry.member.slots - entry.running : 1;
+      if (!counts(entry) || !hasRoom(entry, nowMs)) continue;
+      const room = entry.condition === "ok" ? entry.member.slots - entry.running : 1;
+      free += Math.min(room, entry.asks ?? room);
     }
     return free;
   }
@@ -140,7 +198,8 @@ export class UpstreamPool {
     if (entry === undefined || entry.condition === "ok") return;
     const answered = sign === "answer" && entry.condition === "paused" && !entry.asked;
     if (entry.trialToken !== token && !answered) return;
-    Object.assign(entry, freshEntry(entry.member, nowMs), { running: entry.running, lingering: entry.lingering });
+    const { running, lingering, asks, startedAt } = entry;
+    Object.assign(entry, freshEntry(entry.member, nowMs), { running, lingering, asks, startedAt });
   }
 
   /** The upstream could not take a job. `retryAfterMs` is what it asked for, believed within bounds. */
@@ -188,21 +247,26 @@ export class UpstreamPool {
     const entries = [...this.#entries.values()].filter((entry) => entry.member.slots > 0);
     const first = entries[0];
     if (first === undefined) {
-      return { reason: "NO_WORKERS", detail: "The endpoint has no upstream with a price.", sinceMs: nowMs };
+      return {
+        reason: "NO_WORKERS",
+        detail: "The endpoint has no worker and no upstream with a price.",
+        sinceMs: nowMs,
+      };
     }
     if (entries.some((entry) => entry.condition === "ok")) {
       const free = this.freeSlots(nowMs) > 0;
       if (free) return { reason: "STARTING", detail: "A slot is free; the job is about to start.", sinceMs: nowMs };
-      return { reason: "ALL_BUSY", detail: "All slots of all upstreams are busy.", sinceMs: nowMs };
+      return { reason: "ALL_BUSY", detail: "All slots of all workers and upstreams are busy.", sinceMs: nowMs };
     }
     const paused = entries.find((entry) => entry.condition === "paused");
     const shown = paused ?? first;
-    const reason = paused === undefined ? "UPSTREAM_UNHEALTHY" : "UPSTREAM_PAUSED";
+    const reason =
+      paused === undefined ? "UPSTREAM_UNHEALTHY" : paused.asks === null ? "UPSTREAM_PAUSED" : "CRASH_LOOP";
     return { reason, detail: shown.detail, sinceMs: shown.sinceMs };
   }
 
-  /** Counts for `/health`. */
-  counts(): {
+  /** Counts of the upstreams' slots for `/health`; pulling workers are counted by the roster. */
+  pushCounts(): {
     readonly idle: number;
     readonly ready: number;
     readonly running: number;
@@ -211,6 +275,7 @@ export class UpstreamPool {
   } {
     const counts = { idle: 0, ready: 0, running: 0, throttled: 0, unhealthy: 0 };
     for (const entry of this.#entries.values()) {
+      if (entry.asks !== null) continue;
       const running = Math.min(entry.running, entry.member.slots);
       counts.running += running;
       const idle = entry.member.slots - running;
@@ -220,6 +285,11 @@ export class UpstreamPool {
     }
     counts.ready = counts.idle;
     return counts;
+  }
+
+  /** How one stands, for the list of workers; null: it is not known. */
+  look(id: string): Pick<Entry, "running" | "condition" | "detail" | "sinceMs"> | null {
+    return this.#entries.get(id) ?? null;
   }
 
   #endLingering(nowMs: number): void {
@@ -242,6 +312,8 @@ function freshEntry(member: PoolMember, nowMs: number): Entry {
   return {
     member,
     running: 0,
+    asks: isWorkerSlots(member.id) ? 0 : null,
+    startedAt: 0,
     condition: "ok",
     detail: "",
     sinceMs: nowMs,
@@ -255,11 +327,14 @@ function freshEntry(member: PoolMember, nowMs: number): Entry {
 
 /** A troubled upstream is tried with one job at a time: a second failure then costs one start, not a slotful. */
 function hasRoom(entry: Entry, nowMs: number): boolean {
+  if (entry.asks === 0) return false;
   if (entry.condition === "ok") return entry.running < entry.member.slots;
   return entry.running < entry.member.slots && entry.tryAtMs <= nowMs;
 }
 
 function isBetter(entry: Entry, best: Entry): boolean {
   if (entry.member.rateKind !== best.member.rateKind) return entry.member.rateKind === "active";
-  return entry.running / entry.member.slots < best.running / best.member.slots;
+  const load = entry.running / entry.member.slots;
+  const bestLoad = best.running / best.member.slots;
+  return load < bestLoad || (load === bestLoad && entry.startedAt < best.startedAt);
 }

@@ -1,19 +1,15 @@
 // One attempt as the dialects see it: what to call, how long, and where a result goes.
 import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, LEASE_MS, POLICY_MAX_MS, RESULT_MAX_BYTES, TTL_MIN_MS } from "../core/limits.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
 import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts";
 import type { ValueOptions } from "../payload/envelope.ts";
+import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Clock } from "./keeper.ts";
 
 /** Silence that ends a call while its body goes out or its answer comes in. */
 const IDLE_MS = 30_000;
 const STORAGE_PAUSE_MS = 1_000;
-/** `webhook` and `policy` are between the client and Waybill: an upstream that called back would do it twice, and what of
- * the policy concerns a hosted one is said anew. */
-const KEPT_FIELDS = new Set(["id", "input", "webhook", "policy"]);
-
 /** `keeper` gives a fresh stub each time. */
 export interface CarryDeps {
   readonly keeper: () => LeaseKeeper;
@@ -65,7 +61,7 @@ export class Attempt {
     url: string,
     deadlines: { readonly totalMs?: number },
   ): Promise<CallResult | { kind: "no_input"; outcome: Outcome }> {
-    const spliced = await spliceBody(jobParts(this.assignment), this.deps.bucket);
+    const spliced = await spliceBody(jobParts(this.assignment, policyOf(this.assignment)), this.deps.bucket);
     if (spliced.kind !== "ok") {
       const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
       return {
@@ -113,14 +109,10 @@ export function upstreamHeaders(credential: string | null, jobId: string | null)
   };
 }
 
-function jobParts(assignment: Assignment): (string | PayloadRef)[] {
+/** What a hosted upstream is told of the job's policy; null: it is not a hosted one. */
+function policyOf(assignment: Assignment): string | null {
   const { upstream } = assignment;
-  const policy = upstream.dialect === "runpod" && !upstream.local ? `,"policy":${policyFor(assignment)}` : "";
-  const rest = Object.entries(assignment.fields)
-    .filter(([name]) => !KEPT_FIELDS.has(name))
-    .map(([name, raw]) => `,${JSON.stringify(name)}:${raw}`)
-    .join("");
-  return [`{"id":${JSON.stringify(assignment.jobId)},"input":`, assignment.input, `${policy}${rest}}`];
+  return upstream.dialect === "runpod" && !upstream.local ? policyFor(assignment) : null;
 }
 
 /** A hosted upstream would otherwise end the job by its own defaults, which may be shorter than what we have promised. */

@@ -12,6 +12,8 @@ import type { RouteContext, Routing } from "./routing.ts";
 import { refuse } from "./routing.ts";
 import { addSubmitRoutes } from "./submit.ts";
 import { addUsageRoutes } from "./usage.ts";
+import { addWorkerResultRoutes } from "./worker-results.ts";
+import { addWorkerRoutes } from "./worker-routes.ts";
 
 /** Every known path with the methods it takes: another method is 405, another path 404. */
 const ALLOWED_METHODS: Readonly<Record<string, string>> = {
@@ -31,6 +33,11 @@ const ALLOWED_METHODS: Readonly<Record<string, string>> = {
   "/v2/:endpoint/purge-queue": "POST",
   "/v2/:endpoint/health": "GET",
   "/v2/:endpoint/requests": "GET",
+  "/v2/:endpoint/job-take/:worker": "GET",
+  "/v2/:endpoint/job-take-batch/:worker": "GET",
+  "/v2/:endpoint/job-stop/:worker": "GET",
+  "/v2/:endpoint/ping/:worker": "GET",
+  "/v2/:endpoint/job-done/:worker/:job": "POST",
 };
 
 /** The application. It never throws: what is unexpected is logged and answered with 500. */
@@ -49,6 +56,8 @@ export function createApp(): Hono<Routing> {
   addSubmitRoutes(app);
   addJobRoutes(app);
   addQueueRoutes(app);
+  addWorkerRoutes(app);
+  addWorkerResultRoutes(app);
   addAccountRoutes(app);
   addUsageRoutes(app);
   addOperatorRoutes(app);

@@ -7,21 +7,22 @@ import { findKey, type StoredKey } from "../db/keys.ts";
 import { log } from "../log.ts";
 import { LastGood } from "./last-good.ts";
 
+export const NO_DIGEST = "0".repeat(64);
+
 /** Anchored and linear. Two Authorization headers arrive joined by a comma, which no part of it takes. */
 const AUTHORIZATION = /^(?:bearer +)?([A-Za-z0-9_]{1,255})$/i;
-const NO_DIGEST = "0".repeat(64);
 
 const keys = new LastGood<StoredKey>();
 let pepperKey: CryptoKey | undefined;
 
 /** The caller of `Authorization: Bearer KEY` or the bare key. `unavailable` when D1 is down and the key is not known. */
 export async function authenticate(headers: Headers, env: Env, nowMs: number): Promise<Result<Caller>> {
-  const key = AUTHORIZATION.exec(headers.get("authorization") ?? "")?.[1];
-  const parsed = key === undefined ? null : parseApiKey(key);
-  if (key === undefined || parsed === null) return fail({ kind: "unauthorized" });
+  const presented = readKey(headers);
+  if (presented === null) return fail({ kind: "unauthorized" });
+  const { key, id } = presented;
   let stored: StoredKey | null;
   try {
-    stored = await keys.get(parsed.id, nowMs, () => findKey(env.DB, parsed.id));
+    stored = await keys.get(id, nowMs, () => findKey(env.DB, id));
   } catch (error) {
     log("key_lookup_failed", { error: String(error) });
     return fail({ kind: "unavailable", message: "keys cannot be checked right now" });
@@ -29,6 +30,13 @@ export async function authenticate(headers: Headers, env: Env, nowMs: number): P
   const genuine = await hasDigest(key, stored?.digest ?? NO_DIGEST, readConfig(env).pepper);
   if (stored === null || !genuine || isOver(stored, nowMs)) return fail({ kind: "unauthorized" });
   return ok(stored.caller);
+}
+
+/** The key of `Authorization: Bearer KEY` or the bare key, and its id; null when it is missing or mistyped. */
+export function readKey(headers: Headers): { readonly key: string; readonly id: string } | null {
+  const key = AUTHORIZATION.exec(headers.get("authorization") ?? "")?.[1];
+  const parsed = key === undefined ? null : parseApiKey(key);
+  return key === undefined || parsed === null ? null : { key, id: parsed.id };
 }
 
 export function requireScope(caller: Caller, scope: Scope): Result<Caller> {
@@ -40,7 +48,8 @@ function isOver(stored: StoredKey, nowMs: number): boolean {
   return stored.expiresAtMs !== null && stored.expiresAtMs <= nowMs;
 }
 
-async function hasDigest(key: string, digestHex: string, pepper: string): Promise<boolean> {
+/** Is this the digest of the key under the pepper? In the same time for any key. */
+export async function hasDigest(key: string, digestHex: string, pepper: string): Promise<boolean> {
   const encoder = new TextEncoder();
   // The pepper stays the same for the life of an isolate, and importing it costs as much as using it.
   pepperKey ??= await crypto.subtle.importKey("raw", encoder.encode(pepper), { name: "HMAC", hash: "SHA-256" }, false, [

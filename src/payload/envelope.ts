@@ -2,6 +2,7 @@
 // Whatever ends badly leaves nothing in R2 and stops the sender.
 import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanValue } from "../core/json-scanner.ts";
 import { ERROR_TEXT_MAX_CHARS } from "../core/limits.ts";
+import { NanFilter } from "../core/nan-filter.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { type BodyReader, readBody } from "./body-reader.ts";
 import { PayloadSink, type SinkFailure } from "./sink.ts";
@@ -32,7 +33,6 @@ export interface ValueOptions {
   readonly key: string;
   /** Bounds all bytes of the body, white space included. */
   readonly maxBytes: number;
-  readonly lenientNumbers?: boolean;
   /** See SinkOptions. */
   readonly retryStorage?: (failures: number) => Promise<boolean>;
 }
@@ -43,6 +43,8 @@ export interface EnvelopeOptions extends ValueOptions {
   readonly fieldsMaxBytes: number;
   /** A field whose text is cut instead of refused when it is long: a traceback must not cost a finished job. */
   readonly cutField?: string;
+  /** Lets NaN and Infinity pass, as null in the payload: Python workers send them. */
+  readonly lenientNumbers?: boolean;
   /** Asks for the SHA-256 of the raw body. */
   readonly hash?: boolean;
 }
@@ -53,7 +55,8 @@ export async function readEnvelope(
   options: EnvelopeOptions,
 ): Promise<Envelope | ReadFailure> {
   const intake = new FieldIntake(options);
-  const scan = scanObject(intake, { ...lenient(options), namesMaxBytes: options.fieldsMaxBytes });
+  const lenientNumbers = options.lenientNumbers ?? false;
+  const scan = scanObject(intake, { lenientNumbers, namesMaxBytes: options.fieldsMaxBytes });
   const digest = options.hash === true ? new BodyDigest() : null;
   const read = await pump(stream, options, intake, scan, digest);
   if (read.kind !== "ok") {
@@ -72,11 +75,7 @@ export async function readValue(
   options: ValueOptions,
 ): Promise<{ readonly kind: "ok"; readonly payload: PayloadRef; readonly totalBytes: number } | ReadFailure> {
   const intake = new ValueIntake();
-  return await pump(stream, options, intake, scanValue(intake, lenient(options)), null);
-}
-
-function lenient(options: ValueOptions): { readonly lenientNumbers: boolean } {
-  return { lenientNumbers: options.lenientNumbers ?? false };
+  return await pump(stream, options, intake, scanValue(intake), null);
 }
 
 /** Takes what the scanner cuts out of one chunk. There is one payload a body, so a chunk holds at most one view of it. */
@@ -110,6 +109,7 @@ class FieldIntake implements Intake, FieldSink {
   private readonly bigField: string;
   private readonly fieldsMaxBytes: number;
   private readonly cutField: string | null;
+  private readonly nanFilter: NanFilter | null;
   private fieldsBytes = 0;
   private name = "";
   private text = "";
@@ -119,6 +119,7 @@ class FieldIntake implements Intake, FieldSink {
     this.bigField = options.bigField;
     this.fieldsMaxBytes = options.fieldsMaxBytes;
     this.cutField = options.cutField ?? null;
+    this.nanFilter = options.lenientNumbers === true ? new NanFilter() : null;
   }
 
   begin(name: string): void {
@@ -131,7 +132,7 @@ class FieldIntake implements Intake, FieldSink {
 
   bytes(view: Uint8Array): void {
     if (this.name === this.bigField) {
-      this.payloadView = view;
+      this.payloadView = this.nanFilter?.push(view) ?? view;
       return;
     }
     if (this.name === this.cutField) {

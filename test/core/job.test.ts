@@ -12,6 +12,7 @@ const LEASE: Lease = {
   startedAtMs: 1_000,
   untilMs: 31_000,
   incarnation: "object-1",
+  workerKeyId: null,
 };
 
 function job(overrides: Partial<Job>): Job {
@@ -32,6 +33,8 @@ function job(overrides: Partial<Job>): Job {
     countedFailures: 0,
     failedOn: null,
     restarts: 0,
+    undelivered: 0,
+    formerWorkers: [],
     notBeforeMs: 0,
     lease: null,
     upstreamJob: null,

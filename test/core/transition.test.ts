@@ -32,6 +32,7 @@ function lease(overrides: Partial<Lease> = {}): Lease {
     startedAtMs: STARTED,
     untilMs: STARTED + LEASE_MS,
     incarnation: "object-1",
+    workerKeyId: null,
     ...overrides,
   };
 }
@@ -41,6 +42,7 @@ function given(overrides: Partial<Given> = {}): Given {
     nowMs: NOW,
     maxAttempts: 2,
     incarnation: "object-1",
+    workerHeardAtMs: 0,
     nextQueueSeq: 70,
     nextFinishSeq: 90,
     jitter: 0,
@@ -69,6 +71,8 @@ function job(overrides: Partial<Job> = {}): Job {
     countedFailures: 0,
     failedOn: null,
     restarts: 0,
+    undelivered: 0,
+    formerWorkers: [],
     notBeforeMs: 0,
     lease: status === "IN_PROGRESS" ? lease() : null,
     upstreamJob: null,
@@ -125,6 +129,7 @@ const EVENTS = {
   attempt_failed: finish(OUTCOMES.attempt_failed),
   timed_out: finish(OUTCOMES.timed_out),
   storage_failed: finish(OUTCOMES.storage_failed),
+  lost: { kind: "lost", token: "lease-1", had: true },
   cancel: { kind: "cancel" },
   retry: { kind: "retry" },
   set_ttl: { kind: "set_ttl", ttlMs: 20_000 },
@@ -150,6 +155,7 @@ const FENCED = {
   attempt_failed: STALE,
   timed_out: STALE,
   storage_failed: STALE,
+  lost: STALE,
 } as const;
 const FINISHED = {
   ...FENCED,
@@ -183,6 +189,7 @@ const TABLE: Readonly<Record<JobStatus, Readonly<Record<EventName, Cell>>>> = {
     attempt_failed: ["IN_QUEUE", "done"],
     timed_out: ["FAILED", "done"],
     storage_failed: ["FAILED", "done"],
+    lost: ["IN_QUEUE", "done"],
     cancel: ["CANCELLED", "done"],
     retry: REFUSED,
     set_ttl: ["IN_PROGRESS", "done"],
@@ -234,7 +241,7 @@ describe("a start", () => {
 });
 
 describe("the fence", () => {
-  const words = ["renew", "note", ...Object.keys(OUTCOMES)] as EventName[];
+  const words = ["renew", "note", "lost", ...Object.keys(OUTCOMES)] as EventName[];
 
   it.each(words)("refuses %s of another lease and of the same lease after its end", (name) => {
     const other = job({ status: "IN_PROGRESS", lease: lease({ token: "lease-9" }) });

@@ -87,15 +87,15 @@ describe("the choice of an upstream", () => {
 
   it("avoids the one where the job has failed while another is sound, also while that one is busy", () => {
     const upstreams = pair();
-    expect(upstreams.choose(0, "bad")).toBe("sound");
+    expect(upstreams.choose(0, { avoidId: "bad", mayTake: () => true })).toBe("sound");
     upstreams.occupy("sound", "lease", 0);
-    expect(upstreams.choose(0, "bad")).toBeNull();
-    expect(upstreams.choose(0, null)).toBe("bad");
+    expect(upstreams.choose(0, { avoidId: "bad", mayTake: () => true })).toBeNull();
+    expect(upstreams.choose(0, { avoidId: null, mayTake: () => true })).toBe("bad");
   });
 
   it("falls back on it when no other is sound", () => {
     const upstreams = pair();
     upstreams.markUnhealthy("sound", "401", 0);
-    expect(upstreams.choose(0, "bad")).toBe("bad");
+    expect(upstreams.choose(0, { avoidId: "bad", mayTake: () => true })).toBe("bad");
   });
 });

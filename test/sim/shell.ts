@@ -184,6 +184,7 @@ export class Shell {
       nowMs,
       maxAttempts: this.#maxAttempts,
       incarnation: this.#memory.incarnation,
+      workerHeardAtMs: 0,
       nextQueueSeq: this.#queueSeq + 1,
       nextFinishSeq: this.#finishSeq + 1,
       jitter: this.#jitter(),
@@ -201,6 +202,7 @@ export class Shell {
       nanodollarsPerSecond: upstream.nanodollarsPerSecond,
       startedAtMs: this.nowMs,
       untilMs: this.nowMs + LEASE_MS,
+      workerKeyId: null,
       incarnation: this.#memory.incarnation,
     };
   }

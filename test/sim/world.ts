@@ -294,6 +294,8 @@ function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omi
     countedFailures: 0,
     failedOn: null,
     restarts: 0,
+    undelivered: 0,
+    formerWorkers: [],
     notBeforeMs: 0,
     lease: null,
     upstreamJob: null,

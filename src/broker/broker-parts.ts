@@ -1,0 +1,124 @@
+// The parts of a broker and how they hang together. Each does one thing; several call each other, so all are made here, in an
+// order in which nothing is used before it is there.
+import type { Delivery } from "../contract/broker.ts";
+import type { Assignment } from "../contract/dispatch.ts";
+import type { Upstream } from "../contract/settings.ts";
+import type { AccountApi } from "../contract/usage.ts";
+import { WorkerRoster } from "../core/worker-roster.ts";
+import type { DeadLetter } from "../db/dead-letters.ts";
+import { AlarmClock } from "./alarm-clock.ts";
+import { DispatchWake } from "./dispatch-wake.ts";
+import { Housekeeping } from "./housekeeping.ts";
+import { JobBook } from "./job-book.ts";
+import { LeaseDesk } from "./lease-desk.ts";
+import { LiveIndex } from "./live-index.ts";
+import { OwedWebhooks } from "./owed-webhooks.ts";
+import { Posting } from "./posting.ts";
+import { Starter } from "./starter.ts";
+import { BrokerStore } from "./store.ts";
+import { Sweep } from "./sweep.ts";
+import { Waiters } from "./waiters.ts";
+import { WebhookOutbox } from "./webhook-outbox.ts";
+import { WorkerDesk } from "./worker-desk.ts";
+import { WorkerList } from "./worker-list.ts";
+
+/** What the parts need of the object around them. None of its work is waited for but `wake`. */
+interface Surroundings {
+  readonly endpointId: string;
+  readonly storage: DurableObjectStorage;
+  readonly nowMs: number;
+  readonly accountOf: (tenantId: string) => AccountApi;
+  readonly dropPayloads: (keys: readonly string[]) => void;
+  /** Serves open polls, sends wake-ups and arms the alarm after a change. */
+  readonly wake: (nowMs: number) => Promise<void>;
+  readonly carry: (assignment: Assignment) => void;
+  readonly stopUpstream: (upstream: Upstream, upstreamJobId: string) => void;
+  readonly deliver: (delivery: Delivery) => void;
+  readonly bury: (tenantId: string, letter: DeadLetter, done: (kept: boolean) => void) => void;
+}
+
+export class BrokerParts {
+  readonly index = new LiveIndex();
+  readonly waiters = new Waiters();
+  readonly roster = new WorkerRoster();
+  readonly alarmClock: AlarmClock;
+  readonly store: BrokerStore;
+  readonly posting: Posting;
+  readonly owedWebhooks: OwedWebhooks;
+  readonly sweep: Sweep;
+  readonly book: JobBook;
+  readonly housekeeping: Housekeeping;
+  readonly dispatch: DispatchWake;
+  readonly starter: Starter;
+  readonly workers: WorkerDesk;
+  readonly workerList: WorkerList;
+  readonly leases: LeaseDesk;
+  readonly webhooks: WebhookOutbox;
+
+  constructor(around: Surroundings) {
+    const { endpointId, storage, nowMs, dropPayloads, wake, accountOf } = around;
+    const { index, waiters, roster } = this;
+    this.alarmClock = new AlarmClock(storage);
+    const store = new BrokerStore(storage);
+    this.store = store;
+    const posting = new Posting({ endpointId, store, index, accountOf });
+    this.posting = posting;
+    const owedWebhooks = new OwedWebhooks(storage);
+    this.owedWebhooks = owedWebhooks;
+    const sweep = new Sweep(store, nowMs);
+    this.sweep = sweep;
+    const book = this.#makeBook(around);
+    this.book = book;
+    this.housekeeping = new Housekeeping({ book, index, posting, sweep, owedWebhooks, dropPayloads });
+    this.dispatch = new DispatchWake(index, book);
+    const starter = new Starter({
+      endpointId,
+      store,
+      index,
+      book,
+      carry: around.carry,
+      holderOf: (slotsId) => this.workers.holderOf(slotsId),
+      idleSinceMs: (slotsId) => this.workers.idleSinceMs(slotsId),
+      hand: (slotsId, job) => this.workers.hand(slotsId, job),
+    });
+    this.starter = starter;
+    this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, starter, wake });
+    this.workerList = new WorkerList({ roster, book, index });
+    this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
+    const { deliver, bury } = around;
+    this.webhooks = new WebhookOutbox({
+      endpointId,
+      store,
+      index,
+      book,
+      owed: owedWebhooks,
+      dropPayloads,
+      deliver,
+      bury,
+    });
+  }
+
+  #makeBook({ nowMs, dropPayloads, stopUpstream }: Surroundings): JobBook {
+    const { store, index, posting, sweep, waiters, owedWebhooks } = this;
+    return new JobBook(
+      {
+        store,
+        index,
+        posting,
+        sweep,
+        waiters,
+        owedWebhooks,
+        webhookMoved: (owed) => this.webhooks.moved(owed),
+        dropPayloads,
+        stopUpstream,
+        workers: {
+          heardAtMs: (slotsId) => this.workers.heardAtMs(slotsId),
+          leaseEnded: (slotsId, job, how, atMs) => this.workers.leaseEnded(slotsId, job, how, atMs),
+          stop: (slotsId, job, token) => this.workers.stop(slotsId, job, token),
+          progressOf: (uuid) => this.workers.progressOf(uuid),
+        },
+      },
+      nowMs,
+    );
+  }
+}

@@ -1,0 +1,341 @@
+// What pulling workers ask of a broker and tell it: takes, heartbeats, results. A worker's word names itself and a job; the
+// lease that fits is looked up here, so a report that is late, doubled or of another worker finds none and changes nothing.
+import type { EndpointSettings, WorkerKey } from "../contract/settings.ts";
+import type { HandedJob, PingCall, ReportCall, ReportReply, TakeCall, WorkerApi } from "../contract/worker.ts";
+import { TOO_MANY_WORKERS } from "../contract/worker.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import { isTerminal, type Job } from "../core/job.ts";
+import { makeJobId } from "../core/job-id.ts";
+import {
+  IDLE_GRACE_MS,
+  LOST_IN_A_ROW_MAX,
+  START_JOBS_MAX,
+  STOP_HOLD_MS,
+  TAKE_HOLD_MAX_MS,
+  WORKER_LEASE_MS,
+} from "../core/limits.ts";
+import { slotsOfWorker } from "../core/worker-id.ts";
+import type { Poll, RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
+import { log } from "../log.ts";
+import type { JobBook } from "./job-book.ts";
+import { leaseFor, type SlotHolder, workerSlots } from "./leasing.ts";
+import type { LiveIndex } from "./live-index.ts";
+import type { Starter } from "./starter.ts";
+import type { StoredJob } from "./store.ts";
+import type { Waiters } from "./waiters.ts";
+
+interface Parts {
+  readonly endpointId: string;
+  readonly roster: WorkerRoster;
+  readonly book: JobBook;
+  readonly index: LiveIndex;
+  readonly waiters: Waiters;
+  readonly starter: Starter;
+  /** Serves open polls, sends wake-ups and arms the alarm after a change. */
+  readonly wake: (nowMs: number) => Promise<void>;
+}
+
+/** Walks all workers, so not at each call. */
+const LOOK_FOR_GONE_EVERY_MS = 10_000;
+
+type CallOf<Name extends keyof WorkerApi> = Parameters<WorkerApi[Name]>[0];
+
+export class WorkerDesk {
+  readonly #parts: Parts;
+  /** What open polls have been given and not yet answered. */
+  readonly #given = new Map<string, HandedJob[]>();
+  /** Newest word of each running handler, by uuid: lost with the object, and told again by the next one. */
+  readonly #progress = new Map<string, Uint8Array>();
+
+  #lookedForGoneAtMs = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  workerKey(keyId: string): Result<{ readonly digest: string } | null> {
+    const { settings } = this.#parts.book;
+    if (settings === null) return fail({ kind: "settings_behind" });
+    const key = findKey(settings, keyId);
+    return ok(key === null ? null : { digest: key.digest });
+  }
+
+  /** Settings have changed: other slots, or keys that are no more. */
+  configured(nowMs: number): void {
+    for (const worker of this.#parts.roster.all()) this.#ask(worker, nowMs);
+  }
+
+  async takeJobs(call: TakeCall): Promise<Result<readonly HandedJob[]>> {
+    const { roster, waiters } = this.#parts;
+    const nowMs = Date.now();
+    if (this.#keyOf(call.keyId) === null) return fail({ kind: "unauthorized" });
+    const worker = roster.hear(call, nowMs);
+    if (worker === null) return fail(TOO_MANY_WORKERS);
+    worker.gpu = call.gpu ?? worker.gpu;
+    worker.version = call.version ?? worker.version;
+    const mustAskAgain = call.idle && this.#believeIdle(worker, nowMs);
+    const { pollId, wanted } = call;
+    for (const overflow of roster.open(worker, { pollId, wanted }, call.idle, nowMs)) waiters.wake(overflow.pollId);
+    this.#ask(worker, nowMs);
+    // A parked job may be one that this worker can take.
+    this.#parts.index.unpark(nowMs);
+    await this.#parts.wake(nowMs);
+    if (!this.#given.has(pollId)) await waiters.wait(pollId, mustAskAgain ? IDLE_GRACE_MS : TAKE_HOLD_MAX_MS);
+    const given = this.#given.get(pollId) ?? [];
+    this.#close(worker, pollId, true);
+    return ok(given);
+  }
+
+  async abandonTake(call: CallOf<"abandonTake">): Promise<void> {
+    const worker = this.#parts.roster.get(slotsOfWorker(call.keyId, call.workerId));
+    if (worker === undefined) return;
+    const nowMs = Date.now();
+    if (worker.polls.has(call.pollId)) {
+      this.#close(worker, call.pollId, false);
+      this.#parts.waiters.wake(call.pollId);
+    }
+    for (const { jobId, lease } of call.leases) {
+      const stored = this.#held(worker.slotsId, jobId);
+      if (stored?.job.lease?.token !== lease) continue;
+      this.#parts.book.apply(stored, { kind: "lost", token: lease, had: false }, nowMs);
+      log("take_abandoned", { endpoint: this.#parts.endpointId, job: jobId });
+    }
+    await this.#parts.wake(nowMs);
+  }
+
+  /** Gives ready jobs to the open polls, and answers those that got some. */
+  serve(nowMs: number): void {
+    const { book, waiters, roster } = this.#parts;
+    while (book.pool.freePullSlots(nowMs) > 0) {
+      const started = this.#parts.starter.startReady(nowMs, false);
+      if (started < START_JOBS_MAX) break;
+    }
+    for (const pollId of this.#given.keys()) waiters.wake(pollId);
+    if (nowMs < this.#lookedForGoneAtMs + LOOK_FOR_GONE_EVERY_MS) return;
+    this.#lookedForGoneAtMs = nowMs;
+    for (const worker of roster.forgetGone(nowMs, (id) => this.#runs(id))) book.pool.leave(worker.slotsId);
+  }
+
+  /** Takes a leased job for a worker's newest poll that still wants one. */
+  hand(slotsId: string, job: HandedJob): void {
+    const worker = this.#parts.roster.get(slotsId);
+    const polls = worker === undefined ? [] : this.#parts.roster.asking(worker);
+    const poll = polls.findLast(({ pollId, wanted }) => (this.#given.get(pollId)?.length ?? 0) < wanted);
+    if (poll === undefined) throw new Error("the pool chose a worker that does not ask");
+    this.#given.set(poll.pollId, [...(this.#given.get(poll.pollId) ?? []), job]);
+    if (worker?.givenUp.has(job.jobId) === true) worker.givenUp.set(job.jobId, "again");
+  }
+
+  holderOf(slotsId: string): SlotHolder | null {
+    const worker = this.#parts.roster.get(slotsId);
+    const key = worker === undefined ? null : this.#keyOf(worker.keyId);
+    return key === null ? null : workerSlots(slotsId, key);
+  }
+
+  async ping(call: PingCall): Promise<void> {
+    const { roster, book } = this.#parts;
+    const nowMs = Date.now();
+    const worker = roster.hear(call, nowMs);
+    if (worker === null) return;
+    worker.gpu = call.gpu ?? worker.gpu;
+    worker.version = call.version ?? worker.version;
+    if (call.unfit !== null) worker.sick = { kind: "unfit", detail: call.unfit, sinceMs: nowMs };
+    else if (worker.sick?.kind === "silent") worker.sick = null;
+    for (const jobId of call.jobIds) this.#renew(worker.slotsId, jobId, nowMs);
+    const named = new Set(call.jobIds);
+    for (const [jobId, { token, told }] of worker.stops) {
+      // It was told to stop, and does not name the job any more: its slot is free.
+      if (!told || named.has(jobId)) continue;
+      worker.stops.delete(jobId);
+      book.pool.letGo(token);
+    }
+    this.#ask(worker, nowMs);
+    await this.#parts.wake(nowMs);
+  }
+
+  async report(call: ReportCall): Promise<ReportReply> {
+    const { book, roster } = this.#parts;
+    const nowMs = Date.now();
+    const stored = book.byId(call.jobId);
+    if (stored === null) return "unknown_job";
+    const worker = roster.hear(call, nowMs);
+    const slotsId = slotsOfWorker(call.keyId, call.workerId);
+    const held = this.#held(slotsId, call.jobId);
+    if (worker !== null && call.refresh) worker.refreshAskedAtMs = nowMs;
+    if (held === null || held.job.lease === null) {
+      if (worker !== null) await this.#takeLateReport(worker, call.jobId, nowMs);
+      return "late";
+    }
+    const { token } = held.job.lease;
+    const moved = book.apply(held, { kind: "finish", token, outcome: call.outcome }, nowMs);
+    if (moved.reply !== "done") return "late";
+    if (worker?.givenUp.has(call.jobId) === true) worker.givenUp.set(call.jobId, "reported");
+    await this.#parts.wake(nowMs);
+    return "accepted";
+  }
+
+  progress(call: CallOf<"progress">): ReportReply {
+    const nowMs = Date.now();
+    const slotsId = slotsOfWorker(call.keyId, call.workerId);
+    this.#parts.roster.hear(call, nowMs);
+    if (this.#parts.book.byId(call.jobId) === null) return "unknown_job";
+    const uuid = this.#renew(slotsId, call.jobId, nowMs);
+    if (uuid === null) return "late";
+    this.#progress.set(uuid, call.output);
+    return "accepted";
+  }
+
+  progressOf(uuid: string): Uint8Array | null {
+    return this.#progress.get(uuid) ?? null;
+  }
+
+  async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[]> {
+    const worker = this.#parts.roster.hear(call, Date.now());
+    if (worker === null) return [];
+    if (![...worker.stops.values()].some(({ told }) => !told)) {
+      await this.#parts.waiters.wait(stopsOf(worker.slotsId), Math.min(call.holdMs, STOP_HOLD_MS));
+    }
+    const untold = [...worker.stops].filter(([, { told }]) => !told);
+    for (const [, stop] of untold) stop.told = true;
+    return untold.map(([jobId]) => jobId);
+  }
+
+  /** Its open polls are answered, so that a worker that is being shut down need not wait for them. */
+  drain(call: CallOf<"drainWorker">): boolean {
+    const { roster, book, waiters } = this.#parts;
+    if (book.settings?.tenantId !== call.tenantId) return false;
+    const found = roster.all().filter(({ workerId }) => workerId === call.workerId);
+    for (const worker of found) {
+      worker.draining = true;
+      for (const pollId of worker.polls.keys()) waiters.wake(pollId);
+      this.#ask(worker, Date.now());
+    }
+    return found.length > 0;
+  }
+
+  heardAtMs(slotsId: string): number {
+    return this.#parts.roster.get(slotsId)?.lastSeenAtMs ?? 0;
+  }
+
+  idleSinceMs(slotsId: string): number {
+    return this.#parts.roster.get(slotsId)?.idleAtMs ?? 0;
+  }
+
+  leaseEnded(slotsId: string, job: Job, how: "finished" | "lost" | "taken_away", nowMs: number): void {
+    this.#progress.delete(job.uuid);
+    const worker = this.#parts.roster.get(slotsId);
+    if (worker === undefined) return;
+    if (how === "finished") worker.lostInARow = 0;
+    if (how === "lost") this.#noteLost(worker, nowMs);
+  }
+
+  stop(slotsId: string, job: Job, token: string): void {
+    const worker = this.#parts.roster.get(slotsId);
+    worker?.stops.set(makeJobId(job.uuid, job.mode), { token, told: false });
+    this.#parts.waiters.wake(stopsOf(slotsId));
+  }
+
+  /**
+   * A worker that runs nothing has lost whatever it was given: its process began anew, or the handler's result could not be
+   * written as JSON and was never sent. True: some of it is too young to say so, and the worker must be asked once more.
+   */
+  #believeIdle(worker: RosterWorker, nowMs: number): boolean {
+    const { roster, book, index } = this.#parts;
+    if (roster.isTwin(worker, nowMs)) return false;
+    book.pool.letGoAll(worker.slotsId);
+    worker.stops.clear();
+    let isYoung = false;
+    for (const uuid of index.runningOn(worker.slotsId)) {
+      const stored = book.load(uuid);
+      const lease = stored?.job.lease ?? null;
+      if (stored === null || lease === null) continue;
+      if (nowMs - lease.startedAtMs < IDLE_GRACE_MS) {
+        isYoung = true;
+        continue;
+      }
+      book.apply(stored, { kind: "lost", token: lease.token, had: true }, nowMs);
+      worker.givenUp.set(makeJobId(stored.job.uuid, stored.job.mode), "away");
+    }
+    worker.idleAtMs = nowMs;
+    return isYoung;
+  }
+
+  /** The job is not this worker's any more. If it had said that it runs nothing, another process of its id has run it. */
+  async #takeLateReport(worker: RosterWorker, jobId: string, nowMs: number): Promise<void> {
+    const { roster, book, endpointId } = this.#parts;
+    const givenUp = worker.givenUp.get(jobId);
+    if (givenUp === "away" || givenUp === "reported") roster.noteTwin(worker, nowMs);
+    worker.givenUp.delete(jobId);
+    const stop = worker.stops.get(jobId);
+    worker.stops.delete(jobId);
+    log("late_report", { endpoint: endpointId, job: jobId });
+    if (stop !== undefined && book.pool.letGo(stop.token)) await this.#parts.wake(nowMs);
+  }
+
+  #noteLost(worker: RosterWorker, nowMs: number): void {
+    const { book } = this.#parts;
+    worker.lostInARow += 1;
+    if (nowMs - worker.lastSeenAtMs >= WORKER_LEASE_MS) {
+      const detail = "It fell silent while it held a job.";
+      worker.sick = { kind: "silent", detail, sinceMs: nowMs };
+      book.pool.leave(worker.slotsId);
+    }
+    if (worker.lostInARow < LOST_IN_A_ROW_MAX) return;
+    const detail = `It lost ${worker.lostInARow} jobs in a row; it is tried with one at a time.`;
+    book.pool.pause(worker.slotsId, detail, null, nowMs, Math.random());
+  }
+
+  #close(worker: RosterWorker, pollId: string, answered: boolean): void {
+    const nowMs = Date.now();
+    this.#given.delete(pollId);
+    this.#parts.roster.close(pollId, answered, nowMs);
+    this.#ask(worker, nowMs);
+  }
+
+  /** Tells the pool what a worker asks for now. */
+  #ask(worker: RosterWorker, nowMs: number): void {
+    const { roster, book } = this.#parts;
+    const holder = this.holderOf(worker.slotsId);
+    const { settings } = book;
+    if (holder === null || settings === null || leaseFor(holder, settings, nowMs, "", "") === null) {
+      book.pool.leave(worker.slotsId);
+      return;
+    }
+    const wanted = (poll: Poll): number => poll.wanted - (this.#given.get(poll.pollId)?.length ?? 0);
+    const jobs = roster.asking(worker).reduce((sum, poll) => sum + wanted(poll), 0);
+    book.pool.ask(holder, jobs, nowMs);
+  }
+
+  #renew(slotsId: string, jobId: string, nowMs: number): string | null {
+    const stored = this.#held(slotsId, jobId);
+    const token = stored?.job.lease?.token;
+    if (stored === null || token === undefined) return null;
+    const moved = this.#parts.book.apply(stored, { kind: "renew", token }, nowMs);
+    return moved.reply === "done" ? stored.job.uuid : null;
+  }
+
+  /** A job that this worker holds; the lease may have run out a moment ago. */
+  #held(slotsId: string, jobId: string): StoredJob | null {
+    const stored = this.#parts.book.byId(jobId);
+    if (stored === null || isTerminal(stored.job.status)) return null;
+    return stored.job.lease?.upstreamId === slotsId ? stored : null;
+  }
+
+  #runs(slotsId: string): boolean {
+    return this.#parts.index.runningOn(slotsId).length > 0;
+  }
+
+  #keyOf(keyId: string): WorkerKey | null {
+    const { settings } = this.#parts.book;
+    return settings === null ? null : findKey(settings, keyId);
+  }
+}
+
+function findKey(settings: EndpointSettings, keyId: string): WorkerKey | null {
+  return settings.workerKeys.find(({ id }) => id === keyId) ?? null;
+}
+
+/** What a held job-stop waits for. */
+function stopsOf(slotsId: string): string {
+  return `stops ${slotsId}`;
+}

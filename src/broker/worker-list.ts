@@ -1,0 +1,125 @@
+// The workers of an endpoint for people: RunPod's counts in /health, and a list that says how each one stands and why.
+import type { Health } from "../contract/broker.ts";
+import type { WorkerView } from "../contract/worker.ts";
+import { makeJobId } from "../core/job-id.ts";
+import type { RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
+import type { JobBook } from "./job-book.ts";
+import type { LiveIndex } from "./live-index.ts";
+
+interface Parts {
+  readonly roster: WorkerRoster;
+  readonly book: JobBook;
+  readonly index: LiveIndex;
+}
+
+export class WorkerList {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Upstreams count by their slots, pulling workers by the worker. `ready`: could take a job now. */
+  counts(nowMs: number): Health["workers"] {
+    const { roster, book } = this.#parts;
+    const counts = { initializing: 0, ...book.pool.pushCounts() };
+    for (const worker of roster.all()) {
+      switch (this.#stateOf(worker)) {
+        case "RUNNING":
+          counts.running += 1;
+          break;
+        case "IDLE":
+          counts.idle += 1;
+          break;
+        case "INITIALIZING":
+          counts.initializing += 1;
+          break;
+        default:
+          counts.unhealthy += 1;
+      }
+      if (book.pool.hasRoomOn(worker.slotsId, nowMs)) counts.ready += 1;
+    }
+    return counts;
+  }
+
+  /** Null: the endpoint is another tenant's. Jobs of other tenants are counted, but not named. */
+  list(tenantId: string, nowMs: number): readonly WorkerView[] | null {
+    const { settings } = this.#parts.book;
+    if (settings?.tenantId !== tenantId) return null;
+    const pulling = this.#parts.roster.all().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
+    return [...pulling.filter((view) => view !== null), ...this.#viewUpstreams(tenantId)];
+  }
+
+  #viewWorker(worker: RosterWorker, tenantId: string, nowMs: number): WorkerView | null {
+    const key = this.#parts.book.settings?.workerKeys.find(({ id }) => id === worker.keyId);
+    if (key === undefined) return null;
+    return {
+      id: worker.workerId,
+      kind: "pull",
+      state: this.#stateOf(worker),
+      tier: key.tier,
+      rateKind: key.rateKind,
+      slots: key.slots,
+      ...this.#jobsOn(worker.slotsId, tenantId),
+      lastSeenAtMs: worker.lastSeenAtMs,
+      keyId: worker.keyId,
+      gpu: worker.gpu,
+      version: worker.version,
+      draining: worker.draining,
+      reason: this.#reasonOf(worker, nowMs),
+    };
+  }
+
+  #viewUpstreams(tenantId: string): WorkerView[] {
+    const { book } = this.#parts;
+    return (book.settings?.upstreams ?? []).map(({ id, tier, rateKind, slots }) => {
+      const look = book.pool.look(id);
+      const isOk = look?.condition === "ok";
+      const busy = look !== null && look.running > 0 ? "RUNNING" : "IDLE";
+      const troubled = look?.condition === "paused" ? "THROTTLED" : "UNHEALTHY";
+      return {
+        id,
+        kind: "push",
+        state: isOk ? busy : troubled,
+        tier,
+        rateKind,
+        slots,
+        ...this.#jobsOn(id, tenantId),
+        lastSeenAtMs: null,
+        keyId: null,
+        gpu: null,
+        version: null,
+        draining: false,
+        reason: look === null ? "Its tier has no rate." : isOk ? null : look.detail,
+      };
+    });
+  }
+
+  #jobsOn(slotsId: string, tenantId: string): Pick<WorkerView, "running" | "jobs"> {
+    const { book, index } = this.#parts;
+    const uuids = index.runningOn(slotsId);
+    const jobs = uuids.flatMap((uuid) => {
+      const job = book.load(uuid)?.job;
+      return job?.tenantId === tenantId ? [makeJobId(job.uuid, job.mode)] : [];
+    });
+    return { running: uuids.length, jobs };
+  }
+
+  #stateOf(worker: RosterWorker): WorkerView["state"] {
+    const condition = this.#parts.book.pool.look(worker.slotsId)?.condition ?? "ok";
+    if (worker.sick !== null || condition !== "ok") return "UNHEALTHY";
+    if (this.#parts.index.runningOn(worker.slotsId).length > 0) return "RUNNING";
+    return worker.hasTaken ? "IDLE" : "INITIALIZING";
+  }
+
+  #reasonOf(worker: RosterWorker, nowMs: number): string | null {
+    const look = this.#parts.book.pool.look(worker.slotsId);
+    if (worker.sick !== null) return worker.sick.detail;
+    if (look !== null && look.condition !== "ok") return look.detail;
+    if (this.#parts.roster.isTwin(worker, nowMs))
+      return "Two processes use this worker id: give each its own RUNPOD_POD_ID.";
+    if (worker.draining) return "It is being drained: it gets no more jobs.";
+    if (worker.refreshAskedAtMs !== null) return "A result asked for its restart (refresh_worker).";
+    return null;
+  }
+}

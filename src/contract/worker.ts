@@ -1,0 +1,102 @@
+// The calls of the edge to a broker on behalf of pulling workers. The edge has checked the key; names come from the URL.
+import type { Failure, Result } from "../core/failure.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import type { AttemptOutcome } from "../core/transition.ts";
+
+/** A worker as its requests name it: the key that they carry, and the id that it gave itself. */
+export interface WorkerCall {
+  readonly keyId: string;
+  readonly workerId: string;
+}
+
+export interface TakeCall extends WorkerCall {
+  /** Made by the edge; names the poll when its client goes away. */
+  readonly pollId: string;
+  /** Jobs that the worker could run now. */
+  readonly wanted: number;
+  /** It says that it runs nothing (`job_in_progress=0`). */
+  readonly idle: boolean;
+  readonly gpu: string | null;
+  readonly version: string | null;
+}
+
+/** A leased job on its way to a pulling worker. */
+export interface HandedJob {
+  readonly jobId: string;
+  readonly lease: string;
+  readonly input: PayloadRef;
+  /** Raw JSON of the other top-level fields of the request: name → JSON text. */
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+export interface PingCall extends WorkerCall {
+  /** Jobs that it runs, as it says. */
+  readonly jobIds: readonly string[];
+  /** A failed fitness check (`status=unhealthy`), in one sentence. */
+  readonly unfit: string | null;
+  readonly gpu: string | null;
+  readonly version: string | null;
+}
+
+export interface ReportCall extends WorkerCall {
+  readonly jobId: string;
+  readonly outcome: AttemptOutcome;
+  /** The result asks for a restart of the worker (`stopPod`). */
+  readonly refresh: boolean;
+}
+
+/** `late`: the worker does not hold the job (any more), nothing changed. */
+export type ReportReply = "accepted" | "late" | "unknown_job";
+
+/** RunPod's states of a worker. */
+type WorkerState = "RUNNING" | "IDLE" | "INITIALIZING" | "THROTTLED" | "UNHEALTHY";
+
+/** One line of the list of workers. Null: not known, or nothing to say. */
+export interface WorkerView {
+  readonly id: string;
+  /** A worker that pulls, or an upstream that is pushed to. */
+  readonly kind: "pull" | "push";
+  readonly state: WorkerState;
+  readonly tier: string;
+  readonly rateKind: "flex" | "active";
+  readonly slots: number;
+  /** Jobs that it holds, of any tenant. */
+  readonly running: number;
+  /** Those of them that are the caller's. */
+  readonly jobs: readonly string[];
+  /** Epoch ms. */
+  readonly lastSeenAtMs: number | null;
+  readonly keyId: string | null;
+  readonly gpu: string | null;
+  readonly version: string | null;
+  readonly draining: boolean;
+  /** One sentence: why it is unhealthy, or what else is odd about it. */
+  readonly reason: string | null;
+}
+
+export interface WorkerApi {
+  /** The digest that the endpoint's settings have for a key; null: there is no such key. `settings_behind`: no settings. */
+  workerKey(call: { readonly keyId: string }): Promise<Result<{ readonly digest: string } | null>>;
+  /** Held until there is a job, at most TAKE_HOLD_MAX_MS. An empty list: none came. */
+  takeJobs(call: TakeCall): Promise<Result<readonly HandedJob[]>>;
+  /** The client of a poll is gone: `leases` were not delivered and go back, without counting. */
+  abandonTake(call: WorkerCall & { readonly pollId: string; readonly leases: readonly HandedLease[] }): Promise<void>;
+  ping(call: PingCall): Promise<void>;
+  report(call: ReportCall): Promise<ReportReply>;
+  /** What a running handler tells of itself; shown in the status while the job runs. */
+  progress(call: WorkerCall & { readonly jobId: string; readonly output: Uint8Array }): Promise<ReportReply>;
+  /** Held until a job of the worker is to stop, or `holdMs`. Each id is given out once. */
+  awaitStops(call: WorkerCall & { readonly holdMs: number }): Promise<readonly string[]>;
+  /** All workers and upstreams of the endpoint; null: it is not the caller's. */
+  listWorkers(call: { readonly tenantId: string }): Promise<readonly WorkerView[] | null>;
+  /** From now on the worker gets no job; what it runs runs on. False: no such worker. */
+  drainWorker(call: { readonly tenantId: string; readonly workerId: string }): Promise<boolean>;
+}
+
+export interface HandedLease {
+  readonly jobId: string;
+  readonly lease: string;
+}
+
+/** More workers than an endpoint keeps in mind. */
+export const TOO_MANY_WORKERS: Failure = { kind: "queue_full", retryAfterSeconds: 5 };

@@ -1,0 +1,144 @@
+// The pulling workers of an endpoint as their own words tell of them: who is there, who asks, who is ill, which id is used
+// twice. Memory only: each worker says all of it again within one poll. What it was given stands in leases, never here.
+import { WORKER_GONE_AFTER_MS, WORKER_POLLS_MAX, WORKER_SICK_SHOWN_MS, WORKERS_MAX } from "./limits.ts";
+import { slotsOfWorker } from "./worker-id.ts";
+
+/** The name of a worker under its key. */
+export interface WorkerName {
+  readonly keyId: string;
+  readonly workerId: string;
+}
+
+/** An open job-take. */
+export interface Poll {
+  readonly pollId: string;
+  /** Jobs it asks for. */
+  readonly wanted: number;
+  /** Overtaken by a newer poll of an idle process: its own process is gone, as far as anybody knows. */
+  overtaken: boolean;
+}
+
+export interface RosterWorker extends WorkerName {
+  readonly slotsId: string;
+  lastSeenAtMs: number;
+  /** Its newest take that said that it runs nothing; 0: none since this roster began. */
+  idleAtMs: number;
+  hasTaken: boolean;
+  gpu: string | null;
+  version: string | null;
+  /** Its own word (a failed fitness check), or what it did (it fell silent with jobs). */
+  sick: { readonly kind: "unfit" | "silent"; readonly detail: string; readonly sinceMs: number } | null;
+  /** It asked to be restarted by a result with `refresh_worker`. */
+  refreshAskedAtMs: number | null;
+  /** Jobs that it lost since it finished one. */
+  lostInARow: number;
+  draining: boolean;
+  /** The newest proof that two processes use its id. */
+  twinSeenAtMs: number | null;
+  overtakenEndedAtMs: number;
+  /** Jobs that it is to stop, each with the lease that ended: job id → token. `told`: handed out by job-stop. */
+  readonly stops: Map<string, { readonly token: string; told: boolean }>;
+  /**
+   * Jobs that it lost by saying that it runs nothing: `away`, or given to it `again`, and then `reported`. A late report of
+   * one that is away, and a second report of one that was given again, prove a second process.
+   */
+  readonly givenUp: Map<string, "away" | "again" | "reported">;
+  /** Its open job-takes, oldest first. */
+  readonly polls: Map<string, Poll>;
+}
+
+/** A poll that comes so soon after an overtaken one was answered comes from the process that nobody believed in. */
+const TWIN_RETURNS_WITHIN_MS = 2_000;
+const TWIN_SHOWN_MS = 600_000;
+
+export class WorkerRoster {
+  readonly #workers = new Map<string, RosterWorker>();
+  readonly #pollers = new Map<string, RosterWorker>();
+
+  get(slotsId: string): RosterWorker | undefined {
+    return this.#workers.get(slotsId);
+  }
+
+  all(): readonly RosterWorker[] {
+    return [...this.#workers.values()];
+  }
+
+  /** A word of a worker, of whatever kind. Null: there are too many of them. */
+  hear(name: WorkerName, nowMs: number): RosterWorker | null {
+    const slotsId = slotsOfWorker(name.keyId, name.workerId);
+    const known = this.#workers.get(slotsId);
+    if (known !== undefined) {
+      known.lastSeenAtMs = nowMs;
+      return known;
+    }
+    if (this.#workers.size >= WORKERS_MAX) return null;
+    const worker: RosterWorker = {
+      keyId: name.keyId,
+      workerId: name.workerId,
+      slotsId,
+      lastSeenAtMs: nowMs,
+      idleAtMs: 0,
+      hasTaken: false,
+      gpu: null,
+      version: null,
+      sick: null,
+      refreshAskedAtMs: null,
+      lostInARow: 0,
+      draining: false,
+      twinSeenAtMs: null,
+      overtakenEndedAtMs: 0,
+      stops: new Map(),
+      givenUp: new Map(),
+      polls: new Map(),
+    };
+    this.#workers.set(slotsId, worker);
+    return worker;
+  }
+
+  /** Opens a poll. An idle process has no other one, so what else is open under its id belongs to a process that is gone. */
+  open(worker: RosterWorker, poll: Omit<Poll, "overtaken">, idle: boolean, nowMs: number): Poll[] {
+    const others = [...worker.polls.values()];
+    const returned = nowMs - worker.overtakenEndedAtMs < TWIN_RETURNS_WITHIN_MS;
+    if (returned && others.some(({ overtaken }) => !overtaken)) this.noteTwin(worker, nowMs);
+    if (idle && !this.isTwin(worker, nowMs)) for (const other of others) other.overtaken = true;
+    worker.hasTaken = true;
+    worker.sick = null;
+    worker.polls.set(poll.pollId, { ...poll, overtaken: false });
+    this.#pollers.set(poll.pollId, worker);
+    return others.length < WORKER_POLLS_MAX ? [] : others.slice(0, others.length - WORKER_POLLS_MAX + 1);
+  }
+
+  /** Ends a poll. `answered`: its client heard of it, and would come again. */
+  close(pollId: string, answered: boolean, nowMs: number): void {
+    const worker = this.#pollers.get(pollId);
+    this.#pollers.delete(pollId);
+    const isOvertaken = worker?.polls.get(pollId)?.overtaken === true;
+    worker?.polls.delete(pollId);
+    if (worker !== undefined && isOvertaken && answered) worker.overtakenEndedAtMs = nowMs;
+  }
+
+  /** The polls that may be given jobs, newest last. */
+  asking(worker: RosterWorker): Poll[] {
+    if (worker.sick !== null || worker.draining) return [];
+    return [...worker.polls.values()].filter(({ overtaken }) => !overtaken);
+  }
+
+  noteTwin(worker: RosterWorker, nowMs: number): void {
+    worker.twinSeenAtMs = nowMs;
+  }
+
+  /** Do two processes use its id? Then neither's word that it is idle says anything of the other's jobs. */
+  isTwin(worker: RosterWorker, nowMs: number): boolean {
+    return worker.twinSeenAtMs !== null && nowMs - worker.twinSeenAtMs < TWIN_SHOWN_MS;
+  }
+
+  /** Forgets workers that nobody has heard of for long and that hold nothing. Returns them. */
+  forgetGone(nowMs: number, holdsJobs: (slotsId: string) => boolean): RosterWorker[] {
+    const gone = this.all().filter(({ slotsId, lastSeenAtMs, sick, polls }) => {
+      const shownMs = sick === null ? WORKER_GONE_AFTER_MS : WORKER_SICK_SHOWN_MS;
+      return nowMs - lastSeenAtMs > shownMs && !holdsJobs(slotsId) && polls.size === 0;
+    });
+    for (const { slotsId } of gone) this.#workers.delete(slotsId);
+    return gone;
+  }
+}

@@ -1,0 +1,110 @@
+// What a pulling worker tells: job-done, with a result or with progress. Bodies are JSON whatever their label says, and their
+// outputs stream past like any other (runpod-wire 3.4). After any 2xx or 4xx the SDK forgets the result; 5xx it sends again.
+import type { Hono } from "hono";
+import { callBroker } from "../broker/stub.ts";
+import type { ReportReply } from "../contract/worker.ts";
+import type { Failure, Result } from "../core/failure.ts";
+import { fail, ok } from "../core/failure.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import type { AttemptOutcome } from "../core/transition.ts";
+import { attemptFailed, errorText, parseJson } from "../dispatch/classify.ts";
+import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
+import { deletePayload } from "../payload/store.ts";
+import { jsonAnswer } from "./answer.ts";
+import { type RouteContext, type Routing, refuse } from "./routing.ts";
+import { enterWorker, type WorkerEntry } from "./worker-auth.ts";
+
+/** Adds the routes that workers post to. */
+export function addWorkerResultRoutes(app: Hono<Routing>): void {
+  app.post("/v2/:endpoint/job-done/:worker/:job", done);
+}
+
+async function done(c: RouteContext): Promise<Response> {
+  const entered = await enterWorker(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const worker = entered.value;
+  const jobId = worker.jobId ?? "";
+  const read = await readEnvelope(c.req.raw.body, {
+    bigField: "output",
+    bucket: c.env.PAYLOADS,
+    // One key a post: which of two reports wins is the broker's to say.
+    key: `${worker.endpointId}/${jobId}/${c.get("requestId")}/output`,
+    maxBytes: RESULT_MAX_BYTES,
+    fieldsMaxBytes: ENVELOPE_FIELDS_MAX_BYTES,
+    cutField: "error",
+    lenientNumbers: true,
+  });
+  if (read.kind === "ok" && isProgress(read)) return progress(c, worker, jobId, read.big);
+  const judged = read.kind === "ok" ? ok(toOutcome(read)) : judgeUnreadable(read);
+  if (!judged.ok) return refuse(c, judged.failure);
+  const outcome = judged.value;
+  const refresh = read.kind === "ok" && parseJson(fieldOf(read, "stopPod") ?? "null") === true;
+  const { endpointId, keyId, workerId } = worker;
+  const call = { keyId, workerId, jobId, outcome, refresh };
+  const reply = await callBroker(c.env, endpointId, (broker) => broker.report(call), { idempotent: true });
+  const isKept = reply.ok && reply.value === "accepted";
+  // When the broker did not answer it may name the output all the same; then the bucket's rule decides later.
+  if (reply.ok && !isKept && "output" in outcome) await drop(c, outcome.output);
+  return answer(c, reply);
+}
+
+function isProgress(read: Envelope): boolean {
+  return parseJson(fieldOf(read, "status") ?? "null") === "IN_PROGRESS";
+}
+
+/** A large progress went to R2 on its way and is not shown: it is for people, and replaced by the next one. */
+async function progress(
+  c: RouteContext,
+  { endpointId, keyId, workerId }: WorkerEntry,
+  jobId: string,
+  output: PayloadRef | null,
+): Promise<Response> {
+  const isSmall = output?.kind === "inline" && output.bytes.byteLength <= PROGRESS_MAX_BYTES;
+  if (!isSmall) await drop(c, output);
+  const bytes = isSmall ? output.bytes : new TextEncoder().encode("null");
+  const call = { keyId, workerId, jobId, output: bytes };
+  return answer(c, await callBroker(c.env, endpointId, (broker) => broker.progress(call), { idempotent: true }));
+}
+
+/** 200 also for what came late or twice: the SDK would call it an error, and it is none of the handler's. */
+function answer(c: RouteContext, reply: Result<ReportReply>): Response {
+  if (!reply.ok) return refuse(c, reply.failure);
+  if (reply.value === "unknown_job") return refuse(c, { kind: "not_found" });
+  return jsonAnswer(200, { accepted: reply.value === "accepted" }, c.get("requestId"));
+}
+
+function toOutcome(read: Envelope): AttemptOutcome {
+  const error = fieldOf(read, "error");
+  if (error === undefined || error === "null") return { kind: "completed", output: read.big };
+  return { kind: "handler_error", error: errorText(error), output: read.big };
+}
+
+/** A result that cannot be taken still ends its attempt: the worker will not send another one. */
+function judgeUnreadable(read: ReadFailure): Result<AttemptOutcome> {
+  switch (read.kind) {
+    case "too_large":
+      return ok({ kind: "rejected", error: `the result is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB` });
+    case "fields_too_large":
+      return ok(attemptFailed("the worker's result has too much beside its output"));
+    case "bad_json":
+    case "not_object":
+      return ok(attemptFailed(`the worker's result is not valid: ${read.message}`));
+    case "read_failed":
+      return fail(asInvalid(read.message));
+    case "storage_failed":
+      return fail({ kind: "unavailable", message: "the storage of large results (R2) does not answer" });
+  }
+}
+
+function asInvalid(message: string): Failure {
+  return { kind: "invalid", field: "body", message };
+}
+
+async function drop(c: RouteContext, output: PayloadRef | null): Promise<void> {
+  if (output !== null) await deletePayload(output, c.env.PAYLOADS).catch(() => undefined);
+}
+
+function fieldOf(read: Envelope, name: string): string | undefined {
+  return Object.hasOwn(read.fields, name) ? read.fields[name] : undefined;
+}

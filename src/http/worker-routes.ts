@@ -1,0 +1,164 @@
+// What a pulling worker asks: job-take, job-take-batch, job-stop, ping (runpod-wire, section 3). RunPod's SDK asks again at once
+// after any refusal, so each one is held a while.
+import type { Hono } from "hono";
+import { callBroker } from "../broker/stub.ts";
+import type { HandedJob, HandedLease } from "../contract/worker.ts";
+import type { Failure } from "../core/failure.ts";
+import { REFUSAL_HOLD_MS, START_JOBS_MAX, STOP_HOLD_MS, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { log } from "../log.ts";
+import { jobParts } from "../payload/job-body.ts";
+import { spliceBody } from "../payload/splice.ts";
+import { jsonAnswer, rawAnswer } from "./answer.ts";
+import { crashAnswer } from "./failures.ts";
+import { flatten, type RouteContext, type Routing, refuse } from "./routing.ts";
+import { enterWorker, type WorkerEntry } from "./worker-auth.ts";
+
+/** Adds the routes that workers poll. */
+export function addWorkerRoutes(app: Hono<Routing>): void {
+  app.get("/v2/:endpoint/job-take/:worker", (c) => politely(c, () => take(c, false)));
+  app.get("/v2/:endpoint/job-take-batch/:worker", (c) => politely(c, () => take(c, true)));
+  app.get("/v2/:endpoint/job-stop/:worker", (c) => politely(c, () => stop(c)));
+  app.get("/v2/:endpoint/ping/:worker", ping);
+}
+
+/** Holds every refusal, a crash of ours too: 12 requests a minute instead of 600 a second. */
+async function politely(c: RouteContext, work: () => Promise<Response>): Promise<Response> {
+  const answer = await work().catch((error: unknown) => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log("request_crashed", { requestId: c.get("requestId"), error: text });
+    return crashAnswer(c.get("requestId"));
+  });
+  if (answer.status >= 400) await scheduler.wait(REFUSAL_HOLD_MS);
+  return answer;
+}
+
+function nothing(c: RouteContext): Response {
+  return new Response(null, { status: 204, headers: { "x-request-id": c.get("requestId") } });
+}
+
+async function take(c: RouteContext, isBatch: boolean): Promise<Response> {
+  const entered = await enterWorker(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const worker = entered.value;
+  const taking = takeJobs(c, worker, isBatch ? readBatchSize(worker.query) : 1);
+  // A client that goes away ends this invocation; what it was given must go back all the same.
+  c.executionCtx.waitUntil(taking.catch(() => undefined));
+  const taken = await taking;
+  if (!taken.ok) return refuse(c, taken.failure);
+  if (taken.value.length === 0) return nothing(c);
+  return handOver(c, worker, taken.value, isBatch);
+}
+
+/** The jobs of one poll. When its client is gone by then they are given back, and there are none. */
+async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number) {
+  const { endpointId, keyId, workerId, query } = worker;
+  const { signal } = c.req.raw;
+  const pollId = c.get("requestId");
+  const abandon = (leases: readonly HandedLease[]) =>
+    callBroker(c.env, endpointId, (broker) => broker.abandonTake({ keyId, workerId, pollId, leases }), {
+      idempotent: true,
+    });
+  signal.addEventListener("abort", () => c.executionCtx.waitUntil(abandon([])));
+  const call = {
+    keyId,
+    workerId,
+    pollId,
+    wanted,
+    idle: query.get("job_in_progress") === "0",
+    gpu: shown(query.get("gpu")),
+    version: shown(readVersion(c.req.raw.headers)),
+  };
+  // Not made again by itself: a poll whose answer was lost may have been given jobs, and the next one tells.
+  const taken = flatten(await callBroker(c.env, endpointId, (broker) => broker.takeJobs(call), { idempotent: false }));
+  if (!taken.ok || !signal.aborted || taken.value.length === 0) return taken;
+  await abandon(taken.value.map(({ jobId, lease }) => ({ jobId, lease })));
+  return { ok: true, value: [] } as const;
+}
+
+/** Answers with the jobs, as one object or as a list. What cannot be read from R2 is told to the broker at once. */
+async function handOver(
+  c: RouteContext,
+  worker: WorkerEntry,
+  jobs: readonly HandedJob[],
+  isBatch: boolean,
+): Promise<Response> {
+  const bodies = jobs.flatMap((job, at) => [...(at === 0 ? [] : [","]), ...jobParts(job)]);
+  const spliced = await spliceBody(isBatch ? ["[", ...bodies, "]"] : bodies, c.env.PAYLOADS);
+  if (spliced.kind === "ok") return rawAnswer(200, spliced.body, c.get("requestId"));
+  const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
+  const isBad = ({ input }: HandedJob): boolean => isIn(input, spliced.kind === "missing" ? spliced.key : null);
+  const { endpointId, keyId, workerId } = worker;
+  for (const job of jobs.filter(isBad)) {
+    const error = `the input could not be read from R2: ${what}`;
+    const outcome = { kind: "storage_failed", error } as const;
+    const call = { jobId: job.jobId, lease: job.lease, outcome };
+    await callBroker(c.env, endpointId, (broker) => broker.finish(call), { idempotent: true });
+  }
+  const leases = jobs.filter((job) => !isBad(job)).map(({ jobId, lease }) => ({ jobId, lease }));
+  const call = { keyId, workerId, pollId: c.get("requestId"), leases };
+  await callBroker(c.env, endpointId, (broker) => broker.abandonTake(call), { idempotent: true });
+  const failure: Failure = { kind: "unavailable", message: "the storage of large inputs (R2) did not give an input" };
+  return refuse(c, failure);
+}
+
+/** Without a key: R2 does not answer, and no job in R2 can be read. */
+function isIn(input: PayloadRef, key: string | null): boolean {
+  return input.kind === "r2" && (key === null || input.key === key);
+}
+
+async function stop(c: RouteContext): Promise<Response> {
+  const entered = await enterWorker(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const { endpointId, keyId, workerId } = entered.value;
+  const endMs = Date.now() + STOP_HOLD_MS;
+  for (let leftMs = STOP_HOLD_MS; leftMs > 0 && !c.req.raw.signal.aborted; leftMs = endMs - Date.now()) {
+    // In slices, so that a broker that was replaced is asked again soon.
+    const call = { keyId, workerId, holdMs: Math.min(leftMs, WAIT_SLICE_MAX_MS) };
+    const stops = await callBroker(c.env, endpointId, (broker) => broker.awaitStops(call), { idempotent: false });
+    if (!stops.ok) return refuse(c, stops.failure);
+    if (stops.value.length > 0) return jsonAnswer(200, { jobsToStop: stops.value }, c.get("requestId"));
+  }
+  return nothing(c);
+}
+
+async function ping(c: RouteContext): Promise<Response> {
+  const entered = await enterWorker(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const { endpointId, keyId, workerId, query } = entered.value;
+  const call = {
+    keyId,
+    workerId,
+    jobIds: query.getAll("job_id").flatMap((list) => list.split(",").filter((id) => id !== "")),
+    unfit: readUnfit(query),
+    gpu: shown(query.get("gpu")),
+    version: shown(query.get("runpod_version")),
+  };
+  const pinged = await callBroker(c.env, endpointId, (broker) => broker.ping(call), { idempotent: true });
+  return pinged.ok ? jsonAnswer(200, { ok: true }, c.get("requestId")) : refuse(c, pinged.failure);
+}
+
+/** RunPod 1.11 and later: `status=unhealthy&check=…&reason=…` of a failed fitness check. */
+function readUnfit(query: URLSearchParams): string | null {
+  if (query.get("status") !== "unhealthy") return null;
+  const check = shown(query.get("check")) ?? "an unnamed check";
+  const reason = shown(query.get("reason"));
+  return `Its fitness check ${check} failed${reason === null ? "" : `: ${reason}`}.`;
+}
+
+function readBatchSize(query: URLSearchParams): number {
+  const size = Number(query.get("batch_size"));
+  return Number.isInteger(size) && size > 0 ? Math.min(size, START_JOBS_MAX) : 1;
+}
+
+/** `RunPod-Python-SDK/1.12.0 (Linux …)`. */
+function readVersion(headers: Headers): string | null {
+  return /^RunPod-Python-SDK\/(\S+)/.exec(headers.get("user-agent") ?? "")?.[1] ?? null;
+}
+
+/** Words of a worker about itself that people are shown: cut to a line. */
+const SHOWN_MAX_CHARS = 300;
+
+function shown(text: string | null): string | null {
+  return text === null || text === "" ? null : text.slice(0, SHOWN_MAX_CHARS);
+}
