@@ -77,24 +77,63 @@ export async function createTenant(
   return { tenantId, webhookSecret };
 }
 
-/** A key, which is shown this once: D1 has only its digest. */
+/** A tenant's key, which is shown this once: D1 has only its digest. */
 export async function createKey(
   context: AdminContext,
-  key: { readonly tenantId: string; readonly scopes: readonly string[]; readonly name: string },
+  key: {
+    readonly tenantId: string;
+    readonly scopes: readonly ("jobs" | "manage" | "admin")[];
+    readonly name: string;
+  },
 ): Promise<{ readonly keyId: string; readonly key: string }> {
   await checkSecrets(context);
-  const made = makeApiKey(randomBytes(KEY_RANDOM_BYTES));
-  await context.execute(
-    insert("api_keys", {
-      id: made.id,
-      tenant_id: key.tenantId,
-      digest: createHmac("sha256", context.secrets.pepper).update(made.key).digest("hex"),
-      scopes: key.scopes.join(","),
-      name: key.name,
-      created_at: Date.now(),
-    }),
+  const { key: made, row } = makeKey(context, key.name, key.scopes.join(","));
+  await context.execute(insert("api_keys", { ...row, tenant_id: key.tenantId }));
+  return { keyId: row.id, key: made };
+}
+
+/** A key for the workers of one endpoint, with what their jobs cost. Also shown this once. */
+export async function createWorkerKey(
+  context: AdminContext,
+  worker: {
+    readonly endpointId: string;
+    readonly tier: string;
+    readonly rateKind: "flex" | "active";
+    readonly slots: number;
+    readonly name: string;
+  },
+): Promise<{ readonly keyId: string; readonly key: string; readonly endpointId: string }> {
+  await checkSecrets(context);
+  const { endpointId } = worker;
+  const { key, row } = makeKey(context, worker.name, "worker");
+  const bound = { ...row, endpoint_id: endpointId, tier: worker.tier, rate_kind: worker.rateKind, slots: worker.slots };
+  // The tenant is the endpoint's, read by the statement itself: an endpoint that is gone by now makes no key.
+  const statement = `INSERT INTO api_keys (tenant_id, ${Object.keys(bound).join(", ")}) VALUES (
+    (SELECT tenant_id FROM endpoints WHERE id = ${literal(endpointId)}), ${Object.values(bound).map(literal).join(", ")});`;
+  await context.execute(`${statement}\n${raiseVersion(endpointId)}`);
+  return { keyId: row.id, key, endpointId };
+}
+
+/** A new key and the columns that every key has. */
+function makeKey(context: AdminContext, name: string, scopes: string) {
+  const { id, key } = makeApiKey(randomBytes(KEY_RANDOM_BYTES));
+  const digest = createHmac("sha256", context.secrets.pepper).update(key).digest("hex");
+  return { key, row: { id, digest, scopes, name, created_at: Date.now() } };
+}
+
+/** The id behind an id or a slug, null when there is no such endpoint, and the tiers that have a price. */
+export async function findPlace(
+  execute: AdminContext["execute"],
+  idOrSlug: string,
+): Promise<{ readonly endpointId: string | null; readonly tiers: readonly string[] }> {
+  const named = literal(idOrSlug);
+  // As db/endpoints.ts: an id wins over a slug of the same text.
+  const [endpoints = [], tiers = []] = await execute(
+    `SELECT id FROM endpoints WHERE id = ${named} OR slug = ${named} ORDER BY id = ${named} DESC LIMIT 1;
+     SELECT id FROM gpu_tiers ORDER BY vram_gb, id;`,
   );
-  return { keyId: made.id, key: made.key };
+  const endpointId = text(endpoints[0], "id");
+  return { endpointId: endpointId === "" ? null : endpointId, tiers: tiers.map((row) => text(row, "id")) };
 }
 
 export async function createEndpoint(
@@ -189,13 +228,20 @@ export async function moveUpstream(
   await context.execute(`${move}\n${raiseVersion(endpointId)}`);
 }
 
-/** Ends a key: within 30 s it is refused everywhere, or when D1 answers again. */
-export async function revokeKey(context: AdminContext, keyId: string): Promise<void> {
-  const [rows] = await context.execute(`SELECT id FROM api_keys WHERE id = ${literal(keyId)};`);
+/**
+ * Ends a key. A tenant's is refused everywhere within 30 s, or when D1 answers again; of a worker's it answers the
+ * endpoint whose broker is to be told.
+ */
+export async function revokeKey(
+  context: AdminContext,
+  keyId: string,
+): Promise<{ readonly endpointId: string } | undefined> {
+  const [rows] = await context.execute(`SELECT id, endpoint_id FROM api_keys WHERE id = ${literal(keyId)};`);
   if (text(rows?.[0], "id") === "") throw new Error(`there is no key ${keyId}`);
-  await context.execute(
-    `UPDATE api_keys SET revoked_at = ${Date.now()} WHERE id = ${literal(keyId)} AND revoked_at IS NULL;`,
-  );
+  const revoke = `UPDATE api_keys SET revoked_at = ${Date.now()} WHERE id = ${literal(keyId)} AND revoked_at IS NULL;`;
+  const endpointId = text(rows?.[0], "endpoint_id");
+  await context.execute(endpointId === "" ? revoke : `${revoke}\n${raiseVersion(endpointId)}`);
+  return endpointId === "" ? undefined : { endpointId };
 }
 
 export async function setWaitingMax(context: AdminContext, tenantId: string, waitingMax: number): Promise<void> {
@@ -204,7 +250,7 @@ export async function setWaitingMax(context: AdminContext, tenantId: string, wai
   await context.execute(`UPDATE tenants SET waiting_max = ${waitingMax} WHERE id = ${literal(tenantId)};`);
 }
 
-/** What there is: tenants, endpoints and upstreams, without any secret. */
+/** What there is: tenants, endpoints, upstreams and keys, without any secret. */
 export async function listAll(
   context: AdminContext,
 ): Promise<{ tenants: unknown[]; endpoints: unknown[]; upstreams: unknown[]; keys: unknown[] }> {
@@ -212,7 +258,8 @@ export async function listAll(
     `SELECT id, name, waiting_max FROM tenants ORDER BY created_at;
      SELECT id, tenant_id, slug, name, shared, version, paused FROM endpoints ORDER BY created_at;
      SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind, enabled FROM upstreams ORDER BY created_at;
-     SELECT id, tenant_id, name, scopes, expires_at, revoked_at FROM api_keys ORDER BY created_at;`,
+     SELECT id, tenant_id, name, scopes, expires_at, revoked_at, endpoint_id, tier, rate_kind, slots
+       FROM api_keys ORDER BY created_at;`,
   );
   return { tenants, endpoints, upstreams, keys };
 }

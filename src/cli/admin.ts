@@ -1,21 +1,21 @@
 // npm run admin -- <what> <do> [--options]: the first tenant, key, endpoint and upstream of a deployment.
-import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkUrl } from "../outbound/guard.ts";
 import * as book from "./admin-book.ts";
-import { readSecret, readSecrets } from "./admin-secrets.ts";
-import { executeLocal, executeRemote } from "./d1.ts";
-import { PROJECT_FOLDER } from "./dev-database.ts";
+import { chooseDatabase, DATABASE_OPTIONS, oneOf, wholeNumber } from "./admin-options.ts";
+import { readSecret } from "./admin-secrets.ts";
+import { pushSettings } from "./push-settings.ts";
 
 const HELP = `npm run admin -- tenant create --name NAME [--waiting-max N]
 npm run admin -- tenant set --tenant ID --waiting-max N
-npm run admin -- key create --tenant ID [--scopes jobs,worker,manage,admin] [--name NAME]
+npm run admin -- key create --tenant ID [--scopes jobs,manage,admin] [--name NAME]
 npm run admin -- key revoke --id ID
 npm run admin -- endpoint create --tenant ID --slug SLUG [--name NAME] [--shared] [--max-attempts N]
 npm run admin -- upstream add --endpoint ID --url URL --dialect runpod|http [--local-server] --slots N --tier TIER
                               [--rate flex|active] [--with-credential]
 npm run admin -- upstream remove|disable|enable --upstream ID
 npm run admin -- list
+npm run worker:env -- --help    keys of workers, which belong to an endpoint
 
 --local (default) or --remote: which database. --persist-to DIR: the folder of a local one (.waybill/dev).
 --broker URL: tell a running deployment at once, with a key of the scope admin; else its cron does within 5 min.
@@ -26,9 +26,7 @@ database), WAYBILL_CREDENTIAL (--with-credential) and WAYBILL_KEY (--broker) in 
 const OPTIONS = {
   help: { type: "boolean" },
   json: { type: "boolean" },
-  local: { type: "boolean" },
-  remote: { type: "boolean" },
-  "persist-to": { type: "string", default: join(PROJECT_FOLDER, ".waybill", "dev") },
+  ...DATABASE_OPTIONS,
   url: { type: "string" },
   id: { type: "string" },
   broker: { type: "string" },
@@ -69,40 +67,9 @@ function need(name: TextOption): string {
   return value;
 }
 
-function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
-  const found = allowed.find((candidate) => candidate === value);
-  if (found === undefined) throw new Error(`--${name} must be one of ${allowed.join(", ")}`);
-  return found;
-}
-
-function wholeNumber(name: string, value: string, min: number, max: number): number {
-  const number = Number(value);
-  if (Number.isInteger(number) && number >= min && number <= max) return number;
-  throw new Error(`--${name} must be a whole number from ${min} to ${max}`);
-}
-
 async function makeContext(): Promise<book.AdminContext> {
-  const persistTo = resolve(options["persist-to"]);
-  const remote = options.remote === true;
-  if (remote && options.local === true) throw new Error("--local or --remote, not both");
-  const secrets = await readSecrets(remote ? null : join(PROJECT_FOLDER, ".dev.vars"));
-  return { secrets, execute: (sql) => (remote ? executeRemote(sql) : executeLocal(persistTo, sql)) };
-}
-
-/** Tells the running deployment about an endpoint, if we know where it is. */
-async function configure(endpointId: string): Promise<void> {
-  if (options.broker === undefined) {
-    console.error("Written. Without --broker the edge sees it within 30 s and the broker within 5 min.");
-    return;
-  }
-  const key = await readSecret("WAYBILL_KEY", "admin key", "");
-  const response = await fetch(new URL("/v1/admin/configure", options.broker), {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ endpointId }),
-  });
-  if (!response.ok)
-    throw new Error(`${options.broker} answered ${response.status} to configure: ${await response.text()}`);
+  const database = chooseDatabase(options);
+  return { secrets: await database.secrets(), execute: database.execute };
 }
 
 async function addUpstream(context: book.AdminContext): Promise<object> {
@@ -123,6 +90,7 @@ async function addUpstream(context: book.AdminContext): Promise<object> {
 }
 
 const DONE = { ok: true };
+const TENANT_SCOPES = ["jobs", "manage", "admin"] as const;
 
 async function run(command: string): Promise<object> {
   const context = await makeContext();
@@ -137,14 +105,14 @@ async function run(command: string): Promise<object> {
       await book.setWaitingMax(context, need("tenant"), limit.waitingMax);
       return DONE;
     case "key create": {
-      const scopes = options.scopes
-        .split(",")
-        .map((scope) => oneOf("scopes", scope, ["jobs", "worker", "manage", "admin"]));
+      const words = options.scopes.split(",");
+      if (words.includes("worker"))
+        throw new Error("a key of the scope worker belongs to an endpoint: make it with npm run worker:env");
+      const scopes = words.map((scope) => oneOf("scopes", scope, TENANT_SCOPES));
       return book.createKey(context, { tenantId: need("tenant"), scopes, name: options.name ?? "key" });
     }
     case "key revoke":
-      await book.revokeKey(context, need("id"));
-      return DONE;
+      return (await book.revokeKey(context, need("id"))) ?? DONE;
     case "endpoint create":
       return book.createEndpoint(context, {
         tenantId: need("tenant"),
@@ -175,13 +143,15 @@ async function main(): Promise<void> {
   const command = positionals.join(" ");
   const answer = await run(command);
   show(answer);
-  if (command.startsWith("upstream ")) await configure(endpointIn(answer));
+  const endpointId = changedEndpoint(command, answer);
+  if (endpointId !== null) await pushSettings(endpointId, options.broker);
 }
 
-/** The endpoint that a command about an upstream changed. */
-function endpointIn(answer: object): string {
-  const named = "endpointId" in answer ? answer.endpointId : undefined;
-  return typeof named === "string" ? named : need("endpoint");
+/** The endpoint whose broker must learn what the command did; null when no broker's settings changed. */
+function changedEndpoint(command: string, answer: object): string | null {
+  if (!command.startsWith("upstream ") && command !== "key revoke") return null;
+  if ("endpointId" in answer && typeof answer.endpointId === "string") return answer.endpointId;
+  return command === "upstream add" ? need("endpoint") : null;
 }
 
 /** For people a line a fact; secrets are in it, and nothing can show them again. */

@@ -23,7 +23,7 @@ function contextOf({ persistTo, secrets }: Place): AdminContext {
   };
 }
 
-/** A tenant with a key for everything. */
+/** A tenant with a key for everything that a tenant's key may do. */
 export async function createDevTenant(
   place: Place,
   name: string,
@@ -31,8 +31,8 @@ export async function createDevTenant(
 ): Promise<{ readonly tenantId: string; readonly key: string; readonly webhookSecret: string }> {
   const context = contextOf(place);
   const tenant = await createTenant(context, waitingMax === undefined ? { name } : { name, waitingMax });
-  const scopes = ["jobs", "worker", "manage", "admin"];
-  const { key } = await createKey(context, { tenantId: tenant.tenantId, scopes, name: "development" });
+  const { tenantId } = tenant;
+  const { key } = await createKey(context, { tenantId, scopes: ["jobs", "manage", "admin"], name: "development" });
   return { ...tenant, key };
 }
 

@@ -1,44 +1,20 @@
 // The operator's command as it is typed, against a database in a folder of its own.
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type AdminContext, createEndpoint, createTenant } from "../../src/cli/admin-book.ts";
-import { executeLocal } from "../../src/cli/d1.ts";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { createEndpoint, createTenant } from "../../src/cli/admin-book.ts";
 import { parseApiKey } from "../../src/core/api-key.ts";
 import { open } from "../../src/outbound/credentials.ts";
+import { makeOperator, type Printed } from "./operator.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "waybill-admin-test-"));
-const pepper = randomBytes(32).toString("base64");
-const encryptionKey = randomBytes(32).toString("base64");
-const context: AdminContext = { secrets: { pepper, encryptionKey }, execute: (sql) => executeLocal(folder, sql) };
+const { context, pepper, encryptionKey, rowsOf, ...operator } = makeOperator();
 
 afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
+  operator.discard();
 });
 
-/** Runs the command with the node that runs this test; answers what it printed. */
-async function admin(words: string, env: Record<string, string> = {}): Promise<{ stdout: string; stderr: string }> {
-  const args = [join(PROJECT_FOLDER, "src/cli/admin.ts"), ...words.split(" "), "--persist-to", folder];
-  const secrets = { WAYBILL_PEPPER: pepper, WAYBILL_ENCRYPTION_KEY: encryptionKey };
-  return promisify(execFile)(process.execPath, args, { env: { ...process.env, ...secrets, ...env } });
-}
-
-/** Reads the database file itself: starting wrangler for each look would take most of the time of this test. */
-function rowsOf(sql: string): Record<string, unknown>[] {
-  const place = join(folder, "v3", "d1", "miniflare-D1DatabaseObject");
-  const file = readdirSync(place).find((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite");
-  const database = new DatabaseSync(join(place, file ?? ""), { readOnly: true });
-  try {
-    return database.prepare(sql).all();
-  } finally {
-    database.close();
-  }
+/** Runs the command as it is typed, words apart by spaces. */
+function admin(words: string, env: Record<string, string> = {}): Promise<Printed> {
+  return operator.run("admin.ts", words.split(" "), env);
 }
 
 describe("npm run admin", { timeout: 60_000 }, () => {
@@ -107,6 +83,10 @@ describe("npm run admin", { timeout: 60_000 }, () => {
         "there is no endpoint with the id ocr",
       ],
       ["tenant set --tenant nobody --waiting-max 5", "there is no tenant nobody\n"],
+      [
+        `key create --tenant ${tenant.tenantId} --scopes jobs,worker`,
+        "a key of the scope worker belongs to an endpoint: make it with npm run worker:env\n",
+      ],
     ];
     for (const [words, sentence] of rows) {
       await expect(admin(words)).rejects.toMatchObject({ stdout: "", stderr: expect.stringContaining(sentence) });

@@ -1,0 +1,47 @@
+// What the operator's commands share: how a word of an option is checked, and which database and secrets they work on.
+import { join, resolve } from "node:path";
+import type { AdminContext } from "./admin-book.ts";
+import { readSecrets } from "./admin-secrets.ts";
+import { executeLocal, executeRemote } from "./d1.ts";
+import { PROJECT_FOLDER } from "./dev-database.ts";
+
+/** The options that choose a database, for `parseArgs`. */
+export const DATABASE_OPTIONS = {
+  local: { type: "boolean" },
+  remote: { type: "boolean" },
+  "persist-to": { type: "string", default: join(PROJECT_FOLDER, ".waybill", "dev") },
+} as const;
+
+export interface DatabaseChoice {
+  readonly local?: boolean | undefined;
+  readonly remote?: boolean | undefined;
+  readonly "persist-to": string;
+}
+
+/** The database that the options choose, and its secrets, which are only asked for when they are needed. */
+export function chooseDatabase(options: DatabaseChoice): {
+  readonly execute: AdminContext["execute"];
+  readonly secrets: () => Promise<AdminContext["secrets"]>;
+} {
+  const remote = options.remote === true;
+  if (remote && options.local === true) throw new Error("--local or --remote, not both");
+  const persistTo = resolve(options["persist-to"]);
+  return {
+    execute: (sql) => (remote ? executeRemote(sql) : executeLocal(persistTo, sql)),
+    secrets: () => readSecrets(remote ? null : join(PROJECT_FOLDER, ".dev.vars")),
+  };
+}
+
+/** The word, if it is one of those that are allowed. */
+export function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((candidate) => candidate === value);
+  if (found === undefined) throw new Error(`--${name} must be one of ${allowed.join(", ")}`);
+  return found;
+}
+
+/** The number that a word says, if it is whole and within the bounds. */
+export function wholeNumber(name: string, value: string, min: number, max: number): number {
+  const number = Number(value);
+  if (Number.isInteger(number) && number >= min && number <= max) return number;
+  throw new Error(`--${name} must be a whole number from ${min} to ${max}`);
+}

@@ -1,0 +1,112 @@
+// npm run worker:env -- <endpoint> [--options]: a fresh key for workers, in the environment of a RunPod worker image.
+import { parseArgs } from "node:util";
+import { createWorkerKey, findPlace } from "./admin-book.ts";
+import { chooseDatabase, DATABASE_OPTIONS, oneOf, wholeNumber } from "./admin-options.ts";
+import { pushSettings } from "./push-settings.ts";
+import { FORMATS, inForm, type WorkerPlace } from "./worker-forms.ts";
+
+const HELP = `npm run worker:env -- ENDPOINT --tier TIER [--base URL] [--rate flex|active] [--slots N] [--gpu NAME] [--name NAME]
+                              [--format docker|sh|fields]
+
+Makes a key for workers of the endpoint (its id or slug) and prints the environment that an unmodified RunPod worker needs
+to fetch its jobs here. The key is in it and is not shown again.
+
+--base URL: where workers reach the broker; http://127.0.0.1:8787 for a local one, and needed with --remote.
+--tier TIER, --rate flex|active (flex): what a second of work costs, whatever the worker says of itself.
+--slots N: how many jobs one worker of this key runs at once (1): raise it for a handler with a concurrency_modifier.
+           The price of a job is divided by it.
+--gpu NAME: what the worker calls its GPU (the tier). --name NAME: what npm run admin -- list shows (worker).
+--format docker|sh|fields: this form alone, so that it can go into a file; use npm run --silent for that.
+
+--local (default) or --remote: which database. --persist-to DIR: the folder of a local one (.waybill/dev).
+--broker URL: tell a running deployment at once, with a key of the scope admin; else its cron does within 5 min.
+Secrets are never arguments, which others can see: WAYBILL_PEPPER, WAYBILL_ENCRYPTION_KEY (or .dev.vars for a local
+database) and WAYBILL_KEY (--broker) in the environment, or you are asked.
+To end a key: npm run admin -- key revoke --id ID, the second part of the key (wb_live_ID_…).`;
+
+const OPTIONS = {
+  help: { type: "boolean" },
+  ...DATABASE_OPTIONS,
+  base: { type: "string" },
+  tier: { type: "string" },
+  rate: { type: "string", default: "flex" },
+  slots: { type: "string", default: "1" },
+  gpu: { type: "string" },
+  name: { type: "string", default: "worker" },
+  format: { type: "string" },
+  broker: { type: "string" },
+} as const;
+
+/** What stands above each form when all are shown. */
+const HEADINGS = {
+  docker: "docker: save these lines as worker.env",
+  sh: "sh: save these lines as worker.sh",
+  fields: "fields: type these into your provider's form",
+} as const;
+
+/** The broker's address without a slash at its end. */
+function checkBase(base: string | undefined, remote: boolean): string {
+  if (base === undefined && remote) throw new Error("--base is missing: the public URL of the deployment");
+  const url = URL.parse(base ?? "http://127.0.0.1:8787");
+  if (url === null || !["http:", "https:"].includes(url.protocol)) throw new Error("--base must be an http(s): URL");
+  if (remote && url.protocol === "http:") throw new Error("--base must be an https: URL: each call carries the key");
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "")
+    throw new Error("--base must be an address without a user, a query or a fragment");
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+}
+
+/** The tier, if it has a price. Which there are only the database knows. */
+function checkTier(tier: string | undefined, tiers: readonly string[]): string {
+  if (tier === undefined || tier === "")
+    throw new Error(`--tier is missing, which sets the price: ${tiers.join(", ")}`);
+  if (!tiers.includes(tier)) throw new Error(`there is no tier ${tier}; there are ${tiers.join(", ")}`);
+  return tier;
+}
+
+async function main(): Promise<void> {
+  const { values: options, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
+  if (options.help === true || positionals.length === 0) {
+    console.log(HELP);
+    return;
+  }
+  const [named = ""] = positionals;
+  if (positionals.length > 1) throw new Error(`one endpoint at a time, not ${positionals.join(" and ")}`);
+  const base = checkBase(options.base, options.remote === true);
+  const rateKind = oneOf("rate", options.rate, ["flex", "active"]);
+  const slots = wholeNumber("slots", options.slots, 1, 1_000);
+  const format = options.format === undefined ? null : oneOf("format", options.format, FORMATS);
+  const database = chooseDatabase(options);
+  const { endpointId, tiers } = await findPlace(database.execute, named);
+  if (endpointId === null) throw new Error(`there is no endpoint with the id or slug ${named}`);
+  const tier = checkTier(options.tier, tiers);
+  const context = { execute: database.execute, secrets: await database.secrets() };
+  const { key } = await createWorkerKey(context, { endpointId, tier, rateKind, slots, name: options.name });
+  show({ base, endpointId, key, gpu: options.gpu ?? tier }, format);
+  await pushSettings(endpointId, options.broker);
+}
+
+/** One form with its hint beside it, so that a file holds the form alone; or all forms, to be read. */
+function show(place: WorkerPlace, format: (typeof FORMATS)[number] | null): void {
+  if (format !== null) {
+    const { lines, hint } = inForm(format, place);
+    console.log(lines.join("\n"));
+    console.error(hint);
+    return;
+  }
+  for (const each of FORMATS) {
+    const { lines, hint } = inForm(each, place);
+    console.log([`== ${HEADINGS[each]}`, "", ...lines, "", hint, ""].join("\n"));
+  }
+}
+
+/** What the database of an earlier release says, in words that help. */
+function explain(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!/has no column named|no such (table|column)/.test(message)) return message;
+  return "the database is of an earlier release: npm start brings a local one up to date, npx wrangler d1 migrations apply waybill --remote the deployed one";
+}
+
+main().catch((error: unknown) => {
+  console.error(explain(error));
+  process.exitCode = 1;
+});
