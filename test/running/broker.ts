@@ -2,16 +2,37 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type AdminContext, addUpstream, createEndpoint, createKey, createTenant } from "../../src/cli/admin-book.ts";
+import {
+  type AdminContext,
+  addUpstream,
+  createEndpoint,
+  createKey,
+  createTenant,
+  createWorkerKey,
+} from "../../src/cli/admin-book.ts";
 import type { DevUpstream } from "../../src/cli/dev-admin.ts";
 import { applyMigrations, executeSql, PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { type DevSecrets, ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 
+/** Who runs the jobs of an endpoint: an upstream that is called, workers that call with a key, both, or nobody. */
+export interface TestEndpoint {
+  readonly upstream?: DevUpstream;
+  readonly workers?: { readonly slots?: number; readonly rateKind?: "flex" | "active" };
+  readonly maxAttempts?: number;
+}
+
+/** By slug; an upstream alone stands for an endpoint with nothing else. */
+export type TestEndpoints = Readonly<Record<string, DevUpstream | TestEndpoint>>;
+
+/** By slug, of the endpoints that have workers. */
+export type WorkerKeys = Readonly<Record<string, { readonly endpointId: string; readonly key: string }>>;
+
 /** A broker's folder with everything in its database, not yet started. */
 export interface PreparedBroker {
   readonly key: string;
+  readonly workerKeys: WorkerKeys;
   readonly port: number;
   readonly folder: string;
   launch(options?: { readonly inspectorPort?: number }): Promise<DevServer>;
@@ -23,27 +44,38 @@ export interface RunningBroker {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
   readonly key: string;
+  readonly workerKeys: WorkerKeys;
+  /** Its state: the database of the operator's commands, and what the broker keeps. */
+  readonly folder: string;
   /** Calls a path with the key; a body makes it a POST. */
   call(path: string, body?: string | Buffer): Promise<Response>;
   stop(): Promise<void>;
 }
 
-/** Makes the tenant and one endpoint for each slug, with one upstream. */
-export async function prepareBroker(endpoints: Readonly<Record<string, DevUpstream>>): Promise<PreparedBroker> {
+/** Makes the tenant and one endpoint for each slug. */
+export async function prepareBroker(endpoints: TestEndpoints): Promise<PreparedBroker> {
   const folder = mkdtempSync(join(tmpdir(), "waybill-running-"));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
   await applyMigrations(folder);
   const { context, flush } = gatheringContext(folder, secrets);
   const { tenantId } = await createTenant(context, { name: "Tenant of a test" });
   const { key } = await createKey(context, { tenantId, scopes: ["jobs", "admin"], name: "test" });
-  for (const [slug, upstream] of Object.entries(endpoints)) {
-    const { endpointId } = await createEndpoint(context, { tenantId, slug });
-    await addUpstream(context, { endpointId, local: false, tier: "a4000", rateKind: "flex", ...upstream });
+  const workerKeys: Record<string, WorkerKeys[string]> = {};
+  for (const [slug, given] of Object.entries(endpoints)) {
+    const { upstream, workers, ...settings }: TestEndpoint = "url" in given ? { upstream: given } : given;
+    const { endpointId } = await createEndpoint(context, { tenantId, slug, ...settings });
+    if (upstream !== undefined)
+      await addUpstream(context, { endpointId, local: false, tier: "a4000", rateKind: "flex", ...upstream });
+    if (workers !== undefined) {
+      const price = { tier: "a4000", rateKind: "flex", slots: 1, ...workers } as const;
+      workerKeys[slug] = await createWorkerKey(context, { endpointId, name: "test", ...price });
+    }
   }
   await flush();
   const port = await findFreePort();
   return {
     key,
+    workerKeys,
     port,
     folder,
     launch: (options) => launchDevServer({ port, persistTo: folder, ...options }),
@@ -77,7 +109,7 @@ function gatheringContext(folder: string, secrets: DevSecrets) {
 
 /** Prepares and starts a broker. `stop` leaves nothing behind. */
 export async function startBroker(
-  endpoints: Readonly<Record<string, DevUpstream>>,
+  endpoints: TestEndpoints,
   options: { readonly inspectorPort?: number } = {},
 ): Promise<RunningBroker> {
   const prepared = await prepareBroker(endpoints);
@@ -85,6 +117,8 @@ export async function startBroker(
   return {
     url: server.url,
     key: prepared.key,
+    workerKeys: prepared.workerKeys,
+    folder: prepared.folder,
     call: (path, body) => callBroker(`${server.url}${path}`, prepared.key, { body }),
     stop: async () => {
       await server.stop();
