@@ -7,6 +7,7 @@ import type { AccountApi } from "../contract/usage.ts";
 import { WorkerRoster } from "../core/worker-roster.ts";
 import type { DeadLetter } from "../db/dead-letters.ts";
 import { AlarmClock } from "./alarm-clock.ts";
+import { ChunkStore } from "./chunk-store.ts";
 import { DispatchWake } from "./dispatch-wake.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { JobBook } from "./job-book.ts";
@@ -16,6 +17,7 @@ import { OwedWebhooks } from "./owed-webhooks.ts";
 import { Posting } from "./posting.ts";
 import { Starter } from "./starter.ts";
 import { BrokerStore } from "./store.ts";
+import { Streams } from "./streams.ts";
 import { Sweep } from "./sweep.ts";
 import { Waiters } from "./waiters.ts";
 import { WebhookOutbox } from "./webhook-outbox.ts";
@@ -54,6 +56,7 @@ export class BrokerParts {
   readonly workerList: WorkerList;
   readonly leases: LeaseDesk;
   readonly webhooks: WebhookOutbox;
+  readonly streams: Streams;
 
   constructor(around: Surroundings) {
     const { endpointId, storage, nowMs, dropPayloads, wake, accountOf } = around;
@@ -85,6 +88,7 @@ export class BrokerParts {
     this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, starter, wake });
     this.workerList = new WorkerList({ roster, book, index });
     this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
+    this.streams = new Streams({ book, store, chunks: new ChunkStore(storage), waiters, wake });
     const { deliver, bury } = around;
     this.webhooks = new WebhookOutbox({
       endpointId,
@@ -117,6 +121,7 @@ export class BrokerParts {
           stop: (slotsId, job, token) => this.workers.stop(slotsId, job, token),
           progressOf: (uuid) => this.workers.progressOf(uuid),
         },
+        streamEnded: (uuid) => this.streams.forget(uuid),
       },
       nowMs,
     );

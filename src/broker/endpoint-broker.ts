@@ -3,6 +3,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { BrokerApi, Health, JobCall, JobView, SubmitCall, Submitted } from "../contract/broker.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
+import type { StreamPage } from "../contract/stream.ts";
 import type { HandedJob, ReportReply, WorkerView } from "../contract/worker.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { expiresAtMs, isTerminal } from "../core/job.ts";
@@ -239,6 +240,31 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async drainWorker(call: CallOf<"drainWorker">): Promise<boolean> {
     this.meter.calls += 1;
     return this.#parts.workers.drain(call);
+  }
+
+  async appendChunk(call: CallOf<"appendChunk">): Promise<ReportReply | "too_long"> {
+    this.meter.calls += 1;
+    return this.#parts.streams.appendChunk(call);
+  }
+
+  async appendChunks(call: CallOf<"appendChunks">): Promise<boolean> {
+    this.meter.calls += 1;
+    return this.#parts.streams.appendChunks(call);
+  }
+
+  async ownChunks(call: CallOf<"ownChunks">): Promise<StreamPage | null> {
+    this.meter.calls += 1;
+    return this.#parts.streams.ownChunks(call);
+  }
+
+  async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
+    this.meter.calls += 1;
+    return this.#parts.streams.readStream(call);
+  }
+
+  async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
+    this.meter.calls += 1;
+    return this.#parts.streams.drainStream(call);
   }
 
   async startWebhooks(): Promise<{ started: number }> {

@@ -16,7 +16,7 @@ import { Retained } from "./retained.ts";
 import type { BrokerStore, StoredJob } from "./store.ts";
 import type { Sweep } from "./sweep.ts";
 import { explainWait, viewJob } from "./view.ts";
-import type { Waiters } from "./waiters.ts";
+import { streamOf, type Waiters } from "./waiters.ts";
 
 interface Parts {
   readonly store: BrokerStore;
@@ -32,6 +32,8 @@ interface Parts {
   /** Tells an upstream to stop a job; not waited for. */
   readonly stopUpstream: (upstream: Upstream, upstreamJobId: string) => void;
   readonly workers: PullHooks;
+  /** The attempt that streamed is over. */
+  readonly streamEnded: (uuid: string) => void;
 }
 
 /** What pulling workers have to do with jobs. */
@@ -99,6 +101,7 @@ export class JobBook {
       if (resumes) this.#stopPurged(uuid, nowMs);
       this.#parts.index.forget(uuid);
       this.#parts.waiters.wake(uuid);
+      this.#parts.waiters.wake(streamOf(uuid));
     }
     this.#parts.sweep.expect(nowMs, nowMs);
     return waiting.length;
@@ -185,7 +188,10 @@ export class JobBook {
     const owed = event.kind === "retry" ? this.#owedBeforeRetry(stored) : null;
     if (event.kind !== "renew") {
       this.#parts.store.transaction(() => {
-        if (event.kind === "retry") this.#parts.posting.keepBeforeRetry(before);
+        if (event.kind === "retry") {
+          this.#parts.posting.keepBeforeRetry(before);
+          this.#parts.store.dropStream(before.uuid);
+        }
         if (owed !== null) this.#parts.owedWebhooks.insert(owed.webhook, owed.output);
         if (output !== undefined) this.#parts.store.updateJobAndOutput(job, output.output);
         else this.#parts.store.updateJob(job);
@@ -223,12 +229,16 @@ export class JobBook {
       this.#parts.posting.schedule(nowMs);
     }
     if (before.lease === null && job.lease !== null) this.#noteStart(job.tenantId, job.lease, nowMs);
-    if (before.lease !== null && job.lease === null) this.#noteEnd(job, before.lease, event, nowMs);
+    if (before.lease !== null && job.lease === null) {
+      this.#noteEnd(job, before.lease, event, nowMs);
+      this.#parts.streamEnded(job.uuid);
+    }
     const host = stored.webhook === null ? null : new URL(stored.webhook.url).host;
     this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), host, nowMs);
     if (!isTerminal(job.status)) return;
     this.#parts.sweep.expect(expiresAtMs(job), nowMs);
     this.#parts.waiters.wake(job.uuid);
+    this.#parts.waiters.wake(streamOf(job.uuid));
   }
 
   #noteStart(tenantId: string, lease: Lease, nowMs: number): void {

@@ -77,4 +77,23 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    id: 3,
+    // Streams: what arrived together is one row, whose first chunk has the number seq; and how far RunPod's drain has come.
+    sql: `
+      CREATE TABLE chunks (
+        uuid TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (uuid, attempt, seq)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE drained (
+        uuid TEXT PRIMARY KEY,
+        attempt INTEGER NOT NULL,
+        seq INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

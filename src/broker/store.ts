@@ -177,8 +177,15 @@ export class BrokerStore {
     if (stored.inputPlace.kind === "row" || stored.outputPlace?.kind === "row") {
       this.#run("DELETE FROM payloads WHERE uuid = ?", uuid);
     }
+    this.dropStream(uuid);
     this.#run("DELETE FROM jobs WHERE uuid = ?", uuid);
     this.jobRows -= 1;
+  }
+
+  /** The chunks of all attempts so far: the job is gone, or begins a new round. */
+  dropStream(uuid: string): void {
+    this.#run("DELETE FROM chunks WHERE uuid = ?", uuid);
+    this.#run("DELETE FROM drained WHERE uuid = ?", uuid);
   }
 
   /** Looked for among the endpoint's newest: a tenant with few jobs must not read those of all others. */

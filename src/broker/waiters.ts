@@ -1,5 +1,10 @@
 // Calls that wait for a job to end. One timer serves them all: an object may hold 10,000 timers and no more.
 
+/** What readers of a job's stream wait for: chunks and its end, where others wait for the end alone. */
+export function streamOf(uuid: string): string {
+  return `stream ${uuid}`;
+}
+
 interface Waiter {
   readonly untilMs: number;
   readonly wake: () => void;

@@ -5,6 +5,7 @@ import type { PayloadRef } from "../core/payload-ref.ts";
 import type { WebhookOutcome } from "../core/transition.ts";
 import type { LeaseKeeper } from "./dispatch.ts";
 import type { EndpointSettings } from "./settings.ts";
+import type { StreamApi } from "./stream.ts";
 import type { WorkerApi } from "./worker.ts";
 
 export type QueueReason =
@@ -84,7 +85,7 @@ export interface Health {
   };
 }
 
-export interface BrokerApi extends LeaseKeeper, WorkerApi {
+export interface BrokerApi extends LeaseKeeper, WorkerApi, StreamApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
   read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>>;

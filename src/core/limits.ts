@@ -80,6 +80,14 @@ export const WORKER_GONE_AFTER_MS = 60_000;
 export const WORKER_SICK_SHOWN_MS = 600_000;
 /** Jobs that a worker loses in a row before it is tried with one job at a time: a crash loop must not eat the queue. */
 export const LOST_IN_A_ROW_MAX = 3;
+/** RunPod's limit of one chunk; a row of SQLite ends at 2 MB. */
+export const CHUNK_MAX_BYTES = 1024 * 1024;
+/** Chunks that one read brings, about: two of the largest fit into what the edge holds. */
+export const STREAM_PAGE_MAX_BYTES = 1024 * 1024;
+/** A held /stream without `wait`: RunPod's Python client gives up at 10 s. */
+export const STREAM_HOLD_MS = 8_000;
+/** Between two events, or comments, of an event stream: proxies cut a silent one after 60 s or more. */
+export const STREAM_COMMENT_EVERY_MS = 15_000;
 /** Progress of a running job is kept in memory, one for each: what is larger is not shown. */
 export const PROGRESS_MAX_BYTES = 64 * 1024;
 /** RunPod gives a job two attempts. */

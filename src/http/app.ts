@@ -10,10 +10,12 @@ import { addOperatorRoutes } from "./operator.ts";
 import { addQueueRoutes } from "./queue.ts";
 import type { RouteContext, Routing } from "./routing.ts";
 import { refuse } from "./routing.ts";
+import { addStreamRoutes } from "./stream.ts";
 import { addSubmitRoutes } from "./submit.ts";
 import { addUsageRoutes } from "./usage.ts";
 import { addWorkerResultRoutes } from "./worker-results.ts";
 import { addWorkerRoutes } from "./worker-routes.ts";
+import { addWorkerStreamRoutes } from "./worker-stream.ts";
 
 /** Every known path with the methods it takes: another method is 405, another path 404. */
 const ALLOWED_METHODS: Readonly<Record<string, string>> = {
@@ -38,6 +40,8 @@ const ALLOWED_METHODS: Readonly<Record<string, string>> = {
   "/v2/:endpoint/job-stop/:worker": "GET",
   "/v2/:endpoint/ping/:worker": "GET",
   "/v2/:endpoint/job-done/:worker/:job": "POST",
+  "/v2/:endpoint/job-stream/:worker/:job": "POST",
+  "/v2/:endpoint/stream/:id": "GET, POST",
 };
 
 /** The application. It never throws: what is unexpected is logged and answered with 500. */
@@ -58,6 +62,8 @@ export function createApp(): Hono<Routing> {
   addQueueRoutes(app);
   addWorkerRoutes(app);
   addWorkerResultRoutes(app);
+  addWorkerStreamRoutes(app);
+  addStreamRoutes(app);
   addAccountRoutes(app);
   addUsageRoutes(app);
   addOperatorRoutes(app);

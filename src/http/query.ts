@@ -9,6 +9,11 @@ export function readWait(url: string): Result<number> {
   return wait.ok ? ok(wait.value ?? WAIT_DEFAULT_MS) : wait;
 }
 
+/** `?wait=` of a stream in milliseconds; null when absent. */
+export function readStreamWait(url: string): Result<number | null> {
+  return readMilliseconds(url, "wait", WAIT_MIN_MS, WAIT_MAX_MS);
+}
+
 /** `?ttl=` in milliseconds; null when absent. */
 export function readTtl(url: string): Result<number | null> {
   return readMilliseconds(url, "ttl", TTL_MIN_MS, POLICY_MAX_MS);

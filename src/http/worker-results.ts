@@ -14,6 +14,7 @@ import { deletePayload } from "../payload/store.ts";
 import { jsonAnswer } from "./answer.ts";
 import { type RouteContext, type Routing, refuse } from "./routing.ts";
 import { enterWorker, type WorkerEntry } from "./worker-auth.ts";
+import { gatherChunks } from "./worker-stream.ts";
 
 /** Adds the routes that workers post to. */
 export function addWorkerResultRoutes(app: Hono<Routing>): void {
@@ -36,7 +37,7 @@ async function done(c: RouteContext): Promise<Response> {
     lenientNumbers: true,
   });
   if (read.kind === "ok" && isProgress(read)) return progress(c, worker, jobId, read.big);
-  const judged = read.kind === "ok" ? ok(toOutcome(read)) : judgeUnreadable(read);
+  const judged = read.kind === "ok" ? await toOutcome(c, worker, jobId, read) : judgeUnreadable(read);
   if (!judged.ok) return refuse(c, judged.failure);
   const outcome = judged.value;
   const refresh = read.kind === "ok" && parseJson(fieldOf(read, "stopPod") ?? "null") === true;
@@ -74,10 +75,28 @@ function answer(c: RouteContext, reply: Result<ReportReply>): Response {
   return jsonAnswer(200, { accepted: reply.value === "accepted" }, c.get("requestId"));
 }
 
-function toOutcome(read: Envelope): AttemptOutcome {
+async function toOutcome(
+  c: RouteContext,
+  worker: WorkerEntry,
+  jobId: string,
+  read: Envelope,
+): Promise<Result<AttemptOutcome>> {
   const error = fieldOf(read, "error");
-  if (error === undefined || error === "null") return { kind: "completed", output: read.big };
-  return { kind: "handler_error", error: errorText(error), output: read.big };
+  if (error !== undefined && error !== "null") {
+    return ok({ kind: "handler_error", error: errorText(error), output: read.big });
+  }
+  // Without `return_aggregate_stream` a generator ends with an empty list: its chunks are the output.
+  const isBareEnd = worker.query.get("isStream") === "true" && isEmptyList(read.big);
+  if (!isBareEnd) return ok({ kind: "completed", output: read.big });
+  const key = `${worker.endpointId}/${jobId}/${c.get("requestId")}/output`;
+  const gathered = await gatherChunks(c.env, worker, jobId, key);
+  if (gathered.ok) return ok({ kind: "completed", output: gathered.value });
+  // The worker does not hold the job any more: its report is told so.
+  return gathered.failure.kind === "not_found" ? ok({ kind: "completed", output: null }) : gathered;
+}
+
+function isEmptyList(output: PayloadRef | null): boolean {
+  return output?.kind === "inline" && new TextDecoder().decode(output.bytes) === "[]";
 }
 
 /** A result that cannot be taken still ends its attempt: the worker will not send another one. */

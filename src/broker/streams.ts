@@ -1,0 +1,147 @@
+// Streams of jobs at a broker: chunks come in under a lease, are durable before anybody hears of them, and go out to readers,
+// each from its own place, or to the one drain of RunPod's clients.
+import type { StreamApi, StreamPage } from "../contract/stream.ts";
+import type { ReportReply, WorkerCall } from "../contract/worker.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import { isTerminal, type Job, shownError } from "../core/job.ts";
+import { RESULT_MAX_BYTES, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
+import { laterOf, type StreamCursor } from "../core/stream-cursor.ts";
+import { slotsOfWorker } from "../core/worker-id.ts";
+import type { ChunkStore, LogEnd } from "./chunk-store.ts";
+import type { JobBook } from "./job-book.ts";
+import type { BrokerStore, StoredJob } from "./store.ts";
+import { streamOf, type Waiters } from "./waiters.ts";
+
+interface Parts {
+  readonly book: JobBook;
+  readonly store: BrokerStore;
+  readonly chunks: ChunkStore;
+  readonly waiters: Waiters;
+  readonly wake: (nowMs: number) => Promise<void>;
+}
+
+type CallOf<Name extends keyof StreamApi> = Parameters<StreamApi[Name]>[0];
+
+export class Streams {
+  readonly #parts: Parts;
+  /** Ends of the logs that grow now, by uuid: an append must not read the log. */
+  readonly #ends = new Map<string, LogEnd & { readonly attempt: number }>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async appendChunk(call: CallOf<"appendChunk">): Promise<ReportReply | "too_long"> {
+    const { book } = this.#parts;
+    const stored = book.byId(call.jobId);
+    if (stored === null) return "unknown_job";
+    const lease = leaseOf(stored, call);
+    if (lease === null) return "late";
+    return (await this.#append(stored, lease, null, [call.chunk])) ?? "late";
+  }
+
+  async appendChunks(call: CallOf<"appendChunks">): Promise<boolean> {
+    const stored = this.#parts.book.byId(call.jobId);
+    if (stored?.job.lease?.token !== call.lease) return false;
+    return (await this.#append(stored, call.lease, call.firstSeq, call.chunks)) === "accepted";
+  }
+
+  ownChunks(call: CallOf<"ownChunks">): StreamPage | null {
+    const stored = this.#parts.book.byId(call.jobId);
+    if (stored === null || leaseOf(stored, call) === null) return null;
+    return this.#page(stored.job, laterOf(call.after, { attempt: stored.job.attempts, seq: 0 }));
+  }
+
+  async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
+    const page = await this.#awaitPage(call, () => call.after);
+    return page === null ? fail({ kind: "not_found" }) : ok(page.page);
+  }
+
+  async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
+    const { chunks, store } = this.#parts;
+    const found = await this.#awaitPage(call, (job) => this.#drainedOf(job));
+    if (found === null) return fail({ kind: "not_found" });
+    const last = found.page.chunks.at(-1);
+    // In the turn that has read them: of two drains at once each gets its own.
+    if (last !== undefined) store.transaction(() => chunks.setDrained(found.uuid, last));
+    return ok(found.page);
+  }
+
+  /** A job has ended, or runs anew. */
+  forget(uuid: string): void {
+    this.#ends.delete(uuid);
+  }
+
+  /** Null: the lease has run out. */
+  async #append(
+    stored: StoredJob,
+    token: string,
+    firstSeq: number | null,
+    chunks: readonly Uint8Array[],
+  ): Promise<"accepted" | "too_long" | null> {
+    const { book, store, chunks: log, waiters } = this.#parts;
+    const nowMs = Date.now();
+    const { uuid, attempts: attempt } = stored.job;
+    // A chunk is a sign of life, and tells whether the lease is still held.
+    if (book.apply(stored, { kind: "renew", token }, nowMs).reply !== "done") return null;
+    const end = this.#endOf(uuid, attempt);
+    const fresh = firstSeq === null ? chunks : chunks.slice(Math.max(end.nextSeq - firstSeq, 0));
+    if (fresh.length === 0) return "accepted";
+    const sizeBytes = end.sizeBytes + fresh.reduce((sum, { length }) => sum + length, 0);
+    if (sizeBytes > RESULT_MAX_BYTES) {
+      await this.#refuseLongStream(stored, token, nowMs);
+      return "too_long";
+    }
+    store.transaction(() => log.append(uuid, { attempt, seq: end.nextSeq }, fresh));
+    this.#ends.set(uuid, { attempt, nextSeq: end.nextSeq + fresh.length, sizeBytes });
+    waiters.wake(streamOf(uuid));
+    return "accepted";
+  }
+
+  async #refuseLongStream({ job }: StoredJob, token: string, nowMs: number): Promise<void> {
+    const { book, wake } = this.#parts;
+    const stored = book.load(job.uuid);
+    if (stored === null) return;
+    const error = `the stream is longer than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`;
+    book.apply(stored, { kind: "finish", token, outcome: { kind: "rejected", error } }, nowMs);
+    await wake(nowMs);
+  }
+
+  #endOf(uuid: string, attempt: number): LogEnd {
+    const known = this.#ends.get(uuid);
+    return known?.attempt === attempt ? known : this.#parts.chunks.logEnd(uuid, attempt);
+  }
+
+  /** An attempt that runs anew says everything anew: what is left of earlier ones is not handed out any more. */
+  #drainedOf(job: Job): StreamCursor {
+    const begun = { attempt: job.attempts, seq: 0 };
+    return laterOf(this.#parts.chunks.drained(job.uuid) ?? begun, begun);
+  }
+
+  /** What stands after a place of the caller's job, once there is something, it is over, or the hold is. */
+  async #awaitPage(
+    call: { readonly tenantId: string; readonly jobId: string; readonly holdMs: number },
+    afterOf: (job: Job) => StreamCursor,
+  ): Promise<{ readonly uuid: string; readonly page: StreamPage } | null> {
+    const { book, waiters } = this.#parts;
+    const stored = book.own(call, Date.now());
+    if (stored === null) return null;
+    const { uuid, status } = stored.job;
+    const page = this.#page(stored.job, afterOf(stored.job));
+    if (isTerminal(status) || page.chunks.length > 0 || call.holdMs === 0) return { uuid, page };
+    await waiters.wait(streamOf(uuid), Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    // A job that timed out is gone for every later call; the one who waited is told so this once.
+    const job = book.load(uuid)?.job;
+    return job === undefined ? null : { uuid, page: this.#page(job, afterOf(job)) };
+  }
+
+  #page(job: Job, after: StreamCursor): StreamPage {
+    return { status: job.status, error: shownError(job), ...this.#parts.chunks.page(job.uuid, after) };
+  }
+}
+
+/** The token of the lease that this worker holds of the job; null: it holds none. */
+function leaseOf({ job }: StoredJob, call: WorkerCall): string | null {
+  const isHolder = job.lease?.upstreamId === slotsOfWorker(call.keyId, call.workerId);
+  return isHolder ? (job.lease?.token ?? null) : null;
+}

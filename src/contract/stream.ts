@@ -1,0 +1,46 @@
+// The chunks of streaming jobs: who appends them, and how clients read them.
+import type { Result } from "../core/failure.ts";
+import type { JobStatus } from "../core/job.ts";
+import type { StreamCursor } from "../core/stream-cursor.ts";
+import type { JobCall } from "./broker.ts";
+import type { ReportReply, WorkerCall } from "./worker.ts";
+
+/** One chunk: raw JSON text, and its place. */
+export interface StreamChunk extends StreamCursor {
+  readonly bytes: Uint8Array;
+}
+
+export interface StreamPage {
+  readonly status: JobStatus;
+  /** The error of a FAILED job. */
+  readonly error: string | null;
+  readonly chunks: readonly StreamChunk[];
+  /** More chunks stand there already. */
+  readonly more: boolean;
+}
+
+export interface StreamApi {
+  /**
+   * A chunk of a pulling worker. It is durable when this answers, and no reader sees it before. `too_long`: the log of this
+   * attempt is full and the job has failed for it.
+   */
+  appendChunk(
+    call: WorkerCall & { readonly jobId: string; readonly chunk: Uint8Array },
+  ): Promise<ReportReply | "too_long">;
+  /**
+   * Chunks that a carrier has gathered, the first of them number `firstSeq`: sent again after a lost answer they count once.
+   * False: the lease is not held, or the log is full.
+   */
+  appendChunks(call: {
+    readonly jobId: string;
+    readonly lease: string;
+    readonly firstSeq: number;
+    readonly chunks: readonly Uint8Array[];
+  }): Promise<boolean>;
+  /** The chunks of the attempt that this worker has under way, to make its output of them. */
+  ownChunks(call: WorkerCall & { readonly jobId: string; readonly after: StreamCursor }): Promise<StreamPage | null>;
+  /** Chunks after a place, to any number of readers; held until there are some, the job is over, or `holdMs`. */
+  readStream(call: JobCall & { readonly after: StreamCursor; readonly holdMs: number }): Promise<Result<StreamPage>>;
+  /** As readStream, but each chunk is handed out once, and only those of the newest attempt. */
+  drainStream(call: JobCall & { readonly holdMs: number }): Promise<Result<StreamPage>>;
+}

@@ -1,0 +1,102 @@
+// /stream of clients: RunPod's draining long poll, which gives each chunk once (runpod-wire 1.6), and for those that accept
+// text/event-stream the same chunks as events.
+import type { Hono } from "hono";
+import { callBroker } from "../broker/stub.ts";
+import type { StreamPage } from "../contract/stream.ts";
+import type { Result } from "../core/failure.ts";
+import { isTerminal } from "../core/job.ts";
+import { STREAM_HOLD_MS, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
+import { STREAM_START } from "../core/stream-cursor.ts";
+import { rawAnswer } from "./answer.ts";
+import { readStreamWait } from "./query.ts";
+import { enterJob, flatten, type RouteContext, type Routing, refuse } from "./routing.ts";
+import { eventStreamAnswer, readLastEventId, readPage, type StreamRead } from "./stream-events.ts";
+
+/** Adds the route of streaming clients. The Go client posts. */
+export function addStreamRoutes(app: Hono<Routing>): void {
+  app.on(["GET", "POST"], "/v2/:endpoint/stream/:id", stream);
+}
+
+async function stream(c: RouteContext): Promise<Response> {
+  const entered = await enterJob(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const { caller, settings, jobId } = entered.value;
+  const read = { endpointId: settings.endpointId, tenantId: caller.tenantId, jobId };
+  const wantsEvents = (c.req.header("accept") ?? "").includes("text/event-stream");
+  return wantsEvents ? events(c, read) : drain(c, read);
+}
+
+async function events(c: RouteContext, read: StreamRead): Promise<Response> {
+  const lastId = c.req.header("last-event-id");
+  const after = lastId === undefined ? STREAM_START : readLastEventId(lastId);
+  if (after === null) {
+    return refuse(c, { kind: "invalid", field: "Last-Event-ID", message: "must be the id of an event of this stream" });
+  }
+  // An event source that is answered 204 does not come again.
+  if (after === "end") return new Response(null, { status: 204, headers: { "x-request-id": c.get("requestId") } });
+  const first = await readPage(c.env, read, after, 0);
+  return first.ok ? eventStreamAnswer(c, read, after, first.value) : refuse(c, first.failure);
+}
+
+async function drain(c: RouteContext, read: StreamRead): Promise<Response> {
+  const wait = readStreamWait(c.req.url);
+  if (!wait.ok) return refuse(c, wait.failure);
+  const endMs = Date.now() + (wait.value ?? STREAM_HOLD_MS);
+  for (;;) {
+    const leftMs = Math.max(0, endMs - Date.now());
+    const page = await drainPage(c, read, Math.min(leftMs, WAIT_SLICE_MAX_MS));
+    if (!page.ok) return refuse(c, page.failure);
+    const { chunks, status } = page.value;
+    const isNews = chunks.length > 0 || isTerminal(status) || Date.now() >= endMs || c.req.raw.signal.aborted;
+    if (isNews) return drainAnswer(c, read, page.value);
+  }
+}
+
+async function drainPage(c: RouteContext, { endpointId, tenantId, jobId }: StreamRead, holdMs: number) {
+  const call = { tenantId, jobId, holdMs };
+  // Not made again: the first one may have handed chunks out, and they would be lost in silence.
+  const page: Result<StreamPage> = flatten(
+    await callBroker(c.env, endpointId, (broker) => broker.drainStream(call), { idempotent: false }),
+  );
+  return page;
+}
+
+/** A terminal status comes with all chunks that are left: RunPod's JavaScript client stops at the first one. */
+function drainAnswer(c: RouteContext, read: StreamRead, first: StreamPage): Response {
+  const requestId = c.get("requestId");
+  const head = { id: read.jobId, status: first.status, error: first.error ?? undefined };
+  const start = `${JSON.stringify(head).slice(0, -1)},"stream":[`;
+  if (!isTerminal(first.status) || !first.more) return rawAnswer(200, `${start}${elementsOf(first)}]}`, requestId);
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  c.executionCtx.waitUntil(pourRest(c, read, start, first, writable));
+  return rawAnswer(200, readable, requestId);
+}
+
+async function pourRest(
+  c: RouteContext,
+  read: StreamRead,
+  start: string,
+  first: StreamPage,
+  writable: WritableStream<Uint8Array>,
+): Promise<void> {
+  const writer = writable.getWriter();
+  const encoder = new TextEncoder();
+  try {
+    await writer.write(encoder.encode(`${start}${elementsOf(first)}`));
+    for (let isMore = first.more; isMore; ) {
+      const page = await drainPage(c, read, 0);
+      if (!page.ok) throw new Error(page.failure.kind);
+      if (page.value.chunks.length > 0) await writer.write(encoder.encode(`,${elementsOf(page.value)}`));
+      isMore = page.value.more;
+    }
+    await writer.write(encoder.encode("]}"));
+    await writer.close();
+  } catch (error) {
+    await writer.abort(error).catch(() => undefined);
+  }
+}
+
+function elementsOf({ chunks }: StreamPage): string {
+  const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+  return chunks.map(({ bytes }) => `{"output":${decoder.decode(bytes)}}`).join(",");
+}

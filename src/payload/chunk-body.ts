@@ -1,0 +1,62 @@
+// Reads the body of one streamed chunk, `{"output": …}`: small enough to be held whole, and cut out as raw bytes.
+import { scanObject } from "../core/json-scanner.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
+import { NanFilter } from "../core/nan-filter.ts";
+import { readBody } from "./body-reader.ts";
+
+/** `chunk` is null when the body has no output. */
+type ChunkBody =
+  | { readonly kind: "ok"; readonly chunk: Uint8Array | null }
+  | { readonly kind: "too_large" }
+  | { readonly kind: "invalid"; readonly message: string };
+
+/** At most `maxBytes` for the whole body. NaN and Infinity become null, as in results. */
+export async function readChunkBody(stream: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<ChunkBody> {
+  if (stream === null) return { kind: "invalid", message: "the body is empty" };
+  const sink = new OutputSink();
+  const scan = scanObject(sink, { lenientNumbers: true, namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
+  const reader = readBody(stream);
+  let sizeBytes = 0;
+  try {
+    for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
+      sizeBytes += piece.length;
+      const error = sizeBytes > maxBytes ? null : scan.push(piece);
+      if (sizeBytes > maxBytes || error !== null) reader.cancel();
+      if (sizeBytes > maxBytes) return { kind: "too_large" };
+      if (error !== null) return { kind: "invalid", message: error.message };
+    }
+  } catch (error) {
+    return { kind: "invalid", message: `the body ended early: ${error instanceof Error ? error.message : error}` };
+  }
+  const error = scan.end();
+  return error === null ? { kind: "ok", chunk: sink.output() } : { kind: "invalid", message: error.message };
+}
+
+class OutputSink {
+  #name = "";
+  #pieces: Uint8Array[] | null = null;
+  readonly #nanFilter = new NanFilter();
+
+  begin(name: string): void {
+    this.#name = name;
+    if (name === "output") this.#pieces = [];
+  }
+
+  bytes(view: Uint8Array): void {
+    // The view is gone after this call.
+    if (this.#name === "output") this.#pieces?.push(this.#nanFilter.push(view).slice());
+  }
+
+  end(): void {}
+
+  output(): Uint8Array | null {
+    if (this.#pieces === null) return null;
+    const joined = new Uint8Array(this.#pieces.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const piece of this.#pieces) {
+      joined.set(piece, at);
+      at += piece.length;
+    }
+    return joined;
+  }
+}
