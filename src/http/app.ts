@@ -16,6 +16,7 @@ import { addUsageRoutes } from "./usage.ts";
 import { addWorkerResultRoutes } from "./worker-results.ts";
 import { addWorkerRoutes } from "./worker-routes.ts";
 import { addWorkerStreamRoutes } from "./worker-stream.ts";
+import { addWorkerViewRoutes } from "./workers.ts";
 
 /** Every known path with the methods it takes: another method is 405, another path 404. */
 const ALLOWED_METHODS: Readonly<Record<string, string>> = {
@@ -26,6 +27,8 @@ const ALLOWED_METHODS: Readonly<Record<string, string>> = {
   "/v1/usage/parked": "GET",
   "/v1/webhooks/dead": "GET",
   "/v1/admin/configure": "POST",
+  "/v1/endpoints/:endpoint/workers": "GET",
+  "/v1/endpoints/:endpoint/workers/:worker/drain": "POST",
   "/v2/:endpoint/run": "POST",
   "/v2/:endpoint/runsync": "POST",
   "/v2/:endpoint/status/:id": "GET, POST",
@@ -64,6 +67,7 @@ export function createApp(): Hono<Routing> {
   addWorkerResultRoutes(app);
   addWorkerStreamRoutes(app);
   addStreamRoutes(app);
+  addWorkerViewRoutes(app);
   addAccountRoutes(app);
   addUsageRoutes(app);
   addOperatorRoutes(app);
