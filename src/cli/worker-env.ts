@@ -19,7 +19,7 @@ to fetch its jobs here. The key is in it and is not shown again.
 --format docker|sh|fields: this form alone, so that it can go into a file; use npm run --silent for that.
 
 --local (default) or --remote: which database. --persist-to DIR: the folder of a local one (.waybill/dev).
---broker URL: tell a running deployment at once, with a key of the scope admin; else its cron does within 5 min.
+--broker URL: tell a running deployment now, with a key of the scope admin; else it learns of the key by its first call.
 Secrets are never arguments, which others can see: WAYBILL_PEPPER, WAYBILL_ENCRYPTION_KEY (or .dev.vars for a local
 database) and WAYBILL_KEY (--broker) in the environment, or you are asked.
 To end a key: npm run admin -- key revoke --id ID, the second part of the key (wb_live_ID_…).`;
@@ -82,7 +82,7 @@ async function main(): Promise<void> {
   const context = { execute: database.execute, secrets: await database.secrets() };
   const { key } = await createWorkerKey(context, { endpointId, tier, rateKind, slots, name: options.name });
   show({ base, endpointId, key, gpu: options.gpu ?? tier }, format);
-  await pushSettings(endpointId, options.broker);
+  if (options.broker !== undefined) await pushSettings(endpointId, options.broker);
 }
 
 /** One form with its hint beside it, so that a file holds the form alone; or all forms, to be read. */
