@@ -11,12 +11,19 @@ const configSchema = z.object({
   ALLOW_PRIVATE_ADDRESSES: z.enum(["yes", "no"], {
     error: 'the variable ALLOW_PRIVATE_ADDRESSES must be "yes" or "no"',
   }),
+  PUBLIC_URL: z
+    .union([z.literal(""), z.url({ protocol: /^https?$/ })], {
+      error: "the variable PUBLIC_URL must be empty or the address of this deployment",
+    })
+    .default(""),
 });
 
 export interface Config {
   readonly pepper: string;
   readonly encryptionKey: string;
   readonly allowPrivateAddresses: boolean;
+  /** Where upstreams call back; null: they are not asked to. Without a slash at the end. */
+  readonly publicUrl: string | null;
 }
 
 let parsed: Config | undefined;
@@ -31,6 +38,7 @@ export function readConfig(env: Env): Config {
     pepper: result.data.PEPPER,
     encryptionKey: result.data.ENCRYPTION_KEY,
     allowPrivateAddresses: result.data.ALLOW_PRIVATE_ADDRESSES === "yes",
+    publicUrl: result.data.PUBLIC_URL === "" ? null : result.data.PUBLIC_URL.replace(/\/+$/, ""),
   };
   return parsed;
 }

@@ -192,6 +192,11 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#parts.leases.noteUpstreamJob(call);
   }
 
+  async nudge(call: CallOf<"nudge">): Promise<void> {
+    this.meter.calls += 1;
+    this.#parts.leases.nudge(call);
+  }
+
   async finish(call: CallOf<"finish">): Promise<{ accepted: boolean }> {
     this.meter.calls += 1;
     return this.#parts.leases.finish(call);

@@ -17,10 +17,15 @@ interface Parts {
   readonly wake: (nowMs: number) => Promise<void>;
 }
 
+/** Carriers that ended meanwhile do not ask for theirs. */
+const NUDGED_MAX = 10_000;
+
 type CallOf<Name extends keyof LeaseKeeper> = Parameters<LeaseKeeper[Name]>[0];
 
 export class LeaseDesk {
   readonly #parts: Parts;
+  /** Leases whose upstream has called back since their carrier last asked. */
+  readonly #nudged = new Set<string>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -28,9 +33,18 @@ export class LeaseDesk {
 
   async renew(call: CallOf<"renew">): Promise<boolean> {
     if (!this.#fenced(call, { kind: "renew", token: call.lease })) return false;
-    if (call.holdMs === 0) return true;
+    if (call.holdMs === 0 || this.#nudged.delete(call.lease)) return true;
     await this.#parts.waiters.wait(call.lease, Math.min(call.holdMs, LEASE_RENEW_MS));
+    this.#nudged.delete(call.lease);
     return this.#parts.book.byId(call.jobId)?.job.lease?.token === call.lease;
+  }
+
+  /** A held renewal answers at once; the next one does, if none is held at this moment. */
+  nudge(call: { readonly jobId: string; readonly lease: string }): void {
+    if (this.#parts.book.byId(call.jobId)?.job.lease?.token !== call.lease) return;
+    if (this.#nudged.size >= NUDGED_MAX) this.#nudged.clear();
+    this.#nudged.add(call.lease);
+    this.#parts.waiters.wake(call.lease);
   }
 
   handOver(call: CallOf<"handOver">): boolean {

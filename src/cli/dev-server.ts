@@ -69,7 +69,11 @@ export async function launchDevServer(options: DevServerOptions): Promise<DevSer
 function spawnWrangler(options: DevServerOptions, logFile: string): ChildProcess {
   mkdirSync(dirname(logFile), { recursive: true });
   const log = openSync(logFile, "a");
-  const vars = { ALLOW_PRIVATE_ADDRESSES: "yes", ...options.vars };
+  const vars = {
+    ALLOW_PRIVATE_ADDRESSES: "yes",
+    PUBLIC_URL: `http://127.0.0.1:${options.port}`,
+    ...options.vars,
+  };
   const flags = ["--port", String(options.port), "--ip", "127.0.0.1"];
   flags.push("--inspector-port", String(options.inspectorPort ?? 0));
   flags.push("--persist-to", options.persistTo, "--show-interactive-dev-session=false");

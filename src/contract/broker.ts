@@ -102,6 +102,8 @@ export interface BrokerApi extends LeaseKeeper, WorkerApi, StreamApi {
   start(): Promise<{ started: number }>;
   /** A webhook wake-up arrived: start couriers for what is due. */
   startWebhooks(): Promise<{ started: number }>;
+  /** An upstream has called back under this lease: its carrier is to look at once. */
+  nudge(call: { readonly jobId: string; readonly lease: string }): Promise<void>;
   finishWebhook(call: {
     readonly jobId: string;
     readonly round: number;

@@ -26,8 +26,8 @@ export type { AttemptOutcome as Outcome } from "../core/transition.ts";
 /** The side of a broker that a carrier may call. */
 export interface LeaseKeeper {
   /**
-   * Keeps the lease for another period, and answers when it is lost or after `holdMs` (at most LEASE_RENEW_MS). False: it
-   * is not held any more, stop working.
+   * Keeps the lease for another period, and answers when it is lost, when the upstream has called back, or after `holdMs`
+   * (at most LEASE_RENEW_MS). False: it is not held any more, stop working.
    */
   renew(call: { readonly jobId: string; readonly lease: string; readonly holdMs: number }): Promise<boolean>;
   /** Starts another carrier for the same lease, which takes up this id of the upstream. False: the lease is not held. */

@@ -174,5 +174,10 @@ export const D1_RETRY_MAX_MS = 60_000;
 export const ACCOUNT_SAFETY_MS = 5_000;
 /** Without one answer to a poll for so long the worker is lost: its seconds are not billed. */
 export const UPSTREAM_LOST_AFTER_MS = 120_000;
+/** A hosted upstream's job is looked at this often at most; */
+export const UPSTREAM_POLL_MAX_MS = 2_000;
+/** and, once it has run for a minute, this often where the upstream was asked to call back. */
+export const UPSTREAM_POLL_CALLED_BACK_MS = 30_000;
+export const UPSTREAM_POLL_RELAXED_AFTER_MS = 60_000;
 /** A carrier lives as long as one invocation, 15 minutes: before that another one takes over under the same lease. */
 export const CARRIER_HOLDS_MS = 12 * 60_000;

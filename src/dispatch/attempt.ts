@@ -6,6 +6,7 @@ import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Clock } from "./keeper.ts";
+import type { Nudge } from "./nudge.ts";
 
 /** Silence that ends a call while its body goes out or its answer comes in. */
 const IDLE_MS = 30_000;
@@ -17,6 +18,8 @@ export interface CarryDeps {
   readonly encryptionKey: string;
   readonly allowPrivate: boolean;
   readonly clock: Clock;
+  /** Where upstreams reach this deployment, without a slash at the end; null: nobody has said, so none is asked to call back. */
+  readonly publicUrl: string | null;
 }
 
 export class Attempt {
@@ -24,14 +27,22 @@ export class Attempt {
   readonly deps: CarryDeps;
   /** Fires when the lease is lost. */
   readonly signal: AbortSignal;
+  /** Fires when the upstream has called back. */
+  readonly nudge: Nudge;
   readonly url: string;
   readonly credential: string | null;
   readonly #endsAtMs: number;
 
-  constructor(assignment: Assignment, deps: CarryDeps, credential: string | null, signal: AbortSignal) {
+  constructor(
+    assignment: Assignment,
+    deps: CarryDeps,
+    credential: string | null,
+    { signal, nudge }: { readonly signal: AbortSignal; readonly nudge: Nudge },
+  ) {
     this.assignment = assignment;
     this.deps = deps;
     this.signal = signal;
+    this.nudge = nudge;
     this.url = assignment.upstream.url.replace(/\/+$/, "");
     this.credential = credential;
     this.#endsAtMs = deps.clock.now() + assignment.executionTimeoutMs;
@@ -61,7 +72,10 @@ export class Attempt {
     url: string,
     deadlines: { readonly totalMs?: number },
   ): Promise<CallResult | { kind: "no_input"; outcome: Outcome }> {
-    const spliced = await spliceBody(jobParts(this.assignment, policyOf(this.assignment)), this.deps.bucket);
+    const spliced = await spliceBody(
+      jobParts(this.assignment, hostedFields(this.assignment, this.deps.publicUrl)),
+      this.deps.bucket,
+    );
     if (spliced.kind !== "ok") {
       const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
       return {
@@ -109,10 +123,12 @@ export function upstreamHeaders(credential: string | null, jobId: string | null)
   };
 }
 
-/** What a hosted upstream is told of the job's policy; null: it is not a hosted one. */
-function policyOf(assignment: Assignment): string | null {
-  const { upstream } = assignment;
-  return upstream.dialect === "runpod" && !upstream.local ? policyFor(assignment) : null;
+/** Beside the job itself, for a hosted upstream; null: it is not one. */
+function hostedFields(assignment: Assignment, publicUrl: string | null) {
+  const { upstream, endpointId, jobId, lease } = assignment;
+  if (upstream.dialect !== "runpod" || upstream.local) return null;
+  const webhook = publicUrl === null ? null : `${publicUrl}/v2/${endpointId}/callback/${jobId}/${lease}`;
+  return { policy: policyFor(assignment), webhook };
 }
 
 /** A hosted upstream would otherwise end the job by its own defaults, which may be shorter than what we have promised. */

@@ -17,6 +17,7 @@ export class Carrier extends WorkerEntrypoint<Env> implements CarrierApi {
       encryptionKey: config.encryptionKey,
       allowPrivate: config.allowPrivateAddresses,
       clock: systemClock,
+      publicUrl: config.publicUrl,
     });
     this.ctx.waitUntil(work);
     await work;

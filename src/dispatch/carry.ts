@@ -9,6 +9,7 @@ import { Attempt, type CarryDeps } from "./attempt.ts";
 import { attemptFailed } from "./classify.ts";
 import { runHttp } from "./http.ts";
 import { callUntil } from "./keeper.ts";
+import { Nudge } from "./nudge.ts";
 import { runRunpod } from "./runpod.ts";
 
 /** Longer than a lease: an object that starts gives every running lease one period of grace. */
@@ -18,9 +19,10 @@ const FINISH_FOR_MS = 2 * LEASE_MS;
 export async function carry(assignment: Assignment, deps: CarryDeps): Promise<void> {
   const lost = new AbortController();
   const done = new AbortController();
-  const renewing = keepLease(assignment, deps, lost, done.signal);
+  const nudge = new Nudge();
+  const renewing = keepLease(assignment, deps, { lost, nudge, done: done.signal });
   try {
-    const outcome = await runAttempt(assignment, deps, lost.signal);
+    const outcome = await runAttempt(assignment, deps, { signal: lost.signal, nudge });
     done.abort();
     // Even when the lease seems lost an outcome is told: only the broker decides.
     if (outcome !== null) await tell(assignment, deps, outcome);
@@ -35,7 +37,11 @@ export async function carry(assignment: Assignment, deps: CarryDeps): Promise<vo
   }
 }
 
-async function runAttempt(assignment: Assignment, deps: CarryDeps, lost: AbortSignal): Promise<Outcome | null> {
+async function runAttempt(
+  assignment: Assignment,
+  deps: CarryDeps,
+  signals: { readonly signal: AbortSignal; readonly nudge: Nudge },
+): Promise<Outcome | null> {
   let credential: string | null;
   try {
     credential = await openCredential(assignment.upstream, deps.encryptionKey);
@@ -45,7 +51,7 @@ async function runAttempt(assignment: Assignment, deps: CarryDeps, lost: AbortSi
       detail: `The credential of the upstream cannot be used: ${messageOf(cause)}.`,
     };
   }
-  const attempt = new Attempt(assignment, deps, credential, lost);
+  const attempt = new Attempt(assignment, deps, credential, signals);
   try {
     return await (assignment.upstream.dialect === "runpod" ? runRunpod(attempt) : runHttp(attempt));
   } catch (cause) {
@@ -72,8 +78,7 @@ export async function openCredential(
 async function keepLease(
   assignment: Assignment,
   deps: CarryDeps,
-  lost: AbortController,
-  done: AbortSignal,
+  { lost, nudge, done }: { readonly lost: AbortController; readonly nudge: Nudge; readonly done: AbortSignal },
 ): Promise<void> {
   const { jobId, lease, endpointId } = assignment;
   const { clock, keeper } = deps;
@@ -88,6 +93,8 @@ async function keepLease(
         log("lease_lost", { endpointId, jobId });
         return lost.abort();
       }
+      // An answer before its time that the lease is held: the upstream has called back.
+      if (clock.now() - askedMs < LEASE_RENEW_MS) nudge.fire();
     } catch (cause) {
       if (!done.aborted) log("renew_failed", { endpointId, jobId, reason: messageOf(cause) });
     }

@@ -1,7 +1,14 @@
 // The dialect `runpod`: any base URL with RunPod's API. A hosted one takes the job by `/run`, is asked by `/status` and told
 // by `/cancel`; a local one (`handler.py --rp_serve_api`) answers `/runsync`. IN_QUEUE and IN_PROGRESS are never a result.
 import type { Outcome } from "../contract/dispatch.ts";
-import { CARRIER_HOLDS_MS, ENVELOPE_FIELDS_MAX_BYTES, UPSTREAM_LOST_AFTER_MS } from "../core/limits.ts";
+import {
+  CARRIER_HOLDS_MS,
+  ENVELOPE_FIELDS_MAX_BYTES,
+  UPSTREAM_LOST_AFTER_MS,
+  UPSTREAM_POLL_CALLED_BACK_MS,
+  UPSTREAM_POLL_MAX_MS,
+  UPSTREAM_POLL_RELAXED_AFTER_MS,
+} from "../core/limits.ts";
 import { callUrl } from "../outbound/call.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
@@ -21,7 +28,6 @@ const SUBMIT_TIMEOUT_MS = 60_000;
 const POLL_TIMEOUT_MS = 120_000;
 const POLL_FIRST_MS = 250;
 const POLL_GROWTH = 1.5;
-const POLL_MAX_MS = 2_000;
 /** Pause between polls that failed; doubled up to the maximum. */
 const POLL_FAILED_FIRST_MS = 1_000;
 const POLL_FAILED_MAX_MS = 15_000;
@@ -140,7 +146,7 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
   let unusable = 0;
   for (;;) {
     const wantedMs = failedPauseMs > POLL_FAILED_FIRST_MS ? failedPauseMs : pauseMs;
-    await clock.sleep(Math.min(wantedMs, Math.max(0, attempt.leftMs())), attempt.signal);
+    await attempt.nudge.sleep(clock, Math.min(wantedMs, Math.max(0, attempt.leftMs())), attempt.signal);
     if (attempt.signal.aborted) return null;
     if (attempt.isOver()) {
       await cancelJob(attempt, id);
@@ -159,7 +165,7 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
     }
     if (polled.kind !== "failed") heardMs = clock.now();
     if (polled.kind === "waiting") {
-      pauseMs = Math.min(pauseMs * POLL_GROWTH, POLL_MAX_MS);
+      pauseMs = Math.min(pauseMs * POLL_GROWTH, pollMaxMs(attempt, clock.now() - startedMs));
       failedPauseMs = POLL_FAILED_FIRST_MS;
       unusable = 0;
     } else if (polled.kind === "failed" || polled.kind === "unusable") {
@@ -170,6 +176,12 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
       return polled;
     }
   }
+}
+
+/** The longest pause between two looks at a job that has run for so long. */
+function pollMaxMs(attempt: Attempt, ranMs: number): number {
+  const isRelaxed = attempt.deps.publicUrl !== null && ranMs >= UPSTREAM_POLL_RELAXED_AFTER_MS;
+  return isRelaxed ? UPSTREAM_POLL_CALLED_BACK_MS : UPSTREAM_POLL_MAX_MS;
 }
 
 /** The broker starts another carrier under the same lease. False: it did not answer, so this one goes on as long as it can. */

@@ -4,6 +4,7 @@ import { readConfig } from "../config.ts";
 import { log } from "../log.ts";
 import { addAccountRoutes } from "./account.ts";
 import { jsonAnswer } from "./answer.ts";
+import { addCallbackRoutes } from "./callback.ts";
 import { crashAnswer } from "./failures.ts";
 import { addJobRoutes } from "./jobs.ts";
 import { addOperatorRoutes } from "./operator.ts";
@@ -45,6 +46,7 @@ const ALLOWED_METHODS: Readonly<Record<string, string>> = {
   "/v2/:endpoint/job-done/:worker/:job": "POST",
   "/v2/:endpoint/job-stream/:worker/:job": "POST",
   "/v2/:endpoint/stream/:id": "GET, POST",
+  "/v2/:endpoint/callback/:job/:lease": "POST",
 };
 
 /** The application. It never throws: what is unexpected is logged and answered with 500. */
@@ -68,6 +70,7 @@ export function createApp(): Hono<Routing> {
   addWorkerStreamRoutes(app);
   addStreamRoutes(app);
   addWorkerViewRoutes(app);
+  addCallbackRoutes(app);
   addAccountRoutes(app);
   addUsageRoutes(app);
   addOperatorRoutes(app);

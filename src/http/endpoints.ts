@@ -1,13 +1,16 @@
 // Which endpoint a path names, for whom. A foreign one and an unknown one are the same answer.
 import type { Caller } from "../contract/identity.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
-import { type LoadedEndpoint, loadEndpoint } from "../db/endpoints.ts";
+import { type LoadedEndpoint, loadEndpoint, loadEndpointSettings } from "../db/endpoints.ts";
 import { log } from "../log.ts";
 import { LastGood } from "./last-good.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
 
 const endpoints = new LastGood<LoadedEndpoint>();
+/** What a path may call an endpoint → its id. Ids are never reused, so what was true once stays true. */
+const endpointIds = new Map<string, string>();
+const ENDPOINT_IDS_MAX = 10_000;
 
 /** The endpoint of an id or slug, if it is the caller's own or shared. */
 export async function findEndpoint(
@@ -27,4 +30,24 @@ export async function findEndpoint(
   if (found === null || (!found.shared && found.settings.tenantId !== caller.tenantId))
     return fail({ kind: "not_found" });
   return ok(found);
+}
+
+/**
+ * Asked of D1 once in the life of an isolate, so that made-up names start no objects. While D1 is down a name is taken for
+ * an id: the broker of an endpoint that is none knows no key.
+ */
+export async function findEndpointId(name: string, env: Env): Promise<string | null> {
+  const known = endpointIds.get(name);
+  if (known !== undefined) return known;
+  if (!NAME.test(name)) return null;
+  try {
+    const settings = await loadEndpointSettings(env.DB, name);
+    if (settings === null) return null;
+    if (endpointIds.size >= ENDPOINT_IDS_MAX) endpointIds.clear();
+    endpointIds.set(name, settings.endpointId);
+    return settings.endpointId;
+  } catch (error) {
+    log("endpoint_lookup_failed", { error: String(error) });
+    return name;
+  }
 }

@@ -7,8 +7,8 @@ import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { isWorkerId } from "../core/worker-id.ts";
 import { loadEndpointSettings } from "../db/endpoints.ts";
-import { log } from "../log.ts";
 import { hasDigest, NO_DIGEST, readKey } from "./auth.ts";
+import { findEndpointId } from "./endpoints.ts";
 import { LastGood } from "./last-good.ts";
 import { flatten, type RouteContext } from "./routing.ts";
 
@@ -21,10 +21,6 @@ export interface WorkerEntry extends WorkerCall {
   readonly jobId: string | null;
 }
 
-const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
-/** What a path may call an endpoint → its id. Ids are never reused, so what was true once stays true. */
-const endpointIds = new Map<string, string>();
-const ENDPOINT_IDS_MAX = 10_000;
 const keys = new LastGood<{ readonly digest: string }>();
 
 /** Thrown through LastGood, which keeps what was good before a failure. */
@@ -72,26 +68,6 @@ function readNames(c: RouteContext): Result<Pick<WorkerEntry, "workerId" | "jobI
   if (isWorkerId(workerId)) return ok({ workerId, jobId, query });
   const message = "must be 1 to 128 visible ASCII characters: set RUNPOD_POD_ID";
   return fail({ kind: "invalid", field: "worker id", message });
-}
-
-/**
- * Asked of D1 once in the life of an isolate, so that made-up names start no objects. While D1 is down a name is taken for
- * an id: the broker of an endpoint that is none knows no key.
- */
-async function findEndpointId(name: string, env: Env): Promise<string | null> {
-  const known = endpointIds.get(name);
-  if (known !== undefined) return known;
-  if (!NAME.test(name)) return null;
-  try {
-    const settings = await loadEndpointSettings(env.DB, name);
-    if (settings === null) return null;
-    if (endpointIds.size >= ENDPOINT_IDS_MAX) endpointIds.clear();
-    endpointIds.set(name, settings.endpointId);
-    return settings.endpointId;
-  } catch (error) {
-    log("endpoint_lookup_failed", { error: String(error) });
-    return name;
-  }
 }
 
 /** From the broker; a key that it has not heard of may be newer than its settings. Null: there is no such key. */

@@ -5,15 +5,22 @@ import type { PayloadRef } from "../core/payload-ref.ts";
  * the policy concerns a hosted one is said anew. */
 const KEPT_FIELDS = new Set(["id", "input", "webhook", "policy"]);
 
-/** The parts to splice. `policy`: raw JSON of what a hosted upstream is told of it. */
+/** What a hosted upstream is told beside the job: raw JSON of the policy, and where to call back. */
+interface HostedFields {
+  readonly policy: string;
+  readonly webhook: string | null;
+}
+
+/** The parts to splice. */
 export function jobParts(
   job: { readonly jobId: string; readonly input: PayloadRef; readonly fields: Readonly<Record<string, string>> },
-  policy: string | null = null,
+  hosted: HostedFields | null = null,
 ): (string | PayloadRef)[] {
   const rest = Object.entries(job.fields)
     .filter(([name]) => !KEPT_FIELDS.has(name))
     .map(([name, raw]) => `,${JSON.stringify(name)}:${raw}`)
     .join("");
-  const said = policy === null ? "" : `,"policy":${policy}`;
+  const webhook = hosted === null || hosted.webhook === null ? "" : `,"webhook":${JSON.stringify(hosted.webhook)}`;
+  const said = hosted === null ? "" : `,"policy":${hosted.policy}${webhook}`;
   return [`{"id":${JSON.stringify(job.jobId)},"input":`, job.input, `${said}${rest}}`];
 }

@@ -75,6 +75,7 @@ async function run(
     readonly keeper?: Partial<LeaseKeeper>;
     readonly clock?: CarryDeps["clock"];
     readonly bucket?: R2Bucket;
+    readonly publicUrl?: string;
   } = {},
 ): Promise<Run> {
   const told: Run = { outcomes: [], noted: [] };
@@ -104,6 +105,7 @@ async function run(
     encryptionKey: KEY,
     allowPrivate: false,
     clock: changes.clock ?? jumpingClock(),
+    publicUrl: changes.publicUrl ?? null,
   });
   return told;
 }

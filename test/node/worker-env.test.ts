@@ -166,7 +166,7 @@ describe("npm run worker:env", { timeout: 60_000 }, () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const address = z.object({ port: z.number() }).parse(server.address());
     const words = ["ocr", "--tier", "l4", "--broker", `http://127.0.0.1:${address.port}`, "--format", "sh"];
-    const { stderr } = await operator.run("worker-env.ts", words, { WAYBILL_KEY: "wb_admin" });
+    await operator.run("worker-env.ts", words, { WAYBILL_KEY: "wb_admin" });
     server.close();
     expect(told).toEqual([{ path: "/v1/admin/configure", authorization: "Bearer wb_admin", body: { endpointId } }]);
   });
