@@ -2,6 +2,7 @@
 import type { PayloadRef } from "../core/payload-ref.ts";
 import type { AttemptOutcome } from "../core/transition.ts";
 import type { Upstream } from "./settings.ts";
+import type { StreamApi } from "./stream.ts";
 
 /** One leased job on its way to an upstream. `lease` is the fence: every word back to the broker carries it. */
 export interface Assignment {
@@ -24,7 +25,7 @@ export interface Assignment {
 export type { AttemptOutcome as Outcome } from "../core/transition.ts";
 
 /** The side of a broker that a carrier may call. */
-export interface LeaseKeeper {
+export interface LeaseKeeper extends Pick<StreamApi, "appendChunks"> {
   /**
    * Keeps the lease for another period, and answers when it is lost, when the upstream has called back, or after `holdMs`
    * (at most LEASE_RENEW_MS). False: it is not held any more, stop working.

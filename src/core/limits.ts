@@ -82,6 +82,9 @@ export const WORKER_SICK_SHOWN_MS = 600_000;
 export const LOST_IN_A_ROW_MAX = 3;
 /** RunPod's limit of one chunk; a row of SQLite ends at 2 MB. */
 export const CHUNK_MAX_BYTES = 1024 * 1024;
+/** Chunks of a pushed stream gather for so long, or until they are so many bytes: each batch is a row, which costs. */
+export const GATHER_MS = 20;
+export const GATHER_BYTES = 16 * 1024;
 /** Chunks that one read brings, about: two of the largest fit into what the edge holds. */
 export const STREAM_PAGE_MAX_BYTES = 1024 * 1024;
 /** A held /stream without `wait`: RunPod's Python client gives up at 10 s. */

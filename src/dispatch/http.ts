@@ -1,8 +1,10 @@
 // The dialect `http`: the job is posted as JSON, and the answer, as one JSON value, is the output.
 import type { Outcome } from "../contract/dispatch.ts";
+import { streamFormat } from "../core/stream-parser.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, attemptFailed, classifyBroken, classifyRead, classifyStatus } from "./classify.ts";
+import { runStream } from "./stream-answer.ts";
 
 /** Runs one attempt; null when the lease was lost meanwhile. */
 export async function runHttp(attempt: Attempt): Promise<Outcome | null> {
@@ -13,6 +15,8 @@ export async function runHttp(attempt: Attempt): Promise<Outcome | null> {
   try {
     const bad = await classifyStatus(result, attempt.deps.clock.now());
     if (bad !== null) return bad;
+    const format = streamFormat(result.headers.get("content-type"));
+    if (format !== null) return await runStream(attempt, result, format);
     const read = await readValue(result.body, attempt.resultOptions());
     if (read.kind === "ok") return { kind: "completed", output: read.payload };
     if (result.broken() === "aborted") return null;

@@ -83,6 +83,7 @@ async function run(
     renew: async () => true,
     letGo: async () => undefined,
     handOver: async () => false,
+    appendChunks: async () => true,
     noteUpstreamJob: async ({ upstreamJobId }) => told.noted.push(upstreamJobId) > 0,
     finish: async ({ outcome }) => ({ accepted: told.outcomes.push(outcome) > 0 }),
     ...changes.keeper,

@@ -1,0 +1,54 @@
+// Chunks of a pushed stream on their way to the broker. What arrives together travels together: each call is a row there.
+import { CHUNK_MAX_BYTES, GATHER_BYTES, GATHER_MS, LEASE_MS } from "../core/limits.ts";
+import type { Attempt } from "./attempt.ts";
+import { callUntil } from "./keeper.ts";
+
+export class ChunkGatherer {
+  readonly #attempt: Attempt;
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  #nextSeq = 1;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #sending: Promise<void> = Promise.resolve();
+  /** The broker does not want any more: the lease is lost, or the stream too long. */
+  isRefused = false;
+
+  constructor(attempt: Attempt) {
+    this.#attempt = attempt;
+  }
+
+  /** Resolves when there is room for another one: a broker that is slow holds up the upstream, not our memory. */
+  async add(chunk: Uint8Array): Promise<void> {
+    if (this.#pendingBytes + chunk.length > CHUNK_MAX_BYTES) await this.flush();
+    this.#pending.push(chunk);
+    this.#pendingBytes += chunk.length;
+    if (this.#pendingBytes >= GATHER_BYTES) await this.flush();
+    else this.#timer ??= setTimeout(() => void this.flush(), GATHER_MS);
+  }
+
+  /** Sends what has gathered. Resolves when the broker has all of it; never throws. */
+  flush(): Promise<void> {
+    clearTimeout(this.#timer ?? null);
+    this.#timer = undefined;
+    const chunks = this.#pending;
+    const firstSeq = this.#nextSeq;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    this.#nextSeq += chunks.length;
+    if (chunks.length > 0) this.#sending = this.#sending.then(() => this.#send(firstSeq, chunks));
+    return this.#sending;
+  }
+
+  async #send(firstSeq: number, chunks: readonly Uint8Array[]): Promise<void> {
+    if (this.isRefused) return;
+    const { deps, assignment, signal } = this.#attempt;
+    const { jobId, lease } = assignment;
+    const call = () => deps.keeper().appendChunks({ jobId, lease, firstSeq, chunks });
+    try {
+      this.isRefused = !(await callUntil(call, { clock: deps.clock, forMs: LEASE_MS, signal }));
+    } catch {
+      // A hole in the stream would be worse than an attempt that ends.
+      this.isRefused = true;
+    }
+  }
+}
