@@ -225,6 +225,31 @@ export const DEFECTS: readonly Defect[] = [
   afterwards("the bill names another tier", (after) =>
     after.bill === null ? after : { ...after, bill: { ...after.bill, tier: "b200" } },
   ),
+  afterwards("a worker that had the job is forgotten", (after) => ({ ...after, formerWorkers: [] })),
+  afterwards("a worker that never had the job is remembered for it", (after, before, event, given) =>
+    event.kind === "lost" && !event.had && before.lease !== null
+      ? { ...after, formerWorkers: [{ slotsId: before.lease.upstreamId, untilMs: given.nowMs }] }
+      : after,
+  ),
+  silenced("a cancel leaves the worker running", "stop_worker", (event) => event.kind === "cancel"),
+  silenced("a timeout leaves the worker running", "stop_worker", (event) => event.kind === "time"),
+  misled("a job that never arrived counts as a failure", (_job, event) =>
+    event.kind === "lost" ? { event: { ...event, had: true } } : {},
+  ),
+  misled("a worker that begins anew costs no attempt", (_job, event) =>
+    event.kind === "lost" ? { event: { ...event, had: false } } : {},
+  ),
+  misled("silence always counts", (_job, event, given) =>
+    event.kind === "time" ? { given: { ...given, workerHeardAtMs: given.nowMs } } : {},
+  ),
+  afterwards("silence never counts", (after, _before, event) =>
+    event.kind === "time" ? { ...after, undelivered: 0 } : after,
+  ),
+  afterwards("a pulled lease holds as long as a pushed one", (after, _before, event, given) =>
+    event.kind === "renew" && after.lease !== null
+      ? { ...after, lease: { ...after.lease, untilMs: given.nowMs + LEASE_MS } }
+      : after,
+  ),
   afterwards("the bill says other seconds", (after) =>
     after.bill === null ? after : { ...after, bill: { ...after.bill, seconds: after.bill.seconds + 9 } },
   ),

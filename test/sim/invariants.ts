@@ -1,9 +1,10 @@
 // The oracle: it keeps its own history of what was asked and answered, and says which promise a step broke.
 // Written from the invariants (accepted is kept, one terminal, fencing, money), not from the state machine's code.
 import type { Bill, Job, JobStatus, Lease } from "../../src/core/job.ts";
-import { LEASE_MS, RESTARTS_MAX } from "../../src/core/limits.ts";
+import { LEASE_MS, RESTARTS_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
 import type { Given, JobEvent, Transition } from "../../src/core/transition.ts";
 import { checkPromises } from "./promises.ts";
+import { checkWorkers, periodMs } from "./worker-promises.ts";
 
 /** A broken promise; `invariant` names it (S1, F2, B1, …). */
 export class Violation extends Error {
@@ -41,6 +42,8 @@ interface History {
   attempts: number;
   counted: number;
   restarts: number;
+  /** Leases that ended without a word of the pulling worker that they were given to. */
+  undelivered: number;
   holder: Holder | null;
   readonly ended: Set<string>;
   finishedAtMs: number | null;
@@ -61,6 +64,8 @@ const LEGAL_MOVES: ReadonlySet<string> = new Set([
   "cancel IN_QUEUE CANCELLED",
   "cancel IN_PROGRESS CANCELLED",
   "retry FAILED IN_QUEUE",
+  "lost IN_PROGRESS IN_QUEUE",
+  "lost IN_PROGRESS FAILED",
 ]);
 
 function demand(holds: boolean, invariant: string, detail: () => string): asserts holds {
@@ -100,6 +105,7 @@ export class Oracle {
       attempts: 0,
       counted: 0,
       restarts: 0,
+      undelivered: 0,
       holder: null,
       ended: new Set(),
       finishedAtMs: null,
@@ -135,6 +141,7 @@ export class Oracle {
     this.#checkReply(history, event, given, result);
     this.#checkFrozen(history, before, event, result);
     checkPromises(decision, chargedMs(history, given), demand);
+    checkWorkers(decision, demand);
     if (after.status !== before.status) this.#move(history, decision);
     else if (event.kind === "renew" && result.reply === "done") this.#renewed(history, after, given);
     if (event.kind === "set_ttl" && LIVE.has(before.status)) {
@@ -217,7 +224,8 @@ export class Oracle {
   }
 
   #checkFence(history: History, event: JobEvent, given: Given, result: Transition): void {
-    if (event.kind !== "renew" && event.kind !== "note_upstream_job" && event.kind !== "finish") return;
+    const isFenced = ["renew", "note_upstream_job", "finish", "lost"].includes(event.kind);
+    if (!isFenced || !("token" in event)) return;
     const { holder } = history;
     if (holder !== null && holder.lease.token === event.token) {
       if (given.nowMs <= holder.untilMs) {
@@ -259,7 +267,7 @@ export class Oracle {
 
   #renewed(history: History, after: Job, given: Given): void {
     if (history.holder === null || after.lease === null) return;
-    const limitMs = given.nowMs + LEASE_MS;
+    const limitMs = given.nowMs + periodMs(after.lease);
     demand(after.lease.untilMs <= limitMs, "F1", () => "a renewal gave more than one period");
     history.holder.untilMs = after.lease.untilMs;
   }
@@ -289,6 +297,7 @@ export class Oracle {
   #retried(history: History, given: Given, after: Job): void {
     history.counted = 0;
     history.restarts = 0;
+    history.undelivered = 0;
     history.finishedAtMs = null;
     history.ttlAtMs = after.ttlAtMs;
     demand(after.ttlAtMs > given.nowMs, "S10", () => "a retry has no time left");
@@ -309,13 +318,23 @@ export class Oracle {
       } else demand(status === "FAILED", "S3", () => `${kind} gave ${status}`);
       return;
     }
+    if (event.kind === "lost") {
+      if (event.had) this.#countFailure(history, status, given);
+      else demand(status === "IN_QUEUE", "S8", () => `a job that never arrived became ${status}`);
+      return;
+    }
     if (event.kind !== "time" || before.status !== "IN_PROGRESS" || status === "TIMED_OUT") return;
     const { holder } = history;
     if (holder === null) return;
     if (status === "FAILED" && given.nowMs >= holder.lease.startedAtMs + history.timeoutMs) return;
     demand(given.nowMs > holder.untilMs, "F1", () => "a lease was taken away before its end");
     if (holder.lease.incarnation === given.incarnation) {
-      this.#countFailure(history, status, given);
+      const isSilent = holder.lease.workerKeyId !== null && given.workerHeardAtMs <= holder.lease.startedAtMs;
+      if (isSilent && history.undelivered < UNDELIVERED_MAX) {
+        history.undelivered += 1;
+        this.saw("lease lost without a word");
+        demand(status === "IN_QUEUE", "S8", () => `undelivered ${history.undelivered} gave ${status}`);
+      } else this.#countFailure(history, status, given);
     } else {
       history.restarts += 1;
       this.saw("lease lost by a restart");

@@ -1,8 +1,9 @@
 // What one decision of the core owes beside the status: results kept, upstreams told, pauses, backoff, and a bill that says
 // what was done. Written from the promises, not from the core.
-import { BACKOFF_BASE_MS, BACKOFF_MAX_MS, LEASE_MS } from "../../src/core/limits.ts";
+import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from "../../src/core/limits.ts";
 import type { Effect } from "../../src/core/transition.ts";
 import type { Decision } from "./invariants.ts";
+import { periodMs } from "./worker-promises.ts";
 
 type Demand = (holds: boolean, invariant: string, say: () => string) => void;
 
@@ -16,7 +17,8 @@ export function checkPromises(decision: Decision, chargedMs: number | null, dema
   const has = (kind: Effect["kind"]) => result.effects.some((effect) => effect.kind === kind);
   if (event.kind === "start") demand(before.notBeforeMs <= given.nowMs, "S8", () => "started before its retry time");
   if (event.kind === "renew") {
-    demand(after.lease?.untilMs === given.nowMs + LEASE_MS, "F1", () => "a renewal gave no full period");
+    const isFull = after.lease !== null && after.lease.untilMs === given.nowMs + periodMs(after.lease);
+    demand(isFull, "F1", () => "a renewal gave no full period");
   }
   if (event.kind === "retry") {
     const cleared = result.effects.some((effect) => effect.kind === "keep_output" && effect.output === null);

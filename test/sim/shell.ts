@@ -2,7 +2,7 @@
 // It does what the Durable Object does, without storage, and tells the oracle of each decision.
 import type { Job, Lease } from "../../src/core/job.ts";
 import { dueAtMs, expiresAtMs } from "../../src/core/job.ts";
-import { LEASE_MS } from "../../src/core/limits.ts";
+import { LEASE_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
 import type { AttemptOutcome, Effect, Given, JobEvent, Transition } from "../../src/core/transition.ts";
 import type { Oracle } from "./invariants.ts";
 import type { Line } from "./ledger.ts";
@@ -22,6 +22,8 @@ interface Memory {
   readonly waiting: Map<string, number>;
   readonly running: Map<string, number>;
   readonly busy: Map<string, number>;
+  /** When each pulling worker was last heard of. */
+  readonly heardAtMs: Map<string, number>;
 }
 
 export interface Upstream {
@@ -29,6 +31,8 @@ export interface Upstream {
   readonly slots: number;
   readonly rateKind: "flex" | "active";
   readonly nanodollarsPerSecond: number;
+  /** The slots of a worker that pulls. */
+  readonly pulls: boolean;
 }
 
 export class Shell {
@@ -82,7 +86,7 @@ export class Shell {
     const found = this.look(uuid);
     if (found === undefined || expiresAtMs(found.job) <= this.nowMs) return undefined;
     const before = found.job;
-    const given = this.#given(this.nowMs);
+    const given = this.#given(this.nowMs, before);
     const result = this.#core(before, event, given);
     this.#oracle.decided({ before, event, given, result });
     if (event.kind === "retry" && result.reply === "done") this.#copyOwed(before);
@@ -97,7 +101,7 @@ export class Shell {
     const { job } = row;
     const purge = this.#purged.get(job.tenantId);
     if (purge !== undefined && job.status === "IN_QUEUE" && job.queueSeq <= purge.through) {
-      return { ...row, job: this.#core(job, { kind: "cancel" }, this.#given(purge.atMs)).job };
+      return { ...row, job: this.#core(job, { kind: "cancel" }, this.#given(purge.atMs, job)).job };
     }
     const untilMs = this.#memory.leaseUntilMs.get(uuid);
     if (job.lease === null || untilMs === undefined || untilMs === job.lease.untilMs) return row;
@@ -179,12 +183,17 @@ export class Shell {
     return this.postedThrough.get(tenantId) ?? 0;
   }
 
-  #given(nowMs: number): Given {
+  /** A pulling worker said something, whatever it was. */
+  heard(upstreamId: string): void {
+    this.#memory.heardAtMs.set(upstreamId, this.nowMs);
+  }
+
+  #given(nowMs: number, job: Job): Given {
     return {
       nowMs,
       maxAttempts: this.#maxAttempts,
       incarnation: this.#memory.incarnation,
-      workerHeardAtMs: 0,
+      workerHeardAtMs: this.#memory.heardAtMs.get(job.lease?.upstreamId ?? "") ?? 0,
       nextQueueSeq: this.#queueSeq + 1,
       nextFinishSeq: this.#finishSeq + 1,
       jitter: this.#jitter(),
@@ -201,8 +210,8 @@ export class Shell {
       slots: upstream.slots,
       nanodollarsPerSecond: upstream.nanodollarsPerSecond,
       startedAtMs: this.nowMs,
-      untilMs: this.nowMs + LEASE_MS,
-      workerKeyId: null,
+      untilMs: this.nowMs + (upstream.pulls ? WORKER_LEASE_MS : LEASE_MS),
+      workerKeyId: upstream.pulls ? "key" : null,
       incarnation: this.#memory.incarnation,
     };
   }
@@ -238,6 +247,7 @@ export class Shell {
       waiting: new Map(),
       running: new Map(),
       busy: new Map(),
+      heardAtMs: new Map(),
     };
     this.#memory = memory;
     for (const uuid of this.rows.keys()) {

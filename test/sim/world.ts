@@ -2,6 +2,7 @@
 // A step is one thing that happens; after each the oracle checks every promise. `heal` ends all faults and runs to rest.
 import type { Job } from "../../src/core/job.ts";
 import type { AttemptOutcome } from "../../src/core/transition.ts";
+import { slotsOfWorker } from "../../src/core/worker-id.ts";
 import { Oracle } from "./invariants.ts";
 import { FakeAccount, type LedgerFaults } from "./ledger.ts";
 import { type Random, seededRandom } from "./random.ts";
@@ -19,6 +20,7 @@ interface Faults extends LedgerFaults {
   readonly attemptFails: number;
   readonly upstreamDown: number;
   readonly alarmLate: number;
+  readonly workerLoses: number;
 }
 
 const NO_FAULTS: Faults = {
@@ -35,11 +37,14 @@ const NO_FAULTS: Faults = {
   attemptFails: 0,
   upstreamDown: 0,
   alarmLate: 0,
+  workerLoses: 0,
 };
 
 interface Carrier {
   readonly uuid: string;
   readonly token: string;
+  readonly upstreamId: string;
+  readonly pulls: boolean;
   readonly finishAtMs: number;
   readonly outcome: AttemptOutcome;
 }
@@ -184,7 +189,9 @@ export class World {
       if (lease == null) continue;
       const late = this.#random.chance(this.#faults.carrierLate) ? this.#random.integer(25_000, 70_000) : 0;
       const finishAtMs = this.shell.nowMs + this.#random.integer(0, this.#executionMs) + late;
-      this.#carriers.push({ uuid, token: lease.token, finishAtMs, outcome: this.#outcome() });
+      const { token, upstreamId, workerKeyId } = lease;
+      const pulls = workerKeyId !== null;
+      this.#carriers.push({ uuid, token, upstreamId, pulls, finishAtMs, outcome: this.#outcome() });
     }
   }
 
@@ -194,7 +201,14 @@ export class World {
     const carrier = random.pick(this.#carriers);
     if (random.chance(this.#faults.carrierDies)) this.#carriers = this.#carriers.filter((one) => one !== carrier);
     else if (carrier.finishAtMs <= this.shell.nowMs) this.#finish(carrier);
-    else if (random.chance(0.2)) {
+    else if (carrier.pulls && random.chance(this.#faults.workerLoses)) {
+      this.shell.heard(carrier.upstreamId);
+      this.shell.decide(carrier.uuid, { kind: "lost", token: carrier.token, had: random.chance(0.6) });
+    } else if (carrier.pulls) {
+      // A heartbeat, which may name other jobs than this one.
+      this.shell.heard(carrier.upstreamId);
+      if (random.chance(0.7)) this.shell.decide(carrier.uuid, { kind: "renew", token: carrier.token });
+    } else if (random.chance(0.2)) {
       const upstreamJobId = `upstream-${carrier.token}`;
       this.shell.decide(carrier.uuid, { kind: "note_upstream_job", token: carrier.token, upstreamJobId });
     } else this.shell.decide(carrier.uuid, { kind: "renew", token: carrier.token });
@@ -265,16 +279,23 @@ function drawFaults(random: Random): Faults {
     attemptFails: strength(0.8),
     upstreamDown: strength(0.5),
     alarmLate: strength(0.7),
+    workerLoses: strength(0.5),
   };
 }
 
 function drawUpstreams(random: Random): Upstream[] {
-  return Array.from({ length: random.integer(1, 3) }, (_, index) => ({
-    id: `upstream-${index}`,
+  return Array.from({ length: random.integer(1, 3) }, (_, index) => {
+    const pulls = random.chance(0.4);
+    return { id: pulls ? slotsOfWorker("key", `w${index}`) : `upstream-${index}`, pulls, ...drawPrice(random) };
+  });
+}
+
+function drawPrice(random: Random): Omit<Upstream, "id" | "pulls"> {
+  return {
     slots: random.pick([1, 3, 7]),
     rateKind: random.chance(0.85) ? "flex" : "active",
     nanodollarsPerSecond: random.pick([160_000, 190_001, 1_160_000]),
-  }));
+  };
 }
 
 function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omit<Job, "queueSeq"> {
