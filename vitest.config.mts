@@ -39,6 +39,7 @@ export default defineConfig({
         test: {
           name: "conformance",
           include: ["test/conformance/**/*.test.ts"],
+          globalSetup: "test/conformance/python.ts",
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

@@ -1,0 +1,89 @@
+// RunPod's own Python package in three versions, each in a virtual environment of its own, from whatever index pip is
+// configured for. Made once and kept under .waybill/: delete the folder to get a newer release. Run before the first test.
+import { execFile } from "node:child_process";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { TestProject } from "vitest/node";
+import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+
+/** The newest, the last whose heartbeat is a thread and that fetches ahead, and the last that asks once for each job. */
+const REQUIREMENTS = { newest: "runpod>=1.12", "1.7.4": "runpod==1.7.4", "1.6.2": "runpod==1.6.2" } as const;
+
+export type Version = keyof typeof REQUIREMENTS;
+export const VERSIONS = ["newest", "1.7.4", "1.6.2"] as const satisfies readonly Version[];
+
+/** The interpreter of each version, or why there is none. */
+export type Pythons = { readonly interpreters: Readonly<Record<Version, string>> } | { readonly missing: string };
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    pythons: Pythons;
+  }
+}
+
+const INSTALL_MAX_MS = 5 * 60_000;
+const run = promisify(execFile);
+
+/** Called once by vitest. In CI a missing Python fails the run: there nobody reads that something was skipped. */
+export async function setup(project: TestProject): Promise<void> {
+  const pythons = await preparePythons();
+  project.provide("pythons", pythons);
+  if (!("missing" in pythons)) return;
+  const line = `RunPod's Python workers and clients cannot be run: ${pythons.missing}`;
+  if (process.env.CI !== undefined && process.env.CI !== "") throw new Error(line);
+  console.error(line);
+}
+
+async function preparePythons(): Promise<Pythons> {
+  const made = await Promise.allSettled(VERSIONS.map(prepare));
+  for (const result of made) if (result.status === "rejected") return { missing: messageOf(result.reason) };
+  return {
+    interpreters: { newest: interpreterOf("newest"), "1.7.4": interpreterOf("1.7.4"), "1.6.2": interpreterOf("1.6.2") },
+  };
+}
+
+async function prepare(version: Version): Promise<void> {
+  const folder = folderOf(version);
+  // Written last: a folder without it is what an interrupted run left.
+  const ready = join(folder, "ready");
+  if (existsSync(ready) && existsSync(interpreterOf(version))) return;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  await step("python3 is missing or too old", "python3", [
+    "-c",
+    "import sys; assert sys.version_info >= (3, 10), sys.version",
+  ]);
+  await step("python3 has no venv", "python3", ["-m", "venv", folder]);
+  const python = interpreterOf(version);
+  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
+  await step(`pip cannot install ${REQUIREMENTS[version]}`, python, [...pip, REQUIREMENTS[version]]);
+  await step(`${REQUIREMENTS[version]} cannot be imported`, python, ["-c", "import runpod.serverless"]);
+  writeFileSync(ready, `${new Date().toISOString()}\n`);
+}
+
+function folderOf(version: Version): string {
+  return join(PROJECT_FOLDER, ".waybill", "conformance", version);
+}
+
+function interpreterOf(version: Version): string {
+  return join(folderOf(version), "bin", "python");
+}
+
+async function step(problem: string, file: string, args: readonly string[]): Promise<void> {
+  try {
+    await run(file, args, { timeout: INSTALL_MAX_MS });
+  } catch (error) {
+    throw new Error(`${problem} (${lastLine(error)})`);
+  }
+}
+
+/** The sentence of a failed command: the last line that it said, where pip and Python put their verdict. */
+function lastLine(error: unknown): string {
+  const said = error instanceof Error && "stderr" in error ? String(error.stderr).trim() : "";
+  return said === "" ? messageOf(error) : (said.split("\n").at(-1) ?? said);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
