@@ -13,6 +13,7 @@ import {
   STOP_HOLD_MS,
   TAKE_HOLD_MAX_MS,
   WORKER_LEASE_MS,
+  WORKER_PING_INTERVAL_MS,
 } from "../core/limits.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
@@ -143,11 +144,11 @@ export class WorkerDesk {
     else if (worker.sick?.kind === "silent") worker.sick = null;
     for (const jobId of call.jobIds) this.#renew(worker.slotsId, jobId, nowMs);
     const named = new Set(call.jobIds);
-    for (const [jobId, { token, told }] of worker.stops) {
-      // It was told to stop, and does not name the job any more: its slot is free.
-      if (!told || named.has(jobId)) continue;
-      worker.stops.delete(jobId);
-      book.pool.letGo(token);
+    for (const [jobId, { told, atMs }] of [...roster.stopsOf(worker.slotsId)]) {
+      // It does not run the job any more, so its slot is free. An older SDK is never told: its next heartbeat shows it.
+      const isKnown = told || nowMs - atMs > WORKER_PING_INTERVAL_MS;
+      if (!isKnown || named.has(jobId)) continue;
+      book.pool.letGo(roster.dropStop(worker.slotsId, jobId) ?? "");
     }
     this.#ask(worker, nowMs);
     await this.#parts.wake(nowMs);
@@ -190,14 +191,16 @@ export class WorkerDesk {
   }
 
   async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[]> {
-    const worker = this.#parts.roster.hear(call, Date.now());
+    const { roster, waiters } = this.#parts;
+    const worker = roster.hear(call, Date.now());
     if (worker === null) return [];
-    if (![...worker.stops.values()].some(({ told }) => !told)) {
-      await this.#parts.waiters.wait(stopsOf(worker.slotsId), Math.min(call.holdMs, STOP_HOLD_MS));
+    const untold = () => [...roster.stopsOf(worker.slotsId)].filter(([, { told }]) => !told);
+    if (untold().length === 0) {
+      await waiters.wait(stopKey(worker.slotsId), Math.min(call.holdMs, STOP_HOLD_MS));
     }
-    const untold = [...worker.stops].filter(([, { told }]) => !told);
-    for (const [, stop] of untold) stop.told = true;
-    return untold.map(([jobId]) => jobId);
+    const stops = untold();
+    for (const [, stop] of stops) stop.told = true;
+    return stops.map(([jobId]) => jobId);
   }
 
   /** Its open polls are answered, so that a worker that is being shut down need not wait for them. */
@@ -230,9 +233,9 @@ export class WorkerDesk {
   }
 
   stop(slotsId: string, job: Job, token: string): void {
-    const worker = this.#parts.roster.get(slotsId);
-    worker?.stops.set(makeJobId(job.uuid, job.mode), { token, told: false });
-    this.#parts.waiters.wake(stopsOf(slotsId));
+    const { roster, waiters } = this.#parts;
+    roster.addStop(slotsId, makeJobId(job.uuid, job.mode), { token, atMs: Date.now(), told: false });
+    waiters.wake(stopKey(slotsId));
   }
 
   /**
@@ -243,7 +246,7 @@ export class WorkerDesk {
     const { roster, book, index } = this.#parts;
     if (roster.isTwin(worker, nowMs)) return false;
     book.pool.letGoAll(worker.slotsId);
-    worker.stops.clear();
+    roster.dropStops(worker.slotsId);
     let isYoung = false;
     for (const uuid of index.runningOn(worker.slotsId)) {
       const stored = book.load(uuid);
@@ -254,7 +257,7 @@ export class WorkerDesk {
         continue;
       }
       book.apply(stored, { kind: "lost", token: lease.token, had: true }, nowMs);
-      worker.givenUp.set(makeJobId(stored.job.uuid, stored.job.mode), "away");
+      roster.giveUp(worker, makeJobId(stored.job.uuid, stored.job.mode));
     }
     worker.idleAtMs = nowMs;
     return isYoung;
@@ -266,10 +269,9 @@ export class WorkerDesk {
     const givenUp = worker.givenUp.get(jobId);
     if (givenUp === "away" || givenUp === "reported") roster.noteTwin(worker, nowMs);
     worker.givenUp.delete(jobId);
-    const stop = worker.stops.get(jobId);
-    worker.stops.delete(jobId);
+    const token = roster.dropStop(worker.slotsId, jobId);
     log("late_report", { endpoint: endpointId, job: jobId });
-    if (stop !== undefined && book.pool.letGo(stop.token)) await this.#parts.wake(nowMs);
+    if (token !== undefined && book.pool.letGo(token)) await this.#parts.wake(nowMs);
   }
 
   #noteLost(worker: RosterWorker, nowMs: number): void {
@@ -336,6 +338,6 @@ function findKey(settings: EndpointSettings, keyId: string): WorkerKey | null {
 }
 
 /** What a held job-stop waits for. */
-function stopsOf(slotsId: string): string {
+function stopKey(slotsId: string): string {
   return `stops ${slotsId}`;
 }

@@ -18,6 +18,13 @@ export interface Poll {
   overtaken: boolean;
 }
 
+/** A job that a worker is to stop, with the lease that has ended. `told`: handed out by job-stop. */
+export interface Stop {
+  readonly token: string;
+  readonly atMs: number;
+  told: boolean;
+}
+
 export interface RosterWorker extends WorkerName {
   readonly slotsId: string;
   lastSeenAtMs: number;
@@ -36,8 +43,6 @@ export interface RosterWorker extends WorkerName {
   /** The newest proof that two processes use its id. */
   twinSeenAtMs: number | null;
   overtakenEndedAtMs: number;
-  /** Jobs that it is to stop, each with the lease that ended: job id → token. `told`: handed out by job-stop. */
-  readonly stops: Map<string, { readonly token: string; told: boolean }>;
   /**
    * Jobs that it lost by saying that it runs nothing: `away`, or given to it `again`, and then `reported`. A late report of
    * one that is away, and a second report of one that was given again, prove a second process.
@@ -50,10 +55,13 @@ export interface RosterWorker extends WorkerName {
 /** A poll that comes so soon after an overtaken one was answered comes from the process that nobody believed in. */
 const TWIN_RETURNS_WITHIN_MS = 2_000;
 const TWIN_SHOWN_MS = 600_000;
+const GIVEN_UP_MAX = 100;
 
 export class WorkerRoster {
   readonly #workers = new Map<string, RosterWorker>();
   readonly #pollers = new Map<string, RosterWorker>();
+  /** By slots, then by job id. Apart from the workers: after a start of the object a job may end before its worker is heard of. */
+  readonly #stops = new Map<string, Map<string, Stop>>();
 
   get(slotsId: string): RosterWorker | undefined {
     return this.#workers.get(slotsId);
@@ -87,7 +95,6 @@ export class WorkerRoster {
       draining: false,
       twinSeenAtMs: null,
       overtakenEndedAtMs: 0,
-      stops: new Map(),
       givenUp: new Map(),
       polls: new Map(),
     };
@@ -123,6 +130,40 @@ export class WorkerRoster {
     return [...worker.polls.values()].filter(({ overtaken }) => !overtaken);
   }
 
+  /** What a worker is to stop. */
+  stopsOf(slotsId: string): ReadonlyMap<string, Stop> {
+    return this.#stops.get(slotsId) ?? new Map();
+  }
+
+  addStop(slotsId: string, jobId: string, stop: Stop): void {
+    const stops = this.#stops.get(slotsId) ?? new Map<string, Stop>();
+    stops.set(jobId, stop);
+    this.#stops.set(slotsId, stops);
+    const [oldest] = this.#stops.keys();
+    if (this.#stops.size > WORKERS_MAX && oldest !== undefined) this.#stops.delete(oldest);
+  }
+
+  /** The worker does not run it any more. Returns the token of its lease; undefined: it was not to stop. */
+  dropStop(slotsId: string, jobId: string): string | undefined {
+    const stops = this.#stops.get(slotsId);
+    const token = stops?.get(jobId)?.token;
+    stops?.delete(jobId);
+    if (stops?.size === 0) this.#stops.delete(slotsId);
+    return token;
+  }
+
+  /** The worker runs nothing. */
+  dropStops(slotsId: string): void {
+    this.#stops.delete(slotsId);
+  }
+
+  /** It lost a job by its own word. Only the newest are remembered: of the others nobody will report any more. */
+  giveUp(worker: RosterWorker, jobId: string): void {
+    worker.givenUp.set(jobId, "away");
+    const [oldest] = worker.givenUp.keys();
+    if (worker.givenUp.size > GIVEN_UP_MAX && oldest !== undefined) worker.givenUp.delete(oldest);
+  }
+
   noteTwin(worker: RosterWorker, nowMs: number): void {
     worker.twinSeenAtMs = nowMs;
   }
@@ -138,7 +179,10 @@ export class WorkerRoster {
       const shownMs = sick === null ? WORKER_GONE_AFTER_MS : WORKER_SICK_SHOWN_MS;
       return nowMs - lastSeenAtMs > shownMs && !holdsJobs(slotsId) && polls.size === 0;
     });
-    for (const { slotsId } of gone) this.#workers.delete(slotsId);
+    for (const { slotsId } of gone) {
+      this.#workers.delete(slotsId);
+      this.#stops.delete(slotsId);
+    }
     return gone;
   }
 }

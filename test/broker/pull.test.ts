@@ -1,10 +1,16 @@
 // Pulling workers at a broker: takes, leases that the worker carries without knowing, losses, cancels, mixed pools.
-import { runDurableObjectAlarm } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import type { HandedJob, TakeCall } from "../../src/contract/worker.ts";
-import { IDLE_GRACE_MS, LOST_IN_A_ROW_MAX, UNDELIVERED_MAX, WORKER_LEASE_MS } from "../../src/core/limits.ts";
+import {
+  IDLE_GRACE_MS,
+  LOST_IN_A_ROW_MAX,
+  UNDELIVERED_MAX,
+  WORKER_LEASE_MS,
+  WORKER_PING_INTERVAL_MS,
+} from "../../src/core/limits.ts";
 import { holdCarriers, makeBroker, submission, upstream, workerKey } from "../support/broker.ts";
 
 afterEach(() => {
@@ -294,13 +300,41 @@ describe("a running job", () => {
     expect(await statusOf(broker, call.jobId)).toMatchObject({ status: "CANCELLED", executionMs: expect.any(Number) });
   });
 
+  it("that is cancelled right after a restart of the broker is handed to job-stop all the same", async () => {
+    const { endpointId, broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = worker(broker, "w1");
+    await w1.takeOne();
+    await evictDurableObject(env.ENDPOINT_BROKER.getByName(endpointId));
+    await broker.cancel({ tenantId: "owner", jobId: call.jobId });
+    expect(await broker.awaitStops({ ...w1.name, holdMs: 1 })).toEqual([call.jobId]);
+  });
+
+  it("that an older worker is never told to stop frees its slot by the next heartbeats", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = worker(broker, "w1");
+    await w1.takeOne();
+    await broker.cancel({ tenantId: "owner", jobId: call.jobId });
+    const next = submission();
+    await broker.submit(next);
+    const busy = w1.takeOne({ idle: false });
+    await w1.ping();
+    expect(await statusOf(broker, next.jobId)).toMatchObject({ status: "IN_QUEUE" });
+    vi.setSystemTime(Date.now() + WORKER_PING_INTERVAL_MS + 1);
+    await w1.ping();
+    expect((await busy).jobId).toBe(next.jobId);
+  });
+
   it("keeps its lease over a restart of the broker when its worker's heartbeats go on", async () => {
     const { endpointId, broker } = await makeBroker(pullOnly);
     const call = submission();
     await broker.submit(call);
     const w1 = worker(broker, "w1");
     await w1.takeOne();
-    const { evictDurableObject } = await import("cloudflare:test");
     await evictDurableObject(env.ENDPOINT_BROKER.getByName(endpointId));
     await w1.ping([call.jobId]);
     expect(await w1.done(call.jobId)).toBe("accepted");
