@@ -3,8 +3,9 @@
 import type { Assignment } from "../contract/dispatch.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
 import type { HandedJob } from "../contract/worker.ts";
-import type { Lease } from "../core/job.ts";
+import type { Job, Lease } from "../core/job.ts";
 import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../core/limits.ts";
+import { isWorkerSlots } from "../core/worker-id.ts";
 import type { JobBook } from "./job-book.ts";
 import { leaseFor, type SlotHolder, toAssignment, toHandedJob, upstreamSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -76,7 +77,7 @@ export class Starter {
     nowMs: number,
   ): "started" | "aside" | "push_only" {
     const { book, index } = this.#parts;
-    const { uuid, upstreamJob, failedOn } = stored.job;
+    const { uuid, upstreamJob } = stored.job;
     // The upstream that may still run this job: another one would run it a second time.
     const resumedOn = upstreamJob !== null && book.pool.knows(upstreamJob.upstreamId) ? upstreamJob.upstreamId : null;
     if (resumedOn !== null && !book.pool.hasRoomOn(resumedOn, nowMs)) {
@@ -84,7 +85,7 @@ export class Starter {
       return "aside";
     }
     const mayTake = (id: string): boolean => this.#mayTake(stored, id);
-    const chosen = resumedOn ?? book.pool.choose(nowMs, { avoidId: failedOn, mayTake });
+    const chosen = resumedOn ?? book.pool.choose(nowMs, { avoidId: avoided(stored.job, nowMs), mayTake });
     if (chosen === null) {
       // Room is only where the job has failed already, or may still run, while a sound one is busy.
       index.park(uuid, nowMs + PARKED_MAX_MS);
@@ -121,4 +122,13 @@ export class Starter {
     const former = stored.job.formerWorkers.find(({ slotsId }) => slotsId === id);
     return former === undefined || this.#parts.idleSinceMs(id) >= former.untilMs;
   }
+}
+
+/**
+ * Where the job is not to go while others are sound. An upstream that fails fast would eat every job, for as long as it does;
+ * pulling workers are alike, so for one of them the others' long jobs are waited for only a while.
+ */
+function avoided({ failedOn, notBeforeMs }: Job, nowMs: number): string | null {
+  const isWaitedFor = failedOn === null || !isWorkerSlots(failedOn) || nowMs < notBeforeMs + PARKED_MAX_MS;
+  return isWaitedFor ? failedOn : null;
 }

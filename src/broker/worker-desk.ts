@@ -15,6 +15,7 @@ import {
   WORKER_LEASE_MS,
   WORKER_PING_INTERVAL_MS,
 } from "../core/limits.ts";
+import type { AttemptOutcome } from "../core/transition.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import { log } from "../log.ts";
@@ -114,7 +115,7 @@ export class WorkerDesk {
     for (const pollId of this.#given.keys()) waiters.wake(pollId);
     if (nowMs < this.#lookedForGoneAtMs + LOOK_FOR_GONE_EVERY_MS) return;
     this.#lookedForGoneAtMs = nowMs;
-    for (const worker of roster.forgetGone(nowMs, (id) => this.#runs(id))) book.pool.leave(worker.slotsId);
+    for (const worker of roster.forgetGone(nowMs, (id) => this.#runs(id))) book.pool.forget(worker.slotsId);
   }
 
   /** Takes a leased job for a worker's newest poll that still wants one. */
@@ -164,6 +165,8 @@ export class WorkerDesk {
     const held = this.#held(slotsId, call.jobId);
     if (worker !== null && call.refresh) worker.refreshAskedAtMs = nowMs;
     if (held === null || held.job.lease === null) {
+      // The same report again, because its answer was lost: its result is the one that the row names.
+      if (isStoredAs(stored, call.outcome)) return "accepted";
       if (worker !== null) await this.#takeLateReport(worker, call.jobId, nowMs);
       return "late";
     }
@@ -203,14 +206,14 @@ export class WorkerDesk {
     return stops.map(([jobId]) => jobId);
   }
 
-  /** Its open polls are answered, so that a worker that is being shut down need not wait for them. */
+  /** Out of service, its open polls are answered: a worker that is being shut down need not wait for them. */
   drain(call: CallOf<"drainWorker">): boolean {
     const { roster, book, waiters } = this.#parts;
     if (book.settings?.tenantId !== call.tenantId) return false;
     const found = roster.all().filter(({ workerId }) => workerId === call.workerId);
     for (const worker of found) {
-      worker.draining = true;
-      for (const pollId of worker.polls.keys()) waiters.wake(pollId);
+      worker.draining = call.draining;
+      if (call.draining) for (const pollId of worker.polls.keys()) waiters.wake(pollId);
       this.#ask(worker, Date.now());
     }
     return found.length > 0;
@@ -277,14 +280,13 @@ export class WorkerDesk {
   #noteLost(worker: RosterWorker, nowMs: number): void {
     const { book } = this.#parts;
     worker.lostInARow += 1;
-    if (nowMs - worker.lastSeenAtMs >= WORKER_LEASE_MS) {
-      const detail = "It fell silent while it held a job.";
-      worker.sick = { kind: "silent", detail, sinceMs: nowMs };
-      book.pool.leave(worker.slotsId);
+    if (worker.lostInARow >= LOST_IN_A_ROW_MAX) {
+      const detail = `It lost ${worker.lostInARow} jobs in a row; it is tried with one at a time.`;
+      book.pool.pause(worker.slotsId, detail, null, nowMs, Math.random());
     }
-    if (worker.lostInARow < LOST_IN_A_ROW_MAX) return;
-    const detail = `It lost ${worker.lostInARow} jobs in a row; it is tried with one at a time.`;
-    book.pool.pause(worker.slotsId, detail, null, nowMs, Math.random());
+    if (nowMs - worker.lastSeenAtMs < WORKER_LEASE_MS) return;
+    worker.sick = { kind: "silent", detail: "It fell silent while it held a job.", sinceMs: nowMs };
+    this.#ask(worker, nowMs);
   }
 
   #close(worker: RosterWorker, pollId: string, answered: boolean): void {
@@ -299,7 +301,9 @@ export class WorkerDesk {
     const { roster, book } = this.#parts;
     const holder = this.holderOf(worker.slotsId);
     const { settings } = book;
-    if (holder === null || settings === null || leaseFor(holder, settings, nowMs, "", "") === null) {
+    const isPriced = holder !== null && settings !== null && leaseFor(holder, settings, nowMs, "", "") !== null;
+    // One that takes no jobs must not count as a sound one that others' jobs wait for.
+    if (!isPriced || worker.sick !== null || worker.draining) {
       book.pool.leave(worker.slotsId);
       return;
     }
@@ -335,6 +339,12 @@ export class WorkerDesk {
 
 function findKey(settings: EndpointSettings, keyId: string): WorkerKey | null {
   return settings.workerKeys.find(({ id }) => id === keyId) ?? null;
+}
+
+/** Is the large result of this report the one that is kept? */
+function isStoredAs({ outputPlace }: StoredJob, outcome: AttemptOutcome): boolean {
+  const output = "output" in outcome ? outcome.output : null;
+  return output?.kind === "r2" && outputPlace?.kind === "r2" && output.key === outputPlace.key;
 }
 
 /** What a held job-stop waits for. */

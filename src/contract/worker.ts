@@ -89,8 +89,12 @@ export interface WorkerApi {
   awaitStops(call: WorkerCall & { readonly holdMs: number }): Promise<readonly string[]>;
   /** All workers and upstreams of the endpoint; null: it is not the caller's. */
   listWorkers(call: { readonly tenantId: string }): Promise<readonly WorkerView[] | null>;
-  /** From now on the worker gets no job; what it runs runs on. False: no such worker. */
-  drainWorker(call: { readonly tenantId: string; readonly workerId: string }): Promise<boolean>;
+  /** `draining`: from now on the worker gets no job, and what it runs runs on; else it is back. False: no such worker. */
+  drainWorker(call: {
+    readonly tenantId: string;
+    readonly workerId: string;
+    readonly draining: boolean;
+  }): Promise<boolean>;
 }
 
 export interface HandedLease {

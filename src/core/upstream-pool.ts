@@ -88,13 +88,24 @@ export class UpstreamPool {
     entry.asks = jobs;
   }
 
-  /** A pulling worker is gone; what it was given keeps its slot until its lease ends. */
+  /** A pulling worker takes no jobs for now; what it was given keeps its slot until its lease ends, and a pause its time. */
   leave(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     entry.asks = 0;
     entry.member = { ...entry.member, slots: 0 };
-    if (entry.running === 0) this.#entries.delete(id);
+    this.#dropEmpty(id, entry);
+  }
+
+  /** A pulling worker is gone. */
+  forget(id: string): void {
+    this.leave(id);
+    if (this.#entries.get(id)?.running === 0) this.#entries.delete(id);
+  }
+
+  #dropEmpty(id: string, { running, member, asks, condition }: Entry): void {
+    const isPausedWorker = asks !== null && condition !== "ok";
+    if (running === 0 && member.slots === 0 && !isPausedWorker) this.#entries.delete(id);
   }
 
   /** A job took a slot, also one that is found running at a start of the object. */
@@ -115,7 +126,7 @@ export class UpstreamPool {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     entry.running -= 1;
-    if (entry.running === 0 && entry.member.slots === 0) this.#entries.delete(id);
+    this.#dropEmpty(id, entry);
   }
 
   /** As release, but the carrier has not let go yet: a cancelled call still fills the worker. */

@@ -30,6 +30,7 @@ const ALLOWED_METHODS: Readonly<Record<string, string>> = {
   "/v1/admin/configure": "POST",
   "/v1/endpoints/:endpoint/workers": "GET",
   "/v1/endpoints/:endpoint/workers/:worker/drain": "POST",
+  "/v1/endpoints/:endpoint/workers/:worker/resume": "POST",
   "/v2/:endpoint/run": "POST",
   "/v2/:endpoint/runsync": "POST",
   "/v2/:endpoint/status/:id": "GET, POST",

@@ -5,6 +5,7 @@ import { callBroker } from "../broker/stub.ts";
 import type { ReportReply } from "../contract/worker.ts";
 import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
+import { parseJobId } from "../core/job-id.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import type { AttemptOutcome } from "../core/transition.ts";
@@ -26,6 +27,7 @@ async function done(c: RouteContext): Promise<Response> {
   if (!entered.ok) return refuse(c, entered.failure);
   const worker = entered.value;
   const jobId = worker.jobId ?? "";
+  if (parseJobId(jobId) === null) return refuse(c, { kind: "not_found" });
   const read = await readEnvelope(c.req.raw.body, {
     bigField: "output",
     bucket: c.env.PAYLOADS,

@@ -4,6 +4,7 @@ import type { Hono } from "hono";
 import { callBroker } from "../broker/stub.ts";
 import type { Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
+import { parseJobId } from "../core/job-id.ts";
 import { CHUNK_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { STREAM_START, type StreamCursor } from "../core/stream-cursor.ts";
@@ -23,6 +24,7 @@ async function postChunk(c: RouteContext): Promise<Response> {
   if (!entered.ok) return refuse(c, entered.failure);
   const { endpointId, keyId, workerId } = entered.value;
   const jobId = entered.value.jobId ?? "";
+  if (parseJobId(jobId) === null) return refuse(c, { kind: "not_found" });
   const read = await readChunkBody(c.req.raw.body, CHUNK_MAX_BYTES);
   if (read.kind === "invalid") return refuse(c, { kind: "invalid", field: "body", message: read.message });
   if (read.kind === "too_large") return refuseChunk(c, entered.value, jobId);

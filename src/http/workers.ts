@@ -12,7 +12,8 @@ import { enter, type RouteContext, type Routing, refuse } from "./routing.ts";
 /** Adds the routes of workers. */
 export function addWorkerViewRoutes(app: Hono<Routing>): void {
   app.get("/v1/endpoints/:endpoint/workers", list);
-  app.post("/v1/endpoints/:endpoint/workers/:worker/drain", drain);
+  app.post("/v1/endpoints/:endpoint/workers/:worker/drain", (c) => setDraining(c, true));
+  app.post("/v1/endpoints/:endpoint/workers/:worker/resume", (c) => setDraining(c, false));
 }
 
 /** The endpoint as its owner calls it. A shared one of another tenant is told apart by the broker. */
@@ -40,16 +41,16 @@ async function list(c: RouteContext): Promise<Response> {
   return jsonAnswer(200, { workers: views.map(showWorker), summary: summarise(views) }, c.get("requestId"));
 }
 
-/** Its open polls are answered and it gets no more jobs; what it runs runs on. Safe to do before it is shut down. */
-async function drain(c: RouteContext): Promise<Response> {
+/** Drained: its open polls are answered and it gets no more jobs; what it runs runs on. To be done before it is shut down. */
+async function setDraining(c: RouteContext, draining: boolean): Promise<Response> {
   const owned = await enterOwned(c, "manage");
   if (!owned.ok) return refuse(c, owned.failure);
   const { tenantId, endpointId } = owned.value;
-  const call = { tenantId, workerId: c.req.param("worker") ?? "" };
+  const call = { tenantId, workerId: c.req.param("worker") ?? "", draining };
   const drained = await callBroker(c.env, endpointId, (broker) => broker.drainWorker(call), { idempotent: true });
   if (!drained.ok) return refuse(c, drained.failure);
   if (!drained.value) return refuse(c, { kind: "not_found" });
-  return jsonAnswer(200, { id: call.workerId, draining: true }, c.get("requestId"));
+  return jsonAnswer(200, { id: call.workerId, draining }, c.get("requestId"));
 }
 
 function showWorker({ lastSeenAtMs, keyId, gpu, version, reason, ...rest }: WorkerView) {

@@ -127,6 +127,20 @@ describe("a take", () => {
 });
 
 describe("the fence of worker and job", () => {
+  it("calls a large result accepted again when the same report comes once more", async () => {
+    const { broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = worker(broker, "w1");
+    await w1.takeOne();
+    const output = { kind: "r2", key: `${call.jobId}/output`, sizeBytes: 3 } as const;
+    const report = { ...w1.name, jobId: call.jobId, outcome: { kind: "completed", output }, refresh: false } as const;
+    expect(await broker.report(report)).toBe("accepted");
+    expect(await broker.report(report)).toBe("accepted");
+    const other = { ...report, outcome: { kind: "completed", output: { ...output, key: "another" } } } as const;
+    expect(await broker.report(other)).toBe("late");
+  });
+
   it("refuses a doubled report, one of another worker, and one under another key", async () => {
     const keys = [workerKey({ id: "key1" }), workerKey({ id: "key2" })];
     const { broker } = await makeBroker({ ...pullOnly, workerKeys: keys });
@@ -229,6 +243,24 @@ describe("a worker that loses its job", () => {
       await passTime(endpointId, WORKER_LEASE_MS + 600);
     }
     expect(await statusOf(broker, call.jobId)).toMatchObject({ status: "FAILED" });
+  });
+
+  it("leaves it to a sick peer's place only as long as that peer is sound", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { broker } = await makeBroker({ ...pullOnly, maxAttempts: 5 });
+    const sick = worker(broker, "sick");
+    await sick.ping();
+    const call = submission();
+    await broker.submit(call);
+    const w1 = worker(broker, "w1");
+    await w1.takeOne();
+    await sick.ping([], "Its fitness check _gpu_check failed.");
+    vi.setSystemTime(Date.now() + IDLE_GRACE_MS);
+    const again = w1.take({ pollId: "again" });
+    await vi.waitFor(async () => expect(await statusOf(broker, call.jobId)).toMatchObject({ retries: 1 }));
+    vi.setSystemTime(Date.now() + 5_000);
+    await w1.ping();
+    expect(await again).toMatchObject([{ jobId: call.jobId }]);
   });
 
   it("again and again is tried with one job at a time, and every waiting job says why", async () => {

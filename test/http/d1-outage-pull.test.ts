@@ -61,7 +61,7 @@ function startWorkers(pulling: Pulling) {
     stop: async () => {
       over = true;
       const { endpointId, tenantId } = pulling.tenant;
-      for (const workerId of names) await brokerOf(env, endpointId).drainWorker({ tenantId, workerId });
+      for (const workerId of names) await brokerOf(env, endpointId).drainWorker({ tenantId, workerId, draining: true });
       await working;
     },
   };

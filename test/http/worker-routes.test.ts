@@ -176,7 +176,7 @@ describe("a take", () => {
     const { tenantId, endpointId } = pulling.tenant;
     const taking = pulling.take();
     await vi.waitFor(async () =>
-      expect(await brokerOf(env, endpointId).drainWorker({ tenantId, workerId: "w1" })).toBe(true),
+      expect(await brokerOf(env, endpointId).drainWorker({ tenantId, workerId: "w1", draining: true })).toBe(true),
     );
     const answer = await taking;
     expect(answer.status).toBe(204);

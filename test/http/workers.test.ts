@@ -79,6 +79,10 @@ describe("draining a worker", () => {
     await submit();
     expect((await list()).workers).toMatchObject([{ id: "w1", draining: true, running: 0 }]);
     expect((await take("w2")).status).toBe(200);
+    await submit();
+    const resumed = await ask(tenant, `/v1/endpoints/${tenant.slug}/workers/w1/resume`, "POST");
+    expect(await resumed.json()).toEqual({ id: "w1", draining: false });
+    expect((await take("w1")).status).toBe(200);
   });
 
   it("needs the scope manage, and a worker that is there", async () => {
