@@ -81,22 +81,27 @@ export class WorkerDesk {
     this.#ask(worker, nowMs);
     // A parked job may be one that this worker can take.
     this.#parts.index.unpark(nowMs);
-    await this.#parts.wake(nowMs);
-    if (!this.#given.has(pollId)) await waiters.wait(pollId, mustAskAgain ? IDLE_GRACE_MS : TAKE_HOLD_MAX_MS);
-    const given = this.#given.get(pollId) ?? [];
-    this.#close(worker, pollId, true);
-    return ok(given);
+    try {
+      await this.#parts.wake(nowMs);
+      const isOpen = worker.polls.has(pollId) && !this.#given.has(pollId);
+      if (isOpen) await waiters.wait(pollId, mustAskAgain ? IDLE_GRACE_MS : TAKE_HOLD_MAX_MS);
+      return ok(this.#given.get(pollId) ?? []);
+    } finally {
+      this.#close(worker, pollId, true);
+    }
   }
 
   async abandonTake(call: CallOf<"abandonTake">): Promise<void> {
     const worker = this.#parts.roster.get(slotsOfWorker(call.keyId, call.workerId));
     if (worker === undefined) return;
     const nowMs = Date.now();
+    // What the poll was given and has not answered yet is known here alone.
+    const undelivered = [...call.leases, ...(this.#given.get(call.pollId) ?? [])];
     if (worker.polls.has(call.pollId)) {
       this.#close(worker, call.pollId, false);
       this.#parts.waiters.wake(call.pollId);
     }
-    for (const { jobId, lease } of call.leases) {
+    for (const { jobId, lease } of undelivered) {
       const stored = this.#held(worker.slotsId, jobId);
       if (stored?.job.lease?.token !== lease) continue;
       this.#parts.book.apply(stored, { kind: "lost", token: lease, had: false }, nowMs);

@@ -331,7 +331,10 @@ function passTime(job: Job, given: Given): Transition {
   return changed(next, next.upstreamJob === null ? stopEffects(job) : []);
 }
 
-/** A lease ran out. Lost by a restart of ours: not the job's fault, and the upstream may still run it. */
+/**
+ * A lease ran out, or its worker does not have the job any more. Lost by a restart of ours: not the job's fault, and the
+ * upstream may still run it.
+ */
 function expireLease(job: Job, lease: Lease, given: Given): Job {
   if (lease.incarnation !== given.incarnation) {
     const restarts = job.restarts + 1;
@@ -353,8 +356,9 @@ function loseWorker(job: Job, given: Given): Job {
 }
 
 function lose(job: Job, token: string, had: boolean, given: Given): Transition {
-  if (heldLease(job, token, given) === null) return unchanged(job, "stale");
-  if (had) return changed(loseWorker(job, given));
+  const lease = heldLease(job, token, given);
+  if (lease === null) return unchanged(job, "stale");
+  if (had) return changed(expireLease(job, lease, given));
   // It never got it, so it cannot report it late either, and may be given it again.
   return changed({ ...requeue(job, 0, given), formerWorkers: job.formerWorkers });
 }

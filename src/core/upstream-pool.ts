@@ -157,7 +157,7 @@ export class UpstreamPool {
   choose(nowMs: number, { avoidId, mayTake }: Choice = ANYWHERE): string | null {
     this.#endLingering(nowMs);
     const others = [...this.#entries.values()].some(
-      ({ member, condition }) => member.id !== avoidId && condition === "ok" && member.slots > 0 && mayTake(member.id),
+      (entry) => entry.member.id !== avoidId && isSound(entry) && mayTake(entry.member.id),
     );
     let best: Entry | undefined;
     for (const entry of this.#entries.values()) {
@@ -334,6 +334,11 @@ function freshEntry(member: PoolMember, nowMs: number): Entry {
     failures: 0,
     lingering: new Map(),
   };
+}
+
+/** Is it worth waiting for? A pulling worker that neither asks nor works may be no more than its heartbeats. */
+function isSound({ condition, member, asks, running }: Entry): boolean {
+  return condition === "ok" && member.slots > 0 && (asks !== 0 || running > 0);
 }
 
 /** A troubled upstream is tried with one job at a time: a second failure then costs one start, not a slotful. */

@@ -3,7 +3,6 @@ import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
-import type { HandedJob, TakeCall } from "../../src/contract/worker.ts";
 import {
   IDLE_GRACE_MS,
   LOST_IN_A_ROW_MAX,
@@ -12,45 +11,12 @@ import {
   WORKER_PING_INTERVAL_MS,
 } from "../../src/core/limits.ts";
 import { holdCarriers, makeBroker, submission, upstream, workerKey } from "../support/broker.ts";
+import { OUTPUT, pullingWorker as worker } from "../support/pulling-worker.ts";
 
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
-
-const OUTPUT = { kind: "inline", bytes: new TextEncoder().encode('"done"') } as const;
-
-/** A worker as the edge speaks for it. */
-function worker(broker: BrokerApi, workerId: string, keyId = "key1") {
-  const name = { keyId, workerId };
-  const take = async (partial: Partial<TakeCall> = {}): Promise<readonly HandedJob[]> => {
-    const pollId = crypto.randomUUID();
-    const taken = await broker.takeJobs({
-      ...name,
-      pollId,
-      wanted: 1,
-      idle: true,
-      gpu: null,
-      version: null,
-      ...partial,
-    });
-    if (!taken.ok) throw new Error(`the take was refused: ${taken.failure.kind}`);
-    return taken.value;
-  };
-  return {
-    name,
-    take,
-    takeOne: async (partial: Partial<TakeCall> = {}): Promise<HandedJob> => {
-      const [job] = await take(partial);
-      if (job === undefined) throw new Error("the take brought no job");
-      return job;
-    },
-    ping: (jobIds: readonly string[] = [], unfit: string | null = null) =>
-      broker.ping({ ...name, jobIds, unfit, gpu: null, version: null }),
-    done: (jobId: string) =>
-      broker.report({ ...name, jobId, outcome: { kind: "completed", output: OUTPUT }, refresh: false }),
-  };
-}
 
 const pullOnly = { upstreams: [], workerKeys: [workerKey({ id: "key1" })] };
 

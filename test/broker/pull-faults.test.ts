@@ -1,0 +1,132 @@
+// Pulling workers when something else goes wrong: a lost answer, a restart of the broker, workers that only seem to be there.
+import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { AlarmClock } from "../../src/broker/alarm-clock.ts";
+import type { BrokerApi } from "../../src/contract/broker.ts";
+import { IDLE_GRACE_MS } from "../../src/core/limits.ts";
+import { makeBroker, submission, workerKey } from "../support/broker.ts";
+import { pullingWorker } from "../support/pulling-worker.ts";
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+const pullOnly = { upstreams: [], workerKeys: [workerKey({ id: "key1" })] };
+
+async function statusOf(broker: BrokerApi, jobId: string) {
+  const read = await broker.read({ tenantId: "owner", jobId, ttlMs: null });
+  if (!read.ok) throw new Error(`no status: ${read.failure.kind}`);
+  return read.value;
+}
+
+async function passTime(endpointId: string, ms: number): Promise<void> {
+  vi.setSystemTime(Date.now() + ms);
+  await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
+}
+
+describe("a report whose answer was lost", () => {
+  it("is accepted again, so that the edge does not delete the output that the row names", async () => {
+    const { broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = pullingWorker(broker, "w1");
+    await w1.take();
+    const output = { kind: "r2", key: "ep/job/request-1/output", sizeBytes: 300_000 } as const;
+    expect(await w1.report(call.jobId, { kind: "completed", output })).toBe("accepted");
+    expect(await w1.report(call.jobId, { kind: "completed", output })).toBe("accepted");
+    const other = { ...output, key: "ep/job/request-2/output" };
+    expect(await w1.report(call.jobId, { kind: "completed", output: other })).toBe("late");
+  });
+});
+
+describe("a job that failed on its worker", () => {
+  const failed = { kind: "attempt_failed", error: "the worker's result is not valid" } as const;
+
+  /** w1 has failed the job and asks for more; `other` is not going to. */
+  async function fallBack(other: (broker: BrokerApi) => Promise<void>): Promise<void> {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { endpointId, broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = pullingWorker(broker, "w1");
+    await w1.take();
+    await other(broker);
+    await w1.report(call.jobId, failed);
+    vi.setSystemTime(Date.now() + 100);
+    const taking = w1.take({ pollId: "again" });
+    await passTime(endpointId, 3_000);
+    const { status } = await statusOf(broker, call.jobId);
+    await broker.abandonTake({ ...w1.name, pollId: "again", leases: [] });
+    await taking;
+    expect(status).toBe("IN_PROGRESS");
+  }
+
+  it("goes back to it while the only other one sends heartbeats and never asks", () =>
+    fallBack(async (broker) => {
+      await pullingWorker(broker, "orphan").ping();
+    }));
+
+  it("goes back to it while the only other one is unfit", () =>
+    fallBack(async (broker) => {
+      await pullingWorker(broker, "unfit").ping([], "Its fitness check _memory_check failed.");
+    }));
+
+  it("goes back to it while the only other one is drained, though that still works", () =>
+    fallBack(async (broker) => {
+      const drained = pullingWorker(broker, "drained");
+      await broker.submit(submission());
+      await drained.take();
+      await broker.drainWorker({ tenantId: "owner", workerId: "drained", draining: true });
+    }));
+});
+
+describe("a restart of the broker", () => {
+  it("costs a job no attempt when its worker was not heard of since, and says that it runs nothing", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { endpointId, broker } = await makeBroker({ ...pullOnly, maxAttempts: 1 });
+    const call = submission();
+    await broker.submit(call);
+    const w1 = pullingWorker(broker, "w1");
+    await w1.take();
+    await evictDurableObject(env.ENDPOINT_BROKER.getByName(endpointId));
+    vi.setSystemTime(Date.now() + IDLE_GRACE_MS);
+    expect(await w1.take()).toMatchObject([{ jobId: call.jobId }]);
+    expect(await statusOf(broker, call.jobId)).toMatchObject({ status: "IN_PROGRESS", retries: 0 });
+  });
+
+  it("does not keep a cancel from the worker that still runs the job", async () => {
+    const { endpointId, broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = pullingWorker(broker, "w1");
+    await w1.take();
+    await evictDurableObject(env.ENDPOINT_BROKER.getByName(endpointId));
+    await broker.cancel({ tenantId: "owner", jobId: call.jobId });
+    await w1.ping([call.jobId]);
+    expect(await broker.awaitStops({ ...w1.name, holdMs: 1 })).toEqual([call.jobId]);
+    await w1.ping([call.jobId]);
+    expect(await broker.awaitStops({ ...w1.name, holdMs: 1 })).toEqual([]);
+  });
+});
+
+describe("a take", () => {
+  it("that its client leaves while the alarm is being set gives back what it was given meanwhile", async () => {
+    const { broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = pullingWorker(broker, "w1");
+    let armed = (): void => undefined;
+    const arming = new Promise<void>((resolve) => {
+      armed = resolve;
+    });
+    vi.spyOn(AlarmClock.prototype, "arm").mockImplementationOnce(() => arming);
+    const taking = w1.take({ pollId: "left" });
+    await vi.waitFor(async () => expect(await statusOf(broker, call.jobId)).toMatchObject({ status: "IN_PROGRESS" }));
+    await broker.abandonTake({ ...w1.name, pollId: "left", leases: [] });
+    armed();
+    expect(await taking).toEqual([]);
+    expect(await statusOf(broker, call.jobId)).toMatchObject({ status: "IN_QUEUE", retries: 0 });
+  });
+});

@@ -1,0 +1,41 @@
+// A pulling worker as the edge speaks for it to a broker.
+import type { BrokerApi } from "../../src/contract/broker.ts";
+import type { HandedJob, TakeCall } from "../../src/contract/worker.ts";
+import type { AttemptOutcome } from "../../src/core/transition.ts";
+
+/** The output of a job that is done. */
+export const OUTPUT = { kind: "inline", bytes: new TextEncoder().encode('"done"') } as const;
+const DONE: AttemptOutcome = { kind: "completed", output: OUTPUT };
+
+export function pullingWorker(broker: BrokerApi, workerId: string, keyId = "key1") {
+  const name = { keyId, workerId };
+  const call = (partial: Partial<TakeCall> = {}): TakeCall => ({
+    ...name,
+    pollId: crypto.randomUUID(),
+    wanted: 1,
+    idle: true,
+    gpu: null,
+    version: null,
+    ...partial,
+  });
+  const take = async (partial: Partial<TakeCall> = {}): Promise<readonly HandedJob[]> => {
+    const taken = await broker.takeJobs(call(partial));
+    if (!taken.ok) throw new Error(`the take was refused: ${taken.failure.kind}`);
+    return taken.value;
+  };
+  const report = (jobId: string, outcome: AttemptOutcome = DONE) =>
+    broker.report({ ...name, jobId, outcome, refresh: false });
+  return {
+    name,
+    take,
+    takeOne: async (partial: Partial<TakeCall> = {}): Promise<HandedJob> => {
+      const [job] = await take(partial);
+      if (job === undefined) throw new Error("the take brought no job");
+      return job;
+    },
+    ping: (jobIds: readonly string[] = [], unfit: string | null = null) =>
+      broker.ping({ ...name, jobIds, unfit, gpu: null, version: null }),
+    report,
+    done: (jobId: string) => report(jobId),
+  };
+}
