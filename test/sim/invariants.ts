@@ -318,16 +318,21 @@ export class Oracle {
       } else demand(status === "FAILED", "S3", () => `${kind} gave ${status}`);
       return;
     }
+    const { holder } = history;
     if (event.kind === "lost") {
-      if (event.had) this.#countFailure(history, status, given);
+      if (event.had && holder !== null) this.#checkLoss(history, holder, status, given);
       else demand(status === "IN_QUEUE", "S8", () => `a job that never arrived became ${status}`);
       return;
     }
     if (event.kind !== "time" || before.status !== "IN_PROGRESS" || status === "TIMED_OUT") return;
-    const { holder } = history;
     if (holder === null) return;
     if (status === "FAILED" && given.nowMs >= holder.lease.startedAtMs + history.timeoutMs) return;
     demand(given.nowMs > holder.untilMs, "F1", () => "a lease was taken away before its end");
+    this.#checkLoss(history, holder, status, given);
+  }
+
+  /** Whose fault the loss of a lease was: a restart of ours and a silent delivery have bounds of their own. */
+  #checkLoss(history: History, holder: Holder, status: JobStatus, given: Given): void {
     if (holder.lease.incarnation === given.incarnation) {
       const isSilent = holder.lease.workerKeyId !== null && given.workerHeardAtMs <= holder.lease.startedAtMs;
       if (isSilent && history.undelivered < UNDELIVERED_MAX) {
