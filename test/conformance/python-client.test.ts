@@ -1,0 +1,36 @@
+// RunPod's Python client classes, unmodified, against a broker whose jobs RunPod's Python workers run.
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type RunningBroker, startBroker } from "../running/broker.ts";
+import { describePython, PythonWorkers } from "./python-worker.ts";
+
+const CLIENT = join(import.meta.dirname, "client.py");
+const run = promisify(execFile);
+
+describePython("RunPod's Python clients", (interpreters) => {
+  const workers = new PythonWorkers(interpreters);
+  // A key in the configuration file of whoever runs the tests would go before the one given here.
+  const home = mkdtempSync(join(tmpdir(), "waybill-client-"));
+  let broker: RunningBroker;
+
+  beforeAll(async () => {
+    broker = await startBroker({ plain: { workers: {} }, chunks: { workers: {} }, nobody: {} });
+    workers.start(broker, "plain", { mode: "plain" });
+    workers.start(broker, "chunks", { mode: "chunks" });
+  });
+
+  afterAll(async () => {
+    rmSync(home, { recursive: true, force: true });
+    await broker?.stop();
+  });
+
+  it("run, wait, stream, cancel, purge and look, blocking and with asyncio", async () => {
+    const env = { PATH: process.env.PATH ?? "", HOME: home, RUNPOD_ENDPOINT_BASE_URL: `${broker.url}/v2` };
+    const { stdout } = await run(interpreters.newest, [CLIENT, broker.key], { env, timeout: 100_000 });
+    expect(stdout.trim().split("\n").at(-1)).toBe("all as it should be");
+  });
+});
