@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import runpodSdk from "runpod-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
 
@@ -25,6 +26,7 @@ describe("the runpod-sdk client", () => {
       "sdk-many": { ...upstream, slots: 10 },
       "sdk-cancel": { ...upstream, slots: 1 },
       "sdk-purge": { ...upstream, slots: 1 },
+      "sdk-stream": { workers: {} },
     });
   });
 
@@ -108,4 +110,36 @@ describe("the runpod-sdk client", () => {
     }
     await endpoint("sdk-purge").cancel(running.id);
   });
+
+  it("streams what a handler yields, to the end of the job", async () => {
+    const { id } = await endpoint("sdk-stream").run({ input: { count: 3 } });
+    const seen: unknown[] = [];
+    const reading = (async () => {
+      for await (const chunk of endpoint("sdk-stream").stream(id)) seen.push(chunk);
+    })();
+    const tell = await takeAsWorker();
+    await tell("job-stream", { output: "t1" });
+    // Before the next is told, so that it cannot have waited for the end.
+    await expect.poll(() => seen).toEqual([{ output: "t1" }]);
+    await tell("job-stream", { output: { text: "t2" } });
+    await tell("job-stream", { output: 3 });
+    await tell("job-done", { output: [] });
+    await reading;
+    expect(seen).toEqual([{ output: "t1" }, { output: { text: "t2" } }, { output: 3 }]);
+    expect(await endpoint("sdk-stream").status(id)).toMatchObject({ output: ["t1", { text: "t2" }, 3] });
+  });
+
+  /** Takes the waiting job as a pulling worker does, and gives back what tells the broker of it. */
+  async function takeAsWorker() {
+    const { endpointId, key } = broker.workerKeys["sdk-stream"] ?? { endpointId: "", key: "" };
+    const base = `${broker.url}/v2/${endpointId}`;
+    const headers = { Authorization: key };
+    const taken = await fetch(`${base}/job-take/w1?gpu=X&job_in_progress=0`, { headers });
+    const { id } = z.object({ id: z.string() }).parse(await taken.json());
+    return async (route: "job-stream" | "job-done", body: object): Promise<void> => {
+      const url = `${base}/${route}/w1/${id}?gpu=X&isStream=${route === "job-done"}`;
+      const told = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+      expect(told.status).toBe(200);
+    };
+  }
 });
