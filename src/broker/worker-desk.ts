@@ -200,12 +200,11 @@ export class WorkerDesk {
 
   async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[]> {
     const { roster, waiters } = this.#parts;
-    const worker = roster.hear(call, Date.now());
-    if (worker === null) return [];
-    const untold = () => [...roster.stopsOf(worker.slotsId)].filter(([, { told }]) => !told);
-    if (untold().length === 0) {
-      await waiters.wait(stopKey(worker.slotsId), Math.min(call.holdMs, STOP_HOLD_MS));
-    }
+    // Also one that is too many to be kept in mind waits: who is answered at once asks again at once.
+    roster.hear(call, Date.now());
+    const slotsId = slotsOfWorker(call.keyId, call.workerId);
+    const untold = () => [...roster.stopsOf(slotsId)].filter(([, { told }]) => !told);
+    if (untold().length === 0) await waiters.wait(stopKey(slotsId), Math.min(call.holdMs, STOP_HOLD_MS));
     const stops = untold();
     for (const [, stop] of stops) stop.told = true;
     return stops.map(([jobId]) => jobId);
