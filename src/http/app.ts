@@ -15,7 +15,7 @@ import { addStreamRoutes } from "./stream.ts";
 import { addSubmitRoutes } from "./submit.ts";
 import { addUsageRoutes } from "./usage.ts";
 import { addWorkerResultRoutes } from "./worker-results.ts";
-import { addWorkerRoutes } from "./worker-routes.ts";
+import { addWorkerRoutes, holdRefusal } from "./worker-routes.ts";
 import { addWorkerStreamRoutes } from "./worker-stream.ts";
 import { addWorkerViewRoutes } from "./workers.ts";
 
@@ -58,6 +58,7 @@ export function createApp(): Hono<Routing> {
     c.set("requestId", crypto.randomUUID());
     if (isPlainPath(c.req.raw.url)) await next();
     else c.res = refuse(c, { kind: "not_found" });
+    await holdRefusal(c);
     const { method } = c.req;
     log("request", { requestId: c.get("requestId"), method, status: c.res.status, tookMs: Date.now() - startedMs });
   });

@@ -6,31 +6,26 @@ import type { HandedJob, HandedLease } from "../contract/worker.ts";
 import type { Failure } from "../core/failure.ts";
 import { REFUSAL_HOLD_MS, START_JOBS_MAX, STOP_HOLD_MS, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import { log } from "../log.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { jsonAnswer, rawAnswer } from "./answer.ts";
-import { crashAnswer } from "./failures.ts";
 import { flatten, type RouteContext, type Routing, refuse } from "./routing.ts";
 import { enterWorker, type WorkerEntry } from "./worker-auth.ts";
 
-/** Adds the routes that workers poll. */
-export function addWorkerRoutes(app: Hono<Routing>): void {
-  app.get("/v2/:endpoint/job-take/:worker", (c) => politely(c, () => take(c, false)));
-  app.get("/v2/:endpoint/job-take-batch/:worker", (c) => politely(c, () => take(c, true)));
-  app.get("/v2/:endpoint/job-stop/:worker", (c) => politely(c, () => stop(c)));
-  app.get("/v2/:endpoint/ping/:worker", ping);
+/** A worker's poll, also where the rest of the path is one that we do not have, such as a worker id with a slash in it. */
+const POLL_PATH = /\/job-(?:take|take-batch|stop)(?:\/|$)/;
+
+/** Holds a refusal of a poll, a crash of ours too: 12 requests a minute instead of 600 a second. */
+export async function holdRefusal(c: RouteContext): Promise<void> {
+  if (c.res.status >= 400 && POLL_PATH.test(new URL(c.req.raw.url).pathname)) await scheduler.wait(REFUSAL_HOLD_MS);
 }
 
-/** Holds every refusal, a crash of ours too: 12 requests a minute instead of 600 a second. */
-async function politely(c: RouteContext, work: () => Promise<Response>): Promise<Response> {
-  const answer = await work().catch((error: unknown) => {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    log("request_crashed", { requestId: c.get("requestId"), error: text });
-    return crashAnswer(c.get("requestId"));
-  });
-  if (answer.status >= 400) await scheduler.wait(REFUSAL_HOLD_MS);
-  return answer;
+/** Adds the routes that workers poll. */
+export function addWorkerRoutes(app: Hono<Routing>): void {
+  app.get("/v2/:endpoint/job-take/:worker", (c) => take(c, false));
+  app.get("/v2/:endpoint/job-take-batch/:worker", (c) => take(c, true));
+  app.get("/v2/:endpoint/job-stop/:worker", stop);
+  app.get("/v2/:endpoint/ping/:worker", ping);
 }
 
 function nothing(c: RouteContext): Response {

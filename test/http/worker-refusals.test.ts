@@ -81,6 +81,9 @@ it.concurrent("holds every refusal of job-take and job-stop for 5 seconds", { ti
     "the key of another endpoint": [{ key: foreignKey }, 401],
     "an endpoint that is none": [{ endpoint: "nowhere" }, 404],
     "a name that is none": [{ workerId: "two%20words" }, 400],
+    "a name with a control character": [{ workerId: "two%0Alines" }, 404],
+    "a name with a slash": [{ workerId: "rack/7" }, 404],
+    "an empty name": [{ workerId: "" }, 404],
     "a crash of the broker": [{ workerId: CRASHING }, 500],
   };
   const asked = Object.entries(wrong).flatMap(([what, [words, status]]) =>
