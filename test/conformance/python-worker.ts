@@ -10,9 +10,9 @@ import { z } from "zod";
 import { isGroupAlive, signalGroup } from "../../src/cli/dev-processes.ts";
 import { inForm } from "../../src/cli/worker-forms.ts";
 import type { RunningBroker } from "../running/broker.ts";
-import type { Version } from "./python.ts";
+import type { Environment } from "./python.ts";
 
-export type Interpreters = Readonly<Record<Version, string>>;
+export type Interpreters = Readonly<Record<Environment, string>>;
 
 /** A suite that needs Python. Without one it is a single skipped test that says why. */
 export function describePython(title: string, suite: (interpreters: Interpreters) => void): void {
@@ -24,8 +24,11 @@ export function describePython(title: string, suite: (interpreters: Interpreters
 }
 
 export interface WorkerOptions {
-  readonly version?: Version;
-  readonly mode: "plain" | "refresh" | "list" | "chunks" | "async";
+  readonly version?: Environment;
+  /** The handler of worker.py; not for another script. */
+  readonly mode?: "plain" | "refresh" | "list" | "chunks" | "async";
+  /** Instead of worker.py. */
+  readonly script?: string;
   readonly jobsAtOnce?: number;
   /** Its RUNPOD_POD_ID; one of its own by default. */
   readonly id?: string;
@@ -71,7 +74,7 @@ export class PythonWorkers {
   start(broker: RunningBroker, slug: string, options: WorkerOptions): PythonWorker {
     const place = broker.workerKeys[slug];
     if (place === undefined) throw new Error(`the endpoint ${slug} has no key for workers`);
-    const { version = "newest", mode, jobsAtOnce = 1 } = options;
+    const { version = "newest", mode = "plain", jobsAtOnce = 1, script = SCRIPT } = options;
     const number = this.#started.length + 1;
     const id = options.id ?? `${slug}-${number}`;
     const logFile = join(this.#folder, `${number}-${id}.log`);
@@ -88,7 +91,7 @@ export class PythonWorkers {
       WAYBILL_TEST_RUNNER: String(process.pid),
     };
     const log = openSync(logFile, "w");
-    const child = spawn(this.#interpreters[version], [SCRIPT, mode, String(jobsAtOnce)], {
+    const child = spawn(this.#interpreters[version], [script, mode, String(jobsAtOnce)], {
       env: variables,
       stdio: ["ignore", log, log],
       detached: true,

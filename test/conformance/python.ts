@@ -1,4 +1,4 @@
-// RunPod's own Python package in three versions, each in a virtual environment of its own, from whatever index pip is
+// RunPod's own Python package in three versions, and what the examples require, each in a virtual environment of its own, from whatever index pip is
 // configured for. Made once and kept under .waybill/: delete the folder to get a newer release. Run before the first test.
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -8,13 +8,24 @@ import type { TestProject } from "vitest/node";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 
 /** The newest, the last whose heartbeat is a thread and that fetches ahead, and the last that asks once for each job. */
-const REQUIREMENTS = { newest: "runpod>=1.12", "1.7.4": "runpod==1.7.4", "1.6.2": "runpod==1.6.2" } as const;
+const REQUIREMENTS = {
+  newest: ["runpod>=1.12"],
+  "1.7.4": ["runpod==1.7.4"],
+  "1.6.2": ["runpod==1.6.2"],
+  examples: [
+    "-r",
+    join(PROJECT_FOLDER, "examples/python-ocr/requirements.txt"),
+    "-r",
+    join(PROJECT_FOLDER, "examples/python-stream/requirements.txt"),
+  ],
+} as const;
 
-export type Version = keyof typeof REQUIREMENTS;
-export const VERSIONS = ["newest", "1.7.4", "1.6.2"] as const satisfies readonly Version[];
+export type Environment = keyof typeof REQUIREMENTS;
+export const VERSIONS = ["newest", "1.7.4", "1.6.2"] as const satisfies readonly Environment[];
+export type Version = (typeof VERSIONS)[number];
 
-/** The interpreter of each version, or why there is none. */
-export type Pythons = { readonly interpreters: Readonly<Record<Version, string>> } | { readonly missing: string };
+/** The interpreter of each environment, or why there is none. */
+export type Pythons = { readonly interpreters: Readonly<Record<Environment, string>> } | { readonly missing: string };
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -36,14 +47,19 @@ export async function setup(project: TestProject): Promise<void> {
 }
 
 async function preparePythons(): Promise<Pythons> {
-  const made = await Promise.allSettled(VERSIONS.map(prepare));
+  const made = await Promise.allSettled([...VERSIONS, "examples" as const].map(prepare));
   for (const result of made) if (result.status === "rejected") return { missing: messageOf(result.reason) };
   return {
-    interpreters: { newest: interpreterOf("newest"), "1.7.4": interpreterOf("1.7.4"), "1.6.2": interpreterOf("1.6.2") },
+    interpreters: {
+      newest: interpreterOf("newest"),
+      "1.7.4": interpreterOf("1.7.4"),
+      "1.6.2": interpreterOf("1.6.2"),
+      examples: interpreterOf("examples"),
+    },
   };
 }
 
-async function prepare(version: Version): Promise<void> {
+async function prepare(version: Environment): Promise<void> {
   const folder = folderOf(version);
   // Written last: a folder without it is what an interrupted run left.
   const ready = join(folder, "ready");
@@ -57,16 +73,17 @@ async function prepare(version: Version): Promise<void> {
   await step("python3 has no venv", "python3", ["-m", "venv", folder]);
   const python = interpreterOf(version);
   const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
-  await step(`pip cannot install ${REQUIREMENTS[version]}`, python, [...pip, REQUIREMENTS[version]]);
-  await step(`${REQUIREMENTS[version]} cannot be imported`, python, ["-c", "import runpod.serverless"]);
+  const requirements = REQUIREMENTS[version];
+  await step(`pip cannot install ${requirements.join(" ")}`, python, [...pip, ...requirements]);
+  await step(`${requirements.join(" ")} cannot be imported`, python, ["-c", "import runpod.serverless"]);
   writeFileSync(ready, `${new Date().toISOString()}\n`);
 }
 
-function folderOf(version: Version): string {
+function folderOf(version: Environment): string {
   return join(PROJECT_FOLDER, ".waybill", "conformance", version);
 }
 
-function interpreterOf(version: Version): string {
+function interpreterOf(version: Environment): string {
   return join(folderOf(version), "bin", "python");
 }
 
