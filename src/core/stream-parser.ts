@@ -19,14 +19,16 @@ export class StreamParser {
   readonly #decoder = new TextDecoder();
   #rest = "";
   #data: string[] = [];
+  #dataChars = 0;
+  #endedByReturn = false;
 
   constructor(format: StreamFormat) {
     this.#format = format;
   }
 
-  /** Characters that are held because their line or event is not over. */
+  /** Characters that are held because their line or event is not over. An empty line of data is held too. */
   get heldChars(): number {
-    return this.#rest.length + this.#data.reduce((sum, { length }) => sum + length, 0);
+    return this.#rest.length + this.#dataChars;
   }
 
   push(bytes: Uint8Array): Parsed[] {
@@ -40,23 +42,30 @@ export class StreamParser {
   }
 
   #parse(text: string, isEnd: boolean): Parsed[] {
-    const lines = (this.#rest + text).split(/\r\n|\n|\r/);
+    // The other half of a line end whose carriage return has ended the piece before: no empty line stands there.
+    const fresh = this.#endedByReturn && text.startsWith("\n") ? text.slice(1) : text;
+    if (text !== "") this.#endedByReturn = text.endsWith("\r");
+    // Only what is new is looked through: a line may be 1 MiB, and come in pieces of 4 KiB.
+    const [first = "", ...others] = fresh.split(/\r\n|\n|\r/);
+    const lines = [this.#rest + first, ...others];
     this.#rest = isEnd ? "" : (lines.pop() ?? "");
-    // A carriage return at the end of a piece may be half of a line end, whose other half would count as an empty line.
-    if (!isEnd && this.#rest === "" && text.endsWith("\r")) this.#rest = `${lines.pop() ?? ""}\r`;
     return lines.flatMap((line) => (this.#format === "lines" ? toParsed(line) : this.#takeLine(line)));
   }
 
   #takeLine(line: string): Parsed[] {
     if (line === "") return this.#endEvent();
     const data = /^data(?:: ?(.*))?$/s.exec(line);
-    if (data !== null) this.#data.push(data[1] ?? "");
+    if (data === null) return [];
+    const text = data[1] ?? "";
+    this.#data.push(text);
+    this.#dataChars += text.length + 1;
     return [];
   }
 
   #endEvent(): Parsed[] {
     const data = this.#data.join("\n");
     this.#data = [];
+    this.#dataChars = 0;
     return toParsed(data);
   }
 }

@@ -25,6 +25,23 @@ describe("server-sent events", () => {
   });
 });
 
+describe("an event that does not end", () => {
+  it.each(["data: some words\n", "data:\n", "data\n"])("is held, and counted, line by line of %j", (line) => {
+    const parser = new StreamParser("events");
+    const bytes = new TextEncoder().encode(line.repeat(1_000));
+    for (let n = 0; n < 10; n += 1) parser.push(bytes);
+    expect(parser.heldChars).toBeGreaterThanOrEqual(10_000);
+  });
+
+  it("costs what is new of each piece, not what is held", () => {
+    const parser = new StreamParser("events");
+    const line = new TextEncoder().encode(`data: ${"x".repeat(4_000_000)}\n\n`);
+    const startedMs = performance.now();
+    for (let at = 0; at < line.length; at += 1_024) parser.push(line.subarray(at, at + 1_024));
+    expect(performance.now() - startedMs).toBeLessThan(2_000);
+  });
+});
+
 describe("newline-delimited JSON", () => {
   it("gives each line, also the last one without a line end", () => {
     const text = '{"a":1}\n\n[2]\r\n"three"';
