@@ -21,9 +21,10 @@ export async function runStream(attempt: Attempt, answer: Answer, format: Stream
   };
   try {
     for await (const bytes of answer.body) {
-      const parsed = parser.push(bytes);
-      for (const part of parsed) if (part.kind === "chunk") await intake.take(part.text);
-      if (parsed.some(({ kind }) => kind === "end")) return await end();
+      for (const part of parser.push(bytes)) {
+        if (part.kind === "end") return await end();
+        await intake.take(part.text);
+      }
       const refusal = parser.heldChars > CHUNK_MAX_BYTES ? TOO_LARGE : intake.refusal(answer, attempt);
       if (refusal !== undefined) return await stop(refusal);
     }

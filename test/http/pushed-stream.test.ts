@@ -73,6 +73,14 @@ describe("a pushed stream", () => {
     expect(await done()).toMatchObject({ status: "COMPLETED", output: [{ a: 1 }, { a: 2 }] });
   });
 
+  it("ends with its [DONE], also where more stands in the same piece", async () => {
+    const answer = openAnswer("text/event-stream");
+    const { stream, done } = await job();
+    answer.send("data: 1\n\ndata: [DONE]\n\ndata: 2\n\n");
+    expect(await done()).toMatchObject({ status: "COMPLETED", output: [1] });
+    expect(await stream()).toMatchObject({ stream: [{ output: 1 }] });
+  });
+
   it("that is cut is a failed attempt, not a short result", async () => {
     const answer = openAnswer("text/event-stream");
     const { stream, done } = await job(1);
