@@ -53,18 +53,28 @@ export class Streams {
   }
 
   async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
-    const page = await this.#awaitPage(call, () => call.after);
-    return page === null ? fail({ kind: "not_found" }) : ok(page.page);
+    const { book, waiters } = this.#parts;
+    const stored = book.own(call, Date.now());
+    if (stored === null) return fail({ kind: "not_found" });
+    const pageOf = (job: Job) => this.#page(job, call.after === "drained" ? this.#drainedOf(job) : call.after);
+    const { uuid, status } = stored.job;
+    const page = pageOf(stored.job);
+    if (isTerminal(status) || page.chunks.length > 0 || call.holdMs === 0) return ok(page);
+    await waiters.wait(streamOf(uuid), Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    // A job that timed out is gone for every later call; the one who waited is told so this once.
+    const job = book.load(uuid)?.job;
+    return job === undefined ? fail({ kind: "not_found" }) : ok(pageOf(job));
   }
 
-  async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
-    const { chunks, store } = this.#parts;
-    const found = await this.#awaitPage(call, (job) => this.#drainedOf(job));
-    if (found === null) return fail({ kind: "not_found" });
-    const last = found.page.chunks.at(-1);
-    // In the turn that has read them: of two drains at once each gets its own.
-    if (last !== undefined) store.transaction(() => chunks.setDrained(found.uuid, last));
-    return ok(found.page);
+  /** In one turn: of two drains at once each gets its own. */
+  drainStream(call: CallOf<"drainStream">): Result<StreamPage> {
+    const { book, chunks, store } = this.#parts;
+    const stored = book.own(call, Date.now());
+    if (stored === null) return fail({ kind: "not_found" });
+    const page = this.#page(stored.job, this.#drainedOf(stored.job));
+    const last = page.chunks.at(-1);
+    if (last !== undefined) store.transaction(() => chunks.setDrained(stored.job.uuid, last));
+    return ok(page);
   }
 
   /** A job has ended, or runs anew. */
@@ -116,23 +126,6 @@ export class Streams {
   #drainedOf(job: Job): StreamCursor {
     const begun = { attempt: job.attempts, seq: 0 };
     return laterOf(this.#parts.chunks.drained(job.uuid) ?? begun, begun);
-  }
-
-  /** What stands after a place of the caller's job, once there is something, it is over, or the hold is. */
-  async #awaitPage(
-    call: { readonly tenantId: string; readonly jobId: string; readonly holdMs: number },
-    afterOf: (job: Job) => StreamCursor,
-  ): Promise<{ readonly uuid: string; readonly page: StreamPage } | null> {
-    const { book, waiters } = this.#parts;
-    const stored = book.own(call, Date.now());
-    if (stored === null) return null;
-    const { uuid, status } = stored.job;
-    const page = this.#page(stored.job, afterOf(stored.job));
-    if (isTerminal(status) || page.chunks.length > 0 || call.holdMs === 0) return { uuid, page };
-    await waiters.wait(streamOf(uuid), Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
-    // A job that timed out is gone for every later call; the one who waited is told so this once.
-    const job = book.load(uuid)?.job;
-    return job === undefined ? null : { uuid, page: this.#page(job, afterOf(job)) };
   }
 
   #page(job: Job, after: StreamCursor): StreamPage {

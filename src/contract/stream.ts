@@ -39,8 +39,13 @@ export interface StreamApi {
   }): Promise<boolean>;
   /** The chunks of the attempt that this worker has under way, to make its output of them. */
   ownChunks(call: WorkerCall & { readonly jobId: string; readonly after: StreamCursor }): Promise<StreamPage | null>;
-  /** Chunks after a place, to any number of readers; held until there are some, the job is over, or `holdMs`. */
-  readStream(call: JobCall & { readonly after: StreamCursor; readonly holdMs: number }): Promise<Result<StreamPage>>;
-  /** As readStream, but each chunk is handed out once, and only those of the newest attempt. */
-  drainStream(call: JobCall & { readonly holdMs: number }): Promise<Result<StreamPage>>;
+  /**
+   * Chunks after a place, to any number of readers; held until there are some, the job is over, or `holdMs`. `drained`: what
+   * the next drainStream would hand out.
+   */
+  readStream(
+    call: JobCall & { readonly after: StreamCursor | "drained"; readonly holdMs: number },
+  ): Promise<Result<StreamPage>>;
+  /** What is there now: each chunk is handed out once, and only those of the newest attempt. */
+  drainStream(call: JobCall): Promise<Result<StreamPage>>;
 }

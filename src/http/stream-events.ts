@@ -45,7 +45,7 @@ export function eventStreamAnswer(c: RouteContext, read: StreamRead, after: Stre
 export async function readPage(
   env: Env,
   { endpointId, tenantId, jobId }: StreamRead,
-  after: StreamCursor,
+  after: StreamCursor | "drained",
   holdMs: number,
 ): Promise<Result<StreamPage>> {
   const call = { tenantId, jobId, after, holdMs };

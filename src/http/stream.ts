@@ -44,16 +44,26 @@ async function drain(c: RouteContext, read: StreamRead): Promise<Response> {
   const endMs = Date.now() + (wait.value ?? STREAM_HOLD_MS);
   for (;;) {
     const leftMs = Math.max(0, endMs - Date.now());
-    const page = await drainPage(c, read, Math.min(leftMs, WAIT_SLICE_MAX_MS));
-    if (!page.ok) return refuse(c, page.failure);
-    const { chunks, status } = page.value;
-    const isNews = chunks.length > 0 || isTerminal(status) || Date.now() >= endMs || c.req.raw.signal.aborted;
-    if (isNews) return drainAnswer(c, read, page.value);
+    // Waiting takes nothing: a client that has gone by the time a chunk comes asks for it again.
+    const seen = await readPage(c.env, read, "drained", Math.min(leftMs, WAIT_SLICE_MAX_MS));
+    if (!seen.ok) return refuse(c, seen.failure);
+    const { chunks, status } = seen.value;
+    if (c.req.raw.signal.aborted) return drainAnswer(c, read, { ...seen.value, chunks: [], more: false });
+    if (chunks.length > 0) return take(c, read, seen.value);
+    if (isTerminal(status) || Date.now() >= endMs) return drainAnswer(c, read, seen.value);
   }
 }
 
-async function drainPage(c: RouteContext, { endpointId, tenantId, jobId }: StreamRead, holdMs: number) {
-  const call = { tenantId, jobId, holdMs };
+async function take(c: RouteContext, read: StreamRead, seen: StreamPage): Promise<Response> {
+  const page = await drainPage(c, read);
+  if (page.ok) return drainAnswer(c, read, page.value);
+  // A job whose ttl has passed meanwhile is gone for every later call.
+  const isLastWord = page.failure.kind === "not_found" && isTerminal(seen.status);
+  return isLastWord ? drainAnswer(c, read, { ...seen, more: false }) : refuse(c, page.failure);
+}
+
+async function drainPage(c: RouteContext, { endpointId, tenantId, jobId }: StreamRead) {
+  const call = { tenantId, jobId };
   // Not made again: the first one may have handed chunks out, and they would be lost in silence.
   const page: Result<StreamPage> = flatten(
     await callBroker(c.env, endpointId, (broker) => broker.drainStream(call), { idempotent: false }),
@@ -84,7 +94,7 @@ async function pourRest(
   try {
     await writer.write(encoder.encode(`${start}${elementsOf(first)}`));
     for (let isMore = first.more; isMore; ) {
-      const page = await drainPage(c, read, 0);
+      const page = await drainPage(c, read);
       if (!page.ok) throw new Error(page.failure.kind);
       if (page.value.chunks.length > 0) await writer.write(encoder.encode(`,${elementsOf(page.value)}`));
       isMore = page.value.more;

@@ -83,6 +83,26 @@ describe("RunPod's stream", () => {
     expect(Date.now() - startedMs).toBeGreaterThan(900);
   });
 
+  it("gives a chunk that two polls wait for to one of them", async () => {
+    const job = await runningJob();
+    const drained = Promise.all([job.drain("?wait=1000"), job.drain("?wait=1000")]);
+    await scheduler.wait(100);
+    await job.chunk("once");
+    const pages = await drained;
+    expect(pages.flatMap(({ stream }) => stream)).toEqual([{ output: "once" }]);
+  });
+
+  it("keeps a chunk for the next poll when the client of this one went away before it came", async () => {
+    const job = await runningJob();
+    const client = new AbortController();
+    const left = job.asClient(`stream/${job.id}`, { signal: client.signal }).catch(() => "left");
+    await scheduler.wait(100);
+    client.abort();
+    expect(await left).toBe("left");
+    await job.chunk("kept");
+    expect(await job.drain()).toEqual({ status: "IN_PROGRESS", stream: [{ output: "kept" }] });
+  });
+
   it("gives 3 MiB of chunks with the terminal status in one answer", async () => {
     const job = await runningJob();
     const text = "x".repeat(600_000);
