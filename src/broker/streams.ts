@@ -2,6 +2,7 @@
 // each from its own place, or to the one drain of RunPod's clients.
 import type { StreamApi, StreamPage } from "../contract/stream.ts";
 import type { ReportReply, WorkerCall } from "../contract/worker.ts";
+import { packedBytes } from "../core/chunk-frames.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { isTerminal, type Job, shownError } from "../core/job.ts";
 import { RESULT_MAX_BYTES, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
@@ -97,7 +98,7 @@ export class Streams {
     const end = this.#endOf(uuid, attempt);
     const fresh = firstSeq === null ? chunks : chunks.slice(Math.max(end.nextSeq - firstSeq, 0));
     if (fresh.length === 0) return "accepted";
-    const sizeBytes = end.sizeBytes + fresh.reduce((sum, { length }) => sum + length, 0);
+    const sizeBytes = end.sizeBytes + packedBytes(fresh);
     if (sizeBytes > RESULT_MAX_BYTES) {
       await this.#refuseLongStream(stored, token, nowMs);
       return "too_long";

@@ -2,8 +2,13 @@
 
 const LENGTH_BYTES = 4;
 
+/** What chunks take in their row: never less than in a JSON list of them. */
+export function packedBytes(chunks: readonly Uint8Array[]): number {
+  return chunks.reduce((sum, chunk) => sum + LENGTH_BYTES + chunk.length, 0);
+}
+
 export function packChunks(chunks: readonly Uint8Array[]): Uint8Array {
-  const packed = new Uint8Array(chunks.reduce((sum, chunk) => sum + LENGTH_BYTES + chunk.length, 0));
+  const packed = new Uint8Array(packedBytes(chunks));
   const view = new DataView(packed.buffer);
   let at = 0;
   for (const chunk of chunks) {

@@ -2,7 +2,7 @@
 import { exports } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { CHUNK_MAX_BYTES, IDLE_GRACE_MS } from "../../src/core/limits.ts";
+import { CHUNK_MAX_BYTES, IDLE_GRACE_MS, RESULT_MAX_BYTES } from "../../src/core/limits.ts";
 import { makeTenant, type TestTenant } from "../support/tenant.ts";
 
 const pageSchema = z.object({
@@ -125,6 +125,18 @@ describe("the output of a stream", () => {
     await bare.chunk({ b: Number.NaN });
     await bare.done('{"output":[]}');
     expect(await bare.status()).toMatchObject({ status: "COMPLETED", output: ["a", { b: null }] });
+  });
+
+  it("is never larger than what an output may be: the chunk that would make it so ends the job", {
+    timeout: 60_000,
+  }, async () => {
+    const job = await runningJob();
+    const text = "x".repeat(CHUNK_MAX_BYTES - '{"output":""}'.length);
+    const largest = RESULT_MAX_BYTES / CHUNK_MAX_BYTES;
+    for (let n = 0; n < largest; n += 1) expect((await job.chunk(text)).status).toBe(200);
+    const restBytes = largest * '{"output":}'.length;
+    expect((await job.chunk("y".repeat(restBytes - 10))).status).toBe(413);
+    expect(await job.status()).toMatchObject({ status: "FAILED", error: "the stream is longer than 95 MiB" });
   });
 
   it("stays an empty list when there was no chunk, and goes to R2 when it is large", async () => {
