@@ -1,6 +1,6 @@
 // The SQL of chunk logs: one log an attempt, one row for what arrived together, and how far each job's stream is drained.
 import { packChunks, unpackChunks } from "../core/chunk-frames.ts";
-import { STREAM_PAGE_MAX_BYTES } from "../core/limits.ts";
+import { STREAM_PAGE_CHUNK_BYTES, STREAM_PAGE_MAX_BYTES } from "../core/limits.ts";
 import type { StreamCursor } from "../core/stream-cursor.ts";
 
 /** How far the log of one attempt has come. */
@@ -61,7 +61,7 @@ export class ChunkStore {
       for (const [at, chunk] of unpackChunks(new Uint8Array(bytes)).entries()) {
         if (attempt === after.attempt && seq + at <= after.seq) continue;
         chunks.push({ attempt, seq: seq + at, bytes: chunk });
-        sizeBytes += chunk.length;
+        sizeBytes += chunk.length + STREAM_PAGE_CHUNK_BYTES;
       }
     }
     return { chunks, more: false };

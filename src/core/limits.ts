@@ -87,6 +87,8 @@ export const GATHER_MS = 20;
 export const GATHER_BYTES = 16 * 1024;
 /** Chunks that one read brings, about: two of the largest fit into what the edge holds. */
 export const STREAM_PAGE_MAX_BYTES = 1024 * 1024;
+/** What a chunk of a page costs beside its bytes, in memory and on its way: a million tiny ones would be no small page. */
+export const STREAM_PAGE_CHUNK_BYTES = 64;
 /** A held /stream without `wait`: RunPod's Python client gives up at 10 s. */
 export const STREAM_HOLD_MS = 8_000;
 /** Between two events, or comments, of an event stream: proxies cut a silent one after 60 s or more. */

@@ -1,0 +1,40 @@
+// The log of a stream at its broker, past HTTP: how much a page and a log may be.
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { STREAM_START } from "../../src/core/stream-cursor.ts";
+import { holdCarriers, makeBroker, submission } from "../support/broker.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+/** A job that a carrier holds, and its log. */
+async function streaming() {
+  const given = holdCarriers();
+  const { broker } = await makeBroker();
+  const job = submission();
+  await broker.submit(job);
+  await broker.start();
+  await vi.waitFor(() => expect(given).toHaveLength(1));
+  const lease = given[0]?.lease ?? "";
+  const { jobId, tenantId } = job;
+  const append = (firstSeq: number, chunks: readonly Uint8Array[]) =>
+    broker.appendChunks({ jobId, lease, firstSeq, chunks });
+  return { broker, jobId, tenantId, append };
+}
+
+const tiny = (count: number) => Array.from({ length: count }, () => Uint8Array.of(0x31));
+
+describe("a page of a stream", () => {
+  it("is small, too, where its chunks are", async () => {
+    const { broker, jobId, tenantId, append } = await streaming();
+    for (let n = 0; n < 5; n += 1) expect(await append(1 + n * 10_000, tiny(10_000))).toBe(true);
+    let [after, seen, pages] = [STREAM_START, 0, 0];
+    for (let isMore = true; isMore; pages += 1) {
+      const page = await broker.readStream({ tenantId, jobId, after, holdMs: 0 });
+      if (!page.ok) throw new Error(page.failure.kind);
+      expect(page.value.chunks.length).toBeLessThan(30_000);
+      seen += page.value.chunks.length;
+      after = page.value.chunks.at(-1) ?? after;
+      isMore = page.value.more;
+    }
+    expect([seen, pages]).toEqual([50_000, 3]);
+  });
+});
