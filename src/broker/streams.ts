@@ -5,7 +5,7 @@ import type { ReportReply, WorkerCall } from "../contract/worker.ts";
 import { packedBytes } from "../core/chunk-frames.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { isTerminal, type Job, shownError } from "../core/job.ts";
-import { RESULT_MAX_BYTES, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
+import { ENDPOINT_STREAMS_MAX_BYTES, RESULT_MAX_BYTES, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
 import { laterOf, type StreamCursor } from "../core/stream-cursor.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { ChunkStore, LogEnd } from "./chunk-store.ts";
@@ -22,6 +22,9 @@ interface Parts {
 }
 
 type CallOf<Name extends keyof StreamApi> = Parameters<StreamApi[Name]>[0];
+
+const TOO_LONG = `the stream is longer than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`;
+const FULL = "the endpoint has no room for more of the stream: purge jobs, or keep finished ones for a shorter time";
 
 export class Streams {
   readonly #parts: Parts;
@@ -99,8 +102,9 @@ export class Streams {
     const fresh = firstSeq === null ? chunks : chunks.slice(Math.max(end.nextSeq - firstSeq, 0));
     if (fresh.length === 0) return "accepted";
     const sizeBytes = end.sizeBytes + packedBytes(fresh);
-    if (sizeBytes > RESULT_MAX_BYTES) {
-      await this.#refuseLongStream(stored, token, nowMs);
+    const error = sizeBytes > RESULT_MAX_BYTES ? TOO_LONG : store.sizeBytes > ENDPOINT_STREAMS_MAX_BYTES ? FULL : null;
+    if (error !== null) {
+      await this.#refuseStream(stored, token, error, nowMs);
       return "too_long";
     }
     store.transaction(() => log.append(uuid, { attempt, seq: end.nextSeq }, fresh));
@@ -109,11 +113,10 @@ export class Streams {
     return "accepted";
   }
 
-  async #refuseLongStream({ job }: StoredJob, token: string, nowMs: number): Promise<void> {
+  async #refuseStream({ job }: StoredJob, token: string, error: string, nowMs: number): Promise<void> {
     const { book, wake } = this.#parts;
     const stored = book.load(job.uuid);
     if (stored === null) return;
-    const error = `the stream is longer than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`;
     book.apply(stored, { kind: "finish", token, outcome: { kind: "rejected", error } }, nowMs);
     await wake(nowMs);
   }

@@ -22,7 +22,7 @@ export interface StreamPage {
 export interface StreamApi {
   /**
    * A chunk of a pulling worker. It is durable when this answers, and no reader sees it before. `too_long`: the log of this
-   * attempt is full and the job has failed for it.
+   * attempt, or the endpoint, is full and the job has failed for it.
    */
   appendChunk(
     call: WorkerCall & { readonly jobId: string; readonly chunk: Uint8Array },

@@ -136,6 +136,8 @@ export const LIVE_JOBS_MAX = 200_000;
 /** Rows of jobs in one endpoint, and the size of its database: the platform ends at 10 GB, and a finish must still fit. */
 export const ENDPOINT_ROWS_MAX = 1_000_000;
 export const ENDPOINT_MAX_BYTES = 8_000_000_000;
+/** Streams of jobs that run by then may grow a little further: a hundred full ones would take the room of every finish. */
+export const ENDPOINT_STREAMS_MAX_BYTES = 9_000_000_000;
 /** Of the newest jobs of an endpoint, those that a list of one tenant's looks through. */
 export const LIST_ROWS_READ_MAX = 10_000;
 /** R2 deletes at most so many objects by one call. */

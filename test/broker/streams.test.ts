@@ -1,5 +1,7 @@
 // The log of a stream at its broker, past HTTP: how much a page and a log may be.
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { BrokerStore } from "../../src/broker/store.ts";
+import { ENDPOINT_STREAMS_MAX_BYTES } from "../../src/core/limits.ts";
 import { STREAM_START } from "../../src/core/stream-cursor.ts";
 import { holdCarriers, makeBroker, submission } from "../support/broker.ts";
 
@@ -36,5 +38,17 @@ describe("a page of a stream", () => {
       isMore = page.value.more;
     }
     expect([seen, pages]).toEqual([50_000, 3]);
+  });
+});
+
+describe("a stream", () => {
+  it("ends with its job where the endpoint is full, so that other jobs can still finish", async () => {
+    const { broker, jobId, tenantId, append } = await streaming();
+    expect(await append(1, tiny(1))).toBe(true);
+    vi.spyOn(BrokerStore.prototype, "sizeBytes", "get").mockReturnValue(ENDPOINT_STREAMS_MAX_BYTES + 1);
+    expect(await append(2, tiny(1))).toBe(false);
+    expect(await broker.read({ tenantId, jobId, ttlMs: null })).toMatchObject({
+      value: { status: "FAILED", error: expect.stringContaining("no room for more of the stream") },
+    });
   });
 });
