@@ -71,6 +71,8 @@ export class WorkerDesk {
     const { roster, waiters } = this.#parts;
     const nowMs = Date.now();
     if (this.#keyOf(call.keyId) === null) return fail({ kind: "unauthorized" });
+    // Also where no job comes that would: those that are gone must not keep new ones out.
+    this.#forgetGone(nowMs);
     const worker = roster.hear(call, nowMs);
     if (worker === null) return fail(TOO_MANY_WORKERS);
     worker.gpu = call.gpu ?? worker.gpu;
@@ -112,12 +114,17 @@ export class WorkerDesk {
 
   /** Gives ready jobs to the open polls, and answers those that got some. */
   serve(nowMs: number): void {
-    const { book, waiters, roster } = this.#parts;
+    const { book, waiters } = this.#parts;
     while (book.pool.freePullSlots(nowMs) > 0) {
       const started = this.#parts.starter.startReady(nowMs, false);
       if (started < START_JOBS_MAX) break;
     }
     for (const pollId of this.#given.keys()) waiters.wake(pollId);
+    this.#forgetGone(nowMs);
+  }
+
+  #forgetGone(nowMs: number): void {
+    const { book, roster } = this.#parts;
     if (nowMs < this.#lookedForGoneAtMs + LOOK_FOR_GONE_EVERY_MS) return;
     this.#lookedForGoneAtMs = nowMs;
     for (const worker of roster.forgetGone(nowMs, (id) => this.#runs(id))) book.pool.forget(worker.slotsId);

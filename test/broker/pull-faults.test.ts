@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { AlarmClock } from "../../src/broker/alarm-clock.ts";
 import type { BrokerApi } from "../../src/contract/broker.ts";
-import { IDLE_GRACE_MS } from "../../src/core/limits.ts";
+import { IDLE_GRACE_MS, WORKER_GONE_AFTER_MS, WORKERS_MAX } from "../../src/core/limits.ts";
 import { makeBroker, submission, workerKey } from "../support/broker.ts";
 import { pullingWorker } from "../support/pulling-worker.ts";
 
@@ -128,5 +128,17 @@ describe("a take", () => {
     armed();
     expect(await taking).toEqual([]);
     expect(await statusOf(broker, call.jobId)).toMatchObject({ status: "IN_QUEUE", retries: 0 });
+  });
+
+  it("of a new worker is not refused for the many that are gone", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { broker } = await makeBroker(pullOnly);
+    for (let n = 0; n < WORKERS_MAX; n += 1) await pullingWorker(broker, `old-${n}`).ping();
+    vi.setSystemTime(Date.now() + WORKER_GONE_AFTER_MS + 1);
+    const fresh = pullingWorker(broker, "fresh");
+    const taking = fresh.take({ pollId: "fresh" });
+    await vi.waitFor(async () => expect((await broker.health({ tenantId: "owner" })).workers.ready).toBe(1));
+    await broker.abandonTake({ ...fresh.name, pollId: "fresh", leases: [] });
+    expect(await taking).toEqual([]);
   });
 });
