@@ -54,7 +54,9 @@ async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number) {
     callBroker(c.env, endpointId, (broker) => broker.abandonTake({ keyId, workerId, pollId, leases }), {
       idempotent: true,
     });
-  signal.addEventListener("abort", () => c.executionCtx.waitUntil(abandon([])));
+  // Also while its input is read and its answer is on its way: not all of it was written, so the worker has no job.
+  let given: readonly HandedLease[] = [];
+  signal.addEventListener("abort", () => c.executionCtx.waitUntil(abandon(given)));
   const call = {
     keyId,
     workerId,
@@ -66,8 +68,10 @@ async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number) {
   };
   // Not made again by itself: a poll whose answer was lost may have been given jobs, and the next one tells.
   const taken = flatten(await callBroker(c.env, endpointId, (broker) => broker.takeJobs(call), { idempotent: false }));
-  if (!taken.ok || !signal.aborted || taken.value.length === 0) return taken;
-  await abandon(taken.value.map(({ jobId, lease }) => ({ jobId, lease })));
+  if (!taken.ok) return taken;
+  given = taken.value.map(({ jobId, lease }) => ({ jobId, lease }));
+  if (!signal.aborted || given.length === 0) return taken;
+  await abandon(given);
   return { ok: true, value: [] } as const;
 }
 
