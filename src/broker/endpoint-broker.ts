@@ -232,7 +232,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#parts.workers.progress(call);
   }
 
-  async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[]> {
+  async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[] | null> {
     this.meter.calls += 1;
     return this.#parts.workers.awaitStops(call);
   }

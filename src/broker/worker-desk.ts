@@ -11,6 +11,7 @@ import {
   LOST_IN_A_ROW_MAX,
   START_JOBS_MAX,
   STOP_HOLD_MS,
+  STOP_LET_GO_AFTER_MS,
   TAKE_HOLD_MAX_MS,
   WORKER_LEASE_MS,
   WORKER_PING_INTERVAL_MS,
@@ -49,6 +50,8 @@ export class WorkerDesk {
   /** Newest word of each running handler, by uuid: lost with the object, and told again by the next one. */
   readonly #progress = new Map<string, Uint8Array>();
 
+  /** When each worker whose take or job has ended must have asked again, by its slots. */
+  readonly #backBy = new Map<string, number>();
   #lookedForGoneAtMs = 0;
 
   constructor(parts: Parts) {
@@ -176,6 +179,7 @@ export class WorkerDesk {
     const slotsId = slotsOfWorker(call.keyId, call.workerId);
     const held = this.#held(slotsId, call.jobId);
     if (worker !== null && call.refresh) worker.refreshAskedAtMs = nowMs;
+    if (worker !== null) void this.#expectBack(worker.slotsId);
     if (held === null || held.job.lease === null) {
       // The same report again, because its answer was lost: its result is the one that the row names.
       if (isStoredAs(stored, call.outcome)) return "accepted";
@@ -205,14 +209,18 @@ export class WorkerDesk {
     return this.#progress.get(uuid) ?? null;
   }
 
-  async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[]> {
+  async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[] | null> {
     const { roster, waiters } = this.#parts;
+    const nowMs = Date.now();
     // Also one that is too many to be kept in mind waits: who is answered at once asks again at once.
-    roster.hear(call, Date.now());
+    roster.hear(call, nowMs);
     const slotsId = slotsOfWorker(call.keyId, call.workerId);
     const untold = () => [...roster.stopsOf(slotsId)].filter(([, { told }]) => !told);
-    if (untold().length === 0) await waiters.wait(stopKey(slotsId), Math.min(call.holdMs, STOP_HOLD_MS));
+    const holdMs = Math.min(call.holdMs, STOP_HOLD_MS);
+    if (untold().length === 0) await waiters.wait(stopKey(slotsId), holdMs);
     const stops = untold();
+    // Woken for nothing that is to stop.
+    if (stops.length === 0 && Date.now() < nowMs + holdMs) return null;
     for (const [, stop] of stops) stop.told = true;
     return stops.map(([jobId]) => jobId);
   }
@@ -302,9 +310,23 @@ export class WorkerDesk {
 
   #close(worker: RosterWorker, pollId: string, answered: boolean): void {
     const nowMs = Date.now();
-    this.#given.delete(pollId);
+    const wasGiven = this.#given.delete(pollId);
     this.#parts.roster.close(pollId, answered, nowMs);
     this.#ask(worker, nowMs);
+    if (!wasGiven) void this.#expectBack(worker.slotsId);
+  }
+
+  /** Lets go of the job-stop of a worker that runs nothing and does not ask again: it may be waiting for just that. */
+  async #expectBack(slotsId: string): Promise<void> {
+    const { roster, waiters } = this.#parts;
+    const isExpected = this.#backBy.has(slotsId);
+    this.#backBy.set(slotsId, Date.now() + STOP_LET_GO_AFTER_MS);
+    if (isExpected) return;
+    const leftMs = () => (this.#backBy.get(slotsId) ?? 0) - Date.now();
+    while (leftMs() > 0) await waiters.wait(`back ${slotsId}`, leftMs());
+    this.#backBy.delete(slotsId);
+    const isBack = (roster.get(slotsId)?.polls.size ?? 0) > 0 || this.#runs(slotsId);
+    if (!isBack) waiters.wake(stopKey(slotsId));
   }
 
   /** Tells the pool what a worker asks for now. */

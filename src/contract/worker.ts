@@ -85,8 +85,11 @@ export interface WorkerApi {
   report(call: ReportCall): Promise<ReportReply>;
   /** What a running handler tells of itself; shown in the status while the job runs. */
   progress(call: WorkerCall & { readonly jobId: string; readonly output: Uint8Array }): Promise<ReportReply>;
-  /** Held until a job of the worker is to stop, or `holdMs`. Each id is given out once. */
-  awaitStops(call: WorkerCall & { readonly holdMs: number }): Promise<readonly string[]>;
+  /**
+   * Held until a job of the worker is to stop, or `holdMs`. Each id is given out once. Null: the worker does not come back
+   * for jobs, so that it need not be held.
+   */
+  awaitStops(call: WorkerCall & { readonly holdMs: number }): Promise<readonly string[] | null>;
   /** All workers and upstreams of the endpoint; null: it is not the caller's. */
   listWorkers(call: { readonly tenantId: string }): Promise<readonly WorkerView[] | null>;
   /** `draining`: from now on the worker gets no job, and what it runs runs on; else it is back. False: no such worker. */

@@ -59,6 +59,11 @@ export const WORKER_LEASE_MS = 28_000;
 export const TAKE_HOLD_MAX_MS = 25_000;
 /** A held job-stop: at most one a minute, and the worker's client gives up at 90 s. */
 export const STOP_HOLD_MS = 70_000;
+/**
+ * A worker that goes on asks for jobs again within a second of its last one. One that has not by then is about to end, and
+ * runpod 1.10 and later wait for their open job-stop before they do.
+ */
+export const STOP_LET_GO_AFTER_MS = 2_500;
 /** RunPod's workers ask again at once after any refusal but 429, and older ones after that too. */
 export const REFUSAL_HOLD_MS = 5_000;
 /**

@@ -116,6 +116,7 @@ async function stop(c: RouteContext): Promise<Response> {
     const call = { keyId, workerId, holdMs: Math.min(leftMs, WAIT_SLICE_MAX_MS) };
     const stops = await callBroker(c.env, endpointId, (broker) => broker.awaitStops(call), { idempotent: false });
     if (!stops.ok) return refuse(c, stops.failure);
+    if (stops.value === null) break;
     if (stops.value.length > 0) return jsonAnswer(200, { jobsToStop: stops.value }, c.get("requestId"));
   }
   return nothing(c);

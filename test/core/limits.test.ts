@@ -35,6 +35,11 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
   ["a lost upstream is known before its carrier hands over", limits.UPSTREAM_LOST_AFTER_MS, limits.CARRIER_HOLDS_MS],
   ["an endpoint's jobs that live fit its rows", limits.LIVE_JOBS_MAX, limits.ENDPOINT_ROWS_MAX],
   ["an endpoint stays below the platform's 10 GB", limits.ENDPOINT_MAX_BYTES, 10_000_000_000 - limits.RESULT_MAX_BYTES],
+  [
+    "a worker that is about to end is let go before its job-stop ends",
+    limits.STOP_LET_GO_AFTER_MS,
+    limits.STOP_HOLD_MS,
+  ],
   ["a webhook body fits what may be posted", limits.WEBHOOK_PAYLOAD_MAX_BYTES, limits.RESULT_MAX_BYTES],
 ];
 
