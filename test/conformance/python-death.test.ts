@@ -12,8 +12,6 @@ const LOST_WITHIN_MS = 30_000;
 const EXECUTION_TIMEOUT_MS = WORKER_LEASE_MS + 7_000;
 /** A new process takes some seconds to start; without its word the job would have come only after a whole lease. */
 const AT_ONCE_MS = 5_000;
-/** An open job-stop is awaited before the worker exits, and the broker holds it for up to 70 s. */
-const EXIT_MAX_MS = 100_000;
 
 describePython("RunPod's Python worker that dies", (interpreters) => {
   const workers = new PythonWorkers(interpreters);
@@ -24,7 +22,6 @@ describePython("RunPod's Python worker that dies", (interpreters) => {
       group: { workers: {} },
       again: { workers: {} },
       orphan: { workers: {} },
-      polite: { workers: {} },
     });
   });
 
@@ -97,16 +94,6 @@ describePython("RunPod's Python worker that dies", (interpreters) => {
       expect(await finish("orphan", id)).toMatchObject({ status: "FAILED", error: "executionTimeout exceeded" });
       expect(Date.now() - startedAtMs).toBeLessThan(EXECUTION_TIMEOUT_MS + 5_000);
       expect(isGroupAlive(worker.pid)).toBe(true);
-    });
-
-    it("finishes the job first when it is asked politely, and exits with 0", async () => {
-      const { worker, id } = await holding("polite");
-      worker.signal("SIGTERM");
-      await until("the signal has come", () => worker.log().includes("Received shutdown signal"));
-      expect(await statusOf(broker, "polite", id)).toMatchObject({ status: "IN_PROGRESS" });
-      workers.release("polite");
-      expect(await finish("polite", id)).toMatchObject({ status: "COMPLETED", output: "held" });
-      expect(await until("the worker has ended", () => worker.exitCode() ?? undefined, EXIT_MAX_MS)).toBe(0);
     });
   });
 });
