@@ -1,0 +1,102 @@
+// How soon a reader of events has what a handler streams, at a running broker, and that a reader loses nothing by being cut off.
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { z } from "zod";
+import { seededRandom } from "../chaos/random.ts";
+import { callBroker, type RunningBroker, startBroker } from "../running/broker.ts";
+
+const CHUNKS = 100;
+const CHUNK_SEEN_MAX_MS = 50;
+const CUTS = 10;
+
+let broker: RunningBroker;
+
+beforeAll(async () => {
+  broker = await startBroker({ events: { workers: { slots: 1 } } });
+});
+
+afterAll(async () => {
+  await broker?.stop();
+});
+
+function percentile(figures: readonly number[], share: number): number {
+  return figures.toSorted((a, b) => a - b)[Math.floor((figures.length - 1) * share)] ?? Number.NaN;
+}
+
+function shown(figures: readonly number[]): string {
+  return `p50 ${percentile(figures, 0.5).toFixed(1)} ms, p99 ${percentile(figures, 0.99).toFixed(1)} ms`;
+}
+
+/** A call of worker `w1`. */
+async function asWorker(path: string, body?: string): Promise<Response> {
+  const place = broker.workerKeys.events;
+  if (place === undefined) throw new Error("the endpoint has no worker key");
+  const init = body === undefined ? {} : { method: "POST", body };
+  return fetch(`${broker.url}/v2/${place.endpointId}/${path}`, { ...init, headers: { Authorization: place.key } });
+}
+
+/** Events of a job as a reader sees them, each with the time of its arrival. */
+async function* readEvents(id: string, lastEventId: string | null) {
+  const leaving = new AbortController();
+  const headers = { Accept: "text/event-stream", ...(lastEventId === null ? {} : { "Last-Event-ID": lastEventId }) };
+  const options = { headers, signal: leaving.signal };
+  const response = await callBroker(`${broker.url}/v2/events/stream/${id}`, broker.key, options);
+  try {
+    let text = "";
+    const decoder = new TextDecoder();
+    for await (const bytes of response.body ?? []) {
+      text += decoder.decode(bytes, { stream: true });
+      for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+        const event = text.slice(0, end + 2);
+        text = text.slice(end + 2);
+        if (!event.startsWith(":")) yield { event, atMs: performance.now() };
+      }
+    }
+  } finally {
+    leaving.abort();
+  }
+}
+
+it("shows a chunk to a reader of events within 50 ms, and a reader that was cut off the same bytes", async () => {
+  const submitted = await broker.call("/v2/events/run", '{"input":{}}');
+  const { id } = z.object({ id: z.string() }).parse(await submitted.json());
+  expect((await asWorker("job-take/w1?gpu=SIM&job_in_progress=0")).status).toBe(200);
+  const arrivedMs: number[] = [];
+  let whole = "";
+  const reading = (async () => {
+    for await (const { event, atMs } of readEvents(id, null)) {
+      whole += event;
+      arrivedMs.push(atMs);
+    }
+  })();
+  const seenMs: number[] = [];
+  for (let n = 0; n < CHUNKS; n += 1) {
+    const postedMs = performance.now();
+    const body = JSON.stringify({ output: { n, text: "é\n".repeat(n) } });
+    const posted = await asWorker(`job-stream/w1/${id}?gpu=SIM&isStream=false`, body);
+    expect(await posted.json()).toEqual({ accepted: true });
+    await expect.poll(() => arrivedMs.length, { interval: 1, timeout: 5_000 }).toBe(n + 1);
+    seenMs.push((arrivedMs[n] ?? Number.NaN) - postedMs);
+  }
+  await asWorker(`job-done/w1/${id}?gpu=SIM&isStream=true`, '{"output":[]}');
+  await reading;
+  console.info(`from the post of a chunk to its reader: ${shown(seenMs)}`);
+  expect(percentile(seenMs, 0.5)).toBeLessThanOrEqual(CHUNK_SEEN_MAX_MS);
+
+  const seed = Date.now() % 1_000_000;
+  const random = seededRandom(seed);
+  for (let cut = 0; cut < CUTS; cut += 1) {
+    let text = "";
+    let lastId: string | null = null;
+    while (!text.includes("event: status")) {
+      // At least one each time, so that it ends.
+      let left = 1 + Math.floor(random() * 30);
+      for await (const { event } of readEvents(id, lastId)) {
+        text += event;
+        lastId = /^id: (.*)$/m.exec(event)?.[1] ?? lastId;
+        left -= 1;
+        if (left === 0) break;
+      }
+    }
+    expect(text, `with the seed ${seed}`).toBe(whole);
+  }
+});
