@@ -16,6 +16,7 @@ import { LiveIndex } from "./live-index.ts";
 import { OwedWebhooks } from "./owed-webhooks.ts";
 import { Posting } from "./posting.ts";
 import { Starter } from "./starter.ts";
+import { StopDesk } from "./stop-desk.ts";
 import { BrokerStore } from "./store.ts";
 import { Streams } from "./streams.ts";
 import { Sweep } from "./sweep.ts";
@@ -53,6 +54,7 @@ export class BrokerParts {
   readonly dispatch: DispatchWake;
   readonly starter: Starter;
   readonly workers: WorkerDesk;
+  readonly stops: StopDesk;
   readonly workerList: WorkerList;
   readonly leases: LeaseDesk;
   readonly webhooks: WebhookOutbox;
@@ -85,7 +87,9 @@ export class BrokerParts {
       hand: (slotsId, job) => this.workers.hand(slotsId, job),
     });
     this.starter = starter;
-    this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, starter, wake });
+    const stops = new StopDesk({ roster, book, waiters });
+    this.stops = stops;
+    this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, wake });
     this.workerList = new WorkerList({ roster, book, index });
     this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
     this.streams = new Streams({ book, store, chunks: new ChunkStore(storage), waiters, wake });
@@ -118,7 +122,7 @@ export class BrokerParts {
         workers: {
           heardAtMs: (slotsId) => this.workers.heardAtMs(slotsId),
           leaseEnded: (slotsId, job, how, atMs) => this.workers.leaseEnded(slotsId, job, how, atMs),
-          stop: (slotsId, job, token) => this.workers.stop(slotsId, job, token),
+          stop: (slotsId, job, token) => this.stops.add(slotsId, job, token),
           progressOf: (uuid) => this.workers.progressOf(uuid),
         },
         streamEnded: (uuid) => this.streams.forget(uuid),

@@ -234,7 +234,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[] | null> {
     this.meter.calls += 1;
-    return this.#parts.workers.awaitStops(call);
+    return this.#parts.stops.await(call);
   }
 
   async listWorkers(call: CallOf<"listWorkers">): Promise<readonly WorkerView[] | null> {

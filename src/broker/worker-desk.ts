@@ -9,12 +9,11 @@ import { makeJobId } from "../core/job-id.ts";
 import {
   IDLE_GRACE_MS,
   LOST_IN_A_ROW_MAX,
+  PROGRESS_TOTAL_MAX_BYTES,
   START_JOBS_MAX,
-  STOP_HOLD_MS,
   STOP_LET_GO_AFTER_MS,
   TAKE_HOLD_MAX_MS,
   WORKER_LEASE_MS,
-  WORKER_PING_INTERVAL_MS,
 } from "../core/limits.ts";
 import type { AttemptOutcome } from "../core/transition.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
@@ -24,6 +23,7 @@ import type { JobBook } from "./job-book.ts";
 import { leaseFor, type SlotHolder, workerSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { Starter } from "./starter.ts";
+import type { StopDesk } from "./stop-desk.ts";
 import type { StoredJob } from "./store.ts";
 import type { Waiters } from "./waiters.ts";
 
@@ -33,6 +33,7 @@ interface Parts {
   readonly book: JobBook;
   readonly index: LiveIndex;
   readonly waiters: Waiters;
+  readonly stops: StopDesk;
   readonly starter: Starter;
   /** Serves open polls, sends wake-ups and arms the alarm after a change. */
   readonly wake: (nowMs: number) => Promise<void>;
@@ -49,6 +50,7 @@ export class WorkerDesk {
   readonly #given = new Map<string, HandedJob[]>();
   /** Newest word of each running handler, by uuid: lost with the object, and told again by the next one. */
   readonly #progress = new Map<string, Uint8Array>();
+  #progressBytes = 0;
 
   /** When each worker whose take or job has ended must have asked again, by its slots. */
   readonly #backBy = new Map<string, number>();
@@ -78,6 +80,7 @@ export class WorkerDesk {
     this.#forgetGone(nowMs);
     const worker = roster.hear(call, nowMs);
     if (worker === null) return fail(TOO_MANY_WORKERS);
+    if (worker.draining) return fail({ kind: "draining" });
     worker.gpu = call.gpu ?? worker.gpu;
     worker.version = call.version ?? worker.version;
     const mustAskAgain = call.idle && this.#believeIdle(worker, nowMs);
@@ -150,7 +153,7 @@ export class WorkerDesk {
   }
 
   async ping(call: PingCall): Promise<void> {
-    const { roster, book } = this.#parts;
+    const { roster } = this.#parts;
     const nowMs = Date.now();
     const worker = roster.hear(call, nowMs);
     if (worker === null) return;
@@ -159,13 +162,7 @@ export class WorkerDesk {
     if (call.unfit !== null) worker.sick = { kind: "unfit", detail: call.unfit, sinceMs: nowMs };
     else if (worker.sick?.kind === "silent") worker.sick = null;
     for (const jobId of call.jobIds) this.#renew(worker.slotsId, jobId, nowMs);
-    const named = new Set(call.jobIds);
-    for (const [jobId, { told, atMs }] of [...roster.stopsOf(worker.slotsId)]) {
-      // It does not run the job any more, so its slot is free. An older SDK is never told: its next heartbeat shows it.
-      const isKnown = told || nowMs - atMs > WORKER_PING_INTERVAL_MS;
-      if (!isKnown || named.has(jobId)) continue;
-      book.pool.letGo(roster.dropStop(worker.slotsId, jobId) ?? "");
-    }
+    this.#parts.stops.takeHeartbeat(worker, call.jobIds, nowMs);
     this.#ask(worker, nowMs);
     await this.#parts.wake(nowMs);
   }
@@ -201,38 +198,43 @@ export class WorkerDesk {
     if (this.#parts.book.byId(call.jobId) === null) return "unknown_job";
     const uuid = this.#renew(slotsId, call.jobId, nowMs);
     if (uuid === null) return "late";
-    this.#progress.set(uuid, call.output);
+    this.#keepProgress(uuid, call.output);
     return "accepted";
+  }
+
+  /** Newest last. When all of them together are too much the oldest words go: the next ones of their handlers replace them. */
+  #keepProgress(uuid: string, output: Uint8Array): void {
+    this.#dropProgress(uuid);
+    this.#progress.set(uuid, output);
+    this.#progressBytes += output.length;
+    for (const oldest of this.#progress.keys()) {
+      if (this.#progressBytes <= PROGRESS_TOTAL_MAX_BYTES) return;
+      this.#dropProgress(oldest);
+    }
+  }
+
+  #dropProgress(uuid: string): void {
+    this.#progressBytes -= this.#progress.get(uuid)?.length ?? 0;
+    this.#progress.delete(uuid);
   }
 
   progressOf(uuid: string): Uint8Array | null {
     return this.#progress.get(uuid) ?? null;
   }
 
-  async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[] | null> {
-    const { roster, waiters } = this.#parts;
-    const nowMs = Date.now();
-    // Also one that is too many to be kept in mind waits: who is answered at once asks again at once.
-    roster.hear(call, nowMs);
-    const slotsId = slotsOfWorker(call.keyId, call.workerId);
-    const untold = () => [...roster.stopsOf(slotsId)].filter(([, { told }]) => !told);
-    const holdMs = Math.min(call.holdMs, STOP_HOLD_MS);
-    if (untold().length === 0) await waiters.wait(stopKey(slotsId), holdMs);
-    const stops = untold();
-    // Woken for nothing that is to stop.
-    if (stops.length === 0 && Date.now() < nowMs + holdMs) return null;
-    for (const [, stop] of stops) stop.told = true;
-    return stops.map(([jobId]) => jobId);
+  #letGo(worker: RosterWorker): void {
+    for (const pollId of worker.polls.keys()) this.#parts.waiters.wake(pollId);
+    this.#parts.stops.letGo(worker.slotsId);
   }
 
   /** Out of service, its open polls are answered: a worker that is being shut down need not wait for them. */
   drain(call: CallOf<"drainWorker">): boolean {
-    const { roster, book, waiters } = this.#parts;
+    const { roster, book } = this.#parts;
     if (book.settings?.tenantId !== call.tenantId) return false;
     const found = roster.all().filter(({ workerId }) => workerId === call.workerId);
     for (const worker of found) {
       worker.draining = call.draining;
-      if (call.draining) for (const pollId of worker.polls.keys()) waiters.wake(pollId);
+      if (call.draining) this.#letGo(worker);
       this.#ask(worker, Date.now());
     }
     return found.length > 0;
@@ -247,17 +249,11 @@ export class WorkerDesk {
   }
 
   leaseEnded(slotsId: string, job: Job, how: "finished" | "lost" | "taken_away", nowMs: number): void {
-    this.#progress.delete(job.uuid);
+    this.#dropProgress(job.uuid);
     const worker = this.#parts.roster.get(slotsId);
     if (worker === undefined) return;
     if (how === "finished") worker.lostInARow = 0;
     if (how === "lost") this.#noteLost(worker, nowMs);
-  }
-
-  stop(slotsId: string, job: Job, token: string): void {
-    const { roster, waiters } = this.#parts;
-    roster.addStop(slotsId, makeJobId(job.uuid, job.mode), { token, atMs: Date.now(), told: false });
-    waiters.wake(stopKey(slotsId));
   }
 
   /**
@@ -287,13 +283,12 @@ export class WorkerDesk {
 
   /** The job is not this worker's any more. If it had said that it runs nothing, another process of its id has run it. */
   async #takeLateReport(worker: RosterWorker, jobId: string, nowMs: number): Promise<void> {
-    const { roster, book, endpointId } = this.#parts;
+    const { roster, stops, endpointId } = this.#parts;
     const givenUp = worker.givenUp.get(jobId);
     if (givenUp === "away" || givenUp === "reported") roster.noteTwin(worker, nowMs);
     worker.givenUp.delete(jobId);
-    const token = roster.dropStop(worker.slotsId, jobId);
     log("late_report", { endpoint: endpointId, job: jobId });
-    if (token !== undefined && book.pool.letGo(token)) await this.#parts.wake(nowMs);
+    if (stops.takeReport(worker.slotsId, jobId)) await this.#parts.wake(nowMs);
   }
 
   #noteLost(worker: RosterWorker, nowMs: number): void {
@@ -326,7 +321,7 @@ export class WorkerDesk {
     while (leftMs() > 0) await waiters.wait(`back ${slotsId}`, leftMs());
     this.#backBy.delete(slotsId);
     const isBack = (roster.get(slotsId)?.polls.size ?? 0) > 0 || this.#runs(slotsId);
-    if (!isBack) waiters.wake(stopKey(slotsId));
+    if (!isBack) this.#parts.stops.letGo(slotsId);
   }
 
   /** Tells the pool what a worker asks for now. */
@@ -378,9 +373,4 @@ function findKey(settings: EndpointSettings, keyId: string): WorkerKey | null {
 function isStoredAs({ outputPlace }: StoredJob, outcome: AttemptOutcome): boolean {
   const output = "output" in outcome ? outcome.output : null;
   return output?.kind === "r2" && outputPlace?.kind === "r2" && output.key === outputPlace.key;
-}
-
-/** What a held job-stop waits for. */
-function stopKey(slotsId: string): string {
-  return `stops ${slotsId}`;
 }

@@ -12,6 +12,8 @@ export type Failure =
   | { readonly kind: "tenant_limit"; readonly waitingMax: number; readonly retryAfterSeconds: number }
   | { readonly kind: "webhooks_owed"; readonly owedMax: number; readonly retryAfterSeconds: number }
   | { readonly kind: "queue_full"; readonly retryAfterSeconds: number }
+  /** A worker that its owner has taken out of service asks for jobs. */
+  | { readonly kind: "draining" }
   | { readonly kind: "wrong_state"; readonly message: string }
   | { readonly kind: "idempotency_mismatch" }
   | { readonly kind: "idempotency_gone"; readonly jobId: string; readonly status: string }

@@ -100,6 +100,8 @@ export const STREAM_HOLD_MS = 8_000;
 export const STREAM_COMMENT_EVERY_MS = 15_000;
 /** Progress of a running job is kept in memory, one for each: what is larger is not shown. */
 export const PROGRESS_MAX_BYTES = 64 * 1024;
+/** All of them together, beside the index of jobs in the 128 MB of an object. */
+export const PROGRESS_TOTAL_MAX_BYTES = 8 * 1024 * 1024;
 /** RunPod gives a job two attempts. */
 export const ATTEMPTS_DEFAULT_MAX = 2;
 /** Leases lost because broker or Carrier restarted have a bound of their own: a poison job must end. */
@@ -189,7 +191,7 @@ export const UPSTREAM_LOST_AFTER_MS = 120_000;
 /** A hosted upstream's job is looked at this often at most; */
 export const UPSTREAM_POLL_MAX_MS = 2_000;
 /** and, once it has run for a minute, this often where the upstream was asked to call back. */
-export const UPSTREAM_POLL_CALLED_BACK_MS = 30_000;
+export const UPSTREAM_POLL_CALLED_BACK_MS = 10_000;
 export const UPSTREAM_POLL_RELAXED_AFTER_MS = 60_000;
 /** A carrier lives as long as one invocation, 15 minutes: before that another one takes over under the same lease. */
 export const CARRIER_HOLDS_MS = 12 * 60_000;

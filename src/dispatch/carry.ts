@@ -15,6 +15,9 @@ import { runRunpod } from "./runpod.ts";
 /** Longer than a lease: an object that starts gives every running lease one period of grace. */
 const FINISH_FOR_MS = 2 * LEASE_MS;
 
+/** Between a callback and the next renewal, so that one that is repeated makes no tight loop. */
+const AFTER_NUDGE_MS = 1_000;
+
 /** Runs one attempt to its end. Never throws: what nobody could be told of ends with its lease. */
 export async function carry(assignment: Assignment, deps: CarryDeps): Promise<void> {
   const lost = new AbortController();
@@ -94,7 +97,11 @@ async function keepLease(
         return lost.abort();
       }
       // An answer before its time that the lease is held: the upstream has called back.
-      if (clock.now() - askedMs < LEASE_RENEW_MS) nudge.fire();
+      if (clock.now() - askedMs < LEASE_RENEW_MS) {
+        nudge.fire();
+        await clock.sleep(AFTER_NUDGE_MS, done);
+        continue;
+      }
     } catch (cause) {
       if (!done.aborted) log("renew_failed", { endpointId, jobId, reason: messageOf(cause) });
     }

@@ -72,6 +72,7 @@ function toWireOfJob(
         | "tenant_limit"
         | "webhooks_owed"
         | "queue_full"
+        | "draining"
         | "wrong_state"
         | "idempotency_mismatch"
         | "idempotency_gone"
@@ -101,6 +102,13 @@ function toWireOfJob(
         error: "queue full",
         message: "this endpoint takes no more jobs at the moment",
         headers: retryAfter(failure.retryAfterSeconds),
+      };
+    case "draining":
+      return {
+        status: 429,
+        error: "draining",
+        message: "this worker is taken out of service; its owner can bring it back",
+        headers: retryAfter(UNAVAILABLE_RETRY_SECONDS),
       };
     case "wrong_state":
       return { status: 400, error: failure.message, message: failure.message };

@@ -5,7 +5,6 @@ import { callBroker } from "../broker/stub.ts";
 import type { HandedJob, HandedLease } from "../contract/worker.ts";
 import type { Failure } from "../core/failure.ts";
 import { REFUSAL_HOLD_MS, START_JOBS_MAX, STOP_HOLD_MS, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { jsonAnswer, rawAnswer } from "./answer.ts";
@@ -75,7 +74,10 @@ async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number) {
   return { ok: true, value: [] } as const;
 }
 
-/** Answers with the jobs, as one object or as a list. What cannot be read from R2 is told to the broker at once. */
+/**
+ * Answers with the jobs, as one object or as a list. An input that R2 has no more ends its job; while R2 does not answer, all
+ * go back and wait.
+ */
 async function handOver(
   c: RouteContext,
   worker: WorkerEntry,
@@ -85,11 +87,11 @@ async function handOver(
   const bodies = jobs.flatMap((job, at) => [...(at === 0 ? [] : [","]), ...jobParts(job)]);
   const spliced = await spliceBody(isBatch ? ["[", ...bodies, "]"] : bodies, c.env.PAYLOADS);
   if (spliced.kind === "ok") return rawAnswer(200, spliced.body, c.get("requestId"));
-  const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
-  const isBad = ({ input }: HandedJob): boolean => isIn(input, spliced.kind === "missing" ? spliced.key : null);
+  const lostKey = spliced.kind === "missing" ? spliced.key : null;
+  const isBad = ({ input }: HandedJob): boolean => input.kind === "r2" && input.key === lostKey;
   const { endpointId, keyId, workerId } = worker;
   for (const job of jobs.filter(isBad)) {
-    const error = `the input could not be read from R2: ${what}`;
+    const error = "the input could not be read from R2: is not there any more";
     const outcome = { kind: "storage_failed", error } as const;
     const call = { jobId: job.jobId, lease: job.lease, outcome };
     await callBroker(c.env, endpointId, (broker) => broker.finish(call), { idempotent: true });
@@ -99,11 +101,6 @@ async function handOver(
   await callBroker(c.env, endpointId, (broker) => broker.abandonTake(call), { idempotent: true });
   const failure: Failure = { kind: "unavailable", message: "the storage of large inputs (R2) did not give an input" };
   return refuse(c, failure);
-}
-
-/** Without a key: R2 does not answer, and no job in R2 can be read. */
-function isIn(input: PayloadRef, key: string | null): boolean {
-  return input.kind === "r2" && (key === null || input.key === key);
 }
 
 async function stop(c: RouteContext): Promise<Response> {

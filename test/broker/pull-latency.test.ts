@@ -47,7 +47,7 @@ async function handOver(broker: BrokerApi): Promise<number> {
   return tookMs;
 }
 
-it("gives a submitted job to a worker that waits in the time of four bare calls", {
+it("gives a submitted job to a worker that waits in the time of one commit and four bare calls", {
   timeout: 60_000,
 }, async () => {
   const { broker } = await makeBroker({ upstreams: [], workerKeys: [workerKey({ id: "key1" })] });
@@ -74,5 +74,6 @@ it("gives a submitted job to a worker that waits in the time of four bare calls"
     handed.push(sums.handed / ROUNDS_IN_GROUP);
   }
   console.info(`a bare call: ${shown(bare)}; one that writes: ${shown(commit)}; a job to its worker: ${shown(handed)}`);
-  expect(percentile(handed, 0.5)).toBeLessThanOrEqual(BARE_CALLS_MAX * percentile(bare, 0.5));
+  const boundMs = percentile(commit, 0.5) + BARE_CALLS_MAX * percentile(bare, 0.5);
+  expect(percentile(handed, 0.5)).toBeLessThanOrEqual(boundMs);
 });

@@ -309,6 +309,33 @@ describe("a running job", () => {
     expect(await broker.awaitStops({ ...w1.name, holdMs: 1 })).toEqual([call.jobId]);
   });
 
+  it("that is still named after its stop was told is told once more, for its answer may be lost", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = worker(broker, "w1");
+    await w1.takeOne();
+    await broker.cancel({ tenantId: "owner", jobId: call.jobId });
+    expect(await broker.awaitStops({ ...w1.name, holdMs: 1 })).toEqual([call.jobId]);
+    await w1.ping([call.jobId]);
+    vi.setSystemTime(Date.now() + WORKER_PING_INTERVAL_MS + 1);
+    await w1.ping([call.jobId]);
+    expect(await broker.awaitStops({ ...w1.name, holdMs: 1 })).toEqual([call.jobId]);
+  });
+
+  it("that was taken away in an earlier life of the broker is stopped when a heartbeat names it", async () => {
+    const { endpointId, broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = worker(broker, "w1");
+    await w1.takeOne();
+    await broker.cancel({ tenantId: "owner", jobId: call.jobId });
+    await evictDurableObject(env.ENDPOINT_BROKER.getByName(endpointId));
+    await w1.ping([call.jobId]);
+    expect(await broker.awaitStops({ ...w1.name, holdMs: 1 })).toEqual([call.jobId]);
+  });
+
   it("that an older worker is never told to stop frees its slot by the next heartbeats", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const { broker } = await makeBroker(pullOnly);

@@ -69,7 +69,7 @@ describe("the list of workers", () => {
 });
 
 describe("draining a worker", () => {
-  it("answers its open poll and gives it no more jobs", async () => {
+  it("answers its open poll and gives it no more jobs", { timeout: 15_000 }, async () => {
     const { tenant, take, list, submit } = await scene();
     const taking = take("w1");
     await vi.waitFor(async () => expect((await list()).workers).toMatchObject([{ state: "IDLE" }]));
@@ -78,6 +78,7 @@ describe("draining a worker", () => {
     expect((await taking).status).toBe(204);
     await submit();
     expect((await list()).workers).toMatchObject([{ id: "w1", draining: true, running: 0 }]);
+    expect((await take("w1")).status).toBe(429);
     expect((await take("w2")).status).toBe(200);
     await submit();
     const resumed = await ask(tenant, `/v1/endpoints/${tenant.slug}/workers/w1/resume`, "POST");
