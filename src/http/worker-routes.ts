@@ -3,7 +3,7 @@
 import type { Hono } from "hono";
 import { callBroker } from "../broker/stub.ts";
 import type { HandedJob, HandedLease } from "../contract/worker.ts";
-import type { Failure } from "../core/failure.ts";
+import { type Failure, ok, type Result } from "../core/failure.ts";
 import { REFUSAL_HOLD_MS, START_JOBS_MAX, STOP_HOLD_MS, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
@@ -40,12 +40,21 @@ async function take(c: RouteContext, isBatch: boolean): Promise<Response> {
   c.executionCtx.waitUntil(taking.catch(() => undefined));
   const taken = await taking;
   if (!taken.ok) return refuse(c, taken.failure);
-  if (taken.value.length === 0) return nothing(c);
-  return handOver(c, worker, taken.value, isBatch);
+  const { jobs, handedOver } = taken.value;
+  if (jobs.length === 0) return nothing(c);
+  const answer = await handOver(c, worker, jobs, isBatch);
+  handedOver();
+  return answer;
+}
+
+interface Taken {
+  readonly jobs: readonly HandedJob[];
+  /** The answer is on its way. From here on nobody can say whether a client that goes away has read it: its lease can. */
+  readonly handedOver: () => void;
 }
 
 /** The jobs of one poll. When its client is gone by then they are given back, and there are none. */
-async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number) {
+async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number): Promise<Result<Taken>> {
   const { endpointId, keyId, workerId, query } = worker;
   const { signal } = c.req.raw;
   const pollId = c.get("requestId");
@@ -53,9 +62,11 @@ async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number) {
     callBroker(c.env, endpointId, (broker) => broker.abandonTake({ keyId, workerId, pollId, leases }), {
       idempotent: true,
     });
-  // Also while its input is read and its answer is on its way: not all of it was written, so the worker has no job.
+  // Also while their inputs are read: nothing is written by then, so the worker has no job.
   let given: readonly HandedLease[] = [];
-  signal.addEventListener("abort", () => c.executionCtx.waitUntil(abandon(given)));
+  const left = () => c.executionCtx.waitUntil(abandon(given));
+  signal.addEventListener("abort", left);
+  const handedOver = () => signal.removeEventListener("abort", left);
   const call = {
     keyId,
     workerId,
@@ -69,9 +80,9 @@ async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number) {
   const taken = flatten(await callBroker(c.env, endpointId, (broker) => broker.takeJobs(call), { idempotent: false }));
   if (!taken.ok) return taken;
   given = taken.value.map(({ jobId, lease }) => ({ jobId, lease }));
-  if (!signal.aborted || given.length === 0) return taken;
+  if (!signal.aborted || given.length === 0) return ok({ jobs: taken.value, handedOver });
   await abandon(given);
-  return { ok: true, value: [] } as const;
+  return ok({ jobs: [], handedOver });
 }
 
 /**
