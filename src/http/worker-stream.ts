@@ -38,12 +38,12 @@ async function postChunk(c: RouteContext): Promise<Response> {
   return jsonAnswer(200, { accepted: reply.value === "accepted" }, c.get("requestId"));
 }
 
-/** The SDK would go on without the chunk and call the job done: it fails instead, and says why. */
+/** The SDK would go on without the chunk and call the job done: it fails instead, and says why. After 5xx it comes again. */
 async function refuseChunk(c: RouteContext, { endpointId, keyId, workerId }: WorkerEntry, jobId: string) {
   const error = `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`;
   const call = { keyId, workerId, jobId, outcome: { kind: "rejected", error }, refresh: false } as const;
-  await callBroker(c.env, endpointId, (broker) => broker.report(call), { idempotent: true });
-  return refuse(c, { kind: "too_large", maxBytes: CHUNK_MAX_BYTES });
+  const reply = await callBroker(c.env, endpointId, (broker) => broker.report(call), { idempotent: true });
+  return refuse(c, reply.ok ? { kind: "too_large", maxBytes: CHUNK_MAX_BYTES } : reply.failure);
 }
 
 /** All chunks of the worker's attempt as one JSON list, stored under `key` where it is large. */

@@ -1,7 +1,8 @@
 // Streams over HTTP: what a pulling worker posts, what RunPod's drain gives, and what event readers see.
 import { exports } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
+import { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
 import { CHUNK_MAX_BYTES, IDLE_GRACE_MS, RESULT_MAX_BYTES } from "../../src/core/limits.ts";
 import { makeTenant, type TestTenant } from "../support/tenant.ts";
 
@@ -168,6 +169,16 @@ describe("a chunk", () => {
       status: "FAILED",
       error: "a streamed chunk is larger than 1024 KiB",
     });
+  });
+
+  it("that is too large is asked for again while the broker cannot fail the job for it", async () => {
+    const job = await runningJob();
+    const trouble = Object.assign(new Error("overloaded"), { overloaded: true });
+    const report = vi.spyOn(EndpointBroker.prototype, "report").mockRejectedValueOnce(trouble);
+    expect((await job.chunk("x".repeat(CHUNK_MAX_BYTES))).status).toBe(503);
+    report.mockRestore();
+    expect((await job.chunk("x".repeat(CHUNK_MAX_BYTES))).status).toBe(413);
+    expect(await job.status()).toMatchObject({ status: "FAILED" });
   });
 
   it("without an output, or that is no JSON, is refused by name", async () => {
