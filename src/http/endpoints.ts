@@ -32,11 +32,8 @@ export async function findEndpoint(
   return ok(found);
 }
 
-/**
- * Asked of D1 once in the life of an isolate, so that made-up names start no objects. While D1 is down a name is taken for
- * an id: the broker of an endpoint that is none knows no key.
- */
-export async function findEndpointId(name: string, env: Env): Promise<string | null> {
+/** Asked of D1 once in the life of an isolate, so that made-up names start no objects. While D1 is down: `ifDown`. */
+export async function findEndpointId(name: string, env: Env, ifDown: string | null): Promise<string | null> {
   const known = endpointIds.get(name);
   if (known !== undefined) return known;
   if (!NAME.test(name)) return null;
@@ -48,6 +45,6 @@ export async function findEndpointId(name: string, env: Env): Promise<string | n
     return settings.endpointId;
   } catch (error) {
     log("endpoint_lookup_failed", { error: String(error) });
-    return name;
+    return ifDown;
   }
 }

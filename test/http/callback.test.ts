@@ -1,9 +1,11 @@
 // A RunPod upstream that calls back: its call wakes the carrier, which looks at the upstream itself.
+import { listDurableObjectIds } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import type { Config } from "../../src/config.ts";
 import * as config from "../../src/config.ts";
+import { breakD1 } from "../support/d1.ts";
 import { makeTenant, type TestTenant } from "../support/tenant.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -68,6 +70,16 @@ describe("a callback of a runpod upstream", () => {
     const path = `callback/01900000-0000-7000-8000-000000000000-u1/${crypto.randomUUID()}`;
     expect((await call(tenant, path, "{}")).status).toBe(200);
     expect((await call(tenant, "callback/no-job/no-lease", "{}")).status).toBe(404);
+  });
+
+  it.each([false, true])("of an endpoint that is none starts no object (D1 away: %s)", async (isAway) => {
+    const tenant = await makeTenant({ upstreams });
+    const before = await listDurableObjectIds(env.ENDPOINT_BROKER);
+    const broken = isAway ? breakD1() : null;
+    const path = `callback/01900000-0000-7000-8000-000000000000-u1/${crypto.randomUUID()}`;
+    expect((await call({ ...tenant, endpointId: "made-up" }, path, "{}")).status).toBe(404);
+    broken?.heal();
+    expect(await listDurableObjectIds(env.ENDPOINT_BROKER)).toHaveLength(before.length);
   });
 
   it("is not asked for where nobody has said how upstreams reach this deployment", async () => {
