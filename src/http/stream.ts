@@ -18,6 +18,8 @@ export function addStreamRoutes(app: Hono<Routing>): void {
 }
 
 async function stream(c: RouteContext): Promise<Response> {
+  // Hono gives a HEAD to the route of GET and drops its answer, with the chunks in it.
+  if (c.req.raw.method === "HEAD") return refuse(c, { kind: "method_not_allowed", allow: "GET, POST" });
   const entered = await enterJob(c);
   if (!entered.ok) return refuse(c, entered.failure);
   const { caller, settings, jobId } = entered.value;

@@ -31,7 +31,11 @@ function nothing(c: RouteContext): Response {
   return new Response(null, { status: 204, headers: { "x-request-id": c.get("requestId") } });
 }
 
+/** Hono gives a HEAD to the route of GET and drops its answer, with the jobs in it. */
+const NO_HEAD: Failure = { kind: "method_not_allowed", allow: "GET" };
+
 async function take(c: RouteContext, isBatch: boolean): Promise<Response> {
+  if (c.req.raw.method === "HEAD") return refuse(c, NO_HEAD);
   const entered = await enterWorker(c);
   if (!entered.ok) return refuse(c, entered.failure);
   const worker = entered.value;
@@ -115,6 +119,7 @@ async function handOver(
 }
 
 async function stop(c: RouteContext): Promise<Response> {
+  if (c.req.raw.method === "HEAD") return refuse(c, NO_HEAD);
   const entered = await enterWorker(c);
   if (!entered.ok) return refuse(c, entered.failure);
   const { endpointId, keyId, workerId } = entered.value;

@@ -104,6 +104,13 @@ describe("RunPod's stream", () => {
     expect(await job.drain()).toEqual({ status: "IN_PROGRESS", stream: [{ output: "kept" }] });
   });
 
+  it("gives nothing to a HEAD, whose answer has no body", async () => {
+    const job = await runningJob();
+    await job.chunk("kept");
+    expect((await job.asClient(`stream/${job.id}`, { method: "HEAD" })).status).toBe(405);
+    expect(await job.drain()).toMatchObject({ stream: [{ output: "kept" }] });
+  });
+
   it("gives 3 MiB of chunks with the terminal status in one answer", async () => {
     const job = await runningJob();
     const text = "x".repeat(600_000);

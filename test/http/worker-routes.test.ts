@@ -1,6 +1,6 @@
 // What an unmodified RunPod worker posts, odd as it is: labels, numbers and addresses that others would refuse, reports that
 // are doubled, late or not its own, and bodies that are too large for a row.
-import { env } from "cloudflare:workers";
+import { env, exports } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
@@ -106,6 +106,17 @@ describe("progress", () => {
     expect(await posted.json()).toEqual(accepted);
     expect(await job.status(job.id)).toMatchObject({ status: "IN_PROGRESS", output: null });
     expect(await stored(job)).toEqual([]);
+  });
+});
+
+describe("a HEAD", () => {
+  it("takes no job, because its answer has no body", { timeout: 15_000 }, async () => {
+    const pulling = await makePulling();
+    const id = await pulling.submit("{}");
+    const url = `https://waybill.test/v2/${pulling.tenant.endpointId}/job-take/w1?job_in_progress=0`;
+    const headers = { authorization: pulling.tenant.workerKeys[0] ?? "" };
+    expect((await exports.default.fetch(new Request(url, { method: "HEAD", headers }))).status).toBe(405);
+    expect(await pulling.status(id)).toMatchObject({ status: "IN_QUEUE" });
   });
 });
 
