@@ -12,7 +12,7 @@ const configSchema = z.object({
     error: 'the variable ALLOW_PRIVATE_ADDRESSES must be "yes" or "no"',
   }),
   PUBLIC_URL: z
-    .union([z.literal(""), z.url({ protocol: /^https?$/ })], {
+    .union([z.literal(""), z.url({ protocol: /^https?$/ }).regex(/^[^?#]*$/)], {
       error: "the variable PUBLIC_URL must be empty or the address of this deployment",
     })
     .default(""),

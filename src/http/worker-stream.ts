@@ -2,12 +2,14 @@
 // worker did not send its aggregate: made of the chunks that it has sent.
 import type { Hono } from "hono";
 import { callBroker } from "../broker/stub.ts";
-import type { Result } from "../core/failure.ts";
+import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { parseJobId } from "../core/job-id.ts";
 import { CHUNK_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { STREAM_START, type StreamCursor } from "../core/stream-cursor.ts";
+import type { AttemptOutcome } from "../core/transition.ts";
+import { attemptFailed } from "../dispatch/classify.ts";
 import { readChunkBody } from "../payload/chunk-body.ts";
 import { PayloadSink } from "../payload/sink.ts";
 import { jsonAnswer } from "./answer.ts";
@@ -26,8 +28,15 @@ async function postChunk(c: RouteContext): Promise<Response> {
   const jobId = entered.value.jobId ?? "";
   if (parseJobId(jobId) === null) return refuse(c, { kind: "not_found" });
   const read = await readChunkBody(c.req.raw.body, CHUNK_MAX_BYTES);
-  if (read.kind === "invalid") return refuse(c, { kind: "invalid", field: "body", message: read.message });
-  if (read.kind === "too_large") return refuseChunk(c, entered.value, jobId);
+  if (read.kind === "invalid") {
+    const outcome = attemptFailed(`a streamed chunk was not valid: ${read.message}`);
+    return refuseChunk(c, entered.value, jobId, outcome, { kind: "invalid", field: "body", message: read.message });
+  }
+  if (read.kind === "too_large") {
+    const error = `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`;
+    const failure = { kind: "too_large", maxBytes: CHUNK_MAX_BYTES } as const;
+    return refuseChunk(c, entered.value, jobId, { kind: "rejected", error }, failure);
+  }
   if (read.chunk === null) return refuse(c, { kind: "invalid", field: "output", message: "is required" });
   const call = { keyId, workerId, jobId, chunk: read.chunk };
   // Not made again: the first one may have stored the chunk, and nothing tells two equal chunks apart.
@@ -38,12 +47,17 @@ async function postChunk(c: RouteContext): Promise<Response> {
   return jsonAnswer(200, { accepted: reply.value === "accepted" }, c.get("requestId"));
 }
 
-/** The SDK would go on without the chunk and call the job done: it fails instead, and says why. After 5xx it comes again. */
-async function refuseChunk(c: RouteContext, { endpointId, keyId, workerId }: WorkerEntry, jobId: string) {
-  const error = `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`;
-  const call = { keyId, workerId, jobId, outcome: { kind: "rejected", error }, refresh: false } as const;
+/** The SDK would go on without the chunk and call the job done: its attempt ends instead. After 5xx the chunk comes again. */
+async function refuseChunk(
+  c: RouteContext,
+  { endpointId, keyId, workerId }: WorkerEntry,
+  jobId: string,
+  outcome: AttemptOutcome,
+  failure: Failure,
+): Promise<Response> {
+  const call = { keyId, workerId, jobId, outcome, refresh: false };
   const reply = await callBroker(c.env, endpointId, (broker) => broker.report(call), { idempotent: true });
-  return refuse(c, reply.ok ? { kind: "too_large", maxBytes: CHUNK_MAX_BYTES } : reply.failure);
+  return refuse(c, reply.ok ? failure : reply.failure);
 }
 
 /** All chunks of the worker's attempt as one JSON list, stored under `key` where it is large. */

@@ -194,6 +194,12 @@ describe("a chunk", () => {
     expect(await (await post("{}")).json()).toMatchObject({ field: "output" });
     expect(await (await post('{"output":')).json()).toMatchObject({ field: "body" });
   });
+
+  it("that is no JSON ends the attempt instead of leaving a hole", async () => {
+    const job = await runningJob();
+    await job.asWorker(`job-stream/WORKER/${job.id}?gpu=SIM&isStream=false`, '{"output":');
+    expect(await job.status()).toMatchObject({ status: "IN_QUEUE" });
+  });
 });
 
 describe("an event stream", () => {
