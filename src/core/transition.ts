@@ -350,7 +350,7 @@ function expireLease(job: Job, lease: Lease, given: Given): Job {
   return loseWorker(job, given);
 }
 
-/** RunPod's own text (runpod-wire 1.4). */
+/** Counted. The text is RunPod's own for it (runpod-wire 1.4). */
 function loseWorker(job: Job, given: Given): Job {
   return countFailure(job, `job timed out after ${job.countedFailures} retries`, given);
 }

@@ -42,6 +42,7 @@ export interface RosterWorker extends WorkerName {
   draining: boolean;
   /** The newest proof that two processes use its id. */
   twinSeenAtMs: number | null;
+  /** When an overtaken poll was last answered: whoever comes right after that is alive. */
   overtakenEndedAtMs: number;
   /**
    * Jobs that it lost by saying that it runs nothing: `away`, or given to it `again`, and then `reported`. A late report of

@@ -19,11 +19,11 @@ export interface StreamRead {
 const PAUSE_MS = 1_000;
 const END_MARK = ".end";
 
-/** The place that a reader has reached; `end`: it has seen the last event of all. Null: no such id was given out. */
-export function readLastEventId(text: string): StreamCursor | "end" | null {
-  const isEnd = text.endsWith(END_MARK);
-  const cursor = parseCursor(isEnd ? text.slice(0, -END_MARK.length) : text);
-  return cursor !== null && isEnd ? "end" : cursor;
+/** The place that a reader has reached; `sawEnd`: the last event of all. Null: no such id was given out. */
+export function readLastEventId(text: string): { readonly after: StreamCursor; readonly sawEnd: boolean } | null {
+  const sawEnd = text.endsWith(END_MARK);
+  const after = parseCursor(sawEnd ? text.slice(0, -END_MARK.length) : text);
+  return after === null ? null : { after, sawEnd };
 }
 
 /** Answers with the events after a place. `first` is what was there when the reader came. */

@@ -30,14 +30,16 @@ async function stream(c: RouteContext): Promise<Response> {
 
 async function events(c: RouteContext, read: StreamRead): Promise<Response> {
   const lastId = c.req.header("last-event-id");
-  const after = lastId === undefined ? STREAM_START : readLastEventId(lastId);
-  if (after === null) {
+  const place = lastId === undefined ? { after: STREAM_START, sawEnd: false } : readLastEventId(lastId);
+  if (place === null) {
     return refuse(c, { kind: "invalid", field: "Last-Event-ID", message: "must be the id of an event of this stream" });
   }
-  // An event source that is answered 204 does not come again.
-  if (after === "end") return new Response(null, { status: 204, headers: { "x-request-id": c.get("requestId") } });
-  const first = await readPage(c.env, read, after, 0);
-  return first.ok ? eventStreamAnswer(c, read, after, first.value) : refuse(c, first.failure);
+  const first = await readPage(c.env, read, place.after, 0);
+  if (!first.ok) return refuse(c, first.failure);
+  // An event source that is answered 204 does not come again. A job that was retried meanwhile has more to say.
+  const isSeen = place.sawEnd && isTerminal(first.value.status) && first.value.chunks.length === 0;
+  if (isSeen) return new Response(null, { status: 204, headers: { "x-request-id": c.get("requestId") } });
+  return eventStreamAnswer(c, read, place.after, first.value);
 }
 
 async function drain(c: RouteContext, read: StreamRead): Promise<Response> {

@@ -5,6 +5,7 @@ import { readConfig } from "../config.ts";
 import type { WorkerCall } from "../contract/worker.ts";
 import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
+import { parseJobId } from "../core/job-id.ts";
 import { isWorkerId } from "../core/worker-id.ts";
 import { loadEndpointSettings } from "../db/endpoints.ts";
 import { hasDigest, NO_DIGEST, readKey } from "./auth.ts";
@@ -17,8 +18,11 @@ export interface WorkerEntry extends WorkerCall {
   readonly endpointId: string;
   /** Query parameters, also where the SDK has appended them without a `?`. */
   readonly query: URLSearchParams;
-  /** The last segment of the path where it names a job. */
-  readonly jobId: string | null;
+}
+
+/** One about a job that it names. */
+export interface WorkerJobEntry extends WorkerEntry {
+  readonly jobId: string;
 }
 
 const keys = new LastGood<{ readonly digest: string }>();
@@ -31,6 +35,14 @@ class Unanswered extends Error {
     super(failure.kind);
     this.failure = failure;
   }
+}
+
+/** Lets a worker in that names a job. An id that we cannot have given out is the usual 404, before the body is read. */
+export async function enterWorkerJob(c: RouteContext): Promise<Result<WorkerJobEntry>> {
+  const entered = await enterWorker(c);
+  if (!entered.ok) return entered;
+  const jobId = cutParameters(c.req.param("job") ?? "", entered.value.query);
+  return parseJobId(jobId) === null ? fail({ kind: "not_found" }) : ok({ ...entered.value, jobId });
 }
 
 /** Checks endpoint, key and worker id, in this order of cost: a mistyped key asks nobody. */
@@ -56,18 +68,17 @@ export async function enterWorker(c: RouteContext): Promise<Result<WorkerEntry>>
   }
 }
 
-/** The worker id and job id of the path. Where an address lacks its `?`, the SDK's parameters stand in the path. */
-function readNames(c: RouteContext): Result<Pick<WorkerEntry, "workerId" | "jobId" | "query">> {
+/** The name in a segment of the path. Where an address lacks its `?`, the SDK's parameters stand behind it. */
+function cutParameters(segment: string, query: URLSearchParams): string {
+  const [name = "", ...rest] = segment.split("&");
+  for (const [key, value] of new URLSearchParams(rest.join("&"))) query.append(key, value);
+  return name;
+}
+
+function readNames(c: RouteContext): Result<Pick<WorkerEntry, "workerId" | "query">> {
   const query = new URL(c.req.raw.url).searchParams;
-  const cut = (segment: string): string => {
-    const [name = "", ...rest] = segment.split("&");
-    for (const [key, value] of new URLSearchParams(rest.join("&"))) query.append(key, value);
-    return name;
-  };
-  const workerId = cut(c.req.param("worker") ?? "");
-  const job = c.req.param("job");
-  const jobId = job === undefined ? null : cut(job);
-  if (isWorkerId(workerId)) return ok({ workerId, jobId, query });
+  const workerId = cutParameters(c.req.param("worker") ?? "", query);
+  if (isWorkerId(workerId)) return ok({ workerId, query });
   const message = "must be 1 to 128 visible ASCII characters: set RUNPOD_POD_ID";
   return fail({ kind: "invalid", field: "worker id", message });
 }

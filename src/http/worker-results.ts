@@ -5,7 +5,6 @@ import { callBroker } from "../broker/stub.ts";
 import type { ReportReply } from "../contract/worker.ts";
 import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
-import { parseJobId } from "../core/job-id.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import type { AttemptOutcome } from "../core/transition.ts";
@@ -14,7 +13,7 @@ import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelo
 import { deletePayload } from "../payload/store.ts";
 import { jsonAnswer } from "./answer.ts";
 import { type RouteContext, type Routing, refuse } from "./routing.ts";
-import { enterWorker, type WorkerEntry } from "./worker-auth.ts";
+import { enterWorkerJob, type WorkerJobEntry } from "./worker-auth.ts";
 import { gatherChunks } from "./worker-stream.ts";
 
 /** Adds the routes that workers post to. */
@@ -23,27 +22,26 @@ export function addWorkerResultRoutes(app: Hono<Routing>): void {
 }
 
 async function done(c: RouteContext): Promise<Response> {
-  const entered = await enterWorker(c);
+  const entered = await enterWorkerJob(c);
   if (!entered.ok) return refuse(c, entered.failure);
   const worker = entered.value;
-  const jobId = worker.jobId ?? "";
-  if (parseJobId(jobId) === null) return refuse(c, { kind: "not_found" });
+  const { endpointId, keyId, workerId, jobId } = worker;
+  // One key a post: which of two reports wins is the broker's to say.
+  const key = `${endpointId}/${jobId}/${c.get("requestId")}/output`;
   const read = await readEnvelope(c.req.raw.body, {
     bigField: "output",
     bucket: c.env.PAYLOADS,
-    // One key a post: which of two reports wins is the broker's to say.
-    key: `${worker.endpointId}/${jobId}/${c.get("requestId")}/output`,
+    key,
     maxBytes: RESULT_MAX_BYTES,
     fieldsMaxBytes: ENVELOPE_FIELDS_MAX_BYTES,
     cutField: "error",
     lenientNumbers: true,
   });
-  if (read.kind === "ok" && isProgress(read)) return progress(c, worker, jobId, read.big);
-  const judged = read.kind === "ok" ? await toOutcome(c, worker, jobId, read) : judgeUnreadable(read);
+  if (read.kind === "ok" && isProgress(read)) return progress(c, worker, read.big);
+  const judged = read.kind === "ok" ? await toOutcome(c.env, worker, read, key) : judgeUnreadable(read);
   if (!judged.ok) return refuse(c, judged.failure);
   const outcome = judged.value;
   const refresh = read.kind === "ok" && parseJson(fieldOf(read, "stopPod") ?? "null") === true;
-  const { endpointId, keyId, workerId } = worker;
   const call = { keyId, workerId, jobId, outcome, refresh };
   const reply = await callBroker(c.env, endpointId, (broker) => broker.report(call), { idempotent: true });
   const isKept = reply.ok && reply.value === "accepted";
@@ -59,8 +57,7 @@ function isProgress(read: Envelope): boolean {
 /** A large progress went to R2 on its way and is not shown: it is for people, and replaced by the next one. */
 async function progress(
   c: RouteContext,
-  { endpointId, keyId, workerId }: WorkerEntry,
-  jobId: string,
+  { endpointId, keyId, workerId, jobId }: WorkerJobEntry,
   output: PayloadRef | null,
 ): Promise<Response> {
   const isSmall = output?.kind === "inline" && output.bytes.byteLength <= PROGRESS_MAX_BYTES;
@@ -78,10 +75,10 @@ function answer(c: RouteContext, reply: Result<ReportReply>): Response {
 }
 
 async function toOutcome(
-  c: RouteContext,
-  worker: WorkerEntry,
-  jobId: string,
+  env: Env,
+  worker: WorkerJobEntry,
   read: Envelope,
+  key: string,
 ): Promise<Result<AttemptOutcome>> {
   const error = fieldOf(read, "error");
   if (error !== undefined && error !== "null") {
@@ -90,8 +87,7 @@ async function toOutcome(
   // Without `return_aggregate_stream` a generator ends with an empty list: its chunks are the output.
   const isBareEnd = worker.query.get("isStream") === "true" && isEmptyList(read.big);
   if (!isBareEnd) return ok({ kind: "completed", output: read.big });
-  const key = `${worker.endpointId}/${jobId}/${c.get("requestId")}/output`;
-  const gathered = await gatherChunks(c.env, worker, jobId, key);
+  const gathered = await gatherChunks(env, worker, key);
   if (gathered.ok) return ok({ kind: "completed", output: gathered.value });
   // The worker does not hold the job any more: its report is told so.
   return gathered.failure.kind === "not_found" ? ok({ kind: "completed", output: null }) : gathered;

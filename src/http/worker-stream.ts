@@ -4,7 +4,6 @@ import type { Hono } from "hono";
 import { callBroker } from "../broker/stub.ts";
 import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
-import { parseJobId } from "../core/job-id.ts";
 import { CHUNK_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { STREAM_START, type StreamCursor } from "../core/stream-cursor.ts";
@@ -14,7 +13,7 @@ import { readChunkBody } from "../payload/chunk-body.ts";
 import { PayloadSink } from "../payload/sink.ts";
 import { jsonAnswer } from "./answer.ts";
 import { type RouteContext, type Routing, refuse } from "./routing.ts";
-import { enterWorker, type WorkerEntry } from "./worker-auth.ts";
+import { enterWorkerJob, type WorkerJobEntry } from "./worker-auth.ts";
 
 /** Adds the route that generator handlers post to. */
 export function addWorkerStreamRoutes(app: Hono<Routing>): void {
@@ -22,20 +21,18 @@ export function addWorkerStreamRoutes(app: Hono<Routing>): void {
 }
 
 async function postChunk(c: RouteContext): Promise<Response> {
-  const entered = await enterWorker(c);
+  const entered = await enterWorkerJob(c);
   if (!entered.ok) return refuse(c, entered.failure);
-  const { endpointId, keyId, workerId } = entered.value;
-  const jobId = entered.value.jobId ?? "";
-  if (parseJobId(jobId) === null) return refuse(c, { kind: "not_found" });
+  const { endpointId, keyId, workerId, jobId } = entered.value;
   const read = await readChunkBody(c.req.raw.body, CHUNK_MAX_BYTES);
   if (read.kind === "invalid") {
     const outcome = attemptFailed(`a streamed chunk was not valid: ${read.message}`);
-    return refuseChunk(c, entered.value, jobId, outcome, { kind: "invalid", field: "body", message: read.message });
+    return refuseChunk(c, entered.value, outcome, { kind: "invalid", field: "body", message: read.message });
   }
   if (read.kind === "too_large") {
     const error = `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`;
     const failure = { kind: "too_large", maxBytes: CHUNK_MAX_BYTES } as const;
-    return refuseChunk(c, entered.value, jobId, { kind: "rejected", error }, failure);
+    return refuseChunk(c, entered.value, { kind: "rejected", error }, failure);
   }
   if (read.chunk === null) return refuse(c, { kind: "invalid", field: "output", message: "is required" });
   const call = { keyId, workerId, jobId, chunk: read.chunk };
@@ -50,8 +47,7 @@ async function postChunk(c: RouteContext): Promise<Response> {
 /** The SDK would go on without the chunk and call the job done: its attempt ends instead. After 5xx the chunk comes again. */
 async function refuseChunk(
   c: RouteContext,
-  { endpointId, keyId, workerId }: WorkerEntry,
-  jobId: string,
+  { endpointId, keyId, workerId, jobId }: WorkerJobEntry,
   outcome: AttemptOutcome,
   failure: Failure,
 ): Promise<Response> {
@@ -63,8 +59,7 @@ async function refuseChunk(
 /** All chunks of the worker's attempt as one JSON list, stored under `key` where it is large. */
 export async function gatherChunks(
   env: Env,
-  { endpointId, keyId, workerId }: WorkerEntry,
-  jobId: string,
+  { endpointId, keyId, workerId, jobId }: WorkerJobEntry,
   key: string,
 ): Promise<Result<PayloadRef>> {
   const sink = new PayloadSink({ bucket: env.PAYLOADS, key, maxBytes: RESULT_MAX_BYTES });
