@@ -21,12 +21,24 @@ const CASES = [
     input: { kind: "none" },
     status: { status: "COMPLETED", output: null },
   },
+  {
+    title: "True is an output like any other",
+    mode: "plain",
+    input: { kind: "true" },
+    status: { status: "COMPLETED", output: true },
+  },
   { title: "an empty dict is no output", mode: "plain", input: { kind: "empty" }, status: { status: "COMPLETED" } },
   {
     title: "a dict with error fails the job, and its other keys are the output",
     mode: "plain",
     input: { kind: "error" },
     status: { status: "FAILED", error: "soft failure", output: { extra: 1 } },
+  },
+  {
+    title: "a dict with error alone fails the job without an output",
+    mode: "plain",
+    input: { kind: "error alone" },
+    status: { status: "FAILED", error: "soft failure" },
   },
   {
     title: "an exception fails the job with JSON text",
@@ -57,6 +69,12 @@ const CASES = [
     mode: "list",
     input: {},
     status: { status: "COMPLETED", output: CHUNKS },
+  },
+  {
+    title: "a generator that raises fails the job with the text of the exception",
+    mode: "list",
+    input: { kind: "raise" },
+    status: { status: "FAILED", error: expect.stringMatching(/^handler: broke off \ntraceback: /) },
   },
   {
     title: "an async generator without it gives the list all the same",

@@ -48,10 +48,14 @@ def plain(job):
         return {"echo": job_input, "é": [1, None, "ü"]}
     if kind == "none":
         return None
+    if kind == "true":
+        return True
     if kind == "empty":
         return {}
     if kind == "error":
         return {"error": "soft failure", "extra": 1}
+    if kind == "error alone":
+        return {"error": "soft failure"}
     if kind == "raise":
         raise ValueError("boom é")
     if kind == "nan":
@@ -73,6 +77,8 @@ CHUNKS = ["t1", {"text": "t2"}, 3]
 
 def chunks(job):
     yield from CHUNKS
+    if job["input"].get("kind") == "raise":
+        raise ValueError("broke off")
 
 
 async def chunks_async(job):
