@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { finishJob, type RunningBroker, startBroker, type TestEndpoints } from "../running/broker.ts";
 import { VERSIONS, type Version } from "./python.ts";
-import { describePython, type PythonWorker, PythonWorkers, statusOf, submit, until } from "./python-worker.ts";
+import { describePython, PythonWorkers, statusOf, submit, until } from "./python-worker.ts";
 
 const CHUNKS = ["t1", { text: "t2" }, 3];
 
@@ -85,11 +85,10 @@ const CASES = [
 ] as const;
 
 const streamSchema = z.object({ status: z.string(), stream: z.array(z.object({ output: z.unknown() })) });
-const MODES = ["plain", "list", "chunks", "refresh"] as const;
+const MODES = ["plain", "list", "chunks"] as const;
 
 describePython("RunPod's Python worker", (interpreters) => {
   const workers = new PythonWorkers(interpreters);
-  const refreshing = new Map<Version, PythonWorker>();
   const ids = new Map<string, string>();
   let broker: RunningBroker;
 
@@ -100,14 +99,12 @@ describePython("RunPod's Python worker", (interpreters) => {
     broker = await startBroker(endpoints);
     for (const version of VERSIONS) {
       for (const mode of MODES) {
-        const worker = workers.start(broker, slugOf(version, mode), { version, mode });
-        if (mode === "refresh") refreshing.set(version, worker);
+        workers.start(broker, slugOf(version, mode), { version, mode });
       }
       // All at once, so that the versions work side by side; each test below reads one.
       for (const { title, mode, input } of CASES) {
         ids.set(`${version} ${title}`, await submit(broker, slugOf(version, mode), input));
       }
-      ids.set(`${version} refresh`, await submit(broker, slugOf(version, "refresh"), { kind: "value" }));
     }
   });
 
@@ -169,13 +166,6 @@ describePython("RunPod's Python worker", (interpreters) => {
       workers.release(name);
       const ended = JSON.parse((await finishJob(broker, slug, id)).toString("utf8"));
       expect(ended).toMatchObject({ status: "COMPLETED", output: "done" });
-    });
-
-    it("ends by itself after a job when its configuration says refresh_worker", async () => {
-      const answer = await finish(version, "refresh", "refresh");
-      expect(answer).toMatchObject({ status: "COMPLETED", output: { echo: { kind: "value" } } });
-      const worker = refreshing.get(version);
-      expect(await until("the worker has ended", () => worker?.exitCode() ?? undefined, 90_000)).toBe(0);
     });
   });
 });
