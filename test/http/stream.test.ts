@@ -271,6 +271,21 @@ describe("an event stream", () => {
     expect(await job.status()).toMatchObject({ output: ["second try"] });
   });
 
+  it("that had ended goes on after a retry", async () => {
+    const job = await runningJob();
+    await job.chunk("before");
+    await job.done('{"error":"no"}');
+    const ended = await readEvents(await job.events());
+    expect((await job.events(idOf(ended.at(-1)))).status).toBe(204);
+    expect((await job.asClient(`retry/${job.id}`, { method: "POST" })).status).toBe(200);
+    expect((await job.take(1)).status).toBe(200);
+    await job.chunk("after");
+    expect(await readEvents(await job.events(idOf(ended.at(-1))), 2)).toEqual([
+      'id: 2.0\nevent: attempt\ndata: {"attempt":2}',
+      'id: 2.1\ndata: {"output":"after"}',
+    ]);
+  });
+
   it("refuses an id that it has not given out, and another tenant's job", async () => {
     const job = await runningJob();
     expect(await (await job.events("seven")).json()).toMatchObject({ field: "Last-Event-ID" });
