@@ -2,7 +2,7 @@
 import type { WorkerCall } from "../contract/worker.ts";
 import type { Job } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
-import { STOP_HOLD_MS, WORKER_PING_INTERVAL_MS } from "../core/limits.ts";
+import { STOP_HOLD_MS, WORKER_PING_INTERVAL_MS, WORKERS_MAX } from "../core/limits.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import type { JobBook } from "./job-book.ts";
@@ -16,6 +16,8 @@ interface Parts {
 
 export class StopDesk {
   readonly #parts: Parts;
+  /** Workers that were let go of between two slices of their held job-stop. */
+  readonly #released = new Set<string>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -37,6 +39,7 @@ export class StopDesk {
     const slotsId = slotsOfWorker(call.keyId, call.workerId);
     const untold = () => [...roster.stopsOf(slotsId)].filter(([, { told }]) => !told);
     const holdMs = Math.min(call.holdMs, STOP_HOLD_MS);
+    if (this.#released.delete(slotsId) && untold().length === 0) return null;
     if (untold().length === 0) await waiters.wait(stopKey(slotsId), holdMs);
     const stops = untold();
     if (stops.length === 0 && Date.now() < nowMs + holdMs) return null;
@@ -46,7 +49,9 @@ export class StopDesk {
 
   /** Answers the open job-stop of a worker that is about to end: runpod 1.10 and later wait for it before they do. */
   letGo(slotsId: string): void {
-    this.#parts.waiters.wake(stopKey(slotsId));
+    if (this.#parts.waiters.wake(stopKey(slotsId))) return;
+    if (this.#released.size >= WORKERS_MAX) this.#released.clear();
+    this.#released.add(slotsId);
   }
 
   /** What a heartbeat says of jobs that are not the worker's any more: it names those that it still runs. */

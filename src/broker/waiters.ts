@@ -26,11 +26,13 @@ export class Waiters {
     });
   }
 
-  wake(uuid: string): void {
+  /** True: somebody waited. */
+  wake(uuid: string): boolean {
     const waiters = this.#byJob.get(uuid);
-    if (waiters === undefined) return;
+    if (waiters === undefined) return false;
     this.#byJob.delete(uuid);
     for (const waiter of waiters) waiter.wake();
+    return true;
   }
 
   #arm(atMs: number): void {

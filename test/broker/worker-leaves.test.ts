@@ -33,6 +33,14 @@ describe.concurrent("the job-stop of a worker", () => {
     expect(Date.now() - reportedAtMs).toBeLessThan(STOP_LET_GO_AFTER_MS + 2_000);
   });
 
+  it("that is between two calls when it is let go is answered by the next one", async () => {
+    const { broker, stopping, report } = await holding(10);
+    expect(await stopping).toEqual([]);
+    expect(await report()).toBe("accepted");
+    await scheduler.wait(STOP_LET_GO_AFTER_MS + 500);
+    expect(await broker.awaitStops({ ...NAME, holdMs: 20_000 })).toBeNull();
+  });
+
   it("that asks again is held", async () => {
     const { broker, stopping, report } = await holding(STOP_LET_GO_AFTER_MS + 1_500);
     expect(await report()).toBe("accepted");
