@@ -1,11 +1,9 @@
 // Which slot a job gets where several workers, or workers and upstreams, serve one endpoint.
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { holdCarriers, makeBroker, submission, upstream, workerKey } from "../support/broker.ts";
-import { pullingWorker as worker } from "../support/pulling-worker.ts";
+import { pullOnly, pullingWorker as worker } from "../support/pulling-worker.ts";
 
 afterEach(() => vi.restoreAllMocks());
-
-const pullOnly = { upstreams: [], workerKeys: [workerKey({ id: "key1" })] };
 
 describe("an unfit worker", () => {
   it("gets no job until it takes again, and its reason is shown", async () => {

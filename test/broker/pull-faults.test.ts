@@ -1,30 +1,17 @@
 // Pulling workers when something else goes wrong: a lost answer, a restart of the broker, workers that only seem to be there.
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { AlarmClock } from "../../src/broker/alarm-clock.ts";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import { IDLE_GRACE_MS, WORKER_GONE_AFTER_MS, WORKERS_MAX } from "../../src/core/limits.ts";
-import { makeBroker, submission, workerKey } from "../support/broker.ts";
-import { pullingWorker } from "../support/pulling-worker.ts";
+import { makeBroker, submission } from "../support/broker.ts";
+import { passTime, pullingWorker, pullOnly, statusOf } from "../support/pulling-worker.ts";
 
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
-
-const pullOnly = { upstreams: [], workerKeys: [workerKey({ id: "key1" })] };
-
-async function statusOf(broker: BrokerApi, jobId: string) {
-  const read = await broker.read({ tenantId: "owner", jobId, ttlMs: null });
-  if (!read.ok) throw new Error(`no status: ${read.failure.kind}`);
-  return read.value;
-}
-
-async function passTime(endpointId: string, ms: number): Promise<void> {
-  vi.setSystemTime(Date.now() + ms);
-  await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
-}
 
 describe("a report whose answer was lost", () => {
   it("is accepted again, so that the edge does not delete the output that the row names", async () => {

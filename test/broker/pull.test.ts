@@ -1,8 +1,7 @@
-// Pulling workers at a broker: takes, leases that the worker carries without knowing, losses, cancels, mixed pools.
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+// Pulling workers at a broker: takes, leases that the worker carries without knowing, losses, cancels.
+import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { BrokerApi } from "../../src/contract/broker.ts";
 import {
   IDLE_GRACE_MS,
   LOST_IN_A_ROW_MAX,
@@ -11,25 +10,12 @@ import {
   WORKER_PING_INTERVAL_MS,
 } from "../../src/core/limits.ts";
 import { makeBroker, submission, workerKey } from "../support/broker.ts";
-import { OUTPUT, pullingWorker as worker } from "../support/pulling-worker.ts";
+import { OUTPUT, passTime, pullOnly, statusOf, pullingWorker as worker } from "../support/pulling-worker.ts";
 
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
-
-const pullOnly = { upstreams: [], workerKeys: [workerKey({ id: "key1" })] };
-
-async function statusOf(broker: BrokerApi, jobId: string) {
-  const read = await broker.read({ tenantId: "owner", jobId, ttlMs: null });
-  if (!read.ok) throw new Error(`no status: ${read.failure.kind}`);
-  return read.value;
-}
-
-async function passTime(endpointId: string, ms: number): Promise<void> {
-  vi.setSystemTime(Date.now() + ms);
-  await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
-}
 
 describe("a take", () => {
   it("brings a waiting job, whose result ends it", async () => {

@@ -1,7 +1,14 @@
-// A pulling worker as the edge speaks for it to a broker.
+// A pulling worker as the edge speaks for it to a broker, and what tests of such workers look at.
+import { runDurableObjectAlarm } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import type { HandedJob, TakeCall } from "../../src/contract/worker.ts";
 import type { AttemptOutcome } from "../../src/core/transition.ts";
+import { workerKey } from "./broker.ts";
+
+/** Settings of an endpoint that only workers of `key1` serve. */
+export const pullOnly = { upstreams: [], workerKeys: [workerKey({ id: "key1" })] };
 
 /** The output of a job that is done. */
 export const OUTPUT = { kind: "inline", bytes: new TextEncoder().encode('"done"') } as const;
@@ -38,4 +45,17 @@ export function pullingWorker(broker: BrokerApi, workerId: string, keyId = "key1
     report,
     done: (jobId: string) => report(jobId),
   };
+}
+
+/** The job as its client may see it. */
+export async function statusOf(broker: BrokerApi, jobId: string) {
+  const read = await broker.read({ tenantId: "owner", jobId, ttlMs: null });
+  if (!read.ok) throw new Error(`no status: ${read.failure.kind}`);
+  return read.value;
+}
+
+/** Under fake timers of `Date`: so much later the broker's alarm rings. */
+export async function passTime(endpointId: string, ms: number): Promise<void> {
+  vi.setSystemTime(Date.now() + ms);
+  await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
 }
