@@ -81,6 +81,8 @@ export class StopDesk {
   #stopFormer(slotsId: string, jobId: string): void {
     const { roster, book } = this.#parts;
     if (roster.stopsOf(slotsId).has(jobId)) return;
+    // It had said that it runs nothing. If that was another process of its id, this one's report will prove it.
+    if (roster.get(slotsId)?.givenUp.has(jobId) === true) return;
     const job = book.byId(jobId)?.job;
     if (job === undefined || job.lease?.upstreamId === slotsId) return;
     // The slot that its lease held is free since then: no token.

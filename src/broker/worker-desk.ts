@@ -295,7 +295,8 @@ export class WorkerDesk {
     const { book } = this.#parts;
     worker.lostInARow += 1;
     if (worker.lostInARow >= LOST_IN_A_ROW_MAX) {
-      const detail = `It lost ${worker.lostInARow} jobs in a row; it is tried with one at a time.`;
+      const cause = "its process begins anew, or two processes use its id";
+      const detail = `It lost ${worker.lostInARow} jobs in a row (${cause}); it is tried with one at a time.`;
       book.pool.pause(worker.slotsId, detail, null, nowMs, Math.random());
     }
     if (nowMs - worker.lastSeenAtMs < WORKER_LEASE_MS) return;

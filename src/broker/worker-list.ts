@@ -2,6 +2,7 @@
 import type { Health } from "../contract/broker.ts";
 import type { WorkerView } from "../contract/worker.ts";
 import { makeJobId } from "../core/job-id.ts";
+import { WORKER_SICK_SHOWN_MS } from "../core/limits.ts";
 import type { RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import type { JobBook } from "./job-book.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -113,13 +114,17 @@ export class WorkerList {
   }
 
   #reasonOf(worker: RosterWorker, nowMs: number): string | null {
+    // First, because what else it does may come of that.
+    if (this.#parts.roster.isTwin(worker, nowMs)) {
+      return "Two processes use this worker id: give each its own RUNPOD_POD_ID.";
+    }
     const look = this.#parts.book.pool.look(worker.slotsId);
     if (worker.sick !== null) return worker.sick.detail;
     if (look !== null && look.condition !== "ok") return look.detail;
-    if (this.#parts.roster.isTwin(worker, nowMs))
-      return "Two processes use this worker id: give each its own RUNPOD_POD_ID.";
     if (worker.draining) return "It is being drained: it gets no more jobs.";
-    if (worker.refreshAskedAtMs !== null) return "A result asked for its restart (refresh_worker).";
+    const { refreshAskedAtMs } = worker;
+    const isRecent = refreshAskedAtMs !== null && nowMs - refreshAskedAtMs < WORKER_SICK_SHOWN_MS;
+    if (isRecent) return "A result asked for its restart (refresh_worker).";
     return null;
   }
 }

@@ -77,7 +77,7 @@ export const UNDELIVERED_MAX = 3;
 export const FORMER_WORKERS_MAX = 32;
 /** Pulling workers in one endpoint's memory. */
 export const WORKERS_MAX = 1_000;
-/** Open polls of one worker: runpod 1.6 asks once for each job that it could run. */
+/** Open polls of one worker: runpod 1.6 asks once for each further job that it could run, while it runs one. */
 export const WORKER_POLLS_MAX = 64;
 /** A worker without a job that was not heard of for two held polls is gone. */
 export const WORKER_GONE_AFTER_MS = 60_000;

@@ -53,7 +53,7 @@ async function take(c: RouteContext, isBatch: boolean): Promise<Response> {
 
 interface Taken {
   readonly jobs: readonly HandedJob[];
-  /** The answer is on its way. From here on nobody can say whether a client that goes away has read it: its lease can. */
+  /** The answer is on its way: from here on nobody can say whether a client that goes away has read it. */
   readonly handedOver: () => void;
 }
 

@@ -245,6 +245,9 @@ describe("a worker that loses its job", () => {
     vi.setSystemTime(Date.now() + 5_000);
     const second = w1.take({ pollId: "second" });
     await vi.waitFor(async () => expect(await statusOf(broker, call.jobId)).toMatchObject({ retries: 1 }));
+    // The first one's heartbeat names the job still. It is not told to stop: then nothing would prove that there are two.
+    await w1.ping([call.jobId]);
+    expect(await broker.awaitStops({ ...w1.name, holdMs: 0 })).toEqual([]);
     expect(await w1.done(call.jobId)).toBe("late");
     expect(await broker.listWorkers({ tenantId: "owner" })).toMatchObject([
       { reason: "Two processes use this worker id: give each its own RUNPOD_POD_ID." },

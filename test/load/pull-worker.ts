@@ -1,4 +1,4 @@
-// A worker that pulls as runpod 1.12 does, byte for byte on the wire but in one process of Node: `node test/load/pull-worker.ts`
+// A worker that pulls as runpod 1.12 does, in what the broker reads of it but in one process of Node: `node test/load/pull-worker.ts`
 // with the environment of a RunPod worker. Its handler sleeps for `work_ms` of the input and gives the input back. It asks for
 // the next job at once where the SDK pauses a second. Imports little: fifty of them start on two cores.
 import { Agent, type IncomingMessage, request } from "node:http";
