@@ -1,4 +1,6 @@
-// The log of a stream at its broker, past HTTP: how much a page and a log may be.
+// The log of a stream at its broker, past HTTP: what stands in it, and how much a page and a log may be.
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { BrokerStore } from "../../src/broker/store.ts";
 import { ENDPOINT_STREAMS_MAX_BYTES } from "../../src/core/limits.ts";
@@ -10,7 +12,7 @@ afterEach(() => vi.restoreAllMocks());
 /** A job that a carrier holds, and its log. */
 async function streaming() {
   const given = holdCarriers();
-  const { broker } = await makeBroker();
+  const { endpointId, broker } = await makeBroker();
   const job = submission();
   await broker.submit(job);
   await broker.start();
@@ -19,7 +21,7 @@ async function streaming() {
   const { jobId, tenantId } = job;
   const append = (firstSeq: number, chunks: readonly Uint8Array[]) =>
     broker.appendChunks({ jobId, lease, firstSeq, chunks });
-  return { broker, jobId, tenantId, append };
+  return { endpointId, broker, jobId, tenantId, append };
 }
 
 const tiny = (count: number) => Array.from({ length: count }, () => Uint8Array.of(0x31));
@@ -42,6 +44,25 @@ describe("a page of a stream", () => {
 });
 
 describe("a stream", () => {
+  it("is in SQLite when its chunks are accepted, with the place of the drain, and what arrives together is one row", async () => {
+    const { endpointId, broker, jobId, tenantId, append } = await streaming();
+    const object = env.ENDPOINT_BROKER.getByName(endpointId);
+    expect(await append(1, tiny(3))).toBe(true);
+    const rows = await runInDurableObject(object, (_instance, { storage }) =>
+      storage.sql.exec("SELECT attempt, seq, count FROM chunks").toArray(),
+    );
+    expect(rows).toEqual([{ attempt: 1, seq: 1, count: 3 }]);
+    expect(await broker.drainStream({ tenantId, jobId })).toMatchObject({ value: { chunks: { length: 3 } } });
+    await evictDurableObject(object);
+    // The same call once more, because its answer was lost, and one chunk behind it.
+    expect(await append(1, tiny(4))).toBe(true);
+    expect(await broker.drainStream({ tenantId, jobId })).toMatchObject({
+      value: { chunks: [{ attempt: 1, seq: 4 }] },
+    });
+    const all = await broker.readStream({ tenantId, jobId, after: STREAM_START, holdMs: 0 });
+    expect(all).toMatchObject({ value: { chunks: { length: 4 } } });
+  });
+
   it("ends with its job where the endpoint is full, so that other jobs can still finish", async () => {
     const { broker, jobId, tenantId, append } = await streaming();
     expect(await append(1, tiny(1))).toBe(true);

@@ -2,6 +2,8 @@
 import { exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
+import { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
+import { GATHER_BYTES } from "../../src/core/limits.ts";
 import { answerUpstreams } from "../support/broker.ts";
 import { makeTenant } from "../support/tenant.ts";
 
@@ -62,6 +64,19 @@ describe("a pushed stream", () => {
     expect(await done()).toMatchObject({ status: "COMPLETED", output: [{ n: 1 }, "words", 3] });
     expect(await stream()).toMatchObject({ status: "COMPLETED", stream: [{ output: 3 }] });
     expect(await stream()).toMatchObject({ status: "COMPLETED", stream: [] });
+  });
+
+  it("gathers what comes within 20 ms, or up to 16 KB, into one call and so into one row", async () => {
+    const appends = vi.spyOn(EndpointBroker.prototype, "appendChunks");
+    const answer = openAnswer("text/event-stream");
+    const { done } = await job();
+    answer.send(Array.from({ length: 10 }, (_, n) => `data: ${n}\n\n`).join(""));
+    await vi.waitFor(() => expect(appends).toHaveBeenCalledTimes(1));
+    expect(appends.mock.calls[0]?.[0].chunks).toHaveLength(10);
+    answer.send(Array.from({ length: 3 }, () => `data: "${"x".repeat(GATHER_BYTES)}"\n\n`).join(""));
+    answer.close();
+    expect(await done()).toMatchObject({ status: "COMPLETED" });
+    expect(appends.mock.calls.map(([{ firstSeq }]) => firstSeq)).toEqual([1, 11, 12, 13]);
   });
 
   it("of lines ends with its body", async () => {
