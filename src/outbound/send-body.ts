@@ -5,7 +5,8 @@
 // closed port it reads three chunks ahead at most, whatever their size, and then waits for the connect. So the last byte
 // of the JSON text goes out behind PAD_CHUNKS chunks of one space. While it has not been taken, nobody can have read a whole
 // JSON text, and the job cannot have begun; once it has been taken, it may have. And once more chunks were taken than are
-// read ahead, the connection stood: then a failure is the receiver's, who would treat the same body the same way again.
+// read ahead, the connection stood: then a failure is the receiver's, who would treat the same body the same way again. So that
+// this is known at once, and not only when R2 has brought seven pieces, as many spaces stand behind the first brace too.
 
 const PAD_CHUNKS = 8;
 /** Twice what workerd was seen to read ahead. */
@@ -25,7 +26,7 @@ export interface SentBody {
 /**
  * Streams a JSON text of `sizeBytes` bytes with a known length. `onProgress` is called with each chunk that was taken, with true once all is out.
  * `provable` adds the spaces: only where nobody compares or signs the bytes.
- * The text must not end with white space: its last byte is what makes it whole.
+ * The text must not end with white space: its last byte is what makes it whole. A provable one is an object.
  */
 export function sendBody(
   source: ReadableStream<Uint8Array>,
@@ -34,12 +35,13 @@ export function sendBody(
   options: { readonly provable: boolean },
 ): SentBody {
   const pads = options.provable ? PAD_CHUNKS : 0;
-  const pipe = new FixedLengthStream(sizeBytes + pads);
+  const pipe = new FixedLengthStream(sizeBytes + 2 * pads);
   const writer = pipe.writable.getWriter();
   let handedOver = false;
   let takenChunks = 0;
   const pump = async (): Promise<void> => {
     let held: Uint8Array | null = null;
+    let isFirst = options.provable;
     const write = async (bytes: Uint8Array): Promise<void> => {
       if (bytes.length > 0) {
         await writer.write(bytes);
@@ -51,6 +53,11 @@ export function sendBody(
       if (chunk.length === 0) continue;
       if (held !== null) await write(held);
       held = chunk;
+      if (!isFirst) continue;
+      isFirst = false;
+      await write(held.subarray(0, 1));
+      for (let pad = 0; pad < PAD_CHUNKS; pad += 1) await write(SPACE);
+      held = held.subarray(1);
     }
     if (held === null) throw new Error("a body must not be empty");
     await write(held.subarray(0, -1));

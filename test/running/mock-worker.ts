@@ -53,8 +53,8 @@ async function work(handle: Handler, request: IncomingMessage, response: ServerR
 }
 
 /**
- * The raw bytes of `input` in a posted job `{"id":…,"input":…}` that has no other fields. The broker may put spaces before
- * the closing brace (src/outbound/send-body.ts): they stand behind the value and are no part of it.
+ * The raw bytes of `input` in a posted job `{"id":…,"input":…}` that has no other fields. The broker may put spaces behind
+ * the first brace and before the last one (src/outbound/send-body.ts): they stand around the value and are no part of it.
  */
 export function rawInput(body: Buffer): Buffer {
   const mark = Buffer.from('"input":');
