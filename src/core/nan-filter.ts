@@ -1,6 +1,8 @@
 // Python's json module writes NaN, Infinity and -Infinity, which are no JSON: a client that parses strictly could not read the
 // answer around them. They become null on their way in, as JavaScript's own JSON.stringify does it.
 
+import { concatBytes } from "./bytes.ts";
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const MINUS = 0x2d;
@@ -47,7 +49,7 @@ export class NanFilter {
       }
     }
     if (pieces.length === 0 && from === 0) return view;
-    return join([...pieces, view.subarray(from)]);
+    return concatBytes([...pieces, view.subarray(from)]);
   }
 
   #passString(byte: number | undefined): void {
@@ -55,14 +57,4 @@ export class NanFilter {
     else if (byte === BACKSLASH) this.#escaped = true;
     else if (byte === QUOTE) this.#inString = false;
   }
-}
-
-function join(pieces: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    joined.set(piece, at);
-    at += piece.length;
-  }
-  return joined;
 }

@@ -1,4 +1,5 @@
 // Reads the body of one streamed chunk, `{"output": …}`: small enough to be held whole, and cut out as raw bytes.
+import { concatBytes } from "../core/bytes.ts";
 import { scanObject } from "../core/json-scanner.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
 import { NanFilter } from "../core/nan-filter.ts";
@@ -50,13 +51,6 @@ class OutputSink {
   end(): void {}
 
   output(): Uint8Array | null {
-    if (this.#pieces === null) return null;
-    const joined = new Uint8Array(this.#pieces.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const piece of this.#pieces) {
-      joined.set(piece, at);
-      at += piece.length;
-    }
-    return joined;
+    return this.#pieces === null ? null : concatBytes(this.#pieces);
   }
 }

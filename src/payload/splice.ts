@@ -1,4 +1,5 @@
 // Puts bodies together from JSON text and stored payloads, byte for byte, without holding a large payload in memory.
+import { concatBytes } from "../core/bytes.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 
 /** `ok` has the exact size of the body. `missing`: R2 has no such object, or one of another size. */
@@ -34,7 +35,7 @@ export async function spliceBody(parts: readonly (string | PayloadRef)[], bucket
     return problem;
   }
   const arrays = pieces.filter((piece) => piece instanceof Uint8Array);
-  if (arrays.length === pieces.length) return { kind: "ok", body: concatenate(arrays, sizeBytes), sizeBytes };
+  if (arrays.length === pieces.length) return { kind: "ok", body: concatBytes(arrays), sizeBytes };
   const { readable, writable } = new FixedLengthStream(sizeBytes);
   void pour(pieces, writable);
   return { kind: "ok", body: readable, sizeBytes };
@@ -58,16 +59,6 @@ async function openPart(
 function storageFailed(reason: unknown): SpliceFailure {
   const message = reason instanceof Error ? reason.message : String(reason);
   return { kind: "storage_failed", message: `R2 did not give the payload: ${message}` };
-}
-
-function concatenate(arrays: readonly Uint8Array[], sizeBytes: number): Uint8Array {
-  const body = new Uint8Array(sizeBytes);
-  let at = 0;
-  for (const array of arrays) {
-    body.set(array, at);
-    at += array.length;
-  }
-  return body;
 }
 
 /** Writes one piece after the other as the reader takes them. A reader that leaves, or R2 that breaks, ends them all. */
