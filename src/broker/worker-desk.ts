@@ -2,18 +2,19 @@
 // lease that fits is looked up here, so a report that is late, doubled or of another worker finds none and changes nothing.
 import type { EndpointSettings, WorkerKey } from "../contract/settings.ts";
 import type { HandedJob, PingCall, ReportCall, ReportReply, TakeCall, WorkerApi } from "../contract/worker.ts";
-import { TOO_MANY_WORKERS } from "../contract/worker.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { isTerminal, type Job } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
 import {
   IDLE_GRACE_MS,
+  LIMIT_RETRY_AFTER_SECONDS,
   LOST_IN_A_ROW_MAX,
   PROGRESS_TOTAL_MAX_BYTES,
   START_JOBS_MAX,
   STOP_LET_GO_AFTER_MS,
   TAKE_HOLD_MAX_MS,
   WORKER_LEASE_MS,
+  WORKERS_MAX,
 } from "../core/limits.ts";
 import type { AttemptOutcome } from "../core/transition.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
@@ -79,7 +80,10 @@ export class WorkerDesk {
     // Also where no job comes that would: those that are gone must not keep new ones out.
     this.#forgetGone(nowMs);
     const worker = roster.hear(call, nowMs);
-    if (worker === null) return fail(TOO_MANY_WORKERS);
+    if (worker === null) {
+      const retryAfterSeconds = LIMIT_RETRY_AFTER_SECONDS;
+      return fail({ kind: "too_many_workers", workersMax: WORKERS_MAX, retryAfterSeconds });
+    }
     if (worker.draining) return fail({ kind: "draining" });
     worker.gpu = call.gpu ?? worker.gpu;
     worker.version = call.version ?? worker.version;

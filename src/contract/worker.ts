@@ -1,5 +1,5 @@
 // The calls of the edge to a broker on behalf of pulling workers. The edge has checked the key; names come from the URL.
-import type { Failure, Result } from "../core/failure.ts";
+import type { Result } from "../core/failure.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import type { AttemptOutcome } from "../core/transition.ts";
 
@@ -104,6 +104,3 @@ export interface HandedLease {
   readonly jobId: string;
   readonly lease: string;
 }
-
-/** More workers than an endpoint keeps in mind. */
-export const TOO_MANY_WORKERS: Failure = { kind: "queue_full", retryAfterSeconds: 5 };

@@ -72,6 +72,7 @@ function toWireOfJob(
         | "tenant_limit"
         | "webhooks_owed"
         | "queue_full"
+        | "too_many_workers"
         | "draining"
         | "wrong_state"
         | "idempotency_mismatch"
@@ -101,6 +102,13 @@ function toWireOfJob(
         status: 429,
         error: "queue full",
         message: "this endpoint takes no more jobs at the moment",
+        headers: retryAfter(failure.retryAfterSeconds),
+      };
+    case "too_many_workers":
+      return {
+        status: 429,
+        error: "too many workers",
+        message: `this endpoint has ${failure.workersMax} workers already`,
         headers: retryAfter(failure.retryAfterSeconds),
       };
     case "draining":

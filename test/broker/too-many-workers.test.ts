@@ -13,7 +13,7 @@ it("refuses its take, and lets it wait in job-stop", async () => {
   await Promise.all(others.map((name) => broker.ping({ ...name, ...about, jobIds: [], unfit: null })));
   const name = nameOf("one-more");
   const taken = await broker.takeJobs({ ...name, ...about, pollId: "p", wanted: 1, idle: true });
-  expect(taken).toMatchObject({ ok: false, failure: { kind: "queue_full" } });
+  expect(taken).toMatchObject({ ok: false, failure: { kind: "too_many_workers" } });
   const startedMs = performance.now();
   expect(await broker.awaitStops({ ...name, holdMs: HOLD_MS })).toEqual([]);
   // A timer may be a few milliseconds early.
