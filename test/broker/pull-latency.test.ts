@@ -3,6 +3,7 @@
 import { expect, it } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import { makeBroker, submission, workerKey } from "../support/broker.ts";
+import { percentile, shownMs } from "../support/figures.ts";
 
 /** The clock of workerd goes by whole milliseconds, so each figure is the mean of a group. */
 const GROUPS = 20;
@@ -10,14 +11,6 @@ const ROUNDS_IN_GROUP = 10;
 const BARE_CALLS_MAX = 4;
 const owner = { tenantId: "owner" };
 const w1 = { keyId: "key1", workerId: "w1" };
-
-function percentile(figures: readonly number[], share: number): number {
-  return figures.toSorted((a, b) => a - b)[Math.floor((figures.length - 1) * share)] ?? Number.NaN;
-}
-
-function shown(figures: readonly number[]): string {
-  return `p50 ${percentile(figures, 0.5).toFixed(1)} ms, p99 ${percentile(figures, 0.99).toFixed(1)} ms`;
-}
 
 async function timed(act: () => Promise<unknown>): Promise<number> {
   const startedMs = performance.now();
@@ -73,7 +66,9 @@ it("gives a submitted job to a worker that waits in the time of one commit and f
     commit.push(sums.commit / ROUNDS_IN_GROUP);
     handed.push(sums.handed / ROUNDS_IN_GROUP);
   }
-  console.info(`a bare call: ${shown(bare)}; one that writes: ${shown(commit)}; a job to its worker: ${shown(handed)}`);
+  console.info(
+    `a bare call: ${shownMs(bare)}; one that writes: ${shownMs(commit)}; a job to its worker: ${shownMs(handed)}`,
+  );
   const boundMs = percentile(commit, 0.5) + BARE_CALLS_MAX * percentile(bare, 0.5);
   expect(percentile(handed, 0.5)).toBeLessThanOrEqual(boundMs);
 });

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { callBroker, type RunningBroker, startBroker } from "../running/broker.ts";
+import { percentile, shownMs } from "../support/figures.ts";
 import { Fleet } from "./fleet.ts";
 import { type Gate, startGate } from "./gate.ts";
 import { countEach, healthOf, untilIdle } from "./pulled-jobs.ts";
@@ -67,14 +68,6 @@ async function timed(act: () => Promise<unknown>): Promise<number> {
   return performance.now() - startedMs;
 }
 
-function percentile(figures: readonly number[], share: number): number {
-  return figures.toSorted((a, b) => a - b)[Math.floor((figures.length - 1) * share)] ?? Number.NaN;
-}
-
-function shown(figures: readonly number[]): string {
-  return `p50 ${percentile(figures, 0.5).toFixed(1)} ms, p99 ${percentile(figures, 0.99).toFixed(1)} ms`;
-}
-
 it("has a submitted job within the time of a few calls over HTTP", { timeout: 2 * MINUTE_MS }, async () => {
   const place = broker.workerKeys["pull-soon"];
   if (place === undefined) throw new Error("the endpoint has no workers");
@@ -103,6 +96,6 @@ it("has a submitted job within the time of a few calls over HTTP", { timeout: 2 
     bare.push(bareMs);
     handed.push(handedMs);
   }
-  console.info(`over HTTP: one call to the broker: ${shown(bare)}; from a submit to the job: ${shown(handed)}`);
+  console.info(`over HTTP: one call to the broker: ${shownMs(bare)}; from a submit to the job: ${shownMs(handed)}`);
   expect(percentile(handed, 0.5)).toBeLessThanOrEqual(HTTP_CALLS_MAX * percentile(bare, 0.5));
 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { seededRandom } from "../chaos/random.ts";
 import { callBroker, type RunningBroker, startBroker } from "../running/broker.ts";
+import { percentile, shownMs } from "../support/figures.ts";
 
 const CHUNKS = 100;
 const CHUNK_SEEN_MAX_MS = 50;
@@ -17,14 +18,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await broker?.stop();
 });
-
-function percentile(figures: readonly number[], share: number): number {
-  return figures.toSorted((a, b) => a - b)[Math.floor((figures.length - 1) * share)] ?? Number.NaN;
-}
-
-function shown(figures: readonly number[]): string {
-  return `p50 ${percentile(figures, 0.5).toFixed(1)} ms, p99 ${percentile(figures, 0.99).toFixed(1)} ms`;
-}
 
 /** A call of worker `w1`. */
 async function asWorker(path: string, body?: string): Promise<Response> {
@@ -99,7 +92,7 @@ it("shows a chunk to a reader of events within 50 ms, and a reader that was cut 
   }
   await asWorker(`job-done/w1/${id}?gpu=SIM&isStream=true`, '{"output":[]}');
   await reading;
-  console.info(`from the post of a chunk to its reader: ${shown(seenMs)}`);
+  console.info(`from the post of a chunk to its reader: ${shownMs(seenMs)}`);
   expect(percentile(seenMs, 0.5)).toBeLessThanOrEqual(CHUNK_SEEN_MAX_MS);
   expect(await cutWhileItRuns, `with the seed ${seed}`).toBe(whole);
   for (let cut = 0; cut < CUTS; cut += 1) {
