@@ -141,5 +141,7 @@ function toLine(job: Job, endpointId: string): UsageLine {
     amountNanodollars,
     startedAtMs,
     finishedAtMs,
+    billedMs: seconds * 1_000,
+    tokens: null,
   };
 }

@@ -14,7 +14,7 @@ export interface AdminContext {
 export interface NewUpstream {
   readonly endpointId: string;
   readonly url: string;
-  readonly dialect: "runpod" | "http";
+  readonly dialect: "runpod" | "http" | "openai";
   readonly local: boolean;
   readonly slots: number;
   readonly tier: string;
@@ -144,12 +144,15 @@ export async function createEndpoint(
     readonly name?: string;
     readonly shared?: boolean;
     readonly maxAttempts?: number;
+    readonly kind?: "queue" | "load_balancer";
+    readonly bodyMaxBytes?: number;
   },
 ): Promise<{ readonly endpointId: string }> {
   if (!SLUG.test(endpoint.slug)) throw new Error(`the slug "${endpoint.slug}" may hold letters, digits, - and _ only`);
   if (ENDPOINT_ID.test(endpoint.slug)) throw new Error(`the slug "${endpoint.slug}" has the form of an endpoint id`);
   const endpointId = randomBytes(8).toString("hex");
   const attempts = endpoint.maxAttempts === undefined ? {} : { max_attempts: endpoint.maxAttempts };
+  const body = endpoint.bodyMaxBytes === undefined ? {} : { body_max_bytes: endpoint.bodyMaxBytes };
   const shared = endpoint.shared === true ? 1 : 0;
   const row = {
     id: endpointId,
@@ -157,7 +160,9 @@ export async function createEndpoint(
     slug: endpoint.slug,
     name: endpoint.name ?? "",
     shared,
+    kind: endpoint.kind ?? "queue",
     ...attempts,
+    ...body,
   };
   await context.execute(insert("endpoints", { ...row, created_at: Date.now() }));
   return { endpointId };
@@ -256,7 +261,7 @@ export async function listAll(
 ): Promise<{ tenants: unknown[]; endpoints: unknown[]; upstreams: unknown[]; keys: unknown[] }> {
   const [tenants = [], endpoints = [], upstreams = [], keys = []] = await context.execute(
     `SELECT id, name, waiting_max FROM tenants ORDER BY created_at;
-     SELECT id, tenant_id, slug, name, shared, version, paused FROM endpoints ORDER BY created_at;
+     SELECT id, tenant_id, slug, name, kind, shared, version, paused FROM endpoints ORDER BY created_at;
      SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind, enabled FROM upstreams ORDER BY created_at;
      SELECT id, tenant_id, name, scopes, expires_at, revoked_at, endpoint_id, tier, rate_kind, slots
        FROM api_keys ORDER BY created_at;`,

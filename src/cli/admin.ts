@@ -11,7 +11,8 @@ npm run admin -- tenant set --tenant ID --waiting-max N
 npm run admin -- key create --tenant ID [--scopes jobs,manage,admin] [--name NAME]
 npm run admin -- key revoke --id ID
 npm run admin -- endpoint create --tenant ID --slug SLUG [--name NAME] [--shared] [--max-attempts N]
-npm run admin -- upstream add --endpoint ID --url URL --dialect runpod|http [--local-server] --slots N --tier TIER
+                              [--kind queue|load_balancer] [--body-max-mib N]
+npm run admin -- upstream add --endpoint ID --url URL --dialect runpod|http|openai [--local-server] --slots N --tier TIER
                               [--rate flex|active] [--with-credential]
 npm run admin -- upstream remove|disable|enable --upstream ID
 npm run admin -- list
@@ -39,6 +40,8 @@ const OPTIONS = {
   scopes: { type: "string", default: "jobs" },
   "waiting-max": { type: "string" },
   "max-attempts": { type: "string" },
+  kind: { type: "string", default: "queue" },
+  "body-max-mib": { type: "string" },
   dialect: { type: "string" },
   "local-server": { type: "boolean" },
   slots: { type: "string", default: "1" },
@@ -80,7 +83,7 @@ async function addUpstream(context: book.AdminContext): Promise<object> {
   return book.addUpstream(context, {
     endpointId,
     url: need("url"),
-    dialect: oneOf("dialect", need("dialect"), ["runpod", "http"]),
+    dialect: oneOf("dialect", need("dialect"), ["runpod", "http", "openai"]),
     local: options["local-server"] === true,
     slots: wholeNumber("slots", options.slots, 1, 1_000),
     tier: need("tier"),
@@ -90,6 +93,7 @@ async function addUpstream(context: book.AdminContext): Promise<object> {
 }
 
 const DONE = { ok: true };
+const MIB = 1024 * 1024;
 const TENANT_SCOPES = ["jobs", "manage", "admin"] as const;
 
 async function run(command: string): Promise<object> {
@@ -97,6 +101,7 @@ async function run(command: string): Promise<object> {
   const waitingMax = options["waiting-max"];
   const limit = waitingMax === undefined ? {} : { waitingMax: wholeNumber("waiting-max", waitingMax, 0, 200_000) };
   const attempts = options["max-attempts"];
+  const mebibytes = options["body-max-mib"];
   switch (command) {
     case "tenant create":
       return book.createTenant(context, { name: need("name"), ...limit });
@@ -119,7 +124,9 @@ async function run(command: string): Promise<object> {
         slug: need("slug"),
         name: options.name ?? "",
         shared: options.shared === true,
+        kind: oneOf("kind", options.kind, ["queue", "load_balancer"]),
         ...(attempts === undefined ? {} : { maxAttempts: wholeNumber("max-attempts", attempts, 1, 100) }),
+        ...(mebibytes === undefined ? {} : { bodyMaxBytes: wholeNumber("body-max-mib", mebibytes, 1, 100) * MIB }),
       });
     case "upstream add":
       return addUpstream(context);

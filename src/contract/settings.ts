@@ -1,11 +1,12 @@
 // The settings of an endpoint as they travel from D1 to its broker: everything it needs to dispatch and price without D1.
 import { z } from "zod";
+import { LB_BODY_DEFAULT_MAX_BYTES, LB_BODY_MAX_BYTES } from "../core/limits.ts";
 
 /** One worker address that we push to. `credential` is sealed (outbound/credentials.ts), null when it needs none. */
 const upstreamSchema = z.object({
   id: z.string().min(1),
   url: z.string().min(1),
-  dialect: z.enum(["runpod", "http"]),
+  dialect: z.enum(["runpod", "http", "openai"]),
   /** `runpod` only: a `handler.py --rp_serve_api`, called by `/runsync`. */
   local: z.boolean().default(false),
   slots: z.int().min(1).max(1_000),
@@ -37,6 +38,10 @@ const rateSchema = z.object({
 export const endpointSettingsSchema = z.object({
   endpointId: z.string().min(1),
   tenantId: z.string().min(1),
+  /** A broker of an earlier release stored its settings without it. */
+  kind: z.enum(["queue", "load_balancer"]).default("queue"),
+  /** `load_balancer` only: bytes that one request may carry, each way. */
+  bodyMaxBytes: z.int().min(1).max(LB_BODY_MAX_BYTES).default(LB_BODY_DEFAULT_MAX_BYTES),
   /** Grows with each change; a broker never goes back. */
   version: z.int().min(1),
   paused: z.boolean(),

@@ -15,6 +15,13 @@ export const usageLineSchema = z.object({
   amountNanodollars: z.int().min(0),
   startedAtMs: z.int(),
   finishedAtMs: z.int(),
+  /** What the amount was made of: whole seconds of a job, started 100 ms of a load-balanced request. Null in older lines. */
+  billedMs: z.int().min(0).nullable().default(null),
+  /** Of a job that came through an OpenAI route. `estimated`: the worker did not tell, they were counted by what was sent. */
+  tokens: z
+    .object({ prompt: z.int().min(0), completion: z.int().min(0), estimated: z.boolean() })
+    .nullable()
+    .default(null),
 });
 export type UsageLine = z.infer<typeof usageLineSchema>;
 

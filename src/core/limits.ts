@@ -19,6 +19,10 @@ export const JSON_DEPTH_MAX = 512;
 /** An error text is for people; what is longer is cut. */
 export const ERROR_TEXT_MAX_CHARS = 4_000;
 
+/** RunPod's limit of a body through a load-balanced endpoint, each way, and the most that an endpoint may set: Cloudflare's. */
+export const LB_BODY_DEFAULT_MAX_BYTES = 30 * 1024 * 1024;
+export const LB_BODY_MAX_BYTES = 100 * 1024 * 1024;
+
 /** RunPod's bounds and defaults of `policy`. */
 export const EXECUTION_TIMEOUT_MIN_MS = 5_000;
 export const EXECUTION_TIMEOUT_DEFAULT_MS = 600_000;

@@ -13,6 +13,8 @@ type EndpointRow = {
   id: string;
   tenant_id: string;
   shared: number;
+  kind: string;
+  body_max_bytes: number;
   version: number;
   paused: number;
   max_attempts: number;
@@ -37,7 +39,7 @@ type WorkerKeyRow = { id: string; digest: string; tier: string; rate_kind: strin
 
 /** An id wins over a slug of the same text: otherwise a slug could take the place of another tenant's endpoint. */
 const ITS_ID = "(SELECT id FROM endpoints WHERE id = ?1 OR slug = ?1 ORDER BY id = ?1 DESC LIMIT 1)";
-const ONE_ENDPOINT = `SELECT id, tenant_id, shared, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
+const ONE_ENDPOINT = `SELECT id, tenant_id, shared, kind, body_max_bytes, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
   run_retention_ms, runsync_retention_ms FROM endpoints WHERE id = ${ITS_ID}`;
 const ITS_UPSTREAMS = `SELECT id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
   WHERE endpoint_id = ${ITS_ID} AND enabled = 1 ORDER BY id`;
@@ -96,6 +98,8 @@ function toSettings(row: EndpointRow, { upstreams, workerKeys, rates }: ItsRows)
   return endpointSettingsSchema.parse({
     endpointId: row.id,
     tenantId: row.tenant_id,
+    kind: row.kind,
+    bodyMaxBytes: row.body_max_bytes,
     version: row.version,
     paused: row.paused === 1,
     maxAttempts: row.max_attempts,

@@ -14,6 +14,10 @@ type UsageRow = {
   amount_nanodollars: number;
   started_at: number;
   finished_at: number;
+  billed_ms: number | null;
+  prompt_tokens: number | null;
+  completion_tokens: number | null;
+  tokens_estimated: number | null;
 };
 
 /** Which lines of a tenant to read; null: all. Times are the finish, epoch ms. */
@@ -38,10 +42,13 @@ export async function writeUsage(
   const insert = db
     .prepare(
       `INSERT INTO usage_lines (tenant_id, source, seq, endpoint_id, job_id, tier, rate_kind, slots, nanodollars_per_second,
-         seconds, amount_nanodollars, started_at, finished_at)
+         seconds, amount_nanodollars, started_at, finished_at, billed_ms, prompt_tokens, completion_tokens,
+         tokens_estimated)
        SELECT ?1, value ->> 'source', value ->> 'seq', value ->> 'endpointId', value ->> 'jobId', value ->> 'tier',
          value ->> 'rateKind', value ->> 'slots', value ->> 'nanodollarsPerSecond', value ->> 'seconds',
-         value ->> 'amountNanodollars', value ->> 'startedAtMs', value ->> 'finishedAtMs' FROM json_each(?2) WHERE true
+         value ->> 'amountNanodollars', value ->> 'startedAtMs', value ->> 'finishedAtMs', value ->> 'billedMs',
+         value ->> '$.tokens.prompt', value ->> '$.tokens.completion', value ->> '$.tokens.estimated'
+       FROM json_each(?2) WHERE true
        ON CONFLICT (tenant_id, source, seq) DO NOTHING`,
     )
     .bind(tenantId, JSON.stringify(lines));
@@ -75,7 +82,8 @@ export async function readUsage(
     db
       .prepare(
         `SELECT source, seq, endpoint_id, job_id, tier, rate_kind, slots, nanodollars_per_second, seconds,
-           amount_nanodollars, started_at, finished_at ${MATCHING} ORDER BY source DESC, seq DESC LIMIT ?6`,
+           amount_nanodollars, started_at, finished_at, billed_ms, prompt_tokens, completion_tokens, tokens_estimated
+         ${MATCHING} ORDER BY source DESC, seq DESC LIMIT ?6`,
       )
       .bind(...values, filter.limit),
     db.prepare(`SELECT CAST(coalesce(sum(amount_nanodollars), 0) AS TEXT) AS total ${MATCHING}`).bind(...values),
@@ -84,6 +92,11 @@ export async function readUsage(
   const [total] = (totals?.results ?? []) as { total: string }[];
   if (total === undefined) throw new Error("D1 gave no sum");
   return { lines: ((lines?.results ?? []) as UsageRow[]).map(toLine), totalNanodollars: total.total };
+}
+
+function toTokens({ prompt_tokens, completion_tokens, tokens_estimated }: UsageRow): UsageLine["tokens"] {
+  if (prompt_tokens === null || completion_tokens === null) return null;
+  return { prompt: prompt_tokens, completion: completion_tokens, estimated: tokens_estimated === 1 };
 }
 
 function toLine(row: UsageRow): UsageLine {
@@ -100,5 +113,7 @@ function toLine(row: UsageRow): UsageLine {
     amountNanodollars: row.amount_nanodollars,
     startedAtMs: row.started_at,
     finishedAtMs: row.finished_at,
+    billedMs: row.billed_ms,
+    tokens: toTokens(row),
   };
 }

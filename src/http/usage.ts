@@ -93,6 +93,7 @@ function showLine(line: UsageLine) {
     jobId: line.jobId,
     endpointId: line.endpointId,
     attempt: line.seq,
+    billedMs: line.billedMs ?? undefined,
     seconds: line.seconds,
     tier: line.tier,
     rateKind: line.rateKind,
@@ -102,6 +103,7 @@ function showLine(line: UsageLine) {
     amountDollars: showDollars(line.amountNanodollars),
     startedAt: line.startedAtMs,
     finishedAt: line.finishedAtMs,
+    tokens: line.tokens ?? undefined,
   };
 }
 

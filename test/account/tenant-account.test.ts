@@ -32,6 +32,8 @@ function line(change: Partial<UsageLine> = {}): UsageLine {
     amountNanodollars: 320_000,
     startedAtMs: 1_000,
     finishedAtMs: 3_000,
+    billedMs: 2_000,
+    tokens: null,
     ...change,
   };
 }

@@ -34,6 +34,8 @@ function line(endpointId: string, number: number, change: Partial<UsageLine> = {
     amountNanodollars: 320_000,
     startedAtMs: number * 1_000,
     finishedAtMs: number * 1_000 + 2_000,
+    billedMs: 2_000,
+    tokens: null,
     ...change,
   };
 }

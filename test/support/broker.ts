@@ -29,6 +29,8 @@ export function settings(partial: Partial<EndpointSettings> = {}): EndpointSetti
   return {
     endpointId: `ep-${crypto.randomUUID()}`,
     tenantId: "owner",
+    kind: "queue",
+    bodyMaxBytes: 31_457_280,
     version: 1,
     paused: false,
     maxAttempts: 2,
