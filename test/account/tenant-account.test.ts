@@ -97,6 +97,8 @@ describe("a posted batch", () => {
       amountNanodollars: Number.MAX_SAFE_INTEGER,
       rateKind: "active",
       slots: 7,
+      billedMs: 2_000,
+      tokens: { prompt: 11, completion: 0, estimated: true },
     });
     await accountOf("t-fields").post(batch(1, [said]));
     await untilWritten("t-fields", 1);
@@ -115,6 +117,10 @@ describe("a posted batch", () => {
       amount_nanodollars: Number.MAX_SAFE_INTEGER,
       started_at: 1_000,
       finished_at: 3_000,
+      billed_ms: 2_000,
+      prompt_tokens: 11,
+      completion_tokens: 0,
+      tokens_estimated: 1,
     });
   });
 

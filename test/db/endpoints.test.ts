@@ -21,6 +21,8 @@ describe("loadEndpoint", () => {
   it("takes the defaults of the limits for what was not said", async () => {
     const made = await makeTenant();
     expect(await loadEndpointSettings(env.DB, made.endpointId)).toEqual({
+      kind: "queue",
+      bodyMaxBytes: 30 * 1024 * 1024,
       endpointId: made.endpointId,
       tenantId: made.tenantId,
       version: 1,

@@ -61,6 +61,7 @@ describe("GET /v1/usage", () => {
             jobId: "0193a0f2-7b1c-7def-8a11-000000000007-u1",
             endpointId: tenant.endpointId,
             attempt: 1,
+            billedMs: 2_000,
             seconds: 2,
             tier: "a4000",
             rateKind: "flex",
