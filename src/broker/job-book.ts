@@ -3,10 +3,11 @@
 import type { JobCall, JobView } from "../contract/broker.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
 import { expiresAtMs, isPurgedBy, isRunning, isTerminal, isWaiting, type Job, type Lease } from "../core/job.ts";
+import type { JobEvent } from "../core/job-event.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import { HOLD_BACK_MS, LEASE_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import { type Effect, type Given, type JobEvent, type Transition, transition } from "../core/transition.ts";
+import { type Effect, type Given, type Transition, transition } from "../core/transition.ts";
 import { UpstreamPool } from "../core/upstream-pool.ts";
 import { leaseFor, upstreamSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";

@@ -1,8 +1,8 @@
 // What carriers say of the leases they hold: renewals, the upstream's id, hand-overs, outcomes. The token is the fence: a
 // word about a lease that is not held changes nothing and is told so.
 import type { LeaseKeeper } from "../contract/dispatch.ts";
+import type { JobEvent } from "../core/job-event.ts";
 import { LEASE_RENEW_MS } from "../core/limits.ts";
-import type { JobEvent } from "../core/transition.ts";
 import { log } from "../log.ts";
 import type { JobBook } from "./job-book.ts";
 import type { Starter } from "./starter.ts";

@@ -4,6 +4,7 @@ import type { EndpointSettings, WorkerKey } from "../contract/settings.ts";
 import type { HandedJob, PingCall, ReportCall, ReportReply, TakeCall, WorkerApi } from "../contract/worker.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { isTerminal, type Job } from "../core/job.ts";
+import type { AttemptOutcome } from "../core/job-event.ts";
 import { makeJobId } from "../core/job-id.ts";
 import {
   IDLE_GRACE_MS,
@@ -16,7 +17,6 @@ import {
   WORKER_LEASE_MS,
   WORKERS_MAX,
 } from "../core/limits.ts";
-import type { AttemptOutcome } from "../core/transition.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import { log } from "../log.ts";

@@ -1,8 +1,8 @@
 // The calls of the edge to the broker of an endpoint. Payloads travel as bytes or as the key of an R2 object.
 import type { Result } from "../core/failure.ts";
 import type { JobStatus } from "../core/job.ts";
+import type { WebhookOutcome } from "../core/job-event.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import type { WebhookOutcome } from "../core/transition.ts";
 import type { LeaseKeeper } from "./dispatch.ts";
 import type { EndpointSettings } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
@@ -127,7 +127,7 @@ export interface Delivery {
   readonly input: PayloadRef;
 }
 
-export type { WebhookOutcome as WebhookResult } from "../core/transition.ts";
+export type { WebhookOutcome as WebhookResult } from "../core/job-event.ts";
 
 export interface CourierApi {
   deliver(delivery: Delivery): Promise<void>;

@@ -1,6 +1,7 @@
 // What passes between a broker and the carrier of one attempt.
+
+import type { AttemptOutcome } from "../core/job-event.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import type { AttemptOutcome } from "../core/transition.ts";
 import type { Upstream } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
 
@@ -22,7 +23,7 @@ export interface Assignment {
   readonly upstreamJobId: string | null;
 }
 
-export type { AttemptOutcome as Outcome } from "../core/transition.ts";
+export type { AttemptOutcome as Outcome } from "../core/job-event.ts";
 
 /** The side of a broker that a carrier may call. */
 export interface LeaseKeeper extends Pick<StreamApi, "appendChunks"> {

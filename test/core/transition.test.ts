@@ -1,6 +1,7 @@
 // The whole table of the state machine: every status × every event, with next status, reply and effects written down.
 import { describe, expect, it } from "vitest";
 import type { Job, JobStatus, Lease } from "../../src/core/job.ts";
+import type { AttemptOutcome, JobEvent } from "../../src/core/job-event.ts";
 import {
   BACKOFF_BASE_MS,
   LEASE_MS,
@@ -9,11 +10,9 @@ import {
   WEBHOOK_SCHEDULE_MS,
 } from "../../src/core/limits.ts";
 import {
-  type AttemptOutcome,
   type Effect,
   EXECUTION_TIMEOUT_ERROR,
   type Given,
-  type JobEvent,
   type Transition,
   transition,
 } from "../../src/core/transition.ts";

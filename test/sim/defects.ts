@@ -1,8 +1,9 @@
 // Seeded defects: each breaks the core in one way that a careless change could. The oracle must catch every one of them.
 import type { Job } from "../../src/core/job.ts";
 import { isTerminal } from "../../src/core/job.ts";
+import type { JobEvent } from "../../src/core/job-event.ts";
 import { LEASE_MS } from "../../src/core/limits.ts";
-import { type Effect, type Given, type JobEvent, type Transition, transition } from "../../src/core/transition.ts";
+import { type Effect, type Given, type Transition, transition } from "../../src/core/transition.ts";
 import type { TransitionFunction } from "./shell.ts";
 
 export interface Defect {

@@ -1,8 +1,9 @@
 // The oracle: it keeps its own history of what was asked and answered, and says which promise a step broke.
 // Written from the invariants (accepted is kept, one terminal, fencing, money), not from the state machine's code.
 import type { Bill, Job, JobStatus, Lease } from "../../src/core/job.ts";
+import type { JobEvent } from "../../src/core/job-event.ts";
 import { LEASE_MS, RESTARTS_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
-import type { Given, JobEvent, Transition } from "../../src/core/transition.ts";
+import type { Given, Transition } from "../../src/core/transition.ts";
 import { checkPromises } from "./promises.ts";
 import { checkWorkers, periodMs } from "./worker-promises.ts";
 

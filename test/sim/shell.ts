@@ -2,8 +2,9 @@
 // It does what the Durable Object does, without storage, and tells the oracle of each decision.
 import type { Job, Lease } from "../../src/core/job.ts";
 import { dueAtMs, expiresAtMs } from "../../src/core/job.ts";
+import type { AttemptOutcome, JobEvent } from "../../src/core/job-event.ts";
 import { LEASE_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
-import type { AttemptOutcome, Effect, Given, JobEvent, Transition } from "../../src/core/transition.ts";
+import type { Effect, Given, Transition } from "../../src/core/transition.ts";
 import type { Oracle } from "./invariants.ts";
 import type { Line } from "./ledger.ts";
 

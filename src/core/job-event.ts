@@ -1,0 +1,46 @@
+// What can happen to a job: how an attempt ends, and every other event. What becomes of the job then stands in transition.ts.
+import type { Lease } from "./job.ts";
+import type { PayloadRef } from "./payload-ref.ts";
+
+/** How an attempt ended, already classified by its carrier. Below it is decided what that means for the job. */
+export type AttemptOutcome =
+  | { readonly kind: "completed"; readonly output: PayloadRef | null }
+  /** The handler said no: FAILED at once, billed. */
+  | { readonly kind: "handler_error"; readonly error: string; readonly output: PayloadRef | null }
+  /** 400, 413, 415, 422 of the upstream: FAILED at once, not billed. */
+  | { readonly kind: "rejected"; readonly error: string }
+  /** The worker cannot have begun (refused connect, DNS, 429, 503 with Retry-After): the upstream pauses. */
+  | { readonly kind: "upstream_paused"; readonly detail: string; readonly retryAfterMs: number | null }
+  /** 401, 403, 404, 405: the upstream is misconfigured, the job waits. */
+  | { readonly kind: "upstream_unhealthy"; readonly detail: string }
+  /** The worker may have begun: counts against maxAttempts. */
+  | { readonly kind: "attempt_failed"; readonly error: string }
+  /** The carrier saw the execution timeout pass. */
+  | { readonly kind: "timed_out" }
+  /** R2 refused a finished result until the lease ended: FAILED, naming R2. */
+  | { readonly kind: "storage_failed"; readonly error: string };
+
+export type JobEvent =
+  | { readonly kind: "start"; readonly lease: Lease }
+  | { readonly kind: "renew"; readonly token: string }
+  | { readonly kind: "note_upstream_job"; readonly token: string; readonly upstreamJobId: string }
+  | { readonly kind: "finish"; readonly token: string; readonly outcome: AttemptOutcome }
+  /** A pulling worker does not have the job any more and has said nothing of its end. `had` false: it never got it. */
+  | { readonly kind: "lost"; readonly token: string; readonly had: boolean }
+  | { readonly kind: "cancel" }
+  | { readonly kind: "retry" }
+  | { readonly kind: "set_ttl"; readonly ttlMs: number }
+  | { readonly kind: "time" }
+  | {
+      readonly kind: "webhook_result";
+      readonly round: number;
+      readonly tryNumber: number;
+      readonly result: WebhookOutcome;
+    }
+  | { readonly kind: "dead_letter"; readonly round: number; readonly kept: boolean };
+
+export type WebhookOutcome =
+  | { readonly kind: "delivered" }
+  /** 410: no further try. */
+  | { readonly kind: "gone" }
+  | { readonly kind: "failed"; readonly detail: string; readonly retryAfterMs: number | null };
