@@ -100,6 +100,7 @@ function makeJob(call: SubmitCall, uuid: string, settings: EndpointSettings, fac
     uuid,
     mode: call.mode,
     tenantId: call.tenantId,
+    request: call.request,
     createdAtMs: nowMs,
     queuedAtMs: nowMs,
     queueSeq: facts.queueSeq,

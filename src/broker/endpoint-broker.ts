@@ -1,7 +1,9 @@
 // EndpointBroker: the only truth about the jobs of one endpoint, and a thin shell over core. Each call reads, lets core
 // decide, writes in one transaction, then changes its memory and runs the effects, all in one turn.
 import { DurableObject } from "cloudflare:workers";
-import type { BrokerApi, Health, JobCall, JobView, SubmitCall, Submitted } from "../contract/broker.ts";
+import type { BrokerApi, Health, JobCall, SubmitCall, Submitted } from "../contract/broker.ts";
+import type { Finished } from "../contract/dispatch.ts";
+import type { JobView } from "../contract/job-view.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import type { StreamPage } from "../contract/stream.ts";
 import type { HandedJob, ReportReply, WorkerView } from "../contract/worker.ts";
@@ -87,13 +89,14 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const { job, created, inserted, webhookHost } = admitted.value;
     if (inserted) {
       this.#parts.book.enter(job, webhookHost, nowMs);
-      // A waiting client needs no queue: the carrier starts in this very call.
-      if (call.mode === "runsync") this.#parts.starter.startReady(nowMs, true);
+      // A waiting client needs no queue: the carrier starts in this very call, or is the caller.
+      const started = call.mode === "runsync" ? this.#parts.starter.startNow(call, job, nowMs) : null;
       await this.#wake(nowMs);
+      if (started !== null) return ok({ created, ...started });
     }
     const stored = this.#parts.book.load(job.uuid);
     if (stored === null) return fail({ kind: "not_found" });
-    return ok({ created, job: this.#parts.book.view(stored, nowMs) });
+    return ok({ created, job: this.#parts.book.view(stored, nowMs), claim: null });
   }
 
   async read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>> {
@@ -167,7 +170,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     this.meter.calls += 1;
     const nowMs = Date.now();
     this.#parts.dispatch.arrived();
-    const started = this.#parts.starter.startReady(nowMs, true);
+    const started = this.#parts.starter.startReady(nowMs, { push: true });
     await this.#wake(nowMs);
     return { started };
   }
@@ -197,7 +200,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     this.#parts.leases.nudge(call);
   }
 
-  async finish(call: CallOf<"finish">): Promise<{ accepted: boolean }> {
+  async finish(call: CallOf<"finish">): Promise<Finished> {
     this.meter.calls += 1;
     return this.#parts.leases.finish(call);
   }

@@ -1,20 +1,23 @@
 // The jobs of one endpoint as a whole: rows, memory and upstreams kept in step. Every change of a job goes through
 // `apply`: core decides, one transaction writes, then memory follows in the same turn.
-import type { JobCall, JobView } from "../contract/broker.ts";
+
+import type { JobCall } from "../contract/broker.ts";
+import type { JobView } from "../contract/job-view.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
 import { expiresAtMs, isPurgedBy, isRunning, isTerminal, isWaiting, type Job, type Lease } from "../core/job.ts";
 import type { JobEvent } from "../core/job-event.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import { HOLD_BACK_MS, LEASE_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { RecentTimes } from "../core/recent-times.ts";
 import { type Effect, type Given, type Transition, transition } from "../core/transition.ts";
 import { UpstreamPool } from "../core/upstream-pool.ts";
-import { leaseFor, upstreamSlots } from "./leasing.ts";
+import { isPricedHolder } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhook, OwedWebhooks } from "./owed-webhooks.ts";
 import type { Posting } from "./posting.ts";
 import { Retained } from "./retained.ts";
-import type { BrokerStore, StoredJob } from "./store.ts";
+import type { BrokerStore, FinishedRow, StoredJob } from "./store.ts";
 import type { Sweep } from "./sweep.ts";
 import { explainWait, viewJob } from "./view.ts";
 import { streamOf, type Waiters } from "./waiters.ts";
@@ -52,6 +55,7 @@ interface PullHooks {
 export class JobBook {
   readonly pool = new UpstreamPool();
   readonly retained: Retained;
+  readonly recentTimes = new RecentTimes();
   readonly incarnation = crypto.randomUUID();
   readonly #parts: Parts;
   readonly #purged: Map<string, { readonly through: number; readonly atMs: number }>;
@@ -67,8 +71,19 @@ export class JobBook {
     const numbers = parts.store.highestNumbers();
     this.#queueSeq = numbers.queueSeq;
     this.#finishSeq = numbers.finishSeq;
-    this.retained = new Retained(parts.store.finishedJobs());
+    this.retained = new Retained(this.#readFinished());
     this.#rebuild(nowMs);
+  }
+
+  *#readFinished(): Iterable<FinishedRow> {
+    for (const row of this.#parts.store.finishedJobs()) {
+      this.#noteTime(row);
+      yield row;
+    }
+  }
+
+  #noteTime({ status, executionMs }: Pick<FinishedRow, "status" | "executionMs">): void {
+    if (status === "COMPLETED" && executionMs !== null) this.recentTimes.add(executionMs);
   }
 
   get settings(): EndpointSettings | null {
@@ -130,9 +145,7 @@ export class JobBook {
   }
 
   #configurePool(settings: EndpointSettings, nowMs: number): void {
-    const priced = settings.upstreams.filter(
-      (upstream) => leaseFor(upstreamSlots(upstream), settings, nowMs, "", "") !== null,
-    );
+    const priced = settings.upstreams.filter((upstream) => isPricedHolder(upstream, settings, nowMs));
     this.pool.configure(priced, nowMs);
   }
 
@@ -237,6 +250,7 @@ export class JobBook {
     const host = stored.webhook === null ? null : new URL(stored.webhook.url).host;
     this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), host, nowMs);
     if (!isTerminal(job.status)) return;
+    if (before.lease !== null) this.#noteTime(job);
     this.#parts.sweep.expect(expiresAtMs(job), nowMs);
     this.#parts.waiters.wake(job.uuid);
     this.#parts.waiters.wake(streamOf(job.uuid));

@@ -1,11 +1,12 @@
 // What carriers say of the leases they hold: renewals, the upstream's id, hand-overs, outcomes. The token is the fence: a
 // word about a lease that is not held changes nothing and is told so.
-import type { LeaseKeeper } from "../contract/dispatch.ts";
+import type { Finished, LeaseKeeper } from "../contract/dispatch.ts";
 import type { JobEvent } from "../core/job-event.ts";
 import { LEASE_RENEW_MS } from "../core/limits.ts";
 import { log } from "../log.ts";
 import type { JobBook } from "./job-book.ts";
 import type { Starter } from "./starter.ts";
+import { viewJob } from "./view.ts";
 import type { Waiters } from "./waiters.ts";
 
 interface Parts {
@@ -63,20 +64,21 @@ export class LeaseDesk {
     return this.#fenced(call, { kind: "note_upstream_job", token: call.lease, upstreamJobId: call.upstreamJobId });
   }
 
-  async finish(call: CallOf<"finish">): Promise<{ accepted: boolean }> {
+  async finish(call: CallOf<"finish">): Promise<Finished> {
     const nowMs = Date.now();
     const stored = this.#parts.book.byId(call.jobId);
-    if (stored === null) return { accepted: false };
+    if (stored === null) return { accepted: false, job: null };
     const moved = this.#parts.book.apply(stored, { kind: "finish", token: call.lease, outcome: call.outcome }, nowMs);
     if (moved.reply === "stale") {
       await this.letGo(call);
       log("stale_finish", { endpoint: this.#parts.endpointId, job: call.jobId });
       // The same report again, because its answer was lost: its result is the one that the row names.
       const place = stored.outputPlace;
-      return { accepted: place?.kind === "r2" && place.key.includes(`/${call.lease}/`) };
+      const accepted = place?.kind === "r2" && place.key.includes(`/${call.lease}/`);
+      return { accepted, job: viewJob(stored.job, null, null) };
     }
     await this.#parts.wake(nowMs);
-    return { accepted: true };
+    return { accepted: true, job: viewJob(moved.job, null, null) };
   }
 
   #fenced(call: { readonly jobId: string }, event: JobEvent): boolean {

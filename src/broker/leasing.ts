@@ -1,4 +1,5 @@
 // What a lease is made of, and what its carrier is told.
+import type { Claim } from "../contract/broker.ts";
 import type { Assignment } from "../contract/dispatch.ts";
 import type { EndpointSettings, Upstream, WorkerKey } from "../contract/settings.ts";
 import type { HandedJob } from "../contract/worker.ts";
@@ -27,13 +28,21 @@ export function workerSlots(slotsId: string, key: WorkerKey): SlotHolder {
   return { id: slotsId, workerKeyId: key.id, slots: key.slots, tier: key.tier, rateKind: key.rateKind };
 }
 
+/** Has its tier a rate, so that somebody can be billed? */
+export function isPricedHolder(
+  { tier, rateKind }: Pick<SlotHolder, "tier" | "rateKind">,
+  { rates }: EndpointSettings,
+  nowMs: number,
+): boolean {
+  return findRate(rates, tier, rateKind, nowMs) !== undefined;
+}
+
 /** A lease on a slot from now on; null when its tier has no rate, because nobody could be billed. */
 export function leaseFor(
   holder: SlotHolder,
   settings: EndpointSettings,
   nowMs: number,
-  token: string,
-  incarnation: string,
+  { token, incarnation, byClient }: Pick<Lease, "token" | "incarnation" | "byClient">,
 ): Lease | null {
   const nanodollarsPerSecond = findRate(settings.rates, holder.tier, holder.rateKind, nowMs);
   if (nanodollarsPerSecond === undefined) return null;
@@ -41,6 +50,7 @@ export function leaseFor(
     token,
     upstreamId: holder.id,
     workerKeyId: holder.workerKeyId,
+    byClient,
     tier: holder.tier,
     rateKind: holder.rateKind,
     slots: holder.slots,
@@ -54,27 +64,33 @@ export function leaseFor(
 /** The job as a pulling worker's route hands it on. */
 export function toHandedJob(stored: StoredJob, lease: Lease, input: PayloadRef): HandedJob {
   const { job, fields } = stored;
-  return { jobId: makeJobId(job.uuid, job.mode), lease: lease.token, input, fields };
+  return { jobId: makeJobId(job.uuid, job.mode), lease: lease.token, input, fields, request: job.request };
 }
 
-export function toAssignment(parts: {
+interface Leased {
   readonly endpointId: string;
   readonly stored: StoredJob;
   readonly job: Job;
   readonly lease: Lease;
   readonly upstream: Upstream;
-  readonly input: PayloadRef;
   readonly resumed: boolean;
   readonly nowMs: number;
-}): Assignment {
+}
+
+export function toAssignment(parts: Leased & { readonly input: PayloadRef }): Assignment {
+  return { ...toClaim(parts), input: parts.input };
+}
+
+/** The same for a caller that has the input. */
+export function toClaim(parts: Leased): Claim {
   const { job } = parts;
   return {
     endpointId: parts.endpointId,
     jobId: makeJobId(job.uuid, job.mode),
     lease: parts.lease.token,
     upstream: parts.upstream,
-    input: parts.input,
     fields: parts.stored.fields,
+    request: job.request,
     executionTimeoutMs: Math.max(parts.lease.startedAtMs + job.executionTimeoutMs - parts.nowMs, 1),
     ttlLeftMs: job.ttlAtMs - parts.nowMs,
     upstreamJobId: parts.resumed ? (job.upstreamJob?.id ?? null) : null,

@@ -1,7 +1,7 @@
 // Webhooks of finishes that /retry wiped from their jobs' rows before they were delivered: each has a row of its own, with
 // all that its body says but the input, which stays with the job. SQL and the memory over it; few ever exist at once.
 import { z } from "zod";
-import type { JobView } from "../contract/broker.ts";
+import type { JobView } from "../contract/job-view.ts";
 import type { WebhookState } from "../core/job.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 

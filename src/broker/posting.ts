@@ -128,6 +128,8 @@ function toLine(job: Job, endpointId: string): UsageLine {
   if (job.bill === null) throw new Error("a job without a bill has no line");
   const { seq, tier, rateKind, slots, nanodollarsPerSecond, seconds, amountNanodollars, startedAtMs, finishedAtMs } =
     job.bill;
+  // A job that a release before this one finished has none.
+  const tokens = job.bill.tokens ?? null;
   return {
     source: job.uuid,
     seq,
@@ -142,6 +144,6 @@ function toLine(job: Job, endpointId: string): UsageLine {
     startedAtMs,
     finishedAtMs,
     billedMs: seconds * 1_000,
-    tokens: null,
+    tokens,
   };
 }

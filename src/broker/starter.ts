@@ -1,15 +1,19 @@
 // Starts waiting jobs: leases them while slots are free, and hands each to a carrier that nobody here waits for: the
 // Carrier entrypoint, or the open poll of a pulling worker.
+import type { Claim, SubmitCall } from "../contract/broker.ts";
 import type { Assignment } from "../contract/dispatch.ts";
+import type { JobView } from "../contract/job-view.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
 import type { HandedJob } from "../contract/worker.ts";
+import { mayClientCarry } from "../core/client-carry.ts";
 import type { Job, Lease } from "../core/job.ts";
 import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../core/limits.ts";
 import { isWorkerSlots } from "../core/worker-id.ts";
 import type { JobBook } from "./job-book.ts";
-import { leaseFor, type SlotHolder, toAssignment, toHandedJob, upstreamSlots } from "./leasing.ts";
+import { leaseFor, type SlotHolder, toAssignment, toClaim, toHandedJob, upstreamSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { BrokerStore, StoredJob } from "./store.ts";
+import { viewJob } from "./view.ts";
 
 interface Parts {
   readonly endpointId: string;
@@ -24,6 +28,12 @@ interface Parts {
   readonly hand: (slotsId: string, job: HandedJob) => void;
 }
 
+/** A submit whose caller carries its job, if that starts now on an upstream. */
+interface ClaimDesk {
+  readonly uuid: string;
+  claimed: { readonly job: JobView; readonly claim: Claim } | null;
+}
+
 export class Starter {
   readonly #parts: Parts;
 
@@ -33,9 +43,9 @@ export class Starter {
 
   /**
    * Leases what fits now and starts the carriers. Returns how many. Without `push` it stops where the next job would go to
-   * an upstream: those starts are the wake-up's.
+   * an upstream: those starts are the wake-up's. A job that `claimedBy` wants is given to it, if an upstream is to have it.
    */
-  startReady(nowMs: number, push: boolean): number {
+  startReady(nowMs: number, { push, claimedBy }: { readonly push: boolean; readonly claimedBy?: ClaimDesk }): number {
     const { book, index } = this.#parts;
     const { settings } = book;
     if (settings === null || settings.paused) return 0;
@@ -44,7 +54,7 @@ export class Starter {
       const uuid = index.next(nowMs);
       const stored = uuid === undefined ? null : book.load(uuid);
       if (stored === null) break;
-      const result = this.#startOne(stored, settings, push, nowMs);
+      const result = this.#startOne(stored, settings, { push, claimedBy }, nowMs);
       if (result === "push_only") break;
       if (result === "started") started += 1;
     }
@@ -73,7 +83,7 @@ export class Starter {
   #startOne(
     stored: StoredJob,
     settings: EndpointSettings,
-    push: boolean,
+    { push, claimedBy }: { readonly push: boolean; readonly claimedBy: ClaimDesk | undefined },
     nowMs: number,
   ): "started" | "aside" | "push_only" {
     const { book, index } = this.#parts;
@@ -95,15 +105,36 @@ export class Starter {
     if (upstream !== undefined && !push) return "push_only";
     const holder = upstream === undefined ? this.#parts.holderOf(chosen) : upstreamSlots(upstream);
     if (holder === null) throw new Error("the pool chose slots that nobody has");
-    const lease = leaseFor(holder, settings, nowMs, crypto.randomUUID(), book.incarnation);
+    const claims = claimedBy !== undefined && claimedBy.uuid === uuid && upstream !== undefined;
+    const fence = { token: crypto.randomUUID(), incarnation: book.incarnation, byClient: claims };
+    const lease = leaseFor(holder, settings, nowMs, fence);
     if (lease === null) throw new Error("the pool chose slots without a rate");
     const moved = book.apply(stored, { kind: "start", lease }, nowMs);
     if (moved.reply !== "done") {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
       return "aside";
     }
-    this.#handOn({ ...stored, job: moved.job }, lease, upstream, resumedOn !== null, nowMs);
+    const started = { ...stored, job: moved.job };
+    if (claims) claimedBy.claimed = this.#claim(started, lease, upstream, nowMs);
+    else this.#handOn(started, lease, upstream, resumedOn !== null, nowMs);
     return "started";
+  }
+
+  /**
+   * Starts what is ready now that this job has come. Where its caller is to carry it: the job and its claim; else null, and
+   * it waits or runs like any other.
+   */
+  startNow(call: SubmitCall, job: Job, nowMs: number): { readonly job: JobView; readonly claim: Claim } | null {
+    const claims = call.carries && mayClientCarry(job, call.waitMs, this.#parts.book.recentTimes.p99);
+    const desk: ClaimDesk = { uuid: job.uuid, claimed: null };
+    this.startReady(nowMs, claims ? { push: true, claimedBy: desk } : { push: true });
+    return desk.claimed;
+  }
+
+  #claim({ job, ...stored }: StoredJob, lease: Lease, upstream: Upstream, nowMs: number): ClaimDesk["claimed"] {
+    const { endpointId } = this.#parts;
+    const claim = toClaim({ endpointId, stored: { ...stored, job }, job, lease, upstream, resumed: false, nowMs });
+    return { job: viewJob(job, null, null), claim };
   }
 
   #handOn(stored: StoredJob, lease: Lease, upstream: Upstream | undefined, resumed: boolean, nowMs: number): void {

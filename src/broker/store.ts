@@ -30,6 +30,8 @@ export interface LiveRow {
   readonly webhookHost: string | null;
 }
 
+export type FinishedRow = { tenantId: string; status: JobStatus; countedFailures: number; executionMs: number | null };
+
 type JobRow = {
   facts: string;
   webhook: string | null;
@@ -199,11 +201,11 @@ export class BrokerStore {
     ).map(toStoredJob);
   }
 
-  /** What is needed to count the finished jobs of each tenant, row by row. */
-  *finishedJobs(): Generator<{ tenantId: string; status: JobStatus; countedFailures: number }> {
-    const cursor = this.#sql.exec<{ tenantId: string; status: JobStatus; countedFailures: number }>(
-      `SELECT tenant_id AS tenantId, status, facts ->> 'countedFailures' AS countedFailures FROM jobs
-       WHERE expires_at IS NOT NULL`,
+  /** What is needed to count the finished jobs of each tenant, and to know how long they took, row by row, oldest first. */
+  *finishedJobs(): Generator<FinishedRow> {
+    const cursor = this.#sql.exec<FinishedRow>(
+      `SELECT tenant_id AS tenantId, status, facts ->> 'countedFailures' AS countedFailures,
+         facts ->> 'executionMs' AS executionMs FROM jobs WHERE expires_at IS NOT NULL`,
     );
     yield* cursor;
     this.rowsRead += cursor.rowsRead;
@@ -348,17 +350,20 @@ function toBuffer(bytes: Uint8Array): ArrayBuffer {
 }
 
 /** What rows of the first release lack. */
-const ADDED_LATER: Pick<Job, "round" | "failedOn" | "undelivered" | "formerWorkers"> = {
+const ADDED_LATER: Pick<Job, "round" | "failedOn" | "undelivered" | "formerWorkers" | "request"> = {
+  request: null,
   round: 0,
   failedOn: null,
   undelivered: 0,
   formerWorkers: [],
 };
 
+const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false };
+
 /** `facts` is written by this file alone, from a Job: the one boundary where its text becomes a Job again. */
 function parseJob(facts: string): Job {
   const job = { ...ADDED_LATER, ...JSON.parse(facts) } as Job;
-  return job.lease === null ? job : { ...job, lease: { ...job.lease, workerKeyId: job.lease.workerKeyId ?? null } };
+  return job.lease === null ? job : { ...job, lease: { ...LEASE_ADDED_LATER, ...job.lease } };
 }
 
 /** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */

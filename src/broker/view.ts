@@ -1,5 +1,5 @@
 // What a client may see of a stored job.
-import type { JobView, QueueReason } from "../contract/broker.ts";
+import type { JobView, QueueReason } from "../contract/job-view.ts";
 import { isTerminal, isWaiting, type Job, shownError } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";

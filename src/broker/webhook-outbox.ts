@@ -1,6 +1,8 @@
 // Webhooks of a broker: which are due, how many are in flight to a host, what a courier is told, and what its report means.
 // The schedule itself is core's (settleWebhookTry). The truth is the row of the job, or of the owed webhook after a retry.
-import type { Delivery, JobView, WebhookResult } from "../contract/broker.ts";
+
+import type { Delivery, WebhookResult } from "../contract/broker.ts";
+import type { JobView } from "../contract/job-view.ts";
 import type { Job, WebhookState } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import { WAKE_RESEND_MS } from "../core/limits.ts";

@@ -21,7 +21,7 @@ import { slotsOfWorker } from "../core/worker-id.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import { log } from "../log.ts";
 import type { JobBook } from "./job-book.ts";
-import { leaseFor, type SlotHolder, workerSlots } from "./leasing.ts";
+import { isPricedHolder, type SlotHolder, workerSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { Starter } from "./starter.ts";
 import type { StopDesk } from "./stop-desk.ts";
@@ -126,7 +126,7 @@ export class WorkerDesk {
   serve(nowMs: number): void {
     const { book, waiters } = this.#parts;
     while (book.pool.freePullSlots(nowMs) > 0) {
-      const started = this.#parts.starter.startReady(nowMs, false);
+      const started = this.#parts.starter.startReady(nowMs, { push: false });
       if (started < START_JOBS_MAX) break;
     }
     for (const pollId of this.#given.keys()) waiters.wake(pollId);
@@ -334,7 +334,7 @@ export class WorkerDesk {
     const { roster, book } = this.#parts;
     const holder = this.holderOf(worker.slotsId);
     const { settings } = book;
-    const isPriced = holder !== null && settings !== null && leaseFor(holder, settings, nowMs, "", "") !== null;
+    const isPriced = holder !== null && settings !== null && isPricedHolder(holder, settings, nowMs);
     // One that takes no jobs must not count as a sound one that others' jobs wait for.
     if (!isPriced || worker.sick !== null || worker.draining) {
       book.pool.leave(worker.slotsId);

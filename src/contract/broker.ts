@@ -1,43 +1,13 @@
 // The calls of the edge to the broker of an endpoint. Payloads travel as bytes or as the key of an R2 object.
 import type { Result } from "../core/failure.ts";
-import type { JobStatus } from "../core/job.ts";
 import type { WebhookOutcome } from "../core/job-event.ts";
+import type { OpenAiRequest } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import type { LeaseKeeper } from "./dispatch.ts";
+import type { Assignment, LeaseKeeper } from "./dispatch.ts";
+import type { JobView } from "./job-view.ts";
 import type { EndpointSettings } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
 import type { WorkerApi } from "./worker.ts";
-
-export type QueueReason =
-  | "NO_WORKERS"
-  | "ALL_BUSY"
-  | "STARTING"
-  | "RETRY_WAIT"
-  | "TENANT_LIMIT"
-  | "PAUSED"
-  | "BUDGET"
-  | "UPSTREAM_PAUSED"
-  | "UPSTREAM_UNHEALTHY"
-  | "CRASH_LOOP";
-
-/** What a client may know of a job. Null means: leave the key out of the answer. */
-export interface JobView {
-  readonly id: string;
-  readonly status: JobStatus;
-  readonly delayMs: number | null;
-  readonly executionMs: number | null;
-  readonly workerId: string | null;
-  readonly error: string | null;
-  readonly retries: number;
-  readonly output: PayloadRef | null;
-  /** Only while IN_QUEUE. `since`: epoch ms since when the reason holds. */
-  readonly queue: {
-    readonly position: number;
-    readonly reason: QueueReason;
-    readonly detail: string;
-    readonly since: number;
-  } | null;
-}
 
 export interface SubmitCall {
   readonly tenantId: string;
@@ -59,13 +29,20 @@ export interface SubmitCall {
   /** `runsync` only: the wait asked for; a result is kept at least that long. */
   readonly waitMs: number | null;
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+  readonly request: OpenAiRequest | null;
+  /** The caller can carry the job itself, where the rules let it (core/client-carry.ts). */
+  readonly carries: boolean;
 }
 
 /** `created` false: the same Idempotency-Key was used before; the edge deletes the input it stored. */
 export interface Submitted {
   readonly created: boolean;
   readonly job: JobView;
+  /** The caller itself is to carry the job, under this lease. Its input is the one that the caller has sent. */
+  readonly claim: Claim | null;
 }
+
+export type Claim = Omit<Assignment, "input">;
 
 /** A call about one job. `settingsVersion` lets a broker that is behind ask for its settings. */
 export interface JobCall {

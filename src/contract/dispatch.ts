@@ -1,7 +1,9 @@
 // What passes between a broker and the carrier of one attempt.
 
 import type { AttemptOutcome } from "../core/job-event.ts";
+import type { OpenAiRequest } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import type { JobView } from "./job-view.ts";
 import type { Upstream } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
 
@@ -15,6 +17,8 @@ export interface Assignment {
   readonly input: PayloadRef;
   /** Raw JSON of the other top-level fields of the request, passed on to the worker: name → JSON text. */
   readonly fields: Readonly<Record<string, string>>;
+  /** Set for a job that came through an OpenAI route: the input is the body of that request. */
+  readonly request: OpenAiRequest | null;
   /** What is left of it, counted from the start of the lease. */
   readonly executionTimeoutMs: number;
   /** Milliseconds until the job's ttl ends, at the time of the lease. */
@@ -24,6 +28,12 @@ export interface Assignment {
 }
 
 export type { AttemptOutcome as Outcome } from "../core/job-event.ts";
+
+/** What a carrier learns from a finish. */
+export interface Finished {
+  readonly accepted: boolean;
+  readonly job: JobView | null;
+}
 
 /** The side of a broker that a carrier may call. */
 export interface LeaseKeeper extends Pick<StreamApi, "appendChunks"> {
@@ -42,12 +52,11 @@ export interface LeaseKeeper extends Pick<StreamApi, "appendChunks"> {
     readonly lease: string;
     readonly upstreamJobId: string;
   }): Promise<boolean>;
-  /** Ends the attempt. `accepted` false: a stale lease, nothing changed, the carrier deletes what it stored. */
-  finish(call: {
-    readonly jobId: string;
-    readonly lease: string;
-    readonly outcome: AttemptOutcome;
-  }): Promise<{ accepted: boolean }>;
+  /**
+   * Ends the attempt. `accepted` false: a stale lease, nothing changed, the carrier deletes what it stored. `job`: the job
+   * after it, without its output, which the carrier has; null for a job that is not there.
+   */
+  finish(call: { readonly jobId: string; readonly lease: string; readonly outcome: AttemptOutcome }): Promise<Finished>;
 }
 
 /** The side of the carrier that a broker may call. Neither call is awaited by the broker's own reply. */

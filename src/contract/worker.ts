@@ -1,6 +1,7 @@
 // The calls of the edge to a broker on behalf of pulling workers. The edge has checked the key; names come from the URL.
 import type { Result } from "../core/failure.ts";
 import type { AttemptOutcome } from "../core/job-event.ts";
+import type { OpenAiRequest } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 
 /** A worker as its requests name it: the key that they carry, and the id that it gave itself. */
@@ -27,6 +28,7 @@ export interface HandedJob {
   readonly input: PayloadRef;
   /** Raw JSON of the other top-level fields of the request: name → JSON text. */
   readonly fields: Readonly<Record<string, string>>;
+  readonly request: OpenAiRequest | null;
 }
 
 export interface PingCall extends WorkerCall {

@@ -1,10 +1,10 @@
 // What can happen to a job: how an attempt ends, and every other event. What becomes of the job then stands in transition.ts.
-import type { Lease } from "./job.ts";
+import type { Lease, TokenUsage } from "./job.ts";
 import type { PayloadRef } from "./payload-ref.ts";
 
 /** How an attempt ended, already classified by its carrier. Below it is decided what that means for the job. */
 export type AttemptOutcome =
-  | { readonly kind: "completed"; readonly output: PayloadRef | null }
+  | { readonly kind: "completed"; readonly output: PayloadRef | null; readonly tokens?: TokenUsage | null }
   /** The handler said no: FAILED at once, billed. */
   | { readonly kind: "handler_error"; readonly error: string; readonly output: PayloadRef | null }
   /** 400, 413, 415, 422 of the upstream: FAILED at once, not billed. */
@@ -17,6 +17,10 @@ export type AttemptOutcome =
   | { readonly kind: "attempt_failed"; readonly error: string }
   /** The carrier saw the execution timeout pass. */
   | { readonly kind: "timed_out" }
+  /** The client that carries the job has gone, and its answer with it: CANCELLED, billed until now. */
+  | { readonly kind: "abandoned"; readonly tokens: TokenUsage | null }
+  /** The answer broke off after the client had a part of it, so that no other attempt can go on: FAILED, not billed. */
+  | { readonly kind: "cut_short"; readonly error: string }
   /** R2 refused a finished result until the lease ended: FAILED, naming R2. */
   | { readonly kind: "storage_failed"; readonly error: string };
 

@@ -1,4 +1,5 @@
 // The record of one job: its facts as the broker's row holds them. What may happen to it stands in transition.ts.
+import type { OpenAiRequest } from "./openai-request.ts";
 import type { RateKind } from "./pricing.ts";
 
 /** RunPod's six statuses. TIMED_OUT is told to those who wait and to the webhook; every route then answers 404. */
@@ -13,6 +14,8 @@ export interface Lease {
   readonly upstreamId: string;
   /** The key of the pulling worker that took the job; null when the job was pushed. */
   readonly workerKeyId: string | null;
+  /** The client's own request carries the job: a lease that is lost says nothing about its worker. */
+  readonly byClient: boolean;
   readonly tier: string;
   readonly rateKind: RateKind;
   readonly slots: number;
@@ -21,6 +24,13 @@ export interface Lease {
   readonly untilMs: number;
   /** The start of the broker object that gave it: another one at expiry means a restart, not a lost worker. */
   readonly incarnation: string;
+}
+
+/** Tokens that a job of an OpenAI route read and wrote. `estimated`: its worker did not tell, they were counted by what was sent. */
+export interface TokenUsage {
+  readonly prompt: number;
+  readonly completion: number;
+  readonly estimated: boolean;
 }
 
 /** What one finished attempt costs; seq is the attempt's number. */
@@ -34,6 +44,7 @@ export interface Bill {
   readonly amountNanodollars: number;
   readonly startedAtMs: number;
   readonly finishedAtMs: number;
+  readonly tokens: TokenUsage | null;
 }
 
 /**
@@ -57,6 +68,8 @@ export interface Job {
   readonly uuid: string;
   readonly mode: JobMode;
   readonly tenantId: string;
+  /** Set for a job that came through an OpenAI route. */
+  readonly request: OpenAiRequest | null;
   readonly status: JobStatus;
   readonly createdAtMs: number;
   /** When it last entered the queue by submit or retry: `delayTime` counts from here. */

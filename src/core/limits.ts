@@ -39,6 +39,9 @@ export const WAIT_DEFAULT_MS = 90_000;
 /** One wait of the edge on a broker: short, so that a broker that was replaced is asked again soon. */
 export const WAIT_SLICE_MAX_MS = 25_000;
 
+/** White space in a /runsync that waits: proxies cut a silent connection after 60 s or more. */
+export const SYNC_SPACE_EVERY_MS = 15_000;
+
 /** RunPod keeps a result 30 minutes after `/run`, one minute after `/runsync`. */
 export const RUN_RETENTION_MS = 30 * 60_000;
 export const RUNSYNC_RETENTION_MS = 60_000;

@@ -1,7 +1,7 @@
 // The state machine of a job: transition(job, event, given) → what it becomes and what must follow.
 // Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
 import { backoffMs } from "./backoff.ts";
-import type { Bill, FormerWorker, Job, JobStatus, Lease, WebhookState } from "./job.ts";
+import type { Bill, FormerWorker, Job, JobStatus, Lease, TokenUsage, WebhookState } from "./job.ts";
 import { isTerminal, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
 import type { AttemptOutcome, JobEvent, WebhookOutcome } from "./job-event.ts";
 import {
@@ -140,7 +140,7 @@ function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given):
   const { upstreamId } = lease;
   switch (outcome.kind) {
     case "completed":
-      return changed(end(job, "COMPLETED", null, true, given), [
+      return changed(end(job, "COMPLETED", null, true, given, outcome.tokens), [
         { kind: "keep_output", output: outcome.output },
         { kind: "upstream_ok", upstreamId },
       ]);
@@ -155,6 +155,10 @@ function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given):
       return changed(end(job, "FAILED", outcome.error, false, given), [{ kind: "upstream_ok", upstreamId }]);
     case "timed_out":
       return changed(end(job, "FAILED", EXECUTION_TIMEOUT_ERROR, true, given));
+    case "abandoned":
+      return changed(end(job, "CANCELLED", null, true, given, outcome.tokens), [{ kind: "upstream_ok", upstreamId }]);
+    case "cut_short":
+      return changed(end(job, "FAILED", outcome.error, false, given));
     case "attempt_failed":
       return changed(countFailure(job, outcome.error, given));
     case "upstream_paused":
@@ -176,10 +180,20 @@ export const EXECUTION_TIMEOUT_ERROR = "executionTimeout exceeded";
  * Ends a job. A running attempt that is billed costs its time by the broker's clock, never more than its timeout, and
  * nothing after its lease: what a lost worker did not do, or did unseen, is not charged because an alarm was late.
  */
-function end(job: Job, status: JobStatus, error: string | null, billed: boolean, given: Given): Job {
+function end(
+  job: Job,
+  status: JobStatus,
+  error: string | null,
+  billed: boolean,
+  given: Given,
+  tokens: TokenUsage | null = null,
+): Job {
   const lease = job.lease;
   const executionMs = lease === null ? null : executedMs(job, lease, given.nowMs);
-  const bill = lease !== null && executionMs !== null && billed ? makeBill(job, lease, executionMs, given) : null;
+  const isBilled = lease !== null && executionMs !== null && billed;
+  // Only an OpenAI route has tokens, whatever a worker says of other jobs.
+  const counted = job.request === null ? null : tokens;
+  const bill = isBilled ? { ...makeBill(job, lease, executionMs, given), tokens: counted } : null;
   return {
     ...job,
     status,
@@ -201,7 +215,7 @@ function executedMs(job: Job, lease: Lease, nowMs: number): number {
   return Math.min(ranMs, job.executionTimeoutMs);
 }
 
-function makeBill(job: Job, lease: Lease, executionMs: number, given: Given): Bill {
+function makeBill(job: Job, lease: Lease, executionMs: number, given: Given): Omit<Bill, "tokens"> {
   const { tier, rateKind, slots, nanodollarsPerSecond, startedAtMs } = lease;
   const price = priceAttempt({ executionMs, kind: rateKind, nanodollarsPerSecond, slots });
   return {
@@ -290,14 +304,14 @@ function passTime(job: Job, given: Given): Transition {
 }
 
 /**
- * A lease ran out, or its worker does not have the job any more. Lost by a restart of ours: not the job's fault, and the
- * upstream may still run it.
+ * A lease ran out, or its worker does not have the job any more. Lost by a restart of ours, or with the client's request that
+ * carried it: not the job's fault, and the upstream may still run it.
  */
 function expireLease(job: Job, lease: Lease, given: Given): Job {
-  if (lease.incarnation !== given.incarnation) {
+  if (lease.incarnation !== given.incarnation || lease.byClient) {
     const restarts = job.restarts + 1;
     if (restarts > RESTARTS_MAX) {
-      return end({ ...job, restarts }, "FAILED", `job lost by ${restarts} restarts of the broker`, false, given);
+      return end({ ...job, restarts }, "FAILED", `job lost by ${restarts} restarts of its carrier`, false, given);
     }
     return { ...requeue({ ...job, restarts }, 0, given), upstreamJob: job.upstreamJob };
   }

@@ -4,21 +4,13 @@ import { readConfig } from "../config.ts";
 import type { Assignment, CarrierApi } from "../contract/dispatch.ts";
 import { log } from "../log.ts";
 import { carry, openCredential } from "./carry.ts";
-import { brokerOf, systemClock } from "./keeper.ts";
+import { carryDeps } from "./carry-deps.ts";
 import { cancelUpstreamJob } from "./runpod.ts";
 
 export class Carrier extends WorkerEntrypoint<Env> implements CarrierApi {
   /** Runs the attempt and tells the broker. Held by waitUntil too: an object that is aborted would cancel a bare call. */
   async carry(assignment: Assignment): Promise<void> {
-    const config = readConfig(this.env);
-    const work = carry(assignment, {
-      keeper: () => brokerOf(this.env, assignment.endpointId),
-      bucket: this.env.PAYLOADS,
-      encryptionKey: config.encryptionKey,
-      allowPrivate: config.allowPrivateAddresses,
-      clock: systemClock,
-      publicUrl: config.publicUrl,
-    });
+    const work = carry(assignment, carryDeps(this.env, assignment.endpointId));
     this.ctx.waitUntil(work);
     await work;
   }

@@ -1,6 +1,6 @@
 // Carries one leased job to its upstream and brings the outcome back. The lease is renewed meanwhile; when the broker says
 // that it is lost, the call is dropped. The outcome is told until the broker has heard it.
-import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
+import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
 import { LEASE_MS, LEASE_RENEW_MS, LEASE_WATCH_AFTER_MS } from "../core/limits.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
@@ -18,8 +18,14 @@ const FINISH_FOR_MS = 2 * LEASE_MS;
 /** Between a callback and the next renewal, so that one that is repeated makes no tight loop. */
 const AFTER_NUDGE_MS = 1_000;
 
+/** How an attempt ended, and what the broker said to it: null when it was not told, or could not be. */
+export interface Carried {
+  readonly outcome: Outcome | null;
+  readonly finished: Finished | null;
+}
+
 /** Runs one attempt to its end. Never throws: what nobody could be told of ends with its lease. */
-export async function carry(assignment: Assignment, deps: CarryDeps): Promise<void> {
+export async function carry(assignment: Assignment, deps: CarryDeps): Promise<Carried> {
   const lost = new AbortController();
   const done = new AbortController();
   const nudge = new Nudge();
@@ -28,12 +34,12 @@ export async function carry(assignment: Assignment, deps: CarryDeps): Promise<vo
     const outcome = await runAttempt(assignment, deps, { signal: lost.signal, nudge });
     done.abort();
     // Even when the lease seems lost an outcome is told: only the broker decides.
-    if (outcome !== null) await tell(assignment, deps, outcome);
-    else
-      await deps
-        .keeper()
-        .letGo({ lease: assignment.lease })
-        .catch(() => undefined);
+    if (outcome !== null) return { outcome, finished: await tell(assignment, deps, outcome) };
+    await deps
+      .keeper()
+      .letGo({ lease: assignment.lease })
+      .catch(() => undefined);
+    return { outcome, finished: null };
   } finally {
     done.abort();
     await renewing;
@@ -110,17 +116,19 @@ async function keepLease(
   }
 }
 
-async function tell(assignment: Assignment, deps: CarryDeps, outcome: Outcome): Promise<void> {
+async function tell(assignment: Assignment, deps: CarryDeps, outcome: Outcome): Promise<Finished | null> {
   const { jobId, lease, endpointId } = assignment;
-  const call = (): ReturnType<LeaseKeeper["finish"]> => deps.keeper().finish({ jobId, lease, outcome });
+  const call = (): Promise<Finished> => deps.keeper().finish({ jobId, lease, outcome });
   try {
-    const { accepted } = await callUntil(call, { clock: deps.clock, forMs: FINISH_FOR_MS });
-    if (accepted) return;
+    const finished = await callUntil(call, { clock: deps.clock, forMs: FINISH_FOR_MS });
+    if (finished.accepted) return finished;
     log("outcome_refused", { endpointId, jobId, kind: outcome.kind });
     await dropOutput(deps, outcome);
+    return finished;
   } catch (cause) {
     // Whether it was heard is not known, so a stored output stays; the bucket's lifecycle rule sweeps orphans.
     log("outcome_untold", { endpointId, jobId, kind: outcome.kind, reason: messageOf(cause) });
+    return null;
   }
 }
 

@@ -1,5 +1,5 @@
 // A job as clients see it: RunPod's keys in RunPod's order, keys without a value left out, the output spliced in raw.
-import type { JobView } from "../contract/broker.ts";
+import type { JobView } from "../contract/job-view.ts";
 import { PAYLOAD_INLINE_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { log } from "../log.ts";
@@ -28,7 +28,7 @@ function isSmall(output: PayloadRef | null): boolean {
 }
 
 /** The JSON of one job, cut where its output goes. */
-function statusParts(job: JobView): (string | PayloadRef)[] {
+export function statusParts(job: JobView): (string | PayloadRef)[] {
   const before = {
     delayTime: job.delayMs ?? undefined,
     error: job.error ?? undefined,

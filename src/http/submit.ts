@@ -1,24 +1,23 @@
 // POST /v2/:endpoint/run and /runsync: headers, then body, then one call to the broker.
 import type { Hono } from "hono";
 import { v7 as uuidv7 } from "uuid";
-import { callBroker } from "../broker/stub.ts";
 import { readConfig } from "../config.ts";
-import type { BrokerApi, SubmitCall, Submitted } from "../contract/broker.ts";
-import type { EndpointSettings } from "../contract/settings.ts";
+import type { SubmitCall, Submitted } from "../contract/broker.ts";
 import type { Result } from "../core/failure.ts";
-import { fail } from "../core/failure.ts";
+import { ok } from "../core/failure.ts";
 import type { JobMode } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
 import { RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../core/limits.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
 import { jsonAnswer } from "./answer.ts";
-import { waitForJob } from "./job-wait.ts";
 import { readWait } from "./query.ts";
 import type { EndpointCall, RouteContext, Routing } from "./routing.ts";
-import { enterEndpoint, flatten, refuse } from "./routing.ts";
-import { statusAnswer } from "./status-body.ts";
+import { enterEndpoint, refuse } from "./routing.ts";
 import type { SubmitBody } from "./submit-body.ts";
-import { dropInput, readSubmitBody } from "./submit-body.ts";
+import { readSubmitBody } from "./submit-body.ts";
 import { checkSubmitHeaders, readIdempotencyKey } from "./submit-headers.ts";
+import { submitJob } from "./submit-job.ts";
+import { syncAnswer } from "./sync-answer.ts";
 
 /** Adds the two submit routes. */
 export function addSubmitRoutes(app: Hono<Routing>): void {
@@ -47,16 +46,9 @@ async function runsync(c: RouteContext): Promise<Response> {
   if (!wait.ok) return refuse(c, wait.failure);
   const submitted = await submit(c, entered.value, "runsync", wait.value);
   if (!submitted.ok) return refuse(c, submitted.failure);
-  const { job } = submitted.value;
-  const call = {
-    endpointId: entered.value.settings.endpointId,
-    tenantId: entered.value.caller.tenantId,
-    jobId: job.id,
-    waitMs: wait.value,
-    known: job,
-  };
-  const waited = await waitForJob(c.env, call, c.req.raw.signal);
-  return waited.ok ? statusAnswer(c, waited.value) : refuse(c, waited.failure);
+  const { endpointId } = entered.value.settings;
+  const { tenantId } = entered.value.caller;
+  return syncAnswer(c, { endpointId, tenantId, waitMs: wait.value, ...submitted.value });
 }
 
 /** Reads the request and hands the job to the broker. A stored input that no job took is deleted. */
@@ -65,7 +57,7 @@ async function submit(
   { caller, settings }: EndpointCall,
   mode: JobMode,
   waitMs: number | null,
-): Promise<Result<Submitted>> {
+): Promise<Result<Submitted & { readonly input: PayloadRef }>> {
   const maxBytes = mode === "run" ? RUN_BODY_MAX_BYTES : RUNSYNC_BODY_MAX_BYTES;
   const headers = checkSubmitHeaders(c.req.raw.headers, maxBytes);
   if (!headers.ok) return headers;
@@ -94,33 +86,15 @@ async function submit(
     waitingMax: caller.waitingMax,
     waitMs,
     idempotency: toIdempotency(idempotencyKey.value, body.value),
+    request: null,
+    carries: true,
   };
-  const submitted = await callSubmit(c.env, settings, call);
-  if (!isTaken(submitted, jobId)) await dropInput(call.input, c.env.PAYLOADS);
-  return submitted;
+  const submitted = await submitJob(c.env, settings, call);
+  return submitted.ok ? ok({ ...submitted.value, input: call.input }) : submitted;
 }
 
 function toIdempotency(key: string | null, body: SubmitBody): SubmitCall["idempotency"] {
   if (key === null) return null;
   if (body.sha256Hex === null) throw new Error("the body of a request with an Idempotency-Key was not hashed");
   return { key, fingerprint: body.sha256Hex };
-}
-
-/** May the broker hold the input stored for this id? When it did not answer it may: then a sweep decides later. */
-function isTaken(submitted: Result<Submitted>, jobId: string): boolean {
-  if (submitted.ok) return submitted.value.job.id === jobId;
-  return submitted.failure.kind === "unavailable";
-}
-
-/** One call; a broker that is behind is sent the settings at hand and asked once more. */
-async function callSubmit(env: Env, settings: EndpointSettings, call: SubmitCall): Promise<Result<Submitted>> {
-  const ask = async (broker: BrokerApi): Promise<Result<Submitted>> => {
-    const first = await broker.submit(call);
-    if (first.ok || first.failure.kind !== "settings_behind") return first;
-    await broker.configure(settings);
-    const second = await broker.submit(call);
-    if (second.ok || second.failure.kind !== "settings_behind") return second;
-    return fail({ kind: "unavailable", message: "the endpoint is changing its settings" });
-  };
-  return flatten(await callBroker(env, settings.endpointId, ask, { idempotent: true }));
 }

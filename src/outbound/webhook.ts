@@ -1,7 +1,8 @@
 // One try of one webhook: RunPod's body, signed by Standard Webhooks, sent within 15 s. What the receiver answers beside
 // its status is not kept: nothing of it may reach a tenant who points the webhook at somebody else.
 import { Webhook } from "standardwebhooks";
-import type { Delivery, JobView, WebhookResult } from "../contract/broker.ts";
+import type { Delivery, WebhookResult } from "../contract/broker.ts";
+import type { JobView } from "../contract/job-view.ts";
 import { WEBHOOK_PAYLOAD_MAX_BYTES, WEBHOOK_TIMEOUT_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { callUrl } from "./call.ts";

@@ -1,4 +1,5 @@
 // A job as its worker gets it: `{"id","input",…other fields}`, the input and the fields as their raw bytes.
+import { type OpenAiRequest, openAiInput } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 
 /** `webhook` and `policy` are between the client and Waybill: an upstream that called back would do it twice, and what of
@@ -13,7 +14,12 @@ interface HostedFields {
 
 /** The parts to splice. */
 export function jobParts(
-  job: { readonly jobId: string; readonly input: PayloadRef; readonly fields: Readonly<Record<string, string>> },
+  job: {
+    readonly jobId: string;
+    readonly input: PayloadRef;
+    readonly fields: Readonly<Record<string, string>>;
+    readonly request: OpenAiRequest | null;
+  },
   hosted: HostedFields | null = null,
 ): (string | PayloadRef)[] {
   const rest = Object.entries(job.fields)
@@ -22,5 +28,6 @@ export function jobParts(
     .join("");
   const webhook = hosted === null || hosted.webhook === null ? "" : `,"webhook":${JSON.stringify(hosted.webhook)}`;
   const said = hosted === null ? "" : `,"policy":${hosted.policy}${webhook}`;
-  return [`{"id":${JSON.stringify(job.jobId)},"input":`, job.input, `${said}${rest}}`];
+  const input = job.request === null ? [job.input] : openAiInput(job.request, job.input);
+  return [`{"id":${JSON.stringify(job.jobId)},"input":`, ...input, `${said}${rest}}`];
 }

@@ -13,6 +13,7 @@ const LEASE: Lease = {
   untilMs: 31_000,
   incarnation: "object-1",
   workerKeyId: null,
+  byClient: false,
 };
 
 function job(overrides: Partial<Job>): Job {
@@ -35,6 +36,7 @@ function job(overrides: Partial<Job>): Job {
     restarts: 0,
     undelivered: 0,
     formerWorkers: [],
+    request: null,
     notBeforeMs: 0,
     lease: null,
     upstreamJob: null,

@@ -32,6 +32,7 @@ function lease(overrides: Partial<Lease> = {}): Lease {
     untilMs: STARTED + LEASE_MS,
     incarnation: "object-1",
     workerKeyId: null,
+    byClient: false,
     ...overrides,
   };
 }
@@ -72,6 +73,7 @@ function job(overrides: Partial<Job> = {}): Job {
     restarts: 0,
     undelivered: 0,
     formerWorkers: [],
+    request: null,
     notBeforeMs: 0,
     lease: status === "IN_PROGRESS" ? lease() : null,
     upstreamJob: null,
@@ -97,6 +99,8 @@ const OUTCOMES: Readonly<Record<AttemptOutcome["kind"], AttemptOutcome>> = {
   attempt_failed: { kind: "attempt_failed", error: "connection reset" },
   timed_out: { kind: "timed_out" },
   storage_failed: { kind: "storage_failed", error: "R2 refused" },
+  abandoned: { kind: "abandoned", tokens: null },
+  cut_short: { kind: "cut_short", error: "the stream broke off" },
 };
 const OUTCOME_EFFECTS: Readonly<Record<AttemptOutcome["kind"], readonly Effect[]>> = {
   completed: [
@@ -113,6 +117,8 @@ const OUTCOME_EFFECTS: Readonly<Record<AttemptOutcome["kind"], readonly Effect[]
   attempt_failed: [],
   timed_out: [],
   storage_failed: [{ kind: "upstream_ok", upstreamId: "gpu-1" }],
+  abandoned: [{ kind: "upstream_ok", upstreamId: "gpu-1" }],
+  cut_short: [],
 };
 const finish = (outcome: AttemptOutcome): JobEvent => ({ kind: "finish", token: "lease-1", outcome });
 
@@ -128,6 +134,8 @@ const EVENTS = {
   attempt_failed: finish(OUTCOMES.attempt_failed),
   timed_out: finish(OUTCOMES.timed_out),
   storage_failed: finish(OUTCOMES.storage_failed),
+  abandoned: finish(OUTCOMES.abandoned),
+  cut_short: finish(OUTCOMES.cut_short),
   lost: { kind: "lost", token: "lease-1", had: true },
   cancel: { kind: "cancel" },
   retry: { kind: "retry" },
@@ -154,6 +162,8 @@ const FENCED = {
   attempt_failed: STALE,
   timed_out: STALE,
   storage_failed: STALE,
+  abandoned: STALE,
+  cut_short: STALE,
   lost: STALE,
 } as const;
 const FINISHED = {
@@ -188,6 +198,8 @@ const TABLE: Readonly<Record<JobStatus, Readonly<Record<EventName, Cell>>>> = {
     attempt_failed: ["IN_QUEUE", "done"],
     timed_out: ["FAILED", "done"],
     storage_failed: ["FAILED", "done"],
+    abandoned: ["CANCELLED", "done"],
+    cut_short: ["FAILED", "done"],
     lost: ["IN_QUEUE", "done"],
     cancel: ["CANCELLED", "done"],
     retry: REFUSED,

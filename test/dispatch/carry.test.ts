@@ -85,7 +85,7 @@ async function run(
     handOver: async () => false,
     appendChunks: async () => true,
     noteUpstreamJob: async ({ upstreamJobId }) => told.noted.push(upstreamJobId) > 0,
-    finish: async ({ outcome }) => ({ accepted: told.outcomes.push(outcome) > 0 }),
+    finish: async ({ outcome }) => ({ accepted: told.outcomes.push(outcome) > 0, job: null }),
     ...changes.keeper,
   };
   const assignment: Assignment = {
@@ -95,6 +95,7 @@ async function run(
     upstream,
     input: { kind: "inline", bytes: new TextEncoder().encode('{"n" : 1.0}') },
     fields: {},
+    request: null,
     executionTimeoutMs: 60_000,
     ttlLeftMs: 600_000,
     upstreamJobId: null,
@@ -435,7 +436,7 @@ describe("the lease", () => {
       tries += 1;
       stored = (await env.PAYLOADS.head(`ep/job-u1/${lease}/output`)) !== null;
       if (tries < 3) throw Object.assign(new Error("reset"), { durableObjectReset: true });
-      return { accepted: false };
+      return { accepted: false, job: null };
     };
     await run(HTTP, { assignment: { lease }, keeper: { finish } });
     expect([tries, stored]).toEqual([3, true]);

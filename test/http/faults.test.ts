@@ -2,7 +2,8 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { BrokerApi, JobView, SubmitCall } from "../../src/contract/broker.ts";
+import type { BrokerApi, SubmitCall } from "../../src/contract/broker.ts";
+import type { JobView } from "../../src/contract/job-view.ts";
 import { fail, ok } from "../../src/core/failure.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { TestTenant } from "../support/tenant.ts";
@@ -58,7 +59,9 @@ describe("a submit", () => {
       {
         submit: async (call) => {
           calls.push(`submit ${call.settingsVersion}`);
-          return calls.length < 3 ? fail({ kind: "settings_behind" }) : ok({ created: true, job: view(call.jobId) });
+          return calls.length < 3
+            ? fail({ kind: "settings_behind" })
+            : ok({ created: true, claim: null, job: view(call.jobId) });
         },
         configure: async (settings) => {
           calls.push(`configure ${settings.version}`);
@@ -79,7 +82,7 @@ describe("a submit", () => {
       submit: async (call) => {
         calls.push(call);
         if (calls.length === 1) throw reset();
-        return ok({ created: false, job: view(call.jobId) });
+        return ok({ created: false, claim: null, job: view(call.jobId) });
       },
     };
     const response = await ask(broker, "POST", "run", largeJob);
@@ -131,7 +134,7 @@ describe("a held request", () => {
   it("asks again when the broker is replaced while it waits", async () => {
     let waits = 0;
     const broker: Partial<BrokerApi> = {
-      submit: async (call) => ok({ created: true, job: view(call.jobId) }),
+      submit: async (call) => ok({ created: true, claim: null, job: view(call.jobId) }),
       wait: async (call) => {
         waits += 1;
         if (waits === 1) throw reset();
@@ -148,7 +151,7 @@ describe("a held request", () => {
 
   it("answers with the state it knows when the broker stays away until the wait is over", async () => {
     const broker: Partial<BrokerApi> = {
-      submit: async (call) => ok({ created: true, job: view(call.jobId) }),
+      submit: async (call) => ok({ created: true, claim: null, job: view(call.jobId) }),
       wait: async () => {
         throw reset();
       },

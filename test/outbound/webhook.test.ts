@@ -1,7 +1,7 @@
 // Webhooks: RunPod's body byte for byte, Standard Webhooks signatures, and what each answer of a receiver means.
 import { Webhook } from "standardwebhooks";
 import { afterEach, expect, it, vi } from "vitest";
-import type { JobView } from "../../src/contract/broker.ts";
+import type { JobView } from "../../src/contract/job-view.ts";
 import type { PayloadRef } from "../../src/core/payload-ref.ts";
 import { sendWebhook, signWebhook, webhookBody } from "../../src/outbound/webhook.ts";
 

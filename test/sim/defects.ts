@@ -172,6 +172,27 @@ export const DEFECTS: readonly Defect[] = [
       ? { job: { ...job, lease: { ...job.lease, incarnation: "none" } } }
       : {},
   ),
+  misled("a lease lost with its client counts as a failed attempt", (job, event) =>
+    event.kind === "time" && job.lease !== null ? { job: { ...job, lease: { ...job.lease, byClient: false } } } : {},
+  ),
+  misled("an answer that broke off is tried again", (_job, event) =>
+    event.kind === "finish" && event.outcome.kind === "cut_short"
+      ? { event: { ...event, outcome: { kind: "attempt_failed", error: event.outcome.error } } }
+      : {},
+  ),
+  misled("an answer that broke off is billed", (_job, event) =>
+    event.kind === "finish" && event.outcome.kind === "cut_short"
+      ? { event: { ...event, outcome: { kind: "handler_error", error: event.outcome.error, output: null } } }
+      : {},
+  ),
+  misled("an abandoned job fails", (_job, event) =>
+    event.kind === "finish" && event.outcome.kind === "abandoned"
+      ? { event: { ...event, outcome: { kind: "handler_error", error: "", output: null } } }
+      : {},
+  ),
+  afterwards("an abandoned attempt is not billed", (job, _before, event) =>
+    event.kind === "finish" && event.outcome.kind === "abandoned" ? { ...job, bill: null, finishSeq: null } : job,
+  ),
   misled("the time of an attempt is not clamped to its timeout", (job) => ({
     job: { ...job, executionTimeoutMs: job.executionTimeoutMs * 10 },
   })),

@@ -314,6 +314,7 @@ export class Oracle {
       const { kind } = event.outcome;
       if (kind === "attempt_failed") this.#countFailure(history, status, given);
       else if (kind === "completed") demand(status === "COMPLETED", "S3", () => `completed gave ${status}`);
+      else if (kind === "abandoned") demand(status === "CANCELLED", "S3", () => `abandoned gave ${status}`);
       else if (kind === "upstream_paused" || kind === "upstream_unhealthy") {
         demand(status === "IN_QUEUE", "S8", () => `${kind} gave ${status}`);
       } else demand(status === "FAILED", "S3", () => `${kind} gave ${status}`);
@@ -334,7 +335,7 @@ export class Oracle {
 
   /** Whose fault the loss of a lease was: a restart of ours and a silent delivery have bounds of their own. */
   #checkLoss(history: History, holder: Holder, status: JobStatus, given: Given): void {
-    if (holder.lease.incarnation === given.incarnation) {
+    if (holder.lease.incarnation === given.incarnation && !holder.lease.byClient) {
       const isSilent = holder.lease.workerKeyId !== null && given.workerHeardAtMs <= holder.lease.startedAtMs;
       if (isSilent && history.undelivered < UNDELIVERED_MAX) {
         history.undelivered += 1;
@@ -343,7 +344,7 @@ export class Oracle {
       } else this.#countFailure(history, status, given);
     } else {
       history.restarts += 1;
-      this.saw("lease lost by a restart");
+      this.saw(holder.lease.byClient ? "lease lost with its client" : "lease lost by a restart");
       const expected = history.restarts > RESTARTS_MAX ? "FAILED" : "IN_QUEUE";
       demand(status === expected, "S8", () => `restart ${history.restarts} gave ${status}`);
     }
@@ -407,5 +408,5 @@ function isBillable(event: JobEvent, status: JobStatus, history: History, given:
   if (event.kind === "cancel" || status === "TIMED_OUT") return true;
   if (event.kind === "time") return status === "FAILED" && given.nowMs >= holder.lease.startedAtMs + history.timeoutMs;
   if (event.kind !== "finish") return false;
-  return ["completed", "handler_error", "timed_out"].includes(event.outcome.kind);
+  return ["completed", "handler_error", "timed_out", "abandoned"].includes(event.outcome.kind);
 }

@@ -213,6 +213,7 @@ export class Shell {
       startedAtMs: this.nowMs,
       untilMs: this.nowMs + (upstream.pulls ? WORKER_LEASE_MS : LEASE_MS),
       workerKeyId: upstream.pulls ? "key" : null,
+      byClient: !upstream.pulls && this.#leases % 3 === 0,
       incarnation: this.#memory.incarnation,
     };
   }

@@ -9,6 +9,7 @@ const STEPS = 200;
 const CORNERS = [
   "restart",
   "lease lost by a restart",
+  "lease lost with its client",
   "word of a holder after its lease",
   "purged while waiting",
   "retry FAILED IN_QUEUE",

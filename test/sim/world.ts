@@ -191,7 +191,7 @@ export class World {
       const finishAtMs = this.shell.nowMs + this.#random.integer(0, this.#executionMs) + late;
       const { token, upstreamId, workerKeyId } = lease;
       const pulls = workerKeyId !== null;
-      this.#carriers.push({ uuid, token, upstreamId, pulls, finishAtMs, outcome: this.#outcome() });
+      this.#carriers.push({ uuid, token, upstreamId, pulls, finishAtMs, outcome: this.#outcome(lease.byClient) });
     }
   }
 
@@ -244,8 +244,14 @@ export class World {
     if (this.#random.chance(0.5)) this.#carriers = this.#carriers.filter(() => this.#random.chance(0.5));
   }
 
-  #outcome(): AttemptOutcome {
+  #outcome(byClient: boolean): AttemptOutcome {
     const random = this.#random;
+    if (byClient && random.chance(0.3)) {
+      return random.pick<AttemptOutcome>([
+        { kind: "abandoned", tokens: null },
+        { kind: "cut_short", error: "broke off" },
+      ]);
+    }
     if (random.chance(this.#faults.attemptFails)) return { kind: "attempt_failed", error: "connection reset" };
     if (random.chance(this.#faults.upstreamDown)) {
       return random.chance(0.5)
@@ -317,6 +323,7 @@ function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omi
     restarts: 0,
     undelivered: 0,
     formerWorkers: [],
+    request: null,
     notBeforeMs: 0,
     lease: null,
     upstreamJob: null,

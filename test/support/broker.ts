@@ -59,6 +59,8 @@ export function submission(partial: Partial<SubmitCall> = {}): SubmitCall {
     waitingMax: 1_000_000,
     waitMs: null,
     idempotency: null,
+    request: null,
+    carries: false,
     ...partial,
   };
 }

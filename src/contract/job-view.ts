@@ -1,0 +1,34 @@
+// A job as a client may know it: RunPod's fields of it, and why it waits.
+import type { JobStatus } from "../core/job.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+
+export type QueueReason =
+  | "NO_WORKERS"
+  | "ALL_BUSY"
+  | "STARTING"
+  | "RETRY_WAIT"
+  | "TENANT_LIMIT"
+  | "PAUSED"
+  | "BUDGET"
+  | "UPSTREAM_PAUSED"
+  | "UPSTREAM_UNHEALTHY"
+  | "CRASH_LOOP";
+
+/** What a client may know of a job. Null means: leave the key out of the answer. */
+export interface JobView {
+  readonly id: string;
+  readonly status: JobStatus;
+  readonly delayMs: number | null;
+  readonly executionMs: number | null;
+  readonly workerId: string | null;
+  readonly error: string | null;
+  readonly retries: number;
+  readonly output: PayloadRef | null;
+  /** Only while IN_QUEUE. `since`: epoch ms since when the reason holds. */
+  readonly queue: {
+    readonly position: number;
+    readonly reason: QueueReason;
+    readonly detail: string;
+    readonly since: number;
+  } | null;
+}

@@ -1,0 +1,30 @@
+// How long the newest jobs of an endpoint took: a ring of numbers, and the time that all but one in a hundred stay under.
+
+/** Enough for a 99th percentile that is not just the maximum, and small enough to sort now and then. */
+const KEPT = 512;
+/** Fewer say nothing about one in a hundred. */
+const KNOWN_MIN = 100;
+/** Sorting costs more than a job's whole turn in the broker, so the percentile is a few jobs old. */
+const SORT_EVERY = 64;
+
+export class RecentTimes {
+  readonly #times: number[] = [];
+  #added = 0;
+  #p99: number | null = null;
+
+  add(ms: number): void {
+    this.#times[this.#added % KEPT] = ms;
+    this.#added += 1;
+    if (this.#added === KNOWN_MIN || (this.#added > KNOWN_MIN && this.#added % SORT_EVERY === 0)) this.#sort();
+  }
+
+  /** Milliseconds; null: too few jobs are known. */
+  get p99(): number | null {
+    return this.#p99;
+  }
+
+  #sort(): void {
+    const sorted = this.#times.toSorted((a, b) => a - b);
+    this.#p99 = sorted[Math.ceil(sorted.length * 0.99) - 1] ?? null;
+  }
+}

@@ -1,0 +1,16 @@
+// What carrying a job needs of the deployment around it, for whoever carries: the Carrier entrypoint or a client's request.
+import { readConfig } from "../config.ts";
+import type { CarryDeps } from "./attempt.ts";
+import { brokerOf, systemClock } from "./keeper.ts";
+
+export function carryDeps(env: Env, endpointId: string): CarryDeps {
+  const config = readConfig(env);
+  return {
+    keeper: () => brokerOf(env, endpointId),
+    bucket: env.PAYLOADS,
+    encryptionKey: config.encryptionKey,
+    allowPrivate: config.allowPrivateAddresses,
+    clock: systemClock,
+    publicUrl: config.publicUrl,
+  };
+}

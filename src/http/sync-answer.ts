@@ -1,0 +1,112 @@
+// The answer of /runsync: its status line goes out as soon as the job is stored, so that whoever is cut off while it waits
+// knows the job's id; the body follows when the job is over or the wait is. White space between keeps proxies from cutting
+// a silent connection, and is nothing to a reader of JSON.
+import type { Submitted } from "../contract/broker.ts";
+import type { JobView } from "../contract/job-view.ts";
+import { isTerminal } from "../core/job.ts";
+import { SYNC_SPACE_EVERY_MS } from "../core/limits.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { carry } from "../dispatch/carry.ts";
+import { carryDeps } from "../dispatch/carry-deps.ts";
+import { log } from "../log.ts";
+import { spliceBody } from "../payload/splice.ts";
+import { rawAnswer } from "./answer.ts";
+import { waitForJob } from "./job-wait.ts";
+import type { RouteContext } from "./routing.ts";
+import { statusParts } from "./status-body.ts";
+
+interface SyncCall extends Submitted {
+  readonly endpointId: string;
+  readonly tenantId: string;
+  readonly waitMs: number;
+  readonly input: PayloadRef;
+}
+
+const SPACE = new TextEncoder().encode(" ");
+
+/** 200 at once, with `x-job-id` and `location`. The job does not hang on this connection. */
+export function syncAnswer(c: RouteContext, call: SyncCall): Response {
+  const { readable, writable } = new IdentityTransformStream();
+  // Also when the client has gone: a job that this request carries has 30 s more to end, and is run again if it has not.
+  c.executionCtx.waitUntil(answer(c, call, writable));
+  const { id } = call.job;
+  const headers = { "x-job-id": id, location: `/v2/${call.endpointId}/status/${id}` };
+  return rawAnswer(200, readable, c.get("requestId"), headers);
+}
+
+async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<Uint8Array>): Promise<void> {
+  const writer = writable.getWriter();
+  const spaces = setInterval(() => void writer.write(SPACE).catch(() => undefined), SYNC_SPACE_EVERY_MS);
+  try {
+    const job = await jobAtEnd(c, call);
+    clearInterval(spaces);
+    const body = await bodyOf(c, call, job);
+    if (body instanceof Uint8Array) {
+      await writer.write(body);
+      await writer.close();
+    } else {
+      writer.releaseLock();
+      await body.pipeTo(writable);
+    }
+  } catch (error) {
+    // Most often the client: it finds the job by its id.
+    log("sync_answer_broken", { requestId: c.get("requestId"), error: String(error) });
+    await writable.abort(error).catch(() => undefined);
+  } finally {
+    clearInterval(spaces);
+  }
+}
+
+/** The job once it is over or the wait is; null: nobody knows of it any more. */
+async function jobAtEnd(c: RouteContext, call: SyncCall): Promise<JobView | null> {
+  const { endpointId, tenantId, waitMs } = call;
+  const endMs = Date.now() + waitMs;
+  const carried = call.claim === null ? null : carryHere(c, call.claim, call.input);
+  if (carried !== null) {
+    c.executionCtx.waitUntil(carried);
+    const job = await firstWithin(waitMs, carried);
+    if (job !== null) return job;
+  }
+  const known = carried === null ? call.job : null;
+  const wait = { endpointId, tenantId, jobId: call.job.id, waitMs: Math.max(0, endMs - Date.now()), known };
+  const waited = await waitForJob(c.env, wait, c.req.raw.signal);
+  if (waited.ok) return waited.value;
+  return waited.failure.kind === "unavailable" ? call.job : null;
+}
+
+/** The job, or null when the time is over first. */
+async function firstWithin(waitMs: number, job: Promise<JobView | null>): Promise<JobView | null> {
+  const over = Promise.withResolvers<null>();
+  const timer = setTimeout(() => over.resolve(null), waitMs);
+  try {
+    return await Promise.race([job, over.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** This request carries the job itself; null: the attempt did not end it, so it waits, or another one has it. */
+async function carryHere(
+  c: RouteContext,
+  claim: NonNullable<Submitted["claim"]>,
+  input: PayloadRef,
+): Promise<JobView | null> {
+  const { outcome, finished } = await carry({ ...claim, input }, carryDeps(c.env, claim.endpointId));
+  if (outcome === null || finished === null || !finished.accepted || finished.job === null) return null;
+  if (!isTerminal(finished.job.status)) return null;
+  return { ...finished.job, output: "output" in outcome ? outcome.output : null };
+}
+
+async function bodyOf(
+  c: RouteContext,
+  { job: { id } }: SyncCall,
+  job: JobView | null,
+): Promise<Uint8Array | ReadableStream<Uint8Array>> {
+  const encoder = new TextEncoder();
+  if (job === null) return encoder.encode(JSON.stringify({ error: "not found", id, message: "the job is gone" }));
+  const spliced = await spliceBody(statusParts(job), c.env.PAYLOADS);
+  if (spliced.kind === "ok") return spliced.body;
+  log("payload_not_read", { requestId: c.get("requestId"), kind: spliced.kind });
+  const message = "the storage of large results (R2) does not answer; the job's status has the result later";
+  return encoder.encode(JSON.stringify({ error: "unavailable", id, message, status: job.status }));
+}
