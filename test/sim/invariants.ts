@@ -56,6 +56,7 @@ const LIVE: ReadonlySet<JobStatus> = new Set<JobStatus>(["IN_QUEUE", "IN_PROGRES
 const LEGAL_MOVES: ReadonlySet<string> = new Set([
   "start IN_QUEUE IN_PROGRESS",
   "finish IN_PROGRESS COMPLETED",
+  "finish IN_PROGRESS CANCELLED",
   "finish IN_PROGRESS FAILED",
   "finish IN_PROGRESS IN_QUEUE",
   "time IN_PROGRESS IN_QUEUE",
