@@ -1,0 +1,153 @@
+// Reads Python's repr of plain values. RunPod's SDK writes the error of a handler by str(), so that a dict, and with it the
+// status and message of an OpenAI error, comes as a text like {'error': {'message': "it's wrong", 'param': None}}.
+
+/** Enough for any error; deeper ones would use up the stack. */
+const DEPTH_MAX = 64;
+
+const SPACE = /[ \t\r\n]*/y;
+const WORD = /[A-Za-z]+/y;
+const NUMBER = /[+-]?(?:inf|nan|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.])/y;
+const PLAIN = { "'": /[^'\\\r\n]+/y, '"': /[^"\\\r\n]+/y } as const;
+const ESCAPE = /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([ntr\\'"]))/y;
+const SIMPLE_ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r" };
+const CODE_POINT_MAX = 0x10ffff;
+/** JSON has no word for nan and inf, so they are null as in JSON.stringify. */
+const WORDS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  ["True", true],
+  ["False", false],
+  ["None", null],
+  ["nan", null],
+  ["inf", null],
+]);
+
+/** The text is no literal: told by a throw within this file, by undefined outside. */
+class NotALiteral extends Error {}
+
+/**
+ * The value of one literal: dict (keys as strings), list, tuple (as a list), str, int, float, bool, None. Undefined when the
+ * text is anything else, holds more than one value, or is nested deeper than 64. Never throws; linear in the text's length.
+ */
+export function parsePythonLiteral(text: string): unknown {
+  try {
+    return new Reader(text).readAll();
+  } catch (error) {
+    if (error instanceof NotALiteral) return undefined;
+    throw error;
+  }
+}
+
+class Reader {
+  readonly #text: string;
+  #at = 0;
+  #depth = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  readAll(): unknown {
+    const value = this.#readValue();
+    if (this.#at < this.#text.length) throw new NotALiteral();
+    return value;
+  }
+
+  /** One value with the white space around it. */
+  #readValue(): unknown {
+    this.#take(SPACE);
+    const value = this.#readBare();
+    this.#take(SPACE);
+    return value;
+  }
+
+  #readBare(): unknown {
+    const char = this.#text[this.#at];
+    if (char === "'" || char === '"') return this.#readString(char);
+    if (char === "{") return this.#nested(() => this.#readDict());
+    if (char === "[") return this.#nested(() => this.#readItems("]"));
+    if (char === "(") return this.#nested(() => this.#readItems(")"));
+    const number = this.#take(NUMBER);
+    if (number !== null) return toNumber(number[0]);
+    const word = this.#take(WORD)?.[0] ?? "";
+    if (!WORDS.has(word)) throw new NotALiteral();
+    return WORDS.get(word);
+  }
+
+  #nested<T>(read: () => T): T {
+    if (this.#depth === DEPTH_MAX) throw new NotALiteral();
+    this.#depth += 1;
+    this.#at += 1;
+    const value = read();
+    this.#depth -= 1;
+    return value;
+  }
+
+  /** `fromEntries` defines each key as a property of its own, `__proto__` too. */
+  #readDict(): unknown {
+    const entries: [string, unknown][] = [];
+    while (!this.#closes("}")) {
+      const key = this.#readValue();
+      if (typeof key === "object" && key !== null) throw new NotALiteral();
+      this.#expect(":");
+      entries.push([String(key), this.#readValue()]);
+      if (this.#text[this.#at] !== "}") this.#expect(",");
+    }
+    return Object.fromEntries(entries);
+  }
+
+  #readItems(end: "]" | ")"): unknown[] {
+    const items: unknown[] = [];
+    while (!this.#closes(end)) {
+      items.push(this.#readValue());
+      if (this.#text[this.#at] === end && end === "]") continue;
+      // repr writes a tuple of one as (1,); without a comma the parentheses are no tuple's.
+      if (this.#text[this.#at] !== end || items.length === 1) this.#expect(",");
+    }
+    return items;
+  }
+
+  #readString(quote: "'" | '"'): string {
+    this.#at += 1;
+    const parts: string[] = [];
+    while (this.#text[this.#at] !== quote) {
+      const plain = this.#take(PLAIN[quote]);
+      parts.push(plain === null ? this.#readEscape() : plain[0]);
+    }
+    this.#at += 1;
+    return parts.join("");
+  }
+
+  #readEscape(): string {
+    const match = this.#take(ESCAPE);
+    if (match === null) throw new NotALiteral();
+    const [, byte, short, long, simple] = match;
+    if (simple !== undefined) return SIMPLE_ESCAPES[simple] ?? simple;
+    const codePoint = Number.parseInt(byte ?? short ?? long ?? "", 16);
+    if (codePoint > CODE_POINT_MAX) throw new NotALiteral();
+    return String.fromCodePoint(codePoint);
+  }
+
+  #closes(end: string): boolean {
+    this.#take(SPACE);
+    if (this.#text[this.#at] !== end) return false;
+    this.#at += 1;
+    return true;
+  }
+
+  #expect(mark: string): void {
+    if (this.#text[this.#at] !== mark) throw new NotALiteral();
+    this.#at += 1;
+  }
+
+  /** What the sticky pattern matches here, and steps behind it. */
+  #take(pattern: RegExp): RegExpExecArray | null {
+    pattern.lastIndex = this.#at;
+    const match = pattern.exec(this.#text);
+    if (match !== null) this.#at = pattern.lastIndex;
+    return match;
+  }
+}
+
+function toNumber(text: string): number | null {
+  const number = Number(text);
+  return Number.isFinite(number) ? number : null;
+}
