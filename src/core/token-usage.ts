@@ -1,5 +1,6 @@
 // Tokens that an OpenAI-like answer says it cost: read from a body, or gathered from the events of a stream, where the
 // final figure may never come because the client hung up or the server does not send one.
+import { type Fields, fieldsOf } from "./json-value.ts";
 
 /** Tokens in and out. `estimated`: the server's final figures never came. */
 export interface TokenUsage {
@@ -13,8 +14,6 @@ interface Told {
   readonly prompt: number | null;
   readonly completion: number | null;
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** English text has about four bytes a token and most other text fewer, so that an estimate rarely charges too much. */
 const BYTES_PER_TOKEN = 4;
@@ -114,9 +113,4 @@ function toldIn(usage: unknown): Told | null {
 /** Money is made of these: what is no safe count is not taken. */
 function tokens(value: unknown): number | null {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
-}
-
-function fieldsOf(value: unknown): Fields | null {
-  // An object of JSON.parse: its fields are unknown, and each is checked where it is read.
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : null;
 }
