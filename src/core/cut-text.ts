@@ -1,0 +1,32 @@
+// Error texts are cut at a length, and RunPod's carry a traceback that reaches it: what stands before the cut still counts.
+
+const CLOSERS: Readonly<Record<string, string>> = { "{": "}", "[": "]", "(": ")" };
+/** An error is nested a few levels; a text with more is none, and its brackets would be joined at every comma. */
+const OPEN_MAX = 16;
+/** A backslash, or the first part of \xNN, \uNNNN or \UNNNNNNNN, where the cut went through an escape. */
+const CUT_ESCAPE = /\\(?:x[\da-f]?|u[\da-f]{0,3}|U[\da-f]{0,7})?$/i;
+
+/**
+ * Texts that a cut JSON text or Python literal may be read by, the fullest first: with its string and brackets closed, and
+ * without the member in which the cut stands. None for a text whose brackets are closed.
+ */
+export function closeCut(text: string): string[] {
+  const open: string[] = [];
+  let quote = "";
+  /** Before the newest member that is whole, with the brackets that were open there. */
+  let whole: { readonly at: number; readonly closers: string } | null = null;
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text[at] ?? "";
+    if (quote !== "") {
+      if (char === "\\") at += 1;
+      else if (char === quote) quote = "";
+    } else if (char === '"' || char === "'") quote = char;
+    else if (CLOSERS[char] !== undefined) open.unshift(CLOSERS[char]);
+    else if (char === open[0]) open.shift();
+    else if (char === "," && open.length <= OPEN_MAX) whole = { at, closers: open.join("") };
+  }
+  if (open.length === 0 || open.length > OPEN_MAX) return [];
+  const end = quote === "" ? text : `${text.replace(CUT_ESCAPE, "")}${quote}`;
+  const closed = end + open.join("");
+  return whole === null ? [closed] : [closed, text.slice(0, whole.at) + whole.closers];
+}
