@@ -1,12 +1,18 @@
 // What can happen to a job: how an attempt ends, and every other event. What becomes of the job then stands in transition.ts.
-import type { Lease, TokenUsage } from "./job.ts";
+import type { Lease } from "./job.ts";
 import type { PayloadRef } from "./payload-ref.ts";
+import type { TokenUsage } from "./token-usage.ts";
 
 /** How an attempt ended, already classified by its carrier. Below it is decided what that means for the job. */
 export type AttemptOutcome =
   | { readonly kind: "completed"; readonly output: PayloadRef | null; readonly tokens?: TokenUsage | null }
   /** The handler said no: FAILED at once, billed. */
-  | { readonly kind: "handler_error"; readonly error: string; readonly output: PayloadRef | null }
+  | {
+      readonly kind: "handler_error";
+      readonly error: string;
+      readonly output: PayloadRef | null;
+      readonly tokens?: TokenUsage | null;
+    }
   /** 400, 413, 415, 422 of the upstream: FAILED at once, not billed. */
   | { readonly kind: "rejected"; readonly error: string }
   /** The worker cannot have begun (refused connect, DNS, 429, 503 with Retry-After): the upstream pauses. */

@@ -1,6 +1,7 @@
 // The record of one job: its facts as the broker's row holds them. What may happen to it stands in transition.ts.
 import type { OpenAiRequest } from "./openai-request.ts";
 import type { RateKind } from "./pricing.ts";
+import type { TokenUsage } from "./token-usage.ts";
 
 /** RunPod's six statuses. TIMED_OUT is told to those who wait and to the webhook; every route then answers 404. */
 export type JobStatus = "IN_QUEUE" | "IN_PROGRESS" | "COMPLETED" | "FAILED" | "CANCELLED" | "TIMED_OUT";
@@ -26,13 +27,6 @@ export interface Lease {
   readonly incarnation: string;
 }
 
-/** Tokens that a job of an OpenAI route read and wrote. `estimated`: its worker did not tell, they were counted by what was sent. */
-export interface TokenUsage {
-  readonly prompt: number;
-  readonly completion: number;
-  readonly estimated: boolean;
-}
-
 /** What one finished attempt costs; seq is the attempt's number. */
 export interface Bill {
   readonly seq: number;
@@ -44,6 +38,7 @@ export interface Bill {
   readonly amountNanodollars: number;
   readonly startedAtMs: number;
   readonly finishedAtMs: number;
+  /** Of a job that came through an OpenAI route. */
   readonly tokens: TokenUsage | null;
 }
 

@@ -47,6 +47,15 @@ export const RUN_RETENTION_MS = 30 * 60_000;
 export const RUNSYNC_RETENTION_MS = 60_000;
 export const RETENTION_MAX_MS = 14 * 86_400_000;
 
+/** How long a request of an OpenAI route waits for a worker: as long as RunPod lets a /runsync wait; a cold start takes minutes. */
+export const OPENAI_QUEUE_MAX_MS = 300_000;
+/** One question to the broker while it waits: short, so that a client that has gone is noticed, where nothing tells of it. */
+export const OPENAI_WAIT_SLICE_MS = 10_000;
+/** What is parsed or cut before an OpenAI client gets it is held as a whole. */
+export const OPENAI_ANSWER_MAX_BYTES = 20 * 1024 * 1024;
+/** An OpenAI server that says nothing for so long has stalled: a long prompt may take a minute before its first token. */
+export const OPENAI_IDLE_MS = 180_000;
+
 /** A lease that is not renewed ends after this; three renewals fit, so two may be lost. */
 export const LEASE_MS = 30_000;
 export const LEASE_RENEW_MS = 10_000;

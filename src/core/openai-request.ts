@@ -16,7 +16,7 @@ export interface OpenAiRequest {
 }
 
 /** Is the body JSON, so that a worker can be given it as a value? */
-function isJsonType(contentType: string | null): boolean {
+export function isJsonType(contentType: string | null): boolean {
   return /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(contentType ?? "");
 }
 

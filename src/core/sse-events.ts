@@ -16,7 +16,7 @@ const BYTE_ORDER_MARK = "\ufeff";
 /** Splits what is pushed in any pieces. Every byte stands in exactly one event, or in `rest()`. */
 export class SseSplitter {
   /** A byte order mark counts only at the start of the stream: elsewhere it is part of the text. */
-  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #isFirst = true;

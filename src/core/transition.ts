@@ -1,7 +1,7 @@
 // The state machine of a job: transition(job, event, given) → what it becomes and what must follow.
 // Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
 import { backoffMs } from "./backoff.ts";
-import type { Bill, FormerWorker, Job, JobStatus, Lease, TokenUsage, WebhookState } from "./job.ts";
+import type { Bill, FormerWorker, Job, JobStatus, Lease, WebhookState } from "./job.ts";
 import { isTerminal, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
 import type { AttemptOutcome, JobEvent, WebhookOutcome } from "./job-event.ts";
 import {
@@ -18,6 +18,7 @@ import {
 } from "./limits.ts";
 import type { PayloadRef } from "./payload-ref.ts";
 import { priceAttempt } from "./pricing.ts";
+import type { TokenUsage } from "./token-usage.ts";
 import { shownWorkerId } from "./worker-id.ts";
 
 /** Values from outside that a transition may use up. */
@@ -145,7 +146,7 @@ function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given):
         { kind: "upstream_ok", upstreamId },
       ]);
     case "handler_error":
-      return changed(end(job, "FAILED", outcome.error, true, given), [
+      return changed(end(job, "FAILED", outcome.error, true, given, outcome.tokens), [
         { kind: "keep_output", output: outcome.output },
         { kind: "upstream_ok", upstreamId },
       ]);

@@ -5,6 +5,7 @@ import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts"
 import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
+import type { ClientLink } from "./client-link.ts";
 import type { Clock } from "./keeper.ts";
 import type { Nudge } from "./nudge.ts";
 
@@ -25,10 +26,12 @@ export interface CarryDeps {
 export class Attempt {
   readonly assignment: Assignment;
   readonly deps: CarryDeps;
-  /** Fires when the lease is lost. */
+  /** Fires when the lease is lost, or the client has gone that the job ends with. */
   readonly signal: AbortSignal;
   /** Fires when the upstream has called back. */
   readonly nudge: Nudge;
+  /** The client whose own request carries the job and gets its answer as it comes; null: nobody reads along. */
+  readonly client: ClientLink | null;
   readonly url: string;
   readonly credential: string | null;
   readonly #endsAtMs: number;
@@ -37,12 +40,17 @@ export class Attempt {
     assignment: Assignment,
     deps: CarryDeps,
     credential: string | null,
-    { signal, nudge }: { readonly signal: AbortSignal; readonly nudge: Nudge },
+    {
+      signal,
+      nudge,
+      client,
+    }: { readonly signal: AbortSignal; readonly nudge: Nudge; readonly client: ClientLink | null },
   ) {
     this.assignment = assignment;
     this.deps = deps;
     this.signal = signal;
     this.nudge = nudge;
+    this.client = client;
     this.url = assignment.upstream.url.replace(/\/+$/, "");
     this.credential = credential;
     this.#endsAtMs = deps.clock.now() + assignment.executionTimeoutMs;

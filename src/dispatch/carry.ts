@@ -7,9 +7,11 @@ import { open } from "../outbound/credentials.ts";
 import { deletePayload } from "../payload/store.ts";
 import { Attempt, type CarryDeps } from "./attempt.ts";
 import { attemptFailed } from "./classify.ts";
+import type { ClientLink } from "./client-link.ts";
 import { runHttp } from "./http.ts";
 import { callUntil } from "./keeper.ts";
 import { Nudge } from "./nudge.ts";
+import { runOpenAi } from "./openai.ts";
 import { runRunpod } from "./runpod.ts";
 
 /** Longer than a lease: an object that starts gives every running lease one period of grace. */
@@ -24,14 +26,22 @@ export interface Carried {
   readonly finished: Finished | null;
 }
 
-/** Runs one attempt to its end. Never throws: what nobody could be told of ends with its lease. */
-export async function carry(assignment: Assignment, deps: CarryDeps): Promise<Carried> {
+/**
+ * Runs one attempt to its end. Never throws: what nobody could be told of ends with its lease. `client`: whose own request
+ * carries the job and ends it by leaving.
+ */
+export async function carry(
+  assignment: Assignment,
+  deps: CarryDeps,
+  client: ClientLink | null = null,
+): Promise<Carried> {
   const lost = new AbortController();
   const done = new AbortController();
   const nudge = new Nudge();
   const renewing = keepLease(assignment, deps, { lost, nudge, done: done.signal });
   try {
-    const outcome = await runAttempt(assignment, deps, { signal: lost.signal, nudge });
+    const signal = client === null ? lost.signal : AbortSignal.any([lost.signal, client.gone]);
+    const outcome = await runAttempt(assignment, deps, { signal, nudge, client });
     done.abort();
     // Even when the lease seems lost an outcome is told: only the broker decides.
     if (outcome !== null) return { outcome, finished: await tell(assignment, deps, outcome) };
@@ -49,7 +59,7 @@ export async function carry(assignment: Assignment, deps: CarryDeps): Promise<Ca
 async function runAttempt(
   assignment: Assignment,
   deps: CarryDeps,
-  signals: { readonly signal: AbortSignal; readonly nudge: Nudge },
+  signals: { readonly signal: AbortSignal; readonly nudge: Nudge; readonly client: ClientLink | null },
 ): Promise<Outcome | null> {
   let credential: string | null;
   try {
@@ -62,11 +72,20 @@ async function runAttempt(
   }
   const attempt = new Attempt(assignment, deps, credential, signals);
   try {
-    return await (assignment.upstream.dialect === "runpod" ? runRunpod(attempt) : runHttp(attempt));
+    return await run(attempt);
   } catch (cause) {
     log("carry_failed", { endpointId: assignment.endpointId, jobId: assignment.jobId, reason: messageOf(cause) });
     return attemptFailed("Waybill failed while it carried the job");
   }
+}
+
+function run(attempt: Attempt): Promise<Outcome | null> {
+  const { upstream, request } = attempt.assignment;
+  if (upstream.dialect === "openai") return runOpenAi(attempt, attempt.url);
+  if (upstream.dialect === "http") return runHttp(attempt);
+  // A hosted endpoint of RunPod, or another Waybill, has the OpenAI routes itself: nothing waits for its polls.
+  const isRelayed = request !== null && !upstream.local;
+  return isRelayed ? runOpenAi(attempt, `${attempt.url}/openai`) : runRunpod(attempt);
 }
 
 /** The credential of an upstream in the clear; null when it needs none. */

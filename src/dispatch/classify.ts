@@ -68,6 +68,22 @@ export async function classifyStatus(answer: Answer, nowMs: number): Promise<Out
   return attemptFailed(`the upstream answered ${status}`);
 }
 
+/**
+ * The same for an OpenAI server, whose 404 or 405 is about the model or the path that its client named: only a credential
+ * that it refuses is the operator's. Its own words go on, because its client knows them (core/openai-error.ts reads them).
+ */
+export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promise<Outcome | null> {
+  const { status } = answer;
+  const isOurs = status < 300 || status === 401 || status === 403 || NOT_REACHED.has(status);
+  if (isOurs || status === 429 || (status === 503 && answer.headers.has("retry-after"))) {
+    return await classifyStatus(answer, nowMs);
+  }
+  const said = (await readPrefix(answer.body)).trim();
+  const error = `the upstream answered ${status}${said === "" ? "" : `: ${said}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
+  const mayPass = status >= 500 || status === 408 || status === 425;
+  return mayPass ? attemptFailed(error) : { kind: "rejected", error };
+}
+
 /** The meaning of a 2xx answer whose body could not be taken. */
 export function classifyRead(failure: ReadFailure, answer: Answer, executionOver: boolean): Outcome {
   switch (failure.kind) {

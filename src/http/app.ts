@@ -7,6 +7,7 @@ import { jsonAnswer } from "./answer.ts";
 import { addCallbackRoutes } from "./callback.ts";
 import { crashAnswer } from "./failures.ts";
 import { addJobRoutes } from "./jobs.ts";
+import { addOpenAiRoutes } from "./openai.ts";
 import { addOperatorRoutes } from "./operator.ts";
 import { addQueueRoutes } from "./queue.ts";
 import type { RouteContext, Routing } from "./routing.ts";
@@ -71,6 +72,7 @@ export function createApp(): Hono<Routing> {
   addWorkerResultRoutes(app);
   addWorkerStreamRoutes(app);
   addStreamRoutes(app);
+  addOpenAiRoutes(app);
   addWorkerViewRoutes(app);
   addCallbackRoutes(app);
   addAccountRoutes(app);

@@ -17,7 +17,7 @@ const UNAVAILABLE_RETRY_SECONDS = 5;
 
 /** The answer to a request that failed in an expected way. */
 export function failureAnswer(failure: Failure, requestId: string): Response {
-  const { status, error, message, more, headers } = toWire(failure);
+  const { status, error, message, more, headers } = wireOf(failure);
   return jsonAnswer(status, { error, message, ...more }, requestId, headers);
 }
 
@@ -30,7 +30,8 @@ function retryAfter(seconds: number): Readonly<Record<string, string>> {
   return { "retry-after": String(Math.max(1, Math.ceil(seconds))) };
 }
 
-function toWire(failure: Failure): WireFailure {
+/** The one map: exhaustive over all kinds. */
+export function wireOf(failure: Failure): WireFailure {
   switch (failure.kind) {
     case "invalid": {
       const { field, message } = failure;

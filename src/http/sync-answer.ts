@@ -41,17 +41,13 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
     const job = await jobAtEnd(c, call);
     clearInterval(spaces);
     const body = await bodyOf(c, call, job);
-    if (body instanceof Uint8Array) {
-      await writer.write(body);
-      await writer.close();
-    } else {
-      writer.releaseLock();
-      await body.pipeTo(writable);
-    }
+    if (body instanceof Uint8Array) await writer.write(body);
+    else for await (const piece of body) await writer.write(piece);
+    await writer.close();
   } catch (error) {
     // Most often the client: it finds the job by its id.
     log("sync_answer_broken", { requestId: c.get("requestId"), error: String(error) });
-    await writable.abort(error).catch(() => undefined);
+    await writer.abort(error).catch(() => undefined);
   } finally {
     clearInterval(spaces);
   }

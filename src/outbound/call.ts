@@ -5,7 +5,7 @@ import { type SentBody, sendBody } from "./send-body.ts";
 
 export interface CallRequest {
   readonly url: string;
-  readonly method: "GET" | "POST";
+  readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
   /** A JSON text, without white space at its end. A stream needs `contentLength`, in bytes. */
   readonly body?: string | Uint8Array | ReadableStream<Uint8Array>;

@@ -1,0 +1,18 @@
+// The client whose own request carries its job: its answer begins while the attempt still runs.
+
+/** The head of its answer: the upstream's status, and those of its headers that matter. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface ClientLink {
+  /** Fires when the client has gone: the job then ends with it. */
+  readonly gone: AbortSignal;
+  /** A part of the answer has gone out, so no other attempt can take over. */
+  readonly hasBegun: boolean;
+  /** Begins the answer. Once, before its first bytes. */
+  begin(head: AnswerHead): void;
+  /** Resolves when the client has room for more. Never throws: a client that has gone fires `gone`. */
+  write(bytes: Uint8Array): Promise<void>;
+}

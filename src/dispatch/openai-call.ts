@@ -1,0 +1,76 @@
+// The HTTP call that an OpenAI server gets for a job: as its client made it, or made of a RunPod job's input.
+import type { Outcome } from "../contract/dispatch.ts";
+import { decodeBase64 } from "../core/base64.ts";
+import { isJsonType } from "../core/openai-request.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { spliceBody } from "../payload/splice.ts";
+import type { Attempt } from "./attempt.ts";
+import { parseJson } from "./classify.ts";
+
+export interface OpenAiCall {
+  readonly method: string;
+  /** From `/v1` on, with its query. */
+  readonly target: string;
+  readonly contentType: string | null;
+  readonly body: Uint8Array | ReadableStream<Uint8Array> | null;
+  readonly sizeBytes: number;
+  readonly stream: boolean;
+  readonly hidesUsage: boolean;
+}
+
+/** The call, or how the attempt ends without one. */
+export async function makeOpenAiCall(attempt: Attempt): Promise<OpenAiCall | { readonly ended: Outcome }> {
+  const { request, input } = attempt.assignment;
+  if (request === null) return await fromInput(attempt, input);
+  const { method, path, query, contentType, stream, hidesUsage } = request;
+  const call = { method, target: `${path}${query}`, contentType, stream, hidesUsage };
+  if (contentType === null) return { ...call, body: null, sizeBytes: 0 };
+  if (!isJsonType(contentType)) {
+    const text = await readText(attempt, input);
+    if (typeof text !== "string") return text;
+    const body = decodeBase64(text.slice(1, -1));
+    return { ...call, body, sizeBytes: body.length };
+  }
+  const spliced = await spliceBody([input], attempt.deps.bucket);
+  if (spliced.kind !== "ok") return { ended: inputLost(spliced.kind) };
+  return { ...call, body: spliced.body, sizeBytes: spliced.sizeBytes };
+}
+
+/** A job of `/run`: `openai_route` and `openai_input` as RunPod's vLLM worker takes them, or `messages` or `prompt` alone. */
+async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCall | { readonly ended: Outcome }> {
+  const text = await readText(attempt, input);
+  if (typeof text !== "string") return text;
+  const value = parseJson(text);
+  const fields: Readonly<Record<string, unknown>> = typeof value === "object" && value !== null ? { ...value } : {};
+  const route = routeOf(fields);
+  if (route === null) {
+    const error = "input: this endpoint's server takes openai_route and openai_input, or messages, or prompt";
+    return { ended: { kind: "rejected", error } };
+  }
+  const asked = route.body;
+  const isEmpty = typeof asked !== "object" || asked === null || Object.keys(asked).length === 0;
+  const stream = !isEmpty && "stream" in asked && asked.stream === true;
+  const call = { target: route.path, stream, hidesUsage: false };
+  if (isEmpty) return { ...call, method: "GET", contentType: null, body: null, sizeBytes: 0 };
+  const body = new TextEncoder().encode(JSON.stringify(asked));
+  return { ...call, method: "POST", contentType: "application/json", body, sizeBytes: body.length };
+}
+
+function routeOf(fields: Readonly<Record<string, unknown>>): { readonly path: string; readonly body: unknown } | null {
+  const { openai_route: path } = fields;
+  // Slashes alone begin a path of the same server; two would begin another host.
+  if (typeof path === "string" && /^\/[A-Za-z0-9_-][^\s#]*$/.test(path)) return { path, body: fields.openai_input };
+  if ("messages" in fields) return { path: "/v1/chat/completions", body: fields };
+  return "prompt" in fields ? { path: "/v1/completions", body: fields } : null;
+}
+
+async function readText(attempt: Attempt, input: PayloadRef): Promise<string | { readonly ended: Outcome }> {
+  const spliced = await spliceBody([input], attempt.deps.bucket);
+  if (spliced.kind !== "ok") return { ended: inputLost(spliced.kind) };
+  return await new Response(spliced.body).text();
+}
+
+function inputLost(kind: string): Outcome {
+  const what = kind === "missing" ? "is not there any more" : "does not come";
+  return { kind: "storage_failed", error: `the input could not be read from R2: it ${what}` };
+}

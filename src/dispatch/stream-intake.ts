@@ -1,0 +1,63 @@
+// Chunks of one streamed answer: each goes to the job's log as it comes, if it has one, and together they are the output.
+import type { Outcome } from "../contract/dispatch.ts";
+import { CHUNK_MAX_BYTES } from "../core/limits.ts";
+import type { TokenUsage } from "../core/token-usage.ts";
+import { PayloadSink, type SinkFailure } from "../payload/sink.ts";
+import type { Attempt } from "./attempt.ts";
+import { ChunkGatherer } from "./chunk-gatherer.ts";
+import { type Answer, classifyRead } from "./classify.ts";
+
+/** A chunk that no row of the log could hold. */
+export const CHUNK_TOO_LARGE: Outcome = {
+  kind: "rejected",
+  error: `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`,
+};
+
+export class StreamIntake {
+  readonly #gatherer: ChunkGatherer | null;
+  readonly #sink: PayloadSink;
+  readonly #encoder = new TextEncoder();
+  #chunks = 0;
+  #failure: SinkFailure | null = null;
+  #isTooLarge = false;
+
+  /** A client that carries its own job has the chunks already: nobody else reads a log of them. */
+  constructor(attempt: Attempt) {
+    this.#gatherer = attempt.client === null ? new ChunkGatherer(attempt) : null;
+    this.#sink = new PayloadSink(attempt.resultOptions());
+  }
+
+  /** Takes one chunk: JSON text. */
+  async take(text: string): Promise<void> {
+    const chunk = this.#encoder.encode(text);
+    this.#isTooLarge ||= chunk.length > CHUNK_MAX_BYTES;
+    if (this.#isTooLarge || this.#failure !== null) return;
+    await this.#gatherer?.add(chunk);
+    this.#failure ??= await this.#sink.write(this.#encoder.encode(this.#chunks === 0 ? "[" : ","));
+    this.#failure ??= await this.#sink.write(chunk);
+    this.#chunks += 1;
+  }
+
+  /** Why reading on is of no use; undefined: nothing is wrong, null: the lease is lost. */
+  refusal(answer: Answer, attempt: Attempt): Outcome | null | undefined {
+    if (this.#isTooLarge) return CHUNK_TOO_LARGE;
+    if (this.#failure !== null) return classifyRead(this.#failure, answer, attempt.isOver());
+    return this.#gatherer?.isRefused === true ? null : undefined;
+  }
+
+  async finish(answer: Answer, attempt: Attempt, tokens: TokenUsage | null = null): Promise<Outcome | null> {
+    // Every chunk is in the log before the job ends: a reader must not miss the last ones.
+    await this.#gatherer?.flush();
+    this.#failure ??= await this.#sink.write(this.#encoder.encode(this.#chunks === 0 ? "[]" : "]"));
+    const refusal = this.refusal(answer, attempt);
+    if (refusal !== undefined) return refusal;
+    const output = await this.#sink.finish();
+    if (output.kind === "inline" || output.kind === "r2") return { kind: "completed", output, tokens };
+    return classifyRead(output, answer, attempt.isOver());
+  }
+
+  async abort(): Promise<void> {
+    await this.#gatherer?.flush();
+    await this.#sink.abort();
+  }
+}

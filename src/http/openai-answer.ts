@@ -1,0 +1,53 @@
+// The answer to an OpenAI client while its job still runs: begun by whoever has the first bytes, and the news that the client
+// has gone. A signal of the request tells that before the answer has begun; after that its stream does.
+import type { AnswerHead, ClientLink } from "../dispatch/client-link.ts";
+import { rawAnswer } from "./answer.ts";
+import type { RouteContext } from "./routing.ts";
+
+export class ClientAnswer implements ClientLink {
+  readonly #gone = new AbortController();
+  readonly #begun = Promise.withResolvers<Response>();
+  readonly #requestId: string;
+  readonly #jobId: string;
+  #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
+
+  constructor(c: RouteContext, jobId: string) {
+    this.#requestId = c.get("requestId");
+    this.#jobId = jobId;
+    const { signal } = c.req.raw;
+    if (signal.aborted) this.#gone.abort();
+    else signal.addEventListener("abort", () => this.#gone.abort(), { once: true });
+  }
+
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get hasBegun(): boolean {
+    return this.#writer !== null;
+  }
+
+  /** The answer, once it has begun. */
+  get begun(): Promise<Response> {
+    return this.#begun.promise;
+  }
+
+  begin({ status, headers }: AnswerHead): void {
+    if (this.#writer !== null) throw new Error("an answer begins once");
+    const { readable, writable } = new IdentityTransformStream();
+    this.#writer = writable.getWriter();
+    this.#writer.closed.catch(() => this.#gone.abort());
+    this.#begun.resolve(rawAnswer(status, readable, this.#requestId, { "x-job-id": this.#jobId, ...headers }));
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#writer?.write(bytes).catch(() => this.#gone.abort());
+  }
+
+  /** Ends the answer. `whole` false: the connection breaks, so that nobody takes a part for all of it. */
+  async end(whole: boolean): Promise<void> {
+    const writer = this.#writer;
+    if (writer === null) return;
+    await (whole ? writer.close() : writer.abort(new Error("the answer broke off"))).catch(() => undefined);
+  }
+}

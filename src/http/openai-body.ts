@@ -1,0 +1,98 @@
+// The body of a request to an OpenAI route: kept as it came, but for the usage of a stream, which is asked for in the
+// client's name. JSON is checked as it streams by; anything else, such as an audio file, becomes a JSON string of its base64.
+import type { Failure, Result } from "../core/failure.ts";
+import { fail, ok } from "../core/failure.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
+import { isJsonType } from "../core/openai-request.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { askForUsage } from "../core/stream-options.ts";
+import { readBase64 } from "../payload/base64-body.ts";
+import type { ReadFailure, ValueOptions } from "../payload/envelope.ts";
+import { readObject } from "../payload/object-body.ts";
+
+export interface OpenAiBody {
+  readonly input: PayloadRef;
+  /** null: the request has no body. */
+  readonly contentType: string | null;
+  readonly stream: boolean;
+  readonly hidesUsage: boolean;
+}
+
+/** Routes whose streams have a usage chunk, for those who ask. */
+const HAS_USAGE_CHUNK = /^\/v1\/(?:chat\/)?completions$/;
+const NOTED = new Set(["stream", "stream_options"]);
+const ASK = ',"stream_options":{"include_usage":true}';
+const EMPTY: PayloadRef = { kind: "inline", bytes: new TextEncoder().encode("{}") };
+
+/** Reads the body of a request to `path`. After a refusal nothing is left in R2. */
+export async function readOpenAiBody(
+  request: Request,
+  path: string,
+  options: ValueOptions,
+): Promise<Result<OpenAiBody>> {
+  const { body, headers } = request;
+  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
+  if (encoding !== "" && encoding !== "identity") {
+    return fail({ kind: "unsupported_media", message: "the body must not be compressed" });
+  }
+  if (Number(headers.get("content-length") ?? "0") > options.maxBytes) {
+    return fail({ kind: "too_large", maxBytes: options.maxBytes });
+  }
+  if (body === null) return ok({ input: EMPTY, contentType: null, stream: false, hidesUsage: false });
+  // A body that its sender has not named is JSON: fetch gives a string text/plain.
+  const said = headers.get("content-type") ?? "";
+  const contentType = said === "" || /^text\/plain\s*(?:;|$)/i.test(said) ? "application/json" : said;
+  return isJsonType(contentType) ? readJson(body, path, contentType, options) : readOther(body, contentType, options);
+}
+
+async function readJson(
+  body: ReadableStream<Uint8Array>,
+  path: string,
+  contentType: string,
+  options: ValueOptions,
+): Promise<Result<OpenAiBody>> {
+  const isAsked = (noted: ReadonlyMap<string, string>): boolean =>
+    HAS_USAGE_CHUNK.test(path) && noted.get("stream") === "true";
+  const adds = (noted: ReadonlyMap<string, string>): boolean => isAsked(noted) && !noted.has("stream_options");
+  const read = await readObject(body, { ...options, names: NOTED, atEnd: (noted) => (adds(noted) ? ASK : "") });
+  if (read.kind !== "ok") return fail(toFailure(read, options.maxBytes));
+  const { noted, payload } = read;
+  const stream = noted.get("stream") === "true";
+  if (adds(noted) || !isAsked(noted)) {
+    return ok({ input: payload, contentType, stream, hidesUsage: adds(noted) });
+  }
+  // Options of its own, within a body of megabytes, are left as they are: then its tokens are counted by what is sent.
+  if (payload.kind !== "inline") return ok({ input: payload, contentType, stream, hidesUsage: false });
+  const asked = askForUsage(new TextDecoder().decode(payload.bytes));
+  const input: PayloadRef = asked.added ? { kind: "inline", bytes: new TextEncoder().encode(asked.body) } : payload;
+  return ok({ input, contentType, stream, hidesUsage: asked.added });
+}
+
+async function readOther(
+  body: ReadableStream<Uint8Array>,
+  contentType: string,
+  options: ValueOptions,
+): Promise<Result<OpenAiBody>> {
+  const read = await readBase64(body, options);
+  if (read.kind !== "ok") return fail(toFailure(read, options.maxBytes));
+  return ok({ input: read.payload, contentType, stream: false, hidesUsage: false });
+}
+
+function toFailure(refusal: ReadFailure, maxBytes: number): Failure {
+  switch (refusal.kind) {
+    case "too_large":
+      return { kind: "too_large", maxBytes };
+    case "fields_too_large":
+      return {
+        kind: "invalid",
+        field: "body",
+        message: `the names of its fields may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`,
+      };
+    case "bad_json":
+    case "not_object":
+    case "read_failed":
+      return { kind: "invalid", field: "body", message: refusal.message };
+    case "storage_failed":
+      return { kind: "unavailable", message: "the storage for large inputs (R2) does not answer" };
+  }
+}

@@ -1,0 +1,26 @@
+// Event text for OpenAI clients out of what workers yield.
+
+export const DONE_EVENT = "data: [DONE]\n\n";
+
+/** Routes whose streams end by `[DONE]`; other ones end by an event of their own. */
+export function endsByDone(path: string): boolean {
+  return /^\/v1\/(?:chat\/)?completions$/.test(path);
+}
+
+/** What a worker yields: event text already, cut anywhere, or a value that becomes an event. */
+export function eventOf(piece: unknown): string {
+  return typeof piece === "string" ? piece : `data: ${JSON.stringify(piece)}\n\n`;
+}
+
+/** A whole answer as the one chunk of a stream: its messages become deltas. Anything else stays as it is. */
+export function toChunk(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || !("choices" in value) || !Array.isArray(value.choices))
+    return value;
+  if (!("object" in value) || value.object !== "chat.completion") return value;
+  const choices = value.choices.map((choice: unknown) => {
+    if (typeof choice !== "object" || choice === null || !("message" in choice)) return choice;
+    const { message, ...rest } = choice;
+    return { ...rest, delta: message };
+  });
+  return { ...value, object: "chat.completion.chunk", choices };
+}

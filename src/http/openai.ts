@@ -1,0 +1,122 @@
+// The OpenAI routes of an endpoint, /v2/:endpoint/openai/v1/…: each request is a job like any other, and its own request
+// carries it wherever a slot is free, so that the first token passes nothing but the edge.
+import type { Hono } from "hono";
+import { v7 as uuidv7 } from "uuid";
+import type { Submitted } from "../contract/broker.ts";
+import type { JobView } from "../contract/job-view.ts";
+import { isTerminal } from "../core/job.ts";
+import { makeJobId } from "../core/job-id.ts";
+import { RUNSYNC_BODY_MAX_BYTES } from "../core/limits.ts";
+import type { OpenAiRequest } from "../core/openai-request.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { carry } from "../dispatch/carry.ts";
+import { carryDeps } from "../dispatch/carry-deps.ts";
+import { ClientAnswer } from "./openai-answer.ts";
+import { type OpenAiBody, readOpenAiBody } from "./openai-body.ts";
+import { refuseOpenAi } from "./openai-errors.ts";
+import { finishedAnswer } from "./openai-output.ts";
+import { waitForAnswer } from "./openai-wait.ts";
+import { type EndpointCall, enterEndpoint, type RouteContext, type Routing } from "./routing.ts";
+import { submitJob } from "./submit-job.ts";
+
+/** Adds the routes: any method and any path, because servers have more of them than OpenAI. */
+export function addOpenAiRoutes(app: Hono<Routing>): void {
+  app.all("/v2/:endpoint/openai/*", openAi);
+}
+
+/** HEAD brings no answer, and TRACE and CONNECT none of a worker's. */
+const METHODS = new Set(["GET", "POST", "PUT", "PATCH", "DELETE"]);
+
+async function openAi(c: RouteContext): Promise<Response> {
+  const entered = await enterEndpoint(c);
+  if (!entered.ok) return refuseOpenAi(c, entered.failure);
+  const { method } = c.req.raw;
+  if (!METHODS.has(method)) {
+    return refuseOpenAi(c, { kind: "method_not_allowed", allow: [...METHODS].join(", ") });
+  }
+  const { endpointId } = entered.value.settings;
+  const { pathname, search } = new URL(c.req.raw.url);
+  // "/v2/<endpoint>/openai" is what the client's base URL adds to the server's own path.
+  const path = `/${pathname.split("/").slice(4).join("/")}`;
+  const jobId = makeJobId(uuidv7(), "runsync");
+  const key = `${endpointId}/${jobId}/input-${c.get("requestId")}`;
+  const options = { bucket: c.env.PAYLOADS, key, maxBytes: RUNSYNC_BODY_MAX_BYTES };
+  const body = await readOpenAiBody(c.req.raw, path, options);
+  if (!body.ok) return refuseOpenAi(c, body.failure);
+  const request = toRequest(method, path, search, body.value);
+  const submitted = await submit(c, entered.value, { jobId, request, input: body.value.input });
+  if (!submitted.ok) return refuseOpenAi(c, submitted.failure);
+  const { tenantId } = entered.value.caller;
+  return await answer(c, { endpointId, tenantId, jobId, request, input: body.value.input }, submitted.value.claim);
+}
+
+function toRequest(method: string, path: string, query: string, body: OpenAiBody): OpenAiRequest {
+  const { contentType, stream, hidesUsage } = body;
+  return { method, path, query, contentType, stream, hidesUsage };
+}
+
+interface OpenAiJob {
+  readonly jobId: string;
+  readonly request: OpenAiRequest;
+  readonly input: PayloadRef;
+}
+
+function submit(c: RouteContext, { caller, settings }: EndpointCall, { jobId, request, input }: OpenAiJob) {
+  return submitJob(c.env, settings, {
+    tenantId: caller.tenantId,
+    settingsVersion: settings.version,
+    jobId,
+    mode: "runsync",
+    input,
+    fields: {},
+    policy: { executionTimeoutMs: null, ttlMs: null, lowPriority: false },
+    webhook: null,
+    waitingMax: caller.waitingMax,
+    waitMs: null,
+    idempotency: null,
+    request,
+    carries: true,
+  });
+}
+
+type Served = OpenAiJob & { readonly endpointId: string; readonly tenantId: string };
+
+/** The answer as soon as it has begun; the work goes on behind it, and ends with the client. */
+async function answer(c: RouteContext, job: Served, claim: Submitted["claim"]): Promise<Response> {
+  const client = new ClientAnswer(c, job.jobId);
+  const work = serve(c, job, claim, client);
+  c.executionCtx.waitUntil(work);
+  const first = await Promise.race([client.begun, work]);
+  return first ?? (await client.begun);
+}
+
+/** Null when the answer has begun, and by then it is over. */
+async function serve(
+  c: RouteContext,
+  job: Served,
+  claim: Submitted["claim"],
+  client: ClientAnswer,
+): Promise<Response | null> {
+  if (claim !== null) {
+    const ended = await carryHere(c, job, claim, client);
+    if (client.hasBegun) return null;
+    if (ended !== null) return await finishedAnswer(c, job.request, ended);
+  }
+  return await waitForAnswer(c, job, client);
+}
+
+/** This request carries the job. Null when the attempt has not ended it, or nobody knows: then it waits like any other. */
+async function carryHere(
+  c: RouteContext,
+  job: Served,
+  claim: NonNullable<Submitted["claim"]>,
+  client: ClientAnswer,
+): Promise<JobView | null> {
+  const assignment = { ...claim, input: job.input };
+  const { outcome, finished } = await carry(assignment, carryDeps(c.env, job.endpointId), client);
+  // What broke off told so in its last event; only a lost lease ends without a word.
+  await client.end(outcome !== null);
+  if (finished === null || finished.job === null || !isTerminal(finished.job.status)) return null;
+  const hasOutput = finished.accepted && outcome !== null && "output" in outcome;
+  return { ...finished.job, output: hasOutput ? outcome.output : null };
+}

@@ -1,0 +1,129 @@
+// Reads a posted JSON object whole, as its raw bytes, while a few small fields of its top level are noted on the way; and
+// lets the caller add a member at its end once they are known. A large one goes to R2 as it comes.
+import { scanObject } from "../core/json-scanner.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
+import { readBody } from "./body-reader.ts";
+import type { ReadFailure, ValueOptions } from "./envelope.ts";
+import { PayloadSink } from "./sink.ts";
+
+/** `noted`: name → raw JSON text, cut at NOTED_MAX_CHARS. */
+type ObjectBody =
+  | { readonly kind: "ok"; readonly payload: PayloadRef; readonly noted: ReadonlyMap<string, string> }
+  | ReadFailure;
+
+interface ObjectOptions extends ValueOptions {
+  readonly names: ReadonlySet<string>;
+  /** The text to put before the brace that ends the object: nothing, or a comma and a member. */
+  readonly atEnd: (noted: ReadonlyMap<string, string>) => string;
+}
+
+/** A flag or a name; what is longer is none of those that are asked for. */
+const NOTED_MAX_CHARS = 1_024;
+const BRACE = 0x7d;
+
+/** Reads the body. After a failure nothing is left in R2. */
+export async function readObject(
+  stream: ReadableStream<Uint8Array> | null,
+  options: ObjectOptions,
+): Promise<ObjectBody> {
+  if (stream === null) return { kind: "bad_json", message: "the body is empty" };
+  const sink = new PayloadSink(options);
+  const reader = readBody(stream);
+  const read = await drain(reader, sink, options).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { kind: "read_failed", message: `the body ended early: ${reason}` } as const;
+  });
+  if (read.kind === "ok") return read;
+  reader.cancel();
+  await sink.abort();
+  return read;
+}
+
+async function drain(
+  reader: ReturnType<typeof readBody>,
+  sink: PayloadSink,
+  { names, maxBytes, atEnd }: ObjectOptions,
+): Promise<ObjectBody> {
+  const notes = new Notes(names);
+  const scan = scanObject(notes, { namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
+  const tail = new Tail();
+  let totalBytes = 0;
+  for (let chunk = await reader.next(); chunk !== null; chunk = await reader.next()) {
+    totalBytes += chunk.length;
+    if (totalBytes > maxBytes) return { kind: "too_large", maxBytes };
+    const error = scan.push(chunk);
+    if (error !== null) return toFailure(error);
+    for (const piece of tail.push(chunk)) {
+      const failure = await sink.write(piece);
+      if (failure !== null) return failure;
+    }
+  }
+  if (totalBytes === 0) return { kind: "bad_json", message: "the body is empty" };
+  const error = scan.end();
+  if (error !== null) return toFailure(error);
+  const failure = await sink.write(new TextEncoder().encode(`${atEnd(notes.noted)}}`));
+  const payload = failure ?? (await sink.finish());
+  return payload.kind === "inline" || payload.kind === "r2" ? { kind: "ok", payload, noted: notes.noted } : payload;
+}
+
+function toFailure({ code, message }: { readonly code: string; readonly message: string }): ReadFailure {
+  if (code === "not_object") return { kind: "not_object", message };
+  if (code === "fields_too_large") return { kind: "fields_too_large", maxBytes: ENVELOPE_FIELDS_MAX_BYTES };
+  return { kind: "bad_json", message };
+}
+
+class Notes {
+  readonly noted = new Map<string, string>();
+  readonly #names: ReadonlySet<string>;
+  #name: string | null = null;
+  #decoder = new TextDecoder();
+
+  constructor(names: ReadonlySet<string>) {
+    this.#names = names;
+  }
+
+  begin(name: string): void {
+    this.#name = this.#names.has(name) ? name : null;
+    if (this.#name !== null) this.noted.set(this.#name, "");
+    this.#decoder = new TextDecoder();
+  }
+
+  bytes(view: Uint8Array): void {
+    if (this.#name === null) return;
+    const before = this.noted.get(this.#name) ?? "";
+    if (before.length >= NOTED_MAX_CHARS) return;
+    this.noted.set(this.#name, (before + this.#decoder.decode(view, { stream: true })).slice(0, NOTED_MAX_CHARS));
+  }
+
+  end(): void {}
+}
+
+/** Holds back the last brace with the white space behind it: within a string they go on, at the end they are the object's end. */
+class Tail {
+  #held: Uint8Array[] = [];
+
+  push(chunk: Uint8Array): Uint8Array[] {
+    const end = trimmedEnd(chunk);
+    if (end === 0 && this.#held.length > 0) {
+      // A view is gone after the next read.
+      this.#held.push(chunk.slice());
+      return [];
+    }
+    const pieces = this.#held;
+    const isBrace = chunk[end - 1] === BRACE;
+    this.#held = isBrace ? [chunk.slice(end - 1)] : [];
+    const passed = isBrace ? chunk.subarray(0, end - 1) : chunk;
+    return [...pieces, passed];
+  }
+}
+
+function trimmedEnd(chunk: Uint8Array): number {
+  let end = chunk.length;
+  while (end > 0 && isSpace(chunk[end - 1])) end -= 1;
+  return end;
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
