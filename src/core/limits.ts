@@ -6,6 +6,10 @@ export const RUN_BODY_MAX_BYTES = 10 * 1024 * 1024;
 export const RUNSYNC_BODY_MAX_BYTES = 20 * 1024 * 1024;
 /** Cloudflare refuses a posted body at 100 MB; a result may travel through another Waybill, so it stays below. */
 export const RESULT_MAX_BYTES = 95 * 1024 * 1024;
+/** What an output begins with says whether it is OpenAI's: its bodies name their kind before anything large. */
+export const OUTPUT_USAGE_HEAD_BYTES = 2 * 1024;
+/** Behind the usage of a body stands little else: a system fingerprint, timings, settings of a response. */
+export const OUTPUT_USAGE_TAIL_BYTES = 16 * 1024;
 /** Up to here a payload stands in the job's own row: no extra row is billed. */
 export const PAYLOAD_INLINE_MAX_BYTES = 16 * 1024;
 /** Up to here a payload stands in a row of its own; beyond it R2 is cheaper than SQLite. */
