@@ -48,8 +48,9 @@ export class SseSplitter {
         // the event was over at the return, and holding it back for this byte would delay streams that send none.
         afterReturn = false;
       } else if (lineIsEmpty) {
-        if (byte === CR && bytes[at + 1] === LF) at += 1;
-        else afterReturn = byte === CR;
+        const isPair = byte === CR && bytes[at + 1] === LF;
+        if (isPair) at += 1;
+        afterReturn = byte === CR && !isPair;
         events.push(this.#endEvent(bytes.subarray(from, at + 1)));
         from = at + 1;
       } else {

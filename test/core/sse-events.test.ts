@@ -93,6 +93,11 @@ describe("an event stream", () => {
     fc.assert(check, { numRuns: 1_000 });
   });
 
+  it("reads a line end of two bytes as one, also behind a lone return and at a cut", () => {
+    const bytes = encoder.encode("id: 1\r\r\n\n");
+    for (let cut = 0; cut <= bytes.length; cut += 1) expect(split(bytes, [cut]).events).toHaveLength(2);
+  });
+
   it("reads alike when every byte comes alone", () => {
     const text = 'data: {"a":"é😀"}\r\n\r\n: ping\n\ndata: x\rdata: y\r\revent: z\n\n';
     const bytes = encoder.encode(text);
