@@ -1,0 +1,49 @@
+// The database of the bench: every migration, one tenant with a key, and an endpoint for each kind of upstream call.
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { unstable_splitSqlQuery as splitSql } from "wrangler";
+import { type AdminContext, addUpstream, createEndpoint, createKey, createTenant } from "../../src/cli/admin-book.ts";
+import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+
+/** What of D1 is asked here. */
+interface Database {
+  prepare(sql: string): { all(): Promise<{ readonly results: unknown[] }> };
+}
+
+/** More than the streams that run at once: what waits for a slot is no cost of the path that is measured. */
+const SLOTS = 512;
+
+/** Secrets of one run. */
+export function makeSecrets(): AdminContext["secrets"] {
+  return { pepper: randomBytes(32).toString("hex"), encryptionKey: randomBytes(32).toString("base64") };
+}
+
+/** Fills the database and returns the tenant's key. The endpoints have the slugs `sync` and `chat`. */
+export async function writeBook(
+  database: Database,
+  secrets: AdminContext["secrets"],
+  upstreamUrl: string,
+): Promise<string> {
+  const execute = async (sql: string): Promise<unknown[][]> => {
+    const rows: unknown[][] = [];
+    for (const statement of splitSql(sql)) rows.push((await database.prepare(statement).all()).results);
+    return rows;
+  };
+  const folder = join(PROJECT_FOLDER, "migrations");
+  const migrations = readdirSync(folder).filter((name) => name.endsWith(".sql"));
+  for (const name of migrations.sort()) await execute(readFileSync(join(folder, name), "utf8"));
+  const context: AdminContext = { secrets, execute };
+  const { tenantId } = await createTenant(context, { name: "Tenant of the bench" });
+  const { key } = await createKey(context, { tenantId, scopes: ["jobs"], name: "bench" });
+  const upstreams = [
+    { slug: "sync", url: `${upstreamUrl}/work`, dialect: "http" },
+    { slug: "chat", url: upstreamUrl, dialect: "openai" },
+  ] as const;
+  for (const { slug, url, dialect } of upstreams) {
+    const { endpointId } = await createEndpoint(context, { tenantId, slug });
+    const price = { tier: "a4000", rateKind: "flex", slots: SLOTS } as const;
+    await addUpstream(context, { endpointId, url, dialect, local: false, credential: null, ...price });
+  }
+  return key;
+}
