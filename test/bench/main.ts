@@ -1,0 +1,76 @@
+// `npm run bench [-- sync|stream] [-- --requests N]`: what the broker adds to a call. Prints tables and ends with one line of JSON;
+// the exit code is 1 when a bound is missed or a part could not be measured.
+import { parseArgs } from "node:util";
+import { closeConnections } from "./client.ts";
+import { type Bench, startBench } from "./harness.ts";
+import type { Finding } from "./part.ts";
+import { measureStream } from "./stream.ts";
+import { measureSync } from "./sync.ts";
+
+/** A part stops measuring after this, warm-up included. */
+const PART_MAX_MS = 60_000;
+/** Calls of each route; by default what fits well into the time of the part. */
+const PARTS = {
+  sync: { measure: measureSync, requests: 400 },
+  stream: { measure: measureStream, requests: 120 },
+} as const;
+
+const { values, positionals } = parseArgs({ options: { requests: { type: "string" } }, allowPositionals: true });
+const names = chooseParts(positionals);
+const requests = values.requests === undefined ? undefined : wholeNumber(values.requests);
+const startedMs = performance.now();
+const secondsSince = (fromMs: number) => Math.round((performance.now() - fromMs) / 100) / 10;
+
+let bench: Bench | undefined;
+process.once("SIGINT", () => {
+  (bench?.stop() ?? Promise.resolve()).finally(() => process.exit(130));
+});
+
+const findings: Finding[] = [];
+const seconds: Record<string, number> = {};
+const complaints: string[] = [];
+try {
+  bench = await startBench();
+  seconds.start = secondsSince(startedMs);
+  console.log(
+    bench.inMemory
+      ? "State is in memory (/dev/shm): what a commit to a disk costs is not in these figures."
+      : "State is on disk (there is no /dev/shm): a commit to it is in these figures.",
+  );
+  for (const name of names) await runPart(bench, name);
+} catch (error) {
+  complaints.push(error instanceof Error ? error.message : String(error));
+}
+closeConnections();
+await bench?.stop();
+
+for (const { key, figure, max } of findings) {
+  if (!(figure <= max)) complaints.push(`${key} is ${figure.toFixed(3)}, and must be at most ${max}.`);
+}
+for (const complaint of complaints) console.error(complaint);
+const figures = Object.fromEntries(findings.map(({ key, figure }) => [key, Math.round(figure * 1_000) / 1_000]));
+console.log(JSON.stringify({ name: "bench", ok: complaints.length === 0, ...figures, seconds }));
+process.exitCode = complaints.length === 0 ? 0 : 1;
+
+async function runPart(on: Bench, name: keyof typeof PARTS): Promise<void> {
+  const fromMs = performance.now();
+  const { measure, requests: usual } = PARTS[name];
+  findings.push(...(await measure(on, requests ?? usual, fromMs + PART_MAX_MS)));
+  seconds[name] = secondsSince(fromMs);
+  console.log(`part ${name}: ${seconds[name]} s\n`);
+}
+
+function chooseParts(words: readonly string[]): (keyof typeof PARTS)[] {
+  const [word, ...others] = words;
+  if (word === undefined) return ["sync", "stream"];
+  if ((word === "sync" || word === "stream") && others.length === 0) return [word];
+  process.stderr.write("npm run bench [-- sync|stream] [--requests N]\n");
+  process.exit(2);
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  process.stderr.write("--requests must be a whole number of at least 1\n");
+  process.exit(2);
+}
