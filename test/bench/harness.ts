@@ -1,5 +1,5 @@
 // Everything that a run of the bench needs: the built broker and the floor in one workerd, the upstream in a process of its own.
-// Clients speak to workerd itself: wrangler's development proxy costs more than the broker (reference: docs/architecture.md).
+// Clients speak to workerd itself: wrangler's development proxy costs more than the broker (docs/architecture.md, "Speed").
 import { type ChildProcess, execFile, fork } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
