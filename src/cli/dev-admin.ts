@@ -6,7 +6,7 @@ import type { DevSecrets } from "./dev-secrets.ts";
 /** What differs between the upstreams of development; the rest is fixed below. */
 export interface DevUpstream {
   readonly url: string;
-  readonly dialect: "runpod" | "http";
+  readonly dialect: "runpod" | "http" | "openai";
   readonly slots: number;
   readonly credential: string | null;
 }
