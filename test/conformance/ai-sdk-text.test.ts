@@ -109,6 +109,7 @@ function answersText(place: () => Place): void {
   it("embeds a text with the provider for any server", async () => {
     const model = compatible(place()).embeddingModel(MODEL);
     const { embedding, usage } = await embed({ model, value: "to be or not" });
+    // The length, the words, and two fixed numbers.
     expect(embedding).toEqual([12, 4, 0.5, -0.25]);
     expect(usage).toEqual({ tokens: 4 });
   });
@@ -147,8 +148,9 @@ function tellsErrors(place: () => Place): void {
       const { text, errors } = await readStream(model);
       expect(text).toBe("to be ");
       expect(errors).not.toEqual([]);
-      // Which would be the client's own guess at a stream that ends in silence.
-      expect(errors[0]).not.toMatchObject({ name: "AI_InvalidResponseDataError" });
+      // Which would be the client's own words, for a stream that ends in silence and for half an event.
+      const isGuess = errors[0] instanceof Error && /InvalidResponseData|JSONParse/.test(errors[0].name);
+      expect(isGuess).toBe(false);
     });
   });
 }

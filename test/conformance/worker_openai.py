@@ -115,13 +115,19 @@ def response_events(request):
     return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in numbered]
 
 
-def embeddings(request):
-    text = prompt_of(request)
+def embedding(text, as_base64):
     numbers = [len(text), len(tokens_of(text)), 0.5, -0.25]
-    if request.get("encoding_format") == "base64":
-        numbers = base64.b64encode(struct.pack("<4f", *numbers)).decode()
-    count = len(tokens_of(text))
-    data = [{"object": "embedding", "index": 0, "embedding": numbers}]
+    return base64.b64encode(struct.pack("<4f", *numbers)).decode() if as_base64 else numbers
+
+
+def embeddings(request):
+    inputs = request["input"] if isinstance(request["input"], list) else [request["input"]]
+    as_base64 = request.get("encoding_format") == "base64"
+    data = [
+        {"object": "embedding", "index": index, "embedding": embedding(text, as_base64)}
+        for index, text in enumerate(inputs)
+    ]
+    count = len(tokens_of(" ".join(inputs)))
     usage = {"prompt_tokens": count, "total_tokens": count}
     return {"object": "list", "model": MODEL, "data": data, "usage": usage}
 
