@@ -87,6 +87,8 @@ export class PythonWorkers {
       HOME: this.#folder,
       PATH: process.env.PATH ?? "",
       PYTHONUNBUFFERED: "1",
+      // A script that imports its neighbour would leave a folder beside them.
+      PYTHONDONTWRITEBYTECODE: "1",
       WAYBILL_TEST_FOLDER: this.#folder,
       WAYBILL_TEST_RUNNER: String(process.pid),
     };
