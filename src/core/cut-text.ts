@@ -1,7 +1,7 @@
 // Error texts are cut at a length, and RunPod's carry a traceback that reaches it: what stands before the cut still counts.
 
 const CLOSERS: Readonly<Record<string, string>> = { "{": "}", "[": "]", "(": ")" };
-/** An error is nested a few levels; a text with more is none, and its brackets would be joined at every comma. */
+/** An error is nested a few levels; a text with more is none, and its brackets are joined at every comma. */
 const OPEN_MAX = 16;
 /** A backslash, or the first part of \xNN, \uNNNN or \UNNNNNNNN, where the cut went through an escape. */
 const CUT_ESCAPE = /\\(?:x[\da-f]?|u[\da-f]{0,3}|U[\da-f]{0,7})?$/i;
@@ -21,11 +21,13 @@ export function closeCut(text: string): string[] {
       if (char === "\\") at += 1;
       else if (char === quote) quote = "";
     } else if (char === '"' || char === "'") quote = char;
-    else if (CLOSERS[char] !== undefined) open.unshift(CLOSERS[char]);
-    else if (char === open[0]) open.shift();
-    else if (char === "," && open.length <= OPEN_MAX) whole = { at, closers: open.join("") };
+    else if (CLOSERS[char] !== undefined) {
+      if (open.length === OPEN_MAX) return [];
+      open.unshift(CLOSERS[char]);
+    } else if (char === open[0]) open.shift();
+    else if (char === ",") whole = { at, closers: open.join("") };
   }
-  if (open.length === 0 || open.length > OPEN_MAX) return [];
+  if (open.length === 0) return [];
   const end = quote === "" ? text : `${text.replace(CUT_ESCAPE, "")}${quote}`;
   const closed = end + open.join("");
   return whole === null ? [closed] : [closed, text.slice(0, whole.at) + whole.closers];
