@@ -24,7 +24,7 @@ interface Said {
 }
 
 /** Errors are wrapped in one another: an exception's text in an SDK's JSON in an upstream's body. */
-const NESTED_MAX = 5;
+const NESTED_MAX = 8;
 const UPSTREAM_ANSWERED = /^the upstream answered (\d{3})(?:: ([\s\S]*))?$/;
 /** The text of an exception of OpenAI's Python client, which a handler that proxies with it raises. */
 const CLIENT_EXCEPTION = /^Error code: (\d{3}) - ([\s\S]*)$/;
@@ -117,7 +117,7 @@ function readText(text: string, nested: number): Said {
 function readValue(value: unknown, nested: number): Said {
   if (typeof value === "string") return readText(value, nested);
   const fields = fieldsOf(value);
-  if (fields === null) return plain(asText(value));
+  if (fields === null || nested > NESTED_MAX) return plain(asText(value));
   if (isFilled(fields.error)) return readWrapped(fields, nested);
   if (typeof fields.error_message === "string") {
     const said = readText(fields.error_message, nested);

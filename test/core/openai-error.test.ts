@@ -1,4 +1,5 @@
 // What a client of an OpenAI route is told when its job failed, by the texts that servers and SDKs leave.
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { openAiErrorOf, openAiErrorOfOutput } from "../../src/core/openai-error.ts";
 
@@ -201,4 +202,40 @@ describe("a completed job's output", () => {
   ])("is no error when it is %s", (_kind, output) => {
     expect(openAiErrorOfOutput(output)).toBeNull();
   });
+});
+
+it("makes an error that clients can read of any value, whole or cut", () => {
+  const name = fc.constantFrom(
+    "error",
+    "message",
+    "type",
+    "code",
+    "detail",
+    "loc",
+    "msg",
+    "error_message",
+    "object",
+    "status",
+  );
+  const leaf = fc.oneof(
+    fc.constantFrom(null, "error", "{'error': 1}", 404, "", "Error code: 400 - x", true),
+    fc.string(),
+  );
+  const { value: anyValue } = fc.letrec<{ value: unknown }>((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 5 },
+      leaf,
+      fc.array(tie("value"), { maxLength: 3 }),
+      fc.dictionary(name, tie("value"), { maxKeys: 4 }),
+    ),
+  }));
+  const check = fc.property(anyValue, fc.nat(200), (value, at) => {
+    const text = JSON.stringify(value);
+    for (const { status, error } of [openAiErrorOf(text), openAiErrorOf(text.slice(0, at))]) {
+      expect(status).toBeGreaterThanOrEqual(400);
+      expect(status).toBeLessThanOrEqual(599);
+      expect(error).toMatchObject({ message: expect.stringMatching(/./), type: expect.stringMatching(/./) });
+    }
+  });
+  fc.assert(check, { numRuns: 1_000 });
 });
