@@ -37,7 +37,10 @@ const bindingsSchema = z.record(z.string(), z.json()).default({});
 export async function startBench(options: { readonly inspectorPort?: number } = {}): Promise<Bench> {
   const inMemory = existsSync(MEMORY_FOLDER);
   const folder = mkdtempSync(join(inMemory ? MEMORY_FOLDER : tmpdir(), "waybill-bench-"));
-  const endings: (() => Promise<unknown>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
+  const removeFolder = () => rmSync(folder, { recursive: true, force: true });
+  // Also where the program is broken off while this starts: what is left here is memory.
+  process.once("exit", removeFolder);
+  const endings: (() => Promise<unknown>)[] = [async () => removeFolder()];
   const stop = async (): Promise<void> => {
     for (const end of endings.splice(0).reverse()) await end();
   };
@@ -69,7 +72,6 @@ async function startUpstream(): Promise<{ readonly url: string; readonly child: 
     throw new Error("the bench's upstream ended while it started");
   });
   const [message]: unknown[] = await Promise.race([once(child, "message"), ended]);
-  ended.catch(() => undefined);
   return { url: `http://${HOST}:${readySchema.parse(message).port}`, child };
 }
 
