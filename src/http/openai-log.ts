@@ -49,7 +49,10 @@ export class LoggedEvents {
   /** The job is over, and all its chunks were taken. */
   async finish(job: JobView): Promise<void> {
     const rest = this.#splitter.rest();
-    if (rest.length > 0) await this.#send(this.#client, concatBytes([rest, this.#encoder.encode("\n\n")]));
+    // Half an event that a lost worker has left is none.
+    if (rest.length > 0 && job.status === "COMPLETED") {
+      await this.#send(this.#client, concatBytes([rest, this.#encoder.encode("\n\n")]));
+    }
     if (job.status !== "COMPLETED") {
       const { error } = errorOfText(job.error ?? `the job is ${job.status}`);
       await this.#fail(error.message, error.code ?? "server_error");
