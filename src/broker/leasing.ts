@@ -8,7 +8,7 @@ import { makeJobId } from "../core/job-id.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { findRate, type RateKind } from "../core/pricing.ts";
 import { leaseMs } from "../core/transition.ts";
-import type { StoredJob } from "./store.ts";
+import type { StoredJob } from "./job-row.ts";
 
 /** Whose slots a lease is on, and what they cost. */
 export interface SlotHolder {

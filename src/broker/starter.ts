@@ -10,9 +10,10 @@ import type { Job, Lease } from "../core/job.ts";
 import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../core/limits.ts";
 import { isWorkerSlots } from "../core/worker-id.ts";
 import type { JobBook } from "./job-book.ts";
+import type { StoredJob } from "./job-row.ts";
 import { leaseFor, type SlotHolder, toAssignment, toClaim, toHandedJob, upstreamSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
-import type { BrokerStore, StoredJob } from "./store.ts";
+import type { BrokerStore } from "./store.ts";
 import { viewJob } from "./view.ts";
 
 interface Parts {

@@ -1,45 +1,22 @@
-// The SQL of a broker: named, typed statements, and the one function that turns a row into a job.
+// The SQL of a broker: named, typed statements.
 // Every call about one job takes the tenant; only calls fenced by a lease, and the object's own timer, go without.
-import { z } from "zod";
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
 import { expiresAtMs, type Job, type JobStatus } from "../core/job.ts";
 import { LIST_ROWS_READ_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-
-/** A job as the broker keeps it. */
-export interface StoredJob {
-  readonly job: Job;
-  readonly fields: Readonly<Record<string, string>>;
-  readonly webhook: { readonly url: string; readonly sealedSecret: string } | null;
-  readonly idempotencyKey: string | null;
-  readonly inputPlace: Place;
-  readonly outputPlace: Place | null;
-}
-
-/** What the sweep needs of a job. */
-export type SweptJob = Pick<StoredJob, "job" | "idempotencyKey" | "inputPlace" | "outputPlace">;
-
-/** Where a payload stands. `row`: in the table payloads. */
-export type Place =
-  | { readonly kind: "inline" | "row" }
-  | { readonly kind: "r2"; readonly key: string; readonly sizeBytes: number };
-
-/** What the memory index needs of a job. */
-export interface LiveRow {
-  readonly job: Job;
-  readonly webhookHost: string | null;
-}
-
-export type FinishedRow = { tenantId: string; status: JobStatus; countedFailures: number; executionMs: number | null };
-
-type JobRow = {
-  facts: string;
-  webhook: string | null;
-  idempotency_key: string | null;
-  fields: string;
-  input_place: string;
-  output_place: string | null;
-};
+import { HotJobs } from "./hot-jobs.ts";
+import {
+  type FinishedRow,
+  type JobRow,
+  type LiveRow,
+  type Place,
+  parseJob,
+  type StoredJob,
+  type SweptJob,
+  toPlaces,
+  toStoredJob,
+  webhookSchema,
+} from "./job-row.ts";
 
 export interface RememberedKey {
   readonly uuid: string;
@@ -49,17 +26,12 @@ export interface RememberedKey {
   readonly expiresAtMs: number;
 }
 
-const webhookSchema = z.object({ url: z.string(), sealedSecret: z.string() });
-const placeSchema = z.union([
-  z.object({ kind: z.enum(["inline", "row"]) }),
-  z.object({ kind: z.literal("r2"), key: z.string(), sizeBytes: z.int() }),
-]);
-
 const JOB_COLUMNS = "facts, webhook, idempotency_key, fields, input_place, output_place";
 
 export class BrokerStore {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
+  readonly #hot = new HotJobs();
   /** Rows written since the object started, by the platform's own meter. */
   rowsWritten = 0;
   rowsRead = 0;
@@ -78,10 +50,18 @@ export class BrokerStore {
 
   /** One decision: all or nothing, also when something in it throws. */
   transaction<T>(decide: () => T): T {
-    return this.#storage.transactionSync(decide);
+    try {
+      return this.#storage.transactionSync(decide);
+    } catch (error) {
+      // What was noted of rows that are rolled back is not true.
+      this.#hot.forgetAll();
+      throw error;
+    }
   }
 
   findJob(uuid: string): StoredJob | null {
+    const hot = this.#hot.get(uuid);
+    if (hot !== undefined) return hot;
     const row = this.#all<JobRow>(`SELECT ${JOB_COLUMNS} FROM jobs WHERE uuid = ?`, uuid)[0];
     return row === undefined ? null : toStoredJob(row);
   }
@@ -89,6 +69,7 @@ export class BrokerStore {
   insertJob(stored: Omit<StoredJob, "inputPlace" | "outputPlace">, input: PayloadRef): void {
     const { job } = stored;
     const place = this.#keep(job.uuid, "input", input);
+    const fields = JSON.stringify(stored.fields);
     this.#run(
       `INSERT INTO jobs (uuid, tenant_id, mode, status, queue_seq, expires_at, finish_seq, webhook_next_at, facts,
          webhook, idempotency_key, fields, input_place, input) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -98,11 +79,12 @@ export class BrokerStore {
       ...this.#stateColumns(job),
       stored.webhook === null ? null : JSON.stringify(stored.webhook),
       stored.idempotencyKey,
-      JSON.stringify(stored.fields),
+      fields,
       JSON.stringify(place),
       inlineBytes(place, input),
     );
     this.jobRows += 1;
+    this.#hot.entered({ ...stored, inputPlace: place, outputPlace: null }, fields.length);
   }
 
   updateJob(job: Job): void {
@@ -111,6 +93,7 @@ export class BrokerStore {
       ...this.#stateColumns(job),
       job.uuid,
     );
+    this.#hot.changed(job);
   }
 
   /** As updateJob, with the result that the transition keeps; null clears an old one. */
@@ -126,6 +109,7 @@ export class BrokerStore {
       place === null || output === null ? null : inlineBytes(place, output),
       job.uuid,
     );
+    this.#hot.changed(job, place);
   }
 
   readPayload(uuid: string, part: "input" | "output", place: Place): PayloadRef {
@@ -180,6 +164,7 @@ export class BrokerStore {
       this.#run("DELETE FROM payloads WHERE uuid = ?", uuid);
     }
     this.dropStream(uuid);
+    this.#hot.forget(uuid);
     this.#run("DELETE FROM jobs WHERE uuid = ?", uuid);
     this.jobRows -= 1;
   }
@@ -347,44 +332,4 @@ function inlineBytes(place: Place, payload: PayloadRef): ArrayBuffer | null {
 /** SQLite binds whole buffers; a view may cover a part of a larger one. */
 function toBuffer(bytes: Uint8Array): ArrayBuffer {
   return new Uint8Array(bytes).buffer;
-}
-
-/** What rows of the first release lack. */
-const ADDED_LATER: Pick<Job, "round" | "failedOn" | "undelivered" | "formerWorkers" | "request"> = {
-  request: null,
-  round: 0,
-  failedOn: null,
-  undelivered: 0,
-  formerWorkers: [],
-};
-
-const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false };
-
-/** `facts` is written by this file alone, from a Job: the one boundary where its text becomes a Job again. */
-function parseJob(facts: string): Job {
-  const job = { ...ADDED_LATER, ...JSON.parse(facts) } as Job;
-  return job.lease === null ? job : { ...job, lease: { ...LEASE_ADDED_LATER, ...job.lease } };
-}
-
-/** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */
-function parseFields(text: string): Readonly<Record<string, string>> {
-  const fields: object = JSON.parse(text);
-  return Object.fromEntries(Object.entries(fields).map(([name, raw]) => [name, String(raw)]));
-}
-
-function toStoredJob(row: JobRow): StoredJob {
-  return {
-    job: parseJob(row.facts),
-    fields: parseFields(row.fields),
-    webhook: row.webhook === null ? null : webhookSchema.parse(JSON.parse(row.webhook)),
-    idempotencyKey: row.idempotency_key,
-    ...toPlaces(row),
-  };
-}
-
-function toPlaces(row: Pick<JobRow, "input_place" | "output_place">): Pick<StoredJob, "inputPlace" | "outputPlace"> {
-  return {
-    inputPlace: placeSchema.parse(JSON.parse(row.input_place)),
-    outputPlace: row.output_place === null ? null : placeSchema.parse(JSON.parse(row.output_place)),
-  };
 }

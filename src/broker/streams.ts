@@ -10,7 +10,8 @@ import { laterOf, type StreamCursor } from "../core/stream-cursor.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { ChunkStore, LogEnd } from "./chunk-store.ts";
 import type { JobBook } from "./job-book.ts";
-import type { BrokerStore, StoredJob } from "./store.ts";
+import type { StoredJob } from "./job-row.ts";
+import type { BrokerStore } from "./store.ts";
 import { streamOf, type Waiters } from "./waiters.ts";
 
 interface Parts {

@@ -2,7 +2,8 @@
 import type { Job } from "../core/job.ts";
 import { expiresAtMs } from "../core/job.ts";
 import { ALARM_ROWS_MAX, IDEMPOTENCY_SWEEP_EVERY_MS, SWEEP_EVERY_MS } from "../core/limits.ts";
-import type { BrokerStore, SweptJob } from "./store.ts";
+import type { SweptJob } from "./job-row.ts";
+import type { BrokerStore } from "./store.ts";
 
 /** R2 keys that no row names any more, and the jobs whose rows are gone. */
 interface Swept {

@@ -10,9 +10,10 @@ import { settleDeadLetter, settleWebhookTry } from "../core/transition.ts";
 import type { WebhookSchedule } from "../core/webhook-schedule.ts";
 import type { DeadLetter } from "../db/dead-letters.ts";
 import type { JobBook } from "./job-book.ts";
+import type { StoredJob } from "./job-row.ts";
 import type { LiveIndex } from "./live-index.ts";
 import { type OwedWebhook, type OwedWebhooks, owedKey } from "./owed-webhooks.ts";
-import type { BrokerStore, StoredJob } from "./store.ts";
+import type { BrokerStore } from "./store.ts";
 
 interface Parts {
   readonly endpointId: string;

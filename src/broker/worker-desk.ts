@@ -21,11 +21,11 @@ import { slotsOfWorker } from "../core/worker-id.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import { log } from "../log.ts";
 import type { JobBook } from "./job-book.ts";
+import type { StoredJob } from "./job-row.ts";
 import { isPricedHolder, type SlotHolder, workerSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { Starter } from "./starter.ts";
 import type { StopDesk } from "./stop-desk.ts";
-import type { StoredJob } from "./store.ts";
 import type { Waiters } from "./waiters.ts";
 
 interface Parts {

@@ -94,7 +94,7 @@ export function classifyRead(failure: ReadFailure, answer: Answer, executionOver
     case "fields_too_large":
       return attemptFailed("the upstream's answer has too much beside its output");
     case "read_failed":
-      if (answer.broken() === "timeout") {
+      if (answer.body.broken === "timeout") {
         return executionOver ? { kind: "timed_out" } : attemptFailed("the upstream's answer stalled");
       }
       return attemptFailed("the upstream's answer was cut short");
@@ -138,7 +138,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-async function readMessage(body: ReadableStream<Uint8Array>): Promise<string> {
+async function readMessage(body: AsyncIterable<Uint8Array>): Promise<string> {
   const text = await readPrefix(body);
   const value = parseJson(text);
   if (typeof value === "string") return value.slice(0, MESSAGE_MAX_CHARS);
@@ -151,7 +151,7 @@ async function readMessage(body: ReadableStream<Uint8Array>): Promise<string> {
   return text.trim().slice(0, MESSAGE_MAX_CHARS);
 }
 
-async function readPrefix(body: ReadableStream<Uint8Array>): Promise<string> {
+async function readPrefix(body: AsyncIterable<Uint8Array>): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   let bytes = 0;

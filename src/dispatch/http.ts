@@ -19,9 +19,9 @@ export async function runHttp(attempt: Attempt): Promise<Outcome | null> {
     if (format !== null) return await runStream(attempt, result, format);
     const read = await readValue(result.body, attempt.resultOptions());
     if (read.kind === "ok") return { kind: "completed", output: read.payload };
-    if (result.broken() === "aborted") return null;
+    if (result.body.broken === "aborted") return null;
     // An answer without a body is an output of nothing, as from a handler that returns nothing.
-    if (read.kind === "bad_json" && result.bytesRead() === 0) {
+    if (read.kind === "bad_json" && result.body.bytesRead === 0) {
       return saysEmpty(result) ? { kind: "completed", output: null } : attemptFailed(EMPTY_ERROR);
     }
     return classifyRead(read, result, attempt.isOver());

@@ -24,7 +24,7 @@ export async function runBytes(attempt: Attempt, answer: Answer): Promise<Outcom
       if (failure !== null) return await stop(attempt, sink, readFailed(failure, attempt, answer));
     }
   } catch (error) {
-    if (answer.broken() === "aborted") return await stop(attempt, sink, null);
+    if (answer.body.broken === "aborted") return await stop(attempt, sink, null);
     const message = error instanceof Error ? error.message : String(error);
     const outcome = classifyRead({ kind: "read_failed", message }, answer, attempt.isOver());
     return await stop(attempt, sink, outcome);

@@ -35,7 +35,7 @@ export async function runEvents(attempt: Attempt, answer: Answer, asked: Asked):
     }
     return await relay.finish();
   } catch (error) {
-    if (answer.broken() === "aborted") return await relay.stop(null);
+    if (answer.body.broken === "aborted") return await relay.stop(null);
     const message = error instanceof Error ? error.message : String(error);
     return await relay.stop(classifyRead({ kind: "read_failed", message }, answer, attempt.isOver()));
   }

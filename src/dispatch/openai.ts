@@ -55,8 +55,8 @@ function headersOf({ contentType, stream }: OpenAiCall): Record<string, string> 
 async function runJson(attempt: Attempt, answer: Answer): Promise<Outcome | null> {
   const read = await readValue(answer.body, attempt.resultOptions());
   if (read.kind !== "ok") {
-    if (answer.broken() === "aborted") return leftOrLost(attempt);
-    if (read.kind === "bad_json" && answer.bytesRead() === 0) return attemptFailed("the upstream's answer is empty");
+    if (answer.body.broken === "aborted") return leftOrLost(attempt);
+    if (read.kind === "bad_json" && answer.body.bytesRead === 0) return attemptFailed("the upstream's answer is empty");
     return classifyRead(read, answer, attempt.isOver());
   }
   const { payload } = read;

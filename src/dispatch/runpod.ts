@@ -80,7 +80,7 @@ async function runLocal(attempt: Attempt): Promise<Outcome | null> {
     const bad = await classifyStatus(result, attempt.deps.clock.now());
     if (bad !== null) return bad;
     const read = await readAnswer(attempt, result);
-    if (result.broken() === "aborted") return null;
+    if (result.body.broken === "aborted") return null;
     if (read.kind !== "ok") return classifyRead(read, result, attempt.isOver());
     const outcome = finalOutcome(read);
     if (outcome !== null && outcome !== "not_final") return outcome;
@@ -101,7 +101,7 @@ async function submit(attempt: Attempt): Promise<string | Outcome | null> {
     const bad = await classifyStatus(result, attempt.deps.clock.now());
     if (bad !== null) return bad;
     const read = await readAnswer(attempt, result);
-    if (result.broken() === "aborted") return null;
+    if (result.body.broken === "aborted") return null;
     if (read.kind !== "ok") return classifyRead(read, result, attempt.isOver());
     await dropOutput(attempt, read);
     const id = parseJson(read.fields.id ?? "null");
@@ -210,7 +210,7 @@ async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled 
       return { kind: "failed", why: why?.kind === "upstream_unhealthy" ? why : attemptFailed(LOST_ERROR) };
     }
     const read = await readAnswer(attempt, result);
-    if (result.broken() === "aborted") return null;
+    if (result.body.broken === "aborted") return null;
     if (read.kind === "read_failed") return { kind: "failed", why: attemptFailed(LOST_ERROR) };
     if (read.kind !== "ok") {
       const why = classifyRead(read, result, attempt.isOver());

@@ -30,7 +30,7 @@ export async function runStream(attempt: Attempt, answer: Answer, format: Stream
     for (const part of parser.end()) if (part.kind === "chunk") await intake.take(part.text);
     return await end();
   } catch (error) {
-    if (answer.broken() === "aborted") return await stop(null);
+    if (answer.body.broken === "aborted") return await stop(null);
     const message = error instanceof Error ? error.message : String(error);
     return await stop(classifyRead({ kind: "read_failed", message }, answer, attempt.isOver()));
   }

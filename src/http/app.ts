@@ -60,8 +60,9 @@ export function createApp(): Hono<Routing> {
     if (isPlainPath(c.req.raw.url)) await next();
     else c.res = refuse(c, { kind: "not_found" });
     await holdRefusal(c);
-    const { method } = c.req;
-    log("request", { requestId: c.get("requestId"), method, status: c.res.status, tookMs: Date.now() - startedMs });
+    const tookMs = Date.now() - startedMs;
+    // After the answer: writing a line takes longer than many a request.
+    c.executionCtx.waitUntil(scheduler.wait(0).then(() => logRequest(c, tookMs)));
   });
   app.get("/", alive);
   app.get("/healthz", alive);
@@ -87,6 +88,10 @@ export function createApp(): Hono<Routing> {
     return crashAnswer(c.get("requestId"));
   });
   return app;
+}
+
+function logRequest(c: RouteContext, tookMs: number): void {
+  log("request", { requestId: c.get("requestId"), method: c.req.method, status: c.res.status, tookMs });
 }
 
 /** Is the server up, and is it configured? The sentence names settings, never their values. */

@@ -7,8 +7,9 @@ import { isJsonType } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { askForUsage } from "../core/stream-options.ts";
 import { readBase64 } from "../payload/base64-body.ts";
-import type { ReadFailure, ValueOptions } from "../payload/envelope.ts";
+import type { BodySource, ReadFailure, ValueOptions } from "../payload/envelope.ts";
 import { readObject } from "../payload/object-body.ts";
+import { bodyOf } from "./small-body.ts";
 
 export interface OpenAiBody {
   readonly input: PayloadRef;
@@ -30,7 +31,7 @@ export async function readOpenAiBody(
   path: string,
   options: ValueOptions,
 ): Promise<Result<OpenAiBody>> {
-  const { body, headers } = request;
+  const { headers } = request;
   const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
   if (encoding !== "" && encoding !== "identity") {
     return fail({ kind: "unsupported_media", message: "the body must not be compressed" });
@@ -38,6 +39,7 @@ export async function readOpenAiBody(
   if (Number(headers.get("content-length") ?? "0") > options.maxBytes) {
     return fail({ kind: "too_large", maxBytes: options.maxBytes });
   }
+  const body = request.body === null ? null : await bodyOf(request);
   if (body === null) return ok({ input: EMPTY, contentType: null, stream: false, hidesUsage: false });
   // A body that its sender has not named is JSON: fetch gives a string text/plain.
   const said = headers.get("content-type") ?? "";
@@ -46,7 +48,7 @@ export async function readOpenAiBody(
 }
 
 async function readJson(
-  body: ReadableStream<Uint8Array>,
+  body: NonNullable<BodySource>,
   path: string,
   contentType: string,
   options: ValueOptions,
@@ -69,7 +71,7 @@ async function readJson(
 }
 
 async function readOther(
-  body: ReadableStream<Uint8Array>,
+  body: NonNullable<BodySource>,
   contentType: string,
   options: ValueOptions,
 ): Promise<Result<OpenAiBody>> {

@@ -7,7 +7,7 @@ import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { log } from "../log.ts";
 import { checkUrl } from "../outbound/guard.ts";
-import { readEnvelope } from "../payload/envelope.ts";
+import { type BodySource, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
 
 /** A checked request. `input` may stand in R2 already: who does not use it deletes it. */
@@ -36,10 +36,7 @@ export interface SubmitBodyOptions {
 }
 
 /** Reads and checks a body. After a refusal nothing is left in R2. */
-export async function readSubmitBody(
-  stream: ReadableStream<Uint8Array> | null,
-  options: SubmitBodyOptions,
-): Promise<Result<SubmitBody>> {
+export async function readSubmitBody(stream: BodySource, options: SubmitBodyOptions): Promise<Result<SubmitBody>> {
   const { bucket, key, maxBytes, hash } = options;
   const envelope = await readEnvelope(stream, {
     bigField: "input",

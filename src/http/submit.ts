@@ -13,6 +13,7 @@ import { jsonAnswer } from "./answer.ts";
 import { readWait } from "./query.ts";
 import type { EndpointCall, RouteContext, Routing } from "./routing.ts";
 import { enterEndpoint, refuse } from "./routing.ts";
+import { bodyOf } from "./small-body.ts";
 import type { SubmitBody } from "./submit-body.ts";
 import { readSubmitBody } from "./submit-body.ts";
 import { checkSubmitHeaders, readIdempotencyKey } from "./submit-headers.ts";
@@ -65,7 +66,7 @@ async function submit(
   if (!idempotencyKey.ok) return idempotencyKey;
 
   const jobId = makeJobId(uuidv7(), mode);
-  const body = await readSubmitBody(c.req.raw.body, {
+  const body = await readSubmitBody(await bodyOf(c.req.raw), {
     bucket: c.env.PAYLOADS,
     key: `${settings.endpointId}/${jobId}/input-${c.get("requestId")}`,
     maxBytes,

@@ -2,15 +2,17 @@
 //
 // workerd reports a refused connect, a failed handshake and a reset after sending with one and the same error
 // ("Network connection lost.", retryable, remote). But it writes nothing before the connection stands: tried against a
-// closed port it reads three chunks ahead at most, whatever their size, and then waits for the connect. So the last byte
-// of the JSON text goes out behind PAD_CHUNKS chunks of one space. While it has not been taken, nobody can have read a whole
-// JSON text, and the job cannot have begun; once it has been taken, it may have. And once more chunks were taken than are
-// read ahead, the connection stood: then a failure is the receiver's, who would treat the same body the same way again. So that
-// this is known at once, and not only when R2 has brought seven pieces, as many spaces stand behind the first brace too.
+// closed port it reads three chunks ahead, whatever their size, and then waits for the connect. So the last byte of the JSON
+// text goes out behind a few chunks of one space. While it has not been taken, nobody can have read a whole JSON text, and the
+// job cannot have begun; once it has been taken, it may have. And once more chunks were taken than are read ahead, the
+// connection stood: then a failure is the receiver's, who would treat the same body the same way again. So that this is known
+// at once of a body that comes in pieces, and not only when R2 has brought several, as many spaces stand behind its first brace.
+// Each chunk costs a worker's call about 15 µs, so there are no more than the proof needs.
 
-const PAD_CHUNKS = 8;
-/** Twice what workerd was seen to read ahead. */
-const READ_AHEAD_MAX_CHUNKS = 6;
+/** Two more than workerd was seen to read ahead. */
+const READ_AHEAD_MAX_CHUNKS = 5;
+/** With the body before them and its last byte behind them that is one chunk more than may be read ahead. */
+const PAD_CHUNKS = READ_AHEAD_MAX_CHUNKS - 1;
 const SPACE = new Uint8Array([0x20]);
 
 export interface SentBody {
@@ -21,6 +23,39 @@ export interface SentBody {
   connected(): boolean;
   /** Ends the sending, when the call is over before the body is. */
   stop(): void;
+}
+
+/**
+ * Sends a JSON text that is there as a whole; otherwise as `sendBody`. All its chunks are handed over in one turn.
+ */
+export function sendBytes(
+  bytes: Uint8Array,
+  onProgress: (done: boolean) => void,
+  options: { readonly provable: boolean },
+): SentBody {
+  if (bytes.length === 0) throw new Error("a body must not be empty");
+  const pads = options.provable ? PAD_CHUNKS : 0;
+  const { readable, writable } = new FixedLengthStream(bytes.length + pads);
+  const writer = writable.getWriter();
+  let takenChunks = 0;
+  const chunks = options.provable
+    ? [bytes.subarray(0, -1), ...Array.from({ length: pads }, () => SPACE), bytes.subarray(-1)].filter(
+        ({ length }) => length > 0,
+      )
+    : [bytes];
+  const taken = (): void => {
+    takenChunks += 1;
+    onProgress(takenChunks === chunks.length);
+  };
+  // The call itself fails when its body does: the reasons of these are that failure.
+  for (const chunk of chunks) writer.write(chunk).then(taken, () => undefined);
+  writer.close().catch(() => undefined);
+  return {
+    readable,
+    complete: () => takenChunks === chunks.length,
+    connected: () => takenChunks > READ_AHEAD_MAX_CHUNKS,
+    stop: () => void writer.abort(new Error("the call ended")).catch(() => undefined),
+  };
 }
 
 /**

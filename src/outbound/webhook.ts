@@ -113,7 +113,7 @@ export async function sendWebhook(
 }
 
 /** Lets a short answer end, so that the connection can be used again; a long one is cut. */
-async function readAway(body: ReadableStream<Uint8Array>): Promise<void> {
+async function readAway(body: AsyncIterable<Uint8Array>): Promise<void> {
   let read = 0;
   try {
     for await (const chunk of body) {

@@ -2,12 +2,12 @@
 import { Base64Encoder } from "../core/base64.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { readBody } from "./body-reader.ts";
-import type { ReadFailure, ValueOptions } from "./envelope.ts";
+import type { BodySource, ReadFailure, ValueOptions } from "./envelope.ts";
 import { PayloadSink, type SinkFailure } from "./sink.ts";
 
 /** `maxBytes` bounds the body, not its base64. After a failure nothing is left in R2. */
 export async function readBase64(
-  stream: ReadableStream<Uint8Array>,
+  stream: NonNullable<BodySource>,
   options: ValueOptions,
 ): Promise<{ readonly kind: "ok"; readonly payload: PayloadRef } | ReadFailure> {
   const sink = new PayloadSink({ ...options, maxBytes: 2 * options.maxBytes });

@@ -13,8 +13,29 @@ export interface BodyReader {
   cancel(): void;
 }
 
-export function readBody(stream: ReadableStream<Uint8Array>): BodyReader {
-  return byteReader(stream) ?? new ChunkReader(stream);
+/** A stream, bytes that are there already, or what reads by itself. */
+export type Body = ReadableStream<Uint8Array> | Uint8Array | BodyReader;
+
+export function readBody(source: Body): BodyReader {
+  if (source instanceof Uint8Array) return new WholeReader(source);
+  if (!(source instanceof ReadableStream)) return source;
+  return byteReader(source) ?? new ChunkReader(source);
+}
+
+class WholeReader implements BodyReader {
+  private bytes: Uint8Array | null;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes.length === 0 ? null : bytes;
+  }
+
+  async next(): Promise<Uint8Array | null> {
+    const { bytes } = this;
+    this.bytes = null;
+    return bytes;
+  }
+
+  cancel(): void {}
 }
 
 function byteReader(stream: ReadableStream<Uint8Array>): BodyReader | null {

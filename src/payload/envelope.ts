@@ -4,8 +4,11 @@ import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanV
 import { ERROR_TEXT_MAX_CHARS } from "../core/limits.ts";
 import { NanFilter } from "../core/nan-filter.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import { type BodyReader, readBody } from "./body-reader.ts";
+import { type Body, type BodyReader, readBody } from "./body-reader.ts";
 import { PayloadSink, type SinkFailure } from "./sink.ts";
+
+/** Null: there is none. */
+export type BodySource = Body | null;
 
 /** Why a body was refused. `read_failed`: the sender went away before the end. */
 export type ReadFailure =
@@ -50,10 +53,7 @@ export interface EnvelopeOptions extends ValueOptions {
 }
 
 /** Reads a body that must be a JSON object. */
-export async function readEnvelope(
-  stream: ReadableStream<Uint8Array> | null,
-  options: EnvelopeOptions,
-): Promise<Envelope | ReadFailure> {
+export async function readEnvelope(stream: BodySource, options: EnvelopeOptions): Promise<Envelope | ReadFailure> {
   const intake = new FieldIntake(options);
   const lenientNumbers = options.lenientNumbers ?? false;
   const scan = scanObject(intake, { lenientNumbers, namesMaxBytes: options.fieldsMaxBytes });
@@ -71,7 +71,7 @@ export async function readEnvelope(
 
 /** Reads a body that as a whole is one JSON value. */
 export async function readValue(
-  stream: ReadableStream<Uint8Array> | null,
+  stream: BodySource,
   options: ValueOptions,
 ): Promise<{ readonly kind: "ok"; readonly payload: PayloadRef; readonly totalBytes: number } | ReadFailure> {
   const intake = new ValueIntake();
@@ -158,7 +158,7 @@ type Pumped = { readonly kind: "ok"; readonly payload: PayloadRef; readonly tota
 
 /** Reads, scans and stores until the end or the first failure, which stops the sender and drops the payload. */
 async function pump(
-  stream: ReadableStream<Uint8Array> | null,
+  stream: BodySource,
   options: ValueOptions,
   intake: Intake,
   scan: JsonScanner,

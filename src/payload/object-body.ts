@@ -4,7 +4,7 @@ import { scanObject } from "../core/json-scanner.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { readBody } from "./body-reader.ts";
-import type { ReadFailure, ValueOptions } from "./envelope.ts";
+import type { BodySource, ReadFailure, ValueOptions } from "./envelope.ts";
 import { PayloadSink } from "./sink.ts";
 
 /** `noted`: name → raw JSON text, cut at NOTED_MAX_CHARS. */
@@ -23,10 +23,7 @@ const NOTED_MAX_CHARS = 1_024;
 const BRACE = 0x7d;
 
 /** Reads the body. After a failure nothing is left in R2. */
-export async function readObject(
-  stream: ReadableStream<Uint8Array> | null,
-  options: ObjectOptions,
-): Promise<ObjectBody> {
+export async function readObject(stream: BodySource, options: ObjectOptions): Promise<ObjectBody> {
   if (stream === null) return { kind: "bad_json", message: "the body is empty" };
   const sink = new PayloadSink(options);
   const reader = readBody(stream);

@@ -1,5 +1,5 @@
 // A long backlog must cost nothing: what a submit and a start read does not grow with it.
-import { abortAllDurableObjects, runInDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { afterEach, expect, it, vi } from "vitest";
@@ -44,6 +44,8 @@ it("100,000 waiting jobs change neither the rows that a submit and a start read,
   });
   expect(await rowsReadBySubmit(endpointId)).toBe(await rowsReadBySubmit(small.endpointId));
   answerUpstreams(() => new Promise(() => undefined));
+  // The newest jobs are remembered without their rows: of the few ones here, too, the row is to be read.
+  await evictDurableObject(env.ENDPOINT_BROKER.getByName(small.endpointId));
   expect(await rowsReadByStart(endpointId)).toBe(await rowsReadByStart(small.endpointId));
 
   await abortAllDurableObjects();

@@ -27,6 +27,12 @@ function answer(make: (signal: AbortSignal) => Response | Promise<Response>) {
 
 const never = () => new Promise<Response>(() => undefined);
 
+async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+  let text = "";
+  for await (const piece of body) text += new TextDecoder().decode(piece);
+  return text;
+}
+
 describe("a call", () => {
   it("follows no redirect and asks for no content coding", async () => {
     const fetched = answer(
@@ -80,8 +86,8 @@ describe("a call", () => {
     const result = await callUrl(request(deadlines), PUBLIC_ONLY);
     if (result.kind !== "response") throw new Error(`no answer but ${result.kind}`);
     const startedMs = Date.now();
-    await expect(new Response(result.body).text()).rejects.toThrow();
-    expect(result.broken()).toBe("timeout");
+    await expect(textOf(result.body)).rejects.toThrow();
+    expect(result.body.broken).toBe("timeout");
     expect(Date.now() - startedMs).toBeLessThan(1_500);
     result.close();
   });
@@ -102,7 +108,7 @@ describe("a call", () => {
     });
     const result = await callUrl(request({ totalMs: 60 }), PUBLIC_ONLY);
     if (result.kind !== "response") throw new Error(`no answer but ${result.kind}`);
-    expect(await new Response(result.body).text()).toBe("{}");
+    expect(await textOf(result.body)).toBe("{}");
     await scheduler.wait(120);
     expect(signal?.aborted).toBe(false);
     result.close();

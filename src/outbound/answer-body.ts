@@ -1,0 +1,74 @@
+// The body of an answer under the deadlines of its call, piece by piece. No stream of our own stands between: each turn of one
+// costs more than all bytes of a usual answer.
+import type { Watch } from "./watch.ts";
+
+/** A body that says to be at most this is read in one go. */
+const SMALL_BODY_MAX_BYTES = 64 * 1024;
+
+/** Readable once, by `next` or by iteration. */
+export class AnswerBody implements AsyncIterable<Uint8Array> {
+  /** Why it ended early, once it was read; null when it came to its end. */
+  broken: "reset" | "timeout" | "aborted" | null = null;
+  /** Bytes of the decoded body that were read so far. */
+  bytesRead = 0;
+  readonly #response: Response;
+  readonly #watch: Watch;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
+  #isOver = false;
+  /** It was read to its end. */
+  isWhole = false;
+
+  constructor(response: Response, watch: Watch) {
+    this.#response = response;
+    this.#watch = watch;
+  }
+
+  /** The next piece, or null at the end. Throws when the body ends early. */
+  async next(): Promise<Uint8Array | null> {
+    if (this.#isOver) {
+      this.#watch.end();
+      return null;
+    }
+    try {
+      this.#watch.armIdle();
+      const piece = await this.#read();
+      this.#watch.disarmIdle();
+      if (piece === null) this.#watch.end();
+      else this.bytesRead += piece.length;
+      this.isWhole = this.#isOver;
+      return piece;
+    } catch {
+      this.#isOver = true;
+      this.#watch.end();
+      const { cause } = this.#watch;
+      this.broken = cause === null ? "reset" : cause === "signal" ? "aborted" : "timeout";
+      throw new Error("the answer ended early");
+    }
+  }
+
+  /** Nobody wants the rest. Never throws. */
+  cancel(): void {
+    this.#isOver = true;
+    this.#watch.end();
+    const body = this.#reader ?? (this.#response.bodyUsed ? null : this.#response.body);
+    body?.cancel().catch(() => undefined);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
+    for (let piece = await this.next(); piece !== null; piece = await this.next()) yield piece;
+  }
+
+  async #read(): Promise<Uint8Array | null> {
+    const { body, headers } = this.#response;
+    if (this.#reader === null && Number(headers.get("content-length") ?? Number.NaN) <= SMALL_BODY_MAX_BYTES) {
+      this.#isOver = true;
+      const whole = new Uint8Array(await this.#response.arrayBuffer());
+      return whole.length === 0 ? null : whole;
+    }
+    this.#reader ??= body?.getReader() ?? null;
+    const read = await this.#reader?.read();
+    if (read !== undefined && !read.done) return read.value;
+    this.#isOver = true;
+    return null;
+  }
+}
