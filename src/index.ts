@@ -7,6 +7,7 @@ export { TenantAccount } from "./account/tenant-account.ts";
 export { EndpointBroker } from "./broker/endpoint-broker.ts";
 export { Carrier } from "./dispatch/carrier.ts";
 export { Courier } from "./dispatch/courier.ts";
+export { Prober } from "./dispatch/prober.ts";
 
 const app = createApp();
 

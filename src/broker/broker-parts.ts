@@ -4,6 +4,7 @@ import type { Delivery } from "../contract/broker.ts";
 import type { Assignment } from "../contract/dispatch.ts";
 import type { Upstream } from "../contract/settings.ts";
 import type { AccountApi } from "../contract/usage.ts";
+import type { ProbedHealth } from "../core/lb-pool.ts";
 import { WorkerRoster } from "../core/worker-roster.ts";
 import type { DeadLetter } from "../db/dead-letters.ts";
 import { AlarmClock } from "./alarm-clock.ts";
@@ -11,6 +12,8 @@ import { ChunkStore } from "./chunk-store.ts";
 import { DispatchWake } from "./dispatch-wake.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { JobBook } from "./job-book.ts";
+import { LbDesk } from "./lb-desk.ts";
+import { LbMark } from "./lb-mark.ts";
 import { LeaseDesk } from "./lease-desk.ts";
 import { LiveIndex } from "./live-index.ts";
 import { OwedWebhooks } from "./owed-webhooks.ts";
@@ -36,6 +39,7 @@ interface Surroundings {
   readonly wake: (nowMs: number) => Promise<void>;
   readonly carry: (assignment: Assignment) => void;
   readonly stopUpstream: (upstream: Upstream, upstreamJobId: string) => void;
+  readonly ping: (upstream: Upstream) => Promise<ProbedHealth>;
   readonly deliver: (delivery: Delivery) => void;
   readonly bury: (tenantId: string, letter: DeadLetter, done: (kept: boolean) => void) => void;
 }
@@ -59,6 +63,7 @@ export class BrokerParts {
   readonly leases: LeaseDesk;
   readonly webhooks: WebhookOutbox;
   readonly streams: Streams;
+  readonly lb: LbDesk;
 
   constructor(around: Surroundings) {
     const { endpointId, storage, nowMs, dropPayloads, wake, accountOf } = around;
@@ -93,6 +98,7 @@ export class BrokerParts {
     this.workerList = new WorkerList({ roster, book, index });
     this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
     this.streams = new Streams({ book, store, chunks: new ChunkStore(storage), waiters, wake });
+    this.lb = new LbDesk({ endpointId, book, posting, mark: new LbMark(storage), ping: around.ping, wake }, nowMs);
     const { deliver, bury } = around;
     this.webhooks = new WebhookOutbox({
       endpointId,

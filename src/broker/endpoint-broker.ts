@@ -4,6 +4,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { BrokerApi, Health, JobCall, SubmitCall, Submitted } from "../contract/broker.ts";
 import type { Finished } from "../contract/dispatch.ts";
 import type { JobView } from "../contract/job-view.ts";
+import type { LbEntry } from "../contract/load-balancer.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import type { StreamPage } from "../contract/stream.ts";
 import type { HandedJob, ReportReply, WorkerView } from "../contract/worker.ts";
@@ -40,7 +41,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const nowMs = Date.now();
     this.#endpointId = ctx.id.name ?? ctx.id.toString();
     migrateObject(ctx.storage, BROKER_MIGRATIONS);
-    const { Carrier, Courier } = entrypoints(ctx);
+    const { Carrier, Courier, Prober } = entrypoints(ctx);
     this.#parts = new BrokerParts({
       endpointId: this.#endpointId,
       storage: ctx.storage,
@@ -50,6 +51,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       wake: (atMs) => this.#wake(atMs),
       carry: (assignment) => this.#launch(Carrier.carry(assignment), "carry"),
       stopUpstream: (upstream, upstreamJobId) => this.#launch(Carrier.stop({ upstream, upstreamJobId }), "stop"),
+      ping: (upstream) => Prober.ping(upstream),
       deliver: (delivery) => this.#launch(Courier.deliver(delivery), "deliver"),
       bury: (tenantId, letter, done) => this.#launch(this.#bury(tenantId, letter, done), "bury"),
     });
@@ -66,6 +68,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     if (present !== null && present.version > settings.version) return { version: present.version };
     this.#parts.book.configure(settings, nowMs);
     this.#parts.workers.configured(nowMs);
+    this.#parts.lb.configured(nowMs);
     await this.#wake(nowMs);
     return { version: settings.version };
   }
@@ -145,7 +148,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const { waiting, running } = this.#parts.index.counts(call.tenantId);
     return {
       jobs: { completed, failed, inProgress: running, inQueue: waiting, retried },
-      workers: this.#parts.workerList.counts(Date.now()),
+      workers: this.#parts.lb.counts(Date.now()) ?? this.#parts.workerList.counts(Date.now()),
     };
   }
 
@@ -273,6 +276,21 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
     this.meter.calls += 1;
     return this.#parts.streams.drainStream(call);
+  }
+
+  async enterLb(call: CallOf<"enterLb">): Promise<Result<LbEntry>> {
+    this.meter.calls += 1;
+    return this.#parts.lb.enterLb(call);
+  }
+
+  async renewLb(ticket: CallOf<"renewLb">): Promise<boolean> {
+    this.meter.calls += 1;
+    return this.#parts.lb.renewLb(ticket);
+  }
+
+  async leaveLb(call: CallOf<"leaveLb">): Promise<void> {
+    this.meter.calls += 1;
+    await this.#parts.lb.leaveLb(call);
   }
 
   async startWebhooks(): Promise<{ started: number }> {

@@ -95,6 +95,12 @@ export class JobBook {
     return this.#queueSeq + 1;
   }
 
+  /** The next number in the order of lines, for one that stands in no job's row. One that is not used leaves a gap. */
+  takeFinishSeq(): number {
+    this.#finishSeq += 1;
+    return this.#finishSeq;
+  }
+
   configure(settings: EndpointSettings, nowMs: number): void {
     this.#parts.store.transaction(() => this.#parts.store.writeSettings(settings));
     this.#settings = settings;

@@ -2,11 +2,13 @@
 // the platform's types know these only by the exports of index.ts, which this layer must not import.
 import type { CourierApi } from "../contract/broker.ts";
 import type { CarrierApi } from "../contract/dispatch.ts";
+import type { ProberApi } from "../contract/load-balancer.ts";
 import type { AccountApi } from "../contract/usage.ts";
 
 interface Entrypoints {
   readonly Carrier: CarrierApi;
   readonly Courier: CourierApi;
+  readonly Prober: ProberApi;
 }
 
 export function entrypoints(ctx: DurableObjectState): Entrypoints {

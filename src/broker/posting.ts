@@ -16,7 +16,7 @@ export class Posting {
   readonly #index: LiveIndex;
   readonly #accountOf: (tenantId: string) => AccountApi;
   readonly #posted: Map<string, number>;
-  /** Lines of jobs that were retried before they were posted. */
+  /** Lines in no job's row: of jobs that were retried before they were posted, and of load-balanced requests. In order. */
   #owed: { finish_seq: number; tenant_id: string; line: string }[];
   /** Tenants whose account is being asked: it may hang, and holds up only itself. */
   readonly #asked = new Set<string>();
@@ -62,6 +62,14 @@ export class Posting {
     if (job.bill === null || job.finishSeq === null || job.finishSeq <= this.through(job.tenantId)) return;
     this.#store.owe(job.finishSeq, job.tenantId, JSON.stringify(toLine(job, this.#endpointId)));
     this.#owed = this.#store.owedLines();
+  }
+
+  /** A line that stands in no job's row. `finishSeq` is higher than that of every line before. */
+  owe(finishSeq: number, tenantId: string, line: UsageLine, nowMs: number): void {
+    const text = JSON.stringify(line);
+    this.#store.owe(finishSeq, tenantId, text);
+    this.#owed.push({ finish_seq: finishSeq, tenant_id: tenantId, line: text });
+    this.schedule(nowMs);
   }
 
   /** Posts what is owed, all tenants side by side. Resolves when each account has answered or was given up; never throws. */
@@ -112,6 +120,8 @@ export class Posting {
     const lines: { finishSeq: number; line: UsageLine }[] = [];
     for (const row of this.#owed) {
       if (row.tenant_id !== tenantId) continue;
+      // In order, so that those beyond are in a later batch in any case.
+      if (lines.length >= POST_LINES_MAX) break;
       lines.push({ finishSeq: row.finish_seq, line: usageLineSchema.parse(JSON.parse(row.line)) });
     }
     for (const { finishSeq, uuid } of (this.#index.unposted().get(tenantId) ?? []).slice(0, POST_LINES_MAX)) {

@@ -96,4 +96,9 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    id: 4,
+    // Load-balanced requests may be running: their slots are in memory, and this row outlives it.
+    sql: "CREATE TABLE lb_running (one INTEGER PRIMARY KEY CHECK (one = 1)) STRICT;",
+  },
 ];

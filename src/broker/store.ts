@@ -246,7 +246,7 @@ export class BrokerStore {
     this.#run("DELETE FROM owed WHERE tenant_id = ? AND finish_seq <= ?", tenantId, through);
   }
 
-  /** A line of a job that is retried before it was posted. */
+  /** A line that stands in no job's row. */
   owe(finishSeq: number, tenantId: string, line: string): void {
     this.#run("INSERT INTO owed (finish_seq, tenant_id, line) VALUES (?, ?, ?)", finishSeq, tenantId, line);
   }

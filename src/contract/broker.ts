@@ -5,6 +5,7 @@ import type { OpenAiRequest } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import type { Assignment, LeaseKeeper } from "./dispatch.ts";
 import type { JobView } from "./job-view.ts";
+import type { LbApi } from "./load-balancer.ts";
 import type { EndpointSettings } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
 import type { WorkerApi } from "./worker.ts";
@@ -62,7 +63,7 @@ export interface Health {
   };
 }
 
-export interface BrokerApi extends LeaseKeeper, WorkerApi, StreamApi {
+export interface BrokerApi extends LeaseKeeper, WorkerApi, StreamApi, LbApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
   read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>>;

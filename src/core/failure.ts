@@ -19,8 +19,19 @@ export type Failure =
   | { readonly kind: "wrong_state"; readonly message: string }
   | { readonly kind: "idempotency_mismatch" }
   | { readonly kind: "idempotency_gone"; readonly jobId: string; readonly status: string }
+  /** Load-balanced: no worker is ready in time, or too many requests wait already. */
+  | { readonly kind: "no_worker"; readonly retryAfterSeconds: number }
+  /** Load-balanced: the worker that the request insists on is not there, */
+  | { readonly kind: "affinity_gone" }
+  /** or did not take it in time. */
+  | { readonly kind: "affinity_timeout" }
+  /** Load-balanced: what the worker did instead of a proper answer. */
+  | { readonly kind: "bad_gateway"; readonly code: GatewayCode; readonly message: string }
+  | { readonly kind: "request_timeout"; readonly afterMs: number }
   | { readonly kind: "settings_behind" }
   | { readonly kind: "unavailable"; readonly message: string };
+
+export type GatewayCode = "worker_unreachable" | "worker_broke_off" | "bad_answer" | "worker_redirect";
 
 /** A value or an expected failure; programmer errors throw instead. */
 export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure };

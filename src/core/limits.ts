@@ -27,6 +27,37 @@ export const ERROR_TEXT_MAX_CHARS = 4_000;
 export const LB_BODY_DEFAULT_MAX_BYTES = 30 * 1024 * 1024;
 export const LB_BODY_MAX_BYTES = 100 * 1024 * 1024;
 
+/** RunPod's limits of a load-balanced request: waiting for a worker, and the call itself. */
+export const LB_WAIT_MAX_MS = 120_000;
+export const LB_CALL_MAX_MS = 330_000;
+/** A WebSocket through a load-balanced endpoint ends when no message came for as long as a request may take. */
+export const LB_SOCKET_IDLE_MS = LB_CALL_MAX_MS;
+/** The edge renews a running request's claim on its slot so often; without a renewal it ends: two may be lost. */
+export const LB_RENEW_MS = 10_000;
+export const LB_GIVEN_UP_AFTER_MS = 30_000;
+/** A broker that has lost its memory hears of every running request within one renewal; two seconds for its call. */
+export const LB_RECALL_MS = LB_RENEW_MS + 2_000;
+/** Requests that wait in one endpoint: each is a held call of about 100 KB at the edge. */
+export const LB_WAITING_MAX = 1_000;
+/** Between two slices of its wait a request keeps its place in line for so long. */
+export const LB_PLACE_KEPT_MS = 5_000;
+/** What was found out about a worker is believed for three probes. */
+export const LB_HEALTH_FRESH_MS = 30_000;
+/** A worker is asked so often while requests come; */
+export const LB_PROBE_EVERY_MS = 10_000;
+/** one that is not ready more often, while requests wait for it. */
+export const LB_PROBE_WAITED_MS = 2_000;
+/** After the last request nothing is asked any more from here on: an idle endpoint costs nothing. */
+export const LB_PROBE_UNTIL_MS = 60_000;
+/** Longer than any sound worker takes to say that it is ready. */
+export const LB_PING_TIMEOUT_MS = 5_000;
+/** Workers that one request is tried on, while nothing of an answer has reached the client. */
+export const LB_TRIES_MAX = 3;
+/** Cloudflare's limit of all headers of an answer is 128 KB; ours must fit beside a worker's. */
+export const LB_HEADERS_MAX_BYTES = 64 * 1024;
+/** Bytes under way in one direction of one request: what the edge holds, whatever the size of the body. */
+export const LB_PIPE_BYTES = 64 * 1024;
+
 /** RunPod's bounds and defaults of `policy`. */
 export const EXECUTION_TIMEOUT_MIN_MS = 5_000;
 export const EXECUTION_TIMEOUT_DEFAULT_MS = 600_000;

@@ -34,3 +34,25 @@ export function priceAttempt(attempt: {
   if (!Number.isSafeInteger(amountNanodollars)) throw new Error("price is not a safe integer");
   return { seconds, amountNanodollars };
 }
+
+/** A load-balanced request is billed by started steps of this length, as at RunPod. */
+const REQUEST_STEP_MS = 100;
+
+/** The price of one load-balanced request: started 100 ms × rate ÷ slots, rounded up once, to the nano-dollar. Active adds nothing. */
+export function priceRequest(request: {
+  readonly durationMs: number;
+  readonly kind: RateKind;
+  readonly nanodollarsPerSecond: number;
+  readonly slots: number;
+}): { readonly billedMs: number; readonly seconds: number; readonly amountNanodollars: number } {
+  // The first step has begun with the request.
+  const steps = Math.max(1, Math.ceil(request.durationMs / REQUEST_STEP_MS));
+  const billedMs = steps * REQUEST_STEP_MS;
+  const seconds = Math.ceil(billedMs / 1_000);
+  if (request.kind === "active") return { billedMs, seconds, amountNanodollars: 0 };
+  // Steps × rate is whole, so that the only rounding is the one of this division.
+  const stepsPerSecond = 1_000 / REQUEST_STEP_MS;
+  const amountNanodollars = Math.ceil((steps * request.nanodollarsPerSecond) / (request.slots * stepsPerSecond));
+  if (!Number.isSafeInteger(amountNanodollars)) throw new Error("price is not a safe integer");
+  return { billedMs, seconds, amountNanodollars };
+}

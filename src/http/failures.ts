@@ -59,8 +59,40 @@ export function wireOf(failure: Failure): WireFailure {
       return { status: 413, error: "too large", message: `the body may have at most ${failure.maxBytes} bytes` };
     case "unsupported_media":
       return { status: 415, error: "unsupported media type", message: failure.message };
+    case "no_worker":
+    case "affinity_gone":
+    case "affinity_timeout":
+    case "bad_gateway":
+    case "request_timeout":
+      return toWireOfRequest(failure);
     default:
       return toWireOfJob(failure);
+  }
+}
+
+/** What goes wrong with a load-balanced request. The code stands where a client looks for it, in both places. */
+function toWireOfRequest(
+  failure: Extract<
+    Failure,
+    { kind: "no_worker" | "affinity_gone" | "affinity_timeout" | "bad_gateway" | "request_timeout" }
+  >,
+): WireFailure {
+  const coded = (status: number, code: string, message: string): WireFailure => {
+    return { status, error: code, message, more: { code } };
+  };
+  switch (failure.kind) {
+    case "no_worker": {
+      const wire = coded(503, "no_worker", "no worker has become free for this request");
+      return { ...wire, headers: retryAfter(failure.retryAfterSeconds) };
+    }
+    case "affinity_gone":
+      return coded(404, "affinity_worker_gone", "the worker of X-Runpod-Worker-Id is not there any more");
+    case "affinity_timeout":
+      return coded(400, "worker_timeout", "the worker of X-Runpod-Worker-Id did not take the request in time");
+    case "bad_gateway":
+      return coded(502, failure.code, failure.message);
+    case "request_timeout":
+      return coded(504, "request_timeout", `the worker gave no answer within ${failure.afterMs / 1_000} s`);
   }
 }
 

@@ -1,7 +1,7 @@
 // Prices in whole nano-dollars: which rate applies, one rounding up a line, no digit lost.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { findRate, priceAttempt, type Rate } from "../../src/core/pricing.ts";
+import { findRate, priceAttempt, priceRequest, type Rate } from "../../src/core/pricing.ts";
 
 const flex = { kind: "flex", nanodollarsPerSecond: 160_000, slots: 1 } as const;
 
@@ -36,6 +36,43 @@ describe("the price of an attempt", () => {
         const seconds = (BigInt(executionMs) + 999n) / 1_000n;
         const exact = (seconds * BigInt(nanodollarsPerSecond) + BigInt(slots) - 1n) / BigInt(slots);
         const { amountNanodollars } = priceAttempt({ executionMs, kind: "flex", nanodollarsPerSecond, slots });
+        expect(BigInt(amountNanodollars)).toBe(exact);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe("the price of a load-balanced request", () => {
+  it.each([
+    [0, 100, 1, 16_000],
+    [1, 100, 1, 16_000],
+    [100, 100, 1, 16_000],
+    [101, 200, 1, 32_000],
+    [1_000, 1_000, 1, 160_000],
+    [1_001, 1_100, 2, 176_000],
+  ])("charges %i ms as %i ms, shown as %i s, %i n$", (durationMs, billedMs, seconds, amountNanodollars) => {
+    expect(priceRequest({ ...flex, durationMs })).toEqual({ billedMs, seconds, amountNanodollars });
+  });
+
+  it("adds nothing for a worker that is held active", () => {
+    const active = { ...flex, kind: "active", durationMs: 250 } as const;
+    expect(priceRequest(active)).toEqual({ billedMs: 300, seconds: 1, amountNanodollars: 0 });
+  });
+
+  it("refuses an amount that is not a safe integer", () => {
+    const request = { ...flex, durationMs: 86_400_000, nanodollarsPerSecond: Number.MAX_SAFE_INTEGER };
+    expect(() => priceRequest(request)).toThrow("safe integer");
+  });
+
+  it("equals exact integer arithmetic, rounded up once", () => {
+    const cases = [fc.integer({ min: 1, max: 86_400_000 }), fc.integer({ min: 0, max: 10_000_000 })] as const;
+    fc.assert(
+      fc.property(...cases, fc.integer({ min: 1, max: 1_000 }), (durationMs, nanodollarsPerSecond, slots) => {
+        const steps = (BigInt(durationMs) + 99n) / 100n;
+        const divisor = BigInt(slots) * 10n;
+        const exact = (steps * BigInt(nanodollarsPerSecond) + divisor - 1n) / divisor;
+        const { amountNanodollars } = priceRequest({ durationMs, kind: "flex", nanodollarsPerSecond, slots });
         expect(BigInt(amountNanodollars)).toBe(exact);
       }),
       { numRuns: 2_000 },
