@@ -257,7 +257,9 @@ export class LbDesk {
       this.#line.size > 0 && nowMs < this.#recalledAtMs ? this.#recalledAtMs : Number.POSITIVE_INFINITY,
     );
     for (const { untilMs } of this.#line.values()) atMs = Math.min(atMs, untilMs);
-    if (atMs >= this.#timerAtMs || !Number.isFinite(atMs)) return;
+    if (!Number.isFinite(atMs)) return;
+    // One that is overdue by the clock, which may be set, is set anew.
+    if (atMs >= this.#timerAtMs && nowMs <= this.#timerAtMs) return;
     clearTimeout(this.#timer ?? null);
     this.#timerAtMs = atMs;
     this.#timer = setTimeout(() => this.#rang(), Math.max(atMs - nowMs, 0));
