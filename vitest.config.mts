@@ -23,6 +23,7 @@ export default defineConfig({
                 PEPPER: "test-pepper-test-pepper-test-pepper",
                 ENCRYPTION_KEY: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
                 ALLOW_PRIVATE_ADDRESSES: "yes",
+                LB_DOMAIN: "lb.waybill.test",
               },
             },
           }),

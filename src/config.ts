@@ -16,6 +16,10 @@ const configSchema = z.object({
       error: "the variable PUBLIC_URL must be empty or the address of this deployment",
     })
     .default(""),
+  LB_DOMAIN: z
+    .string({ error: "the variable LB_DOMAIN must be empty or a domain" })
+    .regex(/^([a-z0-9-]+\.)*[a-z0-9-]*$/i, "the variable LB_DOMAIN must be empty or a domain")
+    .default(""),
 });
 
 export interface Config {
@@ -24,6 +28,8 @@ export interface Config {
   readonly allowPrivateAddresses: boolean;
   /** Where upstreams call back; null: they are not asked to. Without a slash at the end. */
   readonly publicUrl: string | null;
+  /** Hosts `{endpoint}.{lbDomain}` are load-balanced endpoints; null: they have only their paths. In lower case. */
+  readonly lbDomain: string | null;
 }
 
 let parsed: Config | undefined;
@@ -39,6 +45,7 @@ export function readConfig(env: Env): Config {
     encryptionKey: result.data.ENCRYPTION_KEY,
     allowPrivateAddresses: result.data.ALLOW_PRIVATE_ADDRESSES === "yes",
     publicUrl: result.data.PUBLIC_URL === "" ? null : result.data.PUBLIC_URL.replace(/\/+$/, ""),
+    lbDomain: result.data.LB_DOMAIN === "" ? null : result.data.LB_DOMAIN.toLowerCase(),
   };
   return parsed;
 }

@@ -116,6 +116,7 @@ export class LbDesk {
 
   async leaveLb({ requestId, tenantId, ticket, outcome }: CallOf<"leaveLb">): Promise<void> {
     const nowMs = Date.now();
+    this.#line.get(requestId)?.answer?.(ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
     this.#line.delete(requestId);
     if (ticket === null) return;
     const held = this.#pool.release(ticket.token);

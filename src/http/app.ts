@@ -7,6 +7,8 @@ import { jsonAnswer } from "./answer.ts";
 import { addCallbackRoutes } from "./callback.ts";
 import { crashAnswer } from "./failures.ts";
 import { addJobRoutes } from "./jobs.ts";
+import { forwardToWorker } from "./lb.ts";
+import { findLbTarget } from "./lb-target.ts";
 import { addOpenAiRoutes } from "./openai.ts";
 import { addOperatorRoutes } from "./operator.ts";
 import { addQueueRoutes } from "./queue.ts";
@@ -57,7 +59,10 @@ export function createApp(): Hono<Routing> {
   app.use(async (c, next) => {
     const startedMs = Date.now();
     c.set("requestId", crypto.randomUUID());
-    if (isPlainPath(c.req.raw.url)) await next();
+    // Before any look at the path: what stands behind the endpoint's name is for its worker to judge.
+    const target = findLbTarget(c);
+    if (target !== null) c.res = await forwardToWorker(c, target);
+    else if (isPlainPath(c.req.raw.url)) await next();
     else c.res = refuse(c, { kind: "not_found" });
     await holdRefusal(c);
     const tookMs = Date.now() - startedMs;

@@ -3,7 +3,7 @@ import type { Hono } from "hono";
 import { callBroker } from "../broker/stub.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { RouteContext, Routing } from "./routing.ts";
-import { enterEndpoint, refuse } from "./routing.ts";
+import { enterAnyEndpoint, enterEndpoint, refuse } from "./routing.ts";
 import { requestsAnswer } from "./status-body.ts";
 
 /** Adds the routes of a queue. */
@@ -26,8 +26,9 @@ async function purgeQueue(c: RouteContext): Promise<Response> {
   return jsonAnswer(200, { removed: purged.value.removed, status: "completed" }, c.get("requestId"));
 }
 
+/** The one route that endpoints of both kinds have. */
 async function health(c: RouteContext): Promise<Response> {
-  const entered = await enterEndpoint(c);
+  const entered = await enterAnyEndpoint(c, c.req.param("endpoint") ?? "");
   if (!entered.ok) return refuse(c, entered.failure);
   const { tenantId } = entered.value.caller;
   const { endpointId } = entered.value.settings;

@@ -31,11 +31,18 @@ export async function enter(c: RouteContext, scope: Scope): Promise<Result<Calle
   return allowed.ok ? caller : allowed;
 }
 
-/** The caller and the endpoint of a `/v2/:endpoint` route. */
+/** The caller and the endpoint of a `/v2/:endpoint` route about jobs. */
 export async function enterEndpoint(c: RouteContext): Promise<Result<EndpointCall>> {
+  const entered = await enterAnyEndpoint(c, c.req.param("endpoint") ?? "");
+  if (!entered.ok || entered.value.settings.kind === "queue") return entered;
+  return fail({ kind: "wrong_state", message: "this endpoint is load-balanced and takes no jobs: call it under /lb/" });
+}
+
+/** The caller and an endpoint of either kind. */
+export async function enterAnyEndpoint(c: RouteContext, name: string): Promise<Result<EndpointCall>> {
   const caller = await enter(c, "jobs");
   if (!caller.ok) return caller;
-  const endpoint = await findEndpoint(c.req.param("endpoint") ?? "", caller.value, c.env, Date.now());
+  const endpoint = await findEndpoint(name, caller.value, c.env, Date.now());
   if (!endpoint.ok) return endpoint;
   return ok({ caller: caller.value, settings: endpoint.value.settings });
 }

@@ -1,9 +1,9 @@
 // A tenant of its own for each test: with a key, an endpoint and upstreams, written straight to D1.
 import { env } from "cloudflare:workers";
 import type { Scope } from "../../src/contract/identity.ts";
-import type { Upstream, WorkerKey } from "../../src/contract/settings.ts";
+import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/settings.ts";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/api-key.ts";
-import { TENANT_WAITING_DEFAULT_MAX } from "../../src/core/limits.ts";
+import { LB_BODY_DEFAULT_MAX_BYTES, TENANT_WAITING_DEFAULT_MAX } from "../../src/core/limits.ts";
 import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 
@@ -29,6 +29,8 @@ export interface TestTenantOptions {
   readonly shared?: boolean;
   readonly paused?: boolean;
   readonly maxAttempts?: number;
+  readonly kind?: EndpointSettings["kind"];
+  readonly bodyMaxBytes?: number;
 }
 
 /** Makes a tenant with one endpoint. Without `upstreams` its jobs wait for ever. */
@@ -49,11 +51,14 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
       "INSERT INTO api_keys (id, tenant_id, digest, scopes, name, created_at) VALUES (?, ?, ?, ?, 'test', ?)",
     ).bind(keyId, tenantId, await digest(key), (options.scopes ?? ["jobs"]).join(","), nowMs),
     env.DB.prepare(
-      "INSERT INTO endpoints (id, tenant_id, slug, shared, paused, max_attempts, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      `INSERT INTO endpoints (id, tenant_id, slug, kind, body_max_bytes, shared, paused, max_attempts, created_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).bind(
       endpointId,
       tenantId,
       slug,
+      options.kind ?? "queue",
+      options.bodyMaxBytes ?? LB_BODY_DEFAULT_MAX_BYTES,
       options.shared === true ? 1 : 0,
       options.paused === true ? 1 : 0,
       options.maxAttempts ?? 2,

@@ -1,0 +1,270 @@
+// One load-balanced request from its arrival to the last byte: a slot, the call to its worker, perhaps a second worker, the
+// answer, and the report to the broker of how it ended. Whatever ends it early ends both directions and frees the slot.
+import { readConfig } from "../config.ts";
+import type { LbOutcome } from "../contract/load-balancer.ts";
+import type { Failure, GatewayCode } from "../core/failure.ts";
+import type { Affinity } from "../core/lb-pool.ts";
+import { LB_CALL_MAX_MS, LB_TRIES_MAX, LB_WAIT_MAX_MS } from "../core/limits.ts";
+import { openCredential } from "../dispatch/carry.ts";
+import { log } from "../log.ts";
+import { openTunnel, type TunnelResult } from "../outbound/tunnel.ts";
+import { toClientHeaders, toWorkerHeaders } from "../outbound/tunnel-headers.ts";
+import { type Seat, type SeatRequest, takeSeat } from "./lb-seat.ts";
+import { joinSockets } from "./lb-socket.ts";
+import type { LbTarget } from "./lb-target.ts";
+import { startTransfer, type Transfer, type TransferEnd } from "./lb-transfer.ts";
+import type { EndpointCall, RouteContext } from "./routing.ts";
+import { refuse } from "./routing.ts";
+
+interface Given extends EndpointCall {
+  readonly c: RouteContext;
+  readonly target: LbTarget;
+  readonly affinity: Affinity;
+}
+
+/** What has ended a request before its time. */
+type Cause = "client_left" | "too_large" | "deadline" | "seat_lost";
+
+/** A failure of one try: how it is told to the broker and to the client. */
+interface Failed {
+  readonly outcome: LbOutcome;
+  readonly failure: Failure;
+  /** Another worker may do it, as far as this failure goes. */
+  readonly elsewhere: boolean;
+}
+
+/** Sent again to another worker they do no more than once, and there is nothing of them that is gone by then. */
+const REPEATABLE_METHODS = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
+/** Before this many pieces workerd reads ahead of a connection (outbound/send-body.ts). */
+const READ_AHEAD_MAX_PIECES = 6;
+const SERVICE_RESTART = 1012;
+
+export class LbExchange {
+  readonly #given: Given;
+  readonly #request: Request;
+  readonly #abort = new AbortController();
+  #cause: Cause | null = null;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #upload: Transfer | null = null;
+  readonly #clientLeft = (): void => this.#stop("client_left");
+
+  constructor(given: Given) {
+    this.#given = given;
+    this.#request = given.c.req.raw;
+    this.#request.signal.addEventListener("abort", this.#clientLeft);
+  }
+
+  async run(): Promise<Response> {
+    const { c, affinity, caller, settings } = this.#given;
+    const seatRequest: SeatRequest = {
+      env: c.env,
+      caller,
+      settings,
+      requestId: c.get("requestId"),
+      affinity,
+      untilMs: Date.now() + LB_WAIT_MAX_MS,
+      signal: this.#request.signal,
+    };
+    const tried: string[] = [];
+    let last: Failed | null = null;
+    for (;;) {
+      const seating = await takeSeat(seatRequest, tried, () => this.#stop("seat_lost"));
+      if (!seating.ok) return this.#refuse(last?.failure ?? seating.failure);
+      if (seating.value.kind !== "seat") return this.#refuse(last?.failure ?? CLIENT_LEFT);
+      const { seat } = seating.value;
+      this.#deadline ??= setTimeout(() => this.#stop("deadline"), LB_CALL_MAX_MS);
+      const answered = await this.#tryWorker(seat, tried.length);
+      if (answered instanceof Response) return answered;
+      this.#held(this.#leave(seat, answered.outcome));
+      last = answered;
+      tried.push(seat.ticket.upstream.id);
+      const isOver = this.#cause !== null || tried.length >= LB_TRIES_MAX;
+      if (isOver || !answered.elsewhere || !this.#isRepeatable()) return this.#refuse(answered.failure);
+    }
+  }
+
+  #isRepeatable(): boolean {
+    return REPEATABLE_METHODS.has(this.#request.method) && this.#request.body === null && !this.#isUpgrade();
+  }
+
+  /** A worker's own 503 is better passed on than kept back, where nobody else can be asked. */
+  #hasOthers(tried: number): boolean {
+    const { affinity, settings } = this.#given;
+    const isBound = affinity.kind === "strict" || affinity.kind === "resume";
+    return !isBound && tried + 1 < Math.min(settings.upstreams.length, LB_TRIES_MAX);
+  }
+
+  #isUpgrade(): boolean {
+    return this.#request.headers.get("upgrade")?.toLowerCase() === "websocket";
+  }
+
+  async #tryWorker(seat: Seat, tried: number): Promise<Response | Failed> {
+    const { upstream } = seat.ticket;
+    const config = readConfig(this.#given.c.env);
+    const credential = await openCredential(upstream, config.encryptionKey).catch(() => undefined);
+    if (credential === undefined) return unreachable("worker_unreachable", "the worker's credential cannot be used");
+    const result = await openTunnel(
+      {
+        baseUrl: upstream.url,
+        path: this.#given.target.path,
+        search: this.#given.target.search,
+        method: this.#request.method,
+        headers: toWorkerHeaders(this.#request.headers, credential),
+        body: this.#startUpload(),
+        signal: this.#abort.signal,
+      },
+      { allowPrivate: config.allowPrivateAddresses },
+    );
+    if (this.#cause !== null) return this.#failedBy(this.#cause);
+    return result.kind === "response" ? this.#answer(seat, result.response, tried) : this.#failedAt(result);
+  }
+
+  #startUpload(): ReadableStream<Uint8Array> | null {
+    const { body, headers } = this.#request;
+    if (body === null) return null;
+    const upload = startTransfer(body, readLength(headers), this.#given.settings.bodyMaxBytes);
+    this.#upload = upload;
+    this.#held(
+      upload.end.then((end) => {
+        if (end === "too_large") this.#stop("too_large");
+        if (end === "source_broke") this.#stop("client_left");
+      }),
+    );
+    return upload.readable;
+  }
+
+  /** Passes an answer on, if it may be, and sees to its end. */
+  #answer(seat: Seat, response: Response, tried: number): Response | Failed {
+    if (response.webSocket !== null) return this.#joinSockets(seat, response, response.webSocket);
+    const { bodyMaxBytes } = this.#given.settings;
+    const length = readLength(response.headers);
+    const hasBody = response.body !== null && this.#request.method !== "HEAD";
+    const isTooLarge = hasBody && length !== null && length > bodyMaxBytes;
+    const goesElsewhere = response.status === 503 && this.#isRepeatable() && this.#hasOthers(tried);
+    if (isTooLarge || goesElsewhere) response.body?.cancel().catch(() => undefined);
+    if (isTooLarge) return workerFailed("bad_answer", `the worker's answer has more than ${bodyMaxBytes} bytes`);
+    if (goesElsewhere) return { ...workerFailed("bad_answer", "the worker answered 503"), elsewhere: true };
+    const headers = this.#clientHeaders(seat, response.headers);
+    if (response.body === null || !hasBody) {
+      // What a HEAD says of the length is about the body that it does not have.
+      if (length !== null && this.#request.method === "HEAD") headers.set("content-length", String(length));
+      this.#end(seat, outcomeOf("done", response.status, null));
+      return new Response(null, { status: response.status, headers });
+    }
+    const download = startTransfer(response.body, length, bodyMaxBytes);
+    this.#abort.signal.addEventListener("abort", download.stop);
+    this.#held(download.end.then((end) => this.#end(seat, outcomeOf(end, response.status, this.#cause))));
+    return new Response(download.readable, { status: response.status, headers, encodeBody: "manual" });
+  }
+
+  #joinSockets(seat: Seat, response: Response, workerEnd: WebSocket): Response {
+    clearTimeout(this.#deadline ?? null);
+    const { 0: clientEnd, 1: ourEnd } = new WebSocketPair();
+    const joined = joinSockets(ourEnd, workerEnd, this.#given.settings.bodyMaxBytes);
+    this.#abort.signal.addEventListener("abort", () => joined.stop(SERVICE_RESTART, "the slot was lost"));
+    this.#held(joined.end.then((end) => this.#end(seat, end === "closed" ? "served" : "worker_failed")));
+    const headers = this.#clientHeaders(seat, response.headers);
+    return new Response(null, { status: 101, headers, webSocket: clientEnd });
+  }
+
+  #clientHeaders(seat: Seat, headers: Headers): Headers {
+    const own = { "x-runpod-worker-id": seat.ticket.upstream.id, "x-request-id": this.#given.c.get("requestId") };
+    return toClientHeaders(headers, own);
+  }
+
+  /** Ends both directions. The first cause stays. */
+  #stop(cause: Cause): void {
+    this.#cause ??= cause;
+    this.#upload?.stop();
+    this.#abort.abort(new Error("the request was stopped"));
+  }
+
+  #end(seat: Seat, outcome: LbOutcome): void {
+    this.#release();
+    this.#held(this.#leave(seat, outcome));
+  }
+
+  #release(): void {
+    clearTimeout(this.#deadline ?? null);
+    this.#request.signal.removeEventListener("abort", this.#clientLeft);
+    this.#upload?.stop();
+  }
+
+  async #leave(seat: Seat, outcome: LbOutcome): Promise<void> {
+    const { endpointId } = this.#given.settings;
+    const facts = { requestId: this.#given.c.get("requestId"), endpoint: endpointId, worker: seat.ticket.upstream.id };
+    log("lb_request_ended", { ...facts, outcome });
+    await seat.leave(outcome);
+  }
+
+  #refuse(failure: Failure): Response {
+    this.#release();
+    return refuse(this.#given.c, failure);
+  }
+
+  /** Work that goes on when the answer is on its way, or when nobody waits for it any more. */
+  #held(work: Promise<void>): void {
+    this.#given.c.executionCtx.waitUntil(work);
+  }
+
+  #failedBy(cause: Cause): Failed {
+    switch (cause) {
+      case "client_left":
+        return { outcome: "client_left", failure: CLIENT_LEFT, elsewhere: false };
+      case "too_large": {
+        const failure: Failure = { kind: "too_large", maxBytes: this.#given.settings.bodyMaxBytes };
+        return { outcome: "too_large", failure, elsewhere: false };
+      }
+      case "deadline": {
+        const failure: Failure = { kind: "request_timeout", afterMs: LB_CALL_MAX_MS };
+        return { outcome: "worker_failed", failure, elsewhere: false };
+      }
+      case "seat_lost": {
+        const failure: Failure = { kind: "unavailable", message: "the request has lost its worker" };
+        return { outcome: "unused", failure, elsewhere: false };
+      }
+    }
+  }
+
+  #failedAt(result: Exclude<TunnelResult, { readonly kind: "response" }>): Failed {
+    switch (result.kind) {
+      case "url_refused":
+        return unreachable("worker_unreachable", `the worker's address ${result.message}`);
+      case "redirect":
+        return workerFailed("worker_redirect", `the worker answered ${result.status}; redirects are not passed on`);
+      case "protocol":
+        return workerFailed("bad_answer", `the worker's answer cannot be passed on: ${result.detail}`);
+      case "failed": {
+        const stood = (this.#upload?.pieces() ?? 0) > READ_AHEAD_MAX_PIECES;
+        if (stood) return unreachable("worker_broke_off", "the worker closed the connection before it had the request");
+        return unreachable(
+          "worker_unreachable",
+          "the worker could not be reached, or closed the connection unanswered",
+        );
+      }
+    }
+  }
+}
+
+/** The answer to nobody. */
+const CLIENT_LEFT: Failure = { kind: "unavailable", message: "the client has gone" };
+
+function unreachable(code: GatewayCode, message: string): Failed {
+  return { outcome: "unreachable", failure: { kind: "bad_gateway", code, message }, elsewhere: true };
+}
+
+function workerFailed(code: GatewayCode, message: string): Failed {
+  return { outcome: "worker_failed", failure: { kind: "bad_gateway", code, message }, elsewhere: false };
+}
+
+/** How a request whose answer was passed on has ended. A limit that cut it short does not make it free. */
+function outcomeOf(end: TransferEnd, status: number, cause: Cause | null): LbOutcome {
+  if (cause === "client_left" || cause === "too_large") return cause;
+  if (status >= 500 || (cause === null && end === "source_broke")) return "worker_failed";
+  return cause === null && end === "sink_broke" ? "client_left" : "served";
+}
+
+function readLength(headers: Headers): number | null {
+  const text = headers.get("content-length");
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}

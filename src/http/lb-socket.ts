@@ -1,0 +1,82 @@
+// A WebSocket through a load-balanced endpoint: what one side says the other one hears, until one of them ends it, a message
+// is too large, or nobody has said anything for too long.
+import { LB_SOCKET_IDLE_MS } from "../core/limits.ts";
+
+/** `worker_broke`: the worker's connection ended without a word. */
+export type SocketEnd = "closed" | "worker_broke";
+
+export interface JoinedSockets {
+  /** Never rejects. */
+  readonly end: Promise<SocketEnd>;
+  /** Ends both sides with a code of RFC 6455. */
+  stop(code: number, reason: string): void;
+}
+
+const GOING_AWAY = 1001;
+const TOO_LARGE = 1009;
+const BROKEN = 1011;
+/** A connection that ended without a close frame, or without a code in it: neither may be sent. */
+const NO_CODE = 1005;
+const NO_FRAME = 1006;
+/** RFC 6455: a reason has at most 123 bytes. */
+const REASON_MAX_BYTES = 123;
+
+/** Joins two sockets that nobody has accepted yet. A message of more than `maxBytes` ends both. */
+export function joinSockets(client: WebSocket, worker: WebSocket, maxBytes: number): JoinedSockets {
+  const ended = Promise.withResolvers<SocketEnd>();
+  let idle = setTimeout(() => undefined, 0);
+  const stop = (code: number, reason: string): void => {
+    clearTimeout(idle);
+    for (const socket of [client, worker]) closeSocket(socket, code, reason);
+    ended.resolve("closed");
+  };
+  const touch = (): void => {
+    clearTimeout(idle);
+    idle = setTimeout(() => stop(GOING_AWAY, "no message came for too long"), LB_SOCKET_IDLE_MS);
+  };
+  const listen = (from: WebSocket, to: WebSocket, whenBroken: SocketEnd): void => {
+    from.binaryType = "arraybuffer";
+    from.addEventListener("message", ({ data }) => {
+      touch();
+      if (sizeOf(data) > maxBytes) return stop(TOO_LARGE, "the message is too large");
+      try {
+        to.send(data);
+      } catch {
+        stop(BROKEN, "the other side has gone");
+      }
+    });
+    from.addEventListener("close", ({ code, reason }) => {
+      clearTimeout(idle);
+      const isBroken = code === NO_FRAME;
+      closeSocket(to, isBroken ? BROKEN : code, isBroken ? "the other side broke off" : reason);
+      // The handshake of the close: without an answer the peer would wait for one.
+      closeSocket(from, isBroken ? BROKEN : code, reason);
+      ended.resolve(isBroken ? whenBroken : "closed");
+    });
+    from.addEventListener("error", () => {
+      clearTimeout(idle);
+      closeSocket(to, BROKEN, "the other side broke off");
+      ended.resolve(whenBroken);
+    });
+    from.accept();
+  };
+  touch();
+  listen(worker, client, "worker_broke");
+  listen(client, worker, "closed");
+  return { end: ended.promise, stop };
+}
+
+/** Also where it is closed already, or the code is one that must not be sent. */
+function closeSocket(socket: WebSocket, code: number, reason: string): void {
+  try {
+    if (code === NO_CODE) socket.close();
+    else socket.close(code, new TextEncoder().encode(reason).length > REASON_MAX_BYTES ? "" : reason);
+  } catch {
+    // Nothing is left to close.
+  }
+}
+
+function sizeOf(data: unknown): number {
+  if (typeof data === "string") return new TextEncoder().encode(data).length;
+  return data instanceof ArrayBuffer ? data.byteLength : Number.POSITIVE_INFINITY;
+}

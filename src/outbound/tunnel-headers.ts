@@ -1,0 +1,53 @@
+// Which headers pass through a load-balanced endpoint. What belongs to one connection, to Waybill's own front door or to the
+// client's key stays here; everything else goes on as it came.
+
+const HOP_BY_HOP = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+/** `content-length` is said anew by whoever sends the body, and the handshake of a WebSocket is made anew. */
+const NOT_PASSED_ON = new Set([
+  ...HOP_BY_HOP,
+  "authorization",
+  "content-length",
+  "expect",
+  "forwarded",
+  "host",
+  "sec-websocket-extensions",
+  "sec-websocket-key",
+  "sec-websocket-version",
+  "true-client-ip",
+  "x-real-ip",
+  "x-runpod-worker-id",
+]);
+const NOT_PASSED_ON_PREFIXES = ["cf-", "proxy-", "x-forwarded-"];
+const NOT_PASSED_BACK = new Set([...HOP_BY_HOP, "content-length", "x-request-id", "x-runpod-worker-id"]);
+
+/** The headers that a worker gets; `credential` is its own key, in place of the client's. */
+export function toWorkerHeaders(headers: Headers, credential: string | null): Headers {
+  const named = namedByConnection(headers);
+  const passed = new Headers();
+  for (const [name, value] of headers) {
+    if (NOT_PASSED_ON.has(name) || named.has(name)) continue;
+    if (!NOT_PASSED_ON_PREFIXES.some((prefix) => name.startsWith(prefix))) passed.append(name, value);
+  }
+  // Without one workerd asks for codings of its own, which this client may not know.
+  if (!passed.has("accept-encoding")) passed.set("accept-encoding", "identity");
+  if (credential !== null) passed.set("authorization", `Bearer ${credential}`);
+  if (headers.get("upgrade")?.toLowerCase() === "websocket") passed.set("upgrade", "websocket");
+  return passed;
+}
+
+/** The headers that a client gets of a worker's answer; each `set-cookie` stays one. */
+export function toClientHeaders(headers: Headers, own: Readonly<Record<string, string>>): Headers {
+  const named = namedByConnection(headers);
+  const passed = new Headers();
+  for (const [name, value] of headers) {
+    const stays = NOT_PASSED_BACK.has(name) || named.has(name) || name.startsWith("proxy-");
+    if (!stays) passed.append(name, value);
+  }
+  for (const [name, value] of Object.entries(own)) passed.set(name, value);
+  return passed;
+}
+
+function namedByConnection(headers: Headers): ReadonlySet<string> {
+  const names = headers.get("connection")?.split(",") ?? [];
+  return new Set(names.map((name) => name.trim().toLowerCase()));
+}

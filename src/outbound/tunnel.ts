@@ -1,0 +1,75 @@
+// A load-balanced request on its way to a worker: any method, any path, the body as it comes. The worker's address is the
+// operator's and guarded; what the client gave is only the path behind it. Nothing is decoded, followed or kept.
+import { LB_HEADERS_MAX_BYTES } from "../core/limits.ts";
+import { checkUrl } from "./guard.ts";
+
+export interface TunnelRequest {
+  /** The worker's address. */
+  readonly baseUrl: string;
+  /** As the client sent it, from its slash on; empty: none. */
+  readonly path: string;
+  /** With its question mark; empty: none. */
+  readonly search: string;
+  readonly method: string;
+  readonly headers: Headers;
+  readonly body: ReadableStream<Uint8Array> | null;
+  readonly signal: AbortSignal;
+}
+
+export type TunnelResult =
+  | { readonly kind: "response"; readonly response: Response }
+  | { readonly kind: "url_refused"; readonly message: string }
+  | { readonly kind: "redirect"; readonly status: number }
+  /** No HTTP that could be passed on. */
+  | { readonly kind: "protocol"; readonly detail: string }
+  /** Refused, reset, closed, or no HTTP at all: workerd says the same of each. Also what a signal has ended. */
+  | { readonly kind: "failed" };
+
+/** Calls the worker; resolves when the headers of its answer are there. A body of the answer is bounded by its reader. */
+export async function openTunnel(
+  request: TunnelRequest,
+  options: { readonly allowPrivate: boolean },
+): Promise<TunnelResult> {
+  const verdict = checkUrl(request.baseUrl, options);
+  if (!verdict.ok) return { kind: "url_refused", message: verdict.message };
+  const { method, headers, body, signal } = request;
+  try {
+    const response = await fetch(withPath(verdict.url, request.path, request.search), {
+      method,
+      headers,
+      redirect: "manual",
+      signal,
+      // The client gets the bytes that the worker sent, in the coding that it sent them in.
+      encodeResponseBody: "manual",
+      ...(body === null ? {} : { body }),
+    });
+    return judge(response);
+  } catch (cause) {
+    // workerd cannot make a Response of a status outside 200–599.
+    const isBadStatus = cause instanceof RangeError;
+    return isBadStatus ? { kind: "protocol", detail: "its status is none of HTTP's" } : { kind: "failed" };
+  }
+}
+
+/** The setters of URL cannot touch the host, whatever the path looks like. */
+function withPath(base: URL, path: string, search: string): string {
+  const url = new URL(base.href);
+  if (path !== "") url.pathname = `${base.pathname.replace(/\/+$/, "")}${path}`;
+  url.search = search;
+  if (url.origin !== base.origin) throw new Error("a path has changed the host");
+  return url.href;
+}
+
+function judge(response: Response): TunnelResult {
+  const { status } = response;
+  const drop = (result: TunnelResult): TunnelResult => {
+    response.body?.cancel().catch(() => undefined);
+    return result;
+  };
+  // A redirect would send the client, or us, wherever the worker likes; 304 names no place.
+  if (status >= 300 && status < 400 && status !== 304) return drop({ kind: "redirect", status });
+  let headerBytes = 0;
+  for (const [name, value] of response.headers) headerBytes += name.length + value.length;
+  if (headerBytes > LB_HEADERS_MAX_BYTES) return drop({ kind: "protocol", detail: "its headers are too large" });
+  return { kind: "response", response };
+}

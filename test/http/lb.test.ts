@@ -1,0 +1,370 @@
+// Load-balanced endpoints over HTTP, with workers that are functions: what passes, what stays here, who is asked, who pays.
+import { runDurableObjectAlarm } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { z } from "zod";
+import { LB_WAIT_MAX_MS } from "../../src/core/limits.ts";
+import { makeTenant, type TestTenant, type TestTenantOptions } from "../support/tenant.ts";
+
+const LIMIT_BYTES = 1_000;
+const errorSchema = z.object({ error: z.string(), message: z.string(), code: z.string().optional() });
+
+type Answer = (request: Request) => Promise<Response> | Response;
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** An endpoint whose workers `w0`, `w1`… answer as told, and /ping with 200 unless told otherwise. */
+async function makeLb(workers: readonly Answer[], options: TestTenantOptions = {}) {
+  const name = crypto.randomUUID();
+  const upstreams = workers.map((_, at) => ({
+    id: `${name}-w${at}`,
+    url: `http://w${at}.${name}.test:8000/base`,
+    slots: 5,
+  }));
+  const tenant = await makeTenant({ kind: "load_balancer", bodyMaxBytes: LIMIT_BYTES, upstreams, ...options });
+  const calls: number[] = [];
+  let ping: Answer = () => new Response("ok");
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+    const request = new Request(input, init);
+    const url = new URL(request.url);
+    const at = Number(/^w(\d+)\./.exec(url.hostname)?.[1]);
+    const worker = workers[at];
+    if (!url.hostname.endsWith(`.${name}.test`) || worker === undefined) throw new Error(`${url.host} was called`);
+    if (url.pathname === "/base/ping") return ping(request);
+    calls.push(at);
+    return worker(request);
+  });
+  return {
+    tenant,
+    name,
+    /** Which workers were asked, in order, but for their health. */
+    calls,
+    pingAs: (answer: Answer) => {
+      ping = answer;
+    },
+    call: (path: string, init: RequestInit = {}) => callAs(tenant, tenant.endpointId, path, init),
+  };
+}
+
+function callAs(caller: TestTenant, endpoint: string, path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  headers.set("authorization", `Bearer ${caller.key}`);
+  return exports.default.fetch(new Request(`https://waybill.test/lb/${endpoint}${path}`, { ...init, headers }));
+}
+
+async function linesOf(tenant: TestTenant) {
+  await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(tenant.endpointId));
+  const { results } = await env.DB.prepare(
+    "SELECT tenant_id, job_id, billed_ms, amount_nanodollars FROM usage_lines WHERE endpoint_id = ?",
+  )
+    .bind(tenant.endpointId)
+    .all();
+  return results;
+}
+
+/** A body whose length nobody says, in pieces. */
+function streamOf(sizeBytes: number): ReadableStream<Uint8Array> {
+  let leftBytes = sizeBytes;
+  return new ReadableStream({
+    type: "bytes",
+    pull(controller) {
+      const piece = new Uint8Array(Math.min(leftBytes, 100)).fill(97);
+      leftBytes -= piece.length;
+      if (piece.length > 0) controller.enqueue(piece);
+      else {
+        controller.close();
+        controller.byobRequest?.respond(0);
+      }
+    },
+  });
+}
+
+function refused(): never {
+  throw new Error("Network connection lost.");
+}
+
+const echoPath: Answer = (request) => new Response(`${request.method} ${request.url}`);
+
+describe("a request to a load-balanced endpoint", () => {
+  it.each([
+    ["GET", ""],
+    ["GET", "/"],
+    ["DELETE", "/v1/things/7?deep=a&deep=b"],
+    ["PATCH", "//evil.test/..;/a%2Fb//c/?q=%2f&r=1/2"],
+    ["PROPFIND", "/@evil.test:99/x"],
+    ["OPTIONS", "/run"],
+  ])("%s %j reaches the worker as it came, below its own address", async (method, path) => {
+    const { call, name } = await makeLb([echoPath]);
+    const response = await call(path, { method });
+    expect(await response.text()).toBe(`${method} http://w0.${name}.test:8000/base${path}`);
+  });
+
+  it("carries body and headers both ways, but for the client's key and what belongs to one connection", async () => {
+    let seen = new Headers();
+    const { call, name } = await makeLb(
+      [
+        async (request) => {
+          seen = request.headers;
+          const headers = new Headers({ "x-answer": "yes", "proxy-status": "no", "x-runpod-worker-id": "forged" });
+          headers.append("set-cookie", "a=1");
+          headers.append("set-cookie", "b=2");
+          return new Response((await request.text()).toUpperCase(), { status: 418, headers });
+        },
+      ],
+      {},
+    );
+    const headers = {
+      "content-type": "text/x-own",
+      "x-own": "1",
+      cookie: "c=3",
+      "x-forwarded-for": "1.2.3.4",
+      "cf-connecting-ip": "1.2.3.4",
+      "x-real-ip": "1.2.3.4",
+      "proxy-authorization": "x",
+      te: "trailers",
+    };
+    const response = await call("/x", { method: "POST", body: "hello", headers });
+    expect(response.status).toBe(418);
+    expect(await response.text()).toBe("HELLO");
+    expect(response.headers.getSetCookie()).toEqual(["a=1", "b=2"]);
+    expect(response.headers.get("x-answer")).toBe("yes");
+    expect(response.headers.get("proxy-status")).toBeNull();
+    expect(response.headers.get("x-runpod-worker-id")).toBe(`${name}-w0`);
+    expect(response.headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+    expect([...seen.keys()].toSorted()).toEqual(["accept-encoding", "content-type", "cookie", "x-own"]);
+  });
+
+  it("brings the worker its own credential instead of the client's key", async () => {
+    const echo: Answer = (request) => new Response(request.headers.get("authorization"));
+    const name = crypto.randomUUID();
+    const upstreams = [{ id: `${name}-w0`, url: `http://w0.${name}.test`, slots: 1, credential: "worker-secret" }];
+    const tenant = await makeTenant({ kind: "load_balancer", upstreams });
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => echo(new Request(input, init)));
+    expect(await (await callAs(tenant, tenant.slug, "/")).text()).toBe("Bearer worker-secret");
+  });
+
+  it.each([
+    ["GET", 204],
+    ["GET", 304],
+    ["HEAD", 200],
+  ])("%s passes on an answer of %i, which has no body", async (method, status) => {
+    const { call } = await makeLb([() => new Response(null, { status, headers: { etag: '"x"' } })]);
+    const response = await call("/x", { method });
+    expect(response.status).toBe(status);
+    expect(response.headers.get("etag")).toBe('"x"');
+    expect(await response.text()).toBe("");
+  });
+
+  it("may name the endpoint by its host", async () => {
+    const { tenant, name } = await makeLb([echoPath]);
+    const headers = { authorization: `Bearer ${tenant.key}` };
+    const url = `https://${tenant.slug}.lb.waybill.test/v2/x?y=1`;
+    const response = await exports.default.fetch(new Request(url, { headers }));
+    expect(await response.text()).toBe(`GET http://w0.${name}.test:8000/base/v2/x?y=1`);
+    const deeper = await exports.default.fetch(new Request("https://a.b.lb.waybill.test/", { headers }));
+    expect(await deeper.json()).toMatchObject({ ok: true });
+  });
+});
+
+describe("whoever may not call", () => {
+  it("gets 401 without a key, and 404 for another tenant's endpoint", async () => {
+    const { tenant, calls } = await makeLb([echoPath]);
+    const other = await makeTenant();
+    const nobody = await exports.default.fetch(new Request(`https://waybill.test/lb/${tenant.endpointId}/x`));
+    expect(nobody.status).toBe(401);
+    expect((await callAs(other, tenant.endpointId, "/x")).status).toBe(404);
+    expect((await callAs(other, "no-such", "/x")).status).toBe(404);
+    expect(calls).toEqual([]);
+  });
+
+  it("is told when the endpoint is of the other kind; /health is there for both", async () => {
+    const { tenant, call } = await makeLb([echoPath]);
+    await call("/");
+    const queue = await makeTenant({ upstreams: [] });
+    const wrongWay = await callAs(queue, queue.endpointId, "/x");
+    expect(wrongWay.status).toBe(400);
+    expect(await wrongWay.json()).toMatchObject({ message: expect.stringContaining("/v2/") });
+    const headers = { authorization: `Bearer ${tenant.key}`, "content-type": "application/json" };
+    const base = `https://waybill.test/v2/${tenant.endpointId}`;
+    for (const route of ["run", "runsync"]) {
+      const init = { method: "POST", headers, body: '{"input":1}' };
+      const response = await exports.default.fetch(new Request(`${base}/${route}`, init));
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ message: expect.stringContaining("/lb/") });
+    }
+    const health = await exports.default.fetch(new Request(`${base}/health`, { headers }));
+    expect(await health.json()).toMatchObject({ workers: { idle: 5, ready: 5, running: 0 } });
+  });
+});
+
+describe("the size of a body", () => {
+  it.each([
+    ["of a known length", (sizeBytes: number) => "a".repeat(sizeBytes)],
+    ["of no known length", (sizeBytes: number) => streamOf(sizeBytes)],
+  ])("%s may be the limit, and one byte over is 413", async (_, body) => {
+    const { call } = await makeLb([async (request) => new Response(String((await request.text()).length))]);
+    const fits = await call("/x", { method: "POST", body: body(LIMIT_BYTES) });
+    expect(await fits.text()).toBe(String(LIMIT_BYTES));
+    const over = await call("/x", { method: "POST", body: body(LIMIT_BYTES + 1) });
+    expect(over.status).toBe(413);
+    expect(await over.json()).toMatchObject({ message: expect.stringContaining(String(LIMIT_BYTES)) });
+  });
+
+  it("of an answer may be the limit; one byte over is 502 if it says so, and else breaks off", async () => {
+    let make = (): BodyInit => "a".repeat(LIMIT_BYTES);
+    let headers = {};
+    const { call } = await makeLb([() => new Response(make(), { headers })]);
+    expect((await (await call("/x")).text()).length).toBe(LIMIT_BYTES);
+    make = () => streamOf(LIMIT_BYTES);
+    expect((await (await call("/x")).text()).length).toBe(LIMIT_BYTES);
+    make = () => streamOf(LIMIT_BYTES + 1);
+    await expect((await call("/x")).text()).rejects.toThrow();
+    headers = { "content-length": String(LIMIT_BYTES + 1) };
+    const response = await call("/x");
+    expect(response.status).toBe(502);
+    expect(await response.json()).toMatchObject({ code: "bad_answer" });
+  });
+});
+
+describe("a worker that fails", () => {
+  it("gives its request to another one, while nothing of it can have happened twice", async () => {
+    const { call, calls } = await makeLb([refused, echoPath]);
+    for (const method of ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]) {
+      calls.length = 0;
+      expect((await call("/x", { method })).status).toBe(200);
+      expect(calls.at(-1)).toBe(1);
+    }
+  });
+
+  it("keeps a POST, and any request with a body: 502 says that nobody answered", async () => {
+    for (const init of [{ method: "POST" }, { method: "PUT", body: "x" }]) {
+      const { call, calls } = await makeLb([refused, refused]);
+      const response = await call("/x", init);
+      expect(response.status).toBe(502);
+      expect(errorSchema.parse(await response.json())).toMatchObject({
+        error: "worker_unreachable",
+        code: "worker_unreachable",
+      });
+      expect(calls).toHaveLength(1);
+    }
+  });
+
+  it("is tried on three workers at most", async () => {
+    const { call, calls } = await makeLb([refused, refused, refused, refused]);
+    expect((await call("/x")).status).toBe(502);
+    expect(new Set(calls).size).toBe(3);
+    expect(calls).toHaveLength(3);
+  });
+
+  it("with 503 sends a GET elsewhere, and is passed on where nobody else can be asked", async () => {
+    const busy: Answer = () => new Response("busy", { status: 503, headers: { "retry-after": "7" } });
+    const two = await makeLb([busy, echoPath]);
+    expect((await two.call("/x")).status).toBe(200);
+    const one = await makeLb([busy]);
+    const response = await one.call("/x");
+    expect(response.status).toBe(503);
+    expect(response.headers.get("retry-after")).toBe("7");
+    expect(await response.text()).toBe("busy");
+    const post = await makeLb([busy, busy]);
+    expect(await (await post.call("/x", { method: "POST" })).text()).toBe("busy");
+  });
+
+  it("may not redirect: its Location is kept back", async () => {
+    const { call } = await makeLb([
+      () => new Response(null, { status: 302, headers: { location: "https://evil.test/" } }),
+    ]);
+    const response = await call("/x");
+    expect(response.status).toBe(502);
+    expect(response.headers.get("location")).toBeNull();
+    expect(await response.json()).toMatchObject({ code: "worker_redirect" });
+  });
+
+  it("may not send endless headers", async () => {
+    const { call } = await makeLb([() => new Response("x", { headers: { "x-long": "a".repeat(70_000) } })]);
+    const response = await call("/x");
+    expect(response.status).toBe(502);
+    expect(await response.json()).toMatchObject({ code: "bad_answer" });
+  });
+});
+
+describe("affinity", () => {
+  it("that is soft or strict asks that worker, and strict is 404 for one that is not there", async () => {
+    const { call, calls, name } = await makeLb([echoPath, echoPath, echoPath]);
+    for (const header of [`strict ${name}-w2`, `strict-resume ${name}-w2`, `${name}-w2`]) {
+      const response = await call("/x", { headers: { "x-runpod-worker-id": header } });
+      expect(response.headers.get("x-runpod-worker-id")).toBe(`${name}-w2`);
+    }
+    expect(calls).toEqual([2, 2, 2]);
+    const gone = await call("/x", { headers: { "x-runpod-worker-id": "strict no-such" } });
+    expect(gone.status).toBe(404);
+    expect(await gone.json()).toMatchObject({ code: "affinity_worker_gone" });
+    expect((await call("/x", { headers: { "x-runpod-worker-id": "no-such" } })).status).toBe(200);
+    expect((await call("/x", { headers: { "x-runpod-worker-id": "any of you" } })).status).toBe(400);
+  });
+
+  it("that waits for a worker in vain is 400 worker_timeout", { timeout: 20_000 }, async () => {
+    const { call, pingAs, name } = await makeLb([echoPath]);
+    pingAs(() => new Response(null, { status: 204 }));
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const waiting = call("/x", { headers: { "x-runpod-worker-id": `strict ${name}-w0` } });
+    const response = await whileTimePasses(waiting);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ code: "worker_timeout" });
+  });
+});
+
+describe("while no worker is ready", () => {
+  it("a request waits two minutes, then hears when to come back", { timeout: 20_000 }, async () => {
+    const { call, pingAs, calls } = await makeLb([echoPath]);
+    pingAs(() => new Response("broken", { status: 500 }));
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const startedMs = Date.now();
+    const response = await whileTimePasses(call("/x"));
+    expect(response.status).toBe(503);
+    expect(response.headers.get("retry-after")).toBe(String(LB_WAIT_MAX_MS / 1_000));
+    expect(await response.json()).toMatchObject({ error: "no_worker", code: "no_worker" });
+    expect(Date.now() - startedMs).toBeGreaterThanOrEqual(LB_WAIT_MAX_MS);
+    expect(calls).toEqual([]);
+  });
+
+  it("a request is served as soon as one is", { timeout: 20_000 }, async () => {
+    const { call, pingAs } = await makeLb([echoPath]);
+    pingAs(() => refused());
+    const waiting = call("/x");
+    setTimeout(() => pingAs(() => new Response("ok")), 1_000);
+    expect((await waiting).status).toBe(200);
+  });
+});
+
+describe("the bill", () => {
+  it("goes to the caller, by started 100 ms, for an answer below 500", { timeout: 20_000 }, async () => {
+    let status = 200;
+    const { tenant } = await makeLb([() => new Response("x", { status })], { shared: true });
+    const payer = await makeTenant();
+    for (status of [200, 404, 500, 503])
+      await (await callAs(payer, tenant.endpointId, "/x", { method: "POST" })).text();
+    await vi.waitFor(async () => expect(await linesOf(tenant)).toHaveLength(2), { timeout: 10_000 });
+    for (const line of await linesOf(tenant)) {
+      const { billed_ms: billedMs } = z.object({ billed_ms: z.number() }).parse(line);
+      expect(billedMs % 100).toBe(0);
+      expect(line).toMatchObject({
+        tenant_id: payer.tenantId,
+        job_id: expect.stringMatching(/^lb-[0-9a-f-]{36}$/),
+        amount_nanodollars: (billedMs / 100) * (160_000 / 10 / 5),
+      });
+    }
+  });
+});
+
+/** Under a fake `Date`, which stands still by itself: five seconds in each hundredth. */
+async function whileTimePasses(waiting: Promise<Response>): Promise<Response> {
+  const clock = setInterval(() => vi.setSystemTime(Date.now() + 500), 10);
+  try {
+    return await waiting;
+  } finally {
+    clearInterval(clock);
+  }
+}
