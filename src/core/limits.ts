@@ -55,6 +55,11 @@ export const LB_PING_TIMEOUT_MS = 5_000;
 export const LB_TRIES_MAX = 3;
 /** Cloudflare's limit of all headers of an answer is 128 KB; ours must fit beside a worker's. */
 export const LB_HEADERS_MAX_BYTES = 64 * 1024;
+/**
+ * The answer of a worker is held back so long, or until LB_PIPE_BYTES of it are there: one that breaks off by then is a clear
+ * 502, or is asked for elsewhere. More would be felt where an answer is streamed word by word.
+ */
+export const LB_HOLD_MS = 50;
 /** Bytes under way in one direction of one request: what the edge holds, whatever the size of the body. */
 export const LB_PIPE_BYTES = 64 * 1024;
 

@@ -4,7 +4,7 @@ import { readConfig } from "../config.ts";
 import type { LbOutcome } from "../contract/load-balancer.ts";
 import type { Failure, GatewayCode } from "../core/failure.ts";
 import type { Affinity } from "../core/lb-pool.ts";
-import { LB_CALL_MAX_MS, LB_TRIES_MAX, LB_WAIT_MAX_MS } from "../core/limits.ts";
+import { LB_CALL_MAX_MS, LB_HOLD_MS, LB_TRIES_MAX, LB_WAIT_MAX_MS } from "../core/limits.ts";
 import { openCredential } from "../dispatch/carry.ts";
 import { log } from "../log.ts";
 import { openTunnel, type TunnelResult } from "../outbound/tunnel.ts";
@@ -122,7 +122,8 @@ export class LbExchange {
   #startUpload(): ReadableStream<Uint8Array> | null {
     const { body, headers } = this.#request;
     if (body === null) return null;
-    const upload = startTransfer(body, readLength(headers), this.#given.settings.bodyMaxBytes);
+    const { bodyMaxBytes } = this.#given.settings;
+    const upload = startTransfer(body, { lengthBytes: readLength(headers), maxBytes: bodyMaxBytes, holdMs: 0 });
     this.#upload = upload;
     this.#held(
       upload.end.then((end) => {
@@ -134,7 +135,7 @@ export class LbExchange {
   }
 
   /** Passes an answer on, if it may be, and sees to its end. */
-  #answer(seat: Seat, response: Response, tried: number): Response | Failed {
+  async #answer(seat: Seat, response: Response, tried: number): Promise<Response | Failed> {
     if (response.webSocket !== null) return this.#joinSockets(seat, response, response.webSocket);
     const { bodyMaxBytes } = this.#given.settings;
     const length = readLength(response.headers);
@@ -142,7 +143,7 @@ export class LbExchange {
     const isTooLarge = hasBody && length !== null && length > bodyMaxBytes;
     const goesElsewhere = response.status === 503 && this.#isRepeatable() && this.#hasOthers(tried);
     if (isTooLarge || goesElsewhere) response.body?.cancel().catch(() => undefined);
-    if (isTooLarge) return workerFailed("bad_answer", `the worker's answer has more than ${bodyMaxBytes} bytes`);
+    if (isTooLarge) return tooLargeAnswer(bodyMaxBytes);
     if (goesElsewhere) return { ...workerFailed("bad_answer", "the worker answered 503"), elsewhere: true };
     const headers = this.#clientHeaders(seat, response.headers);
     if (response.body === null || !hasBody) {
@@ -151,8 +152,14 @@ export class LbExchange {
       this.#end(seat, outcomeOf("done", response.status, null));
       return new Response(null, { status: response.status, headers });
     }
-    const download = startTransfer(response.body, length, bodyMaxBytes);
+    const limits = { lengthBytes: length, maxBytes: bodyMaxBytes, holdMs: LB_HOLD_MS };
+    const download = startTransfer(response.body, limits);
     this.#abort.signal.addEventListener("abort", download.stop);
+    const early = await download.begun;
+    if (this.#cause !== null) return this.#failedBy(this.#cause);
+    if (early === "too_large") return tooLargeAnswer(bodyMaxBytes);
+    if (early !== null)
+      return { ...workerFailed("worker_broke_off", "the worker's answer broke off"), elsewhere: true };
     this.#held(download.end.then((end) => this.#end(seat, outcomeOf(end, response.status, this.#cause))));
     return new Response(download.readable, { status: response.status, headers, encodeBody: "manual" });
   }
@@ -255,6 +262,10 @@ function unreachable(code: GatewayCode, message: string): Failed {
 
 function workerFailed(code: GatewayCode, message: string): Failed {
   return { outcome: "worker_failed", failure: { kind: "bad_gateway", code, message }, elsewhere: false };
+}
+
+function tooLargeAnswer(maxBytes: number): Failed {
+  return workerFailed("bad_answer", `the worker's answer has more than ${maxBytes} bytes`);
 }
 
 /** How a request whose answer was passed on has ended. A limit that cut it short does not make it free. */

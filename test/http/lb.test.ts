@@ -3,7 +3,7 @@ import { runDurableObjectAlarm } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { LB_WAIT_MAX_MS } from "../../src/core/limits.ts";
+import { LB_CALL_MAX_MS, LB_HOLD_MS, LB_WAIT_MAX_MS } from "../../src/core/limits.ts";
 import { makeTenant, type TestTenant, type TestTenantOptions } from "../support/tenant.ts";
 
 const LIMIT_BYTES = 1_000;
@@ -65,12 +65,13 @@ async function linesOf(tenant: TestTenant) {
   return results;
 }
 
-/** A body whose length nobody says, in pieces. */
-function streamOf(sizeBytes: number): ReadableStream<Uint8Array> {
+/** A body whose length nobody says, in pieces, each after a pause. */
+function streamOf(sizeBytes: number, pauseMs = 0): ReadableStream<Uint8Array> {
   let leftBytes = sizeBytes;
   return new ReadableStream({
     type: "bytes",
-    pull(controller) {
+    async pull(controller) {
+      if (pauseMs > 0) await scheduler.wait(pauseMs);
       const piece = new Uint8Array(Math.min(leftBytes, 100)).fill(97);
       leftBytes -= piece.length;
       if (piece.length > 0) controller.enqueue(piece);
@@ -213,19 +214,26 @@ describe("the size of a body", () => {
     expect(await over.json()).toMatchObject({ message: expect.stringContaining(String(LIMIT_BYTES)) });
   });
 
-  it("of an answer may be the limit; one byte over is 502 if it says so, and else breaks off", async () => {
-    let make = (): BodyInit => "a".repeat(LIMIT_BYTES);
-    let headers = {};
-    const { call } = await makeLb([() => new Response(make(), { headers })]);
+  it("of an answer may be the limit, and one byte over is 502, or a broken connection once bytes have gone out", async () => {
+    let make = (): Response => new Response("a".repeat(LIMIT_BYTES));
+    const { call } = await makeLb([() => make()]);
     expect((await (await call("/x")).text()).length).toBe(LIMIT_BYTES);
-    make = () => streamOf(LIMIT_BYTES);
+    make = () => new Response(streamOf(LIMIT_BYTES));
     expect((await (await call("/x")).text()).length).toBe(LIMIT_BYTES);
-    make = () => streamOf(LIMIT_BYTES + 1);
-    await expect((await call("/x")).text()).rejects.toThrow();
-    headers = { "content-length": String(LIMIT_BYTES + 1) };
-    const response = await call("/x");
-    expect(response.status).toBe(502);
-    expect(await response.json()).toMatchObject({ code: "bad_answer" });
+    const declared = { headers: { "content-length": String(LIMIT_BYTES + 1) } };
+    for (const over of [
+      () => new Response("a".repeat(LIMIT_BYTES + 1), declared),
+      () => new Response(streamOf(LIMIT_BYTES + 1)),
+    ]) {
+      make = over;
+      const response = await call("/x");
+      expect(response.status).toBe(502);
+      expect(await response.json()).toMatchObject({ code: "bad_answer" });
+    }
+    make = () => new Response(streamOf(LIMIT_BYTES + 1, LB_HOLD_MS * 2));
+    const late = await call("/x");
+    expect(late.status).toBe(200);
+    await expect(late.text()).rejects.toThrow();
   });
 });
 
@@ -270,6 +278,45 @@ describe("a worker that fails", () => {
     expect(await response.text()).toBe("busy");
     const post = await makeLb([busy, busy]);
     expect(await (await post.call("/x", { method: "POST" })).text()).toBe("busy");
+  });
+
+  it("in the middle of a short answer gives its request to another one, and a POST is 502", async () => {
+    const breaks: Answer = () => {
+      const { readable, writable } = new IdentityTransformStream();
+      const writer = writable.getWriter();
+      writer
+        .write(new Uint8Array(10))
+        .then(() => writer.abort(new Error("it broke off")))
+        .catch(() => undefined);
+      return new Response(readable);
+    };
+    const { call, calls } = await makeLb([breaks, echoPath]);
+    expect((await call("/x")).status).toBe(200);
+    expect(calls.at(-1)).toBe(1);
+    const alone = await makeLb([breaks]);
+    const response = await alone.call("/x", { method: "POST" });
+    expect(response.status).toBe(502);
+    expect(await response.json()).toMatchObject({ code: "worker_broke_off" });
+  });
+
+  it("to answer in time is 504, and not asked any more", async () => {
+    const setReal = setTimeout;
+    vi.spyOn(globalThis, "setTimeout").mockImplementation((run: () => void, ms?: number) =>
+      setReal(run, ms === LB_CALL_MAX_MS ? 50 : ms),
+    );
+    const hungUp = Promise.withResolvers<void>();
+    const { call } = await makeLb([
+      (request) => {
+        request.signal.addEventListener("abort", () => hungUp.resolve());
+        return new Promise<Response>((_, reject) => {
+          request.signal.addEventListener("abort", () => reject(new Error("aborted")));
+        });
+      },
+    ]);
+    const response = await call("/x");
+    expect(response.status).toBe(504);
+    expect(await response.json()).toMatchObject({ code: "request_timeout" });
+    await hungUp.promise;
   });
 
   it("may not redirect: its Location is kept back", async () => {
