@@ -44,10 +44,8 @@ export async function openTunnel(
       ...(body === null ? {} : { body }),
     });
     return judge(response);
-  } catch (cause) {
-    // workerd cannot make a Response of a status outside 200–599.
-    const isBadStatus = cause instanceof RangeError;
-    return isBadStatus ? { kind: "protocol", detail: "its status is none of HTTP's" } : { kind: "failed" };
+  } catch {
+    return { kind: "failed" };
   }
 }
 
@@ -68,6 +66,10 @@ function judge(response: Response): TunnelResult {
   };
   // A redirect would send the client, or us, wherever the worker likes; 304 names no place.
   if (status >= 300 && status < 400 && status !== 304) return drop({ kind: "redirect", status });
+  const isUpgraded = status === 101 && response.webSocket !== null;
+  if (!isUpgraded && (status < 200 || status > 599)) {
+    return drop({ kind: "protocol", detail: `its status is ${status}` });
+  }
   let headerBytes = 0;
   for (const [name, value] of response.headers) headerBytes += name.length + value.length;
   if (headerBytes > LB_HEADERS_MAX_BYTES) return drop({ kind: "protocol", detail: "its headers are too large" });

@@ -45,6 +45,16 @@ const LATE: Readonly<Record<string, (socket: Socket) => void>> = {
     socket.once("close", () => clearInterval(drip));
   },
   "/never": () => undefined,
+  "/endless-headers": (socket) => {
+    socket.write("HTTP/1.1 200 OK\r\n");
+    const drip = setInterval(() => socket.write(`X-Long: ${"a".repeat(10_000)}\r\n`), 1);
+    socket.once("close", () => clearInterval(drip));
+  },
+  "/breaks-off-late": (socket) => {
+    socket.write(head("200 OK", "Content-Length: 100", '{"a":1}'));
+    setTimeout(() => socket.resetAndDestroy(), 500);
+  },
+  "/ping": (socket) => socket.end(head("200 OK", "Content-Length: 2", "ok")),
   "/ok": (socket) => socket.end(head("200 OK", "Content-Length: 2", "{}")),
 };
 
@@ -80,7 +90,7 @@ function serve(socket: Socket, note: (path: string) => void): void {
     const end = request.indexOf("\r\n\r\n");
     if (end < 0) return;
     const text = request.subarray(0, end).toString("latin1");
-    const path = /^POST (\S+)/.exec(text)?.[1] ?? "";
+    const path = /^[A-Z]+ (\S+)/.exec(text)?.[1] ?? "";
     const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? "0");
     const early = EARLY[path];
     if (early === undefined && request.length < end + 4 + length) return;

@@ -21,6 +21,8 @@ export interface TestEndpoint {
   readonly upstream?: DevUpstream;
   readonly workers?: { readonly slots?: number; readonly rateKind?: "flex" | "active" };
   readonly maxAttempts?: number;
+  readonly kind?: "queue" | "load_balancer";
+  readonly bodyMaxBytes?: number;
 }
 
 /** By slug; an upstream alone stands for an endpoint with nothing else. */
@@ -47,6 +49,8 @@ export interface RunningBroker {
   readonly workerKeys: WorkerKeys;
   /** Its state: the database of the operator's commands, and what the broker keeps. */
   readonly folder: string;
+  /** Leader of its process group. */
+  readonly pid: number;
   /** Calls a path with the key; a body makes it a POST. */
   call(path: string, body?: string | Buffer): Promise<Response>;
   stop(): Promise<void>;
@@ -119,6 +123,7 @@ export async function startBroker(
     key: prepared.key,
     workerKeys: prepared.workerKeys,
     folder: prepared.folder,
+    pid: server.pid,
     call: (path, body) => callBroker(`${server.url}${path}`, prepared.key, { body }),
     stop: async () => {
       await server.stop();

@@ -1,0 +1,187 @@
+// A load-balanced endpoint of a running broker, with a real worker: streams both ways, WebSockets, slots, and clients that go.
+import { type IncomingMessage, request } from "node:http";
+import { gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import WebSocket from "ws";
+import { z } from "zod";
+import { type RunningBroker, startBroker } from "./broker.ts";
+import { GZIPPED, type LbWorker, startLbWorker } from "./lb-worker.ts";
+
+const SLOTS = 3;
+const LIMIT_BYTES = 1024 * 1024;
+
+let worker: LbWorker;
+let broker: RunningBroker;
+
+beforeAll(async () => {
+  worker = await startLbWorker();
+  const upstream = { url: worker.url, dialect: "http", slots: SLOTS, credential: null } as const;
+  broker = await startBroker({ lb: { kind: "load_balancer", bodyMaxBytes: LIMIT_BYTES, upstream } });
+});
+
+afterAll(async () => {
+  await broker?.stop();
+  await worker?.stop();
+});
+
+/** A request whose body is written by the test. */
+function openRequest(path: string, method = "POST", headers: Readonly<Record<string, string>> = {}) {
+  const sent = request(`${broker.url}/lb/lb${path}`, {
+    method,
+    headers: { authorization: `Bearer ${broker.key}`, ...headers },
+  });
+  sent.on("error", () => undefined);
+  return sent;
+}
+
+function openSocket(path: string, protocols: string[] = []): WebSocket {
+  const url = `${broker.url.replace("http", "ws")}/lb/lb${path}`;
+  return new WebSocket(url, protocols, { headers: { authorization: `Bearer ${broker.key}` } });
+}
+
+async function connect(path: string, protocols: string[] = []): Promise<WebSocket> {
+  const socket = openSocket(path, protocols);
+  await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
+  return socket;
+}
+
+function nextMessage(socket: WebSocket): Promise<{ readonly data: string; readonly isBinary: boolean }> {
+  return new Promise((resolve) => {
+    socket.once("message", (data, isBinary) => resolve({ data: data.toString(), isBinary }));
+  });
+}
+
+function closeOf(socket: WebSocket): Promise<{ readonly code: number; readonly reason: string }> {
+  return new Promise((resolve) => {
+    socket.once("close", (code, reason) => resolve({ code, reason: reason.toString() }));
+    socket.once("error", () => undefined);
+  });
+}
+
+async function slotsInUse(): Promise<number> {
+  const health = z.object({ workers: z.object({ running: z.number() }) });
+  return health.parse(await (await broker.call("/v2/lb/health")).json()).workers.running;
+}
+
+describe("a load-balanced request", () => {
+  it("streams both ways at once: each piece is answered before the next one is sent", async () => {
+    const sent = openRequest("/echo");
+    sent.write("piece 0");
+    const response = await new Promise<NodeJS.ReadableStream>((resolve) => sent.once("response", resolve));
+    const pieces = response[Symbol.asyncIterator]();
+    for (let at = 0; at < 5; at += 1) {
+      const { value } = await pieces.next();
+      expect(String(value)).toBe(`piece ${at}`);
+      if (at < 4) sent.write(`piece ${at + 1}`);
+    }
+    sent.end();
+    expect((await pieces.next()).done).toBe(true);
+  });
+
+  it("brings neither the client's key to the worker, nor another coding to the client", async () => {
+    const sent = openRequest("/gzip", "GET", { "accept-encoding": "gzip", "x-own": "1" }).end();
+    const response = await new Promise<IncomingMessage>((resolve) => sent.once("response", resolve));
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk);
+    expect(response.headers["content-encoding"]).toBe("gzip");
+    expect(gunzipSync(Buffer.concat(chunks)).toString()).toBe(GZIPPED);
+    expect(worker.headersOf("/gzip")).toMatchObject({ "x-own": "1" });
+    expect(worker.headersOf("/gzip")).not.toHaveProperty("authorization");
+  });
+
+  it("is one of at most as many as the worker has slots, and the others wait", async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 5 * SLOTS }, async () => (await broker.call("/lb/lb/slow")).text()),
+    );
+    expect(new Set(answers)).toEqual(new Set(["done"]));
+    expect(worker.maxInFlight()).toBe(SLOTS);
+  });
+
+  it("one byte over the limit is 413, and over a limit on its way back it breaks off", async () => {
+    const over = await broker.call("/lb/lb/digest", Buffer.alloc(LIMIT_BYTES + 1));
+    expect(over.status).toBe(413);
+    const fits = await broker.call("/lb/lb/digest", Buffer.alloc(LIMIT_BYTES));
+    expect(await fits.json()).toMatchObject({ bytes: LIMIT_BYTES });
+    const endless = await broker.call(`/lb/lb/words?bytes=${LIMIT_BYTES + 1}`);
+    await expect(endless.arrayBuffer()).rejects.toThrow();
+    const announced = await broker.call(`/lb/lb/words?length&bytes=${LIMIT_BYTES + 1}`);
+    expect(announced.status).toBe(502);
+    expect((await (await broker.call(`/lb/lb/words?bytes=${LIMIT_BYTES}`)).arrayBuffer()).byteLength).toBe(LIMIT_BYTES);
+  });
+
+  it("ends with its client: the worker hears of it, and the slot is free", async () => {
+    const abort = new AbortController();
+    const headers = { authorization: `Bearer ${broker.key}` };
+    const response = await fetch(`${broker.url}/lb/lb/ticks`, { headers, signal: abort.signal });
+    const reader = response.body?.getReader();
+    expect(new TextDecoder().decode((await reader?.read())?.value)).toContain("tick");
+    expect(worker.inFlight()).toBe(1);
+    expect(await slotsInUse()).toBe(1);
+    abort.abort();
+    await expect.poll(() => worker.inFlight(), { timeout: 10_000 }).toBe(0);
+    await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+  });
+
+  it("is on the bill, by started 100 ms", async () => {
+    const usage = z.object({ lines: z.array(z.object({ jobId: z.string(), billedMs: z.number() })) });
+    const read = async () => {
+      const { lines } = usage.parse(await (await broker.call("/v1/usage?limit=1000")).json());
+      return lines.filter(({ jobId, billedMs }) => jobId.startsWith("lb-") && billedMs % 100 === 0).length;
+    };
+    await expect.poll(read, { timeout: 10_000 }).toBeGreaterThan(10);
+  });
+});
+
+describe("a WebSocket", () => {
+  it("carries texts and bytes both ways, with the subprotocol, and holds a slot until it ends", async () => {
+    const socket = await connect("/socket", ["chat"]);
+    expect(socket.protocol).toBe("chat");
+    for (const data of ["one", "two", "é".repeat(1_000)]) {
+      socket.send(data);
+      expect(await nextMessage(socket)).toEqual({ data, isBinary: false });
+    }
+    socket.send(Buffer.from([1, 2, 3]));
+    expect((await nextMessage(socket)).isBinary).toBe(true);
+    expect(await slotsInUse()).toBe(1);
+    expect(worker.headersOf("/socket")).not.toHaveProperty("authorization");
+    socket.close(4_000, "bye");
+    expect(await closeOf(socket)).toEqual({ code: 4_000, reason: "bye" });
+    await expect.poll(() => worker.inFlight(), { timeout: 10_000 }).toBe(0);
+    await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+  });
+
+  it("hears the worker's close with its code, and 1011 when the worker is gone without one", async () => {
+    const closed = await connect("/socket");
+    closed.send("close 4321 enough");
+    expect(await closeOf(closed)).toEqual({ code: 4_321, reason: "enough" });
+    const died = await connect("/socket");
+    died.send("die");
+    expect((await closeOf(died)).code).toBe(1_011);
+    await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+  });
+
+  it("that is cut off by its client lets go of the worker", async () => {
+    const socket = await connect("/socket");
+    expect(worker.inFlight()).toBe(1);
+    socket.terminate();
+    await expect.poll(() => worker.inFlight(), { timeout: 15_000 }).toBe(0);
+    await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+  });
+
+  it("ends with 1009 at a message over the limit", async () => {
+    const socket = await connect("/socket");
+    socket.send("a".repeat(LIMIT_BYTES));
+    expect((await nextMessage(socket)).data).toHaveLength(LIMIT_BYTES);
+    socket.send("a".repeat(LIMIT_BYTES + 1));
+    expect((await closeOf(socket)).code).toBe(1_009);
+  });
+
+  it("without a key is refused before any worker is asked", async () => {
+    const socket = new WebSocket(`${broker.url.replace("http", "ws")}/lb/lb/socket`);
+    socket.once("error", () => undefined);
+    const status = await new Promise((resolve) => {
+      socket.once("unexpected-response", (_, response) => resolve(response.statusCode));
+    });
+    expect(status).toBe(401);
+  });
+});
