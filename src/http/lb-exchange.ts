@@ -35,8 +35,6 @@ interface Failed {
 
 /** Sent again to another worker they do no more than once, and there is nothing of them that is gone by then. */
 const REPEATABLE_METHODS = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
-/** Before this many pieces workerd reads ahead of a connection (outbound/send-body.ts). */
-const READ_AHEAD_MAX_PIECES = 6;
 const SERVICE_RESTART = 1012;
 
 export class LbExchange {
@@ -241,14 +239,11 @@ export class LbExchange {
         return workerFailed("worker_redirect", `the worker answered ${result.status}; redirects are not passed on`);
       case "protocol":
         return workerFailed("bad_answer", `the worker's answer cannot be passed on: ${result.detail}`);
-      case "failed": {
-        const stood = (this.#upload?.pieces() ?? 0) > READ_AHEAD_MAX_PIECES;
-        if (stood) return unreachable("worker_broke_off", "the worker closed the connection before it had the request");
+      case "failed":
         return unreachable(
           "worker_unreachable",
           "the worker could not be reached, or closed the connection unanswered",
         );
-      }
     }
   }
 }

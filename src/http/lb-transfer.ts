@@ -1,9 +1,10 @@
-// One direction of a load-balanced request: bytes from a source to a sink, counted. One buffer goes round and no chunk is
-// kept, so that a body of any size and speed takes the same memory.
+// One direction of a load-balanced request: bytes from a source to a sink, within a limit. Where the length is known before, the
+// platform's own pipe moves them; else they are counted on their way. Either takes the same memory for a body of any size.
 import { LB_PIPE_BYTES } from "../core/limits.ts";
+import { type PipeEnd, pipeAll, pumpAtMost } from "./pipes.ts";
 
 /** `source_broke`: it ended before its end; `sink_broke`: nobody takes the bytes any more, or `stop` was called. */
-export type TransferEnd = "done" | "too_large" | "source_broke" | "sink_broke";
+export type TransferEnd = PipeEnd | "too_large";
 
 export interface Transfer {
   /** What the sink reads. It breaks off, and does not end, when the transfer does. */
@@ -12,13 +13,11 @@ export interface Transfer {
   readonly begun: Promise<TransferEnd | null>;
   /** Never rejects. */
   readonly end: Promise<TransferEnd>;
-  /** Pieces that the sink has taken so far. */
-  pieces(): number;
   stop(): void;
 }
 
 interface TransferLimits {
-  /** Null: not known before. */
+  /** Null: not known before. At most `maxBytes`. */
   readonly lengthBytes: number | null;
   /** One byte over ends it. */
   readonly maxBytes: number;
@@ -29,91 +28,92 @@ interface TransferLimits {
 /** Starts to carry `source`. */
 export function startTransfer(source: ReadableStream<Uint8Array>, limits: TransferLimits): Transfer {
   const { lengthBytes, maxBytes, holdMs } = limits;
-  const pipe = lengthBytes === null ? new IdentityTransformStream() : new FixedLengthStream(lengthBytes);
-  const writer = pipe.writable.getWriter();
-  const pieces = new Pieces(source.getReader({ mode: "byob" }), maxBytes);
+  const { readable, writable } =
+    lengthBytes === null ? new IdentityTransformStream() : new FixedLengthStream(lengthBytes);
+  const abort = new AbortController();
   const begun = Promise.withResolvers<TransferEnd | null>();
-  let taken = 0;
-  const write = async (bytes: Uint8Array): Promise<boolean> => {
-    const isTaken = await settles(writer.write(bytes));
-    if (isTaken) taken += 1;
-    return isTaken;
-  };
   const carry = async (): Promise<TransferEnd> => {
-    const held = holdMs > 0 ? await pieces.hold(holdMs) : [];
-    if (!Array.isArray(held)) return held;
+    const head = holdMs > 0 ? await readHead(source, holdMs, abort.signal) : NO_HEAD;
+    if (head === "source_broke") return head;
+    if (head.bytes > maxBytes) return "too_large";
     begun.resolve(null);
-    for (const bytes of held) if (!(await write(bytes))) return "sink_broke";
-    for (;;) {
-      const bytes = await pieces.next();
-      if (bytes === "done") return (await settles(writer.close())) ? "done" : "source_broke";
-      if (typeof bytes === "string") return bytes;
-      if (!(await write(bytes))) return "sink_broke";
-    }
+    const written = await writeHead(head, writable, maxBytes);
+    if (typeof written === "string") return written;
+    if (lengthBytes !== null) return pipeAll(source, writable, abort.signal);
+    return pumpAtMost(source, writable, maxBytes - written, abort.signal);
   };
-  const stop = (): void => {
-    const cause = new Error("the transfer was stopped");
-    writer.abort(cause).catch(() => undefined);
-    pieces.cancel(cause);
-  };
-  const end = carry().finally(stop);
+  const stop = (): void => abort.abort(new Error("the transfer was stopped"));
+  const end = carry().then(async (how) => {
+    // A FixedLengthStream that has not seen all bytes refuses to be closed: the source was shorter than it said.
+    const isWhole = how === "done" && (await settles(writable.close()));
+    if (isWhole) return how;
+    const cause = new Error("the transfer has ended early");
+    await Promise.all([settles(writable.abort(cause)), settles(source.cancel(cause))]);
+    return how === "done" ? "source_broke" : how;
+  });
   end.then(begun.resolve);
-  return { readable: pipe.readable, begun: begun.promise, end, pieces: () => taken, stop };
+  return { readable, begun: begun.promise, end, stop };
 }
 
-type Piece = Uint8Array | "done" | "too_large" | "source_broke";
+/** The first bytes of a source. `rest`: a piece that was asked for and has not come by the end of the hold. */
+interface Head {
+  readonly pieces: readonly Uint8Array[];
+  readonly bytes: number;
+  readonly rest: Promise<Uint8Array | null | "source_broke"> | null;
+}
 
-/** The pieces of a source, counted, all in the same memory: one is good until the next is asked for. */
-class Pieces {
-  readonly #reader: ReadableStreamBYOBReader;
-  readonly #maxBytes: number;
-  #buffer = new ArrayBuffer(LB_PIPE_BYTES);
-  #bytes = 0;
-  /** Asked for while it was held back, and not there by the end of that time. */
-  #pending: Promise<Piece> | null = null;
+const NO_HEAD: Head = { pieces: [], bytes: 0, rest: null };
 
-  constructor(reader: ReadableStreamBYOBReader, maxBytes: number) {
-    this.#reader = reader;
-    this.#maxBytes = maxBytes;
-  }
-
-  next(): Promise<Piece> {
-    const piece = this.#pending ?? this.#read();
-    this.#pending = null;
-    return piece;
-  }
-
-  /** Copies of the first pieces, as far as they come within `holdMs`, or how the source has failed. */
-  async hold(holdMs: number): Promise<Uint8Array[] | "too_large" | "source_broke"> {
-    const held: Uint8Array[] = [];
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const isLate = new Promise<"late">((resolve) => {
-      timer = setTimeout(() => resolve("late"), holdMs);
-    });
-    for (let bytes = 0; bytes < LB_PIPE_BYTES; ) {
-      this.#pending ??= this.#read();
-      const piece = await Promise.race([this.#pending, isLate]);
-      if (piece === "late" || piece === "done") break;
-      this.#pending = null;
-      if (typeof piece === "string") return piece;
-      held.push(piece.slice());
+/** Copies of the first pieces, as far as they come within `holdMs`; without a rest the source is free for another reader. */
+async function readHead(source: ReadableStream, holdMs: number, signal: AbortSignal): Promise<Head | "source_broke"> {
+  const reader = source.getReader({ mode: "byob" });
+  signal.addEventListener("abort", () => void reader.cancel(signal.reason).catch(() => undefined));
+  const late = Promise.withResolvers<"late">();
+  const timer = setTimeout(() => late.resolve("late"), holdMs);
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    while (bytes < LB_PIPE_BYTES) {
+      const reading = readPiece(reader);
+      const piece = await Promise.race([reading, late.promise]);
+      if (piece === "late") {
+        const rest = reading.finally(() => reader.releaseLock());
+        return { pieces, bytes, rest };
+      }
+      if (piece === "source_broke") return piece;
+      if (piece === null) break;
+      pieces.push(piece);
       bytes += piece.length;
     }
-    clearTimeout(timer ?? null);
-    return held;
+  } finally {
+    clearTimeout(timer);
   }
+  reader.releaseLock();
+  return { pieces, bytes, rest: null };
+}
 
-  cancel(cause: Error): void {
-    this.#reader.cancel(cause).catch(() => undefined);
+/** Writes what was held back, and the piece that was asked for after it. Answers the bytes, or how the transfer has ended. */
+async function writeHead(head: Head, sink: WritableStream, maxBytes: number): Promise<number | TransferEnd> {
+  const writer = sink.getWriter();
+  try {
+    for (const piece of head.pieces) if (!(await settles(writer.write(piece)))) return "sink_broke";
+    const rest = await head.rest;
+    if (rest === null) return head.bytes;
+    if (rest === "source_broke") return rest;
+    if (head.bytes + rest.length > maxBytes) return "too_large";
+    return (await settles(writer.write(rest))) ? head.bytes + rest.length : "sink_broke";
+  } finally {
+    writer.releaseLock();
   }
+}
 
-  async #read(): Promise<Piece> {
-    const piece = await this.#reader.read(new Uint8Array(this.#buffer)).catch(() => null);
-    if (piece === null) return "source_broke";
-    if (piece.done) return "done";
-    this.#buffer = piece.value.buffer;
-    this.#bytes += piece.value.byteLength;
-    return this.#bytes > this.#maxBytes ? "too_large" : piece.value;
+/** Null: there are no more. */
+async function readPiece(reader: ReadableStreamBYOBReader): Promise<Uint8Array | null | "source_broke"> {
+  try {
+    const { done, value } = await reader.read(new Uint8Array(LB_PIPE_BYTES));
+    return done ? null : value;
+  } catch {
+    return "source_broke";
   }
 }
 

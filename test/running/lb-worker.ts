@@ -54,6 +54,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const ticking = setInterval(() => response.write("data: tick\n\n"), 100);
     response.once("close", () => clearInterval(ticking));
   },
+  /** Says that there are a million bytes, and sends ten of them each tenth of a second. */
+  "/drips": (_, response) => {
+    response.writeHead(200, { "content-length": 1_000_000, "content-type": "application/octet-stream" });
+    const dripping = setInterval(() => response.write("ten bytes."), 100);
+    response.once("close", () => clearInterval(dripping));
+  },
   "/slow": (_, response) => void setTimeout(() => response.end("done"), 100),
   "/gzip": (_, response) => void response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(GZIPPED)),
 };

@@ -109,18 +109,21 @@ describe("a load-balanced request", () => {
     expect((await (await broker.call(`/lb/lb/words?bytes=${LIMIT_BYTES}`)).arrayBuffer()).byteLength).toBe(LIMIT_BYTES);
   });
 
-  it("ends with its client: the worker hears of it, and the slot is free", async () => {
-    const abort = new AbortController();
-    const headers = { authorization: `Bearer ${broker.key}` };
-    const response = await fetch(`${broker.url}/lb/lb/ticks`, { headers, signal: abort.signal });
-    const reader = response.body?.getReader();
-    expect(new TextDecoder().decode((await reader?.read())?.value)).toContain("tick");
-    expect(worker.inFlight()).toBe(1);
-    expect(await slotsInUse()).toBe(1);
-    abort.abort();
-    await expect.poll(() => worker.inFlight(), { timeout: 10_000 }).toBe(0);
-    await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
-  });
+  it.each(["/ticks", "/drips"])(
+    "%s ends with its client: the worker hears of it, and the slot is free",
+    async (path) => {
+      const abort = new AbortController();
+      const headers = { authorization: `Bearer ${broker.key}` };
+      const response = await fetch(`${broker.url}/lb/lb${path}`, { headers, signal: abort.signal });
+      const reader = response.body?.getReader();
+      expect((await reader?.read())?.value?.length).toBeGreaterThan(0);
+      expect(worker.inFlight()).toBe(1);
+      expect(await slotsInUse()).toBe(1);
+      abort.abort();
+      await expect.poll(() => worker.inFlight(), { timeout: 10_000 }).toBe(0);
+      await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+    },
+  );
 
   it("is on the bill, by started 100 ms", async () => {
     const usage = z.object({ lines: z.array(z.object({ jobId: z.string(), billedMs: z.number() })) });
