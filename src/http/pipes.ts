@@ -13,21 +13,21 @@ export async function pipeAll(source: ReadableStream, sink: WritableStream, sign
     await source.pipeTo(sink, { ...LEAVE_OPEN, signal });
     return "done";
   } catch {
-    return !signal.aborted && (await hasFailed(source)) ? "source_broke" : "sink_broke";
+    return signal.aborted || (await hasFailed(sink)) ? "sink_broke" : "source_broke";
   }
 }
 
-/** A stream that has broken says so at once; one that is sound says nothing. */
-async function hasFailed(source: ReadableStream): Promise<boolean> {
-  const reader = source.getReader();
-  const failed = reader.closed.then(
+/** A sink that has broken says so at once; a sound one says nothing. The source is broken by the pipe in either case (tried). */
+async function hasFailed(sink: WritableStream): Promise<boolean> {
+  const writer = sink.getWriter();
+  const failed = writer.closed.then(
     () => false,
     () => true,
   );
   try {
     return await Promise.race([failed, scheduler.wait(0).then(() => false)]);
   } finally {
-    reader.releaseLock();
+    writer.releaseLock();
   }
 }
 

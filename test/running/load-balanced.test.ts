@@ -1,5 +1,7 @@
 // A load-balanced endpoint of a running broker, with a real worker: streams both ways, WebSockets, slots, and clients that go.
+import { readFileSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
+import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import WebSocket from "ws";
@@ -132,6 +134,8 @@ describe("a load-balanced request", () => {
       return lines.filter(({ jobId, billedMs }) => jobId.startsWith("lb-") && billedMs % 100 === 0).length;
     };
     await expect.poll(read, { timeout: 10_000 }).toBeGreaterThan(10);
+    const log = readFileSync(join(broker.folder, "broker.log"), "utf8");
+    expect(log).toMatch(new RegExp(`"${response.headers.get("x-request-id")}".*"outcome":"client_left"`));
   });
 });
 
