@@ -124,6 +124,8 @@ describe("a load-balanced request", () => {
       abort.abort();
       await expect.poll(() => worker.inFlight(), { timeout: 10_000 }).toBe(0);
       await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+      const log = readFileSync(join(broker.folder, "broker.log"), "utf8");
+      expect(log).toMatch(new RegExp(`"${response.headers.get("x-request-id")}".*"outcome":"client_left"`));
     },
   );
 
@@ -134,8 +136,6 @@ describe("a load-balanced request", () => {
       return lines.filter(({ jobId, billedMs }) => jobId.startsWith("lb-") && billedMs % 100 === 0).length;
     };
     await expect.poll(read, { timeout: 10_000 }).toBeGreaterThan(10);
-    const log = readFileSync(join(broker.folder, "broker.log"), "utf8");
-    expect(log).toMatch(new RegExp(`"${response.headers.get("x-request-id")}".*"outcome":"client_left"`));
   });
 });
 
