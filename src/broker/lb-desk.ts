@@ -116,9 +116,11 @@ export class LbDesk {
 
   async leaveLb({ requestId, tenantId, ticket, outcome }: CallOf<"leaveLb">): Promise<void> {
     const nowMs = Date.now();
-    this.#line.get(requestId)?.answer?.(ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
-    this.#line.delete(requestId);
-    if (ticket === null) return;
+    if (ticket === null) {
+      this.#line.get(requestId)?.answer?.(ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
+      this.#line.delete(requestId);
+      return;
+    }
     const held = this.#pool.release(ticket.token);
     // Told twice, or not renewed in time. A ticket of an earlier object counts: only its memory of it is lost.
     if (!held && ticket.incarnation === this.#parts.book.incarnation) return;

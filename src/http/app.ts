@@ -64,7 +64,7 @@ export function createApp(): Hono<Routing> {
     if (target !== null) c.res = await forwardToWorker(c, target);
     else if (isPlainPath(c.req.raw.url)) await next();
     else c.res = refuse(c, { kind: "not_found" });
-    await holdRefusal(c);
+    if (target === null) await holdRefusal(c);
     const tookMs = Date.now() - startedMs;
     // After the answer: writing a line takes longer than many a request.
     c.executionCtx.waitUntil(scheduler.wait(0).then(() => logRequest(c, tookMs)));

@@ -159,6 +159,13 @@ describe("a request to a load-balanced endpoint", () => {
     expect(await response.text()).toBe("");
   });
 
+  it("is answered at once also where its path looks like one of ours", async () => {
+    const { call } = await makeLb([() => new Response("no", { status: 404 })]);
+    const startedMs = performance.now();
+    expect((await call("/job-take/w1")).status).toBe(404);
+    expect(performance.now() - startedMs).toBeLessThan(3_000);
+  });
+
   it("may name the endpoint by its host", async () => {
     const { tenant, name } = await makeLb([echoPath]);
     const headers = { authorization: `Bearer ${tenant.key}` };

@@ -1,0 +1,30 @@
+// Two joined WebSockets: the session ends when nobody says anything for too long, and only then.
+import { afterEach, expect, it, vi } from "vitest";
+import { LB_SOCKET_IDLE_MS } from "../../src/core/limits.ts";
+import { joinSockets } from "../../src/http/lb-socket.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+it("a session without a message for 5.5 min ends with 1001 on both sides, and a message gives it as long again", async () => {
+  const setReal = setTimeout;
+  vi.spyOn(globalThis, "setTimeout").mockImplementation((run: () => void, ms?: number) =>
+    setReal(run, ms === LB_SOCKET_IDLE_MS ? 300 : ms),
+  );
+  const { 0: client, 1: clientSide } = new WebSocketPair();
+  const { 0: worker, 1: workerSide } = new WebSocketPair();
+  const joined = joinSockets(clientSide, workerSide, 1_000);
+  const codes: number[] = [];
+  const heard: unknown[] = [];
+  for (const socket of [client, worker]) {
+    socket.addEventListener("close", ({ code }) => codes.push(code));
+    socket.accept();
+  }
+  worker.addEventListener("message", ({ data }) => heard.push(data));
+  const startedMs = Date.now();
+  await scheduler.wait(200);
+  client.send("still here");
+  expect(await joined.end).toBe("closed");
+  expect(Date.now() - startedMs).toBeGreaterThanOrEqual(450);
+  expect(heard).toEqual(["still here"]);
+  await vi.waitFor(() => expect(codes).toEqual([1_001, 1_001]));
+});
