@@ -30,6 +30,8 @@ interface Facts {
   readonly waiting: number;
   readonly live: number;
   readonly webhooksOwed: number;
+  /** The new job as its row is to be written: waiting, or started already. */
+  readonly enterAs: (job: Job) => Job;
 }
 
 /** The new job, or the one that this call or its Idempotency-Key has made before, or why there is none. */
@@ -52,7 +54,7 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   const full =
     facts.live >= LIVE_JOBS_MAX || store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
   if (full) return fail({ kind: "queue_full", retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS });
-  const job = makeJob(call, id.uuid, settings, facts);
+  const job = facts.enterAs(makeJob(call, id.uuid, settings, facts));
   const idempotencyKey = call.idempotency?.key ?? null;
   store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);
   if (call.idempotency !== null) {

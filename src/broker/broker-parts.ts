@@ -22,6 +22,7 @@ import { Starter } from "./starter.ts";
 import { StopDesk } from "./stop-desk.ts";
 import { BrokerStore } from "./store.ts";
 import { Streams } from "./streams.ts";
+import { SubmitDesk } from "./submit-desk.ts";
 import { Sweep } from "./sweep.ts";
 import { Waiters } from "./waiters.ts";
 import { WebhookOutbox } from "./webhook-outbox.ts";
@@ -57,6 +58,7 @@ export class BrokerParts {
   readonly housekeeping: Housekeeping;
   readonly dispatch: DispatchWake;
   readonly starter: Starter;
+  readonly submits: SubmitDesk;
   readonly workers: WorkerDesk;
   readonly stops: StopDesk;
   readonly workerList: WorkerList;
@@ -92,6 +94,7 @@ export class BrokerParts {
       hand: (slotsId, job) => this.workers.hand(slotsId, job),
     });
     this.starter = starter;
+    this.submits = new SubmitDesk({ store, book, index, starter, wake });
     const stops = new StopDesk({ roster, book, waiters });
     this.stops = stops;
     this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, wake });

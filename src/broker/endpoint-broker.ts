@@ -16,7 +16,7 @@ import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
 import { within } from "../db/deadline.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
-import { admit, refuseMoreWebhooks } from "./admit.ts";
+import { refuseMoreWebhooks } from "./admit.ts";
 import { BrokerParts } from "./broker-parts.ts";
 import { accountOf, entrypoints } from "./peers.ts";
 import { BROKER_MIGRATIONS } from "./schema.ts";
@@ -75,31 +75,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
     this.meter.calls += 1;
-    const nowMs = Date.now();
-    const settings = this.#parts.book.settings;
-    if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
-    const admitted = this.#parts.store.transaction(() =>
-      admit(call, settings, {
-        store: this.#parts.store,
-        nowMs,
-        queueSeq: this.#parts.book.nextQueueSeq,
-        waiting: this.#parts.index.counts(call.tenantId).waiting,
-        live: this.#parts.index.size,
-        webhooksOwed: this.#parts.index.counts(call.tenantId).webhooksOwed,
-      }),
-    );
-    if (!admitted.ok) return admitted;
-    const { job, created, inserted, webhookHost } = admitted.value;
-    if (inserted) {
-      this.#parts.book.enter(job, webhookHost, nowMs);
-      // A waiting client needs no queue: the carrier starts in this very call, or is the caller.
-      const started = call.mode === "runsync" ? this.#parts.starter.startNow(call, job, nowMs) : null;
-      await this.#wake(nowMs);
-      if (started !== null) return ok({ created, ...started });
-    }
-    const stored = this.#parts.book.load(job.uuid);
-    if (stored === null) return fail({ kind: "not_found" });
-    return ok({ created, job: this.#parts.book.view(stored, nowMs), claim: null });
+    return this.#parts.submits.submit(call);
   }
 
   async read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>> {

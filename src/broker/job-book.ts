@@ -107,9 +107,16 @@ export class JobBook {
     this.#configurePool(settings, nowMs);
   }
 
+  /** A job that is to enter as a running one; null: it cannot. */
+  startEntering(job: Job, lease: Lease, nowMs: number): Job | null {
+    const { job: started, reply } = transition(job, { kind: "start", lease }, this.#given(nowMs, job));
+    return reply === "done" ? started : null;
+  }
+
   /** A job whose row a submit has just written. */
   enter(job: Job, webhookHost: string | null, nowMs: number): void {
     this.#queueSeq = Math.max(this.#queueSeq, job.queueSeq);
+    if (job.lease !== null) this.#noteStart(job.tenantId, job.lease, nowMs);
     this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
   }
 

@@ -69,7 +69,7 @@ export function toHandedJob(stored: StoredJob, lease: Lease, input: PayloadRef):
 
 interface Leased {
   readonly endpointId: string;
-  readonly stored: StoredJob;
+  readonly stored: Pick<StoredJob, "fields">;
   readonly job: Job;
   readonly lease: Lease;
   readonly upstream: Upstream;

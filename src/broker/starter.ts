@@ -2,7 +2,6 @@
 // Carrier entrypoint, or the open poll of a pulling worker.
 import type { Claim, SubmitCall } from "../contract/broker.ts";
 import type { Assignment } from "../contract/dispatch.ts";
-import type { JobView } from "../contract/job-view.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
 import type { HandedJob } from "../contract/worker.ts";
 import { mayClientCarry } from "../core/client-carry.ts";
@@ -14,7 +13,6 @@ import type { StoredJob } from "./job-row.ts";
 import { leaseFor, type SlotHolder, toAssignment, toClaim, toHandedJob, upstreamSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { BrokerStore } from "./store.ts";
-import { viewJob } from "./view.ts";
 
 interface Parts {
   readonly endpointId: string;
@@ -29,10 +27,10 @@ interface Parts {
   readonly hand: (slotsId: string, job: HandedJob) => void;
 }
 
-/** A submit whose caller carries its job, if that starts now on an upstream. */
-interface ClaimDesk {
-  readonly uuid: string;
-  claimed: { readonly job: JobView; readonly claim: Claim } | null;
+/** A job that its caller carries: as it enters, and what its caller is told. */
+export interface Claimed {
+  readonly job: Job;
+  readonly claim: Claim;
 }
 
 export class Starter {
@@ -44,9 +42,9 @@ export class Starter {
 
   /**
    * Leases what fits now and starts the carriers. Returns how many. Without `push` it stops where the next job would go to
-   * an upstream: those starts are the wake-up's. A job that `claimedBy` wants is given to it, if an upstream is to have it.
+   * an upstream: those starts are the wake-up's.
    */
-  startReady(nowMs: number, { push, claimedBy }: { readonly push: boolean; readonly claimedBy?: ClaimDesk }): number {
+  startReady(nowMs: number, { push }: { readonly push: boolean }): number {
     const { book, index } = this.#parts;
     const { settings } = book;
     if (settings === null || settings.paused) return 0;
@@ -55,7 +53,7 @@ export class Starter {
       const uuid = index.next(nowMs);
       const stored = uuid === undefined ? null : book.load(uuid);
       if (stored === null) break;
-      const result = this.#startOne(stored, settings, { push, claimedBy }, nowMs);
+      const result = this.#startOne(stored, settings, push, nowMs);
       if (result === "push_only") break;
       if (result === "started") started += 1;
     }
@@ -84,7 +82,7 @@ export class Starter {
   #startOne(
     stored: StoredJob,
     settings: EndpointSettings,
-    { push, claimedBy }: { readonly push: boolean; readonly claimedBy: ClaimDesk | undefined },
+    push: boolean,
     nowMs: number,
   ): "started" | "aside" | "push_only" {
     const { book, index } = this.#parts;
@@ -106,8 +104,7 @@ export class Starter {
     if (upstream !== undefined && !push) return "push_only";
     const holder = upstream === undefined ? this.#parts.holderOf(chosen) : upstreamSlots(upstream);
     if (holder === null) throw new Error("the pool chose slots that nobody has");
-    const claims = claimedBy !== undefined && claimedBy.uuid === uuid && upstream !== undefined;
-    const fence = { token: crypto.randomUUID(), incarnation: book.incarnation, byClient: claims };
+    const fence = { token: crypto.randomUUID(), incarnation: book.incarnation, byClient: false };
     const lease = leaseFor(holder, settings, nowMs, fence);
     if (lease === null) throw new Error("the pool chose slots without a rate");
     const moved = book.apply(stored, { kind: "start", lease }, nowMs);
@@ -115,27 +112,32 @@ export class Starter {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
       return "aside";
     }
-    const started = { ...stored, job: moved.job };
-    if (claims) claimedBy.claimed = this.#claim(started, lease, upstream, nowMs);
-    else this.#handOn(started, lease, upstream, resumedOn !== null, nowMs);
+    this.#handOn({ ...stored, job: moved.job }, lease, upstream, resumedOn !== null, nowMs);
     return "started";
   }
 
   /**
-   * Starts what is ready now that this job has come. Where its caller is to carry it: the job and its claim; else null, and
-   * it waits or runs like any other.
+   * A job that its caller carries starts in the very moment of its entry, where nobody waits before it and an upstream has a
+   * free slot: its row is written once, as a running one. Null: it enters like any other. Nothing is changed here.
    */
-  startNow(call: SubmitCall, job: Job, nowMs: number): { readonly job: JobView; readonly claim: Claim } | null {
-    const claims = call.carries && mayClientCarry(job, call.waitMs, this.#parts.book.recentTimes.p99);
-    const desk: ClaimDesk = { uuid: job.uuid, claimed: null };
-    this.startReady(nowMs, claims ? { push: true, claimedBy: desk } : { push: true });
-    return desk.claimed;
-  }
-
-  #claim({ job, ...stored }: StoredJob, lease: Lease, upstream: Upstream, nowMs: number): ClaimDesk["claimed"] {
-    const { endpointId } = this.#parts;
-    const claim = toClaim({ endpointId, stored: { ...stored, job }, job, lease, upstream, resumed: false, nowMs });
-    return { job: viewJob(job, null, null), claim };
+  startEntering(call: SubmitCall, job: Job, nowMs: number): Claimed | null {
+    const { book, index, endpointId } = this.#parts;
+    const { settings } = book;
+    if (settings === null || settings.paused || !call.carries || index.hasReady()) return null;
+    if (!mayClientCarry(job, call.waitMs, book.recentTimes.p99)) return null;
+    const chosen = book.pool.choose(nowMs);
+    const upstream = settings.upstreams.find(({ id }) => id === chosen);
+    if (upstream === undefined) return null;
+    const fence = { token: crypto.randomUUID(), incarnation: book.incarnation, byClient: true };
+    const lease = leaseFor(upstreamSlots(upstream), settings, nowMs, fence);
+    if (lease === null) throw new Error("the pool chose slots without a rate");
+    const started = book.startEntering(job, lease, nowMs);
+    if (started === null) return null;
+    const { fields } = call;
+    return {
+      job: started,
+      claim: toClaim({ endpointId, stored: { fields }, job: started, lease, upstream, resumed: false, nowMs }),
+    };
   }
 
   #handOn(stored: StoredJob, lease: Lease, upstream: Upstream | undefined, resumed: boolean, nowMs: number): void {

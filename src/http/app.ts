@@ -60,9 +60,10 @@ export function createApp(): Hono<Routing> {
     const startedMs = Date.now();
     c.set("requestId", crypto.randomUUID());
     // Before any look at the path: what stands behind the endpoint's name is for its worker to judge.
-    const target = findLbTarget(c);
+    const url = new URL(c.req.raw.url);
+    const target = findLbTarget(url, c.env);
     if (target !== null) c.res = await forwardToWorker(c, target);
-    else if (isPlainPath(c.req.raw.url)) await next();
+    else if (isPlainPath(url)) await next();
     else c.res = refuse(c, { kind: "not_found" });
     if (target === null) await holdRefusal(c);
     const tookMs = Date.now() - startedMs;
@@ -111,10 +112,10 @@ function alive(c: RouteContext): Response {
 }
 
 /** No empty segment, and no encoded slash, backslash or control character that a parser further on could read anew. */
-function isPlainPath(url: string): boolean {
-  const { pathname } = new URL(url);
+function isPlainPath({ pathname }: URL): boolean {
   if (pathname === "/") return true;
   if (pathname.includes("//") || pathname.endsWith("/")) return false;
+  if (!pathname.includes("%")) return true;
   const encoded = pathname.match(/%.{0,2}/g) ?? [];
   return encoded.every((text) => /^%[0-9a-f]{2}$/i.test(text) && !/^%([01].|7f|2f|5c)$/i.test(text));
 }

@@ -1,7 +1,6 @@
 // Which load-balanced endpoint a URL names: by its path, /lb/{endpoint} and what follows, or by a host of its own. What stands
 // behind the endpoint's name is the worker's business and is not read here.
 import { readConfig } from "../config.ts";
-import type { RouteContext } from "./routing.ts";
 
 /** What a URL names: an endpoint, and what its worker is asked for. */
 export interface LbTarget {
@@ -15,11 +14,10 @@ export interface LbTarget {
 const LB_PATH = /^\/lb\/([^/]+)(\/.*)?$/;
 
 /** The load-balanced endpoint that a URL names; null: it is for another route. */
-export function findLbTarget(c: RouteContext): LbTarget | null {
-  const { hostname, pathname, search } = new URL(c.req.raw.url);
+export function findLbTarget({ hostname, pathname, search }: URL, env: Env): LbTarget | null {
   const [, endpoint, path = ""] = LB_PATH.exec(pathname) ?? [];
   if (endpoint !== undefined) return { endpoint, path, search };
-  const domain = lbDomain(c.env);
+  const domain = lbDomain(env);
   if (domain === null || !hostname.endsWith(`.${domain}`)) return null;
   const label = hostname.slice(0, -domain.length - 1);
   return label.includes(".") ? null : { endpoint: label, path: pathname, search };

@@ -22,6 +22,7 @@ export function readTtl(url: string): Result<number | null> {
 /** One parameter; null when absent. */
 function readMilliseconds(url: string, name: string, minMs: number, maxMs: number): Result<number | null> {
   const field = `?${name}`;
+  if (!url.includes("?")) return ok(null);
   const values = new URL(url).searchParams.getAll(name);
   if (values.length > 1) return fail({ kind: "invalid", field, message: "may be given only once" });
   const text = values[0];

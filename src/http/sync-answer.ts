@@ -36,10 +36,10 @@ export function syncAnswer(c: RouteContext, call: SyncCall): Response {
 
 async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<Uint8Array>): Promise<void> {
   const writer = writable.getWriter();
-  const spaces = setInterval(() => void writer.write(SPACE).catch(() => undefined), SYNC_SPACE_EVERY_MS);
+  const waiting = new Waiting(writer, call.waitMs);
   try {
-    const job = await jobAtEnd(c, call);
-    clearInterval(spaces);
+    const job = await jobAtEnd(c, call, waiting.over);
+    waiting.stop();
     const body = await bodyOf(c, call, job);
     if (body instanceof Uint8Array) await writer.write(body);
     else for await (const piece of body) await writer.write(piece);
@@ -49,18 +49,54 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
     log("sync_answer_broken", { requestId: c.get("requestId"), error: String(error) });
     await writer.abort(error).catch(() => undefined);
   } finally {
-    clearInterval(spaces);
+    waiting.stop();
+  }
+}
+
+/** White space now and then, and the news that the wait is over: one timer for both. */
+class Waiting {
+  readonly #over = Promise.withResolvers<null>();
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #endMs: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(writer: WritableStreamDefaultWriter<Uint8Array>, waitMs: number) {
+    this.#writer = writer;
+    this.#endMs = Date.now() + waitMs;
+    this.#arm();
+  }
+
+  get over(): Promise<null> {
+    return this.#over.promise;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer ?? null);
+  }
+
+  #arm(): void {
+    const leftMs = Math.max(0, this.#endMs - Date.now());
+    this.#timer = setTimeout(() => this.#tick(), Math.min(leftMs, SYNC_SPACE_EVERY_MS));
+  }
+
+  #tick(): void {
+    if (Date.now() >= this.#endMs) {
+      this.#over.resolve(null);
+      return;
+    }
+    this.#writer.write(SPACE).catch(() => undefined);
+    this.#arm();
   }
 }
 
 /** The job once it is over or the wait is; null: nobody knows of it any more. */
-async function jobAtEnd(c: RouteContext, call: SyncCall): Promise<JobView | null> {
+async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): Promise<JobView | null> {
   const { endpointId, tenantId, waitMs } = call;
   const endMs = Date.now() + waitMs;
   const carried = call.claim === null ? null : carryHere(c, call.claim, call.input);
   if (carried !== null) {
     c.executionCtx.waitUntil(carried);
-    const job = await firstWithin(waitMs, carried);
+    const job = await Promise.race([carried, over]);
     if (job !== null) return job;
   }
   const known = carried === null ? call.job : null;
@@ -68,17 +104,6 @@ async function jobAtEnd(c: RouteContext, call: SyncCall): Promise<JobView | null
   const waited = await waitForJob(c.env, wait, c.req.raw.signal);
   if (waited.ok) return waited.value;
   return waited.failure.kind === "unavailable" ? call.job : null;
-}
-
-/** The job, or null when the time is over first. */
-async function firstWithin(waitMs: number, job: Promise<JobView | null>): Promise<JobView | null> {
-  const over = Promise.withResolvers<null>();
-  const timer = setTimeout(() => over.resolve(null), waitMs);
-  try {
-    return await Promise.race([job, over.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** This request carries the job itself; null: the attempt did not end it, so it waits, or another one has it. */

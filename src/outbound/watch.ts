@@ -12,21 +12,26 @@ export interface Deadlines {
 
 type StopCause = "total" | "headers" | "idle" | "signal";
 
+const NEVER = Number.POSITIVE_INFINITY;
+
 export class Watch {
   cause: StopCause | null = null;
   readonly #abort = new AbortController();
   readonly #deadlines: Deadlines;
-  readonly #total: ReturnType<typeof setTimeout>;
-  #headers: ReturnType<typeof setTimeout> | undefined;
-  /** One timer for all silences: it looks again when the time of the newest one has not come. Chunks come by the thousand. */
-  #idle: ReturnType<typeof setTimeout> | undefined;
-  #idleAtMs = Number.POSITIVE_INFINITY;
+  readonly #totalAtMs: number;
+  #headersAtMs: number;
+  #idleAtMs = NEVER;
+  /** One timer for all of them, which looks again when a deadline has moved: chunks come by the thousand, and each moves one. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerAtMs = NEVER;
   readonly #onSignal = (): void => this.stop("signal");
 
   constructor(deadlines: Deadlines) {
+    const nowMs = Date.now();
     this.#deadlines = deadlines;
-    this.#total = setTimeout(() => this.stop("total"), deadlines.totalMs);
-    if (deadlines.headersMs !== undefined) this.#headers = setTimeout(() => this.stop("headers"), deadlines.headersMs);
+    this.#totalAtMs = nowMs + deadlines.totalMs;
+    this.#headersAtMs = nowMs + (deadlines.headersMs ?? NEVER);
+    this.#arm(nowMs);
     if (deadlines.signal?.aborted === true) this.stop("signal");
     deadlines.signal?.addEventListener("abort", this.#onSignal);
   }
@@ -38,21 +43,22 @@ export class Watch {
   /** A part of the body was taken; the silence after the last part is not idleness but work. */
   progress(done: boolean): void {
     if (done) this.disarmIdle();
-    else if (Number.isFinite(this.#idleAtMs)) this.armIdle();
+    else if (this.#idleAtMs !== NEVER) this.armIdle();
   }
 
   headersArrived(): void {
-    clearTimeout(this.#headers ?? null);
+    this.#headersAtMs = NEVER;
     this.disarmIdle();
   }
 
   armIdle(): void {
-    this.#idleAtMs = Date.now() + this.#deadlines.idleMs;
-    this.#idle ??= setTimeout(() => this.#lookIdle(), this.#deadlines.idleMs);
+    const nowMs = Date.now();
+    this.#idleAtMs = nowMs + this.#deadlines.idleMs;
+    if (this.#idleAtMs < this.#timerAtMs) this.#arm(nowMs);
   }
 
   disarmIdle(): void {
-    this.#idleAtMs = Number.POSITIVE_INFINITY;
+    this.#idleAtMs = NEVER;
   }
 
   stop(cause: StopCause): void {
@@ -62,19 +68,23 @@ export class Watch {
   }
 
   end(): void {
-    clearTimeout(this.#total);
-    clearTimeout(this.#headers ?? null);
-    clearTimeout(this.#idle ?? null);
-    this.#idle = undefined;
-    this.disarmIdle();
+    clearTimeout(this.#timer ?? null);
+    // A piece that comes after the end arms nothing any more.
+    this.#timerAtMs = Number.NEGATIVE_INFINITY;
     this.#deadlines.signal?.removeEventListener("abort", this.#onSignal);
   }
 
-  #lookIdle(): void {
-    this.#idle = undefined;
-    if (!Number.isFinite(this.#idleAtMs)) return;
-    const leftMs = this.#idleAtMs - Date.now();
-    if (leftMs <= 0) this.stop("idle");
-    else this.#idle = setTimeout(() => this.#lookIdle(), leftMs);
+  #arm(nowMs: number): void {
+    clearTimeout(this.#timer ?? null);
+    this.#timerAtMs = Math.min(this.#totalAtMs, this.#headersAtMs, this.#idleAtMs);
+    this.#timer = setTimeout(() => this.#look(), Math.max(0, this.#timerAtMs - nowMs));
+  }
+
+  #look(): void {
+    const nowMs = Date.now();
+    if (nowMs >= this.#totalAtMs) this.stop("total");
+    else if (nowMs >= this.#headersAtMs) this.stop("headers");
+    else if (nowMs >= this.#idleAtMs) this.stop("idle");
+    else this.#arm(nowMs);
   }
 }

@@ -1,0 +1,62 @@
+// New jobs: admitted, written once, and started in the same turn where their client waits and a slot is free.
+import type { SubmitCall, Submitted } from "../contract/broker.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import type { Job } from "../core/job.ts";
+import { admit } from "./admit.ts";
+import type { JobBook } from "./job-book.ts";
+import type { LiveIndex } from "./live-index.ts";
+import type { Claimed, Starter } from "./starter.ts";
+import type { BrokerStore } from "./store.ts";
+import { viewJob } from "./view.ts";
+
+interface Parts {
+  readonly store: BrokerStore;
+  readonly book: JobBook;
+  readonly index: LiveIndex;
+  readonly starter: Starter;
+  /** Sends wake-ups and arms the alarm after a change. */
+  readonly wake: (nowMs: number) => Promise<void>;
+}
+
+export class SubmitDesk {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async submit(call: SubmitCall): Promise<Result<Submitted>> {
+    const nowMs = Date.now();
+    const { store, book, index, starter } = this.#parts;
+    const { settings } = book;
+    if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
+    const waits = call.mode === "runsync";
+    // Who came before goes first: only then may the new job start in its entry.
+    if (waits && index.hasReady()) starter.startReady(nowMs, { push: true });
+    let claimed: Claimed | null = null;
+    const enterAs = (job: Job): Job => {
+      claimed = starter.startEntering(call, job, nowMs);
+      return claimed?.job ?? job;
+    };
+    const { waiting, webhooksOwed } = index.counts(call.tenantId);
+    const facts = { store, nowMs, queueSeq: book.nextQueueSeq, waiting, live: index.size, webhooksOwed, enterAs };
+    const admitted = store.transaction(() => admit(call, settings, facts));
+    if (!admitted.ok) return admitted;
+    const { job, created, inserted, webhookHost } = admitted.value;
+    if (inserted) {
+      book.enter(job, webhookHost, nowMs);
+      // A waiting client needs no queue: the carrier starts in this very call, or is the caller.
+      if (waits && job.lease === null) starter.startReady(nowMs, { push: true });
+      await this.#parts.wake(nowMs);
+      if (claimed !== null) return ok({ created, job: viewJob(job, null, null), claim: claimOf(claimed) });
+    }
+    const stored = book.load(job.uuid);
+    if (stored === null) return fail({ kind: "not_found" });
+    return ok({ created, job: book.view(stored, nowMs), claim: null });
+  }
+}
+
+/** The compiler does not see that a closure has set it. */
+function claimOf({ claim }: Claimed): Claimed["claim"] {
+  return claim;
+}
