@@ -10,6 +10,7 @@ import { makeJobId, parseJobId } from "../core/job-id.ts";
 import { HOLD_BACK_MS, LEASE_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { RecentTimes } from "../core/recent-times.ts";
+import { estimateTokens } from "../core/token-usage.ts";
 import { type Effect, type Given, type Transition, transition } from "../core/transition.ts";
 import { UpstreamPool } from "../core/upstream-pool.ts";
 import type { FinishedRow, StoredJob } from "./job-row.ts";
@@ -207,8 +208,9 @@ export class JobBook {
   }
 
   /** One decision of core, written and taken over. Renewals stay in memory: each write is a billed row. */
-  apply(stored: StoredJob, event: JobEvent, nowMs: number): Transition {
+  apply(stored: StoredJob, said: JobEvent, nowMs: number): Transition {
     const before = stored.job;
+    const event = this.#withPrompt(stored, said);
     const moved = transition(before, event, this.#given(nowMs, before));
     if (moved.job === before) return moved;
     const { job } = moved;
@@ -235,6 +237,17 @@ export class JobBook {
     if (event.kind === "finish" && isWaiting(job.status)) this.#letOthersTry(job, nowMs);
     if (event.kind === "retry") this.#dropOldOutput(stored, owed?.webhook ?? null);
     return moved;
+  }
+
+  /** Who reports for a pulling worker does not know how long the prompt was that its tokens are estimated by. */
+  #withPrompt({ job, inputPlace }: StoredJob, event: JobEvent): JobEvent {
+    if (job.request === null || event.kind !== "finish" || event.outcome.kind !== "completed") return event;
+    const { outcome } = event;
+    const { tokens } = outcome;
+    if (tokens === null || tokens === undefined || !tokens.estimated || tokens.prompt > 0) return event;
+    const input = this.#parts.store.readPayload(job.uuid, "input", inputPlace);
+    const prompt = estimateTokens(input.kind === "inline" ? input.bytes.length : input.sizeBytes);
+    return { ...event, outcome: { ...outcome, tokens: { ...tokens, prompt } } };
   }
 
   /** The webhook that a retry would wipe from the row though nobody has it yet, as it would have been sent. */

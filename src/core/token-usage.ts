@@ -32,6 +32,11 @@ export function usageOfBody(value: unknown): TokenUsage | null {
   return told === null ? null : { prompt: told.prompt ?? 0, completion: told.completion ?? 0, estimated: false };
 }
 
+/** The tokens of a text of so many bytes, about. */
+export function estimateTokens(bytes: number): number {
+  return Math.ceil(bytes / BYTES_PER_TOKEN);
+}
+
 /** Gathers the usage of one stream from its events. */
 export class StreamUsage {
   #newest = NOTHING_TOLD;
@@ -65,7 +70,7 @@ export class StreamUsage {
   total(promptBytes: number): TokenUsage {
     const { prompt, completion } = this.#newest;
     return {
-      prompt: prompt ?? Math.ceil(promptBytes / BYTES_PER_TOKEN),
+      prompt: prompt ?? estimateTokens(promptBytes),
       completion: this.#isFinal && completion !== null ? completion : (completion ?? 0) + this.#deltas,
       estimated: !this.#isFinal || prompt === null,
     };

@@ -1,6 +1,7 @@
 // One attempt as the dialects see it: what to call, how long, and where a result goes.
 import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, LEASE_MS, POLICY_MAX_MS, RESULT_MAX_BYTES, TTL_MIN_MS } from "../core/limits.ts";
+import type { OutputUsageTap } from "../core/output-usage.ts";
 import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts";
 import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
@@ -34,6 +35,8 @@ export class Attempt {
   readonly client: ClientLink | null;
   readonly url: string;
   readonly credential: string | null;
+  /** Reads the tokens of an OpenAI job out of its result; null: it has none, or somebody else counts them. */
+  tap: OutputUsageTap | null = null;
   readonly #endsAtMs: number;
 
   constructor(
@@ -111,6 +114,7 @@ export class Attempt {
       bucket,
       key: `${endpointId}/${jobId}/${lease}/output`,
       maxBytes: RESULT_MAX_BYTES,
+      tap: (view) => this.tap?.push(view),
       retryStorage: async () => {
         untilMs ??= clock.now() + LEASE_MS;
         if (clock.now() + STORAGE_PAUSE_MS > untilMs || this.signal.aborted) return false;

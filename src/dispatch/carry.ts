@@ -2,6 +2,7 @@
 // that it is lost, the call is dropped. The outcome is told until the broker has heard it.
 import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
 import { LEASE_MS, LEASE_RENEW_MS, LEASE_WATCH_AFTER_MS } from "../core/limits.ts";
+import { OutputUsageTap } from "../core/output-usage.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
 import { deletePayload } from "../payload/store.ts";
@@ -72,7 +73,7 @@ async function runAttempt(
   }
   const attempt = new Attempt(assignment, deps, credential, signals);
   try {
-    return await run(attempt);
+    return withTokens(attempt, await run(attempt));
   } catch (cause) {
     log("carry_failed", { endpointId: assignment.endpointId, jobId: assignment.jobId, reason: messageOf(cause) });
     return attemptFailed("Waybill failed while it carried the job");
@@ -81,11 +82,20 @@ async function runAttempt(
 
 function run(attempt: Attempt): Promise<Outcome | null> {
   const { upstream, request } = attempt.assignment;
+  if (request !== null) attempt.tap = new OutputUsageTap();
   if (upstream.dialect === "openai") return runOpenAi(attempt, attempt.url);
   if (upstream.dialect === "http") return runHttp(attempt);
   // A hosted endpoint of RunPod, or another Waybill, has the OpenAI routes itself: nothing waits for its polls.
   const isRelayed = request !== null && !upstream.local;
   return isRelayed ? runOpenAi(attempt, `${attempt.url}/openai`) : runRunpod(attempt);
+}
+
+/** The tokens of an OpenAI job whose worker gave back what RunPod's workers do: they stand in its output. */
+function withTokens({ tap, assignment }: Attempt, outcome: Outcome | null): Outcome | null {
+  if (tap === null || outcome?.kind !== "completed") return outcome;
+  const { input } = assignment;
+  const promptBytes = input.kind === "inline" ? input.bytes.length : input.sizeBytes;
+  return { ...outcome, tokens: tap.usage(promptBytes) };
 }
 
 /** The credential of an upstream in the clear; null when it needs none. */

@@ -55,6 +55,8 @@ class EventRelay {
 
   constructor(attempt: Attempt, answer: Answer, asked: Asked) {
     this.#attempt = attempt;
+    // Its tokens are counted here, event by event.
+    attempt.tap = null;
     this.#answer = answer;
     this.#asked = asked;
     this.#intake = new StreamIntake(attempt);

@@ -3,17 +3,9 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { OPENAI_IDLE_MS } from "../core/limits.ts";
 import { isJsonType } from "../core/openai-request.ts";
-import { usageOfBody } from "../core/token-usage.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
-import {
-  type Answer,
-  attemptFailed,
-  classifyBroken,
-  classifyOpenAiStatus,
-  classifyRead,
-  parseJson,
-} from "./classify.ts";
+import { type Answer, attemptFailed, classifyBroken, classifyOpenAiStatus, classifyRead } from "./classify.ts";
 import { runBytes } from "./openai-bytes.ts";
 import { makeOpenAiCall, type OpenAiCall } from "./openai-call.ts";
 import { runEvents } from "./openai-events.ts";
@@ -59,9 +51,7 @@ async function runJson(attempt: Attempt, answer: Answer): Promise<Outcome | null
     if (read.kind === "bad_json" && answer.body.bytesRead === 0) return attemptFailed("the upstream's answer is empty");
     return classifyRead(read, answer, attempt.isOver());
   }
-  const { payload } = read;
-  const tokens = payload.kind === "inline" ? usageOfBody(parseJson(new TextDecoder().decode(payload.bytes))) : null;
-  return { kind: "completed", output: payload, tokens };
+  return { kind: "completed", output: read.payload };
 }
 
 /** The call was dropped: because its client has gone, and the job ends with it, or because the lease is lost. */

@@ -7,6 +7,7 @@ import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import type { AttemptOutcome } from "../core/job-event.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
+import { OutputUsageTap } from "../core/output-usage.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { attemptFailed, errorText, parseJson } from "../dispatch/classify.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
@@ -28,8 +29,10 @@ async function done(c: RouteContext): Promise<Response> {
   const { endpointId, keyId, workerId, jobId } = worker;
   // One key a post: which of two reports wins is the broker's to say.
   const key = `${endpointId}/${jobId}/${c.get("requestId")}/output`;
+  const tap = new OutputUsageTap();
   const read = await readEnvelope(c.req.raw.body, {
     bigField: "output",
+    tap: (view) => tap.push(view),
     bucket: c.env.PAYLOADS,
     key,
     maxBytes: RESULT_MAX_BYTES,
@@ -38,7 +41,7 @@ async function done(c: RouteContext): Promise<Response> {
     lenientNumbers: true,
   });
   if (read.kind === "ok" && isProgress(read)) return progress(c, worker, read.big);
-  const judged = read.kind === "ok" ? await toOutcome(c.env, worker, read, key) : judgeUnreadable(read);
+  const judged = read.kind === "ok" ? await toOutcome(c.env, worker, read, { key, tap }) : judgeUnreadable(read);
   if (!judged.ok) return refuse(c, judged.failure);
   const outcome = judged.value;
   const refresh = read.kind === "ok" && parseJson(fieldOf(read, "stopPod") ?? "null") === true;
@@ -78,7 +81,7 @@ async function toOutcome(
   env: Env,
   worker: WorkerJobEntry,
   read: Envelope,
-  key: string,
+  { key, tap }: { readonly key: string; readonly tap: OutputUsageTap },
 ): Promise<Result<AttemptOutcome>> {
   const error = fieldOf(read, "error");
   if (error !== undefined && error !== "null") {
@@ -86,9 +89,11 @@ async function toOutcome(
   }
   // Without `return_aggregate_stream` a generator ends with an empty list: its chunks are the output.
   const isBareEnd = worker.query.get("isStream") === "true" && isEmptyList(read.big);
-  if (!isBareEnd) return ok({ kind: "completed", output: read.big });
-  const gathered = await gatherChunks(env, worker, key);
-  if (gathered.ok) return ok({ kind: "completed", output: gathered.value });
+  // How long the prompt is, for an estimate, the broker knows.
+  if (!isBareEnd) return ok({ kind: "completed", output: read.big, tokens: tap.usage(0) });
+  const chunkTap = new OutputUsageTap();
+  const gathered = await gatherChunks(env, worker, key, (view) => chunkTap.push(view));
+  if (gathered.ok) return ok({ kind: "completed", output: gathered.value, tokens: chunkTap.usage(0) });
   // The worker does not hold the job any more: its report is told so.
   return gathered.failure.kind === "not_found" ? ok({ kind: "completed", output: null }) : gathered;
 }

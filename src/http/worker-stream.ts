@@ -61,8 +61,9 @@ export async function gatherChunks(
   env: Env,
   { endpointId, keyId, workerId, jobId }: WorkerJobEntry,
   key: string,
+  tap: (view: Uint8Array) => void,
 ): Promise<Result<PayloadRef>> {
-  const sink = new PayloadSink({ bucket: env.PAYLOADS, key, maxBytes: RESULT_MAX_BYTES });
+  const sink = new PayloadSink({ bucket: env.PAYLOADS, key, maxBytes: RESULT_MAX_BYTES, tap });
   const encoder = new TextEncoder();
   let failure = await sink.write(encoder.encode("["));
   let after: StreamCursor = STREAM_START;

@@ -38,6 +38,8 @@ export interface ValueOptions {
   readonly maxBytes: number;
   /** See SinkOptions. */
   readonly retryStorage?: (failures: number) => Promise<boolean>;
+  /** See SinkOptions. */
+  readonly tap?: (view: Uint8Array) => void;
 }
 
 export interface EnvelopeOptions extends ValueOptions {

@@ -18,6 +18,8 @@ interface SinkOptions {
    * hold a finished result for the rest of its lease. Without it the first failure is final.
    */
   readonly retryStorage?: (failures: number) => Promise<boolean>;
+  /** Sees every byte on its way; the view is only good for the call. */
+  readonly tap?: (view: Uint8Array) => void;
 }
 
 /** One payload; `write` in order, then `finish`, or `abort` at any time after the last write was awaited. */
@@ -47,6 +49,7 @@ export class PayloadSink {
       return await this.fail({ kind: "too_large", maxBytes: this.options.maxBytes });
     }
     this.totalBytes += view.length;
+    this.options.tap?.(view);
     this.hold(view.length);
     let taken = 0;
     while (taken < view.length && this.failure === null) {
