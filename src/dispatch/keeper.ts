@@ -26,20 +26,10 @@ export const systemClock: Clock = {
     }),
 };
 
-/** The ids of objects by endpoint: making one of a name costs a hash, at each of the calls of a job. */
-const objectIds = new Map<string, DurableObjectId>();
-const OBJECT_IDS_MAX = 10_000;
-
 /** The broker of an endpoint. The stub is good for one call: after an error take another. */
 export function brokerOf(env: Env, endpointId: string): BrokerApi {
-  let id = objectIds.get(endpointId);
-  if (id === undefined) {
-    if (objectIds.size >= OBJECT_IDS_MAX) objectIds.clear();
-    id = env.ENDPOINT_BROKER.idFromName(endpointId);
-    objectIds.set(endpointId, id);
-  }
   // The RPC stub answers every method of the class behind it, and EndpointBroker implements BrokerApi.
-  return env.ENDPOINT_BROKER.get(id) as unknown as BrokerApi;
+  return env.ENDPOINT_BROKER.getByName(endpointId) as unknown as BrokerApi;
 }
 
 /** Calls until an answer comes or `forMs` have passed; then throws the last error. `call` takes a fresh stub each time. */
