@@ -1,6 +1,6 @@
-// The local D1 database of a persist folder, reached through wrangler while the broker is down.
+// The local D1 database of a persist folder, reached through wrangler: its command, and its platform within this process.
 import { execFile } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -37,16 +37,32 @@ export async function applyMigrations(persistTo: string): Promise<void> {
   await wrangler(["d1", "migrations", "apply", "waybill"], persistTo);
 }
 
-/** Runs SQL text and returns the rows of each statement. */
+/**
+ * Runs SQL text, all of it or nothing, and returns the rows of each statement. In this process, because the command of
+ * wrangler takes a second to start, and an operator's command asks three times.
+ */
 export async function executeSql(persistTo: string, sql: string): Promise<unknown[][]> {
-  const file = join(persistTo, `statement-${process.pid}.sql`);
-  // The text may hold a sealed secret, and arguments are visible to every process of the machine.
-  writeFileSync(file, sql, { mode: 0o600 });
+  process.env.CLOUDFLARE_CF_FETCH_ENABLED = "false";
+  // Only who runs SQL waits for it: it takes half a second to load.
+  const { getPlatformProxy, unstable_readConfig: readConfig, unstable_splitSqlQuery: split } = await import("wrangler");
+  const { compatibility_date, d1_databases } = readConfig({ config: join(PROJECT_FOLDER, "wrangler.toml") });
+  // The objects of the broker are not needed for it, and not there.
+  const configPath = join(persistTo, "database.json");
+  writeFileSync(configPath, JSON.stringify({ name: "waybill-database", compatibility_date, d1_databases }));
+  const proxy = await getPlatformProxy<{ DB: Database }>({ configPath, persist: { path: join(persistTo, "v3") } });
   try {
-    return parseResults(await wrangler(["d1", "execute", "waybill", "--json", "--yes", "--file", file], persistTo));
+    const { DB } = proxy.env;
+    const answers = await DB.batch(split(sql).map((statement) => DB.prepare(statement)));
+    return answers.map(({ results }) => results);
   } finally {
-    rmSync(file, { force: true });
+    await proxy.dispose();
   }
+}
+
+/** What of D1 is asked here. */
+interface Database {
+  prepare(sql: string): object;
+  batch(statements: readonly object[]): Promise<readonly { readonly results: unknown[] }[]>;
 }
 
 async function wrangler(args: readonly string[], persistTo: string): Promise<string> {
@@ -60,15 +76,4 @@ async function wrangler(args: readonly string[], persistTo: string): Promise<str
     const said = output ? `${String(error.stdout)}${String(error.stderr)}`.trim() : String(error);
     throw new Error(`wrangler ${args.slice(0, 3).join(" ")} failed: ${said}`);
   }
-}
-
-/** wrangler prints one object a statement: `[{ "results": [row…], "success": true, … }, …]`. */
-function parseResults(stdout: string): unknown[][] {
-  const parsed: unknown = JSON.parse(stdout.slice(Math.max(0, stdout.indexOf("["))));
-  if (!Array.isArray(parsed)) throw new Error("wrangler printed something else than a list of results");
-  return parsed.map((statement: unknown) => {
-    const results =
-      typeof statement === "object" && statement !== null && "results" in statement ? statement.results : [];
-    return Array.isArray(results) ? results : [];
-  });
 }
