@@ -1,0 +1,37 @@
+// The broker for tests about clients that go away: built, and with a socket of its own.
+import { join } from "node:path";
+import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
+import { prepareBroker, type TestEndpoints } from "./broker.ts";
+import { buildWorker, startDirect } from "./direct.ts";
+
+export interface DirectBroker {
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string;
+  readonly key: string;
+  stop(): Promise<void>;
+}
+
+/** Prepares, builds and starts it. `stop` leaves nothing behind. */
+export async function startDirectBroker(endpoints: TestEndpoints): Promise<DirectBroker> {
+  const prepared = await prepareBroker(endpoints);
+  try {
+    const config = join(PROJECT_FOLDER, "wrangler.toml");
+    const worker = {
+      name: "broker",
+      config,
+      file: await buildWorker(config, join(prepared.folder, "built"), "index.js"),
+      bindings: { ...Object.fromEntries(ensureDevSecrets(PROJECT_FOLDER)), ALLOW_PRIVATE_ADDRESSES: "yes" },
+    };
+    // Where wrangler, which has filled the database, keeps it.
+    const direct = await startDirect([worker], { stateFolder: join(prepared.folder, "v3") });
+    const stop = async (): Promise<void> => {
+      await direct.stop();
+      prepared.discard();
+    };
+    return { url: direct.urls[0] ?? "", key: prepared.key, stop };
+  } catch (error) {
+    prepared.discard();
+    throw error;
+  }
+}
