@@ -25,6 +25,10 @@ const NOTED = new Set(["stream", "stream_options"]);
 const ASK = ',"stream_options":{"include_usage":true}';
 const EMPTY: PayloadRef = { kind: "inline", bytes: new TextEncoder().encode("{}") };
 
+const NO_BODY: OpenAiBody = { input: EMPTY, contentType: null, stream: false, hidesUsage: false };
+/** What a body of no bytes is read as: a JSON string. */
+const NO_BYTES_SIZE = 2;
+
 /** Reads the body of a request to `path`. After a refusal nothing is left in R2. */
 export async function readOpenAiBody(
   request: Request,
@@ -40,7 +44,7 @@ export async function readOpenAiBody(
     return fail({ kind: "too_large", maxBytes: options.maxBytes });
   }
   const body = request.body === null ? null : await bodyOf(request);
-  if (body === null) return ok({ input: EMPTY, contentType: null, stream: false, hidesUsage: false });
+  if (body === null || (body instanceof Uint8Array && body.length === 0)) return ok(NO_BODY);
   // A body that its sender has not named is JSON: fetch gives a string text/plain.
   const said = headers.get("content-type") ?? "";
   const contentType = said === "" || /^text\/plain\s*(?:;|$)/i.test(said) ? "application/json" : said;
@@ -77,7 +81,9 @@ async function readOther(
 ): Promise<Result<OpenAiBody>> {
   const read = await readBase64(body, options);
   if (read.kind !== "ok") return fail(toFailure(read, options.maxBytes));
-  return ok({ input: read.payload, contentType, stream: false, hidesUsage: false });
+  const { payload } = read;
+  if (payload.kind === "inline" && payload.bytes.length === NO_BYTES_SIZE) return ok(NO_BODY);
+  return ok({ input: payload, contentType, stream: false, hidesUsage: false });
 }
 
 function toFailure(refusal: ReadFailure, maxBytes: number): Failure {
