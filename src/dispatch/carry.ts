@@ -73,7 +73,7 @@ async function runAttempt(
   }
   const attempt = new Attempt(assignment, deps, credential, signals);
   try {
-    return withTokens(attempt, await run(attempt));
+    return withTokens(attempt, await run(attempt)) ?? leftBy(signals.client);
   } catch (cause) {
     log("carry_failed", { endpointId: assignment.endpointId, jobId: assignment.jobId, reason: messageOf(cause) });
     return attemptFailed("Waybill failed while it carried the job");
@@ -88,6 +88,11 @@ function run(attempt: Attempt): Promise<Outcome | null> {
   // A hosted endpoint of RunPod, or another Waybill, has the OpenAI routes itself: nothing waits for its polls.
   const isRelayed = request !== null && !upstream.local;
   return isRelayed ? runOpenAi(attempt, `${attempt.url}/openai`) : runRunpod(attempt);
+}
+
+/** A call that was dropped without a word: because its client has gone, and the job ends with it, or for a lost lease. */
+function leftBy(client: ClientLink | null): Outcome | null {
+  return client?.gone.aborted === true ? { kind: "abandoned", tokens: null } : null;
 }
 
 /** The tokens of an OpenAI job whose worker gave back what RunPod's workers do: they stand in its output. */

@@ -43,7 +43,7 @@ async function stop(attempt: Attempt, sink: PayloadSink, outcome: Outcome | null
   await sink.abort();
   const { client } = attempt;
   if (client === null) return outcome;
-  if (client.gone.aborted) return { kind: "abandoned", tokens: null };
+  if (client.gone.aborted) return null;
   if (outcome === null || !client.hasBegun || outcome.kind === "timed_out") return outcome;
   return { kind: "cut_short", error: "error" in outcome ? outcome.error : "the answer broke off" };
 }
