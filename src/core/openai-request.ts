@@ -20,6 +20,11 @@ export function isJsonType(contentType: string | null): boolean {
   return /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(contentType ?? "");
 }
 
+/** Statuses whose answers have no body, by HTTP. */
+export function isBodiless(status: number): boolean {
+  return status === 204 || status === 205;
+}
+
 /** The input of such a job as RunPod's workers know it (runpod-wire 2.4): JSON text around the raw body. */
 export function openAiInput(request: OpenAiRequest, body: PayloadRef): (string | PayloadRef)[] {
   const { method, path, query, contentType } = request;

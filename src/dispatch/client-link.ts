@@ -11,6 +11,8 @@ export interface ClientLink {
   readonly gone: AbortSignal;
   /** A part of the answer has gone out, so no other attempt can take over. */
   readonly hasBegun: boolean;
+  /** Set for an answer that is not begun before it is whole: the head that it is to have. */
+  head: AnswerHead | null;
   /** Begins the answer. Once, before its first bytes. */
   begin(head: AnswerHead): void;
   /** Resolves when the client has room for more. Never throws: a client that has gone fires `gone`. */

@@ -2,20 +2,24 @@
 // such a route too, so their OpenAI jobs go the same way.
 import type { Outcome } from "../contract/dispatch.ts";
 import { OPENAI_IDLE_MS } from "../core/limits.ts";
-import { isJsonType } from "../core/openai-request.ts";
+import { isBodiless, isJsonType } from "../core/openai-request.ts";
+import type { PayloadRef } from "../core/payload-ref.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, attemptFailed, classifyBroken, classifyOpenAiStatus, classifyRead } from "./classify.ts";
 import { runBytes } from "./openai-bytes.ts";
 import { makeOpenAiCall, type OpenAiCall } from "./openai-call.ts";
 import { runEvents } from "./openai-events.ts";
+import { pickHeaders } from "./openai-headers.ts";
 
 /** Runs one attempt against the server at `base`, with or without its `/v1`; null when the lease was lost meanwhile. */
 export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome | null> {
   const call = await makeOpenAiCall(attempt);
   if ("ended" in call) return call.ended;
+  const url = urlOf(base.replace(/\/v1$/, ""), call.target);
+  if (url === null) return { kind: "rejected", error: "input.openai_route: leads out of the server's own path" };
   const result = await attempt.call({
-    url: `${base.replace(/\/v1$/, "")}${call.target}`,
+    url,
     method: call.method,
     headers: headersOf(call),
     idleMs: OPENAI_IDLE_MS,
@@ -23,11 +27,12 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
       ? {}
       : { body: call.body, contentLength: call.sizeBytes, provable: isJsonType(call.contentType) }),
   });
-  if (result.kind === "aborted") return leftOrLost(attempt);
+  if (result.kind === "aborted") return null;
   if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
   try {
     const bad = await classifyOpenAiStatus(result, attempt.deps.clock.now());
     if (bad !== null) return bad;
+    if (isBodiless(result.status)) return takeHead(attempt, result, null);
     const type = result.headers.get("content-type") ?? "application/json";
     if (/^text\/event-stream\s*(?:;|$)/i.test(type)) {
       const promptBytes = call.sizeBytes;
@@ -47,14 +52,26 @@ function headersOf({ contentType, stream }: OpenAiCall): Record<string, string> 
 async function runJson(attempt: Attempt, answer: Answer): Promise<Outcome | null> {
   const read = await readValue(answer.body, attempt.resultOptions());
   if (read.kind !== "ok") {
-    if (answer.body.broken === "aborted") return leftOrLost(attempt);
+    if (answer.body.broken === "aborted") return null;
     if (read.kind === "bad_json" && answer.body.bytesRead === 0) return attemptFailed("the upstream's answer is empty");
     return classifyRead(read, answer, attempt.isOver());
   }
-  return { kind: "completed", output: read.payload };
+  return takeHead(attempt, answer, read.payload);
 }
 
-/** The call was dropped: because its client has gone, and the job ends with it, or because the lease is lost. */
-function leftOrLost({ client }: Attempt): Outcome | null {
-  return client?.gone.aborted === true ? { kind: "abandoned", tokens: null } : null;
+/** An answer that its client gets when it is whole. */
+function takeHead({ client }: Attempt, { status, headers }: Answer, output: PayloadRef | null): Outcome {
+  if (client !== null) client.head = { status, headers: pickHeaders(headers) };
+  return { kind: "completed", output };
+}
+
+/**
+ * The address of a path of the server; null for one outside of it: a job's own words must not lead the operator's credential
+ * to other places of the same host. Dots, escaped ones and backslashes are the URL parser's to know.
+ */
+function urlOf(root: string, target: string): string | null {
+  const [whole, below] = [URL.parse(`${root}${target}`), URL.parse(`${root}/`)];
+  // An address that is none is for the guard of calls to refuse.
+  if (whole === null || below === null) return `${root}${target}`;
+  return whole.href.startsWith(below.href) ? whole.href : null;
 }

@@ -14,7 +14,7 @@ function answerHeaders(requestId: string, extra: Readonly<Record<string, string>
 /** An answer whose body is already JSON text, bytes, or a stream of them. */
 export function rawAnswer(
   status: number,
-  body: string | Uint8Array | ReadableStream,
+  body: string | Uint8Array | ReadableStream | null,
   requestId: string,
   extra: Readonly<Record<string, string>> = {},
 ): Response {

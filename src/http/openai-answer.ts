@@ -10,6 +10,8 @@ export class ClientAnswer implements ClientLink {
   readonly #requestId: string;
   readonly #jobId: string;
   #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
+  /** Of an answer that is not begun before it is whole. */
+  head: AnswerHead | null = null;
 
   constructor(c: RouteContext, jobId: string) {
     this.#requestId = c.get("requestId");

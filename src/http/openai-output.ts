@@ -4,8 +4,9 @@ import type { JobView } from "../contract/job-view.ts";
 import { decodeBase64 } from "../core/base64.ts";
 import { OPENAI_ANSWER_MAX_BYTES } from "../core/limits.ts";
 import { openAiErrorOfOutput } from "../core/openai-error.ts";
-import type { OpenAiRequest } from "../core/openai-request.ts";
+import { isBodiless, type OpenAiRequest } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import type { AnswerHead } from "../dispatch/client-link.ts";
 import { log } from "../log.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { rawAnswer } from "./answer.ts";
@@ -13,12 +14,19 @@ import { errorAnswer, jobFailed, toError } from "./openai-errors.ts";
 import { DONE_EVENT, endsByDone, eventOf, toChunk } from "./openai-sse.ts";
 import type { RouteContext } from "./routing.ts";
 
-/** The answer of a job that is over. */
-export async function finishedAnswer(c: RouteContext, request: OpenAiRequest, job: JobView): Promise<Response> {
-  if (job.status !== "COMPLETED" || job.output === null) {
-    if (job.status === "COMPLETED")
-      return errorAnswer(c, toError(502, "the worker gave no answer", "bad_answer"), job.id);
-    return jobFailed(c, job);
+/** The answer of a job that is over. `head`: of the server's own answer, where this request has it. */
+export async function finishedAnswer(
+  c: RouteContext,
+  request: OpenAiRequest,
+  job: JobView,
+  head: AnswerHead | null = null,
+): Promise<Response> {
+  if (job.status !== "COMPLETED") return jobFailed(c, job);
+  const status = head?.status ?? 200;
+  if (job.output === null) {
+    if (isBodiless(status))
+      return rawAnswer(status, null, c.get("requestId"), { "x-job-id": job.id, ...head?.headers });
+    return errorAnswer(c, toError(502, "the worker gave no answer", "bad_answer"), job.id);
   }
   const text = await readOutput(c, job.output);
   if (text === null) {
@@ -27,7 +35,7 @@ export async function finishedAnswer(c: RouteContext, request: OpenAiRequest, jo
   const value: unknown = JSON.parse(text);
   const error = openAiErrorOfOutput(value);
   if (error !== null) return errorAnswer(c, error, job.id);
-  const headers = { "x-job-id": job.id };
+  const headers = { "x-job-id": job.id, ...head?.headers };
   const bytes = toBytes(value);
   if (bytes !== null) return rawAnswer(200, bytes.body, c.get("requestId"), { ...headers, "content-type": bytes.type });
   if (request.stream) {
@@ -35,7 +43,7 @@ export async function finishedAnswer(c: RouteContext, request: OpenAiRequest, jo
     return rawAnswer(200, asEvents(value, request), c.get("requestId"), events);
   }
   const json = asJson(value, text);
-  if (json !== null) return rawAnswer(200, json, c.get("requestId"), headers);
+  if (json !== null) return rawAnswer(status, json, c.get("requestId"), headers);
   return errorAnswer(c, toError(502, "the worker's answer is not one JSON object", "bad_answer"), job.id);
 }
 

@@ -100,7 +100,7 @@ async function serve(
   if (claim !== null) {
     const ended = await carryHere(c, job, claim, client);
     if (client.hasBegun) return null;
-    if (ended !== null) return await finishedAnswer(c, job.request, ended);
+    if (ended !== null) return await finishedAnswer(c, job.request, ended, client.head);
   }
   return await waitForAnswer(c, job, client);
 }
@@ -116,7 +116,8 @@ async function carryHere(
   const { outcome, finished } = await carry(assignment, carryDeps(c.env, job.endpointId), client);
   // What broke off told so in its last event; only a lost lease ends without a word.
   await client.end(outcome !== null);
-  if (finished === null || finished.job === null || !isTerminal(finished.job.status)) return null;
-  const hasOutput = finished.accepted && outcome !== null && "output" in outcome;
-  return { ...finished.job, output: hasOutput ? outcome.output : null };
+  // A finish that is refused may have been heard the first time: then the broker has the result, and nobody here.
+  if (outcome === null || finished === null || !finished.accepted) return null;
+  if (finished.job === null || !isTerminal(finished.job.status)) return null;
+  return { ...finished.job, output: "output" in outcome ? outcome.output : null };
 }

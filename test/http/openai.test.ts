@@ -1,12 +1,12 @@
 // The OpenAI routes over upstreams that speak OpenAI: the client's own request carries the job.
-import { env, exports } from "cloudflare:workers";
+import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
 import { Carrier } from "../../src/dispatch/carrier.ts";
 import { openAnswer } from "../support/answering.ts";
 import { answerUpstreams } from "../support/broker.ts";
-import { makeTenant, type TestTenant, type TestTenantOptions } from "../support/tenant.ts";
+import { openAiClient as client } from "../support/openai-client.ts";
 
 const POLL = { timeout: 10_000, interval: 10 };
 const ANSWER = {
@@ -17,46 +17,6 @@ const ANSWER = {
 };
 
 afterEach(() => vi.restoreAllMocks());
-
-interface Client {
-  readonly tenant: TestTenant;
-  ask(path: string, init?: RequestInit): Promise<Response>;
-  chat(body: object, signal?: AbortSignal): Promise<Response>;
-  status(id: string | null): Promise<unknown>;
-  usage(): Promise<{ tokens?: object; seconds: number }[]>;
-}
-
-async function client(options: TestTenantOptions = {}): Promise<Client> {
-  const upstreams = [{ url: "http://127.0.0.1:9/", dialect: "openai" as const, credential: "sk-upstream" }];
-  const tenant = await makeTenant({ upstreams, ...options });
-  const fetch = (path: string, init: RequestInit = {}) => {
-    const headers = new Headers(init.headers);
-    if (!headers.has("authorization")) headers.set("authorization", `Bearer ${tenant.key}`);
-    return exports.default.fetch(new Request(`https://waybill.test${path}`, { ...init, headers }));
-  };
-  const ask = (path: string, init: RequestInit = {}) => fetch(`/v2/${tenant.endpointId}/openai${path}`, init);
-  return {
-    tenant,
-    ask,
-    chat: (body, signal) =>
-      ask("/v1/chat/completions", {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(body),
-        ...(signal === undefined ? {} : { signal }),
-      }),
-    status: async (id) => (await fetch(`/v2/${tenant.endpointId}/status/${id}`)).json(),
-    usage: async () => {
-      const schema = z.object({
-        lines: z.array(z.object({ tokens: z.looseObject({}).optional(), seconds: z.number() })),
-      });
-      return schema.parse(await (await fetch("/v1/usage")).json()).lines.map(({ tokens, seconds }) => ({
-        seconds,
-        ...(tokens === undefined ? {} : { tokens }),
-      }));
-    },
-  };
-}
 
 function chunk(content: string, more: object = {}): string {
   return `data: ${JSON.stringify({ object: "chat.completion.chunk", choices: [{ index: 0, delta: { content } }], ...more })}\n\n`;

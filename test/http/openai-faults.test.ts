@@ -1,0 +1,131 @@
+// The OpenAI routes when something between client, broker and server goes wrong, or is unusual.
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
+import { openAnswer } from "../support/answering.ts";
+import { answerUpstreams } from "../support/broker.ts";
+import { openAiClient } from "../support/openai-client.ts";
+
+const POLL = { timeout: 10_000, interval: 10 };
+const ANSWER = { object: "chat.completion", choices: [{ index: 0, message: { role: "assistant", content: "hi" } }] };
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("an answer of an OpenAI server", () => {
+  it("reaches its client though the broker's answer to the finish was lost", async () => {
+    answerUpstreams(() => Response.json(ANSWER));
+    const { chat, status } = await openAiClient();
+    const finish = EndpointBroker.prototype.finish;
+    let lost = 0;
+    vi.spyOn(EndpointBroker.prototype, "finish").mockImplementation(async function (this: EndpointBroker, call) {
+      const finished = await finish.call(this, call);
+      lost += 1;
+      if (lost === 1) throw new Error("the answer was lost");
+      return finished;
+    });
+    const answer = await chat({ messages: [] });
+    expect(lost).toBe(2);
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toEqual(ANSWER);
+    expect(await status(answer.headers.get("x-job-id"))).toMatchObject({ status: "COMPLETED", output: ANSWER });
+  });
+
+  it("keeps its own status and the headers that matter, but no others", async () => {
+    const headers = { "openai-processing-ms": "7", "x-ratelimit-remaining-requests": "9", server: "uvicorn" };
+    answerUpstreams(() => Response.json({ id: "file-1" }, { status: 201, headers }));
+    const { ask } = await openAiClient();
+    const answer = await ask("/v1/files/x", { method: "POST", body: "{}" });
+    expect(answer.status).toBe(201);
+    expect(answer.headers.get("openai-processing-ms")).toBe("7");
+    expect(answer.headers.get("x-ratelimit-remaining-requests")).toBe("9");
+    expect(answer.headers.get("server")).toBeNull();
+    expect(await answer.json()).toEqual({ id: "file-1" });
+  });
+
+  it("without a body is an answer, and is asked for once", async () => {
+    let calls = 0;
+    answerUpstreams(() => {
+      calls += 1;
+      return new Response(null, { status: 204 });
+    });
+    const { ask } = await openAiClient();
+    const answer = await ask("/v1/files/x", { method: "DELETE" });
+    expect([answer.status, await answer.text(), calls]).toEqual([204, "", 1]);
+  });
+});
+
+describe("a request without a body", () => {
+  it.each([
+    ["JSON", "application/json"],
+    ["another type", "application/octet-stream"],
+  ])("of %s that says so is passed on as one", async (_name, type) => {
+    const upstream = openAnswer("application/json");
+    const { ask } = await openAiClient({ maxAttempts: 1 });
+    upstream.send("{}");
+    upstream.close();
+    const headers = { "content-type": type, "content-length": "0" };
+    const answer = await ask("/v1/batches/b1/cancel", { method: "POST", headers, body: "" });
+    expect(answer.status).toBe(200);
+    expect(upstream.requests).toMatchObject([{ method: "POST", body: "" }]);
+  });
+});
+
+describe("a client that goes away", () => {
+  it("is noticed at once by a server that says nothing", async () => {
+    const upstream = openAnswer("text/event-stream");
+    const { chat, status } = await openAiClient();
+    upstream.send('data: {"choices":[{"delta":{"content":"a"}}]}\n\n');
+    const answer = await chat({ messages: [], stream: true });
+    const reader = answer.body?.getReader();
+    await reader?.read();
+    await reader?.cancel();
+    await vi.waitFor(() => expect(upstream.isAborted()).toBe(true), { timeout: 1_000, interval: 10 });
+    await vi.waitFor(
+      async () => expect(await status(answer.headers.get("x-job-id"))).toMatchObject({ status: "CANCELLED" }),
+      POLL,
+    );
+  });
+
+  it.each([
+    ["openai", false],
+    ["http", false],
+    ["runpod", true],
+  ] as const)("before the first byte of a server of dialect %s ends the job at once", async (dialect, local) => {
+    let isHere = false;
+    answerUpstreams(async (request) => {
+      isHere = true;
+      while (!request.signal.aborted) await scheduler.wait(5);
+      throw new Error("aborted");
+    });
+    const { chat, health } = await openAiClient({ upstreams: [{ dialect, local }] });
+    const leaving = new AbortController();
+    const answer = chat({ messages: [] }, leaving.signal).catch(() => null);
+    await vi.waitFor(() => expect(isHere).toBe(true), POLL);
+    // By now its renewal is held by the broker.
+    await scheduler.wait(2_000);
+    expect(await health()).toMatchObject({ jobs: { inProgress: 1 } });
+    leaving.abort();
+    await vi.waitFor(async () => expect(await health()).toMatchObject({ jobs: { inProgress: 0 } }), {
+      timeout: 1_000,
+      interval: 10,
+    });
+    await answer;
+  });
+});
+
+describe("a job of /run on an OpenAI server", () => {
+  it.each(["/v1/../../admin", "/v1/%2e%2e/%2E%2e/admin", "/v1\\..\\..\\admin"])(
+    "cannot leave the path of the server by the route %s",
+    async (route) => {
+      const urls: string[] = [];
+      answerUpstreams((request) => {
+        urls.push(request.url);
+        return Response.json({});
+      });
+      const upstreams = [{ url: "http://127.0.0.1:9/tenants/a/openai/v1", dialect: "openai" as const }];
+      const { run } = await openAiClient({ upstreams });
+      const job = await run({ openai_route: route, openai_input: { a: 1 } });
+      expect(job).toMatchObject({ status: "FAILED" });
+      expect(urls).toEqual([]);
+    },
+  );
+});
