@@ -273,6 +273,8 @@ export class JobBook {
     if (before.lease !== null && job.lease === null) {
       this.#noteEnd(job, before.lease, event, nowMs);
       this.#parts.streamEnded(job.uuid);
+      // Who has read a part of this attempt need not wait for what another one says.
+      this.#parts.waiters.wake(streamOf(job.uuid));
     }
     const host = stored.webhook === null ? null : new URL(stored.webhook.url).host;
     this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), host, nowMs);

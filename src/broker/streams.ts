@@ -134,7 +134,12 @@ export class Streams {
   }
 
   #page(job: Job, after: StreamCursor): StreamPage {
-    return { status: job.status, error: shownError(job), ...this.#parts.chunks.page(job.uuid, after) };
+    return {
+      status: job.status,
+      error: shownError(job),
+      attempt: job.attempts,
+      ...this.#parts.chunks.page(job.uuid, after),
+    };
   }
 }
 

@@ -14,6 +14,8 @@ export interface StreamPage {
   readonly status: JobStatus;
   /** The error of a FAILED job. */
   readonly error: string | null;
+  /** The newest of the job. */
+  readonly attempt: number;
   readonly chunks: readonly StreamChunk[];
   /** More chunks stand there already. */
   readonly more: boolean;

@@ -29,6 +29,7 @@ export async function makeOpenAiCall(attempt: Attempt): Promise<OpenAiCall | { r
     const text = await readText(attempt, input);
     if (typeof text !== "string") return text;
     const body = decodeBase64(text.slice(1, -1));
+    if (body === null) throw new Error("the stored body is no base64");
     return { ...call, body, sizeBytes: body.length };
   }
   const spliced = await spliceBody([input], attempt.deps.bucket);

@@ -17,9 +17,10 @@ export function refuseOpenAi(c: RouteContext, failure: Failure): Response {
 export function jobFailed(c: RouteContext, job: JobView): Response {
   switch (job.status) {
     case "CANCELLED":
-      return errorAnswer(c, toError(409, "the job was cancelled", "cancelled"), job.id);
+      // OpenAI's clients repeat a request after 409, unless they are told not to: the job would run after all.
+      return errorAnswer(c, toError(409, "the job was cancelled", "cancelled"), job.id, { "x-should-retry": "false" });
     case "TIMED_OUT":
-      return errorAnswer(c, toError(504, "the job's ttl passed before it was done", "timed_out"), job.id);
+      return errorAnswer(c, TTL_PASSED, job.id);
     default:
       return errorAnswer(c, errorOfText(job.error ?? ""), job.id);
   }
@@ -52,6 +53,8 @@ export function errorAnswer(
 export function toError(status: number, message: string, code: string): OpenAiError {
   return { status, error: { message, type: typeOf(status), param: null, code } };
 }
+
+export const TTL_PASSED = toError(504, "the job's ttl passed before it was done", "timed_out");
 
 /** OpenAI's own codes, which its clients look for. */
 const CODES: Readonly<Record<number, string>> = { 401: "invalid_api_key", 429: "rate_limit_exceeded" };

@@ -2,17 +2,22 @@
 // (runpod-wire 2.4): an object, a list with one, a JSON text in a string, pieces of event text, or bytes as base64.
 import type { JobView } from "../contract/job-view.ts";
 import { decodeBase64 } from "../core/base64.ts";
+import { concatBytes } from "../core/bytes.ts";
 import { OPENAI_ANSWER_MAX_BYTES } from "../core/limits.ts";
 import { openAiErrorOfOutput } from "../core/openai-error.ts";
 import { isBodiless, type OpenAiRequest } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { parseJson } from "../dispatch/classify.ts";
 import type { AnswerHead } from "../dispatch/client-link.ts";
 import { log } from "../log.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { rawAnswer } from "./answer.ts";
 import { errorAnswer, jobFailed, toError } from "./openai-errors.ts";
-import { DONE_EVENT, endsByDone, eventOf, toChunk } from "./openai-sse.ts";
+import { eventOf, ShownEvents, toChunk } from "./openai-sse.ts";
 import type { RouteContext } from "./routing.ts";
+
+/** What a header may hold. */
+const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\x20-\x7e]+$/;
 
 /** The answer of a job that is over. `head`: of the server's own answer, where this request has it. */
 export async function finishedAnswer(
@@ -33,11 +38,10 @@ export async function finishedAnswer(
     return errorAnswer(c, toError(503, "the storage of large results (R2) does not give it", "unavailable"), job.id);
   }
   const value: unknown = JSON.parse(text);
-  const error = openAiErrorOfOutput(value);
+  const error = openAiErrorOfOutput(onlyValue(value));
   if (error !== null) return errorAnswer(c, error, job.id);
   const headers = { "x-job-id": job.id, ...head?.headers };
-  const bytes = toBytes(value);
-  if (bytes !== null) return rawAnswer(200, bytes.body, c.get("requestId"), { ...headers, "content-type": bytes.type });
+  if (isBytes(value)) return bytesAnswer(c, value, job.id);
   if (request.stream) {
     const events = { ...headers, "content-type": "text/event-stream; charset=utf-8" };
     return rawAnswer(200, asEvents(value, request), c.get("requestId"), events);
@@ -58,7 +62,7 @@ async function readOutput(c: RouteContext, output: PayloadRef): Promise<string |
 
 /** One JSON value; null when it is none: several of them, or plain text. The raw text is kept where it is the value itself. */
 function asJson(value: unknown, raw: string): string | null {
-  if (Array.isArray(value)) return value.length === 1 ? asJson(value[0], JSON.stringify(value[0])) : null;
+  if (Array.isArray(value)) return value.length === 1 ? asJson(value[0], raw.trim().slice(1, -1)) : null;
   if (typeof value !== "string") return raw;
   try {
     JSON.parse(value);
@@ -69,16 +73,36 @@ function asJson(value: unknown, raw: string): string | null {
 }
 
 /** A stream's worth of output, or an answer that a worker gave in one piece to a client that wants events. */
-function asEvents(value: unknown, request: OpenAiRequest): string {
+function asEvents(value: unknown, request: OpenAiRequest): Uint8Array {
   const pieces = Array.isArray(value) ? value : [value];
+  const events = new ShownEvents(request);
   const text = pieces.map((piece) => eventOf(pieces.length === 1 ? toChunk(piece) : piece)).join("");
-  return endsByDone(request.path) && !text.includes(DONE_EVENT.trim()) ? text + DONE_EVENT : text;
+  return concatBytes([...events.push(text), ...events.end()]);
+}
+
+/** The value of a list of one, or of a JSON text; what is neither stays as it is. */
+function onlyValue(value: unknown): unknown {
+  const one: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value;
+  return typeof one === "string" && /^\s*\{/.test(one) ? parseJson(one) : one;
 }
 
 /** What the dialect `openai` makes of an answer that is no JSON. */
-function toBytes(value: unknown): { readonly type: string; readonly body: Uint8Array } | null {
-  if (typeof value !== "object" || value === null) return null;
-  if (!("body_base64" in value) || !("content_type" in value)) return null;
-  const { body_base64: base64, content_type: type } = value;
-  return typeof base64 === "string" && typeof type === "string" ? { type, body: decodeBase64(base64) } : null;
+interface Bytes {
+  readonly content_type: string;
+  readonly body_base64: string;
+}
+
+function isBytes(value: unknown): value is Bytes {
+  if (typeof value !== "object" || value === null) return false;
+  if (!("body_base64" in value) || !("content_type" in value)) return false;
+  return typeof value.body_base64 === "string" && typeof value.content_type === "string";
+}
+
+/** A worker may call anything so: what is no base64, or no type, is its fault. */
+function bytesAnswer(c: RouteContext, { content_type: type, body_base64: base64 }: Bytes, jobId: string): Response {
+  const body = decodeBase64(base64);
+  if (body === null || !MEDIA_TYPE.test(type)) {
+    return errorAnswer(c, toError(502, "the worker's answer is no bytes of a type", "bad_answer"), jobId);
+  }
+  return rawAnswer(200, body, c.get("requestId"), { "x-job-id": jobId, "content-type": type });
 }

@@ -9,7 +9,7 @@ import { LIMIT_RETRY_AFTER_SECONDS, OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } 
 import type { OpenAiRequest } from "../core/openai-request.ts";
 import { STREAM_START } from "../core/stream-cursor.ts";
 import type { ClientAnswer } from "./openai-answer.ts";
-import { errorAnswer, refuseOpenAi, toError } from "./openai-errors.ts";
+import { errorAnswer, refuseOpenAi, TTL_PASSED, toError } from "./openai-errors.ts";
 import { LoggedEvents } from "./openai-log.ts";
 import { finishedAnswer } from "./openai-output.ts";
 import { flatten, type RouteContext } from "./routing.ts";
@@ -32,21 +32,24 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
   let after = STREAM_START;
   // The first look is at once: what nobody mends by waiting is told without it.
   for (let holdMs = 0; ; holdMs = OPENAI_WAIT_SLICE_MS) {
-    const page = events === null ? null : await readPage(c.env, wait, after, holdMs);
+    const page = events === null ? null : await whileHere(client, readPage(c.env, wait, after, holdMs));
     if (client.gone.aborted) return await leave(c, wait, client);
     if (page?.ok === true) {
       after = page.value.chunks.at(-1) ?? after;
-      if (!(await events?.take(page.value))) return await breakOff(c, wait, client);
+      if (!(await events?.take(page.value))) return await breakOff(c, wait, client, events);
+      // For every later question the job is gone.
+      if (page.value.status === "TIMED_OUT") return await timedOut(c, wait, client, events);
       if (page.value.more || (client.hasBegun && !isTerminal(page.value.status))) continue;
     }
     // A job that begins to run may log its first chunk at any moment: only its reader must not be held up by another question.
     const isRunning = page?.ok === true && page.value.status === "IN_PROGRESS";
     if (isRunning) continue;
-    const state = await lookAt(c, wait, events === null ? holdMs : 0);
-    if (client.gone.aborted) return await leave(c, wait, client);
+    const state = await whileHere(client, lookAt(c, wait, events === null ? holdMs : 0));
+    if (state === null || client.gone.aborted) return await leave(c, wait, client);
     const ended = await judge(c, wait, state, { client, events, page: page?.ok === true ? page.value : null });
     if (ended !== "waits") return ended;
-    if (Date.now() >= queuedUntilMs && state.ok && state.value.status === "IN_QUEUE") {
+    if (page?.ok === false) await scheduler.wait(PAUSE_MS);
+    if (Date.now() >= queuedUntilMs && !client.hasBegun && state.ok && state.value.status === "IN_QUEUE") {
       const reason = state.value.queue?.detail ?? "";
       const error = toError(503, `no worker took the request in time. ${reason}`.trim(), "no_worker");
       return await giveUp(c, wait, error);
@@ -75,7 +78,8 @@ async function judge(
   const job = state.value;
   if (isTerminal(job.status)) {
     // Chunks that came between the page and this look stand in the log still.
-    if (events !== null && page !== null && !isTerminal(page.status)) return "waits";
+    const isBehind = page === null ? client.hasBegun : !isTerminal(page.status);
+    if (events !== null && isBehind) return "waits";
     if (!client.hasBegun) return await finishedAnswer(c, wait.request, job);
     await events?.finish(job);
     return null;
@@ -129,9 +133,37 @@ async function giveUp(c: RouteContext, wait: OpenAiWait, error: ReturnType<typeo
   return errorAnswer(c, error, wait.jobId, { "retry-after": String(LIMIT_RETRY_AFTER_SECONDS) });
 }
 
-/** Another attempt began after the client had a part of the first one's answer: nobody can go on from there. */
-async function breakOff(c: RouteContext, wait: OpenAiWait, client: ClientAnswer): Promise<null> {
+/** An attempt was lost after the client had a part of its answer: nobody can go on from there. */
+async function breakOff(
+  c: RouteContext,
+  wait: OpenAiWait,
+  client: ClientAnswer,
+  events: LoggedEvents | null,
+): Promise<null> {
   await cancel(c, wait);
+  await events?.fail("the worker was lost in the middle of its answer", "broke_off");
   await client.end(true);
   return null;
+}
+
+async function timedOut(
+  c: RouteContext,
+  { jobId }: OpenAiWait,
+  client: ClientAnswer,
+  events: LoggedEvents | null,
+): Promise<Response | null> {
+  if (!client.hasBegun) return errorAnswer(c, TTL_PASSED, jobId);
+  await events?.fail(TTL_PASSED.error.message, "timed_out");
+  await client.end(true);
+  return null;
+}
+
+/** What a question is answered; null when the client has gone first: nobody waits for the answer then. */
+function whileHere<T>({ gone }: ClientAnswer, answer: Promise<T>): Promise<T | null> {
+  if (gone.aborted) return Promise.resolve(null);
+  return new Promise((resolve, reject) => {
+    const leave = (): void => resolve(null);
+    gone.addEventListener("abort", leave, { once: true });
+    answer.then(resolve, reject).finally(() => gone.removeEventListener("abort", leave));
+  });
 }
