@@ -1,7 +1,7 @@
 // One direction of a load-balanced request: bytes from a source to a sink, within a limit. Where the length is known before, the
 // platform's own pipe moves them; else they are counted on their way. Either takes the same memory for a body of any size.
 import { LB_PIPE_BYTES } from "../core/limits.ts";
-import { type PipeEnd, pipeAll, pumpAtMost } from "./pipes.ts";
+import { breakWhenStopped, type PipeEnd, pipeAll, pumpAtMost } from "./pipes.ts";
 
 /** `source_broke`: it ended before its end; `sink_broke`: nobody takes the bytes any more, or `stop` was called. */
 export type TransferEnd = PipeEnd | "too_large";
@@ -36,8 +36,10 @@ export function startTransfer(source: ReadableStream<Uint8Array>, limits: Transf
     const head = holdMs > 0 ? await readHead(source, holdMs, abort.signal) : NO_HEAD;
     if (head === "source_broke") return head;
     if (head.bytes > maxBytes) return "too_large";
+    // It said that it is shorter.
+    if (lengthBytes !== null && head.bytes > lengthBytes) return "source_broke";
     begun.resolve(null);
-    const written = await writeHead(head, writable, maxBytes);
+    const written = await writeHead(head, writable, maxBytes, abort.signal);
     if (typeof written === "string") return written;
     if (lengthBytes !== null) return pipeAll(source, writable, abort.signal);
     return pumpAtMost(source, writable, maxBytes - written, abort.signal);
@@ -71,10 +73,11 @@ async function readHead(source: ReadableStream, holdMs: number, signal: AbortSig
   const late = Promise.withResolvers<"late">();
   const timer = setTimeout(() => late.resolve("late"), holdMs);
   const pieces: Uint8Array[] = [];
+  let buffer = new ArrayBuffer(LB_PIPE_BYTES);
   let bytes = 0;
   try {
     while (bytes < LB_PIPE_BYTES) {
-      const reading = readPiece(reader);
+      const reading = readPiece(reader, buffer);
       const piece = await Promise.race([reading, late.promise]);
       if (piece === "late") {
         const rest = reading.finally(() => reader.releaseLock());
@@ -82,7 +85,9 @@ async function readHead(source: ReadableStream, holdMs: number, signal: AbortSig
       }
       if (piece === "source_broke") return piece;
       if (piece === null) break;
-      pieces.push(piece);
+      // A worker may send thousands of single bytes: none of them may keep a buffer.
+      pieces.push(piece.slice());
+      buffer = piece.buffer;
       bytes += piece.length;
     }
   } finally {
@@ -93,8 +98,14 @@ async function readHead(source: ReadableStream, holdMs: number, signal: AbortSig
 }
 
 /** Writes what was held back, and the piece that was asked for after it. Answers the bytes, or how the transfer has ended. */
-async function writeHead(head: Head, sink: WritableStream, maxBytes: number): Promise<number | TransferEnd> {
+async function writeHead(
+  head: Head,
+  sink: WritableStream,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<number | TransferEnd> {
   const writer = sink.getWriter();
+  const release = breakWhenStopped(writer, signal);
   try {
     for (const piece of head.pieces) if (!(await settles(writer.write(piece)))) return "sink_broke";
     const rest = await head.rest;
@@ -103,14 +114,18 @@ async function writeHead(head: Head, sink: WritableStream, maxBytes: number): Pr
     if (head.bytes + rest.length > maxBytes) return "too_large";
     return (await settles(writer.write(rest))) ? head.bytes + rest.length : "sink_broke";
   } finally {
+    release();
     writer.releaseLock();
   }
 }
 
 /** Null: there are no more. */
-async function readPiece(reader: ReadableStreamBYOBReader): Promise<Uint8Array | null | "source_broke"> {
+async function readPiece(
+  reader: ReadableStreamBYOBReader,
+  buffer: ArrayBuffer,
+): Promise<Uint8Array<ArrayBuffer> | null | "source_broke"> {
   try {
-    const { done, value } = await reader.read(new Uint8Array(LB_PIPE_BYTES));
+    const { done, value } = await reader.read(new Uint8Array(buffer));
     return done ? null : value;
   } catch {
     return "source_broke";

@@ -32,6 +32,17 @@ async function hasFailed(sink: WritableStream): Promise<boolean> {
 }
 
 /**
+ * Breaks the sink when the signal says stop: a write to a reader that takes nothing would wait for as long as that reader likes.
+ * Answers what ends the watch.
+ */
+export function breakWhenStopped(writer: WritableStreamDefaultWriter, signal: AbortSignal): () => void {
+  const stop = (): void => void writer.abort(signal.reason).catch(() => undefined);
+  if (signal.aborted) stop();
+  signal.addEventListener("abort", stop);
+  return () => signal.removeEventListener("abort", stop);
+}
+
+/**
  * Carries at most so many bytes; one more is `too_large`. The platform's pipe cannot count. One buffer goes round, and the loop
  * makes as little garbage as it can: a body comes in thousands of pieces, and V8 lets garbage grow before it collects.
  */
@@ -45,6 +56,7 @@ export async function pumpAtMost(
   const writer = sink.getWriter();
   const stop = (): void => void reader.cancel(signal.reason).catch(() => undefined);
   signal.addEventListener("abort", stop);
+  const release = breakWhenStopped(writer, signal);
   let isWriting = false;
   try {
     let buffer = new ArrayBuffer(LB_PIPE_BYTES);
@@ -64,6 +76,7 @@ export async function pumpAtMost(
     return isWriting || signal.aborted ? "sink_broke" : "source_broke";
   } finally {
     signal.removeEventListener("abort", stop);
+    release();
     reader.releaseLock();
     writer.releaseLock();
   }

@@ -1,4 +1,5 @@
 // One direction of a load-balanced request by itself: every byte, the exact limit, and which side has broken it.
+import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { startTransfer } from "../../src/http/lb-transfer.ts";
 
@@ -110,7 +111,41 @@ describe.each([0, 20])("a transfer of no known length, held for %i ms,", (holdMs
   });
 });
 
+describe.each([
+  { holdMs: 0, isKnown: false },
+  { holdMs: 0, isKnown: true },
+  { holdMs: 20, isKnown: false },
+  { holdMs: 20, isKnown: true },
+])("a transfer whose reader takes nothing (%j)", ({ holdMs, isKnown }) => {
+  it("ends when it is stopped", async () => {
+    // A stream of the platform's, as every body of the network is.
+    const source = await nativeSource(200_000);
+    const limits = { lengthBytes: isKnown ? 200_000 : null, maxBytes: MAX_BYTES, holdMs };
+    const transfer = startTransfer(source, limits);
+    expect(await transfer.begun).toBeNull();
+    // Time for a write that nobody takes.
+    await scheduler.wait(50);
+    transfer.stop();
+    expect(await Promise.race([transfer.end, scheduler.wait(2_000)])).toBe("sink_broke");
+    await expect(bytesOf(transfer.readable)).rejects.toThrow();
+  });
+});
+
+async function nativeSource(sizeBytes: number): Promise<ReadableStream<Uint8Array>> {
+  const key = crypto.randomUUID();
+  await env.PAYLOADS.put(key, new Uint8Array(sizeBytes));
+  const stored = await env.PAYLOADS.get(key);
+  if (stored === null) throw new Error("what was stored is gone");
+  return stored.body;
+}
+
 describe("a transfer that is held back", () => {
+  it("breaks where there is more than its source has said", async () => {
+    const source = await nativeSource(20);
+    const transfer = startTransfer(source, { lengthBytes: 10, maxBytes: MAX_BYTES, holdMs: 1_000 });
+    expect(await transfer.begun).toBe("source_broke");
+  });
+
   it("tells how its source has ended before a byte goes out, and lets a slow one begin", async () => {
     const broken = openSource();
     const short = startTransfer(broken.readable, { lengthBytes: 100, maxBytes: MAX_BYTES, holdMs: 1_000 });
