@@ -8,7 +8,7 @@ import { addCallbackRoutes } from "./callback.ts";
 import { crashAnswer } from "./failures.ts";
 import { addJobRoutes } from "./jobs.ts";
 import { forwardToWorker } from "./lb.ts";
-import { findLbTarget } from "./lb-target.ts";
+import { findLbTarget, readHosts } from "./lb-target.ts";
 import { addOpenAiRoutes } from "./openai.ts";
 import { addOperatorRoutes } from "./operator.ts";
 import { addQueueRoutes } from "./queue.ts";
@@ -61,7 +61,7 @@ export function createApp(): Hono<Routing> {
     c.set("requestId", crypto.randomUUID());
     // Before any look at the path: what stands behind the endpoint's name is for its worker to judge.
     const url = new URL(c.req.raw.url);
-    const target = findLbTarget(url, c.env);
+    const target = findLbTarget(url, readHosts(c.env));
     if (target !== null) c.res = await forwardToWorker(c, target);
     else if (isPlainPath(url)) await next();
     else c.res = refuse(c, { kind: "not_found" });
