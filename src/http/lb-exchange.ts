@@ -8,7 +8,7 @@ import { LB_CALL_MAX_MS, LB_HOLD_MS, LB_TRIES_MAX, LB_WAIT_MAX_MS } from "../cor
 import { openCredential } from "../dispatch/carry.ts";
 import { log } from "../log.ts";
 import { openTunnel, type TunnelResult } from "../outbound/tunnel.ts";
-import { toClientHeaders, toWorkerHeaders } from "../outbound/tunnel-headers.ts";
+import { asksForSocket, toClientHeaders, toWorkerHeaders } from "../outbound/tunnel-headers.ts";
 import { type Seat, type SeatRequest, takeSeat } from "./lb-seat.ts";
 import { joinSockets } from "./lb-socket.ts";
 import type { LbTarget } from "./lb-target.ts";
@@ -82,7 +82,7 @@ export class LbExchange {
   }
 
   #isRepeatable(): boolean {
-    return REPEATABLE_METHODS.has(this.#request.method) && this.#request.body === null && !this.#isUpgrade();
+    return REPEATABLE_METHODS.has(this.#request.method) && this.#request.body === null && !asksForSocket(this.#request);
   }
 
   /** A worker's own 503 is better passed on than kept back, where nobody else can be asked. */
@@ -90,10 +90,6 @@ export class LbExchange {
     const { affinity, settings } = this.#given;
     const isBound = affinity.kind === "strict" || affinity.kind === "resume";
     return !isBound && tried + 1 < Math.min(settings.upstreams.length, LB_TRIES_MAX);
-  }
-
-  #isUpgrade(): boolean {
-    return this.#request.headers.get("upgrade")?.toLowerCase() === "websocket";
   }
 
   async #tryWorker(seat: Seat, tried: number): Promise<Response | Failed> {
@@ -107,7 +103,7 @@ export class LbExchange {
         path: this.#given.target.path,
         search: this.#given.target.search,
         method: this.#request.method,
-        headers: toWorkerHeaders(this.#request.headers, credential),
+        headers: toWorkerHeaders(this.#request, credential),
         body: this.#startUpload(),
         signal: this.#abort.signal,
       },

@@ -7,11 +7,16 @@ import type { LbTarget } from "./lb-target.ts";
 import type { EndpointCall, RouteContext } from "./routing.ts";
 import { enterAnyEndpoint, refuse } from "./routing.ts";
 
+/** `fetch` refuses to send a body with them, and to drop it would be to change the request. */
+const BODILESS_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
+
 /** Lets the caller in and carries its request to a worker. */
 export async function forwardToWorker(c: RouteContext, target: LbTarget): Promise<Response> {
   const entered = await enterLoadBalanced(c, target.endpoint);
   if (!entered.ok) return refuse(c, entered.failure);
-  const declared = c.req.raw.headers.get("content-length");
+  const { method, body, headers } = c.req.raw;
+  if (BODILESS_METHODS.has(method) && body !== null) return refuse(c, BODY_NOT_TAKEN);
+  const declared = headers.get("content-length");
   const { bodyMaxBytes } = entered.value.call.settings;
   if (declared !== null && Number(declared) > bodyMaxBytes) {
     return refuse(c, { kind: "too_large", maxBytes: bodyMaxBytes });
@@ -40,4 +45,10 @@ async function enterLoadBalanced(
 const NOT_LOAD_BALANCED: Failure = {
   kind: "wrong_state",
   message: "this endpoint is a queue and takes jobs: call it under /v2/",
+};
+
+const BODY_NOT_TAKEN: Failure = {
+  kind: "invalid",
+  field: "body",
+  message: "a GET or HEAD with a body cannot be passed on",
 };

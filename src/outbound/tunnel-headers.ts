@@ -20,8 +20,14 @@ const NOT_PASSED_ON = new Set([
 const NOT_PASSED_ON_PREFIXES = ["cf-", "proxy-", "x-forwarded-"];
 const NOT_PASSED_BACK = new Set([...HOP_BY_HOP, "content-length", "x-request-id", "x-runpod-worker-id"]);
 
+/** Only a GET may ask for a WebSocket: workerd would make one of any other request that does, and drop its body. */
+export function asksForSocket({ method, headers }: Pick<Request, "method" | "headers">): boolean {
+  return method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket";
+}
+
 /** The headers that a worker gets; `credential` is its own key, in place of the client's. */
-export function toWorkerHeaders(headers: Headers, credential: string | null): Headers {
+export function toWorkerHeaders(request: Pick<Request, "method" | "headers">, credential: string | null): Headers {
+  const { headers } = request;
   const named = namedByConnection(headers);
   const passed = new Headers();
   for (const [name, value] of headers) {
@@ -31,7 +37,7 @@ export function toWorkerHeaders(headers: Headers, credential: string | null): He
   // Without one workerd asks for codings of its own, which this client may not know.
   if (!passed.has("accept-encoding")) passed.set("accept-encoding", "identity");
   if (credential !== null) passed.set("authorization", `Bearer ${credential}`);
-  if (headers.get("upgrade")?.toLowerCase() === "websocket") passed.set("upgrade", "websocket");
+  if (asksForSocket(request)) passed.set("upgrade", "websocket");
   return passed;
 }
 

@@ -80,6 +80,15 @@ describe("a load-balanced request", () => {
     expect((await pieces.next()).done).toBe(true);
   });
 
+  it("is 400 as a GET with a body, which cannot be passed on, and no worker is held to have failed", async () => {
+    const sent = openRequest("/digest", "GET", { "content-length": "6" }).end("a body");
+    const response = await new Promise<IncomingMessage>((resolve) => sent.once("response", resolve));
+    expect(response.statusCode).toBe(400);
+    expect((await response.toArray()).join("")).toMatch(/GET or HEAD with a body/);
+    const empty = openRequest("/hello", "GET", { "content-length": "0" }).end();
+    expect((await new Promise<IncomingMessage>((resolve) => empty.once("response", resolve))).statusCode).toBe(200);
+  });
+
   it("brings neither the client's key to the worker, nor another coding to the client", async () => {
     const sent = openRequest("/gzip", "GET", { "accept-encoding": "gzip", "x-own": "1" }).end();
     const response = await new Promise<IncomingMessage>((resolve) => sent.once("response", resolve));
