@@ -41,6 +41,7 @@ export async function takeSeat(
   signal.addEventListener("abort", leaveLine);
   try {
     for (;;) {
+      if (signal.aborted) return ok({ kind: "left" });
       const holdMs = Math.min(Math.max(untilMs - Date.now(), 0), WAIT_SLICE_MAX_MS);
       const entered = await enter(request, (broker) => broker.enterLb({ ...call, holdMs }));
       if (!entered.ok) return entered;
@@ -49,9 +50,10 @@ export async function takeSeat(
       if (value.kind === "ticket") {
         if (!signal.aborted) return ok({ kind: "seat", seat: keepSeat(request, value.ticket, lost) });
         await leave(request, value.ticket, "unused");
+        return ok({ kind: "left" });
       }
-      if (signal.aborted) return ok({ kind: "left" });
-      if (value.kind === "wait" && Date.now() >= untilMs) {
+      if (signal.aborted) continue;
+      if (Date.now() >= untilMs) {
         await leave(request, null, "unused");
         return fail(timedOut(affinity, value.retryAfterSeconds));
       }
@@ -85,15 +87,18 @@ async function enter(
 
 function keepSeat(request: SeatRequest, ticket: LbTicket, lost: () => void): Seat {
   const { env, settings } = request;
+  let hasLeft = false;
   const renew = async (): Promise<void> => {
     const kept = await callBroker(env, settings.endpointId, (broker) => broker.renewLb(ticket), { idempotent: true });
     // While the broker does not answer the call goes on: one that comes back learns of it by the next renewal.
-    if (kept.ok && !kept.value) lost();
+    // What a renewal that the end has overtaken says is no news, and the request may be with another worker by now.
+    if (kept.ok && !kept.value && !hasLeft) lost();
   };
   const renewals = setInterval(() => void renew(), LB_RENEW_MS);
   return {
     ticket,
     leave: async (outcome) => {
+      hasLeft = true;
       clearInterval(renewals);
       await leave(request, ticket, outcome);
     },

@@ -3,7 +3,8 @@ import { runDurableObjectAlarm } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { LB_CALL_MAX_MS, LB_HOLD_MS, LB_WAIT_MAX_MS } from "../../src/core/limits.ts";
+import { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
+import { LB_CALL_MAX_MS, LB_HOLD_MS, LB_RENEW_MS, LB_WAIT_MAX_MS } from "../../src/core/limits.ts";
 import { makeTenant, type TestTenant, type TestTenantOptions } from "../support/tenant.ts";
 
 const LIMIT_BYTES = 1_000;
@@ -265,6 +266,39 @@ describe("a worker that fails", () => {
       });
       expect(calls).toHaveLength(1);
     }
+  });
+
+  it("and its slot that is given back in the middle of a renewal do not end the try on another worker", async () => {
+    const setReal = setInterval;
+    vi.spyOn(globalThis, "setInterval").mockImplementation((run: () => void, ms?: number) =>
+      setReal(run, ms === LB_RENEW_MS ? 20 : ms),
+    );
+    const renewed = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    // The broker hears of the slot's end before it is asked to keep it.
+    const renew = vi.spyOn(EndpointBroker.prototype, "renewLb").mockImplementationOnce(async () => {
+      asked.resolve();
+      await renewed.promise;
+      return false;
+    });
+    renew.mockImplementation(async () => true);
+    const fails: Answer = async () => {
+      await asked.promise;
+      return refused();
+    };
+    const answers: Answer = async () => {
+      renewed.resolve();
+      await scheduler.wait(100);
+      return new Response("done");
+    };
+    let made = 0;
+    const worker: Answer = (request) => {
+      made += 1;
+      return made === 1 ? fails(request) : answers(request);
+    };
+    const { call } = await makeLb([worker, worker]);
+    expect(await (await call("/x")).text()).toBe("done");
+    expect(made).toBe(2);
   });
 
   it("is tried on three workers at most", async () => {
