@@ -66,14 +66,21 @@ export function joinSockets(client: WebSocket, worker: WebSocket, maxBytes: numb
   return { end: ended.promise, stop };
 }
 
-/** Also where it is closed already, or the code is one that must not be sent. */
+/** Also where it is closed already. A code that must not be sent would leave it open, or break the peer's rules. */
 function closeSocket(socket: WebSocket, code: number, reason: string): void {
   try {
     if (code === NO_CODE) socket.close();
+    else if (!maySend(code)) socket.close(BROKEN, "the other side broke off");
     else socket.close(code, new TextEncoder().encode(reason).length > REASON_MAX_BYTES ? "" : reason);
   } catch {
     // Nothing is left to close.
   }
+}
+
+/** RFC 6455, 7.4, and what IANA has registered since. */
+function maySend(code: number): boolean {
+  if (code >= 3_000) return code <= 4_999;
+  return code >= 1_000 && code <= 1_014 && code !== 1_004 && code !== NO_CODE && code !== NO_FRAME;
 }
 
 function sizeOf(data: unknown): number {

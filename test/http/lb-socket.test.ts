@@ -5,6 +5,26 @@ import { joinSockets } from "../../src/http/lb-socket.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
+it.each([
+  [999, 1_011],
+  [1_004, 1_011],
+  [1_006, 1_011],
+  [1_015, 1_011],
+  [2_999, 1_011],
+  [5_000, 1_011],
+  [1_012, 1_012],
+  [3_000, 3_000],
+])("a worker that closes with %i closes its client's side with %i", async (said, heard) => {
+  const { 0: client, 1: clientSide } = new WebSocketPair();
+  const { 1: workerSide } = new WebSocketPair();
+  const joined = joinSockets(clientSide, workerSide, 1_000);
+  const code = new Promise((resolve) => client.addEventListener("close", (event) => resolve(event.code)));
+  client.accept();
+  workerSide.dispatchEvent(new CloseEvent("close", { code: said, reason: "why" }));
+  expect(await Promise.race([code, scheduler.wait(1_000)])).toBe(heard);
+  await joined.end;
+});
+
 it("a session without a message for 5.5 min ends with 1001 on both sides, and a message gives it as long again", async () => {
   const setReal = setTimeout;
   vi.spyOn(globalThis, "setTimeout").mockImplementation((run: () => void, ms?: number) =>
