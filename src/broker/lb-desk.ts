@@ -5,6 +5,7 @@ import type { LbApi, LbEntry, LbOutcome, LbTicket } from "../contract/load-balan
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
 import type { UsageLine } from "../contract/usage.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
+import { findYielding, inFairOrder } from "../core/lb-line.ts";
 import { type LbHealth, LbPool, type LbWish, type ProbedHealth } from "../core/lb-pool.ts";
 import {
   LB_PLACE_KEPT_MS,
@@ -38,6 +39,8 @@ type Entered = Result<LbEntry>;
 
 /** A place in the line. `answer` null: between two slices of its wait, the place is kept until then. */
 interface Waiting {
+  readonly requestId: string;
+  readonly tenantId: string;
   readonly wish: LbWish;
   readonly token: string;
   readonly untilMs: number;
@@ -51,7 +54,7 @@ const NEWEST_WEIGHT = 0.2;
 export class LbDesk {
   readonly #parts: Parts;
   readonly #pool = new LbPool();
-  /** In order of arrival. */
+  /** By request, in order of arrival. */
   readonly #line = new Map<string, Waiting>();
   #lastRequestAtMs = 0;
   #meanMs = 0;
@@ -89,17 +92,16 @@ export class LbDesk {
     const isKnown = this.#line.has(call.requestId);
     // Whoever is still in line afterwards cannot use what is free, so that nobody is overtaken by this request.
     this.#tick(nowMs);
-    const entered = this.#tryEnter(wish, token, nowMs);
+    const { requestId, tenantId } = call;
+    const entered = this.#tryEnter({ wish, token, tenantId }, nowMs);
     if (entered !== null) {
-      this.#line.delete(call.requestId);
+      this.#line.delete(requestId);
       return entered;
     }
-    if (!isKnown && this.#line.size >= LB_WAITING_MAX) {
-      return fail({ kind: "no_worker", retryAfterSeconds: this.#retryAfterSeconds(nowMs) });
-    }
+    if (!isKnown && this.#line.size >= LB_WAITING_MAX && !this.#makeRoom(tenantId, nowMs)) return this.#noWorker(nowMs);
     return new Promise((answer) => {
       const untilMs = nowMs + Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
-      this.#line.set(call.requestId, { wish, token, untilMs, answer });
+      this.#line.set(requestId, { requestId, tenantId, wish, token, untilMs, answer });
       // Also probes what this request is the first to wait for.
       this.#tick(nowMs);
     });
@@ -167,7 +169,7 @@ export class LbDesk {
   }
 
   /** A slot or a refusal; null: it must wait. */
-  #tryEnter(wish: LbWish, token: string, nowMs: number): Entered | null {
+  #tryEnter({ wish, token, tenantId }: Pick<Waiting, "wish" | "token" | "tenantId">, nowMs: number): Entered | null {
     const { settings, incarnation } = this.#parts.book;
     if (settings === null || settings.paused || nowMs < this.#recalledAtMs) return null;
     const choice = this.#pool.choose(wish, nowMs);
@@ -177,14 +179,14 @@ export class LbDesk {
     const upstream = settings.upstreams.find(({ id }) => id === choice.id);
     const nanodollarsPerSecond = upstream === undefined ? undefined : rateOf(upstream, settings, nowMs);
     if (upstream === undefined || nanodollarsPerSecond === undefined) return null;
-    const ticket: LbTicket = { token, incarnation, upstream, startedAtMs: nowMs, nanodollarsPerSecond };
+    const ticket: LbTicket = { token, tenantId, incarnation, upstream, startedAtMs: nowMs, nanodollarsPerSecond };
     this.#occupy(ticket, nowMs);
     return ok({ kind: "ticket", ticket });
   }
 
-  #occupy({ upstream, token }: LbTicket, nowMs: number): void {
+  #occupy(ticket: LbTicket, nowMs: number): void {
     this.#parts.mark.set();
-    this.#pool.occupy(upstream.id, token, nowMs);
+    this.#pool.occupy(ticket.upstream.id, ticket, nowMs);
     this.#arm(nowMs);
   }
 
@@ -202,18 +204,36 @@ export class LbDesk {
   }
 
   #serve(nowMs: number): void {
-    for (const [requestId, { wish, token, untilMs, answer }] of this.#line) {
+    if (this.#line.size === 0) this.#pool.forgetTurns();
+    const places = this.#line.values();
+    // A full house is the usual case of a long line, and the order does not matter then.
+    const inOrder = this.#pool.hasRoom(nowMs) ? inFairOrder(places, (id) => this.#pool.shareOf(id)) : [...places];
+    for (const place of inOrder) {
+      const { requestId, wish, untilMs, answer } = place;
       const isOver = untilMs <= nowMs;
       if (answer === null) {
         if (isOver) this.#line.delete(requestId);
         continue;
       }
-      const entered = this.#tryEnter(wish, token, nowMs);
+      const entered = this.#pool.hasRoom(nowMs) || isAnsweredWithoutRoom(wish) ? this.#tryEnter(place, nowMs) : null;
       if (entered !== null) this.#line.delete(requestId);
-      else if (isOver) this.#line.set(requestId, { wish, token, untilMs: nowMs + LB_PLACE_KEPT_MS, answer: null });
+      else if (isOver) this.#line.set(requestId, { ...place, untilMs: nowMs + LB_PLACE_KEPT_MS, answer: null });
       else continue;
       answer(entered ?? ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
     }
+  }
+
+  /** False: the line is full, and nobody in it must yield to a request of this tenant. */
+  #makeRoom(tenantId: string, nowMs: number): boolean {
+    const yielding = findYielding(this.#line.values(), tenantId);
+    if (yielding === null) return false;
+    this.#line.delete(yielding.requestId);
+    yielding.answer?.(this.#noWorker(nowMs));
+    return true;
+  }
+
+  #noWorker(nowMs: number): Entered {
+    return fail({ kind: "no_worker", retryAfterSeconds: this.#retryAfterSeconds(nowMs) });
   }
 
   async #probe(id: string): Promise<void> {
@@ -273,6 +293,11 @@ export class LbDesk {
     this.#timerAtMs = Number.POSITIVE_INFINITY;
     this.#tick(Date.now());
   }
+}
+
+/** The worker that it insists on may be gone, and so may all that have not failed it. */
+function isAnsweredWithoutRoom({ affinity, avoidIds }: LbWish): boolean {
+  return affinity.kind === "strict" || affinity.kind === "resume" || avoidIds.length > 0;
 }
 
 /** The rate of a worker now; undefined: its tier has none, so that nobody could be billed. */

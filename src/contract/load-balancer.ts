@@ -7,6 +7,7 @@ import type { Upstream } from "./settings.ts";
 /** A request's claim on one slot of a worker. It holds everything that the bill needs, so that a new broker can write it. */
 export interface LbTicket {
   readonly token: string;
+  readonly tenantId: string;
   /** The start of the broker's object that gave it out. */
   readonly incarnation: string;
   readonly upstream: Upstream;

@@ -24,6 +24,12 @@ export interface LbWish {
   readonly avoidIds: readonly string[];
 }
 
+/** What holds a slot, and for whom. */
+export interface LbHold {
+  readonly token: string;
+  readonly tenantId: string;
+}
+
 interface Worker {
   member: PoolMember;
   health: LbHealth;
@@ -51,8 +57,11 @@ export function parseAffinity(header: string | null): Affinity | null {
 
 export class LbPool {
   readonly #workers = new Map<string, Worker>();
-  /** Token → its worker and the time until which it holds a slot without a renewal, epoch ms. */
-  readonly #holds = new Map<string, { readonly worker: Worker; untilMs: number }>();
+  /** Token → its worker, whose request it is, and the time until which it holds a slot without a renewal, epoch ms. */
+  readonly #holds = new Map<string, { readonly worker: Worker; readonly tenantId: string; untilMs: number }>();
+  readonly #runningOf = new Map<string, number>();
+  /** Tenant → the place of its newest start among all, since nobody was waiting for one. */
+  readonly #servedAt = new Map<string, number>();
   #starts = 0;
 
   /** Takes new settings; what runs keeps its slot, and a worker that stays keeps its health. */
@@ -96,12 +105,15 @@ export class LbPool {
   }
 
   /** A request takes a slot, also one that an earlier start of the object has let in. */
-  occupy(id: string, token: string, nowMs: number): void {
+  occupy(id: string, { token, tenantId }: LbHold, nowMs: number): void {
+    this.release(token);
     const worker = this.#worker(id);
     this.#starts += 1;
     worker.startedAt = this.#starts;
+    this.#servedAt.set(tenantId, this.#starts);
     worker.tokens.add(token);
-    this.#holds.set(token, { worker, untilMs: nowMs + LB_GIVEN_UP_AFTER_MS });
+    this.#holds.set(token, { worker, tenantId, untilMs: nowMs + LB_GIVEN_UP_AFTER_MS });
+    this.#runningOf.set(tenantId, this.shareOf(tenantId).running + 1);
   }
 
   /** False: the token holds no slot. */
@@ -116,8 +128,11 @@ export class LbPool {
   release(token: string): boolean {
     const hold = this.#holds.get(token);
     if (hold === undefined) return false;
-    const { worker } = hold;
+    const { worker, tenantId } = hold;
     this.#holds.delete(token);
+    const left = this.shareOf(tenantId).running - 1;
+    if (left > 0) this.#runningOf.set(tenantId, left);
+    else this.#runningOf.delete(tenantId);
     worker.tokens.delete(token);
     if (worker.tokens.size === 0 && worker.member.slots === 0) this.#workers.delete(worker.member.id);
     return true;
@@ -139,6 +154,22 @@ export class LbPool {
 
   get outstanding(): number {
     return this.#holds.size;
+  }
+
+  /** What one tenant has had: requests that have a slot, and the place of its newest start among all; 0: none. */
+  shareOf(tenantId: string): { readonly running: number; readonly servedAt: number } {
+    return { running: this.#runningOf.get(tenantId) ?? 0, servedAt: this.#servedAt.get(tenantId) ?? 0 };
+  }
+
+  /** Nobody waits: whose turn it is does not matter any more, and is not kept for every tenant that ever came. */
+  forgetTurns(): void {
+    this.#servedAt.clear();
+  }
+
+  /** Could any request be given a slot now? */
+  hasRoom(nowMs: number): boolean {
+    for (const worker of this.#workers.values()) if (hasRoom(worker, nowMs)) return true;
+    return false;
   }
 
   /** Slots of workers that are ready. */

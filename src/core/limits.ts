@@ -37,7 +37,7 @@ export const LB_RENEW_MS = 10_000;
 export const LB_GIVEN_UP_AFTER_MS = 30_000;
 /** A broker that has lost its memory hears of every running request within one renewal; two seconds for its call. */
 export const LB_RECALL_MS = LB_RENEW_MS + 2_000;
-/** Requests that wait in one endpoint: each is a held call of about 100 KB at the edge. */
+/** Requests that wait in one endpoint, shared fairly among its tenants: each is a held call of about 100 KB at the edge. */
 export const LB_WAITING_MAX = 1_000;
 /** Between two slices of its wait a request keeps its place in line for so long. */
 export const LB_PLACE_KEPT_MS = 5_000;

@@ -201,6 +201,43 @@ describe("the slots of a load-balanced endpoint", () => {
   });
 });
 
+describe("tenants that share a load-balanced endpoint", () => {
+  it("take turns: one that floods it keeps another waiting for one request at most", async () => {
+    answerPings(() => "ready");
+    const endpointId = await makeLb();
+    const holder = lbRequest(endpointId, { tenantId: "flood" });
+    const held = await holder.ticket();
+    const order: string[] = [];
+    const before = await callsTo(endpointId);
+    const flood = Array.from({ length: 20 }, () => serve(lbRequest(endpointId, { tenantId: "flood" }), "flood"));
+    const other = [serve(lbRequest(endpointId, { tenantId: "other" }), "other")];
+    async function serve(request: ReturnType<typeof lbRequest>, name: string): Promise<void> {
+      const ticket = await request.ticket();
+      order.push(name);
+      await request.leave(ticket);
+    }
+    await vi.waitFor(async () => expect(await callsTo(endpointId)).toBe(before + 21));
+    await holder.leave(held);
+    await Promise.all([...flood, ...other]);
+    expect(order.indexOf("other")).toBeLessThanOrEqual(1);
+  });
+
+  it("share its line: where one has filled it, the newest of its requests yields to another's", async () => {
+    answerPings(() => "ready");
+    const endpointId = await makeLb();
+    await lbRequest(endpointId, { tenantId: "flood" }).ticket();
+    const flood = Array.from({ length: LB_WAITING_MAX }, () => lbRequest(endpointId, { tenantId: "flood" }));
+    const entered = flood.map((request) => request.enter());
+    const other = lbRequest(endpointId, { tenantId: "other" });
+    expect(await other.enter(20)).toMatchObject({ ok: true, value: { kind: "wait" } });
+    expect(await entered.at(-1)).toMatchObject({ ok: false, failure: { kind: "no_worker" } });
+    const more = lbRequest(endpointId, { tenantId: "flood" });
+    expect(await more.enter()).toMatchObject({ ok: false, failure: { kind: "no_worker" } });
+    await Promise.all([...flood, other].map((request) => request.leave(null)));
+    await Promise.all(entered);
+  });
+});
+
 describe("the bill of a load-balanced request", () => {
   it.each<[LbOutcome, number]>([
     ["served", 1],
@@ -264,6 +301,13 @@ describe("the bill of a load-balanced request", () => {
     expect(rows).toBeLessThanOrEqual(2 * 50 + 5);
   });
 });
+
+/** Calls that the broker has got. */
+async function callsTo(endpointId: string): Promise<number> {
+  return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (instance) => {
+    return (instance as EndpointBroker).meter.calls;
+  });
+}
 
 /** Under a fake `Date`, which stands still by itself. */
 async function enterWhileTimePasses(endpointId: string) {

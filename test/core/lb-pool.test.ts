@@ -12,6 +12,10 @@ function member(id: string, partial: Partial<PoolMember> = {}): PoolMember {
   return { id, slots: 2, rateKind: "flex", ...partial };
 }
 
+function hold(token: string) {
+  return { token, tenantId: "tenant" };
+}
+
 /** A pool whose workers are all ready. */
 function readyPool(...members: readonly PoolMember[]): LbPool {
   const pool = new LbPool();
@@ -26,7 +30,7 @@ function takeAll(pool: LbPool, wish = ANY): string[] {
   while (taken.length < 10) {
     const choice = pool.choose(wish, NOW);
     if (choice.kind !== "worker") break;
-    pool.occupy(choice.id, `${choice.id}#${taken.length}`, NOW);
+    pool.occupy(choice.id, hold(`${choice.id}#${taken.length}`), NOW);
     taken.push(choice.id);
   }
   return taken;
@@ -79,7 +83,7 @@ describe("the choice of a worker", () => {
       const choice = pool.choose(ANY, NOW);
       if (choice.kind !== "worker") throw new Error("no worker");
       order.push(choice.id);
-      pool.occupy(choice.id, "t", NOW);
+      pool.occupy(choice.id, hold("t"), NOW);
       pool.release("t");
     }
     expect(order).toEqual(["a", "b", "c", "a", "b", "c"]);
@@ -134,7 +138,7 @@ describe("affinity", () => {
 describe("a slot", () => {
   it("is free again when its request was not renewed in time", () => {
     const pool = readyPool(member("a", { slots: 1 }));
-    pool.occupy("a", "t", NOW);
+    pool.occupy("a", hold("t"), NOW);
     expect(pool.renew("t", NOW + LB_GIVEN_UP_AFTER_MS - 1)).toBe(true);
     expect(pool.releaseGivenUp(NOW + LB_GIVEN_UP_AFTER_MS)).toBe(0);
     expect(pool.nextGivenUpAtMs()).toBe(NOW + 2 * LB_GIVEN_UP_AFTER_MS - 1);
@@ -146,7 +150,7 @@ describe("a slot", () => {
 
   it("stays taken on a worker that leaves and comes back", () => {
     const pool = readyPool(member("a", { slots: 1 }));
-    pool.occupy("a", "t", NOW);
+    pool.occupy("a", hold("t"), NOW);
     pool.configure([]);
     expect(pool.choose(ANY, NOW)).toEqual({ kind: "wait" });
     pool.configure([member("a", { slots: 1 })]);
@@ -202,7 +206,7 @@ describe("health", () => {
 
   it("is counted by the slot", () => {
     const pool = readyPool(member("a"), member("b"), member("c"), member("d"));
-    pool.occupy("a", "t", NOW);
+    pool.occupy("a", hold("t"), NOW);
     pool.probed("b", "starting", NOW);
     pool.probed("c", "unhealthy", NOW);
     expect(pool.counts(NOW)).toEqual({ idle: 3, initializing: 2, ready: 3, running: 1, unhealthy: 2 });
