@@ -112,6 +112,8 @@ export class LbDesk {
     const nowMs = Date.now();
     if (this.#pool.renew(ticket.token, nowMs)) return true;
     if (ticket.incarnation === this.#parts.book.incarnation) return false;
+    // One that comes after the time in which all had to be heard of may find its slot given to another request.
+    if (nowMs >= this.#recalledAtMs && this.#pool.isFull(ticket.upstream.id)) return false;
     this.#occupy(ticket, nowMs);
     return true;
   }
@@ -171,7 +173,7 @@ export class LbDesk {
   /** A slot or a refusal; null: it must wait. */
   #tryEnter({ wish, token, tenantId }: Pick<Waiting, "wish" | "token" | "tenantId">, nowMs: number): Entered | null {
     const { settings, incarnation } = this.#parts.book;
-    if (settings === null || settings.paused || nowMs < this.#recalledAtMs) return null;
+    if (settings === null || this.#isPaused() || nowMs < this.#recalledAtMs) return null;
     const choice = this.#pool.choose(wish, nowMs);
     if (choice.kind === "gone") return fail({ kind: "affinity_gone" });
     if (choice.kind === "none_left") return ok({ kind: "none_left" });
@@ -251,6 +253,7 @@ export class LbDesk {
 
   /** How long after a probe of a worker of this health the next one is due, ms. Infinity: nobody wants to know. */
   #probeEveryMs(nowMs: number): (health: LbHealth) => number {
+    if (this.#isPaused()) return () => Number.POSITIVE_INFINITY;
     const isWaitedFor = this.#line.size > 0;
     const isBusy = nowMs < this.#lastRequestAtMs + LB_PROBE_UNTIL_MS;
     return (health) => {
@@ -261,9 +264,13 @@ export class LbDesk {
 
   /** When a request that is turned away now may hope for a slot: the mean of the newest ones × those in line ÷ slots. */
   #retryAfterSeconds(nowMs: number): number {
-    const slots = this.#pool.readySlots(nowMs);
+    const slots = this.#isPaused() ? 0 : this.#pool.readySlots(nowMs);
     const waitMs = slots === 0 ? LB_WAIT_MAX_MS : (this.#meanMs * (this.#line.size + 1)) / slots;
     return Math.max(1, Math.ceil(Math.min(waitMs, LB_WAIT_MAX_MS) / 1_000));
+  }
+
+  #isPaused(): boolean {
+    return this.#parts.book.settings?.paused ?? true;
   }
 
   /** A while after the last request, so that those which come one by one do not write a row each. */

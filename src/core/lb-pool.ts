@@ -166,6 +166,12 @@ export class LbPool {
     this.#servedAt.clear();
   }
 
+  /** Has a worker that is to get requests as many as it may? */
+  isFull(id: string): boolean {
+    const worker = this.#workers.get(id);
+    return worker !== undefined && worker.member.slots > 0 && worker.tokens.size >= worker.member.slots;
+  }
+
   /** Could any request be given a slot now? */
   hasRoom(nowMs: number): boolean {
     for (const worker of this.#workers.values()) if (hasRoom(worker, nowMs)) return true;

@@ -166,6 +166,38 @@ describe("the slots of a load-balanced endpoint", () => {
     expect((await lbRequest(endpointId).ticket()).upstream.id).toBe("w1");
   });
 
+  it("are not taken up again by a request that was not heard of in time, once another has them", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    answerPings(() => "ready");
+    const endpointId = await makeLb();
+    const silent = await lbRequest(endpointId).ticket();
+    await abortAllDurableObjects();
+    expect(await enterWhileTimePasses(endpointId)).toMatchObject({ value: { kind: "wait" } });
+    vi.setSystemTime(Date.now() + LB_RECALL_MS);
+    await lbRequest(endpointId).ticket();
+    expect(await brokerOf(env, endpointId).renewLb(silent)).toBe(false);
+  });
+
+  it("are not hoped for soon, and no worker is asked, while the endpoint is paused", async () => {
+    const asked = answerPings(() => "ready");
+    const endpointId = await makeLb();
+    const request = lbRequest(endpointId);
+    await request.leave(await request.ticket());
+    const settings = await settingsOf(endpointId);
+    await brokerOf(env, endpointId).configure({ ...settings, version: 2, paused: true });
+    expect(await lbRequest(endpointId).enter(50)).toEqual({
+      ok: true,
+      value: { kind: "wait", retryAfterSeconds: 120 },
+    });
+    const paused = await makeLb({ paused: true });
+    asked.length = 0;
+    await lbRequest(paused).enter(50);
+    expect(asked).toEqual([]);
+    const waiting = lbRequest(paused).ticket();
+    await brokerOf(env, paused).configure({ ...(await settingsOf(paused)), version: 2, paused: false });
+    expect((await waiting).upstream.id).toBe("w1");
+  });
+
   it("are given out at once by a broker that starts when nothing ran", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     answerPings(() => "ready");
