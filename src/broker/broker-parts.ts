@@ -98,7 +98,7 @@ export class BrokerParts {
     const stops = new StopDesk({ roster, book, waiters });
     this.stops = stops;
     this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, wake });
-    this.workerList = new WorkerList({ roster, book, index });
+    this.workerList = new WorkerList({ roster, book, index, lookLb: (id, atMs) => this.lb.look(id, atMs) });
     this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
     this.streams = new Streams({ book, store, chunks: new ChunkStore(storage), waiters, wake });
     this.lb = new LbDesk({ endpointId, book, posting, mark: new LbMark(storage), ping: around.ping, wake }, nowMs);

@@ -141,6 +141,11 @@ export class LbDesk {
     return { ...this.#pool.counts(nowMs), throttled: 0 };
   }
 
+  /** How a worker stands, for the list of workers; null: its tier has no rate. */
+  look(upstreamId: string, nowMs: number): ReturnType<LbPool["look"]> {
+    return this.#pool.look(upstreamId, nowMs);
+  }
+
   #learn({ upstream, startedAtMs }: LbTicket, outcome: LbOutcome, nowMs: number): void {
     if (outcome === "unreachable") this.#pool.unreachable(upstream.id, nowMs);
     if (outcome !== "served") return;

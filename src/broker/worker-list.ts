@@ -1,7 +1,9 @@
 // The workers of an endpoint for people: RunPod's counts in /health, and a list that says how each one stands and why.
 import type { Health } from "../contract/broker.ts";
+import type { Upstream } from "../contract/settings.ts";
 import type { WorkerView } from "../contract/worker.ts";
 import { makeJobId } from "../core/job-id.ts";
+import type { LbHealth } from "../core/lb-pool.ts";
 import { WORKER_SICK_SHOWN_MS } from "../core/limits.ts";
 import type { RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import type { JobBook } from "./job-book.ts";
@@ -11,7 +13,24 @@ interface Parts {
   readonly roster: WorkerRoster;
   readonly book: JobBook;
   readonly index: LiveIndex;
+  /** How a worker of a load-balanced endpoint stands; null: it gets no requests. */
+  readonly lookLb: (
+    upstreamId: string,
+    nowMs: number,
+  ) => { readonly health: LbHealth; readonly running: number } | null;
 }
+
+const NO_RATE = "Its tier has no rate.";
+const STATE_OF_HEALTH = { ready: "IDLE", unknown: "IDLE", starting: "INITIALIZING", unhealthy: "UNHEALTHY" } as const;
+
+const NOT_KNOWN_OF_PUSHED = {
+  kind: "push",
+  lastSeenAtMs: null,
+  keyId: null,
+  gpu: null,
+  version: null,
+  draining: false,
+} as const;
 
 export class WorkerList {
   readonly #parts: Parts;
@@ -47,6 +66,7 @@ export class WorkerList {
   list(tenantId: string, nowMs: number): readonly WorkerView[] | null {
     const { settings } = this.#parts.book;
     if (settings?.tenantId !== tenantId) return null;
+    if (settings.kind === "load_balancer") return settings.upstreams.map((upstream) => this.#viewLb(upstream, nowMs));
     const pulling = this.#parts.roster.all().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
     return [...pulling.filter((view) => view !== null), ...this.#viewUpstreams(tenantId)];
   }
@@ -71,6 +91,25 @@ export class WorkerList {
     };
   }
 
+  /** Its requests have no ids that a caller could ask for. */
+  #viewLb({ id, tier, rateKind, slots }: Upstream, nowMs: number): WorkerView {
+    const look = this.#parts.lookLb(id, nowMs);
+    const { health, running } = look ?? { health: "unhealthy", running: 0 };
+    const reason =
+      health === "unhealthy" ? "Its /ping was not answered by 200 or 204, or it could not be reached." : null;
+    return {
+      ...NOT_KNOWN_OF_PUSHED,
+      id,
+      state: health === "ready" && running > 0 ? "RUNNING" : STATE_OF_HEALTH[health],
+      tier,
+      rateKind,
+      slots,
+      running,
+      jobs: [],
+      reason: look === null ? NO_RATE : reason,
+    };
+  }
+
   #viewUpstreams(tenantId: string): WorkerView[] {
     const { book } = this.#parts;
     return (book.settings?.upstreams ?? []).map(({ id, tier, rateKind, slots }) => {
@@ -79,19 +118,14 @@ export class WorkerList {
       const busy = look !== null && look.running > 0 ? "RUNNING" : "IDLE";
       const troubled = look?.condition === "paused" ? "THROTTLED" : "UNHEALTHY";
       return {
+        ...NOT_KNOWN_OF_PUSHED,
         id,
-        kind: "push",
         state: isOk ? busy : troubled,
         tier,
         rateKind,
         slots,
         ...this.#jobsOn(id, tenantId),
-        lastSeenAtMs: null,
-        keyId: null,
-        gpu: null,
-        version: null,
-        draining: false,
-        reason: look === null ? "Its tier has no rate." : isOk ? null : look.detail,
+        reason: look === null ? NO_RATE : isOk ? null : look.detail,
       };
     });
   }

@@ -232,6 +232,13 @@ export class LbPool {
     worker.probedAtMs = 0;
   }
 
+  /** How a worker stands; null: it is to get no requests. */
+  look(id: string, nowMs: number): { readonly health: LbHealth; readonly running: number } | null {
+    const worker = this.#workers.get(id);
+    if (worker === undefined || worker.member.slots === 0) return null;
+    return { health: healthOf(worker, nowMs), running: worker.tokens.size };
+  }
+
   /** Slots by state, for `/health`. `ready`: could take a request now; an idle worker that nobody has asked is not in it. */
   counts(nowMs: number): {
     readonly idle: number;

@@ -209,6 +209,35 @@ describe("whoever may not call", () => {
   });
 });
 
+describe("the list of workers", () => {
+  it("says how each worker of a load-balanced endpoint stands, and what it runs", async () => {
+    const going = Promise.withResolvers<Response>();
+    const { tenant, name, call, pingAs } = await makeLb([() => going.promise, echoPath, echoPath]);
+    const list = async () => {
+      const headers = { authorization: `Bearer ${tenant.key}` };
+      const url = `https://waybill.test/v1/endpoints/${tenant.endpointId}/workers`;
+      return (await exports.default.fetch(new Request(url, { headers }))).json();
+    };
+    const states = [200, 204, 500];
+    pingAs(({ url }) => new Response(null, { status: states[Number(/w(\d)\./.exec(url)?.[1])] ?? 500 }));
+    const answered = call("/x", { headers: { "x-runpod-worker-id": `strict ${name}-w0` } });
+    await vi.waitFor(
+      async () =>
+        expect(await list()).toMatchObject({
+          workers: [
+            { id: `${name}-w0`, kind: "push", state: "RUNNING", running: 1, jobs: [] },
+            { id: `${name}-w1`, state: "INITIALIZING", running: 0 },
+            { id: `${name}-w2`, state: "UNHEALTHY", reason: expect.stringContaining("/ping") },
+          ],
+          summary: { running: 1, initializing: 1, unhealthy: 1, total: 3 },
+        }),
+      { timeout: 5_000 },
+    );
+    going.resolve(new Response("done"));
+    await (await answered).text();
+  });
+});
+
 describe("the size of a body", () => {
   it.each([
     ["of a known length", (sizeBytes: number) => "a".repeat(sizeBytes)],
