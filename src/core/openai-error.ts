@@ -1,6 +1,7 @@
 // The error of an OpenAI route as OpenAI's clients read it, made of what a failed job left: texts of many servers and SDKs.
 import { closeCut } from "./cut-text.ts";
 import { type Fields, fieldsOf, parseJson } from "./json-value.ts";
+import { ERROR_TEXT_MAX_CHARS } from "./limits.ts";
 import { parsePythonLiteral } from "./python-literal.ts";
 
 /** An error in OpenAI's shape with the HTTP status that its clients choose the class of their exception by. */
@@ -25,6 +26,8 @@ interface Said {
 
 /** Errors are wrapped in one another: an exception's text in an SDK's JSON in an upstream's body. */
 const NESTED_MAX = 8;
+/** A type, a code or the path of a parameter. */
+const WORD_MAX_CHARS = 200;
 const UPSTREAM_ANSWERED = /^the upstream answered (\d{3})(?:: ([\s\S]*))?$/;
 /** The text of an exception of OpenAI's Python client, which a handler that proxies with it raises. */
 const CLIENT_EXCEPTION = /^Error code: (\d{3}) - ([\s\S]*)$/;
@@ -89,8 +92,12 @@ export function openAiErrorOfOutput(value: unknown): OpenAiError | null {
 function toError(said: Said): OpenAiError {
   const status = said.status ?? statusOfWord(said.type) ?? statusOfWord(said.code) ?? 500;
   const type = said.type ?? TYPE_BY_STATUS[status] ?? (status < 500 ? "invalid_request_error" : "server_error");
-  const message = withoutTraceback(said.message) || "the worker failed without a message";
-  return { status, error: { message, type, param: said.param, code: said.code } };
+  // Cut before it is searched: an output may be megabytes of white space, and the time of a search grows with its square.
+  const text = said.message.slice(0, ERROR_TEXT_MAX_CHARS);
+  const message = withoutTraceback(text) || "the worker failed without a message";
+  const code = typeof said.code === "string" ? said.code.slice(0, WORD_MAX_CHARS) : said.code;
+  const param = said.param?.slice(0, WORD_MAX_CHARS) ?? null;
+  return { status, error: { message, type: type.slice(0, WORD_MAX_CHARS), param, code } };
 }
 
 /** What stands before the traceback; of a text that is nothing else, the exception, which is its last line. */
@@ -185,7 +192,7 @@ function statusOfWord(word: string | number | null): number | null {
 
 /** `NotFoundError` of `<class 'openai.NotFoundError'>`. */
 function className(text: unknown): string | null {
-  return typeof text === "string" ? (/(\w+)'?>?$/.exec(text)?.[1] ?? null) : null;
+  return typeof text === "string" ? (/(\w+)'?>?$/.exec(text.slice(-WORD_MAX_CHARS))?.[1] ?? null) : null;
 }
 
 /** JSON or Python's repr, whole or cut; undefined for any other text. A number or word alone is a text like any other. */

@@ -239,3 +239,20 @@ it("makes an error that clients can read of any value, whole or cut", () => {
   });
   fc.assert(check, { numRuns: 1_000 });
 });
+
+it.each([
+  ["white space", " ".repeat(200_000)],
+  ["lines", `Traceback (most recent call last):${"\n x".repeat(50_000)}`],
+  ["tabs before a traceback's end", `${"\t".repeat(200_000)}traceback`],
+])("a hostile message of %s is read in no time, and what is kept of it is bounded", (_name, message) => {
+  const startedMs = Date.now();
+  const answer = openAiErrorOfOutput({ error: { message, type: "x".repeat(200_000) } });
+  expect(Date.now() - startedMs).toBeLessThan(1_000);
+  expect(JSON.stringify(answer).length).toBeLessThan(20_000);
+});
+
+it("a hostile type beside an error is read in no time", () => {
+  const startedMs = Date.now();
+  openAiErrorOfOutput({ error: { error_message: "no", error_type: `${"x".repeat(200_000)} ` } });
+  expect(Date.now() - startedMs).toBeLessThan(1_000);
+});
