@@ -161,3 +161,22 @@ describe("a body that is not taken to its end", () => {
     });
   });
 });
+
+describe("the body of an answer", () => {
+  it("that is compressed is read piece by piece, however small it says to be: a bomb must meet its reader's bound", async () => {
+    answer(() => {
+      const body = new ReadableStream({
+        start(controller) {
+          for (let n = 0; n < 3; n += 1) controller.enqueue(new TextEncoder().encode("x".repeat(1_000)));
+          controller.close();
+        },
+      });
+      const headers = { "content-length": "100", "content-encoding": "gzip" };
+      return new Response(body, { headers, encodeBody: "manual" });
+    });
+    const result = await callUrl(request(), PUBLIC_ONLY);
+    if (result.kind !== "response") throw new Error(result.kind);
+    expect((await result.body.next())?.length).toBe(1_000);
+    result.close();
+  });
+});
