@@ -26,7 +26,13 @@ export interface LiveRow {
   readonly webhookHost: string | null;
 }
 
-export type FinishedRow = { tenantId: string; status: JobStatus; countedFailures: number; executionMs: number | null };
+export type FinishedRow = {
+  tenantId: string;
+  status: JobStatus;
+  countedFailures: number;
+  executionMs: number | null;
+  error: string | null;
+};
 
 /** The columns of a job as they are selected; `JOB_COLUMNS` of store.ts. */
 export type JobRow = {

@@ -190,7 +190,7 @@ export class BrokerStore {
   *finishedJobs(): Generator<FinishedRow> {
     const cursor = this.#sql.exec<FinishedRow>(
       `SELECT tenant_id AS tenantId, status, facts ->> 'countedFailures' AS countedFailures,
-         facts ->> 'executionMs' AS executionMs FROM jobs WHERE expires_at IS NOT NULL`,
+         facts ->> 'executionMs' AS executionMs, facts ->> 'error' AS error FROM jobs WHERE expires_at IS NOT NULL`,
     );
     yield* cursor;
     this.rowsRead += cursor.rowsRead;

@@ -60,6 +60,23 @@ describe("a client's own request", () => {
     expect((await submit(broker, { waitMs: 20 })).claim).toBeNull();
   });
 
+  it("does not carry it where jobs run into their timeout, however fast the other ones are", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    holdCarriers();
+    const { broker } = await makeBroker();
+    for (let n = 0; n < 120; n += 1) {
+      const { claim } = await submit(broker, { policy: timeout(90_000) });
+      if (claim === null) throw new Error("not claimed");
+      const isSlow = n % 20 === 0;
+      vi.setSystemTime(Date.now() + (isSlow ? 20_000 : 10));
+      const outcome = isSlow ? ({ kind: "timed_out" } as const) : ({ kind: "completed", output: null } as const);
+      expect(await broker.finish({ jobId: claim.jobId, lease: claim.lease, outcome })).toMatchObject({
+        accepted: true,
+      });
+    }
+    expect((await submit(broker, { waitMs: 30_000 })).claim).toBeNull();
+  });
+
   it("carries every job of an OpenAI route, which ends with its client anyway", async () => {
     holdCarriers();
     const { broker } = await makeBroker();
