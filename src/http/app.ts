@@ -111,11 +111,22 @@ function alive(c: RouteContext): Response {
   }
 }
 
-/** No empty segment, and no encoded slash, backslash or control character that a parser further on could read anew. */
-function isPlainPath({ pathname }: URL): boolean {
+/** A model's name may hold slashes, which OpenAI's clients escape. */
+const OPENAI_PATH = /^\/v2\/[^/%]+\/openai\/v1\//;
+
+/**
+ * No empty segment, and no encoded slash, backslash or control character that a parser further on could read anew. Slashes of an
+ * OpenAI path may be encoded where the path is as plain once they are not.
+ */
+function isPlainPath({ pathname }: Pick<URL, "pathname">): boolean {
   if (pathname === "/") return true;
   if (pathname.includes("//") || pathname.endsWith("/")) return false;
   if (!pathname.includes("%")) return true;
+  if (OPENAI_PATH.test(pathname) && /%2f/i.test(pathname)) {
+    const read = pathname.replace(/%2f/gi, "/");
+    const hasDots = /\/\.{1,2}(?:\/|$)/.test(read.replace(/%2e/gi, "."));
+    return !hasDots && isPlainPath({ pathname: read });
+  }
   const encoded = pathname.match(/%.{0,2}/g) ?? [];
   return encoded.every((text) => /^%[0-9a-f]{2}$/i.test(text) && !/^%([01].|7f|2f|5c)$/i.test(text));
 }

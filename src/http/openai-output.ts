@@ -16,6 +16,8 @@ import { errorAnswer, jobFailed, toError } from "./openai-errors.ts";
 import { eventOf, ShownEvents, toChunk } from "./openai-sse.ts";
 import type { RouteContext } from "./routing.ts";
 
+const NOT_STORED = toError(503, "the storage of large results (R2) does not give it", "unavailable");
+
 /** What a header may hold. */
 const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\x20-\x7e]+$/;
 
@@ -33,9 +35,12 @@ export async function finishedAnswer(
       return rawAnswer(status, null, c.get("requestId"), { "x-job-id": job.id, ...head?.headers });
     return errorAnswer(c, toError(502, "the worker gave no answer", "bad_answer"), job.id);
   }
+  if (job.output.kind === "r2" && job.output.sizeBytes > OPENAI_ANSWER_MAX_BYTES) {
+    return await largeAnswer(c, request, job.id, job.output, head);
+  }
   const text = await readOutput(c, job.output);
   if (text === null) {
-    return errorAnswer(c, toError(503, "the storage of large results (R2) does not give it", "unavailable"), job.id);
+    return errorAnswer(c, NOT_STORED, job.id);
   }
   const value: unknown = JSON.parse(text);
   const error = openAiErrorOfOutput(onlyValue(value));
@@ -51,9 +56,25 @@ export async function finishedAnswer(
   return errorAnswer(c, toError(502, "the worker's answer is not one JSON object", "bad_answer"), job.id);
 }
 
+/** What a server has just answered with passes as it is. Anything else would have to be read as a whole first. */
+async function largeAnswer(
+  c: RouteContext,
+  request: OpenAiRequest,
+  jobId: string,
+  output: PayloadRef,
+  head: AnswerHead | null,
+): Promise<Response> {
+  if (head === null || request.stream) {
+    const message = `the answer is larger than ${OPENAI_ANSWER_MAX_BYTES} bytes; the job's status has it`;
+    return errorAnswer(c, toError(502, message, "answer_too_large"), jobId);
+  }
+  const spliced = await spliceBody([output], c.env.PAYLOADS);
+  if (spliced.kind !== "ok") return errorAnswer(c, NOT_STORED, jobId);
+  return rawAnswer(head.status, spliced.body, c.get("requestId"), { "x-job-id": jobId, ...head.headers });
+}
+
 /** The raw JSON text; null when it cannot be had. */
 async function readOutput(c: RouteContext, output: PayloadRef): Promise<string | null> {
-  if (output.kind === "r2" && output.sizeBytes > OPENAI_ANSWER_MAX_BYTES) return null;
   const spliced = await spliceBody([output], c.env.PAYLOADS);
   if (spliced.kind === "ok") return await new Response(spliced.body).text();
   log("payload_not_read", { requestId: c.get("requestId"), kind: spliced.kind });

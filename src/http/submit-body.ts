@@ -101,7 +101,7 @@ function checkFields(
     return fail({ kind: "invalid", field: issue?.path.join(".") ?? "body", message: issue?.message ?? "is not valid" });
   }
   const { policy, webhook } = parsed.data;
-  const isHeld = settings.upstreams.some((upstream) => upstream.dialect === "http" || upstream.local);
+  const isHeld = settings.upstreams.some((upstream) => upstream.dialect !== "runpod" || upstream.local);
   if (isHeld && (policy?.executionTimeout ?? 0) > HELD_CALL_MAX_MS) {
     const message = `may be at most ${HELD_CALL_MAX_MS} in this endpoint, whose workers answer within one HTTP call`;
     return fail({ kind: "invalid", field: "policy.executionTimeout", message });

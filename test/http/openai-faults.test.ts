@@ -4,6 +4,7 @@ import { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
 import { openAnswer } from "../support/answering.ts";
 import { answerUpstreams } from "../support/broker.ts";
 import { openAiClient } from "../support/openai-client.ts";
+import { makePulling } from "../support/pulling.ts";
 
 const POLL = { timeout: 10_000, interval: 10 };
 const ANSWER = { object: "chat.completion", choices: [{ index: 0, message: { role: "assistant", content: "hi" } }] };
@@ -128,4 +129,70 @@ describe("a job of /run on an OpenAI server", () => {
       expect(urls).toEqual([]);
     },
   );
+});
+
+describe("a job of /run", () => {
+  it("may not have a longer execution timeout than one HTTP call to an OpenAI server can take", async () => {
+    const { runs } = await openAiClient();
+    const answer = await runs({ input: {}, policy: { executionTimeout: 840_001 } });
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain("policy.executionTimeout");
+  });
+});
+
+describe("a model's name", () => {
+  it("may have a slash in it, which OpenAI's clients escape", async () => {
+    const urls: string[] = [];
+    answerUpstreams((request) => {
+      urls.push(request.url);
+      return Response.json({ id: "m" });
+    });
+    const { ask } = await openAiClient();
+    expect((await ask("/v1/models/meta-llama%2FLlama-3")).status).toBe(200);
+    expect(urls).toEqual(["http://127.0.0.1:9/v1/models/meta-llama%2FLlama-3"]);
+  });
+
+  it.each(["..%2f..%2fadmin", "a%2f%2e%2e%2fb", "%2f", "a%2f%2fb", "a%5cb"])(
+    "is no way to other places of the server: %s",
+    async (name) => {
+      const calls = answerUpstreams(() => Response.json({}));
+      const { ask } = await openAiClient();
+      expect((await ask(`/v1/models/${name}`)).status).toBe(404);
+      expect(calls).not.toHaveBeenCalled();
+    },
+  );
+});
+
+describe("a large answer", () => {
+  const LARGE = 21 * 1024 * 1024;
+
+  it("of an OpenAI server reaches its client whole", async () => {
+    answerUpstreams(() => Response.json({ data: "x".repeat(LARGE) }));
+    const { ask } = await openAiClient();
+    const answer = await ask("/v1/embeddings", { method: "POST", body: "{}" });
+    expect(answer.status).toBe(200);
+    let bytes = 0;
+    for await (const piece of answer.body ?? []) bytes += piece.length;
+    expect(bytes).toBe(LARGE + '{"data":""}'.length);
+  });
+});
+
+it("a bug of ours in the middle of an answer breaks it off, and leaves no client hanging", async () => {
+  const pulling = await makePulling();
+  const body = JSON.stringify({ messages: [], stream: true });
+  const answer = pulling.asClient("openai/v1/chat/completions", body);
+  const id = await pulling.takeOne();
+  const event = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n';
+  const post = () =>
+    pulling.asWorker(`job-stream/WORKER/${id}?gpu=SIM&isStream=true`, { body: JSON.stringify({ output: event }) });
+  await post();
+  const reader = (await answer).body?.getReader();
+  await reader?.read();
+  vi.spyOn(EndpointBroker.prototype, "readStream").mockRejectedValue(new Error("a bug"));
+  await post();
+  const readOn = async (): Promise<string> => {
+    for (;;) if ((await reader?.read())?.done !== false) return "ended";
+  };
+  const end = readOn().catch(() => "broken");
+  expect(await Promise.race([end, scheduler.wait(3_000)])).toBe("broken");
 });

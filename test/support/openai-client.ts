@@ -7,6 +7,8 @@ interface OpenAiClient {
   readonly tenant: TestTenant;
   ask(path: string, init?: RequestInit): Promise<Response>;
   chat(body: object, signal?: AbortSignal): Promise<Response>;
+  /** A call of /run. */
+  runs(body: object): Promise<Response>;
   /** A job of /runsync with this input, once it is over. */
   run(input: object): Promise<unknown>;
   status(id: string | null): Promise<unknown>;
@@ -23,6 +25,10 @@ export async function openAiClient(options: TestTenantOptions = {}): Promise<Ope
     if (!headers.has("authorization")) headers.set("authorization", `Bearer ${tenant.key}`);
     return exports.default.fetch(new Request(`https://waybill.test${path}`, { ...init, headers }));
   };
+  const post = (route: string, body: object) => {
+    const headers = { "content-type": "application/json" };
+    return fetch(`/v2/${tenant.endpointId}/${route}`, { method: "POST", headers, body: JSON.stringify(body) });
+  };
   const ask = (path: string, init: RequestInit = {}) => fetch(`/v2/${tenant.endpointId}/openai${path}`, init);
   return {
     tenant,
@@ -34,11 +40,8 @@ export async function openAiClient(options: TestTenantOptions = {}): Promise<Ope
         body: JSON.stringify(body),
         ...(signal === undefined ? {} : { signal }),
       }),
-    run: async (input) => {
-      const headers = { "content-type": "application/json" };
-      const body = JSON.stringify({ input });
-      return (await fetch(`/v2/${tenant.endpointId}/runsync`, { method: "POST", headers, body })).json();
-    },
+    runs: (body) => post("run", body),
+    run: async (input) => (await post("runsync", { input })).json(),
     status: async (id) => (await fetch(`/v2/${tenant.endpointId}/status/${id}`)).json(),
     health: async () => (await fetch(`/v2/${tenant.endpointId}/health`)).json(),
     usage: async () => {
