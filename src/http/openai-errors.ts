@@ -39,7 +39,7 @@ export function errorOfText(text: string): OpenAiError {
   return openAiErrorOf(text);
 }
 
-type OpenAiError = ReturnType<typeof openAiErrorOf>;
+export type OpenAiError = ReturnType<typeof openAiErrorOf>;
 
 export function errorAnswer(
   c: RouteContext,

@@ -3,13 +3,17 @@ import type { JobView } from "../contract/job-view.ts";
 import type { StreamPage } from "../contract/stream.ts";
 import { concatBytes } from "../core/bytes.ts";
 import { isWaiting } from "../core/job.ts";
+import { CHUNK_MAX_BYTES } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai-request.ts";
 import { parseJson } from "../dispatch/classify.ts";
 import type { ClientAnswer } from "./openai-answer.ts";
-import { errorOfText } from "./openai-errors.ts";
+import { errorOfText, type OpenAiError, toError } from "./openai-errors.ts";
 import { eventOf, ShownEvents } from "./openai-sse.ts";
 
 const HEAD = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
+
+const LOST = toError(502, "the worker was lost in the middle of its answer", "broke_off");
+const TOO_LARGE = toError(502, `a streamed event is larger than ${CHUNK_MAX_BYTES / 1024} KiB`, "answer_too_large");
 
 export class LoggedEvents {
   readonly #request: OpenAiRequest;
@@ -25,12 +29,15 @@ export class LoggedEvents {
     this.#events = new ShownEvents(request);
   }
 
-  /** Hands on what the page brings. False: the attempt that the client has seen a part of is over, and the job is not. */
-  async take(page: StreamPage): Promise<boolean> {
+  /**
+   * Hands on what the page brings. Not null: why the client can have no more. `LOST`: the attempt that it has seen a part of
+   * is over, and the job is not.
+   */
+  async take(page: StreamPage): Promise<OpenAiError | null> {
     let shown: Uint8Array[] = [];
     for (const { bytes, attempt } of page.chunks) {
       if (attempt !== this.#attempt) {
-        if (this.#client.hasBegun) return false;
+        if (this.#client.hasBegun) return LOST;
         shown = [];
         this.#events = new ShownEvents(this.#request);
         this.#attempt = attempt;
@@ -40,7 +47,8 @@ export class LoggedEvents {
     const isLost = page.attempt !== this.#attempt || isWaiting(page.status);
     // Nothing of a lost attempt goes out, unless something has already: the next one says everything anew.
     if (this.#client.hasBegun || !isLost) await this.#send(shown);
-    return !this.#client.hasBegun || !isLost;
+    if (this.#client.hasBegun && isLost) return LOST;
+    return this.#events.heldBytes > CHUNK_MAX_BYTES ? TOO_LARGE : null;
   }
 
   /** The job is over, and all its chunks were taken. */
@@ -49,14 +57,14 @@ export class LoggedEvents {
     if (job.status === "COMPLETED") await this.#send(this.#events.end());
     else {
       const { error } = errorOfText(job.error ?? `the job is ${job.status}`);
-      await this.fail(error.message, error.code ?? "server_error");
+      await this.fail(error);
     }
     await this.#client.end(true);
   }
 
   /** Tells it in the last event. */
-  async fail(message: string, code: string | number): Promise<void> {
-    const error = { message, type: "server_error", param: null, code };
+  async fail({ message, code }: Pick<OpenAiError["error"], "message" | "code">): Promise<void> {
+    const error = { message, type: "server_error", param: null, code: code ?? "server_error" };
     await this.#send([this.#encoder.encode(`data: ${JSON.stringify({ error })}\n\n`)]);
   }
 

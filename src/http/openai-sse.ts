@@ -19,6 +19,11 @@ export class ShownEvents {
     this.#request = request;
   }
 
+  /** Bytes of the event that has no end yet: nothing here bounds them. */
+  get heldBytes(): number {
+    return this.#splitter.heldBytes;
+  }
+
   /** The events that end within this text. */
   push(text: string): Uint8Array[] {
     const shown: Uint8Array[] = [];

@@ -9,7 +9,7 @@ import { LIMIT_RETRY_AFTER_SECONDS, OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } 
 import type { OpenAiRequest } from "../core/openai-request.ts";
 import { STREAM_START } from "../core/stream-cursor.ts";
 import type { ClientAnswer } from "./openai-answer.ts";
-import { errorAnswer, refuseOpenAi, TTL_PASSED, toError } from "./openai-errors.ts";
+import { errorAnswer, type OpenAiError, refuseOpenAi, TTL_PASSED, toError } from "./openai-errors.ts";
 import { LoggedEvents } from "./openai-log.ts";
 import { finishedAnswer } from "./openai-output.ts";
 import { flatten, type RouteContext } from "./routing.ts";
@@ -36,9 +36,10 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
     if (client.gone.aborted) return await leave(c, wait, client);
     if (page?.ok === true) {
       after = page.value.chunks.at(-1) ?? after;
-      if (!(await events?.take(page.value))) return await breakOff(c, wait, client, events);
-      // For every later question the job is gone.
-      if (page.value.status === "TIMED_OUT") return await timedOut(c, wait, client, events);
+      // A job whose ttl has passed is gone for every later question.
+      const taken = await events?.take(page.value);
+      const error = page.value.status === "TIMED_OUT" ? TTL_PASSED : taken;
+      if (error) return await breakOff(c, wait, error, { client, events });
       if (page.value.more || (client.hasBegun && !isTerminal(page.value.status))) continue;
     }
     // A job that begins to run may log its first chunk at any moment: only its reader must not be held up by another question.
@@ -133,27 +134,16 @@ async function giveUp(c: RouteContext, wait: OpenAiWait, error: ReturnType<typeo
   return errorAnswer(c, error, wait.jobId, { "retry-after": String(LIMIT_RETRY_AFTER_SECONDS) });
 }
 
-/** An attempt was lost after the client had a part of its answer: nobody can go on from there. */
+/** Nothing that may still come is of use to the client. */
 async function breakOff(
   c: RouteContext,
   wait: OpenAiWait,
-  client: ClientAnswer,
-  events: LoggedEvents | null,
-): Promise<null> {
-  await cancel(c, wait);
-  await events?.fail("the worker was lost in the middle of its answer", "broke_off");
-  await client.end(true);
-  return null;
-}
-
-async function timedOut(
-  c: RouteContext,
-  { jobId }: OpenAiWait,
-  client: ClientAnswer,
-  events: LoggedEvents | null,
+  error: OpenAiError,
+  { client, events }: { readonly client: ClientAnswer; readonly events: LoggedEvents | null },
 ): Promise<Response | null> {
-  if (!client.hasBegun) return errorAnswer(c, TTL_PASSED, jobId);
-  await events?.fail(TTL_PASSED.error.message, "timed_out");
+  await cancel(c, wait);
+  if (!client.hasBegun) return errorAnswer(c, error, wait.jobId);
+  await events?.fail(error.error);
   await client.end(true);
   return null;
 }

@@ -121,6 +121,20 @@ describe("a worker's stream", () => {
   });
 });
 
+describe("an event without an end", () => {
+  it.each([false, true])("is not gathered: its stream ends with one clear error (begun: %s)", async (begun) => {
+    const pulling = await makePulling();
+    const answer = chat(pulling, { stream: true });
+    const id = await pulling.takeOne();
+    if (begun) await post(pulling, id, eventOf("a"));
+    for (let n = 0; n < 3; n += 1) await post(pulling, id, "x".repeat(500_000));
+    const got = await Promise.race([answer, scheduler.wait(3_000)]);
+    expect(got?.status).toBe(begun ? 200 : 502);
+    expect(await got?.text()).toContain('"code":"answer_too_large"');
+    await vi.waitFor(async () => expect((await pulling.status(id)).status).toBe("CANCELLED"), SOON);
+  });
+});
+
 describe("a worker's answer", () => {
   it.each([
     ["a list of one", { output: [ERROR] }, false],
