@@ -1,8 +1,8 @@
 // The HTTP call that an OpenAI server gets for a job: as its client made it, or made of a RunPod job's input.
 import type { Outcome } from "../contract/dispatch.ts";
-import { decodeBase64 } from "../core/base64.ts";
 import { isJsonType } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { bytesOfBase64 } from "../payload/base64-bytes.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Attempt } from "./attempt.ts";
 import { parseJson } from "./classify.ts";
@@ -25,14 +25,8 @@ export async function makeOpenAiCall(attempt: Attempt): Promise<OpenAiCall | { r
   const { method, path, query, contentType, stream, hidesUsage } = request;
   const call = { method, target: `${path}${query}`, contentType, stream, hidesUsage };
   if (contentType === null) return { ...call, body: null, sizeBytes: 0 };
-  if (!isJsonType(contentType)) {
-    const text = await readText(attempt, input);
-    if (typeof text !== "string") return text;
-    const body = decodeBase64(text.slice(1, -1));
-    if (body === null) throw new Error("the stored body is no base64");
-    return { ...call, body, sizeBytes: body.length };
-  }
-  const spliced = await spliceBody([input], attempt.deps.bucket);
+  const { bucket } = attempt.deps;
+  const spliced = await (isJsonType(contentType) ? spliceBody([input], bucket) : bytesOfBase64(input, bucket));
   if (spliced.kind !== "ok") return { ended: inputLost(spliced.kind) };
   return { ...call, body: spliced.body, sizeBytes: spliced.sizeBytes };
 }

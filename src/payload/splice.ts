@@ -3,7 +3,7 @@ import { concatBytes } from "../core/bytes.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 
 /** `ok` has the exact size of the body. `missing`: R2 has no such object, or one of another size. */
-type SplicedBody =
+export type SplicedBody =
   | { readonly kind: "ok"; readonly body: ReadableStream<Uint8Array> | Uint8Array; readonly sizeBytes: number }
   | SpliceFailure;
 
@@ -56,7 +56,7 @@ async function openPart(
   return { missing: part.key };
 }
 
-function storageFailed(reason: unknown): SpliceFailure {
+export function storageFailed(reason: unknown): SpliceFailure {
   const message = reason instanceof Error ? reason.message : String(reason);
   return { kind: "storage_failed", message: `R2 did not give the payload: ${message}` };
 }

@@ -124,7 +124,7 @@ describe("a job of /run on an OpenAI server", () => {
       });
       const upstreams = [{ url: "http://127.0.0.1:9/tenants/a/openai/v1", dialect: "openai" as const }];
       const { run } = await openAiClient({ upstreams });
-      const job = await run({ openai_route: route, openai_input: { a: 1 } });
+      const job = await run(JSON.stringify({ openai_route: route, openai_input: { a: 1 } }));
       expect(job).toMatchObject({ status: "FAILED" });
       expect(urls).toEqual([]);
     },
@@ -132,6 +132,22 @@ describe("a job of /run on an OpenAI server", () => {
 });
 
 describe("a job of /run", () => {
+  const BODY = '{"messages":[],"seed":12345678901234567890,"temperature":1.0}';
+
+  it.each([
+    ["openai_input", `{"openai_route":"/v1/chat/completions","openai_input": ${BODY} }`],
+    ["messages", BODY],
+  ])("with %s gives the server the very text of its client", async (_how, input) => {
+    const bodies: string[] = [];
+    answerUpstreams(async (request) => {
+      bodies.push((await request.text()).replace(/ /g, ""));
+      return Response.json(ANSWER);
+    });
+    const { run } = await openAiClient();
+    expect(await run(input)).toMatchObject({ status: "COMPLETED" });
+    expect(bodies).toEqual([BODY]);
+  });
+
   it("may not have a longer execution timeout than one HTTP call to an OpenAI server can take", async () => {
     const { runs } = await openAiClient();
     const answer = await runs({ input: {}, policy: { executionTimeout: 840_001 } });
@@ -161,6 +177,20 @@ describe("a model's name", () => {
       expect(calls).not.toHaveBeenCalled();
     },
   );
+});
+
+it("an upload that is kept in R2 meanwhile reaches the server byte for byte", async () => {
+  const sent = Uint8Array.from({ length: 1_000_001 }, (_, at) => (at * 31 + (at >> 8)) % 256);
+  let got: Uint8Array | null = null;
+  answerUpstreams(async (request) => {
+    got = new Uint8Array(await request.arrayBuffer());
+    return Response.json({ text: "hi" });
+  });
+  const { ask } = await openAiClient();
+  const headers = { "content-type": "multipart/form-data; boundary=x" };
+  const answer = await ask("/v1/audio/transcriptions", { method: "POST", headers, body: sent });
+  expect(await answer.json()).toEqual({ text: "hi" });
+  expect(got).toEqual(sent);
 });
 
 describe("a large answer", () => {

@@ -9,8 +9,8 @@ interface OpenAiClient {
   chat(body: object, signal?: AbortSignal): Promise<Response>;
   /** A call of /run. */
   runs(body: object): Promise<Response>;
-  /** A job of /runsync with this input, once it is over. */
-  run(input: object): Promise<unknown>;
+  /** A job of /runsync with this input, a JSON text, once it is over. */
+  run(input: string): Promise<unknown>;
   status(id: string | null): Promise<unknown>;
   health(): Promise<unknown>;
   usage(): Promise<{ tokens?: object; seconds: number }[]>;
@@ -25,9 +25,9 @@ export async function openAiClient(options: TestTenantOptions = {}): Promise<Ope
     if (!headers.has("authorization")) headers.set("authorization", `Bearer ${tenant.key}`);
     return exports.default.fetch(new Request(`https://waybill.test${path}`, { ...init, headers }));
   };
-  const post = (route: string, body: object) => {
+  const post = (route: string, body: string) => {
     const headers = { "content-type": "application/json" };
-    return fetch(`/v2/${tenant.endpointId}/${route}`, { method: "POST", headers, body: JSON.stringify(body) });
+    return fetch(`/v2/${tenant.endpointId}/${route}`, { method: "POST", headers, body });
   };
   const ask = (path: string, init: RequestInit = {}) => fetch(`/v2/${tenant.endpointId}/openai${path}`, init);
   return {
@@ -40,8 +40,8 @@ export async function openAiClient(options: TestTenantOptions = {}): Promise<Ope
         body: JSON.stringify(body),
         ...(signal === undefined ? {} : { signal }),
       }),
-    runs: (body) => post("run", body),
-    run: async (input) => (await post("runsync", { input })).json(),
+    runs: (body) => post("run", JSON.stringify(body)),
+    run: async (input) => (await post("runsync", `{"input":${input}}`)).json(),
     status: async (id) => (await fetch(`/v2/${tenant.endpointId}/status/${id}`)).json(),
     health: async () => (await fetch(`/v2/${tenant.endpointId}/health`)).json(),
     usage: async () => {
