@@ -46,6 +46,13 @@ export function readOpenAiFlags(body: Uint8Array | string): OpenAiFlags {
   return { stream, model };
 }
 
+/** The raw JSON text of a member of an object's top level; null when it has none. Of two equal names the last one counts. */
+export function memberText(body: string, member: string): string | null {
+  let found: string | null = null;
+  for (const { name, from, to } of membersOf(body, 0)) if (name === member) found = body.slice(from, to);
+  return found;
+}
+
 /**
  * The JSON text of a streaming request, changed so that the server sends the stream's usage; every other byte stays.
  * `added`: the client did not ask for it, and must not see it. A `stream_options` that is neither an object nor null is

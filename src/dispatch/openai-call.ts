@@ -2,6 +2,7 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { isJsonType } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { memberText } from "../core/stream-options.ts";
 import { bytesOfBase64 } from "../payload/base64-bytes.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Attempt } from "./attempt.ts";
@@ -47,7 +48,8 @@ async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCal
   const stream = !isEmpty && "stream" in asked && asked.stream === true;
   const call = { target: route.path, stream, hidesUsage: false };
   if (isEmpty) return { ...call, method: "GET", contentType: null, body: null, sizeBytes: 0 };
-  const body = new TextEncoder().encode(JSON.stringify(asked));
+  // Its own text: a seed of 64 bits would not survive a parser.
+  const body = new TextEncoder().encode(asked === fields ? text.trim() : (memberText(text, "openai_input") ?? "{}"));
   return { ...call, method: "POST", contentType: "application/json", body, sizeBytes: body.length };
 }
 
