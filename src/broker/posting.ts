@@ -86,7 +86,9 @@ export class Posting {
     this.#troubled.delete(tenantId);
     this.#asked.add(tenantId);
     try {
-      await this.#postTenant(tenantId);
+      // Load-balanced requests may end faster than one batch a second could tell of them.
+      let hasMore = true;
+      while (hasMore) hasMore = await this.#postTenant(tenantId);
       if (this.#owingTenants().has(tenantId)) this.schedule(Date.now());
     } catch (error) {
       const atMs = Date.now() + backoffMs(failures, 1_000, 60_000, 0);
@@ -101,10 +103,11 @@ export class Posting {
     return new Set([...this.#index.unposted().keys(), ...this.#owed.map((row) => row.tenant_id)]);
   }
 
-  async #postTenant(tenantId: string): Promise<void> {
+  /** Posts one batch. True: it was a full one and all of it was taken, so that there may be more. */
+  async #postTenant(tenantId: string): Promise<boolean> {
     const batch = this.#batch(tenantId);
     const last = batch.lines.at(-1);
-    if (last === undefined) return;
+    if (last === undefined) return false;
     const reply = await within(POST_TIMEOUT_MS, this.#accountOf(tenantId).post(batch), "the account");
     const nowMs = Date.now();
     this.#store.transaction(() => this.#store.setPosted(tenantId, reply.postedThrough));
@@ -114,6 +117,7 @@ export class Posting {
       const stored = this.#store.findJob(uuid);
       if (stored !== null) this.#index.put(this.#index.withMemory(stored.job), reply.postedThrough, null, nowMs);
     }
+    return batch.lines.length === POST_LINES_MAX && reply.postedThrough >= last.finishSeq;
   }
 
   #batch(tenantId: string): UsageBatch {

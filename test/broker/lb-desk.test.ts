@@ -2,11 +2,12 @@
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { TenantAccount } from "../../src/account/tenant-account.ts";
 import type { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
 import type { LbOutcome, LbTicket } from "../../src/contract/load-balancer.ts";
 import type { EndpointSettings } from "../../src/contract/settings.ts";
 import type { ProbedHealth } from "../../src/core/lb-pool.ts";
-import { LB_GIVEN_UP_AFTER_MS, LB_RECALL_MS, LB_WAITING_MAX } from "../../src/core/limits.ts";
+import { LB_GIVEN_UP_AFTER_MS, LB_RECALL_MS, LB_WAITING_MAX, POST_LINES_MAX } from "../../src/core/limits.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { makeBroker, upstream } from "../support/broker.ts";
 import { answerPings, lbRequest } from "../support/load-balanced.ts";
@@ -318,6 +319,39 @@ describe("the bill of a load-balanced request", () => {
       },
       { timeout: 5_000 },
     );
+  });
+
+  it("is posted with all that are owed, however many they are", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    answerPings(() => "ready");
+    const endpointId = await makeLb({ upstreams: [upstream({ id: "w1", slots: 1_000 })] });
+    const tenantId = `tn-${crypto.randomUUID()}`;
+    vi.spyOn(TenantAccount.prototype, "post").mockImplementation(async ({ broker, lines }) => {
+      const through = lines.at(-1)?.finishSeq ?? 0;
+      if (broker === endpointId) posted.push(lines.length);
+      return { postedThrough: through };
+    });
+    const posted: number[] = [];
+    const made = POST_LINES_MAX * 2 + 100;
+    await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (instance) => {
+      const broker = instance as EndpointBroker;
+      for (let at = 0; at < made; at += 1) {
+        const request = { requestId: crypto.randomUUID(), tenantId };
+        const call = {
+          ...request,
+          settingsVersion: 1,
+          affinity: { kind: "none" },
+          avoidIds: [],
+          holdMs: 1_000,
+        } as const;
+        const entered = await broker.enterLb(call);
+        if (!entered.ok || entered.value.kind !== "ticket") throw new Error("no slot");
+        await broker.leaveLb({ ...request, ticket: entered.value.ticket, outcome: "served" });
+      }
+    });
+    vi.setSystemTime(Date.now() + 2_000);
+    await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
+    await vi.waitFor(() => expect(posted).toEqual([POST_LINES_MAX, POST_LINES_MAX, 100]));
   });
 
   it("costs one row a request, and one more when it is posted", async () => {
