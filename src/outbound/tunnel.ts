@@ -39,6 +39,8 @@ export async function openTunnel(
       headers,
       redirect: "manual",
       signal,
+      // Cloudflare's cache keeps what looks like a static file, by its URL alone: one tenant's answer would go to another's.
+      cache: "no-store",
       // The client gets the bytes that the worker sent, in the coding that it sent them in.
       encodeResponseBody: "manual",
       ...(body === null ? {} : { body }),

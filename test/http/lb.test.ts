@@ -160,6 +160,11 @@ describe("a request to a load-balanced endpoint", () => {
     expect(await response.text()).toBe("");
   });
 
+  it("and its answer never meet the platform's cache, which knows no tenants", async () => {
+    const { call } = await makeLb([(request) => new Response(request.cache)]);
+    expect(await (await call("/picture.png")).text()).toBe("no-store");
+  });
+
   it("is answered at once also where its path looks like one of ours", async () => {
     const { call } = await makeLb([() => new Response("no", { status: 404 })]);
     const startedMs = performance.now();
