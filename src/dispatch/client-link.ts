@@ -15,6 +15,8 @@ export interface ClientLink {
   head: AnswerHead | null;
   /** Begins the answer. Once, before its first bytes. */
   begin(head: AnswerHead): void;
+  /** What has gone out is not all of it, and nothing in it says so: its connection is to break. */
+  breakOff(): void;
   /** Resolves when the client has room for more. Never throws: a client that has gone fires `gone`. */
   write(bytes: Uint8Array): Promise<void>;
 }

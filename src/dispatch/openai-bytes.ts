@@ -44,6 +44,8 @@ async function stop(attempt: Attempt, sink: PayloadSink, outcome: Outcome | null
   const { client } = attempt;
   if (client === null) return outcome;
   if (client.gone.aborted) return null;
-  if (outcome === null || !client.hasBegun || outcome.kind === "timed_out") return outcome;
+  if (outcome === null || !client.hasBegun) return outcome;
+  client.breakOff();
+  if (outcome.kind === "timed_out") return outcome;
   return { kind: "cut_short", error: "error" in outcome ? outcome.error : "the answer broke off" };
 }

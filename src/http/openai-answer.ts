@@ -10,6 +10,7 @@ export class ClientAnswer implements ClientLink {
   readonly #requestId: string;
   readonly #jobId: string;
   #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
+  #isBroken = false;
   /** Of an answer that is not begun before it is whole. */
   head: AnswerHead | null = null;
 
@@ -42,6 +43,10 @@ export class ClientAnswer implements ClientLink {
     this.#begun.resolve(rawAnswer(status, readable, this.#requestId, { "x-job-id": this.#jobId, ...headers }));
   }
 
+  breakOff(): void {
+    this.#isBroken = true;
+  }
+
   async write(bytes: Uint8Array): Promise<void> {
     await this.#writer?.write(bytes).catch(() => this.#gone.abort());
   }
@@ -50,6 +55,8 @@ export class ClientAnswer implements ClientLink {
   async end(whole: boolean): Promise<void> {
     const writer = this.#writer;
     if (writer === null) return;
-    await (whole ? writer.close() : writer.abort(new Error("the answer broke off"))).catch(() => undefined);
+    await (whole && !this.#isBroken ? writer.close() : writer.abort(new Error("the answer broke off"))).catch(
+      () => undefined,
+    );
   }
 }

@@ -70,6 +70,21 @@ describe("a request without a body", () => {
   });
 });
 
+it("speech that breaks off in the middle is a broken answer, not a short one", async () => {
+  const upstream = openAnswer("audio/mpeg");
+  const { ask, status } = await openAiClient();
+  upstream.send("abc");
+  upstream.cut();
+  const answer = await ask("/v1/audio/speech", { method: "POST", body: "{}" });
+  expect(answer.status).toBe(200);
+  await expect(answer.arrayBuffer()).rejects.toThrow();
+  await vi.waitFor(
+    async () => expect(await status(answer.headers.get("x-job-id"))).toMatchObject({ status: "FAILED" }),
+    POLL,
+  );
+  expect(upstream.requests).toHaveLength(1);
+});
+
 describe("a client that goes away", () => {
   it("is noticed at once by a server that says nothing", async () => {
     const upstream = openAnswer("text/event-stream");
