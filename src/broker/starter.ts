@@ -140,6 +140,16 @@ export class Starter {
     };
   }
 
+  /** The claim of a caller that carries the job already; null: another carrier has it, or nobody. */
+  claimAgain({ job, fields }: StoredJob, nowMs: number): Claim | null {
+    const { book, endpointId } = this.#parts;
+    const { lease } = job;
+    if (lease === null || !lease.byClient) return null;
+    const upstream = book.settings?.upstreams.find(({ id }) => id === lease.upstreamId);
+    if (upstream === undefined) return null;
+    return toClaim({ endpointId, stored: { fields }, job, lease, upstream, resumed: false, nowMs });
+  }
+
   #handOn(stored: StoredJob, lease: Lease, upstream: Upstream | undefined, resumed: boolean, nowMs: number): void {
     const { job } = stored;
     const { endpointId, store } = this.#parts;

@@ -2,6 +2,7 @@
 import type { SubmitCall, Submitted } from "../contract/broker.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
+import { makeJobId } from "../core/job-id.ts";
 import { admit } from "./admit.ts";
 import type { JobBook } from "./job-book.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -52,7 +53,10 @@ export class SubmitDesk {
     }
     const stored = book.load(job.uuid);
     if (stored === null) return fail({ kind: "not_found" });
-    return ok({ created, job: book.view(stored, nowMs), claim: null });
+    // Its first answer was lost, and the lease in it: nobody else would carry the job until that has ended.
+    const isRepeated = !inserted && makeJobId(job.uuid, job.mode) === call.jobId;
+    const claim = isRepeated ? starter.claimAgain(stored, nowMs) : null;
+    return ok({ created, job: book.view(stored, nowMs), claim });
   }
 }
 

@@ -84,7 +84,11 @@ type Served = OpenAiJob & { readonly endpointId: string; readonly tenantId: stri
 /** The answer as soon as it has begun; the work goes on behind it, and ends with the client. */
 async function answer(c: RouteContext, job: Served, claim: Submitted["claim"]): Promise<Response> {
   const client = new ClientAnswer(c, job.jobId);
-  const work = serve(c, job, claim, client);
+  const work = serve(c, job, claim, client).catch(async (bug: unknown) => {
+    // An answer that has begun would never end.
+    await client.end(false);
+    throw bug;
+  });
   c.executionCtx.waitUntil(work);
   const first = await Promise.race([client.begun, work]);
   return first ?? (await client.begun);

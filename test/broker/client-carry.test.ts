@@ -91,12 +91,33 @@ describe("a client's own request", () => {
     expect((await submit(broker, { request: CHAT })).claim).toBeNull();
   });
 
-  it("that is repeated because its answer was lost does not get the job twice", async () => {
+  it.each([
+    ["", null],
+    [" with its Idempotency-Key", { key: "again", fingerprint: "f" }],
+  ])(
+    "that is repeated%s because its answer was lost carries the job under the very same lease",
+    async (_, idempotency) => {
+      const given = holdCarriers();
+      const { broker } = await makeBroker();
+      const { jobId } = submission({ mode: "runsync" });
+      const call = { jobId, policy: timeout(90_000), idempotency };
+      const { claim } = await submit(broker, call);
+      expect(claim).not.toBeNull();
+      expect((await submit(broker, call)).claim).toEqual({
+        ...claim,
+        ttlLeftMs: expect.any(Number),
+        executionTimeoutMs: expect.any(Number),
+      });
+      expect(given).toEqual([]);
+    },
+  );
+
+  it("of another call with the same Idempotency-Key only waits", async () => {
     holdCarriers();
     const { broker } = await makeBroker();
-    const call = { jobId: submission({ mode: "runsync" }).jobId, request: CHAT };
-    expect((await submit(broker, call)).claim).not.toBeNull();
-    expect((await submit(broker, call)).claim).toBeNull();
+    const idempotency = { key: "again", fingerprint: "f" };
+    expect((await submit(broker, { policy: timeout(90_000), idempotency })).claim).not.toBeNull();
+    expect((await submit(broker, { policy: timeout(90_000), idempotency })).claim).toBeNull();
   });
 });
 
