@@ -241,3 +241,15 @@ it("a bug of ours in the middle of an answer breaks it off, and leaves no client
   const end = readOn().catch(() => "broken");
   expect(await Promise.race([end, scheduler.wait(3_000)])).toBe("broken");
 });
+
+describe("a stream whose time is over", () => {
+  it("is billed, and tells its client so in its last event", async () => {
+    const upstream = openAnswer("text/event-stream");
+    const { chat, status, usage } = await openAiClient({ executionTimeoutMs: 5_000 });
+    upstream.send('data: {"choices":[{"delta":{"content":"a"}}]}\n\n');
+    const answer = await chat({ messages: [], stream: true });
+    expect(await answer.text()).toContain('"error":{"message":"the answer took longer than the endpoint lets it"');
+    expect(await status(answer.headers.get("x-job-id"))).toMatchObject({ status: "FAILED" });
+    await vi.waitFor(async () => expect(await usage()).toMatchObject([{ seconds: 5 }]), POLL);
+  }, 15_000);
+});

@@ -3,7 +3,11 @@ import { env } from "cloudflare:workers";
 import type { Scope } from "../../src/contract/identity.ts";
 import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/settings.ts";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/api-key.ts";
-import { LB_BODY_DEFAULT_MAX_BYTES, TENANT_WAITING_DEFAULT_MAX } from "../../src/core/limits.ts";
+import {
+  EXECUTION_TIMEOUT_DEFAULT_MS,
+  LB_BODY_DEFAULT_MAX_BYTES,
+  TENANT_WAITING_DEFAULT_MAX,
+} from "../../src/core/limits.ts";
 import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 
@@ -29,6 +33,7 @@ export interface TestTenantOptions {
   readonly shared?: boolean;
   readonly paused?: boolean;
   readonly maxAttempts?: number;
+  readonly executionTimeoutMs?: number;
   readonly kind?: EndpointSettings["kind"];
   readonly bodyMaxBytes?: number;
 }
@@ -51,8 +56,8 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
       "INSERT INTO api_keys (id, tenant_id, digest, scopes, name, created_at) VALUES (?, ?, ?, ?, 'test', ?)",
     ).bind(keyId, tenantId, await digest(key), (options.scopes ?? ["jobs"]).join(","), nowMs),
     env.DB.prepare(
-      `INSERT INTO endpoints (id, tenant_id, slug, kind, body_max_bytes, shared, paused, max_attempts, created_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO endpoints (id, tenant_id, slug, kind, body_max_bytes, shared, paused, max_attempts,
+         execution_timeout_ms, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).bind(
       endpointId,
       tenantId,
@@ -62,6 +67,7 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
       options.shared === true ? 1 : 0,
       options.paused === true ? 1 : 0,
       options.maxAttempts ?? 2,
+      options.executionTimeoutMs ?? EXECUTION_TIMEOUT_DEFAULT_MS,
       nowMs,
     ),
     ...(await Promise.all((options.upstreams ?? []).map((upstream) => insertUpstream(endpointId, upstream, nowMs)))),
