@@ -174,6 +174,8 @@ function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given):
   }
 }
 
+const CLIENT_LOST_ERROR = "the request of the client that carried the job was lost";
+
 /** RunPod's own text (runpod-wire 1.4). */
 export const EXECUTION_TIMEOUT_ERROR = "executionTimeout exceeded";
 
@@ -309,6 +311,8 @@ function passTime(job: Job, given: Given): Transition {
  * carried it: not the job's fault, and the upstream may still run it.
  */
 function expireLease(job: Job, lease: Lease, given: Given): Job {
+  // The client has gone with its request: nobody waits for another run, and nobody would pay for one willingly.
+  if (lease.byClient && job.request !== null) return end(job, "FAILED", CLIENT_LOST_ERROR, false, given);
   if (lease.incarnation !== given.incarnation || lease.byClient) {
     const restarts = job.restarts + 1;
     if (restarts > RESTARTS_MAX) {

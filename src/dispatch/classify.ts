@@ -69,12 +69,12 @@ export async function classifyStatus(answer: Answer, nowMs: number): Promise<Out
 }
 
 /**
- * The same for an OpenAI server, whose 404 or 405 is about the model or the path that its client named: only a credential
- * that it refuses is the operator's. Its own words go on, because its client knows them (core/openai-error.ts reads them).
+ * The same for an OpenAI server, whose 403, 404 or 405 is about the model or the path that its client named: only a credential
+ * that it does not know (401) is the operator's, or one tenant could take the server from all. Its own words go on, because its client knows them (core/openai-error.ts reads them).
  */
 export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promise<Outcome | null> {
   const { status } = answer;
-  const isOurs = status < 300 || status === 401 || status === 403 || NOT_REACHED.has(status);
+  const isOurs = status < 300 || status === 401 || NOT_REACHED.has(status);
   if (isOurs || status === 429 || (status === 503 && answer.headers.has("retry-after"))) {
     return await classifyStatus(answer, nowMs);
   }

@@ -143,6 +143,20 @@ describe("a job whose client's request is lost in the middle", () => {
     });
   });
 
+  it("of an OpenAI route is not run again for nobody, and costs nothing", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const given = holdCarriers();
+    const { endpointId, broker } = await makeBroker();
+    const { job } = await submit(broker, { request: CHAT, waitMs: null });
+    vi.setSystemTime(Date.now() + 31_000);
+    await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
+    expect(await brokerOf(env, endpointId).read({ tenantId: "owner", jobId: job.id, ttlMs: null })).toMatchObject({
+      ok: true,
+      value: { status: "FAILED", error: "the request of the client that carried the job was lost" },
+    });
+    expect(given).toEqual([]);
+  });
+
   it("is carried by us from then on, and a loss of ours counts as ever", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const given = holdCarriers();

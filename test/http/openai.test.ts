@@ -177,6 +177,7 @@ describe("an error of the worker", () => {
     [404, { error: { message: "The model `x` does not exist.", type: "NotFoundError", param: "model", code: 404 } }],
     [400, { object: "error", message: "too long", type: "BadRequestError", param: null, code: 400 }],
     [422, { detail: "Not a number" }],
+    [403, { error: { message: "this model does not exist for you", type: "permission_error" } }],
   ])("%i keeps its status and has OpenAI's shape", async (code, body) => {
     answerUpstreams(() => Response.json(body, { status: code }));
     const { chat } = await client();
