@@ -60,12 +60,13 @@ export function createApp(): Hono<Routing> {
     const startedMs = Date.now();
     c.set("requestId", crypto.randomUUID());
     // Before any look at the path: what stands behind the endpoint's name is for its worker to judge.
-    const url = new URL(c.req.raw.url);
-    const target = findLbTarget(url, readHosts(c.env));
+    // No URL at all: `OPTIONS *` asks about the server as a whole.
+    const url = URL.parse(c.req.raw.url);
+    const target = url === null ? null : findLbTarget(url, readHosts(c.env));
     if (target !== null) c.res = await forwardToWorker(c, target);
-    else if (isPlainPath(url)) await next();
+    else if (url !== null && isPlainPath(url)) await next();
     else c.res = refuse(c, { kind: "not_found" });
-    if (target === null) await holdRefusal(c);
+    if (target === null && url !== null) await holdRefusal(c, url);
     const tookMs = Date.now() - startedMs;
     // After the answer: writing a line takes longer than many a request.
     c.executionCtx.waitUntil(scheduler.wait(0).then(() => logRequest(c, tookMs)));

@@ -82,7 +82,9 @@ export class LbExchange {
   }
 
   #isRepeatable(): boolean {
-    return REPEATABLE_METHODS.has(this.#request.method) && this.#request.body === null && !asksForSocket(this.#request);
+    return (
+      REPEATABLE_METHODS.has(this.#request.method) && bodyOf(this.#request) === null && !asksForSocket(this.#request)
+    );
   }
 
   /** A worker's own 503 is better passed on than kept back, where nobody else can be asked. */
@@ -114,7 +116,8 @@ export class LbExchange {
   }
 
   #startUpload(): ReadableStream<Uint8Array> | null {
-    const { body, headers } = this.#request;
+    const { headers } = this.#request;
+    const body = bodyOf(this.#request);
     if (body === null) return null;
     const { bodyMaxBytes } = this.#given.settings;
     const upload = startTransfer(body, { lengthBytes: readLength(headers), maxBytes: bodyMaxBytes, holdMs: 0 });
@@ -242,6 +245,11 @@ export class LbExchange {
         );
     }
   }
+}
+
+/** The body of a request; null: none. workerd makes one, of no bytes, of `content-length: 0` too. */
+export function bodyOf({ body, headers }: Request): ReadableStream<Uint8Array> | null {
+  return headers.get("content-length") === "0" ? null : body;
 }
 
 /** The answer to nobody. */

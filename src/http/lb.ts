@@ -2,7 +2,7 @@
 import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { type Affinity, parseAffinity } from "../core/lb-pool.ts";
-import { LbExchange } from "./lb-exchange.ts";
+import { bodyOf, LbExchange } from "./lb-exchange.ts";
 import type { LbTarget } from "./lb-target.ts";
 import type { EndpointCall, RouteContext } from "./routing.ts";
 import { enterAnyEndpoint, refuse } from "./routing.ts";
@@ -14,8 +14,8 @@ const BODILESS_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 export async function forwardToWorker(c: RouteContext, target: LbTarget): Promise<Response> {
   const entered = await enterLoadBalanced(c, target.endpoint);
   if (!entered.ok) return refuse(c, entered.failure);
-  const { method, body, headers } = c.req.raw;
-  if (BODILESS_METHODS.has(method) && body !== null) return refuse(c, BODY_NOT_TAKEN);
+  const { method, headers } = c.req.raw;
+  if (BODILESS_METHODS.has(method) && bodyOf(c.req.raw) !== null) return refuse(c, BODY_NOT_TAKEN);
   const declared = headers.get("content-length");
   const { bodyMaxBytes } = entered.value.call.settings;
   if (declared !== null && Number(declared) > bodyMaxBytes) {

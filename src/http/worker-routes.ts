@@ -15,8 +15,8 @@ import { enterWorker, type WorkerEntry } from "./worker-auth.ts";
 const POLL_PATH = /\/job-(?:take|take-batch|stop)(?:\/|$)/;
 
 /** Holds a refusal of a poll, a crash of ours too: 12 requests a minute instead of 600 a second. */
-export async function holdRefusal(c: RouteContext): Promise<void> {
-  if (c.res.status >= 400 && POLL_PATH.test(new URL(c.req.raw.url).pathname)) await scheduler.wait(REFUSAL_HOLD_MS);
+export async function holdRefusal(c: RouteContext, { pathname }: URL): Promise<void> {
+  if (c.res.status >= 400 && POLL_PATH.test(pathname)) await scheduler.wait(REFUSAL_HOLD_MS);
 }
 
 /** Adds the routes that workers poll. */

@@ -289,6 +289,12 @@ describe("a worker that fails", () => {
     }
   });
 
+  it("gives its request to another one also where that says that its body is empty", async () => {
+    const { call, calls } = await makeLb([refused, echoPath]);
+    expect((await call("/x", { method: "DELETE", body: "" })).status).toBe(200);
+    expect(calls.at(-1)).toBe(1);
+  });
+
   it("keeps a POST, and any request with a body: 502 says that nobody answered", async () => {
     for (const init of [{ method: "POST" }, { method: "PUT", body: "x" }]) {
       const { call, calls } = await makeLb([refused, refused]);
