@@ -23,7 +23,7 @@ interface Given extends EndpointCall {
 }
 
 /** What has ended a request before its time. */
-type Cause = "client_left" | "too_large" | "deadline" | "seat_lost";
+type Cause = "client_left" | "too_large" | "deadline" | "seat_lost" | "crashed";
 
 /** A failure of one try: how it is told to the broker and to the client. */
 interface Failed {
@@ -71,7 +71,11 @@ export class LbExchange {
       if (seating.value.kind !== "seat") return this.#refuse(last?.failure ?? CLIENT_LEFT);
       const { seat } = seating.value;
       this.#deadline ??= setTimeout(() => this.#stop("deadline"), LB_CALL_MAX_MS);
-      const answered = await this.#tryWorker(seat, tried.length);
+      const answered = await this.#tryWorker(seat, tried.length).catch((error: unknown) => {
+        this.#stop("crashed");
+        this.#end(seat, "unused");
+        throw error;
+      });
       if (answered instanceof Response) return answered;
       this.#held(this.#leave(seat, answered.outcome));
       last = answered;
@@ -223,6 +227,7 @@ export class LbExchange {
         const failure: Failure = { kind: "request_timeout", afterMs: LB_CALL_MAX_MS };
         return { outcome: "worker_failed", failure, elsewhere: false };
       }
+      case "crashed":
       case "seat_lost": {
         const failure: Failure = { kind: "unavailable", message: "the request has lost its worker" };
         return { outcome: "unused", failure, elsewhere: false };

@@ -400,6 +400,19 @@ describe("a worker that fails", () => {
     await hungUp.promise;
   });
 
+  it("in a way that nobody has thought of frees its slot", async () => {
+    const odd: Answer = () =>
+      Object.defineProperty(new Response("a body, where there can be none"), "status", { value: 205 });
+    const { tenant, call } = await makeLb([odd]);
+    expect((await call("/x")).status).toBe(500);
+    const health = new Request(`https://waybill.test/v2/${tenant.endpointId}/health`, {
+      headers: { authorization: `Bearer ${tenant.key}` },
+    });
+    await vi.waitFor(async () => {
+      expect(await (await exports.default.fetch(health.clone())).json()).toMatchObject({ workers: { running: 0 } });
+    });
+  });
+
   it("may not redirect: its Location is kept back", async () => {
     const { call } = await makeLb([
       () => new Response(null, { status: 302, headers: { location: "https://evil.test/" } }),
