@@ -30,6 +30,8 @@ export const LB_BODY_MAX_BYTES = 100 * 1024 * 1024;
 /** RunPod's limits of a load-balanced request: waiting for a worker, and the call itself. */
 export const LB_WAIT_MAX_MS = 120_000;
 export const LB_CALL_MAX_MS = 330_000;
+/** The wait for another worker after one that has answered, if badly: its own word is worth more than a late one. */
+export const LB_NEXT_WAIT_MAX_MS = 5_000;
 /** A WebSocket through a load-balanced endpoint ends when no message came for as long as a request may take. */
 export const LB_SOCKET_IDLE_MS = LB_CALL_MAX_MS;
 /** The edge renews a running request's claim on its slot so often; without a renewal it ends: two may be lost. */

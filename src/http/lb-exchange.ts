@@ -4,7 +4,7 @@ import { readConfig } from "../config.ts";
 import type { LbOutcome } from "../contract/load-balancer.ts";
 import type { Failure, GatewayCode } from "../core/failure.ts";
 import type { Affinity } from "../core/lb-pool.ts";
-import { LB_CALL_MAX_MS, LB_HOLD_MS, LB_TRIES_MAX, LB_WAIT_MAX_MS } from "../core/limits.ts";
+import { LB_CALL_MAX_MS, LB_HOLD_MS, LB_NEXT_WAIT_MAX_MS, LB_TRIES_MAX, LB_WAIT_MAX_MS } from "../core/limits.ts";
 import { openCredential } from "../dispatch/carry.ts";
 import { log } from "../log.ts";
 import { openTunnel, type TunnelResult } from "../outbound/tunnel.ts";
@@ -66,7 +66,9 @@ export class LbExchange {
     const tried: string[] = [];
     let last: Failed | null = null;
     for (;;) {
-      const seating = await takeSeat(seatRequest, tried, () => this.#stop("seat_lost"));
+      const nextUntilMs = Date.now() + (last?.outcome === "worker_failed" ? LB_NEXT_WAIT_MAX_MS : LB_WAIT_MAX_MS);
+      const untilMs = Math.min(seatRequest.untilMs, nextUntilMs);
+      const seating = await takeSeat({ ...seatRequest, untilMs }, tried, () => this.#stop("seat_lost"));
       if (!seating.ok) return this.#refuse(last?.failure ?? seating.failure);
       if (seating.value.kind !== "seat") return this.#refuse(last?.failure ?? CLIENT_LEFT);
       const { seat } = seating.value;

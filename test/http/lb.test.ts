@@ -361,6 +361,14 @@ describe("a worker that fails", () => {
     expect(await (await post.call("/x", { method: "POST" })).text()).toBe("busy");
   });
 
+  it("with 503 keeps its client waiting a few seconds, not minutes, for another worker", {
+    timeout: 20_000,
+  }, async () => {
+    const { call, pingAs } = await makeLb([() => new Response("busy", { status: 503 }), echoPath]);
+    pingAs(({ url }) => new Response(null, { status: url.includes("//w0.") ? 200 : 500 }));
+    expect((await call("/x")).status).toBe(502);
+  });
+
   it("in the middle of a short answer gives its request to another one, and a POST is 502", async () => {
     const breaks: Answer = () => {
       const { readable, writable } = new IdentityTransformStream();
