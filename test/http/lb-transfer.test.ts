@@ -97,7 +97,7 @@ describe.each([0, 20])("a transfer of no known length, held for %i ms,", (holdMs
     expect(await transfer.end).toBe("too_large");
   });
 
-  // By the platform's pipe only streams of its own are stopped at once: test/running/load-balanced.test.ts.
+  // By the platform's pipe only streams of its own are stopped at once: test/load/load-balanced.test.ts.
   it("that is stopped ends both sides at once", async () => {
     const source = openSource();
     const transfer = startTransfer(source.readable, limits);

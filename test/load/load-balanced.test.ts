@@ -6,8 +6,8 @@ import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import WebSocket from "ws";
 import { z } from "zod";
-import { type RunningBroker, startBroker } from "./broker.ts";
-import { GZIPPED, type LbWorker, startLbWorker } from "./lb-worker.ts";
+import { type RunningBroker, startBroker } from "../running/broker.ts";
+import { GZIPPED, type LbWorker, startLbWorker } from "../running/lb-worker.ts";
 
 const SLOTS = 3;
 const LIMIT_BYTES = 1024 * 1024;
