@@ -53,6 +53,8 @@ const ALLOWED_METHODS: Readonly<Record<string, string>> = {
   "/v2/:endpoint/callback/:job/:lease": "POST",
 };
 
+const LOG_AFTER_MS = 10;
+
 /** The application. It never throws: what is unexpected is logged and answered with 500. */
 export function createApp(): Hono<Routing> {
   const app = new Hono<Routing>();
@@ -68,8 +70,8 @@ export function createApp(): Hono<Routing> {
     else c.res = refuse(c, { kind: "not_found" });
     if (target === null && url !== null) await holdRefusal(c, url);
     const tookMs = Date.now() - startedMs;
-    // After the answer: writing a line takes longer than many a request.
-    c.executionCtx.waitUntil(scheduler.wait(0).then(() => logRequest(c, tookMs)));
+    // After the first bytes of the answer: writing a line takes longer than many a request.
+    c.executionCtx.waitUntil(scheduler.wait(LOG_AFTER_MS).then(() => logRequest(c, tookMs)));
   });
   app.get("/", alive);
   app.get("/healthz", alive);
