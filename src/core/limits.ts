@@ -56,7 +56,7 @@ export const LB_PING_TIMEOUT_MS = 5_000;
 /** Workers that one request is tried on, while nothing of an answer has reached the client. */
 export const LB_TRIES_MAX = 3;
 /** Cloudflare's limit of all headers of an answer is 128 KB; ours must fit beside a worker's. */
-export const LB_HEADERS_MAX_BYTES = 64 * 1024;
+export const ANSWER_HEADERS_MAX_BYTES = 64 * 1024;
 /**
  * The answer of a worker is held back so long, or until LB_PIPE_BYTES of it are there: one that breaks off by then is a clear
  * 502, or is asked for elsewhere. More would be felt where an answer is streamed word by word.

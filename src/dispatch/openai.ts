@@ -4,6 +4,7 @@ import type { Outcome } from "../contract/dispatch.ts";
 import { OPENAI_IDLE_MS } from "../core/limits.ts";
 import { isBodiless, isJsonType } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { hasLargeHeaders } from "../outbound/header-bytes.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, attemptFailed, classifyBroken, classifyOpenAiStatus, classifyRead } from "./classify.ts";
@@ -30,6 +31,8 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
   if (result.kind === "aborted") return null;
   if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
   try {
+    // Some of them go on to the client.
+    if (hasLargeHeaders(result.headers)) return attemptFailed("the upstream broke HTTP: its headers are too large");
     const bad = await classifyOpenAiStatus(result, attempt.deps.clock.now());
     if (bad !== null) return bad;
     if (isBodiless(result.status)) return takeHead(attempt, result, null);

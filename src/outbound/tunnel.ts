@@ -1,7 +1,7 @@
 // A load-balanced request on its way to a worker: any method, any path, the body as it comes. The worker's address is the
 // operator's and guarded; what the client gave is only the path behind it. Nothing is decoded, followed or kept.
-import { LB_HEADERS_MAX_BYTES } from "../core/limits.ts";
 import { checkUrl } from "./guard.ts";
+import { hasLargeHeaders } from "./header-bytes.ts";
 
 export interface TunnelRequest {
   /** The worker's address. */
@@ -72,8 +72,6 @@ function judge(response: Response): TunnelResult {
   if (!isUpgraded && (status < 200 || status > 599)) {
     return drop({ kind: "protocol", detail: `its status is ${status}` });
   }
-  let headerBytes = 0;
-  for (const [name, value] of response.headers) headerBytes += name.length + value.length;
-  if (headerBytes > LB_HEADERS_MAX_BYTES) return drop({ kind: "protocol", detail: "its headers are too large" });
+  if (hasLargeHeaders(response.headers)) return drop({ kind: "protocol", detail: "its headers are too large" });
   return { kind: "response", response };
 }
