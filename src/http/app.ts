@@ -53,8 +53,6 @@ const ALLOWED_METHODS: Readonly<Record<string, string>> = {
   "/v2/:endpoint/callback/:job/:lease": "POST",
 };
 
-const LOG_AFTER_MS = 10;
-
 /** The application. It never throws: what is unexpected is logged and answered with 500. */
 export function createApp(): Hono<Routing> {
   const app = new Hono<Routing>();
@@ -69,9 +67,8 @@ export function createApp(): Hono<Routing> {
     else if (url !== null && isPlainPath(url)) await next();
     else c.res = refuse(c, { kind: "not_found" });
     if (target === null && url !== null) await holdRefusal(c, url);
-    const tookMs = Date.now() - startedMs;
-    // After the first bytes of the answer: writing a line takes longer than many a request.
-    c.executionCtx.waitUntil(scheduler.wait(LOG_AFTER_MS).then(() => logRequest(c, tookMs)));
+    const { method } = c.req;
+    log("request", { requestId: c.get("requestId"), method, status: c.res.status, tookMs: Date.now() - startedMs });
   });
   app.get("/", alive);
   app.get("/healthz", alive);
@@ -97,10 +94,6 @@ export function createApp(): Hono<Routing> {
     return crashAnswer(c.get("requestId"));
   });
   return app;
-}
-
-function logRequest(c: RouteContext, tookMs: number): void {
-  log("request", { requestId: c.get("requestId"), method: c.req.method, status: c.res.status, tookMs });
 }
 
 /** Is the server up, and is it configured? The sentence names settings, never their values. */

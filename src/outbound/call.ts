@@ -51,6 +51,8 @@ export async function callUrl(request: CallRequest, options: { readonly allowPri
     headers: { ...request.headers, "accept-encoding": "identity" },
     redirect: "manual",
     signal: watch.signal,
+    // Cloudflare's cache keeps what looks like a static file by its URL alone, and an OpenAI client chooses the path.
+    cache: "no-store",
     ...(sent === null ? {} : { body: sent.readable }),
   };
   try {

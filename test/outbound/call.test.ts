@@ -34,6 +34,12 @@ async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 describe("a call", () => {
+  it("never comes out of the platform's cache, and never goes into it", async () => {
+    const fetched = vi.spyOn(globalThis, "fetch").mockResolvedValue(Response.json({}));
+    await callUrl(request(), PUBLIC_ONLY);
+    expect(fetched.mock.calls.map(([, init]) => init?.cache)).toEqual(["no-store"]);
+  });
+
   it("follows no redirect and asks for no content coding", async () => {
     const fetched = answer(
       () => new Response("moved", { status: 307, headers: { location: "https://other.example/" } }),
