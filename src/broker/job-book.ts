@@ -11,7 +11,7 @@ import { HOLD_BACK_MS, LEASE_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { RecentTimes } from "../core/recent-times.ts";
 import { estimateTokens } from "../core/token-usage.ts";
-import { type Effect, EXECUTION_TIMEOUT_ERROR, type Given, type Transition, transition } from "../core/transition.ts";
+import { type Effect, type Given, type Transition, tellsItsTime, transition } from "../core/transition.ts";
 import { UpstreamPool } from "../core/upstream-pool.ts";
 import type { FinishedRow, StoredJob } from "./job-row.ts";
 import { isPricedHolder } from "./leasing.ts";
@@ -84,10 +84,8 @@ export class JobBook {
     }
   }
 
-  /** Of jobs that have run to their end: their own, or that of their timeout. */
-  #noteTime({ status, executionMs, error }: Pick<FinishedRow, "status" | "executionMs" | "error">): void {
-    const hasRun = status === "COMPLETED" || error === EXECUTION_TIMEOUT_ERROR;
-    if (hasRun && executionMs !== null) this.recentTimes.add(executionMs);
+  #noteTime(finished: Pick<FinishedRow, "status" | "executionMs" | "error">): void {
+    if (finished.executionMs !== null && tellsItsTime(finished)) this.recentTimes.add(finished.executionMs);
   }
 
   get settings(): EndpointSettings | null {

@@ -118,6 +118,16 @@ export function isRunning(status: JobStatus): boolean {
   return status === "IN_PROGRESS";
 }
 
+/** The job ended with its worker's answer. */
+export function hasResult(status: JobStatus): boolean {
+  return status === "COMPLETED";
+}
+
+/** Its ttl has passed: whoever waits is told so this once, and every later question finds nothing. */
+export function isTimedOut(status: JobStatus): boolean {
+  return status === "TIMED_OUT";
+}
+
 /** The error that a client is told: RunPod gives one only with FAILED. */
 export function shownError(job: Job): string | null {
   return job.status === "FAILED" ? job.error : null;

@@ -176,6 +176,11 @@ function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given):
 
 const CLIENT_LOST_ERROR = "the request of the client that carried the job was lost";
 
+/** Its execution time says how long such jobs take: it ran to its end, or for as long as it may. */
+export function tellsItsTime({ status, error }: Pick<Job, "status" | "error">): boolean {
+  return status === "COMPLETED" || error === EXECUTION_TIMEOUT_ERROR;
+}
+
 /** RunPod's own text (runpod-wire 1.4). */
 export const EXECUTION_TIMEOUT_ERROR = "executionTimeout exceeded";
 

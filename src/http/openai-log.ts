@@ -2,7 +2,7 @@
 import type { JobView } from "../contract/job-view.ts";
 import type { StreamPage } from "../contract/stream.ts";
 import { concatBytes } from "../core/bytes.ts";
-import { isWaiting } from "../core/job.ts";
+import { hasResult, isWaiting } from "../core/job.ts";
 import { CHUNK_MAX_BYTES } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai-request.ts";
 import { parseJson } from "../dispatch/classify.ts";
@@ -54,7 +54,7 @@ export class LoggedEvents {
   /** The job is over, and all its chunks were taken. */
   async finish(job: JobView): Promise<void> {
     // Half an event that a lost worker has left is none.
-    if (job.status === "COMPLETED") await this.#send(this.#events.end());
+    if (hasResult(job.status)) await this.#send(this.#events.end());
     else {
       const { error } = errorOfText(job.error ?? `the job is ${job.status}`);
       await this.fail(error);

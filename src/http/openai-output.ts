@@ -3,6 +3,7 @@
 import type { JobView } from "../contract/job-view.ts";
 import { decodeBase64 } from "../core/base64.ts";
 import { concatBytes } from "../core/bytes.ts";
+import { hasResult } from "../core/job.ts";
 import { OPENAI_ANSWER_MAX_BYTES } from "../core/limits.ts";
 import { openAiErrorOfOutput } from "../core/openai-error.ts";
 import { isBodiless, type OpenAiRequest } from "../core/openai-request.ts";
@@ -28,7 +29,7 @@ export async function finishedAnswer(
   job: JobView,
   head: AnswerHead | null = null,
 ): Promise<Response> {
-  if (job.status !== "COMPLETED") return jobFailed(c, job);
+  if (!hasResult(job.status)) return jobFailed(c, job);
   const status = head?.status ?? 200;
   if (job.output === null) {
     if (isBodiless(status))

@@ -4,7 +4,7 @@ import { callBroker } from "../broker/stub.ts";
 import type { JobView } from "../contract/job-view.ts";
 import type { StreamPage } from "../contract/stream.ts";
 import type { Failure, Result } from "../core/failure.ts";
-import { isTerminal } from "../core/job.ts";
+import { hasResult, isRunning, isTerminal, isTimedOut, isWaiting } from "../core/job.ts";
 import { LIMIT_RETRY_AFTER_SECONDS, OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai-request.ts";
 import { STREAM_START } from "../core/stream-cursor.ts";
@@ -38,19 +38,18 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
       after = page.value.chunks.at(-1) ?? after;
       // A job whose ttl has passed is gone for every later question.
       const taken = await events?.take(page.value);
-      const error = page.value.status === "TIMED_OUT" ? TTL_PASSED : taken;
+      const error = isTimedOut(page.value.status) ? TTL_PASSED : taken;
       if (error) return await breakOff(c, wait, error, { client, events });
       if (page.value.more || (client.hasBegun && !isTerminal(page.value.status))) continue;
     }
     // A job that begins to run may log its first chunk at any moment: only its reader must not be held up by another question.
-    const isRunning = page?.ok === true && page.value.status === "IN_PROGRESS";
-    if (isRunning) continue;
+    if (page?.ok === true && isRunning(page.value.status)) continue;
     const state = await whileHere(client, lookAt(c, wait, events === null ? holdMs : 0));
     if (state === null || client.gone.aborted) return await leave(c, wait, client);
     const ended = await judge(c, wait, state, { client, events, page: page?.ok === true ? page.value : null });
     if (ended !== "waits") return ended;
     if (page?.ok === false) await scheduler.wait(PAUSE_MS);
-    if (Date.now() >= queuedUntilMs && !client.hasBegun && state.ok && state.value.status === "IN_QUEUE") {
+    if (Date.now() >= queuedUntilMs && !client.hasBegun && state.ok && isWaiting(state.value.status)) {
       const reason = state.value.queue?.detail ?? "";
       const error = toError(503, `no worker took the request in time. ${reason}`.trim(), "no_worker");
       return await giveUp(c, wait, error);
@@ -85,7 +84,7 @@ async function judge(
     await events?.finish(job);
     return null;
   }
-  if (job.status !== "IN_QUEUE" || job.queue?.reason !== "UPSTREAM_UNHEALTHY" || client.hasBegun) return "waits";
+  if (!isWaiting(job.status) || job.queue?.reason !== "UPSTREAM_UNHEALTHY" || client.hasBegun) return "waits";
   // Nothing that the client could wait for mends an address or a credential.
   return await giveUp(c, wait, toError(502, job.queue.detail, "upstream_unhealthy"));
 }
@@ -127,7 +126,7 @@ async function leave(c: RouteContext, wait: OpenAiWait, client: ClientAnswer): P
 async function giveUp(c: RouteContext, wait: OpenAiWait, error: ReturnType<typeof toError>): Promise<Response> {
   const cancelled = await cancel(c, wait);
   // It may have ended in this very moment.
-  if (cancelled.ok && cancelled.value.status === "COMPLETED") {
+  if (cancelled.ok && hasResult(cancelled.value.status)) {
     const job = await lookAt(c, wait, 0);
     if (job.ok) return await finishedAnswer(c, wait.request, job.value);
   }
