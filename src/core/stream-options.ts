@@ -1,12 +1,6 @@
 // Reads and changes the few members of an OpenAI request that the broker must know, on its text: a body may be 20 MiB, and
 // what is not asked about must reach the server byte for byte.
 
-/** What the broker does with a request depends on these. `model` is null where it is no string. */
-interface OpenAiFlags {
-  readonly stream: boolean;
-  readonly model: string | null;
-}
-
 /** A member of an object in a text: its name, and where its value begins and ends. */
 interface Member {
   readonly name: string;
@@ -32,21 +26,9 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /**
- * The flags of a JSON text or its bytes. Only the top level is looked at, nothing is checked or copied: of a text that is no
- * JSON object, what can be made out counts. Where a name stands twice the last one counts, as for JSON.parse and Python.
+ * The raw JSON text of a member of an object's top level; null when it has none. Nothing is checked or copied: of a text that is
+ * no JSON object, what can be made out counts. Of two equal names the last one does, as for JSON.parse and Python.
  */
-export function readOpenAiFlags(body: Uint8Array | string): OpenAiFlags {
-  const text = typeof body === "string" ? body : new TextDecoder().decode(body);
-  let stream = false;
-  let model: string | null = null;
-  for (const { name, from, to } of membersOf(text, 0)) {
-    if (name === "stream") stream = text.slice(from, to) === "true";
-    else if (name === "model") model = stringOf(text.slice(from, to));
-  }
-  return { stream, model };
-}
-
-/** The raw JSON text of a member of an object's top level; null when it has none. Of two equal names the last one counts. */
 export function memberText(body: string, member: string): string | null {
   let found: string | null = null;
   for (const { name, from, to } of membersOf(body, 0)) if (name === member) found = body.slice(from, to);
