@@ -3,14 +3,11 @@
 import type { Hono } from "hono";
 import { v7 as uuidv7 } from "uuid";
 import type { Submitted } from "../contract/broker.ts";
-import type { JobView } from "../contract/job-view.ts";
-import { isTerminal } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
 import { RUNSYNC_BODY_MAX_BYTES } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import { carry } from "../dispatch/carry.ts";
-import { carryDeps } from "../dispatch/carry-deps.ts";
+import { carryHere } from "./carry-here.ts";
 import { ClientAnswer } from "./openai-answer.ts";
 import { type OpenAiBody, readOpenAiBody } from "./openai-body.ts";
 import { refuseOpenAi } from "./openai-errors.ts";
@@ -102,26 +99,11 @@ async function serve(
   client: ClientAnswer,
 ): Promise<Response | null> {
   if (claim !== null) {
-    const ended = await carryHere(c, job, claim, client);
+    const carried = await carryHere(c, claim, job.input, client);
+    // What broke off told so in its last event; only a lost lease ends without a word.
+    await client.end(!carried.isLost);
     if (client.hasBegun) return null;
-    if (ended !== null) return await finishedAnswer(c, job.request, ended, client.head);
+    if (carried.job !== null) return await finishedAnswer(c, job.request, carried.job, client.head);
   }
   return await waitForAnswer(c, job, client);
-}
-
-/** This request carries the job. Null when the attempt has not ended it, or nobody knows: then it waits like any other. */
-async function carryHere(
-  c: RouteContext,
-  job: Served,
-  claim: NonNullable<Submitted["claim"]>,
-  client: ClientAnswer,
-): Promise<JobView | null> {
-  const assignment = { ...claim, input: job.input };
-  const { outcome, finished } = await carry(assignment, carryDeps(c.env, job.endpointId), client);
-  // What broke off told so in its last event; only a lost lease ends without a word.
-  await client.end(outcome !== null);
-  // A finish that is refused may have been heard the first time: then the broker has the result, and nobody here.
-  if (outcome === null || finished === null || !finished.accepted) return null;
-  if (finished.job === null || !isTerminal(finished.job.status)) return null;
-  return { ...finished.job, output: "output" in outcome ? outcome.output : null };
 }

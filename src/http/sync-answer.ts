@@ -3,14 +3,12 @@
 // a silent connection, and is nothing to a reader of JSON.
 import type { Submitted } from "../contract/broker.ts";
 import type { JobView } from "../contract/job-view.ts";
-import { isTerminal } from "../core/job.ts";
 import { SYNC_SPACE_EVERY_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import { carry } from "../dispatch/carry.ts";
-import { carryDeps } from "../dispatch/carry-deps.ts";
 import { log } from "../log.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { rawAnswer } from "./answer.ts";
+import { carryHere } from "./carry-here.ts";
 import { waitForJob } from "./job-wait.ts";
 import type { RouteContext } from "./routing.ts";
 import { statusParts } from "./status-body.ts";
@@ -93,7 +91,7 @@ class Waiting {
 async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): Promise<JobView | null> {
   const { endpointId, tenantId, waitMs } = call;
   const endMs = Date.now() + waitMs;
-  const carried = call.claim === null ? null : carryHere(c, call.claim, call.input);
+  const carried = call.claim === null ? null : carryHere(c, call.claim, call.input).then(({ job }) => job);
   if (carried !== null) {
     c.executionCtx.waitUntil(carried);
     const job = await Promise.race([carried, over]);
@@ -104,18 +102,6 @@ async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): P
   const waited = await waitForJob(c.env, wait, c.req.raw.signal);
   if (waited.ok) return waited.value;
   return waited.failure.kind === "unavailable" ? call.job : null;
-}
-
-/** This request carries the job itself; null: the attempt did not end it, so it waits, or another one has it. */
-async function carryHere(
-  c: RouteContext,
-  claim: NonNullable<Submitted["claim"]>,
-  input: PayloadRef,
-): Promise<JobView | null> {
-  const { outcome, finished } = await carry({ ...claim, input }, carryDeps(c.env, claim.endpointId));
-  if (outcome === null || finished === null || !finished.accepted || finished.job === null) return null;
-  if (!isTerminal(finished.job.status)) return null;
-  return { ...finished.job, output: "output" in outcome ? outcome.output : null };
 }
 
 async function bodyOf(
