@@ -1,14 +1,15 @@
 // The body of a request to an OpenAI route: kept as it came, but for the usage of a stream, which is asked for in the
 // client's name. JSON is checked as it streams by; anything else, such as an audio file, becomes a JSON string of its base64.
-import type { Failure, Result } from "../core/failure.ts";
+import type { Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
 import { isJsonType } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { askForUsage } from "../core/stream-options.ts";
 import { readBase64 } from "../payload/base64-body.ts";
-import type { BodySource, ReadFailure, ValueOptions } from "../payload/envelope.ts";
+import type { BodySource, ValueOptions } from "../payload/envelope.ts";
 import { readObject } from "../payload/object-body.ts";
+import { bodyFailure, checkBodyHeaders } from "./body-failures.ts";
 import { bodyOf } from "./small-body.ts";
 
 export interface OpenAiBody {
@@ -25,6 +26,7 @@ const NOTED = new Set(["stream", "stream_options"]);
 const ASK = ',"stream_options":{"include_usage":true}';
 const EMPTY: PayloadRef = { kind: "inline", bytes: new TextEncoder().encode("{}") };
 
+const FIELDS_RULE = `the names of its fields may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`;
 const NO_BODY: OpenAiBody = { input: EMPTY, contentType: null, stream: false, hidesUsage: false };
 /** What a body of no bytes is read as: a JSON string. */
 const NO_BYTES_SIZE = 2;
@@ -36,13 +38,8 @@ export async function readOpenAiBody(
   options: ValueOptions,
 ): Promise<Result<OpenAiBody>> {
   const { headers } = request;
-  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
-  if (encoding !== "" && encoding !== "identity") {
-    return fail({ kind: "unsupported_media", message: "the body must not be compressed" });
-  }
-  if (Number(headers.get("content-length") ?? "0") > options.maxBytes) {
-    return fail({ kind: "too_large", maxBytes: options.maxBytes });
-  }
+  const allowed = checkBodyHeaders(headers, options.maxBytes);
+  if (!allowed.ok) return allowed;
   const body = request.body === null ? null : await bodyOf(request);
   if (body === null || (body instanceof Uint8Array && body.length === 0)) return ok(NO_BODY);
   // A body that its sender has not named is JSON: fetch gives a string text/plain.
@@ -61,7 +58,7 @@ async function readJson(
     HAS_USAGE_CHUNK.test(path) && noted.get("stream") === "true";
   const adds = (noted: ReadonlyMap<string, string>): boolean => isAsked(noted) && !noted.has("stream_options");
   const read = await readObject(body, { ...options, names: NOTED, atEnd: (noted) => (adds(noted) ? ASK : "") });
-  if (read.kind !== "ok") return fail(toFailure(read, options.maxBytes));
+  if (read.kind !== "ok") return fail(bodyFailure(read, options.maxBytes, FIELDS_RULE));
   const { noted, payload } = read;
   const stream = noted.get("stream") === "true";
   if (adds(noted) || !isAsked(noted)) {
@@ -80,27 +77,8 @@ async function readOther(
   options: ValueOptions,
 ): Promise<Result<OpenAiBody>> {
   const read = await readBase64(body, options);
-  if (read.kind !== "ok") return fail(toFailure(read, options.maxBytes));
+  if (read.kind !== "ok") return fail(bodyFailure(read, options.maxBytes, FIELDS_RULE));
   const { payload } = read;
   if (payload.kind === "inline" && payload.bytes.length === NO_BYTES_SIZE) return ok(NO_BODY);
   return ok({ input: payload, contentType, stream: false, hidesUsage: false });
-}
-
-function toFailure(refusal: ReadFailure, maxBytes: number): Failure {
-  switch (refusal.kind) {
-    case "too_large":
-      return { kind: "too_large", maxBytes };
-    case "fields_too_large":
-      return {
-        kind: "invalid",
-        field: "body",
-        message: `the names of its fields may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`,
-      };
-    case "bad_json":
-    case "not_object":
-    case "read_failed":
-      return { kind: "invalid", field: "body", message: refusal.message };
-    case "storage_failed":
-      return { kind: "unavailable", message: "the storage for large inputs (R2) does not answer" };
-  }
 }

@@ -1,7 +1,7 @@
 // The body of a submit: the input is cut out as bytes while it streams by, the few known fields are checked.
 import { jobRequestSchema } from "../contract/job-request.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
-import type { Failure, Result } from "../core/failure.ts";
+import type { Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
@@ -9,6 +9,7 @@ import { log } from "../log.ts";
 import { checkUrl } from "../outbound/guard.ts";
 import { type BodySource, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
+import { bodyFailure } from "./body-failures.ts";
 
 /** A checked request. `input` may stand in R2 already: who does not use it deletes it. */
 export interface SubmitBody {
@@ -46,7 +47,7 @@ export async function readSubmitBody(stream: BodySource, options: SubmitBodyOpti
     fieldsMaxBytes: ENVELOPE_FIELDS_MAX_BYTES,
     hash,
   });
-  if (envelope.kind !== "ok") return fail(toFailure(envelope, maxBytes));
+  if (envelope.kind !== "ok") return fail(bodyFailure(envelope, maxBytes, FIELDS_RULE));
   const { big: input, fields } = envelope;
   const checked = checkFields(fields, options);
   if (checked.ok && input !== null) {
@@ -65,26 +66,7 @@ export async function dropInput(input: PayloadRef, bucket: R2Bucket): Promise<vo
   }
 }
 
-type Refusal = Exclude<Awaited<ReturnType<typeof readEnvelope>>, { readonly kind: "ok" }>;
-
-function toFailure(refusal: Refusal, maxBytes: number): Failure {
-  switch (refusal.kind) {
-    case "too_large":
-      return { kind: "too_large", maxBytes };
-    case "fields_too_large":
-      return {
-        kind: "invalid",
-        field: "body",
-        message: `all fields beside input may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`,
-      };
-    case "bad_json":
-    case "not_object":
-    case "read_failed":
-      return { kind: "invalid", field: "body", message: refusal.message };
-    case "storage_failed":
-      return { kind: "unavailable", message: "the storage for large inputs (R2) does not answer" };
-  }
-}
+const FIELDS_RULE = `all fields beside input may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`;
 
 /** The known fields. The first thing that is wrong is named by its path, such as `policy.ttl`. */
 function checkFields(

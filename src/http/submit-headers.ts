@@ -2,19 +2,14 @@
 import type { Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { IDEMPOTENCY_KEY_MAX_CHARS } from "../core/limits.ts";
+import { checkBodyHeaders } from "./body-failures.ts";
 
 /** Refuses, before a byte is read, what is not plain JSON or says that it is too large. */
 export function checkSubmitHeaders(headers: Headers, maxBytes: number): Result<null> {
-  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
-  if (encoding !== "" && encoding !== "identity") {
-    return fail({ kind: "unsupported_media", message: "the body must not be compressed" });
-  }
   if (!isJsonText(headers.get("content-type"))) {
     return fail({ kind: "unsupported_media", message: "the content type must be application/json" });
   }
-  const length = Number(headers.get("content-length") ?? "0");
-  if (length > maxBytes) return fail({ kind: "too_large", maxBytes });
-  return ok(null);
+  return checkBodyHeaders(headers, maxBytes);
 }
 
 /** JSON in UTF-8. RunPod also takes a body without a type, or with the one that `fetch` gives a string. */
