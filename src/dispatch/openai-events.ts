@@ -2,19 +2,14 @@
 // without the usage chunk that the client did not ask for.
 import type { Outcome } from "../contract/dispatch.ts";
 import { concatBytes } from "../core/bytes.ts";
+import { fieldsOf } from "../core/json-value.ts";
 import { CHUNK_MAX_BYTES } from "../core/limits.ts";
-import { SseSplitter } from "../core/sse-events.ts";
+import { ShownEvents } from "../core/shown-events.ts";
 import { StreamUsage } from "../core/token-usage.ts";
-import { isUsageChunk, withoutNullUsage } from "../core/usage-chunk.ts";
 import type { Attempt } from "./attempt.ts";
-import { type Answer, attemptFailed, classifyRead, parseJson } from "./classify.ts";
+import { type Answer, attemptFailed, classifyRead } from "./classify.ts";
 import { pickHeaders } from "./openai-headers.ts";
 import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";
-
-const DONE = "[DONE]";
-const DONE_EVENT = new TextEncoder().encode(`data: ${DONE}\n\n`);
-/** Routes whose streams end by `[DONE]`; other ones end by an event of their own. */
-const ENDS_BY_DONE = /^\/v1\/(?:chat\/)?completions(?:\?|$)/;
 
 interface Asked {
   readonly target: string;
@@ -46,12 +41,11 @@ class EventRelay {
   readonly #answer: Answer;
   readonly #asked: Asked;
   readonly #intake: StreamIntake;
-  readonly #splitter = new SseSplitter();
+  readonly #shown: ShownEvents;
   readonly #usage = new StreamUsage();
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   #events = 0;
   #error: string | null = null;
-  isDone = false;
 
   constructor(attempt: Attempt, answer: Answer, asked: Asked) {
     this.#attempt = attempt;
@@ -60,29 +54,28 @@ class EventRelay {
     this.#answer = answer;
     this.#asked = asked;
     this.#intake = new StreamIntake(attempt);
+    this.#shown = new ShownEvents({ path: asked.target, hidesUsage: asked.hidesUsage }, (value) => this.#see(value));
+  }
+
+  /** Nothing behind it is the stream's. */
+  get isDone(): boolean {
+    return this.#shown.isDone;
   }
 
   async take(bytes: Uint8Array): Promise<void> {
-    const shown: Uint8Array[] = [];
-    for (const { raw, data } of this.#splitter.push(bytes)) {
-      const seen = data === null ? raw : this.#look(raw, data);
-      if (seen !== null) shown.push(seen);
-      if (this.isDone) break;
-    }
-    await this.#send(shown);
+    await this.#send(this.#shown.push(bytes));
   }
 
   refusal(): Outcome | null | undefined {
-    if (this.#splitter.heldBytes > CHUNK_MAX_BYTES) return CHUNK_TOO_LARGE;
+    if (this.#shown.heldBytes > CHUNK_MAX_BYTES) return CHUNK_TOO_LARGE;
     return this.#intake.refusal(this.#answer, this.#attempt);
   }
 
   /** The stream has ended as it should, or at least cleanly. */
   async finish(): Promise<Outcome | null> {
-    const rest = this.#splitter.rest();
-    if (!this.isDone && rest.length > 0) await this.take(new TextEncoder().encode("\n\n"));
+    const last = this.#shown.end();
     if (this.#events === 0) return await this.stop(attemptFailed("the upstream's stream ended before its first event"));
-    if (!this.isDone && ENDS_BY_DONE.test(this.#asked.target)) await this.#send([DONE_EVENT]);
+    await this.#send(last);
     const outcome = await this.#intake.finish(this.#answer, this.#attempt, this.#tokens());
     if (outcome?.kind !== "completed") return await this.stop(outcome);
     if (this.#error === null) return outcome;
@@ -107,23 +100,11 @@ class EventRelay {
     return this.#usage.total(this.#asked.promptBytes);
   }
 
-  /** What the client is to see of an event; null: nothing. */
-  #look(raw: Uint8Array, data: string): Uint8Array | null {
+  #see(value: unknown): void {
     this.#events += 1;
-    if (data.trim() === DONE) {
-      this.isDone = true;
-      return raw;
-    }
-    const value = parseJson(data);
     this.#usage.see(value);
-    if (typeof value === "object" && value !== null && "error" in value && value.error !== null) {
-      this.#error = JSON.stringify({ error: value.error });
-    }
-    if (!this.#asked.hidesUsage) return raw;
-    if (isUsageChunk(value)) return null;
-    const text = this.#decoder.decode(raw);
-    const kept = withoutNullUsage(text);
-    return kept === text ? raw : new TextEncoder().encode(kept);
+    const error = fieldsOf(value)?.error ?? null;
+    if (error !== null) this.#error = JSON.stringify({ error });
   }
 
   async #send(pieces: readonly Uint8Array[]): Promise<void> {

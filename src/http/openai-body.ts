@@ -5,6 +5,7 @@ import { fail, ok } from "../core/failure.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
 import { isJsonType } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { isCompletions } from "../core/shown-events.ts";
 import { askForUsage } from "../core/stream-options.ts";
 import { readBase64 } from "../payload/base64-body.ts";
 import type { BodySource, ValueOptions } from "../payload/envelope.ts";
@@ -20,8 +21,6 @@ export interface OpenAiBody {
   readonly hidesUsage: boolean;
 }
 
-/** Routes whose streams have a usage chunk, for those who ask. */
-const HAS_USAGE_CHUNK = /^\/v1\/(?:chat\/)?completions$/;
 const NOTED = new Set(["stream", "stream_options"]);
 const ASK = ',"stream_options":{"include_usage":true}';
 const EMPTY: PayloadRef = { kind: "inline", bytes: new TextEncoder().encode("{}") };
@@ -55,7 +54,7 @@ async function readJson(
   options: ValueOptions,
 ): Promise<Result<OpenAiBody>> {
   const isAsked = (noted: ReadonlyMap<string, string>): boolean =>
-    HAS_USAGE_CHUNK.test(path) && noted.get("stream") === "true";
+    isCompletions(path) && noted.get("stream") === "true";
   const adds = (noted: ReadonlyMap<string, string>): boolean => isAsked(noted) && !noted.has("stream_options");
   const read = await readObject(body, { ...options, names: NOTED, atEnd: (noted) => (adds(noted) ? ASK : "") });
   if (read.kind !== "ok") return fail(bodyFailure(read, options.maxBytes, FIELDS_RULE));

@@ -5,10 +5,11 @@ import { concatBytes } from "../core/bytes.ts";
 import { hasResult, isWaiting } from "../core/job.ts";
 import { CHUNK_MAX_BYTES } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai-request.ts";
+import { ShownEvents } from "../core/shown-events.ts";
 import { parseJson } from "../dispatch/classify.ts";
 import type { ClientAnswer } from "./openai-answer.ts";
 import { errorOfText, type OpenAiError, toError } from "./openai-errors.ts";
-import { eventOf, ShownEvents } from "./openai-sse.ts";
+import { eventOf } from "./openai-sse.ts";
 
 const HEAD = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
 

@@ -8,13 +8,14 @@ import { OPENAI_ANSWER_MAX_BYTES } from "../core/limits.ts";
 import { openAiErrorOfOutput } from "../core/openai-error.ts";
 import { isBodiless, type OpenAiRequest } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { ShownEvents } from "../core/shown-events.ts";
 import { parseJson } from "../dispatch/classify.ts";
 import type { AnswerHead } from "../dispatch/client-link.ts";
 import { log } from "../log.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { rawAnswer } from "./answer.ts";
 import { errorAnswer, jobFailed, toError } from "./openai-errors.ts";
-import { eventOf, ShownEvents, toChunk } from "./openai-sse.ts";
+import { eventOf, toChunk } from "./openai-sse.ts";
 import type { RouteContext } from "./routing.ts";
 
 const NOT_STORED = toError(503, "the storage of large results (R2) does not give it", "unavailable");
@@ -98,7 +99,7 @@ function asJson(value: unknown, raw: string): string | null {
 function asEvents(value: unknown, request: OpenAiRequest): Uint8Array {
   const pieces = Array.isArray(value) ? value : [value];
   const events = new ShownEvents(request);
-  const text = pieces.map((piece) => eventOf(pieces.length === 1 ? toChunk(piece) : piece)).join("");
+  const text = concatBytes(pieces.map((piece) => eventOf(pieces.length === 1 ? toChunk(piece) : piece)));
   return concatBytes([...events.push(text), ...events.end()]);
 }
 
