@@ -3,19 +3,12 @@ import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { SubmitCall, Submitted } from "../../src/contract/broker.ts";
-import type { OpenAiRequest } from "../../src/core/openai-request.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { holdCarriers, makeBroker, submission, upstream } from "../support/broker.ts";
+import { openAiRequest } from "../support/openai-request.ts";
 
 const POLL = { timeout: 10_000, interval: 10 };
-const CHAT: OpenAiRequest = {
-  method: "POST",
-  path: "/v1/chat/completions",
-  query: "",
-  contentType: "application/json",
-  stream: true,
-  hidesUsage: false,
-};
+const CHAT = openAiRequest();
 
 afterEach(() => {
   vi.useRealTimers();

@@ -1,19 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { mayClientCarry } from "../../src/core/client-carry.ts";
 import { RecentTimes } from "../../src/core/recent-times.ts";
-
-const CHAT = {
-  method: "POST",
-  path: "/v1/chat/completions",
-  query: "",
-  contentType: "application/json",
-  stream: true,
-  hidesUsage: false,
-};
+import { openAiRequest } from "../support/openai-request.ts";
 
 describe("a client's own request", () => {
   it.each([
-    ["an OpenAI route, however long", { request: CHAT, executionTimeoutMs: 600_000 }, null, null, true],
+    ["an OpenAI route, however long", { request: openAiRequest(), executionTimeoutMs: 600_000 }, null, null, true],
     ["a job that nobody waits for", { request: null, executionTimeoutMs: 5_000 }, null, 10, false],
     ["a timeout of the whole wait", { request: null, executionTimeoutMs: 90_000 }, 90_000, null, true],
     ["a timeout over the wait", { request: null, executionTimeoutMs: 90_001 }, 90_000, null, false],

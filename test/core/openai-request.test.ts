@@ -1,15 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { Base64Encoder, decodeBase64 } from "../../src/core/base64.ts";
 import { isJsonType, type OpenAiRequest, openAiInput } from "../../src/core/openai-request.ts";
+import { openAiRequest } from "../support/openai-request.ts";
 
-const POST: OpenAiRequest = {
-  method: "POST",
-  path: "/v1/chat/completions",
-  query: "",
-  contentType: "application/json",
-  stream: false,
-  hidesUsage: false,
-};
+const POST = openAiRequest({ stream: false });
 const BODY = { kind: "inline", bytes: new TextEncoder().encode('{"n":1.0}') } as const;
 
 function inputOf(request: OpenAiRequest): unknown {
