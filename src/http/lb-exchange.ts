@@ -4,7 +4,14 @@ import { readConfig } from "../config.ts";
 import type { LbOutcome } from "../contract/load-balancer.ts";
 import type { Failure, GatewayCode } from "../core/failure.ts";
 import type { Affinity } from "../core/lb-pool.ts";
-import { LB_CALL_MAX_MS, LB_HOLD_MS, LB_NEXT_WAIT_MAX_MS, LB_TRIES_MAX, LB_WAIT_MAX_MS } from "../core/limits.ts";
+import {
+  LB_CALL_MAX_MS,
+  LB_HOLD_MS,
+  LB_NEXT_WAIT_MAX_MS,
+  LB_REST_MAX_MS,
+  LB_TRIES_MAX,
+  LB_WAIT_MAX_MS,
+} from "../core/limits.ts";
 import { openCredential } from "../dispatch/carry.ts";
 import { log } from "../log.ts";
 import { openTunnel, type TunnelResult } from "../outbound/tunnel.ts";
@@ -126,7 +133,8 @@ export class LbExchange {
     const body = bodyOf(this.#request);
     if (body === null) return null;
     const { bodyMaxBytes } = this.#given.settings;
-    const upload = startTransfer(body, { lengthBytes: readLength(headers), maxBytes: bodyMaxBytes, holdMs: 0 });
+    const limits = { lengthBytes: readLength(headers), maxBytes: bodyMaxBytes, holdMs: 0, isUpload: true };
+    const upload = startTransfer(body, limits);
     this.#upload = upload;
     this.#held(
       upload.end.then((end) => {
@@ -142,7 +150,8 @@ export class LbExchange {
     if (response.webSocket !== null) return this.#joinSockets(seat, response, response.webSocket);
     const { bodyMaxBytes } = this.#given.settings;
     const length = readLength(response.headers);
-    const hasBody = response.body !== null && this.#request.method !== "HEAD";
+    // workerd makes a body, of no bytes, of `content-length: 0` too; with it the answer would be over before its time.
+    const hasBody = response.body !== null && length !== 0 && this.#request.method !== "HEAD";
     const isTooLarge = hasBody && length !== null && length > bodyMaxBytes;
     const goesElsewhere = response.status === 503 && this.#isRepeatable() && this.#hasOthers(tried);
     if (isTooLarge || goesElsewhere) response.body?.cancel().catch(() => undefined);
@@ -152,10 +161,12 @@ export class LbExchange {
     if (response.body === null || !hasBody) {
       // What a HEAD says of the length is about the body that it does not have.
       if (length !== null && this.#request.method === "HEAD") headers.set("content-length", String(length));
+      await this.#takeRest();
       this.#end(seat, outcomeOf("done", response.status, null));
       return new Response(null, { status: response.status, headers });
     }
-    const limits = { lengthBytes: length, maxBytes: bodyMaxBytes, holdMs: LB_HOLD_MS };
+    const beforeEnd = (): Promise<void> => this.#takeRest();
+    const limits = { lengthBytes: length, maxBytes: bodyMaxBytes, holdMs: LB_HOLD_MS, isUpload: false, beforeEnd };
     const download = startTransfer(response.body, limits);
     this.#abort.signal.addEventListener("abort", download.stop);
     const early = await download.begun;
@@ -185,7 +196,7 @@ export class LbExchange {
   /** Ends both directions. The first cause stays. */
   #stop(cause: Cause): void {
     this.#cause ??= cause;
-    this.#upload?.stop();
+    if (cause !== "too_large") this.#upload?.stop();
     this.#abort.abort(new Error("the request was stopped"));
   }
 
@@ -207,7 +218,16 @@ export class LbExchange {
     await seat.leave(outcome);
   }
 
-  #refuse(failure: Failure): Response {
+  /**
+   * Takes what the client still sends, before an answer is whole. Without it workerd would close the connection soon after: of a
+   * client that sends all of its request first, the answer would be lost with it.
+   */
+  async #takeRest(): Promise<void> {
+    await this.#upload?.takeRest(LB_REST_MAX_MS);
+  }
+
+  async #refuse(failure: Failure): Promise<Response> {
+    await this.#takeRest();
     this.#release();
     return refuse(this.#given.c, failure);
   }

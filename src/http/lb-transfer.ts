@@ -1,9 +1,10 @@
-// One direction of a load-balanced request: bytes from a source to a sink, within a limit. Where the length is known before, the
-// platform's own pipe moves them; else they are counted on their way. Either takes the same memory for a body of any size.
-import { LB_PIPE_BYTES } from "../core/limits.ts";
-import { breakWhenStopped, type PipeEnd, pipeAll, pumpAtMost } from "./pipes.ts";
+// One direction of a load-balanced request: bytes from a source to a sink, within a limit. The platform's own pipe moves an
+// answer whose length is known before; other bytes pass through JavaScript, where they are counted, and where an upload whose
+// worker has gone can still be read. Either takes the same memory for a body of any size.
+import { LB_FILL_BYTES, LB_PIPE_BYTES } from "../core/limits.ts";
+import { breakWhenStopped, discardAll, type PipeEnd, pipeAll, pumpAtMost } from "./pipes.ts";
 
-/** `source_broke`: it ended before its end; `sink_broke`: nobody takes the bytes any more, or `stop` was called. */
+/** `source_broke`: it ended before its end; `sink_broke`: nobody takes the bytes any more, or the transfer was told to end. */
 export type TransferEnd = PipeEnd | "too_large";
 
 export interface Transfer {
@@ -14,6 +15,11 @@ export interface Transfer {
   /** Never rejects. */
   readonly end: Promise<TransferEnd>;
   stop(): void;
+  /**
+   * Ends it at the sink only, and takes what the source still sends, for at most so long. Resolves once the source is at
+   * its end, at once where it is there already; never rejects.
+   */
+  takeRest(maxMs: number): Promise<void>;
 }
 
 interface TransferLimits {
@@ -23,38 +29,68 @@ interface TransferLimits {
   readonly maxBytes: number;
   /** It is held back until it is over, there are LB_PIPE_BYTES of it, or so long: a source that breaks by then can be told of. */
   readonly holdMs: number;
+  /** What is left of an upload when its sink breaks is taken until `takeRest` or `stop`; of an answer it is cancelled. */
+  readonly isUpload: boolean;
+  /** What the end of the sink waits for when all bytes have gone out. Never rejects. */
+  readonly beforeEnd?: () => Promise<void>;
 }
 
 /** Starts to carry `source`. */
 export function startTransfer(source: ReadableStream<Uint8Array>, limits: TransferLimits): Transfer {
-  const { lengthBytes, maxBytes, holdMs } = limits;
+  const { lengthBytes } = limits;
   const { readable, writable } =
     lengthBytes === null ? new IdentityTransformStream() : new FixedLengthStream(lengthBytes);
-  const abort = new AbortController();
+  const stopped = new AbortController();
+  const dropped = new AbortController();
   const begun = Promise.withResolvers<TransferEnd | null>();
-  const carry = async (): Promise<TransferEnd> => {
-    const head = holdMs > 0 ? await readHead(source, holdMs, abort.signal) : NO_HEAD;
-    if (head === "source_broke") return head;
-    if (head.bytes > maxBytes) return "too_large";
-    // It said that it is shorter.
-    if (lengthBytes !== null && head.bytes > lengthBytes) return "source_broke";
-    begun.resolve(null);
-    const written = await writeHead(head, writable, maxBytes, abort.signal);
-    if (typeof written === "string") return written;
-    if (lengthBytes !== null) return pipeAll(source, writable, abort.signal);
-    return pumpAtMost(source, writable, maxBytes - written, abort.signal);
-  };
-  const stop = (): void => abort.abort(new Error("the transfer was stopped"));
-  const end = carry().then(async (how) => {
+  const cause = new Error("the transfer has ended early");
+  const ends = { stop: stopped.signal, drop: dropped.signal };
+  const end = carry(source, writable, limits, ends, () => begun.resolve(null)).then(async (how) => {
+    if (how === "done") await limits.beforeEnd?.();
     // A FixedLengthStream that has not seen all bytes refuses to be closed: the source was shorter than it said.
-    const isWhole = how === "done" && (await settles(writable.close()));
-    if (isWhole) return how;
-    const cause = new Error("the transfer has ended early");
-    await Promise.all([settles(writable.abort(cause)), settles(source.cancel(cause))]);
+    if (how === "done" && (await settles(writable.close()))) return how;
+    await settles(writable.abort(cause));
     return how === "done" ? "source_broke" : how;
   });
   end.then(begun.resolve);
-  return { readable, begun: begun.promise, end, stop };
+  const over = end.then(async (how) => {
+    if (how === "done") return;
+    if (limits.isUpload) await discardAll(source, stopped.signal);
+    await settles(source.cancel(cause));
+  });
+  const stop = (): void => stopped.abort(new Error("the transfer was stopped"));
+  const takeRest = async (maxMs: number): Promise<void> => {
+    dropped.abort(new Error("the transfer has lost its sink"));
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, maxMs);
+    await Promise.race([over, late.promise]);
+    clearTimeout(timer);
+    stop();
+  };
+  return { readable, begun: begun.promise, end, stop, takeRest };
+}
+
+/** Carries all of it, the first bytes after the hold; neither side is closed. `begin`: the hold is over. */
+async function carry(
+  source: ReadableStream<Uint8Array>,
+  sink: WritableStream,
+  { lengthBytes, maxBytes, holdMs, isUpload }: TransferLimits,
+  ends: { readonly stop: AbortSignal; readonly drop: AbortSignal },
+  begin: () => void,
+): Promise<TransferEnd> {
+  const head = holdMs > 0 ? await readHead(source, holdMs, ends.stop) : NO_HEAD;
+  if (head === "source_broke") return head;
+  if (head.bytes > maxBytes) return "too_large";
+  // It said that it is shorter.
+  if (lengthBytes !== null && head.bytes > lengthBytes) return "source_broke";
+  begin();
+  const written = await writeHead(head, sink, maxBytes, ends.stop);
+  if (typeof written === "string") return written;
+  if (lengthBytes !== null && !isUpload) return pipeAll(source, sink, ends.stop);
+  // Who says the length of an upload beforehand does not wait for an answer to its first half.
+  const fills = lengthBytes !== null;
+  const bufferBytes = fills ? Math.min(Math.max(lengthBytes, 1), LB_FILL_BYTES) : LB_PIPE_BYTES;
+  return pumpAtMost(source, sink, { maxBytes: maxBytes - written, bufferBytes, fills, ...ends });
 }
 
 /** The first bytes of a source. `rest`: a piece that was asked for and has not come by the end of the hold. */

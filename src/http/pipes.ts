@@ -42,42 +42,80 @@ export function breakWhenStopped(writer: WritableStreamDefaultWriter, signal: Ab
   return () => signal.removeEventListener("abort", stop);
 }
 
+/** What a pump may carry, and what ends it. */
+export interface PumpLimits {
+  /** One byte more is `too_large`. */
+  readonly maxBytes: number;
+  /** What is under way at once. */
+  readonly bufferBytes: number;
+  /** A read waits for a full buffer, or the end: fewer turns a megabyte, but later ones. */
+  readonly fills: boolean;
+  /** Ends it, and the source with it. */
+  readonly stop: AbortSignal;
+  /** Ends it, but leaves the source able to be read on. */
+  readonly drop: AbortSignal;
+}
+
 /**
- * Carries at most so many bytes; one more is `too_large`. The platform's pipe cannot count. One buffer goes round, and the loop
- * makes as little garbage as it can: a body comes in thousands of pieces, and V8 lets garbage grow before it collects.
+ * Carries bytes through JavaScript: the platform's pipe can neither count nor leave a source whole whose sink has broken. One
+ * buffer goes round, and the loop makes as little garbage as it can: a body comes in thousands of pieces, and V8 lets garbage
+ * grow before it collects.
  */
 export async function pumpAtMost(
   source: ReadableStream<Uint8Array>,
   sink: WritableStream,
-  maxBytes: number,
-  signal: AbortSignal,
+  { maxBytes, bufferBytes, fills, stop, drop }: PumpLimits,
 ): Promise<PipeEnd | "too_large"> {
   const reader = source.getReader({ mode: "byob" });
   const writer = sink.getWriter();
-  const stop = (): void => void reader.cancel(signal.reason).catch(() => undefined);
-  signal.addEventListener("abort", stop);
-  const release = breakWhenStopped(writer, signal);
+  const end = (): void => void reader.cancel(stop.reason).catch(() => undefined);
+  stop.addEventListener("abort", end);
+  const releases = [stop, drop].map((signal) => breakWhenStopped(writer, signal));
+  const isEnded = (): boolean => stop.aborted || drop.aborted;
   let isWriting = false;
   try {
-    let buffer = new ArrayBuffer(LB_PIPE_BYTES);
+    let buffer = new ArrayBuffer(bufferBytes);
     for (let bytes = 0; ; ) {
       isWriting = false;
-      const { done, value } = await reader.read(new Uint8Array(buffer));
-      if (signal.aborted) return "sink_broke";
+      const { done, value } = await reader.readAtLeast(fills ? bufferBytes : 1, new Uint8Array(buffer));
+      if (isEnded()) return "sink_broke";
+      if (value !== undefined && value.byteLength > 0) {
+        bytes += value.byteLength;
+        if (bytes > maxBytes) return "too_large";
+        isWriting = true;
+        await writer.write(value);
+        // The write is over when its bytes were taken, so that the same memory is free for the next ones.
+        buffer = value.buffer;
+      }
       if (done) return "done";
-      bytes += value.byteLength;
-      if (bytes > maxBytes) return "too_large";
-      isWriting = true;
-      await writer.write(value);
-      // The write is over when its bytes were taken, so that the same memory is free for the next ones.
+    }
+  } catch {
+    return isWriting || isEnded() ? "sink_broke" : "source_broke";
+  } finally {
+    stop.removeEventListener("abort", end);
+    for (const release of releases) release();
+    reader.releaseLock();
+    writer.releaseLock();
+  }
+}
+
+/** Takes and drops what a source still brings, until it ends, breaks or the signal says stop. Never rejects. */
+export async function discardAll(source: ReadableStream<Uint8Array>, stop: AbortSignal): Promise<void> {
+  if (stop.aborted) return;
+  const reader = source.getReader({ mode: "byob" });
+  const end = (): void => void reader.cancel(stop.reason).catch(() => undefined);
+  stop.addEventListener("abort", end);
+  try {
+    let buffer = new ArrayBuffer(LB_PIPE_BYTES);
+    for (;;) {
+      const { done, value } = await reader.read(new Uint8Array(buffer));
+      if (done || stop.aborted) return;
       buffer = value.buffer;
     }
   } catch {
-    return isWriting || signal.aborted ? "sink_broke" : "source_broke";
+    return;
   } finally {
-    signal.removeEventListener("abort", stop);
-    release();
+    stop.removeEventListener("abort", end);
     reader.releaseLock();
-    writer.releaseLock();
   }
 }

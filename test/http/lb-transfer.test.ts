@@ -4,6 +4,8 @@ import { describe, expect, it } from "vitest";
 import { startTransfer } from "../../src/http/lb-transfer.ts";
 
 const MAX_BYTES = 300_000;
+/** Longer than any test. */
+const REST_MS = 60_000;
 
 /** A stream of bytes that the test writes, breaks and ends. `write` resolves when what was written has been taken. */
 function openSource() {
@@ -40,18 +42,18 @@ function openSource() {
 }
 
 const cases = [
-  { holdMs: 0, isKnown: false },
-  { holdMs: 0, isKnown: true },
-  { holdMs: 20, isKnown: false },
-  { holdMs: 20, isKnown: true },
+  { holdMs: 0, isKnown: false, isUpload: true },
+  { holdMs: 0, isKnown: true, isUpload: true },
+  { holdMs: 20, isKnown: false, isUpload: false },
+  { holdMs: 20, isKnown: true, isUpload: false },
 ];
 
 async function bytesOf(stream: ReadableStream): Promise<number> {
   return (await new Response(stream).arrayBuffer()).byteLength;
 }
 
-describe.each(cases)("a transfer (%j)", ({ holdMs, isKnown }) => {
-  const limitsFor = (sizeBytes: number) => ({ lengthBytes: isKnown ? sizeBytes : null, maxBytes: MAX_BYTES, holdMs });
+describe.each(cases)("a transfer (%j)", ({ isKnown, ...kind }) => {
+  const limitsFor = (sizeBytes: number) => ({ lengthBytes: isKnown ? sizeBytes : null, maxBytes: MAX_BYTES, ...kind });
 
   it.each([0, 1, 70_000, MAX_BYTES])("carries %i bytes", async (sizeBytes) => {
     const source = openSource();
@@ -73,20 +75,95 @@ describe.each(cases)("a transfer (%j)", ({ holdMs, isKnown }) => {
     expect(await transfer.end).toBe("source_broke");
   });
 
-  it("whose sink goes away ends, and so does its source", async () => {
+  it("whose sink goes away ends, and so does its source when it is stopped", async () => {
     const source = openSource();
-    const transfer = startTransfer(source.readable, limitsFor(200_000));
-    const sent = source.write(200_000);
+    const transfer = startTransfer(source.readable, limitsFor(300_000));
+    const sent = source.write(300_000);
     const reader = transfer.readable.getReader();
     await reader.read();
     await reader.cancel("gone");
-    await expect(sent).rejects.toThrow();
     expect(await transfer.end).toBe("sink_broke");
+    transfer.stop();
+    await expect(sent.then(() => source.write(1))).rejects.toThrow();
   });
 });
 
-describe.each([0, 20])("a transfer of no known length, held for %i ms,", (holdMs) => {
-  const limits = { lengthBytes: null, maxBytes: MAX_BYTES, holdMs };
+describe.each([{ isKnown: false }, { isKnown: true }])("an upload (%j)", ({ isKnown }) => {
+  const limits = { lengthBytes: isKnown ? 300_000 : null, maxBytes: MAX_BYTES, holdMs: 0, isUpload: true };
+
+  it("whose worker goes away is taken to its end, so that its sender comes to read the answer", async () => {
+    const source = openSource();
+    const transfer = startTransfer(source.readable, limits);
+    const sent = source.write(300_000).then(() => source.close());
+    const reader = transfer.readable.getReader();
+    await reader.read();
+    await reader.cancel("gone");
+    expect(await transfer.end).toBe("sink_broke");
+    await transfer.takeRest(REST_MS);
+    await sent;
+  });
+
+  it("that no worker reads is taken to its end when it is told to, and to nobody", async () => {
+    const source = openSource();
+    const transfer = startTransfer(source.readable, limits);
+    const sent = source.write(300_000).then(() => source.close());
+    await transfer.takeRest(REST_MS);
+    await sent;
+    expect(await transfer.end).toBe("sink_broke");
+    await expect(bytesOf(transfer.readable)).rejects.toThrow();
+  });
+
+  it("that never ends is cancelled after a while", async () => {
+    const source = openSource();
+    const transfer = startTransfer(source.readable, limits);
+    const startedMs = Date.now();
+    await transfer.takeRest(100);
+    expect(Date.now() - startedMs).toBeGreaterThanOrEqual(90);
+    await expect(source.write(1)).rejects.toThrow();
+  });
+
+  it("whose worker has taken every byte and does not ask for the end has no rest", async () => {
+    const source = openSource();
+    const transfer = startTransfer(source.readable, limits);
+    const sent = source.write(300_000).then(() => source.close());
+    const reader = transfer.readable.getReader();
+    for (let bytes = 0; bytes < 300_000; ) bytes += (await reader.read()).value?.byteLength ?? 0;
+    await sent;
+    await transfer.takeRest(REST_MS);
+    expect(await transfer.end).toBe("done");
+  });
+
+  it("that is over has no rest", async () => {
+    const source = openSource();
+    const transfer = startTransfer(source.readable, limits);
+    const sent = source.write(300_000).then(() => source.close());
+    expect(await bytesOf(transfer.readable)).toBe(300_000);
+    await Promise.all([sent, transfer.takeRest(REST_MS)]);
+    expect(await transfer.end).toBe("done");
+  });
+});
+
+it("an answer waits with its end, not with its bytes", async () => {
+  const source = openSource();
+  const gate = Promise.withResolvers<void>();
+  const limits = { lengthBytes: null, maxBytes: MAX_BYTES, holdMs: 20, isUpload: false };
+  const transfer = startTransfer(source.readable, { ...limits, beforeEnd: () => gate.promise });
+  const sent = source.write(10).then(() => source.close());
+  const reader = transfer.readable.getReader();
+  expect((await reader.read()).value?.byteLength).toBe(10);
+  await sent;
+  const last = reader.read();
+  expect(await Promise.race([last, scheduler.wait(50)])).toBeUndefined();
+  gate.resolve();
+  expect((await last).done).toBe(true);
+  expect(await transfer.end).toBe("done");
+});
+
+describe.each([
+  { holdMs: 0, isUpload: true },
+  { holdMs: 20, isUpload: false },
+])("a transfer of no known length (%j)", (kind) => {
+  const limits = { lengthBytes: null, maxBytes: MAX_BYTES, ...kind };
 
   it("ends at one byte over the limit", async () => {
     const source = openSource();
@@ -111,16 +188,11 @@ describe.each([0, 20])("a transfer of no known length, held for %i ms,", (holdMs
   });
 });
 
-describe.each([
-  { holdMs: 0, isKnown: false },
-  { holdMs: 0, isKnown: true },
-  { holdMs: 20, isKnown: false },
-  { holdMs: 20, isKnown: true },
-])("a transfer whose reader takes nothing (%j)", ({ holdMs, isKnown }) => {
+describe.each(cases)("a transfer whose reader takes nothing (%j)", ({ isKnown, ...kind }) => {
   it("ends when it is stopped", async () => {
     // A stream of the platform's, as every body of the network is.
     const source = await nativeSource(200_000);
-    const limits = { lengthBytes: isKnown ? 200_000 : null, maxBytes: MAX_BYTES, holdMs };
+    const limits = { lengthBytes: isKnown ? 200_000 : null, maxBytes: MAX_BYTES, ...kind };
     const transfer = startTransfer(source, limits);
     expect(await transfer.begun).toBeNull();
     // Time for a write that nobody takes.
@@ -142,19 +214,29 @@ async function nativeSource(sizeBytes: number): Promise<ReadableStream<Uint8Arra
 describe("a transfer that is held back", () => {
   it("breaks where there is more than its source has said", async () => {
     const source = await nativeSource(20);
-    const transfer = startTransfer(source, { lengthBytes: 10, maxBytes: MAX_BYTES, holdMs: 1_000 });
+    const transfer = startTransfer(source, { lengthBytes: 10, maxBytes: MAX_BYTES, holdMs: 1_000, isUpload: false });
     expect(await transfer.begun).toBe("source_broke");
   });
 
   it("tells how its source has ended before a byte goes out, and lets a slow one begin", async () => {
     const broken = openSource();
-    const short = startTransfer(broken.readable, { lengthBytes: 100, maxBytes: MAX_BYTES, holdMs: 1_000 });
+    const short = startTransfer(broken.readable, {
+      lengthBytes: 100,
+      maxBytes: MAX_BYTES,
+      holdMs: 1_000,
+      isUpload: false,
+    });
     await broken.write(10);
     broken.abort(new Error("broken"));
     expect(await short.begun).toBe("source_broke");
     const slow = openSource();
     const startedMs = Date.now();
-    const begins = startTransfer(slow.readable, { lengthBytes: null, maxBytes: MAX_BYTES, holdMs: 20 });
+    const begins = startTransfer(slow.readable, {
+      lengthBytes: null,
+      maxBytes: MAX_BYTES,
+      holdMs: 20,
+      isUpload: false,
+    });
     expect(await begins.begun).toBeNull();
     expect(Date.now() - startedMs).toBeLessThan(500);
     const read = bytesOf(begins.readable);

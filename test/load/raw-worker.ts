@@ -18,6 +18,8 @@ function head(status: string, headers: string, body = ""): string {
 /** Once the headers are there, before the body is. */
 const EARLY: Readonly<Record<string, (socket: Socket) => void>> = {
   "/reset-in-the-middle": (socket) => socket.resetAndDestroy(),
+  "/answers-early": (socket) => socket.end(head("418 X", "Content-Length: 2\r\nConnection: close", "no")),
+  "/answers-early-with-nothing": (socket) => socket.end(head("418 X", "Content-Length: 0\r\nConnection: close")),
   "/stops-reading": (socket) => socket.pause(),
 };
 
