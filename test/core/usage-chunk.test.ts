@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isUsageChunk, withoutNullUsage } from "../../src/core/usage-chunk.ts";
-import { isReadRight } from "../support/json-names.ts";
+import { readJson } from "./read-json.ts";
 
 describe("a usage chunk", () => {
   const usage = { prompt_tokens: 1, completion_tokens: 2 };
@@ -56,12 +56,12 @@ describe("a usage of null", () => {
       maxLength: 6,
     });
     const texts = hostile.map((parts) => parts.join(""));
-    const names = fc.oneof(texts, fc.constantFrom("usage", "id")).filter(isReadRight);
+    const names = fc.oneof(texts, fc.constantFrom("usage", "id"));
     const chunk = fc.dictionary(names, fc.oneof(texts, fc.constant(null)));
     const check = fc.property(chunk, fc.constantFrom(undefined, 1), (value, indent) => {
       const { usage, ...others } = value;
       const kept = usage === null ? others : value;
-      expect(JSON.parse(withoutNullUsage(JSON.stringify(value, null, indent)))).toEqual({ ...kept });
+      expect(readJson(withoutNullUsage(JSON.stringify(value, null, indent)))).toEqual({ ...kept });
     });
     fc.assert(check, { numRuns: 2_000 });
   });
