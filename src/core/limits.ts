@@ -53,11 +53,6 @@ export const LB_PROBE_WAITED_MS = 2_000;
 export const LB_PROBE_UNTIL_MS = 60_000;
 /** Longer than any sound worker takes to say that it is ready. */
 export const LB_PING_TIMEOUT_MS = 5_000;
-/**
- * What a client still sends is taken for so long when its answer is there before. More would be felt where both sides talk at
- * once and the worker is the first to end.
- */
-export const LB_REST_MAX_MS = 2_000;
 /** Workers that one request is tried on, while nothing of an answer has reached the client. */
 export const LB_TRIES_MAX = 3;
 /** Cloudflare's limit of all headers of an answer is 128 KB; ours must fit beside a worker's. */
@@ -71,6 +66,12 @@ export const LB_HOLD_MS = 50;
 export const LB_PIPE_BYTES = 64 * 1024;
 /** The same of an upload of known length: its garbage is a quarter, 8 in place of 13 MiB of workerd's peak for 64 MiB each way. */
 export const LB_FILL_BYTES = 256 * 1024;
+
+/**
+ * What a client still sends is taken for so long when its answer is there before. More would be felt where both sides talk at
+ * once and the worker is the first to end.
+ */
+export const REST_MAX_MS = 2_000;
 
 /** RunPod's bounds and defaults of `policy`. */
 export const EXECUTION_TIMEOUT_MIN_MS = 5_000;

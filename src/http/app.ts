@@ -12,6 +12,7 @@ import { findLbTarget, readHosts } from "./lb-target.ts";
 import { addOpenAiRoutes } from "./openai.ts";
 import { addOperatorRoutes } from "./operator.ts";
 import { addQueueRoutes } from "./queue.ts";
+import { takeRest } from "./request-body.ts";
 import type { RouteContext, Routing } from "./routing.ts";
 import { refuse } from "./routing.ts";
 import { addStreamRoutes } from "./stream.ts";
@@ -67,6 +68,7 @@ export function createApp(): Hono<Routing> {
     else if (url !== null && isPlainPath(url)) await next();
     else c.res = refuse(c, { kind: "not_found" });
     if (target === null && url !== null) await holdRefusal(c, url);
+    await takeRest(c.req.raw);
     const { method } = c.req;
     log("request", { requestId: c.get("requestId"), method, status: c.res.status, tookMs: Date.now() - startedMs });
   });

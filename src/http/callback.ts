@@ -16,7 +16,6 @@ export function addCallbackRoutes(app: Hono<Routing>): void {
 
 /** 200 whatever becomes of it: an upstream that is told no would call again, and learn what is there. */
 async function callback(c: RouteContext): Promise<Response> {
-  c.executionCtx.waitUntil((c.req.raw.body?.cancel() ?? Promise.resolve()).catch(() => undefined));
   const jobId = c.req.param("job") ?? "";
   const lease = c.req.param("lease") ?? "";
   // Anybody may call, so nothing is guessed while D1 is down: the next look at the upstream does as well.

@@ -8,9 +8,9 @@ import {
   LB_CALL_MAX_MS,
   LB_HOLD_MS,
   LB_NEXT_WAIT_MAX_MS,
-  LB_REST_MAX_MS,
   LB_TRIES_MAX,
   LB_WAIT_MAX_MS,
+  REST_MAX_MS,
 } from "../core/limits.ts";
 import { openCredential } from "../dispatch/carry.ts";
 import { log } from "../log.ts";
@@ -223,7 +223,7 @@ export class LbExchange {
    * client that sends all of its request first, the answer would be lost with it.
    */
   async #takeRest(): Promise<void> {
-    await this.#upload?.takeRest(LB_REST_MAX_MS);
+    await this.#upload?.takeRest(REST_MAX_MS);
   }
 
   async #refuse(failure: Failure): Promise<Response> {

@@ -11,7 +11,7 @@ import { readBase64 } from "../payload/base64-body.ts";
 import type { BodySource, ValueOptions } from "../payload/envelope.ts";
 import { readObject } from "../payload/object-body.ts";
 import { bodyFailure, checkBodyHeaders } from "./body-failures.ts";
-import { bodyOf } from "./small-body.ts";
+import { bodyOf } from "./request-body.ts";
 
 export interface OpenAiBody {
   readonly input: PayloadRef;

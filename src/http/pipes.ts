@@ -1,6 +1,6 @@
 // Two ways from one stream to another, with an answer to the question which side has broken. Neither side is closed, cancelled
 // or aborted here: that is for whoever knows what the end means.
-import { LB_PIPE_BYTES } from "../core/limits.ts";
+import { readBody } from "../payload/body-reader.ts";
 
 /** `sink_broke`: also when the signal has ended it. */
 export type PipeEnd = "done" | "source_broke" | "sink_broke";
@@ -99,23 +99,17 @@ export async function pumpAtMost(
   }
 }
 
-/** Takes and drops what a source still brings, until it ends, breaks or the signal says stop. Never rejects. */
+/** Takes and drops what a source still brings, until it ends, breaks or the signal says stop, which cancels it. Never rejects. */
 export async function discardAll(source: ReadableStream<Uint8Array>, stop: AbortSignal): Promise<void> {
   if (stop.aborted) return;
-  const reader = source.getReader({ mode: "byob" });
-  const end = (): void => void reader.cancel(stop.reason).catch(() => undefined);
+  const reader = readBody(source);
+  const end = (): void => reader.cancel();
   stop.addEventListener("abort", end);
   try {
-    let buffer = new ArrayBuffer(LB_PIPE_BYTES);
-    for (;;) {
-      const { done, value } = await reader.read(new Uint8Array(buffer));
-      if (done || stop.aborted) return;
-      buffer = value.buffer;
-    }
+    for (let piece = await reader.next(); piece !== null; ) piece = await reader.next();
   } catch {
     return;
   } finally {
     stop.removeEventListener("abort", end);
-    reader.releaseLock();
   }
 }

@@ -13,6 +13,7 @@ import { attemptFailed, errorText, parseJson } from "../dispatch/classify.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
 import { jsonAnswer } from "./answer.ts";
+import { bodyOf } from "./request-body.ts";
 import { type RouteContext, type Routing, refuse } from "./routing.ts";
 import { enterWorkerJob, type WorkerJobEntry } from "./worker-auth.ts";
 import { gatherChunks } from "./worker-stream.ts";
@@ -30,7 +31,7 @@ async function done(c: RouteContext): Promise<Response> {
   // One key a post: which of two reports wins is the broker's to say.
   const key = `${endpointId}/${jobId}/${c.get("requestId")}/output`;
   const tap = new OutputUsageTap();
-  const read = await readEnvelope(c.req.raw.body, {
+  const read = await readEnvelope(await bodyOf(c.req.raw), {
     bigField: "output",
     tap: (view) => tap.push(view),
     bucket: c.env.PAYLOADS,

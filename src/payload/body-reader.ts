@@ -9,17 +9,29 @@ const READ_MIN_BYTES = 32 * 1024;
 /** `next` gives a view that is valid until the next call, or null at the end; it throws what the stream throws. */
 export interface BodyReader {
   next(): Promise<Uint8Array | null>;
-  /** Stops the sender; not awaited, because a sender that hangs must not hold up the answer. Never throws. */
+  /** Nothing more is read; not awaited, because a sender that hangs must not hold up the answer. Never throws. */
   cancel(): void;
 }
 
 /** A stream, bytes that are there already, or what reads by itself. */
 export type Body = ReadableStream<Uint8Array> | Uint8Array | BodyReader;
 
+/** `cancel` stops the sender of a stream. */
 export function readBody(source: Body): BodyReader {
   if (source instanceof Uint8Array) return new WholeReader(source);
   if (!(source instanceof ReadableStream)) return source;
-  return byteReader(source) ?? new ChunkReader(source);
+  return readStream(source, (reader) => void reader.cancel().catch(() => undefined));
+}
+
+/** The same, but `cancel` lets go of the stream: what is left of it can still be taken. */
+export function readShared(stream: ReadableStream<Uint8Array>): BodyReader {
+  return readStream(stream, (reader) => reader.releaseLock());
+}
+
+type LetGo = (reader: ReadableStreamBYOBReader | ReadableStreamDefaultReader<Uint8Array>) => void;
+
+function readStream(stream: ReadableStream<Uint8Array>, letGo: LetGo): BodyReader {
+  return byteReader(stream, letGo) ?? new ChunkReader(stream, letGo);
 }
 
 class WholeReader implements BodyReader {
@@ -38,9 +50,9 @@ class WholeReader implements BodyReader {
   cancel(): void {}
 }
 
-function byteReader(stream: ReadableStream<Uint8Array>): BodyReader | null {
+function byteReader(stream: ReadableStream<Uint8Array>, letGo: LetGo): BodyReader | null {
   try {
-    return new ByteReader(stream.getReader({ mode: "byob" }));
+    return new ByteReader(stream.getReader({ mode: "byob" }), letGo);
   } catch (error) {
     // The only way to learn that a stream is not one of bytes; a locked stream fails again in the other reader.
     if (error instanceof TypeError) return null;
@@ -50,11 +62,13 @@ function byteReader(stream: ReadableStream<Uint8Array>): BodyReader | null {
 
 class ByteReader implements BodyReader {
   private readonly reader: ReadableStreamBYOBReader;
+  private readonly letGo: LetGo;
   private buffer = new ArrayBuffer(READ_MAX_BYTES);
   private ended = false;
 
-  constructor(reader: ReadableStreamBYOBReader) {
+  constructor(reader: ReadableStreamBYOBReader, letGo: LetGo) {
     this.reader = reader;
+    this.letGo = letGo;
   }
 
   async next(): Promise<Uint8Array | null> {
@@ -67,16 +81,18 @@ class ByteReader implements BodyReader {
   }
 
   cancel(): void {
-    this.reader.cancel().catch(() => undefined);
+    this.letGo(this.reader);
   }
 }
 
 class ChunkReader implements BodyReader {
   private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  private readonly letGo: LetGo;
   private chunk: Uint8Array = new Uint8Array(0);
 
-  constructor(stream: ReadableStream<Uint8Array>) {
+  constructor(stream: ReadableStream<Uint8Array>, letGo: LetGo) {
     this.reader = stream.getReader();
+    this.letGo = letGo;
   }
 
   async next(): Promise<Uint8Array | null> {
@@ -91,6 +107,6 @@ class ChunkReader implements BodyReader {
   }
 
   cancel(): void {
-    this.reader.cancel().catch(() => undefined);
+    this.letGo(this.reader);
   }
 }

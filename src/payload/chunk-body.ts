@@ -4,6 +4,7 @@ import { scanObject } from "../core/json-scanner.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
 import { NanFilter } from "../core/nan-filter.ts";
 import { readBody } from "./body-reader.ts";
+import type { BodySource } from "./envelope.ts";
 
 /** `chunk` is null when the body has no output. */
 type ChunkBody =
@@ -12,7 +13,7 @@ type ChunkBody =
   | { readonly kind: "invalid"; readonly message: string };
 
 /** At most `maxBytes` for the whole body. NaN and Infinity become null, as in results. */
-export async function readChunkBody(stream: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<ChunkBody> {
+export async function readChunkBody(stream: BodySource, maxBytes: number): Promise<ChunkBody> {
   if (stream === null) return { kind: "invalid", message: "the body is empty" };
   const sink = new OutputSink();
   const scan = scanObject(sink, { lenientNumbers: true, namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
