@@ -69,8 +69,10 @@ export function createApp(): Hono<Routing> {
     else c.res = refuse(c, { kind: "not_found" });
     if (target === null && url !== null) await holdRefusal(c, url);
     await takeRest(c.req.raw);
-    const { method } = c.req;
-    log("request", { requestId: c.get("requestId"), method, status: c.res.status, tookMs: Date.now() - startedMs });
+    // Of an answer that goes on: when it is over. Writing a line takes longer than many a first token.
+    const answering = c.get("answering");
+    if (answering === undefined) return logRequest(c, startedMs);
+    c.executionCtx.waitUntil(answering.catch(() => undefined).then(() => logRequest(c, startedMs)));
   });
   app.get("/", alive);
   app.get("/healthz", alive);
@@ -96,6 +98,11 @@ export function createApp(): Hono<Routing> {
     return crashAnswer(c.get("requestId"));
   });
   return app;
+}
+
+function logRequest(c: RouteContext, startedMs: number): void {
+  const { method } = c.req;
+  log("request", { requestId: c.get("requestId"), method, status: c.res.status, tookMs: Date.now() - startedMs });
 }
 
 /** Is the server up, and is it configured? The sentence names settings, never their values. */

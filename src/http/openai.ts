@@ -13,7 +13,7 @@ import { type OpenAiBody, readOpenAiBody } from "./openai-body.ts";
 import { refuseOpenAi } from "./openai-errors.ts";
 import { finishedAnswer } from "./openai-output.ts";
 import { waitForAnswer } from "./openai-wait.ts";
-import { type EndpointCall, enterEndpoint, type RouteContext, type Routing } from "./routing.ts";
+import { type EndpointCall, enterEndpoint, keepAnswering, type RouteContext, type Routing } from "./routing.ts";
 import { submitJob } from "./submit-job.ts";
 
 /** Adds the routes: any method and any path, because servers have more of them than OpenAI. */
@@ -86,7 +86,7 @@ async function answer(c: RouteContext, job: Served, claim: Submitted["claim"]): 
     await client.end(false);
     throw bug;
   });
-  c.executionCtx.waitUntil(work);
+  keepAnswering(c, work);
   const first = await Promise.race([client.begun, work]);
   return first ?? (await client.begun);
 }

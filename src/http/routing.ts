@@ -12,7 +12,8 @@ import { failureAnswer } from "./failures.ts";
 
 export interface Routing {
   Bindings: Env;
-  Variables: { requestId: string };
+  /** `answering`: what still goes on when the answer has begun; absent: nothing. */
+  Variables: { requestId: string; answering?: Promise<unknown> };
 }
 
 export type RouteContext = Context<Routing>;
@@ -54,6 +55,12 @@ export async function enterJob(c: RouteContext): Promise<Result<EndpointCall & {
   const jobId = c.req.param("id") ?? "";
   if (parseJobId(jobId) === null) return fail({ kind: "not_found" });
   return ok({ ...entered.value, jobId });
+}
+
+/** Keeps work alive that goes on when the answer has begun, also when the client has gone. The request is over when it is. */
+export function keepAnswering(c: RouteContext, work: Promise<unknown>): void {
+  c.executionCtx.waitUntil(work);
+  c.set("answering", work);
 }
 
 /** The answer to an expected failure of this request. */

@@ -7,7 +7,7 @@ import { isTerminal } from "../core/job.ts";
 import { STREAM_COMMENT_EVERY_MS } from "../core/limits.ts";
 import { cursorText, laterOf, parseCursor, type StreamCursor } from "../core/stream-cursor.ts";
 import { log } from "../log.ts";
-import { flatten, type RouteContext } from "./routing.ts";
+import { flatten, keepAnswering, type RouteContext } from "./routing.ts";
 
 export interface StreamRead {
   readonly endpointId: string;
@@ -29,8 +29,7 @@ export function readLastEventId(text: string): { readonly after: StreamCursor; r
 /** Answers with the events after a place. `first` is what was there when the reader came. */
 export function eventStreamAnswer(c: RouteContext, read: StreamRead, after: StreamCursor, first: StreamPage): Response {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-  const pumping = pump(c, read, after, first, writable.getWriter());
-  c.executionCtx.waitUntil(pumping);
+  keepAnswering(c, pump(c, read, after, first, writable.getWriter()));
   return new Response(readable, {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",

@@ -9,7 +9,7 @@ import { STREAM_HOLD_MS, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
 import { STREAM_START } from "../core/stream-cursor.ts";
 import { rawAnswer } from "./answer.ts";
 import { readStreamWait } from "./query.ts";
-import { enterJob, flatten, type RouteContext, type Routing, refuse } from "./routing.ts";
+import { enterJob, flatten, keepAnswering, type RouteContext, type Routing, refuse } from "./routing.ts";
 import { eventStreamAnswer, readLastEventId, readPage, type StreamRead } from "./stream-events.ts";
 
 /** Adds the route of streaming clients. The Go client posts. */
@@ -82,7 +82,7 @@ function drainAnswer(c: RouteContext, read: StreamRead, first: StreamPage): Resp
   const start = `${JSON.stringify(head).slice(0, -1)},"stream":[`;
   if (!isTerminal(first.status) || !first.more) return rawAnswer(200, `${start}${elementsOf(first)}]}`, requestId);
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-  c.executionCtx.waitUntil(pourRest(c, read, start, first, writable));
+  keepAnswering(c, pourRest(c, read, start, first, writable));
   return rawAnswer(200, readable, requestId);
 }
 

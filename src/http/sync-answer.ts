@@ -10,7 +10,7 @@ import { spliceBody } from "../payload/splice.ts";
 import { rawAnswer } from "./answer.ts";
 import { carryHere } from "./carry-here.ts";
 import { waitForJob } from "./job-wait.ts";
-import type { RouteContext } from "./routing.ts";
+import { keepAnswering, type RouteContext } from "./routing.ts";
 import { statusParts } from "./status-body.ts";
 
 interface SyncCall extends Submitted {
@@ -26,7 +26,7 @@ const SPACE = new TextEncoder().encode(" ");
 export function syncAnswer(c: RouteContext, call: SyncCall): Response {
   const { readable, writable } = new IdentityTransformStream();
   // Also when the client has gone: a job that this request carries has 30 s more to end, and is run again if it has not.
-  c.executionCtx.waitUntil(answer(c, call, writable));
+  keepAnswering(c, answer(c, call, writable));
   const { id } = call.job;
   const headers = { "x-job-id": id, location: `/v2/${call.endpointId}/status/${id}` };
   return rawAnswer(200, readable, c.get("requestId"), headers);
