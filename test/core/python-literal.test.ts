@@ -119,6 +119,8 @@ describe("any value", () => {
       .array(fc.constantFrom("'", '"', "\\", "\n", "x41", "{", "é", "😀", "\ud800", ":"), { maxLength: 8 })
       .map((all) => all.join("")),
   );
+  // The judge reads it as no member.
+  const name = text.filter((chars) => chars !== "__proto__");
   const { value: anyValue } = fc.letrec<{ value: unknown }>((tie) => ({
     value: fc.oneof(
       { maxDepth: 4 },
@@ -130,7 +132,7 @@ describe("any value", () => {
         fc.constant(null),
       ),
       fc.array(tie("value"), { maxLength: 4 }),
-      fc.array(fc.tuple(text, tie("value")), { maxLength: 4 }).map((entries) => Object.fromEntries(entries)),
+      fc.array(fc.tuple(name, tie("value")), { maxLength: 4 }).map((entries) => Object.fromEntries(entries)),
     ),
   }));
 
