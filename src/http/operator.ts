@@ -58,7 +58,7 @@ async function readShortText(request: Request): Promise<Result<string>> {
   const decoder = new TextDecoder();
   let text = "";
   let sizeBytes = 0;
-  for await (const chunk of request.body) {
+  for await (const chunk of request.body.values({ preventCancel: true })) {
     sizeBytes += chunk.byteLength;
     if (sizeBytes > BODY_MAX_BYTES) return fail({ kind: "too_large", maxBytes: BODY_MAX_BYTES });
     text += decoder.decode(chunk, { stream: true });

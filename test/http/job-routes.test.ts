@@ -186,6 +186,18 @@ describe("an operator", () => {
     expect((await push('{"endpointId":7}')).status).toBe(400);
     expect((await push("[")).status).toBe(400);
   });
+
+  it("who sends too much has all of it taken, and hears of it", async () => {
+    const operator = await makeTenant({ upstreams: [], scopes: ["admin"] });
+    const headers = { authorization: `Bearer ${operator.key}` };
+    const { readable, writable } = new IdentityTransformStream();
+    const init = { method: "POST", headers, body: readable };
+    const answering = exports.default.fetch(new Request("https://waybill.test/v1/admin/configure", init));
+    const writer = writable.getWriter();
+    for (let piece = 0; piece < 10; piece += 1) await writer.write(new Uint8Array(10_000).fill(0x20));
+    await writer.close();
+    expect((await answering).status).toBe(413);
+  });
 });
 
 describe("the server", () => {
