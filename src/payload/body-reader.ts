@@ -3,8 +3,10 @@
 
 /** The most bytes of one piece. */
 const READ_MAX_BYTES = 128 * 1024;
-/** A read waits for this many bytes, or the end: fewer turns a megabyte. */
+/** A read waits for this many bytes, or the end, once so many have come: fewer turns a megabyte. */
 const READ_MIN_BYTES = 32 * 1024;
+/** The first read. Whoever has no key may open many requests, and must not hold more by each of them than it has sent. */
+const FIRST_BYTES = 4 * 1024;
 
 /** `next` gives a view that is valid until the next call, or null at the end; it throws what the stream throws. */
 export interface BodyReader {
@@ -63,7 +65,7 @@ function byteReader(stream: ReadableStream<Uint8Array>, letGo: LetGo): BodyReade
 class ByteReader implements BodyReader {
   private readonly reader: ReadableStreamBYOBReader;
   private readonly letGo: LetGo;
-  private buffer = new ArrayBuffer(READ_MAX_BYTES);
+  private buffer = new ArrayBuffer(FIRST_BYTES);
   private ended = false;
 
   constructor(reader: ReadableStreamBYOBReader, letGo: LetGo) {
@@ -73,10 +75,15 @@ class ByteReader implements BodyReader {
 
   async next(): Promise<Uint8Array | null> {
     if (this.ended) return null;
-    const { done, value } = await this.reader.readAtLeast(READ_MIN_BYTES, new Uint8Array(this.buffer));
+    const sizeBytes = this.buffer.byteLength;
+    const { done, value } = await this.reader.readAtLeast(
+      Math.min(READ_MIN_BYTES, sizeBytes),
+      new Uint8Array(this.buffer),
+    );
     this.ended = done;
     if (value === undefined || value.byteLength === 0) return null;
-    this.buffer = value.buffer;
+    const isFull = value.byteLength === sizeBytes;
+    this.buffer = isFull && sizeBytes < READ_MAX_BYTES ? new ArrayBuffer(2 * sizeBytes) : value.buffer;
     return value;
   }
 
