@@ -102,10 +102,12 @@ export async function pumpAtMost(
 /** Takes and drops what a source still brings, until it ends, breaks or the signal says stop, which cancels it. Never rejects. */
 export async function discardAll(source: ReadableStream<Uint8Array>, stop: AbortSignal): Promise<void> {
   if (stop.aborted) return;
-  const reader = readBody(source);
-  const end = (): void => reader.cancel();
-  stop.addEventListener("abort", end);
+  let end = (): void => undefined;
   try {
+    // Somebody else may read it by now.
+    const reader = readBody(source);
+    end = reader.cancel.bind(reader);
+    stop.addEventListener("abort", end);
     for (let piece = await reader.next(); piece !== null; ) piece = await reader.next();
   } catch {
     return;

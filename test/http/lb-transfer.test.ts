@@ -1,6 +1,6 @@
 // One direction of a load-balanced request by itself: every byte, the exact limit, and which side has broken it.
 import { env } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { startTransfer } from "../../src/http/lb-transfer.ts";
 
 const MAX_BYTES = 300_000;
@@ -47,6 +47,24 @@ const cases = [
   { holdMs: 20, isKnown: false, isUpload: false },
   { holdMs: 20, isKnown: true, isUpload: false },
 ];
+
+/** Takes the lock of a stream in the turn in which its first reader lets go of it. */
+function lockWhenFree(stream: ReadableStream<Uint8Array>): Promise<void> {
+  const locked = Promise.withResolvers<void>();
+  const getReader = stream.getReader.bind(stream);
+  const spy = vi.spyOn(stream, "getReader").mockImplementationOnce(() => {
+    spy.mockRestore();
+    const reader = getReader({ mode: "byob" });
+    const release = reader.releaseLock.bind(reader);
+    vi.spyOn(reader, "releaseLock").mockImplementation(() => {
+      release();
+      stream.getReader();
+      locked.resolve();
+    });
+    return reader;
+  });
+  return locked.promise;
+}
 
 async function bytesOf(stream: ReadableStream): Promise<number> {
   return (await new Response(stream).arrayBuffer()).byteLength;
@@ -111,6 +129,19 @@ describe.each([{ isKnown: false }, { isKnown: true }])("an upload (%j)", ({ isKn
     await sent;
     expect(await transfer.end).toBe("sink_broke");
     await expect(bytesOf(transfer.readable)).rejects.toThrow();
+  });
+
+  it("whose source somebody else has taken by then does not wait for it", async () => {
+    const source = openSource();
+    const locked = lockWhenFree(source.readable);
+    const transfer = startTransfer(source.readable, limits);
+    void source.write(300_000).catch(() => undefined);
+    const reader = transfer.readable.getReader();
+    await reader.read();
+    await reader.cancel("gone");
+    await locked;
+    await transfer.takeRest(REST_MS);
+    expect(await transfer.end).toBe("sink_broke");
   });
 
   it("that never ends is cancelled after a while", async () => {
