@@ -196,7 +196,8 @@ export class LbExchange {
   /** Ends both directions. The first cause stays. */
   #stop(cause: Cause): void {
     this.#cause ??= cause;
-    if (cause !== "too_large") this.#upload?.stop();
+    // Whoever is still there is told of it, and for that what it still sends is taken.
+    if (cause === "client_left" || cause === "crashed") this.#upload?.stop();
     this.#abort.abort(new Error("the request was stopped"));
   }
 

@@ -408,6 +408,28 @@ describe("a worker that fails", () => {
     await hungUp.promise;
   });
 
+  it("to answer in time has the rest of the upload taken, so that its client comes to read the 504", async () => {
+    const setReal = setTimeout;
+    vi.spyOn(globalThis, "setTimeout").mockImplementation((run: () => void, ms?: number) =>
+      setReal(run, ms === LB_CALL_MAX_MS ? 50 : ms),
+    );
+    const { call } = await makeLb([
+      (request) =>
+        new Promise<Response>((_, reject) => {
+          request.signal.addEventListener("abort", () => reject(new Error("aborted")));
+        }),
+    ]);
+    const { readable, writable } = new IdentityTransformStream();
+    const writer = writable.getWriter();
+    const answering = call("/x", { method: "POST", body: readable });
+    for (let piece = 0; piece < 9; piece += 1) {
+      await writer.write(new Uint8Array(100));
+      await scheduler.wait(20);
+    }
+    await writer.close();
+    expect((await answering).status).toBe(504);
+  });
+
   it("in a way that nobody has thought of frees its slot", async () => {
     const odd: Answer = () =>
       Object.defineProperty(new Response("a body, where there can be none"), "status", { value: 205 });
