@@ -161,11 +161,15 @@ export class LbExchange {
     if (response.body === null || !hasBody) {
       // What a HEAD says of the length is about the body that it does not have.
       if (length !== null && this.#request.method === "HEAD") headers.set("content-length", String(length));
-      await this.#takeRest();
-      this.#end(seat, outcomeOf("done", response.status, null));
+      await this.#endBeforeRest(seat, outcomeOf("done", response.status, null));
       return new Response(null, { status: response.status, headers });
     }
-    const beforeEnd = (): Promise<void> => this.#takeRest();
+    let isTold = false;
+    const beforeEnd = async (): Promise<void> => {
+      if (this.#upload === null) return;
+      isTold = true;
+      await this.#endBeforeRest(seat, outcomeOf("done", response.status, this.#cause));
+    };
     const limits = { lengthBytes: length, maxBytes: bodyMaxBytes, holdMs: LB_HOLD_MS, isUpload: false, beforeEnd };
     const download = startTransfer(response.body, limits);
     this.#abort.signal.addEventListener("abort", download.stop);
@@ -174,7 +178,11 @@ export class LbExchange {
     if (early === "too_large") return tooLargeAnswer(bodyMaxBytes);
     if (early !== null)
       return { ...workerFailed("worker_broke_off", "the worker's answer broke off"), elsewhere: true };
-    this.#held(download.end.then((end) => this.#end(seat, outcomeOf(end, response.status, this.#cause))));
+    this.#held(
+      download.end.then((end) => {
+        if (!isTold) this.#end(seat, outcomeOf(end, response.status, this.#cause));
+      }),
+    );
     return new Response(download.readable, { status: response.status, headers, encodeBody: "manual" });
   }
 
@@ -204,6 +212,14 @@ export class LbExchange {
   #end(seat: Seat, outcome: LbOutcome): void {
     this.#release();
     this.#held(this.#leave(seat, outcome));
+  }
+
+  /** The worker has done its part: what its client still sends holds no slot, and nobody pays for that time. */
+  async #endBeforeRest(seat: Seat, outcome: LbOutcome): Promise<void> {
+    const taken = this.#takeRest();
+    this.#held(this.#leave(seat, outcome));
+    await taken;
+    this.#release();
   }
 
   #release(): void {

@@ -530,6 +530,23 @@ describe("the bill", () => {
   });
 });
 
+describe("a client that still sends when its worker has answered", () => {
+  it.each([
+    ["with a body", "done"],
+    ["without one", null],
+  ])("%s holds no slot and pays for no time of it", { timeout: 20_000 }, async (_, text) => {
+    const { tenant, call } = await makeLb([() => new Response(text)]);
+    const { readable, writable } = new IdentityTransformStream();
+    const writer = writable.getWriter();
+    const answering = call("/x", { method: "POST", body: readable }).then((response) => response.text());
+    await writer.write(new Uint8Array(10));
+    expect(await answering).toBe(text ?? "");
+    await vi.waitFor(async () => expect(await linesOf(tenant)).toHaveLength(1), { timeout: 10_000 });
+    const { billed_ms: billedMs } = z.object({ billed_ms: z.number() }).parse((await linesOf(tenant))[0]);
+    expect(billedMs).toBeLessThan(1_000);
+  });
+});
+
 /** Under a fake `Date`, which stands still by itself: five seconds in each hundredth. */
 async function whileTimePasses(waiting: Promise<Response>): Promise<Response> {
   const clock = setInterval(() => vi.setSystemTime(Date.now() + 500), 10);
