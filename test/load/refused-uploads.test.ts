@@ -54,6 +54,13 @@ describe.each([
     }
   });
 
+  it("that stops in its middle has its answer soon", async () => {
+    const start = (controller: ReadableStreamDefaultController): void => controller.enqueue(new Uint8Array(1_000));
+    const startedMs = Date.now();
+    expect(await post("/v2/refused-jobs/run", new ReadableStream({ start }), "wrong")).toMatch(/^401 /);
+    expect(Date.now() - startedMs).toBeLessThan(REST_MAX_MS + 3_000);
+  });
+
   it("that never ends has its answer soon", async () => {
     const pull = async (controller: ReadableStreamDefaultController): Promise<void> => {
       await sleep(10);
