@@ -1,5 +1,6 @@
 // Cuts raw values out of one JSON document that comes in chunks. The bytes are checked and handed on as they are, never
 // parsed, changed or gathered: `1.0` stays `1.0`. What a sink gets is a view of the chunk, valid until the call returns.
+import { concatBytes } from "./bytes.ts";
 import { JsonGrammar, type JsonScanError } from "./json-grammar.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "./limits.ts";
 
@@ -123,10 +124,9 @@ class RangeScanner extends JsonGrammar implements JsonScanner {
   }
 }
 
+const DECODER = new TextDecoder();
+
 /** The text of a checked JSON string, quotes included. */
 function decodeName(parts: readonly Uint8Array[]): string {
-  const decoder = new TextDecoder();
-  let text = "";
-  for (const part of parts) text += decoder.decode(part, { stream: true });
-  return String(JSON.parse(text));
+  return String(JSON.parse(DECODER.decode(concatBytes(parts))));
 }

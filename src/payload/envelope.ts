@@ -115,7 +115,8 @@ class FieldIntake implements Intake, FieldSink {
   private fieldsBytes = 0;
   private name = "";
   private text = "";
-  private decoder = new TextDecoder();
+  /** One for each field that has a text; most bodies have none beside their payload. */
+  private decoder: TextDecoder | null = null;
 
   constructor(options: EnvelopeOptions) {
     this.bigField = options.bigField;
@@ -127,7 +128,7 @@ class FieldIntake implements Intake, FieldSink {
   begin(name: string): void {
     this.name = name;
     this.text = "";
-    this.decoder = new TextDecoder();
+    this.decoder = null;
     if (name === this.bigField) this.hasBig = true;
     else this.count(new TextEncoder().encode(name).length);
   }
@@ -138,16 +139,21 @@ class FieldIntake implements Intake, FieldSink {
       return;
     }
     if (this.name === this.cutField) {
-      if (this.text.length < CUT_FIELD_KEPT_CHARS) this.text += this.decoder.decode(view, { stream: true });
+      if (this.text.length < CUT_FIELD_KEPT_CHARS) this.text += this.decode(view);
       this.text = this.text.slice(0, CUT_FIELD_KEPT_CHARS);
       return;
     }
     this.count(view.length);
-    if (this.fieldsOverflow === null) this.text += this.decoder.decode(view, { stream: true });
+    if (this.fieldsOverflow === null) this.text += this.decode(view);
   }
 
   end(): void {
     if (this.name !== this.bigField) this.fields.set(this.name, this.text);
+  }
+
+  private decode(view: Uint8Array): string {
+    this.decoder ??= new TextDecoder();
+    return this.decoder.decode(view, { stream: true });
   }
 
   private count(bytes: number): void {

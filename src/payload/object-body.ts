@@ -1,13 +1,14 @@
 // Reads a posted JSON object whole, as its raw bytes, while a few small fields of its top level are noted on the way; and
 // lets the caller add a member at its end once they are known. A large one goes to R2 as it comes.
+import { concatBytes } from "../core/bytes.ts";
 import { scanObject } from "../core/json-scanner.ts";
-import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES, PAYLOAD_ROW_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { readBody } from "./body-reader.ts";
 import type { BodySource, ReadFailure, ValueOptions } from "./envelope.ts";
 import { PayloadSink } from "./sink.ts";
 
-/** `noted`: name → raw JSON text, cut at NOTED_MAX_CHARS. */
+/** `noted`: name → raw JSON text, cut at NOTED_MAX_BYTES. */
 type ObjectBody =
   | { readonly kind: "ok"; readonly payload: PayloadRef; readonly noted: ReadonlyMap<string, string> }
   | ReadFailure;
@@ -19,12 +20,13 @@ interface ObjectOptions extends ValueOptions {
 }
 
 /** A flag or a name; what is longer is none of those that are asked for. */
-const NOTED_MAX_CHARS = 1_024;
+const NOTED_MAX_BYTES = 1_024;
 const BRACE = 0x7d;
 
 /** Reads the body. After a failure nothing is left in R2. */
 export async function readObject(stream: BodySource, options: ObjectOptions): Promise<ObjectBody> {
   if (stream === null) return { kind: "bad_json", message: "the body is empty" };
+  if (stream instanceof Uint8Array && stream.length <= PAYLOAD_ROW_MAX_BYTES) return readWhole(stream, options);
   const sink = new PayloadSink(options);
   const reader = readBody(stream);
   const read = await drain(reader, sink, options).catch((error: unknown) => {
@@ -35,6 +37,25 @@ export async function readObject(stream: BodySource, options: ObjectOptions): Pr
   reader.cancel();
   await sink.abort();
   return read;
+}
+
+/** A body that is there already and stays in memory: no stream, and no sink. */
+function readWhole(bytes: Uint8Array, { names, maxBytes, atEnd, tap }: ObjectOptions): ObjectBody {
+  if (bytes.length > maxBytes) return { kind: "too_large", maxBytes };
+  if (bytes.length === 0) return { kind: "bad_json", message: "the body is empty" };
+  const notes = new Notes(names);
+  const scan = scanObject(notes, { namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
+  const error = scan.push(bytes) ?? scan.end();
+  if (error !== null) return toFailure(error);
+  const added = atEnd(notes.noted);
+  const end = trimmedEnd(bytes);
+  const whole = added === "" ? bytes.subarray(0, end) : concatBytes([bytes.subarray(0, end - 1), encode(`${added}}`)]);
+  tap?.(whole);
+  return { kind: "ok", payload: { kind: "inline", bytes: whole }, noted: notes.noted };
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
 }
 
 async function drain(
@@ -59,7 +80,7 @@ async function drain(
   if (totalBytes === 0) return { kind: "bad_json", message: "the body is empty" };
   const error = scan.end();
   if (error !== null) return toFailure(error);
-  const failure = await sink.write(new TextEncoder().encode(`${atEnd(notes.noted)}}`));
+  const failure = await sink.write(encode(`${atEnd(notes.noted)}}`));
   const payload = failure ?? (await sink.finish());
   return payload.kind === "inline" || payload.kind === "r2" ? { kind: "ok", payload, noted: notes.noted } : payload;
 }
@@ -70,11 +91,14 @@ function toFailure({ code, message }: { readonly code: string; readonly message:
   return { kind: "bad_json", message };
 }
 
+const DECODER = new TextDecoder();
+
 class Notes {
   readonly noted = new Map<string, string>();
   readonly #names: ReadonlySet<string>;
   #name: string | null = null;
-  #decoder = new TextDecoder();
+  #pieces: Uint8Array[] = [];
+  #bytes = 0;
 
   constructor(names: ReadonlySet<string>) {
     this.#names = names;
@@ -82,18 +106,19 @@ class Notes {
 
   begin(name: string): void {
     this.#name = this.#names.has(name) ? name : null;
-    if (this.#name !== null) this.noted.set(this.#name, "");
-    this.#decoder = new TextDecoder();
+    this.#pieces = [];
+    this.#bytes = 0;
   }
 
   bytes(view: Uint8Array): void {
-    if (this.#name === null) return;
-    const before = this.noted.get(this.#name) ?? "";
-    if (before.length >= NOTED_MAX_CHARS) return;
-    this.noted.set(this.#name, (before + this.#decoder.decode(view, { stream: true })).slice(0, NOTED_MAX_CHARS));
+    if (this.#name === null || this.#bytes >= NOTED_MAX_BYTES) return;
+    this.#pieces.push(view.slice(0, NOTED_MAX_BYTES - this.#bytes));
+    this.#bytes += view.length;
   }
 
-  end(): void {}
+  end(): void {
+    if (this.#name !== null) this.noted.set(this.#name, DECODER.decode(concatBytes(this.#pieces)));
+  }
 }
 
 /** Holds back the last brace with the white space behind it: within a string they go on, at the end they are the object's end. */

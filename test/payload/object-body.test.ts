@@ -43,6 +43,19 @@ describe("an object", () => {
     }
   });
 
+  it.each(["{}", ' {"a":"} "} \n ', '{"stream":true,"model":"é\\n","n":1.0}\t', `{"model":"${"é".repeat(2_000)}"}`])(
+    "is the same in one piece as in many: %s",
+    async (text) => {
+      const bytes = new TextEncoder().encode(text);
+      const cuts = Array.from({ length: bytes.length - 1 }, (_, at) => at + 1);
+      for (const more of ["", ',"added":1']) {
+        const whole = await read(bytes, more);
+        expect(whole).toEqual(await read(inPieces(text, cuts), more));
+        expect(whole).toMatchObject({ text: text.trimEnd().slice(0, -1).concat(more, "}") });
+      }
+    },
+  );
+
   it("loses only the white space behind it", async () => {
     expect(await read(inPieces(' {"a":"} "} \n ', [7, 9, 12]))).toMatchObject({ text: ' {"a":"} "}' });
   });
