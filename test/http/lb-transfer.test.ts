@@ -7,7 +7,7 @@ const MAX_BYTES = 300_000;
 /** Longer than any test. */
 const REST_MS = 60_000;
 
-/** A stream of bytes that the test writes, breaks and ends. `write` resolves when what was written has been taken. */
+/** A stream of bytes that the test writes, breaks and ends. `write` resolves when what was written has been taken; `writeAll` ends it. */
 function openSource() {
   let controller: ReadableByteStreamController | undefined;
   let wanted = Promise.withResolvers<void>();
@@ -30,13 +30,15 @@ function openSource() {
     }
     await wanted.promise;
   };
+  const writeAll = async (sizeBytes: number): Promise<void> => {
+    await write(sizeBytes);
+    controller?.close();
+    controller?.byobRequest?.respond(0);
+  };
   return {
     readable,
     write,
-    close: () => {
-      controller?.close();
-      controller?.byobRequest?.respond(0);
-    },
+    writeAll,
     abort: (cause: Error) => controller?.error(cause),
   };
 }
@@ -76,7 +78,7 @@ describe.each(cases)("a transfer (%j)", ({ isKnown, ...kind }) => {
   it.each([0, 1, 70_000, MAX_BYTES])("carries %i bytes", async (sizeBytes) => {
     const source = openSource();
     const transfer = startTransfer(source.readable, limitsFor(sizeBytes));
-    const sent = source.write(sizeBytes).then(() => source.close());
+    const sent = source.writeAll(sizeBytes);
     expect(await bytesOf(transfer.readable)).toBe(sizeBytes);
     await sent;
     expect(await transfer.end).toBe("done");
@@ -112,7 +114,7 @@ describe.each([{ isKnown: false }, { isKnown: true }])("an upload (%j)", ({ isKn
   it("whose worker goes away is taken to its end, so that its sender comes to read the answer", async () => {
     const source = openSource();
     const transfer = startTransfer(source.readable, limits);
-    const sent = source.write(300_000).then(() => source.close());
+    const sent = source.writeAll(300_000);
     const reader = transfer.readable.getReader();
     await reader.read();
     await reader.cancel("gone");
@@ -124,7 +126,7 @@ describe.each([{ isKnown: false }, { isKnown: true }])("an upload (%j)", ({ isKn
   it("that no worker reads is taken to its end when it is told to, and to nobody", async () => {
     const source = openSource();
     const transfer = startTransfer(source.readable, limits);
-    const sent = source.write(300_000).then(() => source.close());
+    const sent = source.writeAll(300_000);
     await transfer.takeRest(REST_MS);
     await sent;
     expect(await transfer.end).toBe("sink_broke");
@@ -156,7 +158,7 @@ describe.each([{ isKnown: false }, { isKnown: true }])("an upload (%j)", ({ isKn
   it("whose worker has taken every byte and does not ask for the end has no rest", async () => {
     const source = openSource();
     const transfer = startTransfer(source.readable, limits);
-    const sent = source.write(300_000).then(() => source.close());
+    const sent = source.writeAll(300_000);
     const reader = transfer.readable.getReader();
     for (let bytes = 0; bytes < 300_000; ) bytes += (await reader.read()).value?.byteLength ?? 0;
     await sent;
@@ -167,7 +169,7 @@ describe.each([{ isKnown: false }, { isKnown: true }])("an upload (%j)", ({ isKn
   it("that is over has no rest", async () => {
     const source = openSource();
     const transfer = startTransfer(source.readable, limits);
-    const sent = source.write(300_000).then(() => source.close());
+    const sent = source.writeAll(300_000);
     expect(await bytesOf(transfer.readable)).toBe(300_000);
     await Promise.all([sent, transfer.takeRest(REST_MS)]);
     expect(await transfer.end).toBe("done");
@@ -179,7 +181,7 @@ it("an answer waits with its end, not with its bytes", async () => {
   const gate = Promise.withResolvers<void>();
   const limits = { lengthBytes: null, maxBytes: MAX_BYTES, holdMs: 20, isUpload: false };
   const transfer = startTransfer(source.readable, { ...limits, beforeEnd: () => gate.promise });
-  const sent = source.write(10).then(() => source.close());
+  const sent = source.writeAll(10);
   const reader = transfer.readable.getReader();
   expect((await reader.read()).value?.byteLength).toBe(10);
   await sent;
@@ -199,7 +201,7 @@ describe.each([
   it("ends at one byte over the limit", async () => {
     const source = openSource();
     const transfer = startTransfer(source.readable, limits);
-    const sent = source.write(MAX_BYTES + 1).then(() => source.close());
+    const sent = source.writeAll(MAX_BYTES + 1);
     sent.catch(() => undefined);
     await expect(bytesOf(transfer.readable)).rejects.toThrow();
     expect(await transfer.end).toBe("too_large");
@@ -271,8 +273,7 @@ describe("a transfer that is held back", () => {
     expect(await begins.begun).toBeNull();
     expect(Date.now() - startedMs).toBeLessThan(500);
     const read = bytesOf(begins.readable);
-    await slow.write(60_000);
-    slow.close();
+    await slow.writeAll(60_000);
     expect(await read).toBe(60_000);
   });
 });
