@@ -20,6 +20,7 @@ import { type Seat, type SeatRequest, takeSeat } from "./lb-seat.ts";
 import { joinSockets } from "./lb-socket.ts";
 import type { LbTarget } from "./lb-target.ts";
 import { startTransfer, type Transfer, type TransferEnd } from "./lb-transfer.ts";
+import { bodyStreamOf } from "./request-body.ts";
 import type { EndpointCall, RouteContext } from "./routing.ts";
 import { refuse } from "./routing.ts";
 
@@ -96,7 +97,9 @@ export class LbExchange {
 
   #isRepeatable(): boolean {
     return (
-      REPEATABLE_METHODS.has(this.#request.method) && bodyOf(this.#request) === null && !asksForSocket(this.#request)
+      REPEATABLE_METHODS.has(this.#request.method) &&
+      bodyStreamOf(this.#request) === null &&
+      !asksForSocket(this.#request)
     );
   }
 
@@ -130,7 +133,7 @@ export class LbExchange {
 
   #startUpload(): ReadableStream<Uint8Array> | null {
     const { headers } = this.#request;
-    const body = bodyOf(this.#request);
+    const body = bodyStreamOf(this.#request);
     if (body === null) return null;
     const { bodyMaxBytes } = this.#given.settings;
     const limits = { lengthBytes: readLength(headers), maxBytes: bodyMaxBytes, holdMs: 0, isUpload: true };
@@ -289,11 +292,6 @@ export class LbExchange {
         );
     }
   }
-}
-
-/** The body of a request; null: none. workerd makes one, of no bytes, of `content-length: 0` too. */
-export function bodyOf({ body, headers }: Request): ReadableStream<Uint8Array> | null {
-  return headers.get("content-length") === "0" ? null : body;
 }
 
 /** The answer to nobody. */

@@ -2,8 +2,9 @@
 import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { type Affinity, parseAffinity } from "../core/lb-pool.ts";
-import { bodyOf, LbExchange } from "./lb-exchange.ts";
+import { LbExchange } from "./lb-exchange.ts";
 import type { LbTarget } from "./lb-target.ts";
+import { bodyStreamOf } from "./request-body.ts";
 import type { EndpointCall, RouteContext } from "./routing.ts";
 import { enterAnyEndpoint, refuse } from "./routing.ts";
 
@@ -15,7 +16,7 @@ export async function forwardToWorker(c: RouteContext, target: LbTarget): Promis
   const entered = await enterLoadBalanced(c, target.endpoint);
   if (!entered.ok) return refuse(c, entered.failure);
   const { method, headers } = c.req.raw;
-  if (BODILESS_METHODS.has(method) && bodyOf(c.req.raw) !== null) return refuse(c, BODY_NOT_TAKEN);
+  if (BODILESS_METHODS.has(method) && bodyStreamOf(c.req.raw) !== null) return refuse(c, BODY_NOT_TAKEN);
   const declared = headers.get("content-length");
   const { bodyMaxBytes } = entered.value.call.settings;
   if (declared !== null && Number(declared) > bodyMaxBytes) {

@@ -17,6 +17,11 @@ export async function bodyOf(request: Request): Promise<BodySource> {
   }
 }
 
+/** The body as it comes; null when there is none. workerd makes one, of no bytes, of `content-length: 0` too. */
+export function bodyStreamOf({ body, headers }: Request): ReadableStream<Uint8Array> | null {
+  return headers.get("content-length") === "0" ? null : body;
+}
+
 /**
  * Takes what nobody has read of a request, for at most REST_MAX_MS; to be called before it is answered. Without it workerd closes
  * the connection soon after the answer, and of a client that sends all of its request first the answer is lost with it.
