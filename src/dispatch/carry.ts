@@ -1,7 +1,7 @@
 // Carries one leased job to its upstream and brings the outcome back. The lease is renewed meanwhile; when the broker says
 // that it is lost, the call is dropped. The outcome is told until the broker has heard it.
 import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
-import { LEASE_MS, LEASE_RENEW_MS, LEASE_WATCH_AFTER_MS } from "../core/limits.ts";
+import { LEASE_MS } from "../core/limits.ts";
 import { OutputUsageTap } from "../core/output-usage.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
@@ -11,15 +11,13 @@ import { attemptFailed } from "./classify.ts";
 import type { ClientLink } from "./client-link.ts";
 import { runHttp } from "./http.ts";
 import { callUntil } from "./keeper.ts";
+import { LeaseWatch } from "./lease-watch.ts";
 import { Nudge } from "./nudge.ts";
 import { runOpenAi } from "./openai.ts";
 import { runRunpod } from "./runpod.ts";
 
 /** Longer than a lease: an object that starts gives every running lease one period of grace. */
 const FINISH_FOR_MS = 2 * LEASE_MS;
-
-/** Between a callback and the next renewal, so that one that is repeated makes no tight loop. */
-const AFTER_NUDGE_MS = 1_000;
 
 /** How an attempt ended, and what the broker said to it: null when it was not told, or could not be. */
 export interface Carried {
@@ -36,14 +34,12 @@ export async function carry(
   deps: CarryDeps,
   client: ClientLink | null = null,
 ): Promise<Carried> {
-  const lost = new AbortController();
-  const done = new AbortController();
   const nudge = new Nudge();
-  const renewing = keepLease(assignment, deps, { lost, nudge, done: done.signal });
+  const watch = new LeaseWatch(assignment, deps, nudge);
   try {
-    const signal = client === null ? lost.signal : AbortSignal.any([lost.signal, client.gone]);
+    const signal = client === null ? watch.lost : AbortSignal.any([watch.lost, client.gone]);
     const outcome = await runAttempt(assignment, deps, { signal, nudge, client });
-    done.abort();
+    watch.stop();
     // Even when the lease seems lost an outcome is told: only the broker decides.
     if (outcome !== null) return { outcome, finished: await tell(assignment, deps, outcome) };
     await deps
@@ -52,8 +48,8 @@ export async function carry(
       .catch(() => undefined);
     return { outcome, finished: null };
   } finally {
-    done.abort();
-    await renewing;
+    watch.stop();
+    await watch.over;
   }
 }
 
@@ -111,43 +107,6 @@ export async function openCredential(
   return upstream.credential === null
     ? null
     : await open(upstream.credential, encryptionKey, `upstream:${upstream.id}`);
-}
-
-/**
- * Renews until `done`. The broker holds each renewal until the lease is lost, so that a cancel is heard at once. Only a
- * clear no ends the work: while the broker does not answer the work goes on, because an object that comes back gives its
- * running leases a period of grace.
- */
-async function keepLease(
-  assignment: Assignment,
-  deps: CarryDeps,
-  { lost, nudge, done }: { readonly lost: AbortController; readonly nudge: Nudge; readonly done: AbortSignal },
-): Promise<void> {
-  const { jobId, lease, endpointId } = assignment;
-  const { clock, keeper } = deps;
-  await clock.sleep(LEASE_WATCH_AFTER_MS, done);
-  while (!done.aborted) {
-    const askedMs = clock.now();
-    try {
-      const options = { clock, forMs: LEASE_MS - LEASE_RENEW_MS, signal: done };
-      const held = await callUntil(() => keeper().renew({ jobId, lease, holdMs: LEASE_RENEW_MS }), options);
-      if (done.aborted) return;
-      if (!held) {
-        log("lease_lost", { endpointId, jobId });
-        return lost.abort();
-      }
-      // An answer before its time that the lease is held: the upstream has called back.
-      if (clock.now() - askedMs < LEASE_RENEW_MS) {
-        nudge.fire();
-        await clock.sleep(AFTER_NUDGE_MS, done);
-        continue;
-      }
-    } catch (cause) {
-      if (!done.aborted) log("renew_failed", { endpointId, jobId, reason: messageOf(cause) });
-    }
-    // A broker that answers early, or not at all, must not be asked in a tight loop.
-    await clock.sleep(Math.max(0, askedMs + LEASE_RENEW_MS - clock.now()), done);
-  }
 }
 
 async function tell(assignment: Assignment, deps: CarryDeps, outcome: Outcome): Promise<Finished | null> {

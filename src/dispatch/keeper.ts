@@ -8,11 +8,17 @@ const PAUSE_MAX_MS = 5_000;
 /** Time as a value: tests give their own. `sleep` ends early, without an error, when the signal fires. */
 export interface Clock {
   now(): number;
+  /** Runs it once after so long, unless what this returns is called before. */
+  after(ms: number, run: () => void): () => void;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted === true) return resolve();

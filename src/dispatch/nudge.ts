@@ -2,19 +2,22 @@
 import type { Clock } from "./keeper.ts";
 
 export class Nudge {
-  #abort = new AbortController();
+  /** Ends the present sleep; null: nobody sleeps. Most attempts never do. */
+  #woken: AbortController | null = null;
   #isPending = false;
 
   fire(): void {
     this.#isPending = true;
-    this.#abort.abort();
+    this.#woken?.abort();
   }
 
   /** Sleeps until the time, the signal, or the next nudge; one that came since the last sleep counts. */
   async sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-    if (!this.#isPending) await clock.sleep(ms, AbortSignal.any([signal, this.#abort.signal]));
-    if (!this.#isPending) return;
+    if (!this.#isPending) {
+      this.#woken = new AbortController();
+      await clock.sleep(ms, AbortSignal.any([signal, this.#woken.signal]));
+      this.#woken = null;
+    }
     this.#isPending = false;
-    this.#abort = new AbortController();
   }
 }

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Assignment, LeaseKeeper, Outcome } from "../../src/contract/dispatch.ts";
 import type { Upstream } from "../../src/contract/settings.ts";
-import { LEASE_RENEW_MS, LEASE_WATCH_AFTER_MS } from "../../src/core/limits.ts";
+import { LEASE_RENEW_MS } from "../../src/core/limits.ts";
 import type { CarryDeps } from "../../src/dispatch/attempt.ts";
 import { carry } from "../../src/dispatch/carry.ts";
 import { seal } from "../../src/outbound/credentials.ts";
@@ -49,8 +49,12 @@ function jumpingClock(renews = false): CarryDeps["clock"] {
   let nowMs = 1_700_000_000_000;
   return {
     now: () => nowMs,
+    after: (_ms, run) => {
+      if (renews) queueMicrotask(run);
+      return () => undefined;
+    },
     sleep: async (ms, signal) => {
-      const isRenewal = ms === LEASE_RENEW_MS || ms === LEASE_WATCH_AFTER_MS;
+      const isRenewal = ms === LEASE_RENEW_MS;
       if (isRenewal && !renews) {
         await new Promise<void>((resolve) => {
           if (signal?.aborted === true) resolve();
