@@ -43,8 +43,7 @@ export type CallResult =
 export async function callUrl(request: CallRequest, options: { readonly allowPrivate: boolean }): Promise<CallResult> {
   const verdict = checkUrl(request.url, options);
   if (!verdict.ok) return { kind: "url_refused", message: verdict.message };
-  const watch = new Watch(request);
-  if (request.body !== undefined) watch.armIdle();
+  const watch = new Watch(request, { sends: request.body !== undefined });
   const sent = request.body === undefined ? null : prepareBody(request, (done) => watch.progress(done));
   const init: RequestInit = {
     method: request.method,

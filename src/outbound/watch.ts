@@ -26,11 +26,13 @@ export class Watch {
   #timerAtMs = NEVER;
   readonly #onSignal = (): void => this.stop("signal");
 
-  constructor(deadlines: Deadlines) {
+  /** `sends`: a body goes out, so that silence counts from now on. */
+  constructor(deadlines: Deadlines, { sends }: { readonly sends: boolean }) {
     const nowMs = Date.now();
     this.#deadlines = deadlines;
     this.#totalAtMs = nowMs + deadlines.totalMs;
     this.#headersAtMs = nowMs + (deadlines.headersMs ?? NEVER);
+    if (sends) this.#idleAtMs = nowMs + deadlines.idleMs;
     this.#arm(nowMs);
     if (deadlines.signal?.aborted === true) this.stop("signal");
     deadlines.signal?.addEventListener("abort", this.#onSignal);
