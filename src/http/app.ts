@@ -69,10 +69,7 @@ export function createApp(): Hono<Routing> {
     else c.res = refuse(c, { kind: "not_found" });
     if (target === null && url !== null) await holdRefusal(c, url);
     await takeRest(c.req.raw);
-    // Of an answer that goes on: when it is over. Writing a line takes longer than many a first token.
-    const answering = c.get("answering");
-    if (answering === undefined) return logRequest(c, startedMs);
-    c.executionCtx.waitUntil(answering.catch(() => undefined).then(() => logRequest(c, startedMs)));
+    c.executionCtx.waitUntil(logAnswered(c, startedMs));
   });
   app.get("/", alive);
   app.get("/healthz", alive);
@@ -100,9 +97,13 @@ export function createApp(): Hono<Routing> {
   return app;
 }
 
-function logRequest(c: RouteContext, startedMs: number): void {
-  const { method } = c.req;
-  log("request", { requestId: c.get("requestId"), method, status: c.res.status, tookMs: Date.now() - startedMs });
+/** One line when the answer is over, and out: to write it takes longer than many an answer takes from its first byte to its last. */
+async function logAnswered(c: RouteContext, startedMs: number): Promise<void> {
+  await c.get("answering")?.catch(() => undefined);
+  const tookMs = Date.now() - startedMs;
+  // The runtime sends the last bytes only when this turn is over.
+  await scheduler.wait(0);
+  log("request", { requestId: c.get("requestId"), method: c.req.method, status: c.res.status, tookMs });
 }
 
 /** Is the server up, and is it configured? The sentence names settings, never their values. */

@@ -36,11 +36,19 @@ it("no log line holds a key, an input or an output", async () => {
     const init = body === undefined ? { headers } : { method: "POST", headers, body };
     return exports.default.fetch(new Request(`https://waybill.test${path}`, init));
   };
-  await (await ask(`/v2/${tenant.endpointId}/runsync`, '{"input":"of the input"}')).text();
-  await ask(`/v2/${tenant.endpointId}/run`, '{"input":"of the input","policy":7}');
-  await ask(`/v2/nowhere/run`, '{"input":"of the input"}');
-  // A request is logged when its answer is over.
-  await vi.waitFor(() => expect(lines.filter((line) => line.includes('"event":"request"'))).toHaveLength(3));
+  const answers = [
+    await ask(`/v2/${tenant.endpointId}/runsync`, '{"input":"of the input"}'),
+    await ask(`/v2/${tenant.endpointId}/run`, '{"input":"of the input","policy":7}'),
+    await ask(`/v2/nowhere/run`, '{"input":"of the input"}'),
+  ];
+  await Promise.all(answers.map((answer) => answer.text()));
+  // A request is logged when its answer has gone out.
+  for (const { headers } of answers) {
+    const id = headers.get("x-request-id") ?? "";
+    await vi.waitFor(() =>
+      expect(lines.filter((line) => line.includes(id))).toContainEqual(expect.stringContaining('"event":"request"')),
+    );
+  }
   const said = lines.join("\n");
   for (const secret of [tenant.key, tenant.webhookSecret, "upstream-credential", "of the input", "of the output"]) {
     expect(said).not.toContain(secret);
