@@ -39,9 +39,11 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
     const job = await jobAtEnd(c, call, waiting.over);
     waiting.stop();
     const body = await bodyOf(c, call, job);
-    if (body instanceof Uint8Array) await writer.write(body);
-    else for await (const piece of body) await writer.write(piece);
-    await writer.close();
+    if (body instanceof Uint8Array) await Promise.all([writer.write(body), writer.close()]);
+    else {
+      for await (const piece of body) await writer.write(piece);
+      await writer.close();
+    }
   } catch (error) {
     // Most often the client: it finds the job by its id.
     log("sync_answer_broken", { requestId: c.get("requestId"), error: String(error) });

@@ -13,6 +13,8 @@ export interface Deadlines {
 type StopCause = "total" | "headers" | "idle" | "signal";
 
 const NEVER = Number.POSITIVE_INFINITY;
+/** Earlier than any deadline: a piece that comes after the end arms nothing any more. */
+const ENDED = Number.NEGATIVE_INFINITY;
 
 export class Watch {
   cause: StopCause | null = null;
@@ -70,9 +72,9 @@ export class Watch {
   }
 
   end(): void {
+    if (this.#timerAtMs === ENDED) return;
     clearTimeout(this.#timer ?? null);
-    // A piece that comes after the end arms nothing any more.
-    this.#timerAtMs = Number.NEGATIVE_INFINITY;
+    this.#timerAtMs = ENDED;
     this.#deadlines.signal?.removeEventListener("abort", this.#onSignal);
   }
 
