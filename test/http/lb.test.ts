@@ -430,6 +430,39 @@ describe("a worker that fails", () => {
     expect((await answering).status).toBe(504);
   });
 
+  it("to keep its slot while a client uploads is 503 and costs nothing, and the rest of the upload is taken", {
+    timeout: 20_000,
+  }, async () => {
+    const setReal = setInterval;
+    vi.spyOn(globalThis, "setInterval").mockImplementation((run: () => void, ms?: number) =>
+      setReal(run, ms === LB_RENEW_MS ? 50 : ms),
+    );
+    vi.spyOn(EndpointBroker.prototype, "renewLb").mockResolvedValue(false);
+    let isFirst = true;
+    const worker: Answer = (request) => {
+      if (!isFirst) return echoPath(request);
+      isFirst = false;
+      return new Promise((_, reject) => request.signal.addEventListener("abort", () => reject(new Error("aborted"))));
+    };
+    const { tenant, call, calls } = await makeLb([worker, worker]);
+    const { readable, writable } = new IdentityTransformStream();
+    const writer = writable.getWriter();
+    const answering = call("/x", { method: "POST", body: readable });
+    for (let piece = 0; piece < 9; piece += 1) {
+      await writer.write(new Uint8Array(100));
+      await scheduler.wait(20);
+    }
+    await writer.close();
+    const response = await answering;
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ message: "the request has lost its worker" });
+    expect(calls).toHaveLength(1);
+    // Lines are posted in the order of their ends: the first one is that of the next request.
+    await (await call("/next")).text();
+    await vi.waitFor(async () => expect(await linesOf(tenant)).not.toEqual([]), { timeout: 10_000 });
+    expect(await linesOf(tenant)).toHaveLength(1);
+  });
+
   it("in a way that nobody has thought of frees its slot", async () => {
     const odd: Answer = () =>
       Object.defineProperty(new Response("a body, where there can be none"), "status", { value: 205 });
