@@ -37,7 +37,7 @@ export class Watch {
     if (sends) this.#idleAtMs = nowMs + deadlines.idleMs;
     this.#arm(nowMs);
     if (deadlines.signal?.aborted === true) this.stop("signal");
-    deadlines.signal?.addEventListener("abort", this.#onSignal);
+    else deadlines.signal?.addEventListener("abort", this.#onSignal);
   }
 
   get signal(): AbortSignal {

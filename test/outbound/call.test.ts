@@ -149,6 +149,21 @@ describe("a body that is not taken to its end", () => {
     });
   }
 
+  it("was not taken in time when its receiver says nothing for the idle deadline", async () => {
+    vi.spyOn(globalThis, "fetch").mockImplementation(
+      (_, init) =>
+        new Promise((_resolve, reject) => {
+          init?.signal?.addEventListener("abort", () => reject(new Error("aborted")));
+        }),
+    );
+    const startedMs = Date.now();
+    expect(await callUrl(request({ idleMs: 40, provable: true }), PUBLIC_ONLY)).toEqual({
+      kind: "not_sent",
+      detail: "it did not take the request in time",
+    });
+    expect(Date.now() - startedMs).toBeLessThan(2_000);
+  });
+
   it("was never sent when no more is gone than is read ahead", async () => {
     takes(2);
     const body = chunks(40);
