@@ -44,7 +44,7 @@ function upstreamAnswers(answer: (call: Seen) => Response | Promise<Response>): 
   return seen;
 }
 
-/** A clock whose sleeps last no time: it jumps. The renewal of the lease waits for ever unless `renews`. */
+/** A clock whose sleeps last no time: it jumps. The lease is never renewed unless `renews`. */
 function jumpingClock(renews = false): CarryDeps["clock"] {
   let nowMs = 1_700_000_000_000;
   return {
@@ -53,16 +53,8 @@ function jumpingClock(renews = false): CarryDeps["clock"] {
       if (renews) queueMicrotask(run);
       return () => undefined;
     },
-    sleep: async (ms, signal) => {
-      const isRenewal = ms === LEASE_RENEW_MS;
-      if (isRenewal && !renews) {
-        await new Promise<void>((resolve) => {
-          if (signal?.aborted === true) resolve();
-          signal?.addEventListener("abort", () => resolve());
-        });
-        return;
-      }
-      if (!isRenewal) nowMs += ms;
+    sleep: async (ms) => {
+      if (ms !== LEASE_RENEW_MS) nowMs += ms;
     },
   };
 }
@@ -429,6 +421,36 @@ describe("the lease", () => {
     );
     const keeper = { renew: async () => false };
     expect((await run(HTTP, { clock: jumpingClock(true), keeper })).outcomes).toEqual([]);
+  });
+
+  it("of an attempt that is over before the first renewal is never asked for", async () => {
+    upstreamAnswers(() => new Response("1"));
+    let isCancelled = false;
+    const after = () => () => {
+      isCancelled = true;
+    };
+    const atFinish: boolean[] = [];
+    const finish = async () => ({ accepted: atFinish.push(isCancelled) > 0, job: null });
+    await run(HTTP, { clock: { ...jumpingClock(), after }, keeper: { finish } });
+    expect(atFinish).toEqual([true]);
+  });
+
+  it("whose renewal the broker holds until it hears the outcome is not lost, and the carrier waits for that answer", async () => {
+    upstreamAnswers(() => new Response("1"));
+    const lines = vi.spyOn(console, "log").mockImplementation(() => undefined);
+    const { promise: held, resolve: answerRenewal } = Promise.withResolvers<boolean>();
+    let isRenewed = false;
+    const renew = () =>
+      held.finally(() => {
+        isRenewed = true;
+      });
+    const finish = async () => {
+      setTimeout(() => answerRenewal(false), 20);
+      return { accepted: true, job: null };
+    };
+    await run(HTTP, { clock: jumpingClock(true), keeper: { renew, finish } });
+    expect(isRenewed).toBe(true);
+    expect(lines).not.toHaveBeenCalled();
   });
 
   it("outcome is told again when the broker was replaced, and a refused large output is deleted", async () => {
