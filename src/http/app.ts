@@ -1,5 +1,5 @@
 // The HTTP side of Waybill: which route is whose, and what every request goes through.
-import { Hono } from "hono";
+import { Hono, type Next } from "hono";
 import { readConfig } from "../config.ts";
 import { log } from "../log.ts";
 import { addAccountRoutes } from "./account.ts";
@@ -60,15 +60,9 @@ export function createApp(): Hono<Routing> {
   app.use(async (c, next) => {
     const startedMs = Date.now();
     c.set("requestId", crypto.randomUUID());
-    // Before any look at the path: what stands behind the endpoint's name is for its worker to judge.
-    // No URL at all: `OPTIONS *` asks about the server as a whole.
-    const url = URL.parse(c.req.raw.url);
-    const target = url === null ? null : findLbTarget(url, readHosts(c.env));
-    if (target !== null) c.res = await forwardToWorker(c, target);
-    else if (url !== null && isPlainPath(url)) await next();
-    else c.res = refuse(c, { kind: "not_found" });
-    if (target === null && url !== null) await holdRefusal(c, url);
-    await takeRest(c.req.raw);
+    await serve(c, next).catch((error: unknown) => {
+      c.res = answerCrash(c, error);
+    });
     c.executionCtx.waitUntil(logAnswered(c, startedMs));
   });
   app.get("/", alive);
@@ -90,14 +84,34 @@ export function createApp(): Hono<Routing> {
     app.all(path, (c) => refuse(c, { kind: "method_not_allowed", allow }));
   }
   app.notFound((c) => refuse(c, { kind: "not_found" }));
-  app.onError((error, c) => {
-    log("request_crashed", { requestId: c.get("requestId"), error: error.stack ?? String(error) });
-    return crashAnswer(c.get("requestId"));
-  });
+  app.onError((error, c) => answerCrash(c, error));
   return app;
 }
 
-/** One line when the answer is over, and out: to write it takes longer than many an answer takes from its first byte to its last. */
+/** Answers by whoever the request is for, and takes what nobody has read of it. */
+async function serve(c: RouteContext, next: Next): Promise<void> {
+  // Before any look at the path: what stands behind the endpoint's name is for its worker to judge.
+  // No URL at all: `OPTIONS *` asks about the server as a whole.
+  const url = URL.parse(c.req.raw.url);
+  const target = url === null ? null : findLbTarget(url, readHosts(c.env));
+  if (target !== null) c.res = await forwardToWorker(c, target);
+  else if (url !== null && isPlainPath(url)) await next();
+  else c.res = refuse(c, { kind: "not_found" });
+  if (target === null && url !== null) await holdRefusal(c, url);
+  await takeRest(c.req.raw);
+}
+
+/** What nobody has thought of is for the operator to read, not for the client. */
+function answerCrash(c: RouteContext, error: unknown): Response {
+  const text = error instanceof Error ? (error.stack ?? String(error)) : String(error);
+  log("request_crashed", { requestId: c.get("requestId"), error: text });
+  return crashAnswer(c.get("requestId"));
+}
+
+/**
+ * One line, when the answer has gone out; of one that goes on (`answering`), when that is over. To write it takes longer than many
+ * an answer takes from its first byte to its last.
+ */
 async function logAnswered(c: RouteContext, startedMs: number): Promise<void> {
   await c.get("answering")?.catch(() => undefined);
   const tookMs = Date.now() - startedMs;

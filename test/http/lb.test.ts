@@ -463,11 +463,19 @@ describe("a worker that fails", () => {
     expect(await linesOf(tenant)).toHaveLength(1);
   });
 
-  it("in a way that nobody has thought of frees its slot", async () => {
+  it("in a way that nobody has thought of frees its slot, and its request is logged as any other", async () => {
     const odd: Answer = () =>
       Object.defineProperty(new Response("a body, where there can be none"), "status", { value: 205 });
     const { tenant, call } = await makeLb([odd]);
-    expect((await call("/x")).status).toBe(500);
+    const lines = vi.spyOn(console, "log").mockImplementation(() => undefined);
+    const response = await call("/x");
+    expect(response.status).toBe(500);
+    const id = response.headers.get("x-request-id") ?? "";
+    const logged = { event: "request", requestId: id, method: "GET", status: 500 };
+    await vi.waitFor(() => {
+      const said = lines.mock.calls.map(([line]) => JSON.parse(String(line)));
+      expect(said).toContainEqual(expect.objectContaining(logged));
+    });
     const health = new Request(`https://waybill.test/v2/${tenant.endpointId}/health`, {
       headers: { authorization: `Bearer ${tenant.key}` },
     });
