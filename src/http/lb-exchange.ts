@@ -309,9 +309,10 @@ function tooLargeAnswer(maxBytes: number): Failed {
   return workerFailed("bad_answer", `the worker's answer has more than ${maxBytes} bytes`);
 }
 
-/** How a request whose answer was passed on has ended. A limit that cut it short does not make it free. */
+/** How a request whose answer was passed on has ended. A limit that cut it short does not make it free, a fault of ours does. */
 function outcomeOf(end: TransferEnd, status: number, cause: Cause | null): LbOutcome {
   if (cause === "client_left" || cause === "too_large") return cause;
+  if (cause === "crashed" || cause === "seat_lost") return "unused";
   if (status >= 500 || (cause === null && end === "source_broke")) return "worker_failed";
   return cause === null && end === "sink_broke" ? "client_left" : "served";
 }
