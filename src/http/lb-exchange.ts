@@ -13,7 +13,6 @@ import {
   REST_MAX_MS,
 } from "../core/limits.ts";
 import { openCredential } from "../dispatch/carry.ts";
-import { log } from "../log.ts";
 import { openTunnel, type TunnelResult } from "../outbound/tunnel.ts";
 import { asksForSocket, toClientHeaders, toWorkerHeaders } from "../outbound/tunnel-headers.ts";
 import { type Seat, type SeatRequest, takeSeat } from "./lb-seat.ts";
@@ -87,7 +86,7 @@ export class LbExchange {
         throw error;
       });
       if (answered instanceof Response) return answered;
-      this.#held(this.#leave(seat, answered.outcome));
+      this.#held(seat.leave(answered.outcome));
       last = answered;
       tried.push(seat.ticket.upstream.id);
       const isOver = this.#cause !== null || tried.length >= LB_TRIES_MAX;
@@ -167,11 +166,8 @@ export class LbExchange {
       await this.#endBeforeRest(seat, outcomeOf("done", response.status, null));
       return new Response(null, { status: response.status, headers });
     }
-    let isTold = false;
     const beforeEnd = async (): Promise<void> => {
-      if (this.#upload === null) return;
-      isTold = true;
-      await this.#endBeforeRest(seat, outcomeOf("done", response.status, this.#cause));
+      if (this.#upload !== null) await this.#endBeforeRest(seat, outcomeOf("done", response.status, this.#cause));
     };
     const limits = { lengthBytes: length, maxBytes: bodyMaxBytes, holdMs: LB_HOLD_MS, isUpload: false, beforeEnd };
     const download = startTransfer(response.body, limits);
@@ -181,11 +177,7 @@ export class LbExchange {
     if (early === "too_large") return tooLargeAnswer(bodyMaxBytes);
     if (early !== null)
       return { ...workerFailed("worker_broke_off", "the worker's answer broke off"), elsewhere: true };
-    this.#held(
-      download.end.then((end) => {
-        if (!isTold) this.#end(seat, outcomeOf(end, response.status, this.#cause));
-      }),
-    );
+    this.#held(download.end.then((end) => this.#end(seat, outcomeOf(end, response.status, this.#cause))));
     return new Response(download.readable, { status: response.status, headers, encodeBody: "manual" });
   }
 
@@ -214,13 +206,13 @@ export class LbExchange {
 
   #end(seat: Seat, outcome: LbOutcome): void {
     this.#release();
-    this.#held(this.#leave(seat, outcome));
+    this.#held(seat.leave(outcome));
   }
 
   /** The worker has done its part: what its client still sends holds no slot, and nobody pays for that time. */
   async #endBeforeRest(seat: Seat, outcome: LbOutcome): Promise<void> {
     const taken = this.#takeRest();
-    this.#held(this.#leave(seat, outcome));
+    this.#held(seat.leave(outcome));
     await taken;
     this.#release();
   }
@@ -229,13 +221,6 @@ export class LbExchange {
     clearTimeout(this.#deadline ?? null);
     this.#request.signal.removeEventListener("abort", this.#clientLeft);
     this.#upload?.stop();
-  }
-
-  async #leave(seat: Seat, outcome: LbOutcome): Promise<void> {
-    const { endpointId } = this.#given.settings;
-    const facts = { requestId: this.#given.c.get("requestId"), endpoint: endpointId, worker: seat.ticket.upstream.id };
-    log("lb_request_ended", { ...facts, outcome });
-    await seat.leave(outcome);
   }
 
   /**
@@ -309,10 +294,9 @@ function tooLargeAnswer(maxBytes: number): Failed {
   return workerFailed("bad_answer", `the worker's answer has more than ${maxBytes} bytes`);
 }
 
-/** How a request whose answer was passed on has ended. A limit that cut it short does not make it free, a fault of ours does. */
+/** How a request whose answer was passed on has ended. A limit that cut it short does not make it free. */
 function outcomeOf(end: TransferEnd, status: number, cause: Cause | null): LbOutcome {
   if (cause === "client_left" || cause === "too_large") return cause;
-  if (cause === "crashed" || cause === "seat_lost") return "unused";
   if (status >= 500 || (cause === null && end === "source_broke")) return "worker_failed";
   return cause === null && end === "sink_broke" ? "client_left" : "served";
 }

@@ -6,6 +6,7 @@ import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import type { Affinity } from "../core/lb-pool.ts";
 import { LB_RENEW_MS, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
+import { log } from "../log.ts";
 import type { EndpointCall } from "./routing.ts";
 import { flatten } from "./routing.ts";
 
@@ -22,7 +23,7 @@ export interface SeatRequest extends EndpointCall {
 
 export interface Seat {
   readonly ticket: LbTicket;
-  /** Gives the slot back, and has the request billed or not. */
+  /** Gives the slot back, and has the request billed or not. The first end counts: it is the cause of any other. */
   leave(outcome: LbOutcome): Promise<void>;
 }
 
@@ -98,8 +99,11 @@ function keepSeat(request: SeatRequest, ticket: LbTicket, lost: () => void): Sea
   return {
     ticket,
     leave: async (outcome) => {
+      if (hasLeft) return;
       hasLeft = true;
       clearInterval(renewals);
+      const { endpointId: endpoint } = settings;
+      log("lb_request_ended", { requestId: request.requestId, endpoint, worker: ticket.upstream.id, outcome });
       await leave(request, ticket, outcome);
     },
   };
