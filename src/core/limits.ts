@@ -206,6 +206,11 @@ export const START_JOBS_MAX = 50;
 
 /** Jobs that wait or run in one endpoint: the memory index must fit beside its peers in 128 MB. */
 export const LIVE_JOBS_MAX = 200_000;
+/**
+ * Tenants without a job whose GPU time is remembered, so that leaving for a moment buys no turn. Beyond it the one that was
+ * served least is forgotten: it is the one that gains least.
+ */
+export const FAIR_KEPT_MAX = 1_000;
 /** Rows of jobs in one endpoint, and the size of its database: the platform ends at 10 GB, and a finish must still fit. */
 export const ENDPOINT_ROWS_MAX = 1_000_000;
 export const ENDPOINT_MAX_BYTES = 8_000_000_000;
