@@ -2,33 +2,41 @@
 // and changed only after a transaction has returned. It decides nothing: rows and core do.
 import { DueOrder } from "../core/due-order.ts";
 import { FairOrder } from "../core/fair-order.ts";
-import { dueAtMs, isRunning, isTerminal, isWaiting, type Job, type JobStatus } from "../core/job.ts";
+import { dueAtMs, isRunning, isTerminal, isWaiting, type Job, type JobStatus, type Lease } from "../core/job.ts";
+import { LIVE_LINE_BYTES, liveJobBytes } from "../core/live-bytes.ts";
+import { OwedFinishes } from "../core/owed-finishes.ts";
 import { WebhookSchedule } from "../core/webhook-schedule.ts";
+import { type LiveTenant, LiveTenants } from "./live-tenants.ts";
 
-/** What the index keeps of one job. */
+/** What the index keeps of one job. 200,000 of them stand beside each other in 64 MB: each field counts. */
 interface Entry {
-  readonly tenantId: string;
+  /** One text for all places that name the job. */
+  readonly uuid: string;
+  readonly tenant: LiveTenant;
   readonly lowPriority: boolean;
-  status: JobStatus;
+  readonly status: JobStatus;
   dueAtMs: number;
-  /** Not offered to `next` before; in memory only when a resumed job waits for its own upstream. */
-  notBeforeMs: number;
   inOrder: boolean;
-  upstreamId: string | null;
-  leaseUntilMs: number;
-  leaseIncarnation: string;
+  readonly lease: HeldLease | null;
   /** The newest finish that is not posted. */
   finishSeq: number | null;
-  owesWebhook: boolean;
-  webhookHost: string | null;
+  /** The host that is owed a webhook now; null: none is. */
+  readonly owedHost: string | null;
   /** An upstream may still run it: a purge must tell it to stop. */
-  resumes: boolean;
+  readonly resumes: boolean;
 }
 
-interface TenantCounts {
-  waiting: number;
-  running: number;
-  webhooksOwed: number;
+/** What is known of a running job's lease better than by its row. */
+interface HeldLease {
+  readonly holder: Holder;
+  readonly untilMs: number;
+  readonly incarnation: string;
+}
+
+/** Who gives slots, an upstream or a pulling worker, and the jobs that have one. */
+interface Holder {
+  readonly slotsId: string;
+  readonly uuids: Set<string>;
 }
 
 export class LiveIndex {
@@ -36,65 +44,87 @@ export class LiveIndex {
   readonly #fair = new FairOrder();
   /** The webhooks of these jobs by their uuids; the outbox adds those that a retry has moved. */
   readonly webhooks = new WebhookSchedule();
+  /** Lines that are not posted, of these jobs and of what stands in no job's row. */
+  readonly unposted = new OwedFinishes();
   #due = new DueOrder();
   readonly #parked = new Set<string>();
-  readonly #counts = new Map<string, TenantCounts>();
+  readonly #tenants = new LiveTenants();
   /** Running jobs by whose slot they have. */
-  readonly #holding = new Map<string, Set<string>>();
-  /** Jobs that owe a line, apart: a backlog of 100,000 must not be walked for them. */
-  readonly #owing = new Set<string>();
+  readonly #holders = new Map<string, Holder>();
+  /** Nearly all leases are of one start of the object: they share its text. */
+  #incarnation = "";
+  #jobsBytes = 0;
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** What all this takes of the object's memory at most, by what each job was measured to take. */
+  get bytes(): number {
+    return this.#jobsBytes + this.#tenants.bytes + this.unposted.size * LIVE_LINE_BYTES;
   }
 
   has(uuid: string): boolean {
     return this.#entries.has(uuid);
   }
 
-  counts(tenantId: string): Readonly<TenantCounts> {
-    return this.#counts.get(tenantId) ?? { waiting: 0, running: 0, webhooksOwed: 0 };
+  counts(tenantId: string): Readonly<Pick<LiveTenant, "waiting" | "running" | "webhooksOwed">> {
+    return this.#tenants.get(tenantId) ?? { waiting: 0, running: 0, webhooksOwed: 0 };
   }
 
   /** The job as memory knows it better than its row: renewals of a lease are not written. */
   withMemory(job: Job): Job {
-    const entry = this.#entries.get(job.uuid);
-    if (entry === undefined || job.lease === null) return job;
-    const untilMs = Math.max(entry.leaseUntilMs, job.lease.untilMs);
-    return { ...job, lease: { ...job.lease, untilMs, incarnation: entry.leaseIncarnation } };
+    const held = this.#entries.get(job.uuid)?.lease ?? null;
+    if (held === null || job.lease === null) return job;
+    const untilMs = Math.max(held.untilMs, job.lease.untilMs);
+    return { ...job, lease: { ...job.lease, untilMs, incarnation: held.incarnation } };
   }
 
   /** Takes over the state of a job after its row was written. Forgets it when it neither lives nor owes. */
   put(job: Job, posted: number, webhookHost: string | null, nowMs: number): void {
     const before = this.#entries.get(job.uuid);
-    if (before !== undefined) this.#leave(job.uuid, before);
-    const live = !isTerminal(job.status);
+    const uuid = before?.uuid ?? flatText(job.uuid);
     const owesLine = job.finishSeq !== null && job.finishSeq > posted;
     const owesWebhook = job.webhook !== null && job.webhook.nextAtMs !== null;
-    this.#planWebhook(job, webhookHost ?? before?.webhookHost ?? null);
-    if (!live && !owesLine && !owesWebhook) {
-      this.#entries.delete(job.uuid);
+    const finishSeq = owesLine ? job.finishSeq : null;
+    const isKept = !isTerminal(job.status) || owesLine || owesWebhook;
+    this.#noteLine(uuid, job, before?.finishSeq ?? null, finishSeq);
+    // The tenant and its receiver stay known while the one entry takes the place of the other.
+    const tenant = this.#tenants.enter(job.tenantId);
+    const host = owesWebhook ? (webhookHost ?? before?.owedHost ?? "") : null;
+    const owedHost = this.#tenants.enterHost(tenant, host);
+    if (before !== undefined) this.#leave(before);
+    this.#planWebhook(uuid, job, owedHost);
+    if (!isKept) {
+      this.#entries.delete(uuid);
+      this.#tenants.leave(tenant, owedHost);
       return;
     }
     const entry: Entry = {
-      tenantId: job.tenantId,
+      uuid,
+      tenant,
       lowPriority: job.lowPriority,
       status: job.status,
       dueAtMs: dueAtMs(job, nowMs),
-      notBeforeMs: job.notBeforeMs,
-      inOrder: false,
-      upstreamId: job.lease?.upstreamId ?? null,
-      leaseUntilMs: job.lease?.untilMs ?? 0,
-      leaseIncarnation: job.lease?.incarnation ?? "",
-      finishSeq: owesLine ? job.finishSeq : null,
-      owesWebhook,
-      webhookHost: webhookHost ?? before?.webhookHost ?? null,
+      inOrder: isWaiting(job.status) && job.notBeforeMs <= nowMs,
+      lease: job.lease === null ? null : this.#heldLease(job.lease),
+      finishSeq,
+      owedHost,
       resumes: job.upstreamJob !== null,
     };
-    this.#entries.set(job.uuid, entry);
-    if (owesLine) this.#owing.add(job.uuid);
-    this.#enter(job.uuid, entry, nowMs);
-    this.#pushDue(job.uuid, entry.dueAtMs);
+    this.#entries.set(uuid, entry);
+    this.#enter(entry, nowMs);
+    this.#pushDue(uuid, entry.dueAtMs);
+  }
+
+  /** The line of this finish is posted: the job is forgotten when it owes nothing else. */
+  posted(uuid: string, finishSeq: number): void {
+    const entry = this.#entries.get(uuid);
+    if (entry === undefined || entry.finishSeq !== finishSeq) return;
+    entry.finishSeq = null;
+    if (!isTerminal(entry.status) || entry.owedHost !== null) return;
+    this.#leave(entry);
+    this.#entries.delete(uuid);
   }
 
   /** The next job that may start at this moment; it stays where it is. */
@@ -106,17 +136,17 @@ export class LiveIndex {
   holdBack(uuid: string, untilMs: number): void {
     const entry = this.#entries.get(uuid);
     if (entry === undefined) return;
-    if (entry.inOrder) this.#fair.remove(entry.tenantId, uuid, entry.lowPriority);
+    if (entry.inOrder) this.#fair.remove(entry.tenant.tenantId, entry.uuid, entry.lowPriority);
     entry.inOrder = false;
-    entry.notBeforeMs = untilMs;
     entry.dueAtMs = Math.min(entry.dueAtMs, untilMs);
-    this.#pushDue(uuid, entry.dueAtMs);
+    this.#pushDue(entry.uuid, entry.dueAtMs);
   }
 
   /** As holdBack, for a job that may start once a slot of another upstream is free: `unpark` gives it back then. */
   park(uuid: string, untilMs: number): void {
     this.holdBack(uuid, untilMs);
-    this.#parked.add(uuid);
+    const entry = this.#entries.get(uuid);
+    if (entry !== undefined) this.#parked.add(entry.uuid);
   }
 
   /** A slot is free: the job that is parked longest enters the order again. */
@@ -126,9 +156,8 @@ export class LiveIndex {
     this.#parked.delete(uuid);
     const entry = this.#entries.get(uuid);
     if (entry === undefined || entry.inOrder || !isWaiting(entry.status)) return;
-    entry.notBeforeMs = 0;
     entry.inOrder = true;
-    this.#fair.add(entry.tenantId, uuid, entry.lowPriority, nowMs);
+    this.#fair.add(entry.tenant.tenantId, entry.uuid, entry.lowPriority, nowMs);
   }
 
   noteStart(tenantId: string, startedAtMs: number): void {
@@ -149,14 +178,14 @@ export class LiveIndex {
 
   /** Jobs that hold a slot of an upstream or a pulling worker. */
   runningOn(slotsId: string): readonly string[] {
-    return [...(this.#holding.get(slotsId) ?? [])];
+    return [...(this.#holders.get(slotsId)?.uuids ?? [])];
   }
 
   /** Waiting jobs of a tenant, for a purge. `resumes`: an upstream may still run it. */
   waitingOf(tenantId: string): { readonly uuid: string; readonly resumes: boolean }[] {
     const waiting: { uuid: string; resumes: boolean }[] = [];
-    for (const [uuid, { tenantId: owner, status, resumes }] of this.#entries) {
-      if (owner === tenantId && isWaiting(status)) waiting.push({ uuid, resumes });
+    for (const { uuid, tenant, status, resumes } of this.#entries.values()) {
+      if (tenant.tenantId === tenantId && isWaiting(status)) waiting.push({ uuid, resumes });
     }
     return waiting;
   }
@@ -165,7 +194,8 @@ export class LiveIndex {
     const entry = this.#entries.get(uuid);
     if (entry === undefined) return;
     this.webhooks.drop(uuid);
-    this.#leave(uuid, entry);
+    if (entry.finishSeq !== null) this.unposted.remove(entry.tenant.tenantId, entry.finishSeq);
+    this.#leave(entry);
     this.#entries.delete(uuid);
   }
 
@@ -187,30 +217,28 @@ export class LiveIndex {
     return due.uuid;
   }
 
-  /** Finishes whose lines are not posted, by tenant, oldest first. */
-  unposted(): Map<string, { readonly finishSeq: number; readonly uuid: string }[]> {
-    const byTenant = new Map<string, { finishSeq: number; uuid: string }[]>();
-    for (const [uuid, entry] of this.#owingEntries()) {
-      if (entry.finishSeq === null) continue;
-      const list = byTenant.get(entry.tenantId) ?? [];
-      list.push({ finishSeq: entry.finishSeq, uuid });
-      byTenant.set(entry.tenantId, list);
-    }
-    for (const list of byTenant.values()) list.sort((a, b) => a.finishSeq - b.finishSeq);
-    return byTenant;
+  /** What becomes of the line of the finish before, and of the newest one. */
+  #noteLine(uuid: string, { tenantId }: Job, before: number | null, finishSeq: number | null): void {
+    if (before === finishSeq) return;
+    // A retry has wiped it from the job's row, and has kept it in one of its own.
+    if (before !== null) this.unposted.moveOut(tenantId, before);
+    if (finishSeq !== null) this.unposted.add(tenantId, { finishSeq, uuid });
   }
 
-  *#owingEntries(): Generator<[string, Entry]> {
-    for (const uuid of this.#owing) {
-      const entry = this.#entries.get(uuid);
-      if (entry !== undefined) yield [uuid, entry];
-    }
-  }
-
-  #planWebhook(job: Job, host: string | null): void {
+  #planWebhook(uuid: string, job: Job, host: string | null): void {
     const atMs = job.webhook?.nextAtMs ?? null;
-    if (atMs === null) this.webhooks.drop(job.uuid);
-    else this.webhooks.plan(job.uuid, host ?? "", atMs);
+    if (atMs === null) this.webhooks.drop(uuid);
+    else this.webhooks.plan(uuid, host ?? "", atMs);
+  }
+
+  #heldLease({ upstreamId: slotsId, untilMs, incarnation }: Lease): HeldLease {
+    let holder = this.#holders.get(slotsId);
+    if (holder === undefined) {
+      holder = { slotsId, uuids: new Set() };
+      this.#holders.set(slotsId, holder);
+    }
+    if (this.#incarnation !== incarnation) this.#incarnation = incarnation;
+    return { holder, untilMs, incarnation: this.#incarnation };
   }
 
   #pushDue(uuid: string, atMs: number): void {
@@ -227,47 +255,38 @@ export class LiveIndex {
     }
   }
 
-  #enter(uuid: string, entry: Entry, nowMs: number): void {
-    const counts = this.#countsOf(entry.tenantId);
-    if (entry.owesWebhook) counts.webhooksOwed += 1;
-    if (isRunning(entry.status)) counts.running += 1;
-    if (entry.upstreamId !== null) this.#hold(uuid, entry.upstreamId);
+  #enter(entry: Entry, nowMs: number): void {
+    const { uuid, tenant } = entry;
+    this.#jobsBytes += liveJobBytes(entry);
+    if (entry.owedHost !== null) tenant.webhooksOwed += 1;
+    if (isRunning(entry.status)) tenant.running += 1;
+    entry.lease?.holder.uuids.add(uuid);
     if (!isWaiting(entry.status)) return;
-    counts.waiting += 1;
-    entry.inOrder = entry.notBeforeMs <= nowMs;
-    if (entry.inOrder) this.#fair.add(entry.tenantId, uuid, entry.lowPriority, nowMs);
+    tenant.waiting += 1;
+    if (entry.inOrder) this.#fair.add(tenant.tenantId, uuid, entry.lowPriority, nowMs);
   }
 
-  #leave(uuid: string, entry: Entry): void {
-    this.#owing.delete(uuid);
+  #leave(entry: Entry): void {
+    const { uuid, tenant } = entry;
+    this.#jobsBytes -= liveJobBytes(entry);
     this.#parked.delete(uuid);
-    const counts = this.#countsOf(entry.tenantId);
-    if (entry.owesWebhook) counts.webhooksOwed -= 1;
-    if (isRunning(entry.status)) counts.running -= 1;
-    if (entry.upstreamId !== null) this.#letGo(uuid, entry.upstreamId);
-    if (!isWaiting(entry.status)) return;
-    counts.waiting -= 1;
-    if (entry.inOrder) this.#fair.remove(entry.tenantId, uuid, entry.lowPriority);
-  }
-
-  #hold(uuid: string, slotsId: string): void {
-    const held = this.#holding.get(slotsId) ?? new Set();
-    held.add(uuid);
-    this.#holding.set(slotsId, held);
-  }
-
-  #letGo(uuid: string, slotsId: string): void {
-    const held = this.#holding.get(slotsId);
-    held?.delete(uuid);
-    if (held?.size === 0) this.#holding.delete(slotsId);
-  }
-
-  #countsOf(tenantId: string): TenantCounts {
-    let counts = this.#counts.get(tenantId);
-    if (counts === undefined) {
-      counts = { waiting: 0, running: 0, webhooksOwed: 0 };
-      this.#counts.set(tenantId, counts);
+    if (entry.owedHost !== null) tenant.webhooksOwed -= 1;
+    if (isRunning(entry.status)) tenant.running -= 1;
+    if (entry.lease !== null) this.#letGo(uuid, entry.lease.holder);
+    if (isWaiting(entry.status)) {
+      tenant.waiting -= 1;
+      if (entry.inOrder) this.#fair.remove(tenant.tenantId, uuid, entry.lowPriority);
     }
-    return counts;
+    this.#tenants.leave(tenant, entry.owedHost);
   }
+
+  #letGo(uuid: string, { slotsId, uuids }: Holder): void {
+    uuids.delete(uuid);
+    if (uuids.size === 0) this.#holders.delete(slotsId);
+  }
+}
+
+/** The same text, alone: one that was cut out of a longer text keeps that in memory. */
+function flatText(uuid: string): string {
+  return uuid.split("-").join("-");
 }

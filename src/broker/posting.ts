@@ -16,12 +16,12 @@ export class Posting {
   readonly #index: LiveIndex;
   readonly #accountOf: (tenantId: string) => AccountApi;
   readonly #posted: Map<string, number>;
-  /** Lines in no job's row: of jobs that were retried before they were posted, and of load-balanced requests. In order. */
-  #owed: { finish_seq: number; tenant_id: string; line: string }[];
   /** Tenants whose account is being asked: it may hang, and holds up only itself. */
   readonly #asked = new Set<string>();
   /** Tenants whose account failed: when it is asked again. */
   readonly #troubled = new Map<string, { readonly failures: number; readonly atMs: number }>();
+  /** The earliest of them, which each call asks for; null: to be looked up again. */
+  #troubledAtMs: number | null = Number.POSITIVE_INFINITY;
   #dueAtMs = Number.POSITIVE_INFINITY;
 
   constructor(parts: {
@@ -35,16 +35,20 @@ export class Posting {
     this.#index = parts.index;
     this.#accountOf = parts.accountOf;
     this.#posted = parts.store.postedThrough();
-    this.#owed = parts.store.owedLines();
-    // These stand in no job's row, so nothing else would remember them after a restart.
-    if (this.#owed.length > 0) this.#dueAtMs = 0;
+    // Lines in no job's row: of jobs that were retried before they were posted, and of load-balanced requests. Nothing else
+    // would remember them after a restart.
+    for (const { finishSeq, tenantId } of parts.store.owedLines()) {
+      parts.index.unposted.add(tenantId, { finishSeq, uuid: null });
+      this.#dueAtMs = 0;
+    }
   }
 
   /** When something is to be posted next, epoch ms. */
   get nextAtMs(): number {
-    let next = this.#dueAtMs;
-    for (const { atMs } of this.#troubled.values()) next = Math.min(next, atMs);
-    return next;
+    this.#troubledAtMs ??= this.#troubled
+      .values()
+      .reduce((earliest, { atMs }) => Math.min(earliest, atMs), Number.POSITIVE_INFINITY);
+    return Math.min(this.#dueAtMs, this.#troubledAtMs);
   }
 
   /** The last finish of a tenant that its account has. */
@@ -57,50 +61,45 @@ export class Posting {
     this.#dueAtMs = Math.min(this.#dueAtMs, nowMs + POST_DELAY_MS);
   }
 
-  /** Inside the transaction of a retry: keeps the line of the finish that the retry wipes from the row. */
+  /** Inside the transaction of a retry: keeps the line of the finish that the retry wipes from the row. The index follows. */
   keepBeforeRetry(job: Job): void {
     if (job.bill === null || job.finishSeq === null || job.finishSeq <= this.through(job.tenantId)) return;
     this.#store.owe(job.finishSeq, job.tenantId, JSON.stringify(toLine(job, this.#endpointId)));
-    this.#owed = this.#store.owedLines();
   }
 
   /** A line that stands in no job's row. `finishSeq` is higher than that of every line before. */
   owe(finishSeq: number, tenantId: string, line: UsageLine, nowMs: number): void {
-    const text = JSON.stringify(line);
-    this.#store.owe(finishSeq, tenantId, text);
-    this.#owed.push({ finish_seq: finishSeq, tenant_id: tenantId, line: text });
+    this.#store.owe(finishSeq, tenantId, JSON.stringify(line));
+    this.#index.unposted.add(tenantId, { finishSeq, uuid: null });
     this.schedule(nowMs);
   }
 
   /** Posts what is owed, all tenants side by side. Resolves when each account has answered or was given up; never throws. */
   async post(nowMs: number): Promise<void> {
     this.#dueAtMs = Number.POSITIVE_INFINITY;
-    const due = [...this.#owingTenants()].filter(
-      (tenantId) => !this.#asked.has(tenantId) && (this.#troubled.get(tenantId)?.atMs ?? 0) <= nowMs,
-    );
+    const due = this.#index.unposted
+      .tenants()
+      .filter((tenantId) => !this.#asked.has(tenantId) && (this.#troubled.get(tenantId)?.atMs ?? 0) <= nowMs);
     await Promise.all(due.map((tenantId) => this.#tryTenant(tenantId)));
   }
 
   async #tryTenant(tenantId: string): Promise<void> {
     const failures = (this.#troubled.get(tenantId)?.failures ?? 0) + 1;
-    this.#troubled.delete(tenantId);
+    if (this.#troubled.delete(tenantId)) this.#troubledAtMs = null;
     this.#asked.add(tenantId);
     try {
       // Load-balanced requests may end faster than one batch a second could tell of them.
       let hasMore = true;
       while (hasMore) hasMore = await this.#postTenant(tenantId);
-      if (this.#owingTenants().has(tenantId)) this.schedule(Date.now());
+      if (this.#index.unposted.owes(tenantId)) this.schedule(Date.now());
     } catch (error) {
       const atMs = Date.now() + backoffMs(failures, 1_000, 60_000, 0);
       this.#troubled.set(tenantId, { failures, atMs });
+      this.#troubledAtMs = null;
       log("posting_failed", { endpoint: this.#endpointId, tenant: tenantId, error: String(error) });
     } finally {
       this.#asked.delete(tenantId);
     }
-  }
-
-  #owingTenants(): Set<string> {
-    return new Set([...this.#index.unposted().keys(), ...this.#owed.map((row) => row.tenant_id)]);
   }
 
   /** Posts one batch. True: it was a full one and all of it was taken, so that there may be more. */
@@ -108,32 +107,41 @@ export class Posting {
     const batch = this.#batch(tenantId);
     const last = batch.lines.at(-1);
     if (last === undefined) return false;
-    const reply = await within(POST_TIMEOUT_MS, this.#accountOf(tenantId).post(batch), "the account");
-    const nowMs = Date.now();
-    this.#store.transaction(() => this.#store.setPosted(tenantId, reply.postedThrough));
-    this.#posted.set(tenantId, reply.postedThrough);
-    this.#owed = this.#owed.filter((row) => row.tenant_id !== tenantId || row.finish_seq > reply.postedThrough);
-    for (const { uuid } of this.#index.unposted().get(tenantId) ?? []) {
-      const stored = this.#store.findJob(uuid);
-      if (stored !== null) this.#index.put(this.#index.withMemory(stored.job), reply.postedThrough, null, nowMs);
-    }
-    return batch.lines.length === POST_LINES_MAX && reply.postedThrough >= last.finishSeq;
+    const { postedThrough } = await within(POST_TIMEOUT_MS, this.#accountOf(tenantId).post(batch), "the account");
+    this.#settle(tenantId, postedThrough);
+    return batch.lines.length === POST_LINES_MAX && postedThrough >= last.finishSeq;
+  }
+
+  /** What the account has is owed no more. Memory is changed once the rows are. */
+  #settle(tenantId: string, postedThrough: number): void {
+    const { unposted } = this.#index;
+    const settled = unposted.through(tenantId, postedThrough);
+    this.#store.transaction(() => {
+      this.#store.setPosted(tenantId, postedThrough);
+      for (const { finishSeq, uuid } of settled) if (uuid === null) this.#store.dropOwed(finishSeq);
+    });
+    this.#posted.set(tenantId, postedThrough);
+    unposted.drop(tenantId, settled.length);
+    for (const { finishSeq, uuid } of settled) if (uuid !== null) this.#index.posted(uuid, finishSeq);
   }
 
   #batch(tenantId: string): UsageBatch {
     const lines: { finishSeq: number; line: UsageLine }[] = [];
-    for (const row of this.#owed) {
-      if (row.tenant_id !== tenantId) continue;
-      // In order, so that those beyond are in a later batch in any case.
-      if (lines.length >= POST_LINES_MAX) break;
-      lines.push({ finishSeq: row.finish_seq, line: usageLineSchema.parse(JSON.parse(row.line)) });
+    for (const { finishSeq, uuid } of this.#index.unposted.front(tenantId, POST_LINES_MAX)) {
+      const line = uuid === null ? this.#owedLine(finishSeq) : this.#lineOf(uuid, finishSeq);
+      if (line !== null) lines.push({ finishSeq, line });
     }
-    for (const { finishSeq, uuid } of (this.#index.unposted().get(tenantId) ?? []).slice(0, POST_LINES_MAX)) {
-      const stored = this.#store.findJob(uuid);
-      if (stored?.job.finishSeq === finishSeq) lines.push({ finishSeq, line: toLine(stored.job, this.#endpointId) });
-    }
-    lines.sort((a, b) => a.finishSeq - b.finishSeq);
-    return { broker: this.#endpointId, lines: lines.slice(0, POST_LINES_MAX) };
+    return { broker: this.#endpointId, lines };
+  }
+
+  #owedLine(finishSeq: number): UsageLine | null {
+    const text = this.#store.owedLine(finishSeq);
+    return text === null ? null : usageLineSchema.parse(JSON.parse(text));
+  }
+
+  #lineOf(uuid: string, finishSeq: number): UsageLine | null {
+    const stored = this.#store.findJob(uuid);
+    return stored?.job.finishSeq === finishSeq ? toLine(stored.job, this.#endpointId) : null;
   }
 }
 

@@ -243,7 +243,6 @@ export class BrokerStore {
       tenantId,
       through,
     );
-    this.#run("DELETE FROM owed WHERE tenant_id = ? AND finish_seq <= ?", tenantId, through);
   }
 
   /** A line that stands in no job's row. */
@@ -251,8 +250,17 @@ export class BrokerStore {
     this.#run("INSERT INTO owed (finish_seq, tenant_id, line) VALUES (?, ?, ?)", finishSeq, tenantId, line);
   }
 
-  owedLines(): { finish_seq: number; tenant_id: string; line: string }[] {
-    return this.#all("SELECT finish_seq, tenant_id, line FROM owed ORDER BY finish_seq");
+  /** Which lines there are, in order. */
+  owedLines(): { finishSeq: number; tenantId: string }[] {
+    return this.#all("SELECT finish_seq AS finishSeq, tenant_id AS tenantId FROM owed ORDER BY finish_seq");
+  }
+
+  owedLine(finishSeq: number): string | null {
+    return this.#all<{ line: string }>("SELECT line FROM owed WHERE finish_seq = ?", finishSeq)[0]?.line ?? null;
+  }
+
+  dropOwed(finishSeq: number): void {
+    this.#run("DELETE FROM owed WHERE finish_seq = ?", finishSeq);
   }
 
   purgedThrough(): Map<string, { readonly through: number; readonly atMs: number }> {

@@ -9,58 +9,64 @@ export interface Due {
 const STALE_ALLOWED = 1_000;
 
 export class DueOrder {
-  readonly #heap: Due[] = [];
+  /** Two lists side by side: an object for each deadline would cost four times the memory. */
+  readonly #times: number[] = [];
+  readonly #uuids: string[] = [];
 
   get size(): number {
-    return this.#heap.length;
+    return this.#times.length;
   }
 
   /** More than half of it has been overtaken: its owner builds it anew, so that it never outgrows what lives. */
   isMostlyStale(live: number): boolean {
-    return this.#heap.length > 2 * live + STALE_ALLOWED;
+    return this.#times.length > 2 * live + STALE_ALLOWED;
   }
 
-  push(due: Due): void {
-    if (due.atMs === Number.POSITIVE_INFINITY) return;
-    const heap = this.#heap;
-    let at = heap.length;
-    heap.push(due);
+  push({ atMs, uuid }: Due): void {
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    let at = this.#times.length;
     while (at > 0) {
       const parentAt = (at - 1) >> 1;
-      const parent = heap[parentAt];
-      if (parent === undefined || parent.atMs <= due.atMs) break;
-      heap[at] = parent;
+      if (this.#timeAt(parentAt) <= atMs) break;
+      this.#copy(parentAt, at);
       at = parentAt;
     }
-    heap[at] = due;
+    this.#set(at, atMs, uuid);
   }
 
   peek(): Due | undefined {
-    return this.#heap[0];
+    const uuid = this.#uuids[0];
+    return uuid === undefined ? undefined : { atMs: this.#timeAt(0), uuid };
   }
 
   pop(): Due | undefined {
-    const heap = this.#heap;
-    const top = heap[0];
-    const last = heap.pop();
-    if (top === undefined || last === undefined || heap.length === 0) return top;
+    const top = this.peek();
+    const lastMs = this.#times.pop();
+    const last = this.#uuids.pop();
+    if (lastMs === undefined || last === undefined || this.#times.length === 0) return top;
     let at = 0;
     for (;;) {
-      const childAt = smallerChild(heap, at);
-      const child = heap[childAt];
-      if (child === undefined || child.atMs >= last.atMs) break;
-      heap[at] = child;
+      const left = 2 * at + 1;
+      const childAt = this.#timeAt(left + 1) < this.#timeAt(left) ? left + 1 : left;
+      if (this.#timeAt(childAt) >= lastMs) break;
+      this.#copy(childAt, at);
       at = childAt;
     }
-    heap[at] = last;
+    this.#set(at, lastMs, last);
     return top;
   }
-}
 
-function smallerChild(heap: readonly Due[], at: number): number {
-  const left = 2 * at + 1;
-  const right = left + 1;
-  const leftDue = heap[left];
-  const rightDue = heap[right];
-  return leftDue !== undefined && rightDue !== undefined && rightDue.atMs < leftDue.atMs ? right : left;
+  /** Beyond the end: later than everything. */
+  #timeAt(at: number): number {
+    return this.#times[at] ?? Number.POSITIVE_INFINITY;
+  }
+
+  #copy(from: number, to: number): void {
+    this.#set(to, this.#timeAt(from), this.#uuids[from] ?? "");
+  }
+
+  #set(at: number, atMs: number, uuid: string): void {
+    this.#times[at] = atMs;
+    this.#uuids[at] = uuid;
+  }
 }

@@ -206,6 +206,8 @@ export const START_JOBS_MAX = 50;
 
 /** Jobs that wait or run in one endpoint: the memory index must fit beside its peers in 128 MB. */
 export const LIVE_JOBS_MAX = 200_000;
+/** The same in bytes, because receivers of webhooks and owed lines differ: half of the object's memory. */
+export const LIVE_INDEX_MAX_BYTES = 64 * 1024 * 1024;
 /**
  * Tenants without a job whose GPU time is remembered, so that leaving for a moment buys no turn. Beyond it the one that was
  * served least is forgotten: it is the one that gains least.
