@@ -9,9 +9,11 @@ import {
   ENDPOINT_ROWS_MAX,
   IDEMPOTENCY_MS,
   LIMIT_RETRY_AFTER_SECONDS,
+  LIVE_INDEX_MAX_BYTES,
   LIVE_JOBS_MAX,
   TENANT_WEBHOOKS_OWED_MAX,
 } from "../core/limits.ts";
+import type { LiveIndex } from "./live-index.ts";
 import type { BrokerStore, RememberedKey } from "./store.ts";
 
 export interface Admitted {
@@ -28,7 +30,7 @@ interface Facts {
   readonly nowMs: number;
   readonly queueSeq: number;
   readonly waiting: number;
-  readonly live: number;
+  readonly index: Pick<LiveIndex, "size" | "bytes">;
   readonly webhooksOwed: number;
   /** The new job as its row is to be written: waiting, or started already. */
   readonly enterAs: (job: Job) => Job;
@@ -51,9 +53,8 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   }
   const owing = call.webhook === null ? null : refuseMoreWebhooks(facts.webhooksOwed);
   if (owing !== null) return fail(owing);
-  const full =
-    facts.live >= LIVE_JOBS_MAX || store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
-  if (full) return fail({ kind: "queue_full", retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS });
+  const full = store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
+  if (full || isIndexFull(facts.index)) return fail(QUEUE_FULL);
   const job = facts.enterAs(makeJob(call, id.uuid, settings, facts));
   const idempotencyKey = call.idempotency?.key ?? null;
   store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);
@@ -76,8 +77,19 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   });
 }
 
+const QUEUE_FULL: Failure = { kind: "queue_full", retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS };
+
+function isIndexFull({ size, bytes }: Facts["index"]): boolean {
+  return size >= LIVE_JOBS_MAX || bytes >= LIVE_INDEX_MAX_BYTES;
+}
+
+/** A finished job that is sent back lives again: the bounds of what lives hold for it, too. */
+export function refuseRetry(webhooksOwed: number, index: Facts["index"]): Failure | null {
+  return refuseMoreWebhooks(webhooksOwed) ?? (isIndexFull(index) ? QUEUE_FULL : null);
+}
+
 /** A dead receiver must not fill an endpoint, by submits or by retries of failures that nobody was told of. */
-export function refuseMoreWebhooks(owed: number): Failure | null {
+function refuseMoreWebhooks(owed: number): Failure | null {
   if (owed < TENANT_WEBHOOKS_OWED_MAX) return null;
   const retryAfterSeconds = LIMIT_RETRY_AFTER_SECONDS;
   return { kind: "webhooks_owed", owedMax: TENANT_WEBHOOKS_OWED_MAX, retryAfterSeconds };

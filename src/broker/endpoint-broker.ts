@@ -16,7 +16,7 @@ import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
 import { within } from "../db/deadline.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
-import { refuseMoreWebhooks } from "./admit.ts";
+import { refuseRetry } from "./admit.ts";
 import { BrokerParts } from "./broker-parts.ts";
 import { accountOf, entrypoints } from "./peers.ts";
 import { BROKER_MIGRATIONS } from "./schema.ts";
@@ -105,8 +105,8 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async retry(call: JobCall): Promise<Result<JobView>> {
-    const owing = refuseMoreWebhooks(this.#parts.owedWebhooks.countOf(call.tenantId));
-    if (owing !== null) return fail(owing);
+    const refusal = refuseRetry(this.#parts.owedWebhooks.countOf(call.tenantId), this.#parts.index);
+    if (refusal !== null) return fail(refusal);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");
   }
 

@@ -83,6 +83,8 @@ export class LbDesk {
   async enterLb(call: CallOf<"enterLb">): Promise<Entered> {
     const { settings } = this.#parts.book;
     if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
+    if (this.#parts.posting.isFull)
+      return fail({ kind: "unavailable", message: "usage cannot be recorded at the moment" });
     const nowMs = Date.now();
     this.#lastRequestAtMs = nowMs;
     const wish: LbWish = { affinity: call.affinity, avoidIds: call.avoidIds };

@@ -4,7 +4,7 @@ import { usageLineSchema } from "../contract/usage.ts";
 import { backoffMs } from "../core/backoff.ts";
 import type { Job } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
-import { POST_DELAY_MS, POST_LINES_MAX, POST_TIMEOUT_MS } from "../core/limits.ts";
+import { OWED_LINES_MAX, POST_DELAY_MS, POST_LINES_MAX, POST_TIMEOUT_MS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
 import { log } from "../log.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -45,15 +45,21 @@ export class Posting {
 
   /** When something is to be posted next, epoch ms. */
   get nextAtMs(): number {
-    this.#troubledAtMs ??= this.#troubled
-      .values()
-      .reduce((earliest, { atMs }) => Math.min(earliest, atMs), Number.POSITIVE_INFINITY);
+    if (this.#troubledAtMs === null) {
+      this.#troubledAtMs = Number.POSITIVE_INFINITY;
+      for (const { atMs } of this.#troubled.values()) this.#troubledAtMs = Math.min(this.#troubledAtMs, atMs);
+    }
     return Math.min(this.#dueAtMs, this.#troubledAtMs);
   }
 
   /** The last finish of a tenant that its account has. */
   through(tenantId: string): number {
     return this.#posted.get(tenantId) ?? 0;
+  }
+
+  /** More lines than this endpoint may owe: nobody can tell when they will be taken. */
+  get isFull(): boolean {
+    return this.#index.unposted.size >= OWED_LINES_MAX;
   }
 
   /** A line is owed from now on: it is posted together with those of the next second. */

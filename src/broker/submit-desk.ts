@@ -40,7 +40,7 @@ export class SubmitDesk {
       return claimed?.job ?? job;
     };
     const { waiting, webhooksOwed } = index.counts(call.tenantId);
-    const facts = { store, nowMs, queueSeq: book.nextQueueSeq, waiting, live: index.size, webhooksOwed, enterAs };
+    const facts = { store, nowMs, queueSeq: book.nextQueueSeq, waiting, index, webhooksOwed, enterAs };
     const admitted = store.transaction(() => admit(call, settings, facts));
     if (!admitted.ok) return admitted;
     const { job, created, inserted, webhookHost } = admitted.value;

@@ -199,6 +199,11 @@ export const POST_TIMEOUT_MS = 15_000;
 export const POST_DELAY_MS = 1_000;
 /** Lines in one posted batch. */
 export const POST_LINES_MAX = 500;
+/**
+ * Lines that an endpoint may owe while accounts do not answer: 16 MB of memory. Load-balanced requests stand in no job's row,
+ * and are refused beyond it.
+ */
+export const OWED_LINES_MAX = 500_000;
 /** Parked usage lines in one answer: there should be none, and a person reads them. */
 export const PARKED_LISTED_MAX = 1_000;
 /** Jobs started by one wake-up. */

@@ -1,0 +1,43 @@
+// A broker takes no more than its object can hold.
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, expect, it, vi } from "vitest";
+import { LiveIndex } from "../../src/broker/live-index.ts";
+import { Posting } from "../../src/broker/posting.ts";
+import { LIVE_INDEX_MAX_BYTES } from "../../src/core/limits.ts";
+import { answerUpstreams, holdCarriers, makeBroker, submission } from "../support/broker.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+it("refuses a job, new or sent back, once the live index has its bytes", async () => {
+  const bytes = vi.spyOn(LiveIndex.prototype, "bytes", "get").mockReturnValue(LIVE_INDEX_MAX_BYTES - 1);
+  const given = holdCarriers();
+  const { endpointId, broker } = await makeBroker();
+  const failing = submission();
+  expect(await broker.submit(failing)).toMatchObject({ ok: true });
+  await vi.waitFor(() => expect(given).toHaveLength(1));
+  const [lease] = given;
+  const outcome = { kind: "rejected" as const, error: "no" };
+  await broker.finish({ jobId: failing.jobId, lease: lease?.lease ?? "", outcome });
+  bytes.mockReturnValue(LIVE_INDEX_MAX_BYTES);
+  const refused = { ok: false, failure: { kind: "queue_full" } };
+  expect(await broker.submit(submission())).toMatchObject(refused);
+  expect(await broker.retry({ tenantId: "owner", jobId: failing.jobId })).toMatchObject(refused);
+  bytes.mockReturnValue(0);
+  expect(await broker.retry({ tenantId: "owner", jobId: failing.jobId })).toMatchObject({ ok: true });
+  const rows = await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, { storage }) =>
+    storage.sql.exec("SELECT uuid FROM jobs").toArray(),
+  );
+  expect(rows).toHaveLength(1);
+});
+
+it("refuses a load-balanced request while more lines are owed than it may owe", async () => {
+  answerUpstreams(() => new Response("ok"));
+  const full = vi.spyOn(Posting.prototype, "isFull", "get").mockReturnValue(true);
+  const { broker } = await makeBroker({ kind: "load_balancer" });
+  const wish = { affinity: { kind: "none" as const }, avoidIds: [] };
+  const call = { requestId: "r1", tenantId: "owner", settingsVersion: 1, ...wish, holdMs: 0 };
+  expect(await broker.enterLb(call)).toMatchObject({ ok: false, failure: { kind: "unavailable" } });
+  full.mockReturnValue(false);
+  expect(await broker.enterLb(call)).not.toMatchObject({ failure: { kind: "unavailable" } });
+});
