@@ -249,6 +249,10 @@ export const TENANT_WEBHOOKS_OWED_MAX = 20_000;
 /** `input` and `output` together in a webhook body; beyond it the body says `truncated`. */
 export const WEBHOOK_PAYLOAD_MAX_BYTES = 1024 * 1024;
 export const DEAD_LETTER_MS = 30 * 86_400_000;
+/** Dead letters of one tenant over all its endpoints: the oldest go first. About 5 MB of the 10 GB that all tenants share. */
+export const DEAD_LETTERS_TENANT_MAX = 10_000;
+/** Of them the newest are shown: what a person can look through. */
+export const DEAD_LETTERS_LISTED_MAX = 1_000;
 /** A walk over all rows at most this often; reads refuse an expired job by its own time meanwhile. */
 export const SWEEP_EVERY_MS = 30_000;
 /** Remembered keys have no order by time, so dropping the old ones reads them all; lookups refuse an old one meanwhile. */

@@ -1,5 +1,5 @@
 // Webhooks that were given up, for their tenant to see.
-import { DEAD_LETTER_MS } from "../core/limits.ts";
+import { DEAD_LETTER_MS, DEAD_LETTERS_LISTED_MAX, DEAD_LETTERS_TENANT_MAX } from "../core/limits.ts";
 
 export interface DeadLetter {
   readonly webhookId: string;
@@ -21,12 +21,16 @@ type DeadLetterRow = {
   given_up_at: number;
 };
 
-/** Keeps one, once: the same webhook id again changes nothing. Those past their time go in the same call. */
+/** Two for each that comes: a tenant that is beyond the bound comes down to it, and no letter pays for thousands. */
+const DROPPED_AT_ONCE = 2;
+
+/** Keeps one, once: the same webhook id again changes nothing. The oldest that are past their time or too many go with it. */
 export async function keepDeadLetter(db: D1Database, tenantId: string, letter: DeadLetter): Promise<void> {
   const insert = db
     .prepare(
-      `INSERT INTO webhook_dead_letters (tenant_id, webhook_id, endpoint_id, job_id, url, tries, detail, given_up_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, webhook_id) DO NOTHING`,
+      `INSERT INTO webhook_dead_letters (tenant_id, number, webhook_id, endpoint_id, job_id, url, tries, detail, given_up_at)
+       SELECT ?1, coalesce((SELECT max(number) FROM webhook_dead_letters WHERE tenant_id = ?1), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+       WHERE true ON CONFLICT (tenant_id, webhook_id) DO NOTHING`,
     )
     .bind(
       tenantId,
@@ -38,18 +42,24 @@ export async function keepDeadLetter(db: D1Database, tenantId: string, letter: D
       letter.detail,
       letter.givenUpAtMs,
     );
-  const sweep = db
-    .prepare("DELETE FROM webhook_dead_letters WHERE tenant_id = ? AND given_up_at < ?")
+  // The oldest by number are the oldest by time, but for clocks of different brokers. Numbers have no gap but at their start.
+  const drop = db
+    .prepare(
+      `DELETE FROM webhook_dead_letters WHERE tenant_id = ?1
+       AND number IN (SELECT number FROM webhook_dead_letters WHERE tenant_id = ?1 ORDER BY number LIMIT ${DROPPED_AT_ONCE})
+       AND (given_up_at < ?2
+         OR number <= (SELECT max(number) FROM webhook_dead_letters WHERE tenant_id = ?1) - ${DEAD_LETTERS_TENANT_MAX})`,
+    )
     .bind(tenantId, letter.givenUpAtMs - DEAD_LETTER_MS);
-  await db.batch([insert, sweep]);
+  await db.batch([insert, drop]);
 }
 
-/** The tenant's newest, at most 1,000. */
+/** The tenant's newest. */
 export async function listDeadLetters(db: D1Database, tenantId: string): Promise<DeadLetter[]> {
   const { results } = await db
     .prepare(
       `SELECT webhook_id, endpoint_id, job_id, url, tries, detail, given_up_at FROM webhook_dead_letters
-       WHERE tenant_id = ? ORDER BY given_up_at DESC LIMIT 1000`,
+       WHERE tenant_id = ? ORDER BY number DESC LIMIT ${DEAD_LETTERS_LISTED_MAX}`,
     )
     .bind(tenantId)
     .all<DeadLetterRow>();

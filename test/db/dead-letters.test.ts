@@ -1,12 +1,46 @@
 // Webhooks that were given up: kept once, shown to their tenant alone, dropped after their time.
 import { env } from "cloudflare:workers";
-import { expect, it } from "vitest";
-import { DEAD_LETTER_MS } from "../../src/core/limits.ts";
+import { afterEach, expect, it, vi } from "vitest";
+import { DEAD_LETTER_MS, DEAD_LETTERS_LISTED_MAX, DEAD_LETTERS_TENANT_MAX } from "../../src/core/limits.ts";
 import { type DeadLetter, keepDeadLetter, listDeadLetters } from "../../src/db/dead-letters.ts";
 
 function letter(webhookId: string, givenUpAtMs: number): DeadLetter {
   const place = { endpointId: "ep", jobId: `${webhookId}-u1`, url: "https://receiver.test/hook" };
   return { webhookId, ...place, tries: 10, detail: "answered 500", givenUpAtMs };
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+/** Puts so many letters of a tenant into D1, as if they had come one by one. */
+async function fill(tenantId: string, letters: number): Promise<void> {
+  await env.DB.prepare(
+    `WITH RECURSIVE n (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM n WHERE number < ?2)
+     INSERT INTO webhook_dead_letters (tenant_id, number, webhook_id, endpoint_id, job_id, url, tries, detail, given_up_at)
+     SELECT ?1, number, 'msg_' || number, 'ep', 'j', 'https://receiver.test/hook', 10, 'answered 500', number FROM n`,
+  )
+    .bind(tenantId, letters)
+    .run();
+}
+
+async function countOf(tenantId: string): Promise<number> {
+  const row = await env.DB.prepare("SELECT count(*) AS letters FROM webhook_dead_letters WHERE tenant_id = ?")
+    .bind(tenantId)
+    .first<{ letters: number }>();
+  return row?.letters ?? 0;
+}
+
+/** Rows that D1 reads and writes for a call, by its own meter. */
+async function metered(call: () => Promise<unknown>): Promise<{ readonly read: number; readonly written: number }> {
+  const database: D1Database = Object.getPrototypeOf(env.DB);
+  const statement: D1PreparedStatement = Object.getPrototypeOf(env.DB.prepare("SELECT 1"));
+  const batches = vi.spyOn(database, "batch");
+  const reads = vi.spyOn(statement, "all");
+  await call();
+  const answers = [...batches.mock.results, ...reads.mock.results].map(({ value }) => value);
+  const metas = (await Promise.all(answers)).flat().map(({ meta }: { readonly meta: D1Meta }) => meta);
+  vi.restoreAllMocks();
+  const sum = (of: (meta: D1Meta) => number) => metas.reduce((total, meta) => total + of(meta), 0);
+  return { read: sum(({ rows_read }) => rows_read), written: sum(({ rows_written }) => rows_written) };
 }
 
 it("keeps a letter once, and shows the newest first", async () => {
@@ -28,4 +62,33 @@ it("drops the tenant's letters past their time when the next one comes", async (
   await keepDeadLetter(env.DB, "letters-old", letter("msg_new", 1_001 + DEAD_LETTER_MS));
   const ids = (await listDeadLetters(env.DB, "letters-old")).map(({ webhookId }) => webhookId);
   expect(ids).toEqual(["msg_new", "msg_edge"]);
+});
+
+it("reads and writes a few rows for a letter, however many there are", async () => {
+  await fill("letters-many", DEAD_LETTERS_TENANT_MAX);
+  const next = letter("msg_next", DEAD_LETTERS_TENANT_MAX + 1);
+  const { read, written } = await metered(() => keepDeadLetter(env.DB, "letters-many", next));
+  console.info(`one letter beside ${DEAD_LETTERS_TENANT_MAX}: ${read} rows read, ${written} written`);
+  expect(read).toBeGreaterThan(0);
+  expect(read).toBeLessThanOrEqual(12);
+  expect(written).toBeLessThanOrEqual(8);
+});
+
+it("keeps the newest of too many, and comes down to the bound where an earlier release has left more", async () => {
+  await fill("letters-more", DEAD_LETTERS_TENANT_MAX + 5);
+  for (let at = 1; at <= 8; at += 1) {
+    await keepDeadLetter(env.DB, "letters-more", letter(`msg_late_${at}`, DEAD_LETTERS_TENANT_MAX + 5 + at));
+  }
+  expect(await countOf("letters-more")).toBe(DEAD_LETTERS_TENANT_MAX);
+  const [newest] = await listDeadLetters(env.DB, "letters-more");
+  expect(newest?.webhookId).toBe("msg_late_8");
+});
+
+it("reads of a list as many rows as it shows", async () => {
+  await fill("letters-list", 3_000);
+  expect(await metered(() => listDeadLetters(env.DB, "letters-list"))).toEqual({
+    read: DEAD_LETTERS_LISTED_MAX,
+    written: 0,
+  });
+  expect(await listDeadLetters(env.DB, "letters-list")).toHaveLength(DEAD_LETTERS_LISTED_MAX);
 });
