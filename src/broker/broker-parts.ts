@@ -10,6 +10,7 @@ import type { DeadLetter } from "../db/dead-letters.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { DispatchWake } from "./dispatch-wake.ts";
+import { HeldCalls } from "./held-calls.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { JobBook } from "./job-book.ts";
 import { LbDesk } from "./lb-desk.ts";
@@ -48,6 +49,7 @@ interface Surroundings {
 export class BrokerParts {
   readonly index = new LiveIndex();
   readonly waiters = new Waiters();
+  readonly held = new HeldCalls();
   readonly roster = new WorkerRoster();
   readonly alarmClock: AlarmClock;
   readonly store: BrokerStore;
@@ -100,7 +102,7 @@ export class BrokerParts {
     this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, wake });
     this.workerList = new WorkerList({ roster, book, index, lookLb: (id, atMs) => this.lb.look(id, atMs) });
     this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
-    this.streams = new Streams({ book, store, chunks: new ChunkStore(storage), waiters, wake });
+    this.streams = new Streams({ book, store, chunks: new ChunkStore(storage), waiters, held: this.held, wake });
     this.lb = new LbDesk({ endpointId, book, posting, mark: new LbMark(storage), ping: around.ping, wake }, nowMs);
     const { deliver, bury } = around;
     this.webhooks = new WebhookOutbox({

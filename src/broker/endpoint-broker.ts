@@ -18,6 +18,7 @@ import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
 import { refuseRetry } from "./admit.ts";
 import { BrokerParts } from "./broker-parts.ts";
+import { TOO_MANY_HELD } from "./held-calls.ts";
 import { accountOf, entrypoints } from "./peers.ts";
 import { BROKER_MIGRATIONS } from "./schema.ts";
 
@@ -94,7 +95,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const stored = this.#parts.book.own(call, Date.now());
     if (stored === null) return fail({ kind: "not_found" });
     if (isTerminal(stored.job.status)) return ok(this.#parts.book.view(stored, Date.now()));
-    await this.#parts.waiters.wait(stored.job.uuid, Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    const { held, waiters } = this.#parts;
+    if (call.holdMs > 0 && !held.hasRoom(call.tenantId)) return fail(TOO_MANY_HELD);
+    const holdMs = Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
+    if (holdMs > 0) await held.count(call.tenantId, waiters.wait(stored.job.uuid, holdMs));
     // A job that timed out is gone for every later call; the one who waited is told so this once.
     const after = this.#parts.book.load(stored.job.uuid);
     return after === null ? fail({ kind: "not_found" }) : ok(this.#parts.book.view(after, Date.now()));

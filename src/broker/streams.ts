@@ -9,6 +9,7 @@ import { ENDPOINT_STREAMS_MAX_BYTES, RESULT_MAX_BYTES, WAIT_SLICE_MAX_MS } from 
 import { laterOf, type StreamCursor } from "../core/stream-cursor.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { ChunkStore, LogEnd } from "./chunk-store.ts";
+import { type HeldCalls, TOO_MANY_HELD } from "./held-calls.ts";
 import type { JobBook } from "./job-book.ts";
 import type { StoredJob } from "./job-row.ts";
 import type { BrokerStore } from "./store.ts";
@@ -19,6 +20,7 @@ interface Parts {
   readonly store: BrokerStore;
   readonly chunks: ChunkStore;
   readonly waiters: Waiters;
+  readonly held: HeldCalls;
   readonly wake: (nowMs: number) => Promise<void>;
 }
 
@@ -58,14 +60,18 @@ export class Streams {
   }
 
   async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
-    const { book, waiters } = this.#parts;
+    const { book, waiters, held } = this.#parts;
     const stored = book.own(call, Date.now());
     if (stored === null) return fail({ kind: "not_found" });
     const pageOf = (job: Job) => this.#page(job, call.after === "drained" ? this.#drainedOf(job) : call.after);
     const { uuid, status } = stored.job;
     const page = pageOf(stored.job);
-    if (isTerminal(status) || page.chunks.length > 0 || call.holdMs === 0) return ok(page);
-    await waiters.wait(streamOf(uuid), Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    if (isTerminal(status)) return ok(page);
+    const isHeld = page.chunks.length === 0 && call.holdMs > 0;
+    if ((isHeld || call.stays === true) && !held.hasRoom(call.tenantId)) return fail(TOO_MANY_HELD);
+    if (!isHeld) return ok(page);
+    const wait = waiters.wait(streamOf(uuid), Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    await held.count(call.tenantId, wait);
     // A job that timed out is gone for every later call; the one who waited is told so this once.
     const job = book.load(uuid)?.job;
     return job === undefined ? fail({ kind: "not_found" }) : ok(pageOf(job));

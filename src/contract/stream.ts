@@ -43,10 +43,10 @@ export interface StreamApi {
   ownChunks(call: WorkerCall & { readonly jobId: string; readonly after: StreamCursor }): Promise<StreamPage | null>;
   /**
    * Chunks after a place, to any number of readers; held until there are some, the job is over, or `holdMs`. `drained`: what
-   * the next drainStream would hand out.
+   * the next drainStream would hand out. `stays`: refused where no further call of the tenant could be held.
    */
   readStream(
-    call: JobCall & { readonly after: StreamCursor | "drained"; readonly holdMs: number },
+    call: JobCall & { readonly after: StreamCursor | "drained"; readonly holdMs: number; readonly stays?: boolean },
   ): Promise<Result<StreamPage>>;
   /** What is there now: each chunk is handed out once, and only those of the newest attempt. */
   drainStream(call: JobCall): Promise<Result<StreamPage>>;

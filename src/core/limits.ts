@@ -41,6 +41,19 @@ export const LB_GIVEN_UP_AFTER_MS = 30_000;
 export const LB_RECALL_MS = LB_RENEW_MS + 2_000;
 /** Requests that wait in one endpoint, shared fairly among its tenants: each is a held call of about 100 KB at the edge. */
 export const LB_WAITING_MAX = 1_000;
+/**
+ * Calls of one tenant that a broker holds at once, waits and readers of streams: as many as a large client has, each a held
+ * call of about 100 KB at the edge.
+ */
+export const HELD_TENANT_MAX = 1_000;
+/** Of all tenants of an endpoint: about 40 MB of its object. Beyond it each tenant holds its share. */
+export const HELD_ENDPOINT_MAX = 4_000;
+/** Who may not be held asks again after this: a late word, and no burden to the broker. */
+export const UNHELD_PAUSE_MS = 2_000;
+/** Open job-takes of all workers of an endpoint. Beyond it a worker has one, and is refused more. */
+export const WORKER_POLLS_TOTAL_MAX = 4_000;
+/** Held job-stops of an endpoint: one a worker, and as many that their clients have left. */
+export const STOPS_HELD_MAX = 2_000;
 /** Between two slices of its wait a request keeps its place in line for so long. */
 export const LB_PLACE_KEPT_MS = 5_000;
 /** What was found out about a worker is believed for three probes. */

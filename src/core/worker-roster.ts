@@ -125,6 +125,15 @@ export class WorkerRoster {
     if (worker !== undefined && isOvertaken && answered) worker.overtakenEndedAtMs = nowMs;
   }
 
+  get openPolls(): number {
+    return this.#pollers.size;
+  }
+
+  /** Open polls of processes that are taken to be gone. */
+  overtaken(worker: RosterWorker): Poll[] {
+    return [...worker.polls.values()].filter(({ overtaken }) => overtaken);
+  }
+
   /** The polls that may be given jobs, newest last. */
   asking(worker: RosterWorker): Poll[] {
     if (worker.sick !== null || worker.draining) return [];

@@ -105,6 +105,7 @@ function toWireOfJob(
         | "tenant_limit"
         | "webhooks_owed"
         | "queue_full"
+        | "too_many_held"
         | "too_many_workers"
         | "draining"
         | "wrong_state"
@@ -135,6 +136,13 @@ function toWireOfJob(
         status: 429,
         error: "queue full",
         message: "this endpoint takes no more jobs at the moment",
+        headers: retryAfter(failure.retryAfterSeconds),
+      };
+    case "too_many_held":
+      return {
+        status: 429,
+        error: "too many open requests",
+        message: `${failure.heldMax} requests of yours are open at this endpoint already`,
         headers: retryAfter(failure.retryAfterSeconds),
       };
     case "too_many_workers":

@@ -8,6 +8,7 @@ import { hasResult, isRunning, isTerminal, isTimedOut, isWaiting } from "../core
 import { LIMIT_RETRY_AFTER_SECONDS, OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai-request.ts";
 import { STREAM_START } from "../core/stream-cursor.ts";
+import { askHeld } from "./held.ts";
 import type { ClientAnswer } from "./openai-answer.ts";
 import { errorAnswer, type OpenAiError, refuseOpenAi, TTL_PASSED, toError } from "./openai-errors.ts";
 import { LoggedEvents } from "./openai-log.ts";
@@ -106,8 +107,10 @@ function lookAt(
   { endpointId, tenantId, jobId }: OpenAiWait,
   holdMs: number,
 ): Promise<Result<JobView>> {
-  const call = { tenantId, jobId, holdMs };
-  return callBroker(c.env, endpointId, (broker) => broker.wait(call), { idempotent: true }).then(flatten);
+  return askHeld(holdMs, async (heldMs) => {
+    const call = { tenantId, jobId, holdMs: heldMs };
+    return flatten(await callBroker(c.env, endpointId, (broker) => broker.wait(call), { idempotent: true }));
+  });
 }
 
 async function cancel(c: RouteContext, { endpointId, tenantId, jobId }: OpenAiWait): Promise<Result<JobView>> {

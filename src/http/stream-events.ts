@@ -7,6 +7,7 @@ import { isTerminal } from "../core/job.ts";
 import { STREAM_COMMENT_EVERY_MS } from "../core/limits.ts";
 import { cursorText, laterOf, parseCursor, type StreamCursor } from "../core/stream-cursor.ts";
 import { log } from "../log.ts";
+import { askHeld } from "./held.ts";
 import { flatten, keepAnswering, type RouteContext } from "./routing.ts";
 
 export interface StreamRead {
@@ -47,7 +48,23 @@ export async function readPage(
   after: StreamCursor | "drained",
   holdMs: number,
 ): Promise<Result<StreamPage>> {
-  const call = { tenantId, jobId, after, holdMs };
+  const call = { tenantId, jobId, after };
+  return askHeld(holdMs, async (heldMs) =>
+    flatten(
+      await callBroker(env, endpointId, (broker) => broker.readStream({ ...call, holdMs: heldMs }), {
+        idempotent: true,
+      }),
+    ),
+  );
+}
+
+/** What is there for a reader that stays until the job is over. It is refused where its tenant has too many of them. */
+export async function enterStream(
+  env: Env,
+  { endpointId, tenantId, jobId }: StreamRead,
+  after: StreamCursor,
+): Promise<Result<StreamPage>> {
+  const call = { tenantId, jobId, after, holdMs: 0, stays: true };
   return flatten(await callBroker(env, endpointId, (broker) => broker.readStream(call), { idempotent: true }));
 }
 

@@ -10,7 +10,7 @@ import { STREAM_START } from "../core/stream-cursor.ts";
 import { rawAnswer } from "./answer.ts";
 import { readStreamWait } from "./query.ts";
 import { enterJob, flatten, keepAnswering, type RouteContext, type Routing, refuse } from "./routing.ts";
-import { eventStreamAnswer, readLastEventId, readPage, type StreamRead } from "./stream-events.ts";
+import { enterStream, eventStreamAnswer, readLastEventId, readPage, type StreamRead } from "./stream-events.ts";
 
 /** Adds the route of streaming clients. The Go client posts. */
 export function addStreamRoutes(app: Hono<Routing>): void {
@@ -34,7 +34,7 @@ async function events(c: RouteContext, read: StreamRead): Promise<Response> {
   if (place === null) {
     return refuse(c, { kind: "invalid", field: "Last-Event-ID", message: "must be the id of an event of this stream" });
   }
-  const first = await readPage(c.env, read, place.after, 0);
+  const first = await enterStream(c.env, read, place.after);
   if (!first.ok) return refuse(c, first.failure);
   // An event source that is answered 204 does not come again. A job that was retried meanwhile has more to say.
   const isSeen = place.sawEnd && isTerminal(first.value.status) && first.value.chunks.length === 0;

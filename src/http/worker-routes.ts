@@ -127,10 +127,13 @@ async function stop(c: RouteContext): Promise<Response> {
   for (let leftMs = STOP_HOLD_MS; leftMs > 0 && !c.req.raw.signal.aborted; leftMs = endMs - Date.now()) {
     // In slices, so that a broker that was replaced is asked again soon.
     const call = { keyId, workerId, holdMs: Math.min(leftMs, WAIT_SLICE_MAX_MS) };
+    const askedMs = Date.now();
     const stops = await callBroker(c.env, endpointId, (broker) => broker.awaitStops(call), { idempotent: false });
     if (!stops.ok) return refuse(c, stops.failure);
     if (stops.value === null) break;
     if (stops.value.length > 0) return jsonAnswer(200, { jobsToStop: stops.value }, c.get("requestId"));
+    // The broker holds too many already.
+    if (Date.now() < askedMs + call.holdMs / 2) await scheduler.wait(Math.min(leftMs, REFUSAL_HOLD_MS));
   }
   return nothing(c);
 }
