@@ -93,6 +93,7 @@ export class BrokerParts {
       carry: around.carry,
       holderOf: (slotsId) => this.workers.holderOf(slotsId),
       idleSinceMs: (slotsId) => this.workers.idleSinceMs(slotsId),
+      provenWorkers: (atMs) => this.workers.proven(atMs),
       hand: (slotsId, job) => this.workers.hand(slotsId, job),
     });
     this.starter = starter;
@@ -134,7 +135,8 @@ export class BrokerParts {
           heardAtMs: (slotsId) => this.workers.heardAtMs(slotsId),
           leaseEnded: (slotsId, job, how, atMs) => this.workers.leaseEnded(slotsId, job, how, atMs),
           stop: (slotsId, job, token) => this.stops.add(slotsId, job, token),
-          progressOf: (uuid) => this.workers.progressOf(uuid),
+          explainAbsence: (atMs) => this.workerList.explainAbsence(atMs),
+          progressOf: (uuid) => this.workers.reports.progressOf(uuid),
         },
         streamEnded: (uuid) => this.streams.forget(uuid),
       },

@@ -210,12 +210,12 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async report(call: CallOf<"report">): Promise<ReportReply> {
     this.meter.calls += 1;
-    return this.#parts.workers.report(call);
+    return this.#parts.workers.reports.report(call);
   }
 
   async progress(call: CallOf<"progress">): Promise<ReportReply> {
     this.meter.calls += 1;
-    return this.#parts.workers.progress(call);
+    return this.#parts.workers.reports.progress(call);
   }
 
   async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[] | null> {

@@ -50,6 +50,8 @@ interface PullHooks {
   leaseEnded(slotsId: string, job: Job, how: "finished" | "lost" | "taken_away", nowMs: number): void;
   /** It may still run a job whose lease, of this token, has ended. */
   stop(slotsId: string, job: Job, token: string): void;
+  /** Why no worker takes jobs; null: an upstream or a worker does, or is only busy. */
+  explainAbsence(nowMs: number): string | null;
   /** What the running handler has told of itself; null: nothing. */
   progressOf(uuid: string): Uint8Array | null;
 }
@@ -299,7 +301,7 @@ export class JobBook {
     if (isOver) this.pool.release(lease.upstreamId);
     else this.pool.linger(lease.upstreamId, lease.token, lease.untilMs);
     if (lease.workerKeyId === null) return;
-    const isLost = event.kind === "lost" ? event.had : nowMs > lease.untilMs;
+    const isLost = event.kind === "lost" ? event.had === true : nowMs > lease.untilMs;
     const how = event.kind === "finish" ? "finished" : isLost ? "lost" : "taken_away";
     this.#parts.workers.leaseEnded(lease.upstreamId, job, how, nowMs);
   }
@@ -351,6 +353,7 @@ export class JobBook {
     const facts = {
       paused: this.#settings?.paused ?? false,
       pool: this.pool,
+      absence: () => this.#parts.workers.explainAbsence(nowMs),
       nowMs,
     };
     return viewJob(job, output, explainWait(job, this.#parts.index.position(job), facts));

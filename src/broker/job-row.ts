@@ -47,11 +47,12 @@ export type JobRow = {
 export const webhookSchema = z.object({ url: z.string(), sealedSecret: z.string() });
 
 /** What rows of the first release lack. */
-const ADDED_LATER: Pick<Job, "round" | "failedOn" | "undelivered" | "formerWorkers" | "request"> = {
+const ADDED_LATER: Pick<Job, "round" | "failedOn" | "undelivered" | "startFailures" | "formerWorkers" | "request"> = {
   request: null,
   round: 0,
   failedOn: null,
   undelivered: 0,
+  startFailures: 0,
   formerWorkers: [],
 };
 

@@ -24,6 +24,8 @@ interface Parts {
   readonly holderOf: (slotsId: string) => SlotHolder | null;
   /** When the worker of these slots last said that it runs nothing, epoch ms; 0 for never. */
   readonly idleSinceMs: (slotsId: string) => number;
+  /** The pulling workers that have run a handler and are in service. */
+  readonly provenWorkers: (nowMs: number) => ReadonlySet<string>;
   readonly hand: (slotsId: string, job: HandedJob) => void;
 }
 
@@ -93,7 +95,9 @@ export class Starter {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
       return "aside";
     }
-    const mayTake = (id: string): boolean => this.#mayTake(stored, id);
+    const proven = this.#provenFor(stored.job, nowMs);
+    const isFit = (id: string): boolean => proven === null || !isWorkerSlots(id) || proven.has(id);
+    const mayTake = (id: string): boolean => isFit(id) && this.#mayTake(stored, id);
     const chosen = resumedOn ?? book.pool.choose(nowMs, { avoidId: avoided(stored.job, nowMs), mayTake });
     if (chosen === null) {
       // Room is only where the job has failed already, or may still run, while a sound one is busy.
@@ -166,13 +170,31 @@ export class Starter {
     const former = stored.job.formerWorkers.find(({ slotsId }) => slotsId === id);
     return former === undefined || this.#parts.idleSinceMs(id) >= former.untilMs;
   }
+
+  /**
+   * A job that has met workers which failed their start is not for another that nobody has seen work, while one that has been
+   * seen is there: new processes of a broken image, each under a new id, would use up its bound while a sound worker is busy.
+   * Null: it may go to any.
+   */
+  #provenFor(job: Job, nowMs: number): ReadonlySet<string> | null {
+    if (job.startFailures === 0 || nowMs >= failedAtMs(job) + PARKED_MAX_MS) return null;
+    const proven = this.#parts.provenWorkers(nowMs);
+    const isThere = proven.size > 0 || this.#parts.book.pool.hasSound((id) => !isWorkerSlots(id));
+    return isThere ? proven : null;
+  }
 }
 
 /**
  * Where the job is not to go while others are sound. An upstream that fails fast would eat every job, for as long as it does;
  * pulling workers are alike, so for one of them the others' long jobs are waited for only a while.
  */
-function avoided({ failedOn, notBeforeMs }: Job, nowMs: number): string | null {
-  const isWaitedFor = failedOn === null || !isWorkerSlots(failedOn) || nowMs < notBeforeMs + PARKED_MAX_MS;
+function avoided(job: Job, nowMs: number): string | null {
+  const { failedOn } = job;
+  const isWaitedFor = failedOn === null || !isWorkerSlots(failedOn) || nowMs < failedAtMs(job) + PARKED_MAX_MS;
   return isWaitedFor ? failedOn : null;
+}
+
+/** From when on it could be tried again where it failed. */
+function failedAtMs({ failedOn, formerWorkers, notBeforeMs }: Job): number {
+  return Math.max(notBeforeMs, formerWorkers.find(({ slotsId }) => slotsId === failedOn)?.untilMs ?? 0);
 }

@@ -24,7 +24,13 @@ export function viewJob(job: Job, output: PayloadRef | null, queue: JobView["que
 export function explainWait(
   job: Job,
   position: number,
-  facts: { readonly paused: boolean; readonly pool: UpstreamPool; readonly nowMs: number },
+  facts: {
+    readonly paused: boolean;
+    readonly pool: UpstreamPool;
+    /** Why no worker takes jobs; null: that is not it. */
+    readonly absence: () => string | null;
+    readonly nowMs: number;
+  },
 ): JobView["queue"] {
   const explain = (reason: QueueReason, detail: string, since: number) => ({ position, reason, detail, since });
   if (facts.paused) return explain("PAUSED", "The endpoint is paused by its owner.", job.queuedAtMs);
@@ -33,6 +39,9 @@ export function explainWait(
     return explain("RETRY_WAIT", `An attempt failed; the next one starts in ${seconds} s.`, job.queuedAtMs);
   }
   const state = facts.pool.describe(facts.nowMs);
+  // The pool knows slots; whether somebody is there who would fill them, the workers themselves show.
+  const absence = state.reason === "NO_WORKERS" || state.reason === "ALL_BUSY" ? facts.absence() : null;
+  if (absence !== null) return explain("NO_WORKERS", absence, job.queuedAtMs);
   const since = state.reason.startsWith("UPSTREAM_") ? state.sinceMs : job.queuedAtMs;
   return explain(state.reason, state.detail, since);
 }

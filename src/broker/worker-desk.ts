@@ -1,34 +1,34 @@
 // What pulling workers ask of a broker and tell it: takes, heartbeats, results. A worker's word names itself and a job; the
 // lease that fits is looked up here, so a report that is late, doubled or of another worker finds none and changes nothing.
 import type { EndpointSettings, WorkerKey } from "../contract/settings.ts";
-import type { HandedJob, PingCall, ReportCall, ReportReply, TakeCall, WorkerApi } from "../contract/worker.ts";
+import type { HandedJob, HandedLease, PingCall, TakeCall, WorkerApi } from "../contract/worker.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
-import { isTerminal, type Job } from "../core/job.ts";
-import type { AttemptOutcome } from "../core/job-event.ts";
+import type { Job } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
 import {
   IDLE_GRACE_MS,
   LIMIT_RETRY_AFTER_SECONDS,
   LOST_IN_A_ROW_MAX,
-  PROGRESS_TOTAL_MAX_BYTES,
   START_JOBS_MAX,
-  STOP_LET_GO_AFTER_MS,
   TAKE_HOLD_MAX_MS,
   WORKER_LEASE_MS,
   WORKER_POLLS_TOTAL_MAX,
   WORKERS_MAX,
 } from "../core/limits.ts";
+import { isIdleOnlyWhenSaid } from "../core/sdk-version.ts";
+import { absenceOf } from "../core/worker-absence.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import { log } from "../log.ts";
 import { TOO_MANY_POLLS } from "./held-calls.ts";
 import type { JobBook } from "./job-book.ts";
-import type { StoredJob } from "./job-row.ts";
 import { isPricedHolder, type SlotHolder, workerSlots } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { Starter } from "./starter.ts";
 import type { StopDesk } from "./stop-desk.ts";
 import type { Waiters } from "./waiters.ts";
+import { WorkerExits } from "./worker-exits.ts";
+import { heldBy, renewHeld, WorkerReports } from "./worker-reports.ts";
 
 interface Parts {
   readonly endpointId: string;
@@ -51,16 +51,19 @@ export class WorkerDesk {
   readonly #parts: Parts;
   /** What open polls have been given and not yet answered. */
   readonly #given = new Map<string, HandedJob[]>();
-  /** Newest word of each running handler, by uuid: lost with the object, and told again by the next one. */
-  readonly #progress = new Map<string, Uint8Array>();
-  #progressBytes = 0;
-
-  /** When each worker whose take or job has ended must have asked again, by its slots. */
-  readonly #backBy = new Map<string, number>();
   #lookedForGoneAtMs = 0;
+
+  readonly #exits: WorkerExits;
+  readonly reports: WorkerReports;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#exits = new WorkerExits({
+      ...parts,
+      takeBack: (worker, nowMs) => this.#takeBack(worker, nowMs),
+      ask: (worker, nowMs) => this.#ask(worker, nowMs),
+    });
+    this.reports = new WorkerReports({ ...parts, exits: this.#exits });
   }
 
   workerKey(keyId: string): Result<{ readonly digest: string } | null> {
@@ -100,8 +103,8 @@ export class WorkerDesk {
     this.#parts.index.unpark(nowMs);
     try {
       await this.#parts.wake(nowMs);
-      const isOpen = worker.polls.has(pollId) && !this.#given.has(pollId);
-      if (isOpen) await waiters.wait(pollId, mustAskAgain ? IDLE_GRACE_MS : TAKE_HOLD_MAX_MS);
+      const isHeld = worker.polls.get(pollId)?.released === false && !this.#given.has(pollId);
+      if (isHeld) await waiters.wait(pollId, mustAskAgain ? IDLE_GRACE_MS : TAKE_HOLD_MAX_MS);
       return ok(this.#given.get(pollId) ?? []);
     } finally {
       this.#close(worker, pollId, true);
@@ -118,13 +121,26 @@ export class WorkerDesk {
       this.#close(worker, call.pollId, false);
       this.#parts.waiters.wake(call.pollId);
     }
-    for (const { jobId, lease } of undelivered) {
-      const stored = this.#held(worker.slotsId, jobId);
+    this.#giveBack(worker, undelivered, nowMs);
+    await this.#parts.wake(nowMs);
+  }
+
+  #takeBack(worker: RosterWorker, nowMs: number): void {
+    for (const pollId of worker.polls.keys()) {
+      const given = this.#given.get(pollId) ?? [];
+      this.#given.delete(pollId);
+      this.#giveBack(worker, given, nowMs);
+    }
+  }
+
+  /** What the worker was given and never got. */
+  #giveBack(worker: RosterWorker, leases: readonly HandedLease[], nowMs: number): void {
+    for (const { jobId, lease } of leases) {
+      const stored = heldBy(this.#parts.book, worker.slotsId, jobId);
       if (stored?.job.lease?.token !== lease) continue;
       this.#parts.book.apply(stored, { kind: "lost", token: lease, had: false }, nowMs);
       log("take_abandoned", { endpoint: this.#parts.endpointId, job: jobId });
     }
-    await this.#parts.wake(nowMs);
   }
 
   /** Gives ready jobs to the open polls, and answers those that got some. */
@@ -170,70 +186,10 @@ export class WorkerDesk {
     worker.version = call.version ?? worker.version;
     if (call.unfit !== null) worker.sick = { kind: "unfit", detail: call.unfit, sinceMs: nowMs };
     else if (worker.sick?.kind === "silent") worker.sick = null;
-    for (const jobId of call.jobIds) this.#renew(worker.slotsId, jobId, nowMs);
+    for (const jobId of call.jobIds) renewHeld(this.#parts.book, worker.slotsId, jobId, nowMs);
     this.#parts.stops.takeHeartbeat(worker, call.jobIds, nowMs);
     this.#ask(worker, nowMs);
     await this.#parts.wake(nowMs);
-  }
-
-  async report(call: ReportCall): Promise<ReportReply> {
-    const { book, roster } = this.#parts;
-    const nowMs = Date.now();
-    const stored = book.byId(call.jobId);
-    if (stored === null) return "unknown_job";
-    const worker = roster.hear(call, nowMs);
-    const slotsId = slotsOfWorker(call.keyId, call.workerId);
-    const held = this.#held(slotsId, call.jobId);
-    if (worker !== null && call.refresh) worker.refreshAskedAtMs = nowMs;
-    if (worker !== null) void this.#expectBack(worker.slotsId);
-    if (held === null || held.job.lease === null) {
-      // The same report again, because its answer was lost: its result is the one that the row names.
-      if (isStoredAs(stored, call.outcome)) return "accepted";
-      if (worker !== null) await this.#takeLateReport(worker, call.jobId, nowMs);
-      return "late";
-    }
-    const { token } = held.job.lease;
-    const moved = book.apply(held, { kind: "finish", token, outcome: call.outcome }, nowMs);
-    if (moved.reply !== "done") return "late";
-    if (worker?.givenUp.has(call.jobId) === true) worker.givenUp.set(call.jobId, "reported");
-    await this.#parts.wake(nowMs);
-    return "accepted";
-  }
-
-  progress(call: CallOf<"progress">): ReportReply {
-    const nowMs = Date.now();
-    const slotsId = slotsOfWorker(call.keyId, call.workerId);
-    this.#parts.roster.hear(call, nowMs);
-    if (this.#parts.book.byId(call.jobId) === null) return "unknown_job";
-    const uuid = this.#renew(slotsId, call.jobId, nowMs);
-    if (uuid === null) return "late";
-    this.#keepProgress(uuid, call.output);
-    return "accepted";
-  }
-
-  /** Newest last. When all of them together are too much the oldest words go: the next ones of their handlers replace them. */
-  #keepProgress(uuid: string, output: Uint8Array): void {
-    this.#dropProgress(uuid);
-    this.#progress.set(uuid, output);
-    this.#progressBytes += output.length;
-    for (const oldest of this.#progress.keys()) {
-      if (this.#progressBytes <= PROGRESS_TOTAL_MAX_BYTES) return;
-      this.#dropProgress(oldest);
-    }
-  }
-
-  #dropProgress(uuid: string): void {
-    this.#progressBytes -= this.#progress.get(uuid)?.length ?? 0;
-    this.#progress.delete(uuid);
-  }
-
-  progressOf(uuid: string): Uint8Array | null {
-    return this.#progress.get(uuid) ?? null;
-  }
-
-  #letGo(worker: RosterWorker): void {
-    for (const pollId of worker.polls.keys()) this.#parts.waiters.wake(pollId);
-    this.#parts.stops.letGo(worker.slotsId);
   }
 
   /** Out of service, its open polls are answered: a worker that is being shut down need not wait for them. */
@@ -243,10 +199,17 @@ export class WorkerDesk {
     const found = roster.all().filter(({ workerId }) => workerId === call.workerId);
     for (const worker of found) {
       worker.draining = call.draining;
-      if (call.draining) this.#letGo(worker);
+      if (call.draining) this.#exits.letGo(worker);
       this.#ask(worker, Date.now());
     }
     return found.length > 0;
+  }
+
+  /** Those that have run a handler, and take jobs, or work, or have done so a moment ago. */
+  proven(nowMs: number): ReadonlySet<string> {
+    const isThere = (worker: RosterWorker) => absenceOf(worker, this.#runs(worker.slotsId), nowMs) === null;
+    const proven = this.#parts.roster.all().filter((worker) => worker.hasRun && isThere(worker));
+    return new Set(proven.map(({ slotsId }) => slotsId));
   }
 
   heardAtMs(slotsId: string): number {
@@ -258,7 +221,7 @@ export class WorkerDesk {
   }
 
   leaseEnded(slotsId: string, job: Job, how: "finished" | "lost" | "taken_away", nowMs: number): void {
-    this.#dropProgress(job.uuid);
+    this.reports.dropProgress(job.uuid);
     const worker = this.#parts.roster.get(slotsId);
     if (worker === undefined) return;
     if (how === "finished") worker.lostInARow = 0;
@@ -274,30 +237,23 @@ export class WorkerDesk {
     if (roster.isTwin(worker, nowMs)) return false;
     book.pool.letGoAll(worker.slotsId);
     roster.dropStops(worker.slotsId);
+    const isTrue = isIdleOnlyWhenSaid(worker.version);
     let isYoung = false;
     for (const uuid of index.runningOn(worker.slotsId)) {
       const stored = book.load(uuid);
       const lease = stored?.job.lease ?? null;
       if (stored === null || lease === null) continue;
-      if (nowMs - lease.startedAtMs < IDLE_GRACE_MS) {
+      const isNew = nowMs - lease.startedAtMs < IDLE_GRACE_MS;
+      if (isNew && !isTrue) {
         isYoung = true;
         continue;
       }
-      book.apply(stored, { kind: "lost", token: lease.token, had: true }, nowMs);
+      // So soon it is the same process, which has cut the take that brought the job and not seen it.
+      book.apply(stored, { kind: "lost", token: lease.token, had: isNew ? "perhaps" : true }, nowMs);
       roster.giveUp(worker, makeJobId(stored.job.uuid, stored.job.mode));
     }
     worker.idleAtMs = nowMs;
     return isYoung;
-  }
-
-  /** The job is not this worker's any more. If it had said that it runs nothing, another process of its id has run it. */
-  async #takeLateReport(worker: RosterWorker, jobId: string, nowMs: number): Promise<void> {
-    const { roster, stops, endpointId } = this.#parts;
-    const givenUp = worker.givenUp.get(jobId);
-    if (givenUp === "away" || givenUp === "reported") roster.noteTwin(worker, nowMs);
-    worker.givenUp.delete(jobId);
-    log("late_report", { endpoint: endpointId, job: jobId });
-    if (stops.takeReport(worker.slotsId, jobId)) await this.#parts.wake(nowMs);
   }
 
   #noteLost(worker: RosterWorker, nowMs: number): void {
@@ -318,20 +274,7 @@ export class WorkerDesk {
     const wasGiven = this.#given.delete(pollId);
     this.#parts.roster.close(pollId, answered, nowMs);
     this.#ask(worker, nowMs);
-    if (!wasGiven) void this.#expectBack(worker.slotsId);
-  }
-
-  /** Lets go of the job-stop of a worker that runs nothing and does not ask again: it may be waiting for just that. */
-  async #expectBack(slotsId: string): Promise<void> {
-    const { roster, waiters } = this.#parts;
-    const isExpected = this.#backBy.has(slotsId);
-    this.#backBy.set(slotsId, Date.now() + STOP_LET_GO_AFTER_MS);
-    if (isExpected) return;
-    const leftMs = () => (this.#backBy.get(slotsId) ?? 0) - Date.now();
-    while (leftMs() > 0) await waiters.wait(`back ${slotsId}`, leftMs());
-    this.#backBy.delete(slotsId);
-    const isBack = (roster.get(slotsId)?.polls.size ?? 0) > 0 || this.#runs(slotsId);
-    if (!isBack) this.#parts.stops.letGo(slotsId);
+    if (!wasGiven) void this.#exits.expectBack(worker.slotsId);
   }
 
   /** Tells the pool what a worker asks for now. */
@@ -341,28 +284,13 @@ export class WorkerDesk {
     const { settings } = book;
     const isPriced = holder !== null && settings !== null && isPricedHolder(holder, settings, nowMs);
     // One that takes no jobs must not count as a sound one that others' jobs wait for.
-    if (!isPriced || worker.sick !== null || worker.draining) {
+    if (!isPriced || !roster.mayTake(worker)) {
       book.pool.leave(worker.slotsId);
       return;
     }
     const wanted = (poll: Poll): number => poll.wanted - (this.#given.get(poll.pollId)?.length ?? 0);
     const jobs = roster.asking(worker).reduce((sum, poll) => sum + wanted(poll), 0);
     book.pool.ask(holder, jobs, nowMs);
-  }
-
-  #renew(slotsId: string, jobId: string, nowMs: number): string | null {
-    const stored = this.#held(slotsId, jobId);
-    const token = stored?.job.lease?.token;
-    if (stored === null || token === undefined) return null;
-    const moved = this.#parts.book.apply(stored, { kind: "renew", token }, nowMs);
-    return moved.reply === "done" ? stored.job.uuid : null;
-  }
-
-  /** A job that this worker holds; the lease may have run out a moment ago. */
-  #held(slotsId: string, jobId: string): StoredJob | null {
-    const stored = this.#parts.book.byId(jobId);
-    if (stored === null || isTerminal(stored.job.status)) return null;
-    return stored.job.lease?.upstreamId === slotsId ? stored : null;
   }
 
   #runs(slotsId: string): boolean {
@@ -377,10 +305,4 @@ export class WorkerDesk {
 
 function findKey(settings: EndpointSettings, keyId: string): WorkerKey | null {
   return settings.workerKeys.find(({ id }) => id === keyId) ?? null;
-}
-
-/** Is the large result of this report the one that is kept? */
-function isStoredAs({ outputPlace }: StoredJob, outcome: AttemptOutcome): boolean {
-  const output = "output" in outcome ? outcome.output : null;
-  return output?.kind === "r2" && outputPlace?.kind === "r2" && output.key === outputPlace.key;
 }

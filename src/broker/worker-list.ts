@@ -4,7 +4,8 @@ import type { Upstream } from "../contract/settings.ts";
 import type { WorkerView } from "../contract/worker.ts";
 import { makeJobId } from "../core/job-id.ts";
 import type { LbHealth } from "../core/lb-pool.ts";
-import { WORKER_SICK_SHOWN_MS } from "../core/limits.ts";
+import { WORKER_QUIET_AFTER_MS, WORKER_SICK_SHOWN_MS } from "../core/limits.ts";
+import { absenceOf, tellAbsences } from "../core/worker-absence.ts";
 import type { RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import type { JobBook } from "./job-book.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -44,7 +45,7 @@ export class WorkerList {
     const { roster, book } = this.#parts;
     const counts = { initializing: 0, ...book.pool.pushCounts() };
     for (const worker of roster.all()) {
-      switch (this.#stateOf(worker)) {
+      switch (this.#stateOf(worker, nowMs)) {
         case "RUNNING":
           counts.running += 1;
           break;
@@ -53,6 +54,9 @@ export class WorkerList {
           break;
         case "INITIALIZING":
           counts.initializing += 1;
+          break;
+        case "THROTTLED":
+          counts.throttled += 1;
           break;
         default:
           counts.unhealthy += 1;
@@ -77,7 +81,7 @@ export class WorkerList {
     return {
       id: worker.workerId,
       kind: "pull",
-      state: this.#stateOf(worker),
+      state: this.#stateOf(worker, nowMs),
       tier: key.tier,
       rateKind: key.rateKind,
       slots: key.slots,
@@ -140,11 +144,50 @@ export class WorkerList {
     return { running: uuids.length, jobs };
   }
 
-  #stateOf(worker: RosterWorker): WorkerView["state"] {
+  /**
+   * Why no worker takes jobs, for those who wait for one; null where an upstream or a worker does, or is only busy, so that the
+   * pool has the reason.
+   */
+  explainAbsence(nowMs: number): string | null {
+    const { roster, book } = this.#parts;
+    const { idle, running, throttled, unhealthy } = book.pool.pushCounts();
+    if (idle + running + throttled + unhealthy > 0) return null;
+    const absences = roster.all().map((worker) => absenceOf(worker, this.#runs(worker), nowMs));
+    const told = absences.filter((absence) => absence !== null);
+    return told.length === 0 || told.length < absences.length ? null : tellAbsences(told);
+  }
+
+  #runs({ slotsId }: RosterWorker): boolean {
+    return this.#parts.index.runningOn(slotsId).length > 0;
+  }
+
+  #stateOf(worker: RosterWorker, nowMs: number): WorkerView["state"] {
     const condition = this.#parts.book.pool.look(worker.slotsId)?.condition ?? "ok";
     if (worker.sick !== null || condition !== "ok") return "UNHEALTHY";
-    if (this.#parts.index.runningOn(worker.slotsId).length > 0) return "RUNNING";
-    return worker.hasTaken ? "IDLE" : "INITIALIZING";
+    if (this.#runs(worker)) return "RUNNING";
+    switch (absenceOf(worker, false, nowMs)) {
+      case "failed_start":
+      case "unhealthy":
+      case "shut_down":
+        return "UNHEALTHY";
+      case "restarting":
+      case "starting":
+        return "INITIALIZING";
+      case "drained":
+        return "THROTTLED";
+      case "quiet":
+        return this.#isQuiet(worker, nowMs) ? "UNHEALTHY" : "IDLE";
+      case null:
+        return "IDLE";
+    }
+  }
+
+  /** Its process does nothing, whatever its heartbeats say: it has ended, or hangs. */
+  #isQuiet(worker: RosterWorker, nowMs: number): boolean {
+    const { roster } = this.#parts;
+    if (absenceOf(worker, this.#runs(worker), nowMs) !== "quiet") return false;
+    // One that cannot be interrupted asks for nothing while it works on a job that is over for everybody else.
+    return nowMs - worker.actedAtMs > WORKER_QUIET_AFTER_MS && roster.stopsOf(worker.slotsId).size === 0;
   }
 
   #reasonOf(worker: RosterWorker, nowMs: number): string | null {
@@ -154,8 +197,16 @@ export class WorkerList {
     }
     const look = this.#parts.book.pool.look(worker.slotsId);
     if (worker.sick !== null) return worker.sick.detail;
+    if (worker.leaving?.why === "restart") {
+      return "A result asked for its restart (refresh_worker); it gets no job until it asks for one again.";
+    }
+    if (worker.leaving?.why === "shutdown") return "It was shut down before its start was done.";
     if (look !== null && look.condition !== "ok") return look.detail;
     if (worker.draining) return "It is being drained: it gets no more jobs.";
+    if (this.#isQuiet(worker, nowMs)) {
+      const seconds = Math.floor((nowMs - worker.actedAtMs) / 1_000);
+      return `It runs nothing and has not asked for a job for ${seconds} s; only its heartbeats may go on.`;
+    }
     const { refreshAskedAtMs } = worker;
     const isRecent = refreshAskedAtMs !== null && nowMs - refreshAskedAtMs < WORKER_SICK_SHOWN_MS;
     if (isRecent) return "A result asked for its restart (refresh_worker).";

@@ -1,6 +1,7 @@
 // What can happen to a job: how an attempt ends, and every other event. What becomes of the job then stands in transition.ts.
 import type { Lease } from "./job.ts";
 import type { PayloadRef } from "./payload-ref.ts";
+import type { StartFailure } from "./start-failure.ts";
 import type { TokenUsage } from "./token-usage.ts";
 
 /** How an attempt ended, already classified by its carrier. Below it is decided what that means for the job. */
@@ -21,6 +22,8 @@ export type AttemptOutcome =
   | { readonly kind: "upstream_unhealthy"; readonly detail: string }
   /** The worker may have begun: counts against maxAttempts. */
   | { readonly kind: "attempt_failed"; readonly error: string }
+  /** The pulling worker could not start, so that no handler began: the worker's failure, not the job's. */
+  | { readonly kind: "start_failed"; readonly failure: StartFailure }
   /** The carrier saw the execution timeout pass. */
   | { readonly kind: "timed_out" }
   /** The client that carries the job has gone, and its answer with it: CANCELLED, billed until now. */
@@ -35,8 +38,11 @@ export type JobEvent =
   | { readonly kind: "renew"; readonly token: string }
   | { readonly kind: "note_upstream_job"; readonly token: string; readonly upstreamJobId: string }
   | { readonly kind: "finish"; readonly token: string; readonly outcome: AttemptOutcome }
-  /** A pulling worker does not have the job any more and has said nothing of its end. `had` false: it never got it. */
-  | { readonly kind: "lost"; readonly token: string; readonly had: boolean }
+  /**
+   * A pulling worker does not have the job any more and has said nothing of its end. `had` false: it never got it; `perhaps`:
+   * it was answered with the job a moment ago, and seems not to have read that.
+   */
+  | { readonly kind: "lost"; readonly token: string; readonly had: boolean | "perhaps" }
   | { readonly kind: "cancel" }
   | { readonly kind: "retry" }
   | { readonly kind: "set_ttl"; readonly ttlMs: number }

@@ -86,6 +86,8 @@ export interface Job {
   readonly restarts: number;
   /** Leases that ended without a word from the pulling worker that was given them: it may never have had the job. */
   readonly undelivered: number;
+  /** Pulling workers that failed their start while they held it. */
+  readonly startFailures: number;
   /** Newest last; also over retries, because such a worker may still run the job and report it late. */
   readonly formerWorkers: readonly FormerWorker[];
   /** Not started before; 0 when nothing holds it back. */
@@ -140,6 +142,7 @@ export const NOT_RUN = {
   failedOn: null,
   restarts: 0,
   undelivered: 0,
+  startFailures: 0,
   notBeforeMs: 0,
   lease: null,
   upstreamJob: null,

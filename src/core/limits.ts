@@ -22,6 +22,8 @@ export const ENVELOPE_FIELDS_MAX_BYTES = 64 * 1024;
 export const JSON_DEPTH_MAX = 512;
 /** An error text is for people; what is longer is cut. */
 export const ERROR_TEXT_MAX_CHARS = 4_000;
+/** So much of a reported error is read before it is cut: that of a worker's failed start is JSON, of some 74,000 characters. */
+export const ERROR_FIELD_KEPT_CHARS = 128 * 1024;
 
 /** RunPod's limit of a body through a load-balanced endpoint, each way, and the most that an endpoint may set: Cloudflare's. */
 export const LB_BODY_DEFAULT_MAX_BYTES = 30 * 1024 * 1024;
@@ -152,6 +154,18 @@ export const REFUSAL_HOLD_MS = 5_000;
 export const IDLE_GRACE_MS = 1_000;
 /** Lost deliveries of a job that count for nothing. A job that kills its worker before a word is told must end, too. */
 export const UNDELIVERED_MAX = 3;
+/**
+ * Workers that failed their start while they held the job, which costs it nothing. Where every worker fails, its client must
+ * be told the hook's error before long: with the pauses between the starts of one worker that is within a minute.
+ */
+export const START_FAILURES_MAX = 3;
+/**
+ * From a result that asks for the worker's restart until its open polls are answered. A process that ends by itself does so
+ * when it has read the answer to that result: a poll that is answered before would be followed by another one.
+ */
+export const RESTART_SETTLE_MS = 250;
+/** Longer than any worker that goes on leaves between two polls: a held refusal and then the SDK's own pause are 10 s. */
+export const WORKER_QUIET_AFTER_MS = 15_000;
 /** Remembered workers of one job: the rows stay small, and nobody reports so late. */
 export const FORMER_WORKERS_MAX = 32;
 /** Pulling workers in one endpoint's memory. */

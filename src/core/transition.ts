@@ -12,6 +12,7 @@ import {
   LEASE_MS,
   LETTER_RETRY_MS,
   RESTARTS_MAX,
+  START_FAILURES_MAX,
   UNDELIVERED_MAX,
   WEBHOOK_SCHEDULE_MS,
   WORKER_LEASE_MS,
@@ -162,6 +163,8 @@ function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given):
       return changed(end(job, "FAILED", outcome.error, false, given));
     case "attempt_failed":
       return changed(countFailure(job, outcome.error, given));
+    case "start_failed":
+      return changed(countStartFailure(job, outcome.failure.error, given));
     case "upstream_paused":
       return changed({ ...requeue(job, 0, given), upstreamJob: job.upstreamJob }, [
         { kind: "pause_upstream", upstreamId, detail: outcome.detail, retryAfterMs: outcome.retryAfterMs },
@@ -266,6 +269,14 @@ function countFailure(job: Job, error: string, given: Given): Job {
   return requeue(counted, backoffMs(countedFailures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, given.jitter), given);
 }
 
+/** Others are tried at once. Where all fail, the job must end, and with what they said: nobody else knows why. */
+function countStartFailure(job: Job, error: string, given: Given): Job {
+  const startFailures = job.startFailures + 1;
+  const counted = { ...job, startFailures, failedOn: job.lease?.upstreamId ?? null };
+  if (startFailures > START_FAILURES_MAX) return end(counted, "FAILED", error, false, given);
+  return requeue(counted, 0, given);
+}
+
 function cancel(job: Job, given: Given): Transition {
   if (isTerminal(job.status)) return unchanged(job, "done");
   return changed(end(job, "CANCELLED", null, true, given), stopEffects(job));
@@ -315,7 +326,7 @@ function passTime(job: Job, given: Given): Transition {
  * A lease ran out, or its worker does not have the job any more. Lost by a restart of ours, or with the client's request that
  * carried it: not the job's fault, and the upstream may still run it.
  */
-function expireLease(job: Job, lease: Lease, given: Given): Job {
+function expireLease(job: Job, lease: Lease, given: Given, isDoubtful = false): Job {
   // The client has gone with its request: nobody waits for another run, and nobody would pay for one willingly.
   if (lease.byClient && job.request !== null) return end(job, "FAILED", CLIENT_LOST_ERROR, false, given);
   if (lease.incarnation !== given.incarnation || lease.byClient) {
@@ -325,7 +336,7 @@ function expireLease(job: Job, lease: Lease, given: Given): Job {
     }
     return { ...requeue({ ...job, restarts }, 0, given), upstreamJob: job.upstreamJob };
   }
-  const isUndelivered = lease.workerKeyId !== null && given.workerHeardAtMs <= lease.startedAtMs;
+  const isUndelivered = isDoubtful || (lease.workerKeyId !== null && given.workerHeardAtMs <= lease.startedAtMs);
   if (isUndelivered && job.undelivered < UNDELIVERED_MAX) {
     return requeue({ ...job, undelivered: job.undelivered + 1 }, 0, given);
   }
@@ -337,10 +348,10 @@ function loseWorker(job: Job, given: Given): Job {
   return countFailure(job, `job timed out after ${job.countedFailures} retries`, given);
 }
 
-function lose(job: Job, token: string, had: boolean, given: Given): Transition {
+function lose(job: Job, token: string, had: boolean | "perhaps", given: Given): Transition {
   const lease = heldLease(job, token, given);
   if (lease === null) return unchanged(job, "stale");
-  if (had) return changed(expireLease(job, lease, given));
+  if (had !== false) return changed(expireLease(job, lease, given, had === "perhaps"));
   // It never got it, so it cannot report it late either, and may be given it again.
   return changed({ ...requeue(job, 0, given), formerWorkers: job.formerWorkers });
 }

@@ -173,6 +173,11 @@ export class UpstreamPool {
     return entry !== undefined && hasRoom(entry, nowMs);
   }
 
+  /** Is one of these worth waiting for? */
+  hasSound(isOne: (id: string) => boolean): boolean {
+    return [...this.#entries.values()].some((entry) => isSound(entry) && isOne(entry.member.id));
+  }
+
   knows(id: string): boolean {
     return (this.#entries.get(id)?.member.slots ?? 0) > 0;
   }
@@ -349,8 +354,14 @@ function hasRoom(entry: Entry, nowMs: number): boolean {
 }
 
 function isBetter(entry: Entry, best: Entry): boolean {
+  // A worker that may be in a crash loop gets only what no sound one has room for.
+  if (isTrial(entry) !== isTrial(best)) return isTrial(best);
   if (entry.member.rateKind !== best.member.rateKind) return entry.member.rateKind === "active";
   const load = entry.running / entry.member.slots;
   const bestLoad = best.running / best.member.slots;
   return load < bestLoad || (load === bestLoad && entry.startedAt < best.startedAt);
+}
+
+function isTrial({ asks, condition }: Entry): boolean {
+  return asks !== null && condition !== "ok";
 }

@@ -1,6 +1,12 @@
 // The pulling workers of an endpoint as their own words tell of them: who is there, who asks, who is ill, which id is used
 // twice. Memory only: each worker says all of it again within one poll. What it was given stands in leases, never here.
-import { WORKER_GONE_AFTER_MS, WORKER_POLLS_MAX, WORKER_SICK_SHOWN_MS, WORKERS_MAX } from "./limits.ts";
+import {
+  STOP_LET_GO_AFTER_MS,
+  WORKER_GONE_AFTER_MS,
+  WORKER_POLLS_MAX,
+  WORKER_SICK_SHOWN_MS,
+  WORKERS_MAX,
+} from "./limits.ts";
 import { slotsOfWorker } from "./worker-id.ts";
 
 /** The name of a worker under its key. */
@@ -16,6 +22,8 @@ export interface Poll {
   readonly wanted: number;
   /** Overtaken by a newer poll of an idle process: its own process is gone, as far as anybody knows. */
   overtaken: boolean;
+  /** To be answered without a job, because its worker leaves. */
+  released: boolean;
 }
 
 /** A job that a worker is to stop, with the lease that has ended. `told`: handed out by job-stop. */
@@ -23,6 +31,12 @@ export interface Stop {
   readonly token: string;
   readonly atMs: number;
   told: boolean;
+}
+
+/** `settled`: its open polls have been answered, so that its next one shows that it goes on. */
+export interface Leaving {
+  readonly why: "restart" | "shutdown";
+  settled: boolean;
 }
 
 export interface RosterWorker extends WorkerName {
@@ -33,10 +47,18 @@ export interface RosterWorker extends WorkerName {
   hasTaken: boolean;
   gpu: string | null;
   version: string | null;
-  /** Its own word (a failed fitness check), or what it did (it fell silent with jobs). */
-  sick: { readonly kind: "unfit" | "silent"; readonly detail: string; readonly sinceMs: number } | null;
+  /** Its own word (a failed fitness check, a failed start), or what it did (it fell silent with jobs). */
+  sick: { readonly kind: "unfit" | "silent" | "start"; readonly detail: string; readonly sinceMs: number } | null;
   /** It asked to be restarted by a result with `refresh_worker`. */
   refreshAskedAtMs: number | null;
+  /** As far as anybody knows its process is about to end; null again when it asks for a job anew. */
+  leaving: Leaving | null;
+  /** A handler has run in its process, so that the process has started well. */
+  hasRun: boolean;
+  /** Starts of its process that failed since one of them ran a handler. */
+  failedStarts: number;
+  /** When its process last did something: a poll of it began or ended, it reported. Heartbeats may be another process's. */
+  actedAtMs: number;
   /** Jobs that it lost since it finished one. */
   lostInARow: number;
   draining: boolean;
@@ -92,6 +114,10 @@ export class WorkerRoster {
       version: null,
       sick: null,
       refreshAskedAtMs: null,
+      leaving: null,
+      hasRun: false,
+      failedStarts: 0,
+      actedAtMs: nowMs,
       lostInARow: 0,
       draining: false,
       twinSeenAtMs: null,
@@ -104,14 +130,21 @@ export class WorkerRoster {
   }
 
   /** Opens a poll. An idle process has no other one, so what else is open under its id belongs to a process that is gone. */
-  open(worker: RosterWorker, poll: Omit<Poll, "overtaken">, idle: boolean, nowMs: number): Poll[] {
+  open(worker: RosterWorker, poll: Pick<Poll, "pollId" | "wanted">, idle: boolean, nowMs: number): Poll[] {
     const others = [...worker.polls.values()];
     const returned = nowMs - worker.overtakenEndedAtMs < TWIN_RETURNS_WITHIN_MS;
     if (returned && others.some(({ overtaken }) => !overtaken)) this.noteTwin(worker, nowMs);
     if (idle && !this.isTwin(worker, nowMs)) for (const other of others) other.overtaken = true;
+    // One that goes on has no other poll when it is idle, and leaves no such pause: this may be another process.
+    if (idle && (others.length > 0 || nowMs - worker.actedAtMs > STOP_LET_GO_AFTER_MS)) worker.hasRun = false;
+    worker.actedAtMs = nowMs;
     worker.hasTaken = true;
     worker.sick = null;
-    worker.polls.set(poll.pollId, { ...poll, overtaken: false });
+    if (worker.leaving?.settled === true) {
+      worker.leaving = null;
+      worker.hasRun = false;
+    }
+    worker.polls.set(poll.pollId, { ...poll, overtaken: false, released: false });
     this.#pollers.set(poll.pollId, worker);
     return others.length < WORKER_POLLS_MAX ? [] : others.slice(0, others.length - WORKER_POLLS_MAX + 1);
   }
@@ -122,6 +155,7 @@ export class WorkerRoster {
     this.#pollers.delete(pollId);
     const isOvertaken = worker?.polls.get(pollId)?.overtaken === true;
     worker?.polls.delete(pollId);
+    if (worker !== undefined) worker.actedAtMs = nowMs;
     if (worker !== undefined && isOvertaken && answered) worker.overtakenEndedAtMs = nowMs;
   }
 
@@ -136,8 +170,13 @@ export class WorkerRoster {
 
   /** The polls that may be given jobs, newest last. */
   asking(worker: RosterWorker): Poll[] {
-    if (worker.sick !== null || worker.draining) return [];
-    return [...worker.polls.values()].filter(({ overtaken }) => !overtaken);
+    if (!this.mayTake(worker)) return [];
+    return [...worker.polls.values()].filter(({ overtaken, released }) => !overtaken && !released);
+  }
+
+  /** Is it in service? Who leaves, or is ill, gets no job, whatever it asks for. */
+  mayTake({ sick, draining, leaving }: RosterWorker): boolean {
+    return sick === null && !draining && leaving === null;
   }
 
   /** What a worker is to stop. */

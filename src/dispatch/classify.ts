@@ -121,7 +121,7 @@ export function errorText(raw: string | undefined): string {
 }
 
 /** A JSON string that was cut for its length: what is there of it. The cut may stand within an escape. */
-function cutString(raw: string): string {
+export function cutString(raw: string): string {
   for (let dropped = 0; dropped < ESCAPE_MAX_CHARS; dropped += 1) {
     const value = parseJson(`${raw.slice(0, raw.length - dropped)}"`);
     if (typeof value === "string") return value;

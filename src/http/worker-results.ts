@@ -9,7 +9,8 @@ import type { AttemptOutcome } from "../core/job-event.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
 import { OutputUsageTap } from "../core/output-usage.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import { attemptFailed, errorText, parseJson } from "../dispatch/classify.ts";
+import { readStartFailure } from "../core/start-failure.ts";
+import { attemptFailed, cutString, errorText, parseJson } from "../dispatch/classify.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
 import { jsonAnswer } from "./answer.ts";
@@ -86,6 +87,8 @@ async function toOutcome(
 ): Promise<Result<AttemptOutcome>> {
   const error = fieldOf(read, "error");
   if (error !== undefined && error !== "null") {
+    const failure = readStartFailure(textOf(error));
+    if (failure !== null) return ok({ kind: "start_failed", failure });
     return ok({ kind: "handler_error", error: errorText(error), output: read.big });
   }
   // Without `return_aggregate_stream` a generator ends with an empty list: its chunks are the output.
@@ -97,6 +100,12 @@ async function toOutcome(
   if (gathered.ok) return ok({ kind: "completed", output: gathered.value, tokens: chunkTap.usage(0) });
   // The worker does not hold the job any more: its report is told so.
   return gathered.failure.kind === "not_found" ? ok({ kind: "completed", output: null }) : gathered;
+}
+
+/** The whole text of an error, or of what was read of it. */
+function textOf(raw: string): string {
+  const value = parseJson(raw);
+  return typeof value === "string" ? value : value === null ? cutString(raw) : raw;
 }
 
 function isEmptyList(output: PayloadRef | null): boolean {

@@ -1,7 +1,7 @@
 // Reads a posted body: the one big field goes to memory or R2 as it comes, all other fields stay as raw JSON text.
 // Whatever ends badly leaves nothing in R2 and stops the sender.
 import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanValue } from "../core/json-scanner.ts";
-import { ERROR_TEXT_MAX_CHARS } from "../core/limits.ts";
+import { ERROR_FIELD_KEPT_CHARS } from "../core/limits.ts";
 import { NanFilter } from "../core/nan-filter.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { type Body, type BodyReader, readBody } from "./body-reader.ts";
@@ -99,9 +99,6 @@ class ValueIntake implements Intake {
   end(): void {}
 }
 
-/** More than an error that is shown may have, escapes included. */
-const CUT_FIELD_KEPT_CHARS = 4 * ERROR_TEXT_MAX_CHARS;
-
 class FieldIntake implements Intake, FieldSink {
   payloadView: Uint8Array | null = null;
   fieldsOverflow: number | null = null;
@@ -139,8 +136,8 @@ class FieldIntake implements Intake, FieldSink {
       return;
     }
     if (this.name === this.cutField) {
-      if (this.text.length < CUT_FIELD_KEPT_CHARS) this.text += this.decode(view);
-      this.text = this.text.slice(0, CUT_FIELD_KEPT_CHARS);
+      if (this.text.length < ERROR_FIELD_KEPT_CHARS) this.text += this.decode(view);
+      this.text = this.text.slice(0, ERROR_FIELD_KEPT_CHARS);
       return;
     }
     this.count(view.length);

@@ -35,6 +35,7 @@ function job(overrides: Partial<Job>): Job {
     failedOn: null,
     restarts: 0,
     undelivered: 0,
+    startFailures: 0,
     formerWorkers: [],
     request: null,
     notBeforeMs: 0,

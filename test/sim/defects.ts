@@ -157,6 +157,20 @@ export const DEFECTS: readonly Defect[] = [
       ? { event: { ...event, outcome: { kind: "attempt_failed", error: event.outcome.error } } }
       : {},
   ),
+  misled("a failed start is an error of the handler", (_job, event) =>
+    event.kind === "finish" && event.outcome.kind === "start_failed"
+      ? { event: { ...event, outcome: { kind: "handler_error", error: "", output: null } } }
+      : {},
+  ),
+  misled("a failed start costs an attempt", (_job, event) =>
+    event.kind === "finish" && event.outcome.kind === "start_failed"
+      ? { event: { ...event, outcome: { kind: "attempt_failed", error: "" } } }
+      : {},
+  ),
+  misled("failed starts are never counted", (job) => ({ job: { ...job, startFailures: 0 } })),
+  misled("a job that was perhaps not read counts as a failure", (_job, event) =>
+    event.kind === "lost" && event.had === "perhaps" ? { event: { ...event, had: true } } : {},
+  ),
   misled("a rejected request is billed", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "rejected"
       ? { event: { ...event, outcome: { kind: "handler_error", error: event.outcome.error, output: null } } }
@@ -249,7 +263,7 @@ export const DEFECTS: readonly Defect[] = [
   ),
   afterwards("a worker that had the job is forgotten", (after) => ({ ...after, formerWorkers: [] })),
   afterwards("a worker that never had the job is remembered for it", (after, before, event, given) =>
-    event.kind === "lost" && !event.had && before.lease !== null
+    event.kind === "lost" && event.had === false && before.lease !== null
       ? { ...after, formerWorkers: [{ slotsId: before.lease.upstreamId, untilMs: given.nowMs }] }
       : after,
   ),

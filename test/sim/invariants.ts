@@ -2,7 +2,7 @@
 // Written from the invariants (accepted is kept, one terminal, fencing, money), not from the state machine's code.
 import type { Bill, Job, JobStatus, Lease } from "../../src/core/job.ts";
 import type { JobEvent } from "../../src/core/job-event.ts";
-import { LEASE_MS, RESTARTS_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
+import { LEASE_MS, RESTARTS_MAX, START_FAILURES_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
 import type { Given, Transition } from "../../src/core/transition.ts";
 import { checkPromises } from "./promises.ts";
 import { checkWorkers, periodMs } from "./worker-promises.ts";
@@ -45,6 +45,8 @@ interface History {
   restarts: number;
   /** Leases that ended without a word of the pulling worker that they were given to. */
   undelivered: number;
+  /** Workers that failed their start with the job. */
+  startFailures: number;
   holder: Holder | null;
   readonly ended: Set<string>;
   finishedAtMs: number | null;
@@ -108,6 +110,7 @@ export class Oracle {
       counted: 0,
       restarts: 0,
       undelivered: 0,
+      startFailures: 0,
       holder: null,
       ended: new Set(),
       finishedAtMs: null,
@@ -300,6 +303,7 @@ export class Oracle {
     history.counted = 0;
     history.restarts = 0;
     history.undelivered = 0;
+    history.startFailures = 0;
     history.finishedAtMs = null;
     history.ttlAtMs = after.ttlAtMs;
     demand(after.ttlAtMs > given.nowMs, "S10", () => "a retry has no time left");
@@ -314,6 +318,7 @@ export class Oracle {
     if (event.kind === "finish") {
       const { kind } = event.outcome;
       if (kind === "attempt_failed") this.#countFailure(history, status, given);
+      else if (kind === "start_failed") this.#countStartFailure(history, status);
       else if (kind === "completed") demand(status === "COMPLETED", "S3", () => `completed gave ${status}`);
       else if (kind === "abandoned") demand(status === "CANCELLED", "S3", () => `abandoned gave ${status}`);
       else if (kind === "upstream_paused" || kind === "upstream_unhealthy") {
@@ -323,8 +328,9 @@ export class Oracle {
     }
     const { holder } = history;
     if (event.kind === "lost") {
-      if (event.had && holder !== null) this.#checkLoss(history, holder, status, given);
-      else demand(status === "IN_QUEUE", "S8", () => `a job that never arrived became ${status}`);
+      if (event.had !== false && holder !== null) {
+        this.#checkLoss(history, holder, status, given, event.had === "perhaps");
+      } else demand(status === "IN_QUEUE", "S8", () => `a job that never arrived became ${status}`);
       return;
     }
     if (event.kind !== "time" || before.status !== "IN_PROGRESS" || status === "TIMED_OUT") return;
@@ -335,12 +341,12 @@ export class Oracle {
   }
 
   /** Whose fault the loss of a lease was: a restart of ours and a silent delivery have bounds of their own. */
-  #checkLoss(history: History, holder: Holder, status: JobStatus, given: Given): void {
+  #checkLoss(history: History, holder: Holder, status: JobStatus, given: Given, isDoubtful = false): void {
     if (holder.lease.incarnation === given.incarnation && !holder.lease.byClient) {
-      const isSilent = holder.lease.workerKeyId !== null && given.workerHeardAtMs <= holder.lease.startedAtMs;
-      if (isSilent && history.undelivered < UNDELIVERED_MAX) {
+      const isUnheard = holder.lease.workerKeyId !== null && given.workerHeardAtMs <= holder.lease.startedAtMs;
+      if ((isUnheard || isDoubtful) && history.undelivered < UNDELIVERED_MAX) {
         history.undelivered += 1;
-        this.saw("lease lost without a word");
+        this.saw(isUnheard ? "lease lost without a word" : "lease lost as it was answered");
         demand(status === "IN_QUEUE", "S8", () => `undelivered ${history.undelivered} gave ${status}`);
       } else this.#countFailure(history, status, given);
     } else {
@@ -349,6 +355,14 @@ export class Oracle {
       const expected = history.restarts > RESTARTS_MAX ? "FAILED" : "IN_QUEUE";
       demand(status === expected, "S8", () => `restart ${history.restarts} gave ${status}`);
     }
+  }
+
+  /** No handler began, so it costs nothing; but a job that no worker can start for must end. */
+  #countStartFailure(history: History, status: JobStatus): void {
+    history.startFailures += 1;
+    const expected = history.startFailures > START_FAILURES_MAX ? "FAILED" : "IN_QUEUE";
+    this.saw(`start failed ${status}`);
+    demand(status === expected, "S8", () => `failed start ${history.startFailures} gave ${status}`);
   }
 
   #countFailure(history: History, status: JobStatus, given: Given): void {

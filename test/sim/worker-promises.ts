@@ -25,7 +25,7 @@ export function checkWorkers({ before, event, given, result }: Decision, demand:
     demand(kept, "F5", () => `${event.kind} changed who had the job`);
     return;
   }
-  const neverHad = event.kind === "lost" && !event.had;
+  const neverHad = event.kind === "lost" && event.had === false;
   if (neverHad) {
     const kept = JSON.stringify(after.formerWorkers) === JSON.stringify(before.formerWorkers);
     demand(kept, "F5", () => "a worker that never had the job is remembered for it");

@@ -1,6 +1,6 @@
 // One simulated world: clients, a lossy queue, carriers that come late or twice, restarts, outages, all from one seed.
 // A step is one thing that happens; after each the oracle checks every promise. `heal` ends all faults and runs to rest.
-import type { Job } from "../../src/core/job.ts";
+import type { Job, Lease } from "../../src/core/job.ts";
 import type { AttemptOutcome } from "../../src/core/job-event.ts";
 import { slotsOfWorker } from "../../src/core/worker-id.ts";
 import { Oracle } from "./invariants.ts";
@@ -21,6 +21,7 @@ interface Faults extends LedgerFaults {
   readonly upstreamDown: number;
   readonly alarmLate: number;
   readonly workerLoses: number;
+  readonly startFails: number;
 }
 
 const NO_FAULTS: Faults = {
@@ -38,6 +39,7 @@ const NO_FAULTS: Faults = {
   upstreamDown: 0,
   alarmLate: 0,
   workerLoses: 0,
+  startFails: 0,
 };
 
 interface Carrier {
@@ -191,7 +193,7 @@ export class World {
       const finishAtMs = this.shell.nowMs + this.#random.integer(0, this.#executionMs) + late;
       const { token, upstreamId, workerKeyId } = lease;
       const pulls = workerKeyId !== null;
-      this.#carriers.push({ uuid, token, upstreamId, pulls, finishAtMs, outcome: this.#outcome(lease.byClient) });
+      this.#carriers.push({ uuid, token, upstreamId, pulls, finishAtMs, outcome: this.#outcome(lease) });
     }
   }
 
@@ -203,7 +205,11 @@ export class World {
     else if (carrier.finishAtMs <= this.shell.nowMs) this.#finish(carrier);
     else if (carrier.pulls && random.chance(this.#faults.workerLoses)) {
       this.shell.heard(carrier.upstreamId);
-      this.shell.decide(carrier.uuid, { kind: "lost", token: carrier.token, had: random.chance(0.6) });
+      this.shell.decide(carrier.uuid, {
+        kind: "lost",
+        token: carrier.token,
+        had: random.pick([true, true, false, "perhaps"]),
+      });
     } else if (carrier.pulls) {
       // A heartbeat, which may name other jobs than this one.
       this.shell.heard(carrier.upstreamId);
@@ -244,8 +250,11 @@ export class World {
     if (this.#random.chance(0.5)) this.#carriers = this.#carriers.filter(() => this.#random.chance(0.5));
   }
 
-  #outcome(byClient: boolean): AttemptOutcome {
+  #outcome({ byClient, workerKeyId }: Lease): AttemptOutcome {
     const random = this.#random;
+    if (workerKeyId !== null && random.chance(this.#faults.startFails)) {
+      return { kind: "start_failed", failure: { kind: "failed", error: "no GPU", detail: "Its start failed." } };
+    }
     if (byClient && random.chance(0.3)) {
       return random.pick<AttemptOutcome>([
         { kind: "abandoned", tokens: null },
@@ -286,6 +295,8 @@ function drawFaults(random: Random): Faults {
     upstreamDown: strength(0.5),
     alarmLate: strength(0.7),
     workerLoses: strength(0.5),
+    // Mostly none, else often: a job ends by it only when several workers in turn have failed.
+    startFails: random.pick([0, 0, 0.3, 0.95]),
   };
 }
 
@@ -322,6 +333,7 @@ function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omi
     failedOn: null,
     restarts: 0,
     undelivered: 0,
+    startFailures: 0,
     formerWorkers: [],
     request: null,
     notBeforeMs: 0,

@@ -30,8 +30,8 @@ export function pullingWorker(broker: BrokerApi, workerId: string, keyId = "key1
     if (!taken.ok) throw new Error(`the take was refused: ${taken.failure.kind}`);
     return taken.value;
   };
-  const report = (jobId: string, outcome: AttemptOutcome = DONE) =>
-    broker.report({ ...name, jobId, outcome, refresh: false });
+  const report = (jobId: string, outcome: AttemptOutcome = DONE, refresh = false) =>
+    broker.report({ ...name, jobId, outcome, refresh });
   return {
     name,
     take,
@@ -44,6 +44,8 @@ export function pullingWorker(broker: BrokerApi, workerId: string, keyId = "key1
       broker.ping({ ...name, jobIds, unfit, gpu: null, version: null }),
     report,
     done: (jobId: string) => report(jobId),
+    /** Its result asks for its restart. */
+    doneForGood: (jobId: string) => report(jobId, DONE, true),
   };
 }
 
@@ -52,6 +54,16 @@ export async function statusOf(broker: BrokerApi, jobId: string) {
   const read = await broker.read({ tenantId: "owner", jobId, ttlMs: null });
   if (!read.ok) throw new Error(`no status: ${read.failure.kind}`);
   return read.value;
+}
+
+/** Why the job waits; null: it does not. */
+export async function waitOf(broker: BrokerApi, jobId: string) {
+  return (await statusOf(broker, jobId)).queue;
+}
+
+/** The list of an endpoint's workers, as its owner sees it. */
+export async function workersOf(broker: BrokerApi) {
+  return (await broker.listWorkers({ tenantId: "owner" })) ?? [];
 }
 
 /** Under fake timers of `Date`: so much later the broker's alarm rings. */

@@ -23,6 +23,8 @@ export interface WorkerWords {
   /** Null: no key at all. */
   readonly key?: string | null;
   readonly endpoint?: string;
+  /** The SDK's release. */
+  readonly version?: string;
 }
 
 export interface Pulling {
@@ -47,12 +49,12 @@ export async function makePulling(options: TestTenantOptions = {}): Promise<Pull
   if (workerKey === undefined) throw new Error("the tenant has no worker key");
 
   const asWorker = (path: string, words: WorkerWords = {}): Promise<Response> => {
-    const { workerId = "w1", body, key = workerKey, endpoint = tenant.endpointId } = words;
+    const { workerId = "w1", body, key = workerKey, endpoint = tenant.endpointId, version = "1.12.0" } = words;
     // The SDK calls every body a form, and sends JSON.
     const type = body === undefined ? "application/json" : "application/x-www-form-urlencoded";
     const headers = {
       "content-type": type,
-      "user-agent": "RunPod-Python-SDK/1.12.0 (Linux; x86_64) Language/Python 3.11.2",
+      "user-agent": `RunPod-Python-SDK/${version} (Linux; x86_64) Language/Python 3.11.2`,
       ...(key === null ? {} : { authorization: key }),
     };
     const url = `https://waybill.test/v2/${endpoint}/${path.replace("WORKER", workerId)}`;
