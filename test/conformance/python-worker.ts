@@ -26,7 +26,15 @@ export function describePython(title: string, suite: (interpreters: Interpreters
 export interface WorkerOptions {
   readonly version?: Environment;
   /** The handler of worker.py; not for another script. */
-  readonly mode?: "plain" | "refresh" | "list" | "chunks" | "async";
+  readonly mode?:
+    | "plain"
+    | "refresh"
+    | "refresh at once"
+    | "list"
+    | "chunks"
+    | "async"
+    | "hook fails"
+    | "hook fails at once";
   /** Instead of worker.py. */
   readonly script?: string;
   readonly jobsAtOnce?: number;

@@ -1,4 +1,4 @@
-// RunPod's own Python package in three versions, and what the examples require, each in a virtual environment of its own, from whatever index pip is
+// RunPod's own Python package in four versions, and what the examples require, each in a virtual environment of its own, from whatever index pip is
 // configured for. Made once and kept under .waybill/: delete the folder to get a newer release. Run before the first test.
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -7,9 +7,13 @@ import { promisify } from "node:util";
 import type { TestProject } from "vitest/node";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 
-/** The newest, the last whose heartbeat is a thread and that fetches ahead, and the last that asks once for each job. */
+/**
+ * The newest, the next one, which has prestart hooks, the last whose heartbeat is a thread and that fetches ahead, and the last
+ * that asks once for each job.
+ */
 const REQUIREMENTS = {
   newest: ["runpod>=1.12"],
+  "2.0.0rc2": ["runpod==2.0.0rc2"],
   "1.7.4": ["runpod==1.7.4"],
   "1.6.2": ["runpod==1.6.2"],
   examples: [
@@ -21,7 +25,7 @@ const REQUIREMENTS = {
 } as const;
 
 export type Environment = keyof typeof REQUIREMENTS;
-export const VERSIONS = ["newest", "1.7.4", "1.6.2"] as const satisfies readonly Environment[];
+export const VERSIONS = ["newest", "2.0.0rc2", "1.7.4", "1.6.2"] as const satisfies readonly Environment[];
 export type Version = (typeof VERSIONS)[number];
 
 /** The interpreter of each environment, or why there is none. */
@@ -52,6 +56,7 @@ async function preparePythons(): Promise<Pythons> {
   return {
     interpreters: {
       newest: interpreterOf("newest"),
+      "2.0.0rc2": interpreterOf("2.0.0rc2"),
       "1.7.4": interpreterOf("1.7.4"),
       "1.6.2": interpreterOf("1.6.2"),
       examples: interpreterOf("examples"),

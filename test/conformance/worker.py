@@ -131,7 +131,23 @@ async def at_once(job):
     return await digest(job_input)
 
 
+def add_hook(fails_at_once):
+    """A prestart hook that fails, at once or when the test says so: runpod 2.0 and later."""
+
+    def load_model():
+        while not fails_at_once and not is_released("hook-" + os.environ["RUNPOD_POD_ID"]):
+            time.sleep(0.05)
+        raise RuntimeError("no GPU")
+
+    runpod.serverless.register_prestart_hook(load_model)
+
+
 def config(mode, jobs_at_once):
+    if mode in ("hook fails", "hook fails at once"):
+        add_hook(mode == "hook fails at once")
+        return {"handler": at_once}
+    if mode == "refresh at once":
+        return {"handler": at_once, "refresh_worker": True, "concurrency_modifier": lambda _: jobs_at_once}
     if mode == "plain":
         return {"handler": plain}
     if mode == "refresh":
