@@ -73,6 +73,7 @@ interface Leased {
   readonly job: Job;
   readonly lease: Lease;
   readonly upstream: Upstream;
+  readonly openaiRoutes: string;
   readonly resumed: boolean;
   readonly nowMs: number;
 }
@@ -91,6 +92,7 @@ export function toClaim(parts: Leased): Claim {
     upstream: parts.upstream,
     fields: parts.stored.fields,
     request: job.request,
+    openaiRoutes: parts.openaiRoutes,
     executionTimeoutMs: Math.max(parts.lease.startedAtMs + job.executionTimeoutMs - parts.nowMs, 1),
     ttlLeftMs: job.ttlAtMs - parts.nowMs,
     upstreamJobId: parts.resumed ? (job.upstreamJob?.id ?? null) : null,

@@ -7,6 +7,7 @@ import type { HandedJob } from "../contract/worker.ts";
 import { mayClientCarry } from "../core/client-carry.ts";
 import type { Job, Lease } from "../core/job.ts";
 import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../core/limits.ts";
+import { routesInForce } from "../core/openai-routes.ts";
 import { isWorkerSlots } from "../core/worker-id.ts";
 import type { JobBook } from "./job-book.ts";
 import type { StoredJob } from "./job-row.ts";
@@ -72,11 +73,15 @@ export class Starter {
     if (stored === null) return false;
     const { job } = stored;
     const { lease } = job;
-    const upstream = this.#parts.book.settings?.upstreams.find(({ id }) => id === lease?.upstreamId);
-    if (lease === null || upstream === undefined) return false;
+    const { settings } = this.#parts.book;
+    const upstream = settings?.upstreams.find(({ id }) => id === lease?.upstreamId);
+    if (lease === null || settings === null || upstream === undefined) return false;
     const input = this.#parts.store.readPayload(job.uuid, "input", stored.inputPlace);
     const { endpointId } = this.#parts;
-    this.#parts.carry(toAssignment({ endpointId, stored, job, lease, upstream, input, resumed: true, nowMs }));
+    const openaiRoutes = routesInForce(settings);
+    this.#parts.carry(
+      toAssignment({ endpointId, stored, job, lease, upstream, openaiRoutes, input, resumed: true, nowMs }),
+    );
     return true;
   }
 
@@ -116,7 +121,7 @@ export class Starter {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
       return "aside";
     }
-    this.#handOn({ ...stored, job: moved.job }, lease, upstream, resumedOn !== null, nowMs);
+    this.#handOn({ ...stored, job: moved.job }, lease, upstream, settings, { resumed: resumedOn !== null, nowMs });
     return "started";
   }
 
@@ -137,29 +142,40 @@ export class Starter {
     if (lease === null) throw new Error("the pool chose slots without a rate");
     const started = book.startEntering(job, lease, nowMs);
     if (started === null) return null;
-    const { fields } = call;
-    return {
-      job: started,
-      claim: toClaim({ endpointId, stored: { fields }, job: started, lease, upstream, resumed: false, nowMs }),
-    };
+    const openaiRoutes = routesInForce(settings);
+    const parts = { endpointId, stored: call, job: started, lease, upstream, openaiRoutes, resumed: false, nowMs };
+    return { job: started, claim: toClaim(parts) };
   }
 
   /** The claim of a caller that carries the job already; null: another carrier has it, or nobody. */
-  claimAgain({ job, fields }: StoredJob, nowMs: number): Claim | null {
+  claimAgain(stored: StoredJob, nowMs: number): Claim | null {
     const { book, endpointId } = this.#parts;
+    const { settings } = book;
+    const { job } = stored;
     const { lease } = job;
-    if (lease === null || !lease.byClient) return null;
-    const upstream = book.settings?.upstreams.find(({ id }) => id === lease.upstreamId);
+    if (lease === null || settings === null || !lease.byClient) return null;
+    const upstream = settings.upstreams.find(({ id }) => id === lease.upstreamId);
     if (upstream === undefined) return null;
-    return toClaim({ endpointId, stored: { fields }, job, lease, upstream, resumed: false, nowMs });
+    const openaiRoutes = routesInForce(settings);
+    return toClaim({ endpointId, stored, job, lease, upstream, openaiRoutes, resumed: false, nowMs });
   }
 
-  #handOn(stored: StoredJob, lease: Lease, upstream: Upstream | undefined, resumed: boolean, nowMs: number): void {
+  #handOn(
+    stored: StoredJob,
+    lease: Lease,
+    upstream: Upstream | undefined,
+    settings: EndpointSettings,
+    { resumed, nowMs }: { readonly resumed: boolean; readonly nowMs: number },
+  ): void {
     const { job } = stored;
     const { endpointId, store } = this.#parts;
     const input = store.readPayload(job.uuid, "input", stored.inputPlace);
-    if (upstream === undefined) this.#parts.hand(lease.upstreamId, toHandedJob(stored, lease, input));
-    else this.#parts.carry(toAssignment({ endpointId, stored, job, lease, upstream, input, resumed, nowMs }));
+    if (upstream === undefined) {
+      this.#parts.hand(lease.upstreamId, toHandedJob(stored, lease, input));
+      return;
+    }
+    const openaiRoutes = routesInForce(settings);
+    this.#parts.carry(toAssignment({ endpointId, stored, job, lease, upstream, openaiRoutes, input, resumed, nowMs }));
   }
 
   /**

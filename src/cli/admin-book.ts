@@ -27,7 +27,7 @@ const SLUG = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
 const ENDPOINT_ID = /^[0-9a-f]{16}$/;
 
 /** One SQL value: text is quoted, so that no name can end the statement. */
-function literal(value: string | number | null): string {
+export function literal(value: string | number | null): string {
   if (value === null) return "NULL";
   if (typeof value === "number") return String(value);
   if (value.includes("\0")) throw new Error("a value must not contain a NUL character");
@@ -146,6 +146,7 @@ export async function createEndpoint(
     readonly maxAttempts?: number;
     readonly kind?: "queue" | "load_balancer";
     readonly bodyMaxBytes?: number;
+    readonly openaiRoutes?: string;
   },
 ): Promise<{ readonly endpointId: string }> {
   if (!SLUG.test(endpoint.slug)) throw new Error(`the slug "${endpoint.slug}" may hold letters, digits, - and _ only`);
@@ -153,6 +154,7 @@ export async function createEndpoint(
   const endpointId = randomBytes(8).toString("hex");
   const attempts = endpoint.maxAttempts === undefined ? {} : { max_attempts: endpoint.maxAttempts };
   const body = endpoint.bodyMaxBytes === undefined ? {} : { body_max_bytes: endpoint.bodyMaxBytes };
+  const routes = endpoint.openaiRoutes === undefined ? {} : { openai_routes: endpoint.openaiRoutes };
   const shared = endpoint.shared === true ? 1 : 0;
   const row = {
     id: endpointId,
@@ -163,6 +165,7 @@ export async function createEndpoint(
     kind: endpoint.kind ?? "queue",
     ...attempts,
     ...body,
+    ...routes,
   };
   await context.execute(insert("endpoints", { ...row, created_at: Date.now() }));
   return { endpointId };
@@ -261,7 +264,7 @@ export async function listAll(
 ): Promise<{ tenants: unknown[]; endpoints: unknown[]; upstreams: unknown[]; keys: unknown[] }> {
   const [tenants = [], endpoints = [], upstreams = [], keys = []] = await context.execute(
     `SELECT id, name, waiting_max FROM tenants ORDER BY created_at;
-     SELECT id, tenant_id, slug, name, kind, shared, version, paused FROM endpoints ORDER BY created_at;
+     SELECT id, tenant_id, slug, name, kind, shared, openai_routes, version, paused FROM endpoints ORDER BY created_at;
      SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind, enabled FROM upstreams ORDER BY created_at;
      SELECT id, tenant_id, name, scopes, expires_at, revoked_at, endpoint_id, tier, rate_kind, slots
        FROM api_keys ORDER BY created_at;`,
@@ -269,7 +272,7 @@ export async function listAll(
   return { tenants, endpoints, upstreams, keys };
 }
 
-function raiseVersion(endpointId: string): string {
+export function raiseVersion(endpointId: string): string {
   return `UPDATE endpoints SET version = version + 1 WHERE id = ${literal(endpointId)};`;
 }
 

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { checkUrl } from "../outbound/guard.ts";
 import * as book from "./admin-book.ts";
+import { checkRoutes, setEndpoint } from "./admin-endpoint.ts";
 import { chooseDatabase, DATABASE_OPTIONS, oneOf, wholeNumber } from "./admin-options.ts";
 import { readSecret } from "./admin-secrets.ts";
 import { pushSettings } from "./push-settings.ts";
@@ -11,13 +12,16 @@ npm run admin -- tenant set --tenant ID --waiting-max N
 npm run admin -- key create --tenant ID [--scopes jobs,manage,admin] [--name NAME]
 npm run admin -- key revoke --id ID
 npm run admin -- endpoint create --tenant ID --slug SLUG [--name NAME] [--shared] [--max-attempts N]
-                              [--kind queue|load_balancer] [--body-max-mib N]
+                              [--kind queue|load_balancer] [--body-max-mib N] [--openai-routes LIST]
+npm run admin -- endpoint set --endpoint ID [--shared|--private] [--openai-routes LIST]
 npm run admin -- upstream add --endpoint ID --url URL --dialect runpod|http|openai [--local-server] --slots N --tier TIER
                               [--rate flex|active] [--with-credential]
 npm run admin -- upstream remove|disable|enable --upstream ID
 npm run admin -- list
 npm run worker:env -- --help    keys of workers, which belong to an endpoint
 
+LIST: which routes of an OpenAI server clients reach: "inference" (chat, embeddings and the like, the default), with more, such
+as "inference,GET /v1/files/*", or "all" for an endpoint that is not shared.
 --local (default) or --remote: which database. --persist-to DIR: the folder of a local one (.waybill/dev).
 --broker URL: tell a running deployment at once, with a key of the scope admin; else its cron does within 5 min.
 Secrets are never arguments, which others can see: WAYBILL_PEPPER, WAYBILL_ENCRYPTION_KEY (or .dev.vars for a local
@@ -37,6 +41,8 @@ const OPTIONS = {
   upstream: { type: "string" },
   slug: { type: "string" },
   shared: { type: "boolean" },
+  private: { type: "boolean" },
+  "openai-routes": { type: "string" },
   scopes: { type: "string", default: "jobs" },
   "waiting-max": { type: "string" },
   "max-attempts": { type: "string" },
@@ -92,6 +98,20 @@ async function addUpstream(context: book.AdminContext): Promise<object> {
   });
 }
 
+function chosenRoutes(): { openaiRoutes?: string } {
+  const openaiRoutes = options["openai-routes"];
+  return openaiRoutes === undefined ? {} : { openaiRoutes };
+}
+
+async function changeEndpoint(context: book.AdminContext): Promise<object> {
+  const { shared, private: isPrivate } = options;
+  if (shared === true && isPrivate === true) throw new Error("--shared or --private, not both");
+  const open = shared === true ? { shared: true } : isPrivate === true ? { shared: false } : {};
+  const change = { ...open, ...chosenRoutes() };
+  if (Object.keys(change).length === 0) throw new Error("--shared, --private or --openai-routes is missing");
+  return setEndpoint(context, need("endpoint"), change);
+}
+
 const DONE = { ok: true };
 const MIB = 1024 * 1024;
 const TENANT_SCOPES = ["jobs", "manage", "admin"] as const;
@@ -118,8 +138,12 @@ async function run(command: string): Promise<object> {
     }
     case "key revoke":
       return (await book.revokeKey(context, need("id"))) ?? DONE;
+    case "endpoint set":
+      return changeEndpoint(context);
     case "endpoint create":
+      checkRoutes({ openaiRoutes: options["openai-routes"] ?? "inference", shared: options.shared === true });
       return book.createEndpoint(context, {
+        ...chosenRoutes(),
         tenantId: need("tenant"),
         slug: need("slug"),
         name: options.name ?? "",
@@ -156,7 +180,7 @@ async function main(): Promise<void> {
 
 /** The endpoint whose broker must learn what the command did; null when no broker's settings changed. */
 function changedEndpoint(command: string, answer: object): string | null {
-  if (!command.startsWith("upstream ") && command !== "key revoke") return null;
+  if (!/^(?:upstream |endpoint set$|key revoke$)/.test(command)) return null;
   if ("endpointId" in answer && typeof answer.endpointId === "string") return answer.endpointId;
   return command === "upstream add" ? need("endpoint") : null;
 }

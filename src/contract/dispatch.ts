@@ -19,6 +19,8 @@ export interface Assignment {
   readonly fields: Readonly<Record<string, string>>;
   /** Set for a job that came through an OpenAI route: the input is the body of that request. */
   readonly request: OpenAiRequest | null;
+  /** Routes that the endpoint lets through to an OpenAI server at the time of the lease (core/openai-routes.ts). */
+  readonly openaiRoutes: string;
   /** What is left of it, counted from the start of the lease. */
   readonly executionTimeoutMs: number;
   /** Milliseconds until the job's ttl ends, at the time of the lease. */

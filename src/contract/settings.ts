@@ -54,5 +54,9 @@ export const endpointSettingsSchema = z.object({
   /** A broker of an earlier release stored its settings without them. */
   workerKeys: z.array(workerKeySchema).default([]),
   rates: z.array(rateSchema),
+  /** Open to every tenant with a key. Settings of an earlier release do not say it, and then nothing may rest on its being closed. */
+  shared: z.boolean().default(true),
+  /** Which routes of an OpenAI server its tenants reach (core/openai-routes.ts). */
+  openaiRoutes: z.string().default("inference"),
 });
 export type EndpointSettings = z.infer<typeof endpointSettingsSchema>;

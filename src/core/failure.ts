@@ -6,6 +6,8 @@ export type Failure =
   | { readonly kind: "unauthorized" }
   | { readonly kind: "forbidden"; readonly scope: string }
   | { readonly kind: "not_found" }
+  /** A route of an OpenAI server that the endpoint does not let through. */
+  | { readonly kind: "route_closed"; readonly method: string; readonly path: string; readonly endpointId: string }
   | { readonly kind: "method_not_allowed"; readonly allow: string }
   | { readonly kind: "too_large"; readonly maxBytes: number }
   | { readonly kind: "unsupported_media"; readonly message: string }

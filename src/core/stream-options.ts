@@ -80,8 +80,8 @@ function applyEdits(body: string, edits: readonly Edit[]): string {
   return text + body.slice(done);
 }
 
-/** The members of the object that begins at `start`; it ends early where the text is no object any more. */
-function* membersOf(text: string, start: number): Generator<Member, void> {
+/** The members of the object that begins at `start`, each as often as it stands there; it ends early where the text is no object any more. */
+export function* membersOf(text: string, start: number): Generator<Member, void> {
   let at = skipSpace(text, start);
   if (text.charCodeAt(at) !== OPEN_OBJECT) return;
   do {

@@ -22,6 +22,7 @@ type EndpointRow = {
   ttl_ms: number;
   run_retention_ms: number;
   runsync_retention_ms: number;
+  openai_routes: string;
 };
 
 type UpstreamRow = {
@@ -40,7 +41,7 @@ type WorkerKeyRow = { id: string; digest: string; tier: string; rate_kind: strin
 /** An id wins over a slug of the same text: otherwise a slug could take the place of another tenant's endpoint. */
 const ITS_ID = "(SELECT id FROM endpoints WHERE id = ?1 OR slug = ?1 ORDER BY id = ?1 DESC LIMIT 1)";
 const ONE_ENDPOINT = `SELECT id, tenant_id, shared, kind, body_max_bytes, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
-  run_retention_ms, runsync_retention_ms FROM endpoints WHERE id = ${ITS_ID}`;
+  run_retention_ms, runsync_retention_ms, openai_routes FROM endpoints WHERE id = ${ITS_ID}`;
 const ITS_UPSTREAMS = `SELECT id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
   WHERE endpoint_id = ${ITS_ID} AND enabled = 1 ORDER BY id`;
 const ITS_WORKER_KEYS = `SELECT id, digest, tier, rate_kind, slots FROM api_keys
@@ -125,5 +126,7 @@ function toSettings(row: EndpointRow, { upstreams, workerKeys, rates }: ItsRows)
       slots: key.slots,
     })),
     rates: rates.map(toRate),
+    shared: row.shared === 1,
+    openaiRoutes: row.openai_routes,
   });
 }

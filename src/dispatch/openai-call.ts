@@ -2,7 +2,8 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { isJsonType } from "../core/openai-request.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import { memberText } from "../core/stream-options.ts";
+import { keepsNothing, StoredFields } from "../core/stored-responses.ts";
+import { membersOf, memberText } from "../core/stream-options.ts";
 import { bytesOfBase64 } from "../payload/base64-bytes.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Attempt } from "./attempt.ts";
@@ -49,8 +50,26 @@ async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCal
   const call = { target: route.path, stream, hidesUsage: false };
   if (isEmpty) return { ...call, method: "GET", contentType: null, body: null, sizeBytes: 0 };
   // Its own text: a seed of 64 bits would not survive a parser.
-  const body = new TextEncoder().encode(asked === fields ? text.trim() : (memberText(text, "openai_input") ?? "{}"));
+  const given = asked === fields ? text.trim() : (memberText(text, "openai_input") ?? "{}");
+  const [path = ""] = route.path.split("?");
+  const kept = keepsNothing(attempt.assignment.openaiRoutes, path) ? keptOut(given) : given;
+  if (typeof kept !== "string") return kept;
+  const body = new TextEncoder().encode(kept);
   return { ...call, method: "POST", contentType: "application/json", body, sizeBytes: body.length };
+}
+
+/** The body, so that the server keeps nothing of it, as http/openai-body.ts sees to for a request. */
+function keptOut(body: string): string | { readonly ended: Outcome } {
+  const stored = new StoredFields();
+  let isEmpty = true;
+  for (const { name, from, to } of membersOf(body, 0)) {
+    isEmpty = false;
+    stored.see(name, body.slice(from, to));
+  }
+  const { problem } = stored;
+  if (problem !== null)
+    return { ended: { kind: "rejected", error: `openai_input.${problem.field}: ${problem.message}` } };
+  return `${body.slice(0, -1)}${stored.addition(isEmpty)}}`;
 }
 
 function routeOf(fields: Readonly<Record<string, unknown>>): { readonly path: string; readonly body: unknown } | null {

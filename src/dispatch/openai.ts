@@ -3,6 +3,7 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { OPENAI_IDLE_MS } from "../core/limits.ts";
 import { isBodiless, isJsonType } from "../core/openai-request.ts";
+import { allowsRoute, closedRouteMessage } from "../core/openai-routes.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { hasLargeHeaders } from "../outbound/header-bytes.ts";
 import { readValue } from "../payload/envelope.ts";
@@ -17,10 +18,17 @@ import { pickHeaders } from "./openai-headers.ts";
 export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome | null> {
   const call = await makeOpenAiCall(attempt);
   if ("ended" in call) return call.ended;
-  const url = urlOf(base.replace(/\/v1$/, ""), call.target);
-  if (url === null) return { kind: "rejected", error: "input.openai_route: leads out of the server's own path" };
+  const target = targetOf(base.replace(/\/v1$/, ""), call.target);
+  if (target === null) return { kind: "rejected", error: "input.openai_route: leads out of the server's own path" };
+  // Again, and for a job's own route for the first time: the list may have changed while the job waited, and this is the address.
+  const { endpointId, openaiRoutes } = attempt.assignment;
+  const route = { method: call.method, path: target.path, endpointId };
+  if (!allowsRoute(openaiRoutes, route.method, route.path)) {
+    const isOwn = attempt.assignment.request === null;
+    return { kind: "rejected", error: `${isOwn ? "input.openai_route: " : ""}${closedRouteMessage(route)}` };
+  }
   const result = await attempt.call({
-    url,
+    url: target.url,
     method: call.method,
     headers: headersOf(call),
     idleMs: OPENAI_IDLE_MS,
@@ -69,12 +77,13 @@ function takeHead({ client }: Attempt, { status, headers }: Answer, output: Payl
 }
 
 /**
- * The address of a path of the server; null for one outside of it: a job's own words must not lead the operator's credential
+ * The address of a path of the server, and that path as it is sent, without its query; null for one outside of it: a job's own words must not lead the operator's credential
  * to other places of the same host. Dots, escaped ones and backslashes are the URL parser's to know.
  */
-function urlOf(root: string, target: string): string | null {
+function targetOf(root: string, target: string): { readonly url: string; readonly path: string } | null {
   const [whole, below] = [URL.parse(`${root}${target}`), URL.parse(`${root}/`)];
   // An address that is none is for the guard of calls to refuse.
-  if (whole === null || below === null) return `${root}${target}`;
-  return whole.href.startsWith(below.href) ? whole.href : null;
+  if (whole === null || below === null) return { url: `${root}${target}`, path: target.replace(/\?.*$/s, "") };
+  if (!whole.href.startsWith(below.href)) return null;
+  return { url: whole.href, path: whole.pathname.slice(below.pathname.length - 1) };
 }

@@ -10,6 +10,7 @@ import { addJobRoutes } from "./jobs.ts";
 import { forwardToWorker } from "./lb.ts";
 import { findLbTarget, readHosts } from "./lb-target.ts";
 import { addOpenAiRoutes } from "./openai.ts";
+import { refuseOpenAi } from "./openai-errors.ts";
 import { addOperatorRoutes } from "./operator.ts";
 import { addQueueRoutes } from "./queue.ts";
 import { takeRest } from "./request-body.ts";
@@ -96,7 +97,7 @@ async function serve(c: RouteContext, next: Next): Promise<void> {
   const target = url === null ? null : findLbTarget(url, readHosts(c.env));
   if (target !== null) c.res = await forwardToWorker(c, target);
   else if (url !== null && isPlainPath(url)) await next();
-  else c.res = refuse(c, { kind: "not_found" });
+  else c.res = isOpenAi(url) ? refuseOpenAi(c, { kind: "not_found" }) : refuse(c, { kind: "not_found" });
   if (target === null && url !== null) await holdRefusal(c, url);
   await takeRest(c.req.raw);
 }
@@ -129,6 +130,11 @@ function alive(c: RouteContext): Response {
     const sentence = error instanceof Error ? error.message : String(error);
     return jsonAnswer(500, { error: sentence, message: sentence }, c.get("requestId"));
   }
+}
+
+/** Will whoever asks read an error in OpenAI's shape? */
+function isOpenAi(url: Pick<URL, "pathname"> | null): boolean {
+  return url !== null && /^\/v2\/[^/]+\/openai(?:\/|$)/.test(url.pathname);
 }
 
 /** A model's name may hold slashes, which OpenAI's clients escape. */

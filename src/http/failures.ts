@@ -1,5 +1,6 @@
 // The one map from expected failures to the wire: status and `{"error", "message"}`, which every RunPod client reads.
 import type { Failure } from "../core/failure.ts";
+import { closedRouteMessage } from "../core/openai-routes.ts";
 import { jsonAnswer } from "./answer.ts";
 
 /** What a failure looks like on the wire, without the headers that every answer has. */
@@ -48,6 +49,8 @@ export function wireOf(failure: Failure): WireFailure {
       return { status: 403, error: "forbidden", message: `the API key lacks the scope ${failure.scope}` };
     case "not_found":
       return { status: 404, error: "not found", message: "no such endpoint, job or route" };
+    case "route_closed":
+      return { status: 403, error: "route not allowed", message: closedRouteMessage(failure) };
     case "method_not_allowed":
       return {
         status: 405,

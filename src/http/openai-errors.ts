@@ -2,6 +2,7 @@
 import type { JobView } from "../contract/job-view.ts";
 import type { Failure } from "../core/failure.ts";
 import { openAiErrorOf } from "../core/openai-error.ts";
+import { isClosedRoute } from "../core/openai-routes.ts";
 import { jsonAnswer } from "./answer.ts";
 import { wireOf } from "./failures.ts";
 import type { RouteContext } from "./routing.ts";
@@ -36,6 +37,7 @@ export function errorOfText(text: string): OpenAiError {
   if (/^the upstream(?!\w| answered \d)/.test(text)) return toError(502, text, "bad_answer");
   if (/^(?:the result|a streamed chunk) is larger than /.test(text)) return toError(502, text, "answer_too_large");
   if (/^the (?:input|result) could not be \w+ .*R2/.test(text)) return toError(503, text, "unavailable");
+  if (isClosedRoute(text)) return toError(403, text, "route_not_allowed");
   return openAiErrorOf(text);
 }
 

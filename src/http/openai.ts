@@ -6,7 +6,9 @@ import type { Submitted } from "../contract/broker.ts";
 import { makeJobId } from "../core/job-id.ts";
 import { RUNSYNC_BODY_MAX_BYTES } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai-request.ts";
+import { allowsRoute, routesInForce } from "../core/openai-routes.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { keepsNothing } from "../core/stored-responses.ts";
 import { carryHere } from "./carry-here.ts";
 import { ClientAnswer } from "./openai-answer.ts";
 import { type OpenAiBody, readOpenAiBody } from "./openai-body.ts";
@@ -16,7 +18,7 @@ import { waitForAnswer } from "./openai-wait.ts";
 import { type EndpointCall, enterEndpoint, keepAnswering, type RouteContext, type Routing } from "./routing.ts";
 import { submitJob } from "./submit-job.ts";
 
-/** Adds the routes: any method and any path, because servers have more of them than OpenAI. */
+/** Adds the routes: servers have more of them than OpenAI, and which of them are open is the endpoint's to say. */
 export function addOpenAiRoutes(app: Hono<Routing>): void {
   app.all("/v2/:endpoint/openai/*", openAi);
 }
@@ -32,13 +34,16 @@ async function openAi(c: RouteContext): Promise<Response> {
     return refuseOpenAi(c, { kind: "method_not_allowed", allow: [...METHODS].join(", ") });
   }
   const { endpointId } = entered.value.settings;
+  const routes = routesInForce(entered.value.settings);
   const { pathname, search } = new URL(c.req.raw.url);
   // "/v2/<endpoint>/openai" is what the client's base URL adds to the server's own path.
   const path = `/${pathname.split("/").slice(4).join("/")}`;
+  // Whatever worker takes the job: of two kinds in one endpoint the one that has the route would be a matter of chance.
+  if (!allowsRoute(routes, method, path)) return refuseOpenAi(c, { kind: "route_closed", method, path, endpointId });
   const jobId = makeJobId(uuidv7(), "runsync");
   const key = `${endpointId}/${jobId}/input-${c.get("requestId")}`;
-  const options = { bucket: c.env.PAYLOADS, key, maxBytes: RUNSYNC_BODY_MAX_BYTES };
-  const body = await readOpenAiBody(c.req.raw, path, options);
+  const limits = { bucket: c.env.PAYLOADS, key, maxBytes: RUNSYNC_BODY_MAX_BYTES };
+  const body = await readOpenAiBody(c.req.raw, { ...limits, path, keepsNothing: keepsNothing(routes, path) });
   if (!body.ok) return refuseOpenAi(c, body.failure);
   const request = toRequest(method, path, search, body.value);
   const submitted = await submit(c, entered.value, { jobId, request, input: body.value.input });

@@ -4,6 +4,7 @@ import { concatBytes } from "../core/bytes.ts";
 import { scanObject } from "../core/json-scanner.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PAYLOAD_ROW_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { foldName } from "../core/stored-responses.ts";
 import { readBody } from "./body-reader.ts";
 import type { BodySource, ReadFailure, ValueOptions } from "./envelope.ts";
 import { PayloadSink } from "./sink.ts";
@@ -14,9 +15,10 @@ type ObjectBody =
   | ReadFailure;
 
 interface ObjectOptions extends ValueOptions {
+  /** In lower case; noted is a field whatever the case of its name. */
   readonly names: ReadonlySet<string>;
-  /** The text to put before the brace that ends the object: nothing, or a comma and a member. */
-  readonly atEnd: (noted: ReadonlyMap<string, string>) => string;
+  /** The text to put before the brace that ends the object: nothing, or a comma, where it is not empty, and a member. */
+  readonly atEnd: (noted: ReadonlyMap<string, string>, isEmpty: boolean) => string;
 }
 
 /** A flag or a name; what is longer is none of those that are asked for. */
@@ -47,7 +49,7 @@ function readWhole(bytes: Uint8Array, { names, maxBytes, atEnd, tap }: ObjectOpt
   const scan = scanObject(notes, { namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
   const error = scan.push(bytes) ?? scan.end();
   if (error !== null) return toFailure(error);
-  const added = atEnd(notes.noted);
+  const added = atEnd(notes.noted, notes.isEmpty);
   const end = trimmedEnd(bytes);
   const whole = added === "" ? bytes.subarray(0, end) : concatBytes([bytes.subarray(0, end - 1), encode(`${added}}`)]);
   tap?.(whole);
@@ -80,7 +82,7 @@ async function drain(
   if (totalBytes === 0) return { kind: "bad_json", message: "the body is empty" };
   const error = scan.end();
   if (error !== null) return toFailure(error);
-  const failure = await sink.write(encode(`${atEnd(notes.noted)}}`));
+  const failure = await sink.write(encode(`${atEnd(notes.noted, notes.isEmpty)}}`));
   const payload = failure ?? (await sink.finish());
   return payload.kind === "inline" || payload.kind === "r2" ? { kind: "ok", payload, noted: notes.noted } : payload;
 }
@@ -95,6 +97,7 @@ const DECODER = new TextDecoder();
 
 class Notes {
   readonly noted = new Map<string, string>();
+  isEmpty = true;
   readonly #names: ReadonlySet<string>;
   #name: string | null = null;
   #pieces: Uint8Array[] = [];
@@ -105,7 +108,8 @@ class Notes {
   }
 
   begin(name: string): void {
-    this.#name = this.#names.has(name) ? name : null;
+    this.isEmpty = false;
+    this.#name = this.#names.has(foldName(name)) ? name : null;
     this.#pieces = [];
     this.#bytes = 0;
   }

@@ -92,6 +92,7 @@ async function run(
     input: { kind: "inline", bytes: new TextEncoder().encode('{"n" : 1.0}') },
     fields: {},
     request: null,
+    openaiRoutes: "inference",
     executionTimeoutMs: 60_000,
     ttlLeftMs: 600_000,
     upstreamJobId: null,

@@ -33,7 +33,7 @@ describe("an answer of an OpenAI server", () => {
   it("keeps its own status and the headers that matter, but no others", async () => {
     const headers = { "openai-processing-ms": "7", "x-ratelimit-remaining-requests": "9", server: "uvicorn" };
     answerUpstreams(() => Response.json({ id: "file-1" }, { status: 201, headers }));
-    const { ask } = await openAiClient();
+    const { ask } = await openAiClient({ openaiRoutes: "all" });
     const answer = await ask("/v1/files/x", { method: "POST", body: "{}" });
     expect(answer.status).toBe(201);
     expect(answer.headers.get("openai-processing-ms")).toBe("7");
@@ -48,7 +48,7 @@ describe("an answer of an OpenAI server", () => {
       calls += 1;
       return new Response(null, { status: 204 });
     });
-    const { ask } = await openAiClient();
+    const { ask } = await openAiClient({ openaiRoutes: "all" });
     const answer = await ask("/v1/files/x", { method: "DELETE" });
     expect([answer.status, await answer.text(), calls]).toEqual([204, "", 1]);
   });
@@ -60,7 +60,7 @@ describe("a request without a body", () => {
     ["another type", "application/octet-stream"],
   ])("of %s that says so is passed on as one", async (_name, type) => {
     const upstream = openAnswer("application/json");
-    const { ask } = await openAiClient({ maxAttempts: 1 });
+    const { ask } = await openAiClient({ maxAttempts: 1, openaiRoutes: "all" });
     upstream.send("{}");
     upstream.close();
     const headers = { "content-type": type, "content-length": "0" };

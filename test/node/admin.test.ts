@@ -108,4 +108,28 @@ describe("npm run admin", { timeout: 60_000 }, () => {
       await expect(createEndpoint(context, { tenantId: tenant.tenantId, slug })).rejects.toThrow(/the slug/);
     }
   });
+
+  it("opens routes of an OpenAI server by name, and all of them only where the endpoint is not shared", async () => {
+    const { endpointId } = await createEndpoint(context, { tenantId: tenant.tenantId, slug: "routes" });
+    const set = (...words: string[]) =>
+      operator.run("admin.ts", ["endpoint", "set", "--endpoint", endpointId, ...words], {});
+    const routesOf = () => rowsOf(`SELECT openai_routes, shared, version FROM endpoints WHERE id = '${endpointId}'`)[0];
+    expect(routesOf()).toEqual({ openai_routes: "inference", shared: 0, version: 1 });
+    await set("--openai-routes", "inference,GET /v1/files/*");
+    expect(routesOf()).toEqual({ openai_routes: "inference,GET /v1/files/*", shared: 0, version: 2 });
+    await set("--openai-routes", "all");
+    const both = "--openai-routes all is not for a shared endpoint: name the routes";
+    await expect(set("--shared")).rejects.toMatchObject({ stderr: expect.stringContaining(both) });
+    await set("--shared", "--openai-routes", "inference");
+    expect(routesOf()).toEqual({ openai_routes: "inference", shared: 1, version: 4 });
+    await expect(set("--openai-routes", "all")).rejects.toMatchObject({ stderr: expect.stringContaining(both) });
+    await expect(set("--openai-routes", "files")).rejects.toMatchObject({
+      stderr: expect.stringContaining('--openai-routes: "files" is neither "inference", "all" nor a route such as'),
+    });
+    await expect(set()).rejects.toMatchObject({ stderr: "--shared, --private or --openai-routes is missing\n" });
+    await set("--private", "--openai-routes", "all");
+    expect(routesOf()).toEqual({ openai_routes: "all", shared: 0, version: 5 });
+    const shared = admin(`endpoint create --tenant ${tenant.tenantId} --slug wide --shared --openai-routes all`);
+    await expect(shared).rejects.toMatchObject({ stderr: expect.stringContaining(both) });
+  });
 });

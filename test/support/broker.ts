@@ -41,6 +41,8 @@ export function settings(partial: Partial<EndpointSettings> = {}): EndpointSetti
     upstreams: [upstream()],
     workerKeys: [],
     rates: [{ tier: "a4000", kind: "flex", nanodollarsPerSecond: 160_000, effectiveFromMs: 0 }],
+    shared: false,
+    openaiRoutes: "inference",
     ...partial,
   };
 }

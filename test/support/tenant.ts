@@ -36,6 +36,7 @@ export interface TestTenantOptions {
   readonly executionTimeoutMs?: number;
   readonly kind?: EndpointSettings["kind"];
   readonly bodyMaxBytes?: number;
+  readonly openaiRoutes?: string;
 }
 
 /** Makes a tenant with one endpoint. Without `upstreams` its jobs wait for ever. */
@@ -57,7 +58,7 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
     ).bind(keyId, tenantId, await digest(key), (options.scopes ?? ["jobs"]).join(","), nowMs),
     env.DB.prepare(
       `INSERT INTO endpoints (id, tenant_id, slug, kind, body_max_bytes, shared, paused, max_attempts,
-         execution_timeout_ms, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         execution_timeout_ms, openai_routes, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).bind(
       endpointId,
       tenantId,
@@ -68,6 +69,7 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
       options.paused === true ? 1 : 0,
       options.maxAttempts ?? 2,
       options.executionTimeoutMs ?? EXECUTION_TIMEOUT_DEFAULT_MS,
+      options.openaiRoutes ?? "inference",
       nowMs,
     ),
     ...(await Promise.all((options.upstreams ?? []).map((upstream) => insertUpstream(endpointId, upstream, nowMs)))),

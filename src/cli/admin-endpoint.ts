@@ -1,0 +1,36 @@
+// What of an endpoint may be changed later: whether it is shared, and which routes of its OpenAI servers are open. The two depend
+// on each other, so they are checked together.
+import { isWideForm, openAiRoutesProblem } from "../core/openai-routes.ts";
+import { type AdminContext, literal, raiseVersion } from "./admin-book.ts";
+
+/** Throws one sentence that says what is wrong, and what to do. */
+export function checkRoutes(endpoint: { readonly openaiRoutes: string; readonly shared: boolean }): void {
+  const problem = openAiRoutesProblem(endpoint.openaiRoutes);
+  if (problem !== null) throw new Error(`--openai-routes: ${problem}`);
+  if (endpoint.shared && isWideForm(endpoint.openaiRoutes)) {
+    throw new Error(
+      '--openai-routes all is not for a shared endpoint: name the routes, such as --openai-routes "inference,GET /v1/files/*"',
+    );
+  }
+}
+
+/** Changes what is given. Answers the endpoint whose broker is to be told. */
+export async function setEndpoint(
+  context: AdminContext,
+  endpointId: string,
+  change: { readonly shared?: boolean; readonly openaiRoutes?: string },
+): Promise<{ readonly endpointId: string }> {
+  const [rows] = await context.execute(
+    `SELECT shared, openai_routes FROM endpoints WHERE id = ${literal(endpointId)};`,
+  );
+  const row = rows?.[0];
+  if (typeof row !== "object" || row === null || !("shared" in row) || !("openai_routes" in row)) {
+    throw new Error(`there is no endpoint with the id ${endpointId} (a slug is no id)`);
+  }
+  const shared = change.shared ?? row.shared === 1;
+  const openaiRoutes = change.openaiRoutes ?? String(row.openai_routes);
+  checkRoutes({ openaiRoutes, shared });
+  const set = `shared = ${shared ? 1 : 0}, openai_routes = ${literal(openaiRoutes)}`;
+  await context.execute(`UPDATE endpoints SET ${set} WHERE id = ${literal(endpointId)};\n${raiseVersion(endpointId)}`);
+  return { endpointId };
+}
