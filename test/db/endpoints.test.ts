@@ -35,6 +35,8 @@ describe("loadEndpoint", () => {
       upstreams: [],
       workerKeys: [],
       rates: [],
+      shared: false,
+      openaiRoutes: "inference",
     });
   });
 
