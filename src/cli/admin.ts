@@ -1,5 +1,7 @@
 // npm run admin -- <what> <do> [--options]: the first tenant, key, endpoint and upstream of a deployment.
 import { parseArgs } from "node:util";
+import { addressProblem } from "../core/address-secrets.ts";
+import { SECRET_MIN_CHARS } from "../core/limits.ts";
 import { checkUrl } from "../outbound/guard.ts";
 import * as book from "./admin-book.ts";
 import { checkRoutes, setEndpoint } from "./admin-endpoint.ts";
@@ -86,6 +88,15 @@ async function addUpstream(context: book.AdminContext): Promise<object> {
   // The same guard as at each send: what it refuses would only make every job wait.
   const url = checkUrl(need("url"), { allowPrivate: options.remote !== true });
   if (!url.ok) throw new Error(`--url ${url.message}`);
+  const credential =
+    options["with-credential"] === true ? await readSecret("WAYBILL_CREDENTIAL", "credential", "") : null;
+  const problem = addressProblem(need("url"), credential);
+  if (problem !== null) throw new Error(`--url ${problem}: --with-credential takes it, and seals it`);
+  if (credential !== null && credential.length < SECRET_MIN_CHARS) {
+    console.error(
+      `A credential of under ${SECRET_MIN_CHARS} characters is not looked for in what the upstream answers: clients may see it.`,
+    );
+  }
   return book.addUpstream(context, {
     endpointId,
     url: need("url"),
@@ -94,7 +105,7 @@ async function addUpstream(context: book.AdminContext): Promise<object> {
     slots: wholeNumber("slots", options.slots, 1, 1_000),
     tier: need("tier"),
     rateKind: oneOf("rate", options.rate, ["flex", "active"]),
-    credential: options["with-credential"] === true ? await readSecret("WAYBILL_CREDENTIAL", "credential", "") : null,
+    credential,
   });
 }
 

@@ -25,6 +25,9 @@ export const ERROR_TEXT_MAX_CHARS = 4_000;
 /** So much of a reported error is read before it is cut: that of a worker's failed start is JSON, of some 74,000 characters. */
 export const ERROR_FIELD_KEPT_CHARS = 128 * 1024;
 
+/** A secret that is shorter is not looked for in what an upstream says: it would be found in words that are none. */
+export const SECRET_MIN_CHARS = 8;
+
 /** RunPod's limit of a body through a load-balanced endpoint, each way, and the most that an endpoint may set: Cloudflare's. */
 export const LB_BODY_DEFAULT_MAX_BYTES = 30 * 1024 * 1024;
 export const LB_BODY_MAX_BYTES = 100 * 1024 * 1024;

@@ -1,7 +1,10 @@
 // One attempt as the dialects see it: what to call, how long, and where a result goes.
 import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
+import type { Upstream } from "../contract/settings.ts";
+import { secretsInAddress } from "../core/address-secrets.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, LEASE_MS, POLICY_MAX_MS, RESULT_MAX_BYTES, TTL_MIN_MS } from "../core/limits.ts";
 import type { OutputUsageTap } from "../core/output-usage.ts";
+import { SecretForms } from "../core/secret-forms.ts";
 import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts";
 import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
@@ -35,6 +38,7 @@ export class Attempt {
   readonly client: ClientLink | null;
   readonly url: string;
   readonly credential: string | null;
+  readonly #secrets: SecretForms;
   /** Reads the tokens of an OpenAI job out of its result; null: it has none, or somebody else counts them. */
   tap: OutputUsageTap | null = null;
   readonly #endsAtMs: number;
@@ -56,6 +60,9 @@ export class Attempt {
     this.client = client;
     this.url = assignment.upstream.url.replace(/\/+$/, "");
     this.credential = credential;
+    const { upstream } = assignment;
+    const callback = hostedFields(assignment, deps.publicUrl)?.webhook ?? null;
+    this.#secrets = upstreamSecrets(upstream, credential, callback === null ? [] : [callback, assignment.lease]);
     this.#endsAtMs = deps.clock.now() + assignment.executionTimeoutMs;
   }
 
@@ -73,7 +80,14 @@ export class Attempt {
     const totalMs = Math.max(1, Math.min(request.totalMs ?? Number.POSITIVE_INFINITY, this.leftMs()));
     const headers = upstreamHeaders(this.credential, this.assignment.jobId);
     return callUrl(
-      { idleMs: IDLE_MS, signal: this.signal, ...request, headers: { ...headers, ...request.headers }, totalMs },
+      {
+        idleMs: IDLE_MS,
+        signal: this.signal,
+        ...request,
+        headers: { ...headers, ...request.headers },
+        totalMs,
+        secrets: this.#secrets,
+      },
       { allowPrivate: this.deps.allowPrivate },
     );
   }
@@ -133,6 +147,15 @@ export function upstreamHeaders(credential: string | null, jobId: string | null)
     ...(jobId === null ? {} : { "x-waybill-job": jobId }),
     ...(credential === null ? {} : { authorization: `Bearer ${credential}` }),
   };
+}
+
+/** What the upstream is given, or its address holds, and no tenant may see. `more`: of this call alone. */
+export function upstreamSecrets(
+  { url }: Pick<Upstream, "url">,
+  credential: string | null,
+  more: readonly string[] = [],
+): SecretForms {
+  return new SecretForms([...(credential === null ? [] : [credential]), ...secretsInAddress(url), ...more]);
 }
 
 /** Beside the job itself, for a hosted upstream; null: it is not one. */

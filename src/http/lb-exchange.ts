@@ -12,7 +12,10 @@ import {
   LB_WAIT_MAX_MS,
   REST_MAX_MS,
 } from "../core/limits.ts";
+import { SecretBlanker, SecretForms } from "../core/secret-forms.ts";
+import { upstreamSecrets } from "../dispatch/attempt.ts";
 import { openCredential } from "../dispatch/carry.ts";
+import { blankHeaders } from "../outbound/call.ts";
 import { openTunnel, type TunnelResult } from "../outbound/tunnel.ts";
 import { asksForSocket, toClientHeaders, toWorkerHeaders } from "../outbound/tunnel-headers.ts";
 import { type Seat, type SeatRequest, takeSeat } from "./lb-seat.ts";
@@ -51,6 +54,8 @@ export class LbExchange {
   #cause: Cause | null = null;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #upload: Transfer | null = null;
+  /** Of the worker that is asked. */
+  #secrets = new SecretForms([]);
   readonly #clientLeft = (): void => this.#stop("client_left");
 
   constructor(given: Given) {
@@ -114,6 +119,7 @@ export class LbExchange {
     const config = readConfig(this.#given.c.env);
     const credential = await openCredential(upstream, config.encryptionKey).catch(() => undefined);
     if (credential === undefined) return unreachable("worker_unreachable", "the worker's credential cannot be used");
+    this.#secrets = upstreamSecrets(upstream, credential);
     const result = await openTunnel(
       {
         baseUrl: upstream.url,
@@ -169,7 +175,15 @@ export class LbExchange {
     const beforeEnd = async (): Promise<void> => {
       if (this.#upload !== null) await this.#endBeforeRest(seat, outcomeOf("done", response.status, this.#cause));
     };
-    const limits = { lengthBytes: length, maxBytes: bodyMaxBytes, holdMs: LB_HOLD_MS, isUpload: false, beforeEnd };
+    const blanker = this.#secrets.isEmpty ? undefined : new SecretBlanker(this.#secrets);
+    const limits = {
+      lengthBytes: length,
+      maxBytes: bodyMaxBytes,
+      holdMs: LB_HOLD_MS,
+      isUpload: false,
+      beforeEnd,
+      blanker,
+    };
     const download = startTransfer(response.body, limits);
     this.#abort.signal.addEventListener("abort", download.stop);
     const early = await download.begun;
@@ -184,7 +198,7 @@ export class LbExchange {
   #joinSockets(seat: Seat, response: Response, workerEnd: WebSocket): Response {
     clearTimeout(this.#deadline ?? null);
     const { 0: clientEnd, 1: ourEnd } = new WebSocketPair();
-    const joined = joinSockets(ourEnd, workerEnd, this.#given.settings.bodyMaxBytes);
+    const joined = joinSockets(ourEnd, workerEnd, this.#given.settings.bodyMaxBytes, this.#secrets);
     this.#abort.signal.addEventListener("abort", () => joined.stop(SERVICE_RESTART, "the slot was lost"));
     this.#held(joined.end.then((end) => this.#end(seat, end === "closed" ? "served" : "worker_failed")));
     const headers = this.#clientHeaders(seat, response.headers);
@@ -193,7 +207,7 @@ export class LbExchange {
 
   #clientHeaders(seat: Seat, headers: Headers): Headers {
     const own = { "x-runpod-worker-id": seat.ticket.upstream.id, "x-request-id": this.#given.c.get("requestId") };
-    return toClientHeaders(headers, own);
+    return toClientHeaders(this.#secrets.isEmpty ? headers : blankHeaders(headers, this.#secrets), own);
   }
 
   /** Ends both directions. The first cause stays. */

@@ -1,6 +1,7 @@
 // A WebSocket through a load-balanced endpoint: what one side says the other one hears, until one of them ends it, a message
 // is too large, or nobody has said anything for too long.
 import { LB_SOCKET_IDLE_MS } from "../core/limits.ts";
+import type { SecretForms } from "../core/secret-forms.ts";
 
 /** `worker_broke`: the worker's connection ended without a word. */
 export type SocketEnd = "closed" | "worker_broke";
@@ -22,7 +23,12 @@ const NO_FRAME = 1006;
 const REASON_MAX_BYTES = 123;
 
 /** Joins two sockets that nobody has accepted yet. A message of more than `maxBytes` ends both. */
-export function joinSockets(client: WebSocket, worker: WebSocket, maxBytes: number): JoinedSockets {
+export function joinSockets(
+  client: WebSocket,
+  worker: WebSocket,
+  maxBytes: number,
+  secrets: SecretForms | null = null,
+): JoinedSockets {
   const ended = Promise.withResolvers<SocketEnd>();
   let idle = setTimeout(() => undefined, 0);
   const stop = (code: number, reason: string): void => {
@@ -40,7 +46,7 @@ export function joinSockets(client: WebSocket, worker: WebSocket, maxBytes: numb
       touch();
       if (sizeOf(data) > maxBytes) return stop(TOO_LARGE, "the message is too large");
       try {
-        to.send(data);
+        to.send(from === worker ? blankMessage(data, secrets) : data);
       } catch {
         stop(BROKEN, "the other side has gone");
       }
@@ -48,7 +54,8 @@ export function joinSockets(client: WebSocket, worker: WebSocket, maxBytes: numb
     from.addEventListener("close", ({ code, reason }) => {
       clearTimeout(idle);
       const isBroken = code === NO_FRAME;
-      closeSocket(to, isBroken ? BROKEN : code, isBroken ? "the other side broke off" : reason);
+      const said = from === worker && secrets !== null ? secrets.blankText(reason) : reason;
+      closeSocket(to, isBroken ? BROKEN : code, isBroken ? "the other side broke off" : said);
       // The handshake of the close: without an answer the peer would wait for one.
       closeSocket(from, isBroken ? BROKEN : code, reason);
       ended.resolve(isBroken ? whenBroken : "closed");
@@ -81,6 +88,12 @@ function closeSocket(socket: WebSocket, code: number, reason: string): void {
 function maySend(code: number): boolean {
   if (code >= 3_000) return code <= 4_999;
   return code >= 1_000 && code <= 1_014 && code !== 1_004 && code !== NO_CODE && code !== NO_FRAME;
+}
+
+/** What a worker says, without what it was given to know: within one message. */
+function blankMessage(data: string | ArrayBuffer, secrets: SecretForms | null): string | ArrayBuffer | Uint8Array {
+  if (secrets === null || secrets.isEmpty) return data;
+  return typeof data === "string" ? secrets.blankText(data) : secrets.blankBytes(new Uint8Array(data));
 }
 
 function sizeOf(data: unknown): number {

@@ -2,6 +2,7 @@
 // answer whose length is known before; other bytes pass through JavaScript, where they are counted, and where an upload whose
 // worker has gone can still be read. Either takes the same memory for a body of any size.
 import { LB_FILL_BYTES, LB_PIPE_BYTES } from "../core/limits.ts";
+import type { SecretBlanker } from "../core/secret-forms.ts";
 import { breakWhenStopped, discardAll, type PipeEnd, pipeAll, pumpAtMost } from "./pipes.ts";
 
 /** `source_broke`: it ended before its end; `sink_broke`: nobody takes the bytes any more, or the transfer was told to end. */
@@ -31,6 +32,8 @@ interface TransferLimits {
   readonly holdMs: number;
   /** What is left of an upload when its sink breaks is taken until `takeRest` or `stop`; of an answer it is cancelled. */
   readonly isUpload: boolean;
+  /** What the bytes pass through on their way; without it those of a known length pass through no JavaScript. */
+  readonly blanker?: SecretBlanker | undefined;
   /** What the end of the sink waits for when all bytes have gone out. Never rejects. */
   readonly beforeEnd?: () => Promise<void>;
 }
@@ -74,7 +77,7 @@ export function startTransfer(source: ReadableStream<Uint8Array>, limits: Transf
 async function carry(
   source: ReadableStream<Uint8Array>,
   sink: WritableStream,
-  { lengthBytes, maxBytes, holdMs, isUpload }: TransferLimits,
+  { lengthBytes, maxBytes, holdMs, isUpload, blanker }: TransferLimits,
   ends: { readonly stop: AbortSignal; readonly drop: AbortSignal },
   begin: () => void,
 ): Promise<TransferEnd> {
@@ -84,13 +87,13 @@ async function carry(
   // It said that it is shorter.
   if (lengthBytes !== null && head.bytes > lengthBytes) return "source_broke";
   begin();
-  const written = await writeHead(head, sink, maxBytes, ends.stop);
+  const written = await writeHead(head, sink, { maxBytes, blanker }, ends.stop);
   if (typeof written === "string") return written;
-  if (lengthBytes !== null && !isUpload) return pipeAll(source, sink, ends.stop);
+  if (lengthBytes !== null && !isUpload && blanker === undefined) return pipeAll(source, sink, ends.stop);
   // Who says the length of an upload beforehand does not wait for an answer to its first half.
-  const fills = lengthBytes !== null;
+  const fills = lengthBytes !== null && isUpload;
   const bufferBytes = fills ? Math.min(Math.max(lengthBytes, 1), LB_FILL_BYTES) : LB_PIPE_BYTES;
-  return pumpAtMost(source, sink, { maxBytes: maxBytes - written, bufferBytes, fills, ...ends });
+  return pumpAtMost(source, sink, { maxBytes: maxBytes - written, bufferBytes, fills, blanker, ...ends });
 }
 
 /** The first bytes of a source. `rest`: a piece that was asked for and has not come by the end of the hold. */
@@ -137,18 +140,22 @@ async function readHead(source: ReadableStream, holdMs: number, signal: AbortSig
 async function writeHead(
   head: Head,
   sink: WritableStream,
-  maxBytes: number,
+  { maxBytes, blanker }: Pick<TransferLimits, "maxBytes" | "blanker">,
   signal: AbortSignal,
 ): Promise<number | TransferEnd> {
   const writer = sink.getWriter();
   const release = breakWhenStopped(writer, signal);
+  const write = async (piece: Uint8Array): Promise<boolean> => {
+    const shown = blanker === undefined ? piece : blanker.push(piece);
+    return shown.length === 0 || (await settles(writer.write(shown)));
+  };
   try {
-    for (const piece of head.pieces) if (!(await settles(writer.write(piece)))) return "sink_broke";
+    for (const piece of head.pieces) if (!(await write(piece))) return "sink_broke";
     const rest = await head.rest;
     if (rest === null) return head.bytes;
     if (rest === "source_broke") return rest;
     if (head.bytes + rest.length > maxBytes) return "too_large";
-    return (await settles(writer.write(rest))) ? head.bytes + rest.length : "sink_broke";
+    return (await write(rest)) ? head.bytes + rest.length : "sink_broke";
   } finally {
     release();
     writer.releaseLock();

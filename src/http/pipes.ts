@@ -1,5 +1,6 @@
 // Two ways from one stream to another, with an answer to the question which side has broken. Neither side is closed, cancelled
 // or aborted here: that is for whoever knows what the end means.
+import type { SecretBlanker } from "../core/secret-forms.ts";
 import { readBody } from "../payload/body-reader.ts";
 
 /** `sink_broke`: also when the signal has ended it. */
@@ -54,6 +55,8 @@ export interface PumpLimits {
   readonly stop: AbortSignal;
   /** Ends it, but leaves the source able to be read on. */
   readonly drop: AbortSignal;
+  /** What the bytes pass through; as many come out of it. */
+  readonly blanker?: SecretBlanker | undefined;
 }
 
 /**
@@ -64,7 +67,7 @@ export interface PumpLimits {
 export async function pumpAtMost(
   source: ReadableStream<Uint8Array>,
   sink: WritableStream,
-  { maxBytes, bufferBytes, fills, stop, drop }: PumpLimits,
+  { maxBytes, bufferBytes, fills, stop, drop, blanker }: PumpLimits,
 ): Promise<PipeEnd | "too_large"> {
   const reader = source.getReader({ mode: "byob" });
   const writer = sink.getWriter();
@@ -83,11 +86,16 @@ export async function pumpAtMost(
         bytes += value.byteLength;
         if (bytes > maxBytes) return "too_large";
         isWriting = true;
-        await writer.write(value);
+        const shown = blanker === undefined ? value : blanker.push(value);
+        if (shown.length > 0) await writer.write(shown);
         // The write is over when its bytes were taken, so that the same memory is free for the next ones.
         buffer = value.buffer;
       }
-      if (done) return "done";
+      if (!done) continue;
+      const held = blanker?.end();
+      isWriting = true;
+      if (held !== undefined && held.length > 0) await writer.write(held);
+      return "done";
     }
   } catch {
     return isWriting || isEnded() ? "sink_broke" : "source_broke";

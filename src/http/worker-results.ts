@@ -14,9 +14,9 @@ import { attemptFailed, cutString, errorText, parseJson } from "../dispatch/clas
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
 import { jsonAnswer } from "./answer.ts";
-import { bodyOf } from "./request-body.ts";
 import { type RouteContext, type Routing, refuse } from "./routing.ts";
 import { enterWorkerJob, type WorkerJobEntry } from "./worker-auth.ts";
+import { workerBodyOf } from "./worker-body.ts";
 import { gatherChunks } from "./worker-stream.ts";
 
 /** Adds the routes that workers post to. */
@@ -32,7 +32,7 @@ async function done(c: RouteContext): Promise<Response> {
   // One key a post: which of two reports wins is the broker's to say.
   const key = `${endpointId}/${jobId}/${c.get("requestId")}/output`;
   const tap = new OutputUsageTap();
-  const read = await readEnvelope(await bodyOf(c.req.raw), {
+  const read = await readEnvelope(await workerBodyOf(c.req.raw), {
     bigField: "output",
     tap: (view) => tap.push(view),
     bucket: c.env.PAYLOADS,

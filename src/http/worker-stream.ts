@@ -12,9 +12,9 @@ import { attemptFailed } from "../dispatch/classify.ts";
 import { readChunkBody } from "../payload/chunk-body.ts";
 import { PayloadSink } from "../payload/sink.ts";
 import { jsonAnswer } from "./answer.ts";
-import { bodyOf } from "./request-body.ts";
 import { type RouteContext, type Routing, refuse } from "./routing.ts";
 import { enterWorkerJob, type WorkerJobEntry } from "./worker-auth.ts";
+import { workerBodyOf } from "./worker-body.ts";
 
 /** Adds the route that generator handlers post to. */
 export function addWorkerStreamRoutes(app: Hono<Routing>): void {
@@ -25,7 +25,7 @@ async function postChunk(c: RouteContext): Promise<Response> {
   const entered = await enterWorkerJob(c);
   if (!entered.ok) return refuse(c, entered.failure);
   const { endpointId, keyId, workerId, jobId } = entered.value;
-  const read = await readChunkBody(await bodyOf(c.req.raw), CHUNK_MAX_BYTES);
+  const read = await readChunkBody(await workerBodyOf(c.req.raw), CHUNK_MAX_BYTES);
   if (read.kind === "invalid") {
     const outcome = attemptFailed(`a streamed chunk was not valid: ${read.message}`);
     return refuseChunk(c, entered.value, outcome, { kind: "invalid", field: "body", message: read.message });

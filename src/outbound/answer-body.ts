@@ -1,5 +1,6 @@
 // The body of an answer under the deadlines of its call, piece by piece. No stream of our own stands between: each turn of one
 // costs more than all bytes of a usual answer.
+import { SecretBlanker, type SecretForms } from "../core/secret-forms.ts";
 import type { Watch } from "./watch.ts";
 
 /** A body that says to be at most this is read in one go. */
@@ -13,18 +14,31 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
   bytesRead = 0;
   readonly #response: Response;
   readonly #watch: Watch;
+  readonly #blanker: SecretBlanker | null;
   #reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
   #isOver = false;
   /** It was read to its end. */
   isWhole = false;
 
-  constructor(response: Response, watch: Watch) {
+  /** `secrets`: what is blanked in it. */
+  constructor(response: Response, watch: Watch, secrets: SecretForms | null) {
     this.#response = response;
     this.#watch = watch;
+    this.#blanker = secrets === null || secrets.isEmpty ? null : new SecretBlanker(secrets);
   }
 
   /** The next piece, or null at the end. Throws when the body ends early. */
   async next(): Promise<Uint8Array | null> {
+    if (this.#blanker === null) return await this.#nextPiece();
+    for (;;) {
+      const piece = await this.#nextPiece();
+      const shown = piece === null ? this.#blanker.end() : this.#blanker.push(piece);
+      if (shown.length > 0) return shown;
+      if (piece === null) return null;
+    }
+  }
+
+  async #nextPiece(): Promise<Uint8Array | null> {
     if (this.#isOver) {
       this.#watch.end();
       return null;

@@ -1,5 +1,6 @@
 // The only fetch() of Waybill to a URL that a tenant or an operator gave: guarded at each send, no redirect followed, total
 // and idle deadlines, one content coding at most. Everything that can happen comes back as a value, nothing throws.
+import type { SecretForms } from "../core/secret-forms.ts";
 import { AnswerBody } from "./answer-body.ts";
 import { checkUrl } from "./guard.ts";
 import { type SentBody, sendBody, sendBytes } from "./send-body.ts";
@@ -14,6 +15,8 @@ export interface CallRequest extends Deadlines {
   readonly contentLength?: number;
   /** Lets white space be put before the last byte of the body, so that `not_sent` is told from `reset` (send-body.ts). */
   readonly provable?: boolean;
+  /** What the call carries and nobody else may see: blanked in the headers and the body of the answer. */
+  readonly secrets?: SecretForms;
 }
 
 export type CallResult =
@@ -57,7 +60,7 @@ export async function callUrl(request: CallRequest, options: { readonly allowPri
   try {
     const response = await fetch(verdict.url.href, init);
     watch.headersArrived();
-    return judge(response, watch, sent);
+    return judge(response, watch, sent, request.secrets ?? null);
   } catch (cause) {
     watch.end();
     sent?.stop();
@@ -93,7 +96,7 @@ function classify(cause: unknown, stopped: Watch["cause"], sent: SentBody | null
   return { kind: "reset" };
 }
 
-function judge(response: Response, watch: Watch, sent: SentBody | null): CallResult {
+function judge(response: Response, watch: Watch, sent: SentBody | null, secrets: SecretForms | null): CallResult {
   const { status } = response;
   const coding = response.headers.get("content-encoding") ?? "";
   const drop = (result: CallResult): CallResult => {
@@ -104,13 +107,20 @@ function judge(response: Response, watch: Watch, sent: SentBody | null): CallRes
   if (status >= 300 && status < 400) return drop({ kind: "redirect", status });
   if (status < 200 || status > 599) return drop({ kind: "protocol", detail: `it answered with the status ${status}` });
   if (coding.includes(",")) return drop({ kind: "protocol", detail: "it answered with more than one content coding" });
-  const body = new AnswerBody(response, watch);
+  const body = new AnswerBody(response, watch, secrets);
   return {
     kind: "response",
     status,
-    headers: response.headers,
+    headers: secrets === null || secrets.isEmpty ? response.headers : blankHeaders(response.headers, secrets),
     body,
     // A call that is over needs no abort, which costs more than reading a usual answer.
     close: () => (body.isWhole && sent?.complete() !== false ? watch.end() : void drop({ kind: "aborted" })),
   };
+}
+
+/** A copy with the secrets blanked in every value; each `set-cookie` stays one. */
+export function blankHeaders(headers: Headers, secrets: SecretForms): Headers {
+  const blanked = new Headers();
+  for (const [name, value] of headers) blanked.append(name, secrets.blankText(value));
+  return blanked;
 }

@@ -1,5 +1,6 @@
 // Sealing of secrets that Waybill must be able to read again (upstream credentials, webhook secrets), and fingerprints
 // of secrets that it must recognise. Web Crypto only: the command line imports this too.
+import { keepOutOfLogs } from "../log.ts";
 
 const VERSION = "v1";
 const NONCE_BYTES = 12;
@@ -34,7 +35,9 @@ export async function open(sealed: string, keyBase64: string, aad: string): Prom
       iv: bytes.subarray(0, NONCE_BYTES),
       additionalData: new TextEncoder().encode(aad),
     };
-    return new TextDecoder().decode(await crypto.subtle.decrypt(params, key, bytes.subarray(NONCE_BYTES)));
+    const plaintext = new TextDecoder().decode(await crypto.subtle.decrypt(params, key, bytes.subarray(NONCE_BYTES)));
+    keepOutOfLogs(plaintext);
+    return plaintext;
   } catch {
     throw new Error("the sealed secret does not open: was ENCRYPTION_KEY changed?");
   }

@@ -36,7 +36,11 @@ export function toWorkerHeaders(request: Pick<Request, "method" | "headers">, cr
   }
   // Without one workerd asks for codings of its own, which this client may not know.
   if (!passed.has("accept-encoding")) passed.set("accept-encoding", "identity");
-  if (credential !== null) passed.set("authorization", `Bearer ${credential}`);
+  if (credential !== null) {
+    passed.set("authorization", `Bearer ${credential}`);
+    // What comes back is searched for the credential, which nobody finds in what is compressed.
+    passed.set("accept-encoding", "identity");
+  }
   if (asksForSocket(request)) passed.set("upgrade", "websocket");
   return passed;
 }

@@ -1,6 +1,7 @@
 // Two joined WebSockets: the session ends when nobody says anything for too long, and only then.
 import { afterEach, expect, it, vi } from "vitest";
 import { LB_SOCKET_IDLE_MS } from "../../src/core/limits.ts";
+import { SecretForms } from "../../src/core/secret-forms.ts";
 import { joinSockets } from "../../src/http/lb-socket.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -47,4 +48,27 @@ it("a session without a message for 5.5 min ends with 1001 on both sides, and a 
   expect(Date.now() - startedMs).toBeGreaterThanOrEqual(450);
   expect(heard).toEqual(["still here"]);
   await vi.waitFor(() => expect(codes).toEqual([1_001, 1_001]));
+});
+
+it("a worker's messages and its last words have no secret in them, a client's are left as they are", async () => {
+  const secret = "sk-operator-0123456789";
+  const stars = "*".repeat(secret.length);
+  const { 0: client, 1: clientSide } = new WebSocketPair();
+  const { 0: worker, 1: workerSide } = new WebSocketPair();
+  joinSockets(clientSide, workerSide, 1_000, new SecretForms([secret]));
+  const toClient: string[] = [];
+  const toWorker: unknown[] = [];
+  const note = (data: unknown) =>
+    toClient.push(typeof data === "string" ? data : `bytes ${new TextDecoder().decode(data as ArrayBuffer)}`);
+  client.binaryType = "arraybuffer";
+  client.addEventListener("message", ({ data }) => note(data));
+  client.addEventListener("close", ({ reason }) => toClient.push(`closed ${reason}`));
+  worker.addEventListener("message", ({ data }) => toWorker.push(data));
+  for (const socket of [client, worker]) socket.accept();
+  client.send(`guess ${secret}`);
+  await vi.waitFor(() => expect(toWorker).toEqual([`guess ${secret}`]));
+  worker.send(`text ${secret}`);
+  worker.send(new TextEncoder().encode(`x${secret}`));
+  worker.close(3_000, secret);
+  await vi.waitFor(() => expect(toClient).toEqual([`text ${stars}`, `bytes x${stars}`, `closed ${stars}`]));
 });

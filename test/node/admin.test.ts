@@ -82,6 +82,10 @@ describe("npm run admin", { timeout: 60_000 }, () => {
         `upstream add --endpoint ocr --url http://127.0.0.1:1/ --dialect http --tier l4`,
         "there is no endpoint with the id ocr",
       ],
+      [
+        "upstream add --endpoint ocr --url http://127.0.0.1:1/v1?api_key=abc --dialect openai --tier l4",
+        "--url must not hold a credential (its parameter api_key): --with-credential takes it, and seals it\n",
+      ],
       ["tenant set --tenant nobody --waiting-max 5", "there is no tenant nobody\n"],
       [
         `key create --tenant ${tenant.tenantId} --scopes jobs,worker`,
