@@ -3,18 +3,21 @@ import { join, resolve } from "node:path";
 import type { AdminContext } from "./admin-book.ts";
 import { readSecrets } from "./admin-secrets.ts";
 import { executeLocal, executeRemote } from "./d1.ts";
-import { PROJECT_FOLDER } from "./dev-database.ts";
+import { DEV_STATE_FOLDER, PROJECT_FOLDER } from "./dev-database.ts";
 
 /** The options that choose a database, for `parseArgs`. */
 export const DATABASE_OPTIONS = {
   local: { type: "boolean" },
   remote: { type: "boolean" },
-  "persist-to": { type: "string", default: join(PROJECT_FOLDER, ".waybill", "dev") },
+  state: { type: "string" },
+  /** The same by the name that it had first. */
+  "persist-to": { type: "string", default: DEV_STATE_FOLDER },
 } as const;
 
 export interface DatabaseChoice {
   readonly local?: boolean | undefined;
   readonly remote?: boolean | undefined;
+  readonly state?: string | undefined;
   readonly "persist-to": string;
 }
 
@@ -25,7 +28,7 @@ export function chooseDatabase(options: DatabaseChoice): {
 } {
   const remote = options.remote === true;
   if (remote && options.local === true) throw new Error("--local or --remote, not both");
-  const persistTo = resolve(options["persist-to"]);
+  const persistTo = resolve(options.state ?? options["persist-to"]);
   return {
     execute: (sql) => (remote ? executeRemote(sql) : executeLocal(persistTo, sql)),
     secrets: () => readSecrets(remote ? null : join(PROJECT_FOLDER, ".dev.vars")),

@@ -24,7 +24,7 @@ npm run worker:env -- --help    keys of workers, which belong to an endpoint
 
 LIST: which routes of an OpenAI server clients reach: "inference" (chat, embeddings and the like, the default), with more, such
 as "inference,GET /v1/files/*", or "all" for an endpoint that is not shared.
---local (default) or --remote: which database. --persist-to DIR: the folder of a local one (.waybill/dev).
+--local (default) or --remote: which database. --state DIR: the folder of a local one (.waybill/dev).
 --broker URL: tell a running deployment at once, with a key of the scope admin; else its cron does within 5 min.
 Secrets are never arguments, which others can see: WAYBILL_PEPPER, WAYBILL_ENCRYPTION_KEY (or .dev.vars for a local
 database), WAYBILL_CREDENTIAL (--with-credential) and WAYBILL_KEY (--broker) in the environment, or you are asked.

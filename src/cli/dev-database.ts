@@ -9,6 +9,8 @@ const run = promisify(execFile);
 
 /** The folder of wrangler.toml. */
 export const PROJECT_FOLDER = fileURLToPath(new URL("../..", import.meta.url));
+/** Where the state of `npm start` is, unless it is told another folder. */
+export const DEV_STATE_FOLDER = join(PROJECT_FOLDER, ".waybill", "dev");
 /** Rows of one statement may be long; past this something is wrong. */
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
 

@@ -36,3 +36,8 @@ export function isPortOpen(port: number): Promise<boolean> {
     socket.once("error", () => end(false));
   });
 }
+
+/** What to do about a port that is taken. A second broker needs a state of its own, too. */
+export function portInUse(port: number): string {
+  return `Port ${port} is in use: stop what listens there, or choose another with --port N. A second broker beside one that runs also needs a state of its own, --state DIR.`;
+}

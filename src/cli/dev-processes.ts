@@ -1,4 +1,5 @@
-// Process groups: signals to all of one, and whether anything of one is left.
+// Process groups: signals to all of one, whether anything of one is left, and which of two processes with one number it is.
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
 /** Sends a signal to every process of a group; nothing happens when it is gone. */
@@ -26,21 +27,38 @@ function groupStates(group: number): string[] {
   const states: string[] = [];
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    // `pid (name) state parent group …`; the name may hold spaces and brackets, so we count from its end.
-    const fields = readStat(entry).split(") ").at(-1)?.split(" ") ?? [];
-    const [state, , processGroup] = fields;
+    const [state, , processGroup] = readStat(entry);
     if (state !== undefined && Number(processGroup) === group) states.push(state);
   }
   return states;
 }
 
-function readStat(pid: string): string {
+/** Fields from the state on, as `state parent group …`; none when there is no such process. */
+function readStat(pid: string): string[] {
   try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8");
+    // `pid (name) state …`; the name may hold spaces and brackets, so we count from its end.
+    return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
   } catch {
-    return "";
+    return [];
   }
 }
+
+/** When a process began, as text that another process of the same number does not have; null: there is none, or none can tell. */
+export function startOf(pid: number): string | null {
+  try {
+    if (process.platform === "linux") {
+      const ticks = readStat(String(pid))[START_FIELD];
+      // Ticks count from the start of the machine.
+      return ticks === undefined ? null : `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()}/${ticks}`;
+    }
+    return execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8" }).trim() || null;
+  } catch {
+    return null;
+  }
+}
+
+/** The 22nd field of /proc/PID/stat, counted from the third. */
+const START_FIELD = 19;
 
 function isGoneError(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ESRCH";

@@ -5,7 +5,7 @@ import { mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PROJECT_FOLDER, wranglerCommand, wranglerEnvironment } from "./dev-database.ts";
-import { isPortFree, isPortOpen } from "./dev-ports.ts";
+import { isPortFree, isPortOpen, portInUse } from "./dev-ports.ts";
 import { isGroupAlive, signalGroup } from "./dev-processes.ts";
 
 export interface DevServerOptions {
@@ -18,6 +18,8 @@ export interface DevServerOptions {
   readonly inspectorPort?: number;
   /** More variables of the Worker, beside those in wrangler.toml. */
   readonly vars?: Readonly<Record<string, string>>;
+  /** Told of the server as soon as its processes are there, which may end before they are ready. */
+  readonly spawned?: (server: DevServer) => void;
 }
 
 export interface DevServer {
@@ -40,9 +42,7 @@ const POLL_MS = 50;
 /** The same for a folder whose migrations are applied already: a restart after a kill needs no second look. */
 export async function launchDevServer(options: DevServerOptions): Promise<DevServer> {
   const { port, persistTo } = options;
-  if (!(await isPortFree(port))) {
-    throw new Error(`Port ${port} is in use: stop what listens there, or choose another with --port N.`);
-  }
+  if (!(await isPortFree(port))) throw new Error(portInUse(port));
   const logFile = options.logFile ?? join(persistTo, "broker.log");
   const child = spawnWrangler(options, logFile);
   const { pid } = child;
@@ -57,6 +57,7 @@ export async function launchDevServer(options: DevServerOptions): Promise<DevSer
     },
     kill9: () => killGroup(pid, port),
   };
+  options.spawned?.(server);
   try {
     await waitUntilReady(server.url, child, logFile);
   } catch (error) {

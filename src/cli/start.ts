@@ -1,21 +1,20 @@
 // `npm start`: the broker, a real OCR worker and a webhook receiver on this machine, and a first job through all of them.
-// `--once` stops everything after that job; `--port N` chooses the broker's port.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+// `--once` stops everything after that job; `--port N` chooses the broker's port, `--state DIR` the folder of its state.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { applyMigrations, PROJECT_FOLDER } from "./dev-database.ts";
+import { applyMigrations, DEV_STATE_FOLDER, PROJECT_FOLDER } from "./dev-database.ts";
 import { ensureFirst, type First } from "./dev-first.ts";
 import { runFirstJob } from "./dev-job.ts";
-import { findFreePort, isPortFree } from "./dev-ports.ts";
+import { takeStateLock } from "./dev-lock.ts";
+import { findFreePort, isPortFree, portInUse } from "./dev-ports.ts";
 import { startReceiver } from "./dev-receiver.ts";
 import { ensureDevSecrets } from "./dev-secrets.ts";
-import { launchDevServer } from "./dev-server.ts";
+import { type DevServer, launchDevServer } from "./dev-server.ts";
 import { startOcrWorker } from "./dev-worker.ts";
 
 const BROKER_PORT = 8787;
 const WORKER_PORT = 8788;
-const STATE_FOLDER = join(PROJECT_FOLDER, ".waybill", "dev");
-const REQUEST_FILE = join(STATE_FOLDER, "request.json");
 
 /** What was started, newest last; stopped in the opposite order. */
 const running: { stop(): Promise<void> }[] = [];
@@ -40,38 +39,51 @@ function say(line: string): void {
 }
 
 async function main(): Promise<void> {
-  const options = readOptions();
-  mkdirSync(STATE_FOLDER, { recursive: true });
-  if (!(await isPortFree(options.port))) {
-    throw new Error(`Port ${options.port} is in use: stop what listens there, or choose another with --port N.`);
-  }
+  const { port, once, state } = readOptions();
+  const lock = takeStateLock(state, port);
+  // The first part, so that it is the last to go.
+  running.push({ stop: async () => lock.release() });
+  if (!(await isPortFree(port))) throw new Error(portInUse(port));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
   say("Waybill starts on this machine; nothing leaves it.");
-  say(`state       ${STATE_FOLDER}`);
-  await applyMigrations(STATE_FOLDER);
+  say(`state       ${state}`);
+  await applyMigrations(state);
   const workerPort = await findFreePort(WORKER_PORT);
-  const { first, made } = await ensureFirst(STATE_FOLDER, secrets, `http://127.0.0.1:${workerPort}/v2/ocr`);
+  const { first, made } = await ensureFirst(state, secrets, `http://127.0.0.1:${workerPort}/v2/ocr`);
   say(`endpoint    ${first.slug} (${first.endpointId}), ${made ? "made now with a tenant and a key" : "as before"}`);
-  const worker = await keep(await startOcrWorker(workerPort, first.workerKey, join(STATE_FOLDER, "worker.log")));
+  const worker = await keep(await startOcrWorker(workerPort, first.workerKey, join(state, "worker.log")));
   say(`worker      ${worker.url} (OCR, one picture at a time)`);
-  const logFile = join(STATE_FOLDER, "broker.log");
-  const broker = await keep(await launchDevServer({ port: options.port, persistTo: STATE_FOLDER, logFile }));
+  const logFile = join(state, "broker.log");
+  // Before it is ready, so that a Ctrl-C meanwhile ends it, too.
+  const spawned = (server: DevServer) => {
+    lock.noteGroup(server.pid);
+    void keep(server);
+  };
+  const broker = await launchDevServer({ port, persistTo: state, logFile, spawned });
   say(`broker      ${broker.url} (its output is in ${logFile})`);
   const receiver = await keep(await startReceiver(first.webhookSecret));
   say(`receiver    ${receiver.url} (webhooks)`);
-  writeFileSync(REQUEST_FILE, JSON.stringify({ input: readInput() }));
+  const requestFile = join(state, "request.json");
+  writeFileSync(requestFile, JSON.stringify({ input: readInput() }));
   const body = JSON.stringify({ input: readInput(), webhook: receiver.url });
   const jobId = await runFirstJob({ brokerUrl: broker.url, key: first.key, slug: first.slug, body, receiver, say });
-  if (!options.once) return invite(broker.url, first, jobId);
+  if (!once) return invite({ url: broker.url, state, requestFile, jobId, first });
   await stopAll();
   say("stopped     everything that was started");
 }
 
-function readOptions(): { readonly port: number; readonly once: boolean } {
-  const { values } = parseArgs({ options: { port: { type: "string" }, once: { type: "boolean", default: false } } });
+function readOptions(): { readonly port: number; readonly once: boolean; readonly state: string } {
+  const { values } = parseArgs({
+    options: {
+      port: { type: "string" },
+      once: { type: "boolean", default: false },
+      state: { type: "string", default: DEV_STATE_FOLDER },
+    },
+  });
   const port = Number(values.port ?? BROKER_PORT);
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error("--port must be a number from 1 to 65535.");
-  return { port, once: values.once };
+  if (values.state === "") throw new Error("--state must be a folder.");
+  return { port, once: values.once, state: resolve(values.state) };
 }
 
 /** The input of the first job: the example picture. */
@@ -80,10 +92,19 @@ function readInput(): { readonly image: string } {
   return { image: picture.toString("base64") };
 }
 
+interface Up {
+  readonly url: string;
+  readonly state: string;
+  readonly requestFile: string;
+  readonly jobId: string;
+  readonly first: First;
+}
+
 /** Tells how to go on by hand. */
-function invite(url: string, first: First, jobId: string): void {
+function invite({ url, state, requestFile, jobId, first }: Up): void {
   const auth = `-H 'Authorization: Bearer ${first.key}'`;
-  const body = `-H 'Content-Type: application/json' --data '@${REQUEST_FILE}'`;
+  const body = `-H 'Content-Type: application/json' --data '@${requestFile}'`;
+  const ofState = state === DEV_STATE_FOLDER ? [] : ["", `npm run admin -- list --state '${state}'`];
   const lines = [
     "",
     `Waybill is up on ${url}. Your key: ${first.key}`,
@@ -93,6 +114,7 @@ function invite(url: string, first: First, jobId: string): void {
     `curl -s ${url}/v2/${first.slug}/status/${jobId} ${auth}`,
     `curl -s -X POST ${url}/v2/${first.slug}/runsync ${auth} ${body}`,
     `curl -s '${url}/v1/usage?job=${jobId}' ${auth}`,
+    ...ofState,
   ];
   for (const line of lines) say(line);
 }

@@ -18,7 +18,7 @@ to fetch its jobs here. The key is in it and is not shown again.
 --gpu NAME: what the worker calls its GPU (the tier). --name NAME: what npm run admin -- list shows (worker).
 --format docker|sh|fields: this form alone, so that it can go into a file; use npm run --silent for that.
 
---local (default) or --remote: which database. --persist-to DIR: the folder of a local one (.waybill/dev).
+--local (default) or --remote: which database. --state DIR: the folder of a local one (.waybill/dev).
 --broker URL: tell a running deployment now, with a key of the scope admin; else it learns of the key by its first call.
 Secrets are never arguments, which others can see: WAYBILL_PEPPER, WAYBILL_ENCRYPTION_KEY (or .dev.vars for a local
 database) and WAYBILL_KEY (--broker) in the environment, or you are asked.
