@@ -22,6 +22,12 @@ import { TOO_MANY_HELD } from "./held-calls.ts";
 import { accountOf, entrypoints } from "./peers.ts";
 import { BROKER_MIGRATIONS } from "./schema.ts";
 
+/** Of one version settings may differ all the same: a release may read more out of the same rows. */
+function isNews(settings: EndpointSettings, present: EndpointSettings): boolean {
+  if (settings.version !== present.version) return settings.version > present.version;
+  return JSON.stringify(settings) !== JSON.stringify(present);
+}
+
 /** What one of the broker's calls takes. */
 type CallOf<Name extends keyof BrokerApi> = Parameters<BrokerApi[Name]>[0];
 
@@ -66,7 +72,8 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     this.meter.calls += 1;
     const nowMs = Date.now();
     const present = this.#parts.book.settings;
-    if (present !== null && present.version > settings.version) return { version: present.version };
+    // What changes nothing is not written again: a push may come twice, and a row costs each time.
+    if (present !== null && !isNews(settings, present)) return { version: present.version };
     this.#parts.book.configure(settings, nowMs);
     this.#parts.workers.configured(nowMs);
     this.#parts.lb.configured(nowMs);

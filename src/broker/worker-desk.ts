@@ -304,5 +304,6 @@ export class WorkerDesk {
 }
 
 function findKey(settings: EndpointSettings, keyId: string): WorkerKey | null {
-  return settings.workerKeys.find(({ id }) => id === keyId) ?? null;
+  const key = settings.workerKeys.find(({ id }) => id === keyId) ?? null;
+  return key !== null && key.expiresAtMs !== null && key.expiresAtMs <= Date.now() ? null : key;
 }

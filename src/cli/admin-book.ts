@@ -1,5 +1,5 @@
 // Tenants, keys, endpoints and upstreams as the operator's command writes them: SQL text through whatever runs it.
-// Every change of an endpoint raises its version, so that its broker knows that its settings are old.
+// The database itself raises the version of an endpoint with each change, so that its broker knows that its settings are old.
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../core/api-key.ts";
 import { TENANT_WAITING_DEFAULT_MAX } from "../core/limits.ts";
@@ -110,7 +110,7 @@ export async function createWorkerKey(
   // The tenant is the endpoint's, read by the statement itself: an endpoint that is gone by now makes no key.
   const statement = `INSERT INTO api_keys (tenant_id, ${Object.keys(bound).join(", ")}) VALUES (
     (SELECT tenant_id FROM endpoints WHERE id = ${literal(endpointId)}), ${Object.values(bound).map(literal).join(", ")});`;
-  await context.execute(`${statement}\n${raiseVersion(endpointId)}`);
+  await context.execute(statement);
   return { keyId: row.id, key, endpointId };
 }
 
@@ -180,7 +180,7 @@ export async function addUpstream(
   const { encryptionKey } = context.secrets;
   const sealed =
     upstream.credential === null ? null : await seal(upstream.credential, encryptionKey, `upstream:${upstreamId}`);
-  const row = insert("upstreams", {
+  const statement = insert("upstreams", {
     id: upstreamId,
     endpoint_id: upstream.endpointId,
     url: upstream.url,
@@ -192,7 +192,7 @@ export async function addUpstream(
     sealed_credential: sealed,
     created_at: Date.now(),
   });
-  await context.execute(`${row}\n${raiseVersion(upstream.endpointId)}`);
+  await context.execute(statement);
   return { upstreamId };
 }
 
@@ -202,7 +202,7 @@ export async function removeUpstream(
   upstreamId: string,
 ): Promise<{ readonly endpointId: string }> {
   const endpointId = await endpointOf(context, upstreamId);
-  await context.execute(`DELETE FROM upstreams WHERE id = ${literal(upstreamId)};\n${raiseVersion(endpointId)}`);
+  await context.execute(`DELETE FROM upstreams WHERE id = ${literal(upstreamId)};`);
   return { endpointId };
 }
 
@@ -213,8 +213,7 @@ export async function switchUpstream(
   enabled: boolean,
 ): Promise<{ readonly endpointId: string }> {
   const endpointId = await endpointOf(context, upstreamId);
-  const change = `UPDATE upstreams SET enabled = ${enabled ? 1 : 0} WHERE id = ${literal(upstreamId)};`;
-  await context.execute(`${change}\n${raiseVersion(endpointId)}`);
+  await context.execute(`UPDATE upstreams SET enabled = ${enabled ? 1 : 0} WHERE id = ${literal(upstreamId)};`);
   return { endpointId };
 }
 
@@ -226,14 +225,8 @@ async function endpointOf(context: AdminContext, upstreamId: string): Promise<st
 }
 
 /** Gives an upstream another address. */
-export async function moveUpstream(
-  context: AdminContext,
-  endpointId: string,
-  upstreamId: string,
-  url: string,
-): Promise<void> {
-  const move = `UPDATE upstreams SET url = ${literal(url)} WHERE id = ${literal(upstreamId)};`;
-  await context.execute(`${move}\n${raiseVersion(endpointId)}`);
+export async function moveUpstream(context: AdminContext, upstreamId: string, url: string): Promise<void> {
+  await context.execute(`UPDATE upstreams SET url = ${literal(url)} WHERE id = ${literal(upstreamId)};`);
 }
 
 /**
@@ -248,7 +241,7 @@ export async function revokeKey(
   if (text(rows?.[0], "id") === "") throw new Error(`there is no key ${keyId}`);
   const revoke = `UPDATE api_keys SET revoked_at = ${Date.now()} WHERE id = ${literal(keyId)} AND revoked_at IS NULL;`;
   const endpointId = text(rows?.[0], "endpoint_id");
-  await context.execute(endpointId === "" ? revoke : `${revoke}\n${raiseVersion(endpointId)}`);
+  await context.execute(revoke);
   return endpointId === "" ? undefined : { endpointId };
 }
 
@@ -270,10 +263,6 @@ export async function listAll(
        FROM api_keys ORDER BY created_at;`,
   );
   return { tenants, endpoints, upstreams, keys };
-}
-
-export function raiseVersion(endpointId: string): string {
-  return `UPDATE endpoints SET version = version + 1 WHERE id = ${literal(endpointId)};`;
 }
 
 function text(row: unknown, column: string): string {

@@ -1,7 +1,7 @@
 // What of an endpoint may be changed later: whether it is shared, and which routes of its OpenAI servers are open. The two depend
 // on each other, so they are checked together.
 import { isWideForm, openAiRoutesProblem } from "../core/openai-routes.ts";
-import { type AdminContext, literal, raiseVersion } from "./admin-book.ts";
+import { type AdminContext, literal } from "./admin-book.ts";
 
 /** Throws one sentence that says what is wrong, and what to do. */
 export function checkRoutes(endpoint: { readonly openaiRoutes: string; readonly shared: boolean }): void {
@@ -31,6 +31,6 @@ export async function setEndpoint(
   const openaiRoutes = change.openaiRoutes ?? String(row.openai_routes);
   checkRoutes({ openaiRoutes, shared });
   const set = `shared = ${shared ? 1 : 0}, openai_routes = ${literal(openaiRoutes)}`;
-  await context.execute(`UPDATE endpoints SET ${set} WHERE id = ${literal(endpointId)};\n${raiseVersion(endpointId)}`);
+  await context.execute(`UPDATE endpoints SET ${set} WHERE id = ${literal(endpointId)};`);
   return { endpointId };
 }

@@ -51,11 +51,6 @@ export async function addDevUpstream(place: Place, endpointId: string, upstream:
   return made.upstreamId;
 }
 
-export async function moveDevUpstream(
-  place: Place,
-  endpointId: string,
-  upstreamId: string,
-  url: string,
-): Promise<void> {
-  await moveUpstream(contextOf(place), endpointId, upstreamId, url);
+export async function moveDevUpstream(place: Place, upstreamId: string, url: string): Promise<void> {
+  await moveUpstream(contextOf(place), upstreamId, url);
 }

@@ -41,7 +41,7 @@ export async function ensureFirst(
     throw new Error(`The secrets in .dev.vars are not those that ${persistTo} was made with: delete that folder.`);
   }
   if (first.upstreamUrl === workerUrl) return { first, made: false };
-  await moveDevUpstream({ persistTo, secrets }, first.endpointId, first.upstreamId, workerUrl);
+  await moveDevUpstream({ persistTo, secrets }, first.upstreamId, workerUrl);
   const moved = { ...first, upstreamUrl: workerUrl };
   writeFileSync(path, `${JSON.stringify(moved, null, 2)}\n`, { mode: 0o600 });
   return { first: moved, made: false };

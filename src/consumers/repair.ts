@@ -1,23 +1,40 @@
-// The cron: brings settings to a broker that missed a push, and wakes one whose alarm was lost.
-import { listEndpointIds, loadEndpointSettings } from "../db/endpoints.ts";
+// The cron: brings settings to the brokers that are behind. It asks nobody else: what is idle stays asleep.
+import type { EndpointSettings } from "../contract/settings.ts";
+import { REPAIR_CALL_MAX_MS, REPAIR_ENDPOINTS_MAX, REPAIR_PAGE_ENDPOINTS } from "../core/limits.ts";
+import { within } from "../db/deadline.ts";
+import { loadManySettings } from "../db/endpoints.ts";
+import { noteTaken, type TakenVersion, takeBehind } from "../db/taken-versions.ts";
 import { brokerOf } from "../dispatch/keeper.ts";
 import { log } from "../log.ts";
 
-const PAGE = 100;
-
-/** Walks all endpoints. One that fails is logged and left to the next round. */
+/** One round, bounded in what it calls. What fails is logged and left to a later round, after everybody else's turn. */
 export async function repairBrokers(env: Env): Promise<void> {
-  for (let page = await listEndpointIds(env.DB, "", PAGE); page.length > 0; ) {
-    for (const endpointId of page) await repair(env, endpointId);
-    page = await listEndpointIds(env.DB, page.at(-1) ?? "", PAGE);
+  const behind = await takeBehind(env.DB, REPAIR_ENDPOINTS_MAX);
+  for (let at = 0; at < behind.length; at += REPAIR_PAGE_ENDPOINTS) {
+    await repairPage(env, behind.slice(at, at + REPAIR_PAGE_ENDPOINTS)).catch((error: unknown) =>
+      log("repair_page_failed", { error: String(error) }),
+    );
   }
 }
 
-async function repair(env: Env, endpointId: string): Promise<void> {
+async function repairPage(env: Env, endpointIds: readonly string[]): Promise<void> {
+  const settings = await loadManySettings(env.DB, endpointIds);
+  const told = await Promise.all(settings.map((each) => repair(env, each)));
+  await noteTaken(
+    env.DB,
+    told.filter((each) => each !== null),
+  );
+}
+
+/** The version that the broker has now; null: it did not answer. */
+async function repair(env: Env, settings: EndpointSettings): Promise<TakenVersion | null> {
+  const { endpointId } = settings;
   try {
-    const settings = await loadEndpointSettings(env.DB, endpointId);
-    if (settings !== null) await brokerOf(env, endpointId).configure(settings);
+    const telling = brokerOf(env, endpointId).configure(settings);
+    const { version } = await within(REPAIR_CALL_MAX_MS, telling, "the broker");
+    return { endpointId, version };
   } catch (error) {
     log("repair_failed", { endpoint: endpointId, error: String(error) });
+    return null;
   }
 }

@@ -25,6 +25,8 @@ const workerKeySchema = z.object({
   rateKind: z.enum(["flex", "active"]),
   /** Jobs that one worker of this key runs at once. */
   slots: z.int().min(1).max(1_000),
+  /** From then on it opens nothing; no change of the settings tells of it. */
+  expiresAtMs: z.int().nullable().default(null),
 });
 export type WorkerKey = z.infer<typeof workerKeySchema>;
 

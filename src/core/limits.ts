@@ -219,6 +219,15 @@ export const UNHEALTHY_PROBE_MS = 15_000;
 export const ALARM_STEP_MS = 500;
 /** An alarm that did not come by then is set again: the platform promises one, but a late one stops every deadline. */
 export const ALARM_LOST_AFTER_MS = 5_000;
+/**
+ * Brokers that one round of the cron tells of new settings. Each is a subrequest, of which an invocation has 1,000; so is each
+ * statement of D1, five for a page.
+ */
+export const REPAIR_ENDPOINTS_MAX = 800;
+/** So many at once: their settings are held together. */
+export const REPAIR_PAGE_ENDPOINTS = 50;
+/** A broker that hangs holds up its page so long: a round of such pages alone still ends before the next one begins. */
+export const REPAIR_CALL_MAX_MS = 10_000;
 /** Rows one alarm may handle before it arms itself again, so that it never holds the object for long. */
 export const ALARM_ROWS_MAX = 1_000;
 /** A wake-up that brought no start is sent again after this. */

@@ -1,5 +1,6 @@
 // Endpoints with their upstreams, worker keys and rates, as D1 holds them.
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
+import { log } from "../log.ts";
 import { LIVE_WORKER_KEY, type RateRow, selectRates, toRate } from "./rates.ts";
 
 /** What a caller needs to be let in, and what its broker needs to work. */
@@ -27,6 +28,7 @@ type EndpointRow = {
 
 type UpstreamRow = {
   id: string;
+  endpoint_id: string;
   url: string;
   dialect: string;
   local: number;
@@ -36,34 +38,74 @@ type UpstreamRow = {
   sealed_credential: string | null;
 };
 
-type WorkerKeyRow = { id: string; digest: string; tier: string; rate_kind: string; slots: number };
+type WorkerKeyRow = {
+  id: string;
+  endpoint_id: string;
+  digest: string;
+  tier: string;
+  rate_kind: string;
+  slots: number;
+  expires_at: number | null;
+};
 
 /** An id wins over a slug of the same text: otherwise a slug could take the place of another tenant's endpoint. */
 const ITS_ID = "(SELECT id FROM endpoints WHERE id = ?1 OR slug = ?1 ORDER BY id = ?1 DESC LIMIT 1)";
-const ONE_ENDPOINT = `SELECT id, tenant_id, shared, kind, body_max_bytes, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
-  run_retention_ms, runsync_retention_ms, openai_routes FROM endpoints WHERE id = ${ITS_ID}`;
-const ITS_UPSTREAMS = `SELECT id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
-  WHERE endpoint_id = ${ITS_ID} AND enabled = 1 ORDER BY id`;
-const ITS_WORKER_KEYS = `SELECT id, digest, tier, rate_kind, slots FROM api_keys
-  WHERE endpoint_id = ${ITS_ID} AND ${LIVE_WORKER_KEY} ORDER BY id`;
+/** A JSON array of ids, whatever their number. */
+const THEIR_IDS = "(SELECT value FROM json_each(?1))";
+
+/** The statements that read the endpoints whose ids are given as SQL of one parameter. */
+function readEndpoints(ids: string): readonly string[] {
+  return [
+    `SELECT id, tenant_id, shared, kind, body_max_bytes, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
+       run_retention_ms, runsync_retention_ms, openai_routes FROM endpoints WHERE id IN ${ids}`,
+    `SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
+       WHERE endpoint_id IN ${ids} AND enabled = 1 ORDER BY id`,
+    `SELECT id, endpoint_id, digest, tier, rate_kind, slots, expires_at FROM api_keys
+       WHERE endpoint_id IN ${ids} AND ${LIVE_WORKER_KEY} ORDER BY id`,
+    selectRates(ids),
+  ];
+}
+
+const READ_ONE = readEndpoints(ITS_ID);
+const READ_MANY = readEndpoints(THEIR_IDS);
 
 /** The endpoint of an id or a slug; null when there is none. One round trip. */
 export async function loadEndpoint(db: D1Database, idOrSlug: string): Promise<LoadedEndpoint | null> {
-  const [endpoints, upstreams, workerKeys, rates] = await db.batch([
-    db.prepare(ONE_ENDPOINT).bind(idOrSlug),
-    db.prepare(ITS_UPSTREAMS).bind(idOrSlug),
-    db.prepare(ITS_WORKER_KEYS).bind(idOrSlug),
-    db.prepare(selectRates(ITS_ID)).bind(idOrSlug),
-  ]);
-  // D1 types the rows of a batch as unknown; the schema below checks what they make.
-  const row = (endpoints?.results as EndpointRow[] | undefined)?.[0];
-  if (row === undefined) return null;
-  const settings = toSettings(row, {
-    upstreams: (upstreams?.results ?? []) as UpstreamRow[],
-    workerKeys: (workerKeys?.results ?? []) as WorkerKeyRow[],
-    rates: (rates?.results ?? []) as RateRow[],
+  const { endpoints, its } = await read(db, READ_ONE, idOrSlug);
+  const [row] = endpoints;
+  return row === undefined ? null : { settings: toSettings(row, its), shared: row.shared === 1 };
+}
+
+/** The settings of all that are there, by four statements for any number. One that cannot be read is logged and left out. */
+export async function loadManySettings(db: D1Database, endpointIds: readonly string[]): Promise<EndpointSettings[]> {
+  const { endpoints, its } = await read(db, READ_MANY, JSON.stringify(endpointIds));
+  return endpoints.flatMap((row) => {
+    try {
+      return [toSettings(row, its)];
+    } catch (error) {
+      log("settings_unreadable", { endpoint: row.id, error: String(error) });
+      return [];
+    }
   });
-  return { settings, shared: row.shared === 1 };
+}
+
+async function read(
+  db: D1Database,
+  statements: readonly string[],
+  named: string,
+): Promise<{ readonly endpoints: readonly EndpointRow[]; readonly its: ItsRows }> {
+  const [endpoints, upstreams, workerKeys, rates] = await db.batch(
+    statements.map((sql) => db.prepare(sql).bind(named)),
+  );
+  // D1 types the rows of a batch as unknown; the schema below checks what they make.
+  return {
+    endpoints: (endpoints?.results ?? []) as EndpointRow[],
+    its: {
+      upstreams: (upstreams?.results ?? []) as UpstreamRow[],
+      workerKeys: (workerKeys?.results ?? []) as WorkerKeyRow[],
+      rates: (rates?.results ?? []) as RateRow[],
+    },
+  };
 }
 
 /** The settings alone, for a push to the broker. */
@@ -80,22 +122,17 @@ export async function listEndpoints(db: D1Database, tenantId: string): Promise<{
   return results.map((row) => ({ endpointId: row.id, slug: row.slug }));
 }
 
-/** Every endpoint there is, a page after an id, for the repair of brokers. */
-export async function listEndpointIds(db: D1Database, afterId: string, limit: number): Promise<string[]> {
-  const { results } = await db
-    .prepare("SELECT id FROM endpoints WHERE id > ? ORDER BY id LIMIT ?")
-    .bind(afterId, limit)
-    .all<{ id: string }>();
-  return results.map((row) => row.id);
-}
-
+/** Rows of one endpoint, or of several. */
 interface ItsRows {
   readonly upstreams: readonly UpstreamRow[];
   readonly workerKeys: readonly WorkerKeyRow[];
   readonly rates: readonly RateRow[];
 }
 
-function toSettings(row: EndpointRow, { upstreams, workerKeys, rates }: ItsRows): EndpointSettings {
+function toSettings(row: EndpointRow, rows: ItsRows): EndpointSettings {
+  const upstreams = rows.upstreams.filter((upstream) => upstream.endpoint_id === row.id);
+  const workerKeys = rows.workerKeys.filter((key) => key.endpoint_id === row.id);
+  const tiers = new Set([...upstreams, ...workerKeys].map(({ tier }) => tier));
   return endpointSettingsSchema.parse({
     endpointId: row.id,
     tenantId: row.tenant_id,
@@ -124,8 +161,9 @@ function toSettings(row: EndpointRow, { upstreams, workerKeys, rates }: ItsRows)
       tier: key.tier,
       rateKind: key.rate_kind,
       slots: key.slots,
+      expiresAtMs: key.expires_at,
     })),
-    rates: rates.map(toRate),
+    rates: rows.rates.filter(({ tier }) => tiers.has(tier)).map(toRate),
     shared: row.shared === 1,
     openaiRoutes: row.openai_routes,
   });

@@ -7,12 +7,12 @@ export type RateRow = { tier: string; kind: "flex" | "active"; effective_from: n
 /** A worker key that still opens its endpoint. */
 export const LIVE_WORKER_KEY = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > unixepoch() * 1000)";
 
-/** All prices of the tiers that an endpoint's enabled upstreams and live worker keys use; its id is given as SQL. */
-export function selectRates(endpointIdSql: string): string {
+/** All prices of the tiers that enabled upstreams and live worker keys of endpoints use; their ids are given as SQL. */
+export function selectRates(ids: string): string {
   return `SELECT tier, kind, effective_from, nanodollars_per_second FROM gpu_rates
     WHERE tier IN (
-      SELECT tier FROM upstreams WHERE endpoint_id = ${endpointIdSql} AND enabled = 1
-      UNION SELECT tier FROM api_keys WHERE endpoint_id = ${endpointIdSql} AND ${LIVE_WORKER_KEY}
+      SELECT tier FROM upstreams WHERE endpoint_id IN ${ids} AND enabled = 1
+      UNION SELECT tier FROM api_keys WHERE endpoint_id IN ${ids} AND ${LIVE_WORKER_KEY}
     )
     ORDER BY tier, kind, effective_from`;
 }

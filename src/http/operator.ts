@@ -5,6 +5,7 @@ import { configureRequestSchema } from "../contract/job-request.ts";
 import type { Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { loadEndpointSettings } from "../db/endpoints.ts";
+import { noteTaken } from "../db/taken-versions.ts";
 import { jsonAnswer } from "./answer.ts";
 import { askD1 } from "./ask-d1.ts";
 import type { RouteContext, Routing } from "./routing.ts";
@@ -33,6 +34,8 @@ async function configure(c: RouteContext): Promise<Response> {
   });
   if (!configured.ok) return refuse(c, configured.failure);
   const { version } = configured.value;
+  // D1 that does not take the note costs no more than a call of the cron.
+  await askD1(() => noteTaken(c.env.DB, [{ endpointId: settings.endpointId, version }]));
   return jsonAnswer(200, { endpointId: settings.endpointId, version }, c.get("requestId"));
 }
 

@@ -44,6 +44,16 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
     limits.STOP_LET_GO_AFTER_MS,
     limits.STOP_HOLD_MS,
   ],
+  [
+    "a round of the cron fits the subrequests of an invocation: two statements, and five for each page",
+    2 + limits.REPAIR_ENDPOINTS_MAX + 5 * Math.ceil(limits.REPAIR_ENDPOINTS_MAX / limits.REPAIR_PAGE_ENDPOINTS),
+    1_000,
+  ],
+  [
+    "a round of the cron whose brokers all hang ends before the next one",
+    limits.REPAIR_CALL_MAX_MS * Math.ceil(limits.REPAIR_ENDPOINTS_MAX / limits.REPAIR_PAGE_ENDPOINTS),
+    300_000,
+  ],
   ["a webhook body fits what may be posted", limits.WEBHOOK_PAYLOAD_MAX_BYTES, limits.RESULT_MAX_BYTES],
 ];
 

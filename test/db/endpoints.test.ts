@@ -1,9 +1,9 @@
 // Endpoints as D1 gives them: by id or slug, with enabled upstreams, live worker keys and the prices of the tiers in use.
 import { env } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { endpointSettingsSchema } from "../../src/contract/settings.ts";
 import { parseApiKey } from "../../src/core/api-key.ts";
-import { listEndpointIds, loadEndpoint, loadEndpointSettings } from "../../src/db/endpoints.ts";
+import { loadEndpoint, loadEndpointSettings, loadManySettings } from "../../src/db/endpoints.ts";
 import { settings as makeSettings } from "../support/broker.ts";
 import { makeTenant } from "../support/tenant.ts";
 
@@ -64,6 +64,7 @@ describe("loadEndpoint", () => {
         tier: "h100-pro",
         rateKind: "active",
         slots: 4,
+        expiresAtMs: null,
       },
     ]);
     expect(settings?.rates.map(({ tier, kind }) => `${tier} ${kind}`)).toEqual(["h100-pro active", "h100-pro flex"]);
@@ -109,15 +110,21 @@ describe("loadEndpoint", () => {
     expect(found?.upstreams.map(({ url }) => url)).toEqual(["http://127.0.0.1:9/victim"]);
   });
 
-  it("pages through all endpoints once", async () => {
-    const made = await Promise.all([makeTenant(), makeTenant(), makeTenant()]);
-    const seen: string[] = [];
-    for (let page = await listEndpointIds(env.DB, "", 2); page.length > 0; ) {
-      seen.push(...page);
-      page = await listEndpointIds(env.DB, page.at(-1) ?? "", 2);
-    }
-    expect(new Set(seen).size).toBe(seen.length);
-    expect(seen).toEqual(expect.arrayContaining(made.map(({ endpointId }) => endpointId)));
+  it("reads many as each alone, by as many statements as one, and leaves out what cannot be read", async () => {
+    const made = [
+      await makeTenant({ upstreams: [{ tier: "l4" }, { tier: "b200" }], workerKeys: [{ tier: "a100" }] }),
+      await makeTenant({ upstreams: [{ tier: "a4000" }] }),
+      await makeTenant(),
+    ];
+    const broken = await makeTenant();
+    await env.DB.prepare("UPDATE endpoints SET max_attempts = 0 WHERE id = ?").bind(broken.endpointId).run();
+    const alone = await Promise.all(made.map(({ endpointId }) => loadEndpointSettings(env.DB, endpointId)));
+    const prepared = vi.spyOn(env.DB, "prepare");
+    const many = await loadManySettings(env.DB, ["nowhere", ...[...made, broken].map(({ endpointId }) => endpointId)]);
+    expect(prepared).toHaveBeenCalledTimes(4);
+    vi.restoreAllMocks();
+    expect(many).toHaveLength(3);
+    expect(many).toEqual(expect.arrayContaining(alone));
   });
 });
 

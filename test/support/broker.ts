@@ -22,7 +22,7 @@ export function upstream(partial: Partial<Upstream> = {}): Upstream {
 }
 
 export function workerKey(partial: Partial<WorkerKey> = {}): WorkerKey {
-  return { id: "k1", digest: "0".repeat(64), tier: "a4000", rateKind: "flex", slots: 1, ...partial };
+  return { id: "k1", digest: "0".repeat(64), tier: "a4000", rateKind: "flex", slots: 1, expiresAtMs: null, ...partial };
 }
 
 export function settings(partial: Partial<EndpointSettings> = {}): EndpointSettings {

@@ -1,4 +1,4 @@
-// D1 that is away: every call fails, for the objects, the edge and the test alike.
+// D1 that is away, where every call fails, and D1 that is watched: for the objects, the edge and the test alike.
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 
@@ -16,4 +16,16 @@ export function breakD1(): { readonly calls: () => number; readonly heal: () => 
       for (const spy of spies) spy.mockRestore();
     },
   };
+}
+
+/** Notes the SQL of every statement from now on, until the mocks are restored. Each is run once. */
+export function watchD1(): string[] {
+  const database: D1Database = Object.getPrototypeOf(env.DB);
+  const { prepare } = database;
+  const statements: string[] = [];
+  vi.spyOn(database, "prepare").mockImplementation(function (this: D1Database, sql) {
+    statements.push(sql);
+    return prepare.call(this, sql);
+  });
+  return statements;
 }

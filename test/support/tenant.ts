@@ -74,6 +74,8 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
     ),
     ...(await Promise.all((options.upstreams ?? []).map((upstream) => insertUpstream(endpointId, upstream, nowMs)))),
     ...(await Promise.all(workers.map((worker) => insertWorkerKey(endpointId, worker, nowMs)))),
+    // Each upstream and worker key has raised it; tests count on from the first version.
+    env.DB.prepare("UPDATE endpoints SET version = 1 WHERE id = ? AND version > 1").bind(endpointId),
   ]);
   return { tenantId, key, endpointId, slug, webhookSecret, workerKeys: workers.map((worker) => worker.key) };
 }
