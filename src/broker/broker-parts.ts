@@ -19,6 +19,7 @@ import { LeaseDesk } from "./lease-desk.ts";
 import { LiveIndex } from "./live-index.ts";
 import { OwedWebhooks } from "./owed-webhooks.ts";
 import { Posting } from "./posting.ts";
+import { PriceClock } from "./price-clock.ts";
 import { Starter } from "./starter.ts";
 import { StopDesk } from "./stop-desk.ts";
 import { BrokerStore } from "./store.ts";
@@ -68,6 +69,7 @@ export class BrokerParts {
   readonly webhooks: WebhookOutbox;
   readonly streams: Streams;
   readonly lb: LbDesk;
+  readonly prices: PriceClock;
 
   constructor(around: Surroundings) {
     const { endpointId, storage, nowMs, dropPayloads, wake, accountOf } = around;
@@ -105,6 +107,7 @@ export class BrokerParts {
     this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
     this.streams = new Streams({ book, store, chunks: new ChunkStore(storage), waiters, held: this.held, wake });
     this.lb = new LbDesk({ endpointId, book, posting, mark: new LbMark(storage), ping: around.ping, wake }, nowMs);
+    this.prices = new PriceClock({ settings: () => book.settings, begun: (atMs) => this.#reprice(atMs) });
     const { deliver, bury } = around;
     this.webhooks = new WebhookOutbox({
       endpointId,
@@ -116,6 +119,11 @@ export class BrokerParts {
       deliver,
       bury,
     });
+  }
+
+  #reprice(nowMs: number): void {
+    this.book.reprice(nowMs);
+    this.lb.configured(nowMs);
   }
 
   #makeBook({ nowMs, dropPayloads, stopUpstream }: Surroundings): JobBook {

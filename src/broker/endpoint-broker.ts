@@ -301,6 +301,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     this.#parts.alarmClock.rang();
     const nowMs = Date.now();
     try {
+      this.#parts.prices.run(nowMs);
       this.#parts.housekeeping.run(nowMs);
       // Not waited for: an account that hangs must not hold up the deadlines of others.
       if (this.#parts.posting.nextAtMs <= nowMs) this.#launch(this.#post(nowMs), "post");
@@ -373,6 +374,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       this.#parts.sweep.nextAtMs,
       this.#parts.webhooks.nextAtMs(nowMs),
       this.#parts.dispatch.nextAtMs(nowMs),
+      this.#parts.prices.nextAtMs(nowMs),
     );
     await this.#parts.alarmClock.arm(earliestMs, nowMs);
   }

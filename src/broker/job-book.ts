@@ -110,6 +110,11 @@ export class JobBook {
     this.#configurePool(settings, nowMs);
   }
 
+  /** Other upstreams than before have a price. */
+  reprice(nowMs: number): void {
+    if (this.#settings !== null) this.#configurePool(this.#settings, nowMs);
+  }
+
   /** A job that is to enter as a running one; null: it cannot. */
   startEntering(job: Job, lease: Lease, nowMs: number): Job | null {
     const { job: started, reply } = transition(job, { kind: "start", lease }, this.#given(nowMs, job));
@@ -150,7 +155,7 @@ export class JobBook {
   }
 
   #rebuild(nowMs: number): void {
-    if (this.#settings !== null) this.#configurePool(this.#settings, nowMs);
+    this.reprice(nowMs);
     for (const { job, webhookHost } of this.#parts.store.liveJobs()) {
       if (this.#isPurged(job)) continue;
       // Renewals were in memory: every running lease gets one period of grace.
