@@ -7,12 +7,15 @@ import { makeJobId, parseJobId } from "../core/job-id.ts";
 import {
   ENDPOINT_MAX_BYTES,
   ENDPOINT_ROWS_MAX,
+  IDEMPOTENCY_KEYS_TENANT_MAX,
   IDEMPOTENCY_MS,
+  KEYS_RETRY_AFTER_SECONDS,
   LIMIT_RETRY_AFTER_SECONDS,
   LIVE_INDEX_MAX_BYTES,
   LIVE_JOBS_MAX,
   TENANT_WEBHOOKS_OWED_MAX,
 } from "../core/limits.ts";
+import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { BrokerStore, RememberedKey } from "./store.ts";
 
@@ -32,6 +35,7 @@ interface Facts {
   readonly waiting: number;
   readonly index: Pick<LiveIndex, "size" | "bytes">;
   readonly webhooksOwed: number;
+  readonly keys: Pick<KeyCounts, "hasRoom" | "note">;
   /** The new job as its row is to be written: waiting, or started already. */
   readonly enterAs: (job: Job) => Job;
 }
@@ -55,6 +59,7 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   if (owing !== null) return fail(owing);
   const full = store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
   if (full || isIndexFull(facts.index)) return fail(QUEUE_FULL);
+  if (call.idempotency !== null && !facts.keys.hasRoom(call.tenantId)) return fail(TOO_MANY_KEYS);
   const job = facts.enterAs(makeJob(call, id.uuid, settings, facts));
   const idempotencyKey = call.idempotency?.key ?? null;
   store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);
@@ -68,6 +73,7 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
       lastStatus: job.status,
       expiresAtMs,
     });
+    facts.keys.note(call.tenantId);
   }
   return ok({
     job,
@@ -76,6 +82,13 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
     webhookHost: call.webhook === null ? null : new URL(call.webhook.url).host,
   });
 }
+
+/** Keys go as they come, over a day: nobody knows when there is room. */
+const TOO_MANY_KEYS: Failure = {
+  kind: "too_many_keys",
+  keysMax: IDEMPOTENCY_KEYS_TENANT_MAX,
+  retryAfterSeconds: KEYS_RETRY_AFTER_SECONDS,
+};
 
 const QUEUE_FULL: Failure = { kind: "queue_full", retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS };
 

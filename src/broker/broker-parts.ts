@@ -13,6 +13,7 @@ import { DispatchWake } from "./dispatch-wake.ts";
 import { HeldCalls } from "./held-calls.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { JobBook } from "./job-book.ts";
+import { KeyCounts } from "./key-counts.ts";
 import { LbDesk } from "./lb-desk.ts";
 import { LbMark } from "./lb-mark.ts";
 import { LeaseDesk } from "./lease-desk.ts";
@@ -58,6 +59,7 @@ export class BrokerParts {
   readonly owedWebhooks: OwedWebhooks;
   readonly sweep: Sweep;
   readonly book: JobBook;
+  readonly keys: KeyCounts;
   readonly housekeeping: Housekeeping;
   readonly dispatch: DispatchWake;
   readonly starter: Starter;
@@ -83,9 +85,11 @@ export class BrokerParts {
     this.owedWebhooks = owedWebhooks;
     const sweep = new Sweep(store, nowMs);
     this.sweep = sweep;
+    const keys = new KeyCounts(storage);
+    this.keys = keys;
     const book = this.#makeBook(around);
     this.book = book;
-    this.housekeeping = new Housekeeping({ book, index, posting, sweep, owedWebhooks, dropPayloads });
+    this.housekeeping = new Housekeeping({ store, book, index, posting, sweep, keys, owedWebhooks, dropPayloads });
     this.dispatch = new DispatchWake(index, book);
     const starter = new Starter({
       endpointId,
@@ -99,7 +103,7 @@ export class BrokerParts {
       hand: (slotsId, job) => this.workers.hand(slotsId, job),
     });
     this.starter = starter;
-    this.submits = new SubmitDesk({ store, book, index, starter, wake });
+    this.submits = new SubmitDesk({ store, book, index, starter, keys, wake });
     const stops = new StopDesk({ roster, book, waiters });
     this.stops = stops;
     this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, wake });

@@ -372,6 +372,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       this.#parts.index.nextDueAtMs(),
       this.#parts.posting.nextAtMs,
       this.#parts.sweep.nextAtMs,
+      this.#parts.keys.nextAtMs,
       this.#parts.webhooks.nextAtMs(nowMs),
       this.#parts.dispatch.nextAtMs(nowMs),
       this.#parts.prices.nextAtMs(nowMs),

@@ -1,16 +1,20 @@
 // What time alone does to the jobs of a broker: deadlines that have come, and rows whose retention is over.
 import { ALARM_ROWS_MAX } from "../core/limits.ts";
 import type { JobBook } from "./job-book.ts";
+import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhooks } from "./owed-webhooks.ts";
 import type { Posting } from "./posting.ts";
+import type { BrokerStore } from "./store.ts";
 import type { Sweep } from "./sweep.ts";
 
 interface Parts {
+  readonly store: BrokerStore;
   readonly book: JobBook;
   readonly index: LiveIndex;
   readonly posting: Posting;
   readonly sweep: Sweep;
+  readonly keys: KeyCounts;
   readonly owedWebhooks: OwedWebhooks;
   /** Deletes objects of R2; not waited for. */
   readonly dropPayloads: (keys: readonly string[]) => void;
@@ -23,10 +27,15 @@ export class Housekeeping {
     this.#parts = parts;
   }
 
-  /** One alarm's share: at most ALARM_ROWS_MAX jobs, and one page of the sweep. */
+  /** One alarm's share: at most ALARM_ROWS_MAX jobs, and a page each of the sweep and of the walk over keys. */
   run(nowMs: number): void {
+    const { store, sweep, keys } = this.#parts;
     this.#passTime(nowMs);
-    if (this.#parts.sweep.nextAtMs <= nowMs) this.#runSweep(nowMs);
+    if (sweep.nextAtMs <= nowMs) {
+      this.#runSweep(nowMs);
+      keys.beginWalk(nowMs);
+    }
+    if (keys.nextAtMs <= nowMs) store.transaction(() => keys.walkOn(nowMs));
   }
 
   #passTime(nowMs: number): void {

@@ -101,4 +101,12 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
     // Load-balanced requests may be running: their slots are in memory, and this row outlives it.
     sql: "CREATE TABLE lb_running (one INTEGER PRIMARY KEY CHECK (one = 1)) STRICT;",
   },
+  {
+    id: 7,
+    // How many Idempotency-Keys each tenant has at most, and when they were last walked.
+    sql: `
+      CREATE TABLE key_counts (tenant_id TEXT PRIMARY KEY, keys INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE key_walk (one INTEGER PRIMARY KEY CHECK (one = 1), ended_at INTEGER NOT NULL) STRICT;
+    `,
+  },
 ];

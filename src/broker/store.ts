@@ -228,10 +228,6 @@ export class BrokerStore {
     this.#run("UPDATE idempotency SET last_status = ? WHERE tenant_id = ? AND key = ?", status, tenantId, key);
   }
 
-  dropExpiredKeys(nowMs: number): void {
-    this.#run("DELETE FROM idempotency WHERE expires_at <= ?", nowMs);
-  }
-
   postedThrough(): Map<string, number> {
     const rows = this.#all<{ tenant_id: string; through: number }>("SELECT tenant_id, through FROM posted");
     return new Map(rows.map((row) => [row.tenant_id, row.through]));

@@ -5,6 +5,7 @@ import type { Job } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
 import { admit } from "./admit.ts";
 import type { JobBook } from "./job-book.ts";
+import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { Claimed, Starter } from "./starter.ts";
 import type { BrokerStore } from "./store.ts";
@@ -15,6 +16,7 @@ interface Parts {
   readonly book: JobBook;
   readonly index: LiveIndex;
   readonly starter: Starter;
+  readonly keys: KeyCounts;
   /** Sends wake-ups and arms the alarm after a change. */
   readonly wake: (nowMs: number) => Promise<void>;
 }
@@ -28,7 +30,7 @@ export class SubmitDesk {
 
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
     const nowMs = Date.now();
-    const { store, book, index, starter } = this.#parts;
+    const { store, book, index, starter, keys } = this.#parts;
     const { settings } = book;
     if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
     const waits = call.mode === "runsync";
@@ -40,7 +42,7 @@ export class SubmitDesk {
       return claimed?.job ?? job;
     };
     const { waiting, webhooksOwed } = index.counts(call.tenantId);
-    const facts = { store, nowMs, queueSeq: book.nextQueueSeq, waiting, index, webhooksOwed, enterAs };
+    const facts = { store, nowMs, queueSeq: book.nextQueueSeq, waiting, index, webhooksOwed, keys, enterAs };
     const admitted = store.transaction(() => admit(call, settings, facts));
     if (!admitted.ok) return admitted;
     const { job, created, inserted, webhookHost } = admitted.value;

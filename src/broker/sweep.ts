@@ -1,7 +1,7 @@
 // Deletes jobs whose retention is over: walks the key, a page an alarm, and never a job that still owes something.
 import type { Job } from "../core/job.ts";
 import { expiresAtMs } from "../core/job.ts";
-import { ALARM_ROWS_MAX, IDEMPOTENCY_SWEEP_EVERY_MS, SWEEP_EVERY_MS } from "../core/limits.ts";
+import { ALARM_ROWS_MAX, SWEEP_EVERY_MS } from "../core/limits.ts";
 import type { SweptJob } from "./job-row.ts";
 import type { BrokerStore } from "./store.ts";
 
@@ -15,7 +15,6 @@ export class Sweep {
   readonly #store: BrokerStore;
   #cursor = "";
   #earliestMs = Number.POSITIVE_INFINITY;
-  #keysAtMs = 0;
   nextAtMs: number;
 
   constructor(store: BrokerStore, nowMs: number) {
@@ -44,9 +43,7 @@ export class Sweep {
           gone.push(job);
         } else if (Number.isFinite(expiresMs)) this.#earliestMs = Math.min(this.#earliestMs, expiresMs);
       }
-      if (this.#keysAtMs <= nowMs) this.#store.dropExpiredKeys(nowMs);
     });
-    if (this.#keysAtMs <= nowMs) this.#keysAtMs = nowMs + IDEMPOTENCY_SWEEP_EVERY_MS;
     this.#advance(page, nowMs);
     return { keys, gone };
   }

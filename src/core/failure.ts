@@ -14,6 +14,8 @@ export type Failure =
   | { readonly kind: "tenant_limit"; readonly waitingMax: number; readonly retryAfterSeconds: number }
   | { readonly kind: "webhooks_owed"; readonly owedMax: number; readonly retryAfterSeconds: number }
   | { readonly kind: "queue_full"; readonly retryAfterSeconds: number }
+  /** More Idempotency-Keys than an endpoint remembers for a tenant. */
+  | { readonly kind: "too_many_keys"; readonly keysMax: number; readonly retryAfterSeconds: number }
   /** More calls than a broker holds for one caller. */
   | { readonly kind: "too_many_held"; readonly heldMax: number; readonly retryAfterSeconds: number }
   /** More workers than an endpoint keeps in mind. */

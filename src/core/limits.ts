@@ -271,6 +271,13 @@ export const TENANT_WAITING_DEFAULT_MAX = 10_000;
 /** A remembered Idempotency-Key, as the draft standard's common practice. */
 export const IDEMPOTENCY_MS = 86_400_000;
 export const IDEMPOTENCY_KEY_MAX_CHARS = 255;
+/** Keys of one tenant that an endpoint remembers, 12 a second over a day: about 250 MB of its 8 GB. */
+export const IDEMPOTENCY_KEYS_TENANT_MAX = 1_000_000;
+export const KEYS_RETRY_AFTER_SECONDS = 60;
+/** Keys are counted ahead by so many at each start of the object: a row for each hundred keys, and none for most jobs. */
+export const KEYS_COUNTED_AHEAD = 100;
+/** Keys that one alarm walks: about 10 ms of the object's turn, and 500 alarms for a tenant that has as many as it may. */
+export const KEYS_WALKED_AT_ONCE = 2_000;
 
 /** Waits before each try of a webhook (Standard Webhooks). */
 export const WEBHOOK_SCHEDULE_MS = [
@@ -294,7 +301,7 @@ export const DEAD_LETTERS_TENANT_MAX = 10_000;
 export const DEAD_LETTERS_LISTED_MAX = 1_000;
 /** A walk over all rows at most this often; reads refuse an expired job by its own time meanwhile. */
 export const SWEEP_EVERY_MS = 30_000;
-/** Remembered keys have no order by time, so dropping the old ones reads them all; lookups refuse an old one meanwhile. */
+/** Remembered keys have no order by time, so dropping the old ones walks them all, a page an alarm; lookups refuse an old one meanwhile. */
 export const IDEMPOTENCY_SWEEP_EVERY_MS = 3_600_000;
 /** A job that waits for a slot of another upstream than the one where it failed is looked at again after this all the same. */
 export const PARKED_MAX_MS = 30_000;

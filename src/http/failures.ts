@@ -109,6 +109,7 @@ function toWireOfJob(
         | "webhooks_owed"
         | "queue_full"
         | "too_many_held"
+        | "too_many_keys"
         | "too_many_workers"
         | "draining"
         | "wrong_state"
@@ -139,6 +140,13 @@ function toWireOfJob(
         status: 429,
         error: "queue full",
         message: "this endpoint takes no more jobs at the moment",
+        headers: retryAfter(failure.retryAfterSeconds),
+      };
+    case "too_many_keys":
+      return {
+        status: 429,
+        error: "too many idempotency keys",
+        message: `Idempotency-Key: ${failure.keysMax} keys of yours are remembered in this endpoint, each for a day; send none, or wait`,
         headers: retryAfter(failure.retryAfterSeconds),
       };
     case "too_many_held":
