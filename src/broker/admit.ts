@@ -17,6 +17,7 @@ import {
 } from "../core/limits.ts";
 import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
+import type { OwedWebhooks } from "./owed-webhooks.ts";
 import type { BrokerStore, RememberedKey } from "./store.ts";
 
 export interface Admitted {
@@ -28,13 +29,18 @@ export interface Admitted {
   readonly webhookHost: string | null;
 }
 
+/** What lives in the memory of the broker. */
+interface LiveMemory {
+  readonly index: Pick<LiveIndex, "size" | "bytes" | "counts">;
+  readonly owedWebhooks: Pick<OwedWebhooks, "bytes" | "countOf">;
+}
+
 interface Facts {
   readonly store: BrokerStore;
   readonly nowMs: number;
   readonly queueSeq: number;
   readonly waiting: number;
-  readonly index: Pick<LiveIndex, "size" | "bytes">;
-  readonly webhooksOwed: number;
+  readonly memory: LiveMemory;
   readonly keys: Pick<KeyCounts, "hasRoom" | "note">;
   /** The new job as its row is to be written: waiting, or started already. */
   readonly enterAs: (job: Job) => Job;
@@ -55,10 +61,10 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   if (facts.waiting >= call.waitingMax) {
     return fail({ kind: "tenant_limit", waitingMax: call.waitingMax, retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS });
   }
-  const owing = call.webhook === null ? null : refuseMoreWebhooks(facts.webhooksOwed);
+  const owing = call.webhook === null ? null : refuseMoreWebhooks(call.tenantId, facts.memory);
   if (owing !== null) return fail(owing);
   const full = store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
-  if (full || isIndexFull(facts.index)) return fail(QUEUE_FULL);
+  if (full || isMemoryFull(facts.memory)) return fail(QUEUE_FULL);
   if (call.idempotency !== null && !facts.keys.hasRoom(call.tenantId)) return fail(TOO_MANY_KEYS);
   const job = facts.enterAs(makeJob(call, id.uuid, settings, facts));
   const idempotencyKey = call.idempotency?.key ?? null;
@@ -92,17 +98,18 @@ const TOO_MANY_KEYS: Failure = {
 
 const QUEUE_FULL: Failure = { kind: "queue_full", retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS };
 
-function isIndexFull({ size, bytes }: Facts["index"]): boolean {
-  return size >= LIVE_JOBS_MAX || bytes >= LIVE_INDEX_MAX_BYTES;
+function isMemoryFull({ index, owedWebhooks }: LiveMemory): boolean {
+  return index.size >= LIVE_JOBS_MAX || index.bytes + owedWebhooks.bytes >= LIVE_INDEX_MAX_BYTES;
 }
 
 /** A finished job that is sent back lives again: the bounds of what lives hold for it, too. */
-export function refuseRetry(webhooksOwed: number, index: Facts["index"]): Failure | null {
-  return refuseMoreWebhooks(webhooksOwed) ?? (isIndexFull(index) ? QUEUE_FULL : null);
+export function refuseRetry(tenantId: string, memory: LiveMemory): Failure | null {
+  return refuseMoreWebhooks(tenantId, memory) ?? (isMemoryFull(memory) ? QUEUE_FULL : null);
 }
 
 /** A dead receiver must not fill an endpoint, by submits or by retries of failures that nobody was told of. */
-function refuseMoreWebhooks(owed: number): Failure | null {
+function refuseMoreWebhooks(tenantId: string, { index, owedWebhooks }: LiveMemory): Failure | null {
+  const owed = index.counts(tenantId).webhooksOwed + owedWebhooks.countOf(tenantId);
   if (owed < TENANT_WEBHOOKS_OWED_MAX) return null;
   const retryAfterSeconds = LIMIT_RETRY_AFTER_SECONDS;
   return { kind: "webhooks_owed", owedMax: TENANT_WEBHOOKS_OWED_MAX, retryAfterSeconds };

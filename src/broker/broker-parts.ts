@@ -103,7 +103,7 @@ export class BrokerParts {
       hand: (slotsId, job) => this.workers.hand(slotsId, job),
     });
     this.starter = starter;
-    this.submits = new SubmitDesk({ store, book, index, starter, keys, wake });
+    this.submits = new SubmitDesk({ store, book, index, starter, keys, owedWebhooks, wake });
     const stops = new StopDesk({ roster, book, waiters });
     this.stops = stops;
     this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, wake });

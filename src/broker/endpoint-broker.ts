@@ -116,7 +116,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async retry(call: JobCall): Promise<Result<JobView>> {
-    const refusal = refuseRetry(this.#parts.owedWebhooks.countOf(call.tenantId), this.#parts.index);
+    const refusal = refuseRetry(call.tenantId, this.#parts);
     if (refusal !== null) return fail(refusal);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");
   }

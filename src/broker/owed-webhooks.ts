@@ -1,8 +1,9 @@
 // Webhooks of finishes that /retry wiped from their jobs' rows before they were delivered: each has a row of its own, with
-// all that its body says but the input, which stays with the job. SQL and the memory over it; few ever exist at once.
+// all that its body says but the input, which stays with the job. SQL, and in memory only which there are.
 import { z } from "zod";
 import type { JobView } from "../contract/job-view.ts";
 import type { WebhookState } from "../core/job.ts";
+import { OWED_WEBHOOK_BYTES } from "../core/live-bytes.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 
 /** One webhook that is still to be sent. The view is the job as it was at that finish, its output apart. */
@@ -45,38 +46,62 @@ const owedSchema = z.object({
     .nullable(),
 });
 
+/** One that an earlier start of the object has left, for the schedule. */
+interface LeftWebhook {
+  readonly key: string;
+  readonly url: string;
+  readonly state: WebhookState;
+}
+
+interface TenantCount {
+  readonly tenantId: string;
+  owed: number;
+}
+
 export class OwedWebhooks {
   readonly #sql: SqlStorage;
-  readonly #byKey = new Map<string, OwedWebhook>();
+  /** Names alone: an error text and two addresses in each would take more memory than a job's entry in the live index. */
+  readonly #byKey = new Map<string, TenantCount>();
+  readonly #counts = new Map<string, TenantCount>();
+  #left: LeftWebhook[] = [];
 
   /** Reads what an earlier start of the object has left. */
   constructor(storage: DurableObjectStorage) {
     this.#sql = storage.sql;
     for (const { facts } of this.#sql.exec<{ facts: string }>("SELECT facts FROM owed_webhooks")) {
-      const owed = owedSchema.parse(JSON.parse(facts));
-      this.#byKey.set(owedKey(owed.uuid, owed.round), owed);
+      const owed = parseOwed(facts);
+      this.remember(owed);
+      this.#left.push({ key: owedKey(owed.uuid, owed.round), url: owed.url, state: owed.state });
     }
   }
 
-  find(key: string): OwedWebhook | null {
-    return this.#byKey.get(key) ?? null;
+  /** What these take of the object's memory at most. */
+  get bytes(): number {
+    return this.#byKey.size * OWED_WEBHOOK_BYTES;
   }
 
-  /** All of them, with the key that names each. */
-  entries(): Iterable<readonly [key: string, owed: OwedWebhook]> {
-    return this.#byKey;
+  find(key: string): OwedWebhook | null {
+    if (!this.#byKey.has(key)) return null;
+    const { uuid, round } = splitKey(key);
+    const query = "SELECT facts FROM owed_webhooks WHERE uuid = ? AND round = ?";
+    return parseOwed(this.#sql.exec<{ facts: string }>(query, uuid, round).one().facts);
+  }
+
+  /** Those that stood there at the start, once. */
+  takeLeft(): readonly LeftWebhook[] {
+    const left = this.#left;
+    this.#left = [];
+    return left;
   }
 
   countOf(tenantId: string): number {
-    let count = 0;
-    for (const owed of this.#byKey.values()) if (owed.tenantId === tenantId) count += 1;
-    return count;
+    return this.#counts.get(tenantId)?.owed ?? 0;
   }
 
   /** Does the input of this job still belong to a webhook? */
   holdsJob(uuid: string): boolean {
-    for (const owed of this.#byKey.values()) if (owed.uuid === uuid) return true;
-    return false;
+    if (this.#byKey.size === 0) return false;
+    return this.#sql.exec("SELECT round FROM owed_webhooks WHERE uuid = ? LIMIT 1", uuid).toArray().length > 0;
   }
 
   /** Inside the transaction of a retry. `remember` follows once it has returned. */
@@ -90,22 +115,30 @@ export class OwedWebhooks {
     );
   }
 
-  remember(owed: OwedWebhook): void {
-    this.#byKey.set(owedKey(owed.uuid, owed.round), owed);
+  remember({ uuid, round, tenantId }: Pick<OwedWebhook, "uuid" | "round" | "tenantId">): void {
+    const count = this.#counts.get(tenantId) ?? { tenantId, owed: 0 };
+    count.owed += 1;
+    this.#counts.set(tenantId, count);
+    this.#byKey.set(owedKey(uuid, round), count);
   }
 
   /** One row: the new state, or none once it is delivered or given up. */
   settle(owed: OwedWebhook, state: WebhookState): void {
-    const key = owedKey(owed.uuid, owed.round);
     if (state.nextAtMs === null) {
       this.#sql.exec("DELETE FROM owed_webhooks WHERE uuid = ? AND round = ?", owed.uuid, owed.round);
-      this.#byKey.delete(key);
+      this.#forget(owedKey(owed.uuid, owed.round));
       return;
     }
-    const next = { ...owed, state };
-    const facts = JSON.stringify(next);
+    const facts = JSON.stringify({ ...owed, state });
     this.#sql.exec("UPDATE owed_webhooks SET facts = ? WHERE uuid = ? AND round = ?", facts, owed.uuid, owed.round);
-    this.#byKey.set(key, next);
+  }
+
+  #forget(key: string): void {
+    const count = this.#byKey.get(key);
+    if (count === undefined) return;
+    this.#byKey.delete(key);
+    count.owed -= 1;
+    if (count.owed === 0) this.#counts.delete(count.tenantId);
   }
 
   readOutput(owed: OwedWebhook): PayloadRef | null {
@@ -124,4 +157,13 @@ export class OwedWebhooks {
 /** Names one owed webhook; a uuid alone names the webhook of a job's newest finish. */
 export function owedKey(uuid: string, round: number): string {
   return `${uuid}/${round}`;
+}
+
+function splitKey(key: string): { readonly uuid: string; readonly round: number } {
+  const at = key.lastIndexOf("/");
+  return { uuid: key.slice(0, at), round: Number(key.slice(at + 1)) };
+}
+
+function parseOwed(facts: string): OwedWebhook {
+  return owedSchema.parse(JSON.parse(facts));
 }

@@ -7,6 +7,7 @@ import { admit } from "./admit.ts";
 import type { JobBook } from "./job-book.ts";
 import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
+import type { OwedWebhooks } from "./owed-webhooks.ts";
 import type { Claimed, Starter } from "./starter.ts";
 import type { BrokerStore } from "./store.ts";
 import { viewJob } from "./view.ts";
@@ -17,6 +18,7 @@ interface Parts {
   readonly index: LiveIndex;
   readonly starter: Starter;
   readonly keys: KeyCounts;
+  readonly owedWebhooks: OwedWebhooks;
   /** Sends wake-ups and arms the alarm after a change. */
   readonly wake: (nowMs: number) => Promise<void>;
 }
@@ -41,8 +43,16 @@ export class SubmitDesk {
       claimed = starter.startEntering(call, job, nowMs);
       return claimed?.job ?? job;
     };
-    const { waiting, webhooksOwed } = index.counts(call.tenantId);
-    const facts = { store, nowMs, queueSeq: book.nextQueueSeq, waiting, index, webhooksOwed, keys, enterAs };
+    const { waiting } = index.counts(call.tenantId);
+    const facts = {
+      store,
+      nowMs,
+      queueSeq: book.nextQueueSeq,
+      waiting,
+      memory: this.#parts,
+      keys,
+      enterAs,
+    };
     const admitted = store.transaction(() => admit(call, settings, facts));
     if (!admitted.ok) return admitted;
     const { job, created, inserted, webhookHost } = admitted.value;

@@ -38,7 +38,7 @@ export class WebhookOutbox {
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#schedule = parts.index.webhooks;
-    for (const [key, owed] of parts.owed.entries()) this.#plan(key, owed, owed.state);
+    for (const { key, url, state } of parts.owed.takeLeft()) this.#plan(key, url, state);
   }
 
   /** Starts couriers for what may be sent now, and buries what is given up. */
@@ -98,9 +98,9 @@ export class WebhookOutbox {
     return next > nowMs ? next : Math.max(nowMs, this.#wakeSentAtMs + WAKE_RESEND_MS);
   }
 
-  #plan(key: string, owed: OwedWebhook, state: WebhookState): void {
+  #plan(key: string, url: string, state: WebhookState): void {
     if (state.nextAtMs === null) this.#schedule.drop(key);
-    else this.#schedule.plan(key, new URL(owed.url).host, state.nextAtMs);
+    else this.#schedule.plan(key, new URL(url).host, state.nextAtMs);
   }
 
   #settleOwed(key: string, state: WebhookState | null): void {
@@ -108,7 +108,7 @@ export class WebhookOutbox {
     if (owed === null || state === null) return;
     this.#schedule.land(key);
     this.#parts.owed.settle(owed, state);
-    this.#plan(key, owed, state);
+    this.#plan(key, owed.url, state);
     if (state.nextAtMs === null && owed.output?.kind === "r2") this.#parts.dropPayloads([owed.output.key]);
   }
 

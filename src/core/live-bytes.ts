@@ -19,6 +19,9 @@ const HOST_BYTES = 600;
 /** A finish whose line is not posted: its number and the job's name, in lists that are up to half empty. */
 export const LIVE_LINE_BYTES = 32;
 
+/** A webhook that a retry has moved into a row of its own: its name twice, and what one owes by its plan and its receiver. */
+export const OWED_WEBHOOK_BYTES = 1_200;
+
 /** A job that lives or owes something. */
 export function liveJobBytes(job: {
   readonly status: JobStatus;

@@ -3,8 +3,10 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
 import { LiveIndex } from "../../src/broker/live-index.ts";
+import { OwedWebhooks } from "../../src/broker/owed-webhooks.ts";
 import { Posting } from "../../src/broker/posting.ts";
-import { LIVE_INDEX_MAX_BYTES } from "../../src/core/limits.ts";
+import { LIVE_INDEX_MAX_BYTES, TENANT_WEBHOOKS_OWED_MAX } from "../../src/core/limits.ts";
+import { OWED_WEBHOOK_BYTES } from "../../src/core/live-bytes.ts";
 import { answerUpstreams, holdCarriers, makeBroker, submission } from "../support/broker.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -40,4 +42,21 @@ it("refuses a load-balanced request while more lines are owed than it may owe", 
   expect(await broker.enterLb(call)).toMatchObject({ ok: false, failure: { kind: "unavailable" } });
   full.mockReturnValue(false);
   expect(await broker.enterLb(call)).not.toMatchObject({ failure: { kind: "unavailable" } });
+});
+
+it("counts the webhooks that retries have moved, to the endpoint and to their tenant", async () => {
+  const { endpointId, broker } = await makeBroker({ upstreams: [] });
+  const { bytes, counted } = await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, { storage }) => {
+    const owed = new OwedWebhooks(storage);
+    for (const round of [0, 1]) owed.remember({ uuid: "u", round, tenantId: "owner" });
+    return { bytes: owed.bytes, counted: owed.countOf("owner") };
+  });
+  expect(bytes).toBe(2 * OWED_WEBHOOK_BYTES);
+  expect(counted).toBe(2);
+  const call = submission({ webhook: { url: "https://receiver.test/", sealedSecret: "s" } });
+  const owing = vi.spyOn(OwedWebhooks.prototype, "countOf").mockReturnValue(TENANT_WEBHOOKS_OWED_MAX);
+  expect(await broker.submit(call)).toMatchObject({ ok: false, failure: { kind: "webhooks_owed" } });
+  owing.mockRestore();
+  vi.spyOn(OwedWebhooks.prototype, "bytes", "get").mockReturnValue(LIVE_INDEX_MAX_BYTES);
+  expect(await broker.submit(submission())).toMatchObject({ ok: false, failure: { kind: "queue_full" } });
 });

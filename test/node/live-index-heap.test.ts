@@ -60,7 +60,7 @@ const owing = (at: number) => ({ ...NOTHING_TO_SEND, nextAtMs: NOW_MS + at });
 const running = (at: number): Partial<Job> => ({ status: "IN_PROGRESS", lease: lease(at) });
 
 /** Tables have just grown to twice their size: no number of jobs takes more memory a job. */
-const JOBS = 67_000;
+const JOBS = 33_500;
 
 /** What each of many jobs goes through, and the host that it calls back; null: none. */
 interface Kind {
