@@ -39,7 +39,6 @@ interface Facts {
   readonly store: BrokerStore;
   readonly nowMs: number;
   readonly queueSeq: number;
-  readonly waiting: number;
   readonly memory: LiveMemory;
   readonly keys: Pick<KeyCounts, "hasRoom" | "note">;
   /** The new job as its row is to be written: waiting, or started already. */
@@ -58,9 +57,8 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   // The edge repeats a call whose answer was lost: the job is there already.
   const known = store.findJob(id.uuid);
   if (known !== null) return ok({ job: known.job, created: true, inserted: false, webhookHost: null });
-  if (facts.waiting >= call.waitingMax) {
-    return fail({ kind: "tenant_limit", waitingMax: call.waitingMax, retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS });
-  }
+  const waiting = refuseMoreWaiting(call.tenantId, call.waitingMax, facts.memory);
+  if (waiting !== null) return fail(waiting);
   const owing = call.webhook === null ? null : refuseMoreWebhooks(call.tenantId, facts.memory);
   if (owing !== null) return fail(owing);
   const full = store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
@@ -103,8 +101,17 @@ function isMemoryFull({ index, owedWebhooks }: LiveMemory): boolean {
 }
 
 /** A finished job that is sent back lives again: the bounds of what lives hold for it, too. */
-export function refuseRetry(tenantId: string, memory: LiveMemory): Failure | null {
-  return refuseMoreWebhooks(tenantId, memory) ?? (isMemoryFull(memory) ? QUEUE_FULL : null);
+export function refuseRetry(
+  { tenantId, waitingMax = Number.POSITIVE_INFINITY }: { readonly tenantId: string; readonly waitingMax?: number },
+  memory: LiveMemory,
+): Failure | null {
+  const limited = refuseMoreWaiting(tenantId, waitingMax, memory) ?? refuseMoreWebhooks(tenantId, memory);
+  return limited ?? (isMemoryFull(memory) ? QUEUE_FULL : null);
+}
+
+function refuseMoreWaiting(tenantId: string, waitingMax: number, { index }: LiveMemory): Failure | null {
+  if (index.counts(tenantId).waiting < waitingMax) return null;
+  return { kind: "tenant_limit", waitingMax, retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS };
 }
 
 /** A dead receiver must not fill an endpoint, by submits or by retries of failures that nobody was told of. */

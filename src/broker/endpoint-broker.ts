@@ -115,8 +115,8 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#command(call, { kind: "cancel" }, "");
   }
 
-  async retry(call: JobCall): Promise<Result<JobView>> {
-    const refusal = refuseRetry(call.tenantId, this.#parts);
+  async retry(call: CallOf<"retry">): Promise<Result<JobView>> {
+    const refusal = refuseRetry(call, this.#parts);
     if (refusal !== null) return fail(refusal);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");
   }

@@ -43,12 +43,10 @@ export class SubmitDesk {
       claimed = starter.startEntering(call, job, nowMs);
       return claimed?.job ?? job;
     };
-    const { waiting } = index.counts(call.tenantId);
     const facts = {
       store,
       nowMs,
       queueSeq: book.nextQueueSeq,
-      waiting,
       memory: this.#parts,
       keys,
       enterAs,

@@ -70,7 +70,8 @@ export interface BrokerApi extends LeaseKeeper, WorkerApi, StreamApi, LbApi {
   /** Answers as soon as the job is terminal, or after `holdMs` (at most WAIT_SLICE_MAX_MS) with the present state. */
   wait(call: JobCall & { readonly holdMs: number }): Promise<Result<JobView>>;
   cancel(call: JobCall): Promise<Result<JobView>>;
-  retry(call: JobCall): Promise<Result<JobView>>;
+  /** `waitingMax` as of a submit: the job waits again. An edge of an earlier release does not name it. */
+  retry(call: JobCall & { readonly waitingMax?: number }): Promise<Result<JobView>>;
   purgeQueue(call: { readonly tenantId: string }): Promise<{ removed: number }>;
   health(call: { readonly tenantId: string }): Promise<Health>;
   /** The newest jobs of the caller, newest first, at most 100. */

@@ -58,7 +58,7 @@ async function retry(c: RouteContext): Promise<Response> {
   const entered = await enterJob(c);
   if (!entered.ok) return refuse(c, entered.failure);
   const { caller, settings, jobId } = entered.value;
-  const call = { tenantId: caller.tenantId, jobId };
+  const call = { tenantId: caller.tenantId, jobId, waitingMax: caller.waitingMax };
   const job = flatten(
     await callBroker(c.env, settings.endpointId, (broker) => broker.retry(call), { idempotent: false }),
   );

@@ -33,6 +33,19 @@ it("refuses a job, new or sent back, once the live index has its bytes", async (
   expect(rows).toHaveLength(1);
 });
 
+it("counts a job that is sent back to its tenant's waiting ones", async () => {
+  const given = holdCarriers();
+  const { broker } = await makeBroker();
+  const failing = submission();
+  await broker.submit(failing);
+  await vi.waitFor(() => expect(given).toHaveLength(1));
+  const outcome = { kind: "rejected" as const, error: "no" };
+  await broker.finish({ jobId: failing.jobId, lease: given[0]?.lease ?? "", outcome });
+  const job = { tenantId: "owner", jobId: failing.jobId };
+  expect(await broker.retry({ ...job, waitingMax: 0 })).toMatchObject({ ok: false, failure: { kind: "tenant_limit" } });
+  expect(await broker.retry({ ...job, waitingMax: 1 })).toMatchObject({ ok: true });
+});
+
 it("refuses a load-balanced request while more lines are owed than it may owe", async () => {
   answerUpstreams(() => new Response("ok"));
   const full = vi.spyOn(Posting.prototype, "isFull", "get").mockReturnValue(true);
