@@ -21,6 +21,10 @@ export class AccountStore {
     migrateObject(storage, ACCOUNT_MIGRATIONS);
   }
 
+  get sizeBytes(): number {
+    return this.#storage.sql.databaseSize;
+  }
+
   /** Keeps the lines that are new, once, as one row. Returns the last finish of that broker that is safe here. */
   accept(batch: UsageBatch): number {
     return this.#storage.transactionSync(() => {

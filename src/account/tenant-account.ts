@@ -3,7 +3,13 @@
 import { DurableObject } from "cloudflare:workers";
 import type { AccountApi, ParkedUsage, UsageBatch } from "../contract/usage.ts";
 import { backoffMs } from "../core/backoff.ts";
-import { ACCOUNT_SAFETY_MS, D1_RETRY_BASE_MS, D1_RETRY_MAX_MS, PARKED_LISTED_MAX } from "../core/limits.ts";
+import {
+  ACCOUNT_MAX_BYTES,
+  ACCOUNT_SAFETY_MS,
+  D1_RETRY_BASE_MS,
+  D1_RETRY_MAX_MS,
+  PARKED_LISTED_MAX,
+} from "../core/limits.ts";
 import { log } from "../log.ts";
 import { writeBatch } from "./batch-writer.ts";
 import { AccountStore } from "./store.ts";
@@ -26,6 +32,8 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
   }
 
   async post(batch: UsageBatch): Promise<{ postedThrough: number }> {
+    // The broker keeps what it could not post and asks again; what is here must still find room to be settled.
+    if (this.#store.sizeBytes >= ACCOUNT_MAX_BYTES) throw new Error("the account is full: D1 takes no lines");
     const postedThrough = this.#store.accept(batch);
     const nowMs = Date.now();
     // The output gate holds the answer back until the rows and the alarm are both durable.

@@ -312,6 +312,8 @@ export const LIMIT_RETRY_AFTER_SECONDS = 5;
 /** D1 is asked again after these, doubled: short enough that a line is there soon after an outage. */
 export const D1_RETRY_BASE_MS = 1_000;
 export const D1_RETRY_MAX_MS = 60_000;
+/** Lines that wait for D1 in one account, some 20 million: the platform ends at 10 GB, and settling a batch must still fit. */
+export const ACCOUNT_MAX_BYTES = 8_000_000_000;
 /** If this object dies while it writes, the alarm goes on after this. */
 export const ACCOUNT_SAFETY_MS = 5_000;
 /** Without one answer to a poll for so long the worker is lost: its seconds are not billed. */

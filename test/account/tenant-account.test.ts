@@ -2,7 +2,9 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { AccountStore } from "../../src/account/store.ts";
 import type { AccountApi, UsageBatch, UsageLine } from "../../src/contract/usage.ts";
+import { ACCOUNT_MAX_BYTES } from "../../src/core/limits.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -83,6 +85,17 @@ describe("a posted batch", () => {
     expect(await accountOf("t-twice").post(batch(2, [two, three]))).toEqual({ postedThrough: 3 });
     await untilWritten("t-twice", 3);
     expect(await accountOf("t-twice").post(batch(3, []))).toEqual({ postedThrough: 3 });
+  });
+
+  it("is refused by an account that is full, and taken once D1 has taken the others", async () => {
+    const full = vi.spyOn(AccountStore.prototype, "sizeBytes", "get").mockReturnValue(ACCOUNT_MAX_BYTES);
+    const posted = batch(1, [line()]);
+    await runInDurableObject(stubOf("t-full"), async (account) => {
+      await expect((account as unknown as AccountApi).post(posted)).rejects.toThrow("full");
+    });
+    full.mockRestore();
+    expect(await accountOf("t-full").post(posted)).toEqual({ postedThrough: 1 });
+    await untilWritten("t-full", 1);
   });
 
   it("of one broker does not move the position of another", async () => {
