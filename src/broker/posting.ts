@@ -4,7 +4,7 @@ import { usageLineSchema } from "../contract/usage.ts";
 import { backoffMs } from "../core/backoff.ts";
 import type { Job } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
-import { OWED_LINES_MAX, POST_DELAY_MS, POST_LINES_MAX, POST_TIMEOUT_MS } from "../core/limits.ts";
+import { OWED_LINES_MAX, POST_DELAY_MS, POST_LINES_MAX, POST_TENANTS_MAX, POST_TIMEOUT_MS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
 import { log } from "../log.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -80,13 +80,18 @@ export class Posting {
     this.schedule(nowMs);
   }
 
-  /** Posts what is owed, all tenants side by side. Resolves when each account has answered or was given up; never throws. */
+  /** Posts what is owed, some tenants side by side. Resolves when each account has answered or was given up; never throws. */
   async post(nowMs: number): Promise<void> {
     this.#dueAtMs = Number.POSITIVE_INFINITY;
     const due = this.#index.unposted
       .tenants()
       .filter((tenantId) => !this.#asked.has(tenantId) && (this.#troubled.get(tenantId)?.atMs ?? 0) <= nowMs);
-    await Promise.all(due.map((tenantId) => this.#tryTenant(tenantId)));
+    // One list for all: a tenant that a later call has begun with meanwhile is asked once.
+    const left = due.values();
+    const inTurn = async (): Promise<void> => {
+      for (const tenantId of left) if (!this.#asked.has(tenantId)) await this.#tryTenant(tenantId);
+    };
+    await Promise.all(Array.from({ length: POST_TENANTS_MAX }, inTurn));
   }
 
   async #tryTenant(tenantId: string): Promise<void> {

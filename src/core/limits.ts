@@ -238,6 +238,8 @@ export const POST_TIMEOUT_MS = 15_000;
 export const POST_DELAY_MS = 1_000;
 /** Lines in one posted batch. */
 export const POST_LINES_MAX = 500;
+/** Tenants whose lines are posted side by side: full batches of all of them are 10 MB, which leave the object at once. */
+export const POST_TENANTS_MAX = 50;
 /**
  * Lines that an endpoint may owe while accounts do not answer: 16 MB of memory. Load-balanced requests stand in no job's row,
  * and are refused beyond it.

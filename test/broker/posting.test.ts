@@ -2,12 +2,13 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { LiveIndex } from "../../src/broker/live-index.ts";
 import { Posting } from "../../src/broker/posting.ts";
 import { BrokerStore } from "../../src/broker/store.ts";
 import type { AccountApi, UsageBatch } from "../../src/contract/usage.ts";
 import { type Job, NOT_RUN, NOTHING_TO_SEND } from "../../src/core/job.ts";
+import { POST_TENANTS_MAX } from "../../src/core/limits.ts";
 import { makeBroker } from "../support/broker.ts";
 
 /** A job whose line is owed. */
@@ -151,6 +152,45 @@ describe("posting", () => {
       await desk.posting.post(Date.now());
       expect(desk.account.numbers).toEqual([1, 2, 3]);
       expect(desk.account.batches.at(-1)?.lines.map(({ line }) => line.source)).toEqual([second.uuid, second.uuid]);
+    });
+  });
+
+  it("asks a bounded number of accounts at once, and one that hangs holds up nobody else", {
+    timeout: 20_000,
+  }, async () => {
+    await withPosting(async ({ store, index }) => {
+      const hanging = Promise.withResolvers<{ postedThrough: number }>();
+      let asking = 0;
+      let most = 0;
+      const posted = new Set<string>();
+      const accountOf = (tenantId: string): AccountApi => ({
+        parked: async () => [],
+        post: async ({ lines }) => {
+          asking += 1;
+          most = Math.max(most, asking);
+          if (tenantId === "tenant-0") await hanging.promise;
+          else await scheduler.wait(0);
+          asking -= 1;
+          posted.add(tenantId);
+          return { postedThrough: lines.at(-1)?.finishSeq ?? 0 };
+        },
+      });
+      const posting = new Posting({ endpointId: "e", store, index, accountOf });
+      for (let at = 0; at < 4 * POST_TENANTS_MAX; at += 1) {
+        const job = finishedJob(at + 1, { tenantId: `tenant-${at}` });
+        store.insertJob(
+          { job, fields: {}, webhook: null, idempotencyKey: null },
+          { kind: "inline", bytes: new Uint8Array() },
+        );
+        index.put(job, 0, null, 1);
+      }
+      const done = posting.post(Date.now());
+      await vi.waitFor(() => expect(posted.size).toBe(4 * POST_TENANTS_MAX - 1), { timeout: 10_000 });
+      expect(index.unposted.tenants()).toEqual(["tenant-0"]);
+      expect(most).toBe(POST_TENANTS_MAX);
+      hanging.resolve({ postedThrough: 0 });
+      await done;
+      expect(index.unposted.size).toBe(0);
     });
   });
 
