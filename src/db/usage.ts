@@ -67,9 +67,11 @@ export function isRefusedContent(error: unknown): boolean {
 }
 
 /** Null is every line. An endpoint may be named by its slug. The finish counts for `from` and `to`. */
-const MATCHING = `FROM usage_lines WHERE tenant_id = ?1 AND (?2 IS NULL OR source = ?2)
-  AND (?3 IS NULL OR endpoint_id = ?3 OR endpoint_id = (SELECT id FROM endpoints WHERE slug = ?3))
+const FILTERED = `(?3 IS NULL OR endpoint_id = ?3 OR endpoint_id = (SELECT id FROM endpoints WHERE slug = ?3))
   AND finished_at >= ?4 AND finished_at < ?5`;
+const OF_TENANT = `FROM usage_lines WHERE tenant_id = ?1 AND ?2 IS NULL AND ${FILTERED}`;
+/** By the key: who asks for one job must not read every line of the tenant. */
+const OF_JOB = `FROM usage_lines WHERE tenant_id = ?1 AND source = ?2 AND ${FILTERED}`;
 
 /** The tenant's lines, newest job first, and the exact sum of all that match, beyond `limit` too: text, as it may be long. */
 export async function readUsage(
@@ -78,15 +80,16 @@ export async function readUsage(
   filter: UsageFilter,
 ): Promise<{ readonly lines: UsageLine[]; readonly totalNanodollars: string }> {
   const values = [tenantId, filter.jobUuid, filter.endpointId, filter.fromMs, filter.toMs] as const;
+  const matching = filter.jobUuid === null ? OF_TENANT : OF_JOB;
   const [lines, totals] = await db.batch([
     db
       .prepare(
         `SELECT source, seq, endpoint_id, job_id, tier, rate_kind, slots, nanodollars_per_second, seconds,
            amount_nanodollars, started_at, finished_at, billed_ms, prompt_tokens, completion_tokens, tokens_estimated
-         ${MATCHING} ORDER BY source DESC, seq DESC LIMIT ?6`,
+         ${matching} ORDER BY source DESC, seq DESC LIMIT ?6`,
       )
       .bind(...values, filter.limit),
-    db.prepare(`SELECT CAST(coalesce(sum(amount_nanodollars), 0) AS TEXT) AS total ${MATCHING}`).bind(...values),
+    db.prepare(`SELECT CAST(coalesce(sum(amount_nanodollars), 0) AS TEXT) AS total ${matching}`).bind(...values),
   ]);
   // D1 types the rows of a batch as unknown; these are the columns selected above, typed by STRICT tables.
   const [total] = (totals?.results ?? []) as { total: string }[];

@@ -1,15 +1,14 @@
 // Webhooks that were given up: kept once, shown to their tenant alone, dropped after their time.
 import { env } from "cloudflare:workers";
-import { afterEach, expect, it, vi } from "vitest";
+import { expect, it } from "vitest";
 import { DEAD_LETTER_MS, DEAD_LETTERS_LISTED_MAX, DEAD_LETTERS_TENANT_MAX } from "../../src/core/limits.ts";
 import { type DeadLetter, keepDeadLetter, listDeadLetters } from "../../src/db/dead-letters.ts";
+import { metered } from "../support/d1.ts";
 
 function letter(webhookId: string, givenUpAtMs: number): DeadLetter {
   const place = { endpointId: "ep", jobId: `${webhookId}-u1`, url: "https://receiver.test/hook" };
   return { webhookId, ...place, tries: 10, detail: "answered 500", givenUpAtMs };
 }
-
-afterEach(() => vi.restoreAllMocks());
 
 /** Puts so many letters of a tenant into D1, as if they had come one by one. */
 async function fill(tenantId: string, letters: number): Promise<void> {
@@ -27,20 +26,6 @@ async function countOf(tenantId: string): Promise<number> {
     .bind(tenantId)
     .first<{ letters: number }>();
   return row?.letters ?? 0;
-}
-
-/** Rows that D1 reads and writes for a call, by its own meter. */
-async function metered(call: () => Promise<unknown>): Promise<{ readonly read: number; readonly written: number }> {
-  const database: D1Database = Object.getPrototypeOf(env.DB);
-  const statement: D1PreparedStatement = Object.getPrototypeOf(env.DB.prepare("SELECT 1"));
-  const batches = vi.spyOn(database, "batch");
-  const reads = vi.spyOn(statement, "all");
-  await call();
-  const answers = [...batches.mock.results, ...reads.mock.results].map(({ value }) => value);
-  const metas = (await Promise.all(answers)).flat().map(({ meta }: { readonly meta: D1Meta }) => meta);
-  vi.restoreAllMocks();
-  const sum = (of: (meta: D1Meta) => number) => metas.reduce((total, meta) => total + of(meta), 0);
-  return { read: sum(({ rows_read }) => rows_read), written: sum(({ rows_written }) => rows_written) };
 }
 
 it("keeps a letter once, and shows the newest first", async () => {
@@ -86,7 +71,7 @@ it("keeps the newest of too many, and comes down to the bound where an earlier r
 
 it("reads of a list as many rows as it shows", async () => {
   await fill("letters-list", 3_000);
-  expect(await metered(() => listDeadLetters(env.DB, "letters-list"))).toEqual({
+  expect(await metered(() => listDeadLetters(env.DB, "letters-list"))).toMatchObject({
     read: DEAD_LETTERS_LISTED_MAX,
     written: 0,
   });

@@ -1,4 +1,4 @@
-// D1 that is away, where every call fails, and D1 that is watched: for the objects, the edge and the test alike.
+// D1 that is away, where every call fails, D1 that is watched, and what a call costs it: for the objects, the edge and the test alike.
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 
@@ -28,4 +28,21 @@ export function watchD1(): string[] {
     return prepare.call(this, sql);
   });
   return statements;
+}
+
+/** Rows that D1 reads and writes for a call, by its own meter. */
+export async function metered<T>(
+  call: () => Promise<T>,
+): Promise<{ readonly answer: T; readonly read: number; readonly written: number }> {
+  const database: D1Database = Object.getPrototypeOf(env.DB);
+  const statement: D1PreparedStatement = Object.getPrototypeOf(env.DB.prepare("SELECT 1"));
+  const batches = vi.spyOn(database, "batch");
+  const reads = vi.spyOn(statement, "all");
+  const answer = await call();
+  const answers = [...batches.mock.results, ...reads.mock.results].map(({ value }) => value);
+  const metas = (await Promise.all(answers)).flat().map(({ meta }: { readonly meta: D1Meta }) => meta);
+  batches.mockRestore();
+  reads.mockRestore();
+  const sum = (of: (meta: D1Meta) => number) => metas.reduce((total, meta) => total + of(meta), 0);
+  return { answer, read: sum(({ rows_read }) => rows_read), written: sum(({ rows_written }) => rows_written) };
 }

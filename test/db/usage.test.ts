@@ -1,0 +1,24 @@
+// The record of usage: what a question about it reads.
+import { env } from "cloudflare:workers";
+import { expect, it } from "vitest";
+import type { UsageLine } from "../../src/contract/usage.ts";
+import { readUsage, writeUsage } from "../../src/db/usage.ts";
+import { metered } from "../support/d1.ts";
+
+function line(source: string): UsageLine {
+  const price = { tier: "a4000", rateKind: "flex" as const, slots: 1, nanodollarsPerSecond: 5, amountNanodollars: 5 };
+  const times = { seconds: 1, startedAtMs: 1_000, finishedAtMs: 2_000, billedMs: 1_000 };
+  return { source, seq: 1, endpointId: "ep", jobId: `${source}-u1`, tokens: null, ...price, ...times };
+}
+
+it("reads of one job its lines, and not every line of the tenant", async () => {
+  const lines = Array.from({ length: 2_000 }, (_, at) => line(`job-${at}`));
+  await writeUsage(env.DB, "usage-by-job", "ep", 2_000, lines);
+  const filter = { jobUuid: "job-700", endpointId: null, fromMs: 0, toMs: 10_000, limit: 1_000 };
+  const { read, answer } = await metered(() => readUsage(env.DB, "usage-by-job", filter));
+  expect(answer).toEqual({ lines: [line("job-700")], totalNanodollars: "5" });
+  expect(read).toBeGreaterThan(0);
+  expect(read).toBeLessThanOrEqual(10);
+  const all = await readUsage(env.DB, "usage-by-job", { ...filter, jobUuid: null });
+  expect([all.lines.length, all.totalNanodollars]).toEqual([1_000, "10000"]);
+});
