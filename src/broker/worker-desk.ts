@@ -12,7 +12,6 @@ import {
   START_JOBS_MAX,
   TAKE_HOLD_MAX_MS,
   WORKER_LEASE_MS,
-  WORKER_POLLS_TOTAL_MAX,
   WORKERS_MAX,
 } from "../core/limits.ts";
 import { isIdleOnlyWhenSaid } from "../core/sdk-version.ts";
@@ -90,14 +89,12 @@ export class WorkerDesk {
       return fail({ kind: "too_many_workers", workersMax: WORKERS_MAX, retryAfterSeconds });
     }
     if (worker.draining) return fail({ kind: "draining" });
-    const isCrowded = roster.openPolls >= WORKER_POLLS_TOTAL_MAX;
-    if (isCrowded && !call.idle && worker.polls.size > 0) return fail(TOO_MANY_POLLS);
+    if (roster.isCrowded && !call.idle && worker.polls.size > 0) return fail(TOO_MANY_POLLS);
     worker.gpu = call.gpu ?? worker.gpu;
     worker.version = call.version ?? worker.version;
     const mustAskAgain = call.idle && this.#believeIdle(worker, nowMs);
     const { pollId, wanted } = call;
     for (const overflow of roster.open(worker, { pollId, wanted }, call.idle, nowMs)) waiters.wake(overflow.pollId);
-    if (isCrowded) for (const { pollId: left } of roster.overtaken(worker)) waiters.wake(left);
     this.#ask(worker, nowMs);
     // A parked job may be one that this worker can take.
     this.#parts.index.unpark(nowMs);

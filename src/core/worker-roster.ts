@@ -4,6 +4,7 @@ import {
   STOP_LET_GO_AFTER_MS,
   WORKER_GONE_AFTER_MS,
   WORKER_POLLS_MAX,
+  WORKER_POLLS_TOTAL_MAX,
   WORKER_SICK_SHOWN_MS,
   WORKERS_MAX,
 } from "./limits.ts";
@@ -146,7 +147,8 @@ export class WorkerRoster {
     }
     worker.polls.set(poll.pollId, { ...poll, overtaken: false, released: false });
     this.#pollers.set(poll.pollId, worker);
-    return others.length < WORKER_POLLS_MAX ? [] : others.slice(0, others.length - WORKER_POLLS_MAX + 1);
+    const tooMany = others.length - WORKER_POLLS_MAX + 1;
+    return others.filter(({ overtaken }, at) => at < tooMany || (overtaken && this.isCrowded));
   }
 
   /** Ends a poll. `answered`: its client heard of it, and would come again. */
@@ -159,13 +161,9 @@ export class WorkerRoster {
     if (worker !== undefined && isOvertaken && answered) worker.overtakenEndedAtMs = nowMs;
   }
 
-  get openPolls(): number {
-    return this.#pollers.size;
-  }
-
-  /** Open polls of processes that are taken to be gone. */
-  overtaken(worker: RosterWorker): Poll[] {
-    return [...worker.polls.values()].filter(({ overtaken }) => overtaken);
+  /** The endpoint has so many open polls that none is left to a process that is taken to be gone. */
+  get isCrowded(): boolean {
+    return this.#pollers.size >= WORKER_POLLS_TOTAL_MAX;
   }
 
   /** The polls that may be given jobs, newest last. */

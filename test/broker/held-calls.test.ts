@@ -2,7 +2,7 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { HeldCalls } from "../../src/broker/held-calls.ts";
 import type { BrokerApi } from "../../src/contract/broker.ts";
-import { HELD_ENDPOINT_MAX, HELD_TENANT_MAX, STOPS_HELD_MAX, WORKER_POLLS_TOTAL_MAX } from "../../src/core/limits.ts";
+import { HELD_ENDPOINT_MAX, HELD_TENANT_MAX, STOPS_HELD_MAX } from "../../src/core/limits.ts";
 import { STREAM_START } from "../../src/core/stream-cursor.ts";
 import { WorkerRoster } from "../../src/core/worker-roster.ts";
 import { makeBroker, submission, workerKey } from "../support/broker.ts";
@@ -87,7 +87,7 @@ describe("what workers leave open", () => {
     const about = { wanted: 1, gpu: null, version: null };
     const { name } = pullingWorker(broker, "w1");
     const left = broker.takeJobs({ ...name, ...about, pollId: "left", idle: true });
-    const crowd = vi.spyOn(WorkerRoster.prototype, "openPolls", "get").mockReturnValue(WORKER_POLLS_TOTAL_MAX);
+    const crowd = vi.spyOn(WorkerRoster.prototype, "isCrowded", "get").mockReturnValue(true);
     expect(await broker.takeJobs({ ...name, ...about, pollId: "more", idle: false })).toMatchObject(TOO_MANY);
     const anew = broker.takeJobs({ ...name, ...about, pollId: "anew", idle: true });
     // The process that asked before is taken to be gone.
