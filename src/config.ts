@@ -1,5 +1,6 @@
 // The environment of the Worker, parsed once an isolate. A missing or wrong value is one clear sentence.
 import { z } from "zod";
+import type { Reach } from "./core/reach.ts";
 
 const configSchema = z.object({
   PEPPER: z
@@ -25,7 +26,8 @@ const configSchema = z.object({
 export interface Config {
   readonly pepper: string;
   readonly encryptionKey: string;
-  readonly allowPrivateAddresses: boolean;
+  /** Where upstreams and webhooks may be. */
+  readonly reach: Reach;
   /** Where upstreams call back; null: they are not asked to. Without a slash at the end. */
   readonly publicUrl: string | null;
   /** Hosts `{endpoint}.{lbDomain}` are load-balanced endpoints; null: they have only their paths. In lower case. */
@@ -40,12 +42,14 @@ export function readConfig(env: Env): Config {
   const result = configSchema.safeParse(env);
   if (!result.success)
     throw new Error(`Waybill cannot start: ${result.error.issues.map((issue) => issue.message).join("; ")}.`);
+  const publicUrl = result.data.PUBLIC_URL === "" ? null : result.data.PUBLIC_URL.replace(/\/+$/, "");
+  const lbDomain = result.data.LB_DOMAIN === "" ? null : result.data.LB_DOMAIN.toLowerCase();
   parsed = {
     pepper: result.data.PEPPER,
     encryptionKey: result.data.ENCRYPTION_KEY,
-    allowPrivateAddresses: result.data.ALLOW_PRIVATE_ADDRESSES === "yes",
-    publicUrl: result.data.PUBLIC_URL === "" ? null : result.data.PUBLIC_URL.replace(/\/+$/, ""),
-    lbDomain: result.data.LB_DOMAIN === "" ? null : result.data.LB_DOMAIN.toLowerCase(),
+    reach: { allowPrivate: result.data.ALLOW_PRIVATE_ADDRESSES === "yes", publicUrl, lbDomain },
+    publicUrl,
+    lbDomain,
   };
   return parsed;
 }

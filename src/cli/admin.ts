@@ -7,6 +7,7 @@ import * as book from "./admin-book.ts";
 import { checkRoutes, setEndpoint } from "./admin-endpoint.ts";
 import { chooseDatabase, DATABASE_OPTIONS, oneOf, wholeNumber } from "./admin-options.ts";
 import { readSecret } from "./admin-secrets.ts";
+import { readReach } from "./deployment.ts";
 import { pushSettings } from "./push-settings.ts";
 
 const HELP = `npm run admin -- tenant create --name NAME [--waiting-max N]
@@ -86,7 +87,7 @@ async function makeContext(): Promise<book.AdminContext> {
 async function addUpstream(context: book.AdminContext): Promise<object> {
   const endpointId = need("endpoint");
   // The same guard as at each send: what it refuses would only make every job wait.
-  const url = checkUrl(need("url"), { allowPrivate: options.remote !== true });
+  const url = checkUrl(need("url"), readReach(options.remote === true));
   if (!url.ok) throw new Error(`--url ${url.message}`);
   const credential =
     options["with-credential"] === true ? await readSecret("WAYBILL_CREDENTIAL", "credential", "") : null;

@@ -4,6 +4,7 @@ import type { Upstream } from "../contract/settings.ts";
 import { secretsInAddress } from "../core/address-secrets.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, LEASE_MS, POLICY_MAX_MS, RESULT_MAX_BYTES, TTL_MIN_MS } from "../core/limits.ts";
 import type { OutputUsageTap } from "../core/output-usage.ts";
+import type { Reach } from "../core/reach.ts";
 import { SecretForms } from "../core/secret-forms.ts";
 import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts";
 import type { ValueOptions } from "../payload/envelope.ts";
@@ -21,7 +22,7 @@ export interface CarryDeps {
   readonly keeper: () => LeaseKeeper;
   readonly bucket: R2Bucket;
   readonly encryptionKey: string;
-  readonly allowPrivate: boolean;
+  readonly reach: Reach;
   readonly clock: Clock;
   /** Where upstreams reach this deployment, without a slash at the end; null: nobody has said, so none is asked to call back. */
   readonly publicUrl: string | null;
@@ -88,7 +89,7 @@ export class Attempt {
         totalMs,
         secrets: this.#secrets,
       },
-      { allowPrivate: this.deps.allowPrivate },
+      this.deps.reach,
     );
   }
 

@@ -9,7 +9,7 @@ export function carryDeps(env: Env, endpointId: string): CarryDeps {
     keeper: () => brokerOf(env, endpointId),
     bucket: env.PAYLOADS,
     encryptionKey: config.encryptionKey,
-    allowPrivate: config.allowPrivateAddresses,
+    reach: config.reach,
     clock: systemClock,
     publicUrl: config.publicUrl,
   };

@@ -42,8 +42,7 @@ export async function tryDelivery(delivery: Delivery, env: Env): Promise<Webhook
     const secret = await open(delivery.sealedSecret, config.encryptionKey, WEBHOOK_SECRET_AAD);
     const body = await bodyText(delivery, env.PAYLOADS);
     const { url, webhookId } = delivery;
-    const options = { allowPrivate: config.allowPrivateAddresses };
-    return await sendWebhook({ url, secret, webhookId, at: new Date(), body }, options);
+    return await sendWebhook({ url, secret, webhookId, at: new Date(), body }, config.reach);
   } catch (cause) {
     const detail = `Waybill could not send it: ${cause instanceof Error ? cause.message : String(cause)}`;
     return { kind: "failed", detail, retryAfterMs: null };

@@ -5,6 +5,7 @@ import type { ProberApi } from "../contract/load-balancer.ts";
 import type { Upstream } from "../contract/settings.ts";
 import type { ProbedHealth } from "../core/lb-pool.ts";
 import { LB_PING_TIMEOUT_MS } from "../core/limits.ts";
+import type { Reach } from "../core/reach.ts";
 import { log } from "../log.ts";
 import { callUrl } from "../outbound/call.ts";
 import { upstreamHeaders } from "./attempt.ts";
@@ -16,7 +17,7 @@ export class Prober extends WorkerEntrypoint<Env> implements ProberApi {
     const config = readConfig(this.env);
     try {
       const credential = await openCredential(upstream, config.encryptionKey);
-      return await askHealth(upstream.url, upstreamHeaders(credential, null), config.allowPrivateAddresses);
+      return await askHealth(upstream.url, upstreamHeaders(credential, null), config.reach);
     } catch (cause) {
       log("ping_failed", { upstreamId: upstream.id, reason: cause instanceof Error ? cause.message : String(cause) });
       return "unhealthy";
@@ -24,11 +25,7 @@ export class Prober extends WorkerEntrypoint<Env> implements ProberApi {
   }
 }
 
-async function askHealth(
-  url: string,
-  headers: Readonly<Record<string, string>>,
-  allowPrivate: boolean,
-): Promise<ProbedHealth> {
+async function askHealth(url: string, headers: Readonly<Record<string, string>>, reach: Reach): Promise<ProbedHealth> {
   const result = await callUrl(
     {
       url: `${url.replace(/\/+$/, "")}/ping`,
@@ -37,7 +34,7 @@ async function askHealth(
       totalMs: LB_PING_TIMEOUT_MS,
       idleMs: LB_PING_TIMEOUT_MS,
     },
-    { allowPrivate },
+    reach,
   );
   if (result.kind !== "response") return "unhealthy";
   // The body says nothing that is needed, and may be endless.

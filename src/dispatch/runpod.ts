@@ -9,6 +9,7 @@ import {
   UPSTREAM_POLL_MAX_MS,
   UPSTREAM_POLL_RELAXED_AFTER_MS,
 } from "../core/limits.ts";
+import type { Reach } from "../core/reach.ts";
 import { callUrl } from "../outbound/call.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
@@ -53,7 +54,7 @@ export async function runRunpod(attempt: Attempt): Promise<Outcome | null> {
 /** Tells an upstream to stop a job. Best effort: an upstream that does not answer stops it by its own timeout. */
 export async function cancelUpstreamJob(
   call: { readonly url: string; readonly credential: string | null; readonly upstreamJobId: string },
-  options: { readonly allowPrivate: boolean },
+  reach: Reach,
 ): Promise<boolean> {
   const result = await callUrl(
     {
@@ -64,7 +65,7 @@ export async function cancelUpstreamJob(
       totalMs: CANCEL_TIMEOUT_MS,
       idleMs: CANCEL_TIMEOUT_MS,
     },
-    options,
+    reach,
   );
   if (result.kind !== "response") return false;
   result.close();
@@ -126,7 +127,7 @@ async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted"
 /** Not through `attempt.call`: the execution timeout may have passed, or the lease be lost. */
 async function cancelJob(attempt: Attempt, upstreamJobId: string): Promise<void> {
   const { url, credential, deps } = attempt;
-  await cancelUpstreamJob({ url, credential, upstreamJobId }, { allowPrivate: deps.allowPrivate });
+  await cancelUpstreamJob({ url, credential, upstreamJobId }, deps.reach);
 }
 
 const LOST_ERROR = "the upstream was lost: it did not tell of the job any more";

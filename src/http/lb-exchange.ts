@@ -130,7 +130,7 @@ export class LbExchange {
         body: this.#startUpload(),
         signal: this.#abort.signal,
       },
-      { allowPrivate: config.allowPrivateAddresses },
+      config.reach,
     );
     if (this.#cause !== null) return this.#failedBy(this.#cause);
     return result.kind === "response" ? this.#answer(seat, result.response, tried) : this.#failedAt(result);

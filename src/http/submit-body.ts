@@ -5,6 +5,7 @@ import type { Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import type { Reach } from "../core/reach.ts";
 import { log } from "../log.ts";
 import { checkUrl } from "../outbound/guard.ts";
 import { type BodySource, readEnvelope } from "../payload/envelope.ts";
@@ -33,7 +34,7 @@ export interface SubmitBodyOptions {
   /** For an Idempotency-Key: the fingerprint of the raw bytes. */
   readonly hash: boolean;
   readonly settings: EndpointSettings;
-  readonly allowPrivate: boolean;
+  readonly reach: Reach;
 }
 
 /** Reads and checks a body. After a refusal nothing is left in R2. */
@@ -74,10 +75,7 @@ const KNOWN_FIELDS = jobRequestSchema.keyof().options;
 const NO_WISHES: Wishes = { policy: { executionTimeoutMs: null, ttlMs: null, lowPriority: false }, webhook: null };
 
 /** The known fields. The first thing that is wrong is named by its path, such as `policy.ttl`. */
-function checkFields(
-  fields: Readonly<Record<string, string>>,
-  { settings, allowPrivate }: SubmitBodyOptions,
-): Result<Wishes> {
+function checkFields(fields: Readonly<Record<string, string>>, { settings, reach }: SubmitBodyOptions): Result<Wishes> {
   // As in most requests; a schema's first steps, cold, cost as much as the scan of the whole body.
   if (!KNOWN_FIELDS.some((name) => Object.hasOwn(fields, name))) return ok(NO_WISHES);
   const parsed = jobRequestSchema.safeParse(
@@ -94,7 +92,7 @@ function checkFields(
     return fail({ kind: "invalid", field: "policy.executionTimeout", message });
   }
   if (typeof webhook === "string") {
-    const url = checkUrl(webhook, { allowPrivate });
+    const url = checkUrl(webhook, reach);
     if (!url.ok) return fail({ kind: "invalid", field: "webhook", message: url.message });
   }
   return ok({

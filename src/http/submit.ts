@@ -72,7 +72,7 @@ async function submit(
     maxBytes,
     hash: idempotencyKey.value !== null,
     settings,
-    allowPrivate: readConfig(c.env).allowPrivateAddresses,
+    reach: readConfig(c.env).reach,
   });
   if (!body.ok) return body;
   const call: SubmitCall = {

@@ -1,5 +1,7 @@
 // The only fetch() of Waybill to a URL that a tenant or an operator gave: guarded at each send, no redirect followed, total
 // and idle deadlines, one content coding at most. Everything that can happen comes back as a value, nothing throws.
+
+import type { Reach } from "../core/reach.ts";
 import type { SecretForms } from "../core/secret-forms.ts";
 import { AnswerBody } from "./answer-body.ts";
 import { checkUrl } from "./guard.ts";
@@ -43,8 +45,8 @@ export type CallResult =
   | { readonly kind: "aborted" };
 
 /** Makes one call. Deadlines in ms; a body of an answer is bounded by its reader, not here. */
-export async function callUrl(request: CallRequest, options: { readonly allowPrivate: boolean }): Promise<CallResult> {
-  const verdict = checkUrl(request.url, options);
+export async function callUrl(request: CallRequest, reach: Reach): Promise<CallResult> {
+  const verdict = checkUrl(request.url, reach);
   if (!verdict.ok) return { kind: "url_refused", message: verdict.message };
   const watch = new Watch(request, { sends: request.body !== undefined });
   const sent = request.body === undefined ? null : prepareBody(request, (done) => watch.progress(done));

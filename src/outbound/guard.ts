@@ -1,6 +1,7 @@
 // Which URLs Waybill may call at all, judged from the text alone: a Worker has no say in DNS. Used when a URL is saved
 // and again at each send. WHATWG parsing folds hex, octal, decimal, full-width and percent forms of an address into one,
 // so the host is judged after parsing and the text before it.
+import type { Reach } from "../core/reach.ts";
 
 const URL_MAX_CHARS = 2_048;
 const PORTS = new Set(["", "443", "8443"]);
@@ -56,10 +57,10 @@ const EMBEDDED_IPV4 = /(^|[.-])\d{1,3}([.-])\d{1,3}\2\d{1,3}\2\d{1,3}([.-]|$)/;
 export type UrlVerdict = { readonly ok: true; readonly url: URL } | { readonly ok: false; readonly message: string };
 
 /**
- * Judges a URL that a tenant or an operator gave. `allowPrivate` is for development on one machine: it allows `http:`,
- * private addresses and every port, but still no other scheme and no user information.
+ * Judges a URL that a tenant or an operator gave. `allowPrivate` still allows no other scheme, no user information, and not the
+ * deployment itself: it would call itself for as long as somebody pays, and its own requests come from nowhere that a limit knows.
  */
-export function checkUrl(text: string, options: { readonly allowPrivate: boolean }): UrlVerdict {
+export function checkUrl(text: string, reach: Reach): UrlVerdict {
   if (text.length > URL_MAX_CHARS) return refuse(`must have at most ${URL_MAX_CHARS} characters`);
   if (NOT_PRINTABLE_ASCII.test(text)) return refuse("must be printable ASCII without spaces (a name in punycode)");
   if (text.includes("\\")) return refuse("must not contain a backslash");
@@ -70,12 +71,33 @@ export function checkUrl(text: string, options: { readonly allowPrivate: boolean
   const url = URL.parse(text);
   if (url === null) return refuse("is not a valid URL");
   if (url.username !== "" || url.password !== "") return refuse("must not hold a user name or password");
-  if (options.allowPrivate) return { ok: true, url };
+  if (isOwn(url, reach)) return refuse("must not lead to this deployment itself");
+  if (reach.allowPrivate) return { ok: true, url };
   if (url.protocol !== "https:") return refuse("must be an absolute https: URL");
   if (!PORTS.has(url.port)) return refuse("must use port 443 or 8443");
   const problem = hostProblem(url.hostname);
   return problem === null ? { ok: true, url } : refuse(problem);
 }
+
+/** Is it a host that this deployment answers for? The parser has folded case and the forms of an address already. */
+function isOwn(url: URL, { allowPrivate, publicUrl, lbDomain }: Reach): boolean {
+  const own = publicUrl === null ? null : URL.parse(publicUrl);
+  // The machine of a developer has other servers on other ports; a deployment's host is its own on all of them.
+  const hasPort = !allowPrivate || own === null || own.port === url.port;
+  const host = bareHost(url.hostname);
+  if (own !== null && host === bareHost(own.hostname)) return hasPort;
+  const domain = lbDomain === null ? null : bareHost(lbDomain.toLowerCase());
+  return domain !== null && hasPort && (host === domain || host.endsWith(`.${domain}`));
+}
+
+/** One name for a host: a dot at its end says nothing, and a machine calls itself by many names. */
+function bareHost(host: string): string {
+  const bare = host.replace(/\.+$/, "");
+  return LOOPBACK.test(bare) ? "localhost" : bare;
+}
+
+const LOOPBACK =
+  /^(?:localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\]|\[::ffff:0:0\])$/;
 
 function hostProblem(host: string): string | null {
   if (host.startsWith("[") || IPV4.test(host)) return "must name a host, not an IP address";

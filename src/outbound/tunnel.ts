@@ -1,5 +1,6 @@
 // A load-balanced request on its way to a worker: any method, any path, the body as it comes. The worker's address is the
 // operator's and guarded; what the client gave is only the path behind it. Nothing is decoded, followed or kept.
+import type { Reach } from "../core/reach.ts";
 import { checkUrl } from "./guard.ts";
 import { hasLargeHeaders } from "./header-bytes.ts";
 
@@ -26,11 +27,8 @@ export type TunnelResult =
   | { readonly kind: "failed" };
 
 /** Calls the worker; resolves when the headers of its answer are there. A body of the answer is bounded by its reader. */
-export async function openTunnel(
-  request: TunnelRequest,
-  options: { readonly allowPrivate: boolean },
-): Promise<TunnelResult> {
-  const verdict = checkUrl(request.baseUrl, options);
+export async function openTunnel(request: TunnelRequest, reach: Reach): Promise<TunnelResult> {
+  const verdict = checkUrl(request.baseUrl, reach);
   if (!verdict.ok) return { kind: "url_refused", message: verdict.message };
   const { method, headers, body, signal } = request;
   try {

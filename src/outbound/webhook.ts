@@ -5,6 +5,7 @@ import type { Delivery, WebhookResult } from "../contract/broker.ts";
 import type { JobView } from "../contract/job-view.ts";
 import { WEBHOOK_PAYLOAD_MAX_BYTES, WEBHOOK_TIMEOUT_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import type { Reach } from "../core/reach.ts";
 import { callUrl } from "./call.ts";
 import { parseRetryAfter } from "./retry-after.ts";
 
@@ -67,7 +68,7 @@ export async function sendWebhook(
     readonly at: Date;
     readonly body: string;
   },
-  options: { readonly allowPrivate: boolean },
+  reach: Reach,
 ): Promise<WebhookResult> {
   const result = await callUrl(
     {
@@ -82,7 +83,7 @@ export async function sendWebhook(
       totalMs: WEBHOOK_TIMEOUT_MS,
       idleMs: IDLE_MS,
     },
-    options,
+    reach,
   );
   switch (result.kind) {
     case "response": {

@@ -5,6 +5,7 @@ import type { LeaseKeeper, Outcome } from "../../src/contract/dispatch.ts";
 import { carry } from "../../src/dispatch/carry.ts";
 import { systemClock } from "../../src/dispatch/keeper.ts";
 import { answerUpstreams, upstream } from "../support/broker.ts";
+import { PUBLIC_ONLY } from "../support/reach.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -48,7 +49,7 @@ it("a hosted upstream that repeats its job shows no tenant where to call back, n
       keeper: () => keeper,
       bucket: env.PAYLOADS,
       encryptionKey: env.ENCRYPTION_KEY,
-      allowPrivate: false,
+      reach: PUBLIC_ONLY,
       clock: systemClock,
       publicUrl: "https://waybill.example.com",
     },

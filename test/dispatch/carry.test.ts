@@ -7,6 +7,7 @@ import { LEASE_RENEW_MS } from "../../src/core/limits.ts";
 import type { CarryDeps } from "../../src/dispatch/attempt.ts";
 import { carry } from "../../src/dispatch/carry.ts";
 import { seal } from "../../src/outbound/credentials.ts";
+import { PUBLIC_ONLY } from "../support/reach.ts";
 
 const KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const BASE = "https://gpu.example.org/v2/abc";
@@ -102,7 +103,7 @@ async function run(
     keeper: () => keeper,
     bucket: changes.bucket ?? env.PAYLOADS,
     encryptionKey: KEY,
-    allowPrivate: false,
+    reach: PUBLIC_ONLY,
     clock: changes.clock ?? jumpingClock(),
     publicUrl: changes.publicUrl ?? null,
   });

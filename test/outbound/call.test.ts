@@ -1,9 +1,9 @@
 // The one fetch to an address of somebody else: what it never does, and that no deadline is only on paper.
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type CallRequest, callUrl } from "../../src/outbound/call.ts";
+import { PUBLIC_ONLY } from "../support/reach.ts";
 
 const URL_OF_UPSTREAM = "https://gpu.example.org/work";
-const PUBLIC_ONLY = { allowPrivate: false };
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -1,6 +1,7 @@
 // The guard of outgoing calls: hostile spellings are refused, honest ones pass.
 import { describe, expect, it } from "vitest";
 import { checkUrl } from "../../src/outbound/guard.ts";
+import { PUBLIC_ONLY } from "../support/reach.ts";
 
 const HOSTILE = [
   "",
@@ -100,17 +101,17 @@ const HONEST = [
 
 describe("the guard", () => {
   it.each(HOSTILE)("refuses %j", (text) => {
-    expect(checkUrl(text, { allowPrivate: false })).toMatchObject({ ok: false });
+    expect(checkUrl(text, PUBLIC_ONLY)).toMatchObject({ ok: false });
   });
 
   it.each(HONEST)("lets %j pass", (text) => {
-    expect(checkUrl(text, { allowPrivate: false })).toMatchObject({ ok: true });
+    expect(checkUrl(text, PUBLIC_ONLY)).toMatchObject({ ok: true });
   });
 
   it.each(["http://127.0.0.1:8000/", "http://localhost:3000/x", "http://[::1]:1/", "https://10.0.0.1/", "http://gpu/"])(
     "lets %j pass where private addresses are allowed",
     (text) => {
-      expect(checkUrl(text, { allowPrivate: true })).toMatchObject({ ok: true });
+      expect(checkUrl(text, { ...PUBLIC_ONLY, allowPrivate: true })).toMatchObject({ ok: true });
     },
   );
 
@@ -122,6 +123,65 @@ describe("the guard", () => {
     "javascript:1",
     "http://a b/",
   ])("refuses %j even where private addresses are allowed", (text) => {
-    expect(checkUrl(text, { allowPrivate: true })).toMatchObject({ ok: false });
+    expect(checkUrl(text, { ...PUBLIC_ONLY, allowPrivate: true })).toMatchObject({ ok: false });
+  });
+});
+
+describe("the deployment's own hosts", () => {
+  const DEPLOYED = { allowPrivate: false, publicUrl: "https://Waybill.example.org/base", lbDomain: "lb.example.net" };
+  const ON_ONE_MACHINE = { allowPrivate: true, publicUrl: "http://127.0.0.1:8787", lbDomain: "lb.localhost" };
+
+  it.each([
+    "https://waybill.example.org/v2/ep/run",
+    "https://WAYBILL.example.ORG/",
+    "https://waybill.example.org:8443/",
+    "https://waybill.example.org?x=1",
+    "https://w%61ybill.example.org/",
+    "https://lb.example.net/",
+    "https://ep.lb.example.net/",
+    "https://a.b.LB.example.net/x",
+  ])("are refused, however they are written: %s", (text) => {
+    expect(checkUrl(text, DEPLOYED)).toEqual({ ok: false, message: "must not lead to this deployment itself" });
+    expect(checkUrl(text, PUBLIC_ONLY)).toMatchObject({ ok: true });
+  });
+
+  it.each([
+    "https://other.example.org/",
+    "https://waybill.example.org.example.net/",
+    "https://notwaybill.example.org/",
+    "https://sub.waybill.example.org/",
+    "https://example.net/",
+    "https://mylb.example.net/",
+    "https://waybill.example.com/v2/another",
+  ])("are no others: %s", (text) => expect(checkUrl(text, DEPLOYED)).toMatchObject({ ok: true }));
+
+  it.each([
+    "http://127.0.0.1:8787/v2/ep/run",
+    "http://localhost:8787/",
+    "http://LOCALHOST.:8787/",
+    "http://0x7f.1:8787/",
+    "http://127.0.0.2:8787/",
+    "http://0.0.0.0:8787/",
+    "http://[::1]:8787/",
+    "http://[::ffff:127.0.0.1]:8787/",
+    "http://ep.lb.localhost:8787/",
+  ])("are refused where private addresses are allowed, too: %s", (text) => {
+    expect(checkUrl(text, ON_ONE_MACHINE)).toEqual({ ok: false, message: "must not lead to this deployment itself" });
+  });
+
+  it.each(["http://127.0.0.1:9000/", "http://localhost:8000/v1", "http://127.0.0.1/", "https://127.0.0.1:443/"])(
+    "on a developer's machine are no other servers of that machine: %s",
+    (text) => expect(checkUrl(text, ON_ONE_MACHINE)).toMatchObject({ ok: true }),
+  );
+
+  it("of a named host that private addresses are allowed from are compared with their port", () => {
+    const named = { allowPrivate: true, publicUrl: "https://box.example.org", lbDomain: null };
+    const given = [
+      "https://box.example.org/",
+      "https://box.example.org:443/",
+      "http://box.example.org./",
+      "http://box.example.org:8000/",
+    ];
+    expect(given.map((text) => checkUrl(text, named).ok)).toEqual([false, false, false, true]);
   });
 });

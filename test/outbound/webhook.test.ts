@@ -4,6 +4,7 @@ import { afterEach, expect, it, vi } from "vitest";
 import type { JobView } from "../../src/contract/job-view.ts";
 import type { PayloadRef } from "../../src/core/payload-ref.ts";
 import { sendWebhook, signWebhook, webhookBody } from "../../src/outbound/webhook.ts";
+import { PUBLIC_ONLY } from "../support/reach.ts";
 
 const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const URL_TEXT = "https://hooks.example.org/done";
@@ -34,10 +35,7 @@ function text(parts: readonly (string | PayloadRef)[]): string {
 }
 
 function send(body = "{}") {
-  return sendWebhook(
-    { url: URL_TEXT, secret: SECRET, webhookId: "msg_1", at: new Date(), body },
-    { allowPrivate: false },
-  );
+  return sendWebhook({ url: URL_TEXT, secret: SECRET, webhookId: "msg_1", at: new Date(), body }, PUBLIC_ONLY);
 }
 
 it("signs the public test vector of the standard", () => {
@@ -121,6 +119,6 @@ it("does not read more of an answer than it must", async () => {
 it("never calls a URL that the guard refuses", async () => {
   const fetched = vi.spyOn(globalThis, "fetch");
   const call = { url: "https://127.0.0.1/", secret: SECRET, webhookId: "msg_1", at: new Date(), body: "{}" };
-  expect(await sendWebhook(call, { allowPrivate: false })).toMatchObject({ kind: "failed", retryAfterMs: null });
+  expect(await sendWebhook(call, PUBLIC_ONLY)).toMatchObject({ kind: "failed", retryAfterMs: null });
   expect(fetched).not.toHaveBeenCalled();
 });

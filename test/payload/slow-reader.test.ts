@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { callUrl } from "../../src/outbound/call.ts";
 import { readEnvelope } from "../../src/payload/envelope.ts";
 import { spliceBody } from "../../src/payload/splice.ts";
+import { PUBLIC_ONLY } from "../support/reach.ts";
 import { wrapBucket, wrapParts } from "./fixtures.ts";
 
 const MIB = 1024 * 1024;
@@ -121,7 +122,7 @@ describe("with a reader ten times slower than the writer", () => {
         totalMs: 60_000,
         idleMs: 30_000,
       },
-      { allowPrivate: false },
+      PUBLIC_ONLY,
     );
     expect(result.kind).toBe("response");
     expect(received).toBe(sizeBytes);
