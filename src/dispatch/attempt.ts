@@ -17,6 +17,8 @@ import type { Nudge } from "./nudge.ts";
 /** Silence that ends a call while its body goes out or its answer comes in. */
 const IDLE_MS = 30_000;
 const STORAGE_PAUSE_MS = 1_000;
+/** Words of a route are shorter, and what could be guessed is no proof. */
+const PROOF_MIN_CHARS = 16;
 /** `keeper` gives a fresh stub each time. */
 export interface CarryDeps {
   readonly keeper: () => LeaseKeeper;
@@ -61,9 +63,7 @@ export class Attempt {
     this.client = client;
     this.url = assignment.upstream.url.replace(/\/+$/, "");
     this.credential = credential;
-    const { upstream } = assignment;
-    const callback = hostedFields(assignment, deps.publicUrl)?.webhook ?? null;
-    this.#secrets = upstreamSecrets(upstream, credential, callback === null ? [] : [callback, assignment.lease]);
+    this.#secrets = upstreamSecrets(assignment.upstream, credential, callbackSecrets(assignment, deps.publicUrl));
     this.#endsAtMs = deps.clock.now() + assignment.executionTimeoutMs;
   }
 
@@ -157,6 +157,15 @@ export function upstreamSecrets(
   more: readonly string[] = [],
 ): SecretForms {
   return new SecretForms([...(credential === null ? [] : [credential]), ...secretsInAddress(url), ...more]);
+}
+
+/** Where the upstream is to call back, and whatever in that address is nobody else's to know: the lease, and what proves it. */
+function callbackSecrets(assignment: Assignment, publicUrl: string | null): string[] {
+  const callback = hostedFields(assignment, publicUrl)?.webhook ?? null;
+  if (callback === null || publicUrl === null) return [];
+  const known = [assignment.endpointId, assignment.jobId];
+  const parts = callback.slice(publicUrl.length).split(/[/?&=]/);
+  return [callback, ...parts.filter((part) => part.length >= PROOF_MIN_CHARS && !known.includes(part))];
 }
 
 /** Beside the job itself, for a hosted upstream; null: it is not one. */
