@@ -4,6 +4,8 @@
 export type Failure =
   | { readonly kind: "invalid"; readonly field: string; readonly message: string }
   | { readonly kind: "unauthorized" }
+  /** The same, from an address with many of them. */
+  | { readonly kind: "too_many_failures"; readonly retryAfterSeconds: number }
   | { readonly kind: "forbidden"; readonly scope: string }
   | { readonly kind: "not_found" }
   /** A route of an OpenAI server that the endpoint does not let through. */

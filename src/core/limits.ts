@@ -148,6 +148,17 @@ export const STOP_HOLD_MS = 70_000;
  * runpod 1.10 and later wait for their open job-stop before they do.
  */
 export const STOP_LET_GO_AFTER_MS = 2_500;
+/**
+ * An address with too many failed calls is refused for so long before its next one is counted again. The number of failures and
+ * their time stand in wrangler.toml, for the platform counts them.
+ */
+export const FAILED_CALLER_HOLD_MS = 10_000;
+/** From such an address an unknown key is looked up so often: one office of valid and invalid workers has one address. */
+export const FAILED_CALLER_ASKS_EVERY_MS = 1_000;
+/** Such addresses in one isolate: more are an attack by many, each of which is counted anew. */
+export const FAILED_CALLERS_MAX = 10_000;
+/** That there is no such key is believed for so long: nobody can have a key before it is written, so none is refused by this. */
+export const KEY_MISSING_MS = 600_000;
 /** RunPod's workers ask again at once after any refusal but 429, and older ones after that too. */
 export const REFUSAL_HOLD_MS = 5_000;
 /**

@@ -108,6 +108,11 @@ async function read(
   };
 }
 
+/** The id behind an id or a slug; null when there is no such endpoint. */
+export async function findIdOf(db: D1Database, idOrSlug: string): Promise<string | null> {
+  return db.prepare(`SELECT id FROM endpoints WHERE id = ${ITS_ID}`).bind(idOrSlug).first<string>("id");
+}
+
 /** The settings alone, for a push to the broker. */
 export async function loadEndpointSettings(db: D1Database, idOrSlug: string): Promise<EndpointSettings | null> {
   return (await loadEndpoint(db, idOrSlug))?.settings ?? null;

@@ -1,6 +1,7 @@
 // API keys and the tenants that they stand for.
 import { z } from "zod";
 import type { Caller } from "../contract/identity.ts";
+import { LIVE_WORKER_KEY } from "./rates.ts";
 
 /** A stored key. `digest` is hex of HMAC-SHA-256(pepper, key). */
 export interface StoredKey {
@@ -46,4 +47,23 @@ function toStoredKey(row: KeyRow): StoredKey {
       sealedWebhookSecret: row.sealed_webhook_secret,
     },
   };
+}
+
+/** A worker key and the one endpoint that it opens. */
+export interface WorkerKeyPlace {
+  readonly digest: string;
+  readonly endpointId: string;
+  readonly slug: string;
+}
+
+/** The worker key of an id; null when there is none, or none that still opens anything. */
+export async function findWorkerKey(db: D1Database, keyId: string): Promise<WorkerKeyPlace | null> {
+  const row = await db
+    .prepare(
+      `SELECT digest, endpoints.id AS endpoint_id, slug
+       FROM api_keys JOIN endpoints ON endpoints.id = api_keys.endpoint_id WHERE api_keys.id = ? AND ${LIVE_WORKER_KEY}`,
+    )
+    .bind(keyId)
+    .first<{ digest: string; endpoint_id: string; slug: string }>();
+  return row === null ? null : { digest: row.digest, endpointId: row.endpoint_id, slug: row.slug };
 }

@@ -10,6 +10,7 @@ import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts"
 import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
+import type { CallbackCall } from "./callback-mac.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Clock } from "./keeper.ts";
 import type { Nudge } from "./nudge.ts";
@@ -28,6 +29,8 @@ export interface CarryDeps {
   readonly clock: Clock;
   /** Where upstreams reach this deployment, without a slash at the end; null: nobody has said, so none is asked to call back. */
   readonly publicUrl: string | null;
+  /** What makes the address of a callback ours. */
+  readonly signCallback: (call: CallbackCall) => Promise<string>;
 }
 
 export class Attempt {
@@ -98,10 +101,8 @@ export class Attempt {
     url: string,
     deadlines: { readonly totalMs?: number },
   ): Promise<CallResult | { kind: "no_input"; outcome: Outcome }> {
-    const spliced = await spliceBody(
-      jobParts(this.assignment, hostedFields(this.assignment, this.deps.publicUrl)),
-      this.deps.bucket,
-    );
+    const fields = await hostedFields(this.assignment, this.deps);
+    const spliced = await spliceBody(jobParts(this.assignment, fields), this.deps.bucket);
     if (spliced.kind !== "ok") {
       const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
       return {
@@ -169,11 +170,13 @@ function callbackSecrets(assignment: Assignment, publicUrl: string | null): stri
 }
 
 /** Beside the job itself, for a hosted upstream; null: it is not one. */
-function hostedFields(assignment: Assignment, publicUrl: string | null) {
+async function hostedFields(assignment: Assignment, { publicUrl, signCallback }: CarryDeps) {
   const { upstream, endpointId, jobId, lease } = assignment;
   if (upstream.dialect !== "runpod" || upstream.local) return null;
-  const webhook = publicUrl === null ? null : `${publicUrl}/v2/${endpointId}/callback/${jobId}/${lease}`;
-  return { policy: policyFor(assignment), webhook };
+  const policy = policyFor(assignment);
+  if (publicUrl === null) return { policy, webhook: null };
+  const mac = await signCallback({ endpointId, jobId, lease });
+  return { policy, webhook: `${publicUrl}/v2/${endpointId}/callback/${jobId}/${lease}/${mac}` };
 }
 
 /** A hosted upstream would otherwise end the job by its own defaults, which may be shorter than what we have promised. */

@@ -1,6 +1,7 @@
 // What carrying a job needs of the deployment around it, for whoever carries: the Carrier entrypoint or a client's request.
 import { readConfig } from "../config.ts";
 import type { CarryDeps } from "./attempt.ts";
+import { signCallback } from "./callback-mac.ts";
 import { brokerOf, systemClock } from "./keeper.ts";
 
 export function carryDeps(env: Env, endpointId: string): CarryDeps {
@@ -12,5 +13,6 @@ export function carryDeps(env: Env, endpointId: string): CarryDeps {
     reach: config.reach,
     clock: systemClock,
     publicUrl: config.publicUrl,
+    signCallback: (call) => signCallback(config.pepper, call),
   };
 }

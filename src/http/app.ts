@@ -52,7 +52,7 @@ const ALLOWED_METHODS: Readonly<Record<string, string>> = {
   "/v2/:endpoint/job-done/:worker/:job": "POST",
   "/v2/:endpoint/job-stream/:worker/:job": "POST",
   "/v2/:endpoint/stream/:id": "GET, POST",
-  "/v2/:endpoint/callback/:job/:lease": "POST",
+  "/v2/:endpoint/callback/:job/:lease/:mac": "POST",
 };
 
 /** The application. It never throws: what is unexpected is logged and answered with 500. */

@@ -1,7 +1,7 @@
 // Which endpoint a path names, for whom. A foreign one and an unknown one are the same answer.
 import type { Caller } from "../contract/identity.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
-import { type LoadedEndpoint, loadEndpoint, loadEndpointSettings } from "../db/endpoints.ts";
+import { findIdOf, type LoadedEndpoint, loadEndpoint } from "../db/endpoints.ts";
 import { log } from "../log.ts";
 import { LastGood } from "./last-good.ts";
 
@@ -9,8 +9,7 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
 
 const endpoints = new LastGood<LoadedEndpoint>();
 /** What a path may call an endpoint → its id. Ids are never reused, so what was true once stays true. */
-const endpointIds = new Map<string, string>();
-const ENDPOINT_IDS_MAX = 10_000;
+const endpointIds = new LastGood<string>();
 
 /** The endpoint of an id or slug, if it is the caller's own or shared. */
 export async function findEndpoint(
@@ -32,19 +31,25 @@ export async function findEndpoint(
   return ok(found);
 }
 
-/** Asked of D1 once in the life of an isolate, so that made-up names start no objects. While D1 is down: `ifDown`. */
-export async function findEndpointId(name: string, env: Env, ifDown: string | null): Promise<string | null> {
-  const known = endpointIds.get(name);
+/** The id that a name is known to stand for; undefined: nobody has asked for it yet. */
+export function knownEndpointId(name: string): string | undefined {
+  return endpointIds.peek(name);
+}
+
+/** Asked of D1 once in the life of an isolate; that there is none, for a short while. While D1 is down: `ifDown`. */
+export async function findEndpointId(name: string, env: Env, ifDown: string): Promise<string | null> {
+  const known = knownEndpointId(name);
   if (known !== undefined) return known;
   if (!NAME.test(name)) return null;
   try {
-    const settings = await loadEndpointSettings(env.DB, name);
-    if (settings === null) return null;
-    if (endpointIds.size >= ENDPOINT_IDS_MAX) endpointIds.clear();
-    endpointIds.set(name, settings.endpointId);
-    return settings.endpointId;
+    return await endpointIds.get(name, Date.now(), () => findIdOf(env.DB, name));
   } catch (error) {
     log("endpoint_lookup_failed", { error: String(error) });
     return ifDown;
   }
+}
+
+/** Notes what a name stands for that has been found on the way. */
+export async function noteEndpointId(name: string, endpointId: string): Promise<void> {
+  await endpointIds.get(name, Date.now(), async () => endpointId);
 }

@@ -45,6 +45,13 @@ export function wireOf(failure: Failure): WireFailure {
         message: "the API key is missing or not valid",
         headers: { "www-authenticate": "Bearer" },
       };
+    case "too_many_failures":
+      return {
+        status: 429,
+        error: "too many failures",
+        message: "too many calls without a valid API key came from this address",
+        headers: retryAfter(failure.retryAfterSeconds),
+      };
     case "forbidden":
       return { status: 403, error: "forbidden", message: `the API key lacks the scope ${failure.scope}` };
     case "not_found":

@@ -3,7 +3,7 @@
 
 const FRESH_MS = 30_000;
 const LAST_GOOD_MS = 86_400_000;
-/** That something is not there is believed for a short while only: it may have been made since. */
+/** That something is not there is believed for a short while only, unless its user knows better: it may have been made since. */
 const MISSING_MS = 5_000;
 /** After D1 did not answer it is left alone for this long, so that not every request waits for it to fail. */
 const ASK_AGAIN_MS = 5_000;
@@ -20,6 +20,21 @@ export class LastGood<T> {
   readonly #entries = new Map<string, Entry<T>>();
   /** Apart from the entries: a flood of made-up names must not push out what is worth keeping. Name → until when. */
   readonly #missing = new Map<string, number>();
+  readonly #missingMs: number;
+
+  constructor(missingMs = MISSING_MS) {
+    this.#missingMs = missingMs;
+  }
+
+  /** What was good last, however long ago; undefined: nothing was. */
+  peek(key: string): T | undefined {
+    return this.#entries.get(key)?.value;
+  }
+
+  /** Would `get` have to load it, without anything good to fall back on? */
+  isUnknown(key: string, nowMs: number): boolean {
+    return !this.#entries.has(key) && nowMs >= (this.#missing.get(key) ?? 0);
+  }
 
   /** The value of a key, loaded when it is not fresh; null: there is none. Throws what `load` threw if nothing is good. */
   async get(key: string, nowMs: number, load: () => Promise<T | null>): Promise<T | null> {
@@ -40,7 +55,7 @@ export class LastGood<T> {
   #keep(key: string, value: T | null, atMs: number): void {
     this.#entries.delete(key);
     this.#missing.delete(key);
-    if (value === null) put(this.#missing, key, atMs + MISSING_MS);
+    if (value === null) put(this.#missing, key, atMs + this.#missingMs);
     else put(this.#entries, key, { value, atMs, freshUntilMs: atMs + FRESH_MS });
   }
 }

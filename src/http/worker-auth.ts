@@ -1,15 +1,20 @@
-// Who pulls: the endpoint, the key and the name that a worker's request carries. The endpoint's broker knows its keys, so
-// none of this needs D1; D1 is asked only for what the broker has not heard of yet.
+// Who pulls: the endpoint, the key and the name that a worker's request carries. The endpoint's broker knows its keys, so that
+// workers need no D1; D1 is asked for what the broker has not heard of yet, and once for each key that this isolate has not
+// seen, because a made-up one must wake no broker.
 import { callBroker } from "../broker/stub.ts";
 import { readConfig } from "../config.ts";
 import type { WorkerCall } from "../contract/worker.ts";
 import type { Failure, Result } from "../core/failure.ts";
 import { fail, ok } from "../core/failure.ts";
 import { parseJobId } from "../core/job-id.ts";
+import { KEY_MISSING_MS } from "../core/limits.ts";
 import { isWorkerId } from "../core/worker-id.ts";
 import { loadEndpointSettings } from "../db/endpoints.ts";
-import { hasDigest, NO_DIGEST, readKey } from "./auth.ts";
-import { findEndpointId } from "./endpoints.ts";
+import { findWorkerKey, type WorkerKeyPlace } from "../db/keys.ts";
+import { log } from "../log.ts";
+import { isGenuine, type PresentedKey, readKey } from "./auth.ts";
+import { findEndpointId, knownEndpointId, noteEndpointId } from "./endpoints.ts";
+import { refuseCaller, refuseToAsk } from "./failed-callers.ts";
 import { LastGood } from "./last-good.ts";
 import { flatten, type RouteContext } from "./routing.ts";
 
@@ -25,7 +30,10 @@ export interface WorkerJobEntry extends WorkerEntry {
   readonly jobId: string;
 }
 
+/** What brokers know, by endpoint and key. */
 const keys = new LastGood<{ readonly digest: string }>();
+/** What D1 knows of keys that no broker was asked for yet. */
+const places = new LastGood<WorkerKeyPlace>(KEY_MISSING_MS);
 
 /** Thrown through LastGood, which keeps what was good before a failure. */
 class Unanswered extends Error {
@@ -45,27 +53,67 @@ export async function enterWorkerJob(c: RouteContext): Promise<Result<WorkerJobE
   return parseJobId(jobId) === null ? fail({ kind: "not_found" }) : ok({ ...entered.value, jobId });
 }
 
-/** Checks endpoint, key and worker id, in this order of cost: a mistyped key asks nobody. */
+/** Checks key, endpoint and worker id, in this order of cost: a mistyped key asks nobody, a made-up one no broker. */
 export async function enterWorker(c: RouteContext): Promise<Result<WorkerEntry>> {
-  const presented = readKey(c.req.raw.headers);
-  if (presented === null) return fail({ kind: "unauthorized" });
+  const { headers } = c.req.raw;
+  const presented = readKey(headers);
+  if (presented === null) return fail(await refuseCaller(headers, c.env, Date.now()));
   const named = readNames(c);
   if (!named.ok) return named;
-  // While D1 is down a name is taken for an id: the broker of an endpoint that is none knows no key.
-  const name = c.req.param("endpoint") ?? "";
-  const endpointId = await findEndpointId(name, c.env, name);
-  if (endpointId === null) return fail({ kind: "not_found" });
+  const endpointId = await checkKey(c, presented, c.req.param("endpoint") ?? "");
+  if (endpointId.ok) return ok({ endpointId: endpointId.value, keyId: presented.id, ...named.value });
+  if (endpointId.failure.kind !== "unauthorized") return endpointId;
+  return fail(await refuseCaller(headers, c.env, Date.now()));
+}
+
+/** The endpoint that a name stands for, if its broker knows the key. */
+async function checkKey(c: RouteContext, presented: PresentedKey, name: string): Promise<Result<string>> {
+  const nowMs = Date.now();
+  const located = await locate(c, presented, name, nowMs);
+  if (!located.ok) return located;
+  const endpointId = located.value;
   try {
-    const { key, id: keyId } = presented;
-    const load = () => loadKey(c.env, endpointId, keyId);
-    const stored = await keys.get(`${endpointId}/${keyId}`, Date.now(), load);
-    const genuine = await hasDigest(key, stored?.digest ?? NO_DIGEST, readConfig(c.env).pepper);
-    if (stored === null || !genuine) return fail({ kind: "unauthorized" });
-    return ok({ endpointId, keyId, ...named.value });
+    const load = () => loadKey(c.env, endpointId, presented.id);
+    const stored = await keys.get(`${endpointId}/${presented.id}`, nowMs, load);
+    const genuine = await isGenuine(presented, stored?.digest ?? null, readConfig(c.env).pepper);
+    return stored !== null && genuine ? located : fail({ kind: "unauthorized" });
   } catch (error) {
     if (error instanceof Unanswered) return fail(error.failure);
     throw error;
   }
+}
+
+/** The endpoint whose broker may be asked about the key. A key that is not genuine by what is known already asks nobody. */
+async function locate(c: RouteContext, presented: PresentedKey, name: string, nowMs: number): Promise<Result<string>> {
+  const { pepper } = readConfig(c.env);
+  const knownId = knownEndpointId(name);
+  const known = knownId === undefined ? undefined : keys.peek(`${knownId}/${presented.id}`);
+  if (knownId !== undefined && known !== undefined) {
+    // The digest of a key never changes: another secret under its id is a stranger's.
+    return (await isGenuine(presented, known.digest, pepper)) ? ok(knownId) : fail({ kind: "unauthorized" });
+  }
+  const refused = places.isUnknown(presented.id, nowMs) ? refuseToAsk(c.req.raw.headers, nowMs) : null;
+  if (refused !== null) return fail(refused);
+  let place: WorkerKeyPlace | null;
+  try {
+    place = await places.get(presented.id, nowMs, () => findWorkerKey(c.env.DB, presented.id));
+  } catch (error) {
+    log("key_lookup_failed", { error: String(error) });
+    // While D1 is down a name is taken for an id: the broker of an endpoint that is none knows no key.
+    return found(await findEndpointId(name, c.env, name));
+  }
+  const genuine = await isGenuine(presented, place?.digest ?? null, pepper);
+  if (place === null || !genuine) return fail({ kind: "unauthorized" });
+  if (name !== place.endpointId && name !== place.slug) {
+    const other = found(await findEndpointId(name, c.env, name));
+    return other.ok ? fail({ kind: "unauthorized" }) : other;
+  }
+  await noteEndpointId(name, place.endpointId);
+  return ok(place.endpointId);
+}
+
+function found(endpointId: string | null): Result<string> {
+  return endpointId === null ? fail({ kind: "not_found" }) : ok(endpointId);
 }
 
 /** The name in a segment of the path. Where an address lacks its `?`, the SDK's parameters stand behind it. */

@@ -2,6 +2,7 @@
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/api-key.ts";
+import { KEY_MISSING_MS } from "../../src/core/limits.ts";
 import { authenticate, requireScope } from "../../src/http/auth.ts";
 import { findEndpoint } from "../../src/http/endpoints.ts";
 import { makeTenant, type TestTenant } from "../support/tenant.ts";
@@ -66,7 +67,7 @@ describe("a key", () => {
     // The dummy: an unknown id costs the same comparison.
     expect(compared).toHaveBeenCalledTimes(1);
     await env.DB.prepare("UPDATE api_keys SET id = ? WHERE id = ?").bind(other.id, keyIdOf(tenant)).run();
-    expect(await kindOf(other.key, NOW_MS + 60_000)).toBe("unauthorized");
+    expect(await kindOf(other.key, NOW_MS + KEY_MISSING_MS)).toBe("unauthorized");
     expect(compared).toHaveBeenCalledTimes(2);
   });
 

@@ -3,9 +3,11 @@ import { listDurableObjectIds } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
+import { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
 import type { Config } from "../../src/config.ts";
 import * as config from "../../src/config.ts";
-import { breakD1 } from "../support/d1.ts";
+import { signCallback } from "../../src/dispatch/callback-mac.ts";
+import { watchD1 } from "../support/d1.ts";
 import { makeTenant, type TestTenant } from "../support/tenant.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -67,18 +69,36 @@ describe("a callback of a runpod upstream", () => {
   it("under a lease that is not held wakes nobody, and tells the caller nothing", async () => {
     const tenant = await makeTenant({ upstreams });
     await call(tenant, "health");
-    const path = `callback/01900000-0000-7000-8000-000000000000-u1/${crypto.randomUUID()}`;
-    expect((await call(tenant, path, "{}")).status).toBe(200);
-    expect((await call(tenant, "callback/no-job/no-lease", "{}")).status).toBe(404);
+    const { endpointId } = tenant;
+    const [jobId, lease] = ["01900000-0000-7000-8000-000000000000-u1", crypto.randomUUID()];
+    const mac = await signCallback(env.PEPPER, { endpointId, jobId, lease });
+    expect((await call(tenant, `callback/${jobId}/${lease}/${mac}`, "{}")).status).toBe(200);
   });
 
-  it.each([false, true])("of an endpoint that is none starts no object (D1 away: %s)", async (isAway) => {
+  it("that we have not asked for is refused before anything is asked, whatever it names", async () => {
     const tenant = await makeTenant({ upstreams });
+    await call(tenant, "health");
+    const { endpointId } = tenant;
+    const [jobId, lease] = ["01900000-0000-7000-8000-000000000000-u1", crypto.randomUUID()];
+    const mac = await signCallback(env.PEPPER, { endpointId, jobId, lease });
+    const other = mac.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
+    const nudged = vi.spyOn(EndpointBroker.prototype, "nudge");
+    const statements = watchD1();
     const before = await listDurableObjectIds(env.ENDPOINT_BROKER);
-    const broken = isAway ? breakD1() : null;
-    const path = `callback/01900000-0000-7000-8000-000000000000-u1/${crypto.randomUUID()}`;
-    expect((await call({ ...tenant, endpointId: "made-up" }, path, "{}")).status).toBe(404);
-    broken?.heal();
+    for (const [name, path] of [
+      [endpointId, `callback/${jobId}/${lease}/${other}`],
+      [endpointId, `callback/${jobId}/${lease}/${mac.slice(1)}`],
+      [endpointId, `callback/${jobId}/${crypto.randomUUID()}/${mac}`],
+      [endpointId, `callback/01900000-0000-7000-8000-000000000001-u1/${lease}/${mac}`],
+      [endpointId, `callback/${jobId}/${lease}`],
+      [endpointId, `callback/no-job/no-lease/${mac}`],
+      [tenant.slug, `callback/${jobId}/${lease}/${mac}`],
+      ["made-up", `callback/${jobId}/${lease}/${mac}`],
+    ] as const) {
+      expect((await call({ ...tenant, endpointId: name }, path, "{}")).status, path).toBe(404);
+    }
+    expect(nudged).not.toHaveBeenCalled();
+    expect(statements).toEqual([]);
     expect(await listDurableObjectIds(env.ENDPOINT_BROKER)).toHaveLength(before.length);
   });
 

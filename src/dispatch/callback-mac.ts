@@ -1,0 +1,40 @@
+// What tells the callback of an upstream from one that somebody has made up: a MAC over what its path names, under a key that
+// is derived from the pepper. It is checked before anything is asked, so that a stranger's calls cost neither D1 nor an object.
+import { fromHex, toHex } from "../core/hex.ts";
+
+/** What the path of a callback names. */
+export interface CallbackCall {
+  readonly endpointId: string;
+  readonly jobId: string;
+  readonly lease: string;
+}
+
+const HMAC = { name: "HMAC", hash: "SHA-256" };
+const MAC = /^[0-9a-f]{64}$/;
+const encoder = new TextEncoder();
+/** The pepper stays the same for the life of an isolate. */
+let callbackKey: Promise<CryptoKey> | undefined;
+
+export async function signCallback(pepper: string, call: CallbackCall): Promise<string> {
+  callbackKey ??= deriveKey(pepper);
+  return toHex(new Uint8Array(await crypto.subtle.sign(HMAC, await callbackKey, messageOf(call))));
+}
+
+/** Have we made the address of this call? In the same time for any MAC of the right form. */
+export async function isGenuineCallback(pepper: string, call: CallbackCall, mac: string): Promise<boolean> {
+  if (!MAC.test(mac)) return false;
+  callbackKey ??= deriveKey(pepper);
+  return crypto.subtle.verify(HMAC, await callbackKey, fromHex(mac), messageOf(call));
+}
+
+/** A key of its own: API keys are digested under the pepper itself. */
+async function deriveKey(pepper: string): Promise<CryptoKey> {
+  const master = await crypto.subtle.importKey("raw", encoder.encode(pepper), HMAC, false, ["sign"]);
+  const derived = await crypto.subtle.sign(HMAC, master, encoder.encode("waybill callback v1"));
+  return crypto.subtle.importKey("raw", derived, HMAC, false, ["sign", "verify"]);
+}
+
+/** No part of a path holds the slash between them. */
+function messageOf({ endpointId, jobId, lease }: CallbackCall): Uint8Array {
+  return encoder.encode(`${endpointId}/${jobId}/${lease}`);
+}
