@@ -21,6 +21,11 @@ export interface DatabaseChoice {
   readonly "persist-to": string;
 }
 
+/** Where the state of a local database is. */
+export function stateFolderOf(options: DatabaseChoice): string {
+  return resolve(options.state ?? options["persist-to"]);
+}
+
 /** The database that the options choose, and its secrets, which are only asked for when they are needed. */
 export function chooseDatabase(options: DatabaseChoice): {
   readonly execute: AdminContext["execute"];
@@ -28,7 +33,7 @@ export function chooseDatabase(options: DatabaseChoice): {
 } {
   const remote = options.remote === true;
   if (remote && options.local === true) throw new Error("--local or --remote, not both");
-  const persistTo = resolve(options.state ?? options["persist-to"]);
+  const persistTo = stateFolderOf(options);
   return {
     execute: (sql) => (remote ? executeRemote(sql) : executeLocal(persistTo, sql)),
     secrets: () => readSecrets(remote ? null : join(PROJECT_FOLDER, ".dev.vars")),

@@ -26,7 +26,7 @@ export interface StateLock {
 /** Takes the lock of a folder, which is made if need be, or throws what to do instead. */
 export function takeStateLock(folder: string, port: number): StateLock {
   mkdirSync(folder, { recursive: true });
-  const notePath = join(folder, "broker.json");
+  const notePath = notePathOf(folder);
   const lock = tryLock(join(folder, "broker.lock"));
   const last = readHolder(notePath);
   if (lock === null) throw new Error(inUse(folder, last));
@@ -49,6 +49,11 @@ export function takeStateLock(folder: string, port: number): StateLock {
   };
 }
 
+/** The port of the broker that has the folder, or had it last without a proper end; null: there is none. */
+export function portOfState(folder: string): number | null {
+  return readHolder(notePathOf(folder))?.port ?? null;
+}
+
 /** Null: another process has it. */
 function tryLock(path: string): DatabaseSync | null {
   // A file of its own, which nothing else in this process opens: to close it anywhere would end the lock.
@@ -64,6 +69,10 @@ function tryLock(path: string): DatabaseSync | null {
 }
 
 const SQLITE_BUSY = 5;
+
+function notePathOf(folder: string): string {
+  return join(folder, "broker.json");
+}
 
 /** Null: there is no note, or it was cut off while it was written. */
 function readHolder(path: string): Holder | null {

@@ -1,6 +1,9 @@
 // TCP ports of this machine: which are free, and when one is closed again.
 import { connect, createServer } from "node:net";
 
+/** Where `npm start` serves, unless it is told another port. */
+export const BROKER_PORT = 8787;
+
 /** True when nothing listens on the port of 127.0.0.1. */
 export function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {

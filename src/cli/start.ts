@@ -7,13 +7,12 @@ import { applyMigrations, DEV_STATE_FOLDER, PROJECT_FOLDER } from "./dev-databas
 import { ensureFirst, type First } from "./dev-first.ts";
 import { runFirstJob } from "./dev-job.ts";
 import { takeStateLock } from "./dev-lock.ts";
-import { findFreePort, isPortFree, portInUse } from "./dev-ports.ts";
+import { BROKER_PORT, findFreePort, isPortFree, portInUse } from "./dev-ports.ts";
 import { startReceiver } from "./dev-receiver.ts";
 import { ensureDevSecrets } from "./dev-secrets.ts";
 import { type DevServer, launchDevServer } from "./dev-server.ts";
 import { startOcrWorker } from "./dev-worker.ts";
 
-const BROKER_PORT = 8787;
 const WORKER_PORT = 8788;
 
 /** What was started, newest last; stopped in the opposite order. */

@@ -1,7 +1,9 @@
 // npm run worker:env -- <endpoint> [--options]: a fresh key for workers, in the environment of a RunPod worker image.
 import { parseArgs } from "node:util";
 import { createWorkerKey, findPlace } from "./admin-book.ts";
-import { chooseDatabase, DATABASE_OPTIONS, oneOf, wholeNumber } from "./admin-options.ts";
+import { chooseDatabase, DATABASE_OPTIONS, oneOf, stateFolderOf, wholeNumber } from "./admin-options.ts";
+import { portOfState } from "./dev-lock.ts";
+import { BROKER_PORT } from "./dev-ports.ts";
 import { pushSettings } from "./push-settings.ts";
 import { FORMATS, inForm, type WorkerPlace } from "./worker-forms.ts";
 
@@ -11,7 +13,7 @@ const HELP = `npm run worker:env -- ENDPOINT --tier TIER [--base URL] [--rate fl
 Makes a key for workers of the endpoint (its id or slug) and prints the environment that an unmodified RunPod worker needs
 to fetch its jobs here. The key is in it and is not shown again.
 
---base URL: where workers reach the broker; http://127.0.0.1:8787 for a local one, and needed with --remote.
+--base URL: where workers reach the broker; for a local one that of npm start, and needed with --remote.
 --tier TIER, --rate flex|active (flex): what a second of work costs, whatever the worker says of itself.
 --slots N: how many jobs one worker of this key runs at once (1): raise it for a handler with a concurrency_modifier.
            The price of a job is divided by it.
@@ -45,9 +47,9 @@ const HEADINGS = {
 } as const;
 
 /** The broker's address without a slash at its end. */
-function checkBase(base: string | undefined, remote: boolean): string {
+function checkBase(base: string | undefined, remote: boolean, stateFolder: string): string {
   if (base === undefined && remote) throw new Error("--base is missing: the public URL of the deployment");
-  const url = URL.parse(base ?? "http://127.0.0.1:8787");
+  const url = URL.parse(base ?? `http://127.0.0.1:${portOfState(stateFolder) ?? BROKER_PORT}`);
   if (url === null || !["http:", "https:"].includes(url.protocol)) throw new Error("--base must be an http(s): URL");
   if (remote && url.protocol === "http:") throw new Error("--base must be an https: URL: each call carries the key");
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "")
@@ -71,7 +73,7 @@ async function main(): Promise<void> {
   }
   const [named = ""] = positionals;
   if (positionals.length > 1) throw new Error(`one endpoint at a time, not ${positionals.join(" and ")}`);
-  const base = checkBase(options.base, options.remote === true);
+  const base = checkBase(options.base, options.remote === true, stateFolderOf(options));
   const rateKind = oneOf("rate", options.rate, ["flex", "active"]);
   const slots = wholeNumber("slots", options.slots, 1, 1_000);
   const format = options.format === undefined ? null : oneOf("format", options.format, FORMATS);

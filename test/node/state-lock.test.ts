@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { takeStateLock } from "../../src/cli/dev-lock.ts";
+import { portOfState, takeStateLock } from "../../src/cli/dev-lock.ts";
 import { isGroupAlive, signalGroup } from "../../src/cli/dev-processes.ts";
 
 const started: ChildProcess[] = [];
@@ -83,8 +83,9 @@ describe("the lock of a state folder", { timeout: 60_000 }, () => {
     const folder = makeFolder();
     const lock = takeStateLock(folder, 1);
     expect(() => takeStateLock(folder, 2)).toThrow("A broker runs on the state");
+    expect(portOfState(folder)).toBe(1);
     lock.release();
-    expect(() => readFileSync(join(folder, "broker.json"))).toThrow("ENOENT");
+    expect(portOfState(folder)).toBeNull();
     takeStateLock(folder, 2).release();
   });
 
