@@ -1,5 +1,6 @@
 -- The version of its settings that an endpoint's broker is known to have: the cron asks those that are behind, and nobody else.
-ALTER TABLE endpoints ADD COLUMN taken_version INTEGER NOT NULL DEFAULT 0;
+-- None has an older one than the first: a broker that was never called has none at all, and asks for them when it is.
+ALTER TABLE endpoints ADD COLUMN taken_version INTEGER NOT NULL DEFAULT 1;
 CREATE INDEX endpoints_behind ON endpoints (id) WHERE taken_version < version;
 
 -- A change that does not raise the version would never reach the broker, so the database itself raises it, whoever writes.

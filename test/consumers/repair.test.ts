@@ -34,11 +34,13 @@ async function makeEndpoints(prefix: string, count: number, takenVersion: number
   )
     .bind(count, prefix, tenantId, takenVersion)
     .run();
-  await env.DB.prepare(
-    "UPDATE endpoints SET taken_version = version WHERE tenant_id = ? AND id NOT LIKE ? AND taken_version < version",
-  )
-    .bind(tenantId, `${prefix}-%`)
-    .run();
+}
+
+/** A tenant whose endpoint's settings have changed since its broker took them. */
+async function makeChanged(options: Parameters<typeof makeTenant>[0] = {}) {
+  const made = await makeTenant(options);
+  await env.DB.prepare("UPDATE endpoints SET ttl_ms = 60000 WHERE id = ?").bind(made.endpointId).run();
+  return made;
 }
 
 /** Runs one round with brokers of the test's own. Returns the endpoints that it asked and the statements that it ran. */
@@ -87,9 +89,16 @@ describe("the cron", () => {
 
   it("asks one that has changed, once", async () => {
     await makeEndpoints("calm", 100, 1);
-    const { endpointId } = await makeTenant({ upstreams: [{}] });
+    const { endpointId } = await makeChanged({ upstreams: [{}] });
     expect((await runRound(takes)).asked).toEqual([endpointId]);
     expect((await runRound(takes)).asked).toEqual([]);
+  });
+
+  it("starts no broker for an endpoint that was just made: that asks for its settings when it is called", async () => {
+    const { endpointId } = await makeTenant();
+    expect((await runRound(takes)).asked).toEqual([]);
+    await env.DB.prepare("UPDATE endpoints SET paused = 1 WHERE id = ?").bind(endpointId).run();
+    expect((await runRound(takes)).asked).toEqual([endpointId]);
   });
 
   it("brings 1,200 up in two rounds of at most 1,000 subrequests", async () => {
@@ -124,7 +133,7 @@ describe("the cron", () => {
   });
 
   it("does not take a version for taken that came while the broker was told of the one before", async () => {
-    const { endpointId } = await makeTenant();
+    const { endpointId } = await makeChanged();
     await runRound(async ({ version }) => {
       await env.DB.prepare("UPDATE endpoints SET paused = 1 WHERE id = ?").bind(endpointId).run();
       return { version };
@@ -136,7 +145,7 @@ describe("the cron", () => {
   });
 
   it("is not asked for by the operator's push, whose broker has answered", async () => {
-    const { endpointId, key } = await makeTenant({ upstreams: [{}], scopes: ["admin"] });
+    const { endpointId, key } = await makeChanged({ upstreams: [{}], scopes: ["admin"] });
     expect(await behind()).toBe(1);
     const headers = { authorization: `Bearer ${key}` };
     const body = JSON.stringify({ endpointId });
@@ -147,7 +156,7 @@ describe("the cron", () => {
   });
 
   it("reaches the broker itself, which has the new settings then", async () => {
-    const { endpointId, tenantId } = await makeTenant({ upstreams: [{ id: `up-${crypto.randomUUID()}` }] });
+    const { endpointId, tenantId } = await makeChanged({ upstreams: [{ id: `up-${crypto.randomUUID()}` }] });
     await repairBrokers(env);
     expect(await brokerOf(env, endpointId).listWorkers({ tenantId })).toHaveLength(1);
     expect(await behind()).toBe(0);
