@@ -1,5 +1,7 @@
 // Sealing of secrets that Waybill must be able to read again (upstream credentials, webhook secrets), and fingerprints
 // of secrets that it must recognise. Web Crypto only: the command line imports this too.
+
+import { toHex } from "../core/hex.ts";
 import { keepOutOfLogs } from "../log.ts";
 
 const VERSION = "v1";
@@ -47,7 +49,7 @@ export async function open(sealed: string, keyBase64: string, aad: string): Prom
 export async function keyFingerprint(secretText: string): Promise<string> {
   const bytes = new TextEncoder().encode(`waybill key fingerprint v1\n${secretText}`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return [...digest.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return toHex(digest.subarray(0, 8));
 }
 
 async function importKey(keyBase64: string): Promise<CryptoKey> {

@@ -1,5 +1,6 @@
 // Reads a posted body: the one big field goes to memory or R2 as it comes, all other fields stay as raw JSON text.
 // Whatever ends badly leaves nothing in R2 and stops the sender.
+import { toHex } from "../core/hex.ts";
 import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanValue } from "../core/json-scanner.ts";
 import { ERROR_FIELD_KEPT_CHARS } from "../core/limits.ts";
 import { NanFilter } from "../core/nan-filter.ts";
@@ -236,8 +237,7 @@ class BodyDigest {
 
   async finishHex(): Promise<string> {
     await this.writer.close();
-    const bytes = new Uint8Array(await this.stream.digest);
-    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return toHex(new Uint8Array(await this.stream.digest));
   }
 
   async abort(): Promise<void> {
