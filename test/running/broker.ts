@@ -23,6 +23,8 @@ export interface TestEndpoint {
   readonly maxAttempts?: number;
   readonly kind?: "queue" | "load_balancer";
   readonly bodyMaxBytes?: number;
+  /** Open to every tenant of the broker. */
+  readonly shared?: boolean;
 }
 
 /** By slug; an upstream alone stands for an endpoint with nothing else. */
@@ -34,6 +36,8 @@ export type WorkerKeys = Readonly<Record<string, { readonly endpointId: string; 
 /** A broker's folder with everything in its database, not yet started. */
 export interface PreparedBroker {
   readonly key: string;
+  /** Keys with the scope `jobs`, each of another tenant: they may call what is shared. */
+  readonly guestKeys: readonly string[];
   readonly workerKeys: WorkerKeys;
   readonly port: number;
   readonly folder: string;
@@ -56,8 +60,8 @@ export interface RunningBroker {
   stop(): Promise<void>;
 }
 
-/** Makes the tenant and one endpoint for each slug. */
-export async function prepareBroker(endpoints: TestEndpoints): Promise<PreparedBroker> {
+/** Makes the tenant, one endpoint for each slug, and so many more tenants. */
+export async function prepareBroker(endpoints: TestEndpoints, guests = 0): Promise<PreparedBroker> {
   const folder = mkdtempSync(join(tmpdir(), "waybill-running-"));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
   await applyMigrations(folder);
@@ -75,10 +79,16 @@ export async function prepareBroker(endpoints: TestEndpoints): Promise<PreparedB
       workerKeys[slug] = await createWorkerKey(context, { endpointId, name: "test", ...price });
     }
   }
+  const guestKeys: string[] = [];
+  for (let made = 0; made < guests; made += 1) {
+    const guest = await createTenant(context, { name: `Guest ${made}` });
+    guestKeys.push((await createKey(context, { tenantId: guest.tenantId, scopes: ["jobs"], name: "test" })).key);
+  }
   await flush();
   const port = await findFreePort();
   return {
     key,
+    guestKeys,
     workerKeys,
     port,
     folder,

@@ -9,27 +9,35 @@ export interface DirectBroker {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
   readonly key: string;
+  readonly guestKeys: readonly string[];
+  /** Path of the text that workerd runs. */
+  readonly bundle: string;
   stop(): Promise<void>;
 }
 
 /** Prepares, builds and starts it. `stop` leaves nothing behind. */
-export async function startDirectBroker(endpoints: TestEndpoints): Promise<DirectBroker> {
-  const prepared = await prepareBroker(endpoints);
+export async function startDirectBroker(
+  endpoints: TestEndpoints,
+  { guests = 0, inspectorPort }: { readonly guests?: number; readonly inspectorPort?: number } = {},
+): Promise<DirectBroker> {
+  const prepared = await prepareBroker(endpoints, guests);
   try {
     const config = join(PROJECT_FOLDER, "wrangler.toml");
+    const bundle = await buildWorker(config, join(prepared.folder, "built"), "index.js");
     const worker = {
       name: "broker",
       config,
-      file: await buildWorker(config, join(prepared.folder, "built"), "index.js"),
+      file: bundle,
       bindings: { ...Object.fromEntries(ensureDevSecrets(PROJECT_FOLDER)), ALLOW_PRIVATE_ADDRESSES: "yes" },
     };
     // Where wrangler, which has filled the database, keeps it.
-    const direct = await startDirect([worker], { stateFolder: join(prepared.folder, "v3") });
+    const direct = await startDirect([worker], { stateFolder: join(prepared.folder, "v3"), inspectorPort });
     const stop = async (): Promise<void> => {
       await direct.stop();
       prepared.discard();
     };
-    return { url: direct.urls[0] ?? "", key: prepared.key, stop };
+    const { key, guestKeys } = prepared;
+    return { url: direct.urls[0] ?? "", key, guestKeys, bundle, stop };
   } catch (error) {
     prepared.discard();
     throw error;

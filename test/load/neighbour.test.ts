@@ -1,0 +1,191 @@
+// One tenant of shared endpoints sends anything for a minute; another one's request a second must not feel it. The hostile
+// tenant is a process of its own, driven by a seed: `npm run load -- --seeds 20` runs more of them.
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { findFreePort } from "../../src/cli/dev-ports.ts";
+import { callBroker } from "../running/broker.ts";
+import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
+import { type LbWorker, startLbWorker } from "../running/lb-worker.ts";
+import { MODEL } from "../running/openai-answers.ts";
+import { type OpenAiServer, startOpenAiServer } from "../running/openai-server.ts";
+import { percentile } from "../support/figures.ts";
+import { type Hostility, tallySchema } from "./hostile-tenant.ts";
+import { type ShapedWorker, startShapedWorker } from "./shaped-worker.ts";
+import { startTurnMeter } from "./turn-meter.ts";
+
+const SEEDS = Number(process.env.LOAD_SEEDS ?? "3");
+const HOSTILE_MS = 60_000;
+const ALONE_MS = 20_000;
+/** Bodies up to here are what the bound of the neighbour's time holds for. */
+const BODY_MAX_BYTES = 64 * 1024;
+const LARGEST_BODY_BYTES = 10 * 1024 * 1024;
+const LARGEST_MS = 20_000;
+const TURN_MAX_MS = 50;
+const P95_MAX_MS = 250;
+const P95_MAX_TIMES_ALONE = 3;
+/** The neighbour's own patience: far over the bound, so that a slow answer is seen as one. */
+const PATIENCE_MS = 20_000;
+const SLOTS = 64;
+const CREDENTIAL = "sk-neighbour-credential";
+const ENDPOINTS = { queue: "shared-queue", openai: "shared-openai", lb: "shared-lb" } as const;
+
+const syncSchema = z.object({ status: z.literal("COMPLETED"), output: z.object({ echo: z.string() }) });
+const chatSchema = z.object({ choices: z.array(z.unknown()).min(1) });
+
+type Kind = keyof typeof ENDPOINTS;
+/** Milliseconds of each answer, and what was wrong with others. */
+interface Felt {
+  readonly tookMs: Record<Kind, number[]>;
+  readonly failed: string[];
+}
+
+let worker: ShapedWorker;
+let openai: OpenAiServer;
+let lb: LbWorker;
+let broker: DirectBroker;
+let inspectorPort: number;
+
+beforeAll(async () => {
+  [worker, openai, lb] = await Promise.all([startShapedWorker(), startOpenAiServer(CREDENTIAL), startLbWorker()]);
+  inspectorPort = await findFreePort();
+  const pushed = { slots: SLOTS, credential: null } as const;
+  broker = await startDirectBroker(
+    {
+      [ENDPOINTS.queue]: { shared: true, upstream: { ...pushed, url: worker.url, dialect: "http" } },
+      [ENDPOINTS.openai]: {
+        shared: true,
+        upstream: { ...pushed, url: `${openai.url}/v1`, dialect: "openai", credential: CREDENTIAL },
+      },
+      [ENDPOINTS.lb]: { shared: true, kind: "load_balancer", upstream: { ...pushed, url: lb.url, dialect: "http" } },
+    },
+    { guests: 2, inspectorPort },
+  );
+});
+
+afterAll(async () => {
+  await broker?.stop();
+  await Promise.all([worker?.stop(), openai?.stop(), lb?.stop()]);
+});
+
+function keyOf(guest: 0 | 1): string {
+  const key = broker.guestKeys[guest];
+  if (key === undefined) throw new Error("the broker has no such guest");
+  return key;
+}
+
+/** One request of each kind; throws what is wrong with its answer. */
+const ASK: Readonly<Record<Kind, (nonce: string) => Promise<void>>> = {
+  queue: async (nonce) => {
+    const body = JSON.stringify({ input: { echo: nonce } });
+    const answer = await ask(`/v2/${ENDPOINTS.queue}/runsync`, body);
+    const { output } = syncSchema.parse(JSON.parse(answer));
+    if (output.echo !== nonce) throw new Error("the answer is another job's");
+  },
+  openai: async () => {
+    const body = JSON.stringify({ model: MODEL, messages: [{ role: "user", content: "hello" }] });
+    chatSchema.parse(JSON.parse(await ask(`/v2/${ENDPOINTS.openai}/openai/v1/chat/completions`, body)));
+  },
+  lb: async () => {
+    const answer = await ask(`/lb/${ENDPOINTS.lb}/hello`, undefined);
+    if (answer !== "hello") throw new Error(`it answered ${answer.slice(0, 200)}`);
+  },
+};
+
+async function ask(path: string, body: string | undefined): Promise<string> {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const response = await callBroker(`${broker.url}${path}`, keyOf(1), { body, signal });
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`${response.status}: ${text.slice(0, 200)}`);
+  return text;
+}
+
+/** Asks each kind once a second, by the clock and not by the answers. */
+async function feel(durationMs: number): Promise<Felt> {
+  const felt: Felt = { tookMs: { queue: [], openai: [], lb: [] }, failed: [] };
+  const under: Promise<void>[] = [];
+  const startedMs = Date.now();
+  for (let second = 0; second * 1_000 < durationMs; second += 1) {
+    await sleep(Math.max(startedMs + second * 1_000 - Date.now(), 0));
+    for (const kind of ["queue", "openai", "lb"] as const) under.push(feelOne(kind, `n${second}`, felt));
+  }
+  await Promise.all(under);
+  return felt;
+}
+
+async function feelOne(kind: Kind, nonce: string, felt: Felt): Promise<void> {
+  const startedMs = performance.now();
+  try {
+    await ASK[kind](nonce);
+    felt.tookMs[kind].push(performance.now() - startedMs);
+  } catch (error) {
+    felt.failed.push(`${kind} ${nonce}: ${String(error)}`);
+  }
+}
+
+async function harass(seed: number, bodyMaxBytes: number, durationMs: number): Promise<string> {
+  const hostility: Hostility = {
+    ...ENDPOINTS,
+    url: broker.url,
+    key: keyOf(0),
+    receiverUrl: worker.receiverUrl,
+    bodyMaxBytes,
+    seed,
+    durationMs,
+  };
+  const args = ["test/load/hostile-tenant.ts", JSON.stringify(hostility)];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: durationMs + 30_000 });
+  return JSON.stringify(tallySchema.parse(JSON.parse(stdout.trim().split("\n").at(-1) ?? "")));
+}
+
+/** What the neighbour feels while the other one sends, and the longest turn of the object meanwhile. */
+async function measure(seed: number, bodyMaxBytes: number, durationMs: number) {
+  const meter = await startTurnMeter(inspectorPort, "broker", readFileSync(broker.bundle, "utf8"));
+  const [felt, tally] = await Promise.all([feel(durationMs), harass(seed, bodyMaxBytes, durationMs)]);
+  const { longest, samples } = await meter.stop();
+  console.info(`seed ${seed}, bodies to ${bodyMaxBytes}: ${shown(felt)}; longest turn ${longest.ms.toFixed(1)} ms`);
+  console.info(`  in ${longest.where}; ${samples} samples in a broker; ${tally}`);
+  return { felt, longest, samples };
+}
+
+function shown({ tookMs }: Felt): string {
+  return Object.entries(tookMs)
+    .map(([kind, ms]) => `${kind} p50 ${percentile(ms, 0.5).toFixed(0)} p95 ${percentile(ms, 0.95).toFixed(0)} ms`)
+    .join(", ");
+}
+
+describe("a tenant of shared endpoints whose neighbour sends anything", () => {
+  let alone: Felt;
+
+  beforeAll(async () => {
+    // The first requests start objects and fill caches.
+    await feel(3_000);
+    alone = await feel(ALONE_MS);
+    console.info(`alone: ${shown(alone)}`);
+    expect(alone.failed).toEqual([]);
+  });
+
+  it.each(Array.from({ length: SEEDS }, (_, at) => at + 1))(
+    "is answered every time, and in time, by no turn over 50 ms (seed %i)",
+    async (seed) => {
+      const { felt, longest, samples } = await measure(seed, BODY_MAX_BYTES, HOSTILE_MS);
+      expect(felt.failed).toEqual([]);
+      for (const kind of ["queue", "openai", "lb"] as const) {
+        const boundMs = Math.max(P95_MAX_MS, P95_MAX_TIMES_ALONE * percentile(alone.tookMs[kind], 0.95));
+        expect(percentile(felt.tookMs[kind], 0.95), kind).toBeLessThanOrEqual(boundMs);
+      }
+      // Without samples the meter has looked at something else.
+      expect(samples).toBeGreaterThan(100);
+      expect(longest.ms, longest.where).toBeLessThanOrEqual(TURN_MAX_MS);
+    },
+  );
+
+  it("is answered every time while the other one sends the largest bodies", async () => {
+    const { felt, longest } = await measure(0, LARGEST_BODY_BYTES, LARGEST_MS);
+    expect(felt.failed).toEqual([]);
+    expect(longest.ms, longest.where).toBeLessThanOrEqual(TURN_MAX_MS);
+  });
+});
