@@ -11,6 +11,7 @@ import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { CallbackCall } from "./callback-mac.ts";
+import { callbackSecrets, isHosted } from "./callback-url.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Clock } from "./keeper.ts";
 import type { Nudge } from "./nudge.ts";
@@ -18,8 +19,6 @@ import type { Nudge } from "./nudge.ts";
 /** Silence that ends a call while its body goes out or its answer comes in. */
 const IDLE_MS = 30_000;
 const STORAGE_PAUSE_MS = 1_000;
-/** Words of a route are shorter, and what could be guessed is no proof. */
-const PROOF_MIN_CHARS = 16;
 /** `keeper` gives a fresh stub each time. */
 export interface CarryDeps {
   readonly keeper: () => LeaseKeeper;
@@ -31,6 +30,13 @@ export interface CarryDeps {
   readonly publicUrl: string | null;
   /** What makes the address of a callback ours. */
   readonly signCallback: (call: CallbackCall) => Promise<string>;
+}
+
+/** What an attempt is told while it runs. */
+export interface AttemptLinks {
+  readonly signal: AbortSignal;
+  readonly nudge: Nudge;
+  readonly client: ClientLink | null;
 }
 
 export class Attempt {
@@ -45,6 +51,7 @@ export class Attempt {
   readonly url: string;
   readonly credential: string | null;
   readonly #secrets: SecretForms;
+  readonly #callbackUrl: string | null;
   /** Reads the tokens of an OpenAI job out of its result; null: it has none, or somebody else counts them. */
   tap: OutputUsageTap | null = null;
   readonly #endsAtMs: number;
@@ -53,11 +60,7 @@ export class Attempt {
     assignment: Assignment,
     deps: CarryDeps,
     credential: string | null,
-    {
-      signal,
-      nudge,
-      client,
-    }: { readonly signal: AbortSignal; readonly nudge: Nudge; readonly client: ClientLink | null },
+    { signal, nudge, client, callbackUrl }: AttemptLinks & { readonly callbackUrl: string | null },
   ) {
     this.assignment = assignment;
     this.deps = deps;
@@ -66,7 +69,8 @@ export class Attempt {
     this.client = client;
     this.url = assignment.upstream.url.replace(/\/+$/, "");
     this.credential = credential;
-    this.#secrets = upstreamSecrets(assignment.upstream, credential, callbackSecrets(assignment, deps.publicUrl));
+    this.#secrets = upstreamSecrets(assignment.upstream, credential, callbackSecrets(assignment, callbackUrl));
+    this.#callbackUrl = callbackUrl;
     this.#endsAtMs = deps.clock.now() + assignment.executionTimeoutMs;
   }
 
@@ -101,7 +105,7 @@ export class Attempt {
     url: string,
     deadlines: { readonly totalMs?: number },
   ): Promise<CallResult | { kind: "no_input"; outcome: Outcome }> {
-    const fields = await hostedFields(this.assignment, this.deps);
+    const fields = hostedFields(this.assignment, this.#callbackUrl);
     const spliced = await spliceBody(jobParts(this.assignment, fields), this.deps.bucket);
     if (spliced.kind !== "ok") {
       const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
@@ -160,23 +164,10 @@ export function upstreamSecrets(
   return new SecretForms([...(credential === null ? [] : [credential]), ...secretsInAddress(url), ...more]);
 }
 
-/** Where the upstream is to call back, and whatever in that address is nobody else's to know: the lease, and what proves it. */
-function callbackSecrets(assignment: Assignment, publicUrl: string | null): string[] {
-  const callback = hostedFields(assignment, publicUrl)?.webhook ?? null;
-  if (callback === null || publicUrl === null) return [];
-  const known = [assignment.endpointId, assignment.jobId];
-  const parts = callback.slice(publicUrl.length).split(/[/?&=]/);
-  return [callback, ...parts.filter((part) => part.length >= PROOF_MIN_CHARS && !known.includes(part))];
-}
-
 /** Beside the job itself, for a hosted upstream; null: it is not one. */
-async function hostedFields(assignment: Assignment, { publicUrl, signCallback }: CarryDeps) {
-  const { upstream, endpointId, jobId, lease } = assignment;
-  if (upstream.dialect !== "runpod" || upstream.local) return null;
-  const policy = policyFor(assignment);
-  if (publicUrl === null) return { policy, webhook: null };
-  const mac = await signCallback({ endpointId, jobId, lease });
-  return { policy, webhook: `${publicUrl}/v2/${endpointId}/callback/${jobId}/${lease}/${mac}` };
+function hostedFields(assignment: Assignment, webhook: string | null) {
+  if (!isHosted(assignment.upstream)) return null;
+  return { policy: policyFor(assignment), webhook };
 }
 
 /** A hosted upstream would otherwise end the job by its own defaults, which may be shorter than what we have promised. */

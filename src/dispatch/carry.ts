@@ -6,7 +6,8 @@ import { OutputUsageTap } from "../core/output-usage.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
 import { deletePayload } from "../payload/store.ts";
-import { Attempt, type CarryDeps } from "./attempt.ts";
+import { Attempt, type AttemptLinks, type CarryDeps } from "./attempt.ts";
+import { makeCallbackUrl } from "./callback-url.ts";
 import { attemptFailed } from "./classify.ts";
 import type { ClientLink } from "./client-link.ts";
 import { runHttp } from "./http.ts";
@@ -53,11 +54,7 @@ export async function carry(
   }
 }
 
-async function runAttempt(
-  assignment: Assignment,
-  deps: CarryDeps,
-  signals: { readonly signal: AbortSignal; readonly nudge: Nudge; readonly client: ClientLink | null },
-): Promise<Outcome | null> {
+async function runAttempt(assignment: Assignment, deps: CarryDeps, signals: AttemptLinks): Promise<Outcome | null> {
   let credential: string | null;
   try {
     credential = await openCredential(assignment.upstream, deps.encryptionKey);
@@ -67,7 +64,8 @@ async function runAttempt(
       detail: `The credential of the upstream cannot be used: ${messageOf(cause)}.`,
     };
   }
-  const attempt = new Attempt(assignment, deps, credential, signals);
+  const callbackUrl = await makeCallbackUrl(assignment, deps);
+  const attempt = new Attempt(assignment, deps, credential, { ...signals, callbackUrl });
   try {
     return withTokens(attempt, await run(attempt)) ?? leftBy(signals.client);
   } catch (cause) {

@@ -2,10 +2,14 @@
 import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
 import type { LeaseKeeper, Outcome } from "../../src/contract/dispatch.ts";
+import { signCallback } from "../../src/dispatch/callback-mac.ts";
 import { carry } from "../../src/dispatch/carry.ts";
 import { systemClock } from "../../src/dispatch/keeper.ts";
 import { answerUpstreams, upstream } from "../support/broker.ts";
 import { PUBLIC_ONLY } from "../support/reach.ts";
+
+/** HMAC-SHA-256 in hexadecimal. */
+const MAC_CHARS = 64;
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -18,7 +22,7 @@ it("a hosted upstream that repeats its job shows no tenant where to call back, n
     }
     return Response.json({
       status: "COMPLETED",
-      output: { job: { webhook: callback }, part: callback.split("/").at(-1) },
+      output: { job: { webhook: callback }, parts: callback.split("/").slice(-2) },
     });
   });
   const outcomes: Outcome[] = [];
@@ -52,11 +56,15 @@ it("a hosted upstream that repeats its job shows no tenant where to call back, n
       reach: PUBLIC_ONLY,
       clock: systemClock,
       publicUrl: "https://waybill.example.com",
+      signCallback: (call) => signCallback(env.PEPPER, call),
     },
   );
   expect(callback).toContain(lease);
   const [outcome] = outcomes;
   const output = outcome?.kind === "completed" && outcome.output?.kind === "inline" ? outcome.output.bytes : null;
   const text = new TextDecoder().decode(output ?? new Uint8Array());
-  expect(JSON.parse(text)).toEqual({ job: { webhook: "*".repeat(callback.length) }, part: "*".repeat(lease.length) });
+  expect(JSON.parse(text)).toEqual({
+    job: { webhook: "*".repeat(callback.length) },
+    parts: ["*".repeat(lease.length), "*".repeat(MAC_CHARS)],
+  });
 });
