@@ -9,6 +9,7 @@ import { WorkerRoster } from "../core/worker-roster.ts";
 import type { DeadLetter } from "../db/dead-letters.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { ChunkStore } from "./chunk-store.ts";
+import { Departures } from "./departures.ts";
 import { DispatchWake } from "./dispatch-wake.ts";
 import { HeldCalls } from "./held-calls.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -21,6 +22,7 @@ import { LiveIndex } from "./live-index.ts";
 import { OwedWebhooks } from "./owed-webhooks.ts";
 import { Posting } from "./posting.ts";
 import { PriceClock } from "./price-clock.ts";
+import { ShownJobs } from "./shown-jobs.ts";
 import { Starter } from "./starter.ts";
 import { StopDesk } from "./stop-desk.ts";
 import { BrokerStore } from "./store.ts";
@@ -53,6 +55,7 @@ export class BrokerParts {
   readonly waiters = new Waiters();
   readonly held = new HeldCalls();
   readonly roster = new WorkerRoster();
+  readonly departures = new Departures();
   readonly alarmClock: AlarmClock;
   readonly store: BrokerStore;
   readonly posting: Posting;
@@ -63,6 +66,7 @@ export class BrokerParts {
   readonly housekeeping: Housekeeping;
   readonly dispatch: DispatchWake;
   readonly starter: Starter;
+  readonly shown: ShownJobs;
   readonly submits: SubmitDesk;
   readonly workers: WorkerDesk;
   readonly stops: StopDesk;
@@ -75,11 +79,11 @@ export class BrokerParts {
 
   constructor(around: Surroundings) {
     const { endpointId, storage, nowMs, dropPayloads, wake, accountOf } = around;
-    const { index, waiters, roster } = this;
+    const { index, waiters, roster, departures } = this;
     this.alarmClock = new AlarmClock(storage);
     const store = new BrokerStore(storage);
     this.store = store;
-    const posting = new Posting({ endpointId, store, index, accountOf });
+    const posting = new Posting({ endpointId, store, index, departures, accountOf });
     this.posting = posting;
     const owedWebhooks = new OwedWebhooks(storage);
     this.owedWebhooks = owedWebhooks;
@@ -96,6 +100,7 @@ export class BrokerParts {
       store,
       index,
       book,
+      departures,
       carry: around.carry,
       holderOf: (slotsId) => this.workers.holderOf(slotsId),
       idleSinceMs: (slotsId) => this.workers.idleSinceMs(slotsId),
@@ -103,13 +108,16 @@ export class BrokerParts {
       hand: (slotsId, job) => this.workers.hand(slotsId, job),
     });
     this.starter = starter;
-    this.submits = new SubmitDesk({ store, book, index, starter, keys, owedWebhooks, wake });
+    const shown = new ShownJobs({ store, book, departures });
+    this.shown = shown;
+    this.submits = new SubmitDesk({ store, book, index, starter, shown, keys, owedWebhooks, wake });
     const stops = new StopDesk({ roster, book, waiters });
     this.stops = stops;
-    this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, wake });
+    this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, departures, wake });
     this.workerList = new WorkerList({ roster, book, index, lookLb: (id, atMs) => this.lb.look(id, atMs) });
     this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
-    this.streams = new Streams({ book, store, chunks: new ChunkStore(storage), waiters, held: this.held, wake });
+    const chunks = new ChunkStore(storage);
+    this.streams = new Streams({ book, store, chunks, waiters, held: this.held, departures, wake });
     this.lb = new LbDesk({ endpointId, book, posting, mark: new LbMark(storage), ping: around.ping, wake }, nowMs);
     this.prices = new PriceClock({ settings: () => book.settings, begun: (atMs) => this.#reprice(atMs) });
     const { deliver, bury } = around;
@@ -119,6 +127,7 @@ export class BrokerParts {
       index,
       book,
       owed: owedWebhooks,
+      departures,
       dropPayloads,
       deliver,
       bury,

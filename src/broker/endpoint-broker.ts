@@ -8,8 +8,8 @@ import type { LbEntry } from "../contract/load-balancer.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import type { StreamPage } from "../contract/stream.ts";
 import type { HandedJob, ReportReply, WorkerView } from "../contract/worker.ts";
-import { fail, ok, type Result } from "../core/failure.ts";
-import { expiresAtMs, isTerminal } from "../core/job.ts";
+import { fail, type Result } from "../core/failure.ts";
+import { isTerminal } from "../core/job.ts";
 import type { JobEvent } from "../core/job-event.ts";
 import { POST_TIMEOUT_MS, R2_DELETE_KEYS_MAX, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
 import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
@@ -41,6 +41,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     alarmsSet: () => this.#parts.alarmClock.timesSet,
     rowsWritten: () => this.#parts.store.rowsWritten,
     rowsRead: () => this.#parts.store.rowsRead,
+    /** Of what leaves: all bytes so far, and the most in one turn. */
+    bytesSent: () => this.#parts.departures.budget.bytesSum,
+    turnBytesMax: () => this.#parts.departures.budget.bytesMost,
+    turnSendsMax: () => this.#parts.departures.budget.sendsMost,
   };
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -90,25 +94,22 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     this.meter.calls += 1;
     const nowMs = Date.now();
     const stored = this.#parts.book.own(call, nowMs);
-    if (stored === null) return fail({ kind: "not_found" });
-    if (call.ttlMs === null) return ok(this.#parts.book.view(stored, nowMs));
+    if (stored === null || call.ttlMs === null) return this.#parts.shown.show(stored);
     const moved = this.#parts.book.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
     await this.#arm(nowMs);
-    return ok(this.#parts.book.view({ ...stored, job: moved.job }, nowMs));
+    return this.#parts.shown.show({ ...stored, job: moved.job });
   }
 
   async wait(call: JobCall & { readonly holdMs: number }): Promise<Result<JobView>> {
     this.meter.calls += 1;
     const stored = this.#parts.book.own(call, Date.now());
-    if (stored === null) return fail({ kind: "not_found" });
-    if (isTerminal(stored.job.status)) return ok(this.#parts.book.view(stored, Date.now()));
+    if (stored === null || isTerminal(stored.job.status)) return this.#parts.shown.show(stored);
     const { held, waiters } = this.#parts;
     if (call.holdMs > 0 && !held.hasRoom(call.tenantId)) return fail(TOO_MANY_HELD);
     const holdMs = Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
     if (holdMs > 0) await held.count(call.tenantId, waiters.wait(stored.job.uuid, holdMs));
     // A job that timed out is gone for every later call; the one who waited is told so this once.
-    const after = this.#parts.book.load(stored.job.uuid);
-    return after === null ? fail({ kind: "not_found" }) : ok(this.#parts.book.view(after, Date.now()));
+    return this.#parts.shown.show(this.#parts.book.load(stored.job.uuid));
   }
 
   async cancel(call: JobCall): Promise<Result<JobView>> {
@@ -141,13 +142,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async requests(call: { readonly tenantId: string }): Promise<{ jobs: JobView[] }> {
     this.meter.calls += 1;
-    const nowMs = Date.now();
-    const stored = this.#parts.store
-      .newestOfTenant(call.tenantId, 100)
-      .map((row) => ({ ...row, job: this.#parts.book.settle(row) }));
-    return {
-      jobs: stored.filter((row) => expiresAtMs(row.job) > nowMs).map((row) => this.#parts.book.view(row, nowMs)),
-    };
+    return { jobs: await this.#parts.shown.list(call.tenantId) };
   }
 
   async depth(call: { readonly tenantId: string }): Promise<{ waiting: number; running: number }> {
@@ -321,8 +316,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     if (moved.reply === "refused")
       return fail({ kind: "wrong_state", message: `${refusal}; it is ${stored.job.status}` });
     await this.#wake(nowMs);
-    const after = this.#parts.book.load(stored.job.uuid);
-    return after === null ? fail({ kind: "not_found" }) : ok(this.#parts.book.view(after, nowMs));
+    return this.#parts.shown.show(this.#parts.book.load(stored.job.uuid));
   }
 
   async #post(nowMs: number): Promise<void> {

@@ -48,12 +48,13 @@ export class LeaseDesk {
     this.#parts.waiters.wake(call.lease);
   }
 
-  handOver(call: CallOf<"handOver">): boolean {
+  async handOver(call: CallOf<"handOver">): Promise<boolean> {
     const { lease: token, upstreamJobId } = call;
     // The broker may never have heard of it: without the id the next carrier would run the job a second time.
     const isHeld = this.#fenced(call, { kind: "renew", token });
     if (!isHeld || !this.#fenced(call, { kind: "note_upstream_job", token, upstreamJobId })) return false;
-    return this.#parts.starter.carryOn(this.#parts.book.byId(call.jobId), Date.now());
+    const stored = this.#parts.book.byId(call.jobId);
+    return stored !== null && this.#parts.starter.carryOn(stored, token);
   }
 
   async letGo(call: CallOf<"letGo">): Promise<void> {

@@ -228,7 +228,7 @@ export class LiveIndex {
   #planWebhook(uuid: string, job: Job, host: string | null): void {
     const atMs = job.webhook?.nextAtMs ?? null;
     if (atMs === null) this.webhooks.drop(uuid);
-    else this.webhooks.plan(uuid, host ?? "", atMs);
+    else this.webhooks.plan(uuid, { tenantId: job.tenantId, host: host ?? "" }, atMs);
   }
 
   #heldLease({ upstreamId: slotsId, untilMs, incarnation }: Lease): HeldLease {

@@ -49,6 +49,7 @@ const owedSchema = z.object({
 /** One that an earlier start of the object has left, for the schedule. */
 interface LeftWebhook {
   readonly key: string;
+  readonly tenantId: string;
   readonly url: string;
   readonly state: WebhookState;
 }
@@ -71,7 +72,8 @@ export class OwedWebhooks {
     for (const { facts } of this.#sql.exec<{ facts: string }>("SELECT facts FROM owed_webhooks")) {
       const owed = parseOwed(facts);
       this.remember(owed);
-      this.#left.push({ key: owedKey(owed.uuid, owed.round), url: owed.url, state: owed.state });
+      const { tenantId, url, state } = owed;
+      this.#left.push({ key: owedKey(owed.uuid, owed.round), tenantId, url, state });
     }
   }
 

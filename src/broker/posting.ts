@@ -7,6 +7,8 @@ import { makeJobId } from "../core/job-id.ts";
 import { OWED_LINES_MAX, POST_DELAY_MS, POST_LINES_MAX, POST_TENANTS_MAX, POST_TIMEOUT_MS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
 import { log } from "../log.ts";
+import type { Departures } from "./departures.ts";
+import { BATCH_MOST_BYTES, batchBytes } from "./leaving-bytes.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { BrokerStore } from "./store.ts";
 
@@ -14,6 +16,7 @@ export class Posting {
   readonly #endpointId: string;
   readonly #store: BrokerStore;
   readonly #index: LiveIndex;
+  readonly #departures: Departures;
   readonly #accountOf: (tenantId: string) => AccountApi;
   readonly #posted: Map<string, number>;
   /** Tenants whose account is being asked: it may hang, and holds up only itself. */
@@ -28,11 +31,13 @@ export class Posting {
     readonly endpointId: string;
     readonly store: BrokerStore;
     readonly index: LiveIndex;
+    readonly departures: Departures;
     readonly accountOf: (tenantId: string) => AccountApi;
   }) {
     this.#endpointId = parts.endpointId;
     this.#store = parts.store;
     this.#index = parts.index;
+    this.#departures = parts.departures;
     this.#accountOf = parts.accountOf;
     this.#posted = parts.store.postedThrough();
     // Lines in no job's row: of jobs that were retried before they were posted, and of load-balanced requests. Nothing else
@@ -115,10 +120,15 @@ export class Posting {
 
   /** Posts one batch. True: it was a full one and all of it was taken, so that there may be more. */
   async #postTenant(tenantId: string): Promise<boolean> {
-    const batch = this.#batch(tenantId);
-    const last = batch.lines.at(-1);
-    if (last === undefined) return false;
-    const { postedThrough } = await within(POST_TIMEOUT_MS, this.#accountOf(tenantId).post(batch), "the account");
+    const posted = await this.#departures.leave(tenantId, BATCH_MOST_BYTES, () => {
+      const batch = this.#batch(tenantId);
+      const last = batch.lines.at(-1);
+      if (last === undefined) return { value: null, bytes: 0 };
+      const call = within(POST_TIMEOUT_MS, this.#accountOf(tenantId).post(batch), "the account");
+      return { value: call.then(({ postedThrough }) => ({ postedThrough, batch, last })), bytes: batchBytes(batch) };
+    });
+    if (posted === null) return false;
+    const { postedThrough, batch, last } = posted;
     this.#settle(tenantId, postedThrough);
     return batch.lines.length === POST_LINES_MAX && postedThrough >= last.finishSeq;
   }

@@ -9,9 +9,11 @@ import type { Job, Lease } from "../core/job.ts";
 import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../core/limits.ts";
 import { routesInForce } from "../core/openai-routes.ts";
 import { isWorkerSlots } from "../core/worker-id.ts";
+import type { Departures } from "./departures.ts";
 import type { JobBook } from "./job-book.ts";
 import type { StoredJob } from "./job-row.ts";
 import { leaseFor, type SlotHolder, toAssignment, toClaim, toHandedJob, upstreamSlots } from "./leasing.ts";
+import { HANDED_MOST_BYTES, handedBytes } from "./leaving-bytes.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { BrokerStore } from "./store.ts";
 
@@ -20,6 +22,7 @@ interface Parts {
   readonly store: BrokerStore;
   readonly index: LiveIndex;
   readonly book: JobBook;
+  readonly departures: Departures;
   readonly carry: (assignment: Assignment) => void;
   /** The slots of a pulling worker; null: it is not one of ours any more. */
   readonly holderOf: (slotsId: string) => SlotHolder | null;
@@ -44,15 +47,15 @@ export class Starter {
   }
 
   /**
-   * Leases what fits now and starts the carriers. Returns how many. Without `push` it stops where the next job would go to
-   * an upstream: those starts are the wake-up's.
+   * Leases what fits now and starts the carriers, as far as their inputs may leave in this turn. Returns how many. Without `push`
+   * it stops where the next job would go to an upstream: those starts are the wake-up's.
    */
   startReady(nowMs: number, { push }: { readonly push: boolean }): number {
     const { book, index } = this.#parts;
     const { settings } = book;
     if (settings === null || settings.paused) return 0;
     let started = 0;
-    while (started < START_JOBS_MAX && this.#hasRoom(push, nowMs)) {
+    while (started < START_JOBS_MAX && this.#parts.departures.fits(HANDED_MOST_BYTES) && this.#hasRoom(push, nowMs)) {
       const uuid = index.next(nowMs);
       const stored = uuid === undefined ? null : book.load(uuid);
       if (stored === null) break;
@@ -68,21 +71,25 @@ export class Starter {
     return (push ? pool.freeSlots(nowMs) : pool.freePullSlots(nowMs)) > 0;
   }
 
-  /** Starts another carrier for a lease that is held. False: its upstream is not there any more. */
-  carryOn(stored: StoredJob | null, nowMs: number): boolean {
-    if (stored === null) return false;
-    const { job } = stored;
-    const { lease } = job;
-    const { settings } = this.#parts.book;
-    const upstream = settings?.upstreams.find(({ id }) => id === lease?.upstreamId);
-    if (lease === null || settings === null || upstream === undefined) return false;
-    const input = this.#parts.store.readPayload(job.uuid, "input", stored.inputPlace);
-    const { endpointId } = this.#parts;
-    const openaiRoutes = routesInForce(settings);
-    this.#parts.carry(
-      toAssignment({ endpointId, stored, job, lease, upstream, openaiRoutes, input, resumed: true, nowMs }),
-    );
-    return true;
+  /** Starts another carrier for a lease that is held. False: it is not, or its upstream is not there any more. */
+  async carryOn({ job: { uuid, tenantId } }: StoredJob, token: string): Promise<boolean> {
+    const { book, departures, store, endpointId } = this.#parts;
+    return departures.leave(tenantId, HANDED_MOST_BYTES, () => {
+      const stored = book.load(uuid);
+      const lease = stored?.job.lease ?? null;
+      const upstream = book.settings?.upstreams.find(({ id }) => id === lease?.upstreamId);
+      if (stored === null || lease?.token !== token || upstream === undefined) return { value: false, bytes: 0 };
+      const { settings } = book;
+      if (settings === null) return { value: false, bytes: 0 };
+      const { job, fields } = stored;
+      const openaiRoutes = routesInForce(settings);
+      const input = store.readPayload(uuid, "input", stored.inputPlace);
+      const nowMs = Date.now();
+      this.#parts.carry(
+        toAssignment({ endpointId, stored, job, lease, upstream, openaiRoutes, input, resumed: true, nowMs }),
+      );
+      return { value: true, bytes: handedBytes(input, fields) };
+    });
   }
 
   /** `aside`: the job cannot start at this moment, and is out of the order for a while. */
@@ -168,8 +175,9 @@ export class Starter {
     { resumed, nowMs }: { readonly resumed: boolean; readonly nowMs: number },
   ): void {
     const { job } = stored;
-    const { endpointId, store } = this.#parts;
+    const { endpointId, store, departures } = this.#parts;
     const input = store.readPayload(job.uuid, "input", stored.inputPlace);
+    departures.count(handedBytes(input, stored.fields));
     if (upstream === undefined) {
       this.#parts.hand(lease.upstreamId, toHandedJob(stored, lease, input));
       return;

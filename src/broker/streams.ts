@@ -9,9 +9,11 @@ import { ENDPOINT_STREAMS_MAX_BYTES, RESULT_MAX_BYTES, WAIT_SLICE_MAX_MS } from 
 import { laterOf, type StreamCursor } from "../core/stream-cursor.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { ChunkStore, LogEnd } from "./chunk-store.ts";
+import type { Departures } from "./departures.ts";
 import { type HeldCalls, TOO_MANY_HELD } from "./held-calls.ts";
 import type { JobBook } from "./job-book.ts";
 import type { StoredJob } from "./job-row.ts";
+import { PAGE_MOST_BYTES, pageBytes } from "./leaving-bytes.ts";
 import type { BrokerStore } from "./store.ts";
 import { streamOf, type Waiters } from "./waiters.ts";
 
@@ -21,6 +23,7 @@ interface Parts {
   readonly chunks: ChunkStore;
   readonly waiters: Waiters;
   readonly held: HeldCalls;
+  readonly departures: Departures;
   readonly wake: (nowMs: number) => Promise<void>;
 }
 
@@ -53,39 +56,44 @@ export class Streams {
     return (await this.#append(stored, call.lease, call.firstSeq, call.chunks)) === "accepted";
   }
 
-  ownChunks(call: CallOf<"ownChunks">): StreamPage | null {
-    const stored = this.#parts.book.byId(call.jobId);
-    if (stored === null || leaseOf(stored, call) === null) return null;
-    return this.#page(stored.job, laterOf(call.after, { attempt: stored.job.attempts, seq: 0 }));
+  async ownChunks(call: CallOf<"ownChunks">): Promise<StreamPage | null> {
+    const { book } = this.#parts;
+    const found = book.byId(call.jobId);
+    if (found === null || leaseOf(found, call) === null) return null;
+    return this.#leave(found, (stored) => {
+      if (leaseOf(stored, call) === null) return null;
+      return this.#page(stored.job, laterOf(call.after, { attempt: stored.job.attempts, seq: 0 }));
+    });
   }
 
   async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
-    const { book, waiters, held } = this.#parts;
-    const stored = book.own(call, Date.now());
+    const stored = this.#parts.book.own(call, Date.now());
     if (stored === null) return fail({ kind: "not_found" });
-    const pageOf = (job: Job) => this.#page(job, call.after === "drained" ? this.#drainedOf(job) : call.after);
-    const { uuid, status } = stored.job;
-    const page = pageOf(stored.job);
-    if (isTerminal(status)) return ok(page);
-    const isHeld = page.chunks.length === 0 && call.holdMs > 0;
-    if ((isHeld || call.stays === true) && !held.hasRoom(call.tenantId)) return fail(TOO_MANY_HELD);
-    if (!isHeld) return ok(page);
-    const wait = waiters.wait(streamOf(uuid), Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
-    await held.count(call.tenantId, wait);
-    // A job that timed out is gone for every later call; the one who waited is told so this once.
-    const job = book.load(uuid)?.job;
-    return job === undefined ? fail({ kind: "not_found" }) : ok(pageOf(job));
+    const { uuid } = stored.job;
+    let { page, held } = await this.#look(stored, call, Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    if (held === "too_many") return fail(TOO_MANY_HELD);
+    if (held !== null) {
+      await held;
+      // A job that timed out is gone for every later call; the one who waited is told so this once.
+      const after = this.#parts.book.load(uuid);
+      if (after === null) return fail({ kind: "not_found" });
+      ({ page, held } = await this.#look(after, { after: call.after }, 0));
+    }
+    return page === null ? fail({ kind: "not_found" }) : ok(page);
   }
 
-  /** In one turn: of two drains at once each gets its own. */
-  drainStream(call: CallOf<"drainStream">): Result<StreamPage> {
+  /** In one piece: of two drains at once each gets its own. */
+  async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
     const { book, chunks, store } = this.#parts;
-    const stored = book.own(call, Date.now());
-    if (stored === null) return fail({ kind: "not_found" });
-    const page = this.#page(stored.job, this.#drainedOf(stored.job));
-    const last = page.chunks.at(-1);
-    if (last !== undefined) store.transaction(() => chunks.setDrained(stored.job.uuid, last));
-    return ok(page);
+    const found = book.own(call, Date.now());
+    if (found === null) return fail({ kind: "not_found" });
+    const page = await this.#leave(found, ({ job }) => {
+      const drained = this.#page(job, this.#drainedOf(job));
+      const last = drained.chunks.at(-1);
+      if (last !== undefined) store.transaction(() => chunks.setDrained(job.uuid, last));
+      return drained;
+    });
+    return page === null ? fail({ kind: "not_found" }) : ok(page);
   }
 
   /** A job has ended, or runs anew. */
@@ -137,6 +145,37 @@ export class Streams {
   #drainedOf(job: Job): StreamCursor {
     const begun = { attempt: job.attempts, seq: 0 };
     return laterOf(this.#parts.chunks.drained(job.uuid) ?? begun, begun);
+  }
+
+  /** What stands there after a place. `held`: nothing yet, and it resolves when there is more; the tenant may hold no more calls. */
+  async #look(
+    found: StoredJob,
+    { after, stays }: Pick<CallOf<"readStream">, "after" | "stays">,
+    holdMs: number,
+  ): Promise<{ readonly page: StreamPage | null; readonly held: Promise<void> | "too_many" | null }> {
+    const { waiters, held: heldCalls } = this.#parts;
+    let held: Promise<void> | "too_many" | null = null;
+    const page = await this.#leave(found, ({ job }) => {
+      const seen = this.#page(job, after === "drained" ? this.#drainedOf(job) : after);
+      if (isTerminal(job.status)) return seen;
+      const waits = seen.chunks.length === 0 && holdMs > 0;
+      if ((waits || stays === true) && !heldCalls.hasRoom(job.tenantId)) held = "too_many";
+      // In the same piece as the look, so that no chunk comes in between unnoticed.
+      else if (waits) held = heldCalls.count(job.tenantId, waiters.wait(streamOf(job.uuid), holdMs));
+      return seen;
+    });
+    return { page, held };
+  }
+
+  /** A page in a turn that has room for it. Null: the job is gone, or `compose` has nothing. */
+  #leave(found: StoredJob, compose: (stored: StoredJob) => StreamPage | null): Promise<StreamPage | null> {
+    const { book, departures } = this.#parts;
+    const { uuid, tenantId } = found.job;
+    return departures.leave(tenantId, PAGE_MOST_BYTES, (isLater) => {
+      const stored = isLater ? book.load(uuid) : found;
+      const page = stored === null ? null : compose(stored);
+      return { value: page, bytes: page === null ? 0 : pageBytes(page) };
+    });
   }
 
   #page(job: Job, after: StreamCursor): StreamPage {

@@ -8,6 +8,7 @@ import type { JobBook } from "./job-book.ts";
 import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhooks } from "./owed-webhooks.ts";
+import type { ShownJobs } from "./shown-jobs.ts";
 import type { Claimed, Starter } from "./starter.ts";
 import type { BrokerStore } from "./store.ts";
 import { viewJob } from "./view.ts";
@@ -19,6 +20,7 @@ interface Parts {
   readonly starter: Starter;
   readonly keys: KeyCounts;
   readonly owedWebhooks: OwedWebhooks;
+  readonly shown: ShownJobs;
   /** Sends wake-ups and arms the alarm after a change. */
   readonly wake: (nowMs: number) => Promise<void>;
 }
@@ -66,7 +68,7 @@ export class SubmitDesk {
     // Its first answer was lost, and the lease in it: nobody else would carry the job until that has ended.
     const isRepeated = !inserted && makeJobId(job.uuid, job.mode) === call.jobId;
     const claim = isRepeated ? starter.claimAgain(stored, nowMs) : null;
-    return ok({ created, job: book.view(stored, nowMs), claim });
+    return this.#parts.shown.showAs(stored, (view) => ({ created, job: view, claim }));
   }
 }
 

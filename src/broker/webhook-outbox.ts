@@ -9,8 +9,10 @@ import { WAKE_RESEND_MS } from "../core/limits.ts";
 import { settleDeadLetter, settleWebhookTry } from "../core/transition.ts";
 import type { WebhookSchedule } from "../core/webhook-schedule.ts";
 import type { DeadLetter } from "../db/dead-letters.ts";
+import type { Departures } from "./departures.ts";
 import type { JobBook } from "./job-book.ts";
 import type { StoredJob } from "./job-row.ts";
+import { courierBytes, DELIVERY_MOST_BYTES, deliveryBytes } from "./leaving-bytes.ts";
 import type { LiveIndex } from "./live-index.ts";
 import { type OwedWebhook, type OwedWebhooks, owedKey } from "./owed-webhooks.ts";
 import type { BrokerStore } from "./store.ts";
@@ -21,6 +23,7 @@ interface Parts {
   readonly index: LiveIndex;
   readonly book: JobBook;
   readonly owed: OwedWebhooks;
+  readonly departures: Departures;
   /** Deletes objects of R2; not waited for. */
   readonly dropPayloads: (keys: readonly string[]) => void;
   /** Starts a courier; not waited for. */
@@ -33,19 +36,26 @@ export class WebhookOutbox {
   readonly #parts: Parts;
   /** Keys: the uuid of a job for its newest finish, else the key of an owed webhook. */
   readonly #schedule: WebhookSchedule;
+  readonly #sendMore = (): void => void this.send(Date.now());
   #wakeSentAtMs = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#schedule = parts.index.webhooks;
-    for (const { key, url, state } of parts.owed.takeLeft()) this.#plan(key, url, state);
+    for (const { key, state, ...to } of parts.owed.takeLeft()) this.#plan(key, to, state);
   }
 
-  /** Starts couriers for what may be sent now, and buries what is given up. */
+  /** Starts couriers for what may be sent in this turn, and buries what is given up. The rest follows in the next turns. */
   send(nowMs: number): number {
-    const keys = this.#schedule.take(nowMs);
-    for (const key of keys) this.#sendOne(key, nowMs);
-    return keys.length;
+    for (let sent = 0; ; sent += 1) {
+      if (!this.#parts.departures.fits(DELIVERY_MOST_BYTES)) {
+        if (this.#schedule.hasReady(nowMs)) this.#parts.departures.again(this.#sendMore);
+        return sent;
+      }
+      const key = this.#schedule.take(nowMs);
+      if (key === undefined) return sent;
+      this.#sendOne(key, nowMs);
+    }
   }
 
   /** A courier's report. A late one, of another round or try, changes nothing. */
@@ -98,9 +108,9 @@ export class WebhookOutbox {
     return next > nowMs ? next : Math.max(nowMs, this.#wakeSentAtMs + WAKE_RESEND_MS);
   }
 
-  #plan(key: string, url: string, state: WebhookState): void {
+  #plan(key: string, { tenantId, url }: Pick<OwedWebhook, "tenantId" | "url">, state: WebhookState): void {
     if (state.nextAtMs === null) this.#schedule.drop(key);
-    else this.#schedule.plan(key, new URL(url).host, state.nextAtMs);
+    else this.#schedule.plan(key, { tenantId, host: new URL(url).host }, state.nextAtMs);
   }
 
   #settleOwed(key: string, state: WebhookState | null): void {
@@ -108,7 +118,7 @@ export class WebhookOutbox {
     if (owed === null || state === null) return;
     this.#schedule.land(key);
     this.#parts.owed.settle(owed, state);
-    this.#plan(key, owed.url, state);
+    this.#plan(key, owed, state);
     if (state.nextAtMs === null && owed.output?.kind === "r2") this.#parts.dropPayloads([owed.output.key]);
   }
 
@@ -118,9 +128,14 @@ export class WebhookOutbox {
     const stored = book.load(kept?.uuid ?? key);
     const state = kept?.state ?? stored?.job.webhook ?? null;
     if (stored === null || state === null) this.#schedule.drop(key);
-    else if (!state.dead) this.#parts.deliver(this.#compose(kept, stored, state, nowMs));
-    else {
+    else if (!state.dead) {
+      const delivery = this.#compose(kept, stored, state, nowMs);
+      this.#schedule.weigh(key, courierBytes(delivery));
+      this.#parts.departures.count(deliveryBytes(delivery));
+      this.#parts.deliver(delivery);
+    } else {
       const { tenantId, letter } = this.#letter(kept, stored, state, nowMs);
+      this.#parts.departures.count(0);
       bury(tenantId, letter, (isKept) => this.#settleLetter(key, isKept, stored.job.round));
     }
   }

@@ -19,9 +19,11 @@ import { absenceOf } from "../core/worker-absence.ts";
 import { slotsOfWorker } from "../core/worker-id.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import { log } from "../log.ts";
+import type { Departures } from "./departures.ts";
 import { TOO_MANY_POLLS } from "./held-calls.ts";
 import type { JobBook } from "./job-book.ts";
 import { isPricedHolder, type SlotHolder, workerSlots } from "./leasing.ts";
+import { HANDED_MOST_BYTES } from "./leaving-bytes.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { Starter } from "./starter.ts";
 import type { StopDesk } from "./stop-desk.ts";
@@ -37,6 +39,7 @@ interface Parts {
   readonly waiters: Waiters;
   readonly stops: StopDesk;
   readonly starter: Starter;
+  readonly departures: Departures;
   /** Serves open polls, sends wake-ups and arms the alarm after a change. */
   readonly wake: (nowMs: number) => Promise<void>;
 }
@@ -51,6 +54,7 @@ export class WorkerDesk {
   /** What open polls have been given and not yet answered. */
   readonly #given = new Map<string, HandedJob[]>();
   #lookedForGoneAtMs = 0;
+  readonly #serveMore = (): Promise<void> => this.#parts.wake(Date.now());
 
   readonly #exits: WorkerExits;
   readonly reports: WorkerReports;
@@ -142,11 +146,11 @@ export class WorkerDesk {
 
   /** Gives ready jobs to the open polls, and answers those that got some. */
   serve(nowMs: number): void {
-    const { book, waiters } = this.#parts;
-    while (book.pool.freePullSlots(nowMs) > 0) {
-      const started = this.#parts.starter.startReady(nowMs, { push: false });
-      if (started < START_JOBS_MAX) break;
-    }
+    const { book, index, waiters, starter, departures } = this.#parts;
+    const started = starter.startReady(nowMs, { push: false });
+    // One portion a turn: each start takes its time, and all of their inputs leave together.
+    const isCut = started === START_JOBS_MAX || !departures.fits(HANDED_MOST_BYTES);
+    if (isCut && index.hasReady() && book.pool.freePullSlots(nowMs) > 0) departures.again(this.#serveMore);
     for (const pollId of this.#given.keys()) waiters.wake(pollId);
     this.#forgetGone(nowMs);
   }

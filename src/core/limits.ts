@@ -260,6 +260,13 @@ export const OWED_LINES_MAX = 500_000;
 export const PARKED_LISTED_MAX = 1_000;
 /** Jobs started by one wake-up. */
 export const START_JOBS_MAX = 50;
+/**
+ * What leaves an object in one turn, until the event loop runs again: all of it is copied before the first byte is on its way,
+ * and a deployed object has 128 MB for everything.
+ */
+export const TURN_BYTES_MAX = 16_000_000;
+/** Each takes up to 0.1 ms to put together: a turn must not hold up the next call for long. */
+export const TURN_SENDS_MAX = 250;
 
 /** Jobs that wait or run in one endpoint: the memory index must fit beside its peers in 128 MB. */
 export const LIVE_JOBS_MAX = 200_000;
@@ -277,6 +284,8 @@ export const ENDPOINT_MAX_BYTES = 8_000_000_000;
 export const ENDPOINT_STREAMS_MAX_BYTES = 9_000_000_000;
 /** Of the newest jobs of an endpoint, those that a list of one tenant's looks through. */
 export const LIST_ROWS_READ_MAX = 10_000;
+/** Jobs in one answer of /requests. */
+export const JOBS_LISTED_MAX = 100;
 /** R2 deletes at most so many objects by one call. */
 export const R2_DELETE_KEYS_MAX = 1_000;
 /** Waiting jobs of one tenant in one endpoint, unless its row says otherwise. */
@@ -297,8 +306,12 @@ export const WEBHOOK_SCHEDULE_MS = [
   0, 5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 50_400_000, 72_000_000, 86_400_000,
 ] as const;
 export const WEBHOOK_TIMEOUT_MS = 15_000;
-/** Calls in flight to one receiver host: a hanging receiver holds up nobody else's. */
+/** Calls in flight of one tenant to one receiver host: a hanging receiver holds up nobody else's. */
 export const WEBHOOK_HOST_IN_FLIGHT_MAX = 6;
+/** Couriers of one endpoint under way, each a held call of about 100 KB, */
+export const WEBHOOKS_IN_FLIGHT_MAX = 256;
+/** and the payloads that they hold: they may share the 128 MB of the broker's isolate. */
+export const WEBHOOKS_IN_FLIGHT_MAX_BYTES = 16_000_000;
 /** A courier that has not reported by then is taken for lost; the receiver may get the same id twice. */
 export const COURIER_MAX_MS = 2 * WEBHOOK_TIMEOUT_MS;
 /** A dead letter that D1 did not take is offered again after this. */

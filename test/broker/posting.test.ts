@@ -3,6 +3,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { describe, expect, it, vi } from "vitest";
+import { Departures } from "../../src/broker/departures.ts";
 import { LiveIndex } from "../../src/broker/live-index.ts";
 import { Posting } from "../../src/broker/posting.ts";
 import { BrokerStore } from "../../src/broker/store.ts";
@@ -72,7 +73,7 @@ async function withPosting<T>(run: (desk: Desk) => Promise<T>): Promise<T> {
     const store = new BrokerStore(storage);
     const index = new LiveIndex();
     const account = new TakingAccount();
-    const posting = new Posting({ endpointId, store, index, accountOf: () => account });
+    const posting = new Posting({ endpointId, store, index, departures: new Departures(), accountOf: () => account });
     return run({ store, index, posting, account, storage });
   });
 }
@@ -123,7 +124,13 @@ describe("posting", () => {
       const again = { ...second, ...NOT_RUN };
       desk.store.updateJob(again);
       const index = new LiveIndex();
-      const posting = new Posting({ endpointId: "e", store: desk.store, index, accountOf: () => desk.account });
+      const posting = new Posting({
+        endpointId: "e",
+        store: desk.store,
+        index,
+        departures: new Departures(),
+        accountOf: () => desk.account,
+      });
       for (const job of [third, first, again]) index.put(job, posting.through("owner"), null, 1);
       expect(posting.nextAtMs).toBe(0);
       await posting.post(Date.now());
@@ -175,7 +182,7 @@ describe("posting", () => {
           return { postedThrough: lines.at(-1)?.finishSeq ?? 0 };
         },
       });
-      const posting = new Posting({ endpointId: "e", store, index, accountOf });
+      const posting = new Posting({ endpointId: "e", store, index, departures: new Departures(), accountOf });
       for (let at = 0; at < 4 * POST_TENANTS_MAX; at += 1) {
         const job = finishedJob(at + 1, { tenantId: `tenant-${at}` });
         store.insertJob(

@@ -83,6 +83,35 @@ describe("a receiver", () => {
     await vi.waitFor(() => expect(hanging).toBe(10), POLL);
   });
 
+  it("that hangs for one tenant is called at once for another one", { timeout: 30_000 }, async () => {
+    const end = Promise.withResolvers<void>();
+    const ofQuick = new Set<string>();
+    const calls: string[] = [];
+    answerUpstreams(async (request) => {
+      if (request.url !== GOOD_URL) return Response.json({ ok: true });
+      const { id } = await request.clone().json<{ id: string }>();
+      calls.push(id);
+      if (!ofQuick.has(id)) await end.promise;
+      return new Response(null, { status: 204 });
+    });
+    const { endpointId } = await makeBroker();
+    for (let made = 0; made < 50; made += 1) {
+      const call = submission({ tenantId: "slow", mode: "runsync", webhook: await webhookTo(GOOD_URL) });
+      expect((await brokerOf(env, endpointId).submit(call)).ok).toBe(true);
+    }
+    await vi.waitFor(() => expect(calls).toHaveLength(6), POLL);
+    const submittedMs = Date.now();
+    for (let made = 0; made < 3; made += 1) {
+      const call = submission({ tenantId: "quick", mode: "runsync", webhook: await webhookTo(GOOD_URL) });
+      ofQuick.add(call.jobId);
+      await brokerOf(env, endpointId).submit(call);
+    }
+    await vi.waitFor(() => expect(new Set(calls.slice(6))).toEqual(ofQuick), POLL);
+    expect(Date.now() - submittedMs).toBeLessThan(2_000);
+    end.resolve();
+    await vi.waitFor(() => expect(calls).toHaveLength(53), POLL);
+  });
+
   it("that answers 500 is tried by the schedule with one webhook-id, then given up", { timeout: 60_000 }, async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const tenantId = `tn-${crypto.randomUUID()}`;
