@@ -22,6 +22,7 @@ import { LiveIndex } from "./live-index.ts";
 import { OwedWebhooks } from "./owed-webhooks.ts";
 import { Posting } from "./posting.ts";
 import { PriceClock } from "./price-clock.ts";
+import { PurgeTrail } from "./purge-trail.ts";
 import { ShownJobs } from "./shown-jobs.ts";
 import { Starter } from "./starter.ts";
 import { StopDesk } from "./stop-desk.ts";
@@ -93,7 +94,8 @@ export class BrokerParts {
     this.keys = keys;
     const book = this.#makeBook(around);
     this.book = book;
-    this.housekeeping = new Housekeeping({ store, book, index, posting, sweep, keys, owedWebhooks, dropPayloads });
+    const swept = { sweep, keys, departures, dropPayloads };
+    this.housekeeping = new Housekeeping({ store, book, index, posting, owedWebhooks, ...swept });
     this.dispatch = new DispatchWake(index, book);
     const starter = new Starter({
       endpointId,
@@ -114,7 +116,7 @@ export class BrokerParts {
     const stops = new StopDesk({ roster, book, waiters });
     this.stops = stops;
     this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, departures, wake });
-    this.workerList = new WorkerList({ roster, book, index, lookLb: (id, atMs) => this.lb.look(id, atMs) });
+    this.workerList = new WorkerList({ roster, book, index, departures, lookLb: (id, atMs) => this.lb.look(id, atMs) });
     this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
     const chunks = new ChunkStore(storage);
     this.streams = new Streams({ book, store, chunks, waiters, held: this.held, departures, wake });
@@ -140,7 +142,7 @@ export class BrokerParts {
   }
 
   #makeBook({ nowMs, dropPayloads, stopUpstream }: Surroundings): JobBook {
-    const { store, index, posting, sweep, waiters, owedWebhooks } = this;
+    const { store, index, posting, sweep, waiters, departures, owedWebhooks } = this;
     return new JobBook(
       {
         store,
@@ -148,6 +150,7 @@ export class BrokerParts {
         posting,
         sweep,
         waiters,
+        purges: new PurgeTrail({ index, waiters, departures }),
         owedWebhooks,
         webhookMoved: (owed) => this.webhooks.moved(owed),
         dropPayloads,

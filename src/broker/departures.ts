@@ -65,6 +65,10 @@ export class Departures {
     this.#awaitNextTurn();
   }
 
+  nextTurn(): Promise<void> {
+    return new Promise((resolve) => this.again(resolve));
+  }
+
   /** A timer of zero comes when what this turn has started is on its way. */
   #awaitNextTurn(): void {
     if (this.#isTimerSet) return;

@@ -109,7 +109,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const holdMs = Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
     if (holdMs > 0) await held.count(call.tenantId, waiters.wait(stored.job.uuid, holdMs));
     // A job that timed out is gone for every later call; the one who waited is told so this once.
-    return this.#parts.shown.show(this.#parts.book.load(stored.job.uuid));
+    return this.#parts.shown.showOwn(stored.job);
   }
 
   async cancel(call: JobCall): Promise<Result<JobView>> {
@@ -227,7 +227,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async listWorkers(call: CallOf<"listWorkers">): Promise<readonly WorkerView[] | null> {
     this.meter.calls += 1;
-    return this.#parts.workerList.list(call.tenantId, Date.now());
+    return this.#parts.workerList.leave(call.tenantId);
   }
 
   async drainWorker(call: CallOf<"drainWorker">): Promise<boolean> {
@@ -297,7 +297,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const nowMs = Date.now();
     try {
       this.#parts.prices.run(nowMs);
-      this.#parts.housekeeping.run(nowMs);
+      await this.#parts.housekeeping.run(nowMs);
       // Not waited for: an account that hangs must not hold up the deadlines of others.
       if (this.#parts.posting.nextAtMs <= nowMs) this.#launch(this.#post(nowMs), "post");
     } catch (error) {
@@ -316,7 +316,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     if (moved.reply === "refused")
       return fail({ kind: "wrong_state", message: `${refusal}; it is ${stored.job.status}` });
     await this.#wake(nowMs);
-    return this.#parts.shown.show(this.#parts.book.load(stored.job.uuid));
+    return this.#parts.shown.showOwn(stored.job);
   }
 
   async #post(nowMs: number): Promise<void> {

@@ -1,5 +1,6 @@
 // What time alone does to the jobs of a broker: deadlines that have come, and rows whose retention is over.
-import { ALARM_ROWS_MAX } from "../core/limits.ts";
+import { ALARM_ROWS_MAX, TURN_ROWS_MAX } from "../core/limits.ts";
+import type { Departures } from "./departures.ts";
 import type { JobBook } from "./job-book.ts";
 import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -16,6 +17,7 @@ interface Parts {
   readonly sweep: Sweep;
   readonly keys: KeyCounts;
   readonly owedWebhooks: OwedWebhooks;
+  readonly departures: Departures;
   /** Deletes objects of R2; not waited for. */
   readonly dropPayloads: (keys: readonly string[]) => void;
 }
@@ -27,22 +29,24 @@ export class Housekeeping {
     this.#parts = parts;
   }
 
-  /** One alarm's share: at most ALARM_ROWS_MAX jobs, and a page each of the sweep and of the walk over keys. */
-  run(nowMs: number): void {
-    const { store, sweep, keys } = this.#parts;
-    this.#passTime(nowMs);
-    if (sweep.nextAtMs <= nowMs) {
-      this.#runSweep(nowMs);
-      keys.beginWalk(nowMs);
+  /**
+   * One alarm's share, by portions in turns of their own: at most ALARM_ROWS_MAX jobs, as many rows of the sweep, and some pages of
+   * the walk over keys.
+   */
+  async run(nowMs: number): Promise<void> {
+    for (let handled = 0; handled < ALARM_ROWS_MAX; handled += TURN_ROWS_MAX) {
+      const hasMore = [this.#passTime(nowMs), this.#sweepPage(nowMs), this.#walkKeys(nowMs)];
+      if (!hasMore.includes(true)) break;
+      await this.#parts.departures.nextTurn();
     }
-    if (keys.nextAtMs <= nowMs) store.transaction(() => keys.walkOn(nowMs));
   }
 
-  #passTime(nowMs: number): void {
+  /** True: there may be more. */
+  #passTime(nowMs: number): boolean {
     const { book, index, posting } = this.#parts;
-    for (let handled = 0; handled < ALARM_ROWS_MAX; handled += 1) {
+    for (let handled = 0; handled < TURN_ROWS_MAX; handled += 1) {
       const uuid = index.takeDue(nowMs);
-      if (uuid === undefined) return;
+      if (uuid === undefined) return false;
       const stored = book.load(uuid);
       if (stored === null) {
         index.forget(uuid);
@@ -51,6 +55,23 @@ export class Housekeeping {
       const moved = book.apply(stored, { kind: "time" }, nowMs);
       if (moved.job === stored.job) index.put(stored.job, posting.through(stored.job.tenantId), null, nowMs);
     }
+    return true;
+  }
+
+  /** True: there is more, as in the next one. */
+  #sweepPage(nowMs: number): boolean {
+    const { sweep, keys } = this.#parts;
+    if (sweep.nextAtMs > nowMs) return false;
+    this.#runSweep(nowMs);
+    keys.beginWalk(nowMs);
+    return sweep.nextAtMs <= nowMs;
+  }
+
+  #walkKeys(nowMs: number): boolean {
+    const { store, keys } = this.#parts;
+    if (keys.nextAtMs > nowMs) return false;
+    store.transaction(() => keys.walkOn(nowMs));
+    return keys.nextAtMs <= nowMs;
   }
 
   #runSweep(nowMs: number): void {

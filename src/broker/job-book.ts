@@ -18,6 +18,7 @@ import { isPricedHolder } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhook, OwedWebhooks } from "./owed-webhooks.ts";
 import type { Posting } from "./posting.ts";
+import type { PurgeTrail } from "./purge-trail.ts";
 import { Retained } from "./retained.ts";
 import type { BrokerStore } from "./store.ts";
 import type { Sweep } from "./sweep.ts";
@@ -30,6 +31,7 @@ interface Parts {
   readonly posting: Posting;
   readonly sweep: Sweep;
   readonly waiters: Waiters;
+  readonly purges: PurgeTrail;
   readonly owedWebhooks: OwedWebhooks;
   /** A webhook left the row of its job for one of its own. */
   readonly webhookMoved: (owed: OwedWebhook) => void;
@@ -130,19 +132,14 @@ export class JobBook {
 
   /** Cancels all waiting jobs of a tenant by one row; the sweep deletes theirs later. Returns how many there were. */
   purge(tenantId: string, nowMs: number): number {
-    const waiting = this.#parts.index.waitingOf(tenantId);
-    if (waiting.length === 0) return 0;
+    if (this.#parts.index.counts(tenantId).waiting === 0) return 0;
     const through = this.#queueSeq;
     this.#parts.store.transaction(() => this.#parts.store.setPurged(tenantId, through, nowMs));
     this.#purged.set(tenantId, { through, atMs: nowMs });
-    for (const { uuid, resumes } of waiting) {
-      if (resumes) this.#stopPurged(uuid, nowMs);
-      this.#parts.index.forget(uuid);
-      this.#parts.waiters.wake(uuid);
-      this.#parts.waiters.wake(streamOf(uuid));
-    }
+    const purged = this.#parts.index.cancelWaiting(tenantId);
+    this.#parts.purges.follow(purged, (uuid) => this.#stopPurged(uuid, nowMs));
     this.#parts.sweep.expect(nowMs, nowMs);
-    return waiting.length;
+    return purged.length;
   }
 
   /** The run of an earlier lease that a purged job would have taken up again. */

@@ -15,6 +15,7 @@ import {
   STREAM_PAGE_CHUNK_BYTES,
   STREAM_PAGE_MAX_BYTES,
   WEBHOOK_PAYLOAD_MAX_BYTES,
+  WORKERS_MAX,
 } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 
@@ -30,6 +31,9 @@ export const LISTED_MOST_BYTES = JOBS_LISTED_MAX * (PAYLOAD_INLINE_MAX_BYTES + F
 /** A usage line names a job, its endpoint, a tier and some twenty numbers. */
 const LINE_BYTES = 1024;
 export const BATCH_MOST_BYTES = POST_LINES_MAX * LINE_BYTES + FLAT_BYTES;
+/** A worker in the list: its names and its reason, and the names of its jobs, of which one list has at most as many as workers. */
+export const WORKER_BYTES = 2 * 1024;
+export const WORKERS_MOST_BYTES = WORKERS_MAX * WORKER_BYTES;
 export const DELIVERY_MOST_BYTES = 2 * PAYLOAD_ROW_MAX_BYTES + FLAT_MOST_BYTES;
 /** A page may end with a row of the largest chunk, and with one whose chunks are all of one byte. */
 export const PAGE_MOST_BYTES =

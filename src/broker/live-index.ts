@@ -14,7 +14,7 @@ interface Entry {
   readonly uuid: string;
   readonly tenant: LiveTenant;
   readonly lowPriority: boolean;
-  readonly status: JobStatus;
+  status: JobStatus;
   dueAtMs: number;
   inOrder: boolean;
   readonly lease: HeldLease | null;
@@ -31,6 +31,12 @@ interface HeldLease {
   readonly holder: Holder;
   readonly untilMs: number;
   readonly incarnation: string;
+}
+
+/** A job that a purge has cancelled. `resumes`: an upstream may still run it. */
+export interface PurgedEntry {
+  readonly uuid: string;
+  readonly resumes: boolean;
 }
 
 /** Who gives slots, an upstream or a pulling worker, and the jobs that have one. */
@@ -181,13 +187,28 @@ export class LiveIndex {
     return [...(this.#holders.get(slotsId)?.uuids ?? [])];
   }
 
-  /** Waiting jobs of a tenant, for a purge. `resumes`: an upstream may still run it. */
-  waitingOf(tenantId: string): { readonly uuid: string; readonly resumes: boolean }[] {
-    const waiting: { uuid: string; resumes: boolean }[] = [];
-    for (const { uuid, tenant, status, resumes } of this.#entries.values()) {
-      if (tenant.tenantId === tenantId && isWaiting(status)) waiting.push({ uuid, resumes });
+  /** A purge has cancelled the waiting jobs of a tenant: none counts or is next any more. The caller forgets each of them. */
+  cancelWaiting(tenantId: string): PurgedEntry[] {
+    const tenant = this.#tenants.get(tenantId);
+    if (tenant === undefined || tenant.waiting === 0) return [];
+    const purged: PurgedEntry[] = [];
+    for (const entry of this.#entries.values()) {
+      if (entry.tenant !== tenant || !isWaiting(entry.status)) continue;
+      this.#jobsBytes -= liveJobBytes(entry);
+      entry.status = "CANCELLED";
+      entry.inOrder = false;
+      this.#jobsBytes += liveJobBytes(entry);
+      this.#parked.delete(entry.uuid);
+      purged.push(entry);
     }
-    return waiting;
+    this.#fair.removeAll(tenantId);
+    tenant.waiting -= purged.length;
+    return purged;
+  }
+
+  /** One of those. What has been put anew meanwhile stays. */
+  forgetPurged(uuid: string): void {
+    if (this.#entries.get(uuid)?.status === "CANCELLED") this.forget(uuid);
   }
 
   forget(uuid: string): void {

@@ -1,7 +1,7 @@
 // Jobs on their way to clients: an answer carries an output of up to 256 KB, and a thousand clients may wait for one job.
 import type { JobView } from "../contract/job-view.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
-import { expiresAtMs } from "../core/job.ts";
+import { expiresAtMs, type Job } from "../core/job.ts";
 import { JOBS_LISTED_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../core/limits.ts";
 import type { Departures } from "./departures.ts";
 import type { JobBook } from "./job-book.ts";
@@ -23,17 +23,28 @@ export class ShownJobs {
   }
 
   /** The job as its client may see it, in a turn that has room for it. */
-  show(stored: StoredJob | null): Promise<Result<JobView>> {
-    return this.showAs(stored, (job) => job);
+  async show(stored: StoredJob | null): Promise<Result<JobView>> {
+    return stored === null ? fail({ kind: "not_found" }) : this.showAs(stored, (job) => job);
+  }
+
+  /** The same of a job that many may have waited for: it is not read before there is room. */
+  showOwn(job: Pick<Job, "uuid" | "tenantId">): Promise<Result<JobView>> {
+    return this.#leave(job, null, (view) => view);
   }
 
   /** The same within a larger answer. */
-  async showAs<T>(stored: StoredJob | null, toAnswer: (job: JobView) => T): Promise<Result<T>> {
+  showAs<T>(stored: StoredJob, toAnswer: (job: JobView) => T): Promise<Result<T>> {
+    return this.#leave(stored.job, stored, toAnswer);
+  }
+
+  #leave<T>(
+    { uuid, tenantId }: Pick<Job, "uuid" | "tenantId">,
+    stored: StoredJob | null,
+    toAnswer: (job: JobView) => T,
+  ): Promise<Result<T>> {
     const { book, departures } = this.#parts;
-    if (stored === null) return fail({ kind: "not_found" });
-    const { uuid, tenantId } = stored.job;
     return departures.leave<Result<T>>(tenantId, VIEW_MOST_BYTES, (isLater) => {
-      const shown = isLater ? book.load(uuid) : stored;
+      const shown = isLater || stored === null ? book.load(uuid) : stored;
       if (shown === null) return { value: fail({ kind: "not_found" }), bytes: 0 };
       const view = book.view(shown, Date.now());
       return { value: ok(toAnswer(view)), bytes: viewBytes(view) };

@@ -29,6 +29,8 @@ interface Parts {
 
 type CallOf<Name extends keyof StreamApi> = Parameters<StreamApi[Name]>[0];
 
+type JobKey = Pick<Job, "uuid" | "tenantId">;
+
 const TOO_LONG = `the stream is longer than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`;
 const FULL = "the endpoint has no room for more of the stream: purge jobs, or keep finished ones for a shorter time";
 
@@ -60,7 +62,7 @@ export class Streams {
     const { book } = this.#parts;
     const found = book.byId(call.jobId);
     if (found === null || leaseOf(found, call) === null) return null;
-    return this.#leave(found, (stored) => {
+    return this.#leave(found.job, found, (stored) => {
       if (leaseOf(stored, call) === null) return null;
       return this.#page(stored.job, laterOf(call.after, { attempt: stored.job.attempts, seq: 0 }));
     });
@@ -69,16 +71,11 @@ export class Streams {
   async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
     const stored = this.#parts.book.own(call, Date.now());
     if (stored === null) return fail({ kind: "not_found" });
-    const { uuid } = stored.job;
-    let { page, held } = await this.#look(stored, call, Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
-    if (held === "too_many") return fail(TOO_MANY_HELD);
-    if (held !== null) {
-      await held;
-      // A job that timed out is gone for every later call; the one who waited is told so this once.
-      const after = this.#parts.book.load(uuid);
-      if (after === null) return fail({ kind: "not_found" });
-      ({ page, held } = await this.#look(after, { after: call.after }, 0));
-    }
+    const first = await this.#look(stored.job, stored, call, Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    if (first.held === "too_many") return fail(TOO_MANY_HELD);
+    await first.held;
+    // A job that timed out is gone for every later call; the one who waited is told so this once.
+    const { page } = first.held === null ? first : await this.#look(stored.job, null, { after: call.after }, 0);
     return page === null ? fail({ kind: "not_found" }) : ok(page);
   }
 
@@ -87,7 +84,7 @@ export class Streams {
     const { book, chunks, store } = this.#parts;
     const found = book.own(call, Date.now());
     if (found === null) return fail({ kind: "not_found" });
-    const page = await this.#leave(found, ({ job }) => {
+    const page = await this.#leave(found.job, found, ({ job }) => {
       const drained = this.#page(job, this.#drainedOf(job));
       const last = drained.chunks.at(-1);
       if (last !== undefined) store.transaction(() => chunks.setDrained(job.uuid, last));
@@ -149,13 +146,14 @@ export class Streams {
 
   /** What stands there after a place. `held`: nothing yet, and it resolves when there is more; the tenant may hold no more calls. */
   async #look(
-    found: StoredJob,
+    key: JobKey,
+    found: StoredJob | null,
     { after, stays }: Pick<CallOf<"readStream">, "after" | "stays">,
     holdMs: number,
   ): Promise<{ readonly page: StreamPage | null; readonly held: Promise<void> | "too_many" | null }> {
     const { waiters, held: heldCalls } = this.#parts;
     let held: Promise<void> | "too_many" | null = null;
-    const page = await this.#leave(found, ({ job }) => {
+    const page = await this.#leave(key, found, ({ job }) => {
       const seen = this.#page(job, after === "drained" ? this.#drainedOf(job) : after);
       if (isTerminal(job.status)) return seen;
       const waits = seen.chunks.length === 0 && holdMs > 0;
@@ -167,12 +165,15 @@ export class Streams {
     return { page, held };
   }
 
-  /** A page in a turn that has room for it. Null: the job is gone, or `compose` has nothing. */
-  #leave(found: StoredJob, compose: (stored: StoredJob) => StreamPage | null): Promise<StreamPage | null> {
+  /** A page in a turn that has room for it; only then is a job read that is not `found` yet. Null: it is gone, or has none. */
+  #leave(
+    { uuid, tenantId }: JobKey,
+    found: StoredJob | null,
+    compose: (stored: StoredJob) => StreamPage | null,
+  ): Promise<StreamPage | null> {
     const { book, departures } = this.#parts;
-    const { uuid, tenantId } = found.job;
     return departures.leave(tenantId, PAGE_MOST_BYTES, (isLater) => {
-      const stored = isLater ? book.load(uuid) : found;
+      const stored = isLater || found === null ? book.load(uuid) : found;
       const page = stored === null ? null : compose(stored);
       return { value: page, bytes: page === null ? 0 : pageBytes(page) };
     });

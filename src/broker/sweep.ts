@@ -1,7 +1,7 @@
 // Deletes jobs whose retention is over: walks the key, a page an alarm, and never a job that still owes something.
 import type { Job } from "../core/job.ts";
 import { expiresAtMs } from "../core/job.ts";
-import { ALARM_ROWS_MAX, SWEEP_EVERY_MS } from "../core/limits.ts";
+import { SWEEP_EVERY_MS, TURN_ROWS_MAX } from "../core/limits.ts";
 import type { SweptJob } from "./job-row.ts";
 import type { BrokerStore } from "./store.ts";
 
@@ -31,7 +31,7 @@ export class Sweep {
 
   /** One page. Returns what is gone. `settle` gives a row's job as it counts (purges included). */
   run(nowMs: number, settle: (stored: SweptJob) => Job, mayGo: (job: Job) => boolean): Swept {
-    const page = this.#store.sweepPage(this.#cursor, ALARM_ROWS_MAX);
+    const page = this.#store.sweepPage(this.#cursor, TURN_ROWS_MAX);
     const keys: string[] = [];
     const gone: Job[] = [];
     this.#store.transaction(() => {
@@ -49,7 +49,7 @@ export class Sweep {
   }
 
   #advance(page: readonly SweptJob[], nowMs: number): void {
-    if (page.length === ALARM_ROWS_MAX) {
+    if (page.length === TURN_ROWS_MAX) {
       this.#cursor = page.at(-1)?.job.uuid ?? "";
       this.nextAtMs = nowMs;
       return;

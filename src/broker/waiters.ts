@@ -1,4 +1,5 @@
 // Calls that wait for a job to end. One timer serves them all: an object may hold 10,000 timers and no more.
+import { DueOrder } from "../core/due-order.ts";
 
 /** What readers of a job's stream wait for: chunks and its end, where others wait for the end alone. */
 export function streamOf(uuid: string): string {
@@ -6,22 +7,33 @@ export function streamOf(uuid: string): string {
 }
 
 interface Waiter {
+  readonly id: string;
+  readonly uuid: string;
   readonly untilMs: number;
   readonly wake: () => void;
 }
 
+/** What a call does when its time has come takes up to 0.1 ms, and thousands may have begun to wait together. */
+const EXPIRED_AT_ONCE_MAX = 250;
+
 export class Waiters {
   readonly #byJob = new Map<string, Set<Waiter>>();
+  readonly #byId = new Map<string, Waiter>();
+  #due = new DueOrder();
+  #madeSoFar = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
 
   /** Resolves when the job is woken or the time has come, whichever is first. */
   wait(uuid: string, holdMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const waiter: Waiter = { untilMs: Date.now() + holdMs, wake: resolve };
+      this.#madeSoFar += 1;
+      const waiter: Waiter = { id: `${this.#madeSoFar}`, uuid, untilMs: Date.now() + holdMs, wake: resolve };
       const waiters = this.#byJob.get(uuid) ?? new Set();
       waiters.add(waiter);
       this.#byJob.set(uuid, waiters);
+      this.#byId.set(waiter.id, waiter);
+      this.#due.push({ atMs: waiter.untilMs, uuid: waiter.id });
       this.#arm(waiter.untilMs);
     });
   }
@@ -31,7 +43,11 @@ export class Waiters {
     const waiters = this.#byJob.get(uuid);
     if (waiters === undefined) return false;
     this.#byJob.delete(uuid);
-    for (const waiter of waiters) waiter.wake();
+    for (const waiter of waiters) {
+      this.#byId.delete(waiter.id);
+      waiter.wake();
+    }
+    this.#dropStale();
     return true;
   }
 
@@ -46,17 +62,32 @@ export class Waiters {
     const nowMs = Date.now();
     this.#timer = undefined;
     this.#timerAtMs = Number.POSITIVE_INFINITY;
-    let nextMs = Number.POSITIVE_INFINITY;
-    for (const [uuid, waiters] of this.#byJob) {
-      for (const waiter of waiters) {
-        if (waiter.untilMs > nowMs) nextMs = Math.min(nextMs, waiter.untilMs);
-        else {
-          waiters.delete(waiter);
-          waiter.wake();
-        }
+    for (let woken = 0; ; ) {
+      const due = this.#due.peek();
+      if (due === undefined) return;
+      const waiter = this.#byId.get(due.uuid);
+      if (waiter !== undefined && (waiter.untilMs > nowMs || woken >= EXPIRED_AT_ONCE_MAX)) {
+        this.#arm(waiter.untilMs);
+        return;
       }
-      if (waiters.size === 0) this.#byJob.delete(uuid);
+      this.#due.pop();
+      if (waiter === undefined) continue;
+      woken += 1;
+      this.#forget(waiter);
+      waiter.wake();
     }
-    if (Number.isFinite(nextMs)) this.#arm(nextMs);
+  }
+
+  #forget(waiter: Waiter): void {
+    this.#byId.delete(waiter.id);
+    const waiters = this.#byJob.get(waiter.uuid);
+    waiters?.delete(waiter);
+    if (waiters?.size === 0) this.#byJob.delete(waiter.uuid);
+  }
+
+  #dropStale(): void {
+    if (!this.#due.isMostlyStale(this.#byId.size)) return;
+    this.#due = new DueOrder();
+    for (const { id, untilMs } of this.#byId.values()) this.#due.push({ atMs: untilMs, uuid: id });
   }
 }

@@ -4,16 +4,19 @@ import type { Upstream } from "../contract/settings.ts";
 import type { WorkerView } from "../contract/worker.ts";
 import { makeJobId } from "../core/job-id.ts";
 import type { LbHealth } from "../core/lb-pool.ts";
-import { WORKER_QUIET_AFTER_MS, WORKER_SICK_SHOWN_MS } from "../core/limits.ts";
+import { WORKER_JOBS_NAMED_MAX, WORKER_QUIET_AFTER_MS, WORKER_SICK_SHOWN_MS } from "../core/limits.ts";
 import { absenceOf, tellAbsences } from "../core/worker-absence.ts";
 import type { RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
+import type { Departures } from "./departures.ts";
 import type { JobBook } from "./job-book.ts";
+import { WORKER_BYTES, WORKERS_MOST_BYTES } from "./leaving-bytes.ts";
 import type { LiveIndex } from "./live-index.ts";
 
 interface Parts {
   readonly roster: WorkerRoster;
   readonly book: JobBook;
   readonly index: LiveIndex;
+  readonly departures: Departures;
   /** How a worker of a load-balanced endpoint stands; null: it gets no requests. */
   readonly lookLb: (
     upstreamId: string,
@@ -35,6 +38,8 @@ const NOT_KNOWN_OF_PUSHED = {
 
 export class WorkerList {
   readonly #parts: Parts;
+  /** In the list that is being made: each name is a row that is read. */
+  #namesLeft = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -66,8 +71,17 @@ export class WorkerList {
     return counts;
   }
 
+  /** The list on its way to the caller. */
+  leave(tenantId: string): Promise<readonly WorkerView[] | null> {
+    return this.#parts.departures.leave(tenantId, WORKERS_MOST_BYTES, () => {
+      const value = this.#list(tenantId, Date.now());
+      return { value, bytes: value === null ? 0 : value.length * WORKER_BYTES };
+    });
+  }
+
   /** Null: the endpoint is another tenant's. Jobs of other tenants are counted, but not named. */
-  list(tenantId: string, nowMs: number): readonly WorkerView[] | null {
+  #list(tenantId: string, nowMs: number): readonly WorkerView[] | null {
+    this.#namesLeft = WORKER_JOBS_NAMED_MAX;
     const { settings } = this.#parts.book;
     if (settings?.tenantId !== tenantId) return null;
     if (settings.kind === "load_balancer") return settings.upstreams.map((upstream) => this.#viewLb(upstream, nowMs));
@@ -137,7 +151,9 @@ export class WorkerList {
   #jobsOn(slotsId: string, tenantId: string): Pick<WorkerView, "running" | "jobs"> {
     const { book, index } = this.#parts;
     const uuids = index.runningOn(slotsId);
-    const jobs = uuids.flatMap((uuid) => {
+    const named = uuids.slice(0, this.#namesLeft);
+    this.#namesLeft -= named.length;
+    const jobs = named.flatMap((uuid) => {
       const job = book.load(uuid)?.job;
       return job?.tenantId === tenantId ? [makeJobId(job.uuid, job.mode)] : [];
     });

@@ -21,6 +21,11 @@ export class AgeOrder {
     this.#uuids.splice(this.#search(uuid), 0, uuid);
   }
 
+  clear(): void {
+    this.#uuids = [];
+    this.#head = 0;
+  }
+
   /** Jobs before this one. */
   indexOf(uuid: string): number {
     return this.#search(uuid) - this.#head;

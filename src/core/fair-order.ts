@@ -51,6 +51,16 @@ export class FairOrder {
     this.#enter(line);
   }
 
+  /** Of a tenant's jobs none waits any more. */
+  removeAll(tenantId: string): void {
+    const line = this.#lines.get(tenantId);
+    if (line === undefined || !waits(line)) return;
+    line.normal.clear();
+    line.low.clear();
+    this.#waiting.remove(line);
+    this.#enter(line);
+  }
+
   /** The next job, left in place; undefined when nothing waits. */
   next(nowMs: number): string | undefined {
     const line = this.#waiting.least(nowMs);

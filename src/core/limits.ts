@@ -182,6 +182,8 @@ export const RESTART_SETTLE_MS = 250;
 export const WORKER_QUIET_AFTER_MS = 15_000;
 /** Remembered workers of one job: the rows stay small, and nobody reports so late. */
 export const FORMER_WORKERS_MAX = 32;
+/** Jobs that one list of workers looks up to name them; all are counted. */
+export const WORKER_JOBS_NAMED_MAX = 1_000;
 /** Pulling workers in one endpoint's memory. */
 export const WORKERS_MAX = 1_000;
 /** Open polls of one worker: runpod 1.6 asks once for each further job that it could run, while it runs one. */
@@ -241,6 +243,8 @@ export const REPAIR_PAGE_ENDPOINTS = 50;
 export const REPAIR_CALL_MAX_MS = 10_000;
 /** Rows one alarm may handle before it arms itself again, so that it never holds the object for long. */
 export const ALARM_ROWS_MAX = 1_000;
+/** Rows that one turn of an alarm handles, each 0.05 ms and more: a turn must not hold up the next call for long. */
+export const TURN_ROWS_MAX = 250;
 /** A wake-up that brought no start is sent again after this. */
 export const WAKE_RESEND_MS = 5_000;
 /** An account or D1 that has not answered by then is tried again: what it did all the same counts once, by its key. */

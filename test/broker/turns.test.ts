@@ -168,6 +168,44 @@ describe("one turn of a broker", () => {
   });
 });
 
+describe("many that wait", () => {
+  it("are all told of a purge, which touches nothing that comes right after it", async () => {
+    const { endpointId, broker } = await makeBroker({ upstreams: [] });
+    const tenantId = "owner";
+    const ids: string[] = [];
+    for (let made = 0; made < 600; made += 1) {
+      const call = submission();
+      await broker.submit(call);
+      ids.push(call.jobId);
+    }
+    const waiting = ids.map((jobId) => broker.wait({ tenantId, jobId, holdMs: 20_000 }));
+    await vi.waitFor(async () => expect(await callsOf(endpointId)).toBeGreaterThanOrEqual(1_200 - 2));
+    const later = submission();
+    await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (instance) => {
+      const object = instance as EndpointBroker;
+      const [purged] = await Promise.all([object.purgeQueue({ tenantId }), object.submit(later)]);
+      expect(purged).toEqual({ removed: 600 });
+      expect(await object.depth({ tenantId })).toEqual({ waiting: 1, running: 0 });
+    });
+    for (const answer of await Promise.all(waiting)) expect(answer).toMatchObject({ value: { status: "CANCELLED" } });
+    const given = holdCarriers((id) => id === endpointId);
+    await broker.configure(settings({ endpointId, version: 2 }));
+    await broker.start();
+    await vi.waitFor(() => expect(given).toMatchObject([{ jobId: later.jobId }]));
+    await vi.waitFor(async () => expect((await broker.health({ tenantId })).jobs.inQueue).toBe(0));
+    expect(await broker.purgeQueue({ tenantId })).toEqual({ removed: 0 });
+  });
+
+  it("are all answered when their time is over together", async () => {
+    const { endpointId, broker, jobId, tenantId } = await running();
+    const answers = await Promise.all(
+      Array.from({ length: 1_000 }, () => broker.wait({ tenantId, jobId, holdMs: 1_000 })),
+    );
+    for (const answer of answers) expect(answer).toMatchObject({ value: { status: "IN_PROGRESS" } });
+    expect((await turnsOf(endpointId)).sendsMax).toBeLessThanOrEqual(TURN_SENDS_MAX);
+  });
+});
+
 describe("the list of a tenant's jobs", () => {
   it("carries small outputs, and none that it would not show", async () => {
     const given = holdCarriers();
