@@ -5,7 +5,7 @@ import type { WorkerView } from "../contract/worker.ts";
 import { makeJobId } from "../core/job-id.ts";
 import type { LbHealth } from "../core/lb-pool.ts";
 import { WORKER_JOBS_NAMED_MAX, WORKER_QUIET_AFTER_MS, WORKER_SICK_SHOWN_MS } from "../core/limits.ts";
-import { absenceOf, tellAbsences } from "../core/worker-absence.ts";
+import { type Absence, absenceOf, tellAbsences } from "../core/worker-absence.ts";
 import type { RosterWorker, WorkerRoster } from "../core/worker-roster.ts";
 import type { Departures } from "./departures.ts";
 import type { JobBook } from "./job-book.ts";
@@ -166,11 +166,14 @@ export class WorkerList {
    */
   explainAbsence(nowMs: number): string | null {
     const { roster, book } = this.#parts;
-    const { idle, running, throttled, unhealthy } = book.pool.pushCounts();
-    if (idle + running + throttled + unhealthy > 0) return null;
-    const absences = roster.all().map((worker) => absenceOf(worker, this.#runs(worker), nowMs));
-    const told = absences.filter((absence) => absence !== null);
-    return told.length === 0 || told.length < absences.length ? null : tellAbsences(told);
+    if (book.settings?.upstreams.some(({ id }) => book.pool.knows(id)) === true) return null;
+    const absences: Absence[] = [];
+    for (const worker of roster.all()) {
+      const absence = absenceOf(worker, this.#runs(worker), nowMs);
+      if (absence === null) return null;
+      absences.push(absence);
+    }
+    return absences.length === 0 ? null : tellAbsences(absences);
   }
 
   #runs({ slotsId }: RosterWorker): boolean {
