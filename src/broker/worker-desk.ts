@@ -1,5 +1,5 @@
-// What pulling workers ask of a broker and tell it: takes, heartbeats, results. A worker's word names itself and a job; the
-// lease that fits is looked up here, so a report that is late, doubled or of another worker finds none and changes nothing.
+// What pulling workers ask of a broker and tell it of themselves: takes and heartbeats. What they report of jobs stands in
+// worker-reports.ts, how they leave in worker-exits.ts.
 import type { EndpointSettings, WorkerKey } from "../contract/settings.ts";
 import type { HandedJob, HandedLease, PingCall, TakeCall, WorkerApi } from "../contract/worker.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
