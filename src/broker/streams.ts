@@ -71,11 +71,23 @@ export class Streams {
   async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
     const stored = this.#parts.book.own(call, Date.now());
     if (stored === null) return fail({ kind: "not_found" });
-    const first = await this.#look(stored.job, stored, call, Math.min(call.holdMs, WAIT_SLICE_MAX_MS));
+    const { tenantId, status } = stored.job;
+    const { held } = this.#parts;
+    const mayStay = !isTerminal(status) && (call.holdMs > 0 || call.stays === true) && held.hasRoom(tenantId);
+    const reading = this.#read(stored, call, mayStay);
+    // From its arrival on: one whose page has to wait for a later turn is held as well.
+    if (mayStay) await held.count(tenantId, reading.then(noPage));
+    return reading;
+  }
+
+  async #read(stored: StoredJob, call: CallOf<"readStream">, mayStay: boolean): Promise<Result<StreamPage>> {
+    const holdMs = Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
+    const first = await this.#look(stored.job, stored, { ...call, holdMs, mayStay });
     if (first.held === "too_many") return fail(TOO_MANY_HELD);
     await first.held;
     // A job that timed out is gone for every later call; the one who waited is told so this once.
-    const { page } = first.held === null ? first : await this.#look(stored.job, null, { after: call.after }, 0);
+    const { page } =
+      first.held === null ? first : await this.#look(stored.job, null, { after: call.after, holdMs: 0, mayStay });
     return page === null ? fail({ kind: "not_found" }) : ok(page);
   }
 
@@ -148,18 +160,23 @@ export class Streams {
   async #look(
     key: JobKey,
     found: StoredJob | null,
-    { after, stays }: Pick<CallOf<"readStream">, "after" | "stays">,
-    holdMs: number,
+    {
+      after,
+      stays,
+      holdMs,
+      mayStay,
+    }: Pick<CallOf<"readStream">, "after" | "stays" | "holdMs"> & {
+      readonly mayStay: boolean;
+    },
   ): Promise<{ readonly page: StreamPage | null; readonly held: Promise<void> | "too_many" | null }> {
-    const { waiters, held: heldCalls } = this.#parts;
     let held: Promise<void> | "too_many" | null = null;
     const page = await this.#leave(key, found, ({ job }) => {
       const seen = this.#page(job, after === "drained" ? this.#drainedOf(job) : after);
       if (isTerminal(job.status)) return seen;
       const waits = seen.chunks.length === 0 && holdMs > 0;
-      if ((waits || stays === true) && !heldCalls.hasRoom(job.tenantId)) held = "too_many";
+      if ((waits || stays === true) && !mayStay) held = "too_many";
       // In the same piece as the look, so that no chunk comes in between unnoticed.
-      else if (waits) held = heldCalls.count(job.tenantId, waiters.wait(streamOf(job.uuid), holdMs));
+      else if (waits) held = this.#parts.waiters.wait(streamOf(job.uuid), holdMs);
       return seen;
     });
     return { page, held };
@@ -188,6 +205,8 @@ export class Streams {
     };
   }
 }
+
+function noPage(): void {}
 
 /** The token of the lease that this worker holds of the job; null: it holds none. */
 function leaseOf({ job }: StoredJob, call: WorkerCall): string | null {
