@@ -8,6 +8,7 @@ import {
   LB_CALL_MAX_MS,
   LB_HOLD_MS,
   LB_NEXT_WAIT_MAX_MS,
+  LB_SOCKET_REST_MS,
   LB_TRIES_MAX,
   LB_WAIT_MAX_MS,
   REST_MAX_MS,
@@ -19,7 +20,7 @@ import { blankHeaders } from "../outbound/call.ts";
 import { openTunnel, type TunnelResult } from "../outbound/tunnel.ts";
 import { asksForSocket, toClientHeaders, toWorkerHeaders } from "../outbound/tunnel-headers.ts";
 import { type Seat, type SeatRequest, takeSeat } from "./lb-seat.ts";
-import { joinSockets } from "./lb-socket.ts";
+import { type JoinedSockets, joinSockets } from "./lb-socket.ts";
 import type { LbTarget } from "./lb-target.ts";
 import { startTransfer, type Transfer, type TransferEnd } from "./lb-transfer.ts";
 import { bodyStreamOf } from "./request-body.ts";
@@ -200,9 +201,23 @@ export class LbExchange {
     const { 0: clientEnd, 1: ourEnd } = new WebSocketPair();
     const joined = joinSockets(ourEnd, workerEnd, this.#given.settings.bodyMaxBytes, this.#secrets);
     this.#abort.signal.addEventListener("abort", () => joined.stop(SERVICE_RESTART, "the slot was lost"));
-    this.#held(joined.end.then((end) => this.#end(seat, end === "closed" ? "served" : "worker_failed")));
+    this.#held(this.#endSockets(seat, joined));
     const headers = this.#clientHeaders(seat, response.headers);
     return new Response(null, { status: 101, headers, webSocket: clientEnd });
+  }
+
+  async #endSockets(seat: Seat, joined: JoinedSockets): Promise<void> {
+    const end = await joined.end;
+    this.#release();
+    await seat.leave(end === "closed" ? "served" : "worker_failed");
+    const rest = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      // A client that does not read does not answer the close either. Nothing else would take its connection from it.
+      cutOff(this.#given.c.executionCtx);
+      rest.resolve();
+    }, LB_SOCKET_REST_MS);
+    await Promise.race([joined.clientGone, rest.promise]);
+    clearTimeout(timer);
   }
 
   #clientHeaders(seat: Seat, headers: Headers): Headers {
@@ -318,4 +333,9 @@ function outcomeOf(end: TransferEnd, status: number, cause: Cause | null): LbOut
 function readLength(headers: Headers): number | null {
   const text = headers.get("content-length");
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}
+
+/** Ends the invocation, and with it the connection of its client. */
+function cutOff(context: object): void {
+  if ("abort" in context && typeof context.abort === "function") context.abort(new Error("the client does not read"));
 }

@@ -1,6 +1,6 @@
 // A WebSocket through a load-balanced endpoint: what one side says the other one hears, until one of them ends it, a message
-// is too large, or nobody has said anything for too long.
-import { LB_SOCKET_IDLE_MS } from "../core/limits.ts";
+// is too large, nobody has said anything for too long, or one side is sent too much without a word from it.
+import { LB_SOCKET_IDLE_MS, LB_SOCKET_UNHEARD_MESSAGES } from "../core/limits.ts";
 import type { SecretForms } from "../core/secret-forms.ts";
 
 /** `worker_broke`: the worker's connection ended without a word. */
@@ -9,13 +9,17 @@ export type SocketEnd = "closed" | "worker_broke";
 export interface JoinedSockets {
   /** Never rejects. */
   readonly end: Promise<SocketEnd>;
+  /** Resolves when the client has closed, too: until then what it has not read stands in our memory. */
+  readonly clientGone: Promise<void>;
   /** Ends both sides with a code of RFC 6455. */
   stop(code: number, reason: string): void;
 }
 
 const GOING_AWAY = 1001;
+const UNHEARD = 1008;
 const TOO_LARGE = 1009;
 const BROKEN = 1011;
+const SILENT = "were sent to a side that has sent nothing: send a message now and then";
 /** A connection that ended without a close frame, or without a code in it: neither may be sent. */
 const NO_CODE = 1005;
 const NO_FRAME = 1006;
@@ -30,9 +34,14 @@ export function joinSockets(
   secrets: SecretForms | null = null,
 ): JoinedSockets {
   const ended = Promise.withResolvers<SocketEnd>();
+  const gone = Promise.withResolvers<void>();
+  let isOver = false;
+  /** What each side has been sent since it sent something. */
+  const unheard = new Map<WebSocket, number>();
   let idle = setTimeout(() => undefined, 0);
   const stop = (code: number, reason: string): void => {
     clearTimeout(idle);
+    isOver = true;
     for (const socket of [client, worker]) closeSocket(socket, code, reason);
     ended.resolve("closed");
   };
@@ -43,8 +52,13 @@ export function joinSockets(
   const listen = (from: WebSocket, to: WebSocket, whenBroken: SocketEnd): void => {
     from.binaryType = "arraybuffer";
     from.addEventListener("message", ({ data }) => {
+      if (isOver) return;
       touch();
-      if (sizeOf(data) > maxBytes) return stop(TOO_LARGE, "the message is too large");
+      const bytes = sizeOf(data);
+      if (bytes > maxBytes) return stop(TOO_LARGE, "the message is too large");
+      const unheardBytes = (unheard.get(to) ?? 0) + bytes;
+      unheard.set(from, 0).set(to, unheardBytes);
+      if (unheardBytes > LB_SOCKET_UNHEARD_MESSAGES * maxBytes) return stop(UNHEARD, `${unheardBytes} bytes ${SILENT}`);
       try {
         to.send(from === worker ? blankMessage(data, secrets) : data);
       } catch {
@@ -53,6 +67,8 @@ export function joinSockets(
     });
     from.addEventListener("close", ({ code, reason }) => {
       clearTimeout(idle);
+      isOver = true;
+      if (from === client) gone.resolve();
       const isBroken = code === NO_FRAME;
       const said = from === worker && secrets !== null ? secrets.blankText(reason) : reason;
       closeSocket(to, isBroken ? BROKEN : code, isBroken ? "the other side broke off" : said);
@@ -62,6 +78,8 @@ export function joinSockets(
     });
     from.addEventListener("error", () => {
       clearTimeout(idle);
+      isOver = true;
+      if (from === client) gone.resolve();
       closeSocket(to, BROKEN, "the other side broke off");
       ended.resolve(whenBroken);
     });
@@ -70,7 +88,7 @@ export function joinSockets(
   touch();
   listen(worker, client, "worker_broke");
   listen(client, worker, "closed");
-  return { end: ended.promise, stop };
+  return { end: ended.promise, clientGone: gone.promise, stop };
 }
 
 /** Also where it is closed already. A code that must not be sent would leave it open, or break the peer's rules. */

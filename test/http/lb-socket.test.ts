@@ -1,4 +1,4 @@
-// Two joined WebSockets: the session ends when nobody says anything for too long, and only then.
+// Two joined WebSockets: the session ends when nobody says anything for too long, and when one side is sent too much in silence.
 import { afterEach, expect, it, vi } from "vitest";
 import { LB_SOCKET_IDLE_MS } from "../../src/core/limits.ts";
 import { SecretForms } from "../../src/core/secret-forms.ts";
@@ -71,4 +71,53 @@ it("a worker's messages and its last words have no secret in them, a client's ar
   worker.send(new TextEncoder().encode(`x${secret}`));
   worker.close(3_000, secret);
   await vi.waitFor(() => expect(toClient).toEqual([`text ${stars}`, `bytes x${stars}`, `closed ${stars}`]));
+});
+
+/** Both far ends of a session whose messages may have 1,000 bytes, and what has come of it. */
+function session() {
+  const { 0: client, 1: clientSide } = new WebSocketPair();
+  const { 0: worker, 1: workerSide } = new WebSocketPair();
+  const joined = joinSockets(clientSide, workerSide, 1_000);
+  const closes: { readonly code: number; readonly reason: string }[] = [];
+  const heard = { client: 0, worker: 0 };
+  for (const [name, socket] of [["client", client] as const, ["worker", worker] as const]) {
+    socket.addEventListener("close", ({ code, reason }) => closes.push({ code, reason }));
+    socket.addEventListener("message", () => {
+      heard[name] += 1;
+    });
+    socket.accept();
+  }
+  return { client, worker, joined, closes, heard };
+}
+
+it.each(["client", "worker"] as const)(
+  "a %s that is sent over two of the largest messages in silence is told why",
+  async (name) => {
+    const { client, worker, joined, closes, heard } = session();
+    const other = name === "client" ? worker : client;
+    for (let sent = 0; sent < 10; sent += 1) other.send("x".repeat(1_000));
+    expect(await joined.end).toBe("closed");
+    await vi.waitFor(() => expect(closes).toHaveLength(2));
+    for (const { code, reason } of closes) {
+      expect(code).toBe(1_008);
+      expect(reason).toMatch(/^3000 bytes were sent to a side that has sent nothing/);
+    }
+    expect(heard[name]).toBe(2);
+    await joined.clientGone;
+  },
+);
+
+it("a side that says something now and then may be sent any amount", async () => {
+  const { client, worker, joined, closes, heard } = session();
+  for (let round = 1; round <= 5; round += 1) {
+    worker.send("x".repeat(1_000));
+    worker.send("x".repeat(1_000));
+    await vi.waitFor(() => expect(heard.client).toBe(2 * round));
+    client.send("go on");
+    await vi.waitFor(() => expect(heard.worker).toBe(round));
+  }
+  expect(closes).toEqual([]);
+  client.close(1_000);
+  expect(await joined.end).toBe("closed");
+  await joined.clientGone;
 });

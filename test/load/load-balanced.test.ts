@@ -6,11 +6,15 @@ import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import WebSocket from "ws";
 import { z } from "zod";
+import { LB_SOCKET_REST_MS } from "../../src/core/limits.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
 import { GZIPPED, type LbWorker, startLbWorker } from "../running/lb-worker.ts";
+import { startPeakMeter } from "./peak.ts";
 
 const SLOTS = 3;
 const LIMIT_BYTES = 1024 * 1024;
+/** More than the buffers of a connection hold. */
+const WIDE_BYTES = 32 * 1024 * 1024;
 
 let worker: LbWorker;
 let broker: RunningBroker;
@@ -18,7 +22,10 @@ let broker: RunningBroker;
 beforeAll(async () => {
   worker = await startLbWorker();
   const upstream = { url: worker.url, dialect: "http", slots: SLOTS, credential: null } as const;
-  broker = await startBroker({ lb: { kind: "load_balancer", bodyMaxBytes: LIMIT_BYTES, upstream } });
+  broker = await startBroker({
+    lb: { kind: "load_balancer", bodyMaxBytes: LIMIT_BYTES, upstream },
+    "lb-wide": { kind: "load_balancer", bodyMaxBytes: WIDE_BYTES, upstream },
+  });
 });
 
 afterAll(async () => {
@@ -36,13 +43,13 @@ function openRequest(path: string, method = "POST", headers: Readonly<Record<str
   return sent;
 }
 
-function openSocket(path: string, protocols: string[] = []): WebSocket {
-  const url = `${broker.url.replace("http", "ws")}/lb/lb${path}`;
+function openSocket(path: string, protocols: string[] = [], endpoint = "lb"): WebSocket {
+  const url = `${broker.url.replace("http", "ws")}/lb/${endpoint}${path}`;
   return new WebSocket(url, protocols, { headers: { authorization: `Bearer ${broker.key}` } });
 }
 
-async function connect(path: string, protocols: string[] = []): Promise<WebSocket> {
-  const socket = openSocket(path, protocols);
+async function connect(path: string, protocols: string[] = [], endpoint = "lb"): Promise<WebSocket> {
+  const socket = openSocket(path, protocols, endpoint);
   await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
   return socket;
 }
@@ -60,9 +67,17 @@ function closeOf(socket: WebSocket): Promise<{ readonly code: number; readonly r
   });
 }
 
-async function slotsInUse(): Promise<number> {
+async function slotsInUse(endpoint = "lb"): Promise<number> {
   const health = z.object({ workers: z.object({ running: z.number() }) });
-  return health.parse(await (await broker.call("/v2/lb/health")).json()).workers.running;
+  return health.parse(await (await broker.call(`/v2/${endpoint}/health`)).json()).workers.running;
+}
+
+/** Lines of load-balanced requests, by started 100 ms. */
+async function billedRequests() {
+  const line = z.object({ jobId: z.string(), endpointId: z.string(), billedMs: z.number() });
+  const usage = z.object({ lines: z.array(line) });
+  const { lines } = usage.parse(await (await broker.call("/v1/usage?limit=1000")).json());
+  return lines.filter(({ jobId, billedMs }) => jobId.startsWith("lb-") && billedMs % 100 === 0);
 }
 
 describe("a load-balanced request", () => {
@@ -132,19 +147,14 @@ describe("a load-balanced request", () => {
       expect(await slotsInUse()).toBe(1);
       abort.abort();
       await expect.poll(() => worker.inFlight(), { timeout: 10_000 }).toBe(0);
-      await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+      await expect.poll(() => slotsInUse(), { timeout: 10_000 }).toBe(0);
       const log = readFileSync(join(broker.folder, "broker.log"), "utf8");
       expect(log).toMatch(new RegExp(`"${response.headers.get("x-request-id")}".*"outcome":"client_left"`));
     },
   );
 
   it("is on the bill, by started 100 ms", async () => {
-    const usage = z.object({ lines: z.array(z.object({ jobId: z.string(), billedMs: z.number() })) });
-    const read = async () => {
-      const { lines } = usage.parse(await (await broker.call("/v1/usage?limit=1000")).json());
-      return lines.filter(({ jobId, billedMs }) => jobId.startsWith("lb-") && billedMs % 100 === 0).length;
-    };
-    await expect.poll(read, { timeout: 10_000 }).toBeGreaterThan(10);
+    await expect.poll(async () => (await billedRequests()).length, { timeout: 10_000 }).toBeGreaterThan(10);
   });
 });
 
@@ -163,7 +173,42 @@ describe("a WebSocket", () => {
     socket.close(4_000, "bye");
     expect(await closeOf(socket)).toEqual({ code: 4_000, reason: "bye" });
     await expect.poll(() => worker.inFlight(), { timeout: 10_000 }).toBe(0);
-    await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => slotsInUse(), { timeout: 10_000 }).toBe(0);
+  });
+
+  it("whose client has stopped reading lets go of the worker, frees its slot, is billed, and is cut off", async () => {
+    const meter = startPeakMeter(broker.pid);
+    const socket = await connect("/socket", [], "lb-wide");
+    const closing = closeOf(socket);
+    let readBytes = 0;
+    socket.on("message", (data: Buffer) => {
+      readBytes += data.length;
+    });
+    socket.send(`pour ${20 * WIDE_BYTES}`);
+    await new Promise((resolve) => socket.once("message", resolve));
+    socket.pause();
+    await expect.poll(() => worker.inFlight(), { timeout: 20_000 }).toBe(0);
+    await expect.poll(() => slotsInUse("lb-wide"), { timeout: 10_000 }).toBe(0);
+    // Its line is the first one of this endpoint.
+    const endpoints = async () => new Set((await billedRequests()).map(({ endpointId }) => endpointId)).size;
+    await expect.poll(endpoints, { timeout: 10_000 }).toBe(2);
+    expect(meter.grownBytes()).toBeLessThan(5 * WIDE_BYTES);
+    await new Promise((resolve) => setTimeout(resolve, LB_SOCKET_REST_MS + 2_000));
+    socket.resume();
+    // Nobody keeps the rest for it any more.
+    expect((await closing).code).toBe(1_006);
+    expect(readBytes).toBeLessThan(2 * WIDE_BYTES);
+  });
+
+  it("whose client reads, and says nothing, is told why it ends", async () => {
+    const socket = await connect("/socket");
+    const closing = closeOf(socket);
+    socket.send(`pour ${10 * LIMIT_BYTES}`);
+    expect(await closing).toMatchObject({
+      code: 1_008,
+      reason: expect.stringContaining("send a message now and then"),
+    });
+    await expect.poll(() => slotsInUse(), { timeout: 10_000 }).toBe(0);
   });
 
   it("hears the worker's close with its code, and 1011 when the worker is gone without one", async () => {
@@ -173,7 +218,7 @@ describe("a WebSocket", () => {
     const died = await connect("/socket");
     died.send("die");
     expect((await closeOf(died)).code).toBe(1_011);
-    await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => slotsInUse(), { timeout: 10_000 }).toBe(0);
   });
 
   it("that is cut off by its client lets go of the worker", async () => {
@@ -181,7 +226,7 @@ describe("a WebSocket", () => {
     expect(worker.inFlight()).toBe(1);
     socket.terminate();
     await expect.poll(() => worker.inFlight(), { timeout: 15_000 }).toBe(0);
-    await expect.poll(slotsInUse, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => slotsInUse(), { timeout: 10_000 }).toBe(0);
   });
 
   it("ends with 1009 at a message over the limit", async () => {

@@ -1,8 +1,8 @@
 // A worker of a load-balanced endpoint for tests: real HTTP and WebSockets, and what it saw of its requests.
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
-import { WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 
 export interface LbWorker {
   readonly url: string;
@@ -64,7 +64,10 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "/gzip": (_, response) => void response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(GZIPPED)),
 };
 
-/** Listens on a free port. A message to /socket comes back; `close CODE REASON` and `die` do what they say. */
+/**
+ * Listens on a free port. A message to /socket comes back; `close CODE REASON` and `die` do what they say, and `pour BYTES` is
+ * answered by so many, as fast as they are taken.
+ */
 export async function startLbWorker(): Promise<LbWorker> {
   const seen = new Map<string, IncomingHttpHeaders>();
   let inFlight = 0;
@@ -96,6 +99,7 @@ export async function startLbWorker(): Promise<LbWorker> {
       const [word, code, reason] = isBinary ? [] : data.toString().split(" ");
       if (word === "close") socket.close(Number(code), reason);
       else if (word === "die") socket.terminate();
+      else if (word === "pour") pour(socket, Number(code));
       else socket.send(data, { binary: isBinary });
     });
   });
@@ -114,6 +118,14 @@ export async function startLbWorker(): Promise<LbWorker> {
         server.closeAllConnections();
       }),
   };
+}
+
+/** Bytes that cannot be compressed. */
+function pour(socket: WebSocket, leftBytes: number): void {
+  if (leftBytes <= 0 || socket.readyState !== socket.OPEN) return;
+  socket.send(randomBytes(PIECE.length), (error) => {
+    if (error === undefined || error === null) pour(socket, leftBytes - PIECE.length);
+  });
 }
 
 function drained(response: ServerResponse): Promise<void> {
