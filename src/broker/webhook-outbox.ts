@@ -47,15 +47,16 @@ export class WebhookOutbox {
 
   /** Starts couriers for what may be sent in this turn, and buries what is given up. The rest follows in the next turns. */
   send(nowMs: number): number {
-    for (let sent = 0; ; sent += 1) {
-      if (!this.#parts.departures.fits(DELIVERY_MOST_BYTES)) {
-        if (this.#schedule.hasReady(nowMs)) this.#parts.departures.again(this.#sendMore);
-        return sent;
-      }
+    const { departures } = this.#parts;
+    let sent = 0;
+    while (departures.fits(DELIVERY_MOST_BYTES)) {
       const key = this.#schedule.take(nowMs);
-      if (key === undefined) return sent;
+      if (key === undefined) break;
       this.#sendOne(key, nowMs);
+      sent += 1;
     }
+    if (this.#schedule.hasReady(nowMs) || this.#schedule.isBehind(nowMs)) departures.again(this.#sendMore);
+    return sent;
   }
 
   /** A courier's report. A late one, of another round or try, changes nothing. */

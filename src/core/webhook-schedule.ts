@@ -133,6 +133,12 @@ export class WebhookSchedule {
     return this.#next() !== undefined;
   }
 
+  /** Have more fallen due than could be sorted in so far? Then who can take none now may take one in the next turn. */
+  isBehind(nowMs: number): boolean {
+    const due = this.#due.peek();
+    return due !== undefined && due.atMs <= nowMs;
+  }
+
   /** When to look again, epoch ms: now if one is ready, else the next plan or lost courier; Infinity when nothing is owed. */
   nextAtMs(nowMs: number): number {
     if (this.hasReady(nowMs)) return nowMs;

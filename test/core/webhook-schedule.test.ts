@@ -84,6 +84,23 @@ describe("the schedule of webhooks", () => {
   });
 });
 
+describe("webhooks that fall due by thousands", () => {
+  it("are sorted in by portions, and hide nobody's that fell due after them", () => {
+    const schedule = new WebhookSchedule();
+    planMany(schedule, 5_000, "slow", () => "slow.example");
+    schedule.plan("quick", { tenantId: "quick", host: "quick.example" }, 2);
+    const taken: string[] = [];
+    let looks = 0;
+    do {
+      taken.push(...takeAll(schedule, 3));
+      looks += 1;
+    } while (schedule.isBehind(3));
+    expect(looks).toBeLessThan(10);
+    expect(taken).toHaveLength(WEBHOOK_HOST_IN_FLIGHT_MAX + 1);
+    expect(taken).toContain("quick");
+  });
+});
+
 describe("the webhooks in flight together", () => {
   it("are bounded in number, and leave room for a tenant that comes later", () => {
     const schedule = new WebhookSchedule();
