@@ -1,5 +1,6 @@
 // A job as clients see it: RunPod's keys in RunPod's order, keys without a value left out, the output spliced in raw.
 import type { JobView } from "../contract/job-view.ts";
+import { PAYLOAD_INLINE_MAX_BYTES } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { log } from "../log.ts";
 import { spliceBody } from "../payload/splice.ts";
@@ -12,14 +13,18 @@ export async function statusAnswer(c: RouteContext, job: JobView): Promise<Respo
   return splicedAnswer(c, statusParts(job));
 }
 
-/** Answers 200 with a list of jobs. Large outputs are not in it: each stands in the job's own status. */
+/** Answers 200 with a list of jobs. Large outputs are left out: each stands in the job's own status. */
 export async function requestsAnswer(c: RouteContext, jobs: readonly JobView[]): Promise<Response> {
   const parts: (string | PayloadRef)[] = ['{"requests":['];
   for (const [index, job] of jobs.entries()) {
     if (index > 0) parts.push(",");
-    parts.push(...statusParts(job));
+    parts.push(...statusParts(isSmall(job.output) ? job : { ...job, output: null }));
   }
   return splicedAnswer(c, [...parts, "]}"]);
+}
+
+function isSmall(output: PayloadRef | null): boolean {
+  return output !== null && output.kind === "inline" && output.bytes.byteLength <= PAYLOAD_INLINE_MAX_BYTES;
 }
 
 /** The JSON of one job, cut where its output goes. */
