@@ -11,6 +11,7 @@ import { AlarmClock } from "./alarm-clock.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { Departures } from "./departures.ts";
 import { DispatchWake } from "./dispatch-wake.ts";
+import { GraceRow } from "./grace-row.ts";
 import { HeldCalls } from "./held-calls.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { JobBook } from "./job-book.ts";
@@ -141,11 +142,12 @@ export class BrokerParts {
     this.lb.configured(nowMs);
   }
 
-  #makeBook({ nowMs, dropPayloads, stopUpstream }: Surroundings): JobBook {
+  #makeBook({ storage, nowMs, dropPayloads, stopUpstream }: Surroundings): JobBook {
     const { store, index, posting, sweep, waiters, departures, owedWebhooks } = this;
     return new JobBook(
       {
         store,
+        graceRow: new GraceRow(storage),
         index,
         posting,
         sweep,

@@ -4,15 +4,26 @@
 import type { JobCall } from "../contract/broker.ts";
 import type { JobView } from "../contract/job-view.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
-import { expiresAtMs, isPurgedBy, isRunning, isTerminal, isWaiting, type Job, type Lease } from "../core/job.ts";
+import { staysInMemory } from "../core/graces.ts";
+import {
+  expiresAtMs,
+  isPurgedBy,
+  isRunning,
+  isTerminal,
+  isWaiting,
+  type Job,
+  type Lease,
+  leaseEndMs,
+} from "../core/job.ts";
 import type { JobEvent } from "../core/job-event.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
-import { HOLD_BACK_MS, LEASE_MS } from "../core/limits.ts";
+import { HOLD_BACK_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { RecentTimes } from "../core/recent-times.ts";
 import { estimateTokens } from "../core/token-usage.ts";
 import { type Effect, type Given, type Transition, tellsItsTime, transition } from "../core/transition.ts";
 import { UpstreamPool } from "../core/upstream-pool.ts";
+import type { GraceRow } from "./grace-row.ts";
 import type { FinishedRow, StoredJob } from "./job-row.ts";
 import { isPricedHolder } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -27,6 +38,7 @@ import { streamOf, type Waiters } from "./waiters.ts";
 
 interface Parts {
   readonly store: BrokerStore;
+  readonly graceRow: GraceRow;
   readonly index: LiveIndex;
   readonly posting: Posting;
   readonly sweep: Sweep;
@@ -153,14 +165,15 @@ export class JobBook {
 
   #rebuild(nowMs: number): void {
     this.reprice(nowMs);
+    const graces = this.#parts.graceRow.read();
     for (const { job, webhookHost } of this.#parts.store.liveJobs()) {
       if (this.#isPurged(job)) continue;
-      // Renewals were in memory: every running lease gets one period of grace.
-      const graced = job.lease === null ? job : { ...job, lease: { ...job.lease, untilMs: nowMs + LEASE_MS } };
-      if (graced.lease !== null) this.#noteStart(job.tenantId, graced.lease, nowMs);
-      this.#parts.index.put(graced, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
+      const resumed = job.lease === null ? job : { ...job, lease: graces.resume(job.lease, nowMs) };
+      if (resumed.lease !== null) this.#noteStart(job.tenantId, resumed.lease, nowMs);
+      this.#parts.index.put(resumed, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
       if (job.finishSeq !== null) this.#parts.posting.schedule(nowMs);
     }
+    this.#parts.graceRow.keep(graces);
   }
 
   #configurePool(settings: EndpointSettings, nowMs: number): void {
@@ -211,7 +224,7 @@ export class JobBook {
     return expiresAtMs(stored.job) > nowMs ? stored : null;
   }
 
-  /** One decision of core, written and taken over. Renewals stay in memory: each write is a billed row. */
+  /** One decision of core, written and taken over. */
   apply(stored: StoredJob, said: JobEvent, nowMs: number): Transition {
     const before = stored.job;
     const event = this.#withPrompt(stored, said);
@@ -220,7 +233,7 @@ export class JobBook {
     const { job } = moved;
     const output = moved.effects.find((effect) => effect.kind === "keep_output");
     const owed = event.kind === "retry" ? this.#owedBeforeRetry(stored) : null;
-    if (event.kind !== "renew") {
+    if (!staysInMemory(event, before, job)) {
       this.#parts.store.transaction(() => {
         if (event.kind === "retry") {
           this.#parts.posting.keepBeforeRetry(before);
@@ -299,11 +312,12 @@ export class JobBook {
     this.#parts.index.noteEnd(job.tenantId, lease.startedAtMs, nowMs);
     this.#parts.index.unpark(nowMs);
     this.#parts.waiters.wake(lease.token);
-    const isOver = event.kind === "finish" || event.kind === "lost" || nowMs > lease.untilMs;
+    const endMs = leaseEndMs(lease);
+    const isOver = event.kind === "finish" || event.kind === "lost" || nowMs > endMs;
     if (isOver) this.pool.release(lease.upstreamId);
-    else this.pool.linger(lease.upstreamId, lease.token, lease.untilMs);
+    else this.pool.linger(lease.upstreamId, lease.token, endMs);
     if (lease.workerKeyId === null) return;
-    const isLost = event.kind === "lost" ? event.had === true : nowMs > lease.untilMs;
+    const isLost = event.kind === "lost" ? event.had === true : nowMs > endMs;
     const how = event.kind === "finish" ? "finished" : isLost ? "lost" : "taken_away";
     this.#parts.workers.leaseEnded(lease.upstreamId, job, how, nowMs);
   }

@@ -56,7 +56,7 @@ const ADDED_LATER: Pick<Job, "round" | "failedOn" | "undelivered" | "startFailur
   formerWorkers: [],
 };
 
-const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false };
+const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false, graceUntilMs: 0 };
 
 /** `facts` is written by store.ts alone, from a Job: the one boundary where its text becomes a Job again. */
 export function parseJob(facts: string): Job {

@@ -57,6 +57,7 @@ export function leaseFor(
     nanodollarsPerSecond,
     startedAtMs: nowMs,
     untilMs: nowMs + leaseMs(holder),
+    graceUntilMs: 0,
     incarnation,
   };
 }

@@ -30,6 +30,7 @@ interface Entry {
 interface HeldLease {
   readonly holder: Holder;
   readonly untilMs: number;
+  readonly graceUntilMs: number;
   readonly incarnation: string;
 }
 
@@ -83,7 +84,8 @@ export class LiveIndex {
     const held = this.#entries.get(job.uuid)?.lease ?? null;
     if (held === null || job.lease === null) return job;
     const untilMs = Math.max(held.untilMs, job.lease.untilMs);
-    return { ...job, lease: { ...job.lease, untilMs, incarnation: held.incarnation } };
+    const { graceUntilMs, incarnation } = held;
+    return { ...job, lease: { ...job.lease, untilMs, graceUntilMs, incarnation } };
   }
 
   /** Takes over the state of a job after its row was written. Forgets it when it neither lives nor owes. */
@@ -252,14 +254,14 @@ export class LiveIndex {
     else this.webhooks.plan(uuid, { tenantId: job.tenantId, host: host ?? "" }, atMs);
   }
 
-  #heldLease({ upstreamId: slotsId, untilMs, incarnation }: Lease): HeldLease {
+  #heldLease({ upstreamId: slotsId, untilMs, graceUntilMs, incarnation }: Lease): HeldLease {
     let holder = this.#holders.get(slotsId);
     if (holder === undefined) {
       holder = { slotsId, uuids: new Set() };
       this.#holders.set(slotsId, holder);
     }
     if (this.#incarnation !== incarnation) this.#incarnation = incarnation;
-    return { holder, untilMs, incarnation: this.#incarnation };
+    return { holder, untilMs, graceUntilMs, incarnation: this.#incarnation };
   }
 
   #pushDue(uuid: string, atMs: number): void {

@@ -102,6 +102,11 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
     sql: "CREATE TABLE lb_running (one INTEGER PRIMARY KEY CHECK (one = 1)) STRICT;",
   },
   {
+    id: 5,
+    // Which running leases have had the grace that a start of the object gives, and when: JSON, for one row in all.
+    sql: "CREATE TABLE graces (one INTEGER PRIMARY KEY CHECK (one = 1), given TEXT NOT NULL) STRICT;",
+  },
+  {
     id: 7,
     // How many Idempotency-Keys each tenant has at most, and when they were last walked.
     sql: `

@@ -22,9 +22,17 @@ export interface Lease {
   readonly slots: number;
   readonly nanodollarsPerSecond: number;
   readonly startedAtMs: number;
+  /** By the newest renewal that this object has had, or an earlier one has written. */
   readonly untilMs: number;
+  /** A start of the object found it running, and it holds until then without a renewal; 0 once it has one. */
+  readonly graceUntilMs: number;
   /** The start of the broker object that gave it: another one at expiry means a restart, not a lost worker. */
   readonly incarnation: string;
+}
+
+/** Through this moment the carrier's word counts; nothing but a renewal moves it. */
+export function leaseEndMs({ untilMs, graceUntilMs }: Lease): number {
+  return Math.max(untilMs, graceUntilMs);
 }
 
 /** What one finished attempt costs; seq is the attempt's number. */
@@ -176,5 +184,5 @@ export function expiresAtMs(job: Job): number {
 export function dueAtMs(job: Job, nowMs: number): number {
   if (job.status === "IN_QUEUE") return job.notBeforeMs > nowMs ? Math.min(job.ttlAtMs, job.notBeforeMs) : job.ttlAtMs;
   if (job.lease === null) return Number.POSITIVE_INFINITY;
-  return Math.min(job.ttlAtMs, job.lease.untilMs + 1, job.lease.startedAtMs + job.executionTimeoutMs);
+  return Math.min(job.ttlAtMs, leaseEndMs(job.lease) + 1, job.lease.startedAtMs + job.executionTimeoutMs);
 }

@@ -2,7 +2,7 @@
 // Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
 import { backoffMs } from "./backoff.ts";
 import type { Bill, FormerWorker, Job, JobStatus, Lease, WebhookState } from "./job.ts";
-import { isTerminal, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
+import { isTerminal, leaseEndMs, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
 import type { AttemptOutcome, JobEvent, WebhookOutcome } from "./job-event.ts";
 import {
   BACKOFF_BASE_MS,
@@ -67,7 +67,12 @@ export function transition(job: Job, event: JobEvent, given: Given): Transition 
       return whenHeld(job, event.token, given, (lease) => ({
         ...job,
         // The present object answers for this carrier from now on: if it is lost later, no restart explains that.
-        lease: { ...lease, untilMs: given.nowMs + leaseMs(lease), incarnation: given.incarnation },
+        lease: {
+          ...lease,
+          untilMs: given.nowMs + leaseMs(lease),
+          graceUntilMs: 0,
+          incarnation: given.incarnation,
+        },
       }));
     case "note_upstream_job":
       return whenHeld(job, event.token, given, (lease) => ({
@@ -107,7 +112,7 @@ function unchanged(job: Job, reply: Transition["reply"]): Transition {
 /** The lease of a running job if `token` is it and it has not ended: a heartbeat after the end never revives (F3). */
 function heldLease(job: Job, token: string, given: Given): Lease | null {
   if (job.status !== "IN_PROGRESS" || job.lease === null || job.lease.token !== token) return null;
-  return given.nowMs <= job.lease.untilMs ? job.lease : null;
+  return given.nowMs <= leaseEndMs(job.lease) ? job.lease : null;
 }
 
 function whenHeld(job: Job, token: string, given: Given, change: (lease: Lease) => Job): Transition {
@@ -136,9 +141,11 @@ export function leaseMs(lease: Pick<Lease, "workerKeyId">): number {
   return lease.workerKeyId === null ? LEASE_MS : WORKER_LEASE_MS;
 }
 
-function finish(job: Job, token: string, outcome: AttemptOutcome, given: Given): Transition {
-  const lease = heldLease(job, token, given);
-  if (lease === null) return unchanged(job, "stale");
+function finish(before: Job, token: string, outcome: AttemptOutcome, given: Given): Transition {
+  const lease = heldLease(before, token, given);
+  if (lease === null) return unchanged(before, "stale");
+  // Whoever reports has had the job until now.
+  const job = { ...before, lease: { ...lease, untilMs: leaseEndMs(lease) } };
   const { upstreamId } = lease;
   switch (outcome.kind) {
     case "completed":
@@ -189,7 +196,8 @@ export const EXECUTION_TIMEOUT_ERROR = "executionTimeout exceeded";
 
 /**
  * Ends a job. A running attempt that is billed costs its time by the broker's clock, never more than its timeout, and
- * nothing after its lease: what a lost worker did not do, or did unseen, is not charged because an alarm was late.
+ * nothing after the time for which its lease was renewed: what a lost worker did not do, or did unseen, is not charged
+ * because an alarm was late, or because a start of the object has given a grace.
  */
 function end(
   job: Job,
@@ -317,7 +325,7 @@ function passTime(job: Job, given: Given): Transition {
   if (given.nowMs >= job.lease.startedAtMs + job.executionTimeoutMs) {
     return changed(end(job, "FAILED", EXECUTION_TIMEOUT_ERROR, true, given), stopEffects(job));
   }
-  if (given.nowMs <= job.lease.untilMs) return unchanged(job, "done");
+  if (given.nowMs <= leaseEndMs(job.lease)) return unchanged(job, "done");
   const next = expireLease(job, job.lease, given);
   return changed(next, next.upstreamJob === null ? stopEffects(job) : []);
 }

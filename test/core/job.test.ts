@@ -11,6 +11,7 @@ const LEASE: Lease = {
   nanodollarsPerSecond: 160_000,
   startedAtMs: 1_000,
   untilMs: 31_000,
+  graceUntilMs: 0,
   incarnation: "object-1",
   workerKeyId: null,
   byClient: false,

@@ -30,6 +30,7 @@ function lease(overrides: Partial<Lease> = {}): Lease {
     nanodollarsPerSecond: 160_000,
     startedAtMs: STARTED,
     untilMs: STARTED + LEASE_MS,
+    graceUntilMs: 0,
     incarnation: "object-1",
     workerKeyId: null,
     byClient: false,

@@ -1,4 +1,4 @@
-// Each seeded defect of the core is caught by the oracle within 1,000 seeds: the proof that its silence means something.
+// Each seeded defect is caught by the oracle within 1,000 seeds: the proof that its silence means something.
 import { describe, expect, it } from "vitest";
 import { DEFECTS } from "./defects.ts";
 import { runSeed } from "./run.ts";
@@ -18,7 +18,7 @@ describe("the oracle", () => {
     (_, defect) => {
       let caught: string | null = null;
       for (let seed = 1; seed <= SEEDS_MAX && caught === null; seed += 1) {
-        caught = runSeed(seed, STEPS, defect.core).violation?.invariant ?? null;
+        caught = runSeed(seed, STEPS, defect.core, defect.leaseKeeping).violation?.invariant ?? null;
       }
       expect(caught).not.toBeNull();
     },

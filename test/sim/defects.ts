@@ -1,14 +1,23 @@
-// Seeded defects: each breaks the core in one way that a careless change could. The oracle must catch every one of them.
+// Seeded defects: each breaks the core, or how the shell keeps leases over its restarts, in one way that a careless change
+// could. The oracle must catch every one of them.
+
+import { Graces } from "../../src/core/graces.ts";
 import type { Job } from "../../src/core/job.ts";
-import { isTerminal } from "../../src/core/job.ts";
+import { isTerminal, leaseEndMs } from "../../src/core/job.ts";
 import type { JobEvent } from "../../src/core/job-event.ts";
 import { LEASE_MS } from "../../src/core/limits.ts";
 import { type Effect, type Given, type Transition, transition } from "../../src/core/transition.ts";
-import type { TransitionFunction } from "./shell.ts";
+import { LEASE_KEEPING, type LeaseKeeping, type TransitionFunction } from "./shell.ts";
 
 export interface Defect {
   readonly name: string;
   readonly core: TransitionFunction;
+  readonly leaseKeeping?: LeaseKeeping;
+}
+
+/** The sound core in a shell that keeps leases in another way. */
+function misplaced(name: string, change: Partial<LeaseKeeping>): Defect {
+  return { name, core: transition, leaseKeeping: { ...LEASE_KEEPING, ...change } };
 }
 
 /** The sound core, with what it made of a job changed afterwards. */
@@ -285,6 +294,18 @@ export const DEFECTS: readonly Defect[] = [
     event.kind === "renew" && after.lease !== null
       ? { ...after, lease: { ...after.lease, untilMs: given.nowMs + LEASE_MS } }
       : after,
+  ),
+  misplaced("each start gives every lease another grace", { graces: () => new Graces([]) }),
+  misplaced("a start gives no grace", {
+    graces: () => ({ resume: (lease) => lease, toStore: () => null }),
+  }),
+  misplaced("no renewal is written, so that the second start ends a living lease", {
+    staysInMemory: (event) => event.kind === "renew",
+  }),
+  misled("a grace without a word is billed", (job, event) =>
+    event.kind !== "renew" && job.lease !== null
+      ? { job: { ...job, lease: { ...job.lease, untilMs: leaseEndMs(job.lease) } } }
+      : {},
   ),
   afterwards("the bill says other seconds", (after) =>
     after.bill === null ? after : { ...after, bill: { ...after.bill, seconds: after.bill.seconds + 9 } },

@@ -2,8 +2,9 @@
 // Written from the invariants (accepted is kept, one terminal, fencing, money), not from the state machine's code.
 import type { Bill, Job, JobStatus, Lease } from "../../src/core/job.ts";
 import type { JobEvent } from "../../src/core/job-event.ts";
-import { LEASE_MS, RESTARTS_MAX, START_FAILURES_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
+import { RESTARTS_MAX, START_FAILURES_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
 import type { Given, Transition } from "../../src/core/transition.ts";
+import { chargedMs, endMs, type Holder, loseMemory, newHolder, renewHolder } from "./holders.ts";
 import { checkPromises } from "./promises.ts";
 import { checkWorkers, periodMs } from "./worker-promises.ts";
 
@@ -23,11 +24,6 @@ export interface Decision {
   readonly event: JobEvent;
   readonly given: Given;
   readonly result: Transition;
-}
-
-interface Holder {
-  readonly lease: Lease;
-  untilMs: number;
 }
 
 interface History {
@@ -117,10 +113,20 @@ export class Oracle {
     });
   }
 
-  /** Renewals lived in memory: every running lease gets one period of grace. */
+  /** Renewals lived in memory: a running lease gets one period of grace, and no second one before it is renewed. */
   restarted(nowMs: number): void {
-    for (const history of this.#histories.values()) {
-      if (history.holder !== null) history.holder.untilMs = nowMs + LEASE_MS;
+    for (const { holder } of this.#histories.values()) {
+      if (holder === null) continue;
+      if (holder.graceUntilMs > 0) this.saw("second restart in a grace");
+      loseMemory(holder, nowMs);
+    }
+  }
+
+  /** An alarm has handled all that was due: no lease is left whose carrier has been silent for longer than it may. */
+  alarmed(nowMs: number): void {
+    for (const [uuid, { holder }] of this.#histories) {
+      if (holder !== null)
+        demand(nowMs <= endMs(holder), "F8", () => `the lease of ${uuid} goes on without its carrier`);
     }
   }
 
@@ -145,10 +151,11 @@ export class Oracle {
     this.#checkFence(history, event, given, result);
     this.#checkReply(history, event, given, result);
     this.#checkFrozen(history, before, event, result);
-    checkPromises(decision, chargedMs(history, given), demand);
+    checkPromises(decision, chargedMs(history.holder, history.timeoutMs, event, given), demand);
     checkWorkers(decision, demand);
     if (after.status !== before.status) this.#move(history, decision);
     else if (event.kind === "renew" && result.reply === "done") this.#renewed(history, after, given);
+    else if (history.holder !== null && after !== before) history.holder.writtenUntilMs = history.holder.untilMs;
     if (event.kind === "set_ttl" && LIVE.has(before.status)) {
       this.#checkTtl(history, event.ttlMs, after);
     }
@@ -233,7 +240,7 @@ export class Oracle {
     if (!isFenced || !("token" in event)) return;
     const { holder } = history;
     if (holder !== null && holder.lease.token === event.token) {
-      if (given.nowMs <= holder.untilMs) {
+      if (given.nowMs <= endMs(holder)) {
         demand(result.reply === "done", "F1", () => `the holder's ${event.kind} was ${result.reply}`);
         return;
       }
@@ -274,7 +281,7 @@ export class Oracle {
     if (history.holder === null || after.lease === null) return;
     const limitMs = given.nowMs + periodMs(after.lease);
     demand(after.lease.untilMs <= limitMs, "F1", () => "a renewal gave more than one period");
-    history.holder.untilMs = after.lease.untilMs;
+    renewHolder(history.holder, after.lease, given);
   }
 
   #move(history: History, decision: Decision): void {
@@ -286,7 +293,7 @@ export class Oracle {
     const { holder } = history;
     if (event.kind === "start") {
       history.attempts += 1;
-      history.holder = { lease: event.lease, untilMs: event.lease.untilMs };
+      history.holder = newHolder(event.lease);
     } else if (event.kind === "retry") {
       this.#retried(history, given, after);
     } else {
@@ -336,7 +343,7 @@ export class Oracle {
     if (event.kind !== "time" || before.status !== "IN_PROGRESS" || status === "TIMED_OUT") return;
     if (holder === null) return;
     if (status === "FAILED" && given.nowMs >= holder.lease.startedAtMs + history.timeoutMs) return;
-    demand(given.nowMs > holder.untilMs, "F1", () => "a lease was taken away before its end");
+    demand(given.nowMs > endMs(holder), "F1", () => "a lease was taken away before its end");
     this.#checkLoss(history, holder, status, given);
   }
 
@@ -379,7 +386,7 @@ export class Oracle {
     const fresh = job.bill !== null && !LIVE.has(job.status);
     demand(fresh === billable, billable ? "B1" : "B5", () => `${event.kind} to ${job.status}: billed ${fresh}`);
     if (!billable || job.bill === null) return;
-    const cost = price(chargedMs(history, given) ?? 0, holder.lease);
+    const cost = price(chargedMs(history.holder, history.timeoutMs, event, given) ?? 0, holder.lease);
     demand(BigInt(job.bill.amountNanodollars) === cost, "B2", () => `${job.bill?.amountNanodollars} is not ${cost}`);
     const key = `${job.tenantId}/${job.uuid}/${job.bill.seq}`;
     demand(!this.#billKeys.has(key), "B1", () => `${key} is billed twice`);
@@ -398,8 +405,8 @@ export class Oracle {
       demand(after.status !== "TIMED_OUT", "S10", () => "timed out before its ttl");
     }
     if (history.holder === null) return;
-    const { lease, untilMs } = history.holder;
-    demand(given.nowMs <= untilMs, "F7", () => "a lost lease was left alone");
+    const { lease } = history.holder;
+    demand(given.nowMs <= endMs(history.holder), "F7", () => "a lost lease was left alone");
     demand(given.nowMs < lease.startedAtMs + history.timeoutMs, "F7", () => "ran past its execution timeout");
   }
 
@@ -410,13 +417,6 @@ export class Oracle {
         : history.finishedAtMs + (history.status === "TIMED_OUT" ? 0 : history.retentionMs);
     demand(nowMs >= goneAtMs, "S1", () => `${uuid} vanished while ${history.status}`);
   }
-}
-
-/** What an attempt may be charged, ms; null without one. A lease that ended earlier stops the meter (B4). */
-function chargedMs({ holder, timeoutMs }: History, given: Given): number | null {
-  if (holder === null) return null;
-  const elapsedMs = Math.max(Math.min(given.nowMs, holder.untilMs) - holder.lease.startedAtMs, 0);
-  return Math.min(elapsedMs, timeoutMs);
 }
 
 function isBillable(event: JobEvent, status: JobStatus, history: History, given: Given, holder: Holder): boolean {

@@ -1,7 +1,7 @@
 // Runs seeds of the simulator: each draws its own faults, is checked after every step, healed, and checked at rest.
 import { transition } from "../../src/core/transition.ts";
 import { Violation } from "./invariants.ts";
-import type { TransitionFunction } from "./shell.ts";
+import { LEASE_KEEPING, type LeaseKeeping, type TransitionFunction } from "./shell.ts";
 import { World } from "./world.ts";
 
 export interface SeedRun {
@@ -13,8 +13,13 @@ export interface SeedRun {
 }
 
 /** One seed. Anything but a Violation is a bug of the simulator and is thrown. */
-export function runSeed(seed: number, steps: number, core: TransitionFunction = transition): SeedRun {
-  const world = new World(seed, core);
+export function runSeed(
+  seed: number,
+  steps: number,
+  core: TransitionFunction = transition,
+  leaseKeeping: LeaseKeeping = LEASE_KEEPING,
+): SeedRun {
+  const world = new World(seed, core, leaseKeeping);
   let step = 0;
   try {
     for (; step < steps; step += 1) world.step();

@@ -1,5 +1,7 @@
 // A small model of the broker's shell: rows are the truth, memory is an index, every change goes read → decide → write.
 // It does what the Durable Object does, without storage, and tells the oracle of each decision.
+
+import { Graces, staysInMemory } from "../../src/core/graces.ts";
 import type { Job, Lease } from "../../src/core/job.ts";
 import { dueAtMs, expiresAtMs } from "../../src/core/job.ts";
 import type { AttemptOutcome, JobEvent } from "../../src/core/job-event.ts";
@@ -10,6 +12,14 @@ import type { Line } from "./ledger.ts";
 
 export type TransitionFunction = (job: Job, event: JobEvent, given: Given) => Transition;
 
+/** What a start of the object does with the leases that it finds, and which renewals it is to find. */
+export interface LeaseKeeping {
+  readonly graces: (stored: readonly (readonly [string, number])[]) => Pick<Graces, "resume" | "toStore">;
+  readonly staysInMemory: typeof staysInMemory;
+}
+
+export const LEASE_KEEPING: LeaseKeeping = { graces: (stored) => new Graces(stored), staysInMemory };
+
 interface Row {
   readonly job: Job;
   readonly inputHash: string;
@@ -18,8 +28,8 @@ interface Row {
 
 interface Memory {
   readonly incarnation: string;
-  /** Renewals are in memory only: a restart forgets them. */
-  readonly leaseUntilMs: Map<string, number>;
+  /** As renewed: a restart forgets what is not in the rows. */
+  readonly leases: Map<string, Lease>;
   readonly waiting: Map<string, number>;
   readonly running: Map<string, number>;
   readonly busy: Map<string, number>;
@@ -44,7 +54,10 @@ export class Shell {
   readonly postedThrough = new Map<string, number>();
   owed: Line[] = [];
   readonly #purged = new Map<string, { readonly through: number; readonly atMs: number }>();
+  /** The row of graces. */
+  #graces: readonly (readonly [string, number])[] = [];
   readonly #core: TransitionFunction;
+  readonly #leaseKeeping: LeaseKeeping;
   readonly #oracle: Oracle;
   readonly #maxAttempts: number;
   readonly #jitter: () => number;
@@ -59,6 +72,7 @@ export class Shell {
     readonly tenants: readonly string[];
     readonly upstreams: readonly Upstream[];
     readonly core: TransitionFunction;
+    readonly leaseKeeping: LeaseKeeping;
     readonly oracle: Oracle;
     readonly maxAttempts: number;
     readonly jitter: () => number;
@@ -67,6 +81,7 @@ export class Shell {
     this.tenants = parts.tenants;
     this.upstreams = parts.upstreams;
     this.#core = parts.core;
+    this.#leaseKeeping = parts.leaseKeeping;
     this.#oracle = parts.oracle;
     this.#maxAttempts = parts.maxAttempts;
     this.#jitter = parts.jitter;
@@ -104,9 +119,8 @@ export class Shell {
     if (purge !== undefined && job.status === "IN_QUEUE" && job.queueSeq <= purge.through) {
       return { ...row, job: this.#core(job, { kind: "cancel" }, this.#given(purge.atMs, job)).job };
     }
-    const untilMs = this.#memory.leaseUntilMs.get(uuid);
-    if (job.lease === null || untilMs === undefined || untilMs === job.lease.untilMs) return row;
-    return { ...row, job: { ...job, lease: { ...job.lease, untilMs } } };
+    const lease = this.#memory.leases.get(uuid);
+    return job.lease === null || lease === undefined ? row : { ...row, job: { ...job, lease } };
   }
 
   /** Leases the oldest ready jobs while slots are free; `choose` picks among the upstreams with room. */
@@ -212,6 +226,7 @@ export class Shell {
       nanodollarsPerSecond: upstream.nanodollarsPerSecond,
       startedAtMs: this.nowMs,
       untilMs: this.nowMs + (upstream.pulls ? WORKER_LEASE_MS : LEASE_MS),
+      graceUntilMs: 0,
       workerKeyId: upstream.pulls ? "key" : null,
       byClient: !upstream.pulls && this.#leases % 3 === 0,
       incarnation: this.#memory.incarnation,
@@ -226,10 +241,9 @@ export class Shell {
   #write(found: Row, result: Transition, event: JobEvent): void {
     const before = found.job;
     const { job } = result;
-    if (event.kind === "renew" && job.lease !== null) {
-      this.#memory.leaseUntilMs.set(job.uuid, job.lease.untilMs);
-      return;
-    }
+    if (job.lease !== null) this.#memory.leases.set(job.uuid, job.lease);
+    else this.#memory.leases.delete(job.uuid);
+    if (this.#leaseKeeping.staysInMemory(event, before, job)) return;
     let { hasOutput } = found;
     for (const effect of result.effects) if (effect.kind === "keep_output") hasOutput = effect.output !== null;
     this.rows.set(job.uuid, { ...found, job, hasOutput });
@@ -237,27 +251,27 @@ export class Shell {
     this.#finishSeq = Math.max(this.#finishSeq, job.finishSeq ?? 0);
     count(this.#memory, before, -1);
     count(this.#memory, job, 1);
-    if (job.lease === null) this.#memory.leaseUntilMs.delete(job.uuid);
-    else this.#memory.leaseUntilMs.set(job.uuid, job.lease.untilMs);
   }
 
   #remember(): Memory {
     this.#incarnations += 1;
     const memory: Memory = {
       incarnation: `object-${this.#incarnations}`,
-      leaseUntilMs: new Map(),
+      leases: new Map(),
       waiting: new Map(),
       running: new Map(),
       busy: new Map(),
       heardAtMs: new Map(),
     };
     this.#memory = memory;
+    const graces = this.#leaseKeeping.graces(this.#graces);
     for (const uuid of this.rows.keys()) {
       const job = this.look(uuid)?.job;
       if (job === undefined) continue;
       count(memory, job, 1);
-      if (job.lease !== null) memory.leaseUntilMs.set(uuid, this.nowMs + LEASE_MS);
+      if (job.lease !== null) memory.leases.set(uuid, graces.resume(job.lease, this.nowMs));
     }
+    this.#graces = graces.toStore() ?? this.#graces;
     return memory;
   }
 }

@@ -8,6 +8,8 @@ const STEPS = 200;
 /** Corners that a run must reach often, or its silence proves nothing. */
 const CORNERS = [
   "restart",
+  "eviction",
+  "second restart in a grace",
   "lease lost by a restart",
   "lease lost with its client",
   "word of a holder after its lease",

@@ -6,7 +6,7 @@ import { slotsOfWorker } from "../../src/core/worker-id.ts";
 import { Oracle } from "./invariants.ts";
 import { FakeAccount, type LedgerFaults } from "./ledger.ts";
 import { type Random, seededRandom } from "./random.ts";
-import { Shell, type TransitionFunction, type Upstream } from "./shell.ts";
+import { type LeaseKeeping, Shell, type TransitionFunction, type Upstream } from "./shell.ts";
 
 /** Which faults a run has, and how strong: drawn from the seed, so that few at a time are common too. */
 interface Faults extends LedgerFaults {
@@ -16,6 +16,8 @@ interface Faults extends LedgerFaults {
   readonly carrierDies: number;
   readonly carrierLate: number;
   readonly restart: number;
+  /** The object is evicted between two steps; 1: at every idle moment, so that each alarm and each call starts a new one. */
+  readonly evict: number;
   readonly leap: number;
   readonly attemptFails: number;
   readonly upstreamDown: number;
@@ -34,6 +36,7 @@ const NO_FAULTS: Faults = {
   carrierDies: 0,
   carrierLate: 0,
   restart: 0,
+  evict: 0,
   leap: 0,
   attemptFails: 0,
   upstreamDown: 0,
@@ -67,7 +70,7 @@ export class World {
   #wakes: number[] = [];
   #submitted = 0;
 
-  constructor(seed: number, core: TransitionFunction) {
+  constructor(seed: number, core: TransitionFunction, leaseKeeping: LeaseKeeping) {
     const random = seededRandom(seed);
     this.#random = random;
     this.#faults = drawFaults(random);
@@ -77,6 +80,7 @@ export class World {
       tenants: TENANTS,
       upstreams: drawUpstreams(random),
       core,
+      leaseKeeping,
       oracle: this.oracle,
       maxAttempts: random.integer(1, 3),
       jitter: () => random.next(),
@@ -96,6 +100,7 @@ export class World {
       ? random.pick([5_000, 31_000, 62_000, 300_000])
       : random.integer(0, 900);
     const roll = random.next();
+    if (random.chance(this.#faults.evict)) this.#evict();
     if (random.chance(this.#faults.restart)) this.#restart();
     else if (roll < 0.16) this.#submit();
     else if (roll < 0.28) this.#client();
@@ -108,9 +113,11 @@ export class World {
 
   /** Ends all faults, runs until nothing lives and nothing is owed, then checks the books. */
   heal(): void {
+    const evictsAlways = this.#faults.evict === 1;
     this.#faults = NO_FAULTS;
     for (let round = 0; round < HEAL_ROUNDS_MAX && !this.#atRest(); round += 1) {
       this.shell.nowMs += 700;
+      if (evictsAlways) this.#evict();
       this.#alarm();
       this.#wakes.push(this.shell.nowMs);
       this.#deliverWake();
@@ -229,7 +236,9 @@ export class World {
 
   #alarm(): void {
     if (this.#random.chance(this.#faults.alarmLate)) return;
-    this.shell.alarm(this.#random.chance(this.#faults.alarmLate) ? 1 : 1_000);
+    const isCut = this.#random.chance(this.#faults.alarmLate);
+    this.shell.alarm(isCut ? 1 : 1_000);
+    if (!isCut) this.oracle.alarmed(this.shell.nowMs);
     this.#wake();
   }
 
@@ -242,6 +251,11 @@ export class World {
       }
       account.flush(this.#faults, this.#random);
     }
+  }
+
+  #evict(): void {
+    this.shell.restart();
+    this.oracle.saw("eviction");
   }
 
   #restart(): void {
@@ -290,6 +304,7 @@ function drawFaults(random: Random): Faults {
     carrierDies: strength(0.3),
     carrierLate: strength(0.6),
     restart: strength(0.12),
+    evict: random.chance(0.15) ? 1 : strength(0.3),
     leap: strength(0.25),
     attemptFails: strength(0.8),
     upstreamDown: strength(0.5),

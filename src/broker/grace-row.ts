@@ -1,0 +1,29 @@
+// The row that tells the next start of the object which leases have had their grace: one for all of them, written only by a
+// start that finds a lease running which has had none.
+import { z } from "zod";
+import { Graces } from "../core/graces.ts";
+
+const givenSchema = z.array(z.tuple([z.string(), z.int()]));
+
+export class GraceRow {
+  readonly #sql: SqlStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#sql = storage.sql;
+  }
+
+  read(): Graces {
+    const row = this.#sql.exec<{ given: string }>("SELECT given FROM graces WHERE one = 1").toArray()[0];
+    return new Graces(row === undefined ? [] : givenSchema.parse(JSON.parse(row.given)));
+  }
+
+  /** In the turn of the start, before anything else can happen to the leases. */
+  keep(graces: Graces): void {
+    const given = graces.toStore();
+    if (given === null) return;
+    this.#sql.exec(
+      "INSERT INTO graces (one, given) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET given = excluded.given",
+      JSON.stringify(given),
+    );
+  }
+}
