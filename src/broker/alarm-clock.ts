@@ -16,6 +16,11 @@ export class AlarmClock {
     this.#armedAtMs = (await this.#storage.getAlarm()) ?? Number.POSITIVE_INFINITY;
   }
 
+  /** One is set, and has not been lost: one that is long past was lost by the platform. */
+  isArmed(nowMs: number): boolean {
+    return Number.isFinite(this.#armedAtMs) && nowMs < this.#armedAtMs + ALARM_LOST_AFTER_MS;
+  }
+
   /** The alarm runs: none is set any more. */
   rang(): void {
     this.#armedAtMs = Number.POSITIVE_INFINITY;
@@ -25,8 +30,7 @@ export class AlarmClock {
   async arm(earliestMs: number, nowMs: number): Promise<void> {
     if (!Number.isFinite(earliestMs)) return;
     const atMs = Math.ceil(Math.max(earliestMs, nowMs) / ALARM_STEP_MS) * ALARM_STEP_MS;
-    // One that is long past was lost by the platform: it counts as not set.
-    if (atMs >= this.#armedAtMs && nowMs < this.#armedAtMs + ALARM_LOST_AFTER_MS) return;
+    if (atMs >= this.#armedAtMs && this.isArmed(nowMs)) return;
     this.#armedAtMs = atMs;
     this.timesSet += 1;
     await this.#storage.setAlarm(atMs);

@@ -89,10 +89,10 @@ export class BrokerParts {
     this.posting = posting;
     const owedWebhooks = new OwedWebhooks(storage);
     this.owedWebhooks = owedWebhooks;
-    const sweep = new Sweep(store, nowMs);
-    this.sweep = sweep;
     const keys = new KeyCounts(storage);
     this.keys = keys;
+    const sweep = new Sweep(store, keys.hasAny());
+    this.sweep = sweep;
     const book = this.#makeBook(around);
     this.book = book;
     const swept = { sweep, keys, departures, dropPayloads };

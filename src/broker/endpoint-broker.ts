@@ -68,6 +68,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     });
     ctx.blockConcurrencyWhile(async () => {
       await this.#parts.alarmClock.readArmed();
+      if (!this.#parts.alarmClock.isArmed(nowMs)) this.#parts.sweep.noAlarm(nowMs);
       await this.#arm(nowMs);
     });
   }

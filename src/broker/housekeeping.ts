@@ -61,7 +61,7 @@ export class Housekeeping {
   /** True: there is more, as in the next one. */
   #sweepPage(nowMs: number): boolean {
     const { sweep, keys } = this.#parts;
-    if (sweep.nextAtMs > nowMs) return false;
+    if (!sweep.isDue(nowMs)) return false;
     this.#runSweep(nowMs);
     keys.beginWalk(nowMs);
     return sweep.nextAtMs <= nowMs;

@@ -171,7 +171,8 @@ export class JobBook {
       const resumed = job.lease === null ? job : { ...job, lease: graces.resume(job.lease, nowMs) };
       if (resumed.lease !== null) this.#noteStart(job.tenantId, resumed.lease, nowMs);
       this.#parts.index.put(resumed, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
-      if (job.finishSeq !== null) this.#parts.posting.schedule(nowMs);
+      const isOwed = job.finishSeq !== null && job.finishSeq > this.#parts.posting.through(job.tenantId);
+      if (isOwed) this.#parts.posting.schedule(nowMs);
     }
     this.#parts.graceRow.keep(graces);
   }

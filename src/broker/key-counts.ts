@@ -23,12 +23,16 @@ interface Walk {
   key: string;
   keys: number;
   readonly seen: Set<string>;
+  /** The first expiry among the keys that stay, epoch ms. */
+  expiryAtMs: number;
 }
 
 export class KeyCounts {
   readonly #sql: SqlStorage;
   readonly #counts = new Map<string, Count>();
   #walk: Walk | null = null;
+  /** When the first key of those that the last walk has left expires; Infinity: it has left none, or there was none since the start. */
+  #expiryAtMs = Number.POSITIVE_INFINITY;
   /** Null: not looked up yet. */
   #nextWalkAtMs: number | null = null;
   rowsRead = 0;
@@ -50,22 +54,35 @@ export class KeyCounts {
     count.sinceWalk += 1;
   }
 
-  /** When the next page of a walk is due, epoch ms. A walk begins with a sweep of jobs alone: an idle endpoint stays asleep. */
+  /** Is any key stored? */
+  hasAny(): boolean {
+    return this.#all("SELECT key FROM idempotency LIMIT 1").length > 0;
+  }
+
+  /**
+   * When the next page of a walk is due, epoch ms, or else the next walk: with the first key that expires, so that an idle endpoint
+   * is woken for that alone, and comes to rest.
+   */
   get nextAtMs(): number {
-    return this.#walk === null ? Number.POSITIVE_INFINITY : 0;
+    return this.#walk === null ? this.#expiryAtMs : 0;
   }
 
   /** Begins a walk, unless one is under way or the last one is not long ago. */
   beginWalk(nowMs: number): void {
     if (this.#walk !== null) return;
     this.#nextWalkAtMs ??= this.#lastWalkMs() + IDEMPOTENCY_SWEEP_EVERY_MS;
-    if (nowMs < this.#nextWalkAtMs) return;
-    this.#walk = { tenantId: "", key: "", keys: 0, seen: new Set() };
+    if (nowMs < this.#nextWalkAtMs) {
+      // Keys that came since may be the last thing that happens here.
+      if (this.#expiryAtMs === Number.POSITIVE_INFINITY && this.hasAny()) this.#expiryAtMs = this.#nextWalkAtMs;
+      return;
+    }
+    this.#walk = { tenantId: "", key: "", keys: 0, seen: new Set(), expiryAtMs: Number.POSITIVE_INFINITY };
     for (const count of this.#counts.values()) count.sinceWalk = 0;
   }
 
   /** One page of the walk, inside a transaction. */
   walkOn(nowMs: number): void {
+    this.beginWalk(nowMs);
     const walk = this.#walk;
     if (walk === null) return;
     const page = this.#all<{ tenant_id: string; key: string; expires_at: number }>(
@@ -77,8 +94,10 @@ export class KeyCounts {
     for (const { tenant_id: tenantId, key, expires_at: expiresAtMs } of page) {
       if (tenantId !== walk.tenantId) this.#comeTo(walk, tenantId);
       walk.key = key;
-      if (expiresAtMs > nowMs) walk.keys += 1;
-      else this.#all("DELETE FROM idempotency WHERE tenant_id = ? AND key = ?", tenantId, key);
+      if (expiresAtMs > nowMs) {
+        walk.keys += 1;
+        walk.expiryAtMs = Math.min(walk.expiryAtMs, expiresAtMs);
+      } else this.#all("DELETE FROM idempotency WHERE tenant_id = ? AND key = ?", tenantId, key);
     }
     if (page.length < KEYS_WALKED_AT_ONCE) this.#endWalk(walk, nowMs);
   }
@@ -102,6 +121,7 @@ export class KeyCounts {
     );
     this.#walk = null;
     this.#nextWalkAtMs = nowMs + IDEMPOTENCY_SWEEP_EVERY_MS;
+    this.#expiryAtMs = Math.max(walk.expiryAtMs, this.#nextWalkAtMs);
   }
 
   /** The walk has counted a tenant's keys; those that came meanwhile may be among them, which does no harm. */

@@ -1,7 +1,9 @@
 // Deletes jobs whose retention is over: walks the key, a page an alarm, and never a job that still owes something.
+// When that is due next is in memory. After a start of the object the alarm that an earlier one has set stands for it: a look at
+// a time that the start chose would be put off by the next start, and so for ever where nothing but alarms starts the object.
 import type { Job } from "../core/job.ts";
 import { expiresAtMs } from "../core/job.ts";
-import { SWEEP_EVERY_MS, TURN_ROWS_MAX } from "../core/limits.ts";
+import { SWEEP_EVERY_MS, SWEEP_OWING_EVERY_MS, TURN_ROWS_MAX } from "../core/limits.ts";
 import type { SweptJob } from "./job-row.ts";
 import type { BrokerStore } from "./store.ts";
 
@@ -15,12 +17,26 @@ export class Sweep {
   readonly #store: BrokerStore;
   #cursor = "";
   #earliestMs = Number.POSITIVE_INFINITY;
-  nextAtMs: number;
+  /** Some of this walk are expired, but still owe something. */
+  #someOwe = false;
+  /** When the rows that an earlier start has left expire is not known yet. */
+  #isUnknown: boolean;
+  nextAtMs = Number.POSITIVE_INFINITY;
 
-  constructor(store: BrokerStore, nowMs: number) {
+  /** `hasKeys`: Idempotency-Keys are stored, whose walk begins with a sweep. */
+  constructor(store: BrokerStore, hasKeys: boolean) {
     this.#store = store;
-    // What an earlier start of the object has left is not known: look once.
-    this.nextAtMs = store.highestNumbers().queueSeq > 0 ? nowMs + SWEEP_EVERY_MS : Number.POSITIVE_INFINITY;
+    this.#isUnknown = store.jobRows > 0 || hasKeys;
+  }
+
+  /** A start of the object finds no alarm that would bring the first look. */
+  noAlarm(nowMs: number): void {
+    if (this.#isUnknown) this.expect(nowMs, nowMs);
+  }
+
+  /** For the alarm. The first one of an object looks in any case: it may have been set for just that. */
+  isDue(nowMs: number): boolean {
+    return this.#isUnknown || this.nextAtMs <= nowMs;
   }
 
   /** A job will be deletable from `atMs` on. */
@@ -31,6 +47,7 @@ export class Sweep {
 
   /** One page. Returns what is gone. `settle` gives a row's job as it counts (purges included). */
   run(nowMs: number, settle: (stored: SweptJob) => Job, mayGo: (job: Job) => boolean): Swept {
+    this.#isUnknown = false;
     const page = this.#store.sweepPage(this.#cursor, TURN_ROWS_MAX);
     const keys: string[] = [];
     const gone: Job[] = [];
@@ -38,10 +55,11 @@ export class Sweep {
       for (const stored of page) {
         const job = settle(stored);
         const expiresMs = expiresAtMs(job);
-        if (expiresMs <= nowMs && mayGo(job)) {
+        if (expiresMs > nowMs) this.#earliestMs = Math.min(this.#earliestMs, expiresMs);
+        else if (mayGo(job)) {
           keys.push(...this.#delete(stored, job));
           gone.push(job);
-        } else if (Number.isFinite(expiresMs)) this.#earliestMs = Math.min(this.#earliestMs, expiresMs);
+        } else this.#someOwe = true;
       }
     });
     this.#advance(page, nowMs);
@@ -57,7 +75,10 @@ export class Sweep {
     this.#cursor = "";
     this.nextAtMs = Number.POSITIVE_INFINITY;
     this.expect(this.#earliestMs, nowMs);
+    // The end of a webhook brings a look at its job by itself; this one is for the rest.
+    if (this.#someOwe) this.expect(nowMs + SWEEP_OWING_EVERY_MS, nowMs);
     this.#earliestMs = Number.POSITIVE_INFINITY;
+    this.#someOwe = false;
   }
 
   #delete(stored: SweptJob, job: Job): string[] {

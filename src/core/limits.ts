@@ -338,6 +338,8 @@ export const DEAD_LETTERS_TENANT_MAX = 10_000;
 export const DEAD_LETTERS_LISTED_MAX = 1_000;
 /** A walk over all rows at most this often; reads refuse an expired job by its own time meanwhile. */
 export const SWEEP_EVERY_MS = 30_000;
+/** Expired jobs that owe a line or a webhook for hours must not wake an idle object at each of those times. */
+export const SWEEP_OWING_EVERY_MS = 3_600_000;
 /** Remembered keys have no order by time, so dropping the old ones walks them all, a page an alarm; lookups refuse an old one meanwhile. */
 export const IDEMPOTENCY_SWEEP_EVERY_MS = 3_600_000;
 /** A job that waits for a slot of another upstream than the one where it failed is looked at again after this all the same. */

@@ -66,6 +66,7 @@ function held(overrides: Partial<Job> = {}): Job {
       nanodollarsPerSecond: 160_000,
       startedAtMs: NOW - 2_500,
       untilMs: NOW + 20_000,
+      graceUntilMs: 0,
       incarnation: "object-1",
     },
     ...overrides,
