@@ -31,6 +31,7 @@ import { BrokerStore } from "./store.ts";
 import { Streams } from "./streams.ts";
 import { SubmitDesk } from "./submit-desk.ts";
 import { Sweep } from "./sweep.ts";
+import { TroubleRow } from "./trouble-row.ts";
 import { Waiters } from "./waiters.ts";
 import { WebhookOutbox } from "./webhook-outbox.ts";
 import { WorkerDesk } from "./worker-desk.ts";
@@ -65,6 +66,7 @@ export class BrokerParts {
   readonly sweep: Sweep;
   readonly book: JobBook;
   readonly keys: KeyCounts;
+  readonly troubles: TroubleRow;
   readonly housekeeping: Housekeeping;
   readonly dispatch: DispatchWake;
   readonly starter: Starter;
@@ -95,6 +97,8 @@ export class BrokerParts {
     this.sweep = sweep;
     const book = this.#makeBook(around);
     this.book = book;
+    this.troubles = new TroubleRow(storage);
+    this.troubles.restore(book.pool, nowMs);
     const swept = { sweep, keys, departures, dropPayloads };
     this.housekeeping = new Housekeeping({ store, book, index, posting, owedWebhooks, ...swept });
     this.dispatch = new DispatchWake(index, book);

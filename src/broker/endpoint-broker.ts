@@ -363,6 +363,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async #arm(nowMs: number): Promise<void> {
+    this.#parts.troubles.keep(this.#parts.book.pool, nowMs);
     const earliestMs = Math.min(
       this.#parts.index.nextDueAtMs(),
       this.#parts.posting.nextAtMs,

@@ -103,8 +103,12 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
   },
   {
     id: 5,
-    // Which running leases have had the grace that a start of the object gives, and when: JSON, for one row in all.
-    sql: "CREATE TABLE graces (one INTEGER PRIMARY KEY CHECK (one = 1), given TEXT NOT NULL) STRICT;",
+    // What a start of the object must not begin anew, each as JSON for one row in all: the grace that running leases have
+    // had, and the pauses of upstreams.
+    sql: `
+      CREATE TABLE graces (one INTEGER PRIMARY KEY CHECK (one = 1), given TEXT NOT NULL) STRICT;
+      CREATE TABLE troubles (one INTEGER PRIMARY KEY CHECK (one = 1), known TEXT NOT NULL) STRICT;
+    `,
   },
   {
     id: 7,

@@ -235,6 +235,9 @@ export const RETRY_AFTER_MAX_MS = 600_000;
 /** An unhealthy upstream (401, 403, 404, 405) is tried with one job after this. */
 export const UNHEALTHY_PROBE_MS = 15_000;
 
+/** An object that nothing keeps busy is evicted after 10 s: what lasts longer is written to outlive it. */
+export const TROUBLE_KEPT_FROM_MS = 10_000;
+
 /** The alarm is rounded up to this: each setAlarm is a billed row. */
 export const ALARM_STEP_MS = 500;
 /** An alarm that did not come by then is set again: the platform promises one, but a late one stops every deadline. */

@@ -1,5 +1,5 @@
 // The slots of an endpoint as its broker sees them now, of upstreams and of pulling workers: use, pauses, health, and whose
-// is next. A pulling worker has room only while it asks. Memory only: after a restart a paused one is simply tried once more.
+// is next. A pulling worker has room only while it asks. Memory only, but for the troubles of upstreams, which its owner keeps.
 import { backoffMs } from "./backoff.ts";
 import {
   RETRY_AFTER_MAX_MS,
@@ -20,7 +20,7 @@ export interface PoolMember {
 
 type Condition = "ok" | "paused" | "unhealthy";
 
-interface Entry {
+export interface Entry {
   member: PoolMember;
   running: number;
   /** Jobs that a pulling worker asks for at this moment; null for an upstream, which takes what is pushed. */
@@ -180,6 +180,10 @@ export class UpstreamPool {
 
   knows(id: string): boolean {
     return (this.#entries.get(id)?.member.slots ?? 0) > 0;
+  }
+
+  upstreams(): readonly Entry[] {
+    return [...this.#entries.values()].filter(({ asks }) => asks === null);
   }
 
   /** Jobs that could start now on any slot. */

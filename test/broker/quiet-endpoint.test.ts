@@ -3,6 +3,7 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
+import type { AttemptOutcome } from "../../src/core/job-event.ts";
 import { LEASE_MS, LEASE_RENEW_MS, SWEEP_EVERY_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { holdCarriers, makeBroker, settings, submission, upstream } from "../support/broker.ts";
@@ -143,6 +144,62 @@ describe("a row of graces", () => {
     await unmoved.broker.finish({ ...last, outcome: { kind: "completed", output: null } });
     await evict(unmoved.endpointId);
     expect(await rowsOf(unmoved.endpointId)).toEqual([]);
+  });
+});
+
+describe("an upstream in trouble, of an endpoint without traffic", () => {
+  /** Ten jobs for ten slots, all of which are refused. */
+  async function refused(outcome: AttemptOutcome) {
+    vi.spyOn(Object.getPrototypeOf(env.DISPATCH), "send").mockResolvedValue(undefined);
+    const given = holdCarriers();
+    const { endpointId, broker } = await makeBroker({ upstreams: [upstream({ slots: 10 })] });
+    const calls = Array.from({ length: 10 }, () => submission());
+    for (const call of calls) await broker.submit(call);
+    await broker.start();
+    await vi.waitFor(() => expect(given).toHaveLength(10));
+    for (const carrier of given.splice(0)) await broker.finish({ ...carrier, outcome });
+    /** A start of the object at that time, by a wake-up. */
+    const startAt = async (atMs: number) => {
+      vi.setSystemTime(atMs);
+      await evict(endpointId);
+      return (await brokerOf(env, endpointId).start()).started;
+    };
+    const finishOne = async (result: AttemptOutcome) => {
+      await vi.waitFor(() => expect(given).toHaveLength(1));
+      for (const carrier of given.splice(0)) await brokerOf(env, endpointId).finish({ ...carrier, outcome: result });
+    };
+    return { endpointId, startAt, finishOne, jobId: calls[0]?.jobId ?? "" };
+  }
+
+  it("is not called before the time that it asked for, and then with one job", async () => {
+    const detail = "429, too many requests";
+    const { endpointId, startAt, finishOne, jobId } = await refused({
+      kind: "upstream_paused",
+      detail,
+      retryAfterMs: 600_000,
+    });
+    const pausedMs = Date.now();
+    expect(await startAt(pausedMs + 11_000)).toBe(0);
+    expect(await startAt(pausedMs + 300_000)).toBe(0);
+    const { queue } = await statusOf(brokerOf(env, endpointId), jobId);
+    expect(queue).toMatchObject({ reason: "UPSTREAM_PAUSED", detail });
+    expect(await startAt(pausedMs + 601_000)).toBe(1);
+    await finishOne({ kind: "completed", output: OUTPUT });
+    // The trial has cleared it: nothing is left of the pause.
+    expect(await startAt(pausedMs + 602_000)).toBe(9);
+  });
+
+  it("is tried with one job at a time while it stays unhealthy, not with a slotful at each start", async () => {
+    const wrongKey: AttemptOutcome = { kind: "upstream_unhealthy", detail: "401" };
+    const { startAt, finishOne } = await refused(wrongKey);
+    for (let trial = 0; trial < 3; trial += 1) {
+      const refusedMs = Date.now();
+      expect(await startAt(refusedMs + 11_000)).toBe(0);
+      expect(await startAt(refusedMs + 16_000)).toBe(1);
+      // The trial is under way: it is not joined by another one at the next start.
+      expect(await startAt(refusedMs + 27_000)).toBe(0);
+      await finishOne(wrongKey);
+    }
   });
 });
 
