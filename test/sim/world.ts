@@ -309,7 +309,7 @@ function drawFaults(random: Random): Faults {
     attemptFails: strength(0.8),
     upstreamDown: strength(0.5),
     alarmLate: strength(0.7),
-    workerLoses: strength(0.5),
+    workerLoses: strength(0.9),
     // Mostly none, else often: a job ends by it only when several workers in turn have failed.
     startFails: random.pick([0, 0, 0.3, 0.95]),
   };
