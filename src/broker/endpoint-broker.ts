@@ -181,6 +181,11 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#parts.leases.noteUpstreamJob(call);
   }
 
+  async noteRunning(call: CallOf<"noteRunning">): Promise<boolean> {
+    this.meter.calls += 1;
+    return this.#parts.leases.noteRunning(call);
+  }
+
   async nudge(call: CallOf<"nudge">): Promise<void> {
     this.meter.calls += 1;
     this.#parts.leases.nudge(call);

@@ -22,6 +22,7 @@ import type { PayloadRef } from "../core/payload-ref.ts";
 import { RecentTimes } from "../core/recent-times.ts";
 import { estimateTokens } from "../core/token-usage.ts";
 import { type Effect, type Given, type Transition, tellsItsTime, transition } from "../core/transition.ts";
+import { TrialTurns } from "../core/trial-turns.ts";
 import { UpstreamPool } from "../core/upstream-pool.ts";
 import type { GraceRow } from "./grace-row.ts";
 import type { FinishedRow, StoredJob } from "./job-row.ts";
@@ -72,6 +73,7 @@ interface PullHooks {
 
 export class JobBook {
   readonly pool = new UpstreamPool();
+  readonly trials = new TrialTurns(this.pool);
   readonly retained: Retained;
   readonly recentTimes = new RecentTimes();
   readonly incarnation = crypto.randomUUID();
@@ -252,7 +254,7 @@ export class JobBook {
     }
     this.#takeOver(stored, job, event, nowMs);
     for (const effect of moved.effects) this.#runEffect(effect, before, nowMs);
-    if (event.kind === "finish" && isWaiting(job.status)) this.#letOthersTry(job, nowMs);
+    if (before.lease !== null && job.lease === null) this.#endTrial(before.lease, job, event, nowMs);
     if (event.kind === "retry") this.#dropOldOutput(stored, owed?.webhook ?? null);
     return moved;
   }
@@ -324,7 +326,10 @@ export class JobBook {
   }
 
   /** A job that was refused is not the next trial again: what is wrong may be the job, and its peers would wait for ever. */
-  #letOthersTry(job: Job, nowMs: number): void {
+  #endTrial({ upstreamId, token }: Lease, job: Job, event: JobEvent, nowMs: number): void {
+    this.pool.endTrial(upstreamId, token, nowMs);
+    if (event.kind !== "finish" || !isWaiting(job.status)) return;
+    this.trials.refused(upstreamId, job.uuid);
     const triedAtMs = this.pool.triedAgainAtMs(nowMs);
     if (triedAtMs > nowMs && Number.isFinite(triedAtMs)) this.#parts.index.holdBack(job.uuid, triedAtMs + HOLD_BACK_MS);
   }

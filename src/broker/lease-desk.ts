@@ -65,6 +65,10 @@ export class LeaseDesk {
     return this.#fenced(call, { kind: "note_upstream_job", token: call.lease, upstreamJobId: call.upstreamJobId });
   }
 
+  noteRunning(call: CallOf<"noteRunning">): boolean {
+    return this.#fenced(call, { kind: "note_running", token: call.lease });
+  }
+
   async finish(call: CallOf<"finish">): Promise<Finished> {
     const nowMs = Date.now();
     const stored = this.#parts.book.byId(call.jobId);

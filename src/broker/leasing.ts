@@ -17,15 +17,17 @@ export interface SlotHolder {
   readonly slots: number;
   readonly tier: string;
   readonly rateKind: RateKind;
+  /** A job may wait there, and it says when the job begins to run. */
+  readonly queues: boolean;
 }
 
-export function upstreamSlots({ id, slots, tier, rateKind }: Upstream): SlotHolder {
-  return { id, workerKeyId: null, slots, tier, rateKind };
+export function upstreamSlots({ id, slots, tier, rateKind, dialect, local }: Upstream): SlotHolder {
+  return { id, workerKeyId: null, slots, tier, rateKind, queues: dialect === "runpod" && !local };
 }
 
 /** The slots of one worker of a key: each machine that uses the key has as many. */
 export function workerSlots(slotsId: string, key: WorkerKey): SlotHolder {
-  return { id: slotsId, workerKeyId: key.id, slots: key.slots, tier: key.tier, rateKind: key.rateKind };
+  return { id: slotsId, workerKeyId: key.id, slots: key.slots, tier: key.tier, rateKind: key.rateKind, queues: false };
 }
 
 /** Has its tier a rate, so that somebody can be billed? */
@@ -56,6 +58,7 @@ export function leaseFor(
     slots: holder.slots,
     nanodollarsPerSecond,
     startedAtMs: nowMs,
+    ranFromMs: holder.queues ? null : nowMs,
     untilMs: nowMs + leaseMs(holder),
     graceUntilMs: 0,
     incarnation,

@@ -184,6 +184,11 @@ export class LiveIndex {
     return !this.#fair.isEmpty;
   }
 
+  /** Could another job start beside this one, which could? */
+  hasOtherReady({ tenantId }: Job): boolean {
+    return this.#fair.hasOthers(tenantId);
+  }
+
   /** Jobs that hold a slot of an upstream or a pulling worker. */
   runningOn(slotsId: string): readonly string[] {
     return [...(this.#holders.get(slotsId)?.uuids ?? [])];

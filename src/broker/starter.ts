@@ -103,13 +103,15 @@ export class Starter {
     const { uuid, upstreamJob } = stored.job;
     // The upstream that may still run this job: another one would run it a second time.
     const resumedOn = upstreamJob !== null && book.pool.knows(upstreamJob.upstreamId) ? upstreamJob.upstreamId : null;
-    if (resumedOn !== null && !book.pool.hasRoomOn(resumedOn, nowMs)) {
+    const othersWait = index.hasOtherReady(stored.job);
+    const mayTry = (id: string): boolean => book.trials.mayTry(id, uuid, othersWait);
+    if (resumedOn !== null && !(book.pool.hasRoomOn(resumedOn, nowMs) && mayTry(resumedOn))) {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
       return "aside";
     }
     const proven = this.#provenFor(stored.job, nowMs);
     const isFit = (id: string): boolean => proven === null || !isWorkerSlots(id) || proven.has(id);
-    const mayTake = (id: string): boolean => isFit(id) && this.#mayTake(stored, id);
+    const mayTake = (id: string): boolean => isFit(id) && this.#mayTake(stored, id) && mayTry(id);
     const chosen = resumedOn ?? book.pool.choose(nowMs, { avoidId: avoided(stored.job, nowMs), mayTake });
     if (chosen === null) {
       // Room is only where the job has failed already, or may still run, while a sound one is busy.

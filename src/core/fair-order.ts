@@ -75,6 +75,12 @@ export class FairOrder {
     return this.#waiting.size === 0;
   }
 
+  /** Does another job wait beside the tenant's one? */
+  hasOthers(tenantId: string): boolean {
+    const line = this.#lines.get(tenantId);
+    return this.#waiting.size > 1 || (line !== undefined && line.normal.size + line.low.size > 1);
+  }
+
   /** An attempt of the tenant runs since then, epoch ms. */
   noteStart(tenantId: string, startedAtMs: number): void {
     this.#change(tenantId, (line) => {

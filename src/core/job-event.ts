@@ -14,11 +14,11 @@ export type AttemptOutcome =
       readonly output: PayloadRef | null;
       readonly tokens?: TokenUsage | null;
     }
-  /** 400, 413, 415, 422 of the upstream: FAILED at once, not billed. */
+  /** 400, 413, 415, 422 of the upstream, or a suspicious status that a probe has cleared: FAILED at once, not billed. */
   | { readonly kind: "rejected"; readonly error: string }
   /** The worker cannot have begun (refused connect, DNS, 429, 503 with Retry-After): the upstream pauses. */
   | { readonly kind: "upstream_paused"; readonly detail: string; readonly retryAfterMs: number | null }
-  /** 401, 403, 404, 405: the upstream is misconfigured, the job waits. */
+  /** 401, 403, 404, 405 or a redirect, which a probe has confirmed: the upstream is misconfigured, the job waits. */
   | { readonly kind: "upstream_unhealthy"; readonly detail: string }
   /** The worker may have begun: counts against maxAttempts. */
   | { readonly kind: "attempt_failed"; readonly error: string }
@@ -37,6 +37,8 @@ export type JobEvent =
   | { readonly kind: "start"; readonly lease: Lease }
   | { readonly kind: "renew"; readonly token: string }
   | { readonly kind: "note_upstream_job"; readonly token: string; readonly upstreamJobId: string }
+  /** Its hosted upstream says that it runs the job. */
+  | { readonly kind: "note_running"; readonly token: string }
   | { readonly kind: "finish"; readonly token: string; readonly outcome: AttemptOutcome }
   /**
    * A pulling worker does not have the job any more and has said nothing of its end. `had` false: it never got it; `perhaps`:

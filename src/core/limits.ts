@@ -232,7 +232,22 @@ export const UPSTREAM_PAUSE_MAX_MS = 30_000;
 /** `Retry-After` of an upstream is believed between these. */
 export const RETRY_AFTER_MIN_MS = 1_000;
 export const RETRY_AFTER_MAX_MS = 600_000;
-/** An unhealthy upstream (401, 403, 404, 405) is tried with one job after this. */
+/** A probe that confirms or clears a suspicion holds a slot: a server that does not answer a question without a job is not asked longer. */
+export const SUSPICION_PROBE_TIMEOUT_MS = 5_000;
+/**
+ * A suspicion that a probe has cleared is not probed again for so long, or a flood of such jobs would be as many probes. Short:
+ * should the upstream's credential end in this time, the jobs of this time fail.
+ */
+export const SUSPICION_CLEARED_MS = 2_000;
+/** Path and query of a request to an OpenAI server: what the guard allows a whole address. */
+export const OPENAI_TARGET_MAX_CHARS = 2_048;
+/** Of an OpenAI request's body: a boundary of multipart has at most 70. */
+export const OPENAI_CONTENT_TYPE_MAX_CHARS = 256;
+/** Upstreams of which one isolate keeps such facts. */
+export const UPSTREAM_FACTS_MAX = 1_000;
+/** How long an upstream that was found to be `handler.py --rp_serve_api` is taken for one without asking. */
+export const LOCAL_SERVER_KNOWN_MS = 10 * 60_000;
+/** An unhealthy upstream (its status was confirmed by a probe) is tried with one job after this. */
 export const UNHEALTHY_PROBE_MS = 15_000;
 
 /** An object that nothing keeps busy is evicted after 10 s: what lasts longer is written to outlive it. */

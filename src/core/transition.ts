@@ -1,7 +1,8 @@
 // The state machine of a job: transition(job, event, given) → what it becomes and what must follow.
 // Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
+import { asRun, executedMs, makeBill } from "./attempt-bill.ts";
 import { backoffMs } from "./backoff.ts";
-import type { Bill, FormerWorker, Job, JobStatus, Lease, WebhookState } from "./job.ts";
+import type { FormerWorker, Job, JobStatus, Lease, WebhookState } from "./job.ts";
 import { isTerminal, leaseEndMs, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
 import type { AttemptOutcome, JobEvent, WebhookOutcome } from "./job-event.ts";
 import {
@@ -18,7 +19,6 @@ import {
   WORKER_LEASE_MS,
 } from "./limits.ts";
 import type { PayloadRef } from "./payload-ref.ts";
-import { priceAttempt } from "./pricing.ts";
 import type { TokenUsage } from "./token-usage.ts";
 import { shownWorkerId } from "./worker-id.ts";
 
@@ -79,6 +79,10 @@ export function transition(job: Job, event: JobEvent, given: Given): Transition 
         ...job,
         upstreamJob: { upstreamId: lease.upstreamId, id: event.upstreamJobId },
       }));
+    case "note_running":
+      return whenHeld(job, event.token, given, (lease) =>
+        lease.ranFromMs === null ? { ...job, lease: { ...lease, ranFromMs: given.nowMs } } : job,
+      );
     case "finish":
       return finish(job, event.token, event.outcome, given);
     case "lost":
@@ -163,9 +167,11 @@ function finish(before: Job, token: string, outcome: AttemptOutcome, given: Give
     case "storage_failed":
       return changed(end(job, "FAILED", outcome.error, false, given), [{ kind: "upstream_ok", upstreamId }]);
     case "timed_out":
-      return changed(end(job, "FAILED", EXECUTION_TIMEOUT_ERROR, true, given));
+      return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, given));
     case "abandoned":
-      return changed(end(job, "CANCELLED", null, true, given, outcome.tokens), [{ kind: "upstream_ok", upstreamId }]);
+      return changed(endUnfinished(job, "CANCELLED", null, given, outcome.tokens), [
+        { kind: "upstream_ok", upstreamId },
+      ]);
     case "cut_short":
       return changed(end(job, "FAILED", outcome.error, false, given));
     case "attempt_failed":
@@ -212,7 +218,7 @@ function end(
   const isBilled = lease !== null && executionMs !== null && billed;
   // Only an OpenAI route has tokens, whatever a worker says of other jobs.
   const counted = job.request === null ? null : tokens;
-  const bill = isBilled ? { ...makeBill(job, lease, executionMs, given), tokens: counted } : null;
+  const bill = isBilled ? { ...makeBill(job, lease, executionMs, given.nowMs), tokens: counted } : null;
   return {
     ...job,
     status,
@@ -229,24 +235,16 @@ function end(
   };
 }
 
-function executedMs(job: Job, lease: Lease, nowMs: number): number {
-  const ranMs = Math.max(Math.min(nowMs, lease.untilMs) - lease.startedAtMs, 0);
-  return Math.min(ranMs, job.executionTimeoutMs);
-}
-
-function makeBill(job: Job, lease: Lease, executionMs: number, given: Given): Omit<Bill, "tokens"> {
-  const { tier, rateKind, slots, nanodollarsPerSecond, startedAtMs } = lease;
-  const price = priceAttempt({ executionMs, kind: rateKind, nanodollarsPerSecond, slots });
-  return {
-    seq: job.attempts,
-    tier,
-    rateKind,
-    slots,
-    nanodollarsPerSecond,
-    startedAtMs,
-    finishedAtMs: given.nowMs,
-    ...price,
-  };
+/** Ends a job that has not come to its own end: what its upstream never said to have run is not billed. */
+function endUnfinished(
+  job: Job,
+  status: JobStatus,
+  error: string | null,
+  given: Given,
+  tokens: TokenUsage | null = null,
+): Job {
+  const { job: ran, billed } = asRun(job, given.nowMs);
+  return end(ran, status, error, billed, given, tokens);
 }
 
 /** Back into the queue, as a new run: the upstream's id is dropped, unless the caller knows that it still stands. */
@@ -287,7 +285,7 @@ function countStartFailure(job: Job, error: string, given: Given): Job {
 
 function cancel(job: Job, given: Given): Transition {
   if (isTerminal(job.status)) return unchanged(job, "done");
-  return changed(end(job, "CANCELLED", null, true, given), stopEffects(job));
+  return changed(endUnfinished(job, "CANCELLED", null, given), stopEffects(job));
 }
 
 function stopEffects(job: Job): Effect[] {
@@ -319,11 +317,11 @@ function retry(job: Job, given: Given): Transition {
 function passTime(job: Job, given: Given): Transition {
   if (isTerminal(job.status)) return unchanged(job, "done");
   if (given.nowMs >= job.ttlAtMs) {
-    return changed(end(job, "TIMED_OUT", "the job's ttl passed", true, given), stopEffects(job));
+    return changed(endUnfinished(job, "TIMED_OUT", "the job's ttl passed", given), stopEffects(job));
   }
   if (job.status === "IN_QUEUE" || job.lease === null) return unchanged(job, "done");
   if (given.nowMs >= job.lease.startedAtMs + job.executionTimeoutMs) {
-    return changed(end(job, "FAILED", EXECUTION_TIMEOUT_ERROR, true, given), stopEffects(job));
+    return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, given), stopEffects(job));
   }
   if (given.nowMs <= leaseEndMs(job.lease)) return unchanged(job, "done");
   const next = expireLease(job, job.lease, given);

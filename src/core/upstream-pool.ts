@@ -244,6 +244,18 @@ export class UpstreamPool {
       this.#worsen(entry, { condition: "unhealthy", detail, tryAtMs, failures: 0, asked: false }, nowMs);
   }
 
+  /** The trial of a troubled upstream is over. One that brought no news of the upstream leaves its turn to another job at once. */
+  endTrial(id: string, token: string, nowMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry?.trialToken !== token || entry.asks !== null) return;
+    entry.trialToken = null;
+    entry.tryAtMs = nowMs;
+  }
+
+  isTroubled(id: string): boolean {
+    return (this.#entries.get(id)?.condition ?? "ok") !== "ok";
+  }
+
   /** When the endpoint is tried next after a refusal, epoch ms: at once while any upstream is sound. */
   triedAgainAtMs(nowMs: number): number {
     const entries = [...this.#entries.values()].filter((entry) => entry.member.slots > 0);

@@ -2,13 +2,14 @@
 // that it is lost, the call is dropped. The outcome is told until the broker has heard it.
 import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
 import { LEASE_MS } from "../core/limits.ts";
+import { isHeaderValue } from "../core/openai-target.ts";
 import { OutputUsageTap } from "../core/output-usage.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
 import { deletePayload } from "../payload/store.ts";
 import { Attempt, type AttemptLinks, type CarryDeps } from "./attempt.ts";
 import { makeCallbackUrl } from "./callback-url.ts";
-import { attemptFailed } from "./classify.ts";
+import { attemptFailed, type Suspicion } from "./classify.ts";
 import type { ClientLink } from "./client-link.ts";
 import { runHttp } from "./http.ts";
 import { callUntil } from "./keeper.ts";
@@ -16,6 +17,7 @@ import { LeaseWatch } from "./lease-watch.ts";
 import { Nudge } from "./nudge.ts";
 import { runOpenAi } from "./openai.ts";
 import { runRunpod } from "./runpod.ts";
+import { settle } from "./suspicion.ts";
 
 /** Longer than a lease: an object that starts gives every running lease one period of grace. */
 const FINISH_FOR_MS = 2 * LEASE_MS;
@@ -67,14 +69,14 @@ async function runAttempt(assignment: Assignment, deps: CarryDeps, signals: Atte
   const callbackUrl = await makeCallbackUrl(assignment, deps);
   const attempt = new Attempt(assignment, deps, credential, { ...signals, callbackUrl });
   try {
-    return withTokens(attempt, await run(attempt)) ?? leftBy(signals.client);
+    return withTokens(attempt, await settle(attempt, await run(attempt))) ?? leftBy(signals.client);
   } catch (cause) {
     log("carry_failed", { endpointId: assignment.endpointId, jobId: assignment.jobId, reason: messageOf(cause) });
     return attemptFailed("Waybill failed while it carried the job");
   }
 }
 
-function run(attempt: Attempt): Promise<Outcome | null> {
+function run(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   const { upstream, request } = attempt.assignment;
   if (request !== null) attempt.tap = new OutputUsageTap();
   if (upstream.dialect === "openai") return runOpenAi(attempt, attempt.url);
@@ -102,9 +104,11 @@ export async function openCredential(
   upstream: { readonly id: string; readonly credential: string | null },
   encryptionKey: string,
 ): Promise<string | null> {
-  return upstream.credential === null
-    ? null
-    : await open(upstream.credential, encryptionKey, `upstream:${upstream.id}`);
+  if (upstream.credential === null) return null;
+  const credential = await open(upstream.credential, encryptionKey, `upstream:${upstream.id}`);
+  // What fetch would refuse of it is the operator's to mend, and no tenant's job is to fail for it.
+  if (!isHeaderValue(credential)) throw new Error("it has characters that no header may hold");
+  return credential;
 }
 
 async function tell(assignment: Assignment, deps: CarryDeps, outcome: Outcome): Promise<Finished | null> {

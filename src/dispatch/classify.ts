@@ -9,6 +9,16 @@ import type { ReadFailure } from "../payload/envelope.ts";
 export type Answer = Extract<CallResult, { kind: "response" }>;
 export type Broken = Exclude<CallResult, { kind: "response" } | { kind: "aborted" }>;
 
+/**
+ * A status that a worker gives for what a tenant has put into the call, or for what the operator has set: only a probe can tell
+ * (suspicion.ts). `error`: what the worker said.
+ */
+export interface Suspicion {
+  readonly kind: "suspected";
+  readonly status: number;
+  readonly error: string;
+}
+
 /** `\\uXXXX`. */
 const ESCAPE_MAX_CHARS = 6;
 const MESSAGE_MAX_CHARS = 500;
@@ -19,12 +29,15 @@ const MESSAGE_READ_MAX_BYTES = 8_192;
  * From a deployed Worker a closed port shows as one of them. 520, 522 and 524 are not here: there the origin may have begun.
  */
 const NOT_REACHED = new Set([521, 523, 525, 526, 530]);
-const UNHEALTHY = new Set([401, 403, 404, 405]);
+const SUSPICIOUS = new Set([401, 403, 404, 405]);
 const REJECTED = new Set([400, 413, 415, 422]);
 
 /** The meaning of a submit that brought no answer. */
-export function classifyBroken(result: Broken, executionOver: boolean): Outcome {
+export function classifyBroken(result: Broken, executionOver: boolean): Outcome | Suspicion {
   switch (result.kind) {
+    case "not_made":
+      // Nobody was called, so nothing is known of the upstream, and another try would be refused in the same way.
+      return { kind: "rejected", error: `the request cannot be sent: ${result.detail}` };
     case "url_refused":
       return { kind: "upstream_unhealthy", detail: `The URL of the upstream ${result.message}.` };
     case "not_sent":
@@ -40,18 +53,14 @@ export function classifyBroken(result: Broken, executionOver: boolean): Outcome 
     case "timeout":
       return executionOver ? { kind: "timed_out" } : attemptFailed("the upstream did not answer in time");
     case "redirect":
-      // No worker has begun: the address is wrong, for this job and for every other.
-      return {
-        kind: "upstream_unhealthy",
-        detail: `The upstream answered ${result.status}; redirects are not followed.`,
-      };
+      return suspected(result.status, "redirects are not followed");
     case "protocol":
       return attemptFailed(`the upstream broke HTTP: ${result.detail}`);
   }
 }
 
 /** The meaning of the status of a submit; null for 2xx. Reads the body only for a message of a rejection. */
-export async function classifyStatus(answer: Answer, nowMs: number): Promise<Outcome | null> {
+export async function classifyStatus(answer: Answer, nowMs: number): Promise<Outcome | Suspicion | null> {
   const { status } = answer;
   if (status < 300) return null;
   const retryAfter = answer.headers.get("retry-after");
@@ -59,27 +68,24 @@ export async function classifyStatus(answer: Answer, nowMs: number): Promise<Out
     const detail = `The upstream answered ${status}.`;
     return { kind: "upstream_paused", detail, retryAfterMs: parseRetryAfter(retryAfter, nowMs) };
   }
-  if (UNHEALTHY.has(status)) return { kind: "upstream_unhealthy", detail: `The upstream answered ${status}.` };
-  if (REJECTED.has(status)) {
-    const message = await readMessage(answer.body);
-    const error = `the upstream answered ${status}${message === "" ? "" : `: ${message}`}`;
-    return { kind: "rejected", error };
-  }
+  if (SUSPICIOUS.has(status)) return suspected(status, await readMessage(answer.body));
+  if (REJECTED.has(status)) return { kind: "rejected", error: answered(status, await readMessage(answer.body)) };
   return attemptFailed(`the upstream answered ${status}`);
 }
 
 /**
- * The same for an OpenAI server, whose 403, 404 or 405 is about the model or the path that its client named: only a credential
- * that it does not know (401) is the operator's, or one tenant could take the server from all. Its own words go on, because its client knows them (core/openai-error.ts reads them).
+ * The same for an OpenAI server, whose 403, 404 or 405 is about the model or the path that its client named: servers that have no
+ * list of models to be probed by give the same statuses, so only a credential that it does not know (401) is suspicious. Its own words go on, because its client knows them (core/openai-error.ts reads them).
  */
-export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promise<Outcome | null> {
+export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promise<Outcome | Suspicion | null> {
   const { status } = answer;
-  const isOurs = status < 300 || status === 401 || NOT_REACHED.has(status);
+  const isOurs = status < 300 || NOT_REACHED.has(status);
   if (isOurs || status === 429 || (status === 503 && answer.headers.has("retry-after"))) {
     return await classifyStatus(answer, nowMs);
   }
   const said = (await readPrefix(answer.body)).trim();
-  const error = `the upstream answered ${status}${said === "" ? "" : `: ${said}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
+  if (status === 401) return suspected(status, said);
+  const error = answered(status, said);
   const mayPass = status >= 500 || status === 408 || status === 425;
   return mayPass ? attemptFailed(error) : { kind: "rejected", error };
 }
@@ -102,6 +108,14 @@ export function classifyRead(failure: ReadFailure, answer: Answer, executionOver
     case "not_object":
       return attemptFailed(`the upstream's answer is not valid: ${failure.message}`);
   }
+}
+
+function suspected(status: number, said: string): Suspicion {
+  return { kind: "suspected", status, error: answered(status, said) };
+}
+
+function answered(status: number, said: string): string {
+  return `the upstream answered ${status}${said === "" ? "" : `: ${said}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
 }
 
 export function attemptFailed(error: string): Outcome {

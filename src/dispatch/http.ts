@@ -3,11 +3,18 @@ import type { Outcome } from "../contract/dispatch.ts";
 import { streamFormat } from "../core/stream-parser.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
-import { type Answer, attemptFailed, classifyBroken, classifyRead, classifyStatus } from "./classify.ts";
+import {
+  type Answer,
+  attemptFailed,
+  classifyBroken,
+  classifyRead,
+  classifyStatus,
+  type Suspicion,
+} from "./classify.ts";
 import { runStream } from "./stream-answer.ts";
 
 /** Runs one attempt; null when the lease was lost meanwhile. */
-export async function runHttp(attempt: Attempt): Promise<Outcome | null> {
+export async function runHttp(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   const result = await attempt.postJob(attempt.url, {});
   if (result.kind === "no_input") return result.outcome;
   if (result.kind === "aborted") return null;

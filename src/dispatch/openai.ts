@@ -4,22 +4,35 @@ import type { Outcome } from "../contract/dispatch.ts";
 import { OPENAI_IDLE_MS } from "../core/limits.ts";
 import { isBodiless, isJsonType } from "../core/openai-request.ts";
 import { allowsRoute, closedRouteMessage } from "../core/openai-routes.ts";
+import { bodyProblem, targetProblem } from "../core/openai-target.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { hasLargeHeaders } from "../outbound/header-bytes.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
-import { type Answer, attemptFailed, classifyBroken, classifyOpenAiStatus, classifyRead } from "./classify.ts";
+import {
+  type Answer,
+  attemptFailed,
+  classifyBroken,
+  classifyOpenAiStatus,
+  classifyRead,
+  type Suspicion,
+} from "./classify.ts";
 import { runBytes } from "./openai-bytes.ts";
 import { makeOpenAiCall, type OpenAiCall } from "./openai-call.ts";
 import { runEvents } from "./openai-events.ts";
 import { pickHeaders } from "./openai-headers.ts";
 
 /** Runs one attempt against the server at `base`, with or without its `/v1`; null when the lease was lost meanwhile. */
-export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome | null> {
+export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome | Suspicion | null> {
   const call = await makeOpenAiCall(attempt);
   if ("ended" in call) return call.ended;
   const target = targetOf(base.replace(/\/v1$/, ""), call.target);
   if (target === null) return { kind: "rejected", error: "input.openai_route: leads out of the server's own path" };
+  const problem = targetProblem(target.path, target.query) ?? bodyProblem(call.method, call.contentType);
+  if (problem !== null) {
+    const isOwn = attempt.assignment.request === null;
+    return { kind: "rejected", error: `${isOwn ? "input.openai_route" : problem.field}: ${problem.message}` };
+  }
   // Again, and for a job's own route for the first time: the list may have changed while the job waited, and this is the address.
   const { endpointId, openaiRoutes } = attempt.assignment;
   const route = { method: call.method, path: target.path, endpointId };
@@ -29,6 +42,7 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
   }
   const result = await attempt.call({
     url: target.url,
+    baseUrl: base,
     method: call.method,
     headers: headersOf(call),
     idleMs: OPENAI_IDLE_MS,
@@ -80,10 +94,17 @@ function takeHead({ client }: Attempt, { status, headers }: Answer, output: Payl
  * The address of a path of the server, and that path as it is sent, without its query; null for one outside of it: a job's own words must not lead the operator's credential
  * to other places of the same host. Dots, escaped ones and backslashes are the URL parser's to know.
  */
-function targetOf(root: string, target: string): { readonly url: string; readonly path: string } | null {
+function targetOf(root: string, target: string): Target | null {
   const [whole, below] = [URL.parse(`${root}${target}`), URL.parse(`${root}/`)];
   // An address that is none is for the guard of calls to refuse.
-  if (whole === null || below === null) return { url: `${root}${target}`, path: target.replace(/\?.*$/s, "") };
+  if (whole === null || below === null)
+    return { url: `${root}${target}`, path: target.replace(/\?.*$/s, ""), query: "" };
   if (!whole.href.startsWith(below.href)) return null;
-  return { url: whole.href, path: whole.pathname.slice(below.pathname.length - 1) };
+  return { url: whole.href, path: whole.pathname.slice(below.pathname.length - 1), query: whole.search };
+}
+
+interface Target {
+  readonly url: string;
+  readonly path: string;
+  readonly query: string;
 }

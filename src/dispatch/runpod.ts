@@ -4,6 +4,7 @@ import type { Outcome } from "../contract/dispatch.ts";
 import {
   CARRIER_HOLDS_MS,
   ENVELOPE_FIELDS_MAX_BYTES,
+  HELD_CALL_MAX_MS,
   UPSTREAM_LOST_AFTER_MS,
   UPSTREAM_POLL_CALLED_BACK_MS,
   UPSTREAM_POLL_MAX_MS,
@@ -22,8 +23,11 @@ import {
   classifyStatus,
   errorText,
   parseJson,
+  type Suspicion,
 } from "./classify.ts";
 import { callUntil } from "./keeper.ts";
+import { isKnownLocal, isLocalServer } from "./local-server.ts";
+import { unhealthy } from "./suspicion.ts";
 
 const SUBMIT_TIMEOUT_MS = 60_000;
 const POLL_TIMEOUT_MS = 120_000;
@@ -34,18 +38,21 @@ const POLL_FAILED_FIRST_MS = 1_000;
 const POLL_FAILED_MAX_MS = 15_000;
 /** Answers in a row that cannot be read before the attempt is given up: one may be a proxy's page. */
 const UNUSABLE_MAX = 3;
+/** Looks in a row that are refused before the upstream is: a gateway may have been set anew meanwhile. */
+const REFUSED_MAX = 3;
 const NOTE_FOR_MS = 30_000;
 const CANCEL_TIMEOUT_MS = 10_000;
 
 /** Runs one attempt, or takes up the upstream's job of an earlier lease; null when the lease was lost meanwhile. */
-export async function runRunpod(attempt: Attempt): Promise<Outcome | null> {
+export async function runRunpod(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   if (attempt.assignment.upstream.local) return await runLocal(attempt);
+  if (isKnownLocal(attempt)) return await runFoundLocal(attempt);
   const known = attempt.assignment.upstreamJobId;
-  if (known !== null) return await poll(attempt, known);
+  if (known !== null) return await followJob(attempt, known);
   const submitted = await submit(attempt);
   if (submitted === null || typeof submitted !== "string") return submitted;
   const noted = await noteJob(attempt, submitted);
-  const outcome = noted === "lost" ? null : await poll(attempt, submitted);
+  const outcome = noted === "lost" ? null : await followJob(attempt, submitted);
   // The broker does not know this id, so nobody else can stop the job.
   if (noted !== "noted" && (noted === "lost" || attempt.signal.aborted)) await cancelJob(attempt, submitted);
   return outcome;
@@ -72,7 +79,23 @@ export async function cancelUpstreamJob(
   return result.status < 300;
 }
 
-async function runLocal(attempt: Attempt): Promise<Outcome | null> {
+/** The upstream's job to its end. An upstream that only keeps what `/run` brings runs it by `/runsync` instead. */
+async function followJob(attempt: Attempt, id: string): Promise<Outcome | Suspicion | null> {
+  const ended = await poll(attempt, id);
+  return ended === "local" ? await runFoundLocal(attempt) : ended;
+}
+
+/** A `handler.py --rp_serve_api` that was added as a hosted endpoint: its job runs from this call on. */
+async function runFoundLocal(attempt: Attempt): Promise<Outcome | Suspicion | null> {
+  if (attempt.leftMs() > HELD_CALL_MAX_MS) return { kind: "upstream_unhealthy", detail: LOCAL_DETAIL };
+  if (!(await noteRunning(attempt))) return null;
+  return await runLocal(attempt);
+}
+
+const LOCAL_DETAIL =
+  "The upstream is a handler with --rp_serve_api, which answers within one HTTP call: add it with --local-server.";
+
+async function runLocal(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   const result = await attempt.postJob(`${attempt.url}/runsync`, {});
   if (result.kind === "no_input") return result.outcome;
   if (result.kind === "aborted") return null;
@@ -93,7 +116,7 @@ async function runLocal(attempt: Attempt): Promise<Outcome | null> {
 }
 
 /** The upstream's id, or how the attempt ended. */
-async function submit(attempt: Attempt): Promise<string | Outcome | null> {
+async function submit(attempt: Attempt): Promise<string | Outcome | Suspicion | null> {
   const result = await attempt.postJob(`${attempt.url}/run`, { totalMs: SUBMIT_TIMEOUT_MS });
   if (result.kind === "no_input") return result.outcome;
   if (result.kind === "aborted") return null;
@@ -124,6 +147,14 @@ async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted"
   }
 }
 
+/** What is billed of a job that does not end by itself begins here. False: the broker has not taken it. */
+async function noteRunning({ deps, assignment: { jobId, lease } }: Attempt): Promise<boolean> {
+  return await deps
+    .keeper()
+    .noteRunning({ jobId, lease })
+    .catch(() => false);
+}
+
 /** Not through `attempt.call`: the execution timeout may have passed, or the lease be lost. */
 async function cancelJob(attempt: Attempt, upstreamJobId: string): Promise<void> {
   const { url, credential, deps } = attempt;
@@ -133,18 +164,22 @@ async function cancelJob(attempt: Attempt, upstreamJobId: string): Promise<void>
 const LOST_ERROR = "the upstream was lost: it did not tell of the job any more";
 
 type Polled =
-  | { readonly kind: "waiting" }
+  | { readonly kind: "waiting"; readonly runs: boolean }
   /** `why`: what it means when no poll comes through any more. */
   | { readonly kind: "failed"; readonly why: Outcome }
+  /** The look itself was refused, by a status that waiting does not change. No tenant has a part in it. */
+  | { readonly kind: "refused"; readonly status: number; readonly why: Outcome }
   | { readonly kind: "unusable"; readonly why: Outcome };
 
-async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
+async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | null> {
   const { clock } = attempt.deps;
   const startedMs = clock.now();
   let heardMs = startedMs;
   let pauseMs = POLL_FIRST_MS;
   let failedPauseMs = POLL_FAILED_FIRST_MS;
   let unusable = 0;
+  let refused = 0;
+  let isTold = false;
   for (;;) {
     const wantedMs = failedPauseMs > POLL_FAILED_FIRST_MS ? failedPauseMs : pauseMs;
     await attempt.nudge.sleep(clock, Math.min(wantedMs, Math.max(0, attempt.leftMs())), attempt.signal);
@@ -156,20 +191,24 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | null> {
     if (clock.now() - startedMs >= CARRIER_HOLDS_MS && (await handOver(attempt, id))) return null;
     const polled = await pollOnce(attempt, id);
     if (polled === null) return null;
+    refused = polled.kind === "refused" ? refused + 1 : 0;
+    if (polled.kind === "refused" && (await isLocalServer(attempt, polled.status))) return "local";
     const isGivenUp =
+      refused >= REFUSED_MAX ||
       (polled.kind === "unusable" && ++unusable >= UNUSABLE_MAX) ||
       (polled.kind === "failed" && clock.now() - heardMs >= UPSTREAM_LOST_AFTER_MS);
-    if (isGivenUp) {
+    if (isGivenUp && "why" in polled) {
       // An upstream that only refuses us keeps its run, for the lease that comes after its settings are mended.
       if (polled.why.kind !== "upstream_unhealthy") await cancelJob(attempt, id);
       return polled.why;
     }
-    if (polled.kind !== "failed") heardMs = clock.now();
+    if (polled.kind !== "failed" && polled.kind !== "refused") heardMs = clock.now();
     if (polled.kind === "waiting") {
+      if (polled.runs && !isTold) isTold = await noteRunning(attempt);
       pauseMs = Math.min(pauseMs * POLL_GROWTH, pollMaxMs(attempt, clock.now() - startedMs));
       failedPauseMs = POLL_FAILED_FIRST_MS;
       unusable = 0;
-    } else if (polled.kind === "failed" || polled.kind === "unusable") {
+    } else if ("why" in polled) {
       failedPauseMs = Math.min(failedPauseMs * 2, POLL_FAILED_MAX_MS);
     } else {
       // Our own storage gave it up, so nobody will read what the upstream still makes.
@@ -201,6 +240,7 @@ async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled 
   const result = await attempt.call({ url, method: "GET", totalMs: POLL_TIMEOUT_MS });
   if (result.kind === "aborted") return null;
   if (result.kind !== "response") {
+    if (result.kind === "redirect") return refusedPoll(result.status);
     const why = classifyBroken(result, false);
     return { kind: "failed", why: why.kind === "upstream_unhealthy" ? why : attemptFailed(LOST_ERROR) };
   }
@@ -208,7 +248,8 @@ async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled 
     if (result.status === 404 || result.status === 410) return attemptFailed("the upstream lost the job");
     if (result.status >= 300) {
       const why = await classifyStatus(result, attempt.deps.clock.now());
-      return { kind: "failed", why: why?.kind === "upstream_unhealthy" ? why : attemptFailed(LOST_ERROR) };
+      if (why?.kind === "suspected") return refusedPoll(why.status);
+      return { kind: "failed", why: attemptFailed(LOST_ERROR) };
     }
     const read = await readAnswer(attempt, result);
     if (result.body.broken === "aborted") return null;
@@ -220,11 +261,16 @@ async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled 
     const outcome = finalOutcome(read);
     if (outcome !== null && outcome !== "not_final") return outcome;
     await dropOutput(attempt, read);
-    if (outcome === "not_final") return { kind: "waiting" };
+    if (outcome === "not_final")
+      return { kind: "waiting", runs: parseJson(read.fields.status ?? "null") !== "IN_QUEUE" };
     return { kind: "unusable", why: attemptFailed("the upstream's answer to /status has no known status") };
   } finally {
     result.close();
   }
+}
+
+function refusedPoll(status: number): Polled {
+  return { kind: "refused", status, why: unhealthy(status) };
 }
 
 function readAnswer(attempt: Attempt, answer: Answer): Promise<Envelope | ReadFailure> {

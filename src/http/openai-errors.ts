@@ -34,6 +34,8 @@ export function jobFailed(c: RouteContext, job: JobView): Response {
 export function errorOfText(text: string): OpenAiError {
   if (/^the upstream(?:'s answer)? (?:did not answer in time|stalled)$/.test(text))
     return toError(504, text, "timeout");
+  // A place that only the server knows is none for its client.
+  if (/^the upstream answered 3\d\d\b/.test(text)) return toError(502, text, "bad_answer");
   if (/^the upstream(?!\w| answered \d)/.test(text)) return toError(502, text, "bad_answer");
   if (/^(?:the result|a streamed chunk) is larger than /.test(text)) return toError(502, text, "answer_too_large");
   if (/^the (?:input|result) could not be \w+ .*R2/.test(text)) return toError(503, text, "unavailable");

@@ -7,6 +7,7 @@ import { makeJobId } from "../core/job-id.ts";
 import { RUNSYNC_BODY_MAX_BYTES } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai-request.ts";
 import { allowsRoute, routesInForce } from "../core/openai-routes.ts";
+import { bodyProblem, targetProblem } from "../core/openai-target.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import { keepsNothing } from "../core/stored-responses.ts";
 import { carryHere } from "./carry-here.ts";
@@ -15,6 +16,7 @@ import { type OpenAiBody, readOpenAiBody } from "./openai-body.ts";
 import { refuseOpenAi } from "./openai-errors.ts";
 import { finishedAnswer } from "./openai-output.ts";
 import { waitForAnswer } from "./openai-wait.ts";
+import { bodyStreamOf } from "./request-body.ts";
 import { type EndpointCall, enterEndpoint, keepAnswering, type RouteContext, type Routing } from "./routing.ts";
 import { submitJob } from "./submit-job.ts";
 
@@ -40,6 +42,9 @@ async function openAi(c: RouteContext): Promise<Response> {
   const path = `/${pathname.split("/").slice(4).join("/")}`;
   // Whatever worker takes the job: of two kinds in one endpoint the one that has the route would be a matter of chance.
   if (!allowsRoute(routes, method, path)) return refuseOpenAi(c, { kind: "route_closed", method, path, endpointId });
+  const type = c.req.raw.headers.get("content-type") ?? "application/json";
+  const problem = targetProblem(path, search) ?? bodyProblem(method, bodyStreamOf(c.req.raw) === null ? null : type);
+  if (problem !== null) return refuseOpenAi(c, { kind: "invalid", ...problem });
   const jobId = makeJobId(uuidv7(), "runsync");
   const key = `${endpointId}/${jobId}/input-${c.get("requestId")}`;
   const limits = { bucket: c.env.PAYLOADS, key, maxBytes: RUNSYNC_BODY_MAX_BYTES };

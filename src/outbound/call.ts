@@ -10,6 +10,8 @@ import { type Deadlines, Watch } from "./watch.ts";
 
 export interface CallRequest extends Deadlines {
   readonly url: string;
+  /** What the operator set of it: judged in place of the whole, where a tenant has a part in path and query. */
+  readonly baseUrl?: string;
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
   /** A JSON text, without white space at its end. A stream needs `contentLength`, in bytes. */
@@ -32,6 +34,8 @@ export type CallResult =
     }
   /** The guard said no. */
   | { readonly kind: "url_refused"; readonly message: string }
+  /** fetch would not have it: its method, a header, its address, or a body where none may be. Nobody was called. */
+  | { readonly kind: "not_made"; readonly detail: string }
   /** Refused connect, failed look-up or handshake: the receiver cannot have begun. */
   | { readonly kind: "not_sent"; readonly detail: string }
   /** The connection broke after the request had gone out. */
@@ -46,8 +50,11 @@ export type CallResult =
 
 /** Makes one call. Deadlines in ms; a body of an answer is bounded by its reader, not here. */
 export async function callUrl(request: CallRequest, reach: Reach): Promise<CallResult> {
-  const verdict = checkUrl(request.url, reach);
+  const verdict = checkUrl(request.baseUrl ?? request.url, reach);
   if (!verdict.ok) return { kind: "url_refused", message: verdict.message };
+  const url = URL.parse(request.url);
+  if (url === null || url.origin !== verdict.url.origin)
+    return { kind: "not_made", detail: "its address is not valid" };
   const watch = new Watch(request, { sends: request.body !== undefined });
   const sent = request.body === undefined ? null : prepareBody(request, (done) => watch.progress(done));
   const init: RequestInit = {
@@ -60,13 +67,25 @@ export async function callUrl(request: CallRequest, reach: Reach): Promise<CallR
     ...(sent === null ? {} : { body: sent.readable }),
   };
   try {
-    const response = await fetch(verdict.url.href, init);
+    const response = await fetch(url.href, init);
     watch.headersArrived();
     return judge(response, watch, sent, request.secrets ?? null);
   } catch (cause) {
     watch.end();
     sent?.stop();
+    const refusal = watch.cause === null && cause instanceof TypeError ? refusalOf(request) : null;
+    if (refusal !== null) return { kind: "not_made", detail: refusal };
     return classify(cause, watch.cause, sent);
+  }
+}
+
+/** Why no request can be made of it; null: one can, so that what failed is the call. */
+function refusalOf({ url, method, headers, body }: CallRequest): string | null {
+  try {
+    new Request(url, { method, headers, ...(body === undefined ? {} : { body: "{}" }) });
+    return null;
+  } catch (cause) {
+    return cause instanceof Error ? cause.message : String(cause);
   }
 }
 

@@ -99,6 +99,8 @@ export async function sendWebhook(
       return failed(`the receiver answered ${result.status}; redirects are not followed`);
     case "url_refused":
       return failed(`the URL ${result.message}`);
+    case "not_made":
+      return failed(`the request cannot be sent: ${result.detail}`);
     case "not_sent":
       return failed(`the receiver could not be reached: ${result.detail}`);
     case "timeout":

@@ -1,5 +1,6 @@
 // Upstreams as a broker sees them: slots, pauses and trials.
 import { describe, expect, it } from "vitest";
+import { TrialTurns } from "../../src/core/trial-turns.ts";
 import { UpstreamPool } from "../../src/core/upstream-pool.ts";
 
 function pool(slots: number): UpstreamPool {
@@ -97,5 +98,41 @@ describe("the choice of an upstream", () => {
     const upstreams = pair();
     upstreams.markUnhealthy("sound", "401", 0);
     expect(upstreams.choose(0, { avoidId: "bad", mayTake: () => true })).toBe("bad");
+  });
+});
+
+describe("the trial of a troubled upstream", () => {
+  it("that ends without news of the upstream leaves its turn to the next job at once", () => {
+    const upstreams = pool(1);
+    upstreams.markUnhealthy("up", "401", 0);
+    upstreams.occupy("up", "trial", 15_000);
+    upstreams.release("up");
+    upstreams.endTrial("up", "trial", 15_100);
+    expect(upstreams.freeSlots(15_100)).toBe(1);
+  });
+
+  it("is not ended by a job that is not it, nor made earlier where it was refused", () => {
+    const upstreams = pool(2);
+    upstreams.markUnhealthy("up", "401", 0);
+    upstreams.occupy("up", "trial", 15_000);
+    upstreams.endTrial("up", "another", 15_100);
+    expect(upstreams.freeSlots(15_100)).toBe(0);
+    upstreams.markUnhealthy("up", "401", 15_200);
+    upstreams.release("up");
+    upstreams.endTrial("up", "trial", 15_200);
+    expect(upstreams.nextTryAtMs(15_200)).toBe(30_200);
+  });
+
+  it("is never the same job twice in a row while others wait", () => {
+    const upstreams = pool(1);
+    const turns = new TrialTurns(upstreams);
+    upstreams.markUnhealthy("up", "401", 0);
+    turns.refused("up", "poison");
+    expect(turns.mayTry("up", "poison", true)).toBe(false);
+    expect(turns.mayTry("up", "poison", false)).toBe(true);
+    expect(turns.mayTry("up", "peer", true)).toBe(true);
+    upstreams.occupy("up", "trial", 15_000);
+    upstreams.markOk("up", "trial", "answer", 15_001);
+    expect(turns.mayTry("up", "poison", true)).toBe(true);
   });
 });

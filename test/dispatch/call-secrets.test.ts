@@ -32,6 +32,7 @@ it("a hosted upstream that repeats its job shows no tenant where to call back, n
     handOver: async () => false,
     appendChunks: async () => true,
     noteUpstreamJob: async () => true,
+    noteRunning: async () => true,
     finish: async ({ outcome }) => ({ accepted: outcomes.push(outcome) > 0, job: null }),
   };
   const lease = crypto.randomUUID();

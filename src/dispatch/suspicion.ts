@@ -1,0 +1,73 @@
+// What becomes of a suspicious status (401, 403, 404, 405, redirects). Path, query, headers, body and input are the tenant's, and
+// so such a status may be the tenant's own doing: a question that only we shape, under the same credential, decides whether the
+// upstream is to be taken from everybody, or the job fails with what the worker said.
+import type { Outcome } from "../contract/dispatch.ts";
+import { SUSPICION_CLEARED_MS, SUSPICION_PROBE_TIMEOUT_MS } from "../core/limits.ts";
+import { callUrl } from "../outbound/call.ts";
+import { type Attempt, upstreamHeaders } from "./attempt.ts";
+import type { Suspicion } from "./classify.ts";
+import { UpstreamFacts } from "./upstream-facts.ts";
+
+/** Only values are shared: a promise of another request would end with that request, so each attempt makes its own call. */
+const cleared = new UpstreamFacts(SUSPICION_CLEARED_MS);
+
+/** The attempt's outcome; null when its lease was lost meanwhile. What is no suspicion stays as it is. */
+export async function settle(attempt: Attempt, ended: Outcome | Suspicion | null): Promise<Outcome | null> {
+  if (ended?.kind !== "suspected") return ended;
+  const { assignment, deps } = attempt;
+  const fact = String(ended.status);
+  const rejected: Outcome = { kind: "rejected", error: ended.error };
+  if (cleared.holds(assignment, deps.clock.now(), fact)) return rejected;
+  const { url, method } = questionFor(attempt);
+  const answered = await ask(attempt, url, method);
+  if (answered === "aborted") return null;
+  if (answered !== null && confirms(attempt, ended.status, answered)) return unhealthy(ended.status);
+  cleared.note(assignment, deps.clock.now(), fact);
+  return rejected;
+}
+
+export function unhealthy(status: number): Outcome {
+  const why = isRedirect(status) ? "; redirects are not followed" : "";
+  return { kind: "upstream_unhealthy", detail: `The upstream answered ${status}${why}.` };
+}
+
+/** The status of a call that no tenant has a part in; null: it got no answer, which proves nothing. */
+export async function ask(attempt: Attempt, url: string, method: string): Promise<number | "aborted" | null> {
+  const result = await callUrl(
+    {
+      url,
+      method,
+      headers: upstreamHeaders(attempt.credential, null),
+      totalMs: SUSPICION_PROBE_TIMEOUT_MS,
+      idleMs: SUSPICION_PROBE_TIMEOUT_MS,
+      signal: attempt.signal,
+    },
+    attempt.deps.reach,
+  );
+  if (result.kind === "aborted") return "aborted";
+  if (result.kind === "redirect") return result.status;
+  if (result.kind !== "response") return null;
+  result.close();
+  return result.status;
+}
+
+function questionFor({ assignment: { upstream }, url }: Attempt): { readonly url: string; readonly method: string } {
+  if (upstream.dialect === "openai") return { url: `${url.replace(/\/v1$/, "")}/v1/models`, method: "GET" };
+  if (upstream.dialect === "runpod" && !upstream.local) return { url: `${url}/health`, method: "GET" };
+  // A worker that takes jobs by POST answers other methods with 404 or 405 whatever is set, and OPTIONS without a credential. A
+  // POST without a body is no job to a worker that reads one, and a router or a gate for credentials answers it like any other.
+  return { url: upstream.dialect === "runpod" ? `${url}/runsync` : url, method: "POST" };
+}
+
+/** Does the upstream give everybody what it gave this job? */
+function confirms({ assignment: { upstream } }: Attempt, suspected: number, answered: number): boolean {
+  if (isRedirect(suspected)) return isRedirect(answered);
+  // RunPod's own routes and a list of models are there wherever the address and the credential are right.
+  if (upstream.dialect === "openai") return answered === 401 || answered === 403;
+  if (upstream.dialect === "runpod" && !upstream.local) return [401, 403, 404, 405].includes(answered);
+  return answered === suspected;
+}
+
+function isRedirect(status: number): boolean {
+  return status >= 300 && status < 400;
+}
