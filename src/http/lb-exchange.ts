@@ -295,6 +295,10 @@ export class LbExchange {
     switch (result.kind) {
       case "url_refused":
         return unreachable("worker_unreachable", `the worker's address ${result.message}`);
+      case "not_made": {
+        const failure: Failure = { kind: "invalid", field: "request", message: `cannot be sent on: ${result.detail}` };
+        return { outcome: "unused", failure, elsewhere: false };
+      }
       case "redirect":
         return workerFailed("worker_redirect", `the worker answered ${result.status}; redirects are not passed on`);
       case "protocol":

@@ -5,6 +5,7 @@ import type { Reach } from "../core/reach.ts";
 import type { SecretForms } from "../core/secret-forms.ts";
 import { AnswerBody } from "./answer-body.ts";
 import { checkUrl } from "./guard.ts";
+import { refusalOf } from "./request-refusal.ts";
 import { type SentBody, sendBody, sendBytes } from "./send-body.ts";
 import { type Deadlines, Watch } from "./watch.ts";
 
@@ -73,19 +74,9 @@ export async function callUrl(request: CallRequest, reach: Reach): Promise<CallR
   } catch (cause) {
     watch.end();
     sent?.stop();
-    const refusal = watch.cause === null && cause instanceof TypeError ? refusalOf(request) : null;
+    const refusal = watch.cause === null ? refusalOf({ ...request, hasBody: sent !== null }, cause) : null;
     if (refusal !== null) return { kind: "not_made", detail: refusal };
     return classify(cause, watch.cause, sent);
-  }
-}
-
-/** Why no request can be made of it; null: one can, so that what failed is the call. */
-function refusalOf({ url, method, headers, body }: CallRequest): string | null {
-  try {
-    new Request(url, { method, headers, ...(body === undefined ? {} : { body: "{}" }) });
-    return null;
-  } catch (cause) {
-    return cause instanceof Error ? cause.message : String(cause);
   }
 }
 

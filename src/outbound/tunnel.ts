@@ -3,6 +3,7 @@
 import type { Reach } from "../core/reach.ts";
 import { checkUrl } from "./guard.ts";
 import { hasLargeHeaders } from "./header-bytes.ts";
+import { refusalOf } from "./request-refusal.ts";
 
 export interface TunnelRequest {
   /** The worker's address. */
@@ -23,6 +24,8 @@ export type TunnelResult =
   | { readonly kind: "redirect"; readonly status: number }
   /** No HTTP that could be passed on. */
   | { readonly kind: "protocol"; readonly detail: string }
+  /** fetch would not have it: nobody was called. */
+  | { readonly kind: "not_made"; readonly detail: string }
   /** Refused, reset, closed, or no HTTP at all: workerd says the same of each. Also what a signal has ended. */
   | { readonly kind: "failed" };
 
@@ -31,8 +34,9 @@ export async function openTunnel(request: TunnelRequest, reach: Reach): Promise<
   const verdict = checkUrl(request.baseUrl, reach);
   if (!verdict.ok) return { kind: "url_refused", message: verdict.message };
   const { method, headers, body, signal } = request;
+  const url = withPath(verdict.url, request.path, request.search);
   try {
-    const response = await fetch(withPath(verdict.url, request.path, request.search), {
+    const response = await fetch(url, {
       method,
       headers,
       redirect: "manual",
@@ -44,8 +48,9 @@ export async function openTunnel(request: TunnelRequest, reach: Reach): Promise<
       ...(body === null ? {} : { body }),
     });
     return judge(response);
-  } catch {
-    return { kind: "failed" };
+  } catch (cause) {
+    const detail = refusalOf({ url, method, headers, hasBody: body !== null }, cause);
+    return detail === null ? { kind: "failed" } : { kind: "not_made", detail };
   }
 }
 

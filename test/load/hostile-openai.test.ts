@@ -1,5 +1,7 @@
 // Servers behind an OpenAI route that break HTTP, hang up, bomb or redirect, on real sockets: the client gets one clear 502 with
 // a code, in OpenAI's shape, and never a connection that hangs.
+import { once } from "node:events";
+import { IncomingMessage, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
@@ -33,7 +35,7 @@ let broker: RunningBroker;
 beforeAll(async () => {
   worker = await startRawWorker();
   const upstream = { url: worker.url, dialect: "openai", slots: 5, credential: null } as const;
-  const endpoint = { upstream, maxAttempts: 1 } as const;
+  const endpoint = { upstream, maxAttempts: 1, openaiRoutes: "all" } as const;
   broker = await startBroker(Object.fromEntries([...HOSTILE, "/ok"].map((path) => [slugOf(path), endpoint])));
 });
 
@@ -56,6 +58,15 @@ function call(path: string, body: string): Promise<Response> {
   });
 }
 
+/** No client that keeps to the Fetch standard sends one. */
+async function getWithBody(slug: string): Promise<[number | undefined, string]> {
+  const headers = { authorization: `Bearer ${broker.key}`, "content-type": "application/json", "content-length": "2" };
+  const sent = request(`${broker.url}/v2/${slug}/openai/v1/models`, { method: "GET", headers });
+  sent.end("{}");
+  const [answer] = z.tuple([z.instanceof(IncomingMessage)]).parse(await once(sent, "response"));
+  return [answer.statusCode, (await answer.toArray()).join("")];
+}
+
 describe("a hostile server behind an OpenAI route", () => {
   it.each(HOSTILE)("%s gives its client a 502 with a code", async (path) => {
     // Larger than what a socket takes at once, so that a server can hang up within it.
@@ -63,6 +74,13 @@ describe("a hostile server behind an OpenAI route", () => {
     const response = await call(path, body);
     expect([response.status, errorSchema.safeParse(await response.json()).success]).toEqual([502, true]);
     expect(response.headers.get("location")).toBeNull();
+  });
+
+  it("is not taken from its clients by a GET with a body, which is refused at once", async () => {
+    const started = Date.now();
+    expect(await getWithBody(slugOf("/ok"))).toEqual([400, expect.stringContaining('"param":"body"')]);
+    expect(Date.now() - started).toBeLessThan(2_000);
+    expect((await call("/ok", "{}")).status).toBe(200);
   });
 
   it("leaves others able to serve", async () => {

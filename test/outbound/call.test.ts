@@ -40,6 +40,19 @@ describe("a call", () => {
     expect(fetched.mock.calls.map(([, init]) => init?.cache)).toEqual(["no-store"]);
   });
 
+  it.each<[string, Partial<CallRequest>]>([
+    ["a body on a GET", { method: "GET" }],
+    ["a body on a HEAD", { method: "HEAD" }],
+    ["a streamed body on a GET", { method: "GET", body: new Response("{}").body ?? "", contentLength: 2 }],
+    ["a method that is none", { method: "G T" }],
+    ["a header's value of two lines", { headers: { authorization: "Bearer a\nb" } }],
+    ["a header's name with a space", { headers: { "a b": "c" } }],
+    ["an address of no form", { url: "https://gpu.example.org:x/", baseUrl: URL_OF_UPSTREAM }],
+    ["an address of another host", { url: "https://other.example.org/", baseUrl: URL_OF_UPSTREAM }],
+  ])("that fetch would not make, for %s, is told from one that failed", async (_what, changes) => {
+    expect(await callUrl(request(changes), PUBLIC_ONLY)).toMatchObject({ kind: "not_made" });
+  });
+
   it("follows no redirect and asks for no content coding", async () => {
     const fetched = answer(
       () => new Response("moved", { status: 307, headers: { location: "https://other.example/" } }),

@@ -23,6 +23,7 @@ export interface TestEndpoint {
   readonly maxAttempts?: number;
   readonly kind?: "queue" | "load_balancer";
   readonly bodyMaxBytes?: number;
+  readonly openaiRoutes?: string;
   /** Open to every tenant of the broker. */
   readonly shared?: boolean;
 }
