@@ -61,13 +61,7 @@ const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false, graceUntilMs: 0 
 /** `facts` is written by store.ts alone, from a Job: the one boundary where its text becomes a Job again. */
 export function parseJob(facts: string): Job {
   const job = { ...ADDED_LATER, ...JSON.parse(facts) } as Job;
-  if (job.lease === null) return job;
-  const { ranFromMs, startedAtMs } = job.lease;
-  // A lease of a release that did not know it is billed from its start, as it was then.
-  return {
-    ...job,
-    lease: { ...LEASE_ADDED_LATER, ...job.lease, ranFromMs: ranFromMs === undefined ? startedAtMs : ranFromMs },
-  };
+  return job.lease === null ? job : { ...job, lease: { ...LEASE_ADDED_LATER, ...job.lease } };
 }
 
 /** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */

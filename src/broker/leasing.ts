@@ -58,7 +58,7 @@ export function leaseFor(
     slots: holder.slots,
     nanodollarsPerSecond,
     startedAtMs: nowMs,
-    ranFromMs: holder.queues ? null : nowMs,
+    ...(holder.queues ? { ranFromMs: null } : {}),
     untilMs: nowMs + leaseMs(holder),
     graceUntilMs: 0,
     incarnation,

@@ -27,9 +27,7 @@ export function makeBill(job: Job, lease: Lease, executionMs: number, nowMs: num
 export function asRun(job: Job, nowMs: number): { readonly job: Job; readonly billed: boolean } {
   const { lease, request } = job;
   // A request that is relayed is answered within its call: nobody asks there how the job stands.
-  if (lease === null || request !== null) return { job, billed: true };
-  return {
-    job: { ...job, lease: { ...lease, startedAtMs: lease.ranFromMs ?? nowMs } },
-    billed: lease.ranFromMs !== null,
-  };
+  if (lease?.ranFromMs === undefined || request !== null) return { job, billed: true };
+  const { ranFromMs } = lease;
+  return { job: { ...job, lease: { ...lease, startedAtMs: ranFromMs ?? nowMs } }, billed: ranFromMs !== null };
 }

@@ -22,8 +22,11 @@ export interface Lease {
   readonly slots: number;
   readonly nanodollarsPerSecond: number;
   readonly startedAtMs: number;
-  /** From when on a job that does not end by itself is billed; null: a hosted upstream has not said yet that it runs the job. */
-  readonly ranFromMs: number | null;
+  /**
+   * Where a job may wait once more (a hosted upstream): when the upstream first said that it runs the job; null: not yet. A job
+   * that does not end by itself is billed from then on. Elsewhere it is not there, and a job runs as long as its lease.
+   */
+  readonly ranFromMs?: number | null;
   /** By the newest renewal that this object has had, or an earlier one has written. */
   readonly untilMs: number;
   /** A start of the object found it running, and it holds until then without a renewal; 0 once it has one. */
