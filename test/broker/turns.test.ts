@@ -14,6 +14,7 @@ import { pullingWorker, pullOnly } from "../support/pulling-worker.ts";
 import { countTurns, turnsOf } from "../support/turn-meter.ts";
 
 const LARGE_BYTES = 250_000;
+const ONE = Uint8Array.of(0x31);
 const LARGE = { kind: "inline", bytes: new Uint8Array(LARGE_BYTES).fill(0x31) } as const;
 
 afterEach(() => {
@@ -156,6 +157,32 @@ describe("one turn of a broker", () => {
       expect(page).toMatchObject({ value: { chunks: [{ bytes: { length: 1_000_000 } }] } });
     }
     await expectBounded(endpointId, counted);
+  });
+
+  it("posts the lines of so many tenants and no more, and those of all of them in the end", {
+    timeout: 30_000,
+  }, async () => {
+    const given = holdCarriers();
+    const { endpointId, broker } = await makeBroker({ upstreams: [upstream({ slots: 300 })] });
+    for (let made = 0; made < 300; made += 1) await broker.submit(submission({ tenantId: `${endpointId}-${made}` }));
+    const start = async () => {
+      await broker.start();
+      expect(given).toHaveLength(300);
+    };
+    await vi.waitFor(start, { timeout: 10_000 });
+    const before = await turnsOf(endpointId);
+    for (const { jobId, lease } of given) {
+      await broker.finish({ jobId, lease, outcome: { kind: "completed", output: { ...LARGE, bytes: ONE } } });
+    }
+    const posted = () =>
+      runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, { storage }) =>
+        storage.sql.exec<{ tenants: number }>("SELECT count(*) AS tenants FROM posted").one(),
+      );
+    await vi.waitFor(async () => expect(await posted()).toEqual({ tenants: 300 }), { timeout: 10_000, interval: 100 });
+    const { sendsMax, bytesSent } = await turnsOf(endpointId);
+    // Nothing else leaves meanwhile: the postings are among what is counted.
+    expect(bytesSent - before.bytesSent).toBeGreaterThanOrEqual(300 * 1_024);
+    expect(sendsMax).toBeLessThanOrEqual(TURN_SENDS_MAX);
   });
 
   it("answers so many and no more, however small they are", async () => {
