@@ -3,7 +3,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 
-/** What reading its state takes is a start of the object, too, as by a call. */
+/** Reads its state, which starts the object as a call does. */
 export async function stateOf<T>(endpointId: string, read: (state: DurableObjectState) => T | Promise<T>): Promise<T> {
   return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, state) => read(state));
 }
