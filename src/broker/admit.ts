@@ -2,7 +2,7 @@
 import type { SubmitCall } from "../contract/broker.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import { type Failure, fail, ok, type Result } from "../core/failure.ts";
-import { expiresAtMs, type Job, NOT_RUN, NOTHING_TO_SEND } from "../core/job.ts";
+import { expiresAtMs, type Job, NOT_RUN, NOTHING_TO_SEND, type StoredBytes } from "../core/job.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import {
   ENDPOINT_MAX_BYTES,
@@ -15,10 +15,14 @@ import {
   LIVE_JOBS_MAX,
   TENANT_WEBHOOKS_OWED_MAX,
 } from "../core/limits.ts";
+import type { KeptRows } from "./kept-rows.ts";
+import { NOTHING_KEPT } from "./kept-tally.ts";
 import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhooks } from "./owed-webhooks.ts";
 import type { BrokerStore, RememberedKey } from "./store.ts";
+import { bytesOfSubmit, sumOf } from "./stored-bytes.ts";
+import { refuseBeyondShare } from "./tenant-share.ts";
 
 export interface Admitted {
   readonly job: Job;
@@ -32,11 +36,12 @@ export interface Admitted {
 /** What lives in the memory of the broker. */
 interface LiveMemory {
   readonly index: Pick<LiveIndex, "size" | "bytes" | "counts">;
-  readonly owedWebhooks: Pick<OwedWebhooks, "bytes" | "countOf">;
+  readonly owedWebhooks: Pick<OwedWebhooks, "bytes" | "bytesOf" | "countOf">;
 }
 
 interface Facts {
   readonly store: BrokerStore;
+  readonly kept: KeptRows;
   readonly nowMs: number;
   readonly queueSeq: number;
   readonly memory: LiveMemory;
@@ -49,7 +54,7 @@ interface Facts {
 export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts): Result<Admitted> {
   const id = parseJobId(call.jobId);
   if (id === null) throw new Error("the edge made a malformed job id");
-  const { store, nowMs } = facts;
+  const { store, kept, nowMs } = facts;
   if (call.idempotency !== null) {
     const remembered = store.findKey(call.tenantId, call.idempotency.key, nowMs);
     if (remembered !== null) return replay(call.idempotency.fingerprint, remembered, facts);
@@ -61,11 +66,16 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   if (waiting !== null) return fail(waiting);
   const owing = call.webhook === null ? null : refuseMoreWebhooks(call.tenantId, facts.memory);
   if (owing !== null) return fail(owing);
-  const full = store.jobRows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
+  const stored = bytesOfSubmit(call);
+  const more = sumOf(stored) + facts.memory.owedWebhooks.bytesOf(call.tenantId);
+  const beyond = refuseBeyondShare(kept.of(call.tenantId), more, settings.tenantSharePercent);
+  if (beyond !== null) return fail(beyond);
+  const full = kept.rows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
   if (full || isMemoryFull(facts.memory)) return fail(QUEUE_FULL);
   if (call.idempotency !== null && !facts.keys.hasRoom(call.tenantId)) return fail(TOO_MANY_KEYS);
-  const job = facts.enterAs(makeJob(call, id.uuid, settings, facts));
+  const job = facts.enterAs(makeJob(call, id.uuid, stored, settings, facts));
   const idempotencyKey = call.idempotency?.key ?? null;
+  kept.insert(job.uuid);
   store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);
   if (call.idempotency !== null) {
     const { key, fingerprint } = call.idempotency;
@@ -104,9 +114,13 @@ function isMemoryFull({ index, owedWebhooks }: LiveMemory): boolean {
 export function refuseRetry(
   { tenantId, waitingMax = Number.POSITIVE_INFINITY }: { readonly tenantId: string; readonly waitingMax?: number },
   memory: LiveMemory,
+  sharePercent: number,
 ): Failure | null {
   const limited = refuseMoreWaiting(tenantId, waitingMax, memory) ?? refuseMoreWebhooks(tenantId, memory);
-  return limited ?? (isMemoryFull(memory) ? QUEUE_FULL : null);
+  if (limited !== null) return limited;
+  // The job has its place. What a retry adds is the result that a webhook still owes, in a row of its own.
+  const beyond = refuseBeyondShare(NOTHING_KEPT, memory.owedWebhooks.bytesOf(tenantId), sharePercent);
+  return beyond ?? (isMemoryFull(memory) ? QUEUE_FULL : null);
 }
 
 function refuseMoreWaiting(tenantId: string, waitingMax: number, { index }: LiveMemory): Failure | null {
@@ -133,7 +147,7 @@ function replay(fingerprint: string, remembered: RememberedKey, { store, nowMs }
   return fail({ kind: "idempotency_gone", jobId, status });
 }
 
-function makeJob(call: SubmitCall, uuid: string, settings: EndpointSettings, facts: Facts): Job {
+function makeJob(call: SubmitCall, uuid: string, stored: StoredBytes, settings: EndpointSettings, facts: Facts): Job {
   const { nowMs } = facts;
   const runsyncRetentionMs = Math.max(settings.runsyncRetentionMs, call.waitMs ?? 0);
   return {
@@ -153,5 +167,6 @@ function makeJob(call: SubmitCall, uuid: string, settings: EndpointSettings, fac
     formerWorkers: [],
     attempts: 0,
     webhook: call.webhook === null ? null : NOTHING_TO_SEND,
+    stored,
   };
 }

@@ -15,19 +15,23 @@ import { GraceRow } from "./grace-row.ts";
 import { HeldCalls } from "./held-calls.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { JobBook } from "./job-book.ts";
+import { KeptRows } from "./kept-rows.ts";
 import { KeyCounts } from "./key-counts.ts";
 import { LbDesk } from "./lb-desk.ts";
 import { LbMark } from "./lb-mark.ts";
 import { LeaseDesk } from "./lease-desk.ts";
 import { LiveIndex } from "./live-index.ts";
+import { MeteredSql } from "./metered-sql.ts";
 import { OwedWebhooks } from "./owed-webhooks.ts";
 import { Posting } from "./posting.ts";
 import { PriceClock } from "./price-clock.ts";
 import { PurgeTrail } from "./purge-trail.ts";
+import { Purges } from "./purges.ts";
 import { ShownJobs } from "./shown-jobs.ts";
 import { Starter } from "./starter.ts";
 import { StopDesk } from "./stop-desk.ts";
 import { BrokerStore } from "./store.ts";
+import { sumOf } from "./stored-bytes.ts";
 import { Streams } from "./streams.ts";
 import { SubmitDesk } from "./submit-desk.ts";
 import { Sweep } from "./sweep.ts";
@@ -60,7 +64,10 @@ export class BrokerParts {
   readonly roster = new WorkerRoster();
   readonly departures = new Departures();
   readonly alarmClock: AlarmClock;
+  readonly sql: MeteredSql;
   readonly store: BrokerStore;
+  readonly purges: Purges;
+  readonly kept: KeptRows;
   readonly posting: Posting;
   readonly owedWebhooks: OwedWebhooks;
   readonly sweep: Sweep;
@@ -85,21 +92,26 @@ export class BrokerParts {
     const { endpointId, storage, nowMs, dropPayloads, wake, accountOf } = around;
     const { index, waiters, roster, departures } = this;
     this.alarmClock = new AlarmClock(storage);
-    const store = new BrokerStore(storage);
+    const sql = new MeteredSql(storage);
+    this.sql = sql;
+    const store = new BrokerStore(storage, sql);
     this.store = store;
+    this.purges = new Purges(sql);
+    const kept = new KeptRows(sql, (uuid) => sumOf(store.measure(uuid)));
+    this.kept = kept;
     const posting = new Posting({ endpointId, store, index, departures, accountOf });
     this.posting = posting;
-    const owedWebhooks = new OwedWebhooks(storage);
+    const owedWebhooks = new OwedWebhooks(sql);
     this.owedWebhooks = owedWebhooks;
-    const keys = new KeyCounts(storage);
+    const keys = new KeyCounts(sql);
     this.keys = keys;
-    const sweep = new Sweep(store, keys.hasAny());
+    const sweep = new Sweep(store, this.purges, kept);
     this.sweep = sweep;
     const book = this.#makeBook(around);
     this.book = book;
-    this.troubles = new TroubleRow(storage);
+    this.troubles = new TroubleRow(sql);
     this.troubles.restore(book.pool, nowMs);
-    const swept = { sweep, keys, departures, dropPayloads };
+    const swept = { kept, sweep, keys, departures, dropPayloads };
     this.housekeeping = new Housekeeping({ store, book, index, posting, owedWebhooks, ...swept });
     this.dispatch = new DispatchWake(index, book);
     const starter = new Starter({
@@ -117,15 +129,15 @@ export class BrokerParts {
     this.starter = starter;
     const shown = new ShownJobs({ store, book, departures });
     this.shown = shown;
-    this.submits = new SubmitDesk({ store, book, index, starter, shown, keys, owedWebhooks, wake });
+    this.submits = new SubmitDesk({ store, kept, book, index, starter, shown, keys, owedWebhooks, wake });
     const stops = new StopDesk({ roster, book, waiters });
     this.stops = stops;
     this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, departures, wake });
     this.workerList = new WorkerList({ roster, book, index, departures, lookLb: (id, atMs) => this.lb.look(id, atMs) });
     this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
-    const chunks = new ChunkStore(storage);
-    this.streams = new Streams({ book, store, chunks, waiters, held: this.held, departures, wake });
-    this.lb = new LbDesk({ endpointId, book, posting, mark: new LbMark(storage), ping: around.ping, wake }, nowMs);
+    const chunks = new ChunkStore(sql);
+    this.streams = new Streams({ book, store, kept, chunks, waiters, held: this.held, departures, wake }, nowMs);
+    this.lb = new LbDesk({ endpointId, book, posting, mark: new LbMark(sql), ping: around.ping, wake }, nowMs);
     this.prices = new PriceClock({ settings: () => book.settings, begun: (atMs) => this.#reprice(atMs) });
     const { deliver, bury } = around;
     this.webhooks = new WebhookOutbox({
@@ -146,17 +158,19 @@ export class BrokerParts {
     this.lb.configured(nowMs);
   }
 
-  #makeBook({ storage, nowMs, dropPayloads, stopUpstream }: Surroundings): JobBook {
-    const { store, index, posting, sweep, waiters, departures, owedWebhooks } = this;
+  #makeBook({ nowMs, dropPayloads, stopUpstream }: Surroundings): JobBook {
+    const { sql, store, purges, kept, index, posting, sweep, waiters, departures, owedWebhooks } = this;
     return new JobBook(
       {
         store,
-        graceRow: new GraceRow(storage),
+        graceRow: new GraceRow(sql),
+        purges,
+        kept,
         index,
         posting,
         sweep,
         waiters,
-        purges: new PurgeTrail({ index, waiters, departures }),
+        purgeTrail: new PurgeTrail({ index, waiters, departures }),
         owedWebhooks,
         webhookMoved: (owed) => this.webhooks.moved(owed),
         dropPayloads,
@@ -168,6 +182,7 @@ export class BrokerParts {
           explainAbsence: (atMs) => this.workerList.explainAbsence(atMs),
           progressOf: (uuid) => this.workers.reports.progressOf(uuid),
         },
+        streamed: (job) => this.streams.bytesOf(job),
         streamEnded: (uuid) => this.streams.forget(uuid),
       },
       nowMs,

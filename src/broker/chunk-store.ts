@@ -2,6 +2,7 @@
 import { packChunks, unpackChunks } from "../core/chunk-frames.ts";
 import { STREAM_PAGE_CHUNK_BYTES, STREAM_PAGE_MAX_BYTES } from "../core/limits.ts";
 import type { StreamCursor } from "../core/stream-cursor.ts";
+import type { MeteredSql } from "./metered-sql.ts";
 
 /** How far the log of one attempt has come. */
 export interface LogEnd {
@@ -14,14 +15,14 @@ interface Chunk extends StreamCursor {
 }
 
 export class ChunkStore {
-  readonly #sql: SqlStorage;
+  readonly #sql: MeteredSql;
 
-  constructor(storage: DurableObjectStorage) {
-    this.#sql = storage.sql;
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
   }
 
   append(uuid: string, first: StreamCursor, chunks: readonly Uint8Array[]): void {
-    this.#sql.exec(
+    this.#sql.run(
       "INSERT INTO chunks (uuid, attempt, seq, count, bytes) VALUES (?, ?, ?, ?, ?)",
       uuid,
       first.attempt,
@@ -32,21 +33,18 @@ export class ChunkStore {
   }
 
   logEnd(uuid: string, attempt: number): LogEnd {
-    const row = this.#sql
-      .exec<{ nextSeq: number; sizeBytes: number }>(
-        `SELECT coalesce(max(seq + count), 1) AS nextSeq, coalesce(sum(length(bytes)), 0) AS sizeBytes
-         FROM chunks WHERE uuid = ? AND attempt = ?`,
-        uuid,
-        attempt,
-      )
-      .one();
-    return { nextSeq: row.nextSeq, sizeBytes: row.sizeBytes };
+    return this.#sql.one<{ nextSeq: number; sizeBytes: number }>(
+      `SELECT coalesce(max(seq + count), 1) AS nextSeq, coalesce(sum(length(bytes)), 0) AS sizeBytes
+       FROM chunks WHERE uuid = ? AND attempt = ?`,
+      uuid,
+      attempt,
+    );
   }
 
   /** Chunks after a place in order, up to about STREAM_PAGE_MAX_BYTES; `more`: there are others behind them. */
   page(uuid: string, after: StreamCursor): { readonly chunks: readonly Chunk[]; readonly more: boolean } {
     // The place may stand within a row: the walk begins at the row that holds it, found by the key.
-    const rows = this.#sql.exec<{ attempt: number; seq: number; bytes: ArrayBuffer }>(
+    const rows = this.#sql.each<{ attempt: number; seq: number; bytes: ArrayBuffer }>(
       `SELECT attempt, seq, bytes FROM chunks WHERE uuid = ?1 AND (attempt, seq) >= (?2, coalesce(
          (SELECT max(seq) FROM chunks WHERE uuid = ?1 AND attempt = ?2 AND seq <= ?3), 0))
        ORDER BY attempt, seq`,
@@ -68,14 +66,15 @@ export class ChunkStore {
   }
 
   drained(uuid: string): StreamCursor | null {
-    const [row] = this.#sql
-      .exec<{ attempt: number; seq: number }>("SELECT attempt, seq FROM drained WHERE uuid = ?", uuid)
-      .toArray();
+    const [row] = this.#sql.all<{ attempt: number; seq: number }>(
+      "SELECT attempt, seq FROM drained WHERE uuid = ?",
+      uuid,
+    );
     return row === undefined ? null : { attempt: row.attempt, seq: row.seq };
   }
 
   setDrained(uuid: string, { attempt, seq }: StreamCursor): void {
-    this.#sql.exec(
+    this.#sql.run(
       `INSERT INTO drained (uuid, attempt, seq) VALUES (?, ?, ?)
        ON CONFLICT (uuid) DO UPDATE SET attempt = excluded.attempt, seq = excluded.seq`,
       uuid,

@@ -39,8 +39,9 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     calls: 0,
     messages: 0,
     alarmsSet: () => this.#parts.alarmClock.timesSet,
-    rowsWritten: () => this.#parts.store.rowsWritten,
-    rowsRead: () => this.#parts.store.rowsRead,
+    rowsWritten: () => this.#parts.sql.rowsWritten,
+    rowsRead: () => this.#parts.sql.rowsRead,
+    kept: (tenantId: string) => this.#parts.kept.of(tenantId),
     /** Of what leaves: all bytes so far, and the most in one turn. */
     bytesSent: () => this.#parts.departures.budget.bytesSum,
     turnBytesMax: () => this.#parts.departures.budget.bytesMost,
@@ -68,7 +69,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     });
     ctx.blockConcurrencyWhile(async () => {
       await this.#parts.alarmClock.readArmed();
-      if (!this.#parts.alarmClock.isArmed(nowMs)) this.#parts.sweep.noAlarm(nowMs);
+      if (!this.#parts.alarmClock.isArmed(nowMs)) this.#parts.keys.noAlarm(nowMs);
       await this.#arm(nowMs);
     });
   }
@@ -118,7 +119,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async retry(call: CallOf<"retry">): Promise<Result<JobView>> {
-    const refusal = refuseRetry(call, this.#parts);
+    const refusal = refuseRetry(call, this.#parts, this.#parts.book.settings?.tenantSharePercent ?? 100);
     if (refusal !== null) return fail(refusal);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");
   }
@@ -133,7 +134,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async health(call: { readonly tenantId: string }): Promise<Health> {
     this.meter.calls += 1;
-    const { completed, failed, retried } = this.#parts.book.retained.of(call.tenantId);
+    const { completed, failed, retried } = this.#parts.kept.of(call.tenantId);
     const { waiting, running } = this.#parts.index.counts(call.tenantId);
     return {
       jobs: { completed, failed, inProgress: running, inQueue: waiting, retried },
@@ -369,6 +370,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async #arm(nowMs: number): Promise<void> {
     this.#parts.troubles.keep(this.#parts.book.pool, nowMs);
+    this.#parts.housekeeping.keepStartSmall(nowMs);
     const earliestMs = Math.min(
       this.#parts.index.nextDueAtMs(),
       this.#parts.posting.nextAtMs,

@@ -2,18 +2,19 @@
 // start that finds a lease running which has had none.
 import { z } from "zod";
 import { Graces } from "../core/graces.ts";
+import type { MeteredSql } from "./metered-sql.ts";
 
 const givenSchema = z.array(z.tuple([z.string(), z.int()]));
 
 export class GraceRow {
-  readonly #sql: SqlStorage;
+  readonly #sql: MeteredSql;
 
-  constructor(storage: DurableObjectStorage) {
-    this.#sql = storage.sql;
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
   }
 
   read(): Graces {
-    const row = this.#sql.exec<{ given: string }>("SELECT given FROM graces WHERE one = 1").toArray()[0];
+    const row = this.#sql.all<{ given: string }>("SELECT given FROM graces WHERE one = 1")[0];
     return new Graces(row === undefined ? [] : givenSchema.parse(JSON.parse(row.given)));
   }
 
@@ -21,7 +22,7 @@ export class GraceRow {
   keep(graces: Graces): void {
     const given = graces.toStore();
     if (given === null) return;
-    this.#sql.exec(
+    this.#sql.run(
       "INSERT INTO graces (one, given) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET given = excluded.given",
       JSON.stringify(given),
     );

@@ -2,6 +2,7 @@
 import { ALARM_ROWS_MAX, TURN_ROWS_MAX } from "../core/limits.ts";
 import type { Departures } from "./departures.ts";
 import type { JobBook } from "./job-book.ts";
+import type { KeptRows } from "./kept-rows.ts";
 import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhooks } from "./owed-webhooks.ts";
@@ -11,6 +12,7 @@ import type { Sweep } from "./sweep.ts";
 
 interface Parts {
   readonly store: BrokerStore;
+  readonly kept: KeptRows;
   readonly book: JobBook;
   readonly index: LiveIndex;
   readonly posting: Posting;
@@ -41,6 +43,14 @@ export class Housekeeping {
     }
   }
 
+  /** A start must not have to read many rows that are settled: from here on the checkpoint has the sums of those. */
+  keepStartSmall(nowMs: number): void {
+    const { store, kept, index } = this.#parts;
+    if (!kept.isDue(index.live)) return;
+    const isLive = (uuid: string): boolean => index.isLive(uuid);
+    kept.settle(isLive, (write) => store.transaction(write), nowMs);
+  }
+
   /** True: there may be more. */
   #passTime(nowMs: number): boolean {
     const { book, index, posting } = this.#parts;
@@ -61,7 +71,7 @@ export class Housekeeping {
   /** True: there is more, as in the next one. */
   #sweepPage(nowMs: number): boolean {
     const { sweep, keys } = this.#parts;
-    if (!sweep.isDue(nowMs)) return false;
+    if (sweep.nextAtMs > nowMs) return false;
     this.#runSweep(nowMs);
     keys.beginWalk(nowMs);
     return sweep.nextAtMs <= nowMs;
@@ -69,19 +79,18 @@ export class Housekeeping {
 
   #walkKeys(nowMs: number): boolean {
     const { store, keys } = this.#parts;
-    if (keys.nextAtMs > nowMs) return false;
+    if (!keys.isDue(nowMs)) return false;
     store.transaction(() => keys.walkOn(nowMs));
     return keys.nextAtMs <= nowMs;
   }
 
   #runSweep(nowMs: number): void {
     const { book, index, sweep, owedWebhooks } = this.#parts;
-    const { keys, gone } = sweep.run(
+    const keys = sweep.run(
       nowMs,
       (stored) => book.settle(stored),
       (job) => !index.has(job.uuid) && !owedWebhooks.holdsJob(job.uuid),
     );
-    for (const job of gone) book.retained.moved(job, null);
     this.#parts.dropPayloads(keys);
   }
 }

@@ -4,35 +4,28 @@
 import type { JobCall } from "../contract/broker.ts";
 import type { JobView } from "../contract/job-view.ts";
 import type { EndpointSettings, Upstream } from "../contract/settings.ts";
-import { staysInMemory } from "../core/graces.ts";
-import {
-  expiresAtMs,
-  isPurgedBy,
-  isRunning,
-  isTerminal,
-  isWaiting,
-  type Job,
-  type Lease,
-  leaseEndMs,
-} from "../core/job.ts";
+import { type Graces, staysInMemory } from "../core/graces.ts";
+import { expiresAtMs, isRunning, isTerminal, isWaiting, type Job, type Lease, leaseEndMs } from "../core/job.ts";
 import type { JobEvent } from "../core/job-event.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
 import { HOLD_BACK_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
-import { RecentTimes } from "../core/recent-times.ts";
+import type { RecentTimes } from "../core/recent-times.ts";
 import { estimateTokens } from "../core/token-usage.ts";
-import { type Effect, type Given, type Transition, tellsItsTime, transition } from "../core/transition.ts";
+import { type Effect, type Given, type Transition, transition } from "../core/transition.ts";
 import { TrialTurns } from "../core/trial-turns.ts";
 import { UpstreamPool } from "../core/upstream-pool.ts";
 import type { GraceRow } from "./grace-row.ts";
-import type { FinishedRow, StoredJob } from "./job-row.ts";
+import type { StoredJob } from "./job-row.ts";
+import type { KeptRows } from "./kept-rows.ts";
 import { isPricedHolder } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhook, OwedWebhooks } from "./owed-webhooks.ts";
 import type { Posting } from "./posting.ts";
 import type { PurgeTrail } from "./purge-trail.ts";
-import { Retained } from "./retained.ts";
+import type { Purges } from "./purges.ts";
 import type { BrokerStore } from "./store.ts";
+import { bytesAfter } from "./stored-bytes.ts";
 import type { Sweep } from "./sweep.ts";
 import { explainWait, viewJob } from "./view.ts";
 import { streamOf, type Waiters } from "./waiters.ts";
@@ -40,11 +33,13 @@ import { streamOf, type Waiters } from "./waiters.ts";
 interface Parts {
   readonly store: BrokerStore;
   readonly graceRow: GraceRow;
+  readonly purges: Purges;
+  readonly kept: KeptRows;
   readonly index: LiveIndex;
   readonly posting: Posting;
   readonly sweep: Sweep;
   readonly waiters: Waiters;
-  readonly purges: PurgeTrail;
+  readonly purgeTrail: PurgeTrail;
   readonly owedWebhooks: OwedWebhooks;
   /** A webhook left the row of its job for one of its own. */
   readonly webhookMoved: (owed: OwedWebhook) => void;
@@ -53,6 +48,8 @@ interface Parts {
   /** Tells an upstream to stop a job; not waited for. */
   readonly stopUpstream: (upstream: Upstream, upstreamJobId: string) => void;
   readonly workers: PullHooks;
+  /** Bytes that the running attempt has streamed. */
+  readonly streamed: (job: Job) => number;
   /** The attempt that streamed is over. */
   readonly streamEnded: (uuid: string) => void;
 }
@@ -74,36 +71,15 @@ interface PullHooks {
 export class JobBook {
   readonly pool = new UpstreamPool();
   readonly trials = new TrialTurns(this.pool);
-  readonly retained: Retained;
-  readonly recentTimes = new RecentTimes();
   readonly incarnation = crypto.randomUUID();
   readonly #parts: Parts;
-  readonly #purged: Map<string, { readonly through: number; readonly atMs: number }>;
   #settings: EndpointSettings | null;
-  #queueSeq: number;
-  #finishSeq: number;
 
   /** Reads what an earlier start of the object has left and rebuilds memory from it. */
   constructor(parts: Parts, nowMs: number) {
     this.#parts = parts;
     this.#settings = parts.store.readSettings();
-    this.#purged = parts.store.purgedThrough();
-    const numbers = parts.store.highestNumbers();
-    this.#queueSeq = numbers.queueSeq;
-    this.#finishSeq = numbers.finishSeq;
-    this.retained = new Retained(this.#readFinished());
     this.#rebuild(nowMs);
-  }
-
-  *#readFinished(): Iterable<FinishedRow> {
-    for (const row of this.#parts.store.finishedJobs()) {
-      this.#noteTime(row);
-      yield row;
-    }
-  }
-
-  #noteTime(finished: Pick<FinishedRow, "status" | "executionMs" | "error">): void {
-    if (finished.executionMs !== null && tellsItsTime(finished)) this.recentTimes.add(finished.executionMs);
   }
 
   get settings(): EndpointSettings | null {
@@ -111,13 +87,18 @@ export class JobBook {
   }
 
   get nextQueueSeq(): number {
-    return this.#queueSeq + 1;
+    return this.#parts.kept.numbers.queueSeq + 1;
   }
 
-  /** The next number in the order of lines, for one that stands in no job's row. One that is not used leaves a gap. */
-  takeFinishSeq(): number {
-    this.#finishSeq += 1;
-    return this.#finishSeq;
+  /** How long the newest jobs took. */
+  get recentTimes(): RecentTimes {
+    return this.#parts.kept.recentTimes;
+  }
+
+  /** The next number in the order of lines, for one that stands in no job's row. */
+  takeFinishSeq(nowMs: number): number {
+    const { kept, store } = this.#parts;
+    return kept.numbers.takeFinishSeq(() => store.transaction(() => kept.write(nowMs)));
   }
 
   configure(settings: EndpointSettings, nowMs: number): void {
@@ -139,19 +120,21 @@ export class JobBook {
 
   /** A job whose row a submit has just written. */
   enter(job: Job, webhookHost: string | null, nowMs: number): void {
-    this.#queueSeq = Math.max(this.#queueSeq, job.queueSeq);
+    this.#parts.kept.entered(job);
     if (job.lease !== null) this.#noteStart(job.tenantId, job.lease, nowMs);
     this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
   }
 
   /** Cancels all waiting jobs of a tenant by one row; the sweep deletes theirs later. Returns how many there were. */
   purge(tenantId: string, nowMs: number): number {
-    if (this.#parts.index.counts(tenantId).waiting === 0) return 0;
-    const through = this.#queueSeq;
-    this.#parts.store.transaction(() => this.#parts.store.setPurged(tenantId, through, nowMs));
-    this.#purged.set(tenantId, { through, atMs: nowMs });
-    const purged = this.#parts.index.cancelWaiting(tenantId);
-    this.#parts.purges.follow(purged, (uuid) => this.#stopPurged(uuid, nowMs));
+    const { kept, purges, store, index, purgeTrail } = this.#parts;
+    const { waiting } = index.counts(tenantId);
+    if (waiting === 0) return 0;
+    const through = kept.numbers.queueSeq;
+    store.transaction(() => purges.insert(tenantId, through, nowMs, waiting));
+    purges.remember(tenantId, through);
+    const purged = index.cancelWaiting(tenantId);
+    purgeTrail.follow(purged, (uuid) => this.#stopPurged(uuid, nowMs));
     this.#parts.sweep.expect(nowMs, nowMs);
     return purged.length;
   }
@@ -167,16 +150,26 @@ export class JobBook {
 
   #rebuild(nowMs: number): void {
     this.reprice(nowMs);
-    const graces = this.#parts.graceRow.read();
-    for (const { job, webhookHost } of this.#parts.store.liveJobs()) {
-      if (this.#isPurged(job)) continue;
-      const resumed = job.lease === null ? job : { ...job, lease: graces.resume(job.lease, nowMs) };
-      if (resumed.lease !== null) this.#noteStart(job.tenantId, resumed.lease, nowMs);
-      this.#parts.index.put(resumed, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
-      const isOwed = job.finishSeq !== null && job.finishSeq > this.#parts.posting.through(job.tenantId);
-      if (isOwed) this.#parts.posting.schedule(nowMs);
+    const { store, kept, purges, index, sweep, graceRow } = this.#parts;
+    const graces = graceRow.read();
+    for (const { job, webhookHost } of store.startRows(kept.floor, kept.readListed())) {
+      kept.read(job);
+      const isPurged = purges.cancelledAtMs(job) !== null;
+      if (!isPurged) this.#remember(job, webhookHost, graces, nowMs);
+      // One that lives or owes something is looked at when that ends.
+      if (!index.has(job.uuid)) sweep.found(expiresAtMs(isPurged ? this.settle({ job }) : job));
+      kept.settleInStart(job.uuid, index);
     }
-    this.#parts.graceRow.keep(graces);
+    graceRow.keep(graces);
+  }
+
+  #remember(job: Job, webhookHost: string | null, graces: Graces, nowMs: number): void {
+    const { index, posting } = this.#parts;
+    const resumed = job.lease === null ? job : { ...job, lease: graces.resume(job.lease, nowMs) };
+    if (resumed.lease !== null) this.#noteStart(job.tenantId, resumed.lease, nowMs);
+    const through = posting.through(job.tenantId);
+    index.put(resumed, through, webhookHost, nowMs);
+    if (job.finishSeq !== null && job.finishSeq > through) posting.schedule(nowMs);
   }
 
   #configurePool(settings: EndpointSettings, nowMs: number): void {
@@ -191,22 +184,17 @@ export class JobBook {
       workerHeardAtMs: lease === null ? 0 : this.#parts.workers.heardAtMs(lease.upstreamId),
       maxAttempts: this.#settings?.maxAttempts ?? 1,
       incarnation: this.incarnation,
-      nextQueueSeq: this.#queueSeq + 1,
-      nextFinishSeq: this.#finishSeq + 1,
+      nextQueueSeq: this.nextQueueSeq,
+      nextFinishSeq: this.#parts.kept.numbers.finishSeq + 1,
       jitter: Math.random(),
     };
   }
 
-  #isPurged(job: Job): boolean {
-    const purge = this.#purged.get(job.tenantId);
-    return purge !== undefined && isPurgedBy(job, purge.through);
-  }
-
   /** The job as it counts: one row of a purge cancels many jobs, and the lease may have been renewed in memory. */
   settle(stored: Pick<StoredJob, "job">): Job {
-    const purge = this.#purged.get(stored.job.tenantId);
-    if (purge === undefined || !this.#isPurged(stored.job)) return this.#parts.index.withMemory(stored.job);
-    return { ...transition(stored.job, { kind: "cancel" }, this.#given(purge.atMs, stored.job)).job, webhook: null };
+    const purgedAtMs = this.#parts.purges.cancelledAtMs(stored.job);
+    if (purgedAtMs === null) return this.#parts.index.withMemory(stored.job);
+    return { ...transition(stored.job, { kind: "cancel" }, this.#given(purgedAtMs, stored.job)).job, webhook: null };
   }
 
   load(uuid: string): StoredJob | null {
@@ -233,11 +221,14 @@ export class JobBook {
     const event = this.#withPrompt(stored, said);
     const moved = transition(before, event, this.#given(nowMs, before));
     if (moved.job === before) return moved;
-    const { job } = moved;
     const output = moved.effects.find((effect) => effect.kind === "keep_output");
+    const isInMemory = staysInMemory(event, before, moved.job);
+    const job = isInMemory ? moved.job : this.#counted(before, moved.job, event, output?.output);
     const owed = event.kind === "retry" ? this.#owedBeforeRetry(stored) : null;
-    if (!staysInMemory(event, before, job)) {
-      this.#parts.store.transaction(() => {
+    if (!isInMemory) {
+      const revived = this.#parts.store.transaction(() => {
+        const mayRevive = event.kind === "retry" || !this.#parts.kept.has(before);
+        const taken = mayRevive ? this.#parts.kept.revive(before, nowMs) : null;
         if (event.kind === "retry") {
           this.#parts.posting.keepBeforeRetry(before);
           this.#parts.store.dropStream(before.uuid);
@@ -245,18 +236,28 @@ export class JobBook {
         if (owed !== null) this.#parts.owedWebhooks.insert(owed.webhook, owed.output);
         if (output !== undefined) this.#parts.store.updateJobAndOutput(job, output.output);
         else this.#parts.store.updateJob(job);
+        return taken;
       });
+      revived?.();
+      this.#parts.kept.put(job, job.lease === null ? 0 : this.#parts.streamed(job));
     }
     // Before the job's own entry is taken over: that one has nothing to send, and would drop the plan that moves.
     if (owed !== null) {
-      this.#parts.owedWebhooks.remember(owed.webhook);
+      this.#parts.owedWebhooks.remember(owed.webhook, owed.output?.length ?? 0);
       this.#parts.webhookMoved(owed.webhook);
     }
     this.#takeOver(stored, job, event, nowMs);
     for (const effect of moved.effects) this.#runEffect(effect, before, nowMs);
     if (before.lease !== null && job.lease === null) this.#endTrial(before.lease, job, event, nowMs);
     if (event.kind === "retry") this.#dropOldOutput(stored, owed?.webhook ?? null);
-    return moved;
+    return { ...moved, job };
+  }
+
+  /** With the bytes that its rows take from now on. */
+  #counted(before: Job, job: Job, event: JobEvent, output: PayloadRef | null | undefined): Job {
+    const stored = before.stored ?? this.#parts.store.measure(before.uuid);
+    const streamed = before.lease !== null && job.lease === null ? this.#parts.streamed(before) : 0;
+    return { ...job, stored: bytesAfter(stored, { output, streamed, isRetry: event.kind === "retry" }) };
   }
 
   /** Who reports for a pulling worker does not know how long the prompt was that its tokens are estimated by. */
@@ -283,12 +284,7 @@ export class JobBook {
 
   #takeOver(stored: StoredJob, job: Job, event: JobEvent, nowMs: number): void {
     const before = stored.job;
-    this.retained.moved(before, job);
-    if (job.queueSeq > this.#queueSeq) this.#queueSeq = job.queueSeq;
-    if (job.finishSeq !== null && job.finishSeq > this.#finishSeq) {
-      this.#finishSeq = job.finishSeq;
-      this.#parts.posting.schedule(nowMs);
-    }
+    if (this.#parts.kept.numbers.note(job)) this.#parts.posting.schedule(nowMs);
     if (before.lease === null && job.lease !== null) this.#noteStart(job.tenantId, job.lease, nowMs);
     if (before.lease !== null && job.lease === null) {
       this.#noteEnd(job, before.lease, event, nowMs);
@@ -299,7 +295,7 @@ export class JobBook {
     const host = stored.webhook === null ? null : new URL(stored.webhook.url).host;
     this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), host, nowMs);
     if (!isTerminal(job.status)) return;
-    if (before.lease !== null) this.#noteTime(job);
+    if (before.lease !== null) this.#parts.kept.noteTime(job);
     this.#parts.sweep.expect(expiresAtMs(job), nowMs);
     this.#parts.waiters.wake(job.uuid);
     this.#parts.waiters.wake(streamOf(job.uuid));

@@ -1,6 +1,6 @@
 // A job as the broker keeps it, and the one place that turns its row into one.
 import { z } from "zod";
-import type { Job, JobStatus } from "../core/job.ts";
+import type { Job, StoredBytes } from "../core/job.ts";
 
 /** A job as the broker keeps it. */
 export interface StoredJob {
@@ -20,19 +20,11 @@ export type Place =
   | { readonly kind: "inline" | "row" }
   | { readonly kind: "r2"; readonly key: string; readonly sizeBytes: number };
 
-/** What the memory index needs of a job. */
-export interface LiveRow {
+/** What a start needs of a job. */
+export interface StartRow {
   readonly job: Job;
   readonly webhookHost: string | null;
 }
-
-export type FinishedRow = {
-  tenantId: string;
-  status: JobStatus;
-  countedFailures: number;
-  executionMs: number | null;
-  error: string | null;
-};
 
 /** The columns of a job as they are selected; `JOB_COLUMNS` of store.ts. */
 export type JobRow = {
@@ -44,11 +36,32 @@ export type JobRow = {
   output_place: string | null;
 };
 
-export const webhookSchema = z.object({ url: z.string(), sealedSecret: z.string() });
+/** `measured`: `[input, output, chunks]` of a row that a release has written which did not count its bytes. */
+export type StartColumns = { facts: string; webhook: string | null; measured: string | null };
+
+export function toStartRow({ facts, webhook, measured }: StartColumns): StartRow {
+  const job = parseJob(facts);
+  const url = webhook === null ? null : webhookSchema.parse(JSON.parse(webhook)).url;
+  const stored = measured === null ? job.stored : parseMeasured(measured);
+  return { job: { ...job, stored }, webhookHost: url === null ? null : new URL(url).host };
+}
+
+const measuredSchema = z.tuple([z.int(), z.int(), z.int()]);
+
+export function parseMeasured(measured: string): StoredBytes {
+  const [input, output, chunks] = measuredSchema.parse(JSON.parse(measured));
+  return { input, output, chunks };
+}
+
+const webhookSchema = z.object({ url: z.string(), sealedSecret: z.string() });
 
 /** What rows of the first release lack. */
-const ADDED_LATER: Pick<Job, "round" | "failedOn" | "undelivered" | "startFailures" | "formerWorkers" | "request"> = {
+const ADDED_LATER: Pick<
+  Job,
+  "round" | "failedOn" | "undelivered" | "startFailures" | "formerWorkers" | "request" | "stored"
+> = {
   request: null,
+  stored: null,
   round: 0,
   failedOn: null,
   undelivered: 0,

@@ -6,7 +6,9 @@ import {
   IDEMPOTENCY_SWEEP_EVERY_MS,
   KEYS_COUNTED_AHEAD,
   KEYS_WALKED_AT_ONCE,
+  SWEEP_EVERY_MS,
 } from "../core/limits.ts";
+import type { MeteredSql } from "./metered-sql.ts";
 
 interface Count {
   /** No fewer than are stored. */
@@ -28,17 +30,19 @@ interface Walk {
 }
 
 export class KeyCounts {
-  readonly #sql: SqlStorage;
+  readonly #sql: MeteredSql;
   readonly #counts = new Map<string, Count>();
   #walk: Walk | null = null;
+  /** Keys of an earlier start are stored, and when they expire is not known yet. */
+  #isUnknown: boolean;
   /** When the first key of those that the last walk has left expires; Infinity: it has left none, or there was none since the start. */
   #expiryAtMs = Number.POSITIVE_INFINITY;
   /** Null: not looked up yet. */
   #nextWalkAtMs: number | null = null;
-  rowsRead = 0;
 
-  constructor(storage: DurableObjectStorage) {
-    this.#sql = storage.sql;
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
+    this.#isUnknown = this.#hasAny();
   }
 
   /** May the tenant store one more key? */
@@ -54,9 +58,18 @@ export class KeyCounts {
     count.sinceWalk += 1;
   }
 
-  /** Is any key stored? */
-  hasAny(): boolean {
-    return this.#all("SELECT key FROM idempotency LIMIT 1").length > 0;
+  /** A start of the object finds no alarm that would bring the first look. */
+  noAlarm(nowMs: number): void {
+    if (this.#isUnknown) this.#expiryAtMs = nowMs + SWEEP_EVERY_MS;
+  }
+
+  /** For the alarm. The first one of an object looks in any case: it may have been set for just that. */
+  isDue(nowMs: number): boolean {
+    return this.#isUnknown || this.nextAtMs <= nowMs;
+  }
+
+  #hasAny(): boolean {
+    return this.#sql.all("SELECT key FROM idempotency LIMIT 1").length > 0;
   }
 
   /**
@@ -73,7 +86,7 @@ export class KeyCounts {
     this.#nextWalkAtMs ??= this.#lastWalkMs() + IDEMPOTENCY_SWEEP_EVERY_MS;
     if (nowMs < this.#nextWalkAtMs) {
       // Keys that came since may be the last thing that happens here.
-      if (this.#expiryAtMs === Number.POSITIVE_INFINITY && this.hasAny()) this.#expiryAtMs = this.#nextWalkAtMs;
+      if (this.#expiryAtMs === Number.POSITIVE_INFINITY && this.#hasAny()) this.#expiryAtMs = this.#nextWalkAtMs;
       return;
     }
     this.#walk = { tenantId: "", key: "", keys: 0, seen: new Set(), expiryAtMs: Number.POSITIVE_INFINITY };
@@ -82,10 +95,11 @@ export class KeyCounts {
 
   /** One page of the walk, inside a transaction. */
   walkOn(nowMs: number): void {
+    this.#isUnknown = false;
     this.beginWalk(nowMs);
     const walk = this.#walk;
     if (walk === null) return;
-    const page = this.#all<{ tenant_id: string; key: string; expires_at: number }>(
+    const page = this.#sql.all<{ tenant_id: string; key: string; expires_at: number }>(
       `SELECT tenant_id, key, expires_at FROM idempotency WHERE (tenant_id, key) > (?, ?)
        ORDER BY tenant_id, key LIMIT ${KEYS_WALKED_AT_ONCE}`,
       walk.tenantId,
@@ -97,7 +111,7 @@ export class KeyCounts {
       if (expiresAtMs > nowMs) {
         walk.keys += 1;
         walk.expiryAtMs = Math.min(walk.expiryAtMs, expiresAtMs);
-      } else this.#all("DELETE FROM idempotency WHERE tenant_id = ? AND key = ?", tenantId, key);
+      } else this.#sql.all("DELETE FROM idempotency WHERE tenant_id = ? AND key = ?", tenantId, key);
     }
     if (page.length < KEYS_WALKED_AT_ONCE) this.#endWalk(walk, nowMs);
   }
@@ -113,9 +127,9 @@ export class KeyCounts {
 
   #endWalk(walk: Walk, nowMs: number): void {
     if (walk.tenantId !== "") this.#correct(walk.tenantId, walk.keys);
-    const counted = this.#all<{ tenant_id: string }>("SELECT tenant_id FROM key_counts");
+    const counted = this.#sql.all<{ tenant_id: string }>("SELECT tenant_id FROM key_counts");
     for (const { tenant_id: tenantId } of counted) if (!walk.seen.has(tenantId)) this.#correct(tenantId, 0);
-    this.#all(
+    this.#sql.all(
       "INSERT INTO key_walk (one, ended_at) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET ended_at = excluded.ended_at",
       nowMs,
     );
@@ -129,7 +143,7 @@ export class KeyCounts {
     const count = this.#of(tenantId);
     count.keys = walked + count.sinceWalk;
     if (count.keys === 0) {
-      this.#all("DELETE FROM key_counts WHERE tenant_id = ?", tenantId);
+      this.#sql.all("DELETE FROM key_counts WHERE tenant_id = ?", tenantId);
       this.#counts.delete(tenantId);
       return;
     }
@@ -141,7 +155,7 @@ export class KeyCounts {
   #of(tenantId: string): Count {
     let count = this.#counts.get(tenantId);
     if (count === undefined) {
-      const [row] = this.#all<{ keys: number }>("SELECT keys FROM key_counts WHERE tenant_id = ?", tenantId);
+      const [row] = this.#sql.all<{ keys: number }>("SELECT keys FROM key_counts WHERE tenant_id = ?", tenantId);
       const written = row?.keys ?? 0;
       count = { keys: written, written, sinceWalk: 0 };
       this.#counts.set(tenantId, count);
@@ -150,7 +164,7 @@ export class KeyCounts {
   }
 
   #write(tenantId: string, count: Count, keys: number): void {
-    this.#all(
+    this.#sql.all(
       "INSERT INTO key_counts (tenant_id, keys) VALUES (?, ?) ON CONFLICT (tenant_id) DO UPDATE SET keys = excluded.keys",
       tenantId,
       keys,
@@ -159,13 +173,6 @@ export class KeyCounts {
   }
 
   #lastWalkMs(): number {
-    return this.#all<{ ended_at: number }>("SELECT ended_at FROM key_walk")[0]?.ended_at ?? 0;
-  }
-
-  #all<T extends Record<string, SqlStorageValue>>(text: string, ...values: SqlStorageValue[]): T[] {
-    const cursor = this.#sql.exec<T>(text, ...values);
-    const rows = cursor.toArray();
-    this.rowsRead += cursor.rowsRead;
-    return rows;
+    return this.#sql.all<{ ended_at: number }>("SELECT ended_at FROM key_walk")[0]?.ended_at ?? 0;
   }
 }

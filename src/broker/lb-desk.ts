@@ -174,7 +174,7 @@ export class LbDesk {
       finishedAtMs: nowMs,
       tokens: null,
     };
-    this.#parts.posting.owe(this.#parts.book.takeFinishSeq(), tenantId, line, nowMs);
+    this.#parts.posting.owe(this.#parts.book.takeFinishSeq(nowMs), tenantId, line, nowMs);
   }
 
   /** A slot or a refusal; null: it must wait. */

@@ -55,6 +55,8 @@ export class LiveIndex {
   readonly unposted = new OwedFinishes();
   #due = new DueOrder();
   readonly #parked = new Set<string>();
+  /** Jobs that a purge has cancelled and nobody has forgotten yet. */
+  readonly #purged = new Set<string>();
   readonly #tenants = new LiveTenants();
   /** Running jobs by whose slot they have. */
   readonly #holders = new Map<string, Holder>();
@@ -73,6 +75,15 @@ export class LiveIndex {
 
   has(uuid: string): boolean {
     return this.#entries.has(uuid);
+  }
+
+  /** Jobs that live or owe something: those that a purge has cancelled do neither. */
+  get live(): number {
+    return this.#entries.size - this.#purged.size;
+  }
+
+  isLive(uuid: string): boolean {
+    return this.#entries.has(uuid) && !this.#purged.has(uuid);
   }
 
   counts(tenantId: string): Readonly<Pick<LiveTenant, "waiting" | "running" | "webhooksOwed">> {
@@ -206,6 +217,7 @@ export class LiveIndex {
       entry.inOrder = false;
       this.#jobsBytes += liveJobBytes(entry);
       this.#parked.delete(entry.uuid);
+      this.#purged.add(entry.uuid);
       purged.push(entry);
     }
     this.#fair.removeAll(tenantId);
@@ -215,7 +227,7 @@ export class LiveIndex {
 
   /** One of those. What has been put anew meanwhile stays. */
   forgetPurged(uuid: string): void {
-    if (this.#entries.get(uuid)?.status === "CANCELLED") this.forget(uuid);
+    if (this.#purged.has(uuid)) this.forget(uuid);
   }
 
   forget(uuid: string): void {
@@ -298,6 +310,7 @@ export class LiveIndex {
     const { uuid, tenant } = entry;
     this.#jobsBytes -= liveJobBytes(entry);
     this.#parked.delete(uuid);
+    this.#purged.delete(uuid);
     if (entry.owedHost !== null) tenant.webhooksOwed -= 1;
     if (isRunning(entry.status)) tenant.running -= 1;
     if (entry.lease !== null) this.#letGo(uuid, entry.lease.holder);

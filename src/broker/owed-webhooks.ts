@@ -5,6 +5,7 @@ import type { JobView } from "../contract/job-view.ts";
 import type { WebhookState } from "../core/job.ts";
 import { OWED_WEBHOOK_BYTES } from "../core/live-bytes.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import type { MeteredSql } from "./metered-sql.ts";
 
 /** One webhook that is still to be sent. The view is the job as it was at that finish, its output apart. */
 export interface OwedWebhook {
@@ -57,21 +58,29 @@ interface LeftWebhook {
 interface TenantCount {
   readonly tenantId: string;
   owed: number;
+  /** Of outputs that stand in rows of this table. */
+  bytes: number;
+}
+
+interface Owed {
+  readonly tenant: TenantCount;
+  readonly outputBytes: number;
 }
 
 export class OwedWebhooks {
-  readonly #sql: SqlStorage;
+  readonly #sql: MeteredSql;
   /** Names alone: an error text and two addresses in each would take more memory than a job's entry in the live index. */
-  readonly #byKey = new Map<string, TenantCount>();
+  readonly #byKey = new Map<string, Owed>();
   readonly #counts = new Map<string, TenantCount>();
   #left: LeftWebhook[] = [];
 
   /** Reads what an earlier start of the object has left. */
-  constructor(storage: DurableObjectStorage) {
-    this.#sql = storage.sql;
-    for (const { facts } of this.#sql.exec<{ facts: string }>("SELECT facts FROM owed_webhooks")) {
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
+    const text = "SELECT facts, coalesce(length(output), 0) AS bytes FROM owed_webhooks";
+    for (const { facts, bytes } of this.#sql.each<{ facts: string; bytes: number }>(text)) {
       const owed = parseOwed(facts);
-      this.remember(owed);
+      this.remember(owed, bytes);
       const { tenantId, url, state } = owed;
       this.#left.push({ key: owedKey(owed.uuid, owed.round), tenantId, url, state });
     }
@@ -86,7 +95,7 @@ export class OwedWebhooks {
     if (!this.#byKey.has(key)) return null;
     const { uuid, round } = splitKey(key);
     const query = "SELECT facts FROM owed_webhooks WHERE uuid = ? AND round = ?";
-    return parseOwed(this.#sql.exec<{ facts: string }>(query, uuid, round).one().facts);
+    return parseOwed(this.#sql.one<{ facts: string }>(query, uuid, round).facts);
   }
 
   /** Those that stood there at the start, once. */
@@ -103,12 +112,12 @@ export class OwedWebhooks {
   /** Does the input of this job still belong to a webhook? */
   holdsJob(uuid: string): boolean {
     if (this.#byKey.size === 0) return false;
-    return this.#sql.exec("SELECT round FROM owed_webhooks WHERE uuid = ? LIMIT 1", uuid).toArray().length > 0;
+    return this.#sql.all("SELECT round FROM owed_webhooks WHERE uuid = ? LIMIT 1", uuid).length > 0;
   }
 
   /** Inside the transaction of a retry. `remember` follows once it has returned. */
   insert(owed: OwedWebhook, output: Uint8Array | null): void {
-    this.#sql.exec(
+    this.#sql.run(
       "INSERT INTO owed_webhooks (uuid, round, facts, output) VALUES (?, ?, ?, ?)",
       owed.uuid,
       owed.round,
@@ -117,41 +126,47 @@ export class OwedWebhooks {
     );
   }
 
-  remember({ uuid, round, tenantId }: Pick<OwedWebhook, "uuid" | "round" | "tenantId">): void {
-    const count = this.#counts.get(tenantId) ?? { tenantId, owed: 0 };
-    count.owed += 1;
-    this.#counts.set(tenantId, count);
-    this.#byKey.set(owedKey(uuid, round), count);
+  remember({ uuid, round, tenantId }: Pick<OwedWebhook, "uuid" | "round" | "tenantId">, outputBytes: number): void {
+    const tenant = this.#counts.get(tenantId) ?? { tenantId, owed: 0, bytes: 0 };
+    tenant.owed += 1;
+    tenant.bytes += outputBytes;
+    this.#counts.set(tenantId, tenant);
+    this.#byKey.set(owedKey(uuid, round), { tenant, outputBytes });
+  }
+
+  /** What the outputs of a tenant's webhooks take here: a retry has moved them out of the rows of their jobs. */
+  bytesOf(tenantId: string): number {
+    return this.#counts.get(tenantId)?.bytes ?? 0;
   }
 
   /** One row: the new state, or none once it is delivered or given up. */
   settle(owed: OwedWebhook, state: WebhookState): void {
     if (state.nextAtMs === null) {
-      this.#sql.exec("DELETE FROM owed_webhooks WHERE uuid = ? AND round = ?", owed.uuid, owed.round);
+      this.#sql.run("DELETE FROM owed_webhooks WHERE uuid = ? AND round = ?", owed.uuid, owed.round);
       this.#forget(owedKey(owed.uuid, owed.round));
       return;
     }
     const facts = JSON.stringify({ ...owed, state });
-    this.#sql.exec("UPDATE owed_webhooks SET facts = ? WHERE uuid = ? AND round = ?", facts, owed.uuid, owed.round);
+    this.#sql.run("UPDATE owed_webhooks SET facts = ? WHERE uuid = ? AND round = ?", facts, owed.uuid, owed.round);
   }
 
   #forget(key: string): void {
-    const count = this.#byKey.get(key);
-    if (count === undefined) return;
+    const owed = this.#byKey.get(key);
+    if (owed === undefined) return;
     this.#byKey.delete(key);
-    count.owed -= 1;
-    if (count.owed === 0) this.#counts.delete(count.tenantId);
+    const { tenant, outputBytes } = owed;
+    tenant.owed -= 1;
+    tenant.bytes -= outputBytes;
+    if (tenant.owed === 0) this.#counts.delete(tenant.tenantId);
   }
 
   readOutput(owed: OwedWebhook): PayloadRef | null {
     if (owed.output === null || owed.output.kind === "r2") return owed.output;
-    const { output } = this.#sql
-      .exec<{ output: ArrayBuffer }>(
-        "SELECT output FROM owed_webhooks WHERE uuid = ? AND round = ?",
-        owed.uuid,
-        owed.round,
-      )
-      .one();
+    const { output } = this.#sql.one<{ output: ArrayBuffer }>(
+      "SELECT output FROM owed_webhooks WHERE uuid = ? AND round = ?",
+      owed.uuid,
+      owed.round,
+    );
     return { kind: "inline", bytes: new Uint8Array(output) };
   }
 }

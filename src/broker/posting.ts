@@ -18,7 +18,8 @@ export class Posting {
   readonly #index: LiveIndex;
   readonly #departures: Departures;
   readonly #accountOf: (tenantId: string) => AccountApi;
-  readonly #posted: Map<string, number>;
+  /** Of tenants that were asked for. */
+  readonly #posted = new Map<string, number>();
   /** Tenants whose account is being asked: it may hang, and holds up only itself. */
   readonly #asked = new Set<string>();
   /** Tenants whose account failed: when it is asked again. */
@@ -39,7 +40,6 @@ export class Posting {
     this.#index = parts.index;
     this.#departures = parts.departures;
     this.#accountOf = parts.accountOf;
-    this.#posted = parts.store.postedThrough();
     // Lines in no job's row: of jobs that were retried before they were posted, and of load-balanced requests. Nothing else
     // would remember them after a restart.
     for (const { finishSeq, tenantId } of parts.store.owedLines()) {
@@ -59,7 +59,12 @@ export class Posting {
 
   /** The last finish of a tenant that its account has. */
   through(tenantId: string): number {
-    return this.#posted.get(tenantId) ?? 0;
+    let through = this.#posted.get(tenantId);
+    if (through === undefined) {
+      through = this.#store.postedThrough(tenantId);
+      this.#posted.set(tenantId, through);
+    }
+    return through;
   }
 
   /** More lines than this endpoint may owe: nobody can tell when they will be taken. */

@@ -111,6 +111,55 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
     `,
   },
   {
+    id: 6,
+    // A row for each purge in place of one a tenant: a later one must not move the end of jobs that it did not cancel. One of
+    // the table before that has no job left is needed no more. And what a start knows without reading every row: see
+    // kept-rows.ts. A floor below all rows makes the first start read them once.
+    sql: `
+      CREATE TABLE purges (
+        tenant_id TEXT NOT NULL,
+        through INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        jobs INTEGER NOT NULL CHECK (jobs > 0),
+        PRIMARY KEY (tenant_id, through)
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO purges (tenant_id, through, at, jobs)
+        SELECT purged.tenant_id, purged.through, purged.at, count(*)
+        FROM jobs CROSS JOIN purged ON purged.tenant_id = jobs.tenant_id
+        WHERE jobs.status = 'IN_QUEUE' AND jobs.queue_seq <= purged.through
+        GROUP BY purged.tenant_id;
+      CREATE TABLE checkpoint (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        floor TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        rows INTEGER NOT NULL,
+        queue_seq INTEGER NOT NULL,
+        finish_seq INTEGER NOT NULL,
+        sweep_at INTEGER,
+        times TEXT NOT NULL
+      ) STRICT;
+      INSERT INTO checkpoint (one, floor, at, rows, queue_seq, finish_seq, sweep_at, times)
+        SELECT 1, '', 0, 0,
+          max(coalesce((SELECT max(queue_seq) FROM jobs), 0), coalesce((SELECT max(through) FROM purged), 0)),
+          max(coalesce((SELECT max(finish_seq) FROM jobs), 0), coalesce((SELECT max(finish_seq) FROM owed), 0),
+              coalesce((SELECT max(through) FROM posted), 0)),
+          NULL, '';
+      DROP TABLE purged;
+      CREATE TABLE listed (
+        page INTEGER PRIMARY KEY,
+        uuids TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE tallies (
+        tenant_id TEXT PRIMARY KEY,
+        rows INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        completed INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        retried INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+  {
     id: 7,
     // How many Idempotency-Keys each tenant has at most, and when they were last walked.
     sql: `

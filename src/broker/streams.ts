@@ -13,6 +13,7 @@ import type { Departures } from "./departures.ts";
 import { type HeldCalls, TOO_MANY_HELD } from "./held-calls.ts";
 import type { JobBook } from "./job-book.ts";
 import type { StoredJob } from "./job-row.ts";
+import type { KeptRows } from "./kept-rows.ts";
 import { PAGE_MOST_BYTES, pageBytes } from "./leaving-bytes.ts";
 import type { BrokerStore } from "./store.ts";
 import { streamOf, type Waiters } from "./waiters.ts";
@@ -20,6 +21,7 @@ import { streamOf, type Waiters } from "./waiters.ts";
 interface Parts {
   readonly book: JobBook;
   readonly store: BrokerStore;
+  readonly kept: KeptRows;
   readonly chunks: ChunkStore;
   readonly waiters: Waiters;
   readonly held: HeldCalls;
@@ -39,8 +41,11 @@ export class Streams {
   /** Ends of the logs that grow now, by uuid: an append must not read the log. */
   readonly #ends = new Map<string, LogEnd & { readonly attempt: number }>();
 
-  constructor(parts: Parts) {
+  readonly #bornAtMs: number;
+
+  constructor(parts: Parts, nowMs: number) {
     this.#parts = parts;
+    this.#bornAtMs = nowMs;
   }
 
   async appendChunk(call: CallOf<"appendChunk">): Promise<ReportReply | "too_long"> {
@@ -105,6 +110,15 @@ export class Streams {
     return page === null ? fail({ kind: "not_found" }) : ok(page);
   }
 
+  /** Bytes that the running attempt has streamed. Only one of before this start of the object can have some that are not known. */
+  bytesOf({ uuid, attempts, lease }: Job): number {
+    const known = this.#ends.get(uuid);
+    if (known?.attempt === attempts) return known.sizeBytes;
+    return lease === null || lease.startedAtMs > this.#bornAtMs
+      ? 0
+      : this.#parts.chunks.logEnd(uuid, attempts).sizeBytes;
+  }
+
   /** A job has ended, or runs anew. */
   forget(uuid: string): void {
     this.#ends.delete(uuid);
@@ -117,7 +131,7 @@ export class Streams {
     firstSeq: number | null,
     chunks: readonly Uint8Array[],
   ): Promise<"accepted" | "too_long" | null> {
-    const { book, store, chunks: log, waiters } = this.#parts;
+    const { book, store, kept, chunks: log, waiters } = this.#parts;
     const nowMs = Date.now();
     const { uuid, attempts: attempt } = stored.job;
     // A chunk is a sign of life, and tells whether the lease is still held.
@@ -133,6 +147,7 @@ export class Streams {
     }
     store.transaction(() => log.append(uuid, { attempt, seq: end.nextSeq }, fresh));
     this.#ends.set(uuid, { attempt, nextSeq: end.nextSeq + fresh.length, sizeBytes });
+    kept.put(stored.job, sizeBytes);
     waiters.wake(streamOf(uuid));
     return "accepted";
   }

@@ -5,6 +5,7 @@ import type { Job } from "../core/job.ts";
 import { makeJobId } from "../core/job-id.ts";
 import { admit } from "./admit.ts";
 import type { JobBook } from "./job-book.ts";
+import type { KeptRows } from "./kept-rows.ts";
 import type { KeyCounts } from "./key-counts.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { OwedWebhooks } from "./owed-webhooks.ts";
@@ -15,11 +16,12 @@ import { viewJob } from "./view.ts";
 
 interface Parts {
   readonly store: BrokerStore;
+  readonly kept: KeptRows;
+  readonly owedWebhooks: OwedWebhooks;
   readonly book: JobBook;
   readonly index: LiveIndex;
   readonly starter: Starter;
   readonly keys: KeyCounts;
-  readonly owedWebhooks: OwedWebhooks;
   readonly shown: ShownJobs;
   /** Sends wake-ups and arms the alarm after a change. */
   readonly wake: (nowMs: number) => Promise<void>;
@@ -34,7 +36,7 @@ export class SubmitDesk {
 
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
     const nowMs = Date.now();
-    const { store, book, index, starter, keys } = this.#parts;
+    const { store, kept, book, index, starter, keys } = this.#parts;
     const { settings } = book;
     if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
     const waits = call.mode === "runsync";
@@ -47,6 +49,7 @@ export class SubmitDesk {
     };
     const facts = {
       store,
+      kept,
       nowMs,
       queueSeq: book.nextQueueSeq,
       memory: this.#parts,

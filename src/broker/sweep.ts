@@ -5,65 +5,73 @@ import type { Job } from "../core/job.ts";
 import { expiresAtMs } from "../core/job.ts";
 import { SWEEP_EVERY_MS, SWEEP_OWING_EVERY_MS, TURN_ROWS_MAX } from "../core/limits.ts";
 import type { SweptJob } from "./job-row.ts";
+import type { KeptRows } from "./kept-rows.ts";
+import type { Purges } from "./purges.ts";
 import type { BrokerStore } from "./store.ts";
-
-/** R2 keys that no row names any more, and the jobs whose rows are gone. */
-interface Swept {
-  readonly keys: readonly string[];
-  readonly gone: readonly Job[];
-}
 
 export class Sweep {
   readonly #store: BrokerStore;
+  readonly #purges: Purges;
+  readonly #kept: KeptRows;
   #cursor = "";
   #earliestMs = Number.POSITIVE_INFINITY;
   /** Some of this walk are expired, but still owe something. */
   #someOwe = false;
-  /** When the rows that an earlier start has left expire is not known yet. */
-  #isUnknown: boolean;
-  nextAtMs = Number.POSITIVE_INFINITY;
 
-  /** `hasKeys`: Idempotency-Keys are stored, whose walk begins with a sweep. */
-  constructor(store: BrokerStore, hasKeys: boolean) {
+  constructor(store: BrokerStore, purges: Purges, kept: KeptRows) {
     this.#store = store;
-    this.#isUnknown = store.jobRows > 0 || hasKeys;
+    this.#purges = purges;
+    this.#kept = kept;
   }
 
-  /** A start of the object finds no alarm that would bring the first look. */
-  noAlarm(nowMs: number): void {
-    if (this.#isUnknown) this.expect(nowMs, nowMs);
+  /**
+   * When to look next, epoch ms: written with each checkpoint, which has it of the settled rows. Of the others a start finds out.
+   * No start puts it off: on a quiet endpoint each alarm is a start.
+   */
+  get nextAtMs(): number {
+    return this.#kept.sweepAtMs;
   }
 
-  /** For the alarm. The first one of an object looks in any case: it may have been set for just that. */
-  isDue(nowMs: number): boolean {
-    return this.#isUnknown || this.nextAtMs <= nowMs;
+  set nextAtMs(atMs: number) {
+    this.#kept.sweepAtMs = atMs;
+  }
+
+  /** A start of the object reads a row that is deletable from then on, epoch ms. */
+  found(atMs: number): void {
+    this.nextAtMs = Math.min(this.nextAtMs, atMs);
   }
 
   /** A job will be deletable from `atMs` on. */
   expect(atMs: number, nowMs: number): void {
     if (!Number.isFinite(atMs)) return;
+    // A walk that is under way may be past its row, and plans the next one by what it has seen.
+    if (this.#cursor !== "") this.#earliestMs = Math.min(this.#earliestMs, atMs);
     this.nextAtMs = Math.min(this.nextAtMs, Math.max(atMs, nowMs + SWEEP_EVERY_MS));
   }
 
-  /** One page. Returns what is gone. `settle` gives a row's job as it counts (purges included). */
-  run(nowMs: number, settle: (stored: SweptJob) => Job, mayGo: (job: Job) => boolean): Swept {
-    this.#isUnknown = false;
+  /** One page. Returns R2 keys that no row names any more. `settle` gives a row's job as it counts (purges included). */
+  run(nowMs: number, settle: (stored: SweptJob) => Job, mayGo: (job: Job) => boolean): readonly string[] {
     const page = this.#store.sweepPage(this.#cursor, TURN_ROWS_MAX);
+    const gone: { readonly stored: SweptJob; readonly job: Job }[] = [];
+    for (const stored of page) {
+      const job = settle(stored);
+      const expiresMs = expiresAtMs(job);
+      if (expiresMs > nowMs) this.#earliestMs = Math.min(this.#earliestMs, expiresMs);
+      else if (mayGo(job)) gone.push({ stored, job });
+      else this.#someOwe = true;
+    }
+    const rows = gone.map(({ stored }) => stored.job);
     const keys: string[] = [];
-    const gone: Job[] = [];
-    this.#store.transaction(() => {
-      for (const stored of page) {
-        const job = settle(stored);
-        const expiresMs = expiresAtMs(job);
-        if (expiresMs > nowMs) this.#earliestMs = Math.min(this.#earliestMs, expiresMs);
-        else if (mayGo(job)) {
-          keys.push(...this.#delete(stored, job));
-          gone.push(job);
-        } else this.#someOwe = true;
-      }
+    const forget = this.#store.transaction(() => {
+      // Before the rows go, which may be asked how large they are.
+      const forgetKept = this.#kept.remove(rows, nowMs);
+      this.#purges.jobsGone(rows);
+      for (const { stored, job } of gone) keys.push(...this.#delete(stored, job));
+      return forgetKept;
     });
+    forget();
     this.#advance(page, nowMs);
-    return { keys, gone };
+    return keys;
   }
 
   #advance(page: readonly SweptJob[], nowMs: number): void {
@@ -79,6 +87,8 @@ export class Sweep {
     if (this.#someOwe) this.expect(nowMs + SWEEP_OWING_EVERY_MS, nowMs);
     this.#earliestMs = Number.POSITIVE_INFINITY;
     this.#someOwe = false;
+    // One row a walk: the next start would else look again where this one has found nothing.
+    this.#store.transaction(() => this.#kept.write(nowMs));
   }
 
   #delete(stored: SweptJob, job: Job): string[] {

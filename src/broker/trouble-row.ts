@@ -5,6 +5,7 @@ import { z } from "zod";
 import { TROUBLE_KEPT_FROM_MS } from "../core/limits.ts";
 import { restoreTroubles, type Trouble, troublesOf } from "../core/troubles.ts";
 import type { UpstreamPool } from "../core/upstream-pool.ts";
+import type { MeteredSql } from "./metered-sql.ts";
 
 const troublesSchema = z.array(
   z.object({
@@ -20,12 +21,12 @@ const troublesSchema = z.array(
 );
 
 export class TroubleRow {
-  readonly #sql: SqlStorage;
+  readonly #sql: MeteredSql;
   #kept: ReadonlyMap<string, Trouble>;
 
-  constructor(storage: DurableObjectStorage) {
-    this.#sql = storage.sql;
-    const row = this.#sql.exec<{ known: string }>("SELECT known FROM troubles WHERE one = 1").toArray()[0];
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
+    const row = this.#sql.all<{ known: string }>("SELECT known FROM troubles WHERE one = 1")[0];
     const known = row === undefined ? [] : troublesSchema.parse(JSON.parse(row.known));
     this.#kept = new Map(known.map((trouble) => [trouble.id, trouble]));
   }
@@ -51,10 +52,10 @@ export class TroubleRow {
 
   #write(): void {
     if (this.#kept.size === 0) {
-      this.#sql.exec("DELETE FROM troubles");
+      this.#sql.run("DELETE FROM troubles");
       return;
     }
-    this.#sql.exec(
+    this.#sql.run(
       "INSERT INTO troubles (one, known) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET known = excluded.known",
       JSON.stringify([...this.#kept.values()]),
     );

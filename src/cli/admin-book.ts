@@ -147,6 +147,7 @@ export async function createEndpoint(
     readonly kind?: "queue" | "load_balancer";
     readonly bodyMaxBytes?: number;
     readonly openaiRoutes?: string;
+    readonly tenantSharePercent?: number;
   },
 ): Promise<{ readonly endpointId: string }> {
   if (!SLUG.test(endpoint.slug)) throw new Error(`the slug "${endpoint.slug}" may hold letters, digits, - and _ only`);
@@ -166,6 +167,7 @@ export async function createEndpoint(
     ...attempts,
     ...body,
     ...routes,
+    tenant_share_percent: endpoint.tenantSharePercent ?? null,
   };
   await context.execute(insert("endpoints", { ...row, created_at: Date.now() }));
   return { endpointId };
@@ -257,7 +259,8 @@ export async function listAll(
 ): Promise<{ tenants: unknown[]; endpoints: unknown[]; upstreams: unknown[]; keys: unknown[] }> {
   const [tenants = [], endpoints = [], upstreams = [], keys = []] = await context.execute(
     `SELECT id, name, waiting_max FROM tenants ORDER BY created_at;
-     SELECT id, tenant_id, slug, name, kind, shared, openai_routes, version, paused FROM endpoints ORDER BY created_at;
+     SELECT id, tenant_id, slug, name, kind, shared, openai_routes, version, paused, tenant_share_percent
+       FROM endpoints ORDER BY created_at;
      SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind, enabled FROM upstreams ORDER BY created_at;
      SELECT id, tenant_id, name, scopes, expires_at, revoked_at, endpoint_id, tier, rate_kind, slots
        FROM api_keys ORDER BY created_at;`,

@@ -1,5 +1,5 @@
-// What of an endpoint may be changed later: whether it is shared, and which routes of its OpenAI servers are open. The two depend
-// on each other, so they are checked together.
+// What of an endpoint may be changed later: whether it is shared, which routes of its OpenAI servers are open, and what one tenant
+// may keep of it. The first two depend on each other, so they are checked together.
 import { isWideForm, openAiRoutesProblem } from "../core/openai-routes.ts";
 import { type AdminContext, literal } from "./admin-book.ts";
 
@@ -18,7 +18,7 @@ export function checkRoutes(endpoint: { readonly openaiRoutes: string; readonly 
 export async function setEndpoint(
   context: AdminContext,
   endpointId: string,
-  change: { readonly shared?: boolean; readonly openaiRoutes?: string },
+  change: { readonly shared?: boolean; readonly openaiRoutes?: string; readonly tenantSharePercent?: number },
 ): Promise<{ readonly endpointId: string }> {
   const [rows] = await context.execute(
     `SELECT shared, openai_routes FROM endpoints WHERE id = ${literal(endpointId)};`,
@@ -30,7 +30,9 @@ export async function setEndpoint(
   const shared = change.shared ?? row.shared === 1;
   const openaiRoutes = change.openaiRoutes ?? String(row.openai_routes);
   checkRoutes({ openaiRoutes, shared });
+  const { tenantSharePercent: percent } = change;
   const set = `shared = ${shared ? 1 : 0}, openai_routes = ${literal(openaiRoutes)}`;
-  await context.execute(`UPDATE endpoints SET ${set} WHERE id = ${literal(endpointId)};`);
+  const share = percent === undefined ? "" : `, tenant_share_percent = ${literal(percent)}`;
+  await context.execute(`UPDATE endpoints SET ${set}${share} WHERE id = ${literal(endpointId)};`);
   return { endpointId };
 }

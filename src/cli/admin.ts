@@ -16,7 +16,8 @@ npm run admin -- key create --tenant ID [--scopes jobs,manage,admin] [--name NAM
 npm run admin -- key revoke --id ID
 npm run admin -- endpoint create --tenant ID --slug SLUG [--name NAME] [--shared] [--max-attempts N]
                               [--kind queue|load_balancer] [--body-max-mib N] [--openai-routes LIST]
-npm run admin -- endpoint set --endpoint ID [--shared|--private] [--openai-routes LIST]
+                              [--tenant-share PERCENT]
+npm run admin -- endpoint set --endpoint ID [--shared|--private] [--openai-routes LIST] [--tenant-share PERCENT]
 npm run admin -- upstream add --endpoint ID --url URL --dialect runpod|http|openai [--local-server] --slots N --tier TIER
                               [--rate flex|active] [--with-credential]
 npm run admin -- upstream remove|disable|enable --upstream ID
@@ -51,6 +52,7 @@ const OPTIONS = {
   "max-attempts": { type: "string" },
   kind: { type: "string", default: "queue" },
   "body-max-mib": { type: "string" },
+  "tenant-share": { type: "string" },
   dialect: { type: "string" },
   "local-server": { type: "boolean" },
   slots: { type: "string", default: "1" },
@@ -115,12 +117,18 @@ function chosenRoutes(): { openaiRoutes?: string } {
   return openaiRoutes === undefined ? {} : { openaiRoutes };
 }
 
+function chosenShare(): { readonly tenantSharePercent?: number } {
+  const percent = options["tenant-share"];
+  return percent === undefined ? {} : { tenantSharePercent: wholeNumber("tenant-share", percent, 1, 100) };
+}
+
 async function changeEndpoint(context: book.AdminContext): Promise<object> {
   const { shared, private: isPrivate } = options;
   if (shared === true && isPrivate === true) throw new Error("--shared or --private, not both");
   const open = shared === true ? { shared: true } : isPrivate === true ? { shared: false } : {};
-  const change = { ...open, ...chosenRoutes() };
-  if (Object.keys(change).length === 0) throw new Error("--shared, --private or --openai-routes is missing");
+  const change = { ...open, ...chosenRoutes(), ...chosenShare() };
+  if (Object.keys(change).length === 0)
+    throw new Error("--shared, --private, --openai-routes or --tenant-share is missing");
   return setEndpoint(context, need("endpoint"), change);
 }
 
@@ -163,6 +171,7 @@ async function run(command: string): Promise<object> {
         kind: oneOf("kind", options.kind, ["queue", "load_balancer"]),
         ...(attempts === undefined ? {} : { maxAttempts: wholeNumber("max-attempts", attempts, 1, 100) }),
         ...(mebibytes === undefined ? {} : { bodyMaxBytes: wholeNumber("body-max-mib", mebibytes, 1, 100) * MIB }),
+        ...chosenShare(),
       });
     case "upstream add":
       return addUpstream(context);

@@ -52,6 +52,8 @@ export const endpointSettingsSchema = z.object({
   ttlMs: z.int(),
   runRetentionMs: z.int(),
   runsyncRetentionMs: z.int(),
+  /** Of the rows and bytes of the endpoint what one tenant may keep. An earlier release had no such bound. */
+  tenantSharePercent: z.int().min(1).max(100).default(100),
   upstreams: z.array(upstreamSchema),
   /** A broker of an earlier release stored its settings without them. */
   workerKeys: z.array(workerKeySchema).default([]),

@@ -7,7 +7,7 @@ export function packedBytes(chunks: readonly Uint8Array[]): number {
   return chunks.reduce((sum, chunk) => sum + LENGTH_BYTES + chunk.length, 0);
 }
 
-export function packChunks(chunks: readonly Uint8Array[]): Uint8Array {
+export function packChunks(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const packed = new Uint8Array(packedBytes(chunks));
   const view = new DataView(packed.buffer);
   let at = 0;

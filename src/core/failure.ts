@@ -15,6 +15,13 @@ export type Failure =
   | { readonly kind: "unsupported_media"; readonly message: string }
   | { readonly kind: "tenant_limit"; readonly waitingMax: number; readonly retryAfterSeconds: number }
   | { readonly kind: "webhooks_owed"; readonly owedMax: number; readonly retryAfterSeconds: number }
+  /** The tenant's jobs keep its whole share of the endpoint: so many rows, or bytes. */
+  | {
+      readonly kind: "tenant_share";
+      readonly full: "rows" | "bytes";
+      readonly max: number;
+      readonly retryAfterSeconds: number;
+    }
   | { readonly kind: "queue_full"; readonly retryAfterSeconds: number }
   /** More Idempotency-Keys than an endpoint remembers for a tenant. */
   | { readonly kind: "too_many_keys"; readonly keysMax: number; readonly retryAfterSeconds: number }

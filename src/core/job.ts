@@ -72,6 +72,15 @@ export interface FormerWorker {
   readonly untilMs: number;
 }
 
+/** Bytes that an object keeps of a job beside its facts. What stands in R2 is not among them. */
+export interface StoredBytes {
+  /** With all that was submitted beside it. */
+  readonly input: number;
+  readonly output: number;
+  /** Of attempts that have ended. */
+  readonly chunks: number;
+}
+
 export interface Job {
   readonly uuid: string;
   readonly mode: JobMode;
@@ -116,6 +125,8 @@ export interface Job {
   readonly bill: Bill | null;
   readonly finishSeq: number | null;
   readonly webhook: WebhookState | null;
+  /** Null: a release that did not count them has written the row. */
+  readonly stored: StoredBytes | null;
 }
 
 /** True once nothing but `retry` from FAILED can change the status. */

@@ -309,8 +309,26 @@ export const FAIR_KEPT_MAX = 1_000;
 /** Rows of jobs in one endpoint, and the size of its database: the platform ends at 10 GB, and a finish must still fit. */
 export const ENDPOINT_ROWS_MAX = 1_000_000;
 export const ENDPOINT_MAX_BYTES = 8_000_000_000;
+/**
+ * Percent of those rows and bytes that one tenant may keep in a shared endpoint, unless the endpoint says otherwise: three others
+ * find as much room when one is at its share, and one that uses it honestly is stopped by its waiting jobs long before.
+ */
+export const TENANT_SHARE_DEFAULT_PERCENT = 25;
 /** Streams of jobs that run by then may grow a little further: a hundred full ones would take the room of every finish. */
 export const ENDPOINT_STREAMS_MAX_BYTES = 9_000_000_000;
+/**
+ * Settled rows that a start of the object may read in vain; a quarter of the live ones may come on top. Each checkpoint that keeps
+ * it so is some three rows, so fewer would be felt in the price of a job.
+ */
+export const START_SETTLED_ROWS_MAX = 200;
+/** Half of so many newest rows stay above the floor of a checkpoint: a submit that others have overtaken costs two rows below it. */
+export const FLOOR_RECENT_ROWS = 96;
+/** Settled rows that a start holds before it sums them up: an object of an older release may have a million. */
+export const SETTLED_IN_START = 10_000;
+/** Numbers of lines that one row reserves: a start of the object leaves a gap of so many at most. */
+export const FINISH_SEQS_RESERVED = 1_000;
+/** Uuids in one row of the list below the floor: 370 KB, where a row of SQLite ends at 2 MB. */
+export const LISTED_PAGE_UUIDS = 10_000;
 /** Of the newest jobs of an endpoint, those that a list of one tenant's looks through. */
 export const LIST_ROWS_READ_MAX = 10_000;
 /** Jobs in one answer of /requests. */

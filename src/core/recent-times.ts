@@ -18,6 +18,12 @@ export class RecentTimes {
     if (this.#added === KNOWN_MIN || (this.#added > KNOWN_MIN && this.#added % SORT_EVERY === 0)) this.#sort();
   }
 
+  /** What is known, oldest first. */
+  known(): readonly number[] {
+    const oldest = this.#added % KEPT;
+    return this.#added <= KEPT ? [...this.#times] : [...this.#times.slice(oldest), ...this.#times.slice(0, oldest)];
+  }
+
   /** Milliseconds; null: too few jobs are known. */
   get p99(): number | null {
     return this.#p99;

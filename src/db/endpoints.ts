@@ -1,5 +1,6 @@
 // Endpoints with their upstreams, worker keys and rates, as D1 holds them.
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
+import { TENANT_SHARE_DEFAULT_PERCENT } from "../core/limits.ts";
 import { log } from "../log.ts";
 import { LIVE_WORKER_KEY, type RateRow, selectRates, toRate } from "./rates.ts";
 
@@ -24,6 +25,7 @@ type EndpointRow = {
   run_retention_ms: number;
   runsync_retention_ms: number;
   openai_routes: string;
+  tenant_share_percent: number | null;
 };
 
 type UpstreamRow = {
@@ -57,7 +59,7 @@ const THEIR_IDS = "(SELECT value FROM json_each(?1))";
 function readEndpoints(ids: string): readonly string[] {
   return [
     `SELECT id, tenant_id, shared, kind, body_max_bytes, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
-       run_retention_ms, runsync_retention_ms, openai_routes FROM endpoints WHERE id IN ${ids}`,
+       run_retention_ms, runsync_retention_ms, openai_routes, tenant_share_percent FROM endpoints WHERE id IN ${ids}`,
     `SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
        WHERE endpoint_id IN ${ids} AND enabled = 1 ORDER BY id`,
     `SELECT id, endpoint_id, digest, tier, rate_kind, slots, expires_at FROM api_keys
@@ -150,6 +152,8 @@ function toSettings(row: EndpointRow, rows: ItsRows): EndpointSettings {
     ttlMs: row.ttl_ms,
     runRetentionMs: row.run_retention_ms,
     runsyncRetentionMs: row.runsync_retention_ms,
+    // What only its owner may call has nobody to be shared with.
+    tenantSharePercent: row.tenant_share_percent ?? (row.shared === 1 ? TENANT_SHARE_DEFAULT_PERCENT : 100),
     upstreams: upstreams.map((upstream) => ({
       id: upstream.id,
       url: upstream.url,

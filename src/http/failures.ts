@@ -114,6 +114,7 @@ function toWireOfJob(
       kind:
         | "tenant_limit"
         | "webhooks_owed"
+        | "tenant_share"
         | "queue_full"
         | "too_many_held"
         | "too_many_keys"
@@ -140,6 +141,15 @@ function toWireOfJob(
         status: 429,
         error: "webhooks owed",
         message: `webhook: ${failure.owedMax} webhooks of yours are undelivered in this endpoint; mend their receiver first`,
+        headers: retryAfter(failure.retryAfterSeconds),
+      };
+    case "tenant_share":
+      return {
+        status: 429,
+        error: "tenant share",
+        message:
+          `your jobs may keep ${failure.max} ${failure.full} in this endpoint, finished ones included: purge or cancel what waits in ` +
+          "vain, and room comes as retention ends; its operator can set a shorter one, or a larger share",
         headers: retryAfter(failure.retryAfterSeconds),
       };
     case "queue_full":

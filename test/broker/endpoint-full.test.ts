@@ -3,6 +3,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
 import { LiveIndex } from "../../src/broker/live-index.ts";
+import { MeteredSql } from "../../src/broker/metered-sql.ts";
 import { OwedWebhooks } from "../../src/broker/owed-webhooks.ts";
 import { Posting } from "../../src/broker/posting.ts";
 import { LIVE_INDEX_MAX_BYTES, TENANT_WEBHOOKS_OWED_MAX } from "../../src/core/limits.ts";
@@ -60,8 +61,8 @@ it("refuses a load-balanced request while more lines are owed than it may owe", 
 it("counts the webhooks that retries have moved, to the endpoint and to their tenant", async () => {
   const { endpointId, broker } = await makeBroker({ upstreams: [] });
   const { bytes, counted } = await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, { storage }) => {
-    const owed = new OwedWebhooks(storage);
-    for (const round of [0, 1]) owed.remember({ uuid: "u", round, tenantId: "owner" });
+    const owed = new OwedWebhooks(new MeteredSql(storage));
+    for (const round of [0, 1]) owed.remember({ uuid: "u", round, tenantId: "owner" }, 0);
     return { bytes: owed.bytes, counted: owed.countOf("owner") };
   });
   expect(bytes).toBe(2 * OWED_WEBHOOK_BYTES);

@@ -1,12 +1,15 @@
-// Random steps on the real broker, by seed: after each its memory equals its rows, and in the end every billed attempt is one
-// line in D1.
+// Random steps on the real broker, by seed: after each its memory equals its rows, as would that of a new start, and in the end
+// every billed attempt is one line in D1.
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { v7 } from "uuid";
 import { afterEach, expect, it, vi } from "vitest";
+import { KeptRows } from "../../src/broker/kept-rows.ts";
 import { Carrier } from "../../src/dispatch/carrier.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { type Random, seededRandom } from "../sim/random.ts";
 import { holdCarriers, makeBroker, submission, upstream } from "../support/broker.ts";
+import { keptOf } from "../support/kept.ts";
 
 const STEPS = 200;
 
@@ -23,6 +26,8 @@ interface World {
   readonly jobs: { readonly tenantId: string; readonly jobId: string }[];
   /** `<uuid>/<attempt>` of every billed finish that a row ever showed. */
   readonly billed: Set<string>;
+  /** Of all that a row ever showed. */
+  readonly highest: { queueSeq: number; finishSeq: number };
 }
 
 function stubOf(world: World) {
@@ -48,7 +53,12 @@ async function takeStep(world: World): Promise<string> {
   const roll = random.next();
   if (roll < 0.25 || jobs.length === 0) {
     const policy = { executionTimeoutMs: null, ttlMs: random.pick([20_000, 600_000]), lowPriority: random.chance(0.3) };
-    const call = submission({ tenantId: random.pick(tenants), mode: random.pick(["run", "runsync"] as const), policy });
+    const mode = random.pick(["run", "runsync"] as const);
+    // Some were long on their way, so that others with a later uuid came before.
+    const uuid = v7({ msecs: Date.now() - random.pick([0, 0, 0, 5_000, 60_000]) });
+    const jobId = mode === "run" ? `${uuid}-u1` : `sync-${uuid}-u1`;
+    const input = { kind: "inline", bytes: new Uint8Array(random.pick([1, 100, 20_000])).fill(49) } as const;
+    const call = submission({ tenantId: random.pick(tenants), mode, policy, jobId, input });
     await broker.submit(call);
     jobs.push(call);
     return "submit";
@@ -77,6 +87,7 @@ async function reportOne(world: World): Promise<string> {
   if (random.chance(0.1)) return broker.letGo(carrier).then(() => "let go");
   const outcome = random.pick([
     { kind: "completed", output: null },
+    { kind: "completed", output: { kind: "inline", bytes: new Uint8Array(random.pick([2, 30_000])).fill(49) } },
     { kind: "handler_error", error: "said no", output: null },
     { kind: "attempt_failed", error: "reset" },
     { kind: "upstream_paused", detail: "429", retryAfterMs: null },
@@ -93,7 +104,7 @@ async function compareMemoryWithRows(world: World, at: string): Promise<void> {
       world,
       `SELECT
          count(*) FILTER (WHERE status = 'IN_QUEUE'
-           AND queue_seq > coalesce((SELECT through FROM purged WHERE tenant_id = ?1), 0)) AS waiting,
+           AND queue_seq > coalesce((SELECT max(through) FROM purges WHERE tenant_id = ?1), 0)) AS waiting,
          count(*) FILTER (WHERE status = 'IN_PROGRESS') AS running,
          count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
          count(*) FILTER (WHERE status = 'FAILED') AS failed
@@ -104,16 +115,30 @@ async function compareMemoryWithRows(world: World, at: string): Promise<void> {
     const { inQueue: waiting, inProgress: running, completed, failed } = jobs;
     expect({ waiting, running, completed, failed }, at).toEqual(rows);
   }
+  const { rows, start, memory, numbers } = await keptOf(world.endpointId, world.tenants);
+  expect(start, at).toEqual(rows);
+  // No start may give a number that was given before, whatever has become of the row that had it.
+  for (const name of ["queueSeq", "finishSeq"] as const) {
+    world.highest[name] = Math.max(world.highest[name], numbers.inRows[name]);
+    expect(numbers.byStart[name], `${at}: ${name}`).toBeGreaterThanOrEqual(world.highest[name]);
+  }
+  expect(memory, at).toEqual(rows.tallies);
 }
 
 it.each([1, 2, 3, 4, 5, 6])("memory equals rows and the bill is whole: seed %s", { timeout: 60_000 }, async (seed) => {
   vi.useFakeTimers({ toFake: ["Date"] });
   const carriers = holdCarriers();
   vi.spyOn(Carrier.prototype, "stop").mockResolvedValue(undefined);
+  // Far more often than so few jobs would need it.
+  const checkpoints = seededRandom(seed);
+  vi.spyOn(KeptRows.prototype, "isDue").mockImplementation(() => checkpoints.chance(0.2));
   const upstreams = [upstream({ id: "x", slots: 2 }), upstream({ id: "y", slots: 1, dialect: "runpod" })];
-  const { endpointId } = await makeBroker({ maxAttempts: 2, executionTimeoutMs: 60_000, upstreams });
+  const limits = { maxAttempts: 2, executionTimeoutMs: 60_000, runRetentionMs: checkpoints.pick([120_000, 1_800_000]) };
+  const { endpointId } = await makeBroker({ ...limits, upstreams });
   const tenants = [`a-${crypto.randomUUID()}`, `b-${crypto.randomUUID()}`];
-  const world: World = { random: seededRandom(seed), endpointId, tenants, carriers, jobs: [], billed: new Set() };
+  const highest = { queueSeq: 0, finishSeq: 0 };
+  const random = seededRandom(seed);
+  const world: World = { random, endpointId, tenants, carriers, jobs: [], billed: new Set(), highest };
   for (let step = 0; step < STEPS; step += 1) {
     vi.setSystemTime(Date.now() + (world.random.chance(0.1) ? 31_000 : world.random.integer(0, 1_500)));
     await noteBilled(world);

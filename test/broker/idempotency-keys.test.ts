@@ -3,6 +3,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
 import { KeyCounts } from "../../src/broker/key-counts.ts";
+import { MeteredSql } from "../../src/broker/metered-sql.ts";
 import {
   IDEMPOTENCY_KEYS_TENANT_MAX,
   IDEMPOTENCY_MS,
@@ -76,7 +77,7 @@ it("counts no fewer keys than are stored, over however many starts, for a row in
     let starts = 0;
     let written = 0;
     for (let at = 0; at < 1_000; at += 1) {
-      const counts = new KeyCounts(storage);
+      const counts = new KeyCounts(new MeteredSql(storage));
       starts += 1;
       for (let key = 0; key <= at % 7; key += 1) {
         putKeys(storage, "restarted", 1, 1_000_000 + at * 10 + key);
@@ -91,7 +92,7 @@ it("counts no fewer keys than are stored, over however many starts, for a row in
       }
     }
     expect(written).toBeLessThanOrEqual(starts);
-    const lasting = new KeyCounts(storage);
+    const lasting = new KeyCounts(new MeteredSql(storage));
     lasting.note("busy");
     for (let key = 1; key < KEYS_COUNTED_AHEAD; key += 1) lasting.note("busy");
     const busy = storage.sql.exec<{ keys: number }>("SELECT keys FROM key_counts WHERE tenant_id = 'busy'").one();
@@ -107,7 +108,8 @@ it("drops the keys past their day in pages, reading each once, and sets the coun
     putKeys(storage, "b", 1_000, nowMs - 1);
     putKeys(storage, "c", 1_200, nowMs + 5);
     storage.sql.exec("INSERT INTO key_counts (tenant_id, keys) VALUES ('b', 5), ('c', 1234567), ('gone', 9)");
-    const counts = new KeyCounts(storage);
+    const sql = new MeteredSql(storage);
+    const counts = new KeyCounts(sql);
     expect(counts.hasRoom("c")).toBe(false);
     const pages = walk(counts, nowMs);
     expect(pages).toBe(Math.ceil(7_700 / KEYS_WALKED_AT_ONCE));
@@ -118,7 +120,7 @@ it("drops the keys past their day in pages, reading each once, and sets the coun
     ]);
     expect(counts.hasRoom("c")).toBe(true);
     // One read a key, and one more for each that goes.
-    expect(counts.rowsRead).toBeLessThanOrEqual(7_700 + 4_000 + 50);
+    expect(sql.rowsRead).toBeLessThanOrEqual(7_700 + 4_000 + 50);
   });
 });
 
@@ -126,7 +128,7 @@ it("counts what is stored while a walk goes on", async () => {
   await withStorage((storage) => {
     const nowMs = 10 * IDEMPOTENCY_MS;
     putKeys(storage, "m", 3 * KEYS_WALKED_AT_ONCE, nowMs + 1);
-    const counts = new KeyCounts(storage);
+    const counts = new KeyCounts(new MeteredSql(storage));
     counts.beginWalk(nowMs);
     for (const [tenantId, expiresAtMs] of [
       ["m", nowMs + 2],

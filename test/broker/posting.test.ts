@@ -5,6 +5,7 @@ import { v7 } from "uuid";
 import { describe, expect, it, vi } from "vitest";
 import { Departures } from "../../src/broker/departures.ts";
 import { LiveIndex } from "../../src/broker/live-index.ts";
+import { MeteredSql } from "../../src/broker/metered-sql.ts";
 import { Posting } from "../../src/broker/posting.ts";
 import { BrokerStore } from "../../src/broker/store.ts";
 import type { AccountApi, UsageBatch } from "../../src/contract/usage.ts";
@@ -28,6 +29,7 @@ function finishedJob(finishSeq: number, partial: Partial<Job> = {}): Job {
     ttlAtMs: 1,
     executionTimeoutMs: 1,
     lowPriority: false,
+    stored: null,
     retentionMs: 1_800_000,
     round: 0,
     formerWorkers: [],
@@ -59,6 +61,7 @@ class TakingAccount implements AccountApi {
 }
 
 interface Desk {
+  readonly sql: MeteredSql;
   readonly store: BrokerStore;
   readonly index: LiveIndex;
   readonly posting: Posting;
@@ -70,11 +73,12 @@ interface Desk {
 async function withPosting<T>(run: (desk: Desk) => Promise<T>): Promise<T> {
   const { endpointId } = await makeBroker({ upstreams: [] });
   return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (_, { storage }) => {
-    const store = new BrokerStore(storage);
+    const sql = new MeteredSql(storage);
+    const store = new BrokerStore(storage, sql);
     const index = new LiveIndex();
     const account = new TakingAccount();
     const posting = new Posting({ endpointId, store, index, departures: new Departures(), accountOf: () => account });
-    return run({ store, index, posting, account, storage });
+    return run({ sql, store, index, posting, account, storage });
   });
 }
 
@@ -104,11 +108,11 @@ describe("posting", () => {
     for (const lines of [4_000, 8_000]) {
       const { read, numbers } = await withPosting(async (desk) => {
         oweLines(desk, lines);
-        const before = desk.store.rowsRead;
+        const before = desk.sql.rowsRead;
         await desk.posting.post(Date.now());
         expect(desk.index.unposted.size).toBe(0);
         expect(desk.index.size).toBe(0);
-        return { read: desk.store.rowsRead - before, numbers: desk.account.numbers };
+        return { read: desk.sql.rowsRead - before, numbers: desk.account.numbers };
       });
       expect(numbers).toEqual(Array.from({ length: lines }, (_, at) => at + 1));
       console.info(`${lines} owed lines: ${read} rows read`);

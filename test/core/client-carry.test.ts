@@ -37,4 +37,14 @@ describe("the times of the newest jobs", () => {
     for (let n = 0; n < 576; n += 1) times.add(10);
     expect(times.p99).toBe(10);
   });
+
+  it.each([3, 512, 600])("are the same in a memory that begins with those that another one knows: %s", (count) => {
+    const times = new RecentTimes();
+    for (let n = 1; n <= count; n += 1) times.add(n);
+    const expected = Array.from({ length: Math.min(count, 512) }, (_, at) => Math.max(count - 512, 0) + at + 1);
+    expect(times.known()).toEqual(expected);
+    const next = new RecentTimes();
+    for (const time of times.known()) next.add(time);
+    expect(next.known()).toEqual(expected);
+  });
 });

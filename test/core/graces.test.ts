@@ -34,6 +34,7 @@ function running(held: Lease): Job {
     mode: "run",
     tenantId: "tenant-a",
     request: null,
+    stored: null,
     status: "IN_PROGRESS",
     createdAtMs: STARTED,
     queuedAtMs: STARTED,

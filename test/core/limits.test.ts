@@ -3,6 +3,12 @@ import { describe, expect, it } from "vitest";
 import * as limits from "../../src/core/limits.ts";
 
 const RELATIONS: readonly (readonly [string, number, number])[] = [
+  [
+    "a checkpoint leaves fewer rows above its floor than ask for one",
+    limits.FLOOR_RECENT_ROWS,
+    limits.START_SETTLED_ROWS_MAX,
+  ],
+  ["a page of uuids stays below SQLite's 2 MB", limits.LISTED_PAGE_UUIDS * 37, 2_000_000],
   ["an inline payload fits a payload row", limits.PAYLOAD_INLINE_MAX_BYTES, limits.PAYLOAD_ROW_MAX_BYTES],
   ["a payload row stays below SQLite's 2 MB", limits.PAYLOAD_ROW_MAX_BYTES, 2_000_000],
   ["a /run body is no larger than a /runsync body", limits.RUN_BODY_MAX_BYTES, limits.RUNSYNC_BODY_MAX_BYTES],

@@ -43,6 +43,7 @@ function held(overrides: Partial<Job> = {}): Job {
     mode: "run",
     tenantId: "tenant-a",
     request: null,
+    stored: null,
     status: "IN_PROGRESS",
     createdAtMs: NOW - 10_000,
     queuedAtMs: NOW - 10_000,

@@ -87,6 +87,7 @@ function job(overrides: Partial<Job> = {}): Job {
     bill: null,
     finishSeq: null,
     webhook: null,
+    stored: null,
     ...overrides,
   };
 }

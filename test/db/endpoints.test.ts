@@ -32,12 +32,26 @@ describe("loadEndpoint", () => {
       ttlMs: 86_400_000,
       runRetentionMs: 1_800_000,
       runsyncRetentionMs: 60_000,
+      tenantSharePercent: 100,
       upstreams: [],
       workerKeys: [],
       rates: [],
       shared: false,
       openaiRoutes: "inference",
     });
+  });
+
+  it("gives a tenant all of an endpoint that is its owner's alone, a quarter of a shared one, and what was set", async () => {
+    const shareOf = async (slug: string) => (await loadEndpointSettings(env.DB, slug))?.tenantSharePercent;
+    const own = await makeTenant();
+    const shared = await makeTenant({ shared: true });
+    expect(await shareOf(own.slug)).toBe(100);
+    expect(await shareOf(shared.slug)).toBe(25);
+    await env.DB.prepare("UPDATE endpoints SET tenant_share_percent = 3 WHERE id IN (?, ?)")
+      .bind(own.endpointId, shared.endpointId)
+      .run();
+    expect(await shareOf(own.slug)).toBe(3);
+    expect(await shareOf(shared.slug)).toBe(3);
   });
 
   it("leaves out upstreams that are switched off, and the prices of their tiers", async () => {

@@ -55,6 +55,24 @@ describe("npm run admin", { timeout: 60_000 }, () => {
     expect(await open(String(row?.sealed_credential), encryptionKey, `upstream:${upstreamId}`)).toBe("rp_secret");
   });
 
+  it("sets what one tenant may keep of an endpoint, at first or later, and raises the version", async () => {
+    const place = `--tenant ${tenant.tenantId} --slug share`;
+    const { stdout } = await admin(`endpoint create ${place} --tenant-share 10 --json`);
+    const { endpointId }: { endpointId: string } = JSON.parse(stdout);
+    const row = () => rowsOf(`SELECT tenant_share_percent, version FROM endpoints WHERE id = '${endpointId}'`);
+    expect(row()).toEqual([{ tenant_share_percent: 10, version: 1 }]);
+    const { stderr } = await admin(`endpoint set --endpoint ${endpointId} --tenant-share 40`);
+    expect(stderr).toContain("within 30 s");
+    expect(row()).toEqual([{ tenant_share_percent: 40, version: 2 }]);
+    const words = "endpoint set --endpoint nothing --tenant-share";
+    await expect(admin(`${words} 40`)).rejects.toMatchObject({
+      stderr: expect.stringContaining("there is no endpoint"),
+    });
+    await expect(admin(`${words} 101`)).rejects.toMatchObject({
+      stderr: expect.stringContaining("--tenant-share must be"),
+    });
+  });
+
   it("refuses a pepper that is not the one of this database", async () => {
     const other = { WAYBILL_PEPPER: randomBytes(32).toString("base64") };
     const refused = admin("tenant create --name second", other);

@@ -185,6 +185,8 @@ export class Oracle {
       demand(found.inputHash === history.inputHash, "S1", () => `${uuid} has another input`);
       demand(found.job.tenantId === history.tenantId, "S1", () => `${uuid} has another tenant`);
       demand(found.job.status === history.status, "S2", () => `${uuid} is ${found.job.status}, was ${history.status}`);
+      const isEnd = LIVE.has(history.status) || found.job.finishedAtMs === history.finishedAtMs;
+      demand(isEnd, "S3", () => `the end of ${uuid} moved to ${found.job.finishedAtMs}`);
       if (history.status === "CANCELLED") demand(!found.hasOutput, "S9", () => `${uuid} is cancelled with a result`);
       const count = depth.get(history.tenantId);
       if (count !== undefined && history.status === "IN_QUEUE") count.waiting += 1;

@@ -53,7 +53,8 @@ export class Shell {
   readonly rows = new Map<string, Row>();
   readonly postedThrough = new Map<string, number>();
   owed: Line[] = [];
-  readonly #purged = new Map<string, { readonly through: number; readonly atMs: number }>();
+  /** Oldest first. */
+  readonly #purges: { readonly tenantId: string; readonly through: number; readonly atMs: number }[] = [];
   /** The row of graces. */
   #graces: readonly (readonly [string, number])[] = [];
   readonly #core: TransitionFunction;
@@ -115,8 +116,8 @@ export class Shell {
     const row = this.rows.get(uuid);
     if (row === undefined) return undefined;
     const { job } = row;
-    const purge = this.#purged.get(job.tenantId);
-    if (purge !== undefined && job.status === "IN_QUEUE" && job.queueSeq <= purge.through) {
+    const purge = this.#purges.find(({ tenantId, through }) => tenantId === job.tenantId && job.queueSeq <= through);
+    if (purge !== undefined && job.status === "IN_QUEUE") {
       return { ...row, job: this.#core(job, { kind: "cancel" }, this.#given(purge.atMs, job)).job };
     }
     const lease = this.#memory.leases.get(uuid);
@@ -147,7 +148,7 @@ export class Shell {
   }
 
   purge(tenantId: string): void {
-    this.#purged.set(tenantId, { through: this.#queueSeq, atMs: this.nowMs });
+    this.#purges.push({ tenantId, through: this.#queueSeq, atMs: this.nowMs });
     this.#memory.waiting.set(tenantId, 0);
     this.#oracle.purged(tenantId, this.nowMs);
   }

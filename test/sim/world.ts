@@ -362,5 +362,6 @@ function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omi
     bill: null,
     finishSeq: null,
     webhook: null,
+    stored: null,
   };
 }

@@ -38,6 +38,7 @@ export function settings(partial: Partial<EndpointSettings> = {}): EndpointSetti
     ttlMs: 86_400_000,
     runRetentionMs: 1_800_000,
     runsyncRetentionMs: 60_000,
+    tenantSharePercent: 25,
     upstreams: [upstream()],
     workerKeys: [],
     rates: [{ tier: "a4000", kind: "flex", nanodollarsPerSecond: 160_000, effectiveFromMs: 0 }],
