@@ -227,6 +227,11 @@ export const DEFECTS: readonly Defect[] = [
   afterwards("a cancelled attempt is not billed", (job, _before, event) =>
     event.kind === "cancel" ? { ...job, bill: null, finishSeq: null } : job,
   ),
+  misled("a job that its upstream never said to run is billed when it is cancelled", (job, event) =>
+    event.kind === "cancel" && job.lease?.ranFromMs === null
+      ? { job: { ...job, lease: { ...job.lease, ranFromMs: job.lease.startedAtMs } } }
+      : {},
+  ),
   afterwards("a bill is off by one nano-dollar", (job) =>
     job.bill === null ? job : { ...job, bill: { ...job.bill, amountNanodollars: job.bill.amountNanodollars + 1 } },
   ),

@@ -7,6 +7,8 @@ import { periodMs } from "./worker-promises.ts";
 
 export interface Holder {
   lease: Lease;
+  /** When its upstream first said that it runs the job; null: not yet. */
+  ranFromMs: number | null;
   /** One period after the newest sign of life that the present object has had, or an earlier one has written. */
   untilMs: number;
   /** The same of what is written: all that is known after a restart. */
@@ -16,8 +18,8 @@ export interface Holder {
 }
 
 export function newHolder(lease: Lease): Holder {
-  const { untilMs } = lease;
-  return { lease, untilMs, writtenUntilMs: untilMs, graceUntilMs: 0 };
+  const { untilMs, startedAtMs, ranFromMs = startedAtMs } = lease;
+  return { lease, ranFromMs, untilMs, writtenUntilMs: untilMs, graceUntilMs: 0 };
 }
 
 /** The first renewal of an incarnation is written, so that the next start can tell the living from the dead. */
@@ -39,11 +41,19 @@ export function endMs({ untilMs, graceUntilMs }: Holder): number {
   return Math.max(untilMs, graceUntilMs);
 }
 
-/** What an attempt may be charged, ms; null without one. A lease that ended earlier stops the meter (B4). */
-export function chargedMs(holder: Holder | null, timeoutMs: number, event: JobEvent, given: Given): number | null {
+/**
+ * What an attempt may be charged, ms; null without one. A lease that ended earlier stops the meter (B4), and of a job that did not
+ * come to its own end (`fromOutside`) it began when its upstream first said that it runs.
+ */
+export function chargedMs(
+  holder: Holder | null,
+  timeoutMs: number,
+  { event, given: { nowMs } }: { readonly event: JobEvent; readonly given: Given },
+  fromOutside: boolean,
+): number | null {
   if (holder === null) return null;
   // Whoever reports has had the job until then; of a grace without a word nothing is known.
   const knownMs = event.kind === "finish" ? endMs(holder) : holder.untilMs;
-  const elapsedMs = Math.max(Math.min(given.nowMs, knownMs) - holder.lease.startedAtMs, 0);
-  return Math.min(elapsedMs, timeoutMs);
+  const fromMs = fromOutside ? (holder.ranFromMs ?? nowMs) : holder.lease.startedAtMs;
+  return Math.min(Math.max(Math.min(nowMs, knownMs) - fromMs, 0), timeoutMs);
 }

@@ -3,7 +3,7 @@
 import type { Bill, Job, JobStatus, Lease } from "../../src/core/job.ts";
 import type { JobEvent } from "../../src/core/job-event.ts";
 import { RESTARTS_MAX, START_FAILURES_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
-import type { Given, Transition } from "../../src/core/transition.ts";
+import { EXECUTION_TIMEOUT_ERROR, type Given, type Transition } from "../../src/core/transition.ts";
 import { chargedMs, endMs, type Holder, loseMemory, newHolder, renewHolder } from "./holders.ts";
 import { checkPromises } from "./promises.ts";
 import { checkWorkers, periodMs } from "./worker-promises.ts";
@@ -151,11 +151,14 @@ export class Oracle {
     this.#checkFence(history, event, given, result);
     this.#checkReply(history, event, given, result);
     this.#checkFrozen(history, before, event, result);
-    checkPromises(decision, chargedMs(history.holder, history.timeoutMs, event, given), demand);
+    checkPromises(decision, charged(history, decision), demand);
     checkWorkers(decision, demand);
     if (after.status !== before.status) this.#move(history, decision);
     else if (event.kind === "renew" && result.reply === "done") this.#renewed(history, after, given);
     else if (history.holder !== null && after !== before) history.holder.writtenUntilMs = history.holder.untilMs;
+    if (event.kind === "note_running" && result.reply === "done" && history.holder !== null) {
+      history.holder.ranFromMs ??= given.nowMs;
+    }
     if (event.kind === "set_ttl" && LIVE.has(before.status)) {
       this.#checkTtl(history, event.ttlMs, after);
     }
@@ -238,7 +241,7 @@ export class Oracle {
   }
 
   #checkFence(history: History, event: JobEvent, given: Given, result: Transition): void {
-    const isFenced = ["renew", "note_upstream_job", "finish", "lost"].includes(event.kind);
+    const isFenced = ["renew", "note_upstream_job", "note_running", "finish", "lost"].includes(event.kind);
     if (!isFenced || !("token" in event)) return;
     const { holder } = history;
     if (holder !== null && holder.lease.token === event.token) {
@@ -381,14 +384,14 @@ export class Oracle {
   }
 
   /** Billed: a result, a handler error, an execution timeout, the seconds until a cancel or the ttl. Nothing else. */
-  #checkBill(history: History, { event, given, result, before }: Decision, holder: Holder | null): void {
+  #checkBill(history: History, decision: Decision, holder: Holder | null): void {
+    const { event, result, before } = decision;
     const { job } = result;
-    const billable =
-      holder !== null && before.status === "IN_PROGRESS" && isBillable(event, job.status, history, given, holder);
+    const billable = holder !== null && before.status === "IN_PROGRESS" && isBillable(decision, history, holder);
     const fresh = job.bill !== null && !LIVE.has(job.status);
     demand(fresh === billable, billable ? "B1" : "B5", () => `${event.kind} to ${job.status}: billed ${fresh}`);
     if (!billable || job.bill === null) return;
-    const cost = price(chargedMs(history.holder, history.timeoutMs, event, given) ?? 0, holder.lease);
+    const cost = price(charged(history, decision) ?? 0, holder.lease);
     demand(BigInt(job.bill.amountNanodollars) === cost, "B2", () => `${job.bill?.amountNanodollars} is not ${cost}`);
     const key = `${job.tenantId}/${job.uuid}/${job.bill.seq}`;
     demand(!this.#billKeys.has(key), "B1", () => `${key} is billed twice`);
@@ -421,7 +424,20 @@ export class Oracle {
   }
 }
 
-function isBillable(event: JobEvent, status: JobStatus, history: History, given: Given, holder: Holder): boolean {
+function charged({ holder, timeoutMs }: History, decision: Decision): number | null {
+  return chargedMs(holder, timeoutMs, decision, isEndedFromOutside(decision));
+}
+
+function isEndedFromOutside({ event, result: { job } }: Decision): boolean {
+  if (event.kind === "cancel" || job.status === "TIMED_OUT") return true;
+  if (event.kind === "time") return job.status === "FAILED" && job.error === EXECUTION_TIMEOUT_ERROR;
+  return event.kind === "finish" && (event.outcome.kind === "timed_out" || event.outcome.kind === "abandoned");
+}
+
+function isBillable(decision: Decision, history: History, holder: Holder): boolean {
+  const { event, given, result } = decision;
+  const { status } = result.job;
+  if (holder.ranFromMs === null && isEndedFromOutside(decision)) return false;
   if (event.kind === "cancel" || status === "TIMED_OUT") return true;
   if (event.kind === "time") return status === "FAILED" && given.nowMs >= holder.lease.startedAtMs + history.timeoutMs;
   if (event.kind !== "finish") return false;

@@ -226,6 +226,8 @@ export class Shell {
       slots: upstream.slots,
       nanodollarsPerSecond: upstream.nanodollarsPerSecond,
       startedAtMs: this.nowMs,
+      // Every second lease that is pushed is on an upstream with a queue of its own.
+      ...(!upstream.pulls && this.#leases % 2 === 0 ? { ranFromMs: null } : {}),
       untilMs: this.nowMs + (upstream.pulls ? WORKER_LEASE_MS : LEASE_MS),
       graceUntilMs: 0,
       workerKeyId: upstream.pulls ? "key" : null,

@@ -224,7 +224,10 @@ export class World {
     } else if (random.chance(0.2)) {
       const upstreamJobId = `upstream-${carrier.token}`;
       this.shell.decide(carrier.uuid, { kind: "note_upstream_job", token: carrier.token, upstreamJobId });
-    } else this.shell.decide(carrier.uuid, { kind: "renew", token: carrier.token });
+    } else {
+      const kind = random.chance(0.3) ? "note_running" : "renew";
+      this.shell.decide(carrier.uuid, { kind, token: carrier.token });
+    }
   }
 
   #finish(carrier: Carrier): void {

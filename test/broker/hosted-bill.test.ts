@@ -1,0 +1,74 @@
+// What a job costs that waits at a hosted upstream: nothing until that upstream has said that it runs.
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { brokerOf } from "../../src/dispatch/keeper.ts";
+import { holdCarriers, makeBroker, submission, upstream } from "../support/broker.ts";
+
+const POLL = { timeout: 10_000, interval: 10 };
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** A job whose carrier holds its lease and says nothing but what the test makes it say. */
+async function leasedJob(changes: Parameters<typeof upstream>[0]) {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  const given = holdCarriers();
+  const { endpointId, broker } = await makeBroker({ upstreams: [upstream(changes)] });
+  const call = submission({ mode: "runsync" });
+  await broker.submit(call);
+  await vi.waitFor(() => expect(given).toHaveLength(1), POLL);
+  const held = { jobId: call.jobId, lease: given[0]?.lease ?? "" };
+  const passTime = async (seconds: number): Promise<void> => {
+    for (let left = seconds; left > 0; left -= 10) {
+      vi.setSystemTime(Date.now() + 10_000);
+      expect(await brokerOf(env, endpointId).renew({ ...held, holdMs: 0 })).toBe(true);
+    }
+  };
+  /** Cancels it now, and gives the seconds that it is billed; null: none. */
+  const cancel = async (): Promise<unknown> => {
+    const cancelled = await broker.cancel({ tenantId: "owner", jobId: call.jobId });
+    expect(cancelled).toMatchObject({ ok: true, value: { status: "CANCELLED" } });
+    return await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, state) => {
+      const sql = "SELECT json_extract(facts, '$.bill.seconds') AS seconds, finish_seq AS seq FROM jobs";
+      const { seconds, seq } = state.storage.sql.exec(sql).one();
+      expect(seq === null).toBe(seconds === null);
+      return seconds;
+    });
+  };
+  const run = (): Promise<boolean> => brokerOf(env, endpointId).noteRunning(held);
+  return { passTime, cancel, run };
+}
+
+describe("a job that is cancelled on a hosted upstream", () => {
+  it("which never said that it runs has no line, however long it has waited there", { timeout: 20_000 }, async () => {
+    const { passTime, cancel } = await leasedJob({ dialect: "runpod" });
+    await passTime(270);
+    expect(await cancel()).toBeNull();
+  });
+
+  it("is billed from the first word that it runs, and not anew by later ones", { timeout: 20_000 }, async () => {
+    const { passTime, cancel, run } = await leasedJob({ dialect: "runpod" });
+    await passTime(100);
+    expect(await run()).toBe(true);
+    await passTime(20);
+    expect(await run()).toBe(true);
+    await passTime(10);
+    // A moment of real time passes too, and a begun second counts whole.
+    expect([30, 31]).toContain(await cancel());
+  });
+});
+
+describe("a job that is cancelled elsewhere", () => {
+  it.each([
+    ["a local handler", { dialect: "runpod", local: true }],
+    ["an http worker", { dialect: "http" }],
+  ] as const)("on %s is billed from its start", { timeout: 20_000 }, async (_name, changes) => {
+    const { passTime, cancel } = await leasedJob(changes);
+    await passTime(30);
+    // A moment of real time passes too, and a begun second counts whole.
+    expect([30, 31]).toContain(await cancel());
+  });
+});
