@@ -193,7 +193,9 @@ function finish(before: Job, token: string, outcome: AttemptOutcome, given: Give
 const CLIENT_LOST_ERROR = "the request of the client that carried the job was lost";
 
 /** Its execution time says how long such jobs take: it ran to its end, or for as long as it may. */
-export function tellsItsTime({ status, error }: Pick<Job, "status" | "error">): boolean {
+export function tellsItsTime({ status, error, executionMs }: Pick<Job, "status" | "error" | "executionMs">): boolean {
+  // One that its upstream never began to run has waited all that time.
+  if (status !== "COMPLETED" && executionMs === 0) return false;
   return status === "COMPLETED" || error === EXECUTION_TIMEOUT_ERROR;
 }
 

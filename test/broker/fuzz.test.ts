@@ -83,6 +83,7 @@ async function reportOne(world: World): Promise<string> {
     await broker.noteUpstreamJob({ ...carrier, upstreamJobId: `run-${carrier.lease}` });
     return "note";
   }
+  if (random.chance(0.1)) return broker.noteRunning(carrier).then(() => "runs");
   if (random.chance(0.3)) return broker.renew({ ...carrier, holdMs: 0 }).then(() => "renew");
   if (random.chance(0.1)) return broker.letGo(carrier).then(() => "let go");
   const outcome = random.pick([
