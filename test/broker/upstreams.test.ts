@@ -140,6 +140,35 @@ describe("a purge", () => {
   });
 });
 
+describe("an input that makes its worker answer as if it were misconfigured", () => {
+  it.each([401, 403, 404, 405, 302])("with %i fails its own job, unbilled, and no other one waits", async (status) => {
+    answerUpstreams(async (request) => {
+      const text = await request.text();
+      if (text === "") return new Response("no job", { status: 422 });
+      const headers = { location: "https://elsewhere.example.org/" };
+      return text.includes("poison") ? new Response("not you", { status, headers }) : Response.json({ ok: true });
+    });
+    const { endpointId, broker } = await makeBroker({ upstreams: [upstream({ slots: 2 })] });
+    const poison = submission({
+      mode: "runsync",
+      input: { kind: "inline", bytes: new TextEncoder().encode('"poison"') },
+    });
+    const peer = submission({ mode: "runsync" });
+    await broker.submit(poison);
+    await broker.submit(peer);
+    const look = (jobId: string) => brokerOf(env, endpointId).read({ tenantId: "owner", jobId, ttlMs: null });
+    await vi.waitFor(async () => expect(await look(poison.jobId)).toMatchObject({ value: { status: "FAILED" } }), POLL);
+    expect(await look(poison.jobId)).toMatchObject({ value: { error: expect.stringContaining(String(status)) } });
+    const startedMs = Date.now();
+    await vi.waitFor(
+      async () => expect(await look(peer.jobId)).toMatchObject({ value: { status: "COMPLETED" } }),
+      POLL,
+    );
+    expect(Date.now() - startedMs).toBeLessThan(2_000);
+    expect((await broker.health({ tenantId: "owner" })).workers).toMatchObject({ unhealthy: 0, throttled: 0 });
+  });
+});
+
 describe("a hand-over", () => {
   it("gives the same lease, the upstream's id and what is left of the time to another carrier", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
