@@ -26,7 +26,7 @@ describe("path and query", () => {
     ["/v1/models", "?x= y", "query"],
     ["/v1/models", `?${"y".repeat(2_048)}`, "query"],
     [`/v1/${"y".repeat(2_048)}`, "", "path"],
-  ])("%.20s%.20s are not sent: the %s", (path, query, field) => {
+  ])("are not sent as they are: %#, the $2", (path, query, field) => {
     expect(targetProblem(path, query)).toMatchObject({ field });
   });
 

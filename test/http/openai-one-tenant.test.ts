@@ -76,11 +76,11 @@ describe("a status that a tenant's request alone is given", () => {
 
 describe("a job of /run with a route of its own", () => {
   it.each([
-    ["/v1/models?x=\\", "openai_route"],
-    [`/v1/models?x=${"y".repeat(2_100)}`, "openai_route"],
-    ["/v1/models?status=401", "401"],
-    ["/v1/models?status=307", "307"],
-  ])("%.30s fails once, and its neighbours go on", async (route, word) => {
+    ["with a backslash", "/v1/models?x=\\", "openai_route"],
+    ["of 2,100 characters", `/v1/models?x=${"y".repeat(2_100)}`, "openai_route"],
+    ["that is answered 401", "/v1/models?status=401", "401"],
+    ["that is answered 307", "/v1/models?status=307", "307"],
+  ])("%s fails once, and its neighbours go on", async (_what, route, word) => {
     const calls = soundServer();
     const { run, chat } = await openAiClient();
     const job = await run(JSON.stringify({ openai_route: route }));
