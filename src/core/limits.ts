@@ -53,10 +53,7 @@ export const LB_GIVEN_UP_AFTER_MS = 30_000;
 export const LB_RECALL_MS = LB_RENEW_MS + 2_000;
 /** Requests that wait in one endpoint, shared fairly among its tenants: each is a held call of about 100 KB at the edge. */
 export const LB_WAITING_MAX = 1_000;
-/**
- * Calls of one tenant that a broker holds at once, waits and readers of streams: as many as a large client has, each a held
- * call of about 100 KB at the edge.
- */
+/** Waits and stream readers of a tenant that a broker holds: what a large client has, each 100 KB at the edge. */
 export const HELD_TENANT_MAX = 1_000;
 /** Of all tenants of an endpoint: about 40 MB of its object. Beyond it each tenant holds its share. */
 export const HELD_ENDPOINT_MAX = 4_000;
@@ -168,10 +165,7 @@ export const FAILED_CALLERS_MAX = 10_000;
 export const KEY_MISSING_MS = 600_000;
 /** RunPod's workers ask again at once after any refusal but 429, and older ones after that too. */
 export const REFUSAL_HOLD_MS = 5_000;
-/**
- * A worker says that it is idle before it has taken note of a job that it was just handed (runpod 1.7.4): believed only of
- * jobs that it has had for this long.
- */
+/** runpod 1.7.4 says that it is idle before it notes a job just handed to it: believed of jobs of this age. */
 export const IDLE_GRACE_MS = 1_000;
 /** Lost deliveries of a job that count for nothing. A job that kills its worker before a word is told must end, too. */
 export const UNDELIVERED_MAX = 3;
@@ -280,10 +274,7 @@ export const POST_DELAY_MS = 1_000;
 export const POST_LINES_MAX = 500;
 /** Tenants whose lines are posted side by side: full batches of all of them are 10 MB, which leave the object at once. */
 export const POST_TENANTS_MAX = 50;
-/**
- * Lines that an endpoint may owe while accounts do not answer: 16 MB of memory. Load-balanced requests stand in no job's row,
- * and are refused beyond it.
- */
+/** Lines owed while accounts do not answer: 16 MB of memory. Load-balanced requests are refused beyond it. */
 export const OWED_LINES_MAX = 500_000;
 /** Parked usage lines in one answer: there should be none, and a person reads them. */
 export const PARKED_LISTED_MAX = 1_000;
