@@ -102,7 +102,7 @@ export class LiveIndex {
   /** Takes over the state of a job after its row was written. Forgets it when it neither lives nor owes. */
   put(job: Job, posted: number, webhookHost: string | null, nowMs: number): void {
     const before = this.#entries.get(job.uuid);
-    const uuid = before?.uuid ?? flatText(job.uuid);
+    const uuid = before?.uuid ?? job.uuid;
     const owesLine = job.finishSeq !== null && job.finishSeq > posted;
     const owesWebhook = job.webhook !== null && job.webhook.nextAtMs !== null;
     const finishSeq = owesLine ? job.finishSeq : null;
@@ -325,9 +325,4 @@ export class LiveIndex {
     uuids.delete(uuid);
     if (uuids.size === 0) this.#holders.delete(slotsId);
   }
-}
-
-/** The same text, alone: one that was cut out of a longer text keeps that in memory. */
-function flatText(uuid: string): string {
-  return uuid.split("-").join("-");
 }

@@ -12,5 +12,10 @@ export function parseJobId(text: string): { readonly uuid: string; readonly mode
   const match = JOB_ID.exec(text);
   const uuid = match?.[2];
   if (match === null || uuid === undefined) return null;
-  return { uuid, mode: match[1] === undefined ? "run" : "runsync" };
+  return { uuid: aloneText(uuid), mode: match[1] === undefined ? "run" : "runsync" };
+}
+
+/** The same text in memory of its own: one that was cut out of a longer text keeps all of that, for as long as its job lives. */
+function aloneText(uuid: string): string {
+  return uuid.split("-").join("-");
 }

@@ -148,7 +148,9 @@ describe("npm run admin", { timeout: 60_000 }, () => {
     await expect(set("--openai-routes", "files")).rejects.toMatchObject({
       stderr: expect.stringContaining('--openai-routes: "files" is neither "inference", "all" nor a route such as'),
     });
-    await expect(set()).rejects.toMatchObject({ stderr: "--shared, --private or --openai-routes is missing\n" });
+    await expect(set()).rejects.toMatchObject({
+      stderr: "--shared, --private, --openai-routes or --tenant-share is missing\n",
+    });
     await set("--private", "--openai-routes", "all");
     expect(routesOf()).toEqual({ openai_routes: "all", shared: 0, version: 5 });
     const shared = admin(`endpoint create --tenant ${tenant.tenantId} --slug wide --shared --openai-routes all`);
