@@ -145,9 +145,11 @@ async function harass(seed: number, bodyMaxBytes: number, durationMs: number): P
 async function measure(seed: number, bodyMaxBytes: number, durationMs: number) {
   const meter = await startTurnMeter(inspectorPort, "broker", readFileSync(broker.bundle, "utf8"));
   const [felt, tally] = await Promise.all([feel(durationMs), harass(seed, bodyMaxBytes, durationMs)]);
-  const { longest, samples } = await meter.stop();
+  const { longest, collectionMs, samples } = await meter.stop();
   console.info(`seed ${seed}, bodies to ${bodyMaxBytes}: ${shown(felt)}; longest turn ${longest.ms.toFixed(1)} ms`);
-  console.info(`  in ${longest.where}; ${samples} samples in a broker; ${tally}`);
+  console.info(
+    `  in ${longest.where}; longest collection in a turn ${collectionMs.toFixed(1)} ms; ${samples} samples; ${tally}`,
+  );
   return { felt, longest, samples };
 }
 
