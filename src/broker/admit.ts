@@ -15,6 +15,7 @@ import {
   LIVE_JOBS_MAX,
   TENANT_WEBHOOKS_OWED_MAX,
 } from "../core/limits.ts";
+import type { StoredJob } from "./job-row.ts";
 import type { KeptRows } from "./kept-rows.ts";
 import { NOTHING_KEPT } from "./kept-tally.ts";
 import type { KeyCounts } from "./key-counts.ts";
@@ -41,6 +42,8 @@ interface LiveMemory {
 
 interface Facts {
   readonly store: BrokerStore;
+  /** A job as it counts: a purge may have cancelled it without a write to its row. */
+  readonly load: (uuid: string) => StoredJob | null;
   readonly kept: KeptRows;
   readonly nowMs: number;
   readonly queueSeq: number;
@@ -136,9 +139,9 @@ function refuseMoreWebhooks(tenantId: string, { index, owedWebhooks }: LiveMemor
   return { kind: "webhooks_owed", owedMax: TENANT_WEBHOOKS_OWED_MAX, retryAfterSeconds };
 }
 
-function replay(fingerprint: string, remembered: RememberedKey, { store, nowMs }: Facts): Result<Admitted> {
+function replay(fingerprint: string, remembered: RememberedKey, { load, nowMs }: Facts): Result<Admitted> {
   if (remembered.fingerprint !== fingerprint) return fail({ kind: "idempotency_mismatch" });
-  const stored = store.findJob(remembered.uuid);
+  const stored = load(remembered.uuid);
   if (stored !== null && expiresAtMs(stored.job) > nowMs)
     return ok({ job: stored.job, created: false, inserted: false, webhookHost: null });
   const jobId = makeJobId(remembered.uuid, remembered.mode === "runsync" ? "runsync" : "run");

@@ -8,7 +8,7 @@ import { type Graces, staysInMemory } from "../core/graces.ts";
 import { expiresAtMs, isRunning, isTerminal, isWaiting, type Job, type Lease, leaseEndMs } from "../core/job.ts";
 import type { JobEvent } from "../core/job-event.ts";
 import { makeJobId, parseJobId } from "../core/job-id.ts";
-import { HOLD_BACK_MS } from "../core/limits.ts";
+import { HOLD_BACK_MS, SWEEP_OWING_EVERY_MS } from "../core/limits.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
 import type { RecentTimes } from "../core/recent-times.ts";
 import { estimateTokens } from "../core/token-usage.ts";
@@ -156,11 +156,17 @@ export class JobBook {
       kept.read(job);
       const isPurged = purges.cancelledAtMs(job) !== null;
       if (!isPurged) this.#remember(job, webhookHost, graces, nowMs);
-      // One that lives or owes something is looked at when that ends.
-      if (!index.has(job.uuid)) sweep.found(expiresAtMs(isPurged ? this.settle({ job }) : job));
+      sweep.found(this.#sweptAtMs(isPurged ? this.settle({ job }) : job, nowMs));
       kept.settleInStart(job.uuid, index);
     }
     graceRow.keep(graces);
+  }
+
+  /** When the sweep can delete a row that a start reads, epoch ms. One that is past its time and owes something is tried later. */
+  #sweptAtMs(job: Job, nowMs: number): number {
+    const expiresMs = expiresAtMs(job);
+    const owes = this.#parts.index.has(job.uuid) || this.#parts.owedWebhooks.holdsJob(job.uuid);
+    return owes && expiresMs <= nowMs ? nowMs + SWEEP_OWING_EVERY_MS : expiresMs;
   }
 
   #remember(job: Job, webhookHost: string | null, graces: Graces, nowMs: number): void {
@@ -255,8 +261,11 @@ export class JobBook {
 
   /** With the bytes that its rows take from now on. */
   #counted(before: Job, job: Job, event: JobEvent, output: PayloadRef | null | undefined): Job {
-    const stored = before.stored ?? this.#parts.store.measure(before.uuid);
-    const streamed = before.lease !== null && job.lease === null ? this.#parts.streamed(before) : 0;
+    const running = before.lease === null ? 0 : this.#parts.streamed(before);
+    const measured = before.stored ?? this.#parts.store.measure(before.uuid);
+    // What is measured of a row of an earlier release has the running attempt's chunks in it.
+    const stored = before.stored !== null ? measured : { ...measured, chunks: measured.chunks - running };
+    const streamed = job.lease === null ? running : 0;
     return { ...job, stored: bytesAfter(stored, { output, streamed, isRetry: event.kind === "retry" }) };
   }
 

@@ -44,8 +44,15 @@ export class Numbers {
   takeFinishSeq(keep: () => void): number {
     this.#finishSeq += 1;
     if (this.#finishSeq > this.#finishSeqKept) {
+      const keptBefore = this.#finishSeqKept;
       this.#finishSeqKept = this.#finishSeq + FINISH_SEQS_RESERVED;
-      keep();
+      try {
+        keep();
+      } catch (error) {
+        // What is not written is not reserved: after a crash these numbers would be given twice.
+        this.#finishSeqKept = keptBefore;
+        throw error;
+      }
     }
     return this.#finishSeq;
   }

@@ -49,6 +49,7 @@ export class SubmitDesk {
     };
     const facts = {
       store,
+      load: (uuid: string) => book.load(uuid),
       kept,
       nowMs,
       queueSeq: book.nextQueueSeq,

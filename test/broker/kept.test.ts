@@ -41,6 +41,15 @@ async function start(endpointId: string): Promise<{ readonly tookMs: number; rea
   return { tookMs, rowsRead: await inBroker(endpointId, (broker) => broker.meter.rowsRead()) };
 }
 
+/** As a release before would have left it: its rows do not have their bytes either. */
+function becomeOld(sql: SqlStorage): void {
+  sql.exec("UPDATE jobs SET facts = json_remove(facts, '$.stored')");
+  for (const table of ["purges", "checkpoint", "listed", "tallies", "key_counts", "key_walk"])
+    sql.exec(`DROP TABLE ${table}`);
+  sql.exec("DELETE FROM migrations WHERE id >= 6");
+  sql.exec("CREATE TABLE purged (tenant_id TEXT PRIMARY KEY, through INTEGER, at INTEGER) STRICT, WITHOUT ROWID");
+}
+
 /** One job that is finished and posted. */
 async function finishOne(endpointId: string, carriers: readonly { jobId: string; lease: string }[], call: SubmitCall) {
   await brokerOf(env, endpointId).submit(call);
@@ -113,20 +122,64 @@ describe("a start of the object", () => {
     const { endpointId } = await makeBroker({ upstreams: [upstream({ slots: 1 })], runRetentionMs: DAY_MS });
     await keepCopies(endpointId, 30_000);
     await submitMany(endpointId, 300);
-    await inBroker(endpointId, (_, { sql }) => {
-      // Such rows do not have their bytes either.
-      sql.exec("UPDATE jobs SET facts = json_remove(facts, '$.stored')");
-      for (const table of ["purges", "checkpoint", "listed", "tallies", "key_counts", "key_walk"])
-        sql.exec(`DROP TABLE ${table}`);
-      sql.exec("DELETE FROM migrations WHERE id >= 6");
-      sql.exec("CREATE TABLE purged (tenant_id TEXT PRIMARY KEY, through INTEGER, at INTEGER) STRICT, WITHOUT ROWID");
-    });
+    await inBroker(endpointId, (_, { sql }) => becomeOld(sql));
     expect((await start(endpointId)).rowsRead).toBeGreaterThan(30_000);
     expect((await start(endpointId)).rowsRead).toBeLessThanOrEqual(5 * 300 + 1_000);
     const { rows, start: started, memory } = await keptOf(endpointId, ["owner"]);
     expect(rows.rows).toBe(30_301);
     expect(started).toEqual(rows);
     expect(memory).toEqual(rows.tallies);
+  });
+
+  it("of a release before counts once what a running attempt has streamed", async () => {
+    const given = holdCarriers();
+    const { endpointId, broker } = await makeBroker({ upstreams: [upstream({ slots: 1 })] });
+    await broker.submit(submission({ mode: "runsync" }));
+    await vi.waitFor(() => expect(given).toHaveLength(1));
+    const [carried] = given;
+    if (carried === undefined) throw new Error("no carrier was started");
+    await broker.appendChunks({ ...carried, firstSeq: 1, chunks: [new Uint8Array(5_000)] });
+    await inBroker(endpointId, (_, { sql }) => becomeOld(sql));
+    await abortAllDurableObjects();
+    expect(await brokerOf(env, endpointId).renew({ ...carried, holdMs: 0 })).toBe(true);
+    await brokerOf(env, endpointId).finish({ ...carried, outcome: { kind: "completed", output: null } });
+    const { rows, memory } = await keptOf(endpointId, ["owner"]);
+    expect(memory).toEqual(rows.tallies);
+  });
+
+  it("that finds a line owed looks for its row when that is past its retention", async () => {
+    const down = vi.spyOn(TenantAccount.prototype, "post").mockRejectedValue(new Error("down"));
+    const given = holdCarriers();
+    const { endpointId, broker } = await makeBroker({
+      upstreams: [upstream({ slots: 1 })],
+      runsyncRetentionMs: 60_000,
+    });
+    await broker.submit(submission({ mode: "runsync" }));
+    await vi.waitFor(() => expect(given).toHaveLength(1));
+    const [carried] = given;
+    if (carried === undefined) throw new Error("no carrier was started");
+    await broker.finish({ ...carried, outcome: { kind: "completed", output: null } });
+    await evictDurableObject(env.ENDPOINT_BROKER.getByName(endpointId));
+    down.mockRestore();
+    await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
+    await vi.waitFor(
+      async () =>
+        expect(
+          await inBroker(endpointId, (_, { sql }) => sql.exec("SELECT through FROM posted").toArray()),
+        ).toHaveLength(1),
+      {
+        timeout: 10_000,
+        interval: 100,
+      },
+    );
+    // In the object that has posted the line: another start would find the row by itself.
+    await vi.waitFor(
+      async () => {
+        const alarmAtMs = await inBroker(endpointId, (_, storage) => storage.getAlarm());
+        expect(alarmAtMs).toBeGreaterThan(Date.now() + 30_000);
+      },
+      { timeout: 10_000, interval: 100 },
+    );
   });
 
   it("reads few rows though nothing was ever posted: of jobs that were cancelled, and of those that a purge has cancelled", {

@@ -170,6 +170,16 @@ describe("rows of purges", () => {
     expect(await rowsOf(endpointId, "SELECT jobs FROM purges")).toEqual([]);
   });
 
+  it("are known to an Idempotency-Key as well: a job that is gone does not show again by it", async () => {
+    const { endpointId, broker } = await makeBroker({ upstreams: [], runRetentionMs: RETENTION_MS });
+    const call = submission({ idempotency: { key: "once", fingerprint: "f" } });
+    await broker.submit(call);
+    await broker.purgeQueue(owner);
+    pass(RETENTION_MS + 1);
+    const again = await brokerOf(env, endpointId).submit({ ...call, jobId: submission().jobId });
+    expect(again).toMatchObject({ ok: false, failure: { kind: "idempotency_gone", status: "CANCELLED" } });
+  });
+
   it("of a release before are taken over with the jobs that they have cancelled", async () => {
     const { endpointId, broker } = await makeBroker({ upstreams: [], runRetentionMs: RETENTION_MS });
     const calls = [submission(), submission(), submission()];
