@@ -17,7 +17,14 @@ import { refuseOpenAi } from "./openai-errors.ts";
 import { finishedAnswer } from "./openai-output.ts";
 import { waitForAnswer } from "./openai-wait.ts";
 import { bodyStreamOf } from "./request-body.ts";
-import { type EndpointCall, enterEndpoint, keepAnswering, type RouteContext, type Routing } from "./routing.ts";
+import {
+  type EndpointCall,
+  enterEndpoint,
+  finishAnyway,
+  keepAnswering,
+  type RouteContext,
+  type Routing,
+} from "./routing.ts";
 import { submitJob } from "./submit-job.ts";
 
 /** Adds the routes: servers have more of them than OpenAI, and which of them are open is the endpoint's to say. */
@@ -51,10 +58,14 @@ async function openAi(c: RouteContext): Promise<Response> {
   const body = await readOpenAiBody(c.req.raw, { ...limits, path, keepsNothing: keepsNothing(routes, path) });
   if (!body.ok) return refuseOpenAi(c, body.failure);
   const request = toRequest(method, path, search, body.value);
-  const submitted = await submit(c, entered.value, { jobId, request, input: body.value.input });
+  return await finishAnyway(c, submitAndAnswer(c, entered.value, { jobId, request, input: body.value.input }));
+}
+
+async function submitAndAnswer(c: RouteContext, call: EndpointCall, job: OpenAiJob): Promise<Response> {
+  const submitted = await submit(c, call, job);
   if (!submitted.ok) return refuseOpenAi(c, submitted.failure);
-  const { tenantId } = entered.value.caller;
-  return await answer(c, { endpointId, tenantId, jobId, request, input: body.value.input }, submitted.value.claim);
+  const { tenantId } = call.caller;
+  return await answer(c, { endpointId: call.settings.endpointId, tenantId, ...job }, submitted.value.claim);
 }
 
 function toRequest(method: string, path: string, query: string, body: OpenAiBody): OpenAiRequest {

@@ -63,6 +63,15 @@ export function keepAnswering(c: RouteContext, work: Promise<unknown>): void {
   c.set("answering", work);
 }
 
+/**
+ * Goes on to its end, though the client has gone: the platform ends the invocation of a client that leaves, and a lease that the
+ * broker was giving at that moment would hold its slot until it runs out.
+ */
+export function finishAnyway<T>(c: RouteContext, work: Promise<T>): Promise<T> {
+  c.executionCtx.waitUntil(work.catch(() => undefined));
+  return work;
+}
+
 /** The answer to an expected failure of this request. */
 export function refuse(c: RouteContext, failure: Failure): Response {
   return failureAnswer(failure, c.get("requestId"));

@@ -13,7 +13,7 @@ import { jsonAnswer } from "./answer.ts";
 import { readWait } from "./query.ts";
 import { bodyOf } from "./request-body.ts";
 import type { EndpointCall, RouteContext, Routing } from "./routing.ts";
-import { enterEndpoint, refuse } from "./routing.ts";
+import { enterEndpoint, finishAnyway, refuse } from "./routing.ts";
 import type { SubmitBody } from "./submit-body.ts";
 import { readSubmitBody } from "./submit-body.ts";
 import { checkSubmitHeaders, readIdempotencyKey } from "./submit-headers.ts";
@@ -45,11 +45,15 @@ async function runsync(c: RouteContext): Promise<Response> {
   if (!entered.ok) return refuse(c, entered.failure);
   const wait = readWait(c.req.url);
   if (!wait.ok) return refuse(c, wait.failure);
-  const submitted = await submit(c, entered.value, "runsync", wait.value);
+  return finishAnyway(c, submitAndWait(c, entered.value, wait.value));
+}
+
+async function submitAndWait(c: RouteContext, call: EndpointCall, waitMs: number): Promise<Response> {
+  const submitted = await submit(c, call, "runsync", waitMs);
   if (!submitted.ok) return refuse(c, submitted.failure);
-  const { endpointId } = entered.value.settings;
-  const { tenantId } = entered.value.caller;
-  return syncAnswer(c, { endpointId, tenantId, waitMs: wait.value, ...submitted.value });
+  const { endpointId } = call.settings;
+  const { tenantId } = call.caller;
+  return syncAnswer(c, { endpointId, tenantId, waitMs, ...submitted.value });
 }
 
 /** Reads the request and hands the job to the broker. A stored input that no job took is deleted. */

@@ -10,6 +10,7 @@ import { LEASE_MS, LEASE_WATCH_AFTER_MS, SYNC_SPACE_EVERY_MS, WAIT_DEFAULT_MS } 
 import { callBroker, type PreparedBroker, prepareBroker } from "../running/broker.ts";
 import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
+import { MODEL } from "../running/openai-answers.ts";
 import { FAULTY, type OpenAiServer, type SeenRequest, startOpenAiServer } from "../running/openai-server.ts";
 
 const statusSchema = z.object({ status: z.string() });
@@ -128,6 +129,8 @@ describe("a client that talks to workerd itself", () => {
   const SERVER_KEY = "key-of-the-openai-server";
   const WORK_MS = 17_000;
   const HEARD_MAX_MS = 1_000;
+  /** Far below a lease, by which a lost slot would come back. */
+  const SLOTS_FREE_MAX_MS = 8_000;
   /** Over two seconds, so that the bill shows more than its least amount. */
   const STREAMED_MS = 2_300;
 
@@ -205,6 +208,22 @@ describe("a client that talks to workerd itself", () => {
     expect(line?.tokens).toBeDefined();
     expect(line?.finishedAt).toBeLessThan(leftAtMs + HEARD_MAX_MS);
     expect(line?.seconds).toBe(Math.ceil(((line?.finishedAt ?? 0) - (line?.startedAt ?? 0)) / 1_000));
+  });
+
+  it("and leaves while the broker gives its job a slot leaves the slot free", { timeout: 60_000 }, async () => {
+    // More of them than slots, at any moment of the way to the upstream.
+    for (let left = 0; left < 60; left += 1) {
+      const asked = chat(FAULTY.endless);
+      await sleep(left % 20);
+      asked.destroy();
+    }
+    const startedMs = Date.now();
+    const answer = await callBroker(`${broker.url}/v2/cut-chat/openai/v1/chat/completions`, broker.key, {
+      body: JSON.stringify({ model: MODEL, messages: [{ role: "user", content: "still here" }] }),
+    });
+    expect(answer.status).toBe(200);
+    await answer.text();
+    expect(Date.now() - startedMs).toBeLessThan(SLOTS_FREE_MAX_MS);
   });
 
   it("and resets its socket before the first token is hung up on within 1 s", async () => {
