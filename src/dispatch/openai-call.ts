@@ -44,15 +44,17 @@ async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCal
     const error = "input: this endpoint's server takes openai_route and openai_input, or messages, or prompt";
     return { ended: { kind: "rejected", error } };
   }
+  // Resolved first: a path with dots or backslashes becomes another one on its way, past the rule for what the server may keep.
+  const url = URL.parse(route.path, "http://server.invalid");
+  if (url === null) return { ended: { kind: "rejected", error: "input.openai_route: is no path of a URL" } };
   const asked = route.body;
   const isEmpty = typeof asked !== "object" || asked === null || Object.keys(asked).length === 0;
   const stream = !isEmpty && "stream" in asked && asked.stream === true;
-  const call = { target: route.path, stream, hidesUsage: false };
+  const call = { target: `${url.pathname}${url.search}`, stream, hidesUsage: false };
   if (isEmpty) return { ...call, method: "GET", contentType: null, body: null, sizeBytes: 0 };
   // Its own text: a seed of 64 bits would not survive a parser.
   const given = asked === fields ? text.trim() : (memberText(text, "openai_input") ?? "{}");
-  const [path = ""] = route.path.split("?");
-  const kept = keepsNothing(attempt.assignment.openaiRoutes, path) ? keptOut(given) : given;
+  const kept = keepsNothing(attempt.assignment.openaiRoutes, url.pathname) ? keptOut(given) : given;
   if (typeof kept !== "string") return kept;
   const body = new TextEncoder().encode(kept);
   return { ...call, method: "POST", contentType: "application/json", body, sizeBytes: body.length };

@@ -221,6 +221,21 @@ describe("a request for a response", () => {
     expect(bodies).toEqual(['{"input":"hi","store":false}']);
   });
 
+  const disguised = [
+    "/v1/./responses",
+    "/v1/x/../responses",
+    "/v1/%2e/responses",
+    "/v1\\\\responses",
+    "/v1/x/%2e%2E/responses",
+  ];
+  it.each(disguised)("of a job is not reached past that by the path %s", async (route) => {
+    const { asked } = answerAll();
+    const { run } = await openAiClient();
+    const job = await run(`{"openai_route":"${route}","openai_input":{"input":"hi","store":true}}`);
+    expect(job).toMatchObject({ status: "FAILED", error: expect.stringContaining("openai_input.store") });
+    expect(asked).toEqual([]);
+  });
+
   it("passes as it is where the operator has opened the routes of stored ones", async () => {
     const body = '{"store":true,"previous_response_id":"resp_1"}';
     const { bodies } = await respond(body, "inference,GET /v1/responses/*");
