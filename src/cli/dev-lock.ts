@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
-import { isGroupAlive, startOf } from "./dev-processes.ts";
+import { isBeforeBoot, isGroupAlive, startOf } from "./dev-processes.ts";
 
 const holderSchema = z.object({
   /** The process that took the lock. */
@@ -83,9 +83,12 @@ function readHolder(path: string): Holder | null {
   }
 }
 
-/** A leader that began at another time has its number by chance; while a group is left, nobody else gets its number. */
+/**
+ * A leader that began at another time has its number by chance; while a group is left, nobody else gets its number. A start of the
+ * machine ends them all, and this comes before the signal, which a group of another user would answer with an error.
+ */
 function isServing({ group }: Holder): boolean {
-  if (group === null || !isGroupAlive(group.leader)) return false;
+  if (group === null || isBeforeBoot(group.since) || !isGroupAlive(group.leader)) return false;
   const since = startOf(group.leader);
   return since === null || group.since === null || since === group.since;
 }

@@ -16,7 +16,8 @@ export function isGroupAlive(group: number): boolean {
   try {
     process.kill(-group, 0);
   } catch (error) {
-    if (isGoneError(error)) return false;
+    // What this user may not signal is not what this user started.
+    if (isGoneError(error) || isForeignError(error)) return false;
     throw error;
   }
   return process.platform !== "linux" || groupStates(group).some((state) => state !== "Z" && state !== "X");
@@ -57,8 +58,19 @@ export function startOf(pid: number): string | null {
   }
 }
 
+/** Whether a process with that `startOf` ended with an earlier run of the machine; elsewhere than on Linux false: not told. */
+export function isBeforeBoot(since: string | null): boolean {
+  const now = startOf(process.pid);
+  if (process.platform !== "linux" || since === null || now === null) return false;
+  return since.split("/")[0] !== now.split("/")[0];
+}
+
 /** The 22nd field of /proc/PID/stat, counted from the third. */
 const START_FIELD = 19;
+
+function isForeignError(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EPERM";
+}
 
 function isGoneError(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ESRCH";
