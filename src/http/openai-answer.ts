@@ -1,5 +1,6 @@
 // The answer to an OpenAI client while its job still runs: begun by whoever has the first bytes, and the news that the client
 // has gone. A signal of the request tells that before the answer has begun; after that its stream does.
+import { OPENAI_UNREAD_MAX_MS } from "../core/limits.ts";
 import type { AnswerHead, ClientLink } from "../dispatch/client-link.ts";
 import { rawAnswer } from "./answer.ts";
 import type { RouteContext } from "./routing.ts";
@@ -48,15 +49,29 @@ export class ClientAnswer implements ClientLink {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    await this.#writer?.write(bytes).catch(() => this.#gone.abort());
+    const writer = this.#writer;
+    if (writer !== null && !this.gone.aborted) await this.#taken(writer.write(bytes));
   }
 
   /** Ends the answer. `whole` false: the connection breaks, so that nobody takes a part for all of it. */
   async end(whole: boolean): Promise<void> {
     const writer = this.#writer;
     if (writer === null) return;
-    await (whole && !this.#isBroken ? writer.close() : writer.abort(new Error("the answer broke off"))).catch(
-      () => undefined,
-    );
+    if (whole && !this.#isBroken && !this.gone.aborted) await this.#taken(writer.close());
+    else await this.#taken(writer.abort(new Error("the answer broke off")));
+  }
+
+  /** A client that left just as its answer began is told by neither signal nor stream: its bytes are not taken, and that is all. */
+  async #taken(sent: Promise<void>): Promise<void> {
+    const left = Promise.withResolvers<void>();
+    const leave = () => {
+      this.#gone.abort();
+      left.resolve();
+    };
+    this.gone.addEventListener("abort", leave, { once: true });
+    const timer = setTimeout(leave, OPENAI_UNREAD_MAX_MS);
+    await Promise.race([sent.catch(leave), left.promise]);
+    clearTimeout(timer);
+    this.gone.removeEventListener("abort", leave);
   }
 }
