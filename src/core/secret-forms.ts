@@ -95,7 +95,30 @@ function partsOf(secret: string): string[] {
 
 function formsOf(secret: string): string[] {
   const inJson = JSON.stringify(secret).slice(1, -1);
-  return [secret, inJson, inJson.replaceAll("/", "\\/"), inUrl(secret), ...inBase64(secret)];
+  return [
+    secret,
+    inJson,
+    inJson.replaceAll("/", "\\/"),
+    ...escapedJson(inJson),
+    ...urlForms(secret),
+    ...inBase64(secret),
+  ];
+}
+
+/** As the JSON writers of .NET (`+` too) and Go (`&`, `<`, `>`) escape what a page of HTML would take otherwise. */
+function escapedJson(inJson: string): string[] {
+  return [/[+&<>'`]/g, /[&<>]/g].flatMap((odd) => {
+    const upper = inJson.replace(odd, (char) => `\\u00${char.charCodeAt(0).toString(16).toUpperCase()}`);
+    return [upper, upper.replace(/\\u00../g, (code) => code.toLowerCase())];
+  });
+}
+
+/** Both cases of the escapes, and Python's `quote`, which leaves slashes. */
+function urlForms(secret: string): string[] {
+  return [inUrl(secret), inUrl(secret).replaceAll("%2F", "/")].flatMap((form) => [
+    form,
+    form.replace(/%../g, (code) => code.toLowerCase()),
+  ]);
 }
 
 function inUrl(secret: string): string {
