@@ -4,8 +4,8 @@ import { z } from "zod";
 import { type Random, seededRandom } from "../sim/random.ts";
 import { ACTS, type Act, type HostileWorld } from "./hostile-acts.ts";
 
-/** Acts under way at once. Twice as many keep two cores busy by themselves, and the neighbour's time is then that of the machine. */
-const AT_ONCE = 8;
+/** Acts under way at once. */
+const AT_ONCE = 16;
 
 export const hostilitySchema = z.object({
   url: z.url(),
