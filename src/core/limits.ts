@@ -127,8 +127,8 @@ export const OPENAI_WAIT_SLICE_MS = 10_000;
 export const OPENAI_ANSWER_MAX_BYTES = 20 * 1024 * 1024;
 /** An OpenAI server that says nothing for so long has stalled: a long prompt may take a minute before its first token. */
 export const OPENAI_IDLE_MS = 180_000;
-/** A client that takes nothing of its answer for so long has gone: no pause of a reader that shows text is nearly as long. */
-export const OPENAI_UNREAD_MAX_MS = 60_000;
+/** A comment in a stream of events that pauses: only a write shows that the client has gone, and a slot and its bill wait for that. */
+export const OPENAI_COMMENT_EVERY_MS = 5_000;
 
 /** A lease that is not renewed ends after this; three renewals fit, so two may be lost. */
 export const LEASE_MS = 30_000;

@@ -1,9 +1,12 @@
-// The answer to an OpenAI client while its job still runs: begun by whoever has the first bytes, and the news that the client
-// has gone. A signal of the request tells that before the answer has begun; after that its stream does.
-import { OPENAI_UNREAD_MAX_MS } from "../core/limits.ts";
+// The answer to an OpenAI client while its job still runs: begun by whoever has the first events, and the news that the client
+// has gone. A signal of the request tells that before the answer has begun; after that only a write to its stream does, so a
+// comment is written whenever the stream pauses. The format of event streams lets every reader pass over comments.
+import { OPENAI_COMMENT_EVERY_MS } from "../core/limits.ts";
 import type { AnswerHead, ClientLink } from "../dispatch/client-link.ts";
 import { rawAnswer } from "./answer.ts";
 import type { RouteContext } from "./routing.ts";
+
+const COMMENT = new TextEncoder().encode(": \n\n");
 
 export class ClientAnswer implements ClientLink {
   readonly #gone = new AbortController();
@@ -12,6 +15,8 @@ export class ClientAnswer implements ClientLink {
   readonly #jobId: string;
   #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
   #isBroken = false;
+  #hasEnded = false;
+  #pause: ReturnType<typeof setTimeout> | undefined;
   /** Of an answer that is not begun before it is whole. */
   head: AnswerHead | null = null;
 
@@ -41,6 +46,7 @@ export class ClientAnswer implements ClientLink {
     const { readable, writable } = new IdentityTransformStream();
     this.#writer = writable.getWriter();
     this.#writer.closed.catch(() => this.#gone.abort());
+    this.#awaitPause();
     this.#begun.resolve(rawAnswer(status, readable, this.#requestId, { "x-job-id": this.#jobId, ...headers }));
   }
 
@@ -49,29 +55,25 @@ export class ClientAnswer implements ClientLink {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    const writer = this.#writer;
-    if (writer !== null && !this.gone.aborted) await this.#taken(writer.write(bytes));
+    clearTimeout(this.#pause ?? null);
+    await this.#writer?.write(bytes).catch(() => this.#gone.abort());
+    this.#awaitPause();
   }
 
   /** Ends the answer. `whole` false: the connection breaks, so that nobody takes a part for all of it. */
   async end(whole: boolean): Promise<void> {
     const writer = this.#writer;
     if (writer === null) return;
-    if (whole && !this.#isBroken && !this.gone.aborted) await this.#taken(writer.close());
-    else await this.#taken(writer.abort(new Error("the answer broke off")));
+    this.#hasEnded = true;
+    clearTimeout(this.#pause ?? null);
+    await (whole && !this.#isBroken ? writer.close() : writer.abort(new Error("the answer broke off"))).catch(
+      () => undefined,
+    );
   }
 
-  /** A client that left just as its answer began is told by neither signal nor stream: its bytes are not taken, and that is all. */
-  async #taken(sent: Promise<void>): Promise<void> {
-    const left = Promise.withResolvers<void>();
-    const leave = () => {
-      this.#gone.abort();
-      left.resolve();
-    };
-    this.gone.addEventListener("abort", leave, { once: true });
-    const timer = setTimeout(leave, OPENAI_UNREAD_MAX_MS);
-    await Promise.race([sent.catch(leave), left.promise]);
-    clearTimeout(timer);
-    this.gone.removeEventListener("abort", leave);
+  #awaitPause(): void {
+    if (this.#hasEnded || this.gone.aborted) return;
+    clearTimeout(this.#pause ?? null);
+    this.#pause = setTimeout(() => this.write(COMMENT), OPENAI_COMMENT_EVERY_MS);
   }
 }

@@ -1,12 +1,20 @@
 // Requests of clients that are cut, and clients that go away, at a broker that really runs: what becomes of the job, of its
 // upstream, and of the bill. Clients speak to workerd itself where the development proxy would hide that they have gone.
 import { type ClientRequest, request } from "node:http";
+import { text as streamText } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
+import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import type { DevServer } from "../../src/cli/dev-server.ts";
 import { mayClientCarry } from "../../src/core/client-carry.ts";
-import { LEASE_MS, LEASE_WATCH_AFTER_MS, SYNC_SPACE_EVERY_MS, WAIT_DEFAULT_MS } from "../../src/core/limits.ts";
+import {
+  LEASE_MS,
+  LEASE_WATCH_AFTER_MS,
+  OPENAI_COMMENT_EVERY_MS,
+  SYNC_SPACE_EVERY_MS,
+  WAIT_DEFAULT_MS,
+} from "../../src/core/limits.ts";
 import { callBroker, type PreparedBroker, prepareBroker } from "../running/broker.ts";
 import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
@@ -166,6 +174,18 @@ describe("a client that talks to workerd itself", () => {
     return asked.end(body);
   }
 
+  /** The id of the job of a chat, once its answer has begun. */
+  function idOfBegun(asked: ClientRequest): Promise<string> {
+    return new Promise((resolve, reject) => {
+      asked.once("error", reject);
+      asked.once("response", (response) => {
+        response.once("data", () => resolve(String(response.headers["x-job-id"])));
+        // Read on, so that only the leaving stops it.
+        response.on("error", () => undefined).resume();
+      });
+    });
+  }
+
   /** How long after this moment the upstream of a call was hung up on, ms. */
   async function heardAfterMs(call: SeenRequest, leftAtMs: number): Promise<number> {
     await vi.waitFor(() => expect(call.leftAtMs).not.toBeNull(), 20_000);
@@ -187,14 +207,7 @@ describe("a client that talks to workerd itself", () => {
   ] as const)("and %s in the middle of a streamed chat is hung up on within 1 s", async (_, leave) => {
     const callsBefore = openai.seen.length;
     const asked = chat(FAULTY.endless);
-    const id = await new Promise<string>((resolve, reject) => {
-      asked.once("error", reject);
-      asked.once("response", (response) => {
-        response.once("data", () => resolve(String(response.headers["x-job-id"])));
-        // Read on, so that only the leaving stops it.
-        response.on("error", () => undefined).resume();
-      });
-    });
+    const id = await idOfBegun(asked);
     await sleep(STREAMED_MS);
     expect(await statusOf(broker, "cut-chat", id)).toBe("IN_PROGRESS");
     const leftAtMs = Date.now();
@@ -208,6 +221,37 @@ describe("a client that talks to workerd itself", () => {
     expect(line?.tokens).toBeDefined();
     expect(line?.finishedAt).toBeLessThan(leftAtMs + HEARD_MAX_MS);
     expect(line?.seconds).toBe(Math.ceil(((line?.finishedAt ?? 0) - (line?.startedAt ?? 0)) / 1_000));
+  });
+
+  it("and leaves a stream that pauses is hung up on by the next comment", async () => {
+    const callsBefore = openai.seen.length;
+    const asked = chat(FAULTY.pauses);
+    const id = await idOfBegun(asked);
+    const leftAtMs = Date.now();
+    asked.destroy();
+    const heardMs = await heardAfterMs(await newestCall(callsBefore), leftAtMs);
+    console.info(`in a pause: the upstream hears of it after ${heardMs} ms`);
+    expect(heardMs).toBeLessThan(OPENAI_COMMENT_EVERY_MS + HEARD_MAX_MS);
+    await vi.waitFor(async () => expect(await statusOf(broker, "cut-chat", id)).toBe("CANCELLED"), 5_000);
+  });
+
+  it("and stays through a pause reads comments, which an OpenAI client passes over", async () => {
+    const raw = chat(FAULTY.pauses);
+    const text = new Promise<string>((resolve, reject) => {
+      raw.once("response", (response) => streamText(response).then(resolve, reject));
+    });
+    const sdk = new OpenAI({ apiKey: broker.key, baseURL: `${broker.url}/v2/cut-chat/openai/v1`, maxRetries: 0 });
+    const messages = [{ role: "user", content: "to be or not" }] as const;
+    let said = "";
+    for await (const { choices } of await sdk.chat.completions.create({
+      model: FAULTY.pauses,
+      stream: true,
+      messages: [...messages],
+    })) {
+      said += choices[0]?.delta.content ?? "";
+    }
+    expect(said).toBe("to be or not");
+    expect((await text).split("\n\n").filter((event) => event.startsWith(":"))).toEqual([": "]);
   });
 
   it("and leaves while the broker gives its job a slot leaves the slot free", { timeout: 60_000 }, async () => {

@@ -20,12 +20,17 @@ import {
   SPEECH,
 } from "./openai-answers.ts";
 
-/** A model that answers with 500, one that breaks off in the middle of its answer, a late one, and one that never ends. */
-export const FAULTY = { fails: "fails", dies: "dies", slow: "slow", endless: "endless" } as const;
+/**
+ * A model that answers with 500, one that breaks off in the middle of its answer, a late one, one that never ends, and one that
+ * pauses after its first event.
+ */
+export const FAULTY = { fails: "fails", dies: "dies", slow: "slow", endless: "endless", pauses: "pauses" } as const;
 
 const SLOW_MS = 1_500;
 /** Between two events, so that they do not arrive as one. */
 const EVENT_PAUSE_MS = 10;
+/** Longer than Waybill lets a client wait without a sign of life. */
+const LONG_PAUSE_MS = 7_000;
 /** Long enough for its last words to be sent on. */
 const DEATH_AFTER_MS = 300;
 /** And half of one more, which no client must be shown. */
@@ -122,7 +127,7 @@ async function answerModel(response: ServerResponse, route: string, asked: Asked
     return sendJson(response, status, body);
   }
   if (model === FAULTY.slow) await sleep(SLOW_MS);
-  else if (model !== MODEL && model !== FAULTY.dies && model !== FAULTY.endless) {
+  else if (model !== MODEL && model !== FAULTY.dies && model !== FAULTY.endless && model !== FAULTY.pauses) {
     const { status, body } = refuseModel(model);
     return sendJson(response, status, body);
   }
@@ -164,9 +169,9 @@ async function stream(response: ServerResponse, events: readonly string[], reque
     return;
   }
   if (request.model === FAULTY.dies) return dieInTheMiddle(response, events);
-  for (const event of events) {
+  for (const [at, event] of events.entries()) {
     response.write(event);
-    await sleep(EVENT_PAUSE_MS);
+    await sleep(at === 0 && request.model === FAULTY.pauses ? LONG_PAUSE_MS : EVENT_PAUSE_MS);
   }
   response.end();
 }
