@@ -4,7 +4,7 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { callBroker } from "../running/broker.ts";
@@ -30,10 +30,13 @@ const P95_MAX_TIMES_ALONE = 3;
 /** The neighbour's own patience: far over the bound, so that a slow answer is seen as one. */
 const PATIENCE_MS = 20_000;
 const SLOTS = 64;
+/** Below a lease, by which a lost slot would come back. */
+const SLOTS_FREE_MAX_MS = 20_000;
 const CREDENTIAL = "sk-neighbour-credential";
 const ENDPOINTS = { queue: "shared-queue", openai: "shared-openai", lb: "shared-lb" } as const;
 
 const syncSchema = z.object({ status: z.literal("COMPLETED"), output: z.object({ echo: z.string() }) });
+const healthSchema = z.object({ workers: z.object({ running: z.int() }) });
 const chatSchema = z.object({ choices: z.array(z.unknown()).min(1) });
 
 type Kind = keyof typeof ENDPOINTS;
@@ -153,6 +156,19 @@ async function measure(seed: number, bodyMaxBytes: number, durationMs: number) {
   return { felt, longest, samples };
 }
 
+/** Every slot is free again: none is kept by a client that has gone, for whom nobody would miss it. */
+async function expectFreeSlots(): Promise<void> {
+  for (const slug of Object.values(ENDPOINTS)) {
+    await vi.waitFor(
+      async () => {
+        const response = await callBroker(`${broker.url}/v2/${slug}/health`, broker.key);
+        expect(healthSchema.parse(await response.json()).workers.running, slug).toBe(0);
+      },
+      { timeout: SLOTS_FREE_MAX_MS, interval: 500 },
+    );
+  }
+}
+
 function shown({ tookMs }: Felt): string {
   return Object.entries(tookMs)
     .map(([kind, ms]) => `${kind} p50 ${percentile(ms, 0.5).toFixed(0)} p95 ${percentile(ms, 0.95).toFixed(0)} ms`)
@@ -182,6 +198,7 @@ describe("a tenant of shared endpoints whose neighbour sends anything", () => {
       // Without samples the meter has looked at something else.
       expect(samples).toBeGreaterThan(100);
       expect(longest.ms, longest.where).toBeLessThanOrEqual(TURN_MAX_MS);
+      await expectFreeSlots();
     },
   );
 
