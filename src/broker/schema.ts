@@ -167,4 +167,14 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
       CREATE TABLE key_walk (one INTEGER PRIMARY KEY CHECK (one = 1), ended_at INTEGER NOT NULL) STRICT;
     `,
   },
+  {
+    id: 8,
+    // Keys that were stored before there was a count, which must not begin below them. It reads every key of the object once:
+    // a million took 60 ms. `WHERE true` because SQLite would else take the ON of a conflict for that of a join.
+    sql: `
+      INSERT INTO key_counts (tenant_id, keys)
+        SELECT tenant_id, count(*) FROM idempotency WHERE true GROUP BY tenant_id
+        ON CONFLICT (tenant_id) DO UPDATE SET keys = max(keys, excluded.keys);
+    `,
+  },
 ];

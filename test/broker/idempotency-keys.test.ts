@@ -100,6 +100,29 @@ it("counts no fewer keys than are stored, over however many starts, for a row in
   });
 });
 
+it("counts the keys that an earlier release has left, at the first start after the upgrade", async () => {
+  const { endpointId } = await makeBroker({ upstreams: [] });
+  const object = () => env.ENDPOINT_BROKER.getByName(endpointId);
+  await runInDurableObject(object(), (_, { storage }) => {
+    putKeys(storage, "uncounted", 250, Date.now() + IDEMPOTENCY_MS);
+    putKeys(storage, "counted-too-low", 120, Date.now() + IDEMPOTENCY_MS);
+    putKeys(storage, "counted-ahead", 20, Date.now() + IDEMPOTENCY_MS);
+    storage.sql.exec(
+      "INSERT INTO key_counts (tenant_id, keys) VALUES ('counted-too-low', 100), ('counted-ahead', 101)",
+    );
+    storage.sql.exec("DELETE FROM migrations WHERE id > 7");
+  });
+  await evictDurableObject(object());
+  const counted = await runInDurableObject(object(), (_, { storage }) =>
+    storage.sql.exec("SELECT * FROM key_counts ORDER BY tenant_id").toArray(),
+  );
+  expect(counted).toEqual([
+    { tenant_id: "counted-ahead", keys: 101 },
+    { tenant_id: "counted-too-low", keys: 120 },
+    { tenant_id: "uncounted", keys: 250 },
+  ]);
+});
+
 it("drops the keys past their day in pages, reading each once, and sets the counts right", async () => {
   await withStorage((storage) => {
     const nowMs = 10 * IDEMPOTENCY_MS;
