@@ -6,4 +6,6 @@ export interface Reach {
   readonly allowPrivate: boolean;
   readonly publicUrl: string | null;
   readonly lbDomain: string | null;
+  /** What the request came to that gives the address: one more host of the deployment's own, for this request alone. */
+  readonly requestUrl?: string;
 }

@@ -76,7 +76,8 @@ async function submit(
     maxBytes,
     hash: idempotencyKey.value !== null,
     settings,
-    reach: readConfig(c.env).reach,
+    // A client of a local broker may write any Host: it is believed for this request alone, and only to refuse.
+    reach: { ...readConfig(c.env).reach, requestUrl: c.req.url },
   });
   if (!body.ok) return body;
   const call: SubmitCall = {

@@ -80,14 +80,16 @@ export function checkUrl(text: string, reach: Reach): UrlVerdict {
 }
 
 /** Is it a host that this deployment answers for? The parser has folded case and the forms of an address already. */
-function isOwn(url: URL, { allowPrivate, publicUrl, lbDomain }: Reach): boolean {
+function isOwn(url: URL, { allowPrivate, publicUrl, lbDomain, requestUrl }: Reach): boolean {
   const own = publicUrl === null ? null : URL.parse(publicUrl);
+  const asked = requestUrl === undefined ? null : URL.parse(requestUrl);
   // The machine of a developer has other servers on other ports; a deployment's host is its own on all of them.
-  const hasPort = !allowPrivate || own === null || own.port === url.port;
+  const isOnPort = (server: URL | null) => !allowPrivate || server === null || server.port === url.port;
   const host = bareHost(url.hostname);
-  if (own !== null && host === bareHost(own.hostname)) return hasPort;
+  if ([own, asked].some((server) => server !== null && host === bareHost(server.hostname) && isOnPort(server)))
+    return true;
   const domain = lbDomain === null ? null : bareHost(lbDomain.toLowerCase());
-  return domain !== null && hasPort && (host === domain || host.endsWith(`.${domain}`));
+  return domain !== null && isOnPort(own) && (host === domain || host.endsWith(`.${domain}`));
 }
 
 /** One name for a host: a dot at its end says nothing, and a machine calls itself by many names. */

@@ -26,6 +26,25 @@ describe("the deployment's own host", () => {
     expect(await answer.json()).toMatchObject({ error: "webhook: must not lead to this deployment itself" });
   });
 
+  it("is refused as a webhook by the name that the request came to, whether or not a setting has it", async () => {
+    const { runs } = await openAiClient();
+    for (const webhook of ["https://waybill.test/v2/ep/run", "https://WAYBILL.test./"]) {
+      const answer = await runs({ input: {}, webhook });
+      expect(answer.status).toBe(400);
+      expect(await answer.json()).toMatchObject({ error: "webhook: must not lead to this deployment itself" });
+    }
+    // What one request came to says nothing about another: a client may write any Host to a broker on its own machine.
+    const { tenant } = await openAiClient({ upstreams: [] });
+    const submit = (host: string, webhook: string) =>
+      exports.default.fetch(`https://${host}/v2/${tenant.endpointId}/run`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${tenant.key}` },
+        body: JSON.stringify({ input: {}, webhook }),
+      });
+    expect((await submit("named-by-client.test", "https://named-by-client.test/hook")).status).toBe(400);
+    expect((await submit("waybill.test", "https://named-by-client.test/hook")).status).toBe(200);
+  });
+
   it("is refused as a webhook when it is sent, where an older release has taken it", async () => {
     const calls = answerUpstreams(() => new Response("ok"));
     const delivery = {

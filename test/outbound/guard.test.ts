@@ -174,6 +174,20 @@ describe("the deployment's own hosts", () => {
     (text) => expect(checkUrl(text, ON_ONE_MACHINE)).toMatchObject({ ok: true }),
   );
 
+  it("are named by the request as well, which adds to what the settings refuse and takes nothing from it", () => {
+    const requestUrl = "https://second.example.org/v2/ep/run";
+    const second = "https://second.example.org./hook";
+    expect(checkUrl(second, DEPLOYED)).toMatchObject({ message: "must not end its host name with a dot" });
+    const refused = { ok: false, message: "must not lead to this deployment itself" };
+    for (const settings of [PUBLIC_ONLY, DEPLOYED])
+      expect(checkUrl(second, { ...settings, requestUrl })).toEqual(refused);
+    for (const own of ["https://waybill.example.org/", "https://ep.lb.example.net/"])
+      expect(checkUrl(own, { ...DEPLOYED, requestUrl })).toEqual(refused);
+    const local = { ...ON_ONE_MACHINE, publicUrl: null, requestUrl: "http://localhost:8787/v2/ep/run" };
+    const given = ["http://127.0.0.1:8787/", "http://127.0.0.1:9000/", "http://ep.lb.localhost:9000/"];
+    expect(given.map((text) => checkUrl(text, local).ok)).toEqual([false, true, false]);
+  });
+
   it("of a named host that private addresses are allowed from are compared with their port", () => {
     const named = { allowPrivate: true, publicUrl: "https://box.example.org", lbDomain: null };
     const given = [
