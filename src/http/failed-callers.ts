@@ -1,5 +1,8 @@
 // Clients that fail to show a valid key, by their address: over the platform's limit they are refused before D1 is asked. A
-// key that this isolate has seen genuine is never refused for them, and one that it has not seen gets its turn.
+// key that this isolate has seen genuine is never refused for them. Of those that it has not seen one a second is looked up, the
+// first to come: only D1 tells a valid key from a made-up one whose checksum is right. So a valid one that is new here may be
+// answered 429 for as long as made-up ones from the same address take these turns. More turns or a drawn lot would only raise
+// the number of made-up keys that this takes, and the statements that a flood costs.
 import { addressGroup } from "../core/client-address.ts";
 import type { Failure } from "../core/failure.ts";
 import { FAILED_CALLER_ASKS_EVERY_MS, FAILED_CALLER_HOLD_MS, FAILED_CALLERS_MAX } from "../core/limits.ts";
