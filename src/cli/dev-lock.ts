@@ -85,7 +85,7 @@ function readHolder(path: string): Holder | null {
 
 /**
  * A leader that began at another time has its number by chance; while a group is left, nobody else gets its number. A start of the
- * machine ends them all, and this comes before the signal, which a group of another user would answer with an error.
+ * machine ends them all, after which a group of that number is another one, also where its leader cannot be asked any more.
  */
 function isServing({ group }: Holder): boolean {
   if (group === null || isBeforeBoot(group.since) || !isGroupAlive(group.leader)) return false;

@@ -9,13 +9,14 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { portOfState, takeStateLock } from "../../src/cli/dev-lock.ts";
-import { isGroupAlive, signalGroup } from "../../src/cli/dev-processes.ts";
+import { isGroupAlive, signalGroup, startOf } from "../../src/cli/dev-processes.ts";
 
 const started: ChildProcess[] = [];
 const groups: number[] = [];
 const folders: string[] = [];
 
 afterEach(() => {
+  vi.restoreAllMocks();
   for (const child of started.splice(0)) child.kill("SIGKILL");
   for (const group of groups.splice(0)) signalGroup(group, "SIGKILL");
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
@@ -51,6 +52,32 @@ async function kill9({ child }: Contender): Promise<void> {
   const ended = once(child, "exit");
   child.kill("SIGKILL");
   await ended;
+}
+
+/** A process group of one, which does nothing. Returns its number. */
+async function startGroup(): Promise<number> {
+  const leader = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"], { detached: true, stdio: "ignore" });
+  await once(leader, "spawn");
+  const group = leader.pid ?? 0;
+  groups.push(group);
+  return group;
+}
+
+/** A process group whose leader has ended, and whose other process lives on. Returns its number. */
+async function startLeaderless(): Promise<number> {
+  const child = 'spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"], { stdio: "ignore" })';
+  const script = `require("node:child_process").${child}.once("spawn", () => process.exit(0))`;
+  const leader = spawn(process.execPath, ["-e", script], { detached: true, stdio: "ignore" });
+  const group = leader.pid ?? 0;
+  groups.push(group);
+  await once(leader, "exit");
+  expect({ alive: isGroupAlive(group), leader: startOf(group) }).toEqual({ alive: true, leader: null });
+  return group;
+}
+
+/** As a broker that was killed has left it. */
+function leaveNote(folder: string, leader: number, since: string | null): void {
+  writeFileSync(join(folder, "broker.json"), JSON.stringify({ pid: 1, port: 1, group: { leader, since } }));
 }
 
 /** Runs `npm start`; rejects with what it printed. */
@@ -112,20 +139,41 @@ describe("the lock of a state folder", { timeout: 60_000 }, () => {
   it("is kept from others by what it has started, also when it is released too early", async () => {
     const folder = makeFolder();
     const lock = takeStateLock(folder, 1);
-    const group = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"], { detached: true, stdio: "ignore" });
-    groups.push(group.pid ?? 0);
-    lock.noteGroup(group.pid ?? 0);
+    lock.noteGroup(await startGroup());
     lock.release();
     expect(() => takeStateLock(folder, 2)).toThrow("still serve the state");
   });
 
   it("is given where another process has the number of the group by now", async () => {
     const folder = makeFolder();
-    const other = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"], { detached: true, stdio: "ignore" });
-    groups.push(other.pid ?? 0);
-    const note = { pid: 1, port: 1, group: { leader: other.pid, since: "before" } };
-    writeFileSync(join(folder, "broker.json"), JSON.stringify(note));
+    const group = await startGroup();
+    leaveNote(folder, group, startOf(group));
+    expect(() => takeStateLock(folder, 2)).toThrow("still serve the state");
+    // In the same run of the machine, but earlier.
+    leaveNote(folder, group, startOf(process.pid));
     takeStateLock(folder, 2).release();
+  });
+
+  it("is given where the group began before the machine was started, though a group of its number has no leader", async () => {
+    const folder = makeFolder();
+    const group = await startLeaderless();
+    leaveNote(folder, group, startOf(process.pid));
+    expect(() => takeStateLock(folder, 2)).toThrow("still serve the state");
+    leaveNote(folder, group, "00000000-0000-0000-0000-000000000000/4711");
+    // Elsewhere than on Linux a start does not say in which run of the machine it was, so the group counts as the same one.
+    if (process.platform === "linux") takeStateLock(folder, 2).release();
+    else expect(() => takeStateLock(folder, 2)).toThrow("still serve the state");
+  });
+
+  it("is given where the number of the group belongs to another user by now, whom this one may not signal", async () => {
+    const folder = makeFolder();
+    const group = await startGroup();
+    leaveNote(folder, group, startOf(group));
+    const signal = vi.spyOn(process, "kill").mockImplementation(() => {
+      throw Object.assign(new Error("kill EPERM"), { code: "EPERM" });
+    });
+    takeStateLock(folder, 2).release();
+    expect(signal).toHaveBeenCalledWith(-group, 0);
   });
 });
 
