@@ -264,8 +264,8 @@ export const REPAIR_PAGE_ENDPOINTS = 50;
 export const REPAIR_CALL_MAX_MS = 10_000;
 /** Rows one alarm may handle before it arms itself again, so that it never holds the object for long. */
 export const ALARM_ROWS_MAX = 1_000;
-/** Rows that one turn of an alarm handles, each 0.05 ms and more: a turn must not hold up the next call for long. */
-export const TURN_ROWS_MAX = 250;
+/** Rows that one turn of an alarm handles: each takes 0.1 to 0.2 ms, and a turn must not hold up the next call for long. */
+export const TURN_ROWS_MAX = 100;
 /** A wake-up that brought no start is sent again after this. */
 export const WAKE_RESEND_MS = 5_000;
 /** An account or D1 that has not answered by then is tried again: what it did all the same counts once, by its key. */
