@@ -1,6 +1,6 @@
 // One structured line an event. Never bodies, keys, secrets or lease tokens: callers pass named facts only. A fact may be the text
 // of an error, which can hold what it failed over: what was opened here as a secret is blanked in every line.
-import { SecretForms } from "./core/secret-forms.ts";
+import { blankText, SecretForms } from "./core/secret-forms.ts";
 
 /** Of an isolate that serves many endpoints, those that were opened last: each line is searched for each of them. */
 const KEPT_OUT_MAX = 100;
@@ -8,9 +8,7 @@ const keptOut = new Map<string, SecretForms>();
 
 /** Writes one line of JSON; `event` is a stable name such as `lease_lost`. */
 export function log(event: string, facts: Readonly<Record<string, string | number | boolean | null>>): void {
-  let line = JSON.stringify({ event, ...facts });
-  for (const forms of keptOut.values()) line = forms.blankText(line);
-  console.log(line);
+  console.log(blankText(JSON.stringify({ event, ...facts }), [...keptOut.values()]));
 }
 
 /** From now on no line has this secret in it. */

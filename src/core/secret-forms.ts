@@ -11,20 +11,22 @@ interface Needle {
   readonly skip: Uint16Array;
 }
 
+/** From the first place of what is secret to the one behind its last. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
 const ASTERISK = 0x2a;
 const NOTHING = new Uint8Array(0);
 
 export class SecretForms {
-  /** The longest first: one within another must not leave the rest of it standing. */
   readonly #needles: readonly Needle[];
 
   /** What is shorter than SECRET_MIN_CHARS is left out: it would be found in words that are none. */
   constructor(secrets: readonly string[]) {
     const forms = new Set(secrets.flatMap(partsOf).flatMap(formsOf));
-    this.#needles = [...forms]
-      .filter((form) => form.length >= SECRET_MIN_CHARS)
-      .map(toNeedle)
-      .sort((one, other) => other.bytes.length - one.bytes.length);
+    this.#needles = [...forms].filter((form) => form.length >= SECRET_MIN_CHARS).map(toNeedle);
   }
 
   get isEmpty(): boolean {
@@ -32,23 +34,26 @@ export class SecretForms {
   }
 
   blankText(text: string): string {
-    let shown = text;
-    for (const needle of this.#needles) {
-      if (shown.includes(needle.text)) shown = shown.replaceAll(needle.text, "*".repeat(needle.text.length));
-    }
-    return shown;
+    return blankText(text, [this]);
   }
 
-  /** The bytes themselves where there is no secret in them, else a copy. `until`: only what begins before it. */
-  blankBytes(bytes: Uint8Array, until = bytes.length): Uint8Array {
-    let shown = bytes;
-    for (const needle of this.#needles) {
-      for (let at = find(bytes, needle, 0); at !== -1 && at < until; at = find(bytes, needle, at + 1)) {
-        if (shown === bytes) shown = bytes.slice();
-        shown.fill(ASTERISK, at, at + needle.bytes.length);
-      }
-    }
-    return shown;
+  /** The bytes themselves where there is no secret in them, else a copy. */
+  blankBytes(bytes: Uint8Array): Uint8Array {
+    return blankSpans(bytes, this.spansIn(bytes));
+  }
+
+  /**
+   * Where secrets stand, in order and apart. All are looked for in what was said, before any is blanked: of two that overlap, the
+   * second is not found any more when the first is gone.
+   */
+  spansIn(said: string | Uint8Array): Span[] {
+    return joinSpans(
+      this.#needles.flatMap((needle) =>
+        typeof said === "string"
+          ? occurrences(needle.text.length, (from) => said.indexOf(needle.text, from))
+          : occurrences(needle.bytes.length, (from) => find(said, needle, from)),
+      ),
+    );
   }
 
   /** Where the end of the bytes begins that may be the first part of a secret; their length: nowhere. */
@@ -62,10 +67,24 @@ export class SecretForms {
   }
 }
 
+/** The same with the secrets of several, which may overlap, too. */
+export function blankText(text: string, all: readonly SecretForms[]): string {
+  let shown = "";
+  let done = 0;
+  for (const { from, to } of joinSpans(all.flatMap((forms) => forms.spansIn(text)))) {
+    shown += text.slice(done, from) + "*".repeat(to - from);
+    done = to;
+  }
+  return shown + text.slice(done);
+}
+
 /** The same for bytes that come in pieces: what may be the beginning of a secret waits for the next piece, and nothing else. */
 export class SecretBlanker {
   readonly #forms: SecretForms;
+  /** As it came: one secret may begin within another, and would not be found among asterisks. */
   #held: Uint8Array = NOTHING;
+  /** So many of the first held bytes are the end of a secret whose beginning has been shown blanked. */
+  #heldSecretBytes = 0;
 
   constructor(forms: SecretForms) {
     this.#forms = forms;
@@ -74,18 +93,52 @@ export class SecretBlanker {
   /** The piece is not changed; what comes back may be a view of it. */
   push(piece: Uint8Array): Uint8Array {
     const bytes = this.#held.length === 0 ? piece : concatBytes([this.#held, piece]);
-    const end = this.#forms.beginningIn(bytes);
-    const shown = this.#forms.blankBytes(bytes, end);
-    this.#held = end === bytes.length ? NOTHING : shown.slice(end);
-    return shown.subarray(0, end);
+    return this.#show(bytes, this.#forms.beginningIn(bytes));
   }
 
   /** What was held back, once nothing follows it. */
   end(): Uint8Array {
-    const rest = this.#forms.blankBytes(this.#held);
-    this.#held = NOTHING;
-    return rest;
+    return this.#show(this.#held, this.#held.length);
   }
+
+  #show(bytes: Uint8Array, end: number): Uint8Array {
+    const begun = { from: 0, to: this.#heldSecretBytes };
+    const found = this.#forms.spansIn(bytes);
+    const shownLast = found.findLast(({ from }) => from < end);
+    this.#held = end === bytes.length ? NOTHING : bytes.slice(end);
+    this.#heldSecretBytes = Math.max(0, begun.to - end, (shownLast?.to ?? 0) - end);
+    return blankSpans(bytes, [begun, ...found]).subarray(0, end);
+  }
+}
+
+/** In order; those that overlap or touch become one. */
+function joinSpans(spans: readonly Span[]): Span[] {
+  const joined: Span[] = [];
+  for (const span of spans.toSorted((one, other) => one.from - other.from)) addSpan(joined, span);
+  return joined;
+}
+
+/** Behind the last one or, where it begins within that one or at its end, into it. */
+function addSpan(spans: Span[], { from, to }: Span): void {
+  const last = spans.at(-1);
+  if (last === undefined || last.to < from) spans.push({ from, to });
+  else spans[spans.length - 1] = { from: last.from, to: Math.max(last.to, to) };
+}
+
+/** Also those that overlap the one before; joined at once, because a text may be little else. */
+function occurrences(length: number, findFrom: (from: number) => number): Span[] {
+  const spans: Span[] = [];
+  for (let at = findFrom(0); at !== -1; at = findFrom(at + 1)) addSpan(spans, { from: at, to: at + length });
+  return spans;
+}
+
+/** The bytes themselves where there is nothing to blank. */
+function blankSpans(bytes: Uint8Array, spans: readonly Span[]): Uint8Array {
+  const secret = spans.filter(({ from, to }) => from < to);
+  if (secret.length === 0) return bytes;
+  const shown = bytes.slice();
+  for (const { from, to } of secret) shown.fill(ASTERISK, from, to);
+  return shown;
 }
 
 /** Of a credential with its scheme before it, `Bearer x`, an upstream may repeat the second part alone. */
