@@ -39,11 +39,10 @@ export const LB_CALL_MAX_MS = 330_000;
 export const LB_NEXT_WAIT_MAX_MS = 5_000;
 /** A WebSocket through a load-balanced endpoint ends when no message came for as long as a request may take. */
 export const LB_SOCKET_IDLE_MS = LB_CALL_MAX_MS;
-/**
- * What one side of a WebSocket is sent while it sends nothing itself, in messages of the largest size. The platform neither holds
- * back a sender nor tells what has been read, so that a side that has stopped reading is known by its silence alone.
- */
-export const LB_SOCKET_UNHEARD_MESSAGES = 2;
+/** What a side of a WebSocket may not have read: the platform's largest message, 32 MiB, and some. An isolate has 128 MB. */
+export const LB_SOCKET_UNHEARD_MAX_BYTES = 40 * 1024 * 1024;
+/** What a side that says something is taken to read meanwhile: 16 Mbit/s, as much as a video in 4K. */
+export const LB_SOCKET_READ_BYTES_PER_SECOND = 2 * 1024 * 1024;
 /** What is left of a WebSocket that is over is sent to its client for so long; then the connection is cut, and the memory free. */
 export const LB_SOCKET_REST_MS = 30_000;
 /** The edge renews a running request's claim on its slot so often; without a renewal it ends: two may be lost. */

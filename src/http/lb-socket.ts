@@ -1,7 +1,8 @@
 // A WebSocket through a load-balanced endpoint: what one side says the other one hears, until one of them ends it, a message
-// is too large, nobody has said anything for too long, or one side is sent too much without a word from it.
-import { LB_SOCKET_IDLE_MS, LB_SOCKET_UNHEARD_MESSAGES } from "../core/limits.ts";
+// is too large, nobody has said anything for too long, or one side is sent much more than it shows that it reads.
+import { LB_SOCKET_IDLE_MS } from "../core/limits.ts";
 import type { SecretForms } from "../core/secret-forms.ts";
+import { Unheard } from "../core/unheard.ts";
 
 /** `worker_broke`: the worker's connection ended without a word. */
 export type SocketEnd = "closed" | "worker_broke";
@@ -19,7 +20,7 @@ const GOING_AWAY = 1001;
 const UNHEARD = 1008;
 const TOO_LARGE = 1009;
 const BROKEN = 1011;
-const SILENT = "were sent to a side that has sent nothing: send a message now and then";
+const SILENT = "bytes were sent to a side that said too little: send a message now and then";
 /** A connection that ended without a close frame, or without a code in it: neither may be sent. */
 const NO_CODE = 1005;
 const NO_FRAME = 1006;
@@ -36,8 +37,8 @@ export function joinSockets(
   const ended = Promise.withResolvers<SocketEnd>();
   const gone = Promise.withResolvers<void>();
   let isOver = false;
-  /** What each side has been sent since it sent something. */
-  const unheard = new Map<WebSocket, number>();
+  const openedMs = Date.now();
+  const unheard = { client: new Unheard(openedMs), worker: new Unheard(openedMs) };
   let idle = setTimeout(() => undefined, 0);
   const stop = (code: number, reason: string): void => {
     clearTimeout(idle);
@@ -50,15 +51,15 @@ export function joinSockets(
     idle = setTimeout(() => stop(GOING_AWAY, "no message came for too long"), LB_SOCKET_IDLE_MS);
   };
   const listen = (from: WebSocket, to: WebSocket, whenBroken: SocketEnd): void => {
+    const [ofSender, ofReader] = from === client ? [unheard.client, unheard.worker] : [unheard.worker, unheard.client];
     from.binaryType = "arraybuffer";
     from.addEventListener("message", ({ data }) => {
       if (isOver) return;
       touch();
       const bytes = sizeOf(data);
       if (bytes > maxBytes) return stop(TOO_LARGE, "the message is too large");
-      const unheardBytes = (unheard.get(to) ?? 0) + bytes;
-      unheard.set(from, 0).set(to, unheardBytes);
-      if (unheardBytes > LB_SOCKET_UNHEARD_MESSAGES * maxBytes) return stop(UNHEARD, `${unheardBytes} bytes ${SILENT}`);
+      ofSender.hear(bytes, Date.now());
+      if (!ofReader.take(bytes)) return stop(UNHEARD, `${Math.round(ofReader.bytes)} ${SILENT}`);
       try {
         to.send(from === worker ? blankMessage(data, secrets) : data);
       } catch {

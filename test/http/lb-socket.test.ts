@@ -1,4 +1,5 @@
-// Two joined WebSockets: the session ends when nobody says anything for too long, and when one side is sent too much in silence.
+// Two joined WebSockets: the session ends when nobody says anything for too long, and when one side is sent much more than it shows
+// that it reads.
 import { afterEach, expect, it, vi } from "vitest";
 import { LB_SOCKET_IDLE_MS } from "../../src/core/limits.ts";
 import { SecretForms } from "../../src/core/secret-forms.ts";
@@ -73,11 +74,15 @@ it("a worker's messages and its last words have no secret in them, a client's ar
   await vi.waitFor(() => expect(toClient).toEqual([`text ${stars}`, `bytes x${stars}`, `closed ${stars}`]));
 });
 
-/** Both far ends of a session whose messages may have 1,000 bytes, and what has come of it. */
+const MIB = 1024 * 1024;
+
+/** Both far ends of a session whose messages may have 8 MiB, by a clock of its own, and what has come of it. */
 function session() {
+  let nowMs = 0;
+  vi.spyOn(Date, "now").mockImplementation(() => nowMs);
   const { 0: client, 1: clientSide } = new WebSocketPair();
   const { 0: worker, 1: workerSide } = new WebSocketPair();
-  const joined = joinSockets(clientSide, workerSide, 1_000);
+  const joined = joinSockets(clientSide, workerSide, 8 * MIB);
   const closes: { readonly code: number; readonly reason: string }[] = [];
   const heard = { client: 0, worker: 0 };
   for (const [name, socket] of [["client", client] as const, ["worker", worker] as const]) {
@@ -87,34 +92,67 @@ function session() {
     });
     socket.accept();
   }
-  return { client, worker, joined, closes, heard };
+  const wait = (ms: number): void => {
+    nowMs += ms;
+  };
+  return { client, worker, joined, closes, heard, wait };
 }
 
 it.each(["client", "worker"] as const)(
-  "a %s that is sent over two of the largest messages in silence is told why",
+  "a %s that is sent over 40 MiB in silence is told why, whatever a message may have",
   async (name) => {
     const { client, worker, joined, closes, heard } = session();
     const other = name === "client" ? worker : client;
-    for (let sent = 0; sent < 10; sent += 1) other.send("x".repeat(1_000));
+    for (let sent = 0; sent < 10; sent += 1) other.send(new Uint8Array(8 * MIB));
     expect(await joined.end).toBe("closed");
     await vi.waitFor(() => expect(closes).toHaveLength(2));
     for (const { code, reason } of closes) {
       expect(code).toBe(1_008);
-      expect(reason).toMatch(/^3000 bytes were sent to a side that has sent nothing/);
+      expect(reason).toMatch(new RegExp(`^${48 * MIB} bytes were sent to a side that said too little`));
     }
-    expect(heard[name]).toBe(2);
+    expect(heard[name]).toBe(5);
     await joined.clientGone;
   },
 );
 
+it("a client that says a word to each message of a fast worker, and may read none of them, is told why", async () => {
+  const { client, worker, joined, closes, heard, wait } = session();
+  let rounds = 0;
+  while (closes.length === 0 && rounds < 50) {
+    rounds += 1;
+    wait(10);
+    worker.send(new Uint8Array(MIB));
+    client.send("y");
+    await vi.waitFor(() => expect(closes.length > 0 || heard.worker === rounds).toBe(true));
+  }
+  expect(closes).toContainEqual({ code: 1_008, reason: expect.stringContaining("said too little") });
+  expect(rounds).toBeGreaterThan(40);
+  expect(await joined.end).toBe("closed");
+  await joined.clientGone;
+});
+
 it("a side that says something now and then may be sent any amount", async () => {
-  const { client, worker, joined, closes, heard } = session();
+  const { client, worker, joined, closes, heard, wait } = session();
   for (let round = 1; round <= 5; round += 1) {
-    worker.send("x".repeat(1_000));
-    worker.send("x".repeat(1_000));
-    await vi.waitFor(() => expect(heard.client).toBe(2 * round));
+    for (let sent = 0; sent < 3; sent += 1) worker.send(new Uint8Array(8 * MIB));
+    await vi.waitFor(() => expect(heard.client).toBe(3 * round));
+    wait(12_000);
     client.send("go on");
     await vi.waitFor(() => expect(heard.worker).toBe(round));
+  }
+  expect(closes).toEqual([]);
+  client.close(1_000);
+  expect(await joined.end).toBe("closed");
+  await joined.clientGone;
+});
+
+it("sides that answer each other's large messages may go on at any speed", async () => {
+  const { client, worker, joined, closes, heard } = session();
+  for (let round = 1; round <= 8; round += 1) {
+    client.send(new Uint8Array(8 * MIB));
+    await vi.waitFor(() => expect(heard.worker).toBe(round));
+    worker.send(new Uint8Array(8 * MIB));
+    await vi.waitFor(() => expect(heard.client).toBe(round));
   }
   expect(closes).toEqual([]);
   client.close(1_000);

@@ -49,14 +49,16 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     response.end();
   },
   /** One tick each tenth of a second, until the client has gone. */
-  "/ticks": (_, response) => {
+  "/ticks": (request, response) => {
     response.writeHead(200, { "content-type": "text/event-stream" });
+    if (request.method === "HEAD") return void response.end();
     const ticking = setInterval(() => response.write("data: tick\n\n"), 100);
     response.once("close", () => clearInterval(ticking));
   },
   /** Says that there are a million bytes, and sends ten of them each tenth of a second. */
-  "/drips": (_, response) => {
+  "/drips": (request, response) => {
     response.writeHead(200, { "content-length": 1_000_000, "content-type": "application/octet-stream" });
+    if (request.method === "HEAD") return void response.end();
     const dripping = setInterval(() => response.write("ten bytes."), 100);
     response.once("close", () => clearInterval(dripping));
   },
