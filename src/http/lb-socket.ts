@@ -1,8 +1,8 @@
 // A WebSocket through a load-balanced endpoint: what one side says the other one hears, until one of them ends it, a message
-// is too large, nobody has said anything for too long, or one side is sent much more than it shows that it reads.
+// is too large, nobody has said anything for too long, or one side may leave too much unread (core/unread-bytes.ts).
 import { LB_SOCKET_IDLE_MS } from "../core/limits.ts";
 import type { SecretForms } from "../core/secret-forms.ts";
-import { Unheard } from "../core/unheard.ts";
+import { UnreadBytes } from "../core/unread-bytes.ts";
 
 /** `worker_broke`: the worker's connection ended without a word. */
 export type SocketEnd = "closed" | "worker_broke";
@@ -17,10 +17,10 @@ export interface JoinedSockets {
 }
 
 const GOING_AWAY = 1001;
-const UNHEARD = 1008;
+const UNREAD = 1008;
 const TOO_LARGE = 1009;
 const BROKEN = 1011;
-const SILENT = "bytes were sent to a side that said too little: send a message now and then";
+const SILENT = "bytes may be unread: send a message now and then";
 /** A connection that ended without a close frame, or without a code in it: neither may be sent. */
 const NO_CODE = 1005;
 const NO_FRAME = 1006;
@@ -38,7 +38,7 @@ export function joinSockets(
   const gone = Promise.withResolvers<void>();
   let isOver = false;
   const openedMs = Date.now();
-  const unheard = { client: new Unheard(openedMs), worker: new Unheard(openedMs) };
+  const unread = { client: new UnreadBytes(openedMs), worker: new UnreadBytes(openedMs) };
   let idle = setTimeout(() => undefined, 0);
   const stop = (code: number, reason: string): void => {
     clearTimeout(idle);
@@ -51,15 +51,15 @@ export function joinSockets(
     idle = setTimeout(() => stop(GOING_AWAY, "no message came for too long"), LB_SOCKET_IDLE_MS);
   };
   const listen = (from: WebSocket, to: WebSocket, whenBroken: SocketEnd): void => {
-    const [ofSender, ofReader] = from === client ? [unheard.client, unheard.worker] : [unheard.worker, unheard.client];
+    const [ofSender, ofReader] = from === client ? [unread.client, unread.worker] : [unread.worker, unread.client];
     from.binaryType = "arraybuffer";
     from.addEventListener("message", ({ data }) => {
       if (isOver) return;
       touch();
       const bytes = sizeOf(data);
       if (bytes > maxBytes) return stop(TOO_LARGE, "the message is too large");
-      ofSender.hear(bytes, Date.now());
-      if (!ofReader.take(bytes)) return stop(UNHEARD, `${Math.round(ofReader.bytes)} ${SILENT}`);
+      ofSender.forgive(bytes, Date.now());
+      if (!ofReader.add(bytes)) return stop(UNREAD, `${Math.round(ofReader.bytes)} ${SILENT}`);
       try {
         to.send(from === worker ? blankMessage(data, secrets) : data);
       } catch {

@@ -1,8 +1,8 @@
 // What a side of a WebSocket is taken to have read: honest sides of every usual kind go on for hours, and one that may read nothing
 // ends at a bound, however often it says something.
 import { describe, expect, it } from "vitest";
-import { LB_SOCKET_READ_BYTES_PER_SECOND, LB_SOCKET_UNHEARD_MAX_BYTES } from "../../src/core/limits.ts";
-import { Unheard } from "../../src/core/unheard.ts";
+import { LB_SOCKET_READ_BYTES_PER_SECOND, LB_SOCKET_UNREAD_MAX_BYTES } from "../../src/core/limits.ts";
+import { UnreadBytes } from "../../src/core/unread-bytes.ts";
 import { seededRandom } from "../sim/random.ts";
 
 const KIB = 1024;
@@ -17,10 +17,10 @@ interface Habit {
 
 /** How long a side of such habits is served, in milliseconds; null: for the whole hour. */
 function endOf({ sentBytes, everyMs, saysBytes, saysEveryMs }: Habit): number | null {
-  const unheard = new Unheard(0);
+  const unread = new UnreadBytes(0);
   for (let nowMs = 1; nowMs <= 3_600_000; nowMs += 1) {
-    if (nowMs % saysEveryMs === 0) unheard.hear(saysBytes, nowMs);
-    if (nowMs % everyMs === 0 && !unheard.take(sentBytes)) return nowMs;
+    if (nowMs % saysEveryMs === 0) unread.forgive(saysBytes, nowMs);
+    if (nowMs % everyMs === 0 && !unread.add(sentBytes)) return nowMs;
   }
   return null;
 }
@@ -72,25 +72,25 @@ describe("a side is found that", () => {
 it("no side is sent more than the bound, what it has said itself, and what may be read in the time", () => {
   for (let seed = 1; seed <= 200; seed += 1) {
     const random = seededRandom(seed);
-    const unheard = new Unheard(0);
+    const unread = new UnreadBytes(0);
     let [nowMs, sentBytes, saidBytes] = [0, 0, 0];
     for (let step = 0; step < 500; step += 1) {
       nowMs += random.integer(0, 200);
       const bytes = random.integer(0, random.chance(0.1) ? 32 * MIB : 64 * KIB);
       if (random.chance(0.5)) {
         saidBytes += bytes;
-        unheard.hear(bytes, nowMs);
-      } else if (unheard.take(bytes)) sentBytes += bytes;
+        unread.forgive(bytes, nowMs);
+      } else if (unread.add(bytes)) sentBytes += bytes;
       const readBytes = (nowMs / 1_000) * LB_SOCKET_READ_BYTES_PER_SECOND;
-      expect(sentBytes).toBeLessThanOrEqual(LB_SOCKET_UNHEARD_MAX_BYTES + saidBytes + readBytes);
+      expect(sentBytes).toBeLessThanOrEqual(LB_SOCKET_UNREAD_MAX_BYTES + saidBytes + readBytes);
     }
   }
 });
 
 it("a silence before it is sent anything, or a clock that is set back, gives it no more than the bound", () => {
-  const unheard = new Unheard(0);
-  unheard.hear(1, 3_600_000);
-  expect(unheard.take(LB_SOCKET_UNHEARD_MAX_BYTES)).toBe(true);
-  unheard.hear(0, 0);
-  expect(unheard.take(1)).toBe(false);
+  const unread = new UnreadBytes(0);
+  unread.forgive(1, 3_600_000);
+  expect(unread.add(LB_SOCKET_UNREAD_MAX_BYTES)).toBe(true);
+  unread.forgive(0, 0);
+  expect(unread.add(1)).toBe(false);
 });
