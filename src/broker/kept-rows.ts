@@ -120,8 +120,11 @@ export class KeptRows {
     this.put(job, 0);
   }
 
-  noteTime(finished: Pick<Job, "status" | "executionMs" | "error">): void {
-    if (finished.executionMs !== null && tellsItsTime(finished)) this.recentTimes.add(finished.executionMs);
+  /** How long its last lease was: whoever carries such a job also waits with it at a hosted upstream. */
+  noteTime(finished: Job): void {
+    const { executionMs, finishedAtMs, delayMs, queuedAtMs } = finished;
+    if (executionMs === null || finishedAtMs === null || !tellsItsTime(finished)) return;
+    this.recentTimes.add(delayMs === null ? executionMs : finishedAtMs - queuedAtMs - delayMs);
   }
 
   /**

@@ -1,15 +1,29 @@
 // What of an attempt is billed: its time by the broker's clock, from when its worker is taken to have run it.
-import type { Bill, Job, Lease } from "./job.ts";
+import { type Bill, type Job, type Lease, leaseEndMs } from "./job.ts";
+import type { AttemptOutcome } from "./job-event.ts";
 import { priceAttempt } from "./pricing.ts";
+
+/** On a hosted upstream a job may wait once more: not before that has said that it runs, if it has. */
+function beganAtMs({ ranFromMs, startedAtMs }: Lease): number {
+  return ranFromMs ?? startedAtMs;
+}
 
 /** Never more than its timeout, and nothing after its lease. */
 export function executedMs(job: Job, lease: Lease, nowMs: number): number {
-  const ranMs = Math.max(Math.min(nowMs, lease.untilMs) - lease.startedAtMs, 0);
+  const ranMs = Math.max(Math.min(nowMs, lease.untilMs) - beganAtMs(lease), 0);
   return Math.min(ranMs, job.executionTimeoutMs);
 }
 
+/** The lease of a job that its carrier reports: that has had it until now, and may know when it still waited. */
+export function reportedLease(lease: Lease, outcome: AttemptOutcome, nowMs: number): Lease {
+  const untilMs = leaseEndMs(lease);
+  const ranMaxMs = "ranMaxMs" in outcome ? outcome.ranMaxMs : undefined;
+  if (lease.ranFromMs !== null || ranMaxMs === undefined) return { ...lease, untilMs };
+  return { ...lease, untilMs, ranFromMs: Math.max(lease.startedAtMs, nowMs - ranMaxMs) };
+}
+
 export function makeBill(job: Job, lease: Lease, executionMs: number, nowMs: number): Omit<Bill, "tokens"> {
-  const { tier, rateKind, slots, nanodollarsPerSecond, startedAtMs } = lease;
+  const { tier, rateKind, slots, nanodollarsPerSecond } = lease;
   const price = priceAttempt({ executionMs, kind: rateKind, nanodollarsPerSecond, slots });
   return {
     seq: job.attempts,
@@ -17,7 +31,7 @@ export function makeBill(job: Job, lease: Lease, executionMs: number, nowMs: num
     rateKind,
     slots,
     nanodollarsPerSecond,
-    startedAtMs,
+    startedAtMs: beganAtMs(lease),
     finishedAtMs: nowMs,
     ...price,
   };

@@ -6,13 +6,20 @@ import type { TokenUsage } from "./token-usage.ts";
 
 /** How an attempt ended, already classified by its carrier. Below it is decided what that means for the job. */
 export type AttemptOutcome =
-  | { readonly kind: "completed"; readonly output: PayloadRef | null; readonly tokens?: TokenUsage | null }
+  | {
+      readonly kind: "completed";
+      readonly output: PayloadRef | null;
+      readonly tokens?: TokenUsage | null;
+      readonly ranMaxMs?: number;
+    }
   /** The handler said no: FAILED at once, billed. */
   | {
       readonly kind: "handler_error";
       readonly error: string;
       readonly output: PayloadRef | null;
       readonly tokens?: TokenUsage | null;
+      /** So long ago its hosted upstream still said that it waits. */
+      readonly ranMaxMs?: number;
     }
   /** 400, 413, 415, 422 of the upstream, or a suspicious status that a probe has cleared: FAILED at once, not billed. */
   | { readonly kind: "rejected"; readonly error: string }

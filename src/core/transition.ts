@@ -1,6 +1,6 @@
 // The state machine of a job: transition(job, event, given) → what it becomes and what must follow.
 // Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
-import { asRun, executedMs, makeBill } from "./attempt-bill.ts";
+import { asRun, executedMs, makeBill, reportedLease } from "./attempt-bill.ts";
 import { backoffMs } from "./backoff.ts";
 import type { FormerWorker, Job, JobStatus, Lease, WebhookState } from "./job.ts";
 import { isTerminal, leaseEndMs, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
@@ -148,8 +148,7 @@ export function leaseMs(lease: Pick<Lease, "workerKeyId">): number {
 function finish(before: Job, token: string, outcome: AttemptOutcome, given: Given): Transition {
   const lease = heldLease(before, token, given);
   if (lease === null) return unchanged(before, "stale");
-  // Whoever reports has had the job until now.
-  const job = { ...before, lease: { ...lease, untilMs: leaseEndMs(lease) } };
+  const job = { ...before, lease: reportedLease(lease, outcome, given.nowMs) };
   const { upstreamId } = lease;
   switch (outcome.kind) {
     case "completed":

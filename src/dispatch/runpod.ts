@@ -147,7 +147,7 @@ async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted"
   }
 }
 
-/** What is billed of a job that does not end by itself begins here. False: the broker has not taken it. */
+/** What is billed of the job begins here. False: the broker has not taken it. */
 async function noteRunning({ deps, assignment: { jobId, lease } }: Attempt): Promise<boolean> {
   return await deps
     .keeper()
@@ -180,6 +180,8 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
   let unusable = 0;
   let refused = 0;
   let isTold = false;
+  /** The start of the newest look that found it waiting. */
+  let waitedMs: number | null = null;
   for (;;) {
     const wantedMs = failedPauseMs > POLL_FAILED_FIRST_MS ? failedPauseMs : pauseMs;
     await attempt.nudge.sleep(clock, Math.min(wantedMs, Math.max(0, attempt.leftMs())), attempt.signal);
@@ -189,6 +191,7 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
       return { kind: "timed_out" };
     }
     if (clock.now() - startedMs >= CARRIER_HOLDS_MS && (await handOver(attempt, id))) return null;
+    const askedMs = clock.now();
     const polled = await pollOnce(attempt, id);
     if (polled === null) return null;
     refused = polled.kind === "refused" ? refused + 1 : 0;
@@ -204,7 +207,8 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
     }
     if (polled.kind !== "failed" && polled.kind !== "refused") heardMs = clock.now();
     if (polled.kind === "waiting") {
-      if (polled.runs && !isTold) isTold = await noteRunning(attempt);
+      if (!polled.runs) waitedMs = askedMs;
+      else if (!isTold) isTold = await noteRunning(attempt);
       pauseMs = Math.min(pauseMs * POLL_GROWTH, pollMaxMs(attempt, clock.now() - startedMs));
       failedPauseMs = POLL_FAILED_FIRST_MS;
       unusable = 0;
@@ -213,9 +217,16 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
     } else {
       // Our own storage gave it up, so nobody will read what the upstream still makes.
       if (polled.kind === "storage_failed") await cancelJob(attempt, id);
-      return polled;
+      return isTold || waitedMs === null ? polled : ranSince(polled, clock.now() - waitedMs);
     }
   }
+}
+
+/** A short run may begin and end between two looks: what is billed of it then begins with the first of them. */
+function ranSince(ended: Outcome, ranMaxMs: number): Outcome {
+  return ended.kind === "completed" || ended.kind === "handler_error"
+    ? { ...ended, ranMaxMs: Math.ceil(ranMaxMs) }
+    : ended;
 }
 
 /** The longest pause between two looks at a job that has run for so long. */

@@ -80,4 +80,17 @@ describe("a hosted endpoint", () => {
     expect((await run(HOSTED, { keeper: { noteRunning } })).outcomes).toMatchObject([{ kind: "completed" }]);
     expect(told).toEqual([2, 3]);
   });
+
+  it("whose run nobody has seen is billed from the last look that found it waiting", async () => {
+    const polls = ["IN_QUEUE", "IN_QUEUE", "IN_QUEUE", "COMPLETED"];
+    const clock = jumpingClock();
+    const looks: number[] = [];
+    upstreamAnswers((call) => {
+      if (call.url.endsWith("/run")) return Response.json({ id: "up-1", status: "IN_QUEUE" });
+      looks.push(clock.now());
+      return Response.json({ id: "up-1", status: polls[looks.length - 1] ?? "COMPLETED" });
+    });
+    const { outcomes } = await run(HOSTED, { clock });
+    expect(outcomes).toMatchObject([{ kind: "completed", ranMaxMs: Math.ceil((looks[3] ?? 0) - (looks[2] ?? 0)) }]);
+  });
 });

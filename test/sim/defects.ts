@@ -232,6 +232,11 @@ export const DEFECTS: readonly Defect[] = [
       ? { job: { ...job, lease: { ...job.lease, ranFromMs: job.lease.startedAtMs } } }
       : {},
   ),
+  misled("a job that waited at its upstream is billed for that, too, when it ends", (job, event) =>
+    event.kind === "finish" && typeof job.lease?.ranFromMs === "number"
+      ? { job: { ...job, lease: { ...job.lease, ranFromMs: job.lease.startedAtMs } } }
+      : {},
+  ),
   afterwards("a bill is off by one nano-dollar", (job) =>
     job.bill === null ? job : { ...job, bill: { ...job.bill, amountNanodollars: job.bill.amountNanodollars + 1 } },
   ),

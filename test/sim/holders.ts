@@ -42,8 +42,8 @@ export function endMs({ untilMs, graceUntilMs }: Holder): number {
 }
 
 /**
- * What an attempt may be charged, ms; null without one. A lease that ended earlier stops the meter (B4), and of a job that did not
- * come to its own end (`fromOutside`) it began when its upstream first said that it runs.
+ * What an attempt may be charged, ms; null without one. A lease that ended earlier stops the meter (B4), which began when its upstream
+ * first said that it runs. One that never said so ran at all only if it came to its own end, and not `fromOutside`.
  */
 export function chargedMs(
   holder: Holder | null,
@@ -54,6 +54,6 @@ export function chargedMs(
   if (holder === null) return null;
   // Whoever reports has had the job until then; of a grace without a word nothing is known.
   const knownMs = event.kind === "finish" ? endMs(holder) : holder.untilMs;
-  const fromMs = fromOutside ? (holder.ranFromMs ?? nowMs) : holder.lease.startedAtMs;
+  const fromMs = holder.ranFromMs ?? (fromOutside ? nowMs : holder.lease.startedAtMs);
   return Math.min(Math.max(Math.min(nowMs, knownMs) - fromMs, 0), timeoutMs);
 }
