@@ -61,7 +61,9 @@ export class WorkerExits {
     log("worker_start_failed", { endpoint: endpointId, worker: worker.workerId, detail: failure.detail });
     if (failure.kind === "cancelled") this.#leave(worker, "shutdown", nowMs);
     else this.#sicken(worker, failure.detail, nowMs);
-    if (roster.isTwin(worker, nowMs)) return;
+    // Of a process that has not begun before our eyes nobody knows whether it has run a handler: any error may have this text,
+    // and others' jobs there, if they are lost, end with their leases.
+    if (roster.isTwin(worker, nowMs) || worker.idleAtMs === 0) return;
     for (const uuid of index.runningOn(worker.slotsId)) {
       const stored = uuid === reportedUuid ? null : book.load(uuid);
       const token = stored?.job.lease?.token;

@@ -158,6 +158,8 @@ export class WorkerRoster {
     const isOvertaken = worker?.polls.get(pollId)?.overtaken === true;
     worker?.polls.delete(pollId);
     if (worker !== undefined) worker.actedAtMs = nowMs;
+    // One that is cut may be the end of its process, and a new one may ask within a second.
+    if (worker !== undefined && !answered) worker.hasRun = false;
     if (worker !== undefined && isOvertaken && answered) worker.overtakenEndedAtMs = nowMs;
   }
 

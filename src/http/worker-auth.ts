@@ -123,6 +123,11 @@ function cutParameters(segment: string, query: URLSearchParams): string {
   return name;
 }
 
+/** The release of its SDK: `RunPod-Python-SDK/1.12.0 (Linux …)`. */
+export function readVersion(headers: Headers): string | null {
+  return /^RunPod-Python-SDK\/(\S+)/.exec(headers.get("user-agent") ?? "")?.[1] ?? null;
+}
+
 function readNames(c: RouteContext): Result<Pick<WorkerEntry, "workerId" | "query">> {
   const query = new URL(c.req.raw.url).searchParams;
   const workerId = cutParameters(c.req.param("worker") ?? "", query);

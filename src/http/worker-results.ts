@@ -9,13 +9,14 @@ import type { AttemptOutcome } from "../core/job-event.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
 import { OutputUsageTap } from "../core/output-usage.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
+import { mayReportStart } from "../core/sdk-version.ts";
 import { readStartFailure } from "../core/start-failure.ts";
 import { attemptFailed, cutString, errorText, parseJson } from "../dispatch/classify.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
 import { jsonAnswer } from "./answer.ts";
 import { type RouteContext, type Routing, refuse } from "./routing.ts";
-import { enterWorkerJob, type WorkerJobEntry } from "./worker-auth.ts";
+import { enterWorkerJob, readVersion, type WorkerJobEntry } from "./worker-auth.ts";
 import { workerBodyOf } from "./worker-body.ts";
 import { gatherChunks } from "./worker-stream.ts";
 
@@ -43,7 +44,7 @@ async function done(c: RouteContext): Promise<Response> {
     lenientNumbers: true,
   });
   if (read.kind === "ok" && isProgress(read)) return progress(c, worker, read.big);
-  const judged = read.kind === "ok" ? await toOutcome(c.env, worker, read, { key, tap }) : judgeUnreadable(read);
+  const judged = read.kind === "ok" ? await toOutcome(c, worker, read, { key, tap }) : judgeUnreadable(read);
   if (!judged.ok) return refuse(c, judged.failure);
   const outcome = judged.value;
   const refresh = read.kind === "ok" && parseJson(fieldOf(read, "stopPod") ?? "null") === true;
@@ -80,14 +81,14 @@ function answer(c: RouteContext, reply: Result<ReportReply>): Response {
 }
 
 async function toOutcome(
-  env: Env,
+  c: RouteContext,
   worker: WorkerJobEntry,
   read: Envelope,
   { key, tap }: { readonly key: string; readonly tap: OutputUsageTap },
 ): Promise<Result<AttemptOutcome>> {
   const error = fieldOf(read, "error");
   if (error !== undefined && error !== "null") {
-    const failure = readStartFailure(textOf(error));
+    const failure = mayReportStart(readVersion(c.req.raw.headers)) ? readStartFailure(textOf(error)) : null;
     if (failure !== null) return ok({ kind: "start_failed", failure });
     return ok({ kind: "handler_error", error: errorText(error), output: read.big });
   }
@@ -96,7 +97,7 @@ async function toOutcome(
   // How long the prompt is, for an estimate, the broker knows.
   if (!isBareEnd) return ok({ kind: "completed", output: read.big, tokens: tap.usage(0) });
   const chunkTap = new OutputUsageTap();
-  const gathered = await gatherChunks(env, worker, key, (view) => chunkTap.push(view));
+  const gathered = await gatherChunks(c.env, worker, key, (view) => chunkTap.push(view));
   if (gathered.ok) return ok({ kind: "completed", output: gathered.value, tokens: chunkTap.usage(0) });
   // The worker does not hold the job any more: its report is told so.
   return gathered.failure.kind === "not_found" ? ok({ kind: "completed", output: null }) : gathered;

@@ -9,7 +9,7 @@ import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { jsonAnswer, rawAnswer } from "./answer.ts";
 import { flatten, type RouteContext, type Routing, refuse } from "./routing.ts";
-import { enterWorker, type WorkerEntry } from "./worker-auth.ts";
+import { enterWorker, readVersion, type WorkerEntry } from "./worker-auth.ts";
 
 /** A worker's poll, also where the rest of the path is one that we do not have, such as a worker id with a slash in it. */
 const POLL_PATH = /\/job-(?:take|take-batch|stop)(?:\/|$)/;
@@ -165,11 +165,6 @@ function readUnfit(query: URLSearchParams): string | null {
 function readBatchSize(query: URLSearchParams): number {
   const size = Number(query.get("batch_size"));
   return Number.isInteger(size) && size > 0 ? Math.min(size, START_JOBS_MAX) : 1;
-}
-
-/** `RunPod-Python-SDK/1.12.0 (Linux …)`. */
-function readVersion(headers: Headers): string | null {
-  return /^RunPod-Python-SDK\/(\S+)/.exec(headers.get("user-agent") ?? "")?.[1] ?? null;
 }
 
 /** Words of a worker about itself that people are shown: cut to a line. */

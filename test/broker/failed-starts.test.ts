@@ -1,9 +1,12 @@
 // Workers that fail their start again and again, under one id or ever new ones: what they cost others' jobs.
+import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import { PARKED_MAX_MS, START_FAILURES_MAX } from "../../src/core/limits.ts";
-import { makeBroker, submission } from "../support/broker.ts";
+import { brokerOf } from "../../src/dispatch/keeper.ts";
+import { makeBroker, submission, workerKey } from "../support/broker.ts";
 import { passTime, pullingWorker, pullOnly, statusOf, waitOf, workersOf } from "../support/pulling-worker.ts";
+import { evict } from "../support/quiet.ts";
 
 const SDK = "2.0.0rc2";
 const failure = {
@@ -163,5 +166,37 @@ describe("the report of a failed start that comes twice", () => {
     expect(await w1.report(id, FAILED)).toBe("late");
     expect(await statusOf(broker, next)).toMatchObject({ status: "IN_PROGRESS" });
     expect(await workersOf(broker)).toMatchObject([{ state: "RUNNING" }]);
+  });
+});
+
+describe("the report of a failed start", () => {
+  it("takes no other job from a process that began before the object did: it may be a handler's words", async () => {
+    const { endpointId, broker } = await makeBroker({
+      upstreams: [],
+      workerKeys: [workerKey({ id: "key1", slots: 2 })],
+    });
+    const w1 = await proven(broker, "w1");
+    const [id, other] = [await submitOne(broker), await submitOne(broker)];
+    expect(await w1.take({ version: SDK, wanted: 2 })).toHaveLength(2);
+    await evict(endpointId);
+    const again = brokerOf(env, endpointId);
+    const survivor = pullingWorker(again, "w1");
+    await survivor.ping([id, other]);
+    await survivor.report(id, FAILED);
+    expect(await statusOf(again, other)).toMatchObject({ status: "IN_PROGRESS" });
+    expect(await survivor.done(other)).toBe("accepted");
+  });
+
+  it("is believed of a process that asks a moment after the poll of the one before it was cut", async () => {
+    const { broker } = await makeBroker({ ...pullOnly, maxAttempts: 1 });
+    const w1 = await proven(broker, "w1");
+    const polling = w1.take({ version: SDK, pollId: "cut" });
+    await vi.waitFor(async () => expect((await broker.health({ tenantId: "owner" })).workers.ready).toBe(1));
+    await broker.abandonTake({ ...w1.name, pollId: "cut", leases: [] });
+    await polling;
+    const id = await submitOne(broker);
+    expect(await w1.takeOne({ version: SDK })).toMatchObject({ jobId: id });
+    await w1.report(id, FAILED);
+    expect(await statusOf(broker, id)).toMatchObject({ status: "IN_QUEUE" });
   });
 });

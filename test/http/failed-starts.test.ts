@@ -37,13 +37,15 @@ async function scene(options: TestTenantOptions = {}) {
     expect(answer.status).toBe(200);
     return idSchema.parse(await answer.json()).id;
   };
+  const done = (id: string, body: string, workerId = "w1", version = SDK) =>
+    pulling.asWorker(`job-done/WORKER/${id}?gpu=SIM&isStream=false`, { body, workerId, version });
   const list = async () => {
     const url = `https://waybill.test/v1/endpoints/${tenant.slug}/workers`;
     const answer = await exports.default.fetch(new Request(url, { headers: { authorization: tenant.key } }));
     return listSchema.parse(await answer.json()).workers;
   };
   const health = async () => (await (await pulling.asClient("health")).json<{ workers: unknown }>()).workers;
-  return { ...pulling, take, takeOne, list, health };
+  return { ...pulling, take, takeOne, done, list, health };
 }
 
 /** The jobs of a tenant that are billed, as soon as there are so many. */
@@ -186,5 +188,14 @@ describe("an error of a handler that reads like a failed start", () => {
     await s.done(id, report("w1"), "w1");
     expect(await s.status(id)).toMatchObject({ status: "FAILED", error: expect.stringContaining("prestart_failed") });
     expect(await s.list()).toMatchObject([{ state: "IDLE" }]);
+  });
+
+  it("is the job's own in a release without hooks before its handlers, whether one has run or not", async () => {
+    const s = await scene();
+    const id = await s.submit("{}");
+    await s.asWorker("job-take/WORKER?gpu=SIM&job_in_progress=0", { version: "1.12.0" });
+    await s.done(id, report("w1"), "w1", "1.12.0");
+    expect(await s.status(id)).toMatchObject({ status: "FAILED", error: expect.stringContaining("prestart_failed") });
+    expect(await s.list()).not.toMatchObject([{ state: "UNHEALTHY" }]);
   });
 });
