@@ -88,7 +88,10 @@ async function followJob(attempt: Attempt, id: string): Promise<Outcome | Suspic
 /** A `handler.py --rp_serve_api` that was added as a hosted endpoint: its job runs from this call on. */
 async function runFoundLocal(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   if (attempt.leftMs() > HELD_CALL_MAX_MS) return { kind: "upstream_unhealthy", detail: LOCAL_DETAIL };
-  if (!(await noteRunning(attempt))) return null;
+  // Not to be run without it, nor lost for one call that the broker does not answer.
+  const { clock } = attempt.deps;
+  const options = { clock, forMs: NOTE_FOR_MS, signal: attempt.signal };
+  if (!(await callUntil(() => tellRunning(attempt), options).catch(() => false))) return null;
   return await runLocal(attempt);
 }
 
@@ -148,11 +151,12 @@ async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted"
 }
 
 /** What is billed of the job begins here. False: the broker has not taken it. */
-async function noteRunning({ deps, assignment: { jobId, lease } }: Attempt): Promise<boolean> {
-  return await deps
-    .keeper()
-    .noteRunning({ jobId, lease })
-    .catch(() => false);
+async function noteRunning(attempt: Attempt): Promise<boolean> {
+  return await tellRunning(attempt).catch(() => false);
+}
+
+function tellRunning({ deps, assignment: { jobId, lease } }: Attempt): Promise<boolean> {
+  return deps.keeper().noteRunning({ jobId, lease });
 }
 
 /** Not through `attempt.call`: the execution timeout may have passed, or the lease be lost. */

@@ -36,6 +36,19 @@ describe("a handler with --rp_serve_api that was added as a hosted endpoint", ()
     expect(pathsOf(seen)).toEqual(["POST /runsync"]);
   });
 
+  it("runs its job though the broker does not answer for a moment: nothing has begun that could be billed", async () => {
+    servesApi();
+    let asked = 0;
+    const noteRunning = async (): Promise<boolean> => {
+      asked += 1;
+      if (asked === 1) throw new Error("the broker was replaced");
+      return true;
+    };
+    const assignment = { endpointId: `ep-${crypto.randomUUID()}` };
+    const { outcomes } = await run(HOSTED, { assignment, keeper: { noteRunning }, clock: jumpingClock() });
+    expect(outcomes).toMatchObject([{ kind: "completed" }]);
+  });
+
   it("is unhealthy, by name, for a job that is longer than one HTTP call may be", async () => {
     const seen = servesApi();
     const { outcomes } = await run(HOSTED, { assignment: { executionTimeoutMs: 3_600_000 } });
