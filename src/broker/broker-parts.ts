@@ -122,7 +122,7 @@ export class BrokerParts {
       departures,
       carry: around.carry,
       holderOf: (slotsId) => this.workers.holderOf(slotsId),
-      idleSinceMs: (slotsId) => this.workers.idleSinceMs(slotsId),
+      isRidOf: (slotsId, jobId, sinceMs, atMs) => this.workers.isRidOf(slotsId, jobId, sinceMs, atMs),
       provenWorkers: (atMs) => this.workers.proven(atMs),
       hand: (slotsId, job) => this.workers.hand(slotsId, job),
     });

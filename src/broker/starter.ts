@@ -6,6 +6,7 @@ import type { EndpointSettings, Upstream } from "../contract/settings.ts";
 import type { HandedJob } from "../contract/worker.ts";
 import { mayClientCarry } from "../core/client-carry.ts";
 import type { Job, Lease } from "../core/job.ts";
+import { makeJobId } from "../core/job-id.ts";
 import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../core/limits.ts";
 import { routesInForce } from "../core/openai-routes.ts";
 import { isWorkerSlots } from "../core/worker-id.ts";
@@ -26,8 +27,8 @@ interface Parts {
   readonly carry: (assignment: Assignment) => void;
   /** The slots of a pulling worker; null: it is not one of ours any more. */
   readonly holderOf: (slotsId: string) => SlotHolder | null;
-  /** When the worker of these slots last said that it runs nothing, epoch ms; 0 for never. */
-  readonly idleSinceMs: (slotsId: string) => number;
+  /** Has the pulling worker of these slots shown since then that it does not run a job that it had? */
+  readonly isRidOf: (slotsId: string, jobId: string, sinceMs: number, nowMs: number) => boolean;
   /** The pulling workers that have run a handler and are in service. */
   readonly provenWorkers: (nowMs: number) => ReadonlySet<string>;
   readonly hand: (slotsId: string, job: HandedJob) => void;
@@ -111,7 +112,7 @@ export class Starter {
     }
     const proven = this.#provenFor(stored.job, nowMs);
     const isFit = (id: string): boolean => proven === null || !isWorkerSlots(id) || proven.has(id);
-    const mayTake = (id: string): boolean => isFit(id) && this.#mayTake(stored, id) && mayTry(id);
+    const mayTake = (id: string): boolean => isFit(id) && this.#mayTake(stored.job, id, nowMs) && mayTry(id);
     const chosen = resumedOn ?? book.pool.choose(nowMs, { avoidId: avoided(stored.job, nowMs), mayTake });
     if (chosen === null) {
       // Room is only where the job has failed already, or may still run, while a sound one is busy.
@@ -190,11 +191,11 @@ export class Starter {
 
   /**
    * A pulling worker's report names the job but no attempt. So a worker that had the job gets it again only after it has
-   * said that it runs nothing: until then a late report could be taken for one of the new attempt.
+   * shown that it does not run it: until then a late report could be taken for one of the new attempt.
    */
-  #mayTake(stored: StoredJob, id: string): boolean {
-    const former = stored.job.formerWorkers.find(({ slotsId }) => slotsId === id);
-    return former === undefined || this.#parts.idleSinceMs(id) >= former.untilMs;
+  #mayTake({ uuid, mode, formerWorkers }: Job, id: string, nowMs: number): boolean {
+    const former = formerWorkers.find(({ slotsId }) => slotsId === id);
+    return former === undefined || this.#parts.isRidOf(id, makeJobId(uuid, mode), former.untilMs, nowMs);
   }
 
   /**

@@ -187,7 +187,8 @@ export class WorkerDesk {
     worker.version = call.version ?? worker.version;
     if (call.unfit !== null) worker.sick = { kind: "unfit", detail: call.unfit, sinceMs: nowMs };
     else if (worker.sick?.kind === "silent") worker.sick = null;
-    for (const jobId of call.jobIds) renewHeld(this.#parts.book, worker.slotsId, jobId, nowMs);
+    const isStray = (jobId: string) => renewHeld(this.#parts.book, worker.slotsId, jobId, nowMs) === null;
+    roster.noteHeartbeat(worker, call.jobIds.filter(isStray), nowMs);
     this.#parts.stops.takeHeartbeat(worker, call.jobIds, nowMs);
     this.#ask(worker, nowMs);
     await this.#parts.wake(nowMs);
@@ -217,8 +218,10 @@ export class WorkerDesk {
     return this.#parts.roster.get(slotsId)?.lastSeenAtMs ?? 0;
   }
 
-  idleSinceMs(slotsId: string): number {
-    return this.#parts.roster.get(slotsId)?.idleAtMs ?? 0;
+  /** Has the worker of these slots shown since then that it does not run a job that it had? */
+  isRidOf(slotsId: string, jobId: string, sinceMs: number, nowMs: number): boolean {
+    const worker = this.#parts.roster.get(slotsId);
+    return worker !== undefined && this.#parts.roster.isRidOf(worker, jobId, sinceMs, nowMs);
   }
 
   leaseEnded(slotsId: string, job: Job, how: "finished" | "lost" | "taken_away", nowMs: number): void {

@@ -3,6 +3,7 @@
 import {
   STOP_LET_GO_AFTER_MS,
   WORKER_GONE_AFTER_MS,
+  WORKER_PING_INTERVAL_MS,
   WORKER_POLLS_MAX,
   WORKER_POLLS_TOTAL_MAX,
   WORKER_SICK_SHOWN_MS,
@@ -45,6 +46,8 @@ export interface RosterWorker extends WorkerName {
   lastSeenAtMs: number;
   /** Its newest take that said that it runs nothing; 0: none since this roster began. */
   idleAtMs: number;
+  /** Its newest heartbeat, with the jobs that it named and does not hold; null: none, or one that named too many. */
+  heartbeat: { readonly atMs: number; readonly strays: ReadonlySet<string> } | null;
   hasTaken: boolean;
   gpu: string | null;
   version: string | null;
@@ -80,6 +83,8 @@ export interface RosterWorker extends WorkerName {
 const TWIN_RETURNS_WITHIN_MS = 2_000;
 const TWIN_SHOWN_MS = 600_000;
 const GIVEN_UP_MAX = 100;
+/** A worker names jobs that it does not hold for a moment after they were taken from it, and so a few at most. */
+const STRAYS_MAX = 100;
 
 export class WorkerRoster {
   readonly #workers = new Map<string, RosterWorker>();
@@ -110,6 +115,7 @@ export class WorkerRoster {
       slotsId,
       lastSeenAtMs: nowMs,
       idleAtMs: 0,
+      heartbeat: null,
       hasTaken: false,
       gpu: null,
       version: null,
@@ -211,6 +217,22 @@ export class WorkerRoster {
     worker.givenUp.set(jobId, "away");
     const [oldest] = worker.givenUp.keys();
     if (worker.givenUp.size > GIVEN_UP_MAX && oldest !== undefined) worker.givenUp.delete(oldest);
+  }
+
+  /** A heartbeat, with the jobs that it named and that the worker does not hold. */
+  noteHeartbeat(worker: RosterWorker, strays: readonly string[], nowMs: number): void {
+    worker.heartbeat = strays.length > STRAYS_MAX ? null : { atMs: nowMs, strays: new Set(strays) };
+  }
+
+  /**
+   * Has it shown since then that it does not run a job that it had? By its word that it runs nothing, or, because a busy one may
+   * never say that, by a heartbeat without the job that is too late to have been made before.
+   */
+  isRidOf(worker: RosterWorker, jobId: string, sinceMs: number, nowMs: number): boolean {
+    const { idleAtMs, heartbeat } = worker;
+    if (idleAtMs >= sinceMs) return true;
+    if (heartbeat === null || heartbeat.strays.has(jobId) || this.isTwin(worker, nowMs)) return false;
+    return heartbeat.atMs >= sinceMs + WORKER_PING_INTERVAL_MS;
   }
 
   noteTwin(worker: RosterWorker, nowMs: number): void {

@@ -4,8 +4,8 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { AlarmClock } from "../../src/broker/alarm-clock.ts";
 import type { BrokerApi } from "../../src/contract/broker.ts";
-import { IDLE_GRACE_MS, WORKER_GONE_AFTER_MS, WORKERS_MAX } from "../../src/core/limits.ts";
-import { makeBroker, submission } from "../support/broker.ts";
+import { IDLE_GRACE_MS, WORKER_GONE_AFTER_MS, WORKER_PING_INTERVAL_MS, WORKERS_MAX } from "../../src/core/limits.ts";
+import { makeBroker, submission, workerKey } from "../support/broker.ts";
 import { passTime, pullingWorker, pullOnly, statusOf } from "../support/pulling-worker.ts";
 
 afterEach(() => {
@@ -127,5 +127,46 @@ describe("a take", () => {
     await vi.waitFor(async () => expect((await broker.health({ tenantId: "owner" })).workers.ready).toBe(1));
     await broker.abandonTake({ ...fresh.name, pollId: "fresh", leases: [] });
     expect(await taking).toEqual([]);
+  });
+});
+
+describe("a job that a worker of several slots has lost, while that one is never idle,", () => {
+  /** w1 runs one job, and the answer that brought it a second one is lost. No other worker comes. */
+  async function lose() {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { endpointId, broker } = await makeBroker({
+      upstreams: [],
+      workerKeys: [workerKey({ id: "key1", slots: 2 })],
+    });
+    const w1 = pullingWorker(broker, "w1");
+    const [running, lost] = [submission(), submission()];
+    await broker.submit(running);
+    await w1.takeOne();
+    await broker.submit(lost);
+    expect(await w1.takeOne({ idle: false })).toMatchObject({ jobId: lost.jobId });
+    const beat = async (jobIds: readonly string[]): Promise<void> => {
+      await passTime(endpointId, WORKER_PING_INTERVAL_MS);
+      await w1.ping(jobIds);
+    };
+    while ((await statusOf(broker, lost.jobId)).status === "IN_PROGRESS") await beat([running.jobId]);
+    /** What its next poll brings within a few heartbeats that name these jobs. */
+    const takeWhile = async (jobIds: readonly string[]): Promise<readonly string[]> => {
+      const taking = w1.take({ idle: false, pollId: "next" });
+      await vi.waitFor(async () => expect((await statusOf(broker, lost.jobId)).queue).not.toBeNull());
+      for (let beats = 0; beats < 8; beats += 1) await beat(jobIds);
+      await broker.abandonTake({ ...w1.name, pollId: "next", leases: [] });
+      return (await taking).map(({ jobId }) => jobId);
+    };
+    return { running: running.jobId, lost: lost.jobId, takeWhile };
+  }
+
+  it("goes back to it once its heartbeats show that it does not run the job", async () => {
+    const { running, lost, takeWhile } = await lose();
+    expect(await takeWhile([running])).toEqual([lost]);
+  });
+
+  it("waits while they name it: a report of the old attempt may still come", async () => {
+    const { running, lost, takeWhile } = await lose();
+    expect(await takeWhile([running, lost])).toEqual([]);
   });
 });
