@@ -274,9 +274,10 @@ export class UpstreamPool {
     return earliest;
   }
 
-  /** Why the next job does not start at this moment. */
-  describe(nowMs: number): PoolState {
-    const entries = [...this.#entries.values()].filter((entry) => entry.member.slots > 0);
+  /** Why the next job does not start at this moment. `onlyId`: it is one that may start nowhere else. */
+  describe(nowMs: number, onlyId: string | null = null): PoolState {
+    const counts = ({ member }: Entry) => member.slots > 0 && (onlyId === null || member.id === onlyId);
+    const entries = [...this.#entries.values()].filter(counts);
     const first = entries[0];
     if (first === undefined) {
       return {
@@ -286,7 +287,7 @@ export class UpstreamPool {
       };
     }
     if (entries.some((entry) => entry.condition === "ok")) {
-      const free = this.freeSlots(nowMs) > 0;
+      const free = this.#free(nowMs, counts) > 0;
       if (free) return { reason: "STARTING", detail: "A slot is free; the job is about to start.", sinceMs: nowMs };
       return { reason: "ALL_BUSY", detail: "All slots of all workers and upstreams are busy.", sinceMs: nowMs };
     }

@@ -202,3 +202,28 @@ describe("a hand-over", () => {
     expect(await broker.handOver(handed)).toBe(false);
   });
 });
+
+describe("a job that its hosted upstream may still run", () => {
+  it("says that it waits for that one, though another one has room", async () => {
+    vi.spyOn(Object.getPrototypeOf(env.DISPATCH), "send").mockResolvedValue(undefined);
+    const given = holdCarriers();
+    const hosted = { dialect: "runpod", slots: 1 } as const;
+    const { endpointId, broker } = await makeBroker({ upstreams: [upstream({ ...hosted, id: "u1" })] });
+    const call = submission();
+    await broker.submit(call);
+    await broker.start();
+    await vi.waitFor(() => expect(given).toHaveLength(1));
+    const held = { jobId: call.jobId, lease: given[0]?.lease ?? "" };
+    expect(await broker.noteUpstreamJob({ ...held, upstreamJobId: "up-1" })).toBe(true);
+    const upstreams = ["u1", "u2"].map((id) => upstream({ ...hosted, id }));
+    await broker.configure(settings({ endpointId, version: 2, upstreams }));
+    const detail = "The upstream answered 401.";
+    await broker.finish({ ...held, outcome: { kind: "upstream_unhealthy", detail } });
+    await broker.start();
+    const read = await broker.read({ tenantId: "owner", jobId: call.jobId, ttlMs: null });
+    expect(read).toMatchObject({
+      ok: true,
+      value: { status: "IN_QUEUE", queue: { reason: "UPSTREAM_UNHEALTHY", detail } },
+    });
+  });
+});
