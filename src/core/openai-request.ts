@@ -20,6 +20,11 @@ export function isJsonType(contentType: string | null): boolean {
   return /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(contentType ?? "");
 }
 
+/** Is the body a stream of events? */
+export function isEventsType(contentType: string): boolean {
+  return /^text\/event-stream\s*(?:;|$)/i.test(contentType);
+}
+
 /** Statuses whose answers have no body, by HTTP. */
 export function isBodiless(status: number): boolean {
   return status === 204 || status === 205;

@@ -2,7 +2,7 @@
 // such a route too, so their OpenAI jobs go the same way.
 import type { Outcome } from "../contract/dispatch.ts";
 import { OPENAI_IDLE_MS } from "../core/limits.ts";
-import { isBodiless, isJsonType } from "../core/openai-request.ts";
+import { isBodiless, isEventsType, isJsonType } from "../core/openai-request.ts";
 import { allowsRoute, closedRouteMessage } from "../core/openai-routes.ts";
 import { bodyProblem, targetProblem } from "../core/openai-target.ts";
 import type { PayloadRef } from "../core/payload-ref.ts";
@@ -59,7 +59,7 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
     if (bad !== null) return bad;
     if (isBodiless(result.status)) return takeHead(attempt, result, null);
     const type = result.headers.get("content-type") ?? "application/json";
-    if (/^text\/event-stream\s*(?:;|$)/i.test(type)) {
+    if (isEventsType(type)) {
       const promptBytes = call.sizeBytes;
       return await runEvents(attempt, result, { target: call.target, hidesUsage: call.hidesUsage, promptBytes });
     }

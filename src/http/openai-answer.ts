@@ -1,7 +1,9 @@
 // The answer to an OpenAI client while its job still runs: begun by whoever has the first events, and the news that the client
 // has gone. A signal of the request tells that before the answer has begun; after that only a write to its stream does, so a
-// comment is written whenever the stream pauses. The format of event streams lets every reader pass over comments.
+// comment is written whenever a stream of events pauses. Every reader of that format passes over comments; other answers, such
+// as speech, have no place for bytes of ours.
 import { OPENAI_COMMENT_EVERY_MS } from "../core/limits.ts";
+import { isEventsType } from "../core/openai-request.ts";
 import type { AnswerHead, ClientLink } from "../dispatch/client-link.ts";
 import { rawAnswer } from "./answer.ts";
 import type { RouteContext } from "./routing.ts";
@@ -14,6 +16,7 @@ export class ClientAnswer implements ClientLink {
   readonly #requestId: string;
   readonly #jobId: string;
   #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
+  #takesComments = false;
   #isBroken = false;
   #hasEnded = false;
   #pause: ReturnType<typeof setTimeout> | undefined;
@@ -46,6 +49,7 @@ export class ClientAnswer implements ClientLink {
     const { readable, writable } = new IdentityTransformStream();
     this.#writer = writable.getWriter();
     this.#writer.closed.catch(() => this.#gone.abort());
+    this.#takesComments = isEventsType(headers["content-type"] ?? "");
     this.#awaitPause();
     this.#begun.resolve(rawAnswer(status, readable, this.#requestId, { "x-job-id": this.#jobId, ...headers }));
   }
@@ -72,7 +76,7 @@ export class ClientAnswer implements ClientLink {
   }
 
   #awaitPause(): void {
-    if (this.#hasEnded || this.gone.aborted) return;
+    if (!this.#takesComments || this.#hasEnded || this.gone.aborted) return;
     clearTimeout(this.#pause ?? null);
     this.#pause = setTimeout(() => this.write(COMMENT), OPENAI_COMMENT_EVERY_MS);
   }

@@ -1,6 +1,7 @@
 // The OpenAI routes when something between client, broker and server goes wrong, or is unusual.
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
+import { OPENAI_COMMENT_EVERY_MS } from "../../src/core/limits.ts";
 import { openAnswer } from "../support/answering.ts";
 import { answerUpstreams } from "../support/broker.ts";
 import { openAiClient } from "../support/openai-client.ts";
@@ -68,6 +69,20 @@ describe("a request without a body", () => {
     expect(answer.status).toBe(200);
     expect(upstream.requests).toMatchObject([{ method: "POST", body: "" }]);
   });
+});
+
+it("speech that pauses keeps its bytes: only a stream of events has a place for comments", {
+  timeout: 20_000,
+}, async () => {
+  const upstream = openAnswer("audio/mpeg");
+  const { ask } = await openAiClient();
+  upstream.send("abc");
+  const answer = await ask("/v1/audio/speech", { method: "POST", body: "{}" });
+  const text = answer.text();
+  await scheduler.wait(OPENAI_COMMENT_EVERY_MS + 500);
+  upstream.send("def");
+  upstream.close();
+  expect(await text).toBe("abcdef");
 });
 
 it("speech that breaks off in the middle is a broken answer, not a short one", async () => {
