@@ -184,8 +184,11 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
   let unusable = 0;
   let refused = 0;
   let isTold = false;
-  /** The start of the newest look that found it waiting. */
-  let waitedMs: number | null = null;
+  /**
+   * The start of the newest look that found it waiting. One that is taken up may have been found so by the carrier before this one,
+   * a pause ago; had that one seen it run, the broker would know it, and in a new lease nothing is billed of the time before.
+   */
+  let waitedMs = attempt.assignment.upstreamJobId === null ? null : startedMs - pollMaxMs(attempt, CARRIER_HOLDS_MS);
   for (;;) {
     const wantedMs = failedPauseMs > POLL_FAILED_FIRST_MS ? failedPauseMs : pauseMs;
     await attempt.nudge.sleep(clock, Math.min(wantedMs, Math.max(0, attempt.leftMs())), attempt.signal);

@@ -1,6 +1,7 @@
 // A `handler.py --rp_serve_api` that was added as a hosted endpoint: it keeps what `/run` brings and runs nothing. That is found out
 // within a few polls, its jobs run by `/runsync`, and nothing is billed that the upstream never said to have run.
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { UPSTREAM_POLL_MAX_MS } from "../../src/core/limits.ts";
 import { BASE, HOSTED, inline, jumpingClock, run, type Seen, upstreamAnswers } from "../support/carrying.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -105,5 +106,13 @@ describe("a hosted endpoint", () => {
     });
     const { outcomes } = await run(HOSTED, { clock });
     expect(outcomes).toMatchObject([{ kind: "completed", ranMaxMs: Math.ceil((looks[3] ?? 0) - (looks[2] ?? 0)) }]);
+  });
+
+  it("that had waited until a hand-over is not billed for all of that when its next look finds it done", async () => {
+    upstreamAnswers(() => Response.json({ id: "up-1", status: "COMPLETED" }));
+    const { outcomes } = await run(HOSTED, { assignment: { upstreamJobId: "up-1" }, clock: jumpingClock() });
+    const ranMaxMs = outcomes[0]?.kind === "completed" ? outcomes[0].ranMaxMs : undefined;
+    expect(ranMaxMs).toBeGreaterThan(UPSTREAM_POLL_MAX_MS);
+    expect(ranMaxMs).toBeLessThan(UPSTREAM_POLL_MAX_MS + 1_000);
   });
 });
