@@ -59,6 +59,8 @@ export interface RosterWorker extends WorkerName {
   leaving: Leaving | null;
   /** A handler has run in its process, so that the process has started well. */
   hasRun: boolean;
+  /** A poll of it was cut since its newest one began, by the end of its process or of a connection. */
+  wasCut: boolean;
   /** Starts of its process that failed since one of them ran a handler. */
   failedStarts: number;
   /** When its process last did something: a poll of it began or ended, it reported. Heartbeats may be another process's. */
@@ -123,6 +125,7 @@ export class WorkerRoster {
       refreshAskedAtMs: null,
       leaving: null,
       hasRun: false,
+      wasCut: false,
       failedStarts: 0,
       actedAtMs: nowMs,
       lostInARow: 0,
@@ -142,8 +145,11 @@ export class WorkerRoster {
     const returned = nowMs - worker.overtakenEndedAtMs < TWIN_RETURNS_WITHIN_MS;
     if (returned && others.some(({ overtaken }) => !overtaken)) this.noteTwin(worker, nowMs);
     if (idle && !this.isTwin(worker, nowMs)) for (const other of others) other.overtaken = true;
-    // One that goes on has no other poll when it is idle, and leaves no such pause: this may be another process.
-    if (idle && (others.length > 0 || nowMs - worker.actedAtMs > STOP_LET_GO_AFTER_MS)) worker.hasRun = false;
+    // One that goes on has no other poll when it is idle, and leaves no such pause: this may be another process. A poll that was cut
+    // may have ended with the one before it, unless jobs run on.
+    const isPaused = nowMs - worker.actedAtMs > STOP_LET_GO_AFTER_MS;
+    if (idle && (others.length > 0 || isPaused || worker.wasCut)) worker.hasRun = false;
+    worker.wasCut = false;
     worker.actedAtMs = nowMs;
     worker.hasTaken = true;
     worker.sick = null;
@@ -164,8 +170,7 @@ export class WorkerRoster {
     const isOvertaken = worker?.polls.get(pollId)?.overtaken === true;
     worker?.polls.delete(pollId);
     if (worker !== undefined) worker.actedAtMs = nowMs;
-    // One that is cut may be the end of its process, and a new one may ask within a second.
-    if (worker !== undefined && !answered) worker.hasRun = false;
+    if (worker !== undefined && !answered && !isOvertaken) worker.wasCut = true;
     if (worker !== undefined && isOvertaken && answered) worker.overtakenEndedAtMs = nowMs;
   }
 
@@ -225,8 +230,8 @@ export class WorkerRoster {
   }
 
   /**
-   * Has it shown since then that it does not run a job that it had? By its word that it runs nothing, or, because a busy one may
-   * never say that, by a heartbeat without the job that is too late to have been made before.
+   * Has it shown since then that it does not run a job that it had? A take of an idle worker shows that. A busy one may never be
+   * idle, so a heartbeat without the job also counts, if it is too late to have been made before.
    */
   isRidOf(worker: RosterWorker, jobId: string, sinceMs: number, nowMs: number): boolean {
     const { idleAtMs, heartbeat } = worker;

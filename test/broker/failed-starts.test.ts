@@ -199,4 +199,19 @@ describe("the report of a failed start", () => {
     await w1.report(id, FAILED);
     expect(await statusOf(broker, id)).toMatchObject({ status: "IN_QUEUE" });
   });
+
+  it("is a handler's words while the process goes on with other jobs after a poll of it was cut", async () => {
+    const { broker } = await makeBroker({ upstreams: [], workerKeys: [workerKey({ id: "key1", slots: 3 })] });
+    const w1 = await proven(broker, "w1");
+    const [id, other] = [await submitOne(broker), await submitOne(broker)];
+    expect(await w1.take({ version: SDK, wanted: 2 })).toHaveLength(2);
+    const polling = w1.take({ version: SDK, pollId: "cut", idle: false });
+    await vi.waitFor(async () => expect((await broker.health({ tenantId: "owner" })).workers.ready).toBe(1));
+    await broker.abandonTake({ ...w1.name, pollId: "cut", leases: [] });
+    await polling;
+    await w1.report(id, FAILED);
+    expect(await statusOf(broker, id)).toMatchObject({ status: "FAILED" });
+    expect(await statusOf(broker, other)).toMatchObject({ status: "IN_PROGRESS" });
+    await w1.done(other);
+  });
 });
