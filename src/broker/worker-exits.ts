@@ -61,8 +61,8 @@ export class WorkerExits {
     log("worker_start_failed", { endpoint: endpointId, worker: worker.workerId, detail: failure.detail });
     if (failure.kind === "cancelled") this.#leave(worker, "shutdown", nowMs);
     else this.#sicken(worker, failure.detail, nowMs);
-    // Of a process that has not begun before our eyes nobody knows whether it has run a handler: any error may have this text,
-    // and others' jobs there, if they are lost, end with their leases.
+    // A process that began before this object did may have run a handler, whose error can have any text. If it has failed to start
+    // all the same, others' jobs there end with their leases.
     if (roster.isTwin(worker, nowMs) || worker.idleAtMs === 0) return;
     for (const uuid of index.runningOn(worker.slotsId)) {
       const stored = uuid === reportedUuid ? null : book.load(uuid);

@@ -54,7 +54,7 @@ export interface LeaseKeeper extends Pick<StreamApi, "appendChunks"> {
     readonly lease: string;
     readonly upstreamJobId: string;
   }): Promise<boolean>;
-  /** The upstream has said that it runs the job: what is billed of the job begins here. */
+  /** The upstream has answered IN_PROGRESS: what is billed of the job begins here. */
   noteRunning(call: { readonly jobId: string; readonly lease: string }): Promise<boolean>;
   /**
    * Ends the attempt. `accepted` false: a stale lease, nothing changed, the carrier deletes what it stored. `job`: the job

@@ -3,7 +3,7 @@ import { type Bill, type Job, type Lease, leaseEndMs } from "./job.ts";
 import type { AttemptOutcome } from "./job-event.ts";
 import { priceAttempt } from "./pricing.ts";
 
-/** On a hosted upstream a job may wait once more: not before that has said that it runs, if it has. */
+/** On a hosted upstream a job may wait once more. There it began with the first IN_PROGRESS, if there was one. */
 function beganAtMs({ ranFromMs, startedAtMs }: Lease): number {
   return ranFromMs ?? startedAtMs;
 }
@@ -14,7 +14,7 @@ export function executedMs(job: Job, lease: Lease, nowMs: number): number {
   return Math.min(ranMs, job.executionTimeoutMs);
 }
 
-/** The lease of a job that its carrier reports: that has had it until now, and may know when it still waited. */
+/** The lease of a job whose end is reported. It has lasted until now, and the report may tell how long ago the job still waited. */
 export function reportedLease(lease: Lease, outcome: AttemptOutcome, nowMs: number): Lease {
   const untilMs = leaseEndMs(lease);
   const ranMaxMs = "ranMaxMs" in outcome ? outcome.ranMaxMs : undefined;

@@ -18,7 +18,7 @@ export type AttemptOutcome =
       readonly error: string;
       readonly output: PayloadRef | null;
       readonly tokens?: TokenUsage | null;
-      /** So long ago its hosted upstream still said that it waits. */
+      /** So long ago its hosted upstream still answered IN_QUEUE, and no look since then has found it running. */
       readonly ranMaxMs?: number;
     }
   /** 400, 413, 415, 422 of the upstream, or a suspicious status that a probe has cleared: FAILED at once, not billed. */

@@ -23,8 +23,8 @@ export interface Lease {
   readonly nanodollarsPerSecond: number;
   readonly startedAtMs: number;
   /**
-   * Where a job may wait once more (a hosted upstream): when the upstream first said that it runs the job; null: not yet. It is
-   * billed from then on. Elsewhere it is not there, and a job runs as long as its lease.
+   * Where a job may wait once more (a hosted upstream): when the upstream first answered IN_PROGRESS; null: not yet. The job is
+   * billed from then on. Elsewhere this is not there, and a job runs as long as its lease.
    */
   readonly ranFromMs?: number | null;
   /** By the newest renewal that this object has had, or an earlier one has written. */

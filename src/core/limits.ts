@@ -41,7 +41,7 @@ export const LB_NEXT_WAIT_MAX_MS = 5_000;
 export const LB_SOCKET_IDLE_MS = LB_CALL_MAX_MS;
 /** What a side of a WebSocket may not have read: the platform's largest message, 32 MiB, and some. An isolate has 128 MB. */
 export const LB_SOCKET_UNREAD_MAX_BYTES = 40 * 1024 * 1024;
-/** What a side that says something is taken to read meanwhile: 16 Mbit/s, as much as a video in 4K. */
+/** What a side that sends messages is taken to read meanwhile: 16 Mbit/s, as much as a video in 4K. */
 export const LB_SOCKET_READ_BYTES_PER_SECOND = 2 * 1024 * 1024;
 /** What is left of a WebSocket that is over is sent to its client for so long; then the connection is cut, and the memory free. */
 export const LB_SOCKET_REST_MS = 30_000;

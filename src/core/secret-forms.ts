@@ -43,8 +43,8 @@ export class SecretForms {
   }
 
   /**
-   * Where secrets stand, in order and apart. All are looked for in what was said, before any is blanked: of two that overlap, the
-   * second is not found any more when the first is gone.
+   * Where secrets stand, in order and apart. All are looked for before any is blanked: of two that overlap, the second is not
+   * found any more when the first is gone.
    */
   spansIn(said: string | Uint8Array): Span[] {
     return joinSpans(

@@ -185,8 +185,8 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
   let refused = 0;
   let isTold = false;
   /**
-   * The start of the newest look that found it waiting. One that is taken up may have been found so by the carrier before this one,
-   * a pause ago; had that one seen it run, the broker would know it, and in a new lease nothing is billed of the time before.
+   * The start of the newest look that found it waiting. For a job that is taken up it is a look of the carrier before, one pause
+   * ago. If that carrier saw the job run, the broker has the time of it, and in a new lease nothing from before it is billed.
    */
   let waitedMs = attempt.assignment.upstreamJobId === null ? null : startedMs - pollMaxMs(attempt, CARRIER_HOLDS_MS);
   for (;;) {

@@ -1,5 +1,5 @@
-// A WebSocket through a load-balanced endpoint: what one side says the other one hears, until one of them ends it, a message
-// is too large, nobody has said anything for too long, or one side may leave too much unread (core/unread-bytes.ts).
+// A WebSocket through a load-balanced endpoint: each message goes on to the other side, until one side ends it, a
+// message is too large, none has come for too long, or one side may have left too much unread (core/unread-bytes.ts).
 import { LB_SOCKET_IDLE_MS } from "../core/limits.ts";
 import type { SecretForms } from "../core/secret-forms.ts";
 import { UnreadBytes } from "../core/unread-bytes.ts";

@@ -1,5 +1,5 @@
 // What a side of a WebSocket is taken to have read: honest sides of every usual kind go on for hours, and one that may read nothing
-// ends at a bound, however often it says something.
+// ends at a bound, however often it sends something.
 import { describe, expect, it } from "vitest";
 import { LB_SOCKET_READ_BYTES_PER_SECOND, LB_SOCKET_UNREAD_MAX_BYTES } from "../../src/core/limits.ts";
 import { UnreadBytes } from "../../src/core/unread-bytes.ts";
