@@ -9,6 +9,12 @@ import { rawAnswer } from "./answer.ts";
 import type { RouteContext } from "./routing.ts";
 
 const COMMENT = new TextEncoder().encode(": \n\n");
+/**
+ * Where events have ids: OpenAI's client for Python takes each blank line that follows an id for the end of an event, and an empty
+ * one ends its stream with an error. Elsewhere the blank line is for readers that cut at blank lines and look at no others.
+ */
+const COMMENT_AFTER_ID = COMMENT.subarray(0, -1);
+const ID_LINE = /^id:/m;
 
 export class ClientAnswer implements ClientLink {
   readonly #gone = new AbortController();
@@ -17,6 +23,8 @@ export class ClientAnswer implements ClientLink {
   readonly #jobId: string;
   #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
   #takesComments = false;
+  /** What was written last. */
+  #events: Uint8Array = new Uint8Array(0);
   #isBroken = false;
   #hasEnded = false;
   #pause: ReturnType<typeof setTimeout> | undefined;
@@ -59,9 +67,8 @@ export class ClientAnswer implements ClientLink {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    clearTimeout(this.#pause ?? null);
-    await this.#writer?.write(bytes).catch(() => this.#gone.abort());
-    this.#awaitPause();
+    this.#events = bytes;
+    await this.#send(bytes);
   }
 
   /** Ends the answer. `whole` false: the connection breaks, so that nobody takes a part for all of it. */
@@ -75,9 +82,19 @@ export class ClientAnswer implements ClientLink {
     );
   }
 
+  async #send(bytes: Uint8Array): Promise<void> {
+    clearTimeout(this.#pause ?? null);
+    await this.#writer?.write(bytes).catch(() => this.#gone.abort());
+    this.#awaitPause();
+  }
+
+  #comment(): Uint8Array {
+    return ID_LINE.test(new TextDecoder().decode(this.#events)) ? COMMENT_AFTER_ID : COMMENT;
+  }
+
   #awaitPause(): void {
     if (!this.#takesComments || this.#hasEnded || this.gone.aborted) return;
     clearTimeout(this.#pause ?? null);
-    this.#pause = setTimeout(() => this.write(COMMENT), OPENAI_COMMENT_EVERY_MS);
+    this.#pause = setTimeout(() => this.#send(this.#comment()), OPENAI_COMMENT_EVERY_MS);
   }
 }

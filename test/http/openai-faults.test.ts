@@ -85,6 +85,21 @@ it("speech that pauses keeps its bytes: only a stream of events has a place for 
   expect(await text).toBe("abcdef");
 });
 
+it("events with ids get no blank line in a pause: OpenAI's Python client takes one for another event", {
+  timeout: 20_000,
+}, async () => {
+  const upstream = openAnswer("text/event-stream");
+  const { chat } = await openAiClient();
+  const events = ["1", "2"].map((id) => `id: ${id}\ndata: {"choices":[{"delta":{"content":"${id}"}}]}\n\n`);
+  upstream.send(events[0] ?? "");
+  const answer = await chat({ messages: [], stream: true });
+  const text = answer.text();
+  await scheduler.wait(OPENAI_COMMENT_EVERY_MS + 500);
+  upstream.send(events[1] ?? "");
+  upstream.close();
+  expect(await text).toBe(`${events.join(": \n")}data: [DONE]\n\n`);
+});
+
 it("speech that breaks off in the middle is a broken answer, not a short one", async () => {
   const upstream = openAnswer("audio/mpeg");
   const { ask, status } = await openAiClient();
