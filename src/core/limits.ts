@@ -177,9 +177,10 @@ export const UNDELIVERED_MAX = 3;
 export const START_FAILURES_MAX = 3;
 /**
  * From a result that asks for the worker's restart until its open polls are answered. A process that ends by itself does so
- * when it has read the answer to that result: a poll that is answered before would be followed by another one.
+ * when it has read the answer to that result: a poll that is answered before would be followed by another one. On a machine that
+ * others load 250 ms were once too short.
  */
-export const RESTART_SETTLE_MS = 250;
+export const RESTART_SETTLE_MS = 500;
 /** Longer than any worker that goes on leaves between two polls: a held refusal and then the SDK's own pause are 10 s. */
 export const WORKER_QUIET_AFTER_MS = 15_000;
 /** Remembered workers of one job: the rows stay small, and nobody reports so late. */
