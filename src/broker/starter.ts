@@ -101,9 +101,8 @@ export class Starter {
     nowMs: number,
   ): "started" | "aside" | "push_only" {
     const { book, index } = this.#parts;
-    const { uuid, upstreamJob } = stored.job;
-    // The upstream that may still run this job: another one would run it a second time.
-    const resumedOn = upstreamJob !== null && book.pool.knows(upstreamJob.upstreamId) ? upstreamJob.upstreamId : null;
+    const { uuid } = stored.job;
+    const resumedOn = book.pool.boundTo(stored.job);
     const othersWait = index.hasOtherReady(stored.job);
     const mayTry = (id: string): boolean => book.trials.mayTry(id, uuid, othersWait);
     if (resumedOn !== null && !(book.pool.hasRoomOn(resumedOn, nowMs) && mayTry(resumedOn))) {

@@ -38,10 +38,7 @@ export function explainWait(
     const seconds = Math.ceil((job.notBeforeMs - facts.nowMs) / 1_000);
     return explain("RETRY_WAIT", `An attempt failed; the next one starts in ${seconds} s.`, job.queuedAtMs);
   }
-  const { upstreamJob } = job;
-  // One that an upstream may still run waits for that one, as the starter has it.
-  const onlyId = upstreamJob !== null && facts.pool.knows(upstreamJob.upstreamId) ? upstreamJob.upstreamId : null;
-  const state = facts.pool.describe(facts.nowMs, onlyId);
+  const state = facts.pool.describe(facts.nowMs, facts.pool.boundTo(job));
   // The pool knows slots; whether somebody is there who would fill them, the workers themselves show.
   const absence = state.reason === "NO_WORKERS" || state.reason === "ALL_BUSY" ? facts.absence() : null;
   if (absence !== null) return explain("NO_WORKERS", absence, job.queuedAtMs);

@@ -1,6 +1,7 @@
 // The slots of an endpoint as its broker sees them now, of upstreams and of pulling workers: use, pauses, health, and whose
 // is next. A pulling worker has room only while it asks. Memory only, but for the troubles of upstreams, which its owner keeps.
 import { backoffMs } from "./backoff.ts";
+import type { Job } from "./job.ts";
 import {
   RETRY_AFTER_MAX_MS,
   RETRY_AFTER_MIN_MS,
@@ -180,6 +181,11 @@ export class UpstreamPool {
 
   knows(id: string): boolean {
     return (this.#entries.get(id)?.member.slots ?? 0) > 0;
+  }
+
+  /** The upstream that may still run a job, to which it is bound: any other one would run it a second time. Null: none. */
+  boundTo({ upstreamJob }: Pick<Job, "upstreamJob">): string | null {
+    return upstreamJob !== null && this.knows(upstreamJob.upstreamId) ? upstreamJob.upstreamId : null;
   }
 
   upstreams(): readonly Entry[] {
