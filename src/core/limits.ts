@@ -177,8 +177,8 @@ export const UNDELIVERED_MAX = 3;
 export const START_FAILURES_MAX = 3;
 /**
  * From a result that asks for the worker's restart until its open polls are answered. A process that ends by itself does so
- * when it has read the answer to that result: a poll that is answered before would be followed by another one. On a machine that
- * others load 250 ms were once too short.
+ * when it has read the answer to that result: a poll that is answered before would be followed by another one. With 250 ms a
+ * process on a busy machine once took the next job all the same.
  */
 export const RESTART_SETTLE_MS = 500;
 /** Longer than any worker that goes on leaves between two polls: a held refusal and then the SDK's own pause are 10 s. */
