@@ -22,7 +22,7 @@ export interface NewUpstream {
   readonly credential: string | null;
 }
 
-/** As http/endpoints.ts takes it from a path. */
+/** As http/kit/find-endpoint.ts takes it from a path. */
 const SLUG = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
 const ENDPOINT_ID = /^[0-9a-f]{16}$/;
 

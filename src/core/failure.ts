@@ -1,4 +1,4 @@
-// Everything that can go wrong in a way a caller is told about: one tagged union. http/failures.ts maps it to the wire.
+// Everything that can go wrong in a way a caller is told about: one tagged union. http/kit/failures.ts maps it to the wire.
 
 /** An expected failure. `field` names what was wrong in the request (`input`, `policy.ttl`, `?wait`). */
 export type Failure =

@@ -60,7 +60,7 @@ async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCal
   return { ...call, method: "POST", contentType: "application/json", body, sizeBytes: body.length };
 }
 
-/** The body, so that the server keeps nothing of it, as http/openai-body.ts sees to for a request. */
+/** The body, so that the server keeps nothing of it, as http/openai/body.ts sees to for a request. */
 function keptOut(body: string): string | { readonly ended: Outcome } {
   const stored = new StoredFields();
   let isEmpty = true;

@@ -2,27 +2,27 @@
 import { Hono, type Next } from "hono";
 import { readConfig } from "../config.ts";
 import { log } from "../log.ts";
-import { addAccountRoutes } from "./account.ts";
-import { jsonAnswer } from "./answer.ts";
-import { addCallbackRoutes } from "./callback.ts";
-import { crashAnswer } from "./failures.ts";
-import { addJobRoutes } from "./jobs.ts";
-import { forwardToWorker } from "./lb.ts";
-import { findLbTarget, readHosts } from "./lb-target.ts";
-import { addOpenAiRoutes } from "./openai.ts";
-import { refuseOpenAi } from "./openai-errors.ts";
-import { addOperatorRoutes } from "./operator.ts";
-import { addQueueRoutes } from "./queue.ts";
-import { takeRest } from "./request-body.ts";
-import type { RouteContext, Routing } from "./routing.ts";
-import { refuse } from "./routing.ts";
-import { addStreamRoutes } from "./stream.ts";
-import { addSubmitRoutes } from "./submit.ts";
-import { addUsageRoutes } from "./usage.ts";
-import { addWorkerResultRoutes } from "./worker-results.ts";
-import { addWorkerRoutes, holdRefusal } from "./worker-routes.ts";
-import { addWorkerStreamRoutes } from "./worker-stream.ts";
-import { addWorkerViewRoutes } from "./workers.ts";
+import { addJobRoutes } from "./jobs/job.ts";
+import { addQueueRoutes } from "./jobs/queue.ts";
+import { addStreamRoutes } from "./jobs/stream.ts";
+import { addSubmitRoutes } from "./jobs/submit.ts";
+import { jsonAnswer } from "./kit/answer.ts";
+import { crashAnswer } from "./kit/failures.ts";
+import { takeRest } from "./kit/request-body.ts";
+import type { RouteContext, Routing } from "./kit/routing.ts";
+import { refuse } from "./kit/routing.ts";
+import { forwardToWorker } from "./lb/forward.ts";
+import { findLbTarget, readHosts } from "./lb/target.ts";
+import { addOperatorRoutes } from "./manage/configure.ts";
+import { addAccountRoutes } from "./manage/depth.ts";
+import { addUsageRoutes } from "./manage/usage.ts";
+import { addWorkerViewRoutes } from "./manage/workers.ts";
+import { refuseOpenAi } from "./openai/errors.ts";
+import { addOpenAiRoutes } from "./openai/request.ts";
+import { addCallbackRoutes } from "./workers/callback.ts";
+import { addWorkerRoutes, holdRefusal } from "./workers/polls.ts";
+import { addWorkerResultRoutes } from "./workers/results.ts";
+import { addWorkerStreamRoutes } from "./workers/stream.ts";
 
 /** Every known path with the methods it takes: another method is 405, another path 404. */
 const ALLOWED_METHODS: Readonly<Record<string, string>> = {

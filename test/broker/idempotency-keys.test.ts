@@ -12,7 +12,7 @@ import {
   KEYS_WALKED_AT_ONCE,
 } from "../../src/core/limits.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
-import { failureAnswer } from "../../src/http/failures.ts";
+import { failureAnswer } from "../../src/http/kit/failures.ts";
 import { makeBroker, submission } from "../support/broker.ts";
 import { passTime } from "../support/pulling-worker.ts";
 

@@ -7,7 +7,7 @@ import { refuseBeyondShare } from "../../src/broker/tenant-share.ts";
 import type { SubmitCall } from "../../src/contract/broker.ts";
 import { ENDPOINT_MAX_BYTES, ENDPOINT_ROWS_MAX, PAYLOAD_ROW_MAX_BYTES, SWEEP_EVERY_MS } from "../../src/core/limits.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
-import { wireOf } from "../../src/http/failures.ts";
+import { wireOf } from "../../src/http/kit/failures.ts";
 import { answerUpstreams, holdCarriers, makeBroker, submission, upstream } from "../support/broker.ts";
 import { keptOf } from "../support/kept.ts";
 

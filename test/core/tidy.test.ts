@@ -36,6 +36,9 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "index.ts": ["dispatch", "account", "broker", "consumers", "http", "contract", "config.ts", "log.ts"],
 };
 
+/** Families of routes: each may import its own folder and `kit`, so that one can be read, or taken away, without the others. */
+const HTTP_FAMILIES = ["kit", "jobs", "openai", "lb", "workers", "manage"];
+
 interface Source {
   readonly path: string;
   readonly text: string;
@@ -83,6 +86,11 @@ function layerOf(path: string): string {
   return path.split("/")[1] ?? "";
 }
 
+/** The folder inside `http`; "" for app.ts and for files of other layers. */
+function familyOf(path: string): string {
+  return /^src\/http\/([^/]+)\//.exec(path)?.[1] ?? "";
+}
+
 const src = sources(SRC_TEXTS);
 const users = [...src, ...sources(OTHER_TEXTS)];
 
@@ -95,6 +103,18 @@ describe("the source", () => {
         .map(({ target }) => `${file.path} imports ${target}`),
     );
     expect(wrong).toEqual([]);
+  });
+
+  it("keeps each family of routes apart from the others", () => {
+    const wrong = src.flatMap((file) =>
+      imports(file)
+        .map(({ target }) => ({ target, family: familyOf(target), own: familyOf(file.path) }))
+        .filter(({ family, own }) => family !== "" && own !== "" && family !== own && family !== "kit")
+        .map(({ target }) => `${file.path} imports ${target}`),
+    );
+    expect(wrong).toEqual([]);
+    const families = src.map((file) => familyOf(file.path)).filter((family) => family !== "");
+    expect(new Set(families)).toEqual(new Set(HTTP_FAMILIES));
   });
 
   it("has no folder or top file outside the known layers", () => {

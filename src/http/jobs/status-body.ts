@@ -1,0 +1,60 @@
+// A job as clients see it: RunPod's keys in RunPod's order, keys without a value left out, the output spliced in raw.
+import type { JobView } from "../../contract/job-view.ts";
+import { PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
+import type { PayloadRef } from "../../core/payload-ref.ts";
+import { log } from "../../log.ts";
+import { spliceBody } from "../../payload/splice.ts";
+import { rawAnswer } from "../kit/answer.ts";
+import type { RouteContext } from "../kit/routing.ts";
+import { refuse } from "../kit/routing.ts";
+
+/** Answers 200 with the status of a job. A large output streams from R2. */
+export async function statusAnswer(c: RouteContext, job: JobView): Promise<Response> {
+  return splicedAnswer(c, statusParts(job));
+}
+
+/** Answers 200 with a list of jobs. Large outputs are left out: each stands in the job's own status. */
+export async function requestsAnswer(c: RouteContext, jobs: readonly JobView[]): Promise<Response> {
+  const parts: (string | PayloadRef)[] = ['{"requests":['];
+  for (const [index, job] of jobs.entries()) {
+    if (index > 0) parts.push(",");
+    parts.push(...statusParts(isSmall(job.output) ? job : { ...job, output: null }));
+  }
+  return splicedAnswer(c, [...parts, "]}"]);
+}
+
+function isSmall(output: PayloadRef | null): boolean {
+  return output !== null && output.kind === "inline" && output.bytes.byteLength <= PAYLOAD_INLINE_MAX_BYTES;
+}
+
+/** The JSON of one job, cut where its output goes. */
+export function statusParts(job: JobView): (string | PayloadRef)[] {
+  const before = {
+    delayTime: job.delayMs ?? undefined,
+    error: job.error ?? undefined,
+    executionTime: job.executionMs ?? undefined,
+    id: job.id,
+  };
+  const after = {
+    queue: job.queue ?? undefined,
+    retries: job.retries > 0 ? job.retries : undefined,
+    status: job.status,
+    workerId: job.workerId ?? undefined,
+  };
+  // Both objects have a key that is always there, so that both halves are never empty.
+  const head = JSON.stringify(before).slice(0, -1);
+  const tail = JSON.stringify(after).slice(1);
+  return job.output === null ? [`${head},${tail}`] : [`${head},"output":`, job.output, `,${tail}`];
+}
+
+async function splicedAnswer(c: RouteContext, parts: (string | PayloadRef)[]): Promise<Response> {
+  const spliced = await spliceBody(parts, c.env.PAYLOADS);
+  const requestId = c.get("requestId");
+  if ("body" in spliced) return rawAnswer(200, spliced.body, requestId);
+  if (spliced.kind === "missing") {
+    log("payload_missing", { requestId, key: spliced.key });
+    return refuse(c, { kind: "unavailable", message: "the storage of large results (R2) does not have this result" });
+  }
+  log("payload_not_read", { requestId, error: spliced.message });
+  return refuse(c, { kind: "unavailable", message: "the storage of large results (R2) does not answer" });
+}

@@ -1,0 +1,98 @@
+// A job's chunks as server-sent events: any number of readers, each from its own place. An event's id is that place, so a
+// reader that was cut off goes on where it was by Last-Event-ID.
+import type { StreamChunk, StreamPage } from "../../contract/stream.ts";
+import { isTerminal } from "../../core/job.ts";
+import { STREAM_COMMENT_EVERY_MS } from "../../core/limits.ts";
+import { cursorText, laterOf, parseCursor, type StreamCursor } from "../../core/stream-cursor.ts";
+import { log } from "../../log.ts";
+import { readPage, type StreamRead } from "../kit/read-stream.ts";
+import { keepAnswering, type RouteContext } from "../kit/routing.ts";
+
+/** Between two questions to a broker that does not answer. */
+const PAUSE_MS = 1_000;
+const END_MARK = ".end";
+
+/** The place that a reader has reached; `sawEnd`: the last event of all. Null: no such id was given out. */
+export function readLastEventId(text: string): { readonly after: StreamCursor; readonly sawEnd: boolean } | null {
+  const sawEnd = text.endsWith(END_MARK);
+  const after = parseCursor(sawEnd ? text.slice(0, -END_MARK.length) : text);
+  return after === null ? null : { after, sawEnd };
+}
+
+/** Answers with the events after a place. `first` is what was there when the reader came. */
+export function eventStreamAnswer(c: RouteContext, read: StreamRead, after: StreamCursor, first: StreamPage): Response {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  keepAnswering(c, pump(c, read, after, first, writable.getWriter()));
+  return new Response(readable, {
+    headers: {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      "x-request-id": c.get("requestId"),
+    },
+  });
+}
+
+/** Writes as fast as the reader takes it: what it has not taken stands in the broker, not here. */
+async function pump(
+  c: RouteContext,
+  read: StreamRead,
+  after: StreamCursor,
+  first: StreamPage,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  let cursor = after;
+  let page = first;
+  try {
+    for (;;) {
+      const text = page.chunks.length === 0 ? ": waiting\n\n" : eventsOf(page.chunks, cursor);
+      const isOver = isTerminal(page.status) && !page.more;
+      for (const chunk of page.chunks) cursor = laterOf(cursor, chunk);
+      await writer.write(
+        encoder.encode(isOver ? `${page.chunks.length === 0 ? "" : text}${endEvent(read, page, cursor)}` : text),
+      );
+      if (isOver) return await writer.close();
+      const next = await nextPage(c, read, cursor);
+      if (next === null) return await writer.close();
+      page = next;
+    }
+  } catch (error) {
+    // The reader has gone, or a bug of ours cut it off: it comes again with the last id that it has seen.
+    log("stream_cut", { requestId: c.get("requestId"), error: String(error) });
+    await writer.abort(error).catch(() => undefined);
+  }
+}
+
+/** Null: the job is not there any more. */
+async function nextPage(c: RouteContext, read: StreamRead, cursor: StreamCursor): Promise<StreamPage | null> {
+  for (;;) {
+    const next = await readPage(c.env, read, cursor, STREAM_COMMENT_EVERY_MS);
+    if (next.ok) return next.value;
+    if (next.failure.kind !== "unavailable") return null;
+    await scheduler.wait(PAUSE_MS);
+  }
+}
+
+/** `data` is the element of RunPod's /stream: `{"output": …}`. Another attempt is announced before its first chunk. */
+function eventsOf(chunks: readonly StreamChunk[], cursor: StreamCursor): string {
+  const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+  let { attempt } = cursor;
+  let text = "";
+  for (const chunk of chunks) {
+    if (chunk.attempt !== attempt && (attempt > 0 || chunk.attempt > 1)) {
+      const id = cursorText({ attempt: chunk.attempt, seq: 0 });
+      text += `id: ${id}\nevent: attempt\ndata: {"attempt":${chunk.attempt}}\n\n`;
+    }
+    attempt = chunk.attempt;
+    // White space of JSON may hold line ends, which would end the field.
+    const data = `{"output":${decoder.decode(chunk.bytes)}}`.split(/\r\n|\n|\r/).join("\ndata: ");
+    text += `id: ${cursorText(chunk)}\ndata: ${data}\n\n`;
+  }
+  return text;
+}
+
+function endEvent({ jobId }: StreamRead, { status, error }: StreamPage, cursor: StreamCursor): string {
+  const data = JSON.stringify({ id: jobId, status, error: error ?? undefined });
+  return `id: ${cursorText(cursor)}${END_MARK}\nevent: status\ndata: ${data}\n\n`;
+}

@@ -1,0 +1,106 @@
+// POST /v2/:endpoint/run and /runsync: headers, then body, then one call to the broker.
+import type { Hono } from "hono";
+import { v7 as uuidv7 } from "uuid";
+import { readConfig } from "../../config.ts";
+import type { SubmitCall, Submitted } from "../../contract/broker.ts";
+import type { Result } from "../../core/failure.ts";
+import { ok } from "../../core/failure.ts";
+import type { JobMode } from "../../core/job.ts";
+import { makeJobId } from "../../core/job-id.ts";
+import { RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
+import type { PayloadRef } from "../../core/payload-ref.ts";
+import { jsonAnswer } from "../kit/answer.ts";
+import { readWait } from "../kit/query.ts";
+import { bodyOf } from "../kit/request-body.ts";
+import type { EndpointCall, RouteContext, Routing } from "../kit/routing.ts";
+import { enterEndpoint, finishAnyway, refuse } from "../kit/routing.ts";
+import type { SubmitBody } from "../kit/submit-body.ts";
+import { readSubmitBody } from "../kit/submit-body.ts";
+import { submitJob } from "../kit/submit-job.ts";
+import { checkSubmitHeaders, readIdempotencyKey } from "./submit-headers.ts";
+import { syncAnswer } from "./sync-answer.ts";
+
+/** Adds the two submit routes. */
+export function addSubmitRoutes(app: Hono<Routing>): void {
+  app.post("/v2/:endpoint/run", run);
+  app.post("/v2/:endpoint/runsync", runsync);
+}
+
+/** Exactly 200 and exactly `{id, status}`: the JavaScript client takes anything else for a failure. */
+async function run(c: RouteContext): Promise<Response> {
+  const entered = await enterEndpoint(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const submitted = await submit(c, entered.value, "run", null);
+  if (submitted.ok) {
+    const { id, status } = submitted.value.job;
+    return jsonAnswer(200, { id, status }, c.get("requestId"));
+  }
+  const { failure } = submitted;
+  if (failure.kind !== "idempotency_gone") return refuse(c, failure);
+  return jsonAnswer(200, { id: failure.jobId, status: failure.status }, c.get("requestId"));
+}
+
+async function runsync(c: RouteContext): Promise<Response> {
+  const entered = await enterEndpoint(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const wait = readWait(c.req.url);
+  if (!wait.ok) return refuse(c, wait.failure);
+  return finishAnyway(c, submitAndWait(c, entered.value, wait.value));
+}
+
+async function submitAndWait(c: RouteContext, call: EndpointCall, waitMs: number): Promise<Response> {
+  const submitted = await submit(c, call, "runsync", waitMs);
+  if (!submitted.ok) return refuse(c, submitted.failure);
+  const { endpointId } = call.settings;
+  const { tenantId } = call.caller;
+  return syncAnswer(c, { endpointId, tenantId, waitMs, ...submitted.value });
+}
+
+/** Reads the request and hands the job to the broker. A stored input that no job took is deleted. */
+async function submit(
+  c: RouteContext,
+  { caller, settings }: EndpointCall,
+  mode: JobMode,
+  waitMs: number | null,
+): Promise<Result<Submitted & { readonly input: PayloadRef }>> {
+  const maxBytes = mode === "run" ? RUN_BODY_MAX_BYTES : RUNSYNC_BODY_MAX_BYTES;
+  const headers = checkSubmitHeaders(c.req.raw.headers, maxBytes);
+  if (!headers.ok) return headers;
+  const idempotencyKey = readIdempotencyKey(c.req.raw.headers);
+  if (!idempotencyKey.ok) return idempotencyKey;
+
+  const jobId = makeJobId(uuidv7(), mode);
+  const body = await readSubmitBody(await bodyOf(c.req.raw), {
+    bucket: c.env.PAYLOADS,
+    key: `${settings.endpointId}/${jobId}/input-${c.get("requestId")}`,
+    maxBytes,
+    hash: idempotencyKey.value !== null,
+    settings,
+    // A client of a local broker may write any Host: it is believed for this request alone, and only to refuse.
+    reach: { ...readConfig(c.env).reach, requestUrl: c.req.url },
+  });
+  if (!body.ok) return body;
+  const call: SubmitCall = {
+    tenantId: caller.tenantId,
+    settingsVersion: settings.version,
+    jobId,
+    mode,
+    input: body.value.input,
+    fields: body.value.fields,
+    policy: body.value.policy,
+    webhook: body.value.webhook === null ? null : { url: body.value.webhook, sealedSecret: caller.sealedWebhookSecret },
+    waitingMax: caller.waitingMax,
+    waitMs,
+    idempotency: toIdempotency(idempotencyKey.value, body.value),
+    request: null,
+    carries: true,
+  };
+  const submitted = await submitJob(c.env, settings, call);
+  return submitted.ok ? ok({ ...submitted.value, input: call.input }) : submitted;
+}
+
+function toIdempotency(key: string | null, body: SubmitBody): SubmitCall["idempotency"] {
+  if (key === null) return null;
+  if (body.sha256Hex === null) throw new Error("the body of a request with an Idempotency-Key was not hashed");
+  return { key, fingerprint: body.sha256Hex };
+}

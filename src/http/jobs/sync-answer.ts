@@ -1,0 +1,121 @@
+// The answer of /runsync: its status line goes out as soon as the job is stored, so that whoever is cut off while it waits
+// knows the job's id; the body follows when the job is over or the wait is. White space between keeps proxies from cutting
+// a silent connection, and is nothing to a reader of JSON.
+import type { Submitted } from "../../contract/broker.ts";
+import type { JobView } from "../../contract/job-view.ts";
+import { SYNC_SPACE_EVERY_MS } from "../../core/limits.ts";
+import type { PayloadRef } from "../../core/payload-ref.ts";
+import { log } from "../../log.ts";
+import { spliceBody } from "../../payload/splice.ts";
+import { rawAnswer } from "../kit/answer.ts";
+import { carryHere } from "../kit/carry-here.ts";
+import { keepAnswering, type RouteContext } from "../kit/routing.ts";
+import { statusParts } from "./status-body.ts";
+import { waitForJob } from "./wait.ts";
+
+interface SyncCall extends Submitted {
+  readonly endpointId: string;
+  readonly tenantId: string;
+  readonly waitMs: number;
+  readonly input: PayloadRef;
+}
+
+const SPACE = new TextEncoder().encode(" ");
+
+/** 200 at once, with `x-job-id` and `location`. The job does not hang on this connection. */
+export function syncAnswer(c: RouteContext, call: SyncCall): Response {
+  const { readable, writable } = new IdentityTransformStream();
+  // Also when the client has gone: a job that this request carries has 30 s more to end, and is run again if it has not.
+  keepAnswering(c, answer(c, call, writable));
+  const { id } = call.job;
+  const headers = { "x-job-id": id, location: `/v2/${call.endpointId}/status/${id}` };
+  return rawAnswer(200, readable, c.get("requestId"), headers);
+}
+
+async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<Uint8Array>): Promise<void> {
+  const writer = writable.getWriter();
+  const waiting = new Waiting(writer, call.waitMs);
+  try {
+    const job = await jobAtEnd(c, call, waiting.over);
+    waiting.stop();
+    const body = await bodyOf(c, call, job);
+    if (body instanceof Uint8Array) await Promise.all([writer.write(body), writer.close()]);
+    else {
+      for await (const piece of body) await writer.write(piece);
+      await writer.close();
+    }
+  } catch (error) {
+    // Most often the client: it finds the job by its id.
+    log("sync_answer_broken", { requestId: c.get("requestId"), error: String(error) });
+    await writer.abort(error).catch(() => undefined);
+  } finally {
+    waiting.stop();
+  }
+}
+
+/** White space now and then, and the news that the wait is over: one timer for both. */
+class Waiting {
+  readonly #over = Promise.withResolvers<null>();
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #endMs: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(writer: WritableStreamDefaultWriter<Uint8Array>, waitMs: number) {
+    this.#writer = writer;
+    this.#endMs = Date.now() + waitMs;
+    this.#arm();
+  }
+
+  get over(): Promise<null> {
+    return this.#over.promise;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer ?? null);
+  }
+
+  #arm(): void {
+    const leftMs = Math.max(0, this.#endMs - Date.now());
+    this.#timer = setTimeout(() => this.#tick(), Math.min(leftMs, SYNC_SPACE_EVERY_MS));
+  }
+
+  #tick(): void {
+    if (Date.now() >= this.#endMs) {
+      this.#over.resolve(null);
+      return;
+    }
+    this.#writer.write(SPACE).catch(() => undefined);
+    this.#arm();
+  }
+}
+
+/** The job once it is over or the wait is; null: nobody knows of it any more. */
+async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): Promise<JobView | null> {
+  const { endpointId, tenantId, waitMs } = call;
+  const endMs = Date.now() + waitMs;
+  const carried = call.claim === null ? null : carryHere(c, call.claim, call.input).then(({ job }) => job);
+  if (carried !== null) {
+    c.executionCtx.waitUntil(carried);
+    const job = await Promise.race([carried, over]);
+    if (job !== null) return job;
+  }
+  const known = carried === null ? call.job : null;
+  const wait = { endpointId, tenantId, jobId: call.job.id, waitMs: Math.max(0, endMs - Date.now()), known };
+  const waited = await waitForJob(c.env, wait, c.req.raw.signal);
+  if (waited.ok) return waited.value;
+  return waited.failure.kind === "unavailable" ? call.job : null;
+}
+
+async function bodyOf(
+  c: RouteContext,
+  { job: { id } }: SyncCall,
+  job: JobView | null,
+): Promise<Uint8Array | ReadableStream<Uint8Array>> {
+  const encoder = new TextEncoder();
+  if (job === null) return encoder.encode(JSON.stringify({ error: "not found", id, message: "the job is gone" }));
+  const spliced = await spliceBody(statusParts(job), c.env.PAYLOADS);
+  if (spliced.kind === "ok") return spliced.body;
+  log("payload_not_read", { requestId: c.get("requestId"), kind: spliced.kind });
+  const message = "the storage of large results (R2) does not answer; the job's status has the result later";
+  return encoder.encode(JSON.stringify({ error: "unavailable", id, message, status: job.status }));
+}

@@ -1,0 +1,50 @@
+// The held part of /runsync and /status-sync: asks the broker in slices until the job is over or the wait is.
+import { callBroker } from "../../broker/stub.ts";
+import type { JobCall } from "../../contract/broker.ts";
+import type { JobView } from "../../contract/job-view.ts";
+import type { Result } from "../../core/failure.ts";
+import { ok } from "../../core/failure.ts";
+import { isTerminal } from "../../core/job.ts";
+import { WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
+import { flatten } from "../kit/routing.ts";
+
+/** Between two questions to a broker that is down, or that answers early: a held request must not spin. */
+const PAUSE_MS = 500;
+
+/**
+ * The job as soon as it is over, or as it stands after `waitMs`. A broker that does not answer is asked again until the
+ * wait ends; then the state known last is the answer, and without one the failure. A tenant that waits for too many jobs at
+ * once is answered with the state as it is.
+ */
+export async function waitForJob(
+  env: Env,
+  call: JobCall & { readonly endpointId: string; readonly waitMs: number; readonly known: JobView | null },
+  signal: AbortSignal,
+): Promise<Result<JobView>> {
+  const { endpointId, tenantId, jobId } = call;
+  const endMs = Date.now() + call.waitMs;
+  let known = call.known;
+  while (true) {
+    const askedMs = Date.now();
+    const holdMs = Math.max(0, Math.min(WAIT_SLICE_MAX_MS, endMs - askedMs));
+    if (known !== null && (isTerminal(known.status) || holdMs === 0 || signal.aborted)) return ok(known);
+    const answer = flatten(
+      await callBroker(env, endpointId, (broker) => broker.wait({ tenantId, jobId, holdMs }), { idempotent: true }),
+    );
+    if (answer.ok) known = answer.value;
+    // As at the end of its wait: whoever asks by /status from here on loses nothing.
+    else if (answer.failure.kind === "too_many_held") return known === null ? lookOnce(env, call) : ok(known);
+    else if (answer.failure.kind !== "unavailable") return answer;
+    else if (known === null && (Date.now() >= endMs || signal.aborted)) return answer;
+    const isEarly = Date.now() < askedMs + holdMs / 2;
+    if (isEarly && (known === null || !isTerminal(known.status))) await scheduler.wait(PAUSE_MS);
+  }
+}
+
+async function lookOnce(
+  env: Env,
+  { endpointId, tenantId, jobId }: JobCall & { readonly endpointId: string },
+): Promise<Result<JobView>> {
+  const call = { tenantId, jobId, holdMs: 0 };
+  return flatten(await callBroker(env, endpointId, (broker) => broker.wait(call), { idempotent: true }));
+}

@@ -1,0 +1,94 @@
+// Who calls. A key is checked by its checksum, then by its digest under the pepper, in the same time for any key.
+import { readConfig } from "../../config.ts";
+import type { Caller, Scope } from "../../contract/identity.ts";
+import { parseApiKey } from "../../core/api-key.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import { fromHex } from "../../core/hex.ts";
+import { KEY_MISSING_MS } from "../../core/limits.ts";
+import { findKey, type StoredKey } from "../../db/keys.ts";
+import { log } from "../../log.ts";
+import { refuseCaller, refuseToAsk } from "./failed-callers.ts";
+import { LastGood } from "./last-good.ts";
+
+const NO_DIGEST = "0".repeat(64);
+
+/** Anchored and linear. Two Authorization headers arrive joined by a comma, which no part of it takes. */
+const AUTHORIZATION = /^(?:bearer +)?([A-Za-z0-9_]{1,255})$/i;
+
+const keys = new LastGood<StoredKey>(KEY_MISSING_MS);
+let pepperKey: CryptoKey | undefined;
+
+/**
+ * The caller of `Authorization: Bearer KEY` or the bare key. `unavailable` when D1 is down and the key is not known; who fails too
+ * often is not looked up.
+ */
+export async function authenticate(headers: Headers, env: Env, nowMs: number): Promise<Result<Caller>> {
+  const presented = readKey(headers);
+  if (presented === null) return fail(await refuseCaller(headers, env, nowMs));
+  const { id } = presented;
+  const refused = keys.isUnknown(id, nowMs) ? refuseToAsk(headers, nowMs) : null;
+  if (refused !== null) return fail(refused);
+  let stored: StoredKey | null;
+  try {
+    stored = await keys.get(id, nowMs, () => findKey(env.DB, id));
+  } catch (error) {
+    log("key_lookup_failed", { error: String(error) });
+    return fail({ kind: "unavailable", message: "keys cannot be checked right now" });
+  }
+  const genuine = await isGenuine(presented, stored?.digest ?? null, readConfig(env).pepper);
+  if (stored !== null && genuine && !isOver(stored, nowMs)) return ok(stored.caller);
+  return fail(await refuseCaller(headers, env, nowMs));
+}
+
+/** Keys that were found genuine, by id, with the digest that they have: hashing one again takes longer than all else here. */
+const genuineKeys = new Map<string, { readonly bytes: Uint8Array; readonly digest: string }>();
+const GENUINE_KEYS_MAX = 10_000;
+const encoder = new TextEncoder();
+
+/**
+ * Is this the digest of the key? In the same time for any key; null: of no key. The same key again is compared with the one that
+ * was genuine, in constant time as well.
+ */
+export async function isGenuine({ id, key }: PresentedKey, ofKey: string | null, pepper: string): Promise<boolean> {
+  const digest = ofKey ?? NO_DIGEST;
+  const known = genuineKeys.get(id);
+  const bytes = encoder.encode(key);
+  if (known !== undefined && known.digest === digest && known.bytes.length === bytes.length) {
+    if (crypto.subtle.timingSafeEqual(known.bytes, bytes)) return true;
+  }
+  if (!(await hasDigest(key, digest, pepper))) return false;
+  if (genuineKeys.size >= GENUINE_KEYS_MAX) genuineKeys.clear();
+  genuineKeys.set(id, { bytes, digest });
+  return true;
+}
+
+export interface PresentedKey {
+  readonly key: string;
+  readonly id: string;
+}
+
+/** The key of `Authorization: Bearer KEY` or the bare key, and its id; null when it is missing or mistyped. */
+export function readKey(headers: Headers): PresentedKey | null {
+  const key = AUTHORIZATION.exec(headers.get("authorization") ?? "")?.[1];
+  const parsed = key === undefined ? null : parseApiKey(key);
+  return key === undefined || parsed === null ? null : { key, id: parsed.id };
+}
+
+export function requireScope(caller: Caller, scope: Scope): Result<Caller> {
+  return caller.scopes.includes(scope) ? ok(caller) : fail({ kind: "forbidden", scope });
+}
+
+function isOver(stored: StoredKey, nowMs: number): boolean {
+  if (stored.revokedAtMs !== null) return true;
+  return stored.expiresAtMs !== null && stored.expiresAtMs <= nowMs;
+}
+
+/** Is this the digest of the key under the pepper? In the same time for any key. */
+async function hasDigest(key: string, digestHex: string, pepper: string): Promise<boolean> {
+  // The pepper stays the same for the life of an isolate, and importing it costs as much as using it.
+  pepperKey ??= await crypto.subtle.importKey("raw", encoder.encode(pepper), { name: "HMAC", hash: "SHA-256" }, false, [
+    "sign",
+  ]);
+  const digest = new Uint8Array(await crypto.subtle.sign("HMAC", pepperKey, encoder.encode(key)));
+  return crypto.subtle.timingSafeEqual(digest, fromHex(digestHex));
+}

@@ -1,0 +1,55 @@
+// Which endpoint a path names, for whom. A foreign one and an unknown one are the same answer.
+import type { Caller } from "../../contract/identity.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import { findIdOf, type LoadedEndpoint, loadEndpoint } from "../../db/endpoints.ts";
+import { log } from "../../log.ts";
+import { LastGood } from "./last-good.ts";
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
+
+const endpoints = new LastGood<LoadedEndpoint>();
+/** What a path may call an endpoint → its id. Ids are never reused, so what was true once stays true. */
+const endpointIds = new LastGood<string>();
+
+/** The endpoint of an id or slug, if it is the caller's own or shared. */
+export async function findEndpoint(
+  idOrSlug: string,
+  caller: Caller,
+  env: Env,
+  nowMs: number,
+): Promise<Result<LoadedEndpoint>> {
+  if (!NAME.test(idOrSlug)) return fail({ kind: "not_found" });
+  let found: LoadedEndpoint | null;
+  try {
+    found = await endpoints.get(idOrSlug, nowMs, () => loadEndpoint(env.DB, idOrSlug));
+  } catch (error) {
+    log("endpoint_lookup_failed", { error: String(error) });
+    return fail({ kind: "unavailable", message: "the endpoint cannot be looked up right now" });
+  }
+  if (found === null || (!found.shared && found.settings.tenantId !== caller.tenantId))
+    return fail({ kind: "not_found" });
+  return ok(found);
+}
+
+/** The id that a name is known to stand for; undefined: nobody has asked for it yet. */
+export function knownEndpointId(name: string): string | undefined {
+  return endpointIds.peek(name);
+}
+
+/** Asked of D1 once in the life of an isolate; that there is none, for a short while. While D1 is down: `ifDown`. */
+export async function findEndpointId(name: string, env: Env, ifDown: string): Promise<string | null> {
+  const known = knownEndpointId(name);
+  if (known !== undefined) return known;
+  if (!NAME.test(name)) return null;
+  try {
+    return await endpointIds.get(name, Date.now(), () => findIdOf(env.DB, name));
+  } catch (error) {
+    log("endpoint_lookup_failed", { error: String(error) });
+    return ifDown;
+  }
+}
+
+/** Notes what a name stands for that has been found on the way. */
+export async function noteEndpointId(name: string, endpointId: string): Promise<void> {
+  await endpointIds.get(name, Date.now(), async () => endpointId);
+}

@@ -1,0 +1,33 @@
+// Query parameters: each at most once, an integer of milliseconds between two bounds.
+import type { Result } from "../../core/failure.ts";
+import { fail, ok } from "../../core/failure.ts";
+import { POLICY_MAX_MS, TTL_MIN_MS, WAIT_DEFAULT_MS, WAIT_MAX_MS, WAIT_MIN_MS } from "../../core/limits.ts";
+
+/** `?wait=` in milliseconds, or RunPod's default. */
+export function readWait(url: string): Result<number> {
+  const wait = readMilliseconds(url, "wait", WAIT_MIN_MS, WAIT_MAX_MS);
+  return wait.ok ? ok(wait.value ?? WAIT_DEFAULT_MS) : wait;
+}
+
+/** `?wait=` of a stream in milliseconds; null when absent. */
+export function readStreamWait(url: string): Result<number | null> {
+  return readMilliseconds(url, "wait", WAIT_MIN_MS, WAIT_MAX_MS);
+}
+
+/** `?ttl=` in milliseconds; null when absent. */
+export function readTtl(url: string): Result<number | null> {
+  return readMilliseconds(url, "ttl", TTL_MIN_MS, POLICY_MAX_MS);
+}
+
+/** One parameter; null when absent. */
+function readMilliseconds(url: string, name: string, minMs: number, maxMs: number): Result<number | null> {
+  const field = `?${name}`;
+  if (!url.includes("?")) return ok(null);
+  const values = new URL(url).searchParams.getAll(name);
+  if (values.length > 1) return fail({ kind: "invalid", field, message: "may be given only once" });
+  const text = values[0];
+  if (text === undefined) return ok(null);
+  const milliseconds = /^[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (milliseconds >= minMs && milliseconds <= maxMs) return ok(milliseconds);
+  return fail({ kind: "invalid", field, message: `must be an integer from ${minMs} to ${maxMs} (milliseconds)` });
+}

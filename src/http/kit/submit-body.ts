@@ -1,0 +1,112 @@
+// The body of a submit: the input is cut out as bytes while it streams by, the few known fields are checked.
+import { jobRequestSchema } from "../../contract/job-request.ts";
+import type { EndpointSettings } from "../../contract/settings.ts";
+import type { Result } from "../../core/failure.ts";
+import { fail, ok } from "../../core/failure.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../../core/limits.ts";
+import type { PayloadRef } from "../../core/payload-ref.ts";
+import type { Reach } from "../../core/reach.ts";
+import { log } from "../../log.ts";
+import { checkUrl } from "../../outbound/guard.ts";
+import { type BodySource, readEnvelope } from "../../payload/envelope.ts";
+import { deletePayload } from "../../payload/store.ts";
+import { bodyFailure } from "./body-failures.ts";
+
+/** A checked request. `input` may stand in R2 already: who does not use it deletes it. */
+export interface SubmitBody {
+  readonly input: PayloadRef;
+  /** Raw JSON of every other top-level field. */
+  readonly fields: Readonly<Record<string, string>>;
+  readonly policy: {
+    readonly executionTimeoutMs: number | null;
+    readonly ttlMs: number | null;
+    readonly lowPriority: boolean;
+  };
+  readonly webhook: string | null;
+  readonly sha256Hex: string | null;
+}
+
+export interface SubmitBodyOptions {
+  readonly bucket: R2Bucket;
+  /** Where a large input goes. */
+  readonly key: string;
+  readonly maxBytes: number;
+  /** For an Idempotency-Key: the fingerprint of the raw bytes. */
+  readonly hash: boolean;
+  readonly settings: EndpointSettings;
+  readonly reach: Reach;
+}
+
+/** Reads and checks a body. After a refusal nothing is left in R2. */
+export async function readSubmitBody(stream: BodySource, options: SubmitBodyOptions): Promise<Result<SubmitBody>> {
+  const { bucket, key, maxBytes, hash } = options;
+  const envelope = await readEnvelope(stream, {
+    bigField: "input",
+    bucket,
+    key,
+    maxBytes,
+    fieldsMaxBytes: ENVELOPE_FIELDS_MAX_BYTES,
+    hash,
+  });
+  if (envelope.kind !== "ok") return fail(bodyFailure(envelope, maxBytes, FIELDS_RULE));
+  const { big: input, fields } = envelope;
+  const checked = checkFields(fields, options);
+  if (checked.ok && input !== null) {
+    return ok({ input, fields, ...checked.value, sha256Hex: envelope.sha256Hex ?? null });
+  }
+  if (input !== null) await dropInput(input, bucket);
+  return checked.ok ? fail({ kind: "invalid", field: "input", message: "is required" }) : checked;
+}
+
+/** Deletes an input that no job took. When R2 does not answer, the bucket's lifecycle rule deletes it later. */
+export async function dropInput(input: PayloadRef, bucket: R2Bucket): Promise<void> {
+  try {
+    await deletePayload(input, bucket);
+  } catch (error) {
+    log("input_not_deleted", { error: String(error) });
+  }
+}
+
+const FIELDS_RULE = `all fields beside input may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`;
+
+type Wishes = Pick<SubmitBody, "policy" | "webhook">;
+
+const KNOWN_FIELDS = jobRequestSchema.keyof().options;
+const NO_WISHES: Wishes = { policy: { executionTimeoutMs: null, ttlMs: null, lowPriority: false }, webhook: null };
+
+/** The known fields. The first thing that is wrong is named by its path, such as `policy.ttl`. */
+function checkFields(fields: Readonly<Record<string, string>>, { settings, reach }: SubmitBodyOptions): Result<Wishes> {
+  // As in most requests; a schema's first steps, cold, cost as much as the scan of the whole body.
+  if (!KNOWN_FIELDS.some((name) => Object.hasOwn(fields, name))) return ok(NO_WISHES);
+  const parsed = jobRequestSchema.safeParse(
+    Object.fromEntries(KNOWN_FIELDS.map((name) => [name, parseField(fields, name)])),
+  );
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return fail({ kind: "invalid", field: issue?.path.join(".") ?? "body", message: issue?.message ?? "is not valid" });
+  }
+  const { policy, webhook } = parsed.data;
+  const isHeld = settings.upstreams.some((upstream) => upstream.dialect !== "runpod" || upstream.local);
+  if (isHeld && (policy?.executionTimeout ?? 0) > HELD_CALL_MAX_MS) {
+    const message = `may be at most ${HELD_CALL_MAX_MS} in this endpoint, whose workers answer within one HTTP call`;
+    return fail({ kind: "invalid", field: "policy.executionTimeout", message });
+  }
+  if (typeof webhook === "string") {
+    const url = checkUrl(webhook, reach);
+    if (!url.ok) return fail({ kind: "invalid", field: "webhook", message: url.message });
+  }
+  return ok({
+    policy: {
+      executionTimeoutMs: policy?.executionTimeout ?? null,
+      ttlMs: policy?.ttl ?? null,
+      lowPriority: policy?.lowPriority ?? false,
+    },
+    webhook: webhook ?? null,
+  });
+}
+
+/** The scanner has proved that the text is JSON. */
+function parseField(fields: Readonly<Record<string, string>>, name: string): unknown {
+  const text = Object.hasOwn(fields, name) ? fields[name] : undefined;
+  return text === undefined ? undefined : JSON.parse(text);
+}

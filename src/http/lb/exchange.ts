@@ -1,0 +1,345 @@
+// One load-balanced request from its arrival to the last byte: a slot, the call to its worker, perhaps a second worker, the
+// answer, and the report to the broker of how it ended. Whatever ends it early ends both directions and frees the slot.
+import { readConfig } from "../../config.ts";
+import type { LbOutcome } from "../../contract/load-balancer.ts";
+import type { Failure, GatewayCode } from "../../core/failure.ts";
+import type { Affinity } from "../../core/lb-pool.ts";
+import {
+  LB_CALL_MAX_MS,
+  LB_HOLD_MS,
+  LB_NEXT_WAIT_MAX_MS,
+  LB_SOCKET_REST_MS,
+  LB_TRIES_MAX,
+  LB_WAIT_MAX_MS,
+  REST_MAX_MS,
+} from "../../core/limits.ts";
+import { SecretBlanker, SecretForms } from "../../core/secret-forms.ts";
+import { upstreamSecrets } from "../../dispatch/attempt.ts";
+import { openCredential } from "../../dispatch/carry.ts";
+import { blankHeaders } from "../../outbound/call.ts";
+import { openTunnel, type TunnelResult } from "../../outbound/tunnel.ts";
+import { asksForSocket, toClientHeaders, toWorkerHeaders } from "../../outbound/tunnel-headers.ts";
+import { bodyStreamOf } from "../kit/request-body.ts";
+import type { EndpointCall, RouteContext } from "../kit/routing.ts";
+import { refuse } from "../kit/routing.ts";
+import { type Seat, type SeatRequest, takeSeat } from "./seat.ts";
+import { type JoinedSockets, joinSockets } from "./socket.ts";
+import type { LbTarget } from "./target.ts";
+import { startTransfer, type Transfer, type TransferEnd } from "./transfer.ts";
+
+interface Given extends EndpointCall {
+  readonly c: RouteContext;
+  readonly target: LbTarget;
+  readonly affinity: Affinity;
+}
+
+/** What has ended a request before its time. */
+type Cause = "client_left" | "too_large" | "deadline" | "seat_lost" | "crashed";
+
+/** A failure of one try: how it is told to the broker and to the client. */
+interface Failed {
+  readonly outcome: LbOutcome;
+  readonly failure: Failure;
+  /** Another worker may do it, as far as this failure goes. */
+  readonly elsewhere: boolean;
+}
+
+/** Sent again to another worker they do no more than once, and there is nothing of them that is gone by then. */
+const REPEATABLE_METHODS = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
+const SERVICE_RESTART = 1012;
+
+export class LbExchange {
+  readonly #given: Given;
+  readonly #request: Request;
+  readonly #abort = new AbortController();
+  #cause: Cause | null = null;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #upload: Transfer | null = null;
+  /** Of the worker that is asked. */
+  #secrets = new SecretForms([]);
+  readonly #clientLeft = (): void => this.#stop("client_left");
+
+  constructor(given: Given) {
+    this.#given = given;
+    this.#request = given.c.req.raw;
+    this.#request.signal.addEventListener("abort", this.#clientLeft);
+  }
+
+  async run(): Promise<Response> {
+    const { c, affinity, caller, settings } = this.#given;
+    const seatRequest: SeatRequest = {
+      env: c.env,
+      caller,
+      settings,
+      requestId: c.get("requestId"),
+      affinity,
+      untilMs: Date.now() + LB_WAIT_MAX_MS,
+      signal: this.#request.signal,
+    };
+    const tried: string[] = [];
+    let last: Failed | null = null;
+    for (;;) {
+      const nextUntilMs = Date.now() + (last?.outcome === "worker_failed" ? LB_NEXT_WAIT_MAX_MS : LB_WAIT_MAX_MS);
+      const untilMs = Math.min(seatRequest.untilMs, nextUntilMs);
+      const seating = await takeSeat({ ...seatRequest, untilMs }, tried, () => this.#stop("seat_lost"));
+      if (!seating.ok) return this.#refuse(last?.failure ?? seating.failure);
+      if (seating.value.kind !== "seat") return this.#refuse(last?.failure ?? CLIENT_LEFT);
+      const { seat } = seating.value;
+      this.#deadline ??= setTimeout(() => this.#stop("deadline"), LB_CALL_MAX_MS);
+      const answered = await this.#tryWorker(seat, tried.length).catch((error: unknown) => {
+        this.#stop("crashed");
+        this.#end(seat, "unused");
+        throw error;
+      });
+      if (answered instanceof Response) return answered;
+      this.#held(seat.leave(answered.outcome));
+      last = answered;
+      tried.push(seat.ticket.upstream.id);
+      const isOver = this.#cause !== null || tried.length >= LB_TRIES_MAX;
+      if (isOver || !answered.elsewhere || !this.#isRepeatable()) return this.#refuse(answered.failure);
+    }
+  }
+
+  #isRepeatable(): boolean {
+    return (
+      REPEATABLE_METHODS.has(this.#request.method) &&
+      bodyStreamOf(this.#request) === null &&
+      !asksForSocket(this.#request)
+    );
+  }
+
+  /** A worker's own 503 is better passed on than kept back, where nobody else can be asked. */
+  #hasOthers(tried: number): boolean {
+    const { affinity, settings } = this.#given;
+    const isBound = affinity.kind === "strict" || affinity.kind === "resume";
+    return !isBound && tried + 1 < Math.min(settings.upstreams.length, LB_TRIES_MAX);
+  }
+
+  async #tryWorker(seat: Seat, tried: number): Promise<Response | Failed> {
+    const { upstream } = seat.ticket;
+    const config = readConfig(this.#given.c.env);
+    const credential = await openCredential(upstream, config.encryptionKey).catch(() => undefined);
+    if (credential === undefined) return unreachable("worker_unreachable", "the worker's credential cannot be used");
+    this.#secrets = upstreamSecrets(upstream, credential);
+    const result = await openTunnel(
+      {
+        baseUrl: upstream.url,
+        path: this.#given.target.path,
+        search: this.#given.target.search,
+        method: this.#request.method,
+        headers: toWorkerHeaders(this.#request, credential),
+        body: this.#startUpload(),
+        signal: this.#abort.signal,
+      },
+      config.reach,
+    );
+    if (this.#cause !== null) return this.#failedBy(this.#cause);
+    return result.kind === "response" ? this.#answer(seat, result.response, tried) : this.#failedAt(result);
+  }
+
+  #startUpload(): ReadableStream<Uint8Array> | null {
+    const { headers } = this.#request;
+    const body = bodyStreamOf(this.#request);
+    if (body === null) return null;
+    const { bodyMaxBytes } = this.#given.settings;
+    const limits = { lengthBytes: readLength(headers), maxBytes: bodyMaxBytes, holdMs: 0, isUpload: true };
+    const upload = startTransfer(body, limits);
+    this.#upload = upload;
+    this.#held(
+      upload.end.then((end) => {
+        if (end === "too_large") this.#stop("too_large");
+        if (end === "source_broke") this.#stop("client_left");
+      }),
+    );
+    return upload.readable;
+  }
+
+  /** Passes an answer on, if it may be, and sees to its end. */
+  async #answer(seat: Seat, response: Response, tried: number): Promise<Response | Failed> {
+    if (response.webSocket !== null) return this.#joinSockets(seat, response, response.webSocket);
+    const { bodyMaxBytes } = this.#given.settings;
+    const length = readLength(response.headers);
+    // workerd makes a body, of no bytes, of `content-length: 0` too; with it the answer would be over before its time.
+    const hasBody = response.body !== null && length !== 0 && this.#request.method !== "HEAD";
+    const isTooLarge = hasBody && length !== null && length > bodyMaxBytes;
+    const goesElsewhere = response.status === 503 && this.#isRepeatable() && this.#hasOthers(tried);
+    if (isTooLarge || goesElsewhere) response.body?.cancel().catch(() => undefined);
+    if (isTooLarge) return tooLargeAnswer(bodyMaxBytes);
+    if (goesElsewhere) return { ...workerFailed("bad_answer", "the worker answered 503"), elsewhere: true };
+    const headers = this.#clientHeaders(seat, response.headers);
+    if (response.body === null || !hasBody) {
+      // What a HEAD says of the length is about the body that it does not have.
+      if (length !== null && this.#request.method === "HEAD") headers.set("content-length", String(length));
+      await this.#endBeforeRest(seat, outcomeOf("done", response.status, null));
+      return new Response(null, { status: response.status, headers });
+    }
+    const beforeEnd = async (): Promise<void> => {
+      if (this.#upload !== null) await this.#endBeforeRest(seat, outcomeOf("done", response.status, this.#cause));
+    };
+    const blanker = this.#secrets.isEmpty ? undefined : new SecretBlanker(this.#secrets);
+    const limits = {
+      lengthBytes: length,
+      maxBytes: bodyMaxBytes,
+      holdMs: LB_HOLD_MS,
+      isUpload: false,
+      beforeEnd,
+      blanker,
+    };
+    const download = startTransfer(response.body, limits);
+    this.#abort.signal.addEventListener("abort", download.stop);
+    const early = await download.begun;
+    if (this.#cause !== null) return this.#failedBy(this.#cause);
+    if (early === "too_large") return tooLargeAnswer(bodyMaxBytes);
+    if (early !== null)
+      return { ...workerFailed("worker_broke_off", "the worker's answer broke off"), elsewhere: true };
+    this.#held(download.end.then((end) => this.#end(seat, outcomeOf(end, response.status, this.#cause))));
+    return new Response(download.readable, { status: response.status, headers, encodeBody: "manual" });
+  }
+
+  #joinSockets(seat: Seat, response: Response, workerEnd: WebSocket): Response {
+    clearTimeout(this.#deadline ?? null);
+    const { 0: clientEnd, 1: ourEnd } = new WebSocketPair();
+    const joined = joinSockets(ourEnd, workerEnd, this.#given.settings.bodyMaxBytes, this.#secrets);
+    this.#abort.signal.addEventListener("abort", () => joined.stop(SERVICE_RESTART, "the slot was lost"));
+    this.#held(this.#endSockets(seat, joined));
+    const headers = this.#clientHeaders(seat, response.headers);
+    return new Response(null, { status: 101, headers, webSocket: clientEnd });
+  }
+
+  async #endSockets(seat: Seat, joined: JoinedSockets): Promise<void> {
+    const end = await joined.end;
+    this.#release();
+    await seat.leave(end === "closed" ? "served" : "worker_failed");
+    const rest = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      // A client that does not read does not answer the close either. Nothing else would take its connection from it.
+      cutOff(this.#given.c.executionCtx);
+      rest.resolve();
+    }, LB_SOCKET_REST_MS);
+    await Promise.race([joined.clientGone, rest.promise]);
+    clearTimeout(timer);
+  }
+
+  #clientHeaders(seat: Seat, headers: Headers): Headers {
+    const own = { "x-runpod-worker-id": seat.ticket.upstream.id, "x-request-id": this.#given.c.get("requestId") };
+    return toClientHeaders(this.#secrets.isEmpty ? headers : blankHeaders(headers, this.#secrets), own);
+  }
+
+  /** Ends both directions. The first cause stays. */
+  #stop(cause: Cause): void {
+    this.#cause ??= cause;
+    // Whoever is still there is told of it, and for that what it still sends is taken.
+    if (cause === "client_left" || cause === "crashed") this.#upload?.stop();
+    this.#abort.abort(new Error("the request was stopped"));
+  }
+
+  #end(seat: Seat, outcome: LbOutcome): void {
+    this.#release();
+    this.#held(seat.leave(outcome));
+  }
+
+  /** The worker has done its part: what its client still sends holds no slot, and nobody pays for that time. */
+  async #endBeforeRest(seat: Seat, outcome: LbOutcome): Promise<void> {
+    const taken = this.#takeRest();
+    this.#held(seat.leave(outcome));
+    await taken;
+    this.#release();
+  }
+
+  #release(): void {
+    clearTimeout(this.#deadline ?? null);
+    this.#request.signal.removeEventListener("abort", this.#clientLeft);
+    this.#upload?.stop();
+  }
+
+  /**
+   * Takes what the client still sends, before an answer is whole. Without it workerd would close the connection soon after: of a
+   * client that sends all of its request first, the answer would be lost with it.
+   */
+  async #takeRest(): Promise<void> {
+    await this.#upload?.takeRest(REST_MAX_MS);
+  }
+
+  async #refuse(failure: Failure): Promise<Response> {
+    await this.#takeRest();
+    this.#release();
+    return refuse(this.#given.c, failure);
+  }
+
+  /** Work that goes on when the answer is on its way, or when nobody waits for it any more. */
+  #held(work: Promise<void>): void {
+    this.#given.c.executionCtx.waitUntil(work);
+  }
+
+  #failedBy(cause: Cause): Failed {
+    switch (cause) {
+      case "client_left":
+        return { outcome: "client_left", failure: CLIENT_LEFT, elsewhere: false };
+      case "too_large": {
+        const failure: Failure = { kind: "too_large", maxBytes: this.#given.settings.bodyMaxBytes };
+        return { outcome: "too_large", failure, elsewhere: false };
+      }
+      case "deadline": {
+        const failure: Failure = { kind: "request_timeout", afterMs: LB_CALL_MAX_MS };
+        return { outcome: "worker_failed", failure, elsewhere: false };
+      }
+      case "crashed":
+      case "seat_lost": {
+        const failure: Failure = { kind: "unavailable", message: "the request has lost its worker" };
+        return { outcome: "unused", failure, elsewhere: false };
+      }
+    }
+  }
+
+  #failedAt(result: Exclude<TunnelResult, { readonly kind: "response" }>): Failed {
+    switch (result.kind) {
+      case "url_refused":
+        return unreachable("worker_unreachable", `the worker's address ${result.message}`);
+      case "not_made": {
+        const failure: Failure = { kind: "invalid", field: "request", message: `cannot be sent on: ${result.detail}` };
+        return { outcome: "unused", failure, elsewhere: false };
+      }
+      case "redirect":
+        return workerFailed("worker_redirect", `the worker answered ${result.status}; redirects are not passed on`);
+      case "protocol":
+        return workerFailed("bad_answer", `the worker's answer cannot be passed on: ${result.detail}`);
+      case "failed":
+        return unreachable(
+          "worker_unreachable",
+          "the worker could not be reached, or closed the connection unanswered",
+        );
+    }
+  }
+}
+
+/** The answer to nobody. */
+const CLIENT_LEFT: Failure = { kind: "unavailable", message: "the client has gone" };
+
+function unreachable(code: GatewayCode, message: string): Failed {
+  return { outcome: "unreachable", failure: { kind: "bad_gateway", code, message }, elsewhere: true };
+}
+
+function workerFailed(code: GatewayCode, message: string): Failed {
+  return { outcome: "worker_failed", failure: { kind: "bad_gateway", code, message }, elsewhere: false };
+}
+
+function tooLargeAnswer(maxBytes: number): Failed {
+  return workerFailed("bad_answer", `the worker's answer has more than ${maxBytes} bytes`);
+}
+
+/** How a request whose answer was passed on has ended. A limit that cut it short does not make it free. */
+function outcomeOf(end: TransferEnd, status: number, cause: Cause | null): LbOutcome {
+  if (cause === "client_left" || cause === "too_large") return cause;
+  if (status >= 500 || (cause === null && end === "source_broke")) return "worker_failed";
+  return cause === null && end === "sink_broke" ? "client_left" : "served";
+}
+
+function readLength(headers: Headers): number | null {
+  const text = headers.get("content-length");
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}
+
+/** Ends the invocation, and with it the connection of its client. */
+function cutOff(context: object): void {
+  if ("abort" in context && typeof context.abort === "function") context.abort(new Error("the client does not read"));
+}

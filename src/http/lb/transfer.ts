@@ -1,0 +1,185 @@
+// One direction of a load-balanced request: bytes from a source to a sink, within a limit. The platform's own pipe moves an
+// answer whose length is known before; other bytes pass through JavaScript, where they are counted, and where an upload whose
+// worker has gone can still be read. Either takes the same memory for a body of any size.
+import { LB_FILL_BYTES, LB_PIPE_BYTES } from "../../core/limits.ts";
+import type { SecretBlanker } from "../../core/secret-forms.ts";
+import { breakWhenStopped, discardAll, type PipeEnd, pipeAll, pumpAtMost } from "../kit/pipes.ts";
+
+/** `source_broke`: it ended before its end; `sink_broke`: nobody takes the bytes any more, or the transfer was told to end. */
+export type TransferEnd = PipeEnd | "too_large";
+
+export interface Transfer {
+  /** What the sink reads. It breaks off, and does not end, when the transfer does. */
+  readonly readable: ReadableStream<Uint8Array>;
+  /** How it ended while it was held back, or null: from now on the sink gets bytes. Never rejects. */
+  readonly begun: Promise<TransferEnd | null>;
+  /** Never rejects. */
+  readonly end: Promise<TransferEnd>;
+  stop(): void;
+  /**
+   * Ends it at the sink only, and takes what the source still sends, for at most so long. Resolves once the source is at
+   * its end, at once where it is there already; never rejects.
+   */
+  takeRest(maxMs: number): Promise<void>;
+}
+
+interface TransferLimits {
+  /** Null: not known before. At most `maxBytes`. */
+  readonly lengthBytes: number | null;
+  /** One byte over ends it. */
+  readonly maxBytes: number;
+  /** It is held back until it is over, there are LB_PIPE_BYTES of it, or so long: a source that breaks by then can be told of. */
+  readonly holdMs: number;
+  /** What is left of an upload when its sink breaks is taken until `takeRest` or `stop`; of an answer it is cancelled. */
+  readonly isUpload: boolean;
+  /** What the bytes pass through on their way; without it those of a known length pass through no JavaScript. */
+  readonly blanker?: SecretBlanker | undefined;
+  /** What the end of the sink waits for when all bytes have gone out. Never rejects. */
+  readonly beforeEnd?: () => Promise<void>;
+}
+
+/** Starts to carry `source`. */
+export function startTransfer(source: ReadableStream<Uint8Array>, limits: TransferLimits): Transfer {
+  const { lengthBytes } = limits;
+  const { readable, writable } =
+    lengthBytes === null ? new IdentityTransformStream() : new FixedLengthStream(lengthBytes);
+  const stopped = new AbortController();
+  const dropped = new AbortController();
+  const begun = Promise.withResolvers<TransferEnd | null>();
+  const cause = new Error("the transfer has ended early");
+  const ends = { stop: stopped.signal, drop: dropped.signal };
+  const end = carry(source, writable, limits, ends, () => begun.resolve(null)).then(async (how) => {
+    if (how === "done") await limits.beforeEnd?.();
+    // A FixedLengthStream that has not seen all bytes refuses to be closed: the source was shorter than it said.
+    if (how === "done" && (await settles(writable.close()))) return how;
+    await settles(writable.abort(cause));
+    return how === "done" ? "source_broke" : how;
+  });
+  end.then(begun.resolve);
+  const over = end.then(async (how) => {
+    if (how === "done") return;
+    if (limits.isUpload) await discardAll(source, stopped.signal);
+    await settles(source.cancel(cause));
+  });
+  const stop = (): void => stopped.abort(new Error("the transfer was stopped"));
+  const takeRest = async (maxMs: number): Promise<void> => {
+    dropped.abort(new Error("the transfer has lost its sink"));
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, maxMs);
+    await Promise.race([over, late.promise]);
+    clearTimeout(timer);
+    stop();
+  };
+  return { readable, begun: begun.promise, end, stop, takeRest };
+}
+
+/** Carries all of it, the first bytes after the hold; neither side is closed. `begin`: the hold is over. */
+async function carry(
+  source: ReadableStream<Uint8Array>,
+  sink: WritableStream,
+  { lengthBytes, maxBytes, holdMs, isUpload, blanker }: TransferLimits,
+  ends: { readonly stop: AbortSignal; readonly drop: AbortSignal },
+  begin: () => void,
+): Promise<TransferEnd> {
+  const head = holdMs > 0 ? await readHead(source, holdMs, ends.stop) : NO_HEAD;
+  if (head === "source_broke") return head;
+  if (head.bytes > maxBytes) return "too_large";
+  // It said that it is shorter.
+  if (lengthBytes !== null && head.bytes > lengthBytes) return "source_broke";
+  begin();
+  const written = await writeHead(head, sink, { maxBytes, blanker }, ends.stop);
+  if (typeof written === "string") return written;
+  if (lengthBytes !== null && !isUpload && blanker === undefined) return pipeAll(source, sink, ends.stop);
+  // Who says the length of an upload beforehand does not wait for an answer to its first half.
+  const fills = lengthBytes !== null && isUpload;
+  const bufferBytes = fills ? Math.min(Math.max(lengthBytes, 1), LB_FILL_BYTES) : LB_PIPE_BYTES;
+  return pumpAtMost(source, sink, { maxBytes: maxBytes - written, bufferBytes, fills, blanker, ...ends });
+}
+
+/** The first bytes of a source. `rest`: a piece that was asked for and has not come by the end of the hold. */
+interface Head {
+  readonly pieces: readonly Uint8Array[];
+  readonly bytes: number;
+  readonly rest: Promise<Uint8Array | null | "source_broke"> | null;
+}
+
+const NO_HEAD: Head = { pieces: [], bytes: 0, rest: null };
+
+/** Copies of the first pieces, as far as they come within `holdMs`; without a rest the source is free for another reader. */
+async function readHead(source: ReadableStream, holdMs: number, signal: AbortSignal): Promise<Head | "source_broke"> {
+  const reader = source.getReader({ mode: "byob" });
+  signal.addEventListener("abort", () => void reader.cancel(signal.reason).catch(() => undefined));
+  const late = Promise.withResolvers<"late">();
+  const timer = setTimeout(() => late.resolve("late"), holdMs);
+  const pieces: Uint8Array[] = [];
+  let buffer = new ArrayBuffer(LB_PIPE_BYTES);
+  let bytes = 0;
+  try {
+    while (bytes < LB_PIPE_BYTES) {
+      const reading = readPiece(reader, buffer);
+      const piece = await Promise.race([reading, late.promise]);
+      if (piece === "late") {
+        const rest = reading.finally(() => reader.releaseLock());
+        return { pieces, bytes, rest };
+      }
+      if (piece === "source_broke") return piece;
+      if (piece === null) break;
+      // A worker may send thousands of single bytes: none of them may keep a buffer.
+      pieces.push(piece.slice());
+      buffer = piece.buffer;
+      bytes += piece.length;
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+  reader.releaseLock();
+  return { pieces, bytes, rest: null };
+}
+
+/** Writes what was held back, and the piece that was asked for after it. Answers the bytes, or how the transfer has ended. */
+async function writeHead(
+  head: Head,
+  sink: WritableStream,
+  { maxBytes, blanker }: Pick<TransferLimits, "maxBytes" | "blanker">,
+  signal: AbortSignal,
+): Promise<number | TransferEnd> {
+  const writer = sink.getWriter();
+  const release = breakWhenStopped(writer, signal);
+  const write = async (piece: Uint8Array): Promise<boolean> => {
+    const shown = blanker === undefined ? piece : blanker.push(piece);
+    return shown.length === 0 || (await settles(writer.write(shown)));
+  };
+  try {
+    for (const piece of head.pieces) if (!(await write(piece))) return "sink_broke";
+    const rest = await head.rest;
+    if (rest === null) return head.bytes;
+    if (rest === "source_broke") return rest;
+    if (head.bytes + rest.length > maxBytes) return "too_large";
+    return (await write(rest)) ? head.bytes + rest.length : "sink_broke";
+  } finally {
+    release();
+    writer.releaseLock();
+  }
+}
+
+/** Null: there are no more. */
+async function readPiece(
+  reader: ReadableStreamBYOBReader,
+  buffer: ArrayBuffer,
+): Promise<Uint8Array<ArrayBuffer> | null | "source_broke"> {
+  try {
+    const { done, value } = await reader.read(new Uint8Array(buffer));
+    return done ? null : value;
+  } catch {
+    return "source_broke";
+  }
+}
+
+async function settles(work: Promise<void>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,77 @@
+// The chunks of a job's log as the events of its OpenAI client: what workers yield is event text cut anywhere, or values.
+import type { JobView } from "../../contract/job-view.ts";
+import type { StreamPage } from "../../contract/stream.ts";
+import { concatBytes } from "../../core/bytes.ts";
+import { hasResult, isWaiting } from "../../core/job.ts";
+import { CHUNK_MAX_BYTES } from "../../core/limits.ts";
+import type { OpenAiRequest } from "../../core/openai-request.ts";
+import { ShownEvents } from "../../core/shown-events.ts";
+import { parseJson } from "../../dispatch/classify.ts";
+import type { ClientAnswer } from "./answer.ts";
+import { errorOfText, type OpenAiError, toError } from "./errors.ts";
+import { eventOf } from "./sse.ts";
+
+const HEAD = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
+
+const LOST = toError(502, "the worker was lost in the middle of its answer", "broke_off");
+const TOO_LARGE = toError(502, `a streamed event is larger than ${CHUNK_MAX_BYTES / 1024} KiB`, "answer_too_large");
+
+export class LoggedEvents {
+  readonly #request: OpenAiRequest;
+  readonly #client: ClientAnswer;
+  readonly #encoder = new TextEncoder();
+  readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+  #events: ShownEvents;
+  #attempt = 0;
+
+  constructor(request: OpenAiRequest, client: ClientAnswer) {
+    this.#request = request;
+    this.#client = client;
+    this.#events = new ShownEvents(request);
+  }
+
+  /**
+   * Hands on what the page brings. Not null: why the client can have no more. `LOST`: the attempt that it has seen a part of
+   * is over, and the job is not.
+   */
+  async take(page: StreamPage): Promise<OpenAiError | null> {
+    let shown: Uint8Array[] = [];
+    for (const { bytes, attempt } of page.chunks) {
+      if (attempt !== this.#attempt) {
+        if (this.#client.hasBegun) return LOST;
+        shown = [];
+        this.#events = new ShownEvents(this.#request);
+        this.#attempt = attempt;
+      }
+      shown.push(...this.#events.push(eventOf(parseJson(this.#decoder.decode(bytes)))));
+    }
+    const isLost = page.attempt !== this.#attempt || isWaiting(page.status);
+    // Nothing of a lost attempt goes out, unless something has already: the next one says everything anew.
+    if (this.#client.hasBegun || !isLost) await this.#send(shown);
+    if (this.#client.hasBegun && isLost) return LOST;
+    return this.#events.heldBytes > CHUNK_MAX_BYTES ? TOO_LARGE : null;
+  }
+
+  /** The job is over, and all its chunks were taken. */
+  async finish(job: JobView): Promise<void> {
+    // Half an event that a lost worker has left is none.
+    if (hasResult(job.status)) await this.#send(this.#events.end());
+    else {
+      const { error } = errorOfText(job.error ?? `the job is ${job.status}`);
+      await this.fail(error);
+    }
+    await this.#client.end(true);
+  }
+
+  /** Tells it in the last event. */
+  async fail({ message, code }: Pick<OpenAiError["error"], "message" | "code">): Promise<void> {
+    const error = { message, type: "server_error", param: null, code: code ?? "server_error" };
+    await this.#send([this.#encoder.encode(`data: ${JSON.stringify({ error })}\n\n`)]);
+  }
+
+  async #send(events: readonly Uint8Array[]): Promise<void> {
+    if (events.length === 0) return;
+    if (!this.#client.hasBegun) this.#client.begin(HEAD);
+    await this.#client.write(concatBytes(events));
+  }
+}

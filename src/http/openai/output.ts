@@ -1,0 +1,131 @@
+// The output of a finished job as its OpenAI client wants it: what servers and RunPod workers give back has many forms
+// (runpod-wire 2.4): an object, a list with one, a JSON text in a string, pieces of event text, or bytes as base64.
+import type { JobView } from "../../contract/job-view.ts";
+import { decodeBase64 } from "../../core/base64.ts";
+import { concatBytes } from "../../core/bytes.ts";
+import { hasResult } from "../../core/job.ts";
+import { OPENAI_ANSWER_MAX_BYTES } from "../../core/limits.ts";
+import { openAiErrorOfOutput } from "../../core/openai-error.ts";
+import { isBodiless, type OpenAiRequest } from "../../core/openai-request.ts";
+import type { PayloadRef } from "../../core/payload-ref.ts";
+import { ShownEvents } from "../../core/shown-events.ts";
+import { parseJson } from "../../dispatch/classify.ts";
+import type { AnswerHead } from "../../dispatch/client-link.ts";
+import { log } from "../../log.ts";
+import { spliceBody } from "../../payload/splice.ts";
+import { rawAnswer } from "../kit/answer.ts";
+import type { RouteContext } from "../kit/routing.ts";
+import { errorAnswer, jobFailed, toError } from "./errors.ts";
+import { eventOf, toChunk } from "./sse.ts";
+
+const NOT_STORED = toError(503, "the storage of large results (R2) does not give it", "unavailable");
+
+/** What a header may hold. */
+const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\x20-\x7e]+$/;
+
+/** The answer of a job that is over. `head`: of the server's own answer, where this request has it. */
+export async function finishedAnswer(
+  c: RouteContext,
+  request: OpenAiRequest,
+  job: JobView,
+  head: AnswerHead | null = null,
+): Promise<Response> {
+  if (!hasResult(job.status)) return jobFailed(c, job);
+  const status = head?.status ?? 200;
+  if (job.output === null) {
+    if (isBodiless(status))
+      return rawAnswer(status, null, c.get("requestId"), { "x-job-id": job.id, ...head?.headers });
+    return errorAnswer(c, toError(502, "the worker gave no answer", "bad_answer"), job.id);
+  }
+  if (job.output.kind === "r2" && job.output.sizeBytes > OPENAI_ANSWER_MAX_BYTES) {
+    return await largeAnswer(c, request, job.id, job.output, head);
+  }
+  const text = await readOutput(c, job.output);
+  if (text === null) {
+    return errorAnswer(c, NOT_STORED, job.id);
+  }
+  const value: unknown = JSON.parse(text);
+  const error = openAiErrorOfOutput(onlyValue(value));
+  if (error !== null) return errorAnswer(c, error, job.id);
+  const headers = { "x-job-id": job.id, ...head?.headers };
+  if (isBytes(value)) return bytesAnswer(c, value, job.id);
+  if (request.stream) {
+    const events = { ...headers, "content-type": "text/event-stream; charset=utf-8" };
+    return rawAnswer(200, asEvents(value, request), c.get("requestId"), events);
+  }
+  const json = asJson(value, text);
+  if (json !== null) return rawAnswer(status, json, c.get("requestId"), headers);
+  return errorAnswer(c, toError(502, "the worker's answer is not one JSON object", "bad_answer"), job.id);
+}
+
+/** What a server has just answered with passes as it is. Anything else would have to be read as a whole first. */
+async function largeAnswer(
+  c: RouteContext,
+  request: OpenAiRequest,
+  jobId: string,
+  output: PayloadRef,
+  head: AnswerHead | null,
+): Promise<Response> {
+  if (head === null || request.stream) {
+    const message = `the answer is larger than ${OPENAI_ANSWER_MAX_BYTES} bytes; the job's status has it`;
+    return errorAnswer(c, toError(502, message, "answer_too_large"), jobId);
+  }
+  const spliced = await spliceBody([output], c.env.PAYLOADS);
+  if (spliced.kind !== "ok") return errorAnswer(c, NOT_STORED, jobId);
+  return rawAnswer(head.status, spliced.body, c.get("requestId"), { "x-job-id": jobId, ...head.headers });
+}
+
+/** The raw JSON text; null when it cannot be had. */
+async function readOutput(c: RouteContext, output: PayloadRef): Promise<string | null> {
+  const spliced = await spliceBody([output], c.env.PAYLOADS);
+  if (spliced.kind === "ok") return await new Response(spliced.body).text();
+  log("payload_not_read", { requestId: c.get("requestId"), kind: spliced.kind });
+  return null;
+}
+
+/** One JSON value; null when it is none: several of them, or plain text. The raw text is kept where it is the value itself. */
+function asJson(value: unknown, raw: string): string | null {
+  if (Array.isArray(value)) return value.length === 1 ? asJson(value[0], raw.trim().slice(1, -1)) : null;
+  if (typeof value !== "string") return raw;
+  try {
+    JSON.parse(value);
+    return value;
+  } catch {
+    return null;
+  }
+}
+
+/** A stream's worth of output, or an answer that a worker gave in one piece to a client that wants events. */
+function asEvents(value: unknown, request: OpenAiRequest): Uint8Array {
+  const pieces = Array.isArray(value) ? value : [value];
+  const events = new ShownEvents(request);
+  const text = concatBytes(pieces.map((piece) => eventOf(pieces.length === 1 ? toChunk(piece) : piece)));
+  return concatBytes([...events.push(text), ...events.end()]);
+}
+
+/** The value of a list of one, or of a JSON text; what is neither stays as it is. */
+function onlyValue(value: unknown): unknown {
+  const one: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value;
+  return typeof one === "string" && /^\s*\{/.test(one) ? parseJson(one) : one;
+}
+
+/** What the dialect `openai` makes of an answer that is no JSON. */
+interface Bytes {
+  readonly content_type: string;
+  readonly body_base64: string;
+}
+
+function isBytes(value: unknown): value is Bytes {
+  if (typeof value !== "object" || value === null) return false;
+  if (!("body_base64" in value) || !("content_type" in value)) return false;
+  return typeof value.body_base64 === "string" && typeof value.content_type === "string";
+}
+
+/** A worker may call anything so: what is no base64, or no type, is its fault. */
+function bytesAnswer(c: RouteContext, { content_type: type, body_base64: base64 }: Bytes, jobId: string): Response {
+  const body = decodeBase64(base64);
+  if (body === null || !MEDIA_TYPE.test(type)) {
+    return errorAnswer(c, toError(502, "the worker's answer is no bytes of a type", "bad_answer"), jobId);
+  }
+  return rawAnswer(200, body, c.get("requestId"), { "x-job-id": jobId, "content-type": type });
+}

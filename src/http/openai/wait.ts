@@ -1,0 +1,161 @@
+// An OpenAI client whose job another carrier has: a pulling worker, or the Carrier because no slot was free when it came. It
+// reads the job's log as the chunks come, or waits for the end; and takes the job with it when it leaves.
+import { callBroker } from "../../broker/stub.ts";
+import type { JobView } from "../../contract/job-view.ts";
+import type { StreamPage } from "../../contract/stream.ts";
+import type { Failure, Result } from "../../core/failure.ts";
+import { hasResult, isRunning, isTerminal, isTimedOut, isWaiting } from "../../core/job.ts";
+import { LIMIT_RETRY_AFTER_SECONDS, OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } from "../../core/limits.ts";
+import type { OpenAiRequest } from "../../core/openai-request.ts";
+import { STREAM_START } from "../../core/stream-cursor.ts";
+import { askHeld } from "../kit/held.ts";
+import { readPage } from "../kit/read-stream.ts";
+import { flatten, type RouteContext } from "../kit/routing.ts";
+import type { ClientAnswer } from "./answer.ts";
+import { errorAnswer, type OpenAiError, refuseOpenAi, TTL_PASSED, toError } from "./errors.ts";
+import { LoggedEvents } from "./log.ts";
+import { finishedAnswer } from "./output.ts";
+
+export interface OpenAiWait {
+  readonly endpointId: string;
+  readonly tenantId: string;
+  readonly jobId: string;
+  readonly request: OpenAiRequest;
+}
+
+/** Between two questions to a broker that does not answer. */
+const PAUSE_MS = 500;
+
+/** Waits for the job. Null when the answer has begun, in `client`: then it is ended when this resolves. */
+export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: ClientAnswer): Promise<Response | null> {
+  const events = wait.request.stream ? new LoggedEvents(wait.request, client) : null;
+  const queuedUntilMs = Date.now() + OPENAI_QUEUE_MAX_MS;
+  let after = STREAM_START;
+  // The first look is at once: what nobody mends by waiting is told without it.
+  for (let holdMs = 0; ; holdMs = OPENAI_WAIT_SLICE_MS) {
+    const page = events === null ? null : await whileHere(client, readPage(c.env, wait, after, holdMs));
+    if (client.gone.aborted) return await leave(c, wait, client);
+    if (page?.ok === true) {
+      after = page.value.chunks.at(-1) ?? after;
+      // A job whose ttl has passed is gone for every later question.
+      const taken = await events?.take(page.value);
+      const error = isTimedOut(page.value.status) ? TTL_PASSED : taken;
+      if (error) return await breakOff(c, wait, error, { client, events });
+      if (page.value.more || (client.hasBegun && !isTerminal(page.value.status))) continue;
+    }
+    // A job that begins to run may log its first chunk at any moment: only its reader must not be held up by another question.
+    if (page?.ok === true && isRunning(page.value.status)) continue;
+    const state = await whileHere(client, lookAt(c, wait, events === null ? holdMs : 0));
+    if (state === null || client.gone.aborted) return await leave(c, wait, client);
+    const ended = await judge(c, wait, state, { client, events, page: page?.ok === true ? page.value : null });
+    if (ended !== "waits") return ended;
+    if (page?.ok === false) await scheduler.wait(PAUSE_MS);
+    if (Date.now() >= queuedUntilMs && !client.hasBegun && state.ok && isWaiting(state.value.status)) {
+      const reason = state.value.queue?.detail ?? "";
+      const error = toError(503, `no worker took the request in time. ${reason}`.trim(), "no_worker");
+      return await giveUp(c, wait, error);
+    }
+  }
+}
+
+/** `waits`: there is nothing to tell yet. */
+async function judge(
+  c: RouteContext,
+  wait: OpenAiWait,
+  state: Result<JobView>,
+  {
+    client,
+    events,
+    page,
+  }: { readonly client: ClientAnswer; readonly events: LoggedEvents | null; readonly page: StreamPage | null },
+): Promise<Response | null | "waits"> {
+  if (!state.ok) {
+    if (state.failure.kind === "unavailable") {
+      await scheduler.wait(PAUSE_MS);
+      return "waits";
+    }
+    return await told(client, refuseOpenAi(c, asGone(state.failure)));
+  }
+  const job = state.value;
+  if (isTerminal(job.status)) {
+    // Chunks that came between the page and this look stand in the log still.
+    const isBehind = page === null ? client.hasBegun : !isTerminal(page.status);
+    if (events !== null && isBehind) return "waits";
+    if (!client.hasBegun) return await finishedAnswer(c, wait.request, job);
+    await events?.finish(job);
+    return null;
+  }
+  if (!isWaiting(job.status) || job.queue?.reason !== "UPSTREAM_UNHEALTHY" || client.hasBegun) return "waits";
+  // Nothing that the client could wait for mends an address or a credential.
+  return await giveUp(c, wait, toError(502, job.queue.detail, "upstream_unhealthy"));
+}
+
+function asGone(failure: Failure): Failure {
+  return failure.kind === "not_found"
+    ? { kind: "unavailable", message: "the job is gone before it was done" }
+    : failure;
+}
+
+async function told(client: ClientAnswer, answer: Response): Promise<Response | null> {
+  if (!client.hasBegun) return answer;
+  await client.end(false);
+  return null;
+}
+
+function lookAt(
+  c: RouteContext,
+  { endpointId, tenantId, jobId }: OpenAiWait,
+  holdMs: number,
+): Promise<Result<JobView>> {
+  return askHeld(holdMs, async (heldMs) => {
+    const call = { tenantId, jobId, holdMs: heldMs };
+    return flatten(await callBroker(c.env, endpointId, (broker) => broker.wait(call), { idempotent: true }));
+  });
+}
+
+async function cancel(c: RouteContext, { endpointId, tenantId, jobId }: OpenAiWait): Promise<Result<JobView>> {
+  const call = { tenantId, jobId };
+  return flatten(await callBroker(c.env, endpointId, (broker) => broker.cancel(call), { idempotent: true }));
+}
+
+/** The client has gone: the generation stops, and the bill. */
+async function leave(c: RouteContext, wait: OpenAiWait, client: ClientAnswer): Promise<Response | null> {
+  await cancel(c, wait);
+  await client.end(false);
+  // Nobody reads it; 499 is what servers log for this.
+  return new Response(null, { status: 499 });
+}
+
+async function giveUp(c: RouteContext, wait: OpenAiWait, error: ReturnType<typeof toError>): Promise<Response> {
+  const cancelled = await cancel(c, wait);
+  // It may have ended in this very moment.
+  if (cancelled.ok && hasResult(cancelled.value.status)) {
+    const job = await lookAt(c, wait, 0);
+    if (job.ok) return await finishedAnswer(c, wait.request, job.value);
+  }
+  return errorAnswer(c, error, wait.jobId, { "retry-after": String(LIMIT_RETRY_AFTER_SECONDS) });
+}
+
+/** Nothing that may still come is of use to the client. */
+async function breakOff(
+  c: RouteContext,
+  wait: OpenAiWait,
+  error: OpenAiError,
+  { client, events }: { readonly client: ClientAnswer; readonly events: LoggedEvents | null },
+): Promise<Response | null> {
+  await cancel(c, wait);
+  if (!client.hasBegun) return errorAnswer(c, error, wait.jobId);
+  await events?.fail(error.error);
+  await client.end(true);
+  return null;
+}
+
+/** What a question is answered; null when the client has gone first: nobody waits for the answer then. */
+function whileHere<T>({ gone }: ClientAnswer, answer: Promise<T>): Promise<T | null> {
+  if (gone.aborted) return Promise.resolve(null);
+  return new Promise((resolve, reject) => {
+    const leave = (): void => resolve(null);
+    gone.addEventListener("abort", leave, { once: true });
+    answer.then(resolve, reject).finally(() => gone.removeEventListener("abort", leave));
+  });
+}

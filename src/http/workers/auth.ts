@@ -1,0 +1,155 @@
+// Who pulls: the endpoint, the key and the name that a worker's request carries. The endpoint's broker knows its keys, so that
+// workers need no D1; D1 is asked for what the broker has not heard of yet, and once for each key that this isolate has not
+// seen, because a made-up one must wake no broker.
+import { callBroker } from "../../broker/stub.ts";
+import { readConfig } from "../../config.ts";
+import type { WorkerCall } from "../../contract/worker.ts";
+import type { Failure, Result } from "../../core/failure.ts";
+import { fail, ok } from "../../core/failure.ts";
+import { parseJobId } from "../../core/job-id.ts";
+import { KEY_MISSING_MS } from "../../core/limits.ts";
+import { isWorkerId } from "../../core/worker-id.ts";
+import { loadEndpointSettings } from "../../db/endpoints.ts";
+import { findWorkerKey, type WorkerKeyPlace } from "../../db/keys.ts";
+import { log } from "../../log.ts";
+import { isGenuine, type PresentedKey, readKey } from "../kit/auth.ts";
+import { refuseCaller, refuseToAsk } from "../kit/failed-callers.ts";
+import { findEndpointId, knownEndpointId, noteEndpointId } from "../kit/find-endpoint.ts";
+import { LastGood } from "../kit/last-good.ts";
+import { flatten, type RouteContext } from "../kit/routing.ts";
+
+/** A worker's request, let in. */
+export interface WorkerEntry extends WorkerCall {
+  readonly endpointId: string;
+  /** Query parameters, also where the SDK has appended them without a `?`. */
+  readonly query: URLSearchParams;
+}
+
+/** One about a job that it names. */
+export interface WorkerJobEntry extends WorkerEntry {
+  readonly jobId: string;
+}
+
+/** What brokers know, by endpoint and key. */
+const keys = new LastGood<{ readonly digest: string }>();
+/** What D1 knows of keys that no broker was asked for yet. */
+const places = new LastGood<WorkerKeyPlace>(KEY_MISSING_MS);
+
+/** Thrown through LastGood, which keeps what was good before a failure. */
+class Unanswered extends Error {
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.kind);
+    this.failure = failure;
+  }
+}
+
+/** Lets a worker in that names a job. An id that we cannot have given out is the usual 404, before the body is read. */
+export async function enterWorkerJob(c: RouteContext): Promise<Result<WorkerJobEntry>> {
+  const entered = await enterWorker(c);
+  if (!entered.ok) return entered;
+  const jobId = cutParameters(c.req.param("job") ?? "", entered.value.query);
+  return parseJobId(jobId) === null ? fail({ kind: "not_found" }) : ok({ ...entered.value, jobId });
+}
+
+/** Checks key, endpoint and worker id, in this order of cost: a mistyped key asks nobody, a made-up one no broker. */
+export async function enterWorker(c: RouteContext): Promise<Result<WorkerEntry>> {
+  const { headers } = c.req.raw;
+  const presented = readKey(headers);
+  if (presented === null) return fail(await refuseCaller(headers, c.env, Date.now()));
+  const named = readNames(c);
+  if (!named.ok) return named;
+  const endpointId = await checkKey(c, presented, c.req.param("endpoint") ?? "");
+  if (endpointId.ok) return ok({ endpointId: endpointId.value, keyId: presented.id, ...named.value });
+  if (endpointId.failure.kind !== "unauthorized") return endpointId;
+  return fail(await refuseCaller(headers, c.env, Date.now()));
+}
+
+/** The endpoint that a name stands for, if its broker knows the key. */
+async function checkKey(c: RouteContext, presented: PresentedKey, name: string): Promise<Result<string>> {
+  const nowMs = Date.now();
+  const located = await locate(c, presented, name, nowMs);
+  if (!located.ok) return located;
+  const endpointId = located.value;
+  try {
+    const load = () => loadKey(c.env, endpointId, presented.id);
+    const stored = await keys.get(`${endpointId}/${presented.id}`, nowMs, load);
+    const genuine = await isGenuine(presented, stored?.digest ?? null, readConfig(c.env).pepper);
+    return stored !== null && genuine ? located : fail({ kind: "unauthorized" });
+  } catch (error) {
+    if (error instanceof Unanswered) return fail(error.failure);
+    throw error;
+  }
+}
+
+/** The endpoint whose broker may be asked about the key. A key that is not genuine by what is known already asks nobody. */
+async function locate(c: RouteContext, presented: PresentedKey, name: string, nowMs: number): Promise<Result<string>> {
+  const { pepper } = readConfig(c.env);
+  const knownId = knownEndpointId(name);
+  const known = knownId === undefined ? undefined : keys.peek(`${knownId}/${presented.id}`);
+  if (knownId !== undefined && known !== undefined) {
+    // The digest of a key never changes: another secret under its id is a stranger's.
+    return (await isGenuine(presented, known.digest, pepper)) ? ok(knownId) : fail({ kind: "unauthorized" });
+  }
+  const refused = places.isUnknown(presented.id, nowMs) ? refuseToAsk(c.req.raw.headers, nowMs) : null;
+  if (refused !== null) return fail(refused);
+  let place: WorkerKeyPlace | null;
+  try {
+    place = await places.get(presented.id, nowMs, () => findWorkerKey(c.env.DB, presented.id));
+  } catch (error) {
+    log("key_lookup_failed", { error: String(error) });
+    // While D1 is down a name is taken for an id: the broker of an endpoint that is none knows no key.
+    return found(await findEndpointId(name, c.env, name));
+  }
+  const genuine = await isGenuine(presented, place?.digest ?? null, pepper);
+  if (place === null || !genuine) return fail({ kind: "unauthorized" });
+  if (name !== place.endpointId && name !== place.slug) {
+    const other = found(await findEndpointId(name, c.env, name));
+    return other.ok ? fail({ kind: "unauthorized" }) : other;
+  }
+  await noteEndpointId(name, place.endpointId);
+  return ok(place.endpointId);
+}
+
+function found(endpointId: string | null): Result<string> {
+  return endpointId === null ? fail({ kind: "not_found" }) : ok(endpointId);
+}
+
+/** The name in a segment of the path. Where an address lacks its `?`, the SDK's parameters stand behind it. */
+function cutParameters(segment: string, query: URLSearchParams): string {
+  const [name = "", ...rest] = segment.split("&");
+  for (const [key, value] of new URLSearchParams(rest.join("&"))) query.append(key, value);
+  return name;
+}
+
+/** The release of its SDK: `RunPod-Python-SDK/1.12.0 (Linux …)`. */
+export function readVersion(headers: Headers): string | null {
+  return /^RunPod-Python-SDK\/(\S+)/.exec(headers.get("user-agent") ?? "")?.[1] ?? null;
+}
+
+function readNames(c: RouteContext): Result<Pick<WorkerEntry, "workerId" | "query">> {
+  const query = new URL(c.req.raw.url).searchParams;
+  const workerId = cutParameters(c.req.param("worker") ?? "", query);
+  if (isWorkerId(workerId)) return ok({ workerId, query });
+  const message = "must be 1 to 128 visible ASCII characters: set RUNPOD_POD_ID";
+  return fail({ kind: "invalid", field: "worker id", message });
+}
+
+/** From the broker; a key that it has not heard of may be newer than its settings. Null: there is no such key. */
+async function loadKey(env: Env, endpointId: string, keyId: string): Promise<{ readonly digest: string } | null> {
+  const ask = () => callBroker(env, endpointId, (broker) => broker.workerKey({ keyId }), { idempotent: true });
+  const first = flatten(await ask());
+  if (first.ok && first.value !== null) return first.value;
+  if (!first.ok && first.failure.kind !== "settings_behind") throw new Unanswered(first.failure);
+  const settings = await loadEndpointSettings(env.DB, endpointId).catch(() => undefined);
+  if (settings === undefined) {
+    throw new Unanswered({ kind: "unavailable", message: "worker keys cannot be checked right now" });
+  }
+  if (settings === null || !settings.workerKeys.some(({ id }) => id === keyId)) return null;
+  const told = await callBroker(env, endpointId, (broker) => broker.configure(settings), { idempotent: true });
+  if (!told.ok) throw new Unanswered(told.failure);
+  const second = flatten(await ask());
+  if (!second.ok) throw new Unanswered(second.failure);
+  return second.value;
+}

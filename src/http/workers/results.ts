@@ -1,0 +1,143 @@
+// What a pulling worker tells: job-done, with a result or with progress. Bodies are JSON whatever their label says, and their
+// outputs stream past like any other (runpod-wire 3.4). After any 2xx or 4xx the SDK forgets the result; 5xx it sends again.
+import type { Hono } from "hono";
+import { callBroker } from "../../broker/stub.ts";
+import type { ReportReply } from "../../contract/worker.ts";
+import type { Failure, Result } from "../../core/failure.ts";
+import { fail, ok } from "../../core/failure.ts";
+import type { AttemptOutcome } from "../../core/job-event.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../../core/limits.ts";
+import { OutputUsageTap } from "../../core/output-usage.ts";
+import type { PayloadRef } from "../../core/payload-ref.ts";
+import { mayReportStart } from "../../core/sdk-version.ts";
+import { readStartFailure } from "../../core/start-failure.ts";
+import { attemptFailed, cutString, errorText, parseJson } from "../../dispatch/classify.ts";
+import { type Envelope, type ReadFailure, readEnvelope } from "../../payload/envelope.ts";
+import { deletePayload } from "../../payload/store.ts";
+import { jsonAnswer } from "../kit/answer.ts";
+import { type RouteContext, type Routing, refuse } from "../kit/routing.ts";
+import { enterWorkerJob, readVersion, type WorkerJobEntry } from "./auth.ts";
+import { workerBodyOf } from "./body.ts";
+import { gatherChunks } from "./stream.ts";
+
+/** Adds the routes that workers post to. */
+export function addWorkerResultRoutes(app: Hono<Routing>): void {
+  app.post("/v2/:endpoint/job-done/:worker/:job", done);
+}
+
+async function done(c: RouteContext): Promise<Response> {
+  const entered = await enterWorkerJob(c);
+  if (!entered.ok) return refuse(c, entered.failure);
+  const worker = entered.value;
+  const { endpointId, keyId, workerId, jobId } = worker;
+  // One key a post: which of two reports wins is the broker's to say.
+  const key = `${endpointId}/${jobId}/${c.get("requestId")}/output`;
+  const tap = new OutputUsageTap();
+  const read = await readEnvelope(await workerBodyOf(c.req.raw), {
+    bigField: "output",
+    tap: (view) => tap.push(view),
+    bucket: c.env.PAYLOADS,
+    key,
+    maxBytes: RESULT_MAX_BYTES,
+    fieldsMaxBytes: ENVELOPE_FIELDS_MAX_BYTES,
+    cutField: "error",
+    lenientNumbers: true,
+  });
+  if (read.kind === "ok" && isProgress(read)) return progress(c, worker, read.big);
+  const judged = read.kind === "ok" ? await toOutcome(c, worker, read, { key, tap }) : judgeUnreadable(read);
+  if (!judged.ok) return refuse(c, judged.failure);
+  const outcome = judged.value;
+  const refresh = read.kind === "ok" && parseJson(fieldOf(read, "stopPod") ?? "null") === true;
+  const call = { keyId, workerId, jobId, outcome, refresh };
+  const reply = await callBroker(c.env, endpointId, (broker) => broker.report(call), { idempotent: true });
+  const isKept = reply.ok && reply.value === "accepted";
+  // When the broker did not answer it may name the output all the same; then the bucket's rule decides later.
+  if (reply.ok && !isKept && "output" in outcome) await drop(c, outcome.output);
+  return answer(c, reply);
+}
+
+function isProgress(read: Envelope): boolean {
+  return parseJson(fieldOf(read, "status") ?? "null") === "IN_PROGRESS";
+}
+
+/** A large progress went to R2 on its way and is not shown: it is for people, and replaced by the next one. */
+async function progress(
+  c: RouteContext,
+  { endpointId, keyId, workerId, jobId }: WorkerJobEntry,
+  output: PayloadRef | null,
+): Promise<Response> {
+  const isSmall = output?.kind === "inline" && output.bytes.byteLength <= PROGRESS_MAX_BYTES;
+  if (!isSmall) await drop(c, output);
+  const bytes = isSmall ? output.bytes : new TextEncoder().encode("null");
+  const call = { keyId, workerId, jobId, output: bytes };
+  return answer(c, await callBroker(c.env, endpointId, (broker) => broker.progress(call), { idempotent: true }));
+}
+
+/** 200 also for what came late or twice: the SDK would call it an error, and it is none of the handler's. */
+function answer(c: RouteContext, reply: Result<ReportReply>): Response {
+  if (!reply.ok) return refuse(c, reply.failure);
+  if (reply.value === "unknown_job") return refuse(c, { kind: "not_found" });
+  return jsonAnswer(200, { accepted: reply.value === "accepted" }, c.get("requestId"));
+}
+
+async function toOutcome(
+  c: RouteContext,
+  worker: WorkerJobEntry,
+  read: Envelope,
+  { key, tap }: { readonly key: string; readonly tap: OutputUsageTap },
+): Promise<Result<AttemptOutcome>> {
+  const error = fieldOf(read, "error");
+  if (error !== undefined && error !== "null") {
+    const failure = mayReportStart(readVersion(c.req.raw.headers)) ? readStartFailure(textOf(error)) : null;
+    if (failure !== null) return ok({ kind: "start_failed", failure });
+    return ok({ kind: "handler_error", error: errorText(error), output: read.big });
+  }
+  // Without `return_aggregate_stream` a generator ends with an empty list: its chunks are the output.
+  const isBareEnd = worker.query.get("isStream") === "true" && isEmptyList(read.big);
+  // How long the prompt is, for an estimate, the broker knows.
+  if (!isBareEnd) return ok({ kind: "completed", output: read.big, tokens: tap.usage(0) });
+  const chunkTap = new OutputUsageTap();
+  const gathered = await gatherChunks(c.env, worker, key, (view) => chunkTap.push(view));
+  if (gathered.ok) return ok({ kind: "completed", output: gathered.value, tokens: chunkTap.usage(0) });
+  // The worker does not hold the job any more: its report is told so.
+  return gathered.failure.kind === "not_found" ? ok({ kind: "completed", output: null }) : gathered;
+}
+
+/** The whole text of an error, or of what was read of it. */
+function textOf(raw: string): string {
+  const value = parseJson(raw);
+  return typeof value === "string" ? value : value === null ? cutString(raw) : raw;
+}
+
+function isEmptyList(output: PayloadRef | null): boolean {
+  return output?.kind === "inline" && new TextDecoder().decode(output.bytes) === "[]";
+}
+
+/** A result that cannot be taken still ends its attempt: the worker will not send another one. */
+function judgeUnreadable(read: ReadFailure): Result<AttemptOutcome> {
+  switch (read.kind) {
+    case "too_large":
+      return ok({ kind: "rejected", error: `the result is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB` });
+    case "fields_too_large":
+      return ok(attemptFailed("the worker's result has too much beside its output"));
+    case "bad_json":
+    case "not_object":
+      return ok(attemptFailed(`the worker's result is not valid: ${read.message}`));
+    case "read_failed":
+      return fail(asInvalid(read.message));
+    case "storage_failed":
+      return fail({ kind: "unavailable", message: "the storage of large results (R2) does not answer" });
+  }
+}
+
+function asInvalid(message: string): Failure {
+  return { kind: "invalid", field: "body", message };
+}
+
+async function drop(c: RouteContext, output: PayloadRef | null): Promise<void> {
+  if (output !== null) await deletePayload(output, c.env.PAYLOADS).catch(() => undefined);
+}
+
+function fieldOf(read: Envelope, name: string): string | undefined {
+  return Object.hasOwn(read.fields, name) ? read.fields[name] : undefined;
+}

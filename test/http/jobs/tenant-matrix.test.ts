@@ -1,0 +1,97 @@
+// Tenants see nothing of each other: on every route a foreign key gets what it would get for an id that never was.
+import { exports } from "cloudflare:workers";
+import { beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import type { TestTenant } from "../../support/tenant.ts";
+import { makeTenant } from "../../support/tenant.ts";
+
+const accepted = z.object({ id: z.string(), status: z.string() });
+const neverWas = "0193a0f2-7b1c-7def-8a11-0123456789ab-u1";
+
+let owner: TestTenant;
+let stranger: TestTenant;
+let jobId: string;
+
+beforeAll(async () => {
+  owner = await makeTenant({ upstreams: [] });
+  stranger = await makeTenant({ upstreams: [] });
+  const response = await send(owner, "POST", `/v2/${owner.endpointId}/run`, '{"input":{"secret":1}}');
+  expect(response.status).toBe(200);
+  jobId = accepted.parse(await response.json()).id;
+});
+
+function send(tenant: TestTenant, method: string, path: string, body?: string): Promise<Response> {
+  const headers = { authorization: `Bearer ${tenant.key}`, "content-type": "application/json" };
+  const request = new Request(`https://waybill.test${path}`, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body }),
+  });
+  return exports.default.fetch(request);
+}
+
+/** Everything of an answer but the request id. */
+async function shape(response: Response): Promise<unknown> {
+  const headers = [...response.headers].filter(([name]) => name !== "x-request-id");
+  return { status: response.status, headers, body: await response.text() };
+}
+
+const endpointRoutes = [
+  ["POST", "run", '{"input":{}}'],
+  ["POST", "runsync?wait=1000", '{"input":{}}'],
+  ["POST", "purge-queue", undefined],
+  ["GET", "health", undefined],
+  ["GET", "requests", undefined],
+] as const;
+
+const jobRoutes = [
+  ["GET", "status", ""],
+  ["POST", "status", ""],
+  ["GET", "status", "?ttl=10000"],
+  ["GET", "status-sync", "?wait=1000"],
+  ["POST", "status-sync", "?wait=1000"],
+  ["POST", "cancel", ""],
+  ["POST", "retry", ""],
+] as const;
+
+describe("a stranger", () => {
+  it.each(endpointRoutes)(
+    "is answered alike for a foreign and an unknown endpoint: %s %s",
+    async (method, route, body) => {
+      const foreign = await shape(await send(stranger, method, `/v2/${owner.endpointId}/${route}`, body));
+      const unknown = await shape(await send(stranger, method, `/v2/nowhere/${route}`, body));
+      expect(foreign).toMatchObject({ status: 404 });
+      expect(foreign).toEqual(unknown);
+    },
+  );
+
+  it.each(jobRoutes)("is answered alike for a foreign and an unknown job: %s %s%s", async (method, route, query) => {
+    for (const endpointId of [owner.endpointId, stranger.endpointId]) {
+      const foreign = await shape(await send(stranger, method, `/v2/${endpointId}/${route}/${jobId}${query}`));
+      const unknown = await shape(await send(stranger, method, `/v2/${endpointId}/${route}/${neverWas}${query}`));
+      expect(foreign).toMatchObject({ status: 404 });
+      expect(foreign).toEqual(unknown);
+    }
+  });
+
+  it("sees only endpoints of its own in depth", async () => {
+    const response = await send(stranger, "GET", "/v1/depth");
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ endpoints: [{ endpointId: stranger.endpointId, waiting: 0, running: 0 }] });
+  });
+
+  it("sees no foreign usage", async () => {
+    for (const query of ["", `?endpoint=${owner.endpointId}`, `?job=${jobId}`]) {
+      const response = await send(stranger, "GET", `/v1/usage${query}`);
+      expect(response.status).toBe(200);
+      expect(await response.json()).toMatchObject({ lines: [] });
+    }
+  });
+
+  it("has changed nothing: the job still waits for its owner", async () => {
+    const response = await send(owner, "GET", `/v2/${owner.endpointId}/status/${jobId}`);
+    expect(await response.json()).toMatchObject({ id: jobId, status: "IN_QUEUE" });
+    const depth = await send(owner, "GET", "/v1/depth");
+    expect(await depth.json()).toEqual({ endpoints: [{ endpointId: owner.endpointId, waiting: 1, running: 0 }] });
+  });
+});

@@ -1,0 +1,188 @@
+// What a tenant sees of its bill and of its lost webhooks.
+import { createExecutionContext } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { AccountApi, UsageLine } from "../../../src/contract/usage.ts";
+import { keepDeadLetter } from "../../../src/db/dead-letters.ts";
+import { writeUsage } from "../../../src/db/usage.ts";
+import { createApp } from "../../../src/http/app.ts";
+import { breakD1 } from "../../support/d1.ts";
+import { makeTenant, type TestTenant } from "../../support/tenant.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+async function get(tenant: TestTenant, path: string): Promise<{ status: number; body: Record<string, unknown> }> {
+  const request = new Request(`https://waybill.test${path}`, { headers: { authorization: `Bearer ${tenant.key}` } });
+  const response = await createApp().fetch(request, env, createExecutionContext());
+  return { status: response.status, body: await response.json() };
+}
+
+function line(endpointId: string, number: number, change: Partial<UsageLine> = {}): UsageLine {
+  const source = `0193a0f2-7b1c-7def-8a11-${String(number).padStart(12, "0")}`;
+  return {
+    source,
+    seq: 1,
+    endpointId,
+    jobId: `${source}-u1`,
+    tier: "a4000",
+    rateKind: "flex",
+    slots: 1,
+    nanodollarsPerSecond: 160_000,
+    seconds: 2,
+    amountNanodollars: 320_000,
+    startedAtMs: number * 1_000,
+    finishedAtMs: number * 1_000 + 2_000,
+    billedMs: 2_000,
+    tokens: null,
+    ...change,
+  };
+}
+
+/** Three jobs, the first with two attempts. */
+async function billed(): Promise<TestTenant> {
+  const tenant = await makeTenant();
+  const at = (number: number, change: Partial<UsageLine> = {}) => line(tenant.endpointId, number, change);
+  const lines = [at(1), at(1, { seq: 2 }), at(2), at(3, { endpointId: "ep-elsewhere" })];
+  await writeUsage(env.DB, tenant.tenantId, "broker", 4, lines);
+  return tenant;
+}
+
+describe("GET /v1/usage", () => {
+  it("shows each line with exact money, newest job first, and the sum", async () => {
+    const tenant = await makeTenant();
+    await writeUsage(env.DB, tenant.tenantId, "broker", 1, [line(tenant.endpointId, 7)]);
+    expect(await get(tenant, "/v1/usage")).toEqual({
+      status: 200,
+      body: {
+        lines: [
+          {
+            jobId: "0193a0f2-7b1c-7def-8a11-000000000007-u1",
+            endpointId: tenant.endpointId,
+            attempt: 1,
+            billedMs: 2_000,
+            seconds: 2,
+            tier: "a4000",
+            rateKind: "flex",
+            slots: 1,
+            nanodollarsPerSecond: 160_000,
+            amountNanodollars: 320_000,
+            amountDollars: "0.000320000",
+            startedAt: 7_000,
+            finishedAt: 9_000,
+          },
+        ],
+        totalNanodollars: 320_000,
+        totalDollars: "0.000320000",
+      },
+    });
+  });
+
+  it.each([
+    ["", 4, 1_280_000],
+    ["?job=0193a0f2-7b1c-7def-8a11-000000000001-u1", 2, 640_000],
+    ["?job=sync-0193a0f2-7b1c-7def-8a11-000000000002-u1", 1, 320_000],
+    ["?endpoint=ep-elsewhere", 1, 320_000],
+    ["?from=4000", 2, 640_000],
+    ["?to=4000", 2, 640_000],
+    ["?from=4000&to=5000", 1, 320_000],
+  ])("narrows its lines and the sum by %s", async (query, count, total) => {
+    const { status, body } = await get(await billed(), `/v1/usage${query}`);
+    expect(status).toBe(200);
+    expect(body.lines).toHaveLength(count);
+    expect(body.totalNanodollars).toBe(total);
+  });
+
+  it("takes the slug of an endpoint for its id", async () => {
+    const tenant = await billed();
+    expect((await get(tenant, `/v1/usage?endpoint=${tenant.slug}`)).body.lines).toHaveLength(3);
+  });
+
+  it("sums all that match, beyond the lines that it shows", async () => {
+    const { body } = await get(await billed(), "/v1/usage?limit=1");
+    expect(body.lines).toMatchObject([{ jobId: "0193a0f2-7b1c-7def-8a11-000000000003-u1" }]);
+    expect(body.totalNanodollars).toBe(1_280_000);
+  });
+
+  it("shows nothing of another tenant", async () => {
+    await billed();
+    const stranger = await makeTenant();
+    expect((await get(stranger, "/v1/usage")).body).toMatchObject({ lines: [], totalNanodollars: 0 });
+  });
+
+  it("says so, instead of rounding, when the sum is beyond what JSON numbers hold", async () => {
+    const tenant = await makeTenant();
+    const amountNanodollars = Number.MAX_SAFE_INTEGER;
+    const lines = [1, 2].map((number) => line(tenant.endpointId, number, { amountNanodollars }));
+    await writeUsage(env.DB, tenant.tenantId, "broker", 2, lines);
+    const { status, body } = await get(tenant, "/v1/usage");
+    expect(status).toBe(400);
+    expect(JSON.stringify(body)).toContain("18014398509481982");
+    expect((await get(tenant, "/v1/usage?limit=1&from=4000")).body.totalDollars).toBe("9007199.254740991");
+  });
+
+  it.each(["job=x", "from=-1", "to=tomorrow", "limit=0", "limit=1001", "limit=1.5", "limit=1&limit=2", "speed=9"])(
+    "names the parameter that is wrong in ?%s",
+    async (query) => {
+      const { status, body } = await get(await makeTenant(), `/v1/usage?${query}`);
+      expect(status).toBe(400);
+      expect(JSON.stringify(body)).toContain(`?${query.split("=")[0]}`);
+    },
+  );
+
+  it("is 503, not 500, while D1 is down", async () => {
+    const tenant = await makeTenant();
+    await get(tenant, "/v1/usage");
+    vi.spyOn(env.DB, "batch").mockRejectedValue(new Error("D1_ERROR: D1 DB is overloaded"));
+    expect((await get(tenant, "/v1/usage")).status).toBe(503);
+  });
+
+  it.each([
+    ["GET", "/v1/depth", undefined],
+    ["POST", "/v1/admin/configure", '{"endpointId":"ep"}'],
+  ])("and so is %s %s, which no cache answers either", async (method, path, body) => {
+    const tenant = await makeTenant({ scopes: ["jobs", "admin"] });
+    const headers = { authorization: `Bearer ${tenant.key}` };
+    const init = { method, headers, ...(body === undefined ? {} : { body }) };
+    const ask = () =>
+      createApp().fetch(new Request(`https://waybill.test${path}`, init), env, createExecutionContext());
+    await ask();
+    const outage = breakD1();
+    expect((await ask()).status).toBe(503);
+    outage.heal();
+  });
+
+  it("needs the scope jobs", async () => {
+    expect((await get(await makeTenant({ scopes: ["worker"] }), "/v1/usage")).status).toBe(403);
+  });
+});
+
+describe("GET /v1/usage/parked", () => {
+  it("shows the lines that D1 refused for what they say, and nobody else's", async () => {
+    const tenant = await makeTenant();
+    const account = env.TENANT_ACCOUNT.getByName(tenant.tenantId) as unknown as AccountApi;
+    const wrong = line(tenant.endpointId, 1, { rateKind: "gratis" as "flex" });
+    await account.post({ broker: tenant.endpointId, lines: [{ finishSeq: 1, line: wrong }] });
+    await vi.waitFor(async () => {
+      const { body } = await get(tenant, "/v1/usage/parked");
+      expect(body).toMatchObject({
+        lines: [
+          { endpointId: tenant.endpointId, line: JSON.stringify(wrong), reason: expect.stringContaining("rateKind") },
+        ],
+      });
+    });
+    expect((await get(await makeTenant(), "/v1/usage/parked")).body).toEqual({ lines: [] });
+  });
+});
+
+describe("GET /v1/webhooks/dead", () => {
+  it("shows the tenant's letters and nobody else's", async () => {
+    const tenant = await makeTenant();
+    const facts = { endpointId: tenant.endpointId, jobId: "job-u1", url: "https://receiver.test/", tries: 10 };
+    const letter = { webhookId: "msg_1", ...facts, detail: "answered 500", givenUpAtMs: 5 };
+    await keepDeadLetter(env.DB, tenant.tenantId, letter);
+    expect(await get(tenant, "/v1/webhooks/dead")).toEqual({ status: 200, body: { webhooks: [letter] } });
+    expect((await get(await makeTenant(), "/v1/webhooks/dead")).body).toEqual({ webhooks: [] });
+  });
+});
