@@ -1,6 +1,6 @@
 // The environment of the Worker, parsed once an isolate. A missing or wrong value is one clear sentence.
 import { z } from "zod";
-import type { Reach } from "./core/reach.ts";
+import type { Reach } from "./core/access/reach.ts";
 
 const configSchema = z.object({
   PEPPER: z

@@ -1,6 +1,6 @@
 // One structured line an event. Never bodies, keys, secrets or lease tokens: callers pass named facts only. A fact may be the text
 // of an error, which can hold what it failed over: what was opened here as a secret is blanked in every line.
-import { blankText, SecretForms } from "./core/secret-forms.ts";
+import { blankText, SecretForms } from "./core/access/secret-forms.ts";
 
 /** Of an isolate that serves many endpoints, those that were opened last: each line is searched for each of them. */
 const KEPT_OUT_MAX = 100;

@@ -2,7 +2,7 @@
 // until D1 has it; D1 may be down for hours. A line counts once, by (broker, finishSeq) here and by its key in D1.
 import { DurableObject } from "cloudflare:workers";
 import type { AccountApi, ParkedUsage, UsageBatch } from "../contract/usage.ts";
-import { backoffMs } from "../core/backoff.ts";
+import { backoffMs } from "../core/job/backoff.ts";
 import {
   ACCOUNT_MAX_BYTES,
   ACCOUNT_SAFETY_MS,

@@ -9,18 +9,18 @@ import type { EndpointSettings } from "../contract/settings.ts";
 import type { StreamPage } from "../contract/stream.ts";
 import type { HandedJob, ReportReply, WorkerView } from "../contract/worker.ts";
 import { fail, type Result } from "../core/failure.ts";
-import { isTerminal } from "../core/job.ts";
-import type { JobEvent } from "../core/job-event.ts";
+import type { JobEvent } from "../core/job/event.ts";
+import { isTerminal } from "../core/job/job.ts";
 import { POST_TIMEOUT_MS, R2_DELETE_KEYS_MAX, WAIT_SLICE_MAX_MS } from "../core/limits.ts";
 import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
 import { within } from "../db/deadline.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
-import { refuseRetry } from "./admit.ts";
-import { BrokerParts } from "./broker-parts.ts";
-import { TOO_MANY_HELD } from "./held-calls.ts";
+import { refuseRetry } from "./jobs/admit.ts";
+import { TOO_MANY_HELD } from "./jobs/held-calls.ts";
+import { BrokerParts } from "./parts.ts";
 import { accountOf, entrypoints } from "./peers.ts";
-import { BROKER_MIGRATIONS } from "./schema.ts";
+import { BROKER_MIGRATIONS } from "./store/schema.ts";
 
 /** Of one version settings may differ all the same: a release may read more out of the same rows. */
 function isNews(settings: EndpointSettings, present: EndpointSettings): boolean {

@@ -1,7 +1,7 @@
 // Tenants, keys, endpoints and upstreams as the operator's command writes them: SQL text through whatever runs it.
 // The database itself raises the version of an endpoint with each change, so that its broker knows that its settings are old.
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
-import { KEY_RANDOM_BYTES, makeApiKey } from "../core/api-key.ts";
+import { KEY_RANDOM_BYTES, makeApiKey } from "../core/access/api-key.ts";
 import { TENANT_WAITING_DEFAULT_MAX } from "../core/limits.ts";
 import { keyFingerprint, seal } from "../outbound/credentials.ts";
 

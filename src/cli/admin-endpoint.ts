@@ -1,6 +1,6 @@
 // What of an endpoint may be changed later: whether it is shared, which routes of its OpenAI servers are open, and what one tenant
 // may keep of it. The first two depend on each other, so they are checked together.
-import { isWideForm, openAiRoutesProblem } from "../core/openai-routes.ts";
+import { isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
 import { type AdminContext, literal } from "./admin-book.ts";
 
 /** Throws one sentence that says what is wrong, and what to do. */

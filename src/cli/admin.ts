@@ -1,6 +1,6 @@
 // npm run admin -- <what> <do> [--options]: the first tenant, key, endpoint and upstream of a deployment.
 import { parseArgs } from "node:util";
-import { addressProblem } from "../core/address-secrets.ts";
+import { addressProblem } from "../core/access/address-secrets.ts";
 import { SECRET_MIN_CHARS } from "../core/limits.ts";
 import { checkUrl } from "../outbound/guard.ts";
 import * as book from "./admin-book.ts";

@@ -1,7 +1,7 @@
 // What the operator's command knows of the deployment: the variables in wrangler.toml, which say its own hosts.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Reach } from "../core/reach.ts";
+import type { Reach } from "../core/access/reach.ts";
 import { PROJECT_FOLDER } from "./dev-database.ts";
 
 /** Where upstreams may be: what is refused when one is added is what would be at each send. */

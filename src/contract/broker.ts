@@ -1,8 +1,8 @@
 // The calls of the edge to the broker of an endpoint. Payloads travel as bytes or as the key of an R2 object.
 import type { Result } from "../core/failure.ts";
-import type { WebhookOutcome } from "../core/job-event.ts";
-import type { OpenAiRequest } from "../core/openai-request.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
+import type { WebhookOutcome } from "../core/job/event.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
+import type { OpenAiRequest } from "../core/openai/request.ts";
 import type { Assignment, LeaseKeeper } from "./dispatch.ts";
 import type { JobView } from "./job-view.ts";
 import type { LbApi } from "./load-balancer.ts";
@@ -31,7 +31,7 @@ export interface SubmitCall {
   readonly waitMs: number | null;
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
   readonly request: OpenAiRequest | null;
-  /** The caller can carry the job itself, where the rules let it (core/client-carry.ts). */
+  /** The caller can carry the job itself, where the rules let it (core/job/client-carry.ts). */
   readonly carries: boolean;
 }
 
@@ -106,7 +106,7 @@ export interface Delivery {
   readonly input: PayloadRef;
 }
 
-export type { WebhookOutcome as WebhookResult } from "../core/job-event.ts";
+export type { WebhookOutcome as WebhookResult } from "../core/job/event.ts";
 
 export interface CourierApi {
   deliver(delivery: Delivery): Promise<void>;

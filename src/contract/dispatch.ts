@@ -1,8 +1,8 @@
 // What passes between a broker and the carrier of one attempt.
 
-import type { AttemptOutcome } from "../core/job-event.ts";
-import type { OpenAiRequest } from "../core/openai-request.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
+import type { AttemptOutcome } from "../core/job/event.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
+import type { OpenAiRequest } from "../core/openai/request.ts";
 import type { JobView } from "./job-view.ts";
 import type { Upstream } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
@@ -19,7 +19,7 @@ export interface Assignment {
   readonly fields: Readonly<Record<string, string>>;
   /** Set for a job that came through an OpenAI route: the input is the body of that request. */
   readonly request: OpenAiRequest | null;
-  /** Routes that the endpoint lets through to an OpenAI server at the time of the lease (core/openai-routes.ts). */
+  /** Routes that the endpoint lets through to an OpenAI server at the time of the lease (core/openai/routes.ts). */
   readonly openaiRoutes: string;
   /** What is left of it, counted from the start of the lease. */
   readonly executionTimeoutMs: number;
@@ -29,7 +29,7 @@ export interface Assignment {
   readonly upstreamJobId: string | null;
 }
 
-export type { AttemptOutcome as Outcome } from "../core/job-event.ts";
+export type { AttemptOutcome as Outcome } from "../core/job/event.ts";
 
 /** What a carrier learns from a finish. */
 export interface Finished {

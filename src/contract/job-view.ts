@@ -1,6 +1,6 @@
 // A job as a client may know it: RunPod's fields of it, and why it waits.
-import type { JobStatus } from "../core/job.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
+import type { JobStatus } from "../core/job/job.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
 
 export type QueueReason =
   | "NO_WORKERS"

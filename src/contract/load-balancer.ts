@@ -1,7 +1,7 @@
 // What passes between the edge and the broker of a load-balanced endpoint, and between that broker and whoever asks a worker
 // how it is. Bodies never pass the broker: it gives out slots, and writes the bill.
 import type { Result } from "../core/failure.ts";
-import type { Affinity, ProbedHealth } from "../core/lb-pool.ts";
+import type { Affinity, ProbedHealth } from "../core/lb/pool.ts";
 import type { Upstream } from "./settings.ts";
 
 /** A request's claim on one slot of a worker. It holds everything that the bill needs, so that a new broker can write it. */

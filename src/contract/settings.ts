@@ -60,7 +60,7 @@ export const endpointSettingsSchema = z.object({
   rates: z.array(rateSchema),
   /** Open to every tenant with a key. Settings of an earlier release do not say it, and then nothing may rest on its being closed. */
   shared: z.boolean().default(true),
-  /** Which routes of an OpenAI server its tenants reach (core/openai-routes.ts). */
+  /** Which routes of an OpenAI server its tenants reach (core/openai/routes.ts). */
   openaiRoutes: z.string().default("inference"),
 });
 export type EndpointSettings = z.infer<typeof endpointSettingsSchema>;

@@ -1,7 +1,7 @@
 // The chunks of streaming jobs: who appends them, and how clients read them.
 import type { Result } from "../core/failure.ts";
-import type { JobStatus } from "../core/job.ts";
-import type { StreamCursor } from "../core/stream-cursor.ts";
+import type { JobStatus } from "../core/job/job.ts";
+import type { StreamCursor } from "../core/job/stream-cursor.ts";
 import type { JobCall } from "./broker.ts";
 import type { ReportReply, WorkerCall } from "./worker.ts";
 

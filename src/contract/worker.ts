@@ -1,8 +1,8 @@
 // The calls of the edge to a broker on behalf of pulling workers. The edge has checked the key; names come from the URL.
 import type { Result } from "../core/failure.ts";
-import type { AttemptOutcome } from "../core/job-event.ts";
-import type { OpenAiRequest } from "../core/openai-request.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
+import type { AttemptOutcome } from "../core/job/event.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
+import type { OpenAiRequest } from "../core/openai/request.ts";
 
 /** A worker as its requests name it: the key that they carry, and the id that it gave itself. */
 export interface WorkerCall {

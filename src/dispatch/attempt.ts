@@ -1,11 +1,11 @@
 // One attempt as the dialects see it: what to call, how long, and where a result goes.
 import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
 import type { Upstream } from "../contract/settings.ts";
-import { secretsInAddress } from "../core/address-secrets.ts";
+import { secretsInAddress } from "../core/access/address-secrets.ts";
+import type { Reach } from "../core/access/reach.ts";
+import { SecretForms } from "../core/access/secret-forms.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, LEASE_MS, POLICY_MAX_MS, RESULT_MAX_BYTES, TTL_MIN_MS } from "../core/limits.ts";
-import type { OutputUsageTap } from "../core/output-usage.ts";
-import type { Reach } from "../core/reach.ts";
-import { SecretForms } from "../core/secret-forms.ts";
+import type { OutputUsageTap } from "../core/openai/output-usage.ts";
 import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts";
 import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";

@@ -1,6 +1,6 @@
 // What tells the callback of an upstream from one that somebody has made up: a MAC over what its path names, under a key that
 // is derived from the pepper. It is checked before anything is asked, so that a stranger's calls cost neither D1 nor an object.
-import { fromHex, toHex } from "../core/hex.ts";
+import { fromHex, toHex } from "../core/bytes/hex.ts";
 
 /** What the path of a callback names. */
 export interface CallbackCall {

@@ -2,8 +2,8 @@
 // that it is lost, the call is dropped. The outcome is told until the broker has heard it.
 import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
 import { LEASE_MS } from "../core/limits.ts";
-import { isHeaderValue } from "../core/openai-target.ts";
-import { OutputUsageTap } from "../core/output-usage.ts";
+import { OutputUsageTap } from "../core/openai/output-usage.ts";
+import { isHeaderValue } from "../core/openai/target.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
 import { deletePayload } from "../payload/store.ts";

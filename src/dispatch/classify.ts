@@ -75,7 +75,7 @@ export async function classifyStatus(answer: Answer, nowMs: number): Promise<Out
 
 /**
  * The same for an OpenAI server, whose 403, 404 or 405 is about the model or the path that its client named: servers that have no
- * list of models to be probed by give the same statuses, so only a credential that it does not know (401) is suspicious. Its own words go on, because its client knows them (core/openai-error.ts reads them).
+ * list of models to be probed by give the same statuses, so only a credential that it does not know (401) is suspicious. Its own words go on, because its client knows them (core/openai/error.ts reads them).
  */
 export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promise<Outcome | Suspicion | null> {
   const { status } = answer;

@@ -2,7 +2,7 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
 import type { CourierApi, Delivery, WebhookResult } from "../contract/broker.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
 import { sendWebhook, webhookBody } from "../outbound/webhook.ts";

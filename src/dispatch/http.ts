@@ -1,6 +1,6 @@
 // The dialect `http`: the job is posted as JSON, and the answer, as one JSON value, is the output.
 import type { Outcome } from "../contract/dispatch.ts";
-import { streamFormat } from "../core/stream-parser.ts";
+import { streamFormat } from "../core/sse/stream-parser.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
 import {

@@ -1,7 +1,7 @@
 // An answer of an OpenAI server that is neither JSON nor events, such as speech: its client gets the bytes as they come, and
 // the job's output is a JSON object with their type and their base64.
 import type { Outcome } from "../contract/dispatch.ts";
-import { Base64Encoder } from "../core/base64.ts";
+import { Base64Encoder } from "../core/bytes/base64.ts";
 import { PayloadSink, type SinkFailure } from "../payload/sink.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, classifyRead } from "./classify.ts";

@@ -1,9 +1,9 @@
 // The HTTP call that an OpenAI server gets for a job: as its client made it, or made of a RunPod job's input.
 import type { Outcome } from "../contract/dispatch.ts";
-import { isJsonType } from "../core/openai-request.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
-import { keepsNothing, StoredFields } from "../core/stored-responses.ts";
-import { membersOf, memberText } from "../core/stream-options.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
+import { isJsonType } from "../core/openai/request.ts";
+import { keepsNothing, StoredFields } from "../core/openai/stored-responses.ts";
+import { membersOf, memberText } from "../core/openai/stream-options.ts";
 import { bytesOfBase64 } from "../payload/base64-bytes.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Attempt } from "./attempt.ts";

@@ -1,11 +1,11 @@
 // A streamed answer of an OpenAI server on its way to the client: event by event as they come, with the tokens counted, and
 // without the usage chunk that the client did not ask for.
 import type { Outcome } from "../contract/dispatch.ts";
-import { concatBytes } from "../core/bytes.ts";
-import { fieldsOf } from "../core/json-value.ts";
+import { concatBytes } from "../core/bytes/concat.ts";
+import { fieldsOf } from "../core/json/value.ts";
 import { CHUNK_MAX_BYTES } from "../core/limits.ts";
-import { ShownEvents } from "../core/shown-events.ts";
-import { StreamUsage } from "../core/token-usage.ts";
+import { ShownEvents } from "../core/openai/shown-events.ts";
+import { StreamUsage } from "../core/openai/token-usage.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, attemptFailed, classifyRead } from "./classify.ts";
 import { pickHeaders } from "./openai-headers.ts";

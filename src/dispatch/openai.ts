@@ -1,11 +1,11 @@
 // The dialect `openai`: a server with OpenAI's API gets the call as its client made it. RunPod endpoints that others host have
 // such a route too, so their OpenAI jobs go the same way.
 import type { Outcome } from "../contract/dispatch.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { OPENAI_IDLE_MS } from "../core/limits.ts";
-import { isBodiless, isEventsType, isJsonType } from "../core/openai-request.ts";
-import { allowsRoute, closedRouteMessage } from "../core/openai-routes.ts";
-import { bodyProblem, targetProblem } from "../core/openai-target.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
+import { isBodiless, isEventsType, isJsonType } from "../core/openai/request.ts";
+import { allowsRoute, closedRouteMessage } from "../core/openai/routes.ts";
+import { bodyProblem, targetProblem } from "../core/openai/target.ts";
 import { hasLargeHeaders } from "../outbound/header-bytes.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";

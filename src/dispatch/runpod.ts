@@ -1,6 +1,7 @@
 // The dialect `runpod`: any base URL with RunPod's API. A hosted one takes the job by `/run`, is asked by `/status` and told
 // by `/cancel`; a local one (`handler.py --rp_serve_api`) answers `/runsync`. IN_QUEUE and IN_PROGRESS are never a result.
 import type { Outcome } from "../contract/dispatch.ts";
+import type { Reach } from "../core/access/reach.ts";
 import {
   CARRIER_HOLDS_MS,
   ENVELOPE_FIELDS_MAX_BYTES,
@@ -10,7 +11,6 @@ import {
   UPSTREAM_POLL_MAX_MS,
   UPSTREAM_POLL_RELAXED_AFTER_MS,
 } from "../core/limits.ts";
-import type { Reach } from "../core/reach.ts";
 import { callUrl } from "../outbound/call.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";

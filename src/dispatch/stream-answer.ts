@@ -1,7 +1,7 @@
 // An upstream's answer that streams: its chunks go to the job's log as they come, and together they are the output.
 import type { Outcome } from "../contract/dispatch.ts";
 import { CHUNK_MAX_BYTES } from "../core/limits.ts";
-import { type StreamFormat, StreamParser } from "../core/stream-parser.ts";
+import { type StreamFormat, StreamParser } from "../core/sse/stream-parser.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, classifyRead } from "./classify.ts";
 import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";

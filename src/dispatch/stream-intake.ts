@@ -1,7 +1,7 @@
 // Chunks of one streamed answer: each goes to the job's log as it comes, if it has one, and together they are the output.
 import type { Outcome } from "../contract/dispatch.ts";
 import { CHUNK_MAX_BYTES } from "../core/limits.ts";
-import type { TokenUsage } from "../core/token-usage.ts";
+import type { TokenUsage } from "../core/openai/token-usage.ts";
 import { PayloadSink, type SinkFailure } from "../payload/sink.ts";
 import type { Attempt } from "./attempt.ts";
 import { ChunkGatherer } from "./chunk-gatherer.ts";

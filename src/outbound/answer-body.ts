@@ -1,6 +1,6 @@
 // The body of an answer under the deadlines of its call, piece by piece. No stream of our own stands between: each turn of one
 // costs more than all bytes of a usual answer.
-import { SecretBlanker, type SecretForms } from "../core/secret-forms.ts";
+import { SecretBlanker, type SecretForms } from "../core/access/secret-forms.ts";
 import type { Watch } from "./watch.ts";
 
 /** A body that says to be at most this is read in one go. */

@@ -1,8 +1,8 @@
 // The only fetch() of Waybill to a URL that a tenant or an operator gave: guarded at each send, no redirect followed, total
 // and idle deadlines, one content coding at most. Everything that can happen comes back as a value, nothing throws.
 
-import type { Reach } from "../core/reach.ts";
-import type { SecretForms } from "../core/secret-forms.ts";
+import type { Reach } from "../core/access/reach.ts";
+import type { SecretForms } from "../core/access/secret-forms.ts";
 import { AnswerBody } from "./answer-body.ts";
 import { checkUrl } from "./guard.ts";
 import { refusalOf } from "./request-refusal.ts";

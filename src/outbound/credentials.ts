@@ -1,7 +1,7 @@
 // Sealing of secrets that Waybill must be able to read again (upstream credentials, webhook secrets), and fingerprints
 // of secrets that it must recognise. Web Crypto only: the command line imports this too.
 
-import { toHex } from "../core/hex.ts";
+import { toHex } from "../core/bytes/hex.ts";
 import { keepOutOfLogs } from "../log.ts";
 
 const VERSION = "v1";

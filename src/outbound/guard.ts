@@ -1,7 +1,7 @@
 // Which URLs Waybill may call at all, judged from the text alone: a Worker has no say in DNS. Used when a URL is saved
 // and again at each send. WHATWG parsing folds hex, octal, decimal, full-width and percent forms of an address into one,
 // so the host is judged after parsing and the text before it.
-import type { Reach } from "../core/reach.ts";
+import type { Reach } from "../core/access/reach.ts";
 
 const URL_MAX_CHARS = 2_048;
 const PORTS = new Set(["", "443", "8443"]);

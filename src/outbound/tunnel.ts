@@ -1,6 +1,6 @@
 // A load-balanced request on its way to a worker: any method, any path, the body as it comes. The worker's address is the
 // operator's and guarded; what the client gave is only the path behind it. Nothing is decoded, followed or kept.
-import type { Reach } from "../core/reach.ts";
+import type { Reach } from "../core/access/reach.ts";
 import { checkUrl } from "./guard.ts";
 import { hasLargeHeaders } from "./header-bytes.ts";
 import { refusalOf } from "./request-refusal.ts";

@@ -3,9 +3,9 @@
 import { Webhook } from "standardwebhooks";
 import type { Delivery, WebhookResult } from "../contract/broker.ts";
 import type { JobView } from "../contract/job-view.ts";
+import type { Reach } from "../core/access/reach.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { WEBHOOK_PAYLOAD_MAX_BYTES, WEBHOOK_TIMEOUT_MS } from "../core/limits.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
-import type { Reach } from "../core/reach.ts";
 import { callUrl } from "./call.ts";
 import { parseRetryAfter } from "./retry-after.ts";
 

@@ -1,8 +1,8 @@
 // Reads the body of one streamed chunk, `{"output": …}`: small enough to be held whole, and cut out as raw bytes.
-import { concatBytes } from "../core/bytes.ts";
-import { scanObject } from "../core/json-scanner.ts";
+import { concatBytes } from "../core/bytes/concat.ts";
+import { NanFilter } from "../core/json/nan-filter.ts";
+import { scanObject } from "../core/json/scanner.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
-import { NanFilter } from "../core/nan-filter.ts";
 import { readBody } from "./body-reader.ts";
 import type { BodySource } from "./envelope.ts";
 

@@ -1,10 +1,10 @@
 // Reads a posted body: the one big field goes to memory or R2 as it comes, all other fields stay as raw JSON text.
 // Whatever ends badly leaves nothing in R2 and stops the sender.
-import { toHex } from "../core/hex.ts";
-import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanValue } from "../core/json-scanner.ts";
+import { toHex } from "../core/bytes/hex.ts";
+import { NanFilter } from "../core/json/nan-filter.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
+import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanValue } from "../core/json/scanner.ts";
 import { ERROR_FIELD_KEPT_CHARS } from "../core/limits.ts";
-import { NanFilter } from "../core/nan-filter.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
 import { type Body, type BodyReader, readBody } from "./body-reader.ts";
 import { PayloadSink, type SinkFailure } from "./sink.ts";
 

@@ -1,6 +1,7 @@
 // A job as its worker gets it: `{"id","input",…other fields}`, the input and the fields as their raw bytes.
-import { type OpenAiRequest, openAiInput } from "../core/openai-request.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
+
+import type { PayloadRef } from "../core/json/payload-ref.ts";
+import { type OpenAiRequest, openAiInput } from "../core/openai/request.ts";
 
 /** `webhook` and `policy` are between the client and Waybill: an upstream that called back would do it twice, and what of
  * the policy concerns a hosted one is said anew. */

@@ -1,10 +1,10 @@
 // Reads a posted JSON object whole, as its raw bytes, while a few small fields of its top level are noted on the way; and
 // lets the caller add a member at its end once they are known. A large one goes to R2 as it comes.
-import { concatBytes } from "../core/bytes.ts";
-import { scanObject } from "../core/json-scanner.ts";
+import { concatBytes } from "../core/bytes/concat.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
+import { scanObject } from "../core/json/scanner.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PAYLOAD_ROW_MAX_BYTES } from "../core/limits.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
-import { foldName } from "../core/stored-responses.ts";
+import { foldName } from "../core/openai/stored-responses.ts";
 import { readBody } from "./body-reader.ts";
 import type { BodySource, ReadFailure, ValueOptions } from "./envelope.ts";
 import { PayloadSink } from "./sink.ts";

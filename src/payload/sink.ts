@@ -1,7 +1,8 @@
 // Collects one payload of unknown length: small ones stay in memory, larger ones go to R2 in parts of one size.
 // Holds at most one part beside the chunk in hand; whoever writes waits until a part has reached R2.
+
+import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { PAYLOAD_ROW_MAX_BYTES, R2_PART_BYTES } from "../core/limits.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
 
 /** Why a payload could not be kept. After either, nothing of it is left in R2 as far as R2 answers. */
 export type SinkFailure =

@@ -1,6 +1,6 @@
 // Puts bodies together from JSON text and stored payloads, byte for byte, without holding a large payload in memory.
-import { concatBytes } from "../core/bytes.ts";
-import type { PayloadRef } from "../core/payload-ref.ts";
+import { concatBytes } from "../core/bytes/concat.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
 
 /** `ok` has the exact size of the body. `missing`: R2 has no such object, or one of another size. */
 export type SplicedBody =

@@ -1,5 +1,5 @@
 // Stored payloads by their reference.
-import type { PayloadRef } from "../core/payload-ref.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
 
 /** Removes the object of a payload that lost or ended; an inline one needs nothing. Throws when R2 does not answer. */
 export async function deletePayload(ref: PayloadRef, bucket: R2Bucket): Promise<void> {

@@ -4,7 +4,7 @@ import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runI
 import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { afterEach, expect, it, vi } from "vitest";
-import { KeptRows } from "../../src/broker/kept-rows.ts";
+import { KeptRows } from "../../src/broker/store/kept-rows.ts";
 import { Carrier } from "../../src/dispatch/carrier.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { type Random, seededRandom } from "../sim/random.ts";

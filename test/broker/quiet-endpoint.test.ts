@@ -3,7 +3,7 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
-import type { AttemptOutcome } from "../../src/core/job-event.ts";
+import type { AttemptOutcome } from "../../src/core/job/event.ts";
 import { LEASE_MS, LEASE_RENEW_MS, SWEEP_EVERY_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { holdCarriers, makeBroker, settings, submission, upstream } from "../support/broker.ts";

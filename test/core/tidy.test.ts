@@ -36,8 +36,15 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "index.ts": ["dispatch", "account", "broker", "consumers", "http", "contract", "config.ts", "log.ts"],
 };
 
-/** Families of routes: each may import its own folder and `kit`, so that one can be read, or taken away, without the others. */
-const HTTP_FAMILIES = ["kit", "jobs", "openai", "lb", "workers", "manage"];
+/**
+ * The folders inside the large layers. Those of the core stand in order: each may import itself and those before it. A family of
+ * routes may import its own folder and `kit`, so that one can be read, or taken away, without the others.
+ */
+const FOLDERS: Readonly<Record<string, readonly string[]>> = {
+  core: ["bytes", "json", "sse", "access", "openai", "job", "scheduling", "lb"],
+  broker: ["store", "jobs", "workers", "lb", "webhooks", "usage"],
+  http: ["kit", "jobs", "openai", "lb", "workers", "manage"],
+};
 
 interface Source {
   readonly path: string;
@@ -86,9 +93,9 @@ function layerOf(path: string): string {
   return path.split("/")[1] ?? "";
 }
 
-/** The folder inside `http`; "" for app.ts and for files of other layers. */
-function familyOf(path: string): string {
-  return /^src\/http\/([^/]+)\//.exec(path)?.[1] ?? "";
+/** The folder inside a layer; "" for files straight in it. */
+function folderOf(path: string): string {
+  return path.split("/").slice(2, -1).join("/");
 }
 
 const src = sources(SRC_TEXTS);
@@ -106,15 +113,37 @@ describe("the source", () => {
   });
 
   it("keeps each family of routes apart from the others", () => {
-    const wrong = src.flatMap((file) =>
-      imports(file)
-        .map(({ target }) => ({ target, family: familyOf(target), own: familyOf(file.path) }))
-        .filter(({ family, own }) => family !== "" && own !== "" && family !== own && family !== "kit")
-        .map(({ target }) => `${file.path} imports ${target}`),
-    );
+    const wrong = src
+      .filter((file) => layerOf(file.path) === "http" && folderOf(file.path) !== "")
+      .flatMap((file) =>
+        imports(file)
+          .filter(({ target }) => layerOf(target) === "http" && folderOf(target) !== folderOf(file.path))
+          .filter(({ target }) => folderOf(target) !== "kit")
+          .map(({ target }) => `${file.path} imports ${target}`),
+      );
     expect(wrong).toEqual([]);
-    const families = src.map((file) => familyOf(file.path)).filter((family) => family !== "");
-    expect(new Set(families)).toEqual(new Set(HTTP_FAMILIES));
+  });
+
+  it("imports inside the core only to the left in the order of subjects", () => {
+    const order = ["", ...(FOLDERS.core ?? [])];
+    const wrong = src
+      .filter((file) => layerOf(file.path) === "core")
+      .flatMap((file) =>
+        imports(file)
+          .filter(({ target }) => order.indexOf(folderOf(target)) > order.indexOf(folderOf(file.path)))
+          .map(({ target }) => `${file.path} imports ${target}`),
+      );
+    expect(wrong).toEqual([]);
+  });
+
+  it("has its files in the folders of their subjects", () => {
+    for (const [layer, folders] of Object.entries(FOLDERS)) {
+      const found = src.filter((file) => layerOf(file.path) === layer).map((file) => folderOf(file.path));
+      expect(new Set(found)).toEqual(new Set(["", ...folders]));
+    }
+    expect(
+      src.filter((file) => layerOf(file.path) === "core" && folderOf(file.path) === "").map(({ path }) => path),
+    ).toEqual(["src/core/failure.ts", "src/core/limits.ts"]);
   });
 
   it("has no folder or top file outside the known layers", () => {

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import { endpointSettingsSchema } from "../../src/contract/settings.ts";
-import { parseApiKey } from "../../src/core/api-key.ts";
+import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { loadEndpoint, loadEndpointSettings, loadManySettings } from "../../src/db/endpoints.ts";
 import { settings as makeSettings } from "../support/broker.ts";
 import { makeTenant } from "../support/tenant.ts";

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { afterEach, expect, it, vi } from "vitest";
 import type { Delivery } from "../../src/contract/broker.ts";
-import type { PayloadRef } from "../../src/core/payload-ref.ts";
+import type { PayloadRef } from "../../src/core/json/payload-ref.ts";
 import { tryDelivery, WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 

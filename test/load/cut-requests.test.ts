@@ -7,7 +7,7 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import type { DevServer } from "../../src/cli/dev-server.ts";
-import { mayClientCarry } from "../../src/core/client-carry.ts";
+import { mayClientCarry } from "../../src/core/job/client-carry.ts";
 import {
   LEASE_MS,
   LEASE_WATCH_AFTER_MS,

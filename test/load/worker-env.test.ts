@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { createEndpoint, createTenant, createWorkerKey } from "../../src/cli/admin-book.ts";
 import { inForm } from "../../src/cli/worker-forms.ts";
-import { parseApiKey } from "../../src/core/api-key.ts";
+import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { makeOperator, type Printed } from "../node/operator.ts";
 
 const environmentSchema = z.record(z.string(), z.string());

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createEndpoint, createTenant } from "../../src/cli/admin-book.ts";
-import { parseApiKey } from "../../src/core/api-key.ts";
+import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { open } from "../../src/outbound/credentials.ts";
 import { makeOperator, type Printed } from "./operator.ts";
 

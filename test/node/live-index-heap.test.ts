@@ -3,9 +3,9 @@ import v8 from "node:v8";
 import vm from "node:vm";
 import { v7 } from "uuid";
 import { expect, it } from "vitest";
-import { LiveIndex } from "../../src/broker/live-index.ts";
-import { type Job, NOT_RUN, NOTHING_TO_SEND } from "../../src/core/job.ts";
-import { parseJobId } from "../../src/core/job-id.ts";
+import { LiveIndex } from "../../src/broker/jobs/live-index.ts";
+import { parseJobId } from "../../src/core/job/id.ts";
+import { type Job, NOT_RUN, NOTHING_TO_SEND } from "../../src/core/job/job.ts";
 import { LIVE_INDEX_MAX_BYTES, LIVE_JOBS_MAX } from "../../src/core/limits.ts";
 
 const NOW_MS = 1_790_000_000_000;

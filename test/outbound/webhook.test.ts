@@ -2,7 +2,7 @@
 import { Webhook } from "standardwebhooks";
 import { afterEach, expect, it, vi } from "vitest";
 import type { JobView } from "../../src/contract/job-view.ts";
-import type { PayloadRef } from "../../src/core/payload-ref.ts";
+import type { PayloadRef } from "../../src/core/json/payload-ref.ts";
 import { sendWebhook, signWebhook, webhookBody } from "../../src/outbound/webhook.ts";
 import { PUBLIC_ONLY } from "../support/reach.ts";
 

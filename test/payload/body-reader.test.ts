@@ -1,6 +1,6 @@
 // The pieces in which a body is read, and what is held for a sender that has sent little.
 import { describe, expect, it } from "vitest";
-import { concatBytes } from "../../src/core/bytes.ts";
+import { concatBytes } from "../../src/core/bytes/concat.ts";
 import { type BodyReader, readBody, readShared } from "../../src/payload/body-reader.ts";
 
 const KIB = 1024;

@@ -1,7 +1,7 @@
 // Bodies put together from text, inline payloads and real R2 objects.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import type { PayloadRef } from "../../src/core/payload-ref.ts";
+import type { PayloadRef } from "../../src/core/json/payload-ref.ts";
 import { spliceBody } from "../../src/payload/splice.ts";
 import { deletePayload } from "../../src/payload/store.ts";
 import { firstDifference, join, jsonString, wrapBucket } from "./fixtures.ts";

@@ -1,12 +1,12 @@
 // Seeded defects: each breaks the core, or how the shell keeps leases over its restarts, in one way that a careless change
 // could. The oracle must catch every one of them.
 
-import { Graces } from "../../src/core/graces.ts";
-import type { Job } from "../../src/core/job.ts";
-import { isTerminal, leaseEndMs } from "../../src/core/job.ts";
-import type { JobEvent } from "../../src/core/job-event.ts";
+import type { JobEvent } from "../../src/core/job/event.ts";
+import { Graces } from "../../src/core/job/graces.ts";
+import type { Job } from "../../src/core/job/job.ts";
+import { isTerminal, leaseEndMs } from "../../src/core/job/job.ts";
+import { type Effect, type Given, type Transition, transition } from "../../src/core/job/transition.ts";
 import { LEASE_MS } from "../../src/core/limits.ts";
-import { type Effect, type Given, type Transition, transition } from "../../src/core/transition.ts";
 import { LEASE_KEEPING, type LeaseKeeping, type TransitionFunction } from "./shell.ts";
 
 export interface Defect {

@@ -1,8 +1,9 @@
 // What the oracle holds against a lease: the signs of life that its carrier gave, which of them a restart of the object leaves
 // known, and so when it must be over and what it may be charged. Written from the promises, not from the core.
-import type { Lease } from "../../src/core/job.ts";
-import type { JobEvent } from "../../src/core/job-event.ts";
-import type { Given } from "../../src/core/transition.ts";
+
+import type { JobEvent } from "../../src/core/job/event.ts";
+import type { Lease } from "../../src/core/job/job.ts";
+import type { Given } from "../../src/core/job/transition.ts";
 import { periodMs } from "./worker-promises.ts";
 
 export interface Holder {

@@ -1,9 +1,10 @@
 // The oracle: it keeps its own history of what was asked and answered, and says which promise a step broke.
 // Written from the invariants (accepted is kept, one terminal, fencing, money), not from the state machine's code.
-import type { Bill, Job, JobStatus, Lease } from "../../src/core/job.ts";
-import type { JobEvent } from "../../src/core/job-event.ts";
+
+import type { JobEvent } from "../../src/core/job/event.ts";
+import type { Bill, Job, JobStatus, Lease } from "../../src/core/job/job.ts";
+import { EXECUTION_TIMEOUT_ERROR, type Given, type Transition } from "../../src/core/job/transition.ts";
 import { RESTARTS_MAX, START_FAILURES_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
-import { EXECUTION_TIMEOUT_ERROR, type Given, type Transition } from "../../src/core/transition.ts";
 import { chargedMs, endMs, type Holder, loseMemory, newHolder, renewHolder } from "./holders.ts";
 import { checkPromises } from "./promises.ts";
 import { checkWorkers, periodMs } from "./worker-promises.ts";

@@ -1,5 +1,5 @@
 // The far end of a usage line in the simulator: a tenant's account, and D1 behind it. Both may be down or lose answers.
-import type { Bill } from "../../src/core/job.ts";
+import type { Bill } from "../../src/core/job/job.ts";
 import type { Random } from "./random.ts";
 
 export interface Line {

@@ -1,7 +1,8 @@
 // What one decision of the core owes beside the status: results kept, upstreams told, pauses, backoff, and a bill that says
 // what was done. Written from the promises, not from the core.
+
+import type { Effect } from "../../src/core/job/transition.ts";
 import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from "../../src/core/limits.ts";
-import type { Effect } from "../../src/core/transition.ts";
 import type { Decision } from "./invariants.ts";
 import { periodMs } from "./worker-promises.ts";
 

@@ -1,5 +1,5 @@
 // Runs seeds of the simulator: each draws its own faults, is checked after every step, healed, and checked at rest.
-import { transition } from "../../src/core/transition.ts";
+import { transition } from "../../src/core/job/transition.ts";
 import { Violation } from "./invariants.ts";
 import { LEASE_KEEPING, type LeaseKeeping, type TransitionFunction } from "./shell.ts";
 import { World } from "./world.ts";

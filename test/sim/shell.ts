@@ -1,12 +1,12 @@
 // A small model of the broker's shell: rows are the truth, memory is an index, every change goes read → decide → write.
 // It does what the Durable Object does, without storage, and tells the oracle of each decision.
 
-import { Graces, staysInMemory } from "../../src/core/graces.ts";
-import type { Job, Lease } from "../../src/core/job.ts";
-import { dueAtMs, expiresAtMs } from "../../src/core/job.ts";
-import type { AttemptOutcome, JobEvent } from "../../src/core/job-event.ts";
+import type { AttemptOutcome, JobEvent } from "../../src/core/job/event.ts";
+import { Graces, staysInMemory } from "../../src/core/job/graces.ts";
+import type { Job, Lease } from "../../src/core/job/job.ts";
+import { dueAtMs, expiresAtMs } from "../../src/core/job/job.ts";
+import type { Effect, Given, Transition } from "../../src/core/job/transition.ts";
 import { LEASE_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
-import type { Effect, Given, Transition } from "../../src/core/transition.ts";
 import type { Oracle } from "./invariants.ts";
 import type { Line } from "./ledger.ts";
 

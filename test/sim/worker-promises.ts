@@ -1,6 +1,6 @@
 // What a decision owes because a worker pulled the job: its reports name no attempt, so who had the job is remembered, and a
 // worker that may still run it is told to stop. Written from the promises, not from the core.
-import type { Lease } from "../../src/core/job.ts";
+import type { Lease } from "../../src/core/job/job.ts";
 import { LEASE_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
 import type { Decision } from "./invariants.ts";
 

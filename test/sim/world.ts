@@ -1,8 +1,9 @@
 // One simulated world: clients, a lossy queue, carriers that come late or twice, restarts, outages, all from one seed.
 // A step is one thing that happens; after each the oracle checks every promise. `heal` ends all faults and runs to rest.
-import type { Job, Lease } from "../../src/core/job.ts";
-import type { AttemptOutcome } from "../../src/core/job-event.ts";
-import { slotsOfWorker } from "../../src/core/worker-id.ts";
+
+import type { AttemptOutcome } from "../../src/core/job/event.ts";
+import type { Job, Lease } from "../../src/core/job/job.ts";
+import { slotsOfWorker } from "../../src/core/job/worker-id.ts";
 import { Oracle } from "./invariants.ts";
 import { FakeAccount, type LedgerFaults } from "./ledger.ts";
 import { type Random, seededRandom } from "./random.ts";

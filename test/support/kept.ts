@@ -2,12 +2,12 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
-import { parseJob } from "../../src/broker/job-row.ts";
-import { KeptRows } from "../../src/broker/kept-rows.ts";
-import { NOTHING_KEPT, plus, type Tally, tallyOf } from "../../src/broker/kept-tally.ts";
-import { MeteredSql } from "../../src/broker/metered-sql.ts";
-import { BrokerStore } from "../../src/broker/store.ts";
-import { sumOf } from "../../src/broker/stored-bytes.ts";
+import { parseJob } from "../../src/broker/store/job-row.ts";
+import { BrokerStore } from "../../src/broker/store/jobs.ts";
+import { KeptRows } from "../../src/broker/store/kept-rows.ts";
+import { NOTHING_KEPT, plus, type Tally, tallyOf } from "../../src/broker/store/kept-tally.ts";
+import { MeteredSql } from "../../src/broker/store/metered-sql.ts";
+import { sumOf } from "../../src/broker/store/stored-bytes.ts";
 
 interface Kept {
   readonly rows: number;

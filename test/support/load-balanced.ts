@@ -2,8 +2,8 @@
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import type { LbOutcome, LbTicket } from "../../src/contract/load-balancer.ts";
-import type { ProbedHealth } from "../../src/core/lb-pool.ts";
-import { parseAffinity } from "../../src/core/lb-pool.ts";
+import type { ProbedHealth } from "../../src/core/lb/pool.ts";
+import { parseAffinity } from "../../src/core/lb/pool.ts";
 import { brokerOf } from "../../src/dispatch/keeper.ts";
 import { Prober } from "../../src/dispatch/prober.ts";
 

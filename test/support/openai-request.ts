@@ -1,5 +1,5 @@
 // What a test says of an OpenAI request, without its body: a streamed chat completion unless told otherwise.
-import type { OpenAiRequest } from "../../src/core/openai-request.ts";
+import type { OpenAiRequest } from "../../src/core/openai/request.ts";
 
 export function openAiRequest(fields: Partial<OpenAiRequest> = {}): OpenAiRequest {
   return {

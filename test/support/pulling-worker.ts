@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import type { HandedJob, TakeCall } from "../../src/contract/worker.ts";
-import type { AttemptOutcome } from "../../src/core/job-event.ts";
+import type { AttemptOutcome } from "../../src/core/job/event.ts";
 import { workerKey } from "./broker.ts";
 
 /** Settings of an endpoint that only workers of `key1` serve. */

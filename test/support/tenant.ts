@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import type { Scope } from "../../src/contract/identity.ts";
 import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/settings.ts";
-import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/api-key.ts";
+import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/access/api-key.ts";
 import {
   EXECUTION_TIMEOUT_DEFAULT_MS,
   LB_BODY_DEFAULT_MAX_BYTES,

@@ -2,9 +2,9 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
-import { ChunkStore } from "../../src/broker/chunk-store.ts";
 import type { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
-import { BrokerStore } from "../../src/broker/store.ts";
+import { ChunkStore } from "../../src/broker/store/chunks.ts";
+import { BrokerStore } from "../../src/broker/store/jobs.ts";
 
 interface TurnCount {
   /** The most in one turn, and all, since this was asked for. */

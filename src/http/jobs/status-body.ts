@@ -1,7 +1,7 @@
 // A job as clients see it: RunPod's keys in RunPod's order, keys without a value left out, the output spliced in raw.
 import type { JobView } from "../../contract/job-view.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
-import type { PayloadRef } from "../../core/payload-ref.ts";
 import { log } from "../../log.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { rawAnswer } from "../kit/answer.ts";

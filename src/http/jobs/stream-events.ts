@@ -1,9 +1,9 @@
 // A job's chunks as server-sent events: any number of readers, each from its own place. An event's id is that place, so a
 // reader that was cut off goes on where it was by Last-Event-ID.
 import type { StreamChunk, StreamPage } from "../../contract/stream.ts";
-import { isTerminal } from "../../core/job.ts";
+import { isTerminal } from "../../core/job/job.ts";
+import { cursorText, laterOf, parseCursor, type StreamCursor } from "../../core/job/stream-cursor.ts";
 import { STREAM_COMMENT_EVERY_MS } from "../../core/limits.ts";
-import { cursorText, laterOf, parseCursor, type StreamCursor } from "../../core/stream-cursor.ts";
 import { log } from "../../log.ts";
 import { readPage, type StreamRead } from "../kit/read-stream.ts";
 import { keepAnswering, type RouteContext } from "../kit/routing.ts";

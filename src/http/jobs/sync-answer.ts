@@ -3,8 +3,8 @@
 // a silent connection, and is nothing to a reader of JSON.
 import type { Submitted } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { SYNC_SPACE_EVERY_MS } from "../../core/limits.ts";
-import type { PayloadRef } from "../../core/payload-ref.ts";
 import { log } from "../../log.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { rawAnswer } from "../kit/answer.ts";

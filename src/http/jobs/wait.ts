@@ -4,7 +4,7 @@ import type { JobCall } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
 import type { Result } from "../../core/failure.ts";
 import { ok } from "../../core/failure.ts";
-import { isTerminal } from "../../core/job.ts";
+import { isTerminal } from "../../core/job/job.ts";
 import { WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import { flatten } from "../kit/routing.ts";
 

@@ -1,9 +1,9 @@
 // Who calls. A key is checked by its checksum, then by its digest under the pepper, in the same time for any key.
 import { readConfig } from "../../config.ts";
 import type { Caller, Scope } from "../../contract/identity.ts";
-import { parseApiKey } from "../../core/api-key.ts";
+import { parseApiKey } from "../../core/access/api-key.ts";
+import { fromHex } from "../../core/bytes/hex.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { fromHex } from "../../core/hex.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";
 import { findKey, type StoredKey } from "../../db/keys.ts";
 import { log } from "../../log.ts";

@@ -1,8 +1,8 @@
 // A waiting client's own request carries its job: the carrier's code, in this invocation.
 import type { Claim } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
-import { isTerminal } from "../../core/job.ts";
-import type { PayloadRef } from "../../core/payload-ref.ts";
+import { isTerminal } from "../../core/job/job.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { carry } from "../../dispatch/carry.ts";
 import { carryDeps } from "../../dispatch/carry-deps.ts";
 import type { ClientLink } from "../../dispatch/client-link.ts";

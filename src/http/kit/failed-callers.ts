@@ -3,7 +3,7 @@
 // first to come: only D1 tells a valid key from a made-up one whose checksum is right. So a valid one that is new here may be
 // answered 429 for as long as made-up ones from the same address take these turns. More turns or a drawn lot would only raise
 // the number of made-up keys that this takes, and the statements that a flood costs.
-import { addressGroup } from "../../core/client-address.ts";
+import { addressGroup } from "../../core/access/client-address.ts";
 import type { Failure } from "../../core/failure.ts";
 import { FAILED_CALLER_ASKS_EVERY_MS, FAILED_CALLER_HOLD_MS, FAILED_CALLERS_MAX } from "../../core/limits.ts";
 import { log } from "../../log.ts";

@@ -1,6 +1,6 @@
 // The one map from expected failures to the wire: status and `{"error", "message"}`, which every RunPod client reads.
 import type { Failure } from "../../core/failure.ts";
-import { closedRouteMessage } from "../../core/openai-routes.ts";
+import { closedRouteMessage } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "./answer.ts";
 
 /** What a failure looks like on the wire, without the headers that every answer has. */

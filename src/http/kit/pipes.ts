@@ -1,6 +1,6 @@
 // Two ways from one stream to another, with an answer to the question which side has broken. Neither side is closed, cancelled
 // or aborted here: that is for whoever knows what the end means.
-import type { SecretBlanker } from "../../core/secret-forms.ts";
+import type { SecretBlanker } from "../../core/access/secret-forms.ts";
 import { readBody } from "../../payload/body-reader.ts";
 
 /** `sink_broke`: also when the signal has ended it. */

@@ -2,7 +2,7 @@
 import { callBroker } from "../../broker/stub.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import type { Result } from "../../core/failure.ts";
-import type { StreamCursor } from "../../core/stream-cursor.ts";
+import type { StreamCursor } from "../../core/job/stream-cursor.ts";
 import { askHeld } from "./held.ts";
 import { flatten } from "./routing.ts";
 

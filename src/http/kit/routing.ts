@@ -5,7 +5,7 @@ import type { Caller, Scope } from "../../contract/identity.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
-import { parseJobId } from "../../core/job-id.ts";
+import { parseJobId } from "../../core/job/id.ts";
 import { authenticate, requireScope } from "./auth.ts";
 import { failureAnswer } from "./failures.ts";
 import { findEndpoint } from "./find-endpoint.ts";

@@ -1,11 +1,11 @@
 // The body of a submit: the input is cut out as bytes while it streams by, the few known fields are checked.
 import { jobRequestSchema } from "../../contract/job-request.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
+import type { Reach } from "../../core/access/reach.ts";
 import type { Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../../core/limits.ts";
-import type { PayloadRef } from "../../core/payload-ref.ts";
-import type { Reach } from "../../core/reach.ts";
 import { log } from "../../log.ts";
 import { checkUrl } from "../../outbound/guard.ts";
 import { type BodySource, readEnvelope } from "../../payload/envelope.ts";

@@ -2,8 +2,9 @@
 // answer, and the report to the broker of how it ended. Whatever ends it early ends both directions and frees the slot.
 import { readConfig } from "../../config.ts";
 import type { LbOutcome } from "../../contract/load-balancer.ts";
+import { SecretBlanker, SecretForms } from "../../core/access/secret-forms.ts";
 import type { Failure, GatewayCode } from "../../core/failure.ts";
-import type { Affinity } from "../../core/lb-pool.ts";
+import type { Affinity } from "../../core/lb/pool.ts";
 import {
   LB_CALL_MAX_MS,
   LB_HOLD_MS,
@@ -13,7 +14,6 @@ import {
   LB_WAIT_MAX_MS,
   REST_MAX_MS,
 } from "../../core/limits.ts";
-import { SecretBlanker, SecretForms } from "../../core/secret-forms.ts";
 import { upstreamSecrets } from "../../dispatch/attempt.ts";
 import { openCredential } from "../../dispatch/carry.ts";
 import { blankHeaders } from "../../outbound/call.ts";

@@ -1,7 +1,7 @@
 // Load-balanced endpoints: who may call them, and what is clear before a worker is asked.
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
-import { type Affinity, parseAffinity } from "../../core/lb-pool.ts";
+import { type Affinity, parseAffinity } from "../../core/lb/pool.ts";
 import { bodyStreamOf } from "../kit/request-body.ts";
 import type { EndpointCall, RouteContext } from "../kit/routing.ts";
 import { enterAnyEndpoint, refuse } from "../kit/routing.ts";

@@ -4,7 +4,7 @@ import type { BrokerApi } from "../../contract/broker.ts";
 import type { LbEntry, LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
-import type { Affinity } from "../../core/lb-pool.ts";
+import type { Affinity } from "../../core/lb/pool.ts";
 import { LB_RENEW_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
 import type { EndpointCall } from "../kit/routing.ts";

@@ -1,8 +1,9 @@
 // A WebSocket through a load-balanced endpoint: each message goes on to the other side, until one side ends it, a
-// message is too large, none has come for too long, or one side may have left too much unread (core/unread-bytes.ts).
+// message is too large, none has come for too long, or one side may have left too much unread (core/lb/unread-bytes.ts).
+
+import type { SecretForms } from "../../core/access/secret-forms.ts";
+import { UnreadBytes } from "../../core/lb/unread-bytes.ts";
 import { LB_SOCKET_IDLE_MS } from "../../core/limits.ts";
-import type { SecretForms } from "../../core/secret-forms.ts";
-import { UnreadBytes } from "../../core/unread-bytes.ts";
 
 /** `worker_broke`: the worker's connection ended without a word. */
 export type SocketEnd = "closed" | "worker_broke";

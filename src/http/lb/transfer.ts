@@ -1,8 +1,9 @@
 // One direction of a load-balanced request: bytes from a source to a sink, within a limit. The platform's own pipe moves an
 // answer whose length is known before; other bytes pass through JavaScript, where they are counted, and where an upload whose
 // worker has gone can still be read. Either takes the same memory for a body of any size.
+
+import type { SecretBlanker } from "../../core/access/secret-forms.ts";
 import { LB_FILL_BYTES, LB_PIPE_BYTES } from "../../core/limits.ts";
-import type { SecretBlanker } from "../../core/secret-forms.ts";
 import { breakWhenStopped, discardAll, type PipeEnd, pipeAll, pumpAtMost } from "../kit/pipes.ts";
 
 /** `source_broke`: it ended before its end; `sink_broke`: nobody takes the bytes any more, or the transfer was told to end. */

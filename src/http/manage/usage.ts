@@ -3,7 +3,7 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import { accountOf } from "../../broker/peers.ts";
 import type { UsageLine } from "../../contract/usage.ts";
-import { parseJobId } from "../../core/job-id.ts";
+import { parseJobId } from "../../core/job/id.ts";
 import { listDeadLetters } from "../../db/dead-letters.ts";
 import { readUsage } from "../../db/usage.ts";
 import { jsonAnswer } from "../kit/answer.ts";

@@ -3,7 +3,7 @@
 // comment is written whenever a stream of events pauses. Every reader of that format passes over comments; other answers, such
 // as speech, have no place for bytes of ours.
 import { OPENAI_COMMENT_EVERY_MS } from "../../core/limits.ts";
-import { isEventsType } from "../../core/openai-request.ts";
+import { isEventsType } from "../../core/openai/request.ts";
 import type { AnswerHead, ClientLink } from "../../dispatch/client-link.ts";
 import { rawAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/routing.ts";

@@ -2,12 +2,12 @@
 // client's name. JSON is checked as it streams by; anything else, such as an audio file, becomes a JSON string of its base64.
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../../core/limits.ts";
-import { isJsonType } from "../../core/openai-request.ts";
-import type { PayloadRef } from "../../core/payload-ref.ts";
-import { isCompletions } from "../../core/shown-events.ts";
-import { STORED_FIELDS, StoredFields } from "../../core/stored-responses.ts";
-import { askForUsage } from "../../core/stream-options.ts";
+import { isJsonType } from "../../core/openai/request.ts";
+import { isCompletions } from "../../core/openai/shown-events.ts";
+import { STORED_FIELDS, StoredFields } from "../../core/openai/stored-responses.ts";
+import { askForUsage } from "../../core/openai/stream-options.ts";
 import { readBase64 } from "../../payload/base64-body.ts";
 import type { BodySource, ValueOptions } from "../../payload/envelope.ts";
 import { readObject } from "../../payload/object-body.ts";
@@ -35,7 +35,7 @@ const NO_BYTES_SIZE = 2;
 
 interface OpenAiBodyOptions extends ValueOptions {
   readonly path: string;
-  /** The server is to keep nothing of the request (core/stored-responses.ts). */
+  /** The server is to keep nothing of the request (core/openai/stored-responses.ts). */
   readonly keepsNothing: boolean;
 }
 

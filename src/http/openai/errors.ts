@@ -1,8 +1,8 @@
 // Errors of the OpenAI routes as OpenAI's clients read them: `{"error": {message, type, param, code}}` under the true status.
 import type { JobView } from "../../contract/job-view.ts";
 import type { Failure } from "../../core/failure.ts";
-import { openAiErrorOf } from "../../core/openai-error.ts";
-import { isClosedRoute } from "../../core/openai-routes.ts";
+import { openAiErrorOf } from "../../core/openai/error.ts";
+import { isClosedRoute } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "../kit/answer.ts";
 import { wireOf } from "../kit/failures.ts";
 import type { RouteContext } from "../kit/routing.ts";
@@ -29,7 +29,7 @@ export function jobFailed(c: RouteContext, job: JobView): Response {
 
 /**
  * The error of a failed job. What an upstream did to us, and not to its client, is 502 or 504; texts that a worker wrote are
- * read by core/openai-error.ts.
+ * read by core/openai/error.ts.
  */
 export function errorOfText(text: string): OpenAiError {
   if (/^the upstream(?:'s answer)? (?:did not answer in time|stalled)$/.test(text))

@@ -1,11 +1,11 @@
 // The chunks of a job's log as the events of its OpenAI client: what workers yield is event text cut anywhere, or values.
 import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
-import { concatBytes } from "../../core/bytes.ts";
-import { hasResult, isWaiting } from "../../core/job.ts";
+import { concatBytes } from "../../core/bytes/concat.ts";
+import { hasResult, isWaiting } from "../../core/job/job.ts";
 import { CHUNK_MAX_BYTES } from "../../core/limits.ts";
-import type { OpenAiRequest } from "../../core/openai-request.ts";
-import { ShownEvents } from "../../core/shown-events.ts";
+import type { OpenAiRequest } from "../../core/openai/request.ts";
+import { ShownEvents } from "../../core/openai/shown-events.ts";
 import { parseJson } from "../../dispatch/classify.ts";
 import type { ClientAnswer } from "./answer.ts";
 import { errorOfText, type OpenAiError, toError } from "./errors.ts";

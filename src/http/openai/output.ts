@@ -1,14 +1,14 @@
 // The output of a finished job as its OpenAI client wants it: what servers and RunPod workers give back has many forms
 // (runpod-wire 2.4): an object, a list with one, a JSON text in a string, pieces of event text, or bytes as base64.
 import type { JobView } from "../../contract/job-view.ts";
-import { decodeBase64 } from "../../core/base64.ts";
-import { concatBytes } from "../../core/bytes.ts";
-import { hasResult } from "../../core/job.ts";
+import { decodeBase64 } from "../../core/bytes/base64.ts";
+import { concatBytes } from "../../core/bytes/concat.ts";
+import { hasResult } from "../../core/job/job.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { OPENAI_ANSWER_MAX_BYTES } from "../../core/limits.ts";
-import { openAiErrorOfOutput } from "../../core/openai-error.ts";
-import { isBodiless, type OpenAiRequest } from "../../core/openai-request.ts";
-import type { PayloadRef } from "../../core/payload-ref.ts";
-import { ShownEvents } from "../../core/shown-events.ts";
+import { openAiErrorOfOutput } from "../../core/openai/error.ts";
+import { isBodiless, type OpenAiRequest } from "../../core/openai/request.ts";
+import { ShownEvents } from "../../core/openai/shown-events.ts";
 import { parseJson } from "../../dispatch/classify.ts";
 import type { AnswerHead } from "../../dispatch/client-link.ts";
 import { log } from "../../log.ts";

@@ -3,13 +3,13 @@
 import type { Hono } from "hono";
 import { v7 as uuidv7 } from "uuid";
 import type { Submitted } from "../../contract/broker.ts";
-import { makeJobId } from "../../core/job-id.ts";
+import { makeJobId } from "../../core/job/id.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
-import type { OpenAiRequest } from "../../core/openai-request.ts";
-import { allowsRoute, routesInForce } from "../../core/openai-routes.ts";
-import { bodyProblem, targetProblem } from "../../core/openai-target.ts";
-import type { PayloadRef } from "../../core/payload-ref.ts";
-import { keepsNothing } from "../../core/stored-responses.ts";
+import type { OpenAiRequest } from "../../core/openai/request.ts";
+import { allowsRoute, routesInForce } from "../../core/openai/routes.ts";
+import { keepsNothing } from "../../core/openai/stored-responses.ts";
+import { bodyProblem, targetProblem } from "../../core/openai/target.ts";
 import { carryHere } from "../kit/carry-here.ts";
 import { bodyStreamOf } from "../kit/request-body.ts";
 import {

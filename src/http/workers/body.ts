@@ -1,6 +1,6 @@
 // The body that a pulling worker posts, with its own key blanked: a handler's traceback or its environment may hold it, and what
 // the worker says of a job goes to a tenant.
-import { SecretBlanker, SecretForms } from "../../core/secret-forms.ts";
+import { SecretBlanker, SecretForms } from "../../core/access/secret-forms.ts";
 import { type BodyReader, readBody } from "../../payload/body-reader.ts";
 import type { BodySource } from "../../payload/envelope.ts";
 import { readKey } from "../kit/auth.ts";

@@ -1,7 +1,7 @@
 // Who is let in, from where it is known, and what happens while D1 is down. Time is a value here, no clock is mocked.
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { KEY_RANDOM_BYTES, makeApiKey } from "../../../src/core/api-key.ts";
+import { KEY_RANDOM_BYTES, makeApiKey } from "../../../src/core/access/api-key.ts";
 import { KEY_MISSING_MS } from "../../../src/core/limits.ts";
 import { authenticate, requireScope } from "../../../src/http/kit/auth.ts";
 import { findEndpoint } from "../../../src/http/kit/find-endpoint.ts";

@@ -3,7 +3,7 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { KEY_RANDOM_BYTES, makeApiKey } from "../../../src/core/api-key.ts";
+import { KEY_RANDOM_BYTES, makeApiKey } from "../../../src/core/access/api-key.ts";
 import { createApp } from "../../../src/http/app.ts";
 import { watchD1 } from "../../support/d1.ts";
 import { makeTenant, type TestTenant } from "../../support/tenant.ts";

@@ -1,8 +1,8 @@
 // Two joined WebSockets: the session ends when nobody says anything for too long, and when one side is sent much more than it shows
 // that it reads.
 import { afterEach, expect, it, vi } from "vitest";
+import { SecretForms } from "../../../src/core/access/secret-forms.ts";
 import { LB_SOCKET_IDLE_MS } from "../../../src/core/limits.ts";
-import { SecretForms } from "../../../src/core/secret-forms.ts";
 import { joinSockets } from "../../../src/http/lb/socket.ts";
 
 afterEach(() => vi.restoreAllMocks());

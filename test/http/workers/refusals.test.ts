@@ -3,7 +3,7 @@
 import { env } from "cloudflare:workers";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
-import { KEY_RANDOM_BYTES, makeApiKey } from "../../../src/core/api-key.ts";
+import { KEY_RANDOM_BYTES, makeApiKey } from "../../../src/core/access/api-key.ts";
 import { REFUSAL_HOLD_MS } from "../../../src/core/limits.ts";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
 import { brokerOf } from "../../../src/dispatch/keeper.ts";

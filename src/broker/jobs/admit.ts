@@ -1,0 +1,175 @@
+// Admission: whether a submit becomes a job. Runs inside the transaction that inserts, so that no limit is passed twice.
+import type { SubmitCall } from "../../contract/broker.ts";
+import type { EndpointSettings } from "../../contract/settings.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
+import { makeJobId, parseJobId } from "../../core/job/id.ts";
+import { expiresAtMs, type Job, NOT_RUN, NOTHING_TO_SEND, type StoredBytes } from "../../core/job/job.ts";
+import {
+  ENDPOINT_MAX_BYTES,
+  ENDPOINT_ROWS_MAX,
+  IDEMPOTENCY_KEYS_TENANT_MAX,
+  IDEMPOTENCY_MS,
+  KEYS_RETRY_AFTER_SECONDS,
+  LIMIT_RETRY_AFTER_SECONDS,
+  LIVE_INDEX_MAX_BYTES,
+  LIVE_JOBS_MAX,
+  TENANT_WEBHOOKS_OWED_MAX,
+} from "../../core/limits.ts";
+import type { StoredJob } from "../store/job-row.ts";
+import type { BrokerStore, RememberedKey } from "../store/jobs.ts";
+import type { KeptRows } from "../store/kept-rows.ts";
+import { NOTHING_KEPT } from "../store/kept-tally.ts";
+import type { KeyCounts } from "../store/key-counts.ts";
+import { bytesOfSubmit, sumOf } from "../store/stored-bytes.ts";
+import type { OwedWebhooks } from "../webhooks/owed.ts";
+import type { LiveIndex } from "./live-index.ts";
+import { refuseBeyondShare } from "./tenant-share.ts";
+
+export interface Admitted {
+  readonly job: Job;
+  /** What the caller is told; true also when its own call had arrived before. */
+  readonly created: boolean;
+  /** A row was written now: only then is there something new for memory. */
+  readonly inserted: boolean;
+  readonly webhookHost: string | null;
+}
+
+/** What lives in the memory of the broker. */
+interface LiveMemory {
+  readonly index: Pick<LiveIndex, "size" | "bytes" | "counts">;
+  readonly owedWebhooks: Pick<OwedWebhooks, "bytes" | "bytesOf" | "countOf">;
+}
+
+interface Facts {
+  readonly store: BrokerStore;
+  /** A job as it counts: a purge may have cancelled it without a write to its row. */
+  readonly load: (uuid: string) => StoredJob | null;
+  readonly kept: KeptRows;
+  readonly nowMs: number;
+  readonly queueSeq: number;
+  readonly memory: LiveMemory;
+  readonly keys: Pick<KeyCounts, "hasRoom" | "note">;
+  /** The new job as its row is to be written: waiting, or started already. */
+  readonly enterAs: (job: Job) => Job;
+}
+
+/** The new job, or the one that this call or its Idempotency-Key has made before, or why there is none. */
+export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts): Result<Admitted> {
+  const id = parseJobId(call.jobId);
+  if (id === null) throw new Error("the edge made a malformed job id");
+  const { store, kept, nowMs } = facts;
+  if (call.idempotency !== null) {
+    const remembered = store.findKey(call.tenantId, call.idempotency.key, nowMs);
+    if (remembered !== null) return replay(call.idempotency.fingerprint, remembered, facts);
+  }
+  // The edge repeats a call whose answer was lost: the job is there already.
+  const known = store.findJob(id.uuid);
+  if (known !== null) return ok({ job: known.job, created: true, inserted: false, webhookHost: null });
+  const waiting = refuseMoreWaiting(call.tenantId, call.waitingMax, facts.memory);
+  if (waiting !== null) return fail(waiting);
+  const owing = call.webhook === null ? null : refuseMoreWebhooks(call.tenantId, facts.memory);
+  if (owing !== null) return fail(owing);
+  const stored = bytesOfSubmit(call);
+  const more = sumOf(stored) + facts.memory.owedWebhooks.bytesOf(call.tenantId);
+  const beyond = refuseBeyondShare(kept.of(call.tenantId), more, settings.tenantSharePercent);
+  if (beyond !== null) return fail(beyond);
+  const full = kept.rows >= ENDPOINT_ROWS_MAX || store.sizeBytes >= ENDPOINT_MAX_BYTES;
+  if (full || isMemoryFull(facts.memory)) return fail(QUEUE_FULL);
+  if (call.idempotency !== null && !facts.keys.hasRoom(call.tenantId)) return fail(TOO_MANY_KEYS);
+  const job = facts.enterAs(makeJob(call, id.uuid, stored, settings, facts));
+  const idempotencyKey = call.idempotency?.key ?? null;
+  kept.insert(job.uuid);
+  store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);
+  if (call.idempotency !== null) {
+    const { key, fingerprint } = call.idempotency;
+    const expiresAtMs = nowMs + IDEMPOTENCY_MS;
+    store.rememberKey(call.tenantId, key, {
+      uuid: id.uuid,
+      mode: call.mode,
+      fingerprint,
+      lastStatus: job.status,
+      expiresAtMs,
+    });
+    facts.keys.note(call.tenantId);
+  }
+  return ok({
+    job,
+    created: true,
+    inserted: true,
+    webhookHost: call.webhook === null ? null : new URL(call.webhook.url).host,
+  });
+}
+
+/** Keys go as they come, over a day: nobody knows when there is room. */
+const TOO_MANY_KEYS: Failure = {
+  kind: "too_many_keys",
+  keysMax: IDEMPOTENCY_KEYS_TENANT_MAX,
+  retryAfterSeconds: KEYS_RETRY_AFTER_SECONDS,
+};
+
+const QUEUE_FULL: Failure = { kind: "queue_full", retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS };
+
+function isMemoryFull({ index, owedWebhooks }: LiveMemory): boolean {
+  return index.size >= LIVE_JOBS_MAX || index.bytes + owedWebhooks.bytes >= LIVE_INDEX_MAX_BYTES;
+}
+
+/** A finished job that is sent back lives again: the bounds of what lives hold for it, too. */
+export function refuseRetry(
+  { tenantId, waitingMax = Number.POSITIVE_INFINITY }: { readonly tenantId: string; readonly waitingMax?: number },
+  memory: LiveMemory,
+  sharePercent: number,
+): Failure | null {
+  const limited = refuseMoreWaiting(tenantId, waitingMax, memory) ?? refuseMoreWebhooks(tenantId, memory);
+  if (limited !== null) return limited;
+  // The job has its place. What a retry adds is the result that a webhook still owes, in a row of its own.
+  const beyond = refuseBeyondShare(NOTHING_KEPT, memory.owedWebhooks.bytesOf(tenantId), sharePercent);
+  return beyond ?? (isMemoryFull(memory) ? QUEUE_FULL : null);
+}
+
+function refuseMoreWaiting(tenantId: string, waitingMax: number, { index }: LiveMemory): Failure | null {
+  if (index.counts(tenantId).waiting < waitingMax) return null;
+  return { kind: "tenant_limit", waitingMax, retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS };
+}
+
+/** A dead receiver must not fill an endpoint, by submits or by retries of failures that nobody was told of. */
+function refuseMoreWebhooks(tenantId: string, { index, owedWebhooks }: LiveMemory): Failure | null {
+  const owed = index.counts(tenantId).webhooksOwed + owedWebhooks.countOf(tenantId);
+  if (owed < TENANT_WEBHOOKS_OWED_MAX) return null;
+  const retryAfterSeconds = LIMIT_RETRY_AFTER_SECONDS;
+  return { kind: "webhooks_owed", owedMax: TENANT_WEBHOOKS_OWED_MAX, retryAfterSeconds };
+}
+
+function replay(fingerprint: string, remembered: RememberedKey, { load, nowMs }: Facts): Result<Admitted> {
+  if (remembered.fingerprint !== fingerprint) return fail({ kind: "idempotency_mismatch" });
+  const stored = load(remembered.uuid);
+  if (stored !== null && expiresAtMs(stored.job) > nowMs)
+    return ok({ job: stored.job, created: false, inserted: false, webhookHost: null });
+  const jobId = makeJobId(remembered.uuid, remembered.mode === "runsync" ? "runsync" : "run");
+  // A row past its retention is as good as gone, though the sweep has not come by yet.
+  const status = stored?.job.status ?? remembered.lastStatus;
+  return fail({ kind: "idempotency_gone", jobId, status });
+}
+
+function makeJob(call: SubmitCall, uuid: string, stored: StoredBytes, settings: EndpointSettings, facts: Facts): Job {
+  const { nowMs } = facts;
+  const runsyncRetentionMs = Math.max(settings.runsyncRetentionMs, call.waitMs ?? 0);
+  return {
+    ...NOT_RUN,
+    uuid,
+    mode: call.mode,
+    tenantId: call.tenantId,
+    request: call.request,
+    createdAtMs: nowMs,
+    queuedAtMs: nowMs,
+    queueSeq: facts.queueSeq,
+    ttlAtMs: nowMs + (call.policy.ttlMs ?? settings.ttlMs),
+    executionTimeoutMs: call.policy.executionTimeoutMs ?? settings.executionTimeoutMs,
+    lowPriority: call.policy.lowPriority,
+    retentionMs: call.mode === "runsync" ? runsyncRetentionMs : settings.runRetentionMs,
+    round: 0,
+    formerWorkers: [],
+    attempts: 0,
+    webhook: call.webhook === null ? null : NOTHING_TO_SEND,
+    stored,
+  };
+}

@@ -1,0 +1,104 @@
+// What a lease is made of, and what its carrier is told.
+import type { Claim } from "../../contract/broker.ts";
+import type { Assignment } from "../../contract/dispatch.ts";
+import type { EndpointSettings, Upstream, WorkerKey } from "../../contract/settings.ts";
+import type { HandedJob } from "../../contract/worker.ts";
+import { makeJobId } from "../../core/job/id.ts";
+import type { Job, Lease } from "../../core/job/job.ts";
+import { findRate, type RateKind } from "../../core/job/pricing.ts";
+import { leaseMs } from "../../core/job/transition.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
+import type { StoredJob } from "../store/job-row.ts";
+
+/** Whose slots a lease is on, and what they cost. */
+export interface SlotHolder {
+  readonly id: string;
+  readonly workerKeyId: string | null;
+  readonly slots: number;
+  readonly tier: string;
+  readonly rateKind: RateKind;
+  /** A job may wait there, and it says when the job begins to run. */
+  readonly queues: boolean;
+}
+
+export function upstreamSlots({ id, slots, tier, rateKind, dialect, local }: Upstream): SlotHolder {
+  return { id, workerKeyId: null, slots, tier, rateKind, queues: dialect === "runpod" && !local };
+}
+
+/** The slots of one worker of a key: each machine that uses the key has as many. */
+export function workerSlots(slotsId: string, key: WorkerKey): SlotHolder {
+  return { id: slotsId, workerKeyId: key.id, slots: key.slots, tier: key.tier, rateKind: key.rateKind, queues: false };
+}
+
+/** Has its tier a rate, so that somebody can be billed? */
+export function isPricedHolder(
+  { tier, rateKind }: Pick<SlotHolder, "tier" | "rateKind">,
+  { rates }: EndpointSettings,
+  nowMs: number,
+): boolean {
+  return findRate(rates, tier, rateKind, nowMs) !== undefined;
+}
+
+/** A lease on a slot from now on; null when its tier has no rate, because nobody could be billed. */
+export function leaseFor(
+  holder: SlotHolder,
+  settings: EndpointSettings,
+  nowMs: number,
+  { token, incarnation, byClient }: Pick<Lease, "token" | "incarnation" | "byClient">,
+): Lease | null {
+  const nanodollarsPerSecond = findRate(settings.rates, holder.tier, holder.rateKind, nowMs);
+  if (nanodollarsPerSecond === undefined) return null;
+  return {
+    token,
+    upstreamId: holder.id,
+    workerKeyId: holder.workerKeyId,
+    byClient,
+    tier: holder.tier,
+    rateKind: holder.rateKind,
+    slots: holder.slots,
+    nanodollarsPerSecond,
+    startedAtMs: nowMs,
+    ...(holder.queues ? { ranFromMs: null } : {}),
+    untilMs: nowMs + leaseMs(holder),
+    graceUntilMs: 0,
+    incarnation,
+  };
+}
+
+/** The job as a pulling worker's route hands it on. */
+export function toHandedJob(stored: StoredJob, lease: Lease, input: PayloadRef): HandedJob {
+  const { job, fields } = stored;
+  return { jobId: makeJobId(job.uuid, job.mode), lease: lease.token, input, fields, request: job.request };
+}
+
+interface Leased {
+  readonly endpointId: string;
+  readonly stored: Pick<StoredJob, "fields">;
+  readonly job: Job;
+  readonly lease: Lease;
+  readonly upstream: Upstream;
+  readonly openaiRoutes: string;
+  readonly resumed: boolean;
+  readonly nowMs: number;
+}
+
+export function toAssignment(parts: Leased & { readonly input: PayloadRef }): Assignment {
+  return { ...toClaim(parts), input: parts.input };
+}
+
+/** The same for a caller that has the input. */
+export function toClaim(parts: Leased): Claim {
+  const { job } = parts;
+  return {
+    endpointId: parts.endpointId,
+    jobId: makeJobId(job.uuid, job.mode),
+    lease: parts.lease.token,
+    upstream: parts.upstream,
+    fields: parts.stored.fields,
+    request: job.request,
+    openaiRoutes: parts.openaiRoutes,
+    executionTimeoutMs: Math.max(parts.lease.startedAtMs + job.executionTimeoutMs - parts.nowMs, 1),
+    ttlLeftMs: job.ttlAtMs - parts.nowMs,
+    upstreamJobId: parts.resumed ? (job.upstreamJob?.id ?? null) : null,
+  };
+}

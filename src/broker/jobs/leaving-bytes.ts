@@ -1,0 +1,74 @@
+// What each thing that leaves a broker takes, about: its payload, and a flat part for the rest of it. What stands in R2 does not
+// pass the broker.
+import type { Delivery } from "../../contract/broker.ts";
+import type { JobView } from "../../contract/job-view.ts";
+import type { StreamPage } from "../../contract/stream.ts";
+import type { UsageBatch } from "../../contract/usage.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
+import {
+  CHUNK_MAX_BYTES,
+  ENVELOPE_FIELDS_MAX_BYTES,
+  GATHER_BYTES,
+  JOBS_LISTED_MAX,
+  PAYLOAD_INLINE_MAX_BYTES,
+  PAYLOAD_ROW_MAX_BYTES,
+  POST_LINES_MAX,
+  STREAM_PAGE_CHUNK_BYTES,
+  STREAM_PAGE_MAX_BYTES,
+  WEBHOOK_PAYLOAD_MAX_BYTES,
+  WORKERS_MAX,
+} from "../../core/limits.ts";
+
+/** Ids, times, addresses, an upstream with its sealed credential. */
+const FLAT_BYTES = 1024;
+/** The same with an error text of the largest kind. */
+const FLAT_MOST_BYTES = 16 * 1024;
+
+export const VIEW_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + FLAT_MOST_BYTES;
+export const HANDED_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + ENVELOPE_FIELDS_MAX_BYTES + FLAT_MOST_BYTES;
+/** Of a list of jobs, each with a small output at most. */
+export const LISTED_MOST_BYTES = JOBS_LISTED_MAX * (PAYLOAD_INLINE_MAX_BYTES + FLAT_MOST_BYTES);
+/** A usage line names a job, its endpoint, a tier and some twenty numbers. */
+const LINE_BYTES = 1024;
+export const BATCH_MOST_BYTES = POST_LINES_MAX * LINE_BYTES + FLAT_BYTES;
+/** A worker in the list: its names and its reason, and the names of its jobs, of which one list has at most as many as workers. */
+export const WORKER_BYTES = 2 * 1024;
+export const WORKERS_MOST_BYTES = WORKERS_MAX * WORKER_BYTES;
+export const DELIVERY_MOST_BYTES = 2 * PAYLOAD_ROW_MAX_BYTES + FLAT_MOST_BYTES;
+/** A page may end with a row of the largest chunk, and with one whose chunks are all of one byte. */
+export const PAGE_MOST_BYTES =
+  STREAM_PAGE_MAX_BYTES + CHUNK_MAX_BYTES + GATHER_BYTES * (1 + STREAM_PAGE_CHUNK_BYTES) + FLAT_MOST_BYTES;
+
+function inlineBytes(payload: PayloadRef | null): number {
+  return payload?.kind === "inline" ? payload.bytes.length : 0;
+}
+
+export function batchBytes({ lines }: UsageBatch): number {
+  return FLAT_BYTES + lines.length * LINE_BYTES;
+}
+
+export function viewBytes({ output, error }: JobView): number {
+  return FLAT_BYTES + inlineBytes(output) + 2 * (error?.length ?? 0);
+}
+
+export function handedBytes(input: PayloadRef, fields: Readonly<Record<string, string>>): number {
+  const fieldsChars = Object.entries(fields).reduce((sum, [name, text]) => sum + name.length + text.length, 0);
+  return FLAT_BYTES + inlineBytes(input) + fieldsChars;
+}
+
+export function deliveryBytes({ job, input }: Delivery): number {
+  return viewBytes(job) + inlineBytes(input);
+}
+
+/** What its courier holds: that, and what it reads from R2. A body that would be larger goes without its payloads. */
+export function courierBytes(delivery: Delivery): number {
+  const stored = [delivery.input, delivery.job.output].map((payload) =>
+    payload?.kind === "r2" ? payload.sizeBytes : 0,
+  );
+  const sum = stored.reduce((total, bytes) => total + bytes, deliveryBytes(delivery));
+  return Math.min(sum, WEBHOOK_PAYLOAD_MAX_BYTES);
+}
+
+export function pageBytes({ chunks }: StreamPage): number {
+  return chunks.reduce((sum, { bytes }) => sum + bytes.length + STREAM_PAGE_CHUNK_BYTES, FLAT_BYTES);
+}

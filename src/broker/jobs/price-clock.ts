@@ -1,0 +1,46 @@
+// When an announced price begins: an upstream whose tier has none before may be used from then on. Settings bring prices ahead
+// of their time, and nobody sends them again when it has come.
+import type { EndpointSettings } from "../../contract/settings.ts";
+import { isPricedHolder } from "./leasing.ts";
+
+interface Parts {
+  readonly settings: () => EndpointSettings | null;
+  /** More upstreams have a price. */
+  readonly begun: (nowMs: number) => void;
+}
+
+export class PriceClock {
+  readonly #parts: Parts;
+  /** The settings that `#nextAtMs` was read from: it is asked for at each turn. */
+  #read: EndpointSettings | null = null;
+  #nextAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Epoch ms; Infinity: every upstream has its price, or none is announced. */
+  nextAtMs(nowMs: number): number {
+    const settings = this.#parts.settings();
+    if (settings !== this.#read) {
+      this.#read = settings;
+      this.#nextAtMs = settings === null ? Number.POSITIVE_INFINITY : nextPriceAtMs(settings, nowMs);
+    }
+    return this.#nextAtMs;
+  }
+
+  run(nowMs: number): void {
+    if (this.nextAtMs(nowMs) > nowMs) return;
+    this.#read = null;
+    this.#parts.begun(nowMs);
+  }
+}
+
+function nextPriceAtMs(settings: EndpointSettings, nowMs: number): number {
+  const unpriced = settings.upstreams.filter((upstream) => !isPricedHolder(upstream, settings, nowMs));
+  // None of them has begun, or the upstream would have a price.
+  const announced = settings.rates.filter(({ tier, kind }) =>
+    unpriced.some((upstream) => upstream.tier === tier && upstream.rateKind === kind),
+  );
+  return Math.min(...announced.map(({ effectiveFromMs }) => effectiveFromMs));
+}

@@ -1,0 +1,74 @@
+// Jobs on their way to clients: an answer carries an output of up to 256 KB, and a thousand clients may wait for one job.
+import type { JobView } from "../../contract/job-view.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import { expiresAtMs, type Job } from "../../core/job/job.ts";
+import { JOBS_LISTED_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
+import type { StoredJob } from "../store/job-row.ts";
+import type { BrokerStore } from "../store/jobs.ts";
+import type { Departures } from "./departures.ts";
+import type { JobBook } from "./jobs.ts";
+import { LISTED_MOST_BYTES, VIEW_MOST_BYTES, viewBytes } from "./leaving-bytes.ts";
+
+interface Parts {
+  readonly store: BrokerStore;
+  readonly book: JobBook;
+  readonly departures: Departures;
+}
+
+export class ShownJobs {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** The job as its client may see it, in a turn that has room for it. */
+  async show(stored: StoredJob | null): Promise<Result<JobView>> {
+    return stored === null ? fail({ kind: "not_found" }) : this.showAs(stored, (job) => job);
+  }
+
+  /** The same of a job that many may have waited for: it is not read before there is room. */
+  showOwn(job: Pick<Job, "uuid" | "tenantId">): Promise<Result<JobView>> {
+    return this.#leave(job, null, (view) => view);
+  }
+
+  /** The same within a larger answer. */
+  showAs<T>(stored: StoredJob, toAnswer: (job: JobView) => T): Promise<Result<T>> {
+    return this.#leave(stored.job, stored, toAnswer);
+  }
+
+  #leave<T>(
+    { uuid, tenantId }: Pick<Job, "uuid" | "tenantId">,
+    stored: StoredJob | null,
+    toAnswer: (job: JobView) => T,
+  ): Promise<Result<T>> {
+    const { book, departures } = this.#parts;
+    return departures.leave<Result<T>>(tenantId, VIEW_MOST_BYTES, (isLater) => {
+      const shown = isLater || stored === null ? book.load(uuid) : stored;
+      if (shown === null) return { value: fail({ kind: "not_found" }), bytes: 0 };
+      const view = book.view(shown, Date.now());
+      return { value: ok(toAnswer(view)), bytes: viewBytes(view) };
+    });
+  }
+
+  /** The newest jobs of a tenant, newest first; large outputs are left out, each stands in the job's own status. */
+  list(tenantId: string): Promise<JobView[]> {
+    const { store, book, departures } = this.#parts;
+    return departures.leave(tenantId, LISTED_MOST_BYTES, () => {
+      const nowMs = Date.now();
+      const settled = store.newestOfTenant(tenantId, JOBS_LISTED_MAX).map((row) => ({ ...row, job: book.settle(row) }));
+      const views = settled
+        .filter(({ job }) => expiresAtMs(job) > nowMs)
+        .map((row) =>
+          small(book.view(row.outputPlace?.kind === "inline" ? row : { ...row, outputPlace: null }, nowMs)),
+        );
+      return { value: views, bytes: views.reduce((sum, view) => sum + viewBytes(view), 0) };
+    });
+  }
+}
+
+/** What a running handler tells of itself may be larger than a small output, too. */
+function small(view: JobView): JobView {
+  const isLarge = view.output?.kind === "inline" && view.output.bytes.length > PAYLOAD_INLINE_MAX_BYTES;
+  return isLarge ? { ...view, output: null } : view;
+}

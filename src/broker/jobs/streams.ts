@@ -1,0 +1,230 @@
+// Streams of jobs at a broker: chunks come in under a lease, are durable before anybody hears of them, and go out to readers,
+// each from its own place, or to the one drain of RunPod's clients.
+import type { StreamApi, StreamPage } from "../../contract/stream.ts";
+import type { ReportReply, WorkerCall } from "../../contract/worker.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import { packedBytes } from "../../core/job/chunk-frames.ts";
+import { isTerminal, type Job, shownError } from "../../core/job/job.ts";
+import { laterOf, type StreamCursor } from "../../core/job/stream-cursor.ts";
+import { slotsOfWorker } from "../../core/job/worker-id.ts";
+import { ENDPOINT_STREAMS_MAX_BYTES, RESULT_MAX_BYTES, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
+import type { ChunkStore, LogEnd } from "../store/chunks.ts";
+import type { StoredJob } from "../store/job-row.ts";
+import type { BrokerStore } from "../store/jobs.ts";
+import type { KeptRows } from "../store/kept-rows.ts";
+import type { Departures } from "./departures.ts";
+import { type HeldCalls, TOO_MANY_HELD } from "./held-calls.ts";
+import type { JobBook } from "./jobs.ts";
+import { PAGE_MOST_BYTES, pageBytes } from "./leaving-bytes.ts";
+import { streamOf, type Waiters } from "./long-polls.ts";
+
+interface Parts {
+  readonly book: JobBook;
+  readonly store: BrokerStore;
+  readonly kept: KeptRows;
+  readonly chunks: ChunkStore;
+  readonly waiters: Waiters;
+  readonly held: HeldCalls;
+  readonly departures: Departures;
+  readonly wake: (nowMs: number) => Promise<void>;
+}
+
+type CallOf<Name extends keyof StreamApi> = Parameters<StreamApi[Name]>[0];
+
+type JobKey = Pick<Job, "uuid" | "tenantId">;
+
+const TOO_LONG = `the stream is longer than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`;
+const FULL = "the endpoint has no room for more of the stream: purge jobs, or keep finished ones for a shorter time";
+
+export class Streams {
+  readonly #parts: Parts;
+  /** Ends of the logs that grow now, by uuid: an append must not read the log. */
+  readonly #ends = new Map<string, LogEnd & { readonly attempt: number }>();
+
+  readonly #bornAtMs: number;
+
+  constructor(parts: Parts, nowMs: number) {
+    this.#parts = parts;
+    this.#bornAtMs = nowMs;
+  }
+
+  async appendChunk(call: CallOf<"appendChunk">): Promise<ReportReply | "too_long"> {
+    const { book } = this.#parts;
+    const stored = book.byId(call.jobId);
+    if (stored === null) return "unknown_job";
+    const lease = leaseOf(stored, call);
+    if (lease === null) return "late";
+    return (await this.#append(stored, lease, null, [call.chunk])) ?? "late";
+  }
+
+  async appendChunks(call: CallOf<"appendChunks">): Promise<boolean> {
+    const stored = this.#parts.book.byId(call.jobId);
+    if (stored?.job.lease?.token !== call.lease) return false;
+    return (await this.#append(stored, call.lease, call.firstSeq, call.chunks)) === "accepted";
+  }
+
+  async ownChunks(call: CallOf<"ownChunks">): Promise<StreamPage | null> {
+    const { book } = this.#parts;
+    const found = book.byId(call.jobId);
+    if (found === null || leaseOf(found, call) === null) return null;
+    return this.#leave(found.job, found, (stored) => {
+      if (leaseOf(stored, call) === null) return null;
+      return this.#page(stored.job, laterOf(call.after, { attempt: stored.job.attempts, seq: 0 }));
+    });
+  }
+
+  async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
+    const stored = this.#parts.book.own(call, Date.now());
+    if (stored === null) return fail({ kind: "not_found" });
+    const { tenantId, status } = stored.job;
+    const { held } = this.#parts;
+    const mayStay = !isTerminal(status) && (call.holdMs > 0 || call.stays === true) && held.hasRoom(tenantId);
+    const reading = this.#read(stored, call, mayStay);
+    // From its arrival on: one whose page has to wait for a later turn is held as well.
+    if (mayStay) await held.count(tenantId, reading.then(noPage));
+    return reading;
+  }
+
+  async #read(stored: StoredJob, call: CallOf<"readStream">, mayStay: boolean): Promise<Result<StreamPage>> {
+    const holdMs = Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
+    const first = await this.#look(stored.job, stored, { ...call, holdMs, mayStay });
+    if (first.held === "too_many") return fail(TOO_MANY_HELD);
+    await first.held;
+    // A job that timed out is gone for every later call; the one who waited is told so this once.
+    const { page } =
+      first.held === null ? first : await this.#look(stored.job, null, { after: call.after, holdMs: 0, mayStay });
+    return page === null ? fail({ kind: "not_found" }) : ok(page);
+  }
+
+  /** In one piece: of two drains at once each gets its own. */
+  async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
+    const { book, chunks, store } = this.#parts;
+    const found = book.own(call, Date.now());
+    if (found === null) return fail({ kind: "not_found" });
+    const page = await this.#leave(found.job, found, ({ job }) => {
+      const drained = this.#page(job, this.#drainedOf(job));
+      const last = drained.chunks.at(-1);
+      if (last !== undefined) store.transaction(() => chunks.setDrained(job.uuid, last));
+      return drained;
+    });
+    return page === null ? fail({ kind: "not_found" }) : ok(page);
+  }
+
+  /** Bytes that the running attempt has streamed. Only one of before this start of the object can have some that are not known. */
+  bytesOf({ uuid, attempts, lease }: Job): number {
+    const known = this.#ends.get(uuid);
+    if (known?.attempt === attempts) return known.sizeBytes;
+    return lease === null || lease.startedAtMs > this.#bornAtMs
+      ? 0
+      : this.#parts.chunks.logEnd(uuid, attempts).sizeBytes;
+  }
+
+  /** A job has ended, or runs anew. */
+  forget(uuid: string): void {
+    this.#ends.delete(uuid);
+  }
+
+  /** Null: the lease has run out. */
+  async #append(
+    stored: StoredJob,
+    token: string,
+    firstSeq: number | null,
+    chunks: readonly Uint8Array[],
+  ): Promise<"accepted" | "too_long" | null> {
+    const { book, store, kept, chunks: log, waiters } = this.#parts;
+    const nowMs = Date.now();
+    const { uuid, attempts: attempt } = stored.job;
+    // A chunk is a sign of life, and tells whether the lease is still held.
+    if (book.apply(stored, { kind: "renew", token }, nowMs).reply !== "done") return null;
+    const end = this.#endOf(uuid, attempt);
+    const fresh = firstSeq === null ? chunks : chunks.slice(Math.max(end.nextSeq - firstSeq, 0));
+    if (fresh.length === 0) return "accepted";
+    const sizeBytes = end.sizeBytes + packedBytes(fresh);
+    const error = sizeBytes > RESULT_MAX_BYTES ? TOO_LONG : store.sizeBytes > ENDPOINT_STREAMS_MAX_BYTES ? FULL : null;
+    if (error !== null) {
+      await this.#refuseStream(stored, token, error, nowMs);
+      return "too_long";
+    }
+    store.transaction(() => log.append(uuid, { attempt, seq: end.nextSeq }, fresh));
+    this.#ends.set(uuid, { attempt, nextSeq: end.nextSeq + fresh.length, sizeBytes });
+    kept.put(stored.job, sizeBytes);
+    waiters.wake(streamOf(uuid));
+    return "accepted";
+  }
+
+  async #refuseStream({ job }: StoredJob, token: string, error: string, nowMs: number): Promise<void> {
+    const { book, wake } = this.#parts;
+    const stored = book.load(job.uuid);
+    if (stored === null) return;
+    book.apply(stored, { kind: "finish", token, outcome: { kind: "rejected", error } }, nowMs);
+    await wake(nowMs);
+  }
+
+  #endOf(uuid: string, attempt: number): LogEnd {
+    const known = this.#ends.get(uuid);
+    return known?.attempt === attempt ? known : this.#parts.chunks.logEnd(uuid, attempt);
+  }
+
+  /** An attempt that runs anew says everything anew: what is left of earlier ones is not handed out any more. */
+  #drainedOf(job: Job): StreamCursor {
+    const begun = { attempt: job.attempts, seq: 0 };
+    return laterOf(this.#parts.chunks.drained(job.uuid) ?? begun, begun);
+  }
+
+  /** What stands there after a place. `held`: nothing yet, and it resolves when there is more; the tenant may hold no more calls. */
+  async #look(
+    key: JobKey,
+    found: StoredJob | null,
+    {
+      after,
+      stays,
+      holdMs,
+      mayStay,
+    }: Pick<CallOf<"readStream">, "after" | "stays" | "holdMs"> & {
+      readonly mayStay: boolean;
+    },
+  ): Promise<{ readonly page: StreamPage | null; readonly held: Promise<void> | "too_many" | null }> {
+    let held: Promise<void> | "too_many" | null = null;
+    const page = await this.#leave(key, found, ({ job }) => {
+      const seen = this.#page(job, after === "drained" ? this.#drainedOf(job) : after);
+      if (isTerminal(job.status)) return seen;
+      const waits = seen.chunks.length === 0 && holdMs > 0;
+      if ((waits || stays === true) && !mayStay) held = "too_many";
+      // In the same piece as the look, so that no chunk comes in between unnoticed.
+      else if (waits) held = this.#parts.waiters.wait(streamOf(job.uuid), holdMs);
+      return seen;
+    });
+    return { page, held };
+  }
+
+  /** A page in a turn that has room for it; only then is a job read that is not `found` yet. Null: it is gone, or has none. */
+  #leave(
+    { uuid, tenantId }: JobKey,
+    found: StoredJob | null,
+    compose: (stored: StoredJob) => StreamPage | null,
+  ): Promise<StreamPage | null> {
+    const { book, departures } = this.#parts;
+    return departures.leave(tenantId, PAGE_MOST_BYTES, (isLater) => {
+      const stored = isLater || found === null ? book.load(uuid) : found;
+      const page = stored === null ? null : compose(stored);
+      return { value: page, bytes: page === null ? 0 : pageBytes(page) };
+    });
+  }
+
+  #page(job: Job, after: StreamCursor): StreamPage {
+    return {
+      status: job.status,
+      error: shownError(job),
+      attempt: job.attempts,
+      ...this.#parts.chunks.page(job.uuid, after),
+    };
+  }
+}
+
+function noPage(): void {}
+
+/** The token of the lease that this worker holds of the job; null: it holds none. */
+function leaseOf({ job }: StoredJob, call: WorkerCall): string | null {
+  const isHolder = job.lease?.upstreamId === slotsOfWorker(call.keyId, call.workerId);
+  return isHolder ? (job.lease?.token ?? null) : null;
+}

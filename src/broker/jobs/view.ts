@@ -1,0 +1,47 @@
+// What a client may see of a stored job.
+import type { JobView, QueueReason } from "../../contract/job-view.ts";
+import { makeJobId } from "../../core/job/id.ts";
+import { isTerminal, isWaiting, type Job, shownError } from "../../core/job/job.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
+import type { UpstreamPool } from "../../core/scheduling/upstream-pool.ts";
+
+/** RunPod's fields of a job; `executionMs` only once it is over, and no worker for a job that waits. */
+export function viewJob(job: Job, output: PayloadRef | null, queue: JobView["queue"]): JobView {
+  return {
+    id: makeJobId(job.uuid, job.mode),
+    status: job.status,
+    delayMs: isWaiting(job.status) ? null : job.delayMs,
+    executionMs: isTerminal(job.status) ? job.executionMs : null,
+    workerId: job.workerId,
+    error: shownError(job),
+    retries: job.countedFailures,
+    output,
+    queue,
+  };
+}
+
+/** Why a waiting job waits: its own retry first, then the endpoint, then the upstreams. */
+export function explainWait(
+  job: Job,
+  position: number,
+  facts: {
+    readonly paused: boolean;
+    readonly pool: UpstreamPool;
+    /** Why no worker takes jobs; null: that is not it. */
+    readonly absence: () => string | null;
+    readonly nowMs: number;
+  },
+): JobView["queue"] {
+  const explain = (reason: QueueReason, detail: string, since: number) => ({ position, reason, detail, since });
+  if (facts.paused) return explain("PAUSED", "The endpoint is paused by its owner.", job.queuedAtMs);
+  if (job.notBeforeMs > facts.nowMs) {
+    const seconds = Math.ceil((job.notBeforeMs - facts.nowMs) / 1_000);
+    return explain("RETRY_WAIT", `An attempt failed; the next one starts in ${seconds} s.`, job.queuedAtMs);
+  }
+  const state = facts.pool.describe(facts.nowMs, facts.pool.boundTo(job));
+  // The pool knows slots; whether somebody is there who would fill them, the workers themselves show.
+  const absence = state.reason === "NO_WORKERS" || state.reason === "ALL_BUSY" ? facts.absence() : null;
+  if (absence !== null) return explain("NO_WORKERS", absence, job.queuedAtMs);
+  const since = state.reason.startsWith("UPSTREAM_") ? state.sinceMs : job.queuedAtMs;
+  return explain(state.reason, state.detail, since);
+}

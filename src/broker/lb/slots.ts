@@ -1,0 +1,320 @@
+// What the edge asks the broker of a load-balanced endpoint: slots for requests, and their bill. The line, the slots and what
+// is known of the workers' health are in memory, and so is the one timer for all of it: while a request waits or runs, the
+// timer also keeps the object from being evicted, which would forget the slots.
+import type { LbApi, LbEntry, LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
+import type { EndpointSettings, Upstream } from "../../contract/settings.ts";
+import type { UsageLine } from "../../contract/usage.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import { findRate, priceRequest } from "../../core/job/pricing.ts";
+import { findYielding, inFairOrder } from "../../core/lb/line.ts";
+import { type LbHealth, LbPool, type LbWish, type ProbedHealth } from "../../core/lb/pool.ts";
+import {
+  LB_PLACE_KEPT_MS,
+  LB_PROBE_EVERY_MS,
+  LB_PROBE_UNTIL_MS,
+  LB_PROBE_WAITED_MS,
+  LB_RECALL_MS,
+  LB_RENEW_MS,
+  LB_WAIT_MAX_MS,
+  LB_WAITING_MAX,
+  WAIT_SLICE_MAX_MS,
+} from "../../core/limits.ts";
+import { log } from "../../log.ts";
+import type { JobBook } from "../jobs/jobs.ts";
+import type { Posting } from "../usage/outbox.ts";
+import type { LbMark } from "./mark.ts";
+
+interface Parts {
+  readonly endpointId: string;
+  readonly book: JobBook;
+  readonly posting: Posting;
+  readonly mark: LbMark;
+  readonly ping: (upstream: Upstream) => Promise<ProbedHealth>;
+  /** Arms the alarm for the posting of a line. */
+  readonly wake: (nowMs: number) => Promise<void>;
+}
+
+type CallOf<Name extends keyof LbApi> = Parameters<LbApi[Name]>[0];
+type Entered = Result<LbEntry>;
+
+/** A place in the line. `answer` null: between two slices of its wait, the place is kept until then. */
+interface Waiting {
+  readonly requestId: string;
+  readonly tenantId: string;
+  readonly wish: LbWish;
+  readonly token: string;
+  readonly untilMs: number;
+  readonly answer: ((entered: Entered) => void) | null;
+}
+
+const UNPAID: ReadonlySet<LbOutcome> = new Set<LbOutcome>(["worker_failed", "unreachable", "unused"]);
+/** How much the newest request counts in the mean duration: enough to follow a change within some ten requests. */
+const NEWEST_WEIGHT = 0.2;
+
+export class LbDesk {
+  readonly #parts: Parts;
+  readonly #pool = new LbPool();
+  /** By request, in order of arrival. */
+  readonly #line = new Map<string, Waiting>();
+  #lastRequestAtMs = 0;
+  #meanMs = 0;
+  /** Until then requests that an earlier start of the object has let in may not have been heard of. */
+  readonly #recalledAtMs: number;
+  /** Since when no request has a slot, epoch ms. */
+  #emptySinceMs: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(parts: Parts, nowMs: number) {
+    this.#parts = parts;
+    this.#emptySinceMs = nowMs;
+    this.#recalledAtMs = parts.mark.isSet ? nowMs + LB_RECALL_MS : nowMs;
+    this.configured(nowMs);
+  }
+
+  /** Settings have changed: other workers, slots or rates. */
+  configured(nowMs: number): void {
+    const { settings } = this.#parts.book;
+    if (settings?.kind !== "load_balancer") return;
+    this.#pool.configure(settings.upstreams.filter((upstream) => rateOf(upstream, settings, nowMs) !== undefined));
+    this.#tick(nowMs);
+  }
+
+  async enterLb(call: CallOf<"enterLb">): Promise<Entered> {
+    const { settings } = this.#parts.book;
+    if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
+    if (this.#parts.posting.isFull)
+      return fail({ kind: "unavailable", message: "usage cannot be recorded at the moment" });
+    const nowMs = Date.now();
+    this.#lastRequestAtMs = nowMs;
+    const wish: LbWish = { affinity: call.affinity, avoidIds: call.avoidIds };
+    const token = `${call.requestId}/${call.avoidIds.length}`;
+    // The same call once more: the answer of the first one was lost, and with it this slot.
+    this.#pool.release(token);
+    const isKnown = this.#line.has(call.requestId);
+    // Whoever is still in line afterwards cannot use what is free, so that nobody is overtaken by this request.
+    this.#tick(nowMs);
+    const { requestId, tenantId } = call;
+    const entered = this.#tryEnter({ wish, token, tenantId }, nowMs);
+    if (entered !== null) {
+      this.#line.delete(requestId);
+      return entered;
+    }
+    if (!isKnown && this.#line.size >= LB_WAITING_MAX && !this.#makeRoom(tenantId, nowMs)) return this.#noWorker(nowMs);
+    return new Promise((answer) => {
+      const untilMs = nowMs + Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
+      this.#line.set(requestId, { requestId, tenantId, wish, token, untilMs, answer });
+      // Also probes what this request is the first to wait for.
+      this.#tick(nowMs);
+    });
+  }
+
+  /** A broker that has lost its memory learns of a running request by its renewal. */
+  renewLb(ticket: LbTicket): boolean {
+    const nowMs = Date.now();
+    if (this.#pool.renew(ticket.token, nowMs)) return true;
+    if (ticket.incarnation === this.#parts.book.incarnation) return false;
+    // One that comes after the time in which all had to be heard of may find its slot given to another request.
+    if (nowMs >= this.#recalledAtMs && this.#pool.isFull(ticket.upstream.id)) return false;
+    this.#occupy(ticket, nowMs);
+    return true;
+  }
+
+  async leaveLb({ requestId, tenantId, ticket, outcome }: CallOf<"leaveLb">): Promise<void> {
+    const nowMs = Date.now();
+    if (ticket === null) {
+      this.#line.get(requestId)?.answer?.(ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
+      this.#line.delete(requestId);
+      return;
+    }
+    const held = this.#pool.release(ticket.token);
+    // Told twice, or not renewed in time. A ticket of an earlier object counts: only its memory of it is lost.
+    if (!held && ticket.incarnation === this.#parts.book.incarnation) return;
+    if (this.#pool.outstanding === 0) this.#emptySinceMs = nowMs;
+    this.#learn(ticket, outcome, nowMs);
+    if (!UNPAID.has(outcome)) this.#bill(requestId, tenantId, ticket, nowMs);
+    this.#tick(nowMs);
+    await this.#parts.wake(nowMs);
+  }
+
+  /** Slots by state, for `/health`; null: not a load-balanced endpoint. */
+  counts(nowMs: number): (ReturnType<LbPool["counts"]> & { readonly throttled: number }) | null {
+    if (this.#parts.book.settings?.kind !== "load_balancer") return null;
+    return { ...this.#pool.counts(nowMs), throttled: 0 };
+  }
+
+  /** How a worker stands, for the list of workers; null: its tier has no rate. */
+  look(upstreamId: string, nowMs: number): ReturnType<LbPool["look"]> {
+    return this.#pool.look(upstreamId, nowMs);
+  }
+
+  #learn({ upstream, startedAtMs }: LbTicket, outcome: LbOutcome, nowMs: number): void {
+    if (outcome === "unreachable") this.#pool.unreachable(upstream.id, nowMs);
+    if (outcome !== "served") return;
+    this.#pool.served(upstream.id, startedAtMs, nowMs);
+    const tookMs = nowMs - startedAtMs;
+    this.#meanMs = this.#meanMs === 0 ? tookMs : this.#meanMs + (tookMs - this.#meanMs) * NEWEST_WEIGHT;
+  }
+
+  #bill(requestId: string, tenantId: string, ticket: LbTicket, nowMs: number): void {
+    const { upstream, startedAtMs, nanodollarsPerSecond } = ticket;
+    const { tier, rateKind, slots } = upstream;
+    const durationMs = Math.max(nowMs - startedAtMs, 0);
+    const line: UsageLine = {
+      source: requestId,
+      seq: 1,
+      endpointId: this.#parts.endpointId,
+      jobId: `lb-${requestId}`,
+      tier,
+      rateKind,
+      slots,
+      nanodollarsPerSecond,
+      ...priceRequest({ durationMs, kind: rateKind, nanodollarsPerSecond, slots }),
+      startedAtMs,
+      finishedAtMs: nowMs,
+      tokens: null,
+    };
+    this.#parts.posting.owe(this.#parts.book.takeFinishSeq(nowMs), tenantId, line, nowMs);
+  }
+
+  /** A slot or a refusal; null: it must wait. */
+  #tryEnter({ wish, token, tenantId }: Pick<Waiting, "wish" | "token" | "tenantId">, nowMs: number): Entered | null {
+    const { settings, incarnation } = this.#parts.book;
+    if (settings === null || this.#isPaused() || nowMs < this.#recalledAtMs) return null;
+    const choice = this.#pool.choose(wish, nowMs);
+    if (choice.kind === "gone") return fail({ kind: "affinity_gone" });
+    if (choice.kind === "none_left") return ok({ kind: "none_left" });
+    if (choice.kind !== "worker") return null;
+    const upstream = settings.upstreams.find(({ id }) => id === choice.id);
+    const nanodollarsPerSecond = upstream === undefined ? undefined : rateOf(upstream, settings, nowMs);
+    if (upstream === undefined || nanodollarsPerSecond === undefined) return null;
+    const ticket: LbTicket = { token, tenantId, incarnation, upstream, startedAtMs: nowMs, nanodollarsPerSecond };
+    this.#occupy(ticket, nowMs);
+    return ok({ kind: "ticket", ticket });
+  }
+
+  #occupy(ticket: LbTicket, nowMs: number): void {
+    this.#parts.mark.set();
+    this.#pool.occupy(ticket.upstream.id, ticket, nowMs);
+    this.#arm(nowMs);
+  }
+
+  /** Everything that time alone does, and then whatever can be given out. */
+  #tick(nowMs: number): void {
+    const givenUp = this.#pool.releaseGivenUp(nowMs);
+    if (givenUp > 0) {
+      log("lb_given_up", { endpoint: this.#parts.endpointId, requests: givenUp });
+      if (this.#pool.outstanding === 0) this.#emptySinceMs = nowMs;
+    }
+    this.#serve(nowMs);
+    for (const id of this.#pool.takeDueProbes(this.#probeEveryMs(nowMs), nowMs)) void this.#probe(id);
+    if (this.#parts.mark.isSet && nowMs >= this.#unmarkAtMs()) this.#parts.mark.clear();
+    this.#arm(nowMs);
+  }
+
+  #serve(nowMs: number): void {
+    if (this.#line.size === 0) this.#pool.forgetTurns();
+    const places = this.#line.values();
+    // A full house is the usual case of a long line, and the order does not matter then.
+    const inOrder = this.#pool.hasRoom(nowMs) ? inFairOrder(places, (id) => this.#pool.shareOf(id)) : [...places];
+    for (const place of inOrder) {
+      const { requestId, wish, untilMs, answer } = place;
+      const isOver = untilMs <= nowMs;
+      if (answer === null) {
+        if (isOver) this.#line.delete(requestId);
+        continue;
+      }
+      const entered = this.#pool.hasRoom(nowMs) || isAnsweredWithoutRoom(wish) ? this.#tryEnter(place, nowMs) : null;
+      if (entered !== null) this.#line.delete(requestId);
+      else if (isOver) this.#line.set(requestId, { ...place, untilMs: nowMs + LB_PLACE_KEPT_MS, answer: null });
+      else continue;
+      answer(entered ?? ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
+    }
+  }
+
+  /** False: the line is full, and nobody in it must yield to a request of this tenant. */
+  #makeRoom(tenantId: string, nowMs: number): boolean {
+    const yielding = findYielding(this.#line.values(), tenantId);
+    if (yielding === null) return false;
+    this.#line.delete(yielding.requestId);
+    yielding.answer?.(this.#noWorker(nowMs));
+    return true;
+  }
+
+  #noWorker(nowMs: number): Entered {
+    return fail({ kind: "no_worker", retryAfterSeconds: this.#retryAfterSeconds(nowMs) });
+  }
+
+  async #probe(id: string): Promise<void> {
+    const upstream = this.#parts.book.settings?.upstreams.find((candidate) => candidate.id === id);
+    let health: ProbedHealth | null = null;
+    try {
+      if (upstream !== undefined) health = await this.#parts.ping(upstream);
+    } catch (error) {
+      log("launch_failed", { endpoint: this.#parts.endpointId, what: "ping", error: String(error) });
+    }
+    const nowMs = Date.now();
+    this.#pool.probed(id, health, nowMs);
+    this.#tick(nowMs);
+  }
+
+  /** How long after a probe of a worker of this health the next one is due, ms. Infinity: nobody wants to know. */
+  #probeEveryMs(nowMs: number): (health: LbHealth) => number {
+    if (this.#isPaused()) return () => Number.POSITIVE_INFINITY;
+    const isWaitedFor = this.#line.size > 0;
+    const isBusy = nowMs < this.#lastRequestAtMs + LB_PROBE_UNTIL_MS;
+    return (health) => {
+      if (isWaitedFor && health !== "ready") return LB_PROBE_WAITED_MS;
+      return isBusy ? LB_PROBE_EVERY_MS : Number.POSITIVE_INFINITY;
+    };
+  }
+
+  /** When a request that is turned away now may hope for a slot: the mean of the newest ones × those in line ÷ slots. */
+  #retryAfterSeconds(nowMs: number): number {
+    const slots = this.#isPaused() ? 0 : this.#pool.readySlots(nowMs);
+    const waitMs = slots === 0 ? LB_WAIT_MAX_MS : (this.#meanMs * (this.#line.size + 1)) / slots;
+    return Math.max(1, Math.ceil(Math.min(waitMs, LB_WAIT_MAX_MS) / 1_000));
+  }
+
+  #isPaused(): boolean {
+    return this.#parts.book.settings?.paused ?? true;
+  }
+
+  /** A while after the last request, so that those which come one by one do not write a row each. */
+  #unmarkAtMs(): number {
+    if (this.#pool.outstanding > 0) return Number.POSITIVE_INFINITY;
+    return Math.max(this.#emptySinceMs + LB_RENEW_MS, this.#recalledAtMs);
+  }
+
+  #arm(nowMs: number): void {
+    let atMs = Math.min(
+      this.#pool.nextGivenUpAtMs(),
+      this.#pool.nextProbeAtMs(this.#probeEveryMs(nowMs), nowMs),
+      this.#parts.mark.isSet ? this.#unmarkAtMs() : Number.POSITIVE_INFINITY,
+      this.#line.size > 0 && nowMs < this.#recalledAtMs ? this.#recalledAtMs : Number.POSITIVE_INFINITY,
+    );
+    for (const { untilMs } of this.#line.values()) atMs = Math.min(atMs, untilMs);
+    if (!Number.isFinite(atMs)) return;
+    // One that is overdue by the clock, which may be set, is set anew.
+    if (atMs >= this.#timerAtMs && nowMs <= this.#timerAtMs) return;
+    clearTimeout(this.#timer ?? null);
+    this.#timerAtMs = atMs;
+    this.#timer = setTimeout(() => this.#rang(), Math.max(atMs - nowMs, 0));
+  }
+
+  #rang(): void {
+    this.#timer = undefined;
+    this.#timerAtMs = Number.POSITIVE_INFINITY;
+    this.#tick(Date.now());
+  }
+}
+
+/** The worker that it insists on may be gone, and so may all that have not failed it. */
+function isAnsweredWithoutRoom({ affinity, avoidIds }: LbWish): boolean {
+  return affinity.kind === "strict" || affinity.kind === "resume" || avoidIds.length > 0;
+}
+
+/** The rate of a worker now; undefined: its tier has none, so that nobody could be billed. */
+function rateOf({ tier, rateKind }: Upstream, { rates }: EndpointSettings, nowMs: number): number | undefined {
+  return findRate(rates, tier, rateKind, nowMs);
+}

@@ -1,0 +1,108 @@
+// The SQL of the checkpoint: one row for the whole, a row for each tenant that keeps something settled, and pages of the uuids
+// that a start must look at below the floor. Named, typed statements; kept-rows.ts says what they mean.
+import { LISTED_PAGE_UUIDS } from "../../core/limits.ts";
+import { NOTHING_KEPT, type Tallies, type Tally } from "./kept-tally.ts";
+import type { MeteredSql } from "./metered-sql.ts";
+
+export interface Checkpoint {
+  readonly floor: string;
+  readonly atMs: number;
+  /** Settled rows up to the floor. */
+  readonly rows: number;
+  readonly queueSeq: number;
+  readonly finishSeq: number;
+  /** When the sweep is to look next, epoch ms; Infinity: there is nothing that it could find. */
+  readonly sweepAtMs: number;
+  /** How long the newest jobs took, oldest first. */
+  readonly times: readonly number[];
+}
+
+export class CheckpointStore {
+  readonly #sql: MeteredSql;
+
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
+  }
+
+  /** The migration has made the row. */
+  read(): Checkpoint {
+    const row = this.#sql.one<{
+      floor: string;
+      at: number;
+      rows: number;
+      queue_seq: number;
+      finish_seq: number;
+      sweep_at: number | null;
+      times: string;
+    }>("SELECT floor, at, rows, queue_seq, finish_seq, sweep_at, times FROM checkpoint WHERE one = 1");
+    return {
+      floor: row.floor,
+      atMs: row.at,
+      rows: row.rows,
+      queueSeq: row.queue_seq,
+      finishSeq: row.finish_seq,
+      sweepAtMs: row.sweep_at ?? Number.POSITIVE_INFINITY,
+      times: row.times === "" ? [] : row.times.split(",").map(Number),
+    };
+  }
+
+  write({ floor, atMs, rows, queueSeq, finishSeq, sweepAtMs, times }: Checkpoint): void {
+    this.#sql.run(
+      "UPDATE checkpoint SET floor = ?, at = ?, rows = ?, queue_seq = ?, finish_seq = ?, sweep_at = ?, times = ? WHERE one = 1",
+      floor,
+      atMs,
+      rows,
+      queueSeq,
+      finishSeq,
+      Number.isFinite(sweepAtMs) ? sweepAtMs : null,
+      times.join(","),
+    );
+  }
+
+  readListed(): string[] {
+    const pages = this.#sql.all<{ uuids: string }>("SELECT uuids FROM listed");
+    return pages.flatMap(({ uuids }) => uuids.split(" "));
+  }
+
+  /** One more. */
+  list(uuid: string): void {
+    this.#sql.run("INSERT INTO listed (uuids) VALUES (?)", uuid);
+  }
+
+  /** These in place of all others. */
+  relist(uuids: readonly string[]): void {
+    const pages = Math.ceil(uuids.length / LISTED_PAGE_UUIDS);
+    for (let page = 1; page <= pages; page += 1) {
+      this.#sql.run(
+        "INSERT INTO listed (page, uuids) VALUES (?, ?) ON CONFLICT (page) DO UPDATE SET uuids = excluded.uuids",
+        page,
+        uuids.slice((page - 1) * LISTED_PAGE_UUIDS, page * LISTED_PAGE_UUIDS).join(" "),
+      );
+    }
+    this.#sql.run("DELETE FROM listed WHERE page > ?", pages);
+  }
+
+  readTally(tenantId: string): Tally {
+    const text = "SELECT rows, bytes, completed, failed, retried FROM tallies WHERE tenant_id = ?";
+    return this.#sql.all<{ [Name in keyof Tally]: number }>(text, tenantId)[0] ?? NOTHING_KEPT;
+  }
+
+  /** What came, or by negative numbers went. A tenant of whom nothing is left has no row. */
+  addTallies(changes: Tallies): void {
+    for (const [tenantId, { rows, bytes, completed, failed, retried }] of changes.entries()) {
+      this.#sql.run(
+        `INSERT INTO tallies (tenant_id, rows, bytes, completed, failed, retried) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (tenant_id) DO UPDATE SET rows = rows + excluded.rows, bytes = bytes + excluded.bytes,
+           completed = completed + excluded.completed, failed = failed + excluded.failed,
+           retried = retried + excluded.retried`,
+        tenantId,
+        rows,
+        bytes,
+        completed,
+        failed,
+        retried,
+      );
+      if (rows < 0) this.#sql.run("DELETE FROM tallies WHERE tenant_id = ? AND rows <= 0", tenantId);
+    }
+  }
+}

@@ -1,0 +1,85 @@
+// The SQL of chunk logs: one log an attempt, one row for what arrived together, and how far each job's stream is drained.
+import { packChunks, unpackChunks } from "../../core/job/chunk-frames.ts";
+import type { StreamCursor } from "../../core/job/stream-cursor.ts";
+import { STREAM_PAGE_CHUNK_BYTES, STREAM_PAGE_MAX_BYTES } from "../../core/limits.ts";
+import type { MeteredSql } from "./metered-sql.ts";
+
+/** How far the log of one attempt has come. */
+export interface LogEnd {
+  readonly nextSeq: number;
+  readonly sizeBytes: number;
+}
+
+interface Chunk extends StreamCursor {
+  readonly bytes: Uint8Array;
+}
+
+export class ChunkStore {
+  readonly #sql: MeteredSql;
+
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
+  }
+
+  append(uuid: string, first: StreamCursor, chunks: readonly Uint8Array[]): void {
+    this.#sql.run(
+      "INSERT INTO chunks (uuid, attempt, seq, count, bytes) VALUES (?, ?, ?, ?, ?)",
+      uuid,
+      first.attempt,
+      first.seq,
+      chunks.length,
+      packChunks(chunks).buffer,
+    );
+  }
+
+  logEnd(uuid: string, attempt: number): LogEnd {
+    return this.#sql.one<{ nextSeq: number; sizeBytes: number }>(
+      `SELECT coalesce(max(seq + count), 1) AS nextSeq, coalesce(sum(length(bytes)), 0) AS sizeBytes
+       FROM chunks WHERE uuid = ? AND attempt = ?`,
+      uuid,
+      attempt,
+    );
+  }
+
+  /** Chunks after a place in order, up to about STREAM_PAGE_MAX_BYTES; `more`: there are others behind them. */
+  page(uuid: string, after: StreamCursor): { readonly chunks: readonly Chunk[]; readonly more: boolean } {
+    // The place may stand within a row: the walk begins at the row that holds it, found by the key.
+    const rows = this.#sql.each<{ attempt: number; seq: number; bytes: ArrayBuffer }>(
+      `SELECT attempt, seq, bytes FROM chunks WHERE uuid = ?1 AND (attempt, seq) >= (?2, coalesce(
+         (SELECT max(seq) FROM chunks WHERE uuid = ?1 AND attempt = ?2 AND seq <= ?3), 0))
+       ORDER BY attempt, seq`,
+      uuid,
+      after.attempt,
+      after.seq,
+    );
+    const chunks: Chunk[] = [];
+    let sizeBytes = 0;
+    for (const { attempt, seq, bytes } of rows) {
+      if (sizeBytes >= STREAM_PAGE_MAX_BYTES) return { chunks, more: true };
+      for (const [at, chunk] of unpackChunks(new Uint8Array(bytes)).entries()) {
+        if (attempt === after.attempt && seq + at <= after.seq) continue;
+        chunks.push({ attempt, seq: seq + at, bytes: chunk });
+        sizeBytes += chunk.length + STREAM_PAGE_CHUNK_BYTES;
+      }
+    }
+    return { chunks, more: false };
+  }
+
+  drained(uuid: string): StreamCursor | null {
+    const [row] = this.#sql.all<{ attempt: number; seq: number }>(
+      "SELECT attempt, seq FROM drained WHERE uuid = ?",
+      uuid,
+    );
+    return row === undefined ? null : { attempt: row.attempt, seq: row.seq };
+  }
+
+  setDrained(uuid: string, { attempt, seq }: StreamCursor): void {
+    this.#sql.run(
+      `INSERT INTO drained (uuid, attempt, seq) VALUES (?, ?, ?)
+       ON CONFLICT (uuid) DO UPDATE SET attempt = excluded.attempt, seq = excluded.seq`,
+      uuid,
+      attempt,
+      seq,
+    );
+  }
+}

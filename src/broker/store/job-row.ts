@@ -1,0 +1,108 @@
+// A job as the broker keeps it, and the one place that turns its row into one.
+import { z } from "zod";
+import type { Job, StoredBytes } from "../../core/job/job.ts";
+
+/** A job as the broker keeps it. */
+export interface StoredJob {
+  readonly job: Job;
+  readonly fields: Readonly<Record<string, string>>;
+  readonly webhook: { readonly url: string; readonly sealedSecret: string } | null;
+  readonly idempotencyKey: string | null;
+  readonly inputPlace: Place;
+  readonly outputPlace: Place | null;
+}
+
+/** What the sweep needs of a job. */
+export type SweptJob = Pick<StoredJob, "job" | "idempotencyKey" | "inputPlace" | "outputPlace">;
+
+/** Where a payload stands. `row`: in the table payloads. */
+export type Place =
+  | { readonly kind: "inline" | "row" }
+  | { readonly kind: "r2"; readonly key: string; readonly sizeBytes: number };
+
+/** What a start needs of a job. */
+export interface StartRow {
+  readonly job: Job;
+  readonly webhookHost: string | null;
+}
+
+/** The columns of a job as they are selected; `JOB_COLUMNS` of store.ts. */
+export type JobRow = {
+  facts: string;
+  webhook: string | null;
+  idempotency_key: string | null;
+  fields: string;
+  input_place: string;
+  output_place: string | null;
+};
+
+/** `measured`: `[input, output, chunks]` of a row that a release has written which did not count its bytes. */
+export type StartColumns = { facts: string; webhook: string | null; measured: string | null };
+
+export function toStartRow({ facts, webhook, measured }: StartColumns): StartRow {
+  const job = parseJob(facts);
+  const url = webhook === null ? null : webhookSchema.parse(JSON.parse(webhook)).url;
+  const stored = measured === null ? job.stored : parseMeasured(measured);
+  return { job: { ...job, stored }, webhookHost: url === null ? null : new URL(url).host };
+}
+
+const measuredSchema = z.tuple([z.int(), z.int(), z.int()]);
+
+export function parseMeasured(measured: string): StoredBytes {
+  const [input, output, chunks] = measuredSchema.parse(JSON.parse(measured));
+  return { input, output, chunks };
+}
+
+const webhookSchema = z.object({ url: z.string(), sealedSecret: z.string() });
+
+/** What rows of the first release lack. */
+const ADDED_LATER: Pick<
+  Job,
+  "round" | "failedOn" | "undelivered" | "startFailures" | "formerWorkers" | "request" | "stored"
+> = {
+  request: null,
+  stored: null,
+  round: 0,
+  failedOn: null,
+  undelivered: 0,
+  startFailures: 0,
+  formerWorkers: [],
+};
+
+const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false, graceUntilMs: 0 };
+
+/** `facts` is written by store.ts alone, from a Job: the one boundary where its text becomes a Job again. */
+export function parseJob(facts: string): Job {
+  const job = { ...ADDED_LATER, ...JSON.parse(facts) } as Job;
+  return job.lease === null ? job : { ...job, lease: { ...LEASE_ADDED_LATER, ...job.lease } };
+}
+
+/** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */
+function parseFields(text: string): Readonly<Record<string, string>> {
+  const fields: object = JSON.parse(text);
+  return Object.fromEntries(Object.entries(fields).map(([name, raw]) => [name, String(raw)]));
+}
+
+export function toStoredJob(row: JobRow): StoredJob {
+  return {
+    job: parseJob(row.facts),
+    fields: parseFields(row.fields),
+    webhook: row.webhook === null ? null : webhookSchema.parse(JSON.parse(row.webhook)),
+    idempotencyKey: row.idempotency_key,
+    ...toPlaces(row),
+  };
+}
+
+/** Written by store.ts alone, and read several times a job: a schema would cost more than the query. */
+function parsePlace(text: string): Place {
+  return JSON.parse(text) as Place;
+}
+
+export function toPlaces(
+  row: Pick<JobRow, "input_place" | "output_place">,
+): Pick<StoredJob, "inputPlace" | "outputPlace"> {
+  return {
+    inputPlace: parsePlace(row.input_place),
+    outputPlace: row.output_place === null ? null : parsePlace(row.output_place),
+  };
+}

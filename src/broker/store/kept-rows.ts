@@ -1,0 +1,286 @@
+// Which rows a start of the object must read, and what is kept of each tenant. Rows up to a floor of uuids are settled: finished,
+// posted, delivered, or purged; those that are not are listed. A start reads the listed rows and those above the floor, which
+// are together called fresh, and takes the sum of all others from the checkpoint.
+//
+// The floor moves and the list is written anew by `settle`, once enough fresh rows are settled: some three rows for many jobs. A
+// job that enters below the floor or is retried there is added to the list in the transaction that writes it; the deletion of a
+// settled row is taken off the sums in its own. So after any transaction list, sums and rows agree.
+import type { Job } from "../../core/job/job.ts";
+import { tellsItsTime } from "../../core/job/transition.ts";
+import { FLOOR_RECENT_ROWS, SETTLED_IN_START, START_SETTLED_ROWS_MAX } from "../../core/limits.ts";
+import { RecentTimes } from "../../core/scheduling/recent-times.ts";
+import { CheckpointStore } from "./checkpoint.ts";
+import { pack, plus, Tallies, type Tally, tallyOf, unpack } from "./kept-tally.ts";
+import type { MeteredSql } from "./metered-sql.ts";
+import { Numbers } from "./numbers.ts";
+import { sumOf } from "./stored-bytes.ts";
+
+/** What one settling moves. */
+interface Settling {
+  readonly floor: string;
+  readonly settled: readonly { readonly tenantId: string; readonly uuid: string }[];
+  readonly sums: Tallies;
+  readonly listed: readonly string[];
+  /** Rows that are settled, and above the floor. */
+  readonly left: number;
+  /** Of the fresh uuids. */
+  readonly highest: string;
+}
+
+export class KeptRows {
+  readonly recentTimes = new RecentTimes();
+  readonly numbers: Numbers;
+  /** When the sweep is to look next, epoch ms; Infinity: there is nothing that it could find. */
+  sweepAtMs: number;
+  /** What the checkpoint has of `recentTimes` ends here, epoch ms. */
+  readonly #timesKnownToMs: number;
+  readonly #store: CheckpointStore;
+  /** Bytes of a job whose row does not have them. */
+  readonly #measure: (uuid: string) => number;
+  #floor: string;
+  /** By tenant, packed tallies by uuid. */
+  readonly #fresh = new Map<string, Map<string, number>>();
+  #freshRows = 0;
+  readonly #freshSums = new Tallies();
+  /** Of tenants that were asked for. */
+  readonly #settledSums = new Tallies();
+  #settledRows: number;
+  #listedRows = 0;
+  /** The last to come, in order of arrival. */
+  #newest: string[] = [];
+  /** Sums that a start has made and not yet written. */
+  #unwritten: Tallies | null = null;
+
+  constructor(sql: MeteredSql, measure: (uuid: string) => number) {
+    this.#store = new CheckpointStore(sql);
+    this.#measure = measure;
+    const { floor, atMs, rows, queueSeq, finishSeq, sweepAtMs, times } = this.#store.read();
+    this.#floor = floor;
+    this.#settledRows = rows;
+    this.numbers = new Numbers({ queueSeq, finishSeq });
+    this.sweepAtMs = sweepAtMs;
+    this.#timesKnownToMs = atMs;
+    for (const time of times) this.recentTimes.add(time);
+  }
+
+  /** Rows of jobs. */
+  get rows(): number {
+    return this.#settledRows + this.#freshRows;
+  }
+
+  get floor(): string {
+    return this.#floor;
+  }
+
+  /** Those below the floor that a start must read. */
+  readListed(): readonly string[] {
+    const listed = this.#store.readListed();
+    this.#listedRows = listed.length;
+    return listed;
+  }
+
+  /** Is it fresh? */
+  has({ tenantId, uuid }: Job): boolean {
+    return this.#fresh.get(tenantId)?.has(uuid) ?? false;
+  }
+
+  of(tenantId: string): Tally {
+    return plus(this.#settledSumOf(tenantId), this.#freshSums.get(tenantId));
+  }
+
+  /** What is kept of a fresh job now. `streaming`: bytes of the stream of the attempt that runs. */
+  put(job: Job, streaming: number): void {
+    const ofTenant = this.#fresh.get(job.tenantId) ?? new Map<string, number>();
+    const before = ofTenant.get(job.uuid);
+    const tally = tallyOf(job, this.#bytesOf(job) + streaming);
+    if (before === undefined) this.#freshRows += 1;
+    else this.#freshSums.subtract(job.tenantId, unpack(before));
+    this.#freshSums.add(job.tenantId, tally);
+    ofTenant.set(job.uuid, pack(tally));
+    this.#fresh.set(job.tenantId, ofTenant);
+  }
+
+  /** Inside the transaction that inserts the row; `entered` follows once it has returned. */
+  insert(uuid: string): void {
+    if (uuid <= this.#floor) this.#store.list(uuid);
+  }
+
+  entered(job: Job): void {
+    if (job.uuid <= this.#floor) this.#listedRows += 1;
+    this.#arrived(job.uuid);
+    this.numbers.note(job);
+    this.put(job, 0);
+  }
+
+  /** One of the rows that a start reads. What the attempt that runs has streamed so far is known with its next chunk. */
+  read(job: Job): void {
+    this.numbers.note(job);
+    if ((job.finishedAtMs ?? 0) > this.#timesKnownToMs) this.noteTime(job);
+    if (job.uuid > this.#floor) this.#arrived(job.uuid);
+    this.put(job, 0);
+  }
+
+  /** How long its last lease was: whoever carries such a job also waits with it at a hosted upstream. */
+  noteTime(finished: Job): void {
+    const { executionMs, finishedAtMs, delayMs, queuedAtMs } = finished;
+    if (executionMs === null || finishedAtMs === null || !tellsItsTime(finished)) return;
+    this.recentTimes.add(delayMs === null ? executionMs : finishedAtMs - queuedAtMs - delayMs);
+  }
+
+  /**
+   * Inside the transaction that changes the row, for a change that may find a settled one, or wipes a number of the order of
+   * lines from it: a retry. What it returns follows once the transaction has.
+   */
+  revive(before: Job, nowMs: number): () => void {
+    const settled = this.has(before) ? [] : [before];
+    const takeOff = this.#takeOff(settled, nowMs);
+    for (const { uuid } of settled) this.#store.list(uuid);
+    return () => {
+      takeOff();
+      this.#listedRows += settled.length;
+      this.put(before, 0);
+    };
+  }
+
+  /** Inside the transaction that deletes the rows of these jobs. What it returns follows once the transaction has. */
+  remove(jobs: readonly Job[], nowMs: number): () => void {
+    if (jobs.length === 0) return () => undefined;
+    // Also where all are fresh: the checkpoint is to keep the numbers that would be forgotten with their rows.
+    const takeOff = this.#takeOff(
+      jobs.filter((job) => !this.has(job)),
+      nowMs,
+    );
+    return () => {
+      takeOff();
+      for (const { tenantId, uuid } of jobs) this.#forget(tenantId, uuid);
+    };
+  }
+
+  /** Would a start read too many rows in vain? `live`: rows that it must read in any case. */
+  isDue(live: number): boolean {
+    if (this.#unwritten !== null) return true;
+    const allowed = START_SETTLED_ROWS_MAX + live / 4;
+    return this.#freshRows - live > allowed || this.#listedRows - live > allowed;
+  }
+
+  /** Moves the floor over what is settled and writes the checkpoint. */
+  settle(isLive: (uuid: string) => boolean, transaction: (write: () => void) => void, nowMs: number): void {
+    const planned = this.#plan(this.#nextFloor(), isLive);
+    // Many uuids are ahead of their time: whoever comes from now on and is not costs two rows, and the bound holds.
+    const settling = planned.left > START_SETTLED_ROWS_MAX / 2 ? this.#plan(planned.highest, isLive) : planned;
+    const rows = this.#settledRows + settling.settled.length;
+    transaction(() => {
+      if (this.#unwritten !== null) this.#store.addTallies(this.#unwritten);
+      this.#store.addTallies(settling.sums);
+      this.#store.relist(settling.listed);
+      this.#write(settling.floor, rows, nowMs);
+    });
+    this.#unwritten = null;
+    this.#listedRows = settling.listed.length;
+    this.#apply(settling);
+  }
+
+  /**
+   * As `settle` while a start reads rows in order of their uuids, all of them up to this one by now: an object of a release
+   * before may have a million that are settled. Nothing is written until `settle`.
+   */
+  settleInStart(uuid: string, live: { readonly size: number; has(uuid: string): boolean }): void {
+    if (uuid <= this.#floor || this.#freshRows - live.size < SETTLED_IN_START + live.size) return;
+    const settling = this.#plan(uuid, (each) => live.has(each));
+    this.#unwritten ??= new Tallies();
+    for (const [tenantId, sum] of settling.sums.entries()) this.#unwritten.add(tenantId, sum);
+    this.#apply(settling);
+  }
+
+  /** Writes what has changed of the checkpoint beside the floor. */
+  write(nowMs: number): void {
+    this.#write(this.#floor, this.#settledRows, nowMs);
+  }
+
+  #plan(floor: string, isLive: (uuid: string) => boolean): Settling {
+    const settled: { tenantId: string; uuid: string }[] = [];
+    const sums = new Tallies();
+    const listed: string[] = [];
+    let left = 0;
+    let highest = this.#floor;
+    for (const [tenantId, ofTenant] of this.#fresh) {
+      for (const [uuid, packed] of ofTenant) {
+        if (uuid > highest) highest = uuid;
+        if (isLive(uuid)) {
+          if (uuid <= floor) listed.push(uuid);
+        } else if (uuid > floor) left += 1;
+        else {
+          settled.push({ tenantId, uuid });
+          sums.add(tenantId, unpack(packed));
+        }
+      }
+    }
+    return { floor, settled, sums, listed, left, highest };
+  }
+
+  #apply({ floor, settled, sums }: Settling): void {
+    this.#floor = floor;
+    this.#settledRows += settled.length;
+    this.#addSettled(sums);
+    for (const { tenantId, uuid } of settled) this.#forget(tenantId, uuid);
+  }
+
+  /**
+   * Old enough that few submits which are still on their way will find themselves below it; in the middle, so that it is set by
+   * neither those that were long on their way nor those of an edge whose clock is ahead. Never lower than it was.
+   */
+  #nextFloor(): string {
+    const newest = this.#newest.slice(-FLOOR_RECENT_ROWS).toSorted();
+    const next = newest[Math.floor(newest.length / 2)] ?? "";
+    return next > this.#floor ? next : this.#floor;
+  }
+
+  #arrived(uuid: string): void {
+    this.#newest.push(uuid);
+    // Cut now and then, since each cut copies.
+    if (this.#newest.length >= 2 * FLOOR_RECENT_ROWS) this.#newest = this.#newest.slice(-FLOOR_RECENT_ROWS);
+  }
+
+  #write(floor: string, rows: number, nowMs: number): void {
+    const times = this.recentTimes.known();
+    this.#store.write({ floor, rows, ...this.numbers.kept, sweepAtMs: this.sweepAtMs, atMs: nowMs, times });
+  }
+
+  #forget(tenantId: string, uuid: string): void {
+    const ofTenant = this.#fresh.get(tenantId);
+    const packed = ofTenant?.get(uuid);
+    if (ofTenant === undefined || packed === undefined) return;
+    this.#freshSums.subtract(tenantId, unpack(packed));
+    this.#freshRows -= 1;
+    ofTenant.delete(uuid);
+    if (ofTenant.size === 0) this.#fresh.delete(tenantId);
+  }
+
+  /** Settled rows leave the sums: of the tables now, of memory by what it returns. */
+  #takeOff(jobs: readonly Job[], nowMs: number): () => void {
+    const sums = new Tallies();
+    for (const job of jobs) sums.subtract(job.tenantId, tallyOf(job, this.#bytesOf(job)));
+    this.#store.addTallies(sums);
+    this.#write(this.#floor, this.#settledRows - jobs.length, nowMs);
+    return () => {
+      this.#settledRows -= jobs.length;
+      this.#addSettled(sums);
+    };
+  }
+
+  #addSettled(sums: Tallies): void {
+    for (const [tenantId, sum] of sums.entries()) {
+      // One that was not asked for is read with this in it.
+      if (this.#settledSums.has(tenantId)) this.#settledSums.add(tenantId, sum);
+    }
+  }
+
+  #bytesOf({ stored, uuid }: Job): number {
+    return stored === null ? this.#measure(uuid) : sumOf(stored);
+  }
+
+  #settledSumOf(tenantId: string): Tally {
+    if (!this.#settledSums.has(tenantId)) this.#settledSums.set(tenantId, this.#store.readTally(tenantId));
+    return this.#settledSums.get(tenantId);
+  }
+}

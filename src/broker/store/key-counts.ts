@@ -1,0 +1,178 @@
+// How many Idempotency-Keys each tenant has in this endpoint, and the walk that drops those past their time. A count that is
+// never too low, at no row a job: a block of numbers is written at once, so that a start that knows of nothing else begins
+// above whatever was stored. The walk, which sees every key, sets the counts right.
+import {
+  IDEMPOTENCY_KEYS_TENANT_MAX,
+  IDEMPOTENCY_SWEEP_EVERY_MS,
+  KEYS_COUNTED_AHEAD,
+  KEYS_WALKED_AT_ONCE,
+  SWEEP_EVERY_MS,
+} from "../../core/limits.ts";
+import type { MeteredSql } from "./metered-sql.ts";
+
+interface Count {
+  /** No fewer than are stored. */
+  keys: number;
+  /** As its row has it: no fewer than `keys`. */
+  written: number;
+  /** Stored since the walk has begun, or has come to this tenant. */
+  sinceWalk: number;
+}
+
+/** How far a walk has come: the last key that it has seen, and what it has counted of that one's tenant. */
+interface Walk {
+  tenantId: string;
+  key: string;
+  keys: number;
+  readonly seen: Set<string>;
+  /** The first expiry among the keys that stay, epoch ms. */
+  expiryAtMs: number;
+}
+
+export class KeyCounts {
+  readonly #sql: MeteredSql;
+  readonly #counts = new Map<string, Count>();
+  #walk: Walk | null = null;
+  /** Keys of an earlier start are stored, and when they expire is not known yet. */
+  #isUnknown: boolean;
+  /** When the first key of those that the last walk has left expires; Infinity: it has left none, or there was none since the start. */
+  #expiryAtMs = Number.POSITIVE_INFINITY;
+  /** Null: not looked up yet. */
+  #nextWalkAtMs: number | null = null;
+
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
+    this.#isUnknown = this.#hasAny();
+  }
+
+  /** May the tenant store one more key? */
+  hasRoom(tenantId: string): boolean {
+    return this.#of(tenantId).keys < IDEMPOTENCY_KEYS_TENANT_MAX;
+  }
+
+  /** Inside the transaction that stores a key. */
+  note(tenantId: string): void {
+    const count = this.#of(tenantId);
+    if (count.keys >= count.written) this.#write(tenantId, count, count.keys + KEYS_COUNTED_AHEAD);
+    count.keys += 1;
+    count.sinceWalk += 1;
+  }
+
+  /** A start of the object finds no alarm that would bring the first look. */
+  noAlarm(nowMs: number): void {
+    if (this.#isUnknown) this.#expiryAtMs = nowMs + SWEEP_EVERY_MS;
+  }
+
+  /** For the alarm. The first one of an object looks in any case: it may have been set for just that. */
+  isDue(nowMs: number): boolean {
+    return this.#isUnknown || this.nextAtMs <= nowMs;
+  }
+
+  #hasAny(): boolean {
+    return this.#sql.all("SELECT key FROM idempotency LIMIT 1").length > 0;
+  }
+
+  /**
+   * When the next page of a walk is due, epoch ms, or else the next walk: with the first key that expires, so that an idle endpoint
+   * is woken for that alone, and comes to rest.
+   */
+  get nextAtMs(): number {
+    return this.#walk === null ? this.#expiryAtMs : 0;
+  }
+
+  /** Begins a walk, unless one is under way or the last one is not long ago. */
+  beginWalk(nowMs: number): void {
+    if (this.#walk !== null) return;
+    this.#nextWalkAtMs ??= this.#lastWalkMs() + IDEMPOTENCY_SWEEP_EVERY_MS;
+    if (nowMs < this.#nextWalkAtMs) {
+      // Keys that came since may be the last thing that happens here.
+      if (this.#expiryAtMs === Number.POSITIVE_INFINITY && this.#hasAny()) this.#expiryAtMs = this.#nextWalkAtMs;
+      return;
+    }
+    this.#walk = { tenantId: "", key: "", keys: 0, seen: new Set(), expiryAtMs: Number.POSITIVE_INFINITY };
+    for (const count of this.#counts.values()) count.sinceWalk = 0;
+  }
+
+  /** One page of the walk, inside a transaction. */
+  walkOn(nowMs: number): void {
+    this.#isUnknown = false;
+    this.beginWalk(nowMs);
+    const walk = this.#walk;
+    if (walk === null) return;
+    const page = this.#sql.all<{ tenant_id: string; key: string; expires_at: number }>(
+      `SELECT tenant_id, key, expires_at FROM idempotency WHERE (tenant_id, key) > (?, ?)
+       ORDER BY tenant_id, key LIMIT ${KEYS_WALKED_AT_ONCE}`,
+      walk.tenantId,
+      walk.key,
+    );
+    for (const { tenant_id: tenantId, key, expires_at: expiresAtMs } of page) {
+      if (tenantId !== walk.tenantId) this.#comeTo(walk, tenantId);
+      walk.key = key;
+      if (expiresAtMs > nowMs) {
+        walk.keys += 1;
+        walk.expiryAtMs = Math.min(walk.expiryAtMs, expiresAtMs);
+      } else this.#sql.all("DELETE FROM idempotency WHERE tenant_id = ? AND key = ?", tenantId, key);
+    }
+    if (page.length < KEYS_WALKED_AT_ONCE) this.#endWalk(walk, nowMs);
+  }
+
+  #comeTo(walk: Walk, tenantId: string): void {
+    if (walk.tenantId !== "") this.#correct(walk.tenantId, walk.keys);
+    const count = this.#counts.get(tenantId);
+    if (count !== undefined) count.sinceWalk = 0;
+    walk.tenantId = tenantId;
+    walk.keys = 0;
+    walk.seen.add(tenantId);
+  }
+
+  #endWalk(walk: Walk, nowMs: number): void {
+    if (walk.tenantId !== "") this.#correct(walk.tenantId, walk.keys);
+    const counted = this.#sql.all<{ tenant_id: string }>("SELECT tenant_id FROM key_counts");
+    for (const { tenant_id: tenantId } of counted) if (!walk.seen.has(tenantId)) this.#correct(tenantId, 0);
+    this.#sql.all(
+      "INSERT INTO key_walk (one, ended_at) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET ended_at = excluded.ended_at",
+      nowMs,
+    );
+    this.#walk = null;
+    this.#nextWalkAtMs = nowMs + IDEMPOTENCY_SWEEP_EVERY_MS;
+    this.#expiryAtMs = Math.max(walk.expiryAtMs, this.#nextWalkAtMs);
+  }
+
+  /** The walk has counted a tenant's keys; those that came meanwhile may be among them, which does no harm. */
+  #correct(tenantId: string, walked: number): void {
+    const count = this.#of(tenantId);
+    count.keys = walked + count.sinceWalk;
+    if (count.keys === 0) {
+      this.#sql.all("DELETE FROM key_counts WHERE tenant_id = ?", tenantId);
+      this.#counts.delete(tenantId);
+      return;
+    }
+    // What is ahead by less than a block is right enough, and costs no row.
+    const ahead = count.written - count.keys;
+    if (ahead < 0 || ahead > KEYS_COUNTED_AHEAD) this.#write(tenantId, count, count.keys);
+  }
+
+  #of(tenantId: string): Count {
+    let count = this.#counts.get(tenantId);
+    if (count === undefined) {
+      const [row] = this.#sql.all<{ keys: number }>("SELECT keys FROM key_counts WHERE tenant_id = ?", tenantId);
+      const written = row?.keys ?? 0;
+      count = { keys: written, written, sinceWalk: 0 };
+      this.#counts.set(tenantId, count);
+    }
+    return count;
+  }
+
+  #write(tenantId: string, count: Count, keys: number): void {
+    this.#sql.all(
+      "INSERT INTO key_counts (tenant_id, keys) VALUES (?, ?) ON CONFLICT (tenant_id) DO UPDATE SET keys = excluded.keys",
+      tenantId,
+      keys,
+    );
+    count.written = keys;
+  }
+
+  #lastWalkMs(): number {
+    return this.#sql.all<{ ended_at: number }>("SELECT ended_at FROM key_walk")[0]?.ended_at ?? 0;
+  }
+}

@@ -1,0 +1,63 @@
+// The row of upstreams in trouble, so that an upstream which asked for ten minutes, or is tried with one job at a time, is not
+// called with a slotful of jobs at each start of the object. One for all of them, written when a long pause or a trial begins
+// or ends: a shorter pause ends in the memory in which it began.
+import { z } from "zod";
+import { TROUBLE_KEPT_FROM_MS } from "../../core/limits.ts";
+import { restoreTroubles, type Trouble, troublesOf } from "../../core/scheduling/troubles.ts";
+import type { UpstreamPool } from "../../core/scheduling/upstream-pool.ts";
+import type { MeteredSql } from "./metered-sql.ts";
+
+const troublesSchema = z.array(
+  z.object({
+    id: z.string(),
+    condition: z.enum(["paused", "unhealthy"]),
+    detail: z.string(),
+    sinceMs: z.int(),
+    tryAtMs: z.int(),
+    trialToken: z.string().nullable(),
+    failures: z.int(),
+    asked: z.boolean(),
+  }),
+);
+
+export class TroubleRow {
+  readonly #sql: MeteredSql;
+  #kept: ReadonlyMap<string, Trouble>;
+
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
+    const row = this.#sql.all<{ known: string }>("SELECT known FROM troubles WHERE one = 1")[0];
+    const known = row === undefined ? [] : troublesSchema.parse(JSON.parse(row.known));
+    this.#kept = new Map(known.map((trouble) => [trouble.id, trouble]));
+  }
+
+  /** Once the jobs that run have taken their slots. */
+  restore(pool: UpstreamPool, nowMs: number): void {
+    restoreTroubles(pool, this.#kept.values(), nowMs);
+  }
+
+  /** After whatever may have changed the pool. */
+  keep(pool: UpstreamPool, nowMs: number): void {
+    const kept = new Map<string, Trouble>();
+    for (const trouble of troublesOf(pool)) {
+      const before = this.#kept.get(trouble.id);
+      if (before?.tryAtMs === trouble.tryAtMs) kept.set(trouble.id, before);
+      else if (trouble.tryAtMs >= nowMs + TROUBLE_KEPT_FROM_MS) kept.set(trouble.id, trouble);
+    }
+    const isSame = kept.size === this.#kept.size && [...kept].every(([id, trouble]) => this.#kept.get(id) === trouble);
+    if (isSame) return;
+    this.#kept = kept;
+    this.#write();
+  }
+
+  #write(): void {
+    if (this.#kept.size === 0) {
+      this.#sql.run("DELETE FROM troubles");
+      return;
+    }
+    this.#sql.run(
+      "INSERT INTO troubles (one, known) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET known = excluded.known",
+      JSON.stringify([...this.#kept.values()]),
+    );
+  }
+}

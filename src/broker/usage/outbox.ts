@@ -1,0 +1,197 @@
+// Lines owed by a broker, on their way to the tenants' accounts: batches in order of finish, posted until accepted.
+import type { AccountApi, UsageBatch, UsageLine } from "../../contract/usage.ts";
+import { usageLineSchema } from "../../contract/usage.ts";
+import { backoffMs } from "../../core/job/backoff.ts";
+import { makeJobId } from "../../core/job/id.ts";
+import type { Job } from "../../core/job/job.ts";
+import { OWED_LINES_MAX, POST_DELAY_MS, POST_LINES_MAX, POST_TENANTS_MAX, POST_TIMEOUT_MS } from "../../core/limits.ts";
+import { within } from "../../db/deadline.ts";
+import { log } from "../../log.ts";
+import type { Departures } from "../jobs/departures.ts";
+import { BATCH_MOST_BYTES, batchBytes } from "../jobs/leaving-bytes.ts";
+import type { LiveIndex } from "../jobs/live-index.ts";
+import type { BrokerStore } from "../store/jobs.ts";
+
+export class Posting {
+  readonly #endpointId: string;
+  readonly #store: BrokerStore;
+  readonly #index: LiveIndex;
+  readonly #departures: Departures;
+  readonly #accountOf: (tenantId: string) => AccountApi;
+  /** Of tenants that were asked for. */
+  readonly #posted = new Map<string, number>();
+  /** Tenants whose account is being asked: it may hang, and holds up only itself. */
+  readonly #asked = new Set<string>();
+  /** Tenants whose account failed: when it is asked again. */
+  readonly #troubled = new Map<string, { readonly failures: number; readonly atMs: number }>();
+  /** The earliest of them, which each call asks for; null: to be looked up again. */
+  #troubledAtMs: number | null = Number.POSITIVE_INFINITY;
+  #dueAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(parts: {
+    readonly endpointId: string;
+    readonly store: BrokerStore;
+    readonly index: LiveIndex;
+    readonly departures: Departures;
+    readonly accountOf: (tenantId: string) => AccountApi;
+  }) {
+    this.#endpointId = parts.endpointId;
+    this.#store = parts.store;
+    this.#index = parts.index;
+    this.#departures = parts.departures;
+    this.#accountOf = parts.accountOf;
+    // Lines in no job's row: of jobs that were retried before they were posted, and of load-balanced requests. Nothing else
+    // would remember them after a restart.
+    for (const { finishSeq, tenantId } of parts.store.owedLines()) {
+      parts.index.unposted.add(tenantId, { finishSeq, uuid: null });
+      this.#dueAtMs = 0;
+    }
+  }
+
+  /** When something is to be posted next, epoch ms. */
+  get nextAtMs(): number {
+    if (this.#troubledAtMs === null) {
+      this.#troubledAtMs = Number.POSITIVE_INFINITY;
+      for (const { atMs } of this.#troubled.values()) this.#troubledAtMs = Math.min(this.#troubledAtMs, atMs);
+    }
+    return Math.min(this.#dueAtMs, this.#troubledAtMs);
+  }
+
+  /** The last finish of a tenant that its account has. */
+  through(tenantId: string): number {
+    let through = this.#posted.get(tenantId);
+    if (through === undefined) {
+      through = this.#store.postedThrough(tenantId);
+      this.#posted.set(tenantId, through);
+    }
+    return through;
+  }
+
+  /** More lines than this endpoint may owe: nobody can tell when they will be taken. */
+  get isFull(): boolean {
+    return this.#index.unposted.size >= OWED_LINES_MAX;
+  }
+
+  /** A line is owed from now on: it is posted together with those of the next second. */
+  schedule(nowMs: number): void {
+    this.#dueAtMs = Math.min(this.#dueAtMs, nowMs + POST_DELAY_MS);
+  }
+
+  /** Inside the transaction of a retry: keeps the line of the finish that the retry wipes from the row. The index follows. */
+  keepBeforeRetry(job: Job): void {
+    if (job.bill === null || job.finishSeq === null || job.finishSeq <= this.through(job.tenantId)) return;
+    this.#store.owe(job.finishSeq, job.tenantId, JSON.stringify(toLine(job, this.#endpointId)));
+  }
+
+  /** A line that stands in no job's row. `finishSeq` is higher than that of every line before. */
+  owe(finishSeq: number, tenantId: string, line: UsageLine, nowMs: number): void {
+    this.#store.owe(finishSeq, tenantId, JSON.stringify(line));
+    this.#index.unposted.add(tenantId, { finishSeq, uuid: null });
+    this.schedule(nowMs);
+  }
+
+  /** Posts what is owed, some tenants side by side. Resolves when each account has answered or was given up; never throws. */
+  async post(nowMs: number): Promise<void> {
+    this.#dueAtMs = Number.POSITIVE_INFINITY;
+    const due = this.#index.unposted
+      .tenants()
+      .filter((tenantId) => !this.#asked.has(tenantId) && (this.#troubled.get(tenantId)?.atMs ?? 0) <= nowMs);
+    // One list for all: a tenant that a later call has begun with meanwhile is asked once.
+    const left = due.values();
+    const inTurn = async (): Promise<void> => {
+      for (const tenantId of left) if (!this.#asked.has(tenantId)) await this.#tryTenant(tenantId);
+    };
+    await Promise.all(Array.from({ length: POST_TENANTS_MAX }, inTurn));
+  }
+
+  async #tryTenant(tenantId: string): Promise<void> {
+    const failures = (this.#troubled.get(tenantId)?.failures ?? 0) + 1;
+    if (this.#troubled.delete(tenantId)) this.#troubledAtMs = null;
+    this.#asked.add(tenantId);
+    try {
+      // Load-balanced requests may end faster than one batch a second could tell of them.
+      let hasMore = true;
+      while (hasMore) hasMore = await this.#postTenant(tenantId);
+      if (this.#index.unposted.owes(tenantId)) this.schedule(Date.now());
+    } catch (error) {
+      const atMs = Date.now() + backoffMs(failures, 1_000, 60_000, 0);
+      this.#troubled.set(tenantId, { failures, atMs });
+      this.#troubledAtMs = null;
+      log("posting_failed", { endpoint: this.#endpointId, tenant: tenantId, error: String(error) });
+    } finally {
+      this.#asked.delete(tenantId);
+    }
+  }
+
+  /** Posts one batch. True: it was a full one and all of it was taken, so that there may be more. */
+  async #postTenant(tenantId: string): Promise<boolean> {
+    const posted = await this.#departures.leave(tenantId, BATCH_MOST_BYTES, () => {
+      const batch = this.#batch(tenantId);
+      const last = batch.lines.at(-1);
+      if (last === undefined) return { value: null, bytes: 0 };
+      const call = within(POST_TIMEOUT_MS, this.#accountOf(tenantId).post(batch), "the account");
+      return { value: call.then(({ postedThrough }) => ({ postedThrough, batch, last })), bytes: batchBytes(batch) };
+    });
+    if (posted === null) return false;
+    const { postedThrough, batch, last } = posted;
+    this.#settle(tenantId, postedThrough);
+    return batch.lines.length === POST_LINES_MAX && postedThrough >= last.finishSeq;
+  }
+
+  /** What the account has is owed no more. Memory is changed once the rows are. */
+  #settle(tenantId: string, postedThrough: number): void {
+    const { unposted } = this.#index;
+    const settled = unposted.through(tenantId, postedThrough);
+    this.#store.transaction(() => {
+      this.#store.setPosted(tenantId, postedThrough);
+      for (const { finishSeq, uuid } of settled) if (uuid === null) this.#store.dropOwed(finishSeq);
+    });
+    this.#posted.set(tenantId, postedThrough);
+    unposted.drop(tenantId, settled.length);
+    for (const { finishSeq, uuid } of settled) if (uuid !== null) this.#index.posted(uuid, finishSeq);
+  }
+
+  #batch(tenantId: string): UsageBatch {
+    const lines: { finishSeq: number; line: UsageLine }[] = [];
+    for (const { finishSeq, uuid } of this.#index.unposted.front(tenantId, POST_LINES_MAX)) {
+      const line = uuid === null ? this.#owedLine(finishSeq) : this.#lineOf(uuid, finishSeq);
+      if (line !== null) lines.push({ finishSeq, line });
+    }
+    return { broker: this.#endpointId, lines };
+  }
+
+  #owedLine(finishSeq: number): UsageLine | null {
+    const text = this.#store.owedLine(finishSeq);
+    return text === null ? null : usageLineSchema.parse(JSON.parse(text));
+  }
+
+  #lineOf(uuid: string, finishSeq: number): UsageLine | null {
+    const stored = this.#store.findJob(uuid);
+    return stored?.job.finishSeq === finishSeq ? toLine(stored.job, this.#endpointId) : null;
+  }
+}
+
+/** The usage line of a job's newest finish. */
+function toLine(job: Job, endpointId: string): UsageLine {
+  if (job.bill === null) throw new Error("a job without a bill has no line");
+  const { seq, tier, rateKind, slots, nanodollarsPerSecond, seconds, amountNanodollars, startedAtMs, finishedAtMs } =
+    job.bill;
+  // A job that a release before this one finished has none.
+  const tokens = job.bill.tokens ?? null;
+  return {
+    source: job.uuid,
+    seq,
+    endpointId,
+    jobId: makeJobId(job.uuid, job.mode),
+    tier,
+    rateKind,
+    slots,
+    nanodollarsPerSecond,
+    seconds,
+    amountNanodollars,
+    startedAtMs,
+    finishedAtMs,
+    billedMs: seconds * 1_000,
+    tokens,
+  };
+}

@@ -1,0 +1,123 @@
+// How pulling workers leave: drained, by a result that asks for their restart, by a start that failed, or without a word. What
+// waits for them is let go of then: their open polls are answered, their jobs go to others.
+import type { AttemptOutcome } from "../../core/job/event.ts";
+import { RESTART_SETTLE_MS, STOP_LET_GO_AFTER_MS } from "../../core/limits.ts";
+import type { Leaving, RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
+import { log } from "../../log.ts";
+import type { JobBook } from "../jobs/jobs.ts";
+import type { LiveIndex } from "../jobs/live-index.ts";
+import type { Waiters } from "../jobs/long-polls.ts";
+import type { StopDesk } from "./stops.ts";
+
+interface Parts {
+  readonly endpointId: string;
+  readonly roster: WorkerRoster;
+  readonly book: JobBook;
+  readonly index: LiveIndex;
+  readonly waiters: Waiters;
+  readonly stops: StopDesk;
+  /** Takes back what the worker's open polls were given and have not answered yet. */
+  readonly takeBack: (worker: RosterWorker, nowMs: number) => void;
+  /** Tells the pool what the worker asks for now. */
+  readonly ask: (worker: RosterWorker, nowMs: number) => void;
+}
+
+export type StartFailed = Extract<AttemptOutcome, { kind: "start_failed" }>;
+
+export class WorkerExits {
+  readonly #parts: Parts;
+  /** When each worker whose take or job has ended must have asked again, by its slots. */
+  readonly #backBy = new Map<string, number>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Answers its open polls: a worker that is being shut down need not wait for them. */
+  letGo(worker: RosterWorker): void {
+    this.#answerPolls(worker);
+    this.#parts.stops.letGo(worker.slotsId);
+  }
+
+  #answerPolls(worker: RosterWorker): void {
+    for (const poll of worker.polls.values()) {
+      poll.released = true;
+      this.#parts.waiters.wake(poll.pollId);
+    }
+  }
+
+  /** A result asked for its restart. The jobs that it still runs keep their leases; it is offered no other. */
+  askRestart(worker: RosterWorker, nowMs: number): void {
+    worker.refreshAskedAtMs = nowMs;
+    this.#leave(worker, "restart", nowMs);
+  }
+
+  /**
+   * Its process could not start, so that no handler has begun there, and none will: of all jobs that it holds. The one that
+   * it reports is the caller's to end.
+   */
+  failStart(worker: RosterWorker, { failure }: StartFailed, reportedUuid: string | null, nowMs: number): void {
+    const { roster, book, index, endpointId } = this.#parts;
+    log("worker_start_failed", { endpoint: endpointId, worker: worker.workerId, detail: failure.detail });
+    if (failure.kind === "cancelled") this.#leave(worker, "shutdown", nowMs);
+    else this.#sicken(worker, failure.detail, nowMs);
+    // A process that began before this object did may have run a handler, whose error can have any text. If it has failed to start
+    // all the same, others' jobs there end with their leases.
+    if (roster.isTwin(worker, nowMs) || worker.idleAtMs === 0) return;
+    for (const uuid of index.runningOn(worker.slotsId)) {
+      const stored = uuid === reportedUuid ? null : book.load(uuid);
+      const token = stored?.job.lease?.token;
+      if (stored === null || token === undefined) continue;
+      book.apply(stored, { kind: "finish", token, outcome: { kind: "start_failed", failure } }, nowMs);
+    }
+  }
+
+  #sicken(worker: RosterWorker, detail: string, nowMs: number): void {
+    // One process reports its failed start once for each job that it holds.
+    if (worker.sick?.kind !== "start") worker.failedStarts += 1;
+    // A crash loop must not eat the queue: from the second start on it is tried after growing pauses, with one job at a time.
+    if (worker.failedStarts > 1) this.#parts.book.pool.pause(worker.slotsId, detail, null, nowMs, Math.random());
+    worker.sick = { kind: "start", detail, sinceMs: nowMs };
+    this.#parts.takeBack(worker, nowMs);
+    this.letGo(worker);
+    this.#parts.ask(worker, nowMs);
+  }
+
+  #leave(worker: RosterWorker, why: Leaving["why"], nowMs: number): void {
+    const leaving: Leaving = { why, settled: false };
+    worker.leaving = leaving;
+    this.#parts.takeBack(worker, nowMs);
+    this.#parts.ask(worker, nowMs);
+    void this.#settle(worker, leaving);
+  }
+
+  /**
+   * Polls that are open by then, or were under way when the result came, are of before it. Not by a waiter: those go by the
+   * date, and this is a pause in which an answer travels.
+   */
+  async #settle(worker: RosterWorker, leaving: Leaving): Promise<void> {
+    await scheduler.wait(RESTART_SETTLE_MS);
+    // A later result has asked again meanwhile: its own pause counts.
+    if (worker.leaving !== leaving) return;
+    leaving.settled = true;
+    if (this.runs(worker.slotsId)) this.#answerPolls(worker);
+    else this.letGo(worker);
+  }
+
+  /** Lets go of the job-stop of a worker that runs nothing and does not ask again: it may be waiting for just that. */
+  async expectBack(slotsId: string): Promise<void> {
+    const { roster, waiters } = this.#parts;
+    const isExpected = this.#backBy.has(slotsId);
+    this.#backBy.set(slotsId, Date.now() + STOP_LET_GO_AFTER_MS);
+    if (isExpected) return;
+    const leftMs = () => (this.#backBy.get(slotsId) ?? 0) - Date.now();
+    while (leftMs() > 0) await waiters.wait(`back ${slotsId}`, leftMs());
+    this.#backBy.delete(slotsId);
+    const isBack = (roster.get(slotsId)?.polls.size ?? 0) > 0 || this.runs(slotsId);
+    if (!isBack) this.#parts.stops.letGo(slotsId);
+  }
+
+  runs(slotsId: string): boolean {
+    return this.#parts.index.runningOn(slotsId).length > 0;
+  }
+}

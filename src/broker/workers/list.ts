@@ -1,0 +1,234 @@
+// The workers of an endpoint for people: RunPod's counts in /health, and a list that says how each one stands and why.
+import type { Health } from "../../contract/broker.ts";
+import type { Upstream } from "../../contract/settings.ts";
+import type { WorkerView } from "../../contract/worker.ts";
+import { makeJobId } from "../../core/job/id.ts";
+import type { LbHealth } from "../../core/lb/pool.ts";
+import { WORKER_JOBS_NAMED_MAX, WORKER_QUIET_AFTER_MS, WORKER_SICK_SHOWN_MS } from "../../core/limits.ts";
+import { type Absence, absenceOf, tellAbsences } from "../../core/scheduling/worker-absence.ts";
+import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
+import type { Departures } from "../jobs/departures.ts";
+import type { JobBook } from "../jobs/jobs.ts";
+import { WORKER_BYTES, WORKERS_MOST_BYTES } from "../jobs/leaving-bytes.ts";
+import type { LiveIndex } from "../jobs/live-index.ts";
+
+interface Parts {
+  readonly roster: WorkerRoster;
+  readonly book: JobBook;
+  readonly index: LiveIndex;
+  readonly departures: Departures;
+  /** How a worker of a load-balanced endpoint stands; null: it gets no requests. */
+  readonly lookLb: (
+    upstreamId: string,
+    nowMs: number,
+  ) => { readonly health: LbHealth; readonly running: number } | null;
+}
+
+const NO_RATE = "Its tier has no rate.";
+const STATE_OF_HEALTH = { ready: "IDLE", unknown: "IDLE", starting: "INITIALIZING", unhealthy: "UNHEALTHY" } as const;
+
+const NOT_KNOWN_OF_PUSHED = {
+  kind: "push",
+  lastSeenAtMs: null,
+  keyId: null,
+  gpu: null,
+  version: null,
+  draining: false,
+} as const;
+
+export class WorkerList {
+  readonly #parts: Parts;
+  /** In the list that is being made: each name is a row that is read. */
+  #namesLeft = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Upstreams count by their slots, pulling workers by the worker. `ready`: could take a job now. */
+  counts(nowMs: number): Health["workers"] {
+    const { roster, book } = this.#parts;
+    const counts = { initializing: 0, ...book.pool.pushCounts() };
+    for (const worker of roster.all()) {
+      switch (this.#stateOf(worker, nowMs)) {
+        case "RUNNING":
+          counts.running += 1;
+          break;
+        case "IDLE":
+          counts.idle += 1;
+          break;
+        case "INITIALIZING":
+          counts.initializing += 1;
+          break;
+        case "THROTTLED":
+          counts.throttled += 1;
+          break;
+        default:
+          counts.unhealthy += 1;
+      }
+      if (book.pool.hasRoomOn(worker.slotsId, nowMs)) counts.ready += 1;
+    }
+    return counts;
+  }
+
+  /** The list on its way to the caller. */
+  leave(tenantId: string): Promise<readonly WorkerView[] | null> {
+    return this.#parts.departures.leave(tenantId, WORKERS_MOST_BYTES, () => {
+      const value = this.#list(tenantId, Date.now());
+      return { value, bytes: value === null ? 0 : value.length * WORKER_BYTES };
+    });
+  }
+
+  /** Null: the endpoint is another tenant's. Jobs of other tenants are counted, but not named. */
+  #list(tenantId: string, nowMs: number): readonly WorkerView[] | null {
+    this.#namesLeft = WORKER_JOBS_NAMED_MAX;
+    const { settings } = this.#parts.book;
+    if (settings?.tenantId !== tenantId) return null;
+    if (settings.kind === "load_balancer") return settings.upstreams.map((upstream) => this.#viewLb(upstream, nowMs));
+    const pulling = this.#parts.roster.all().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
+    return [...pulling.filter((view) => view !== null), ...this.#viewUpstreams(tenantId)];
+  }
+
+  #viewWorker(worker: RosterWorker, tenantId: string, nowMs: number): WorkerView | null {
+    const key = this.#parts.book.settings?.workerKeys.find(({ id }) => id === worker.keyId);
+    if (key === undefined) return null;
+    return {
+      id: worker.workerId,
+      kind: "pull",
+      state: this.#stateOf(worker, nowMs),
+      tier: key.tier,
+      rateKind: key.rateKind,
+      slots: key.slots,
+      ...this.#jobsOn(worker.slotsId, tenantId),
+      lastSeenAtMs: worker.lastSeenAtMs,
+      keyId: worker.keyId,
+      gpu: worker.gpu,
+      version: worker.version,
+      draining: worker.draining,
+      reason: this.#reasonOf(worker, nowMs),
+    };
+  }
+
+  /** Its requests have no ids that a caller could ask for. */
+  #viewLb({ id, tier, rateKind, slots }: Upstream, nowMs: number): WorkerView {
+    const look = this.#parts.lookLb(id, nowMs);
+    const { health, running } = look ?? { health: "unhealthy", running: 0 };
+    const reason =
+      health === "unhealthy" ? "Its /ping was not answered by 200 or 204, or it could not be reached." : null;
+    return {
+      ...NOT_KNOWN_OF_PUSHED,
+      id,
+      state: health === "ready" && running > 0 ? "RUNNING" : STATE_OF_HEALTH[health],
+      tier,
+      rateKind,
+      slots,
+      running,
+      jobs: [],
+      reason: look === null ? NO_RATE : reason,
+    };
+  }
+
+  #viewUpstreams(tenantId: string): WorkerView[] {
+    const { book } = this.#parts;
+    return (book.settings?.upstreams ?? []).map(({ id, tier, rateKind, slots }) => {
+      const look = book.pool.look(id);
+      const isOk = look?.condition === "ok";
+      const busy = look !== null && look.running > 0 ? "RUNNING" : "IDLE";
+      const troubled = look?.condition === "paused" ? "THROTTLED" : "UNHEALTHY";
+      return {
+        ...NOT_KNOWN_OF_PUSHED,
+        id,
+        state: isOk ? busy : troubled,
+        tier,
+        rateKind,
+        slots,
+        ...this.#jobsOn(id, tenantId),
+        reason: look === null ? NO_RATE : isOk ? null : look.detail,
+      };
+    });
+  }
+
+  #jobsOn(slotsId: string, tenantId: string): Pick<WorkerView, "running" | "jobs"> {
+    const { book, index } = this.#parts;
+    const uuids = index.runningOn(slotsId);
+    const named = uuids.slice(0, this.#namesLeft);
+    this.#namesLeft -= named.length;
+    const jobs = named.flatMap((uuid) => {
+      const job = book.load(uuid)?.job;
+      return job?.tenantId === tenantId ? [makeJobId(job.uuid, job.mode)] : [];
+    });
+    return { running: uuids.length, jobs };
+  }
+
+  /**
+   * Why no worker takes jobs, for those who wait for one; null where an upstream or a worker does, or is only busy, so that the
+   * pool has the reason.
+   */
+  explainAbsence(nowMs: number): string | null {
+    const { roster, book } = this.#parts;
+    if (book.settings?.upstreams.some(({ id }) => book.pool.knows(id)) === true) return null;
+    const absences: Absence[] = [];
+    for (const worker of roster.all()) {
+      const absence = absenceOf(worker, this.#runs(worker), nowMs);
+      if (absence === null) return null;
+      absences.push(absence);
+    }
+    return absences.length === 0 ? null : tellAbsences(absences);
+  }
+
+  #runs({ slotsId }: RosterWorker): boolean {
+    return this.#parts.index.runningOn(slotsId).length > 0;
+  }
+
+  #stateOf(worker: RosterWorker, nowMs: number): WorkerView["state"] {
+    const condition = this.#parts.book.pool.look(worker.slotsId)?.condition ?? "ok";
+    if (worker.sick !== null || condition !== "ok") return "UNHEALTHY";
+    if (this.#runs(worker)) return "RUNNING";
+    switch (absenceOf(worker, false, nowMs)) {
+      case "failed_start":
+      case "unhealthy":
+      case "shut_down":
+        return "UNHEALTHY";
+      case "restarting":
+      case "starting":
+        return "INITIALIZING";
+      case "drained":
+        return "THROTTLED";
+      case "quiet":
+        return this.#isQuiet(worker, nowMs) ? "UNHEALTHY" : "IDLE";
+      case null:
+        return "IDLE";
+    }
+  }
+
+  /** Its process does nothing, whatever its heartbeats say: it has ended, or hangs. */
+  #isQuiet(worker: RosterWorker, nowMs: number): boolean {
+    const { roster } = this.#parts;
+    if (absenceOf(worker, this.#runs(worker), nowMs) !== "quiet") return false;
+    // One that cannot be interrupted asks for nothing while it works on a job that is over for everybody else.
+    return nowMs - worker.actedAtMs > WORKER_QUIET_AFTER_MS && roster.stopsOf(worker.slotsId).size === 0;
+  }
+
+  #reasonOf(worker: RosterWorker, nowMs: number): string | null {
+    // First, because what else it does may come of that.
+    if (this.#parts.roster.isTwin(worker, nowMs)) {
+      return "Two processes use this worker id: give each its own RUNPOD_POD_ID.";
+    }
+    const look = this.#parts.book.pool.look(worker.slotsId);
+    if (worker.sick !== null) return worker.sick.detail;
+    if (worker.leaving?.why === "restart") {
+      return "A result asked for its restart (refresh_worker); it gets no job until it asks for one again.";
+    }
+    if (worker.leaving?.why === "shutdown") return "It was shut down before its start was done.";
+    if (look !== null && look.condition !== "ok") return look.detail;
+    if (worker.draining) return "It is being drained: it gets no more jobs.";
+    if (this.#isQuiet(worker, nowMs)) {
+      const seconds = Math.floor((nowMs - worker.actedAtMs) / 1_000);
+      return `It runs nothing and has not asked for a job for ${seconds} s; only its heartbeats may go on.`;
+    }
+    const { refreshAskedAtMs } = worker;
+    const isRecent = refreshAskedAtMs !== null && nowMs - refreshAskedAtMs < WORKER_SICK_SHOWN_MS;
+    if (isRecent) return "A result asked for its restart (refresh_worker).";
+    return null;
+  }
+}

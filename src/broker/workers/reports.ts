@@ -1,0 +1,138 @@
+// What pulling workers report of jobs: results, failed starts, progress. A report names worker and job, and no attempt: one that
+// is late, doubled or of another worker finds no lease and changes no job.
+import type { ReportCall, ReportReply, WorkerApi } from "../../contract/worker.ts";
+import type { AttemptOutcome } from "../../core/job/event.ts";
+import { isTerminal } from "../../core/job/job.ts";
+import { slotsOfWorker } from "../../core/job/worker-id.ts";
+import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
+import { log } from "../../log.ts";
+import type { JobBook } from "../jobs/jobs.ts";
+import type { StoredJob } from "../store/job-row.ts";
+import type { StartFailed, WorkerExits } from "./exits.ts";
+import { ProgressNotes } from "./progress-notes.ts";
+import type { StopDesk } from "./stops.ts";
+
+interface Parts {
+  readonly endpointId: string;
+  readonly roster: WorkerRoster;
+  readonly book: JobBook;
+  readonly stops: StopDesk;
+  readonly exits: WorkerExits;
+  /** Serves open polls, sends wake-ups and arms the alarm after a change. */
+  readonly wake: (nowMs: number) => Promise<void>;
+}
+
+export class WorkerReports {
+  readonly #parts: Parts;
+  readonly #progress = new ProgressNotes();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async report(call: ReportCall): Promise<ReportReply> {
+    const nowMs = Date.now();
+    const worker = this.#parts.roster.hear(call, nowMs);
+    const outcome = believed(worker, call.outcome);
+    if (worker !== null) {
+      worker.actedAtMs = nowMs;
+      if (call.refresh) this.#parts.exits.askRestart(worker, nowMs);
+      if (outcome.kind === "start_failed") this.#failStart(worker, outcome, call.jobId, nowMs);
+      void this.#parts.exits.expectBack(worker.slotsId);
+    }
+    const reply = this.#settle(worker, { ...call, outcome }, nowMs);
+    await this.#parts.wake(nowMs);
+    return reply;
+  }
+
+  /** Of a job that it does not hold any more the report may be an old one again, of a process before the present one. */
+  #failStart(worker: RosterWorker, outcome: StartFailed, jobId: string, nowMs: number): void {
+    const { book, exits } = this.#parts;
+    const held = heldBy(book, worker.slotsId, jobId);
+    if (held === null && (worker.polls.size > 0 || exits.runs(worker.slotsId))) return;
+    exits.failStart(worker, outcome, held?.job.uuid ?? null, nowMs);
+  }
+
+  #settle(worker: RosterWorker | null, call: ReportCall, nowMs: number): ReportReply {
+    const { book } = this.#parts;
+    const { jobId, outcome } = call;
+    const stored = book.byId(jobId);
+    if (stored === null) return "unknown_job";
+    const held = heldBy(book, slotsOfWorker(call.keyId, call.workerId), jobId);
+    if (held === null || held.job.lease === null) {
+      // The same report again, because its answer was lost: its result is the one that the row names.
+      if (isStoredAs(stored, outcome)) return "accepted";
+      if (worker !== null) this.#takeLateReport(worker, jobId, nowMs);
+      return "late";
+    }
+    const { token } = held.job.lease;
+    if (book.apply(held, { kind: "finish", token, outcome }, nowMs).reply !== "done") return "late";
+    if (worker === null) return "accepted";
+    if (outcome.kind !== "start_failed") this.#noteRun(worker);
+    if (worker.givenUp.has(jobId)) worker.givenUp.set(jobId, "reported");
+    return "accepted";
+  }
+
+  progress(call: Parameters<WorkerApi["progress"]>[0]): ReportReply {
+    const nowMs = Date.now();
+    const slotsId = slotsOfWorker(call.keyId, call.workerId);
+    const worker = this.#parts.roster.hear(call, nowMs);
+    if (this.#parts.book.byId(call.jobId) === null) return "unknown_job";
+    const uuid = renewHeld(this.#parts.book, slotsId, call.jobId, nowMs);
+    if (uuid === null) return "late";
+    if (worker !== null) this.#noteRun(worker);
+    this.#progress.keep(uuid, call.output);
+    return "accepted";
+  }
+
+  #noteRun(worker: RosterWorker): void {
+    worker.hasRun = true;
+    worker.failedStarts = 0;
+  }
+
+  progressOf(uuid: string): Uint8Array | null {
+    return this.#progress.of(uuid);
+  }
+
+  /** The attempt that told of itself is over. */
+  dropProgress(uuid: string): void {
+    this.#progress.drop(uuid);
+  }
+
+  /** The job is not this worker's any more. If it had said that it runs nothing, another process of its id has run it. */
+  #takeLateReport(worker: RosterWorker, jobId: string, nowMs: number): void {
+    const { roster, stops, endpointId } = this.#parts;
+    const givenUp = worker.givenUp.get(jobId);
+    if (givenUp === "away" || givenUp === "reported") roster.noteTwin(worker, nowMs);
+    worker.givenUp.delete(jobId);
+    log("late_report", { endpoint: endpointId, job: jobId });
+    stops.takeReport(worker.slotsId, jobId);
+  }
+}
+
+/** A job that the worker of these slots holds; the lease may have run out a moment ago. */
+export function heldBy(book: JobBook, slotsId: string, jobId: string): StoredJob | null {
+  const stored = book.byId(jobId);
+  if (stored === null || isTerminal(stored.job.status)) return null;
+  return stored.job.lease?.upstreamId === slotsId ? stored : null;
+}
+
+/** Its uuid; null: the worker does not hold it. */
+export function renewHeld(book: JobBook, slotsId: string, jobId: string, nowMs: number): string | null {
+  const stored = heldBy(book, slotsId, jobId);
+  const token = stored?.job.lease?.token;
+  if (stored === null || token === undefined) return null;
+  return book.apply(stored, { kind: "renew", token }, nowMs).reply === "done" ? stored.job.uuid : null;
+}
+
+/** A handler's error may have any text, also a client's; where a handler has run, a failed start is no more than that. */
+function believed(worker: RosterWorker | null, outcome: AttemptOutcome): AttemptOutcome {
+  if (outcome.kind !== "start_failed" || worker?.hasRun !== true) return outcome;
+  return { kind: "handler_error", error: outcome.failure.error, output: null };
+}
+
+/** Is the large result of this report the one that is kept? */
+function isStoredAs({ outputPlace }: StoredJob, outcome: AttemptOutcome): boolean {
+  const output = "output" in outcome ? outcome.output : null;
+  return output?.kind === "r2" && outputPlace?.kind === "r2" && output.key === outputPlace.key;
+}

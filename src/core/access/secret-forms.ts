@@ -1,0 +1,221 @@
+// Finds secrets in what somebody else says, and puts asterisks in their place: one for each byte, so that lengths that were told
+// beforehand stay true. A secret is looked for as it is, and in the forms that it takes on its way: in JSON, in a URL, and
+// within anything in base64.
+import { concatBytes } from "../bytes/concat.ts";
+import { SECRET_MIN_CHARS } from "../limits.ts";
+
+interface Needle {
+  readonly text: string;
+  readonly bytes: Uint8Array;
+  /** How far to go on when the byte under the needle's end is this one (Horspool): most bytes are never looked at. */
+  readonly skip: Uint16Array;
+}
+
+/** From the first place of what is secret to the one behind its last. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+const ASTERISK = 0x2a;
+const NOTHING = new Uint8Array(0);
+
+export class SecretForms {
+  readonly #needles: readonly Needle[];
+
+  /** What is shorter than SECRET_MIN_CHARS is left out: it would be found in words that are none. */
+  constructor(secrets: readonly string[]) {
+    const forms = new Set(secrets.flatMap(partsOf).flatMap(formsOf));
+    this.#needles = [...forms].filter((form) => form.length >= SECRET_MIN_CHARS).map(toNeedle);
+  }
+
+  get isEmpty(): boolean {
+    return this.#needles.length === 0;
+  }
+
+  blankText(text: string): string {
+    return blankText(text, [this]);
+  }
+
+  /** The bytes themselves where there is no secret in them, else a copy. */
+  blankBytes(bytes: Uint8Array): Uint8Array {
+    return blankSpans(bytes, this.spansIn(bytes));
+  }
+
+  /**
+   * Where secrets stand, in order and apart. All are looked for before any is blanked: of two that overlap, the second is not
+   * found any more when the first is gone.
+   */
+  spansIn(said: string | Uint8Array): Span[] {
+    return joinSpans(
+      this.#needles.flatMap((needle) =>
+        typeof said === "string"
+          ? occurrences(needle.text.length, (from) => said.indexOf(needle.text, from))
+          : occurrences(needle.bytes.length, (from) => find(said, needle, from)),
+      ),
+    );
+  }
+
+  /** Where the end of the bytes begins that may be the first part of a secret; their length: nowhere. */
+  beginningIn(bytes: Uint8Array): number {
+    let earliest = bytes.length;
+    for (const needle of this.#needles) {
+      const from = Math.max(0, bytes.length - needle.bytes.length + 1);
+      for (let at = from; at < earliest; at += 1) if (endsAsBeginning(bytes, at, needle.bytes)) earliest = at;
+    }
+    return earliest;
+  }
+}
+
+/** The same with the secrets of several, which may overlap, too. */
+export function blankText(text: string, all: readonly SecretForms[]): string {
+  let shown = "";
+  let done = 0;
+  for (const { from, to } of joinSpans(all.flatMap((forms) => forms.spansIn(text)))) {
+    shown += text.slice(done, from) + "*".repeat(to - from);
+    done = to;
+  }
+  return shown + text.slice(done);
+}
+
+/** The same for bytes that come in pieces: what may be the beginning of a secret waits for the next piece, and nothing else. */
+export class SecretBlanker {
+  readonly #forms: SecretForms;
+  /** As it came: one secret may begin within another, and would not be found among asterisks. */
+  #held: Uint8Array = NOTHING;
+  /** So many of the first held bytes are the end of a secret whose beginning has been shown blanked. */
+  #heldSecretBytes = 0;
+
+  constructor(forms: SecretForms) {
+    this.#forms = forms;
+  }
+
+  /** The piece is not changed; what comes back may be a view of it. */
+  push(piece: Uint8Array): Uint8Array {
+    const bytes = this.#held.length === 0 ? piece : concatBytes([this.#held, piece]);
+    return this.#show(bytes, this.#forms.beginningIn(bytes));
+  }
+
+  /** What was held back, once nothing follows it. */
+  end(): Uint8Array {
+    return this.#show(this.#held, this.#held.length);
+  }
+
+  #show(bytes: Uint8Array, end: number): Uint8Array {
+    const begun = { from: 0, to: this.#heldSecretBytes };
+    const found = this.#forms.spansIn(bytes);
+    const shownLast = found.findLast(({ from }) => from < end);
+    this.#held = end === bytes.length ? NOTHING : bytes.slice(end);
+    this.#heldSecretBytes = Math.max(0, begun.to - end, (shownLast?.to ?? 0) - end);
+    return blankSpans(bytes, [begun, ...found]).subarray(0, end);
+  }
+}
+
+/** In order; those that overlap or touch become one. */
+function joinSpans(spans: readonly Span[]): Span[] {
+  const joined: Span[] = [];
+  for (const span of spans.toSorted((one, other) => one.from - other.from)) addSpan(joined, span);
+  return joined;
+}
+
+/** Behind the last one or, where it begins within that one or at its end, into it. */
+function addSpan(spans: Span[], { from, to }: Span): void {
+  const last = spans.at(-1);
+  if (last === undefined || last.to < from) spans.push({ from, to });
+  else spans[spans.length - 1] = { from: last.from, to: Math.max(last.to, to) };
+}
+
+/** Also those that overlap the one before; joined at once, because a text may be little else. */
+function occurrences(length: number, findFrom: (from: number) => number): Span[] {
+  const spans: Span[] = [];
+  for (let at = findFrom(0); at !== -1; at = findFrom(at + 1)) addSpan(spans, { from: at, to: at + length });
+  return spans;
+}
+
+/** The bytes themselves where there is nothing to blank. */
+function blankSpans(bytes: Uint8Array, spans: readonly Span[]): Uint8Array {
+  const secret = spans.filter(({ from, to }) => from < to);
+  if (secret.length === 0) return bytes;
+  const shown = bytes.slice();
+  for (const { from, to } of secret) shown.fill(ASTERISK, from, to);
+  return shown;
+}
+
+/** Of a credential with its scheme before it, `Bearer x`, an upstream may repeat the second part alone. */
+function partsOf(secret: string): string[] {
+  return [secret, ...secret.split(/\s+/)];
+}
+
+function formsOf(secret: string): string[] {
+  const inJson = JSON.stringify(secret).slice(1, -1);
+  return [
+    secret,
+    inJson,
+    inJson.replaceAll("/", "\\/"),
+    ...escapedJson(inJson),
+    ...urlForms(secret),
+    ...inBase64(secret),
+  ];
+}
+
+/** As the JSON writers of .NET (`+` too) and Go (`&`, `<`, `>`) escape what a page of HTML would take otherwise. */
+function escapedJson(inJson: string): string[] {
+  return [/[+&<>'`]/g, /[&<>]/g].flatMap((odd) => {
+    const upper = inJson.replace(odd, (char) => `\\u00${char.charCodeAt(0).toString(16).toUpperCase()}`);
+    return [upper, upper.replace(/\\u00../g, (code) => code.toLowerCase())];
+  });
+}
+
+/** Both cases of the escapes, and Python's `quote`, which leaves slashes. */
+function urlForms(secret: string): string[] {
+  return [inUrl(secret), inUrl(secret).replaceAll("%2F", "/")].flatMap((form) => [
+    form,
+    form.replace(/%../g, (code) => code.toLowerCase()),
+  ]);
+}
+
+function inUrl(secret: string): string {
+  // A lone surrogate has no form in a URL.
+  return secret.isWellFormed() ? encodeURIComponent(secret) : secret;
+}
+
+/**
+ * The characters that the secret alone decides, for each of the three places that it can have in a group of three bytes: so it
+ * is found within `user:secret` or `Bearer secret`, too.
+ */
+function inBase64(secret: string): string[] {
+  const bytes = new TextEncoder().encode(secret);
+  return [0, 1, 2].flatMap((before) => {
+    const text = btoa(String.fromCharCode(...new Uint8Array(before), ...bytes));
+    const sure = text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
+    return [sure, sure.replaceAll("+", "-").replaceAll("/", "_")];
+  });
+}
+
+function toNeedle(text: string): Needle {
+  const bytes = new TextEncoder().encode(text);
+  const last = bytes.length - 1;
+  const skip = new Uint16Array(256).fill(bytes.length);
+  for (let at = 0; at < last; at += 1) skip[bytes[at] ?? 0] = last - at;
+  return { text, bytes, skip };
+}
+
+function find(bytes: Uint8Array, { bytes: wanted, skip }: Needle, from: number): number {
+  const last = wanted.length - 1;
+  let at = from;
+  while (at + last < bytes.length) {
+    const under = bytes[at + last] ?? 0;
+    if (under === wanted[last] && isAt(bytes, at, wanted, last)) return at;
+    at += skip[under] ?? 1;
+  }
+  return -1;
+}
+
+function isAt(bytes: Uint8Array, at: number, wanted: Uint8Array, length: number): boolean {
+  for (let index = 0; index < length; index += 1) if (bytes[at + index] !== wanted[index]) return false;
+  return true;
+}
+
+function endsAsBeginning(bytes: Uint8Array, at: number, wanted: Uint8Array): boolean {
+  return isAt(bytes, at, wanted, bytes.length - at);
+}

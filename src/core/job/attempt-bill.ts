@@ -1,0 +1,48 @@
+// What of an attempt is billed: its time by the broker's clock, from when its worker is taken to have run it.
+
+import type { AttemptOutcome } from "./event.ts";
+import { type Bill, type Job, type Lease, leaseEndMs } from "./job.ts";
+import { priceAttempt } from "./pricing.ts";
+
+/** On a hosted upstream a job may wait once more. There it began with the first IN_PROGRESS, if there was one. */
+function beganAtMs({ ranFromMs, startedAtMs }: Lease): number {
+  return ranFromMs ?? startedAtMs;
+}
+
+/** Never more than its timeout, and nothing after its lease. */
+export function executedMs(job: Job, lease: Lease, nowMs: number): number {
+  const ranMs = Math.max(Math.min(nowMs, lease.untilMs) - beganAtMs(lease), 0);
+  return Math.min(ranMs, job.executionTimeoutMs);
+}
+
+/** The lease of a job whose end is reported. It has lasted until now, and the report may tell how long ago the job still waited. */
+export function reportedLease(lease: Lease, outcome: AttemptOutcome, nowMs: number): Lease {
+  const untilMs = leaseEndMs(lease);
+  const ranMaxMs = "ranMaxMs" in outcome ? outcome.ranMaxMs : undefined;
+  if (lease.ranFromMs !== null || ranMaxMs === undefined) return { ...lease, untilMs };
+  return { ...lease, untilMs, ranFromMs: Math.max(lease.startedAtMs, nowMs - ranMaxMs) };
+}
+
+export function makeBill(job: Job, lease: Lease, executionMs: number, nowMs: number): Omit<Bill, "tokens"> {
+  const { tier, rateKind, slots, nanodollarsPerSecond } = lease;
+  const price = priceAttempt({ executionMs, kind: rateKind, nanodollarsPerSecond, slots });
+  return {
+    seq: job.attempts,
+    tier,
+    rateKind,
+    slots,
+    nanodollarsPerSecond,
+    startedAtMs: beganAtMs(lease),
+    finishedAtMs: nowMs,
+    ...price,
+  };
+}
+
+/** A job that is ended from outside, as if its lease had begun when its upstream first said that it runs; not billed before that. */
+export function asRun(job: Job, nowMs: number): { readonly job: Job; readonly billed: boolean } {
+  const { lease, request } = job;
+  // A request that is relayed is answered within its call: nobody asks there how the job stands.
+  if (lease?.ranFromMs === undefined || request !== null) return { job, billed: true };
+  const { ranFromMs } = lease;
+  return { job: { ...job, lease: { ...lease, startedAtMs: ranFromMs ?? nowMs } }, billed: ranFromMs !== null };
+}

@@ -1,0 +1,72 @@
+// What can happen to a job: how an attempt ends, and every other event. What becomes of the job then stands in transition.ts.
+
+import type { PayloadRef } from "../json/payload-ref.ts";
+import type { TokenUsage } from "../openai/token-usage.ts";
+import type { Lease } from "./job.ts";
+import type { StartFailure } from "./start-failure.ts";
+
+/** How an attempt ended, already classified by its carrier. Below it is decided what that means for the job. */
+export type AttemptOutcome =
+  | {
+      readonly kind: "completed";
+      readonly output: PayloadRef | null;
+      readonly tokens?: TokenUsage | null;
+      readonly ranMaxMs?: number;
+    }
+  /** The handler said no: FAILED at once, billed. */
+  | {
+      readonly kind: "handler_error";
+      readonly error: string;
+      readonly output: PayloadRef | null;
+      readonly tokens?: TokenUsage | null;
+      /** So long ago its hosted upstream still answered IN_QUEUE, and no look since then has found it running. */
+      readonly ranMaxMs?: number;
+    }
+  /** 400, 413, 415, 422 of the upstream, or a suspicious status that a probe has cleared: FAILED at once, not billed. */
+  | { readonly kind: "rejected"; readonly error: string }
+  /** The worker cannot have begun (refused connect, DNS, 429, 503 with Retry-After): the upstream pauses. */
+  | { readonly kind: "upstream_paused"; readonly detail: string; readonly retryAfterMs: number | null }
+  /** 401, 403, 404, 405 or a redirect, which a probe has confirmed: the upstream is misconfigured, the job waits. */
+  | { readonly kind: "upstream_unhealthy"; readonly detail: string }
+  /** The worker may have begun: counts against maxAttempts. */
+  | { readonly kind: "attempt_failed"; readonly error: string }
+  /** The pulling worker could not start, so that no handler began: the worker's failure, not the job's. */
+  | { readonly kind: "start_failed"; readonly failure: StartFailure }
+  /** The carrier saw the execution timeout pass. */
+  | { readonly kind: "timed_out" }
+  /** The client that carries the job has gone, and its answer with it: CANCELLED, billed until now. */
+  | { readonly kind: "abandoned"; readonly tokens: TokenUsage | null }
+  /** The answer broke off after the client had a part of it, so that no other attempt can go on: FAILED, not billed. */
+  | { readonly kind: "cut_short"; readonly error: string }
+  /** R2 refused a finished result until the lease ended: FAILED, naming R2. */
+  | { readonly kind: "storage_failed"; readonly error: string };
+
+export type JobEvent =
+  | { readonly kind: "start"; readonly lease: Lease }
+  | { readonly kind: "renew"; readonly token: string }
+  | { readonly kind: "note_upstream_job"; readonly token: string; readonly upstreamJobId: string }
+  /** Its hosted upstream says that it runs the job. */
+  | { readonly kind: "note_running"; readonly token: string }
+  | { readonly kind: "finish"; readonly token: string; readonly outcome: AttemptOutcome }
+  /**
+   * A pulling worker does not have the job any more and has said nothing of its end. `had` false: it never got it; `perhaps`:
+   * it was answered with the job a moment ago, and seems not to have read that.
+   */
+  | { readonly kind: "lost"; readonly token: string; readonly had: boolean | "perhaps" }
+  | { readonly kind: "cancel" }
+  | { readonly kind: "retry" }
+  | { readonly kind: "set_ttl"; readonly ttlMs: number }
+  | { readonly kind: "time" }
+  | {
+      readonly kind: "webhook_result";
+      readonly round: number;
+      readonly tryNumber: number;
+      readonly result: WebhookOutcome;
+    }
+  | { readonly kind: "dead_letter"; readonly round: number; readonly kept: boolean };
+
+export type WebhookOutcome =
+  | { readonly kind: "delivered" }
+  /** 410: no further try. */
+  | { readonly kind: "gone" }
+  | { readonly kind: "failed"; readonly detail: string; readonly retryAfterMs: number | null };

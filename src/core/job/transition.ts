@@ -1,0 +1,396 @@
+// The state machine of a job: transition(job, event, given) → what it becomes and what must follow.
+// Pure: time, jitter and numbers arrive as values. No other file decides what happens to a job's status.
+
+import type { PayloadRef } from "../json/payload-ref.ts";
+import {
+  BACKOFF_BASE_MS,
+  BACKOFF_MAX_MS,
+  ERROR_TEXT_MAX_CHARS,
+  FORMER_WORKERS_MAX,
+  LEASE_MS,
+  LETTER_RETRY_MS,
+  RESTARTS_MAX,
+  START_FAILURES_MAX,
+  UNDELIVERED_MAX,
+  WEBHOOK_SCHEDULE_MS,
+  WORKER_LEASE_MS,
+} from "../limits.ts";
+import type { TokenUsage } from "../openai/token-usage.ts";
+import { asRun, executedMs, makeBill, reportedLease } from "./attempt-bill.ts";
+import { backoffMs } from "./backoff.ts";
+import type { AttemptOutcome, JobEvent, WebhookOutcome } from "./event.ts";
+import type { FormerWorker, Job, JobStatus, Lease, WebhookState } from "./job.ts";
+import { isTerminal, leaseEndMs, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
+import { shownWorkerId } from "./worker-id.ts";
+
+/** Values from outside that a transition may use up. */
+export interface Given {
+  readonly nowMs: number;
+  readonly maxAttempts: number;
+  /** The broker's own start; a lease of another one was lost by a restart. */
+  readonly incarnation: string;
+  /** When the pulling worker of the job's lease was last heard of, epoch ms; 0 for none. */
+  readonly workerHeardAtMs: number;
+  readonly nextQueueSeq: number;
+  readonly nextFinishSeq: number;
+  /** 0 ≤ j < 1. */
+  readonly jitter: number;
+}
+
+export type Effect =
+  /** The result to keep with the job; null clears an old one. */
+  | { readonly kind: "keep_output"; readonly output: PayloadRef | null }
+  | { readonly kind: "stop_upstream"; readonly upstreamId: string; readonly upstreamJobId: string }
+  /** A pulling worker may still run the job: it is told by job-stop. */
+  | { readonly kind: "stop_worker"; readonly slotsId: string }
+  | { readonly kind: "upstream_ok"; readonly upstreamId: string }
+  | {
+      readonly kind: "pause_upstream";
+      readonly upstreamId: string;
+      readonly detail: string;
+      readonly retryAfterMs: number | null;
+    }
+  | { readonly kind: "upstream_unhealthy"; readonly upstreamId: string; readonly detail: string };
+
+export interface Transition {
+  readonly job: Job;
+  readonly effects: readonly Effect[];
+  /** `done`: changed, or rightly had nothing to do. `stale`: not the lease that is held. `refused`: not from this status. */
+  readonly reply: "done" | "stale" | "refused";
+}
+
+/** What becomes of a job. A refused or stale event gives back the very same job and no effect. */
+export function transition(job: Job, event: JobEvent, given: Given): Transition {
+  switch (event.kind) {
+    case "start":
+      return start(job, event.lease, given);
+    case "renew":
+      return whenHeld(job, event.token, given, (lease) => ({
+        ...job,
+        // The present object answers for this carrier from now on: if it is lost later, no restart explains that.
+        lease: {
+          ...lease,
+          untilMs: given.nowMs + leaseMs(lease),
+          graceUntilMs: 0,
+          incarnation: given.incarnation,
+        },
+      }));
+    case "note_upstream_job":
+      return whenHeld(job, event.token, given, (lease) => ({
+        ...job,
+        upstreamJob: { upstreamId: lease.upstreamId, id: event.upstreamJobId },
+      }));
+    case "note_running":
+      return whenHeld(job, event.token, given, (lease) =>
+        lease.ranFromMs === null ? { ...job, lease: { ...lease, ranFromMs: given.nowMs } } : job,
+      );
+    case "finish":
+      return finish(job, event.token, event.outcome, given);
+    case "lost":
+      return lose(job, event.token, event.had, given);
+    case "cancel":
+      return cancel(job, given);
+    case "retry":
+      return retry(job, given);
+    case "set_ttl":
+      if (isTerminal(job.status)) return unchanged(job, "done");
+      return changed({ ...job, ttlAtMs: job.queuedAtMs + event.ttlMs });
+    case "time":
+      return passTime(job, given);
+    case "webhook_result":
+      return settleWebhook(job, event.round, (webhook) =>
+        settleWebhookTry(webhook, event.tryNumber, event.result, given),
+      );
+    case "dead_letter":
+      return settleWebhook(job, event.round, (webhook) => settleDeadLetter(webhook, event.kept, given.nowMs));
+  }
+}
+
+function changed(job: Job, effects: readonly Effect[] = []): Transition {
+  return { job, effects, reply: "done" };
+}
+
+function unchanged(job: Job, reply: Transition["reply"]): Transition {
+  return { job, effects: [], reply };
+}
+
+/** The lease of a running job if `token` is it and it has not ended: a heartbeat after the end never revives (F3). */
+function heldLease(job: Job, token: string, given: Given): Lease | null {
+  if (job.status !== "IN_PROGRESS" || job.lease === null || job.lease.token !== token) return null;
+  return given.nowMs <= leaseEndMs(job.lease) ? job.lease : null;
+}
+
+function whenHeld(job: Job, token: string, given: Given, change: (lease: Lease) => Job): Transition {
+  const lease = heldLease(job, token, given);
+  return lease === null ? unchanged(job, "stale") : changed(change(lease));
+}
+
+function start(job: Job, lease: Lease, given: Given): Transition {
+  const startable = job.status === "IN_QUEUE" && job.notBeforeMs <= given.nowMs && given.nowMs < job.ttlAtMs;
+  if (!startable) return unchanged(job, "refused");
+  return changed({
+    ...job,
+    status: "IN_PROGRESS",
+    attempts: job.attempts + 1,
+    notBeforeMs: 0,
+    lease,
+    // The id of another upstream's run is of no use here.
+    upstreamJob: job.upstreamJob?.upstreamId === lease.upstreamId ? job.upstreamJob : null,
+    delayMs: given.nowMs - job.queuedAtMs,
+    workerId: shownWorkerId(lease.upstreamId),
+  });
+}
+
+/** How long a lease holds without news of its carrier. */
+export function leaseMs(lease: Pick<Lease, "workerKeyId">): number {
+  return lease.workerKeyId === null ? LEASE_MS : WORKER_LEASE_MS;
+}
+
+function finish(before: Job, token: string, outcome: AttemptOutcome, given: Given): Transition {
+  const lease = heldLease(before, token, given);
+  if (lease === null) return unchanged(before, "stale");
+  const job = { ...before, lease: reportedLease(lease, outcome, given.nowMs) };
+  const { upstreamId } = lease;
+  switch (outcome.kind) {
+    case "completed":
+      return changed(end(job, "COMPLETED", null, true, given, outcome.tokens), [
+        { kind: "keep_output", output: outcome.output },
+        { kind: "upstream_ok", upstreamId },
+      ]);
+    case "handler_error":
+      return changed(end(job, "FAILED", outcome.error, true, given, outcome.tokens), [
+        { kind: "keep_output", output: outcome.output },
+        { kind: "upstream_ok", upstreamId },
+      ]);
+    case "rejected":
+      return changed(end(job, "FAILED", outcome.error, false, given), [{ kind: "upstream_ok", upstreamId }]);
+    case "storage_failed":
+      return changed(end(job, "FAILED", outcome.error, false, given), [{ kind: "upstream_ok", upstreamId }]);
+    case "timed_out":
+      return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, given));
+    case "abandoned":
+      return changed(endUnfinished(job, "CANCELLED", null, given, outcome.tokens), [
+        { kind: "upstream_ok", upstreamId },
+      ]);
+    case "cut_short":
+      return changed(end(job, "FAILED", outcome.error, false, given));
+    case "attempt_failed":
+      return changed(countFailure(job, outcome.error, given));
+    case "start_failed":
+      return changed(countStartFailure(job, outcome.failure.error, given));
+    case "upstream_paused":
+      return changed({ ...requeue(job, 0, given), upstreamJob: job.upstreamJob }, [
+        { kind: "pause_upstream", upstreamId, detail: outcome.detail, retryAfterMs: outcome.retryAfterMs },
+      ]);
+    case "upstream_unhealthy":
+      // A run that it was seen to have is taken up again once it can be reached.
+      return changed({ ...requeue(job, 0, given), upstreamJob: job.upstreamJob }, [
+        { kind: "upstream_unhealthy", upstreamId, detail: outcome.detail },
+      ]);
+  }
+}
+
+const CLIENT_LOST_ERROR = "the request of the client that carried the job was lost";
+
+/** Its execution time says how long such jobs take: it ran to its end, or for as long as it may. */
+export function tellsItsTime({ status, error, executionMs }: Pick<Job, "status" | "error" | "executionMs">): boolean {
+  // One that its upstream never began to run has waited all that time.
+  if (status !== "COMPLETED" && executionMs === 0) return false;
+  return status === "COMPLETED" || error === EXECUTION_TIMEOUT_ERROR;
+}
+
+/** RunPod's own text (runpod-wire 1.4). */
+export const EXECUTION_TIMEOUT_ERROR = "executionTimeout exceeded";
+
+/**
+ * Ends a job. A running attempt that is billed costs its time by the broker's clock, never more than its timeout, and
+ * nothing after the time for which its lease was renewed: what a lost worker did not do, or did unseen, is not charged
+ * because an alarm was late, or because a start of the object has given a grace.
+ */
+function end(
+  job: Job,
+  status: JobStatus,
+  error: string | null,
+  billed: boolean,
+  given: Given,
+  tokens: TokenUsage | null = null,
+): Job {
+  const lease = job.lease;
+  const executionMs = lease === null ? null : executedMs(job, lease, given.nowMs);
+  const isBilled = lease !== null && executionMs !== null && billed;
+  // Only an OpenAI route has tokens, whatever a worker says of other jobs.
+  const counted = job.request === null ? null : tokens;
+  const bill = isBilled ? { ...makeBill(job, lease, executionMs, given.nowMs), tokens: counted } : null;
+  return {
+    ...job,
+    status,
+    error: error === null ? null : error.slice(0, ERROR_TEXT_MAX_CHARS),
+    executionMs,
+    lease: null,
+    formerWorkers: formerWorkers(job, given.nowMs),
+    upstreamJob: null,
+    notBeforeMs: 0,
+    finishedAtMs: given.nowMs,
+    bill,
+    finishSeq: bill === null ? null : given.nextFinishSeq,
+    webhook: job.webhook === null ? null : { tries: 0, nextAtMs: given.nowMs, dead: false, detail: null },
+  };
+}
+
+/** Ends a job that has not come to its own end: what its upstream never said to have run is not billed. */
+function endUnfinished(
+  job: Job,
+  status: JobStatus,
+  error: string | null,
+  given: Given,
+  tokens: TokenUsage | null = null,
+): Job {
+  const { job: ran, billed } = asRun(job, given.nowMs);
+  return end(ran, status, error, billed, given, tokens);
+}
+
+/** Back into the queue, as a new run: the upstream's id is dropped, unless the caller knows that it still stands. */
+function requeue(job: Job, waitMs: number, given: Given): Job {
+  return {
+    ...job,
+    status: "IN_QUEUE",
+    lease: null,
+    formerWorkers: formerWorkers(job, given.nowMs),
+    upstreamJob: null,
+    workerId: null,
+    queueSeq: given.nextQueueSeq,
+    notBeforeMs: waitMs === 0 ? 0 : given.nowMs + waitMs,
+  };
+}
+
+/** The job's former workers once its lease has ended. */
+function formerWorkers({ lease, formerWorkers: before }: Job, nowMs: number): readonly FormerWorker[] {
+  if (lease === null || lease.workerKeyId === null) return before;
+  const others = before.filter(({ slotsId }) => slotsId !== lease.upstreamId);
+  return [...others, { slotsId: lease.upstreamId, untilMs: nowMs }].slice(-FORMER_WORKERS_MAX);
+}
+
+function countFailure(job: Job, error: string, given: Given): Job {
+  const countedFailures = job.countedFailures + 1;
+  const counted = { ...job, countedFailures, failedOn: job.lease?.upstreamId ?? null };
+  if (countedFailures >= given.maxAttempts) return end(counted, "FAILED", error, false, given);
+  return requeue(counted, backoffMs(countedFailures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, given.jitter), given);
+}
+
+/** Others are tried at once. Where all fail, the job must end, and with what they said: nobody else knows why. */
+function countStartFailure(job: Job, error: string, given: Given): Job {
+  const startFailures = job.startFailures + 1;
+  const counted = { ...job, startFailures, failedOn: job.lease?.upstreamId ?? null };
+  if (startFailures > START_FAILURES_MAX) return end(counted, "FAILED", error, false, given);
+  return requeue(counted, 0, given);
+}
+
+function cancel(job: Job, given: Given): Transition {
+  if (isTerminal(job.status)) return unchanged(job, "done");
+  return changed(endUnfinished(job, "CANCELLED", null, given), stopEffects(job));
+}
+
+function stopEffects(job: Job): Effect[] {
+  if (job.lease !== null && job.lease.workerKeyId !== null) {
+    return [{ kind: "stop_worker", slotsId: job.lease.upstreamId }];
+  }
+  if (job.upstreamJob === null) return [];
+  return [{ kind: "stop_upstream", upstreamId: job.upstreamJob.upstreamId, upstreamJobId: job.upstreamJob.id }];
+}
+
+function retry(job: Job, given: Given): Transition {
+  if (job.status !== "FAILED") return unchanged(job, "refused");
+  const ttlMs = job.ttlAtMs - job.queuedAtMs;
+  return changed(
+    {
+      ...job,
+      ...NOT_RUN,
+      round: job.round + 1,
+      queuedAtMs: given.nowMs,
+      queueSeq: given.nextQueueSeq,
+      ttlAtMs: given.nowMs + ttlMs,
+      webhook: job.webhook === null ? null : NOTHING_TO_SEND,
+    },
+    [{ kind: "keep_output", output: null }],
+  );
+}
+
+/** What the passing of time does: ttl first, then the execution timeout, then the lease. */
+function passTime(job: Job, given: Given): Transition {
+  if (isTerminal(job.status)) return unchanged(job, "done");
+  if (given.nowMs >= job.ttlAtMs) {
+    return changed(endUnfinished(job, "TIMED_OUT", "the job's ttl passed", given), stopEffects(job));
+  }
+  if (job.status === "IN_QUEUE" || job.lease === null) return unchanged(job, "done");
+  if (given.nowMs >= job.lease.startedAtMs + job.executionTimeoutMs) {
+    return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, given), stopEffects(job));
+  }
+  if (given.nowMs <= leaseEndMs(job.lease)) return unchanged(job, "done");
+  const next = expireLease(job, job.lease, given);
+  return changed(next, next.upstreamJob === null ? stopEffects(job) : []);
+}
+
+/**
+ * A lease ran out, or its worker does not have the job any more. Lost by a restart of ours, or with the client's request that
+ * carried it: not the job's fault, and the upstream may still run it.
+ */
+function expireLease(job: Job, lease: Lease, given: Given, isDoubtful = false): Job {
+  // The client has gone with its request: nobody waits for another run, and nobody would pay for one willingly.
+  if (lease.byClient && job.request !== null) return end(job, "FAILED", CLIENT_LOST_ERROR, false, given);
+  if (lease.incarnation !== given.incarnation || lease.byClient) {
+    const restarts = job.restarts + 1;
+    if (restarts > RESTARTS_MAX) {
+      return end({ ...job, restarts }, "FAILED", `job lost by ${restarts} restarts of its carrier`, false, given);
+    }
+    return { ...requeue({ ...job, restarts }, 0, given), upstreamJob: job.upstreamJob };
+  }
+  const isUndelivered = isDoubtful || (lease.workerKeyId !== null && given.workerHeardAtMs <= lease.startedAtMs);
+  if (isUndelivered && job.undelivered < UNDELIVERED_MAX) {
+    return requeue({ ...job, undelivered: job.undelivered + 1 }, 0, given);
+  }
+  return loseWorker(job, given);
+}
+
+/** Counted. The text is RunPod's own for it (runpod-wire 1.4). */
+function loseWorker(job: Job, given: Given): Job {
+  return countFailure(job, `job timed out after ${job.countedFailures} retries`, given);
+}
+
+function lose(job: Job, token: string, had: boolean | "perhaps", given: Given): Transition {
+  const lease = heldLease(job, token, given);
+  if (lease === null) return unchanged(job, "stale");
+  if (had !== false) return changed(expireLease(job, lease, given, had === "perhaps"));
+  // It never got it, so it cannot report it late either, and may be given it again.
+  return changed({ ...requeue(job, 0, given), formerWorkers: job.formerWorkers });
+}
+
+function settleWebhook(job: Job, round: number, settle: (webhook: WebhookState) => WebhookState | null): Transition {
+  const webhook = job.webhook === null || round !== job.round ? null : settle(job.webhook);
+  return webhook === null ? unchanged(job, "stale") : changed({ ...job, webhook });
+}
+
+/** Its dead letter was offered to D1: kept, or due again later. Null when none is owed. */
+export function settleDeadLetter(webhook: WebhookState, kept: boolean, nowMs: number): WebhookState | null {
+  if (!webhook.dead || webhook.nextAtMs === null) return null;
+  return { ...webhook, nextAtMs: kept ? null : nowMs + LETTER_RETRY_MS };
+}
+
+/** How far a call back has come after one try; null when that try is not the one that is awaited. */
+export function settleWebhookTry(
+  webhook: WebhookState,
+  tryNumber: number,
+  result: WebhookOutcome,
+  given: Pick<Given, "nowMs" | "jitter">,
+): WebhookState | null {
+  if (webhook.nextAtMs === null || webhook.dead || webhook.tries + 1 !== tryNumber) return null;
+  if (result.kind === "delivered") return { tries: tryNumber, nextAtMs: null, dead: false, detail: null };
+  const detail = result.kind === "gone" ? "the receiver answered 410" : result.detail.slice(0, ERROR_TEXT_MAX_CHARS);
+  const waitMs = WEBHOOK_SCHEDULE_MS[tryNumber];
+  // Given up: from now on its dead letter is due, and nothing more goes to the receiver.
+  if (result.kind === "gone" || waitMs === undefined) {
+    return { tries: tryNumber, nextAtMs: given.nowMs, dead: true, detail };
+  }
+  const jitteredMs = Math.round(waitMs * (1 + given.jitter / 4));
+  const nextAtMs = given.nowMs + Math.max(jitteredMs, result.retryAfterMs ?? 0);
+  return { tries: tryNumber, nextAtMs, dead: false, detail };
+}

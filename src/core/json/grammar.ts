@@ -1,0 +1,333 @@
+// The grammar of RFC 8259 over chunks of bytes: strict numbers, escapes and UTF-8, bounded depth, nothing buffered.
+// A subclass is told where keys and values of one depth begin and end; it never sees an unchecked byte as checked.
+import { JSON_DEPTH_MAX } from "../limits.ts";
+
+/** Why a document was refused. `offset` counts bytes from the start of the document; `message` is one plain sentence. */
+export interface JsonScanError {
+  readonly code: "syntax" | "too_deep" | "not_object" | "duplicate_field" | "fields_too_large";
+  readonly offset: number;
+  readonly message: string;
+}
+
+// What may come next. A string, number or literal may be cut by the end of a chunk, so each is a state of its own.
+const VALUE = 0;
+const VALUE_OR_END = 1;
+const KEY = 2;
+const KEY_OR_END = 3;
+const COLON = 4;
+const COMMA_OR_END = 5;
+const DONE = 6;
+const STRING = 7;
+const NUMBER = 8;
+const LITERAL = 9;
+
+const OBJECT = 0;
+const ARRAY = 1;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const MINUS = 0x2d;
+
+/** 1 for the bytes that a string may hold without a closer look. */
+const PLAIN = new Uint8Array(256);
+for (let byte = 0x20; byte < 0x80; byte++) PLAIN[byte] = byte === QUOTE || byte === BACKSLASH ? 0 : 1;
+
+const SIMPLE_ESCAPES = new Set([...'"\\/bfnrt'].map((char) => char.charCodeAt(0)));
+
+// Numbers are a table: state × kind of byte → state. STOP ends the number, which is right only in an accepting state.
+const NUMBER_KINDS = 7;
+const STOP = 255;
+const NUMBER_KIND = new Uint8Array(256);
+for (let byte = 0x31; byte <= 0x39; byte++) NUMBER_KIND[byte] = 2;
+for (const [char, kind] of Object.entries({ "0": 1, ".": 3, e: 4, E: 4, "+": 5, "-": 6 })) {
+  NUMBER_KIND[char.charCodeAt(0)] = kind;
+}
+const AFTER_MINUS = 0;
+const AFTER_ZERO = 1;
+const IN_INTEGER = 2;
+const NUMBER_NEXT = Uint8Array.from([
+  // other, 0, 1-9, ".", "e", "+", "-"
+  ...[STOP, 1, 2, STOP, STOP, STOP, STOP], // 0: after the minus
+  ...[STOP, STOP, STOP, 3, 5, STOP, STOP], // 1: after a leading zero
+  ...[STOP, 2, 2, 3, 5, STOP, STOP], // 2: in the integer
+  ...[STOP, 4, 4, STOP, STOP, STOP, STOP], // 3: after the point
+  ...[STOP, 4, 4, STOP, 5, STOP, STOP], // 4: in the fraction
+  ...[STOP, 7, 7, STOP, STOP, 6, 6], // 5: after the e
+  ...[STOP, 7, 7, STOP, STOP, STOP, STOP], // 6: after the sign of the exponent
+  ...[STOP, 7, 7, STOP, STOP, STOP, STOP], // 7: in the exponent
+]);
+const NUMBER_ACCEPTS = Uint8Array.from([0, 1, 1, 0, 1, 0, 0, 1]);
+
+/** Checks one document given in chunks. `markDepth` is the count of open containers at which keys and values are told. */
+export abstract class JsonGrammar {
+  private state = VALUE;
+  private depth = 0;
+  private readonly containers = new Uint8Array(JSON_DEPTH_MAX);
+  private stringIsKey = false;
+  private escaped = false;
+  private hexLeft = 0;
+  private utf8Left = 0;
+  private utf8Low = 0x80;
+  private utf8High = 0xbf;
+  private numberState = AFTER_MINUS;
+  private literal = "";
+  private literalAt = 0;
+  /** The first error; nothing is read after it. */
+  protected failure: JsonScanError | null = null;
+  private seenBytes = 0;
+  private readonly markDepth: 0 | 1;
+  private readonly lenientNumbers: boolean;
+
+  constructor(markDepth: 0 | 1, lenientNumbers: boolean) {
+    this.markDepth = markDepth;
+    this.lenientNumbers = lenientNumbers;
+  }
+
+  /** A key or a value of the marked depth begins or ends at this index of the chunk that is being checked. */
+  protected abstract keyStarts(at: number): void;
+  protected abstract keyEnds(at: number): void;
+  protected abstract valueStarts(at: number): void;
+  protected abstract valueEnds(at: number): void;
+
+  /** Checks the next chunk. The first error is the answer to every later call too. */
+  protected check(chunk: Uint8Array): JsonScanError | null {
+    let at = 0;
+    while (at < chunk.length && this.failure === null) {
+      if (this.state === STRING) at = this.readString(chunk, at);
+      else if (this.state === NUMBER) at = this.readNumber(chunk, at);
+      else if (this.state === LITERAL) at = this.readLiteral(chunk, at);
+      else at = this.readStructure(chunk, at);
+    }
+    this.seenBytes += chunk.length;
+    return this.failure;
+  }
+
+  /** Says that no chunk follows. */
+  protected checkEnd(): JsonScanError | null {
+    if (this.failure !== null) return this.failure;
+    if (this.state === NUMBER && this.depth === 0 && NUMBER_ACCEPTS[this.numberState] === 1) this.endValue(0);
+    if (this.state !== DONE) this.refuse(0, "syntax", "unexpected end");
+    return this.failure;
+  }
+
+  /** Ends the scan with an error at an index of the chunk in hand. */
+  protected refuse(at: number, code: JsonScanError["code"], what: string): number {
+    const offset = this.seenBytes + at;
+    const subject = code === "not_object" ? "the body must be a JSON object" : "the body is not valid JSON";
+    this.failure ??= { code, offset, message: `${subject}: ${what} at byte ${offset}` };
+    return at;
+  }
+
+  private unexpected(at: number): number {
+    return this.refuse(at, "syntax", this.state === DONE ? "more than one value" : "unexpected character");
+  }
+
+  private readStructure(chunk: Uint8Array, from: number): number {
+    let at = from;
+    while (at < chunk.length) {
+      const byte = chunk[at] ?? 0;
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return this.readMark(byte, at);
+      at++;
+    }
+    return at;
+  }
+
+  /** One byte that is neither white space nor inside a string, number or literal. */
+  private readMark(byte: number, at: number): number {
+    switch (this.state) {
+      case VALUE:
+        return this.beginValue(byte, at);
+      case VALUE_OR_END:
+        return byte === 0x5d ? this.close(ARRAY, at) : this.beginValue(byte, at);
+      case KEY:
+        return byte === QUOTE ? this.beginString(true, at) : this.unexpected(at);
+      case KEY_OR_END:
+        if (byte === QUOTE) return this.beginString(true, at);
+        return byte === 0x7d ? this.close(OBJECT, at) : this.unexpected(at);
+      case COLON:
+        if (byte !== 0x3a) return this.unexpected(at);
+        this.state = VALUE;
+        return at + 1;
+      case COMMA_OR_END:
+        if (byte === 0x7d) return this.close(OBJECT, at);
+        if (byte === 0x5d) return this.close(ARRAY, at);
+        if (byte !== 0x2c) return this.unexpected(at);
+        this.state = this.containers[this.depth - 1] === OBJECT ? KEY : VALUE;
+        return at + 1;
+      default:
+        return this.unexpected(at);
+    }
+  }
+
+  private beginValue(byte: number, at: number): number {
+    if (this.markDepth === 1 && this.depth === 0 && byte !== 0x7b) {
+      const begins =
+        byte !== 0xef &&
+        (byte === QUOTE || byte === 0x5b || byte === MINUS || /[0-9tfn]/.test(String.fromCharCode(byte)));
+      return begins ? this.refuse(at, "not_object", "another kind of value") : this.unexpected(at);
+    }
+    if (byte === QUOTE) return this.beginString(false, at);
+    if (byte === 0x7b) return this.open(OBJECT, at);
+    if (byte === 0x5b) return this.open(ARRAY, at);
+    if (byte === MINUS || (byte >= 0x30 && byte <= 0x39)) return this.beginNumber(byte, at);
+    if (byte === 0x74) return this.beginLiteral("true", at);
+    if (byte === 0x66) return this.beginLiteral("false", at);
+    if (byte === 0x6e) return this.beginLiteral("null", at);
+    if (this.lenientNumbers && byte === 0x4e) return this.beginLiteral("NaN", at);
+    if (this.lenientNumbers && byte === 0x49) return this.beginLiteral("Infinity", at);
+    return this.unexpected(at);
+  }
+
+  private open(container: number, at: number): number {
+    if (this.depth === JSON_DEPTH_MAX) return this.refuse(at, "too_deep", `nested deeper than ${JSON_DEPTH_MAX}`);
+    if (this.depth === this.markDepth) this.valueStarts(at);
+    this.containers[this.depth++] = container;
+    this.state = container === OBJECT ? KEY_OR_END : VALUE_OR_END;
+    return at + 1;
+  }
+
+  private close(container: number, at: number): number {
+    if (this.containers[this.depth - 1] !== container) return this.unexpected(at);
+    this.depth--;
+    this.endValue(at + 1);
+    return at + 1;
+  }
+
+  private endValue(at: number): void {
+    this.state = this.depth === 0 ? DONE : COMMA_OR_END;
+    if (this.depth === this.markDepth) this.valueEnds(at);
+  }
+
+  private beginString(isKey: boolean, at: number): number {
+    this.stringIsKey = isKey;
+    this.state = STRING;
+    if (this.depth === this.markDepth) {
+      if (isKey) this.keyStarts(at);
+      else this.valueStarts(at);
+    }
+    return at + 1;
+  }
+
+  private readString(chunk: Uint8Array, from: number): number {
+    const end = chunk.length;
+    let at = from;
+    while (at < end && this.failure === null) {
+      if (this.utf8Left > 0) at = this.readContinuation(chunk, at);
+      else if (this.escaped) at = this.readEscape(chunk, at);
+      else {
+        while (at < end && PLAIN[chunk[at] ?? 0] === 1) at++;
+        if (at === end) return at;
+        const byte = chunk[at] ?? 0;
+        if (byte === QUOTE) return this.endString(at + 1);
+        if (byte === BACKSLASH) this.escaped = true;
+        else if (byte < 0x20) return this.refuse(at, "syntax", "control character in a string");
+        else if (!this.beginSequence(byte)) return this.refuse(at, "syntax", "invalid UTF-8");
+        at++;
+      }
+    }
+    return at;
+  }
+
+  private endString(at: number): number {
+    if (!this.stringIsKey) this.endValue(at);
+    else {
+      this.state = COLON;
+      if (this.depth === this.markDepth) this.keyEnds(at);
+    }
+    return at;
+  }
+
+  private readEscape(chunk: Uint8Array, from: number): number {
+    let at = from;
+    if (this.hexLeft === 0) {
+      const byte = chunk[at] ?? 0;
+      if (byte === 0x75) this.hexLeft = 4;
+      else if (SIMPLE_ESCAPES.has(byte)) this.escaped = false;
+      else return this.refuse(at, "syntax", "invalid escape");
+      at++;
+    }
+    while (this.hexLeft > 0 && at < chunk.length) {
+      const byte = chunk[at] ?? 0;
+      const isHex = (byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);
+      if (!isHex) return this.refuse(at, "syntax", "invalid escape");
+      at++;
+      if (--this.hexLeft === 0) this.escaped = false;
+    }
+    return at;
+  }
+
+  /** The first byte of a UTF-8 sequence narrows the second: no overlong forms, no surrogates, nothing over U+10FFFF. */
+  private beginSequence(byte: number): boolean {
+    if (byte < 0xc2 || byte > 0xf4) return false;
+    this.utf8Left = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
+    this.utf8Low = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
+    this.utf8High = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
+    return true;
+  }
+
+  private readContinuation(chunk: Uint8Array, from: number): number {
+    let at = from;
+    while (this.utf8Left > 0 && at < chunk.length) {
+      const byte = chunk[at] ?? 0;
+      if (byte < this.utf8Low || byte > this.utf8High) return this.refuse(at, "syntax", "invalid UTF-8");
+      this.utf8Low = 0x80;
+      this.utf8High = 0xbf;
+      this.utf8Left--;
+      at++;
+    }
+    return at;
+  }
+
+  private beginNumber(byte: number, at: number): number {
+    if (this.depth === this.markDepth) this.valueStarts(at);
+    this.state = NUMBER;
+    this.numberState = byte === MINUS ? AFTER_MINUS : byte === 0x30 ? AFTER_ZERO : IN_INTEGER;
+    return at + 1;
+  }
+
+  private readNumber(chunk: Uint8Array, from: number): number {
+    let state = this.numberState;
+    let at = from;
+    while (at < chunk.length) {
+      const byte = chunk[at] ?? 0;
+      const next = NUMBER_NEXT[state * NUMBER_KINDS + (NUMBER_KIND[byte] ?? 0)] ?? STOP;
+      if (next === STOP) return this.endNumber(state, byte, at);
+      state = next;
+      at++;
+    }
+    this.numberState = state;
+    return at;
+  }
+
+  private endNumber(state: number, byte: number, at: number): number {
+    if (state === AFTER_MINUS && byte === 0x49 && this.lenientNumbers) return this.continueLiteral("Infinity", at);
+    if (NUMBER_ACCEPTS[state] !== 1) return this.unexpected(at);
+    this.endValue(at);
+    return at;
+  }
+
+  private beginLiteral(literal: string, at: number): number {
+    if (this.depth === this.markDepth) this.valueStarts(at);
+    return this.continueLiteral(literal, at);
+  }
+
+  private continueLiteral(literal: string, at: number): number {
+    this.state = LITERAL;
+    this.literal = literal;
+    this.literalAt = 1;
+    return at + 1;
+  }
+
+  private readLiteral(chunk: Uint8Array, from: number): number {
+    let at = from;
+    while (at < chunk.length) {
+      if (chunk[at] !== this.literal.charCodeAt(this.literalAt)) return this.unexpected(at);
+      at++;
+      if (++this.literalAt === this.literal.length) {
+        this.endValue(at);
+        return at;
+      }
+    }
+    return at;
+  }
+}

@@ -1,0 +1,132 @@
+// Cuts raw values out of one JSON document that comes in chunks. The bytes are checked and handed on as they are, never
+// parsed, changed or gathered: `1.0` stays `1.0`. What a sink gets is a view of the chunk, valid until the call returns.
+import { concatBytes } from "../bytes/concat.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES } from "../limits.ts";
+import { JsonGrammar, type JsonScanError } from "./grammar.ts";
+
+export type { JsonScanError } from "./grammar.ts";
+
+/** Receives one value: any number of views, then the end. */
+interface ValueSink {
+  bytes(view: Uint8Array): void;
+  end(): void;
+}
+
+/** Receives the top-level fields of an object, one after the other; `begin` gives the decoded name. */
+export interface FieldSink extends ValueSink {
+  begin(name: string): void;
+}
+
+/** Incremental scan: chunks in order, then `end`. Both answer the first error, or null while all is well. */
+export interface JsonScanner {
+  push(chunk: Uint8Array): JsonScanError | null;
+  end(): JsonScanError | null;
+}
+
+interface ScanOptions {
+  /** Lets NaN, Infinity and -Infinity pass as they are: Python workers send them. */
+  readonly lenientNumbers?: boolean;
+}
+
+/** Scans a document that must be an object; a name that stands twice is an error. */
+export function scanObject(
+  sink: FieldSink,
+  options: ScanOptions & { readonly namesMaxBytes?: number } = {},
+): JsonScanner {
+  const namesMaxBytes = options.namesMaxBytes ?? ENVELOPE_FIELDS_MAX_BYTES;
+  return new RangeScanner(1, options.lenientNumbers ?? false, sink, sink, namesMaxBytes);
+}
+
+/** Scans a document of any kind; white space around it does not reach the sink. */
+export function scanValue(sink: ValueSink, options: ScanOptions = {}): JsonScanner {
+  return new RangeScanner(0, options.lenientNumbers ?? false, sink, null, 0);
+}
+
+const NOTHING = new Uint8Array(0);
+/** A name in an error message is for people; a hostile one is cut. */
+const NAME_SHOWN_MAX_CHARS = 64;
+
+class RangeScanner extends JsonGrammar implements JsonScanner {
+  private readonly sink: ValueSink;
+  private readonly fields: FieldSink | null;
+  private readonly namesMaxBytes: number;
+  private readonly names = new Set<string>();
+  private namesBytes = 0;
+  private nameParts: Uint8Array[] = [];
+  private reading: "nothing" | "name" | "value" = "nothing";
+  private chunk: Uint8Array = NOTHING;
+  private startsAt = 0;
+
+  constructor(depth: 0 | 1, lenient: boolean, sink: ValueSink, fields: FieldSink | null, namesMaxBytes: number) {
+    super(depth, lenient);
+    this.sink = sink;
+    this.fields = fields;
+    this.namesMaxBytes = namesMaxBytes;
+  }
+
+  push(chunk: Uint8Array): JsonScanError | null {
+    this.chunk = chunk;
+    this.startsAt = 0;
+    if (this.check(chunk) === null) this.handOver(chunk.length);
+    this.chunk = NOTHING;
+    return this.failure;
+  }
+
+  end(): JsonScanError | null {
+    this.startsAt = 0;
+    return this.checkEnd();
+  }
+
+  protected override keyStarts(at: number): void {
+    this.reading = "name";
+    this.startsAt = at;
+  }
+
+  protected override keyEnds(at: number): void {
+    this.handOver(at);
+    this.reading = "nothing";
+    if (this.failure !== null) return;
+    const name = decodeName(this.nameParts);
+    this.nameParts = [];
+    if (this.names.has(name)) {
+      const shown = JSON.stringify(name.slice(0, NAME_SHOWN_MAX_CHARS));
+      this.refuse(at, "duplicate_field", `the field ${shown} stands twice,`);
+    }
+    this.names.add(name);
+    this.fields?.begin(name);
+  }
+
+  protected override valueStarts(at: number): void {
+    this.reading = "value";
+    this.startsAt = at;
+  }
+
+  protected override valueEnds(at: number): void {
+    this.handOver(at);
+    this.reading = "nothing";
+    this.sink.end();
+  }
+
+  /** What was read of the name or value in hand, up to an index of the chunk. */
+  private handOver(at: number): void {
+    if (this.reading === "nothing" || at === this.startsAt) return;
+    const view = this.chunk.subarray(this.startsAt, at);
+    if (this.reading === "value") this.sink.bytes(view);
+    else this.keepName(view, at);
+  }
+
+  /** Names are the only bytes held here, so they are counted before they are copied. */
+  private keepName(view: Uint8Array, at: number): void {
+    this.namesBytes += view.length;
+    if (this.namesBytes > this.namesMaxBytes)
+      this.refuse(at, "fields_too_large", "the names of the fields are too long");
+    else this.nameParts.push(view.slice());
+  }
+}
+
+const DECODER = new TextDecoder();
+
+/** The text of a checked JSON string, quotes included. */
+function decodeName(parts: readonly Uint8Array[]): string {
+  return String(JSON.parse(DECODER.decode(concatBytes(parts))));
+}

@@ -1,0 +1,219 @@
+// The error of an OpenAI route as OpenAI's clients read it, made of what a failed job left: texts of many servers and SDKs.
+
+import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
+import { ERROR_TEXT_MAX_CHARS } from "../limits.ts";
+import { closeCut } from "./cut-text.ts";
+import { parsePythonLiteral } from "./python-literal.ts";
+
+/** An error in OpenAI's shape with the HTTP status that its clients choose the class of their exception by. */
+interface OpenAiError {
+  readonly status: number;
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | number | null;
+  };
+}
+
+/** What a text says; null where it says nothing. */
+interface Said {
+  readonly status: number | null;
+  readonly message: string;
+  readonly type: string | null;
+  readonly param: string | null;
+  readonly code: string | number | null;
+}
+
+/** Errors are wrapped in one another: an exception's text in an SDK's JSON in an upstream's body. */
+const NESTED_MAX = 8;
+/** A type, a code or the path of a parameter. */
+const WORD_MAX_CHARS = 200;
+const UPSTREAM_ANSWERED = /^the upstream answered (\d{3})(?:: ([\s\S]*))?$/;
+/** The text of an exception of OpenAI's Python client, which a handler that proxies with it raises. */
+const CLIENT_EXCEPTION = /^Error code: (\d{3}) - ([\s\S]*)$/;
+const TIMED_OUT = "executionTimeout exceeded";
+const LOST_WORKER = /^job timed out after \d+ retries$/;
+/** Where Python's traceback begins, in the forms of RunPod's SDK and of Python itself. */
+const TRACEBACK = /\s*\btraceback:[\s\S]*|\s*Traceback \(most recent call last\):[\s\S]*/;
+const EXCEPTION_LINE = /\n([A-Za-z_][\w.]*(?:: .*)?)\s*$/;
+const HTML = /^\s*<(?:!doctype html|html)\b/i;
+const HTML_TITLE = /<title>([^<]*)<\/title>/i;
+
+/** Words of types and codes, in lower case, without marks and without "error" at their end. */
+const STATUS_BY_WORD: Readonly<Record<string, number>> = {
+  badrequest: 400,
+  invalidrequest: 400,
+  contextlengthexceeded: 400,
+  exceedcontextsize: 400,
+  authentication: 401,
+  unauthorized: 401,
+  invalidapikey: 401,
+  permission: 403,
+  permissiondenied: 403,
+  forbidden: 403,
+  notfound: 404,
+  modelnotfound: 404,
+  conflict: 409,
+  requesttoolarge: 413,
+  unprocessableentity: 422,
+  // TGI's own status for it.
+  validation: 422,
+  ratelimit: 429,
+  ratelimitexceeded: 429,
+  insufficientquota: 429,
+  overloaded: 503,
+  serviceunavailable: 503,
+  unavailable: 503,
+};
+
+const TYPE_BY_STATUS: Readonly<Record<number, string>> = {
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+  429: "rate_limit_error",
+};
+
+/** The error for the text of a failed job; 500 with the text where it tells no more. A traceback is never in it. */
+export function openAiErrorOf(text: string): OpenAiError {
+  if (text === TIMED_OUT) return toError({ ...plain(text), status: 504 });
+  if (LOST_WORKER.test(text)) return toError({ ...plain(text), status: 502 });
+  return toError(readText(text, 0));
+}
+
+/** The error that a completed job has for its output: `{"error": …}`, or vLLM's `{"object":"error"}`; null when it is none. */
+export function openAiErrorOfOutput(value: unknown): OpenAiError | null {
+  const fields = fieldsOf(value);
+  if (fields === null) return null;
+  // The Responses API tells of a failed response by an object of its own, which has its place for the error.
+  const isError = typeof fields.object === "string" ? fields.object === "error" : isFilled(fields.error);
+  return isError ? toError(readValue(fields, 0)) : null;
+}
+
+function toError(said: Said): OpenAiError {
+  const status = said.status ?? statusOfWord(said.type) ?? statusOfWord(said.code) ?? 500;
+  const type = said.type ?? TYPE_BY_STATUS[status] ?? (status < 500 ? "invalid_request_error" : "server_error");
+  // Cut before it is searched: an output may be megabytes of white space, and the time of a search grows with its square.
+  const text = said.message.slice(0, ERROR_TEXT_MAX_CHARS);
+  const message = withoutTraceback(text) || "the worker failed without a message";
+  const code = typeof said.code === "string" ? said.code.slice(0, WORD_MAX_CHARS) : said.code;
+  const param = said.param?.slice(0, WORD_MAX_CHARS) ?? null;
+  return { status, error: { message, type: type.slice(0, WORD_MAX_CHARS), param, code } };
+}
+
+/** What stands before the traceback; of a text that is nothing else, the exception, which is its last line. */
+function withoutTraceback(text: string): string {
+  const before = text.replace(TRACEBACK, "").trim();
+  return before === "" ? (EXCEPTION_LINE.exec(text)?.[1] ?? "") : before;
+}
+
+function readText(text: string, nested: number): Said {
+  const [, status, body = ""] = UPSTREAM_ANSWERED.exec(text) ?? CLIENT_EXCEPTION.exec(text) ?? [];
+  if (status !== undefined) {
+    const said = readText(body, nested + 1);
+    return {
+      ...said,
+      status: asStatus(status) ?? said.status,
+      message: said.message || `the upstream answered ${status}`,
+    };
+  }
+  if (HTML.test(text)) return plain(HTML_TITLE.exec(text)?.[1]?.trim() ?? "");
+  const value = nested < NESTED_MAX ? parseEither(text) : undefined;
+  return value === undefined ? plain(text) : readValue(value, nested + 1);
+}
+
+function readValue(value: unknown, nested: number): Said {
+  if (typeof value === "string") return readText(value, nested);
+  const fields = fieldsOf(value);
+  if (fields === null || nested > NESTED_MAX) return plain(asText(value));
+  if (isFilled(fields.error)) return readWrapped(fields, nested);
+  if (typeof fields.error_message === "string") {
+    const said = readText(fields.error_message, nested);
+    return { ...said, type: said.type ?? className(fields.error_type) };
+  }
+  if (isFilled(fields.detail)) return { ...readDetail(fields.detail, nested), status: statusIn(fields) };
+  if (isFilled(fields.message)) return readFields(fields);
+  return plain(asText(value));
+}
+
+/** `{"error": …}`: an object in OpenAI's shape, or a text with its type beside it (TGI). */
+function readWrapped(fields: Fields, nested: number): Said {
+  const said = readValue(fields.error, nested + 1);
+  const type = said.type ?? (typeof fields.error_type === "string" ? fields.error_type : null);
+  return { ...said, type, status: said.status ?? statusIn(fields) };
+}
+
+function readFields(fields: Fields): Said {
+  const { message, type, param, code } = fields;
+  return {
+    status: statusIn(fields),
+    message: asText(message),
+    type: typeof type === "string" && type !== "" ? type : null,
+    param: typeof param === "string" ? param : null,
+    code: typeof code === "string" || Number.isSafeInteger(code) ? (code as string | number) : null,
+  };
+}
+
+/** FastAPI's `detail`: a text, any value of the server's own, or the list of what did not validate. */
+function readDetail(detail: unknown, nested: number): Said {
+  const [first] = Array.isArray(detail) ? detail : [];
+  if (typeof fieldsOf(first)?.msg !== "string") return readValue(detail, nested + 1);
+  const problems = (detail as unknown[]).map(fieldsOf).filter((problem) => problem !== null);
+  const message = problems
+    .map((problem) => [pathOf(problem), asText(problem.msg)].filter(Boolean).join(": "))
+    .join("; ");
+  return { ...plain(message), param: pathOf(problems[0]) || null };
+}
+
+/** Where a problem is, without the word for the body that every path begins with. */
+function pathOf(problem: Fields | undefined): string {
+  const path: unknown[] = Array.isArray(problem?.loc) ? problem.loc : [];
+  return path.filter((step, at) => at > 0 || step !== "body").join(".");
+}
+
+function statusIn(fields: Fields): number | null {
+  return (
+    asStatus(fields.code) ?? asStatus(fields.status_code) ?? asStatus(fields.statusCode) ?? asStatus(fields.status)
+  );
+}
+
+function asStatus(value: unknown): number | null {
+  const status = typeof value === "string" && /^\d{3}$/.test(value) ? Number(value) : value;
+  return typeof status === "number" && Number.isInteger(status) && status >= 400 && status <= 599 ? status : null;
+}
+
+function statusOfWord(word: string | number | null): number | null {
+  if (typeof word !== "string") return null;
+  const plainWord = word
+    .toLowerCase()
+    .replace(/[^a-z]/g, "")
+    .replace(/error$/, "");
+  return Object.hasOwn(STATUS_BY_WORD, plainWord) ? (STATUS_BY_WORD[plainWord] ?? null) : null;
+}
+
+/** `NotFoundError` of `<class 'openai.NotFoundError'>`. */
+function className(text: unknown): string | null {
+  return typeof text === "string" ? (/(\w+)'?>?$/.exec(text.slice(-WORD_MAX_CHARS))?.[1] ?? null) : null;
+}
+
+/** JSON or Python's repr, whole or cut; undefined for any other text. A number or word alone is a text like any other. */
+function parseEither(text: string): unknown {
+  if (!/^\s*[{["'(]/.test(text)) return undefined;
+  for (const candidate of [text, ...closeCut(text)]) {
+    const value = parseJson(candidate) ?? parsePythonLiteral(candidate);
+    if (value !== undefined) return value;
+  }
+  return undefined;
+}
+
+function plain(message: string): Said {
+  return { status: null, message, type: null, param: null, code: null };
+}
+
+function asText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function isFilled(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== "" && value !== false;
+}

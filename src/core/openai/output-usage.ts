@@ -1,0 +1,136 @@
+// Token usage out of the raw JSON of a job's output while its bytes pass: an OpenAI body, a list with one, or texts that hold
+// such a body or pieces of an event stream (RunPod's vLLM worker yields those). Constant memory, and a look at the first
+// 2 KiB for every other output.
+import { concatBytes } from "../bytes/concat.ts";
+import { JsonStringBytes } from "../json/string-bytes.ts";
+import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
+import { CHUNK_MAX_BYTES, OUTPUT_USAGE_HEAD_BYTES } from "../limits.ts";
+import { SseSplitter } from "../sse/events.ts";
+import { StreamUsage, type TokenUsage } from "./token-usage.ts";
+import { UsageTail } from "./usage-tail.ts";
+
+/** One way to read an output. */
+interface UsageReader {
+  /** False once nothing more can be told: the bytes that follow need no look. */
+  readonly isLooking: boolean;
+  push(bytes: Uint8Array): void;
+  /** Once all bytes have come; null when nothing was told. `promptBytes` is for an estimate. */
+  usage(promptBytes: number): TokenUsage | null;
+}
+
+/** The reader for a text that begins like this; null: none; undefined: more of it must be seen, unless `isAll`. */
+type Choice = (head: string, isAll: boolean) => UsageReader | null | undefined;
+
+/** Members that OpenAI's bodies have near their start. */
+const BODY_SIGN = /"(?:object|choices|usage|model)"\s*:/;
+const EVENT_START = /^\s*(?:data|event|id|retry)?:/;
+/** The longest name of a field, and its colon. */
+const EVENT_START_MAX_CHARS = 6;
+const BLANK_LINE = Uint8Array.of(0x0a, 0x0a);
+
+/** Chooses a reader by the first bytes, and then hands it all of them. */
+class ChoosingReader implements UsageReader {
+  readonly #choose: Choice;
+  #head: Uint8Array = new Uint8Array(0);
+  #chosen: UsageReader | null | undefined;
+
+  constructor(choose: Choice) {
+    this.#choose = choose;
+  }
+
+  get isLooking(): boolean {
+    return this.#chosen === undefined || (this.#chosen?.isLooking ?? false);
+  }
+
+  push(bytes: Uint8Array): void {
+    if (this.#chosen !== undefined) this.#chosen?.push(bytes);
+    else this.#decide(this.#head.length === 0 ? bytes : concatBytes([this.#head, bytes]), false);
+  }
+
+  usage(promptBytes: number): TokenUsage | null {
+    if (this.#chosen === undefined) this.#decide(this.#head, true);
+    return this.#chosen?.usage(promptBytes) ?? null;
+  }
+
+  #decide(head: Uint8Array, isAll: boolean): void {
+    const isEnough = isAll || head.length >= OUTPUT_USAGE_HEAD_BYTES;
+    const text = new TextDecoder().decode(head.subarray(0, OUTPUT_USAGE_HEAD_BYTES));
+    const chosen = this.#choose(text, isEnough);
+    this.#chosen = chosen === undefined && isEnough ? null : chosen;
+    // A copy, because the caller's view ends with this call: under 2 KiB, or it would be enough.
+    this.#head = this.#chosen === undefined ? head.slice() : new Uint8Array(0);
+    this.#chosen?.push(head);
+  }
+}
+
+/** The usage of one output. An OpenAI body that tells none, such as an error, has none; a stream is estimated then. */
+export class OutputUsageTap extends ChoosingReader {
+  constructor() {
+    super((head) => (/^\s*(?:\[\s*)?"/.test(head) ? new StringsReader() : chooseBody(head)));
+  }
+}
+
+function chooseBody(head: string): UsageReader | null | undefined {
+  if (/^\s*(?:\[\s*)?$/.test(head)) return undefined;
+  const start = /^\s*(\[\s*)?\{/.exec(head);
+  if (start === null) return null;
+  return BODY_SIGN.test(head) ? new UsageTail(start[1] === undefined ? 1 : 2) : undefined;
+}
+
+/** The text of one string, or of many that are pieces of one text. */
+class StringsReader implements UsageReader {
+  readonly #strings = new JsonStringBytes();
+  readonly #text = new ChoosingReader((head, isAll) => {
+    if (EVENT_START.test(head)) return new EventsReader();
+    const mayBeEvents = !isAll && /^\s*[a-z]*$/.test(head) && head.trimStart().length < EVENT_START_MAX_CHARS;
+    return mayBeEvents ? undefined : chooseBody(head);
+  });
+
+  get isLooking(): boolean {
+    return this.#text.isLooking;
+  }
+
+  push(bytes: Uint8Array): void {
+    if (this.isLooking) this.#text.push(this.#strings.push(bytes));
+  }
+
+  usage(promptBytes: number): TokenUsage | null {
+    return this.#text.usage(promptBytes);
+  }
+}
+
+class EventsReader implements UsageReader {
+  #splitter: SseSplitter | null = new SseSplitter();
+  readonly #usage = new StreamUsage();
+  #isOpenAi = false;
+
+  get isLooking(): boolean {
+    return this.#splitter !== null;
+  }
+
+  push(bytes: Uint8Array): void {
+    for (const { data } of this.#splitter?.push(bytes) ?? []) this.#see(data);
+    // No server sends such an event; and what is held must stay small.
+    if ((this.#splitter?.heldBytes ?? 0) > CHUNK_MAX_BYTES) this.#splitter = null;
+  }
+
+  usage(promptBytes: number): TokenUsage | null {
+    // A stream that broke off, or a worker that trims its last piece: what was sent of the last event counts.
+    this.push(BLANK_LINE);
+    return this.#isOpenAi ? this.#usage.total(promptBytes) : null;
+  }
+
+  #see(data: string | null): void {
+    if (data === null || data === "" || this.#splitter === null) return;
+    const fields = fieldsOf(parseJson(data));
+    if (!this.#isOpenAi && (fields === null || !looksLikeOpenAi(fields))) this.#splitter = null;
+    else {
+      this.#isOpenAi = true;
+      this.#usage.see(fields);
+    }
+  }
+}
+
+function looksLikeOpenAi(event: Fields): boolean {
+  return Array.isArray(event.choices) || typeof event.object === "string" || typeof event.type === "string";
+}

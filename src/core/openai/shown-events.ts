@@ -1,0 +1,67 @@
+// The events of a streamed OpenAI answer as its client is to see them: each whole, without the usage that it did not ask for.
+import { parseJson } from "../json/value.ts";
+import { SseSplitter } from "../sse/events.ts";
+import { isUsageChunk, withoutNullUsage } from "./usage-chunk.ts";
+
+const DONE = "[DONE]";
+const BLANK_LINE = Uint8Array.of(0x0a, 0x0a);
+const DONE_EVENT = new TextEncoder().encode(`data: ${DONE}\n\n`);
+
+/** Has a stream of this path a usage chunk for those who ask, and `[DONE]` at its end? Other ones end by an event of their own. */
+export function isCompletions(path: string): boolean {
+  return /^\/v1\/(?:chat\/)?completions(?:\?|$)/.test(path);
+}
+
+export class ShownEvents {
+  readonly #path: string;
+  readonly #hidesUsage: boolean;
+  readonly #see: (value: unknown) => void;
+  readonly #splitter = new SseSplitter();
+  readonly #encoder = new TextEncoder();
+  readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+  /** `[DONE]` has come: nothing behind it is the stream's. */
+  isDone = false;
+
+  /** `see` is given the value of each event, hidden ones too; undefined for data that is no JSON. */
+  constructor(
+    { path, hidesUsage }: { readonly path: string; readonly hidesUsage: boolean },
+    see: (value: unknown) => void = () => undefined,
+  ) {
+    this.#path = path;
+    this.#hidesUsage = hidesUsage;
+    this.#see = see;
+  }
+
+  /** Bytes of the event that has no end yet: nothing here bounds them. */
+  get heldBytes(): number {
+    return this.#splitter.heldBytes;
+  }
+
+  /** The events that end within these bytes; views of them, where they came in one piece. */
+  push(bytes: Uint8Array): Uint8Array[] {
+    const shown: Uint8Array[] = [];
+    for (const { raw, data } of this.#splitter.push(bytes)) {
+      if (this.isDone) break;
+      const seen = data === null ? raw : this.#look(raw, data);
+      if (seen !== null) shown.push(seen);
+    }
+    return shown;
+  }
+
+  /** The last event, where no blank line has ended it, and `[DONE]`, where the worker has not said it. */
+  end(): Uint8Array[] {
+    const shown = this.#splitter.rest().length === 0 ? [] : this.push(BLANK_LINE);
+    return !this.isDone && isCompletions(this.#path) ? [...shown, DONE_EVENT] : shown;
+  }
+
+  #look(raw: Uint8Array, data: string): Uint8Array | null {
+    this.isDone = data.trim() === DONE;
+    const value = parseJson(data);
+    this.#see(value);
+    if (!this.#hidesUsage) return raw;
+    if (isUsageChunk(value)) return null;
+    const text = this.#decoder.decode(raw);
+    const kept = withoutNullUsage(text);
+    return kept === text ? raw : this.#encoder.encode(kept);
+  }
+}

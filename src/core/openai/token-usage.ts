@@ -1,0 +1,121 @@
+// Tokens that an OpenAI-like answer says it cost: read from a body, or gathered from the events of a stream, where the
+// final figure may never come because the client hung up or the server does not send one.
+import { type Fields, fieldsOf } from "../json/value.ts";
+
+/** Tokens in and out. `estimated`: the server's final figures never came. */
+export interface TokenUsage {
+  readonly prompt: number;
+  readonly completion: number;
+  readonly estimated: boolean;
+}
+
+/** What a server has said so far; null for what it left out. */
+interface Told {
+  readonly prompt: number | null;
+  readonly completion: number | null;
+}
+
+/** English text has about four bytes a token and most other text fewer, so that an estimate rarely charges too much. */
+const BYTES_PER_TOKEN = 4;
+const NOTHING_TOLD: Told = { prompt: null, completion: null };
+/** Members of a chat delta that hold generated tokens. `role` alone, and an empty text, are none. */
+const DELTA_MEMBERS = ["content", "reasoning_content", "reasoning", "tool_calls"] as const;
+/** Events by which a Responses stream ends; the usage of earlier ones is null or running. */
+const RESPONSE_ENDS = new Set(["response.completed", "response.incomplete", "response.failed"]);
+
+/**
+ * The `usage` of a whole answer: chat, completions, embeddings, responses, messages, audio, images. Null when it has none
+ * or none in tokens (audio may be counted in seconds).
+ */
+export function usageOfBody(value: unknown): TokenUsage | null {
+  const told = toldIn(fieldsOf(value)?.usage);
+  return told === null ? null : { prompt: told.prompt ?? 0, completion: told.completion ?? 0, estimated: false };
+}
+
+/** The tokens of a text of so many bytes, about. */
+export function estimateTokens(bytes: number): number {
+  return Math.ceil(bytes / BYTES_PER_TOKEN);
+}
+
+/** Gathers the usage of one stream from its events. */
+export class StreamUsage {
+  #newest = NOTHING_TOLD;
+  /** Deltas since the newest usage, which covers those before it and its own event's. */
+  #deltas = 0;
+  #isFinal = false;
+
+  /** Whether the server's final figures have come. */
+  get isFinal(): boolean {
+    return this.#isFinal;
+  }
+
+  /** One parsed data object, in the stream's order; anything that is no object (`[DONE]`) says nothing. */
+  see(event: unknown): void {
+    const fields = fieldsOf(event);
+    if (fields === null) return;
+    this.#deltas += deltasIn(fields);
+    const told =
+      toldIn(fields.usage) ?? toldIn(fieldsOf(fields.response)?.usage) ?? toldIn(fieldsOf(fields.message)?.usage);
+    if (told === null) return;
+    // The messages API says what the prompt cost at the start, and what the answer cost at the end.
+    this.#newest = {
+      prompt: told.prompt ?? this.#newest.prompt,
+      completion: told.completion ?? this.#newest.completion,
+    };
+    if (told.completion !== null) this.#deltas = 0;
+    if (endsUsage(fields)) this.#isFinal = true;
+  }
+
+  /** The final usage, or the best estimate: running figures, then one token a delta and the size of the prompt. */
+  total(promptBytes: number): TokenUsage {
+    const { prompt, completion } = this.#newest;
+    return {
+      prompt: prompt ?? estimateTokens(promptBytes),
+      completion: this.#isFinal && completion !== null ? completion : (completion ?? 0) + this.#deltas,
+      estimated: !this.#isFinal || prompt === null,
+    };
+  }
+}
+
+/** Whether the usage of this event is the stream's last word. */
+function endsUsage(fields: Fields): boolean {
+  if (fieldsOf(fields.response) !== null) return typeof fields.type === "string" && RESPONSE_ENDS.has(fields.type);
+  if (fieldsOf(fields.message) !== null) return false;
+  // With continuous usage every chunk of a choice has one; the last word comes in a chunk of its own.
+  return !Array.isArray(fields.choices) || fields.choices.length === 0;
+}
+
+function deltasIn(fields: Fields): number {
+  if (Array.isArray(fields.choices)) return fields.choices.filter(hasTokens).length;
+  const { type } = fields;
+  return typeof type === "string" && (type.endsWith(".delta") || type === "content_block_delta") ? 1 : 0;
+}
+
+function hasTokens(choice: unknown): boolean {
+  const fields = fieldsOf(choice);
+  if (fields === null) return false;
+  const delta = fieldsOf(fields.delta);
+  return isFilled(fields.text) || (delta !== null && DELTA_MEMBERS.some((name) => isFilled(delta[name])));
+}
+
+function isFilled(value: unknown): boolean {
+  return (typeof value === "string" || Array.isArray(value)) && value.length > 0;
+}
+
+/** A `usage` object under any of the names that servers use; null when it tells of no tokens. */
+function toldIn(usage: unknown): Told | null {
+  const fields = fieldsOf(usage);
+  if (fields === null) return null;
+  const completion = tokens(fields.completion_tokens) ?? tokens(fields.output_tokens);
+  const total = tokens(fields.total_tokens);
+  const prompt = tokens(fields.prompt_tokens) ?? tokens(fields.input_tokens);
+  if (prompt === null && completion === null && total === null) return null;
+  // Rerankers and some embedding servers give the total alone.
+  const rest = total === null ? null : Math.max(0, total - (completion ?? 0));
+  return { prompt: prompt ?? rest, completion };
+}
+
+/** Money is made of these: what is no safe count is not taken. */
+function tokens(value: unknown): number | null {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { Base64Encoder, decodeBase64 } from "../../../src/core/bytes/base64.ts";
+import { isJsonType, type OpenAiRequest, openAiInput } from "../../../src/core/openai/request.ts";
+import { openAiRequest } from "../../support/openai-request.ts";
+
+const POST = openAiRequest({ stream: false });
+const BODY = { kind: "inline", bytes: new TextEncoder().encode('{"n":1.0}') } as const;
+
+function inputOf(request: OpenAiRequest): unknown {
+  const parts = openAiInput(request, BODY);
+  return JSON.parse(parts.map((part) => (typeof part === "string" ? part : '{"n":1.0}')).join(""));
+}
+
+describe("the input of an OpenAI job for a RunPod worker", () => {
+  it("names the route and has the raw body, and no more where no more is needed", () => {
+    expect(openAiInput(POST, BODY)).toEqual(['{"openai_route":"/v1/chat/completions","openai_input":', BODY, "}"]);
+    expect(Object.keys(Object(inputOf({ ...POST, method: "GET", contentType: null })))).toEqual([
+      "openai_route",
+      "openai_input",
+    ]);
+  });
+
+  it("tells of another method, a query, and a body that is no JSON", () => {
+    const request = { ...POST, method: "PUT", query: "?a=1", contentType: "audio/wav" };
+    expect(inputOf(request)).toMatchObject({
+      openai_method: "PUT",
+      openai_query: "?a=1",
+      openai_content_type: "audio/wav",
+    });
+  });
+
+  it.each([
+    ["application/json", true],
+    ["Application/JSON; charset=utf-8", true],
+    ["application/problem+json", true],
+    ["application/jsonl", false],
+    ["text/json-ish", false],
+    [null, false],
+  ])("calls %s JSON: %s", (type, expected) => {
+    expect(isJsonType(type)).toBe(expected);
+  });
+});
+
+describe("base64 in pieces", () => {
+  it("is the base64 of the whole, wherever it was cut", () => {
+    const bytes = Uint8Array.from({ length: 20_000 }, (_, at) => (at * 7) % 256);
+    for (const cut of [0, 1, 2, 3, 8_191, 19_999, 20_000]) {
+      const encoder = new Base64Encoder();
+      const text = encoder.push(bytes.subarray(0, cut)) + encoder.push(bytes.subarray(cut)) + encoder.end();
+      expect(text).toBe(Buffer.from(bytes).toString("base64"));
+      expect(decodeBase64(text)).toEqual(bytes);
+    }
+  });
+});
