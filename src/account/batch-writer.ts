@@ -4,15 +4,10 @@ import { type UsageLine, usageLineSchema } from "../contract/usage.ts";
 import { POST_TIMEOUT_MS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
 import { isRefusedContent, writeUsage } from "../db/usage.ts";
-import type { KeptBatch } from "./store.ts";
+import type { KeptBatch, ParkedLine } from "./store.ts";
 
 /** A constraint says the same each time, unless a migration ran meanwhile: three refusals of a line are believed. */
 const REFUSALS_MAX = 3;
-
-export interface ParkedLine {
-  readonly line: unknown;
-  readonly reason: string;
-}
 
 /** `refused`: some line is at fault, and the batch is to be tried in halves. */
 export type WriteOutcome =

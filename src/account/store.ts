@@ -2,7 +2,6 @@
 import { z } from "zod";
 import type { ParkedUsage, UsageBatch } from "../contract/usage.ts";
 import { migrateObject } from "../db/object-migrations.ts";
-import type { ParkedLine } from "./batch-writer.ts";
 import { ACCOUNT_MIGRATIONS } from "./schema.ts";
 
 /** A batch on its way to D1. Its lines are as the broker said them: whether they make sense is seen on the way out. */
@@ -11,6 +10,12 @@ export interface KeptBatch {
   readonly broker: string;
   readonly through: number;
   readonly lines: readonly unknown[];
+}
+
+/** A line that D1 refuses for what it says. */
+export interface ParkedLine {
+  readonly line: unknown;
+  readonly reason: string;
 }
 
 export class AccountStore {

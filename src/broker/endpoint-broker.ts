@@ -1,9 +1,9 @@
 // EndpointBroker: the only truth about the jobs of one endpoint, and a thin shell over core. Each call reads, lets core
 // decide, writes in one transaction, then changes its memory and runs the effects, all in one turn.
 import { DurableObject } from "cloudflare:workers";
-import type { BrokerApi, Health, JobCall, SubmitCall, Submitted } from "../contract/broker.ts";
+import type { BrokerApi, Health, SubmitCall, Submitted } from "../contract/broker.ts";
 import type { Finished } from "../contract/dispatch.ts";
-import type { JobView } from "../contract/job-view.ts";
+import type { JobCall, JobView } from "../contract/job-view.ts";
 import type { LbEntry } from "../contract/load-balancer.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import type { StreamPage } from "../contract/stream.ts";

@@ -4,7 +4,7 @@ import type { WebhookOutcome } from "../core/job/event.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import type { OpenAiRequest } from "../core/openai/request.ts";
 import type { Assignment, LeaseKeeper } from "./dispatch.ts";
-import type { JobView } from "./job-view.ts";
+import type { JobCall, JobView } from "./job-view.ts";
 import type { LbApi } from "./load-balancer.ts";
 import type { EndpointSettings } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
@@ -44,12 +44,6 @@ export interface Submitted {
 }
 
 export type Claim = Omit<Assignment, "input">;
-
-/** A call about one job. `settingsVersion` lets a broker that is behind ask for its settings. */
-export interface JobCall {
-  readonly tenantId: string;
-  readonly jobId: string;
-}
 
 export interface Health {
   readonly jobs: { completed: number; failed: number; inProgress: number; inQueue: number; retried: number };

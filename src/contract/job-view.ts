@@ -32,3 +32,9 @@ export interface JobView {
     readonly since: number;
   } | null;
 }
+
+/** A call about one job. `settingsVersion` lets a broker that is behind ask for its settings. */
+export interface JobCall {
+  readonly tenantId: string;
+  readonly jobId: string;
+}

@@ -2,7 +2,7 @@
 import type { Result } from "../core/failure.ts";
 import type { JobStatus } from "../core/job/job.ts";
 import type { StreamCursor } from "../core/job/stream-cursor.ts";
-import type { JobCall } from "./broker.ts";
+import type { JobCall } from "./job-view.ts";
 import type { ReportReply, WorkerCall } from "./worker.ts";
 
 /** One chunk: raw JSON text, and its place. */

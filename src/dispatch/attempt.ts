@@ -10,8 +10,7 @@ import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts"
 import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
-import type { CallbackCall } from "./callback-mac.ts";
-import { callbackSecrets, isHosted } from "./callback-url.ts";
+import { type CallbackMaker, callbackSecrets, isHosted } from "./callback-url.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Clock } from "./keeper.ts";
 import type { Nudge } from "./nudge.ts";
@@ -20,16 +19,12 @@ import type { Nudge } from "./nudge.ts";
 const IDLE_MS = 30_000;
 const STORAGE_PAUSE_MS = 1_000;
 /** `keeper` gives a fresh stub each time. */
-export interface CarryDeps {
+export interface CarryDeps extends CallbackMaker {
   readonly keeper: () => LeaseKeeper;
   readonly bucket: R2Bucket;
   readonly encryptionKey: string;
   readonly reach: Reach;
   readonly clock: Clock;
-  /** Where upstreams reach this deployment, without a slash at the end; null: nobody has said, so none is asked to call back. */
-  readonly publicUrl: string | null;
-  /** What makes the address of a callback ours. */
-  readonly signCallback: (call: CallbackCall) => Promise<string>;
 }
 
 /** What an attempt is told while it runs. */

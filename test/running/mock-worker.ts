@@ -19,7 +19,7 @@ export async function startMockWorker(handle: Handler): Promise<MockWorker> {
   const server = createServer((request, response) => {
     inFlight += 1;
     maxInFlight = Math.max(maxInFlight, inFlight);
-    work(handle, request, response).finally(() => {
+    void work(handle, request, response).finally(() => {
       inFlight -= 1;
     });
   });

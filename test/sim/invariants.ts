@@ -5,6 +5,7 @@ import type { JobEvent } from "../../src/core/job/event.ts";
 import type { Bill, Job, JobStatus, Lease } from "../../src/core/job/job.ts";
 import { EXECUTION_TIMEOUT_ERROR, type Given, type Transition } from "../../src/core/job/transition.ts";
 import { RESTARTS_MAX, START_FAILURES_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
+import type { Decision } from "./decision.ts";
 import { chargedMs, endMs, type Holder, loseMemory, newHolder, renewHolder } from "./holders.ts";
 import { checkPromises } from "./promises.ts";
 import { checkWorkers, periodMs } from "./worker-promises.ts";
@@ -17,14 +18,6 @@ export class Violation extends Error {
     super(`${invariant}: ${detail}`);
     this.invariant = invariant;
   }
-}
-
-/** One decision as the shell saw it: the job it read, what it asked, what it stored. */
-export interface Decision {
-  readonly before: Job;
-  readonly event: JobEvent;
-  readonly given: Given;
-  readonly result: Transition;
 }
 
 interface History {

@@ -3,7 +3,7 @@
 
 import type { Effect } from "../../src/core/job/transition.ts";
 import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from "../../src/core/limits.ts";
-import type { Decision } from "./invariants.ts";
+import type { Decision } from "./decision.ts";
 import { periodMs } from "./worker-promises.ts";
 
 type Demand = (holds: boolean, invariant: string, say: () => string) => void;

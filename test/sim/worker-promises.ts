@@ -2,7 +2,7 @@
 // worker that may still run it is told to stop. Written from the promises, not from the core.
 import type { Lease } from "../../src/core/job/job.ts";
 import { LEASE_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
-import type { Decision } from "./invariants.ts";
+import type { Decision } from "./decision.ts";
 
 type Demand = (holds: boolean, invariant: string, say: () => string) => void;
 

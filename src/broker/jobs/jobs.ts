@@ -1,8 +1,7 @@
 // The jobs of one endpoint as a whole: rows, memory and upstreams kept in step. Every change of a job goes through
 // `apply`: core decides, one transaction writes, then memory follows in the same turn.
 
-import type { JobCall } from "../../contract/broker.ts";
-import type { JobView } from "../../contract/job-view.ts";
+import type { JobCall, JobView } from "../../contract/job-view.ts";
 import type { EndpointSettings, Upstream } from "../../contract/settings.ts";
 import type { JobEvent } from "../../core/job/event.ts";
 import { type Graces, staysInMemory } from "../../core/job/graces.ts";

@@ -56,7 +56,7 @@ export function startTransfer(source: ReadableStream<Uint8Array>, limits: Transf
     await settles(writable.abort(cause));
     return how === "done" ? "source_broke" : how;
   });
-  end.then(begun.resolve);
+  void end.then(begun.resolve);
   const over = end.then(async (how) => {
     if (how === "done") return;
     if (limits.isUpload) await discardAll(source, stopped.signal);
