@@ -6,8 +6,8 @@ import { createApp } from "./http/app.ts";
 export { TenantAccount } from "./account/tenant-account.ts";
 export { EndpointBroker } from "./broker/endpoint-broker.ts";
 export { Carrier } from "./dispatch/carrier.ts";
-export { Courier } from "./dispatch/courier.ts";
 export { Prober } from "./dispatch/prober.ts";
+export { WebhookSender } from "./dispatch/webhook-sender.ts";
 
 const app = createApp();
 

@@ -43,9 +43,9 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     rowsRead: () => this.#parts.sql.rowsRead,
     kept: (tenantId: string) => this.#parts.kept.of(tenantId),
     /** Of what leaves: all bytes so far, and the most in one turn. */
-    bytesSent: () => this.#parts.departures.budget.bytesSum,
-    turnBytesMax: () => this.#parts.departures.budget.bytesMost,
-    turnSendsMax: () => this.#parts.departures.budget.sendsMost,
+    bytesSent: () => this.#parts.egress.budget.bytesSum,
+    turnBytesMax: () => this.#parts.egress.budget.bytesMost,
+    turnSendsMax: () => this.#parts.egress.budget.sendsMost,
   };
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -53,7 +53,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const nowMs = Date.now();
     this.#endpointId = ctx.id.name ?? ctx.id.toString();
     migrateObject(ctx.storage, BROKER_MIGRATIONS);
-    const { Carrier, Courier, Prober } = entrypoints(ctx);
+    const { Carrier, WebhookSender, Prober } = entrypoints(ctx);
     this.#parts = new BrokerParts({
       endpointId: this.#endpointId,
       storage: ctx.storage,
@@ -64,8 +64,9 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       carry: (assignment) => this.#launch(Carrier.carry(assignment), "carry"),
       stopUpstream: (upstream, upstreamJobId) => this.#launch(Carrier.stop({ upstream, upstreamJobId }), "stop"),
       ping: (upstream) => Prober.ping(upstream),
-      deliver: (delivery) => this.#launch(Courier.deliver(delivery), "deliver"),
-      bury: (tenantId, letter, done) => this.#launch(this.#bury(tenantId, letter, done), "bury"),
+      deliver: (delivery) => this.#launch(WebhookSender.deliver(delivery), "deliver"),
+      keepDeadLetter: (tenantId, deadLetter, done) =>
+        this.#launch(this.#storeDeadLetter(tenantId, deadLetter, done), "keepDeadLetter"),
     });
     ctx.blockConcurrencyWhile(async () => {
       await this.#parts.alarmClock.readArmed();
@@ -77,10 +78,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async configure(settings: EndpointSettings): Promise<{ version: number }> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const present = this.#parts.book.settings;
+    const present = this.#parts.jobs.settings;
     // What changes nothing is not written again: a push may come twice, and a row costs each time.
     if (present !== null && !isNews(settings, present)) return { version: present.version };
-    this.#parts.book.configure(settings, nowMs);
+    this.#parts.jobs.configure(settings, nowMs);
     this.#parts.workers.configured(nowMs);
     this.#parts.lb.configured(nowMs);
     await this.#wake(nowMs);
@@ -89,27 +90,27 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
 
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
     this.meter.calls += 1;
-    return this.#parts.submits.submit(call);
+    return this.#parts.submissions.submit(call);
   }
 
   async read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const stored = this.#parts.book.own(call, nowMs);
+    const stored = this.#parts.jobs.own(call, nowMs);
     if (stored === null || call.ttlMs === null) return this.#parts.shown.show(stored);
-    const moved = this.#parts.book.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
+    const moved = this.#parts.jobs.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
     await this.#arm(nowMs);
     return this.#parts.shown.show({ ...stored, job: moved.job });
   }
 
   async wait(call: JobCall & { readonly holdMs: number }): Promise<Result<JobView>> {
     this.meter.calls += 1;
-    const stored = this.#parts.book.own(call, Date.now());
+    const stored = this.#parts.jobs.own(call, Date.now());
     if (stored === null || isTerminal(stored.job.status)) return this.#parts.shown.show(stored);
-    const { held, waiters } = this.#parts;
+    const { held, longPolls } = this.#parts;
     if (call.holdMs > 0 && !held.hasRoom(call.tenantId)) return fail(TOO_MANY_HELD);
     const holdMs = Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
-    if (holdMs > 0) await held.count(call.tenantId, waiters.wait(stored.job.uuid, holdMs));
+    if (holdMs > 0) await held.count(call.tenantId, longPolls.wait(stored.job.uuid, holdMs));
     // A job that timed out is gone for every later call; the one who waited is told so this once.
     return this.#parts.shown.showOwn(stored.job);
   }
@@ -119,7 +120,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async retry(call: CallOf<"retry">): Promise<Result<JobView>> {
-    const refusal = refuseRetry(call, this.#parts, this.#parts.book.settings?.tenantSharePercent ?? 100);
+    const refusal = refuseRetry(call, this.#parts, this.#parts.jobs.settings?.tenantSharePercent ?? 100);
     if (refusal !== null) return fail(refusal);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");
   }
@@ -127,7 +128,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async purgeQueue(call: { readonly tenantId: string }): Promise<{ removed: number }> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const removed = this.#parts.book.purge(call.tenantId, nowMs);
+    const removed = this.#parts.jobs.purge(call.tenantId, nowMs);
     await this.#arm(nowMs);
     return { removed };
   }
@@ -157,7 +158,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     this.meter.calls += 1;
     const nowMs = Date.now();
     this.#parts.dispatch.arrived();
-    const started = this.#parts.starter.startReady(nowMs, { push: true });
+    const started = this.#parts.dispatcher.startReady(nowMs, { push: true });
     await this.#wake(nowMs);
     return { started };
   }
@@ -306,7 +307,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
       this.#parts.prices.run(nowMs);
       await this.#parts.housekeeping.run(nowMs);
       // Not waited for: an account that hangs must not hold up the deadlines of others.
-      if (this.#parts.posting.nextAtMs <= nowMs) this.#launch(this.#post(nowMs), "post");
+      if (this.#parts.usageOutbox.nextAtMs <= nowMs) this.#launch(this.#post(nowMs), "post");
     } catch (error) {
       // An alarm that throws seven times is dropped by the platform, and with it every deadline of the endpoint.
       log("alarm_failed", { endpoint: this.#endpointId, error: String(error) });
@@ -317,9 +318,9 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   async #command(call: JobCall, event: JobEvent, refusal: string): Promise<Result<JobView>> {
     this.meter.calls += 1;
     const nowMs = Date.now();
-    const stored = this.#parts.book.own(call, nowMs);
+    const stored = this.#parts.jobs.own(call, nowMs);
     if (stored === null) return fail({ kind: "not_found" });
-    const moved = this.#parts.book.apply(stored, event, nowMs);
+    const moved = this.#parts.jobs.apply(stored, event, nowMs);
     if (moved.reply === "refused")
       return fail({ kind: "wrong_state", message: `${refusal}; it is ${stored.job.status}` });
     await this.#wake(nowMs);
@@ -327,16 +328,16 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async #post(nowMs: number): Promise<void> {
-    await this.#parts.posting.post(nowMs);
+    await this.#parts.usageOutbox.post(nowMs);
     await this.#arm(Date.now());
   }
 
-  async #bury(tenantId: string, letter: DeadLetter, done: (kept: boolean) => void): Promise<void> {
+  async #storeDeadLetter(tenantId: string, deadLetter: DeadLetter, done: (kept: boolean) => void): Promise<void> {
     try {
-      await within(POST_TIMEOUT_MS, keepDeadLetter(this.env.DB, tenantId, letter), "D1");
+      await within(POST_TIMEOUT_MS, keepDeadLetter(this.env.DB, tenantId, deadLetter), "D1");
       done(true);
     } catch (error) {
-      log("dead_letter_failed", { endpoint: this.#endpointId, job: letter.jobId, error: String(error) });
+      log("dead_letter_failed", { endpoint: this.#endpointId, job: deadLetter.jobId, error: String(error) });
       done(false);
     }
     await this.#arm(Date.now());
@@ -369,11 +370,11 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async #arm(nowMs: number): Promise<void> {
-    this.#parts.troubles.keep(this.#parts.book.pool, nowMs);
+    this.#parts.troubles.keep(this.#parts.jobs.pool, nowMs);
     this.#parts.housekeeping.keepStartSmall(nowMs);
     const earliestMs = Math.min(
       this.#parts.index.nextDueAtMs(),
-      this.#parts.posting.nextAtMs,
+      this.#parts.usageOutbox.nextAtMs,
       this.#parts.sweep.nextAtMs,
       this.#parts.keys.nextAtMs,
       this.#parts.webhooks.nextAtMs(nowMs),

@@ -8,23 +8,23 @@ import type { ProbedHealth } from "../core/lb/pool.ts";
 import { WorkerRoster } from "../core/scheduling/worker-roster.ts";
 import type { DeadLetter } from "../db/dead-letters.ts";
 import { AlarmClock } from "./alarm.ts";
-import { Departures } from "./jobs/departures.ts";
 import { DispatchWake } from "./jobs/dispatch-wake.ts";
-import { Starter } from "./jobs/dispatcher.ts";
+import { Dispatcher } from "./jobs/dispatcher.ts";
+import { Egress } from "./jobs/egress.ts";
 import { HeldCalls } from "./jobs/held-calls.ts";
 import { Housekeeping } from "./jobs/housekeeping.ts";
-import { JobBook } from "./jobs/jobs.ts";
-import { LeaseDesk } from "./jobs/leases.ts";
+import { Jobs } from "./jobs/jobs.ts";
+import { Leases } from "./jobs/leases.ts";
 import { LiveIndex } from "./jobs/live-index.ts";
-import { Waiters } from "./jobs/long-polls.ts";
+import { LongPolls } from "./jobs/long-polls.ts";
 import { PriceClock } from "./jobs/price-clock.ts";
-import { PurgeTrail } from "./jobs/purge-trail.ts";
+import { PurgeTrail } from "./jobs/purge-follow-up.ts";
 import { ShownJobs } from "./jobs/shown-jobs.ts";
 import { Streams } from "./jobs/streams.ts";
-import { SubmitDesk } from "./jobs/submissions.ts";
+import { Submissions } from "./jobs/submissions.ts";
 import { Sweep } from "./jobs/sweep.ts";
 import { LbMark } from "./lb/mark.ts";
-import { LbDesk } from "./lb/slots.ts";
+import { LbSlots } from "./lb/slots.ts";
 import { ChunkStore } from "./store/chunks.ts";
 import { GraceRow } from "./store/grace-row.ts";
 import { BrokerStore } from "./store/jobs.ts";
@@ -34,15 +34,15 @@ import { MeteredSql } from "./store/metered-sql.ts";
 import { Purges } from "./store/purges.ts";
 import { sumOf } from "./store/stored-bytes.ts";
 import { TroubleRow } from "./store/trouble-row.ts";
-import { Posting } from "./usage/outbox.ts";
+import { UsageOutbox } from "./usage/outbox.ts";
 import { WebhookOutbox } from "./webhooks/outbox.ts";
 import { OwedWebhooks } from "./webhooks/owed.ts";
 import { WorkerList } from "./workers/list.ts";
-import { WorkerDesk } from "./workers/pull-workers.ts";
-import { StopDesk } from "./workers/stops.ts";
+import { PullWorkers } from "./workers/pull-workers.ts";
+import { Stops } from "./workers/stops.ts";
 
 /** What the parts need of the object around them. None of its work is waited for but `wake`. */
-interface Surroundings {
+interface Platform {
   readonly endpointId: string;
   readonly storage: DurableObjectStorage;
   readonly nowMs: number;
@@ -54,43 +54,43 @@ interface Surroundings {
   readonly stopUpstream: (upstream: Upstream, upstreamJobId: string) => void;
   readonly ping: (upstream: Upstream) => Promise<ProbedHealth>;
   readonly deliver: (delivery: Delivery) => void;
-  readonly bury: (tenantId: string, letter: DeadLetter, done: (kept: boolean) => void) => void;
+  readonly keepDeadLetter: (tenantId: string, deadLetter: DeadLetter, done: (kept: boolean) => void) => void;
 }
 
 export class BrokerParts {
   readonly index = new LiveIndex();
-  readonly waiters = new Waiters();
+  readonly longPolls = new LongPolls();
   readonly held = new HeldCalls();
   readonly roster = new WorkerRoster();
-  readonly departures = new Departures();
+  readonly egress = new Egress();
   readonly alarmClock: AlarmClock;
   readonly sql: MeteredSql;
   readonly store: BrokerStore;
   readonly purges: Purges;
   readonly kept: KeptRows;
-  readonly posting: Posting;
+  readonly usageOutbox: UsageOutbox;
   readonly owedWebhooks: OwedWebhooks;
   readonly sweep: Sweep;
-  readonly book: JobBook;
+  readonly jobs: Jobs;
   readonly keys: KeyCounts;
   readonly troubles: TroubleRow;
   readonly housekeeping: Housekeeping;
   readonly dispatch: DispatchWake;
-  readonly starter: Starter;
+  readonly dispatcher: Dispatcher;
   readonly shown: ShownJobs;
-  readonly submits: SubmitDesk;
-  readonly workers: WorkerDesk;
-  readonly stops: StopDesk;
+  readonly submissions: Submissions;
+  readonly workers: PullWorkers;
+  readonly stops: Stops;
   readonly workerList: WorkerList;
-  readonly leases: LeaseDesk;
+  readonly leases: Leases;
   readonly webhooks: WebhookOutbox;
   readonly streams: Streams;
-  readonly lb: LbDesk;
+  readonly lb: LbSlots;
   readonly prices: PriceClock;
 
-  constructor(around: Surroundings) {
+  constructor(around: Platform) {
     const { endpointId, storage, nowMs, dropPayloads, wake, accountOf } = around;
-    const { index, waiters, roster, departures } = this;
+    const { index, longPolls, roster, egress } = this;
     this.alarmClock = new AlarmClock(storage);
     const sql = new MeteredSql(storage);
     this.sql = sql;
@@ -99,86 +99,86 @@ export class BrokerParts {
     this.purges = new Purges(sql);
     const kept = new KeptRows(sql, (uuid) => sumOf(store.measure(uuid)));
     this.kept = kept;
-    const posting = new Posting({ endpointId, store, index, departures, accountOf });
-    this.posting = posting;
+    const usageOutbox = new UsageOutbox({ endpointId, store, index, egress, accountOf });
+    this.usageOutbox = usageOutbox;
     const owedWebhooks = new OwedWebhooks(sql);
     this.owedWebhooks = owedWebhooks;
     const keys = new KeyCounts(sql);
     this.keys = keys;
     const sweep = new Sweep(store, this.purges, kept);
     this.sweep = sweep;
-    const book = this.#makeBook(around);
-    this.book = book;
+    const jobs = this.#makeBook(around);
+    this.jobs = jobs;
     this.troubles = new TroubleRow(sql);
-    this.troubles.restore(book.pool, nowMs);
-    const swept = { kept, sweep, keys, departures, dropPayloads };
-    this.housekeeping = new Housekeeping({ store, book, index, posting, owedWebhooks, ...swept });
-    this.dispatch = new DispatchWake(index, book);
-    const starter = new Starter({
+    this.troubles.restore(jobs.pool, nowMs);
+    const swept = { kept, sweep, keys, egress, dropPayloads };
+    this.housekeeping = new Housekeeping({ store, jobs, index, usageOutbox, owedWebhooks, ...swept });
+    this.dispatch = new DispatchWake(index, jobs);
+    const dispatcher = new Dispatcher({
       endpointId,
       store,
       index,
-      book,
-      departures,
+      jobs,
+      egress,
       carry: around.carry,
-      holderOf: (slotsId) => this.workers.holderOf(slotsId),
-      isRidOf: (slotsId, jobId, sinceMs, atMs) => this.workers.isRidOf(slotsId, jobId, sinceMs, atMs),
+      holderOf: (holderId) => this.workers.holderOf(holderId),
+      isRidOf: (holderId, jobId, sinceMs, atMs) => this.workers.isRidOf(holderId, jobId, sinceMs, atMs),
       provenWorkers: (atMs) => this.workers.proven(atMs),
-      hand: (slotsId, job) => this.workers.hand(slotsId, job),
+      hand: (holderId, job) => this.workers.hand(holderId, job),
     });
-    this.starter = starter;
-    const shown = new ShownJobs({ store, book, departures });
+    this.dispatcher = dispatcher;
+    const shown = new ShownJobs({ store, jobs, egress });
     this.shown = shown;
-    this.submits = new SubmitDesk({ store, kept, book, index, starter, shown, keys, owedWebhooks, wake });
-    const stops = new StopDesk({ roster, book, waiters });
+    this.submissions = new Submissions({ store, kept, jobs, index, dispatcher, shown, keys, owedWebhooks, wake });
+    const stops = new Stops({ roster, jobs, longPolls });
     this.stops = stops;
-    this.workers = new WorkerDesk({ endpointId, roster, book, index, waiters, stops, starter, departures, wake });
-    this.workerList = new WorkerList({ roster, book, index, departures, lookLb: (id, atMs) => this.lb.look(id, atMs) });
-    this.leases = new LeaseDesk({ endpointId, book, starter, waiters, wake });
+    this.workers = new PullWorkers({ endpointId, roster, jobs, index, longPolls, stops, dispatcher, egress, wake });
+    this.workerList = new WorkerList({ roster, jobs, index, egress, lookLb: (id, atMs) => this.lb.look(id, atMs) });
+    this.leases = new Leases({ endpointId, jobs, dispatcher, longPolls, wake });
     const chunks = new ChunkStore(sql);
-    this.streams = new Streams({ book, store, kept, chunks, waiters, held: this.held, departures, wake }, nowMs);
-    this.lb = new LbDesk({ endpointId, book, posting, mark: new LbMark(sql), ping: around.ping, wake }, nowMs);
-    this.prices = new PriceClock({ settings: () => book.settings, begun: (atMs) => this.#reprice(atMs) });
-    const { deliver, bury } = around;
+    this.streams = new Streams({ jobs, store, kept, chunks, longPolls, held: this.held, egress, wake }, nowMs);
+    this.lb = new LbSlots({ endpointId, jobs, usageOutbox, mark: new LbMark(sql), ping: around.ping, wake }, nowMs);
+    this.prices = new PriceClock({ settings: () => jobs.settings, begun: (atMs) => this.#reprice(atMs) });
+    const { deliver, keepDeadLetter } = around;
     this.webhooks = new WebhookOutbox({
       endpointId,
       store,
       index,
-      book,
+      jobs,
       owed: owedWebhooks,
-      departures,
+      egress,
       dropPayloads,
       deliver,
-      bury,
+      keepDeadLetter,
     });
   }
 
   #reprice(nowMs: number): void {
-    this.book.reprice(nowMs);
+    this.jobs.reprice(nowMs);
     this.lb.configured(nowMs);
   }
 
-  #makeBook({ nowMs, dropPayloads, stopUpstream }: Surroundings): JobBook {
-    const { sql, store, purges, kept, index, posting, sweep, waiters, departures, owedWebhooks } = this;
-    return new JobBook(
+  #makeBook({ nowMs, dropPayloads, stopUpstream }: Platform): Jobs {
+    const { sql, store, purges, kept, index, usageOutbox, sweep, longPolls, egress, owedWebhooks } = this;
+    return new Jobs(
       {
         store,
         graceRow: new GraceRow(sql),
         purges,
         kept,
         index,
-        posting,
+        usageOutbox,
         sweep,
-        waiters,
-        purgeTrail: new PurgeTrail({ index, waiters, departures }),
+        longPolls,
+        purgeTrail: new PurgeTrail({ index, longPolls, egress }),
         owedWebhooks,
         webhookMoved: (owed) => this.webhooks.moved(owed),
         dropPayloads,
         stopUpstream,
         workers: {
-          heardAtMs: (slotsId) => this.workers.heardAtMs(slotsId),
-          leaseEnded: (slotsId, job, how, atMs) => this.workers.leaseEnded(slotsId, job, how, atMs),
-          stop: (slotsId, job, token) => this.stops.add(slotsId, job, token),
+          seenAtMs: (holderId) => this.workers.seenAtMs(holderId),
+          leaseEnded: (holderId, job, how, atMs) => this.workers.leaseEnded(holderId, job, how, atMs),
+          stop: (holderId, job, token) => this.stops.add(holderId, job, token),
           explainAbsence: (atMs) => this.workerList.explainAbsence(atMs),
           progressOf: (uuid) => this.workers.reports.progressOf(uuid),
         },

@@ -1,13 +1,13 @@
 // The entrypoints and objects that a broker calls, and the edge too, typed by their contracts. The casts stand here and nowhere else:
 // the platform's types know these only by the exports of index.ts, which this layer must not import.
-import type { CourierApi } from "../contract/broker.ts";
+import type { WebhookSenderApi } from "../contract/broker.ts";
 import type { CarrierApi } from "../contract/dispatch.ts";
 import type { ProberApi } from "../contract/load-balancer.ts";
 import type { AccountApi } from "../contract/usage.ts";
 
 interface Entrypoints {
   readonly Carrier: CarrierApi;
-  readonly Courier: CourierApi;
+  readonly WebhookSender: WebhookSenderApi;
   readonly Prober: ProberApi;
 }
 

@@ -75,7 +75,7 @@ async function wrangler(args: readonly string[], persistTo: string): Promise<str
     return stdout;
   } catch (error) {
     const output = error instanceof Error && "stdout" in error && "stderr" in error;
-    const said = output ? `${String(error.stdout)}${String(error.stderr)}`.trim() : String(error);
-    throw new Error(`wrangler ${args.slice(0, 3).join(" ")} failed: ${said}`);
+    const outputText = output ? `${String(error.stdout)}${String(error.stderr)}`.trim() : String(error);
+    throw new Error(`wrangler ${args.slice(0, 3).join(" ")} failed: ${outputText}`);
   }
 }

@@ -19,10 +19,10 @@ export async function repairBrokers(env: Env): Promise<void> {
 
 async function repairPage(env: Env, endpointIds: readonly string[]): Promise<void> {
   const settings = await loadManySettings(env.DB, endpointIds);
-  const told = await Promise.all(settings.map((each) => repair(env, each)));
+  const results = await Promise.all(settings.map((each) => repair(env, each)));
   await noteTaken(
     env.DB,
-    told.filter((each) => each !== null),
+    results.filter((each) => each !== null),
   );
 }
 

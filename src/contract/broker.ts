@@ -3,7 +3,7 @@ import type { Result } from "../core/failure.ts";
 import type { WebhookOutcome } from "../core/job/event.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import type { OpenAiRequest } from "../core/openai/request.ts";
-import type { Assignment, LeaseKeeper } from "./dispatch.ts";
+import type { Assignment, LeaseApi } from "./dispatch.ts";
 import type { JobCall, JobView } from "./job-view.ts";
 import type { LbApi } from "./load-balancer.ts";
 import type { EndpointSettings } from "./settings.ts";
@@ -57,7 +57,7 @@ export interface Health {
   };
 }
 
-export interface BrokerApi extends LeaseKeeper, WorkerApi, StreamApi, LbApi {
+export interface BrokerApi extends LeaseApi, WorkerApi, StreamApi, LbApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
   read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>>;
@@ -73,7 +73,7 @@ export interface BrokerApi extends LeaseKeeper, WorkerApi, StreamApi, LbApi {
   depth(call: { readonly tenantId: string }): Promise<{ waiting: number; running: number }>;
   /** A dispatch wake-up arrived: lease what fits and start its carriers. */
   start(): Promise<{ started: number }>;
-  /** A webhook wake-up arrived: start couriers for what is due. */
+  /** A webhook wake-up arrived: start webhook senders for what is due. */
   startWebhooks(): Promise<{ started: number }>;
   /** An upstream has called back under this lease: its carrier is to look at once. */
   nudge(call: { readonly jobId: string; readonly lease: string }): Promise<void>;
@@ -85,7 +85,7 @@ export interface BrokerApi extends LeaseKeeper, WorkerApi, StreamApi, LbApi {
   }): Promise<void>;
 }
 
-/** One delivery as a courier sees it. `body` parts are spliced by the courier; it reads R2 itself. */
+/** One delivery as a sender sees it. `body` parts are spliced by the sender; it reads R2 itself. */
 export interface Delivery {
   readonly endpointId: string;
   readonly jobId: string;
@@ -102,6 +102,6 @@ export interface Delivery {
 
 export type { WebhookOutcome as WebhookResult } from "../core/job/event.ts";
 
-export interface CourierApi {
+export interface WebhookSenderApi {
   deliver(delivery: Delivery): Promise<void>;
 }

@@ -38,7 +38,7 @@ export interface Finished {
 }
 
 /** The side of a broker that a carrier may call. */
-export interface LeaseKeeper extends Pick<StreamApi, "appendChunks"> {
+export interface LeaseApi extends Pick<StreamApi, "appendChunks"> {
   /**
    * Keeps the lease for another period, and answers when it is lost, when the upstream has called back, or after `holdMs`
    * (at most LEASE_RENEW_MS). False: it is not held any more, stop working.

@@ -348,12 +348,12 @@ export const WEBHOOK_SCHEDULE_MS = [
 export const WEBHOOK_TIMEOUT_MS = 15_000;
 /** Calls in flight of one tenant to one receiver host: a hanging receiver holds up nobody else's. */
 export const WEBHOOK_HOST_IN_FLIGHT_MAX = 6;
-/** Couriers of one endpoint under way, each a held call of about 100 KB, */
+/** Webhook senders of one endpoint under way, each a held call of about 100 KB, */
 export const WEBHOOKS_IN_FLIGHT_MAX = 256;
 /** and the payloads that they hold: they may share the 128 MB of the broker's isolate. */
 export const WEBHOOKS_IN_FLIGHT_MAX_BYTES = 16_000_000;
-/** A courier that has not reported by then is taken for lost; the receiver may get the same id twice. */
-export const COURIER_MAX_MS = 2 * WEBHOOK_TIMEOUT_MS;
+/** A webhook sender that has not reported by then is taken for lost; the receiver may get the same id twice. */
+export const WEBHOOK_SEND_MAX_MS = 2 * WEBHOOK_TIMEOUT_MS;
 /** A dead letter that D1 did not take is offered again after this. */
 export const LETTER_RETRY_MS = 60_000;
 /** Webhooks that one tenant's receivers may owe an endpoint: a dead receiver must not fill the endpoint for all. */

@@ -25,7 +25,7 @@ type DeadLetterRow = {
 const DROPPED_AT_ONCE = 2;
 
 /** Keeps one, once: the same webhook id again changes nothing. The oldest that are past their time or too many go with it. */
-export async function keepDeadLetter(db: D1Database, tenantId: string, letter: DeadLetter): Promise<void> {
+export async function keepDeadLetter(db: D1Database, tenantId: string, deadLetter: DeadLetter): Promise<void> {
   const insert = db
     .prepare(
       `INSERT INTO webhook_dead_letters (tenant_id, number, webhook_id, endpoint_id, job_id, url, tries, detail, given_up_at)
@@ -34,13 +34,13 @@ export async function keepDeadLetter(db: D1Database, tenantId: string, letter: D
     )
     .bind(
       tenantId,
-      letter.webhookId,
-      letter.endpointId,
-      letter.jobId,
-      letter.url,
-      letter.tries,
-      letter.detail,
-      letter.givenUpAtMs,
+      deadLetter.webhookId,
+      deadLetter.endpointId,
+      deadLetter.jobId,
+      deadLetter.url,
+      deadLetter.tries,
+      deadLetter.detail,
+      deadLetter.givenUpAtMs,
     );
   // The oldest by number are the oldest by time, but for clocks of different brokers. Numbers have no gap but at their start.
   const drop = db
@@ -50,7 +50,7 @@ export async function keepDeadLetter(db: D1Database, tenantId: string, letter: D
        AND (given_up_at < ?2
          OR number <= (SELECT max(number) FROM webhook_dead_letters WHERE tenant_id = ?1) - ${DEAD_LETTERS_TENANT_MAX})`,
     )
-    .bind(tenantId, letter.givenUpAtMs - DEAD_LETTER_MS);
+    .bind(tenantId, deadLetter.givenUpAtMs - DEAD_LETTER_MS);
   await db.batch([insert, drop]);
 }
 

@@ -5,9 +5,9 @@ const LIST_BEHIND = `SELECT id FROM endpoints WHERE taken_version < version
   ORDER BY id <= COALESCE((SELECT value FROM meta WHERE name = 'repaired_through'), ''), id LIMIT ?`;
 const NOTE_REPAIRED_THROUGH = `INSERT INTO meta (name, value) VALUES ('repaired_through', ?)
   ON CONFLICT (name) DO UPDATE SET value = excluded.value`;
-const NOTE_TAKEN = `UPDATE endpoints SET taken_version = told.version
-  FROM (SELECT json_extract(value, '$.endpointId') AS id, json_extract(value, '$.version') AS version FROM json_each(?)) AS told
-  WHERE endpoints.id = told.id AND endpoints.taken_version < told.version`;
+const NOTE_TAKEN = `UPDATE endpoints SET taken_version = taken.version
+  FROM (SELECT json_extract(value, '$.endpointId') AS id, json_extract(value, '$.version') AS version FROM json_each(?)) AS taken
+  WHERE endpoints.id = taken.id AND endpoints.taken_version < taken.version`;
 
 /** A broker's own word on the version that it has. */
 export interface TakenVersion {

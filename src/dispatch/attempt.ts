@@ -1,5 +1,5 @@
 // One attempt as the dialects see it: what to call, how long, and where a result goes.
-import type { Assignment, LeaseKeeper, Outcome } from "../contract/dispatch.ts";
+import type { Assignment, LeaseApi, Outcome } from "../contract/dispatch.ts";
 import type { Upstream } from "../contract/settings.ts";
 import { secretsInAddress } from "../core/access/address-secrets.ts";
 import type { Reach } from "../core/access/reach.ts";
@@ -18,9 +18,9 @@ import type { Nudge } from "./nudge.ts";
 /** Silence that ends a call while its body goes out or its answer comes in. */
 const IDLE_MS = 30_000;
 const STORAGE_PAUSE_MS = 1_000;
-/** `keeper` gives a fresh stub each time. */
+/** `leaseApi` gives a fresh stub each time. */
 export interface CarryDeps extends CallbackMaker {
-  readonly keeper: () => LeaseKeeper;
+  readonly leaseApi: () => LeaseApi;
   readonly bucket: R2Bucket;
   readonly encryptionKey: string;
   readonly reach: Reach;

@@ -26,8 +26,8 @@ export class Carrier extends WorkerEntrypoint<Env> implements CarrierApi {
     const config = readConfig(this.env);
     try {
       const credential = await openCredential(upstream, config.encryptionKey);
-      const told = await cancelUpstreamJob({ url: upstream.url, credential, upstreamJobId }, config.reach);
-      if (!told) log("stop_unanswered", { upstreamId: upstream.id });
+      const answered = await cancelUpstreamJob({ url: upstream.url, credential, upstreamJobId }, config.reach);
+      if (!answered) log("stop_unanswered", { upstreamId: upstream.id });
     } catch (cause) {
       log("stop_failed", { upstreamId: upstream.id, reason: cause instanceof Error ? cause.message : String(cause) });
     }

@@ -7,7 +7,7 @@ import { brokerOf, systemClock } from "./keeper.ts";
 export function carryDeps(env: Env, endpointId: string): CarryDeps {
   const config = readConfig(env);
   return {
-    keeper: () => brokerOf(env, endpointId),
+    leaseApi: () => brokerOf(env, endpointId),
     bucket: env.PAYLOADS,
     encryptionKey: config.encryptionKey,
     reach: config.reach,

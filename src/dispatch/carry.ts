@@ -46,7 +46,7 @@ export async function carry(
     // Even when the lease seems lost an outcome is told: only the broker decides.
     if (outcome !== null) return { outcome, finished: await tell(assignment, deps, outcome) };
     await deps
-      .keeper()
+      .leaseApi()
       .letGo({ lease: assignment.lease })
       .catch(() => undefined);
     return { outcome, finished: null };
@@ -113,7 +113,7 @@ export async function openCredential(
 
 async function tell(assignment: Assignment, deps: CarryDeps, outcome: Outcome): Promise<Finished | null> {
   const { jobId, lease, endpointId } = assignment;
-  const call = (): Promise<Finished> => deps.keeper().finish({ jobId, lease, outcome });
+  const call = (): Promise<Finished> => deps.leaseApi().finish({ jobId, lease, outcome });
   try {
     const finished = await callUntil(call, { clock: deps.clock, forMs: FINISH_FOR_MS });
     if (finished.accepted) return finished;

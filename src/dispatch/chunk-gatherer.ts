@@ -43,7 +43,7 @@ export class ChunkGatherer {
     if (this.isRefused) return;
     const { deps, assignment, signal } = this.#attempt;
     const { jobId, lease } = assignment;
-    const call = () => deps.keeper().appendChunks({ jobId, lease, firstSeq, chunks });
+    const call = () => deps.leaseApi().appendChunks({ jobId, lease, firstSeq, chunks });
     try {
       this.isRefused = !(await callUntil(call, { clock: deps.clock, forMs: LEASE_MS, signal }));
     } catch {

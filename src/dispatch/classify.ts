@@ -83,9 +83,9 @@ export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promi
   if (isOurs || status === 429 || (status === 503 && answer.headers.has("retry-after"))) {
     return await classifyStatus(answer, nowMs);
   }
-  const said = (await readPrefix(answer.body)).trim();
-  if (status === 401) return suspected(status, said);
-  const error = answered(status, said);
+  const answerText = (await readPrefix(answer.body)).trim();
+  if (status === 401) return suspected(status, answerText);
+  const error = answered(status, answerText);
   const mayPass = status >= 500 || status === 408 || status === 425;
   return mayPass ? attemptFailed(error) : { kind: "rejected", error };
 }
@@ -110,12 +110,12 @@ export function classifyRead(failure: ReadFailure, answer: Answer, executionOver
   }
 }
 
-function suspected(status: number, said: string): Suspicion {
-  return { kind: "suspected", status, error: answered(status, said) };
+function suspected(status: number, answerText: string): Suspicion {
+  return { kind: "suspected", status, error: answered(status, answerText) };
 }
 
-function answered(status: number, said: string): string {
-  return `the upstream answered ${status}${said === "" ? "" : `: ${said}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
+function answered(status: number, answerText: string): string {
+  return `the upstream answered ${status}${answerText === "" ? "" : `: ${answerText}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
 }
 
 export function attemptFailed(error: string): Outcome {

@@ -29,7 +29,7 @@ export async function runHttp(attempt: Attempt): Promise<Outcome | Suspicion | n
     if (result.body.broken === "aborted") return null;
     // An answer without a body is an output of nothing, as from a handler that returns nothing.
     if (read.kind === "bad_json" && result.body.bytesRead === 0) {
-      return saysEmpty(result) ? { kind: "completed", output: null } : attemptFailed(EMPTY_ERROR);
+      return isEmpty(result) ? { kind: "completed", output: null } : attemptFailed(EMPTY_ERROR);
     }
     return classifyRead(read, result, attempt.isOver());
   } finally {
@@ -40,7 +40,7 @@ export async function runHttp(attempt: Attempt): Promise<Outcome | Suspicion | n
 const EMPTY_ERROR = "the upstream closed the connection where its answer should be";
 
 /** An end that the answer announces. A body that ends only with the connection may have been cut at its first byte. */
-function saysEmpty({ status, headers }: Answer): boolean {
+function isEmpty({ status, headers }: Answer): boolean {
   const framed = headers.get("transfer-encoding") !== null || headers.get("content-length") === "0";
   return status === 204 || framed;
 }

@@ -51,12 +51,12 @@ export class LeaseWatch {
    */
   async #renew(done: AbortSignal): Promise<void> {
     const { jobId, lease, endpointId } = this.#assignment;
-    const { clock, keeper } = this.#deps;
+    const { clock, leaseApi } = this.#deps;
     while (!done.aborted) {
       const askedMs = clock.now();
       try {
         const options = { clock, forMs: LEASE_MS - LEASE_RENEW_MS, signal: done };
-        const held = await callUntil(() => keeper().renew({ jobId, lease, holdMs: LEASE_RENEW_MS }), options);
+        const held = await callUntil(() => leaseApi().renew({ jobId, lease, holdMs: LEASE_RENEW_MS }), options);
         if (done.aborted) return;
         if (!held) {
           log("lease_lost", { endpointId, jobId });

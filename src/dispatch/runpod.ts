@@ -139,10 +139,10 @@ async function submit(attempt: Attempt): Promise<string | Outcome | Suspicion | 
 }
 
 async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted" | "lost" | "unknown"> {
-  const { clock, keeper } = attempt.deps;
+  const { clock, leaseApi } = attempt.deps;
   const { jobId, lease } = attempt.assignment;
   try {
-    const call = () => keeper().noteUpstreamJob({ jobId, lease, upstreamJobId });
+    const call = () => leaseApi().noteUpstreamJob({ jobId, lease, upstreamJobId });
     return (await callUntil(call, { clock, forMs: NOTE_FOR_MS })) ? "noted" : "lost";
   } catch {
     // The broker does not answer: the job runs on, and a result is still worth more than another start.
@@ -156,7 +156,7 @@ async function noteRunning(attempt: Attempt): Promise<boolean> {
 }
 
 function tellRunning({ deps, assignment: { jobId, lease } }: Attempt): Promise<boolean> {
-  return deps.keeper().noteRunning({ jobId, lease });
+  return deps.leaseApi().noteRunning({ jobId, lease });
 }
 
 /** Not through `attempt.call`: the execution timeout may have passed, or the lease be lost. */
@@ -178,12 +178,12 @@ type Polled =
 async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | null> {
   const { clock } = attempt.deps;
   const startedMs = clock.now();
-  let heardMs = startedMs;
+  let answeredMs = startedMs;
   let pauseMs = POLL_FIRST_MS;
   let failedPauseMs = POLL_FAILED_FIRST_MS;
   let unusable = 0;
   let refused = 0;
-  let isTold = false;
+  let isReported = false;
   /**
    * The start of the newest look that found it waiting. For a job that is taken up it is a look of the carrier before, one pause
    * ago. If that carrier saw the job run, the broker has the time of it, and in a new lease nothing from before it is billed.
@@ -206,16 +206,16 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
     const isGivenUp =
       refused >= REFUSED_MAX ||
       (polled.kind === "unusable" && ++unusable >= UNUSABLE_MAX) ||
-      (polled.kind === "failed" && clock.now() - heardMs >= UPSTREAM_LOST_AFTER_MS);
+      (polled.kind === "failed" && clock.now() - answeredMs >= UPSTREAM_LOST_AFTER_MS);
     if (isGivenUp && "why" in polled) {
       // An upstream that only refuses us keeps its run, for the lease that comes after its settings are mended.
       if (polled.why.kind !== "upstream_unhealthy") await cancelJob(attempt, id);
       return polled.why;
     }
-    if (polled.kind !== "failed" && polled.kind !== "refused") heardMs = clock.now();
+    if (polled.kind !== "failed" && polled.kind !== "refused") answeredMs = clock.now();
     if (polled.kind === "waiting") {
       if (!polled.runs) waitedMs = askedMs;
-      else if (!isTold) isTold = await noteRunning(attempt);
+      else if (!isReported) isReported = await noteRunning(attempt);
       pauseMs = Math.min(pauseMs * POLL_GROWTH, pollMaxMs(attempt, clock.now() - startedMs));
       failedPauseMs = POLL_FAILED_FIRST_MS;
       unusable = 0;
@@ -224,7 +224,7 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
     } else {
       // Our own storage gave it up, so nobody will read what the upstream still makes.
       if (polled.kind === "storage_failed") await cancelJob(attempt, id);
-      return isTold || waitedMs === null ? polled : ranSince(polled, clock.now() - waitedMs);
+      return isReported || waitedMs === null ? polled : ranSince(polled, clock.now() - waitedMs);
     }
   }
 }
@@ -246,7 +246,7 @@ function pollMaxMs(attempt: Attempt, ranMs: number): number {
 async function handOver(attempt: Attempt, upstreamJobId: string): Promise<boolean> {
   const { jobId, lease } = attempt.assignment;
   try {
-    return await attempt.deps.keeper().handOver({ jobId, lease, upstreamJobId });
+    return await attempt.deps.leaseApi().handOver({ jobId, lease, upstreamJobId });
   } catch {
     return false;
   }

@@ -75,8 +75,8 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
   async #read(): Promise<Uint8Array | null> {
     const { body, headers } = this.#response;
     // What is compressed says nothing of its size: a bomb is read piece by piece, so that its reader can stop.
-    const saysSize = this.#reader === null && !headers.has("content-encoding");
-    if (saysSize && Number(headers.get("content-length") ?? Number.NaN) <= SMALL_BODY_MAX_BYTES) {
+    const hasLength = this.#reader === null && !headers.has("content-encoding");
+    if (hasLength && Number(headers.get("content-length") ?? Number.NaN) <= SMALL_BODY_MAX_BYTES) {
       this.#isOver = true;
       const whole = new Uint8Array(await this.#response.arrayBuffer());
       return whole.length === 0 ? null : whole;

@@ -37,15 +37,15 @@ function readStream(stream: ReadableStream<Uint8Array>, letGo: LetGo): BodyReade
 }
 
 class WholeReader implements BodyReader {
-  private bytes: Uint8Array | null;
+  #bytes: Uint8Array | null;
 
   constructor(bytes: Uint8Array) {
-    this.bytes = bytes.length === 0 ? null : bytes;
+    this.#bytes = bytes.length === 0 ? null : bytes;
   }
 
   async next(): Promise<Uint8Array | null> {
-    const { bytes } = this;
-    this.bytes = null;
+    const bytes = this.#bytes;
+    this.#bytes = null;
     return bytes;
   }
 
@@ -63,57 +63,57 @@ function byteReader(stream: ReadableStream<Uint8Array>, letGo: LetGo): BodyReade
 }
 
 class ByteReader implements BodyReader {
-  private readonly reader: ReadableStreamBYOBReader;
-  private readonly letGo: LetGo;
-  private buffer = new ArrayBuffer(FIRST_BYTES);
-  private ended = false;
+  readonly #reader: ReadableStreamBYOBReader;
+  readonly #letGo: LetGo;
+  #buffer = new ArrayBuffer(FIRST_BYTES);
+  #ended = false;
 
   constructor(reader: ReadableStreamBYOBReader, letGo: LetGo) {
-    this.reader = reader;
-    this.letGo = letGo;
+    this.#reader = reader;
+    this.#letGo = letGo;
   }
 
   async next(): Promise<Uint8Array | null> {
-    if (this.ended) return null;
-    const sizeBytes = this.buffer.byteLength;
-    const { done, value } = await this.reader.readAtLeast(
+    if (this.#ended) return null;
+    const sizeBytes = this.#buffer.byteLength;
+    const { done, value } = await this.#reader.readAtLeast(
       Math.min(READ_MIN_BYTES, sizeBytes),
-      new Uint8Array(this.buffer),
+      new Uint8Array(this.#buffer),
     );
-    this.ended = done;
+    this.#ended = done;
     if (value === undefined || value.byteLength === 0) return null;
     const isFull = value.byteLength === sizeBytes;
-    this.buffer = isFull && sizeBytes < READ_MAX_BYTES ? new ArrayBuffer(2 * sizeBytes) : value.buffer;
+    this.#buffer = isFull && sizeBytes < READ_MAX_BYTES ? new ArrayBuffer(2 * sizeBytes) : value.buffer;
     return value;
   }
 
   cancel(): void {
-    this.letGo(this.reader);
+    this.#letGo(this.#reader);
   }
 }
 
 class ChunkReader implements BodyReader {
-  private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
-  private readonly letGo: LetGo;
-  private chunk: Uint8Array = new Uint8Array(0);
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #letGo: LetGo;
+  #chunk: Uint8Array = new Uint8Array(0);
 
   constructor(stream: ReadableStream<Uint8Array>, letGo: LetGo) {
-    this.reader = stream.getReader();
-    this.letGo = letGo;
+    this.#reader = stream.getReader();
+    this.#letGo = letGo;
   }
 
   async next(): Promise<Uint8Array | null> {
-    while (this.chunk.length === 0) {
-      const { done, value } = await this.reader.read();
+    while (this.#chunk.length === 0) {
+      const { done, value } = await this.#reader.read();
       if (done) return null;
-      this.chunk = value;
+      this.#chunk = value;
     }
-    const piece = this.chunk.subarray(0, READ_MAX_BYTES);
-    this.chunk = this.chunk.subarray(READ_MAX_BYTES);
+    const piece = this.#chunk.subarray(0, READ_MAX_BYTES);
+    this.#chunk = this.#chunk.subarray(READ_MAX_BYTES);
     return piece;
   }
 
   cancel(): void {
-    this.letGo(this.reader);
+    this.#letGo(this.#reader);
   }
 }

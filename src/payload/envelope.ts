@@ -106,57 +106,57 @@ class FieldIntake implements Intake, FieldSink {
   hasBig = false;
   readonly fields = new Map<string, string>();
 
-  private readonly bigField: string;
-  private readonly fieldsMaxBytes: number;
-  private readonly cutField: string | null;
-  private readonly nanFilter: NanFilter | null;
-  private fieldsBytes = 0;
-  private name = "";
-  private text = "";
+  readonly #bigField: string;
+  readonly #fieldsMaxBytes: number;
+  readonly #cutField: string | null;
+  readonly #nanFilter: NanFilter | null;
+  #fieldsBytes = 0;
+  #name = "";
+  #text = "";
   /** One for each field that has a text; most bodies have none beside their payload. */
-  private decoder: TextDecoder | null = null;
+  #decoder: TextDecoder | null = null;
 
   constructor(options: EnvelopeOptions) {
-    this.bigField = options.bigField;
-    this.fieldsMaxBytes = options.fieldsMaxBytes;
-    this.cutField = options.cutField ?? null;
-    this.nanFilter = options.lenientNumbers === true ? new NanFilter() : null;
+    this.#bigField = options.bigField;
+    this.#fieldsMaxBytes = options.fieldsMaxBytes;
+    this.#cutField = options.cutField ?? null;
+    this.#nanFilter = options.lenientNumbers === true ? new NanFilter() : null;
   }
 
   begin(name: string): void {
-    this.name = name;
-    this.text = "";
-    this.decoder = null;
-    if (name === this.bigField) this.hasBig = true;
-    else this.count(new TextEncoder().encode(name).length);
+    this.#name = name;
+    this.#text = "";
+    this.#decoder = null;
+    if (name === this.#bigField) this.hasBig = true;
+    else this.#count(new TextEncoder().encode(name).length);
   }
 
   bytes(view: Uint8Array): void {
-    if (this.name === this.bigField) {
-      this.payloadView = this.nanFilter?.push(view) ?? view;
+    if (this.#name === this.#bigField) {
+      this.payloadView = this.#nanFilter?.push(view) ?? view;
       return;
     }
-    if (this.name === this.cutField) {
-      if (this.text.length < ERROR_FIELD_KEPT_CHARS) this.text += this.decode(view);
-      this.text = this.text.slice(0, ERROR_FIELD_KEPT_CHARS);
+    if (this.#name === this.#cutField) {
+      if (this.#text.length < ERROR_FIELD_KEPT_CHARS) this.#text += this.#decode(view);
+      this.#text = this.#text.slice(0, ERROR_FIELD_KEPT_CHARS);
       return;
     }
-    this.count(view.length);
-    if (this.fieldsOverflow === null) this.text += this.decode(view);
+    this.#count(view.length);
+    if (this.fieldsOverflow === null) this.#text += this.#decode(view);
   }
 
   end(): void {
-    if (this.name !== this.bigField) this.fields.set(this.name, this.text);
+    if (this.#name !== this.#bigField) this.fields.set(this.#name, this.#text);
   }
 
-  private decode(view: Uint8Array): string {
-    this.decoder ??= new TextDecoder();
-    return this.decoder.decode(view, { stream: true });
+  #decode(view: Uint8Array): string {
+    this.#decoder ??= new TextDecoder();
+    return this.#decoder.decode(view, { stream: true });
   }
 
-  private count(bytes: number): void {
-    this.fieldsBytes += bytes;
-    if (this.fieldsBytes > this.fieldsMaxBytes) this.fieldsOverflow = this.fieldsMaxBytes;
+  #count(bytes: number): void {
+    this.#fieldsBytes += bytes;
+    if (this.#fieldsBytes > this.#fieldsMaxBytes) this.fieldsOverflow = this.#fieldsMaxBytes;
   }
 }
 
@@ -228,21 +228,21 @@ function refusal(error: JsonScanError, options: ValueOptions & { readonly fields
 
 /** SHA-256 as the bytes go by: the body is never held as a whole. */
 class BodyDigest {
-  private readonly stream = new crypto.DigestStream("SHA-256");
-  private readonly writer = this.stream.getWriter();
+  readonly #stream = new crypto.DigestStream("SHA-256");
+  readonly #writer = this.#stream.getWriter();
 
   async write(chunk: Uint8Array): Promise<void> {
-    await this.writer.write(chunk);
+    await this.#writer.write(chunk);
   }
 
   async finishHex(): Promise<string> {
-    await this.writer.close();
-    return toHex(new Uint8Array(await this.stream.digest));
+    await this.#writer.close();
+    return toHex(new Uint8Array(await this.#stream.digest));
   }
 
   async abort(): Promise<void> {
     // An aborted digest rejects; nobody asks for it any more.
-    this.stream.digest.catch(() => undefined);
-    await this.writer.abort().catch(() => undefined);
+    this.#stream.digest.catch(() => undefined);
+    await this.#writer.abort().catch(() => undefined);
   }
 }

@@ -28,7 +28,7 @@ export function jobParts(
     .map(([name, raw]) => `,${JSON.stringify(name)}:${raw}`)
     .join("");
   const webhook = hosted === null || hosted.webhook === null ? "" : `,"webhook":${JSON.stringify(hosted.webhook)}`;
-  const said = hosted === null ? "" : `,"policy":${hosted.policy}${webhook}`;
+  const hostedFields = hosted === null ? "" : `,"policy":${hosted.policy}${webhook}`;
   const input = job.request === null ? [job.input] : openAiInput(job.request, job.input);
-  return [`{"id":${JSON.stringify(job.jobId)},"input":`, ...input, `${said}${rest}}`];
+  return [`{"id":${JSON.stringify(job.jobId)},"input":`, ...input, `${hostedFields}${rest}}`];
 }

@@ -29,58 +29,58 @@ export class PayloadSink {
   heldBytes = 0;
   peakHeldBytes = 0;
 
-  private readonly options: SinkOptions;
-  private buffer = new Uint8Array(0);
-  private used = 0;
-  private totalBytes = 0;
-  private upload: R2MultipartUpload | null = null;
-  private uploaded: R2UploadedPart[] = [];
-  private failures = 0;
-  private failure: SinkFailure | null = null;
-  private mayStand = false;
+  readonly #options: SinkOptions;
+  #buffer = new Uint8Array(0);
+  #used = 0;
+  #totalBytes = 0;
+  #upload: R2MultipartUpload | null = null;
+  #uploaded: R2UploadedPart[] = [];
+  #failures = 0;
+  #failure: SinkFailure | null = null;
+  #mayStand = false;
 
   constructor(options: SinkOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** Takes the next bytes; the view is free again when the promise is done. Null means all is well. */
   async write(view: Uint8Array): Promise<SinkFailure | null> {
-    if (this.failure !== null) return this.failure;
-    if (this.totalBytes + view.length > this.options.maxBytes) {
-      return await this.fail({ kind: "too_large", maxBytes: this.options.maxBytes });
+    if (this.#failure !== null) return this.#failure;
+    if (this.#totalBytes + view.length > this.#options.maxBytes) {
+      return await this.#fail({ kind: "too_large", maxBytes: this.#options.maxBytes });
     }
-    this.totalBytes += view.length;
-    this.options.tap?.(view);
-    this.hold(view.length);
+    this.#totalBytes += view.length;
+    this.#options.tap?.(view);
+    this.#hold(view.length);
     let taken = 0;
-    while (taken < view.length && this.failure === null) {
+    while (taken < view.length && this.#failure === null) {
       // A full part leaves only when more follows: a value that just fills it is a plain put.
-      if (this.used === R2_PART_BYTES) await this.sendPart();
-      if (this.failure === null) taken += this.copy(view.subarray(taken));
+      if (this.#used === R2_PART_BYTES) await this.#sendPart();
+      if (this.#failure === null) taken += this.#copy(view.subarray(taken));
     }
-    this.hold(-view.length);
-    return this.failure;
+    this.#hold(-view.length);
+    return this.#failure;
   }
 
   /** Ends the payload and says where it stands. */
   async finish(): Promise<PayloadRef | SinkFailure> {
-    if (this.failure !== null) return this.failure;
-    if (this.totalBytes <= PAYLOAD_ROW_MAX_BYTES) {
-      const bytes = this.buffer.slice(0, this.used);
-      this.release();
+    if (this.#failure !== null) return this.#failure;
+    if (this.#totalBytes <= PAYLOAD_ROW_MAX_BYTES) {
+      const bytes = this.#buffer.slice(0, this.#used);
+      this.#release();
       return { kind: "inline", bytes };
     }
-    const rest = this.buffer.subarray(0, this.used);
-    const { bucket, key } = this.options;
-    if (this.upload === null) {
-      this.mayStand = true;
-      await this.store(() => bucket.put(key, rest));
+    const rest = this.#buffer.subarray(0, this.#used);
+    const { bucket, key } = this.#options;
+    if (this.#upload === null) {
+      this.#mayStand = true;
+      await this.#store(() => bucket.put(key, rest));
     } else {
-      await this.sendPart();
-      if (this.failure === null) await this.complete(this.upload);
+      await this.#sendPart();
+      if (this.#failure === null) await this.#complete(this.#upload);
     }
-    this.release();
-    return this.failure ?? { kind: "r2", key, sizeBytes: this.totalBytes };
+    this.#release();
+    return this.#failure ?? { kind: "r2", key, sizeBytes: this.#totalBytes };
   }
 
   /**
@@ -88,89 +88,89 @@ export class PayloadSink {
    * itself after a week, and a lifecycle rule sweeps what is left.
    */
   async abort(): Promise<void> {
-    this.release();
-    const upload = this.upload;
-    this.upload = null;
+    this.#release();
+    const upload = this.#upload;
+    this.#upload = null;
     if (upload !== null) await upload.abort().catch(() => undefined);
-    if (this.mayStand) await this.options.bucket.delete(this.options.key).catch(() => undefined);
-    this.mayStand = false;
+    if (this.#mayStand) await this.#options.bucket.delete(this.#options.key).catch(() => undefined);
+    this.#mayStand = false;
   }
 
-  private copy(view: Uint8Array): number {
-    const wanted = Math.min(this.used + view.length, R2_PART_BYTES);
-    if (wanted > this.buffer.length) this.grow(wanted);
-    const fits = view.subarray(0, this.buffer.length - this.used);
-    this.buffer.set(fits, this.used);
-    this.used += fits.length;
+  #copy(view: Uint8Array): number {
+    const wanted = Math.min(this.#used + view.length, R2_PART_BYTES);
+    if (wanted > this.#buffer.length) this.#grow(wanted);
+    const fits = view.subarray(0, this.#buffer.length - this.#used);
+    this.#buffer.set(fits, this.#used);
+    this.#used += fits.length;
     return fits.length;
   }
 
   /** Doubles up to the size of a row, then takes the room of one part at once. */
-  private grow(wantedBytes: number): void {
-    const doubled = Math.max(wantedBytes, this.buffer.length * 2, 1_024);
+  #grow(wantedBytes: number): void {
+    const doubled = Math.max(wantedBytes, this.#buffer.length * 2, 1_024);
     const size = wantedBytes > PAYLOAD_ROW_MAX_BYTES ? R2_PART_BYTES : Math.min(doubled, PAYLOAD_ROW_MAX_BYTES);
-    const old = this.buffer;
-    this.hold(size);
-    this.buffer = new Uint8Array(size);
-    this.buffer.set(old.subarray(0, this.used));
-    this.hold(-old.length);
+    const old = this.#buffer;
+    this.#hold(size);
+    this.#buffer = new Uint8Array(size);
+    this.#buffer.set(old.subarray(0, this.#used));
+    this.#hold(-old.length);
   }
 
-  private async sendPart(): Promise<void> {
-    const { bucket, key } = this.options;
-    if (this.upload === null) this.upload = (await this.store(() => bucket.createMultipartUpload(key))) ?? null;
-    const upload = this.upload;
+  async #sendPart(): Promise<void> {
+    const { bucket, key } = this.#options;
+    if (this.#upload === null) this.#upload = (await this.#store(() => bucket.createMultipartUpload(key))) ?? null;
+    const upload = this.#upload;
     if (upload === null) return;
-    const bytes = this.buffer.subarray(0, this.used);
-    const part = await this.store(() => upload.uploadPart(this.uploaded.length + 1, bytes));
-    if (part !== undefined) this.uploaded.push(part);
-    this.used = 0;
+    const bytes = this.#buffer.subarray(0, this.#used);
+    const part = await this.#store(() => upload.uploadPart(this.#uploaded.length + 1, bytes));
+    if (part !== undefined) this.#uploaded.push(part);
+    this.#used = 0;
   }
 
-  private async complete(upload: R2MultipartUpload): Promise<void> {
-    const { bucket, key } = this.options;
-    this.mayStand = true;
-    await this.store(async () => {
+  async #complete(upload: R2MultipartUpload): Promise<void> {
+    const { bucket, key } = this.#options;
+    this.#mayStand = true;
+    await this.#store(async () => {
       try {
-        await upload.complete(this.uploaded);
+        await upload.complete(this.#uploaded);
       } catch (error) {
         // The answer may have been lost after R2 had done its work; then a second try would fail for ever.
         const standing = await bucket.head(key);
-        if (standing?.size !== this.totalBytes) throw error;
+        if (standing?.size !== this.#totalBytes) throw error;
       }
     });
-    if (this.failure === null) this.upload = null;
+    if (this.#failure === null) this.#upload = null;
   }
 
   /** One call to R2, tried again as long as the owner says so; undefined after the last failure. */
-  private async store<T>(call: () => Promise<T>): Promise<T | undefined> {
+  async #store<T>(call: () => Promise<T>): Promise<T | undefined> {
     for (;;) {
       try {
         return await call();
       } catch (error) {
-        this.failures++;
-        const again = (await this.options.retryStorage?.(this.failures)) ?? false;
+        this.#failures++;
+        const again = (await this.#options.retryStorage?.(this.#failures)) ?? false;
         if (again) continue;
         const reason = error instanceof Error ? error.message : String(error);
-        await this.fail({ kind: "storage_failed", message: `R2 did not take the payload: ${reason}` });
+        await this.#fail({ kind: "storage_failed", message: `R2 did not take the payload: ${reason}` });
         return undefined;
       }
     }
   }
 
-  private async fail(failure: SinkFailure): Promise<SinkFailure> {
-    this.failure = failure;
+  async #fail(failure: SinkFailure): Promise<SinkFailure> {
+    this.#failure = failure;
     await this.abort();
     return failure;
   }
 
-  private release(): void {
-    this.hold(-this.buffer.length);
-    this.buffer = new Uint8Array(0);
-    this.used = 0;
+  #release(): void {
+    this.#hold(-this.#buffer.length);
+    this.#buffer = new Uint8Array(0);
+    this.#used = 0;
   }
 
-  private hold(bytes: number): void {
+  #hold(bytes: number): void {
     this.heldBytes += bytes;
     this.peakHeldBytes = Math.max(this.peakHeldBytes, this.heldBytes);
   }

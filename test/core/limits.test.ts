@@ -39,7 +39,7 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
   ["a line is posted within 5 s", limits.POST_DELAY_MS + limits.ALARM_STEP_MS, 5_000],
   ["one tenant cannot fill an endpoint", limits.TENANT_WAITING_DEFAULT_MAX, limits.LIVE_JOBS_MAX - 1],
   ["one tenant's webhooks cannot fill an endpoint", limits.TENANT_WEBHOOKS_OWED_MAX, limits.LIVE_JOBS_MAX - 1],
-  ["a courier outlives its call", limits.WEBHOOK_TIMEOUT_MS, limits.COURIER_MAX_MS - 1],
+  ["a sender outlives its call", limits.WEBHOOK_TIMEOUT_MS, limits.WEBHOOK_SEND_MAX_MS - 1],
   ["a carrier watches its lease long before it ends", limits.LEASE_WATCH_AFTER_MS, limits.LEASE_RENEW_MS],
   ["a carrier hands over before its invocation ends", limits.CARRIER_HOLDS_MS + 120_000, 15 * 60_000],
   ["a lost upstream is known before its carrier hands over", limits.UPSTREAM_LOST_AFTER_MS, limits.CARRIER_HOLDS_MS],

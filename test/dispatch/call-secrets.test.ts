@@ -1,7 +1,7 @@
 // What one call gives an upstream to know beside the credential: the address to call back, which names the lease.
 import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
-import type { LeaseKeeper, Outcome } from "../../src/contract/dispatch.ts";
+import type { LeaseApi, Outcome } from "../../src/contract/dispatch.ts";
 import { signCallback } from "../../src/dispatch/callback-mac.ts";
 import { carry } from "../../src/dispatch/carry.ts";
 import { systemClock } from "../../src/dispatch/keeper.ts";
@@ -26,7 +26,7 @@ it("a hosted upstream that repeats its job shows no tenant where to call back, n
     });
   });
   const outcomes: Outcome[] = [];
-  const keeper: LeaseKeeper = {
+  const leaseApi: LeaseApi = {
     renew: async () => true,
     letGo: async () => undefined,
     handOver: async () => false,
@@ -51,7 +51,7 @@ it("a hosted upstream that repeats its job shows no tenant where to call back, n
       upstreamJobId: null,
     },
     {
-      keeper: () => keeper,
+      leaseApi: () => leaseApi,
       bucket: env.PAYLOADS,
       encryptionKey: env.ENCRYPTION_KEY,
       reach: PUBLIC_ONLY,

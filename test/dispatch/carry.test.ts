@@ -258,7 +258,7 @@ describe("a hosted runpod upstream", () => {
     const assignment = { executionTimeoutMs: 86_400_000, lease: "the lease" };
     const clock = jumpingClock();
     const startedMs = clock.now();
-    expect((await run(HOSTED, { assignment, keeper: { handOver }, clock })).outcomes).toEqual([]);
+    expect((await run(HOSTED, { assignment, leaseApi: { handOver }, clock })).outcomes).toEqual([]);
     expect(handed).toEqual([{ jobId: "job-u1", lease: "the lease", upstreamJobId: "up/1" }]);
     expect(clock.now() - startedMs).toBeLessThan(13 * 60_000);
     expect(seen.some((call) => call.url.includes("/cancel/"))).toBe(false);
@@ -280,7 +280,7 @@ describe("a hosted runpod upstream", () => {
 
   it("is told to stop at once when the lease was lost before its id was stored", async () => {
     const seen = hosted([status({ status: "IN_PROGRESS" })]);
-    expect((await run(HOSTED, { keeper: { noteUpstreamJob: async () => false } })).outcomes).toEqual([]);
+    expect((await run(HOSTED, { leaseApi: { noteUpstreamJob: async () => false } })).outcomes).toEqual([]);
     expect(seen.at(-1)?.url).toBe(`${BASE}/cancel/up%2F1`);
   });
 });
@@ -320,8 +320,8 @@ describe("the lease", () => {
           init?.signal?.addEventListener("abort", stop);
         }),
     );
-    const keeper = { renew: async () => false };
-    expect((await run(HTTP, { clock: jumpingClock(true), keeper })).outcomes).toEqual([]);
+    const leaseApi = { renew: async () => false };
+    expect((await run(HTTP, { clock: jumpingClock(true), leaseApi })).outcomes).toEqual([]);
   });
 
   it("of an attempt that is over before the first renewal is never asked for", async () => {
@@ -332,7 +332,7 @@ describe("the lease", () => {
     };
     const atFinish: boolean[] = [];
     const finish = async () => ({ accepted: atFinish.push(isCancelled) > 0, job: null });
-    await run(HTTP, { clock: { ...jumpingClock(), after }, keeper: { finish } });
+    await run(HTTP, { clock: { ...jumpingClock(), after }, leaseApi: { finish } });
     expect(atFinish).toEqual([true]);
   });
 
@@ -349,7 +349,7 @@ describe("the lease", () => {
       setTimeout(() => answerRenewal(false), 20);
       return { accepted: true, job: null };
     };
-    await run(HTTP, { clock: jumpingClock(true), keeper: { renew, finish } });
+    await run(HTTP, { clock: jumpingClock(true), leaseApi: { renew, finish } });
     expect(isRenewed).toBe(true);
     expect(lines).not.toHaveBeenCalled();
   });
@@ -365,7 +365,7 @@ describe("the lease", () => {
       if (tries < 3) throw Object.assign(new Error("reset"), { durableObjectReset: true });
       return { accepted: false, job: null };
     };
-    await run(HTTP, { assignment: { lease, endpointId: "ep-stored" }, keeper: { finish } });
+    await run(HTTP, { assignment: { lease, endpointId: "ep-stored" }, leaseApi: { finish } });
     expect([tries, stored]).toEqual([3, true]);
     expect(await env.PAYLOADS.head(`ep-stored/job-u1/${lease}/output`)).toBeNull();
   });

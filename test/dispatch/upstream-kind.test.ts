@@ -26,14 +26,14 @@ describe("a handler with --rp_serve_api that was added as a hosted endpoint", ()
     const assignment = { endpointId: `ep-${crypto.randomUUID()}` };
     const clock = jumpingClock();
     const startedMs = clock.now();
-    const keeper = { noteRunning: async (call: unknown) => ran.push(call) > 0 };
-    const { outcomes } = await run(HOSTED, { assignment, clock, keeper });
+    const leaseApi = { noteRunning: async (call: unknown) => ran.push(call) > 0 };
+    const { outcomes } = await run(HOSTED, { assignment, clock, leaseApi });
     expect(outcomes).toEqual([{ kind: "completed", output: inline('{"n":1}') }]);
     expect(pathsOf(seen)).toEqual(["POST /run", "GET /status/test-1", "GET /health", "POST /runsync"]);
     expect(clock.now() - startedMs).toBeLessThan(2_000);
     expect(ran).toHaveLength(1);
     seen.length = 0;
-    await run(HOSTED, { assignment, clock, keeper });
+    await run(HOSTED, { assignment, clock, leaseApi });
     expect(pathsOf(seen)).toEqual(["POST /runsync"]);
   });
 
@@ -46,7 +46,7 @@ describe("a handler with --rp_serve_api that was added as a hosted endpoint", ()
       return true;
     };
     const assignment = { endpointId: `ep-${crypto.randomUUID()}` };
-    const { outcomes } = await run(HOSTED, { assignment, keeper: { noteRunning }, clock: jumpingClock() });
+    const { outcomes } = await run(HOSTED, { assignment, leaseApi: { noteRunning }, clock: jumpingClock() });
     expect(outcomes).toMatchObject([{ kind: "completed" }]);
   });
 
@@ -91,7 +91,7 @@ describe("a hosted endpoint", () => {
       if (told.length === 1) throw new Error("the broker was replaced");
       return true;
     };
-    expect((await run(HOSTED, { keeper: { noteRunning } })).outcomes).toMatchObject([{ kind: "completed" }]);
+    expect((await run(HOSTED, { leaseApi: { noteRunning } })).outcomes).toMatchObject([{ kind: "completed" }]);
     expect(told).toEqual([2, 3]);
   });
 

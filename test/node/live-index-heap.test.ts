@@ -49,11 +49,11 @@ function job(at: number, partial: Partial<Job>): Job {
 }
 
 function lease(at: number): NonNullable<Job["lease"]> {
-  const slotsId = fresh(`worker key_${String(at % 50).padStart(24, "0")} pod-${at % 1_000}`);
+  const holderId = fresh(`worker key_${String(at % 50).padStart(24, "0")} pod-${at % 1_000}`);
   const price = { tier: "a4000", rateKind: "flex" as const, slots: 1, nanodollarsPerSecond: 1 };
   const times = { startedAtMs: NOW_MS + at, untilMs: NOW_MS + 30_000 + at, graceUntilMs: 0 };
   const incarnation = fresh("0b2f6a3c-6c0e-4c80-9d4c-3a4a0d6d7c11");
-  return { token: v7(), upstreamId: slotsId, workerKeyId: "key", byClient: false, incarnation, ...price, ...times };
+  return { token: v7(), holderId, workerKeyId: "key", byClient: false, incarnation, ...price, ...times };
 }
 
 const finished = (at: number): Partial<Job> => ({ status: "COMPLETED", finishedAtMs: NOW_MS, finishSeq: at + 1 });

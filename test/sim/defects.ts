@@ -5,7 +5,7 @@ import type { JobEvent } from "../../src/core/job/event.ts";
 import { Graces } from "../../src/core/job/graces.ts";
 import type { Job } from "../../src/core/job/job.ts";
 import { isTerminal, leaseEndMs } from "../../src/core/job/job.ts";
-import { type Effect, type Given, type Transition, transition } from "../../src/core/job/transition.ts";
+import { type Context, type Effect, type Transition, transition } from "../../src/core/job/transition.ts";
 import { LEASE_MS } from "../../src/core/limits.ts";
 import { LEASE_KEEPING, type LeaseKeeping, type TransitionFunction } from "./shell.ts";
 
@@ -21,24 +21,24 @@ function misplaced(name: string, change: Partial<LeaseKeeping>): Defect {
 }
 
 /** The sound core, with what it made of a job changed afterwards. */
-function afterwards(name: string, change: (job: Job, before: Job, event: JobEvent, given: Given) => Job): Defect {
+function afterwards(name: string, change: (job: Job, before: Job, event: JobEvent, context: Context) => Job): Defect {
   return {
     name,
-    core: (before, event, given) => {
-      const result = transition(before, event, given);
+    core: (before, event, context) => {
+      const result = transition(before, event, context);
       if (result.reply !== "done" || result.job === before) return result;
-      return { ...result, job: change(result.job, before, event, given) };
+      return { ...result, job: change(result.job, before, event, context) };
     },
   };
 }
 
 /** The sound core, told something else than what happened. */
-function misled(name: string, change: (job: Job, event: JobEvent, given: Given) => Partial<Asked>): Defect {
+function misled(name: string, change: (job: Job, event: JobEvent, context: Context) => Partial<Asked>): Defect {
   return {
     name,
-    core: (job, event, given) => {
-      const asked = { job, event, given, ...change(job, event, given) };
-      return transition(asked.job, asked.event, asked.given);
+    core: (job, event, context) => {
+      const asked = { job, event, context, ...change(job, event, context) };
+      return transition(asked.job, asked.event, asked.context);
     },
   };
 }
@@ -46,16 +46,16 @@ function misled(name: string, change: (job: Job, event: JobEvent, given: Given) 
 interface Asked {
   readonly job: Job;
   readonly event: JobEvent;
-  readonly given: Given;
+  readonly context: Context;
 }
 
 /** The sound core, except that some events are answered by hand; undefined leaves them to the core. */
-function overruled(name: string, rule: (job: Job, event: JobEvent, given: Given) => Job | undefined): Defect {
+function overruled(name: string, rule: (job: Job, event: JobEvent, context: Context) => Job | undefined): Defect {
   return {
     name,
-    core: (job, event, given): Transition => {
-      const ruled = rule(job, event, given);
-      return ruled === undefined ? transition(job, event, given) : { job: ruled, effects: [], reply: "done" };
+    core: (job, event, context): Transition => {
+      const ruled = rule(job, event, context);
+      return ruled === undefined ? transition(job, event, context) : { job: ruled, effects: [], reply: "done" };
     },
   };
 }
@@ -64,8 +64,8 @@ function overruled(name: string, rule: (job: Job, event: JobEvent, given: Given)
 function silenced(name: string, lost: Effect["kind"], on: (event: JobEvent) => boolean = () => true): Defect {
   return {
     name,
-    core: (job, event, given) => {
-      const result = transition(job, event, given);
+    core: (job, event, context) => {
+      const result = transition(job, event, context);
       if (!on(event)) return result;
       return { ...result, effects: result.effects.filter((effect) => effect.kind !== lost) };
     },
@@ -83,14 +83,14 @@ export const DEFECTS: readonly Defect[] = [
   misled("a stale lease is accepted at the renewal", (job, event) =>
     event.kind === "renew" && job.lease !== null ? { event: { ...event, token: job.lease.token } } : {},
   ),
-  overruled("a renewal revives a lease that ended", (job, event, given) =>
+  overruled("a renewal revives a lease that ended", (job, event, context) =>
     event.kind === "renew" && job.lease?.token === event.token
-      ? { ...job, lease: { ...job.lease, untilMs: given.nowMs + LEASE_MS } }
+      ? { ...job, lease: { ...job.lease, untilMs: context.nowMs + LEASE_MS } }
       : undefined,
   ),
-  overruled("a finish is accepted after a cancel", (job, event, given) =>
+  overruled("a finish is accepted after a cancel", (job, event, context) =>
     event.kind === "finish" && job.status === "CANCELLED"
-      ? { ...job, status: "COMPLETED", finishedAtMs: given.nowMs }
+      ? { ...job, status: "COMPLETED", finishedAtMs: context.nowMs }
       : undefined,
   ),
   overruled("a cancelled job can start again", (job, event) =>
@@ -98,22 +98,22 @@ export const DEFECTS: readonly Defect[] = [
       ? { ...job, status: "IN_QUEUE", finishedAtMs: null }
       : undefined,
   ),
-  overruled("a second cancel writes a new end", (job, event, given) =>
-    event.kind === "cancel" && job.status === "CANCELLED" ? { ...job, finishedAtMs: given.nowMs } : undefined,
+  overruled("a second cancel writes a new end", (job, event, context) =>
+    event.kind === "cancel" && job.status === "CANCELLED" ? { ...job, finishedAtMs: context.nowMs } : undefined,
   ),
   overruled("a cancel of a running job is ignored", (job, event) =>
     event.kind === "cancel" && job.status === "IN_PROGRESS" ? job : undefined,
   ),
-  overruled("a completed job can be retried", (job, event, given) =>
+  overruled("a completed job can be retried", (job, event, context) =>
     event.kind === "retry" && job.status === "COMPLETED"
-      ? { ...job, status: "IN_QUEUE", finishedAtMs: null, queuedAtMs: given.nowMs, bill: null, finishSeq: null }
+      ? { ...job, status: "IN_QUEUE", finishedAtMs: null, queuedAtMs: context.nowMs, bill: null, finishSeq: null }
       : undefined,
   ),
   overruled("a finished job may be cancelled", (job, event) =>
     event.kind === "cancel" && job.status === "COMPLETED" ? { ...job, status: "CANCELLED" } : undefined,
   ),
-  overruled("the ttl is ignored while a job runs", (job, event, given) =>
-    event.kind === "time" && job.status === "IN_PROGRESS" && given.nowMs >= job.ttlAtMs ? job : undefined,
+  overruled("the ttl is ignored while a job runs", (job, event, context) =>
+    event.kind === "time" && job.status === "IN_PROGRESS" && context.nowMs >= job.ttlAtMs ? job : undefined,
   ),
   misled("a start forgets the ttl", (job, event) =>
     event.kind === "start" ? { job: { ...job, ttlAtMs: Number.MAX_SAFE_INTEGER } } : {},
@@ -121,8 +121,8 @@ export const DEFECTS: readonly Defect[] = [
   misled("a running job is leased a second time", (job, event) =>
     event.kind === "start" && job.status === "IN_PROGRESS" ? { job: { ...job, status: "IN_QUEUE" } } : {},
   ),
-  overruled("a lost lease is never taken back", (job, event, given) =>
-    event.kind === "time" && job.lease !== null && given.nowMs > job.lease.untilMs && given.nowMs < job.ttlAtMs
+  overruled("a lost lease is never taken back", (job, event, context) =>
+    event.kind === "time" && job.lease !== null && context.nowMs > job.lease.untilMs && context.nowMs < job.ttlAtMs
       ? job
       : undefined,
   ),
@@ -131,9 +131,9 @@ export const DEFECTS: readonly Defect[] = [
       ? { job: { ...job, lease: { ...job.lease, untilMs: job.lease.untilMs - 1_000 } } }
       : {},
   ),
-  afterwards("a lost lease is billed", (job, before, event, given) =>
+  afterwards("a lost lease is billed", (job, before, event, context) =>
     event.kind === "time" && job.status === "IN_QUEUE" && before.lease !== null
-      ? { ...job, status: "FAILED", finishedAtMs: given.nowMs }
+      ? { ...job, status: "FAILED", finishedAtMs: context.nowMs }
       : job,
   ),
   afterwards("attempts are not counted", (job, before, event) =>
@@ -178,16 +178,16 @@ export const DEFECTS: readonly Defect[] = [
   ),
   misled("failed starts are never counted", (job) => ({ job: { ...job, startFailures: 0 } })),
   misled("a job that was perhaps not read counts as a failure", (_job, event) =>
-    event.kind === "lost" && event.had === "perhaps" ? { event: { ...event, had: true } } : {},
+    event.kind === "lost" && event.delivered === "perhaps" ? { event: { ...event, delivered: true } } : {},
   ),
   misled("a rejected request is billed", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "rejected"
       ? { event: { ...event, outcome: { kind: "handler_error", error: event.outcome.error, output: null } } }
       : {},
   ),
-  misled("a lease lost by a restart counts as a failed attempt", (job, event, given) =>
+  misled("a lease lost by a restart counts as a failed attempt", (job, event, context) =>
     event.kind === "time" && job.lease !== null
-      ? { job: { ...job, lease: { ...job.lease, incarnation: given.incarnation } } }
+      ? { job: { ...job, lease: { ...job.lease, incarnation: context.incarnation } } }
       : {},
   ),
   misled("a lost worker counts as a restart", (job, event) =>
@@ -219,9 +219,9 @@ export const DEFECTS: readonly Defect[] = [
   misled("the time of an attempt is not clamped to its timeout", (job) => ({
     job: { ...job, executionTimeoutMs: job.executionTimeoutMs * 10 },
   })),
-  afterwards("a finish number is used twice", (job, before, _event, given) =>
-    ended(job, before) && job.finishSeq !== null && given.nextFinishSeq > 1
-      ? { ...job, finishSeq: given.nextFinishSeq - 1 }
+  afterwards("a finish number is used twice", (job, before, _event, context) =>
+    ended(job, before) && job.finishSeq !== null && context.nextFinishSeq > 1
+      ? { ...job, finishSeq: context.nextFinishSeq - 1 }
       : job,
   ),
   afterwards("a cancelled attempt is not billed", (job, _before, event) =>
@@ -268,8 +268,8 @@ export const DEFECTS: readonly Defect[] = [
   misled("a retry time is no reason to wait", (job, event) =>
     event.kind === "start" ? { job: { ...job, notBeforeMs: 0 } } : {},
   ),
-  overruled("a renewal renews nothing", (job, event, given) =>
-    event.kind === "renew" && job.lease?.token === event.token && given.nowMs <= job.lease.untilMs
+  overruled("a renewal renews nothing", (job, event, context) =>
+    event.kind === "renew" && job.lease?.token === event.token && context.nowMs <= job.lease.untilMs
       ? { ...job }
       : undefined,
   ),
@@ -281,28 +281,28 @@ export const DEFECTS: readonly Defect[] = [
     after.bill === null ? after : { ...after, bill: { ...after.bill, tier: "b200" } },
   ),
   afterwards("a worker that had the job is forgotten", (after) => ({ ...after, formerWorkers: [] })),
-  afterwards("a worker that never had the job is remembered for it", (after, before, event, given) =>
-    event.kind === "lost" && event.had === false && before.lease !== null
-      ? { ...after, formerWorkers: [{ slotsId: before.lease.upstreamId, untilMs: given.nowMs }] }
+  afterwards("a worker that never had the job is remembered for it", (after, before, event, context) =>
+    event.kind === "lost" && event.delivered === false && before.lease !== null
+      ? { ...after, formerWorkers: [{ holderId: before.lease.holderId, untilMs: context.nowMs }] }
       : after,
   ),
   silenced("a cancel leaves the worker running", "stop_worker", (event) => event.kind === "cancel"),
   silenced("a timeout leaves the worker running", "stop_worker", (event) => event.kind === "time"),
   misled("a job that never arrived counts as a failure", (_job, event) =>
-    event.kind === "lost" ? { event: { ...event, had: true } } : {},
+    event.kind === "lost" ? { event: { ...event, delivered: true } } : {},
   ),
   misled("a worker that begins anew costs no attempt", (_job, event) =>
-    event.kind === "lost" ? { event: { ...event, had: false } } : {},
+    event.kind === "lost" ? { event: { ...event, delivered: false } } : {},
   ),
-  misled("silence always counts", (_job, event, given) =>
-    event.kind === "time" ? { given: { ...given, workerHeardAtMs: given.nowMs } } : {},
+  misled("silence always counts", (_job, event, context) =>
+    event.kind === "time" ? { context: { ...context, workerSeenAtMs: context.nowMs } } : {},
   ),
   afterwards("silence never counts", (after, _before, event) =>
     event.kind === "time" ? { ...after, undelivered: 0 } : after,
   ),
-  afterwards("a pulled lease holds as long as a pushed one", (after, _before, event, given) =>
+  afterwards("a pulled lease holds as long as a pushed one", (after, _before, event, context) =>
     event.kind === "renew" && after.lease !== null
-      ? { ...after, lease: { ...after.lease, untilMs: given.nowMs + LEASE_MS } }
+      ? { ...after, lease: { ...after.lease, untilMs: context.nowMs + LEASE_MS } }
       : after,
   ),
   misplaced("each start gives every lease another grace", { graces: () => new Graces([]) }),

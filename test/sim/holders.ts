@@ -3,7 +3,7 @@
 
 import type { JobEvent } from "../../src/core/job/event.ts";
 import type { Lease } from "../../src/core/job/job.ts";
-import type { Given } from "../../src/core/job/transition.ts";
+import type { Context } from "../../src/core/job/transition.ts";
 import { periodMs } from "./worker-promises.ts";
 
 export interface Holder {
@@ -24,8 +24,8 @@ export function newHolder(lease: Lease): Holder {
 }
 
 /** The first renewal of an incarnation is written, so that the next start can tell the living from the dead. */
-export function renewHolder(holder: Holder, renewed: Lease, given: Given): void {
-  if (holder.lease.incarnation !== given.incarnation) holder.writtenUntilMs = renewed.untilMs;
+export function renewHolder(holder: Holder, renewed: Lease, context: Context): void {
+  if (holder.lease.incarnation !== context.incarnation) holder.writtenUntilMs = renewed.untilMs;
   holder.lease = renewed;
   holder.untilMs = renewed.untilMs;
   holder.graceUntilMs = 0;
@@ -49,7 +49,7 @@ export function endMs({ untilMs, graceUntilMs }: Holder): number {
 export function chargedMs(
   holder: Holder | null,
   timeoutMs: number,
-  { event, given: { nowMs } }: { readonly event: JobEvent; readonly given: Given },
+  { event, context: { nowMs } }: { readonly event: JobEvent; readonly context: Context },
   fromOutside: boolean,
 ): number | null {
   if (holder === null) return null;

@@ -3,7 +3,7 @@
 
 import type { JobEvent } from "../../src/core/job/event.ts";
 import type { Bill, Job, JobStatus, Lease } from "../../src/core/job/job.ts";
-import { EXECUTION_TIMEOUT_ERROR, type Given, type Transition } from "../../src/core/job/transition.ts";
+import { type Context, EXECUTION_TIMEOUT_ERROR, type Transition } from "../../src/core/job/transition.ts";
 import { RESTARTS_MAX, START_FAILURES_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
 import type { Decision } from "./decision.ts";
 import { chargedMs, endMs, type Holder, loseMemory, newHolder, renewHolder } from "./holders.ts";
@@ -135,28 +135,28 @@ export class Oracle {
   }
 
   decided(decision: Decision): void {
-    const { before, event, given, result } = decision;
+    const { before, event, context, result } = decision;
     const history = this.#history(before.uuid);
     demand(before.status === history.status, "S3", () => `${before.uuid} went to ${before.status} by itself`);
     const after = result.job;
     if (result.reply !== "done") {
       demand(same(after, before) && result.effects.length === 0, "F2", () => `a refused ${event.kind} changed the job`);
     }
-    this.#checkFence(history, event, given, result);
-    this.#checkReply(history, event, given, result);
+    this.#checkFence(history, event, context, result);
+    this.#checkReply(history, event, context, result);
     this.#checkFrozen(history, before, event, result);
     checkPromises(decision, charged(history, decision), demand);
     checkWorkers(decision, demand);
     if (after.status !== before.status) this.#move(history, decision);
-    else if (event.kind === "renew" && result.reply === "done") this.#renewed(history, after, given);
+    else if (event.kind === "renew" && result.reply === "done") this.#renewed(history, after, context);
     else if (history.holder !== null && after !== before) history.holder.writtenUntilMs = history.holder.untilMs;
     if (event.kind === "note_running" && result.reply === "done" && history.holder !== null) {
-      history.holder.ranFromMs ??= given.nowMs;
+      history.holder.ranFromMs ??= context.nowMs;
     }
     if (event.kind === "set_ttl" && LIVE.has(before.status)) {
       this.#checkTtl(history, event.ttlMs, after);
     }
-    if (event.kind === "time") this.#checkTime(history, before, given, after);
+    if (event.kind === "time") this.#checkTime(history, before, context, after);
     demand(after.attempts === history.attempts, "S8", () => `attempt ${after.attempts} is not ${history.attempts}`);
     demand(
       (after.lease !== null) === (after.status === "IN_PROGRESS"),
@@ -234,12 +234,12 @@ export class Oracle {
     history.ttlAtMs = after.ttlAtMs;
   }
 
-  #checkFence(history: History, event: JobEvent, given: Given, result: Transition): void {
+  #checkFence(history: History, event: JobEvent, context: Context, result: Transition): void {
     const isFenced = ["renew", "note_upstream_job", "note_running", "finish", "lost"].includes(event.kind);
     if (!isFenced || !("token" in event)) return;
     const { holder } = history;
     if (holder !== null && holder.lease.token === event.token) {
-      if (given.nowMs <= endMs(holder)) {
+      if (context.nowMs <= endMs(holder)) {
         demand(result.reply === "done", "F1", () => `the holder's ${event.kind} was ${result.reply}`);
         return;
       }
@@ -252,7 +252,7 @@ export class Oracle {
     demand(result.reply === "stale", invariant, () => `stale ${event.kind} on ${history.status} was ${result.reply}`);
   }
 
-  #checkReply(history: History, event: JobEvent, given: Given, result: Transition): void {
+  #checkReply(history: History, event: JobEvent, context: Context, result: Transition): void {
     const { status } = history;
     if (event.kind === "retry") {
       const allowed = status === "FAILED" ? "done" : "refused";
@@ -264,7 +264,7 @@ export class Oracle {
     }
     if (event.kind === "start" && result.reply === "done") {
       demand(status === "IN_QUEUE", status === "CANCELLED" ? "S9" : "F1", () => `started from ${status}`);
-      demand(given.nowMs < history.ttlAtMs, "S10", () => "started after its ttl");
+      demand(context.nowMs < history.ttlAtMs, "S10", () => "started after its ttl");
       demand(!history.ended.has(event.lease.token), "F1", () => "a lease token came twice");
     }
   }
@@ -276,15 +276,15 @@ export class Oracle {
     demand(result.effects.length === 0, "S2", () => `${event.kind} had effects on a job that is ${history.status}`);
   }
 
-  #renewed(history: History, after: Job, given: Given): void {
+  #renewed(history: History, after: Job, context: Context): void {
     if (history.holder === null || after.lease === null) return;
-    const limitMs = given.nowMs + periodMs(after.lease);
+    const limitMs = context.nowMs + periodMs(after.lease);
     demand(after.lease.untilMs <= limitMs, "F1", () => "a renewal gave more than one period");
-    renewHolder(history.holder, after.lease, given);
+    renewHolder(history.holder, after.lease, context);
   }
 
   #move(history: History, decision: Decision): void {
-    const { before, event, given, result } = decision;
+    const { before, event, context, result } = decision;
     const after = result.job;
     const move = `${event.kind} ${before.status} ${after.status}`;
     demand(LEGAL_MOVES.has(move), "S3", () => `illegal move ${move}`);
@@ -294,36 +294,36 @@ export class Oracle {
       history.attempts += 1;
       history.holder = newHolder(event.lease);
     } else if (event.kind === "retry") {
-      this.#retried(history, given, after);
+      this.#retried(history, context, after);
     } else {
       this.#checkOutcome(history, decision);
       this.#checkBill(history, decision, holder);
       if (holder !== null) history.ended.add(holder.lease.token);
       history.holder = null;
-      history.finishedAtMs = LIVE.has(after.status) ? null : given.nowMs;
+      history.finishedAtMs = LIVE.has(after.status) ? null : context.nowMs;
     }
     history.status = after.status;
   }
 
-  #retried(history: History, given: Given, after: Job): void {
+  #retried(history: History, context: Context, after: Job): void {
     history.counted = 0;
     history.restarts = 0;
     history.undelivered = 0;
     history.startFailures = 0;
     history.finishedAtMs = null;
     history.ttlAtMs = after.ttlAtMs;
-    demand(after.ttlAtMs > given.nowMs, "S10", () => "a retry has no time left");
-    const longest = given.nowMs + history.ttlMs;
+    demand(after.ttlAtMs > context.nowMs, "S10", () => "a retry has no time left");
+    const longest = context.nowMs + history.ttlMs;
     demand(after.ttlAtMs <= longest, "S10", () => "a retry made the ttl longer");
-    history.queuedAtMs = given.nowMs;
+    history.queuedAtMs = context.nowMs;
   }
 
   /** What the end of an attempt must mean for the job (S3, S8). */
-  #checkOutcome(history: History, { event, given, result, before }: Decision): void {
+  #checkOutcome(history: History, { event, context, result, before }: Decision): void {
     const { status } = result.job;
     if (event.kind === "finish") {
       const { kind } = event.outcome;
-      if (kind === "attempt_failed") this.#countFailure(history, status, given);
+      if (kind === "attempt_failed") this.#countFailure(history, status, context);
       else if (kind === "start_failed") this.#countStartFailure(history, status);
       else if (kind === "completed") demand(status === "COMPLETED", "S3", () => `completed gave ${status}`);
       else if (kind === "abandoned") demand(status === "CANCELLED", "S3", () => `abandoned gave ${status}`);
@@ -334,27 +334,27 @@ export class Oracle {
     }
     const { holder } = history;
     if (event.kind === "lost") {
-      if (event.had !== false && holder !== null) {
-        this.#checkLoss(history, holder, status, given, event.had === "perhaps");
+      if (event.delivered !== false && holder !== null) {
+        this.#checkLoss(history, holder, status, context, event.delivered === "perhaps");
       } else demand(status === "IN_QUEUE", "S8", () => `a job that never arrived became ${status}`);
       return;
     }
     if (event.kind !== "time" || before.status !== "IN_PROGRESS" || status === "TIMED_OUT") return;
     if (holder === null) return;
-    if (status === "FAILED" && given.nowMs >= holder.lease.startedAtMs + history.timeoutMs) return;
-    demand(given.nowMs > endMs(holder), "F1", () => "a lease was taken away before its end");
-    this.#checkLoss(history, holder, status, given);
+    if (status === "FAILED" && context.nowMs >= holder.lease.startedAtMs + history.timeoutMs) return;
+    demand(context.nowMs > endMs(holder), "F1", () => "a lease was taken away before its end");
+    this.#checkLoss(history, holder, status, context);
   }
 
   /** Whose fault the loss of a lease was: a restart of ours and a silent delivery have bounds of their own. */
-  #checkLoss(history: History, holder: Holder, status: JobStatus, given: Given, isDoubtful = false): void {
-    if (holder.lease.incarnation === given.incarnation && !holder.lease.byClient) {
-      const isUnheard = holder.lease.workerKeyId !== null && given.workerHeardAtMs <= holder.lease.startedAtMs;
+  #checkLoss(history: History, holder: Holder, status: JobStatus, context: Context, isDoubtful = false): void {
+    if (holder.lease.incarnation === context.incarnation && !holder.lease.byClient) {
+      const isUnheard = holder.lease.workerKeyId !== null && context.workerSeenAtMs <= holder.lease.startedAtMs;
       if ((isUnheard || isDoubtful) && history.undelivered < UNDELIVERED_MAX) {
         history.undelivered += 1;
         this.saw(isUnheard ? "lease lost without a word" : "lease lost as it was answered");
         demand(status === "IN_QUEUE", "S8", () => `undelivered ${history.undelivered} gave ${status}`);
-      } else this.#countFailure(history, status, given);
+      } else this.#countFailure(history, status, context);
     } else {
       history.restarts += 1;
       this.saw(holder.lease.byClient ? "lease lost with its client" : "lease lost by a restart");
@@ -371,10 +371,10 @@ export class Oracle {
     demand(status === expected, "S8", () => `failed start ${history.startFailures} gave ${status}`);
   }
 
-  #countFailure(history: History, status: JobStatus, given: Given): void {
+  #countFailure(history: History, status: JobStatus, context: Context): void {
     history.counted += 1;
-    const expected = history.counted >= given.maxAttempts ? "FAILED" : "IN_QUEUE";
-    demand(status === expected, "S8", () => `failure ${history.counted} of ${given.maxAttempts} gave ${status}`);
+    const expected = history.counted >= context.maxAttempts ? "FAILED" : "IN_QUEUE";
+    demand(status === expected, "S8", () => `failure ${history.counted} of ${context.maxAttempts} gave ${status}`);
   }
 
   /** Billed: a result, a handler error, an execution timeout, the seconds until a cancel or the ttl. Nothing else. */
@@ -396,17 +396,17 @@ export class Oracle {
     this.#billKeys.set(key, cost);
   }
 
-  #checkTime(history: History, before: Job, given: Given, after: Job): void {
+  #checkTime(history: History, before: Job, context: Context, after: Job): void {
     if (!LIVE.has(before.status)) return;
-    if (given.nowMs >= history.ttlAtMs) {
+    if (context.nowMs >= history.ttlAtMs) {
       demand(after.status === "TIMED_OUT", "S10", () => `past its ttl and ${after.status}`);
     } else {
       demand(after.status !== "TIMED_OUT", "S10", () => "timed out before its ttl");
     }
     if (history.holder === null) return;
     const { lease } = history.holder;
-    demand(given.nowMs <= endMs(history.holder), "F7", () => "a lost lease was left alone");
-    demand(given.nowMs < lease.startedAtMs + history.timeoutMs, "F7", () => "ran past its execution timeout");
+    demand(context.nowMs <= endMs(history.holder), "F7", () => "a lost lease was left alone");
+    demand(context.nowMs < lease.startedAtMs + history.timeoutMs, "F7", () => "ran past its execution timeout");
   }
 
   #checkGone(uuid: string, history: History, nowMs: number): void {
@@ -429,11 +429,12 @@ function isEndedFromOutside({ event, result: { job } }: Decision): boolean {
 }
 
 function isBillable(decision: Decision, history: History, holder: Holder): boolean {
-  const { event, given, result } = decision;
+  const { event, context, result } = decision;
   const { status } = result.job;
   if (holder.ranFromMs === null && isEndedFromOutside(decision)) return false;
   if (event.kind === "cancel" || status === "TIMED_OUT") return true;
-  if (event.kind === "time") return status === "FAILED" && given.nowMs >= holder.lease.startedAtMs + history.timeoutMs;
+  if (event.kind === "time")
+    return status === "FAILED" && context.nowMs >= holder.lease.startedAtMs + history.timeoutMs;
   if (event.kind !== "finish") return false;
   return ["completed", "handler_error", "timed_out", "abandoned"].includes(event.outcome.kind);
 }

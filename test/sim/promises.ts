@@ -12,13 +12,13 @@ const LIVE = new Set(["IN_QUEUE", "IN_PROGRESS"]);
 
 /** Checks a decision that was carried out; `chargedMs` is the time that its attempt may be charged, null without one. */
 export function checkPromises(decision: Decision, chargedMs: number | null, demand: Demand): void {
-  const { before, event, given, result } = decision;
+  const { before, event, context, result } = decision;
   if (result.reply !== "done") return;
   const after = result.job;
   const has = (kind: Effect["kind"]) => result.effects.some((effect) => effect.kind === kind);
-  if (event.kind === "start") demand(before.notBeforeMs <= given.nowMs, "S8", () => "started before its retry time");
+  if (event.kind === "start") demand(before.notBeforeMs <= context.nowMs, "S8", () => "started before its retry time");
   if (event.kind === "renew") {
-    const isFull = after.lease !== null && after.lease.untilMs === given.nowMs + periodMs(after.lease);
+    const isFull = after.lease !== null && after.lease.untilMs === context.nowMs + periodMs(after.lease);
     demand(isFull, "F1", () => "a renewal gave no full period");
   }
   if (event.kind === "retry") {
@@ -48,10 +48,10 @@ function checkFinish({ event, result }: Decision, demand: Demand): void {
 }
 
 /** A counted failure waits and begins anew; what was not the worker's fault waits for nothing and keeps its run. */
-function checkRequeue({ before, event, given, result }: Decision, demand: Demand): void {
+function checkRequeue({ before, event, context, result }: Decision, demand: Demand): void {
   const after = result.job;
   const counted = after.countedFailures > before.countedFailures;
-  const waitMs = after.notBeforeMs - given.nowMs;
+  const waitMs = after.notBeforeMs - context.nowMs;
   if (!counted) {
     demand(after.notBeforeMs === 0, "S8", () => `${event.kind} without a fault has to wait`);
     const kept = JSON.stringify(after.upstreamJob) === JSON.stringify(before.upstreamJob);

@@ -5,12 +5,12 @@ import type { AttemptOutcome, JobEvent } from "../../src/core/job/event.ts";
 import { Graces, staysInMemory } from "../../src/core/job/graces.ts";
 import type { Job, Lease } from "../../src/core/job/job.ts";
 import { dueAtMs, expiresAtMs } from "../../src/core/job/job.ts";
-import type { Effect, Given, Transition } from "../../src/core/job/transition.ts";
+import type { Context, Effect, Transition } from "../../src/core/job/transition.ts";
 import { LEASE_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
 import type { Oracle } from "./invariants.ts";
 import type { Line } from "./ledger.ts";
 
-export type TransitionFunction = (job: Job, event: JobEvent, given: Given) => Transition;
+export type TransitionFunction = (job: Job, event: JobEvent, context: Context) => Transition;
 
 /** What a start of the object does with the leases that it finds, and which renewals it is to find. */
 export interface LeaseKeeping {
@@ -34,7 +34,7 @@ interface Memory {
   readonly running: Map<string, number>;
   readonly busy: Map<string, number>;
   /** When each pulling worker was last heard of. */
-  readonly heardAtMs: Map<string, number>;
+  readonly seenAtMs: Map<string, number>;
 }
 
 export interface Upstream {
@@ -103,9 +103,9 @@ export class Shell {
     const found = this.look(uuid);
     if (found === undefined || expiresAtMs(found.job) <= this.nowMs) return undefined;
     const before = found.job;
-    const given = this.#given(this.nowMs, before);
-    const result = this.#core(before, event, given);
-    this.#oracle.decided({ before, event, given, result });
+    const context = this.#context(this.nowMs, before);
+    const result = this.#core(before, event, context);
+    this.#oracle.decided({ before, event, context, result });
     if (event.kind === "retry" && result.reply === "done") this.#copyOwed(before);
     if (result.job !== before) this.#write(found, result, event);
     for (const effect of result.effects) this.#onEffect(effect);
@@ -118,7 +118,7 @@ export class Shell {
     const { job } = row;
     const purge = this.#purges.find(({ tenantId, through }) => tenantId === job.tenantId && job.queueSeq <= through);
     if (purge !== undefined && job.status === "IN_QUEUE") {
-      return { ...row, job: this.#core(job, { kind: "cancel" }, this.#given(purge.atMs, job)).job };
+      return { ...row, job: this.#core(job, { kind: "cancel" }, this.#context(purge.atMs, job)).job };
     }
     const lease = this.#memory.leases.get(uuid);
     return job.lease === null || lease === undefined ? row : { ...row, job: { ...job, lease } };
@@ -201,15 +201,15 @@ export class Shell {
 
   /** A pulling worker said something, whatever it was. */
   heard(upstreamId: string): void {
-    this.#memory.heardAtMs.set(upstreamId, this.nowMs);
+    this.#memory.seenAtMs.set(upstreamId, this.nowMs);
   }
 
-  #given(nowMs: number, job: Job): Given {
+  #context(nowMs: number, job: Job): Context {
     return {
       nowMs,
       maxAttempts: this.#maxAttempts,
       incarnation: this.#memory.incarnation,
-      workerHeardAtMs: this.#memory.heardAtMs.get(job.lease?.upstreamId ?? "") ?? 0,
+      workerSeenAtMs: this.#memory.seenAtMs.get(job.lease?.holderId ?? "") ?? 0,
       nextQueueSeq: this.#queueSeq + 1,
       nextFinishSeq: this.#finishSeq + 1,
       jitter: this.#jitter(),
@@ -220,7 +220,7 @@ export class Shell {
     this.#leases += 1;
     return {
       token: `lease-${this.#leases}`,
-      upstreamId: upstream.id,
+      holderId: upstream.id,
       tier: "A4000",
       rateKind: upstream.rateKind,
       slots: upstream.slots,
@@ -264,7 +264,7 @@ export class Shell {
       waiting: new Map(),
       running: new Map(),
       busy: new Map(),
-      heardAtMs: new Map(),
+      seenAtMs: new Map(),
     };
     this.#memory = memory;
     const graces = this.#leaseKeeping.graces(this.#graces);
@@ -286,5 +286,5 @@ function add(counts: Map<string, number>, key: string, change: number): void {
 function count(memory: Memory, job: Job, change: number): void {
   if (job.status === "IN_QUEUE") add(memory.waiting, job.tenantId, change);
   if (job.status === "IN_PROGRESS") add(memory.running, job.tenantId, change);
-  if (job.lease !== null) add(memory.busy, job.lease.upstreamId, change);
+  if (job.lease !== null) add(memory.busy, job.lease.holderId, change);
 }

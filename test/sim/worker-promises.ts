@@ -12,12 +12,12 @@ export function periodMs({ workerKeyId }: Lease): number {
 }
 
 /** Checks a decision that was carried out. */
-export function checkWorkers({ before, event, given, result }: Decision, demand: Demand): void {
+export function checkWorkers({ before, event, context, result }: Decision, demand: Demand): void {
   if (result.reply !== "done") return;
   const after = result.job;
   const { lease } = before;
   const isEnd = lease !== null && after.lease === null;
-  const remembered = after.formerWorkers.find(({ slotsId }) => slotsId === lease?.upstreamId);
+  const remembered = after.formerWorkers.find(({ holderId }) => holderId === lease?.holderId);
   const stops = result.effects.filter((effect) => effect.kind === "stop_worker");
   if (!isEnd || lease.workerKeyId === null) {
     demand(stops.length === 0, "F5", () => `${event.kind} stops a worker that has nothing`);
@@ -25,11 +25,11 @@ export function checkWorkers({ before, event, given, result }: Decision, demand:
     demand(kept, "F5", () => `${event.kind} changed who had the job`);
     return;
   }
-  const neverHad = event.kind === "lost" && event.had === false;
+  const neverHad = event.kind === "lost" && event.delivered === false;
   if (neverHad) {
     const kept = JSON.stringify(after.formerWorkers) === JSON.stringify(before.formerWorkers);
     demand(kept, "F5", () => "a worker that never had the job is remembered for it");
-  } else demand(remembered?.untilMs === given.nowMs, "F5", () => `after ${event.kind} nobody knows who had the job`);
+  } else demand(remembered?.untilMs === context.nowMs, "F5", () => `after ${event.kind} nobody knows who had the job`);
   const isTakenAway = event.kind === "cancel" || event.kind === "time";
   demand(stops.length === (isTakenAway ? 1 : 0), "S9", () => `${event.kind} sent ${stops.length} stops`);
 }

@@ -3,7 +3,7 @@
 
 import type { AttemptOutcome } from "../../src/core/job/event.ts";
 import type { Job, Lease } from "../../src/core/job/job.ts";
-import { slotsOfWorker } from "../../src/core/job/worker-id.ts";
+import { holderOfWorker } from "../../src/core/job/worker-id.ts";
 import { Oracle } from "./invariants.ts";
 import { FakeAccount, type LedgerFaults } from "./ledger.ts";
 import { type Random, seededRandom } from "./random.ts";
@@ -199,7 +199,7 @@ export class World {
       if (lease == null) continue;
       const late = this.#random.chance(this.#faults.carrierLate) ? this.#random.integer(25_000, 70_000) : 0;
       const finishAtMs = this.shell.nowMs + this.#random.integer(0, this.#executionMs) + late;
-      const { token, upstreamId, workerKeyId } = lease;
+      const { token, holderId: upstreamId, workerKeyId } = lease;
       const pulls = workerKeyId !== null;
       this.#carriers.push({ uuid, token, upstreamId, pulls, finishAtMs, outcome: this.#outcome(lease) });
     }
@@ -216,7 +216,7 @@ export class World {
       this.shell.decide(carrier.uuid, {
         kind: "lost",
         token: carrier.token,
-        had: random.pick([true, true, false, "perhaps"]),
+        delivered: random.pick([true, true, false, "perhaps"]),
       });
     } else if (carrier.pulls) {
       // A heartbeat, which may name other jobs than this one.
@@ -322,7 +322,7 @@ function drawFaults(random: Random): Faults {
 function drawUpstreams(random: Random): Upstream[] {
   return Array.from({ length: random.integer(1, 3) }, (_, index) => {
     const pulls = random.chance(0.4);
-    return { id: pulls ? slotsOfWorker("key", `w${index}`) : `upstream-${index}`, pulls, ...drawPrice(random) };
+    return { id: pulls ? holderOfWorker("key", `w${index}`) : `upstream-${index}`, pulls, ...drawPrice(random) };
   });
 }
 

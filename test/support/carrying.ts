@@ -1,7 +1,7 @@
 // One attempt as its carrier runs it, against a mocked upstream: for tests of the carrier alone.
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
-import type { Assignment, LeaseKeeper, Outcome } from "../../src/contract/dispatch.ts";
+import type { Assignment, LeaseApi, Outcome } from "../../src/contract/dispatch.ts";
 import type { Upstream } from "../../src/contract/settings.ts";
 import { LEASE_RENEW_MS } from "../../src/core/limits.ts";
 import type { CarryDeps } from "../../src/dispatch/attempt.ts";
@@ -67,14 +67,14 @@ export async function run(
   upstream: Upstream,
   changes: {
     readonly assignment?: Partial<Assignment>;
-    readonly keeper?: Partial<LeaseKeeper>;
+    readonly leaseApi?: Partial<LeaseApi>;
     readonly clock?: CarryDeps["clock"];
     readonly bucket?: R2Bucket;
     readonly publicUrl?: string;
   } = {},
 ): Promise<Run> {
   const told: Run = { outcomes: [], noted: [] };
-  const keeper: LeaseKeeper = {
+  const leaseApi: LeaseApi = {
     renew: async () => true,
     letGo: async () => undefined,
     handOver: async () => false,
@@ -82,7 +82,7 @@ export async function run(
     noteUpstreamJob: async ({ upstreamJobId }) => told.noted.push(upstreamJobId) > 0,
     noteRunning: async () => true,
     finish: async ({ outcome }) => ({ accepted: told.outcomes.push(outcome) > 0, job: null }),
-    ...changes.keeper,
+    ...changes.leaseApi,
   };
   const assignment: Assignment = {
     endpointId: `ep-${crypto.randomUUID()}`,
@@ -99,7 +99,7 @@ export async function run(
     ...changes.assignment,
   };
   await carry(assignment, {
-    keeper: () => keeper,
+    leaseApi: () => leaseApi,
     bucket: changes.bucket ?? env.PAYLOADS,
     encryptionKey: KEY,
     reach: PUBLIC_ONLY,

@@ -8,7 +8,7 @@ import {
   LB_BODY_DEFAULT_MAX_BYTES,
   TENANT_WAITING_DEFAULT_MAX,
 } from "../../src/core/limits.ts";
-import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
+import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 
 export interface TestTenant {

@@ -7,31 +7,31 @@ import type { HandedJob } from "../../contract/worker.ts";
 import { mayClientCarry } from "../../core/job/client-carry.ts";
 import { makeJobId } from "../../core/job/id.ts";
 import type { Job, Lease } from "../../core/job/job.ts";
-import { isWorkerSlots } from "../../core/job/worker-id.ts";
+import { isWorkerHolder } from "../../core/job/worker-id.ts";
 import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../../core/limits.ts";
 import { routesInForce } from "../../core/openai/routes.ts";
 import type { StoredJob } from "../store/job-row.ts";
 import type { BrokerStore } from "../store/jobs.ts";
-import type { Departures } from "./departures.ts";
-import type { JobBook } from "./jobs.ts";
+import type { Egress } from "./egress.ts";
+import { HANDED_MOST_BYTES, handedBytes } from "./egress-bytes.ts";
+import type { Jobs } from "./jobs.ts";
 import { leaseFor, type SlotHolder, toAssignment, toClaim, toHandedJob, upstreamSlots } from "./leasing.ts";
-import { HANDED_MOST_BYTES, handedBytes } from "./leaving-bytes.ts";
 import type { LiveIndex } from "./live-index.ts";
 
 interface Parts {
   readonly endpointId: string;
   readonly store: BrokerStore;
   readonly index: LiveIndex;
-  readonly book: JobBook;
-  readonly departures: Departures;
+  readonly jobs: Jobs;
+  readonly egress: Egress;
   readonly carry: (assignment: Assignment) => void;
   /** The slots of a pulling worker; null: it is not one of ours any more. */
-  readonly holderOf: (slotsId: string) => SlotHolder | null;
+  readonly holderOf: (holderId: string) => SlotHolder | null;
   /** Has the pulling worker of these slots shown since then that it does not run a job that it had? */
-  readonly isRidOf: (slotsId: string, jobId: string, sinceMs: number, nowMs: number) => boolean;
+  readonly isRidOf: (holderId: string, jobId: string, sinceMs: number, nowMs: number) => boolean;
   /** The pulling workers that have run a handler and are in service. */
   readonly provenWorkers: (nowMs: number) => ReadonlySet<string>;
-  readonly hand: (slotsId: string, job: HandedJob) => void;
+  readonly hand: (holderId: string, job: HandedJob) => void;
 }
 
 /** A job that its caller carries: as it enters, and what its caller is told. */
@@ -40,7 +40,7 @@ export interface Claimed {
   readonly claim: Claim;
 }
 
-export class Starter {
+export class Dispatcher {
   readonly #parts: Parts;
 
   constructor(parts: Parts) {
@@ -52,13 +52,13 @@ export class Starter {
    * it stops where the next job would go to an upstream: those starts are the wake-up's.
    */
   startReady(nowMs: number, { push }: { readonly push: boolean }): number {
-    const { book, index } = this.#parts;
-    const { settings } = book;
+    const { jobs, index } = this.#parts;
+    const { settings } = jobs;
     if (settings === null || settings.paused) return 0;
     let started = 0;
-    while (started < START_JOBS_MAX && this.#parts.departures.fits(HANDED_MOST_BYTES) && this.#hasRoom(push, nowMs)) {
+    while (started < START_JOBS_MAX && this.#parts.egress.fits(HANDED_MOST_BYTES) && this.#hasRoom(push, nowMs)) {
       const uuid = index.next(nowMs);
-      const stored = uuid === undefined ? null : book.load(uuid);
+      const stored = uuid === undefined ? null : jobs.load(uuid);
       if (stored === null) break;
       const result = this.#startOne(stored, settings, push, nowMs);
       if (result === "push_only") break;
@@ -68,19 +68,19 @@ export class Starter {
   }
 
   #hasRoom(push: boolean, nowMs: number): boolean {
-    const { pool } = this.#parts.book;
+    const { pool } = this.#parts.jobs;
     return (push ? pool.freeSlots(nowMs) : pool.freePullSlots(nowMs)) > 0;
   }
 
   /** Starts another carrier for a lease that is held. False: it is not, or its upstream is not there any more. */
   async carryOn({ job: { uuid, tenantId } }: StoredJob, token: string): Promise<boolean> {
-    const { book, departures, store, endpointId } = this.#parts;
-    return departures.leave(tenantId, HANDED_MOST_BYTES, () => {
-      const stored = book.load(uuid);
+    const { jobs, egress, store, endpointId } = this.#parts;
+    return egress.leave(tenantId, HANDED_MOST_BYTES, () => {
+      const stored = jobs.load(uuid);
       const lease = stored?.job.lease ?? null;
-      const upstream = book.settings?.upstreams.find(({ id }) => id === lease?.upstreamId);
+      const upstream = jobs.settings?.upstreams.find(({ id }) => id === lease?.holderId);
       if (stored === null || lease?.token !== token || upstream === undefined) return { value: false, bytes: 0 };
-      const { settings } = book;
+      const { settings } = jobs;
       if (settings === null) return { value: false, bytes: 0 };
       const { job, fields } = stored;
       const openaiRoutes = routesInForce(settings);
@@ -100,19 +100,19 @@ export class Starter {
     push: boolean,
     nowMs: number,
   ): "started" | "aside" | "push_only" {
-    const { book, index } = this.#parts;
+    const { jobs, index } = this.#parts;
     const { uuid } = stored.job;
-    const resumedOn = book.pool.boundTo(stored.job);
+    const resumedOn = jobs.pool.boundTo(stored.job);
     const othersWait = index.hasOtherReady(stored.job);
-    const mayTry = (id: string): boolean => book.trials.mayTry(id, uuid, othersWait);
-    if (resumedOn !== null && !(book.pool.hasRoomOn(resumedOn, nowMs) && mayTry(resumedOn))) {
+    const mayTry = (id: string): boolean => jobs.trials.mayTry(id, uuid, othersWait);
+    if (resumedOn !== null && !(jobs.pool.hasRoomOn(resumedOn, nowMs) && mayTry(resumedOn))) {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
       return "aside";
     }
     const proven = this.#provenFor(stored.job, nowMs);
-    const isFit = (id: string): boolean => proven === null || !isWorkerSlots(id) || proven.has(id);
+    const isFit = (id: string): boolean => proven === null || !isWorkerHolder(id) || proven.has(id);
     const mayTake = (id: string): boolean => isFit(id) && this.#mayTake(stored.job, id, nowMs) && mayTry(id);
-    const chosen = resumedOn ?? book.pool.choose(nowMs, { avoidId: avoided(stored.job, nowMs), mayTake });
+    const chosen = resumedOn ?? jobs.pool.choose(nowMs, { avoidId: avoided(stored.job, nowMs), mayTake });
     if (chosen === null) {
       // Room is only where the job has failed already, or may still run, while a sound one is busy.
       index.park(uuid, nowMs + PARKED_MAX_MS);
@@ -122,10 +122,10 @@ export class Starter {
     if (upstream !== undefined && !push) return "push_only";
     const holder = upstream === undefined ? this.#parts.holderOf(chosen) : upstreamSlots(upstream);
     if (holder === null) throw new Error("the pool chose slots that nobody has");
-    const fence = { token: crypto.randomUUID(), incarnation: book.incarnation, byClient: false };
+    const fence = { token: crypto.randomUUID(), incarnation: jobs.incarnation, byClient: false };
     const lease = leaseFor(holder, settings, nowMs, fence);
     if (lease === null) throw new Error("the pool chose slots without a rate");
-    const moved = book.apply(stored, { kind: "start", lease }, nowMs);
+    const moved = jobs.apply(stored, { kind: "start", lease }, nowMs);
     if (moved.reply !== "done") {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
       return "aside";
@@ -139,17 +139,17 @@ export class Starter {
    * free slot: its row is written once, as a running one. Null: it enters like any other. Nothing is changed here.
    */
   startEntering(call: SubmitCall, job: Job, nowMs: number): Claimed | null {
-    const { book, index, endpointId } = this.#parts;
-    const { settings } = book;
+    const { jobs, index, endpointId } = this.#parts;
+    const { settings } = jobs;
     if (settings === null || settings.paused || !call.carries || index.hasReady()) return null;
-    if (!mayClientCarry(job, call.waitMs, book.recentTimes.p99)) return null;
-    const chosen = book.pool.choose(nowMs);
+    if (!mayClientCarry(job, call.waitMs, jobs.recentTimes.p99)) return null;
+    const chosen = jobs.pool.choose(nowMs);
     const upstream = settings.upstreams.find(({ id }) => id === chosen);
     if (upstream === undefined) return null;
-    const fence = { token: crypto.randomUUID(), incarnation: book.incarnation, byClient: true };
+    const fence = { token: crypto.randomUUID(), incarnation: jobs.incarnation, byClient: true };
     const lease = leaseFor(upstreamSlots(upstream), settings, nowMs, fence);
     if (lease === null) throw new Error("the pool chose slots without a rate");
-    const started = book.startEntering(job, lease, nowMs);
+    const started = jobs.startEntering(job, lease, nowMs);
     if (started === null) return null;
     const openaiRoutes = routesInForce(settings);
     const parts = { endpointId, stored: call, job: started, lease, upstream, openaiRoutes, resumed: false, nowMs };
@@ -158,12 +158,12 @@ export class Starter {
 
   /** The claim of a caller that carries the job already; null: another carrier has it, or nobody. */
   claimAgain(stored: StoredJob, nowMs: number): Claim | null {
-    const { book, endpointId } = this.#parts;
-    const { settings } = book;
+    const { jobs, endpointId } = this.#parts;
+    const { settings } = jobs;
     const { job } = stored;
     const { lease } = job;
     if (lease === null || settings === null || !lease.byClient) return null;
-    const upstream = settings.upstreams.find(({ id }) => id === lease.upstreamId);
+    const upstream = settings.upstreams.find(({ id }) => id === lease.holderId);
     if (upstream === undefined) return null;
     const openaiRoutes = routesInForce(settings);
     return toClaim({ endpointId, stored, job, lease, upstream, openaiRoutes, resumed: false, nowMs });
@@ -177,11 +177,11 @@ export class Starter {
     { resumed, nowMs }: { readonly resumed: boolean; readonly nowMs: number },
   ): void {
     const { job } = stored;
-    const { endpointId, store, departures } = this.#parts;
+    const { endpointId, store, egress } = this.#parts;
     const input = store.readPayload(job.uuid, "input", stored.inputPlace);
-    departures.count(handedBytes(input, stored.fields));
+    egress.count(handedBytes(input, stored.fields));
     if (upstream === undefined) {
-      this.#parts.hand(lease.upstreamId, toHandedJob(stored, lease, input));
+      this.#parts.hand(lease.holderId, toHandedJob(stored, lease, input));
       return;
     }
     const openaiRoutes = routesInForce(settings);
@@ -193,7 +193,7 @@ export class Starter {
    * shown that it does not run it: until then a late report could be taken for one of the new attempt.
    */
   #mayTake({ uuid, mode, formerWorkers }: Job, id: string, nowMs: number): boolean {
-    const former = formerWorkers.find(({ slotsId }) => slotsId === id);
+    const former = formerWorkers.find(({ holderId }) => holderId === id);
     return former === undefined || this.#parts.isRidOf(id, makeJobId(uuid, mode), former.untilMs, nowMs);
   }
 
@@ -205,7 +205,7 @@ export class Starter {
   #provenFor(job: Job, nowMs: number): ReadonlySet<string> | null {
     if (job.startFailures === 0 || nowMs >= failedAtMs(job) + PARKED_MAX_MS) return null;
     const proven = this.#parts.provenWorkers(nowMs);
-    const isThere = proven.size > 0 || this.#parts.book.pool.hasSound((id) => !isWorkerSlots(id));
+    const isThere = proven.size > 0 || this.#parts.jobs.pool.hasSound((id) => !isWorkerHolder(id));
     return isThere ? proven : null;
   }
 }
@@ -216,11 +216,11 @@ export class Starter {
  */
 function avoided(job: Job, nowMs: number): string | null {
   const { failedOn } = job;
-  const isWaitedFor = failedOn === null || !isWorkerSlots(failedOn) || nowMs < failedAtMs(job) + PARKED_MAX_MS;
+  const isWaitedFor = failedOn === null || !isWorkerHolder(failedOn) || nowMs < failedAtMs(job) + PARKED_MAX_MS;
   return isWaitedFor ? failedOn : null;
 }
 
 /** From when on it could be tried again where it failed. */
 function failedAtMs({ failedOn, formerWorkers, notBeforeMs }: Job): number {
-  return Math.max(notBeforeMs, formerWorkers.find(({ slotsId }) => slotsId === failedOn)?.untilMs ?? 0);
+  return Math.max(notBeforeMs, formerWorkers.find(({ holderId }) => holderId === failedOn)?.untilMs ?? 0);
 }

@@ -3,23 +3,23 @@ import { ALARM_ROWS_MAX, TURN_ROWS_MAX } from "../../core/limits.ts";
 import type { BrokerStore } from "../store/jobs.ts";
 import type { KeptRows } from "../store/kept-rows.ts";
 import type { KeyCounts } from "../store/key-counts.ts";
-import type { Posting } from "../usage/outbox.ts";
+import type { UsageOutbox } from "../usage/outbox.ts";
 import type { OwedWebhooks } from "../webhooks/owed.ts";
-import type { Departures } from "./departures.ts";
-import type { JobBook } from "./jobs.ts";
+import type { Egress } from "./egress.ts";
+import type { Jobs } from "./jobs.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { Sweep } from "./sweep.ts";
 
 interface Parts {
   readonly store: BrokerStore;
   readonly kept: KeptRows;
-  readonly book: JobBook;
+  readonly jobs: Jobs;
   readonly index: LiveIndex;
-  readonly posting: Posting;
+  readonly usageOutbox: UsageOutbox;
   readonly sweep: Sweep;
   readonly keys: KeyCounts;
   readonly owedWebhooks: OwedWebhooks;
-  readonly departures: Departures;
+  readonly egress: Egress;
   /** Deletes objects of R2; not waited for. */
   readonly dropPayloads: (keys: readonly string[]) => void;
 }
@@ -39,7 +39,7 @@ export class Housekeeping {
     for (let handled = 0; handled < ALARM_ROWS_MAX; handled += TURN_ROWS_MAX) {
       const hasMore = [this.#passTime(nowMs), this.#sweepPage(nowMs), this.#walkKeys(nowMs)];
       if (!hasMore.includes(true)) break;
-      await this.#parts.departures.nextTurn();
+      await this.#parts.egress.nextTurn();
     }
   }
 
@@ -53,17 +53,17 @@ export class Housekeeping {
 
   /** True: there may be more. */
   #passTime(nowMs: number): boolean {
-    const { book, index, posting } = this.#parts;
+    const { jobs, index, usageOutbox } = this.#parts;
     for (let handled = 0; handled < TURN_ROWS_MAX; handled += 1) {
       const uuid = index.takeDue(nowMs);
       if (uuid === undefined) return false;
-      const stored = book.load(uuid);
+      const stored = jobs.load(uuid);
       if (stored === null) {
         index.forget(uuid);
         continue;
       }
-      const moved = book.apply(stored, { kind: "time" }, nowMs);
-      if (moved.job === stored.job) index.put(stored.job, posting.through(stored.job.tenantId), null, nowMs);
+      const moved = jobs.apply(stored, { kind: "time" }, nowMs);
+      if (moved.job === stored.job) index.put(stored.job, usageOutbox.through(stored.job.tenantId), null, nowMs);
     }
     return true;
   }
@@ -85,10 +85,10 @@ export class Housekeeping {
   }
 
   #runSweep(nowMs: number): void {
-    const { book, index, sweep, owedWebhooks } = this.#parts;
+    const { jobs, index, sweep, owedWebhooks } = this.#parts;
     const keys = sweep.run(
       nowMs,
-      (stored) => book.settle(stored),
+      (stored) => jobs.settle(stored),
       (job) => !index.has(job.uuid) && !owedWebhooks.holdsJob(job.uuid),
     );
     this.#parts.dropPayloads(keys);

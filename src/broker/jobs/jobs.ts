@@ -7,7 +7,7 @@ import type { JobEvent } from "../../core/job/event.ts";
 import { type Graces, staysInMemory } from "../../core/job/graces.ts";
 import { makeJobId, parseJobId } from "../../core/job/id.ts";
 import { expiresAtMs, isRunning, isTerminal, isWaiting, type Job, type Lease, leaseEndMs } from "../../core/job/job.ts";
-import { type Effect, type Given, type Transition, transition } from "../../core/job/transition.ts";
+import { type Context, type Effect, type Transition, transition } from "../../core/job/transition.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { HOLD_BACK_MS, SWEEP_OWING_EVERY_MS } from "../../core/limits.ts";
 import { estimateTokens } from "../../core/openai/token-usage.ts";
@@ -20,12 +20,12 @@ import type { BrokerStore } from "../store/jobs.ts";
 import type { KeptRows } from "../store/kept-rows.ts";
 import type { Purges } from "../store/purges.ts";
 import { bytesAfter } from "../store/stored-bytes.ts";
-import type { Posting } from "../usage/outbox.ts";
+import type { UsageOutbox } from "../usage/outbox.ts";
 import type { OwedWebhook, OwedWebhooks } from "../webhooks/owed.ts";
 import { isPricedHolder } from "./leasing.ts";
 import type { LiveIndex } from "./live-index.ts";
-import { streamOf, type Waiters } from "./long-polls.ts";
-import type { PurgeTrail } from "./purge-trail.ts";
+import { type LongPolls, streamOf } from "./long-polls.ts";
+import type { PurgeTrail } from "./purge-follow-up.ts";
 import type { Sweep } from "./sweep.ts";
 import { explainWait, viewJob } from "./view.ts";
 
@@ -35,9 +35,9 @@ interface Parts {
   readonly purges: Purges;
   readonly kept: KeptRows;
   readonly index: LiveIndex;
-  readonly posting: Posting;
+  readonly usageOutbox: UsageOutbox;
   readonly sweep: Sweep;
-  readonly waiters: Waiters;
+  readonly longPolls: LongPolls;
   readonly purgeTrail: PurgeTrail;
   readonly owedWebhooks: OwedWebhooks;
   /** A webhook left the row of its job for one of its own. */
@@ -56,18 +56,18 @@ interface Parts {
 /** What pulling workers have to do with jobs. */
 interface PullHooks {
   /** When the worker of these slots was last heard of, epoch ms; 0 for never. */
-  heardAtMs(slotsId: string): number;
+  seenAtMs(holderId: string): number;
   /** A lease of a pulling worker has ended. `lost`: it has not reported the job, and does not have it any more. */
-  leaseEnded(slotsId: string, job: Job, how: "finished" | "lost" | "taken_away", nowMs: number): void;
+  leaseEnded(holderId: string, job: Job, how: "finished" | "lost" | "taken_away", nowMs: number): void;
   /** It may still run a job whose lease, of this token, has ended. */
-  stop(slotsId: string, job: Job, token: string): void;
+  stop(holderId: string, job: Job, token: string): void;
   /** Why no worker takes jobs; null: an upstream or a worker does, or is only busy. */
   explainAbsence(nowMs: number): string | null;
   /** What the running handler has told of itself; null: nothing. */
   progressOf(uuid: string): Uint8Array | null;
 }
 
-export class JobBook {
+export class Jobs {
   readonly pool = new UpstreamPool();
   readonly trials = new TrialTurns(this.pool);
   readonly incarnation = crypto.randomUUID();
@@ -113,7 +113,7 @@ export class JobBook {
 
   /** A job that is to enter as a running one; null: it cannot. */
   startEntering(job: Job, lease: Lease, nowMs: number): Job | null {
-    const { job: started, reply } = transition(job, { kind: "start", lease }, this.#given(nowMs, job));
+    const { job: started, reply } = transition(job, { kind: "start", lease }, this.#context(nowMs, job));
     return reply === "done" ? started : null;
   }
 
@@ -121,7 +121,7 @@ export class JobBook {
   enter(job: Job, webhookHost: string | null, nowMs: number): void {
     this.#parts.kept.entered(job);
     if (job.lease !== null) this.#noteStart(job.tenantId, job.lease, nowMs);
-    this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), webhookHost, nowMs);
+    this.#parts.index.put(job, this.#parts.usageOutbox.through(job.tenantId), webhookHost, nowMs);
   }
 
   /** Cancels all waiting jobs of a tenant by one row; the sweep deletes theirs later. Returns how many there were. */
@@ -142,7 +142,7 @@ export class JobBook {
   #stopPurged(uuid: string, nowMs: number): void {
     const stored = this.#parts.store.findJob(uuid);
     if (stored === null) return;
-    for (const effect of transition(stored.job, { kind: "cancel" }, this.#given(nowMs, stored.job)).effects) {
+    for (const effect of transition(stored.job, { kind: "cancel" }, this.#context(nowMs, stored.job)).effects) {
       if (effect.kind === "stop_upstream") this.#runEffect(effect, stored.job, nowMs);
     }
   }
@@ -169,12 +169,12 @@ export class JobBook {
   }
 
   #remember(job: Job, webhookHost: string | null, graces: Graces, nowMs: number): void {
-    const { index, posting } = this.#parts;
+    const { index, usageOutbox } = this.#parts;
     const resumed = job.lease === null ? job : { ...job, lease: graces.resume(job.lease, nowMs) };
     if (resumed.lease !== null) this.#noteStart(job.tenantId, resumed.lease, nowMs);
-    const through = posting.through(job.tenantId);
+    const through = usageOutbox.through(job.tenantId);
     index.put(resumed, through, webhookHost, nowMs);
-    if (job.finishSeq !== null && job.finishSeq > through) posting.schedule(nowMs);
+    if (job.finishSeq !== null && job.finishSeq > through) usageOutbox.schedule(nowMs);
   }
 
   #configurePool(settings: EndpointSettings, nowMs: number): void {
@@ -182,11 +182,11 @@ export class JobBook {
     this.pool.configure(priced, nowMs);
   }
 
-  #given(nowMs: number, job: Job): Given {
+  #context(nowMs: number, job: Job): Context {
     const { lease } = job;
     return {
       nowMs,
-      workerHeardAtMs: lease === null ? 0 : this.#parts.workers.heardAtMs(lease.upstreamId),
+      workerSeenAtMs: lease === null ? 0 : this.#parts.workers.seenAtMs(lease.holderId),
       maxAttempts: this.#settings?.maxAttempts ?? 1,
       incarnation: this.incarnation,
       nextQueueSeq: this.nextQueueSeq,
@@ -199,7 +199,7 @@ export class JobBook {
   settle(stored: Pick<StoredJob, "job">): Job {
     const purgedAtMs = this.#parts.purges.cancelledAtMs(stored.job);
     if (purgedAtMs === null) return this.#parts.index.withMemory(stored.job);
-    return { ...transition(stored.job, { kind: "cancel" }, this.#given(purgedAtMs, stored.job)).job, webhook: null };
+    return { ...transition(stored.job, { kind: "cancel" }, this.#context(purgedAtMs, stored.job)).job, webhook: null };
   }
 
   load(uuid: string): StoredJob | null {
@@ -221,10 +221,10 @@ export class JobBook {
   }
 
   /** One decision of core, written and taken over. */
-  apply(stored: StoredJob, said: JobEvent, nowMs: number): Transition {
+  apply(stored: StoredJob, reported: JobEvent, nowMs: number): Transition {
     const before = stored.job;
-    const event = this.#withPrompt(stored, said);
-    const moved = transition(before, event, this.#given(nowMs, before));
+    const event = this.#withPrompt(stored, reported);
+    const moved = transition(before, event, this.#context(nowMs, before));
     if (moved.job === before) return moved;
     const output = moved.effects.find((effect) => effect.kind === "keep_output");
     const isInMemory = staysInMemory(event, before, moved.job);
@@ -235,7 +235,7 @@ export class JobBook {
         const mayRevive = event.kind === "retry" || !this.#parts.kept.has(before);
         const taken = mayRevive ? this.#parts.kept.revive(before, nowMs) : null;
         if (event.kind === "retry") {
-          this.#parts.posting.keepBeforeRetry(before);
+          this.#parts.usageOutbox.keepBeforeRetry(before);
           this.#parts.store.dropStream(before.uuid);
         }
         if (owed !== null) this.#parts.owedWebhooks.insert(owed.webhook, owed.output);
@@ -292,25 +292,25 @@ export class JobBook {
 
   #takeOver(stored: StoredJob, job: Job, event: JobEvent, nowMs: number): void {
     const before = stored.job;
-    if (this.#parts.kept.numbers.note(job)) this.#parts.posting.schedule(nowMs);
+    if (this.#parts.kept.numbers.note(job)) this.#parts.usageOutbox.schedule(nowMs);
     if (before.lease === null && job.lease !== null) this.#noteStart(job.tenantId, job.lease, nowMs);
     if (before.lease !== null && job.lease === null) {
       this.#noteEnd(job, before.lease, event, nowMs);
       this.#parts.streamEnded(job.uuid);
       // Who has read a part of this attempt need not wait for what another one says.
-      this.#parts.waiters.wake(streamOf(job.uuid));
+      this.#parts.longPolls.wake(streamOf(job.uuid));
     }
     const host = stored.webhook === null ? null : new URL(stored.webhook.url).host;
-    this.#parts.index.put(job, this.#parts.posting.through(job.tenantId), host, nowMs);
+    this.#parts.index.put(job, this.#parts.usageOutbox.through(job.tenantId), host, nowMs);
     if (!isTerminal(job.status)) return;
     if (before.lease !== null) this.#parts.kept.noteTime(job);
     this.#parts.sweep.expect(expiresAtMs(job), nowMs);
-    this.#parts.waiters.wake(job.uuid);
-    this.#parts.waiters.wake(streamOf(job.uuid));
+    this.#parts.longPolls.wake(job.uuid);
+    this.#parts.longPolls.wake(streamOf(job.uuid));
   }
 
   #noteStart(tenantId: string, lease: Lease, nowMs: number): void {
-    this.pool.occupy(lease.upstreamId, lease.token, nowMs);
+    this.pool.occupy(lease.holderId, lease.token, nowMs);
     this.#parts.index.noteStart(tenantId, lease.startedAtMs);
   }
 
@@ -318,22 +318,22 @@ export class JobBook {
   #noteEnd(job: Job, lease: Lease, event: JobEvent, nowMs: number): void {
     this.#parts.index.noteEnd(job.tenantId, lease.startedAtMs, nowMs);
     this.#parts.index.unpark(nowMs);
-    this.#parts.waiters.wake(lease.token);
+    this.#parts.longPolls.wake(lease.token);
     const endMs = leaseEndMs(lease);
     const isOver = event.kind === "finish" || event.kind === "lost" || nowMs > endMs;
-    if (isOver) this.pool.release(lease.upstreamId);
-    else this.pool.linger(lease.upstreamId, lease.token, endMs);
+    if (isOver) this.pool.release(lease.holderId);
+    else this.pool.linger(lease.holderId, lease.token, endMs);
     if (lease.workerKeyId === null) return;
-    const isLost = event.kind === "lost" ? event.had === true : nowMs > endMs;
+    const isLost = event.kind === "lost" ? event.delivered === true : nowMs > endMs;
     const how = event.kind === "finish" ? "finished" : isLost ? "lost" : "taken_away";
-    this.#parts.workers.leaseEnded(lease.upstreamId, job, how, nowMs);
+    this.#parts.workers.leaseEnded(lease.holderId, job, how, nowMs);
   }
 
   /** A job that was refused is not the next trial again: what is wrong may be the job, and its peers would wait for ever. */
-  #endTrial({ upstreamId, token }: Lease, job: Job, event: JobEvent, nowMs: number): void {
-    this.pool.endTrial(upstreamId, token, nowMs);
+  #endTrial({ holderId, token }: Lease, job: Job, event: JobEvent, nowMs: number): void {
+    this.pool.endTrial(holderId, token, nowMs);
     if (event.kind !== "finish" || !isWaiting(job.status)) return;
-    this.trials.refused(upstreamId, job.uuid);
+    this.trials.refused(holderId, job.uuid);
     const triedAtMs = this.pool.triedAgainAtMs(nowMs);
     if (triedAtMs > nowMs && Number.isFinite(triedAtMs)) this.#parts.index.holdBack(job.uuid, triedAtMs + HOLD_BACK_MS);
   }
@@ -349,7 +349,7 @@ export class JobBook {
       case "keep_output":
         break;
       case "stop_worker":
-        this.#parts.workers.stop(effect.slotsId, before, token);
+        this.#parts.workers.stop(effect.holderId, before, token);
         break;
       case "upstream_ok":
         this.pool.markOk(effect.upstreamId, token, "answer", nowMs);

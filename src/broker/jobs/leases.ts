@@ -1,19 +1,19 @@
 // What carriers say of the leases they hold: renewals, the upstream's id, hand-overs, outcomes. The token is the fence: a
 // word about a lease that is not held changes nothing and is told so.
-import type { Finished, LeaseKeeper } from "../../contract/dispatch.ts";
+import type { Finished, LeaseApi } from "../../contract/dispatch.ts";
 import type { JobEvent } from "../../core/job/event.ts";
 import { LEASE_RENEW_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
-import type { Starter } from "./dispatcher.ts";
-import type { JobBook } from "./jobs.ts";
-import type { Waiters } from "./long-polls.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { Jobs } from "./jobs.ts";
+import type { LongPolls } from "./long-polls.ts";
 import { viewJob } from "./view.ts";
 
 interface Parts {
   readonly endpointId: string;
-  readonly book: JobBook;
-  readonly starter: Starter;
-  readonly waiters: Waiters;
+  readonly jobs: Jobs;
+  readonly dispatcher: Dispatcher;
+  readonly longPolls: LongPolls;
   /** Sends wake-ups and arms the alarm after a change. */
   readonly wake: (nowMs: number) => Promise<void>;
 }
@@ -21,9 +21,9 @@ interface Parts {
 /** Carriers that ended meanwhile do not ask for theirs. */
 const NUDGED_MAX = 10_000;
 
-type CallOf<Name extends keyof LeaseKeeper> = Parameters<LeaseKeeper[Name]>[0];
+type CallOf<Name extends keyof LeaseApi> = Parameters<LeaseApi[Name]>[0];
 
-export class LeaseDesk {
+export class Leases {
   readonly #parts: Parts;
   /** Leases whose upstream has called back since their carrier last asked. */
   readonly #nudged = new Set<string>();
@@ -35,17 +35,17 @@ export class LeaseDesk {
   async renew(call: CallOf<"renew">): Promise<boolean> {
     if (!this.#fenced(call, { kind: "renew", token: call.lease })) return false;
     if (call.holdMs === 0 || this.#nudged.delete(call.lease)) return true;
-    await this.#parts.waiters.wait(call.lease, Math.min(call.holdMs, LEASE_RENEW_MS));
+    await this.#parts.longPolls.wait(call.lease, Math.min(call.holdMs, LEASE_RENEW_MS));
     this.#nudged.delete(call.lease);
-    return this.#parts.book.byId(call.jobId)?.job.lease?.token === call.lease;
+    return this.#parts.jobs.byId(call.jobId)?.job.lease?.token === call.lease;
   }
 
   /** A held renewal answers at once; the next one does, if none is held at this moment. */
   nudge(call: { readonly jobId: string; readonly lease: string }): void {
-    if (this.#parts.book.byId(call.jobId)?.job.lease?.token !== call.lease) return;
+    if (this.#parts.jobs.byId(call.jobId)?.job.lease?.token !== call.lease) return;
     if (this.#nudged.size >= NUDGED_MAX) this.#nudged.clear();
     this.#nudged.add(call.lease);
-    this.#parts.waiters.wake(call.lease);
+    this.#parts.longPolls.wake(call.lease);
   }
 
   async handOver(call: CallOf<"handOver">): Promise<boolean> {
@@ -53,12 +53,12 @@ export class LeaseDesk {
     // The broker may never have heard of it: without the id the next carrier would run the job a second time.
     const isHeld = this.#fenced(call, { kind: "renew", token });
     if (!isHeld || !this.#fenced(call, { kind: "note_upstream_job", token, upstreamJobId })) return false;
-    const stored = this.#parts.book.byId(call.jobId);
-    return stored !== null && this.#parts.starter.carryOn(stored, token);
+    const stored = this.#parts.jobs.byId(call.jobId);
+    return stored !== null && this.#parts.dispatcher.carryOn(stored, token);
   }
 
   async letGo(call: CallOf<"letGo">): Promise<void> {
-    if (this.#parts.book.pool.letGo(call.lease)) await this.#parts.wake(Date.now());
+    if (this.#parts.jobs.pool.letGo(call.lease)) await this.#parts.wake(Date.now());
   }
 
   noteUpstreamJob(call: CallOf<"noteUpstreamJob">): boolean {
@@ -71,9 +71,9 @@ export class LeaseDesk {
 
   async finish(call: CallOf<"finish">): Promise<Finished> {
     const nowMs = Date.now();
-    const stored = this.#parts.book.byId(call.jobId);
+    const stored = this.#parts.jobs.byId(call.jobId);
     if (stored === null) return { accepted: false, job: null };
-    const moved = this.#parts.book.apply(stored, { kind: "finish", token: call.lease, outcome: call.outcome }, nowMs);
+    const moved = this.#parts.jobs.apply(stored, { kind: "finish", token: call.lease, outcome: call.outcome }, nowMs);
     if (moved.reply === "stale") {
       await this.letGo(call);
       log("stale_finish", { endpoint: this.#parts.endpointId, job: call.jobId });
@@ -87,13 +87,13 @@ export class LeaseDesk {
   }
 
   #fenced(call: { readonly jobId: string }, event: JobEvent): boolean {
-    const stored = this.#parts.book.byId(call.jobId);
+    const stored = this.#parts.jobs.byId(call.jobId);
     if (stored === null) return false;
-    const moved = this.#parts.book.apply(stored, event, Date.now());
+    const moved = this.#parts.jobs.apply(stored, event, Date.now());
     // A renewal or an upstream's id is the first sign that a troubled upstream works again.
     const { lease } = moved.job;
     if (moved.reply === "done" && lease !== null)
-      this.#parts.book.pool.markOk(lease.upstreamId, lease.token, "heartbeat", Date.now());
+      this.#parts.jobs.pool.markOk(lease.holderId, lease.token, "heartbeat", Date.now());
     return moved.reply === "done";
   }
 }

@@ -26,8 +26,8 @@ export function upstreamSlots({ id, slots, tier, rateKind, dialect, local }: Ups
 }
 
 /** The slots of one worker of a key: each machine that uses the key has as many. */
-export function workerSlots(slotsId: string, key: WorkerKey): SlotHolder {
-  return { id: slotsId, workerKeyId: key.id, slots: key.slots, tier: key.tier, rateKind: key.rateKind, queues: false };
+export function workerSlots(holderId: string, key: WorkerKey): SlotHolder {
+  return { id: holderId, workerKeyId: key.id, slots: key.slots, tier: key.tier, rateKind: key.rateKind, queues: false };
 }
 
 /** Has its tier a rate, so that somebody can be billed? */
@@ -50,7 +50,7 @@ export function leaseFor(
   if (nanodollarsPerSecond === undefined) return null;
   return {
     token,
-    upstreamId: holder.id,
+    holderId: holder.id,
     workerKeyId: holder.workerKeyId,
     byClient,
     tier: holder.tier,

@@ -43,7 +43,7 @@ export interface PurgedEntry {
 
 /** Who gives slots, an upstream or a pulling worker, and the jobs that have one. */
 interface Holder {
-  readonly slotsId: string;
+  readonly holderId: string;
   readonly uuids: Set<string>;
 }
 
@@ -202,8 +202,8 @@ export class LiveIndex {
   }
 
   /** Jobs that hold a slot of an upstream or a pulling worker. */
-  runningOn(slotsId: string): readonly string[] {
-    return [...(this.#holders.get(slotsId)?.uuids ?? [])];
+  runningOn(holderId: string): readonly string[] {
+    return [...(this.#holders.get(holderId)?.uuids ?? [])];
   }
 
   /** A purge has cancelled the waiting jobs of a tenant: none counts or is next any more. The caller forgets each of them. */
@@ -272,11 +272,11 @@ export class LiveIndex {
     else this.webhooks.plan(uuid, { tenantId: job.tenantId, host: host ?? "" }, atMs);
   }
 
-  #heldLease({ upstreamId: slotsId, untilMs, graceUntilMs, incarnation }: Lease): HeldLease {
-    let holder = this.#holders.get(slotsId);
+  #heldLease({ holderId, untilMs, graceUntilMs, incarnation }: Lease): HeldLease {
+    let holder = this.#holders.get(holderId);
     if (holder === undefined) {
-      holder = { slotsId, uuids: new Set() };
-      this.#holders.set(slotsId, holder);
+      holder = { holderId, uuids: new Set() };
+      this.#holders.set(holderId, holder);
     }
     if (this.#incarnation !== incarnation) this.#incarnation = incarnation;
     return { holder, untilMs, graceUntilMs, incarnation: this.#incarnation };
@@ -322,8 +322,8 @@ export class LiveIndex {
     this.#tenants.leave(tenant, entry.owedHost);
   }
 
-  #letGo(uuid: string, { slotsId, uuids }: Holder): void {
+  #letGo(uuid: string, { holderId, uuids }: Holder): void {
     uuids.delete(uuid);
-    if (uuids.size === 0) this.#holders.delete(slotsId);
+    if (uuids.size === 0) this.#holders.delete(holderId);
   }
 }

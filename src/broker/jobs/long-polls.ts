@@ -16,7 +16,7 @@ interface Waiter {
 /** What a call does when its time has come takes up to 0.1 ms, and thousands may have begun to wait together. */
 const EXPIRED_AT_ONCE_MAX = 250;
 
-export class Waiters {
+export class LongPolls {
   readonly #byJob = new Map<string, Set<Waiter>>();
   readonly #byId = new Map<string, Waiter>();
   #due = new DueOrder();
@@ -29,9 +29,9 @@ export class Waiters {
     return new Promise((resolve) => {
       this.#madeSoFar += 1;
       const waiter: Waiter = { id: `${this.#madeSoFar}`, uuid, untilMs: Date.now() + holdMs, wake: resolve };
-      const waiters = this.#byJob.get(uuid) ?? new Set();
-      waiters.add(waiter);
-      this.#byJob.set(uuid, waiters);
+      const longPolls = this.#byJob.get(uuid) ?? new Set();
+      longPolls.add(waiter);
+      this.#byJob.set(uuid, longPolls);
       this.#byId.set(waiter.id, waiter);
       this.#due.push({ atMs: waiter.untilMs, uuid: waiter.id });
       this.#arm(waiter.untilMs);
@@ -40,10 +40,10 @@ export class Waiters {
 
   /** True: somebody waited. */
   wake(uuid: string): boolean {
-    const waiters = this.#byJob.get(uuid);
-    if (waiters === undefined) return false;
+    const longPolls = this.#byJob.get(uuid);
+    if (longPolls === undefined) return false;
     this.#byJob.delete(uuid);
-    for (const waiter of waiters) {
+    for (const waiter of longPolls) {
       this.#byId.delete(waiter.id);
       waiter.wake();
     }
@@ -80,9 +80,9 @@ export class Waiters {
 
   #forget(waiter: Waiter): void {
     this.#byId.delete(waiter.id);
-    const waiters = this.#byJob.get(waiter.uuid);
-    waiters?.delete(waiter);
-    if (waiters?.size === 0) this.#byJob.delete(waiter.uuid);
+    const longPolls = this.#byJob.get(waiter.uuid);
+    longPolls?.delete(waiter);
+    if (longPolls?.size === 0) this.#byJob.delete(waiter.uuid);
   }
 
   #dropStale(): void {

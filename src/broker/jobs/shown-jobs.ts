@@ -5,14 +5,14 @@ import { expiresAtMs, type Job } from "../../core/job/job.ts";
 import { JOBS_LISTED_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
 import type { StoredJob } from "../store/job-row.ts";
 import type { BrokerStore } from "../store/jobs.ts";
-import type { Departures } from "./departures.ts";
-import type { JobBook } from "./jobs.ts";
-import { LISTED_MOST_BYTES, VIEW_MOST_BYTES, viewBytes } from "./leaving-bytes.ts";
+import type { Egress } from "./egress.ts";
+import { LISTED_MOST_BYTES, VIEW_MOST_BYTES, viewBytes } from "./egress-bytes.ts";
+import type { Jobs } from "./jobs.ts";
 
 interface Parts {
   readonly store: BrokerStore;
-  readonly book: JobBook;
-  readonly departures: Departures;
+  readonly jobs: Jobs;
+  readonly egress: Egress;
 }
 
 export class ShownJobs {
@@ -42,25 +42,25 @@ export class ShownJobs {
     stored: StoredJob | null,
     toAnswer: (job: JobView) => T,
   ): Promise<Result<T>> {
-    const { book, departures } = this.#parts;
-    return departures.leave<Result<T>>(tenantId, VIEW_MOST_BYTES, (isLater) => {
-      const shown = isLater || stored === null ? book.load(uuid) : stored;
+    const { jobs, egress } = this.#parts;
+    return egress.leave<Result<T>>(tenantId, VIEW_MOST_BYTES, (isLater) => {
+      const shown = isLater || stored === null ? jobs.load(uuid) : stored;
       if (shown === null) return { value: fail({ kind: "not_found" }), bytes: 0 };
-      const view = book.view(shown, Date.now());
+      const view = jobs.view(shown, Date.now());
       return { value: ok(toAnswer(view)), bytes: viewBytes(view) };
     });
   }
 
   /** The newest jobs of a tenant, newest first; large outputs are left out, each stands in the job's own status. */
   list(tenantId: string): Promise<JobView[]> {
-    const { store, book, departures } = this.#parts;
-    return departures.leave(tenantId, LISTED_MOST_BYTES, () => {
+    const { store, jobs, egress } = this.#parts;
+    return egress.leave(tenantId, LISTED_MOST_BYTES, () => {
       const nowMs = Date.now();
-      const settled = store.newestOfTenant(tenantId, JOBS_LISTED_MAX).map((row) => ({ ...row, job: book.settle(row) }));
+      const settled = store.newestOfTenant(tenantId, JOBS_LISTED_MAX).map((row) => ({ ...row, job: jobs.settle(row) }));
       const views = settled
         .filter(({ job }) => expiresAtMs(job) > nowMs)
         .map((row) =>
-          small(book.view(row.outputPlace?.kind === "inline" ? row : { ...row, outputPlace: null }, nowMs)),
+          small(jobs.view(row.outputPlace?.kind === "inline" ? row : { ...row, outputPlace: null }, nowMs)),
         );
       return { value: views, bytes: views.reduce((sum, view) => sum + viewBytes(view), 0) };
     });

@@ -6,26 +6,26 @@ import { fail, ok, type Result } from "../../core/failure.ts";
 import { packedBytes } from "../../core/job/chunk-frames.ts";
 import { isTerminal, type Job, shownError } from "../../core/job/job.ts";
 import { laterOf, type StreamCursor } from "../../core/job/stream-cursor.ts";
-import { slotsOfWorker } from "../../core/job/worker-id.ts";
+import { holderOfWorker } from "../../core/job/worker-id.ts";
 import { ENDPOINT_STREAMS_MAX_BYTES, RESULT_MAX_BYTES, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import type { ChunkStore, LogEnd } from "../store/chunks.ts";
 import type { StoredJob } from "../store/job-row.ts";
 import type { BrokerStore } from "../store/jobs.ts";
 import type { KeptRows } from "../store/kept-rows.ts";
-import type { Departures } from "./departures.ts";
+import type { Egress } from "./egress.ts";
+import { PAGE_MOST_BYTES, pageBytes } from "./egress-bytes.ts";
 import { type HeldCalls, TOO_MANY_HELD } from "./held-calls.ts";
-import type { JobBook } from "./jobs.ts";
-import { PAGE_MOST_BYTES, pageBytes } from "./leaving-bytes.ts";
-import { streamOf, type Waiters } from "./long-polls.ts";
+import type { Jobs } from "./jobs.ts";
+import { type LongPolls, streamOf } from "./long-polls.ts";
 
 interface Parts {
-  readonly book: JobBook;
+  readonly jobs: Jobs;
   readonly store: BrokerStore;
   readonly kept: KeptRows;
   readonly chunks: ChunkStore;
-  readonly waiters: Waiters;
+  readonly longPolls: LongPolls;
   readonly held: HeldCalls;
-  readonly departures: Departures;
+  readonly egress: Egress;
   readonly wake: (nowMs: number) => Promise<void>;
 }
 
@@ -49,8 +49,8 @@ export class Streams {
   }
 
   async appendChunk(call: CallOf<"appendChunk">): Promise<ReportReply | "too_long"> {
-    const { book } = this.#parts;
-    const stored = book.byId(call.jobId);
+    const { jobs } = this.#parts;
+    const stored = jobs.byId(call.jobId);
     if (stored === null) return "unknown_job";
     const lease = leaseOf(stored, call);
     if (lease === null) return "late";
@@ -58,14 +58,14 @@ export class Streams {
   }
 
   async appendChunks(call: CallOf<"appendChunks">): Promise<boolean> {
-    const stored = this.#parts.book.byId(call.jobId);
+    const stored = this.#parts.jobs.byId(call.jobId);
     if (stored?.job.lease?.token !== call.lease) return false;
     return (await this.#append(stored, call.lease, call.firstSeq, call.chunks)) === "accepted";
   }
 
   async ownChunks(call: CallOf<"ownChunks">): Promise<StreamPage | null> {
-    const { book } = this.#parts;
-    const found = book.byId(call.jobId);
+    const { jobs } = this.#parts;
+    const found = jobs.byId(call.jobId);
     if (found === null || leaseOf(found, call) === null) return null;
     return this.#leave(found.job, found, (stored) => {
       if (leaseOf(stored, call) === null) return null;
@@ -74,7 +74,7 @@ export class Streams {
   }
 
   async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
-    const stored = this.#parts.book.own(call, Date.now());
+    const stored = this.#parts.jobs.own(call, Date.now());
     if (stored === null) return fail({ kind: "not_found" });
     const { tenantId, status } = stored.job;
     const { held } = this.#parts;
@@ -98,8 +98,8 @@ export class Streams {
 
   /** In one piece: of two drains at once each gets its own. */
   async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
-    const { book, chunks, store } = this.#parts;
-    const found = book.own(call, Date.now());
+    const { jobs, chunks, store } = this.#parts;
+    const found = jobs.own(call, Date.now());
     if (found === null) return fail({ kind: "not_found" });
     const page = await this.#leave(found.job, found, ({ job }) => {
       const drained = this.#page(job, this.#drainedOf(job));
@@ -131,11 +131,11 @@ export class Streams {
     firstSeq: number | null,
     chunks: readonly Uint8Array[],
   ): Promise<"accepted" | "too_long" | null> {
-    const { book, store, kept, chunks: log, waiters } = this.#parts;
+    const { jobs, store, kept, chunks: log, longPolls } = this.#parts;
     const nowMs = Date.now();
     const { uuid, attempts: attempt } = stored.job;
     // A chunk is a sign of life, and tells whether the lease is still held.
-    if (book.apply(stored, { kind: "renew", token }, nowMs).reply !== "done") return null;
+    if (jobs.apply(stored, { kind: "renew", token }, nowMs).reply !== "done") return null;
     const end = this.#endOf(uuid, attempt);
     const fresh = firstSeq === null ? chunks : chunks.slice(Math.max(end.nextSeq - firstSeq, 0));
     if (fresh.length === 0) return "accepted";
@@ -148,15 +148,15 @@ export class Streams {
     store.transaction(() => log.append(uuid, { attempt, seq: end.nextSeq }, fresh));
     this.#ends.set(uuid, { attempt, nextSeq: end.nextSeq + fresh.length, sizeBytes });
     kept.put(stored.job, sizeBytes);
-    waiters.wake(streamOf(uuid));
+    longPolls.wake(streamOf(uuid));
     return "accepted";
   }
 
   async #refuseStream({ job }: StoredJob, token: string, error: string, nowMs: number): Promise<void> {
-    const { book, wake } = this.#parts;
-    const stored = book.load(job.uuid);
+    const { jobs, wake } = this.#parts;
+    const stored = jobs.load(job.uuid);
     if (stored === null) return;
-    book.apply(stored, { kind: "finish", token, outcome: { kind: "rejected", error } }, nowMs);
+    jobs.apply(stored, { kind: "finish", token, outcome: { kind: "rejected", error } }, nowMs);
     await wake(nowMs);
   }
 
@@ -191,7 +191,7 @@ export class Streams {
       const waits = seen.chunks.length === 0 && holdMs > 0;
       if ((waits || stays === true) && !mayStay) held = "too_many";
       // In the same piece as the look, so that no chunk comes in between unnoticed.
-      else if (waits) held = this.#parts.waiters.wait(streamOf(job.uuid), holdMs);
+      else if (waits) held = this.#parts.longPolls.wait(streamOf(job.uuid), holdMs);
       return seen;
     });
     return { page, held };
@@ -203,9 +203,9 @@ export class Streams {
     found: StoredJob | null,
     compose: (stored: StoredJob) => StreamPage | null,
   ): Promise<StreamPage | null> {
-    const { book, departures } = this.#parts;
-    return departures.leave(tenantId, PAGE_MOST_BYTES, (isLater) => {
-      const stored = isLater || found === null ? book.load(uuid) : found;
+    const { jobs, egress } = this.#parts;
+    return egress.leave(tenantId, PAGE_MOST_BYTES, (isLater) => {
+      const stored = isLater || found === null ? jobs.load(uuid) : found;
       const page = stored === null ? null : compose(stored);
       return { value: page, bytes: page === null ? 0 : pageBytes(page) };
     });
@@ -225,6 +225,6 @@ function noPage(): void {}
 
 /** The token of the lease that this worker holds of the job; null: it holds none. */
 function leaseOf({ job }: StoredJob, call: WorkerCall): string | null {
-  const isHolder = job.lease?.upstreamId === slotsOfWorker(call.keyId, call.workerId);
+  const isHolder = job.lease?.holderId === holderOfWorker(call.keyId, call.workerId);
   return isHolder ? (job.lease?.token ?? null) : null;
 }

@@ -8,8 +8,8 @@ import type { KeptRows } from "../store/kept-rows.ts";
 import type { KeyCounts } from "../store/key-counts.ts";
 import type { OwedWebhooks } from "../webhooks/owed.ts";
 import { admit } from "./admit.ts";
-import type { Claimed, Starter } from "./dispatcher.ts";
-import type { JobBook } from "./jobs.ts";
+import type { Claimed, Dispatcher } from "./dispatcher.ts";
+import type { Jobs } from "./jobs.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { ShownJobs } from "./shown-jobs.ts";
 import { viewJob } from "./view.ts";
@@ -18,16 +18,16 @@ interface Parts {
   readonly store: BrokerStore;
   readonly kept: KeptRows;
   readonly owedWebhooks: OwedWebhooks;
-  readonly book: JobBook;
+  readonly jobs: Jobs;
   readonly index: LiveIndex;
-  readonly starter: Starter;
+  readonly dispatcher: Dispatcher;
   readonly keys: KeyCounts;
   readonly shown: ShownJobs;
   /** Sends wake-ups and arms the alarm after a change. */
   readonly wake: (nowMs: number) => Promise<void>;
 }
 
-export class SubmitDesk {
+export class Submissions {
   readonly #parts: Parts;
 
   constructor(parts: Parts) {
@@ -36,23 +36,23 @@ export class SubmitDesk {
 
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
     const nowMs = Date.now();
-    const { store, kept, book, index, starter, keys } = this.#parts;
-    const { settings } = book;
+    const { store, kept, jobs, index, dispatcher, keys } = this.#parts;
+    const { settings } = jobs;
     if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
     const waits = call.mode === "runsync";
     // Who came before goes first: only then may the new job start in its entry.
-    if (waits && index.hasReady()) starter.startReady(nowMs, { push: true });
+    if (waits && index.hasReady()) dispatcher.startReady(nowMs, { push: true });
     let claimed: Claimed | null = null;
     const enterAs = (job: Job): Job => {
-      claimed = starter.startEntering(call, job, nowMs);
+      claimed = dispatcher.startEntering(call, job, nowMs);
       return claimed?.job ?? job;
     };
     const facts = {
       store,
-      load: (uuid: string) => book.load(uuid),
+      load: (uuid: string) => jobs.load(uuid),
       kept,
       nowMs,
-      queueSeq: book.nextQueueSeq,
+      queueSeq: jobs.nextQueueSeq,
       memory: this.#parts,
       keys,
       enterAs,
@@ -61,17 +61,17 @@ export class SubmitDesk {
     if (!admitted.ok) return admitted;
     const { job, created, inserted, webhookHost } = admitted.value;
     if (inserted) {
-      book.enter(job, webhookHost, nowMs);
+      jobs.enter(job, webhookHost, nowMs);
       // A waiting client needs no queue: the carrier starts in this very call, or is the caller.
-      if (waits && job.lease === null) starter.startReady(nowMs, { push: true });
+      if (waits && job.lease === null) dispatcher.startReady(nowMs, { push: true });
       await this.#parts.wake(nowMs);
       if (claimed !== null) return ok({ created, job: viewJob(job, null, null), claim: claimOf(claimed) });
     }
-    const stored = book.load(job.uuid);
+    const stored = jobs.load(job.uuid);
     if (stored === null) return fail({ kind: "not_found" });
     // Its first answer was lost, and the lease in it: nobody else would carry the job until that has ended.
     const isRepeated = !inserted && makeJobId(job.uuid, job.mode) === call.jobId;
-    const claim = isRepeated ? starter.claimAgain(stored, nowMs) : null;
+    const claim = isRepeated ? dispatcher.claimAgain(stored, nowMs) : null;
     return this.#parts.shown.showAs(stored, (view) => ({ created, job: view, claim }));
   }
 }

@@ -20,14 +20,14 @@ import {
   WAIT_SLICE_MAX_MS,
 } from "../../core/limits.ts";
 import { log } from "../../log.ts";
-import type { JobBook } from "../jobs/jobs.ts";
-import type { Posting } from "../usage/outbox.ts";
+import type { Jobs } from "../jobs/jobs.ts";
+import type { UsageOutbox } from "../usage/outbox.ts";
 import type { LbMark } from "./mark.ts";
 
 interface Parts {
   readonly endpointId: string;
-  readonly book: JobBook;
-  readonly posting: Posting;
+  readonly jobs: Jobs;
+  readonly usageOutbox: UsageOutbox;
   readonly mark: LbMark;
   readonly ping: (upstream: Upstream) => Promise<ProbedHealth>;
   /** Arms the alarm for the posting of a line. */
@@ -51,7 +51,7 @@ const UNPAID: ReadonlySet<LbOutcome> = new Set<LbOutcome>(["worker_failed", "unr
 /** How much the newest request counts in the mean duration: enough to follow a change within some ten requests. */
 const NEWEST_WEIGHT = 0.2;
 
-export class LbDesk {
+export class LbSlots {
   readonly #parts: Parts;
   readonly #pool = new LbPool();
   /** By request, in order of arrival. */
@@ -74,16 +74,16 @@ export class LbDesk {
 
   /** Settings have changed: other workers, slots or rates. */
   configured(nowMs: number): void {
-    const { settings } = this.#parts.book;
+    const { settings } = this.#parts.jobs;
     if (settings?.kind !== "load_balancer") return;
     this.#pool.configure(settings.upstreams.filter((upstream) => rateOf(upstream, settings, nowMs) !== undefined));
     this.#tick(nowMs);
   }
 
   async enterLb(call: CallOf<"enterLb">): Promise<Entered> {
-    const { settings } = this.#parts.book;
+    const { settings } = this.#parts.jobs;
     if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
-    if (this.#parts.posting.isFull)
+    if (this.#parts.usageOutbox.isFull)
       return fail({ kind: "unavailable", message: "usage cannot be recorded at the moment" });
     const nowMs = Date.now();
     this.#lastRequestAtMs = nowMs;
@@ -113,7 +113,7 @@ export class LbDesk {
   renewLb(ticket: LbTicket): boolean {
     const nowMs = Date.now();
     if (this.#pool.renew(ticket.token, nowMs)) return true;
-    if (ticket.incarnation === this.#parts.book.incarnation) return false;
+    if (ticket.incarnation === this.#parts.jobs.incarnation) return false;
     // One that comes after the time in which all had to be heard of may find its slot given to another request.
     if (nowMs >= this.#recalledAtMs && this.#pool.isFull(ticket.upstream.id)) return false;
     this.#occupy(ticket, nowMs);
@@ -129,7 +129,7 @@ export class LbDesk {
     }
     const held = this.#pool.release(ticket.token);
     // Told twice, or not renewed in time. A ticket of an earlier object counts: only its memory of it is lost.
-    if (!held && ticket.incarnation === this.#parts.book.incarnation) return;
+    if (!held && ticket.incarnation === this.#parts.jobs.incarnation) return;
     if (this.#pool.outstanding === 0) this.#emptySinceMs = nowMs;
     this.#learn(ticket, outcome, nowMs);
     if (!UNPAID.has(outcome)) this.#bill(requestId, tenantId, ticket, nowMs);
@@ -139,7 +139,7 @@ export class LbDesk {
 
   /** Slots by state, for `/health`; null: not a load-balanced endpoint. */
   counts(nowMs: number): (ReturnType<LbPool["counts"]> & { readonly throttled: number }) | null {
-    if (this.#parts.book.settings?.kind !== "load_balancer") return null;
+    if (this.#parts.jobs.settings?.kind !== "load_balancer") return null;
     return { ...this.#pool.counts(nowMs), throttled: 0 };
   }
 
@@ -174,12 +174,12 @@ export class LbDesk {
       finishedAtMs: nowMs,
       tokens: null,
     };
-    this.#parts.posting.owe(this.#parts.book.takeFinishSeq(nowMs), tenantId, line, nowMs);
+    this.#parts.usageOutbox.owe(this.#parts.jobs.takeFinishSeq(nowMs), tenantId, line, nowMs);
   }
 
   /** A slot or a refusal; null: it must wait. */
   #tryEnter({ wish, token, tenantId }: Pick<Waiting, "wish" | "token" | "tenantId">, nowMs: number): Entered | null {
-    const { settings, incarnation } = this.#parts.book;
+    const { settings, incarnation } = this.#parts.jobs;
     if (settings === null || this.#isPaused() || nowMs < this.#recalledAtMs) return null;
     const choice = this.#pool.choose(wish, nowMs);
     if (choice.kind === "gone") return fail({ kind: "affinity_gone" });
@@ -246,7 +246,7 @@ export class LbDesk {
   }
 
   async #probe(id: string): Promise<void> {
-    const upstream = this.#parts.book.settings?.upstreams.find((candidate) => candidate.id === id);
+    const upstream = this.#parts.jobs.settings?.upstreams.find((candidate) => candidate.id === id);
     let health: ProbedHealth | null = null;
     try {
       if (upstream !== undefined) health = await this.#parts.ping(upstream);
@@ -277,7 +277,7 @@ export class LbDesk {
   }
 
   #isPaused(): boolean {
-    return this.#parts.book.settings?.paused ?? true;
+    return this.#parts.jobs.settings?.paused ?? true;
   }
 
   /** A while after the last request, so that those which come one by one do not write a row each. */

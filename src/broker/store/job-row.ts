@@ -71,10 +71,22 @@ const ADDED_LATER: Pick<
 
 const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false, graceUntilMs: 0 };
 
-/** `facts` is written by store.ts alone, from a Job: the one boundary where its text becomes a Job again. */
+/** Names that the first release wrote: a lease named its upstream also where that was a worker, a former worker its slots. */
+interface OlderNames {
+  readonly upstreamId?: string;
+  readonly slotsId?: string;
+}
+
+function withHolder<T extends { readonly holderId: string }>({ upstreamId, slotsId, ...named }: T & OlderNames) {
+  return { ...named, holderId: named.holderId ?? upstreamId ?? slotsId };
+}
+
+/** `facts` is written by jobs.ts alone, from a Job: the one boundary where its text becomes a Job again. */
 export function parseJob(facts: string): Job {
   const job = { ...ADDED_LATER, ...JSON.parse(facts) } as Job;
-  return job.lease === null ? job : { ...job, lease: { ...LEASE_ADDED_LATER, ...job.lease } };
+  const formerWorkers = job.formerWorkers.map(withHolder);
+  const lease = job.lease === null ? null : { ...LEASE_ADDED_LATER, ...withHolder(job.lease) };
+  return { ...job, formerWorkers, lease } as Job;
 }
 
 /** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */

@@ -18,7 +18,7 @@ import {
   toStoredJob,
 } from "./job-row.ts";
 import type { MeteredSql } from "./metered-sql.ts";
-import { HotJobs } from "./row-cache.ts";
+import { RowCache } from "./row-cache.ts";
 
 export interface RememberedKey {
   readonly uuid: string;
@@ -44,7 +44,7 @@ const JOB_COLUMNS = "facts, webhook, idempotency_key, fields, input_place, outpu
 export class BrokerStore {
   readonly #storage: DurableObjectStorage;
   readonly #sql: MeteredSql;
-  readonly #hot = new HotJobs();
+  readonly #hot = new RowCache();
 
   constructor(storage: DurableObjectStorage, sql: MeteredSql) {
     this.#storage = storage;

@@ -6,13 +6,13 @@
 // job that enters below the floor or is retried there is added to the list in the transaction that writes it; the deletion of a
 // settled row is taken off the sums in its own. So after any transaction list, sums and rows agree.
 import type { Job } from "../../core/job/job.ts";
-import { tellsItsTime } from "../../core/job/transition.ts";
+import { hasOwnTime } from "../../core/job/transition.ts";
 import { FLOOR_RECENT_ROWS, SETTLED_IN_START, START_SETTLED_ROWS_MAX } from "../../core/limits.ts";
 import { RecentTimes } from "../../core/scheduling/recent-times.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import { pack, plus, Tallies, type Tally, tallyOf, unpack } from "./kept-tally.ts";
 import type { MeteredSql } from "./metered-sql.ts";
-import { Numbers } from "./numbers.ts";
+import { Numbers } from "./sequences.ts";
 import { sumOf } from "./stored-bytes.ts";
 
 /** What one settling moves. */
@@ -123,7 +123,7 @@ export class KeptRows {
   /** How long its last lease was: whoever carries such a job also waits with it at a hosted upstream. */
   noteTime(finished: Job): void {
     const { executionMs, finishedAtMs, delayMs, queuedAtMs } = finished;
-    if (executionMs === null || finishedAtMs === null || !tellsItsTime(finished)) return;
+    if (executionMs === null || finishedAtMs === null || !hasOwnTime(finished)) return;
     this.recentTimes.add(delayMs === null ? executionMs : finishedAtMs - queuedAtMs - delayMs);
   }
 

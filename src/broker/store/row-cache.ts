@@ -8,7 +8,7 @@ const JOBS_MAX = 512;
 /** Larger ones would take memory for little: their jobs are long. */
 const FIELDS_MAX_CHARS = 2_048;
 
-export class HotJobs {
+export class RowCache {
   /** The one that was written last is last. */
   readonly #byUuid = new Map<string, StoredJob>();
 

@@ -7,16 +7,16 @@ import type { Job } from "../../core/job/job.ts";
 import { OWED_LINES_MAX, POST_DELAY_MS, POST_LINES_MAX, POST_TENANTS_MAX, POST_TIMEOUT_MS } from "../../core/limits.ts";
 import { within } from "../../db/deadline.ts";
 import { log } from "../../log.ts";
-import type { Departures } from "../jobs/departures.ts";
-import { BATCH_MOST_BYTES, batchBytes } from "../jobs/leaving-bytes.ts";
+import type { Egress } from "../jobs/egress.ts";
+import { BATCH_MOST_BYTES, batchBytes } from "../jobs/egress-bytes.ts";
 import type { LiveIndex } from "../jobs/live-index.ts";
 import type { BrokerStore } from "../store/jobs.ts";
 
-export class Posting {
+export class UsageOutbox {
   readonly #endpointId: string;
   readonly #store: BrokerStore;
   readonly #index: LiveIndex;
-  readonly #departures: Departures;
+  readonly #egress: Egress;
   readonly #accountOf: (tenantId: string) => AccountApi;
   /** Of tenants that were asked for. */
   readonly #posted = new Map<string, number>();
@@ -32,13 +32,13 @@ export class Posting {
     readonly endpointId: string;
     readonly store: BrokerStore;
     readonly index: LiveIndex;
-    readonly departures: Departures;
+    readonly egress: Egress;
     readonly accountOf: (tenantId: string) => AccountApi;
   }) {
     this.#endpointId = parts.endpointId;
     this.#store = parts.store;
     this.#index = parts.index;
-    this.#departures = parts.departures;
+    this.#egress = parts.egress;
     this.#accountOf = parts.accountOf;
     // Lines in no job's row: of jobs that were retried before they were posted, and of load-balanced requests. Nothing else
     // would remember them after a restart.
@@ -125,7 +125,7 @@ export class Posting {
 
   /** Posts one batch. True: it was a full one and all of it was taken, so that there may be more. */
   async #postTenant(tenantId: string): Promise<boolean> {
-    const posted = await this.#departures.leave(tenantId, BATCH_MOST_BYTES, () => {
+    const posted = await this.#egress.leave(tenantId, BATCH_MOST_BYTES, () => {
       const batch = this.#batch(tenantId);
       const last = batch.lines.at(-1);
       if (last === undefined) return { value: null, bytes: 0 };

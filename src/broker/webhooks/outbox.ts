@@ -1,4 +1,4 @@
-// Webhooks of a broker: which are due, how many are in flight to a host, what a courier is told, and what its report means.
+// Webhooks of a broker: which are due, how many are in flight to a host, what a sender is told, and what its report means.
 // The schedule itself is core's (settleWebhookTry). The truth is the row of the job, or of the owed webhook after a retry.
 
 import type { Delivery, WebhookResult } from "../../contract/broker.ts";
@@ -9,9 +9,9 @@ import { settleDeadLetter, settleWebhookTry } from "../../core/job/transition.ts
 import { WAKE_RESEND_MS } from "../../core/limits.ts";
 import type { WebhookSchedule } from "../../core/scheduling/webhook-schedule.ts";
 import type { DeadLetter } from "../../db/dead-letters.ts";
-import type { Departures } from "../jobs/departures.ts";
-import type { JobBook } from "../jobs/jobs.ts";
-import { courierBytes, DELIVERY_MOST_BYTES, deliveryBytes } from "../jobs/leaving-bytes.ts";
+import type { Egress } from "../jobs/egress.ts";
+import { DELIVERY_MOST_BYTES, deliveryBytes, senderBytes } from "../jobs/egress-bytes.ts";
+import type { Jobs } from "../jobs/jobs.ts";
 import type { LiveIndex } from "../jobs/live-index.ts";
 import type { StoredJob } from "../store/job-row.ts";
 import type { BrokerStore } from "../store/jobs.ts";
@@ -21,15 +21,15 @@ interface Parts {
   readonly endpointId: string;
   readonly store: BrokerStore;
   readonly index: LiveIndex;
-  readonly book: JobBook;
+  readonly jobs: Jobs;
   readonly owed: OwedWebhooks;
-  readonly departures: Departures;
+  readonly egress: Egress;
   /** Deletes objects of R2; not waited for. */
   readonly dropPayloads: (keys: readonly string[]) => void;
-  /** Starts a courier; not waited for. */
+  /** Starts a sender; not waited for. */
   readonly deliver: (delivery: Delivery) => void;
   /** Starts to make a webhook that is given up visible; not waited for. `done` hears whether D1 took it. */
-  readonly bury: (tenantId: string, letter: DeadLetter, done: (kept: boolean) => void) => void;
+  readonly keepDeadLetter: (tenantId: string, deadLetter: DeadLetter, done: (kept: boolean) => void) => void;
 }
 
 export class WebhookOutbox {
@@ -45,21 +45,21 @@ export class WebhookOutbox {
     for (const { key, state, ...to } of parts.owed.takeLeft()) this.#plan(key, to, state);
   }
 
-  /** Starts couriers for what may be sent in this turn, and buries what is given up. The rest follows in the next turns. */
+  /** Starts senders for what may be sent in this turn, and offers dead letters of what is given up. The rest follows in the next turns. */
   send(nowMs: number): number {
-    const { departures } = this.#parts;
+    const { egress } = this.#parts;
     let sent = 0;
-    while (departures.fits(DELIVERY_MOST_BYTES)) {
+    while (egress.fits(DELIVERY_MOST_BYTES)) {
       const key = this.#schedule.take(nowMs);
       if (key === undefined) break;
       this.#sendOne(key, nowMs);
       sent += 1;
     }
-    if (this.#schedule.hasReady(nowMs) || this.#schedule.isBehind(nowMs)) departures.again(this.#sendMore);
+    if (this.#schedule.hasReady(nowMs) || this.#schedule.isBehind(nowMs)) egress.again(this.#sendMore);
     return sent;
   }
 
-  /** A courier's report. A late one, of another round or try, changes nothing. */
+  /** A sender's report. A late one, of another round or try, changes nothing. */
   settle(
     call: {
       readonly jobId: string;
@@ -78,14 +78,14 @@ export class WebhookOutbox {
       this.#settleOwed(key, settleWebhookTry(owed.state, tryNumber, result, { nowMs, jitter: Math.random() }));
       return;
     }
-    const stored = this.#parts.book.load(uuid);
+    const stored = this.#parts.jobs.load(uuid);
     if (stored === null) return;
-    const moved = this.#parts.book.apply(stored, { kind: "webhook_result", round, tryNumber, result }, nowMs);
-    // A late report must not make the courier that is under way look landed: the receiver would be called twice.
+    const moved = this.#parts.jobs.apply(stored, { kind: "webhook_result", round, tryNumber, result }, nowMs);
+    // A late report must not make the sender that is under way look landed: the receiver would be called twice.
     if (moved.reply === "done") this.#schedule.land(uuid);
   }
 
-  /** A retry has moved a webhook into a row of its own: a courier that is under way reports to that one. */
+  /** A retry has moved a webhook into a row of its own: a sender that is under way reports to that one. */
   moved(owed: OwedWebhook): void {
     this.#schedule.rename(owed.uuid, owedKey(owed.uuid, owed.round));
   }
@@ -124,24 +124,24 @@ export class WebhookOutbox {
   }
 
   #sendOne(key: string, nowMs: number): void {
-    const { owed, book, bury } = this.#parts;
+    const { owed, jobs, keepDeadLetter } = this.#parts;
     const kept = owed.find(key);
-    const stored = book.load(kept?.uuid ?? key);
+    const stored = jobs.load(kept?.uuid ?? key);
     const state = kept?.state ?? stored?.job.webhook ?? null;
     if (stored === null || state === null) this.#schedule.drop(key);
     else if (!state.dead) {
       const delivery = this.#compose(kept, stored, state, nowMs);
-      this.#schedule.weigh(key, courierBytes(delivery));
-      this.#parts.departures.count(deliveryBytes(delivery));
+      this.#schedule.weigh(key, senderBytes(delivery));
+      this.#parts.egress.count(deliveryBytes(delivery));
       this.#parts.deliver(delivery);
     } else {
-      const { tenantId, letter } = this.#letter(kept, stored, state, nowMs);
-      this.#parts.departures.count(0);
-      bury(tenantId, letter, (isKept) => this.#settleLetter(key, isKept, stored.job.round));
+      const { tenantId, deadLetter } = this.#deadLetterOf(kept, stored, state, nowMs);
+      this.#parts.egress.count(0);
+      keepDeadLetter(tenantId, deadLetter, (isKept) => this.#settleDeadLetter(key, isKept, stored.job.round));
     }
   }
 
-  #settleLetter(key: string, isKept: boolean, round: number): void {
+  #settleDeadLetter(key: string, isKept: boolean, round: number): void {
     const nowMs = Date.now();
     const owed = this.#parts.owed.find(key);
     if (owed !== null) {
@@ -149,30 +149,30 @@ export class WebhookOutbox {
       return;
     }
     // D1 was asked meanwhile: the job is read again.
-    const stored = this.#parts.book.load(key);
+    const stored = this.#parts.jobs.load(key);
     this.#schedule.land(key);
-    if (stored !== null) this.#parts.book.apply(stored, { kind: "dead_letter", round, kept: isKept }, nowMs);
+    if (stored !== null) this.#parts.jobs.apply(stored, { kind: "dead_letter", round, kept: isKept }, nowMs);
   }
 
   #compose(kept: OwedWebhook | null, stored: StoredJob, state: WebhookState, nowMs: number): Delivery {
-    const { book, owed, store, endpointId } = this.#parts;
+    const { jobs, owed, store, endpointId } = this.#parts;
     const input = store.readPayload(stored.job.uuid, "input", stored.inputPlace);
     if (kept !== null)
       return toDelivery(endpointId, kept, state, { ...kept.view, output: owed.readOutput(kept) }, input);
     const { job, webhook } = stored;
     if (webhook === null) throw new Error("a delivery without a webhook");
-    const told = { uuid: job.uuid, round: job.round, ...webhook };
-    return toDelivery(endpointId, told, state, book.view(stored, nowMs), input);
+    const target = { uuid: job.uuid, round: job.round, ...webhook };
+    return toDelivery(endpointId, target, state, jobs.view(stored, nowMs), input);
   }
 
-  #letter(
+  #deadLetterOf(
     kept: OwedWebhook | null,
     stored: StoredJob,
     state: WebhookState,
     nowMs: number,
-  ): { readonly tenantId: string; readonly letter: DeadLetter } {
+  ): { readonly tenantId: string; readonly deadLetter: DeadLetter } {
     const { job } = stored;
-    const letter = {
+    const deadLetter = {
       webhookId: webhookIdOf(kept ?? job),
       endpointId: this.#parts.endpointId,
       jobId: makeJobId(job.uuid, job.mode),
@@ -181,7 +181,7 @@ export class WebhookOutbox {
       detail: state.detail ?? "",
       givenUpAtMs: nowMs,
     };
-    return { tenantId: job.tenantId, letter };
+    return { tenantId: job.tenantId, deadLetter };
   }
 }
 
@@ -192,7 +192,7 @@ function webhookIdOf(job: Pick<Job, "uuid" | "round">): string {
 
 function toDelivery(
   endpointId: string,
-  told: { readonly uuid: string; readonly round: number; readonly url: string; readonly sealedSecret: string },
+  target: { readonly uuid: string; readonly round: number; readonly url: string; readonly sealedSecret: string },
   state: WebhookState,
   view: JobView,
   input: Delivery["input"],
@@ -200,11 +200,11 @@ function toDelivery(
   return {
     endpointId,
     jobId: view.id,
-    round: told.round,
+    round: target.round,
     tryNumber: state.tries + 1,
-    webhookId: webhookIdOf(told),
-    url: told.url,
-    sealedSecret: told.sealedSecret,
+    webhookId: webhookIdOf(target),
+    url: target.url,
+    sealedSecret: target.sealedSecret,
     job: view,
     input,
   };

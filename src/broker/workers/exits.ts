@@ -4,18 +4,18 @@ import type { AttemptOutcome } from "../../core/job/event.ts";
 import { RESTART_SETTLE_MS, STOP_LET_GO_AFTER_MS } from "../../core/limits.ts";
 import type { Leaving, RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
 import { log } from "../../log.ts";
-import type { JobBook } from "../jobs/jobs.ts";
+import type { Jobs } from "../jobs/jobs.ts";
 import type { LiveIndex } from "../jobs/live-index.ts";
-import type { Waiters } from "../jobs/long-polls.ts";
-import type { StopDesk } from "./stops.ts";
+import type { LongPolls } from "../jobs/long-polls.ts";
+import type { Stops } from "./stops.ts";
 
 interface Parts {
   readonly endpointId: string;
   readonly roster: WorkerRoster;
-  readonly book: JobBook;
+  readonly jobs: Jobs;
   readonly index: LiveIndex;
-  readonly waiters: Waiters;
-  readonly stops: StopDesk;
+  readonly longPolls: LongPolls;
+  readonly stops: Stops;
   /** Takes back what the worker's open polls were given and have not answered yet. */
   readonly takeBack: (worker: RosterWorker, nowMs: number) => void;
   /** Tells the pool what the worker asks for now. */
@@ -36,13 +36,13 @@ export class WorkerExits {
   /** Answers its open polls: a worker that is being shut down need not wait for them. */
   letGo(worker: RosterWorker): void {
     this.#answerPolls(worker);
-    this.#parts.stops.letGo(worker.slotsId);
+    this.#parts.stops.letGo(worker.holderId);
   }
 
   #answerPolls(worker: RosterWorker): void {
     for (const poll of worker.polls.values()) {
       poll.released = true;
-      this.#parts.waiters.wake(poll.pollId);
+      this.#parts.longPolls.wake(poll.pollId);
     }
   }
 
@@ -57,18 +57,18 @@ export class WorkerExits {
    * it reports is the caller's to end.
    */
   failStart(worker: RosterWorker, { failure }: StartFailed, reportedUuid: string | null, nowMs: number): void {
-    const { roster, book, index, endpointId } = this.#parts;
+    const { roster, jobs, index, endpointId } = this.#parts;
     log("worker_start_failed", { endpoint: endpointId, worker: worker.workerId, detail: failure.detail });
     if (failure.kind === "cancelled") this.#leave(worker, "shutdown", nowMs);
     else this.#sicken(worker, failure.detail, nowMs);
     // A process that began before this object did may have run a handler, whose error can have any text. If it has failed to start
     // all the same, others' jobs there end with their leases.
     if (roster.isTwin(worker, nowMs) || worker.idleAtMs === 0) return;
-    for (const uuid of index.runningOn(worker.slotsId)) {
-      const stored = uuid === reportedUuid ? null : book.load(uuid);
+    for (const uuid of index.runningOn(worker.holderId)) {
+      const stored = uuid === reportedUuid ? null : jobs.load(uuid);
       const token = stored?.job.lease?.token;
       if (stored === null || token === undefined) continue;
-      book.apply(stored, { kind: "finish", token, outcome: { kind: "start_failed", failure } }, nowMs);
+      jobs.apply(stored, { kind: "finish", token, outcome: { kind: "start_failed", failure } }, nowMs);
     }
   }
 
@@ -76,7 +76,7 @@ export class WorkerExits {
     // One process reports its failed start once for each job that it holds.
     if (worker.sick?.kind !== "start") worker.failedStarts += 1;
     // A crash loop must not eat the queue: from the second start on it is tried after growing pauses, with one job at a time.
-    if (worker.failedStarts > 1) this.#parts.book.pool.pause(worker.slotsId, detail, null, nowMs, Math.random());
+    if (worker.failedStarts > 1) this.#parts.jobs.pool.pause(worker.holderId, detail, null, nowMs, Math.random());
     worker.sick = { kind: "start", detail, sinceMs: nowMs };
     this.#parts.takeBack(worker, nowMs);
     this.letGo(worker);
@@ -100,24 +100,24 @@ export class WorkerExits {
     // A later result has asked again meanwhile: its own pause counts.
     if (worker.leaving !== leaving) return;
     leaving.settled = true;
-    if (this.runs(worker.slotsId)) this.#answerPolls(worker);
+    if (this.runs(worker.holderId)) this.#answerPolls(worker);
     else this.letGo(worker);
   }
 
   /** Lets go of the job-stop of a worker that runs nothing and does not ask again: it may be waiting for just that. */
-  async expectBack(slotsId: string): Promise<void> {
-    const { roster, waiters } = this.#parts;
-    const isExpected = this.#backBy.has(slotsId);
-    this.#backBy.set(slotsId, Date.now() + STOP_LET_GO_AFTER_MS);
+  async expectBack(holderId: string): Promise<void> {
+    const { roster, longPolls } = this.#parts;
+    const isExpected = this.#backBy.has(holderId);
+    this.#backBy.set(holderId, Date.now() + STOP_LET_GO_AFTER_MS);
     if (isExpected) return;
-    const leftMs = () => (this.#backBy.get(slotsId) ?? 0) - Date.now();
-    while (leftMs() > 0) await waiters.wait(`back ${slotsId}`, leftMs());
-    this.#backBy.delete(slotsId);
-    const isBack = (roster.get(slotsId)?.polls.size ?? 0) > 0 || this.runs(slotsId);
-    if (!isBack) this.#parts.stops.letGo(slotsId);
+    const leftMs = () => (this.#backBy.get(holderId) ?? 0) - Date.now();
+    while (leftMs() > 0) await longPolls.wait(`back ${holderId}`, leftMs());
+    this.#backBy.delete(holderId);
+    const isBack = (roster.get(holderId)?.polls.size ?? 0) > 0 || this.runs(holderId);
+    if (!isBack) this.#parts.stops.letGo(holderId);
   }
 
-  runs(slotsId: string): boolean {
-    return this.#parts.index.runningOn(slotsId).length > 0;
+  runs(holderId: string): boolean {
+    return this.#parts.index.runningOn(holderId).length > 0;
   }
 }

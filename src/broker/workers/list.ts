@@ -7,16 +7,16 @@ import type { LbHealth } from "../../core/lb/pool.ts";
 import { WORKER_JOBS_NAMED_MAX, WORKER_QUIET_AFTER_MS, WORKER_SICK_SHOWN_MS } from "../../core/limits.ts";
 import { type Absence, absenceOf, tellAbsences } from "../../core/scheduling/worker-absence.ts";
 import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
-import type { Departures } from "../jobs/departures.ts";
-import type { JobBook } from "../jobs/jobs.ts";
-import { WORKER_BYTES, WORKERS_MOST_BYTES } from "../jobs/leaving-bytes.ts";
+import type { Egress } from "../jobs/egress.ts";
+import { WORKER_BYTES, WORKERS_MOST_BYTES } from "../jobs/egress-bytes.ts";
+import type { Jobs } from "../jobs/jobs.ts";
 import type { LiveIndex } from "../jobs/live-index.ts";
 
 interface Parts {
   readonly roster: WorkerRoster;
-  readonly book: JobBook;
+  readonly jobs: Jobs;
   readonly index: LiveIndex;
-  readonly departures: Departures;
+  readonly egress: Egress;
   /** How a worker of a load-balanced endpoint stands; null: it gets no requests. */
   readonly lookLb: (
     upstreamId: string,
@@ -47,8 +47,8 @@ export class WorkerList {
 
   /** Upstreams count by their slots, pulling workers by the worker. `ready`: could take a job now. */
   counts(nowMs: number): Health["workers"] {
-    const { roster, book } = this.#parts;
-    const counts = { initializing: 0, ...book.pool.pushCounts() };
+    const { roster, jobs } = this.#parts;
+    const counts = { initializing: 0, ...jobs.pool.pushCounts() };
     for (const worker of roster.all()) {
       switch (this.#stateOf(worker, nowMs)) {
         case "RUNNING":
@@ -66,14 +66,14 @@ export class WorkerList {
         default:
           counts.unhealthy += 1;
       }
-      if (book.pool.hasRoomOn(worker.slotsId, nowMs)) counts.ready += 1;
+      if (jobs.pool.hasRoomOn(worker.holderId, nowMs)) counts.ready += 1;
     }
     return counts;
   }
 
   /** The list on its way to the caller. */
   leave(tenantId: string): Promise<readonly WorkerView[] | null> {
-    return this.#parts.departures.leave(tenantId, WORKERS_MOST_BYTES, () => {
+    return this.#parts.egress.leave(tenantId, WORKERS_MOST_BYTES, () => {
       const value = this.#list(tenantId, Date.now());
       return { value, bytes: value === null ? 0 : value.length * WORKER_BYTES };
     });
@@ -82,7 +82,7 @@ export class WorkerList {
   /** Null: the endpoint is another tenant's. Jobs of other tenants are counted, but not named. */
   #list(tenantId: string, nowMs: number): readonly WorkerView[] | null {
     this.#namesLeft = WORKER_JOBS_NAMED_MAX;
-    const { settings } = this.#parts.book;
+    const { settings } = this.#parts.jobs;
     if (settings?.tenantId !== tenantId) return null;
     if (settings.kind === "load_balancer") return settings.upstreams.map((upstream) => this.#viewLb(upstream, nowMs));
     const pulling = this.#parts.roster.all().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
@@ -90,7 +90,7 @@ export class WorkerList {
   }
 
   #viewWorker(worker: RosterWorker, tenantId: string, nowMs: number): WorkerView | null {
-    const key = this.#parts.book.settings?.workerKeys.find(({ id }) => id === worker.keyId);
+    const key = this.#parts.jobs.settings?.workerKeys.find(({ id }) => id === worker.keyId);
     if (key === undefined) return null;
     return {
       id: worker.workerId,
@@ -99,7 +99,7 @@ export class WorkerList {
       tier: key.tier,
       rateKind: key.rateKind,
       slots: key.slots,
-      ...this.#jobsOn(worker.slotsId, tenantId),
+      ...this.#jobsOn(worker.holderId, tenantId),
       lastSeenAtMs: worker.lastSeenAtMs,
       keyId: worker.keyId,
       gpu: worker.gpu,
@@ -129,9 +129,9 @@ export class WorkerList {
   }
 
   #viewUpstreams(tenantId: string): WorkerView[] {
-    const { book } = this.#parts;
-    return (book.settings?.upstreams ?? []).map(({ id, tier, rateKind, slots }) => {
-      const look = book.pool.look(id);
+    const { jobs } = this.#parts;
+    return (jobs.settings?.upstreams ?? []).map(({ id, tier, rateKind, slots }) => {
+      const look = jobs.pool.look(id);
       const isOk = look?.condition === "ok";
       const busy = look !== null && look.running > 0 ? "RUNNING" : "IDLE";
       const troubled = look?.condition === "paused" ? "THROTTLED" : "UNHEALTHY";
@@ -148,16 +148,16 @@ export class WorkerList {
     });
   }
 
-  #jobsOn(slotsId: string, tenantId: string): Pick<WorkerView, "running" | "jobs"> {
-    const { book, index } = this.#parts;
-    const uuids = index.runningOn(slotsId);
+  #jobsOn(holderId: string, tenantId: string): Pick<WorkerView, "running" | "jobs"> {
+    const { jobs, index } = this.#parts;
+    const uuids = index.runningOn(holderId);
     const named = uuids.slice(0, this.#namesLeft);
     this.#namesLeft -= named.length;
-    const jobs = named.flatMap((uuid) => {
-      const job = book.load(uuid)?.job;
+    const ids = named.flatMap((uuid) => {
+      const job = jobs.load(uuid)?.job;
       return job?.tenantId === tenantId ? [makeJobId(job.uuid, job.mode)] : [];
     });
-    return { running: uuids.length, jobs };
+    return { running: uuids.length, jobs: ids };
   }
 
   /**
@@ -165,8 +165,8 @@ export class WorkerList {
    * pool has the reason.
    */
   explainAbsence(nowMs: number): string | null {
-    const { roster, book } = this.#parts;
-    if (book.settings?.upstreams.some(({ id }) => book.pool.knows(id)) === true) return null;
+    const { roster, jobs } = this.#parts;
+    if (jobs.settings?.upstreams.some(({ id }) => jobs.pool.has(id)) === true) return null;
     const absences: Absence[] = [];
     for (const worker of roster.all()) {
       const absence = absenceOf(worker, this.#runs(worker), nowMs);
@@ -176,12 +176,12 @@ export class WorkerList {
     return absences.length === 0 ? null : tellAbsences(absences);
   }
 
-  #runs({ slotsId }: RosterWorker): boolean {
-    return this.#parts.index.runningOn(slotsId).length > 0;
+  #runs({ holderId }: RosterWorker): boolean {
+    return this.#parts.index.runningOn(holderId).length > 0;
   }
 
   #stateOf(worker: RosterWorker, nowMs: number): WorkerView["state"] {
-    const condition = this.#parts.book.pool.look(worker.slotsId)?.condition ?? "ok";
+    const condition = this.#parts.jobs.pool.look(worker.holderId)?.condition ?? "ok";
     if (worker.sick !== null || condition !== "ok") return "UNHEALTHY";
     if (this.#runs(worker)) return "RUNNING";
     switch (absenceOf(worker, false, nowMs)) {
@@ -206,7 +206,7 @@ export class WorkerList {
     const { roster } = this.#parts;
     if (absenceOf(worker, this.#runs(worker), nowMs) !== "quiet") return false;
     // One that cannot be interrupted asks for nothing while it works on a job that is over for everybody else.
-    return nowMs - worker.actedAtMs > WORKER_QUIET_AFTER_MS && roster.stopsOf(worker.slotsId).size === 0;
+    return nowMs - worker.actedAtMs > WORKER_QUIET_AFTER_MS && roster.stopsOf(worker.holderId).size === 0;
   }
 
   #reasonOf(worker: RosterWorker, nowMs: number): string | null {
@@ -214,7 +214,7 @@ export class WorkerList {
     if (this.#parts.roster.isTwin(worker, nowMs)) {
       return "Two processes use this worker id: give each its own RUNPOD_POD_ID.";
     }
-    const look = this.#parts.book.pool.look(worker.slotsId);
+    const look = this.#parts.jobs.pool.look(worker.holderId);
     if (worker.sick !== null) return worker.sick.detail;
     if (worker.leaving?.why === "restart") {
       return "A result asked for its restart (refresh_worker); it gets no job until it asks for one again.";

@@ -3,20 +3,20 @@
 import type { ReportCall, ReportReply, WorkerApi } from "../../contract/worker.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { isTerminal } from "../../core/job/job.ts";
-import { slotsOfWorker } from "../../core/job/worker-id.ts";
+import { holderOfWorker } from "../../core/job/worker-id.ts";
 import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
 import { log } from "../../log.ts";
-import type { JobBook } from "../jobs/jobs.ts";
+import type { Jobs } from "../jobs/jobs.ts";
 import type { StoredJob } from "../store/job-row.ts";
 import type { StartFailed, WorkerExits } from "./exits.ts";
 import { ProgressNotes } from "./progress-notes.ts";
-import type { StopDesk } from "./stops.ts";
+import type { Stops } from "./stops.ts";
 
 interface Parts {
   readonly endpointId: string;
   readonly roster: WorkerRoster;
-  readonly book: JobBook;
-  readonly stops: StopDesk;
+  readonly jobs: Jobs;
+  readonly stops: Stops;
   readonly exits: WorkerExits;
   /** Serves open polls, sends wake-ups and arms the alarm after a change. */
   readonly wake: (nowMs: number) => Promise<void>;
@@ -38,7 +38,7 @@ export class WorkerReports {
       worker.actedAtMs = nowMs;
       if (call.refresh) this.#parts.exits.askRestart(worker, nowMs);
       if (outcome.kind === "start_failed") this.#failStart(worker, outcome, call.jobId, nowMs);
-      void this.#parts.exits.expectBack(worker.slotsId);
+      void this.#parts.exits.expectBack(worker.holderId);
     }
     const reply = this.#settle(worker, { ...call, outcome }, nowMs);
     await this.#parts.wake(nowMs);
@@ -47,18 +47,18 @@ export class WorkerReports {
 
   /** Of a job that it does not hold any more the report may be an old one again, of a process before the present one. */
   #failStart(worker: RosterWorker, outcome: StartFailed, jobId: string, nowMs: number): void {
-    const { book, exits } = this.#parts;
-    const held = heldBy(book, worker.slotsId, jobId);
-    if (held === null && (worker.polls.size > 0 || exits.runs(worker.slotsId))) return;
+    const { jobs, exits } = this.#parts;
+    const held = heldBy(jobs, worker.holderId, jobId);
+    if (held === null && (worker.polls.size > 0 || exits.runs(worker.holderId))) return;
     exits.failStart(worker, outcome, held?.job.uuid ?? null, nowMs);
   }
 
   #settle(worker: RosterWorker | null, call: ReportCall, nowMs: number): ReportReply {
-    const { book } = this.#parts;
+    const { jobs } = this.#parts;
     const { jobId, outcome } = call;
-    const stored = book.byId(jobId);
+    const stored = jobs.byId(jobId);
     if (stored === null) return "unknown_job";
-    const held = heldBy(book, slotsOfWorker(call.keyId, call.workerId), jobId);
+    const held = heldBy(jobs, holderOfWorker(call.keyId, call.workerId), jobId);
     if (held === null || held.job.lease === null) {
       // The same report again, because its answer was lost: its result is the one that the row names.
       if (isStoredAs(stored, outcome)) return "accepted";
@@ -66,7 +66,7 @@ export class WorkerReports {
       return "late";
     }
     const { token } = held.job.lease;
-    if (book.apply(held, { kind: "finish", token, outcome }, nowMs).reply !== "done") return "late";
+    if (jobs.apply(held, { kind: "finish", token, outcome }, nowMs).reply !== "done") return "late";
     if (worker === null) return "accepted";
     if (outcome.kind !== "start_failed") this.#noteRun(worker);
     if (worker.givenUp.has(jobId)) worker.givenUp.set(jobId, "reported");
@@ -75,10 +75,10 @@ export class WorkerReports {
 
   progress(call: Parameters<WorkerApi["progress"]>[0]): ReportReply {
     const nowMs = Date.now();
-    const slotsId = slotsOfWorker(call.keyId, call.workerId);
+    const holderId = holderOfWorker(call.keyId, call.workerId);
     const worker = this.#parts.roster.hear(call, nowMs);
-    if (this.#parts.book.byId(call.jobId) === null) return "unknown_job";
-    const uuid = renewHeld(this.#parts.book, slotsId, call.jobId, nowMs);
+    if (this.#parts.jobs.byId(call.jobId) === null) return "unknown_job";
+    const uuid = renewHeld(this.#parts.jobs, holderId, call.jobId, nowMs);
     if (uuid === null) return "late";
     if (worker !== null) this.#noteRun(worker);
     this.#progress.keep(uuid, call.output);
@@ -106,23 +106,23 @@ export class WorkerReports {
     if (givenUp === "away" || givenUp === "reported") roster.noteTwin(worker, nowMs);
     worker.givenUp.delete(jobId);
     log("late_report", { endpoint: endpointId, job: jobId });
-    stops.takeReport(worker.slotsId, jobId);
+    stops.takeReport(worker.holderId, jobId);
   }
 }
 
 /** A job that the worker of these slots holds; the lease may have run out a moment ago. */
-export function heldBy(book: JobBook, slotsId: string, jobId: string): StoredJob | null {
-  const stored = book.byId(jobId);
+export function heldBy(jobs: Jobs, holderId: string, jobId: string): StoredJob | null {
+  const stored = jobs.byId(jobId);
   if (stored === null || isTerminal(stored.job.status)) return null;
-  return stored.job.lease?.upstreamId === slotsId ? stored : null;
+  return stored.job.lease?.holderId === holderId ? stored : null;
 }
 
 /** Its uuid; null: the worker does not hold it. */
-export function renewHeld(book: JobBook, slotsId: string, jobId: string, nowMs: number): string | null {
-  const stored = heldBy(book, slotsId, jobId);
+export function renewHeld(jobs: Jobs, holderId: string, jobId: string, nowMs: number): string | null {
+  const stored = heldBy(jobs, holderId, jobId);
   const token = stored?.job.lease?.token;
   if (stored === null || token === undefined) return null;
-  return book.apply(stored, { kind: "renew", token }, nowMs).reply === "done" ? stored.job.uuid : null;
+  return jobs.apply(stored, { kind: "renew", token }, nowMs).reply === "done" ? stored.job.uuid : null;
 }
 
 /** A handler's error may have any text, also a client's; where a handler has run, a failed start is no more than that. */

@@ -2,19 +2,19 @@
 import type { WorkerCall } from "../../contract/worker.ts";
 import { makeJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
-import { slotsOfWorker } from "../../core/job/worker-id.ts";
+import { holderOfWorker } from "../../core/job/worker-id.ts";
 import { STOP_HOLD_MS, STOPS_HELD_MAX, WORKER_PING_INTERVAL_MS, WORKERS_MAX } from "../../core/limits.ts";
 import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
-import type { JobBook } from "../jobs/jobs.ts";
-import type { Waiters } from "../jobs/long-polls.ts";
+import type { Jobs } from "../jobs/jobs.ts";
+import type { LongPolls } from "../jobs/long-polls.ts";
 
 interface Parts {
   readonly roster: WorkerRoster;
-  readonly book: JobBook;
-  readonly waiters: Waiters;
+  readonly jobs: Jobs;
+  readonly longPolls: LongPolls;
 }
 
-export class StopDesk {
+export class Stops {
   readonly #parts: Parts;
   /** Workers that were let go of between two slices of their held job-stop. */
   readonly #released = new Set<string>();
@@ -25,79 +25,79 @@ export class StopDesk {
   }
 
   /** The worker may still run a job whose lease, of this token, has ended. */
-  add(slotsId: string, job: Job, token: string): void {
-    const { roster, waiters } = this.#parts;
-    roster.addStop(slotsId, makeJobId(job.uuid, job.mode), { token, atMs: Date.now(), told: false });
-    waiters.wake(stopKey(slotsId));
+  add(holderId: string, job: Job, token: string): void {
+    const { roster, longPolls } = this.#parts;
+    roster.addStop(holderId, makeJobId(job.uuid, job.mode), { token, atMs: Date.now(), notified: false });
+    longPolls.wake(stopKey(holderId));
   }
 
   /** Held until there is one to tell. Null: woken for nothing, so the worker need not be held. */
   async await(call: WorkerCall & { readonly holdMs: number }): Promise<readonly string[] | null> {
-    const { roster, waiters } = this.#parts;
+    const { roster, longPolls } = this.#parts;
     const nowMs = Date.now();
     // Also one that is too many to be kept in mind waits: who is answered at once asks again at once.
     roster.hear(call, nowMs);
-    const slotsId = slotsOfWorker(call.keyId, call.workerId);
-    const untold = () => [...roster.stopsOf(slotsId)].filter(([, { told }]) => !told);
+    const holderId = holderOfWorker(call.keyId, call.workerId);
+    const unnotified = () => [...roster.stopsOf(holderId)].filter(([, { notified }]) => !notified);
     const holdMs = Math.min(call.holdMs, STOP_HOLD_MS);
-    if (this.#released.delete(slotsId) && untold().length === 0) return null;
-    if (untold().length === 0) {
+    if (this.#released.delete(holderId) && unnotified().length === 0) return null;
+    if (unnotified().length === 0) {
       // Whoever asks with made-up names gets no more held calls than there may be workers; the edge slows it down.
       if (this.#held >= STOPS_HELD_MAX) return [];
       this.#held += 1;
-      await waiters.wait(stopKey(slotsId), holdMs);
+      await longPolls.wait(stopKey(holderId), holdMs);
       this.#held -= 1;
     }
-    const stops = untold();
+    const stops = unnotified();
     if (stops.length === 0 && Date.now() < nowMs + holdMs) return null;
-    for (const [, stop] of stops) stop.told = true;
+    for (const [, stop] of stops) stop.notified = true;
     return stops.map(([jobId]) => jobId);
   }
 
   /** Answers the open job-stop of a worker that is about to end: runpod 1.10 and later wait for it before they do. */
-  letGo(slotsId: string): void {
-    if (this.#parts.waiters.wake(stopKey(slotsId))) return;
+  letGo(holderId: string): void {
+    if (this.#parts.longPolls.wake(stopKey(holderId))) return;
     if (this.#released.size >= WORKERS_MAX) this.#released.clear();
-    this.#released.add(slotsId);
+    this.#released.add(holderId);
   }
 
   /** What a heartbeat says of jobs that are not the worker's any more: it names those that it still runs. */
-  takeHeartbeat({ slotsId }: RosterWorker, jobIds: readonly string[], nowMs: number): void {
-    const { roster, book, waiters } = this.#parts;
-    for (const [jobId, stop] of [...roster.stopsOf(slotsId)]) {
+  takeHeartbeat({ holderId }: RosterWorker, jobIds: readonly string[], nowMs: number): void {
+    const { roster, jobs, longPolls } = this.#parts;
+    for (const [jobId, stop] of [...roster.stopsOf(holderId)]) {
       const isOld = nowMs - stop.atMs > WORKER_PING_INTERVAL_MS;
       if (!jobIds.includes(jobId)) {
         // Its slot is free. An older SDK is never told: only that it names the job no more shows it.
-        if (stop.told || isOld) book.pool.letGo(roster.dropStop(slotsId, jobId) ?? "");
-      } else if (stop.told && isOld) {
+        if (stop.notified || isOld) jobs.pool.letGo(roster.dropStop(holderId, jobId) ?? "");
+      } else if (stop.notified && isOld) {
         // The answer that told it was lost, or its handler blocks what would stop it.
-        roster.addStop(slotsId, jobId, { ...stop, atMs: nowMs, told: false });
-        waiters.wake(stopKey(slotsId));
+        roster.addStop(holderId, jobId, { ...stop, atMs: nowMs, notified: false });
+        longPolls.wake(stopKey(holderId));
       }
     }
-    for (const jobId of jobIds) this.#stopFormer(slotsId, jobId);
+    for (const jobId of jobIds) this.#stopFormer(holderId, jobId);
   }
 
   /** The worker has reported the job after all. True: that freed a slot. */
-  takeReport(slotsId: string, jobId: string): boolean {
-    const token = this.#parts.roster.dropStop(slotsId, jobId);
-    return token !== undefined && this.#parts.book.pool.letGo(token);
+  takeReport(holderId: string, jobId: string): boolean {
+    const token = this.#parts.roster.dropStop(holderId, jobId);
+    return token !== undefined && this.#parts.jobs.pool.letGo(token);
   }
 
   /** A job that was taken from it in an earlier life of this object, which nobody has told it. */
-  #stopFormer(slotsId: string, jobId: string): void {
-    const { roster, book } = this.#parts;
-    if (roster.stopsOf(slotsId).has(jobId)) return;
+  #stopFormer(holderId: string, jobId: string): void {
+    const { roster, jobs } = this.#parts;
+    if (roster.stopsOf(holderId).has(jobId)) return;
     // It had said that it runs nothing. If that was another process of its id, this one's report will prove it.
-    if (roster.get(slotsId)?.givenUp.has(jobId) === true) return;
-    const job = book.byId(jobId)?.job;
-    if (job === undefined || job.lease?.upstreamId === slotsId) return;
+    if (roster.get(holderId)?.givenUp.has(jobId) === true) return;
+    const job = jobs.byId(jobId)?.job;
+    if (job === undefined || job.lease?.holderId === holderId) return;
     // The slot that its lease held is free since then: no token.
-    if (job.formerWorkers.some((former) => former.slotsId === slotsId)) this.add(slotsId, job, "");
+    if (job.formerWorkers.some((former) => former.holderId === holderId)) this.add(holderId, job, "");
   }
 }
 
 /** What a held job-stop waits for. */
-function stopKey(slotsId: string): string {
-  return `stops ${slotsId}`;
+function stopKey(holderId: string): string {
+  return `stops ${holderId}`;
 }

@@ -46,12 +46,12 @@ export class SecretForms {
    * Where secrets stand, in order and apart. All are looked for before any is blanked: of two that overlap, the second is not
    * found any more when the first is gone.
    */
-  spansIn(said: string | Uint8Array): Span[] {
+  spansIn(source: string | Uint8Array): Span[] {
     return joinSpans(
       this.#needles.flatMap((needle) =>
-        typeof said === "string"
-          ? occurrences(needle.text.length, (from) => said.indexOf(needle.text, from))
-          : occurrences(needle.bytes.length, (from) => find(said, needle, from)),
+        typeof source === "string"
+          ? occurrences(needle.text.length, (from) => source.indexOf(needle.text, from))
+          : occurrences(needle.bytes.length, (from) => find(source, needle, from)),
       ),
     );
   }

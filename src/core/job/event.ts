@@ -52,7 +52,7 @@ export type JobEvent =
    * A pulling worker does not have the job any more and has said nothing of its end. `had` false: it never got it; `perhaps`:
    * it was answered with the job a moment ago, and seems not to have read that.
    */
-  | { readonly kind: "lost"; readonly token: string; readonly had: boolean | "perhaps" }
+  | { readonly kind: "lost"; readonly token: string; readonly delivered: boolean | "perhaps" }
   | { readonly kind: "cancel" }
   | { readonly kind: "retry" }
   | { readonly kind: "set_ttl"; readonly ttlMs: number }

@@ -11,8 +11,8 @@ export type JobMode = "run" | "runsync";
 /** One attempt's claim on a job and a slot. `token` is the fence; rate and slots are copied so history never changes. */
 export interface Lease {
   readonly token: string;
-  /** Whose slot it is: an upstream's id, or slotsOfWorker() of a pulling worker. */
-  readonly upstreamId: string;
+  /** Whose slot it is: an upstream's id, or holderOfWorker() of a pulling worker. */
+  readonly holderId: string;
   /** The key of the pulling worker that took the job; null when the job was pushed. */
   readonly workerKeyId: string | null;
   /** The client's own request carries the job: a lease that is lost says nothing about its worker. */
@@ -68,7 +68,7 @@ export interface WebhookState {
 
 /** A pulling worker that had the job until then, epoch ms. Its reports name job and worker, but no attempt. */
 export interface FormerWorker {
-  readonly slotsId: string;
+  readonly holderId: string;
   readonly untilMs: number;
 }
 

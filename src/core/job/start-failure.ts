@@ -81,15 +81,15 @@ function cutMember(name: string, value: unknown, maxChars: number): unknown {
   return KEEPS_END.has(name) ? value.slice(-maxChars) : value.slice(0, maxChars);
 }
 
-function said(members: Members, name: string): string {
+function textOf(members: Members, name: string): string {
   const value = members.get(name);
   return typeof value === "string" ? value.slice(0, TOLD_MAX_CHARS) : "";
 }
 
 function tell(kind: StartFailure["kind"], members: Members): string {
   if (kind === "cancelled") return "It was shut down before its start was done.";
-  const hook = said(members, "hook");
-  const words = [said(members, "error_type"), said(members, "error_message")].filter((word) => word !== "");
+  const hook = textOf(members, "hook");
+  const words = [textOf(members, "error_type"), textOf(members, "error_message")].filter((word) => word !== "");
   const where = hook === "" ? "Its start failed" : `Its start failed in the hook ${hook}`;
   return words.length === 0 ? `${where}.` : `${where}: ${words.join(": ")}`;
 }

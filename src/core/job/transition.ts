@@ -24,13 +24,13 @@ import { isTerminal, leaseEndMs, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
 import { shownWorkerId } from "./worker-id.ts";
 
 /** Values from outside that a transition may use up. */
-export interface Given {
+export interface Context {
   readonly nowMs: number;
   readonly maxAttempts: number;
   /** The broker's own start; a lease of another one was lost by a restart. */
   readonly incarnation: string;
   /** When the pulling worker of the job's lease was last heard of, epoch ms; 0 for none. */
-  readonly workerHeardAtMs: number;
+  readonly workerSeenAtMs: number;
   readonly nextQueueSeq: number;
   readonly nextFinishSeq: number;
   /** 0 ≤ j < 1. */
@@ -42,7 +42,7 @@ export type Effect =
   | { readonly kind: "keep_output"; readonly output: PayloadRef | null }
   | { readonly kind: "stop_upstream"; readonly upstreamId: string; readonly upstreamJobId: string }
   /** A pulling worker may still run the job: it is told by job-stop. */
-  | { readonly kind: "stop_worker"; readonly slotsId: string }
+  | { readonly kind: "stop_worker"; readonly holderId: string }
   | { readonly kind: "upstream_ok"; readonly upstreamId: string }
   | {
       readonly kind: "pause_upstream";
@@ -60,49 +60,49 @@ export interface Transition {
 }
 
 /** What becomes of a job. A refused or stale event gives back the very same job and no effect. */
-export function transition(job: Job, event: JobEvent, given: Given): Transition {
+export function transition(job: Job, event: JobEvent, context: Context): Transition {
   switch (event.kind) {
     case "start":
-      return start(job, event.lease, given);
+      return start(job, event.lease, context);
     case "renew":
-      return whenHeld(job, event.token, given, (lease) => ({
+      return whenHeld(job, event.token, context, (lease) => ({
         ...job,
         // The present object answers for this carrier from now on: if it is lost later, no restart explains that.
         lease: {
           ...lease,
-          untilMs: given.nowMs + leaseMs(lease),
+          untilMs: context.nowMs + leaseMs(lease),
           graceUntilMs: 0,
-          incarnation: given.incarnation,
+          incarnation: context.incarnation,
         },
       }));
     case "note_upstream_job":
-      return whenHeld(job, event.token, given, (lease) => ({
+      return whenHeld(job, event.token, context, (lease) => ({
         ...job,
-        upstreamJob: { upstreamId: lease.upstreamId, id: event.upstreamJobId },
+        upstreamJob: { upstreamId: lease.holderId, id: event.upstreamJobId },
       }));
     case "note_running":
-      return whenHeld(job, event.token, given, (lease) =>
-        lease.ranFromMs === null ? { ...job, lease: { ...lease, ranFromMs: given.nowMs } } : job,
+      return whenHeld(job, event.token, context, (lease) =>
+        lease.ranFromMs === null ? { ...job, lease: { ...lease, ranFromMs: context.nowMs } } : job,
       );
     case "finish":
-      return finish(job, event.token, event.outcome, given);
+      return finish(job, event.token, event.outcome, context);
     case "lost":
-      return lose(job, event.token, event.had, given);
+      return lose(job, event.token, event.delivered, context);
     case "cancel":
-      return cancel(job, given);
+      return cancel(job, context);
     case "retry":
-      return retry(job, given);
+      return retry(job, context);
     case "set_ttl":
       if (isTerminal(job.status)) return unchanged(job, "done");
       return changed({ ...job, ttlAtMs: job.queuedAtMs + event.ttlMs });
     case "time":
-      return passTime(job, given);
+      return passTime(job, context);
     case "webhook_result":
       return settleWebhook(job, event.round, (webhook) =>
-        settleWebhookTry(webhook, event.tryNumber, event.result, given),
+        settleWebhookTry(webhook, event.tryNumber, event.result, context),
       );
     case "dead_letter":
-      return settleWebhook(job, event.round, (webhook) => settleDeadLetter(webhook, event.kept, given.nowMs));
+      return settleWebhook(job, event.round, (webhook) => settleDeadLetter(webhook, event.kept, context.nowMs));
   }
 }
 
@@ -115,18 +115,18 @@ function unchanged(job: Job, reply: Transition["reply"]): Transition {
 }
 
 /** The lease of a running job if `token` is it and it has not ended: a heartbeat after the end never revives (F3). */
-function heldLease(job: Job, token: string, given: Given): Lease | null {
+function heldLease(job: Job, token: string, context: Context): Lease | null {
   if (job.status !== "IN_PROGRESS" || job.lease === null || job.lease.token !== token) return null;
-  return given.nowMs <= leaseEndMs(job.lease) ? job.lease : null;
+  return context.nowMs <= leaseEndMs(job.lease) ? job.lease : null;
 }
 
-function whenHeld(job: Job, token: string, given: Given, change: (lease: Lease) => Job): Transition {
-  const lease = heldLease(job, token, given);
+function whenHeld(job: Job, token: string, context: Context, change: (lease: Lease) => Job): Transition {
+  const lease = heldLease(job, token, context);
   return lease === null ? unchanged(job, "stale") : changed(change(lease));
 }
 
-function start(job: Job, lease: Lease, given: Given): Transition {
-  const startable = job.status === "IN_QUEUE" && job.notBeforeMs <= given.nowMs && given.nowMs < job.ttlAtMs;
+function start(job: Job, lease: Lease, context: Context): Transition {
+  const startable = job.status === "IN_QUEUE" && job.notBeforeMs <= context.nowMs && context.nowMs < job.ttlAtMs;
   if (!startable) return unchanged(job, "refused");
   return changed({
     ...job,
@@ -135,9 +135,9 @@ function start(job: Job, lease: Lease, given: Given): Transition {
     notBeforeMs: 0,
     lease,
     // The id of another upstream's run is of no use here.
-    upstreamJob: job.upstreamJob?.upstreamId === lease.upstreamId ? job.upstreamJob : null,
-    delayMs: given.nowMs - job.queuedAtMs,
-    workerId: shownWorkerId(lease.upstreamId),
+    upstreamJob: job.upstreamJob?.upstreamId === lease.holderId ? job.upstreamJob : null,
+    delayMs: context.nowMs - job.queuedAtMs,
+    workerId: shownWorkerId(lease.holderId),
   });
 }
 
@@ -146,45 +146,45 @@ export function leaseMs(lease: Pick<Lease, "workerKeyId">): number {
   return lease.workerKeyId === null ? LEASE_MS : WORKER_LEASE_MS;
 }
 
-function finish(before: Job, token: string, outcome: AttemptOutcome, given: Given): Transition {
-  const lease = heldLease(before, token, given);
+function finish(before: Job, token: string, outcome: AttemptOutcome, context: Context): Transition {
+  const lease = heldLease(before, token, context);
   if (lease === null) return unchanged(before, "stale");
-  const job = { ...before, lease: reportedLease(lease, outcome, given.nowMs) };
-  const { upstreamId } = lease;
+  const job = { ...before, lease: reportedLease(lease, outcome, context.nowMs) };
+  const { holderId: upstreamId } = lease;
   switch (outcome.kind) {
     case "completed":
-      return changed(end(job, "COMPLETED", null, true, given, outcome.tokens), [
+      return changed(end(job, "COMPLETED", null, true, context, outcome.tokens), [
         { kind: "keep_output", output: outcome.output },
         { kind: "upstream_ok", upstreamId },
       ]);
     case "handler_error":
-      return changed(end(job, "FAILED", outcome.error, true, given, outcome.tokens), [
+      return changed(end(job, "FAILED", outcome.error, true, context, outcome.tokens), [
         { kind: "keep_output", output: outcome.output },
         { kind: "upstream_ok", upstreamId },
       ]);
     case "rejected":
-      return changed(end(job, "FAILED", outcome.error, false, given), [{ kind: "upstream_ok", upstreamId }]);
+      return changed(end(job, "FAILED", outcome.error, false, context), [{ kind: "upstream_ok", upstreamId }]);
     case "storage_failed":
-      return changed(end(job, "FAILED", outcome.error, false, given), [{ kind: "upstream_ok", upstreamId }]);
+      return changed(end(job, "FAILED", outcome.error, false, context), [{ kind: "upstream_ok", upstreamId }]);
     case "timed_out":
-      return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, given));
+      return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, context));
     case "abandoned":
-      return changed(endUnfinished(job, "CANCELLED", null, given, outcome.tokens), [
+      return changed(endUnfinished(job, "CANCELLED", null, context, outcome.tokens), [
         { kind: "upstream_ok", upstreamId },
       ]);
     case "cut_short":
-      return changed(end(job, "FAILED", outcome.error, false, given));
+      return changed(end(job, "FAILED", outcome.error, false, context));
     case "attempt_failed":
-      return changed(countFailure(job, outcome.error, given));
+      return changed(countFailure(job, outcome.error, context));
     case "start_failed":
-      return changed(countStartFailure(job, outcome.failure.error, given));
+      return changed(countStartFailure(job, outcome.failure.error, context));
     case "upstream_paused":
-      return changed({ ...requeue(job, 0, given), upstreamJob: job.upstreamJob }, [
+      return changed({ ...requeue(job, 0, context), upstreamJob: job.upstreamJob }, [
         { kind: "pause_upstream", upstreamId, detail: outcome.detail, retryAfterMs: outcome.retryAfterMs },
       ]);
     case "upstream_unhealthy":
       // A run that it was seen to have is taken up again once it can be reached.
-      return changed({ ...requeue(job, 0, given), upstreamJob: job.upstreamJob }, [
+      return changed({ ...requeue(job, 0, context), upstreamJob: job.upstreamJob }, [
         { kind: "upstream_unhealthy", upstreamId, detail: outcome.detail },
       ]);
   }
@@ -193,7 +193,7 @@ function finish(before: Job, token: string, outcome: AttemptOutcome, given: Give
 const CLIENT_LOST_ERROR = "the request of the client that carried the job was lost";
 
 /** Its execution time says how long such jobs take: it ran to its end, or for as long as it may. */
-export function tellsItsTime({ status, error, executionMs }: Pick<Job, "status" | "error" | "executionMs">): boolean {
+export function hasOwnTime({ status, error, executionMs }: Pick<Job, "status" | "error" | "executionMs">): boolean {
   // One that its upstream never began to run has waited all that time.
   if (status !== "COMPLETED" && executionMs === 0) return false;
   return status === "COMPLETED" || error === EXECUTION_TIMEOUT_ERROR;
@@ -212,28 +212,28 @@ function end(
   status: JobStatus,
   error: string | null,
   billed: boolean,
-  given: Given,
+  context: Context,
   tokens: TokenUsage | null = null,
 ): Job {
   const lease = job.lease;
-  const executionMs = lease === null ? null : executedMs(job, lease, given.nowMs);
+  const executionMs = lease === null ? null : executedMs(job, lease, context.nowMs);
   const isBilled = lease !== null && executionMs !== null && billed;
   // Only an OpenAI route has tokens, whatever a worker says of other jobs.
   const counted = job.request === null ? null : tokens;
-  const bill = isBilled ? { ...makeBill(job, lease, executionMs, given.nowMs), tokens: counted } : null;
+  const bill = isBilled ? { ...makeBill(job, lease, executionMs, context.nowMs), tokens: counted } : null;
   return {
     ...job,
     status,
     error: error === null ? null : error.slice(0, ERROR_TEXT_MAX_CHARS),
     executionMs,
     lease: null,
-    formerWorkers: formerWorkers(job, given.nowMs),
+    formerWorkers: formerWorkers(job, context.nowMs),
     upstreamJob: null,
     notBeforeMs: 0,
-    finishedAtMs: given.nowMs,
+    finishedAtMs: context.nowMs,
     bill,
-    finishSeq: bill === null ? null : given.nextFinishSeq,
-    webhook: job.webhook === null ? null : { tries: 0, nextAtMs: given.nowMs, dead: false, detail: null },
+    finishSeq: bill === null ? null : context.nextFinishSeq,
+    webhook: job.webhook === null ? null : { tries: 0, nextAtMs: context.nowMs, dead: false, detail: null },
   };
 }
 
@@ -242,63 +242,63 @@ function endUnfinished(
   job: Job,
   status: JobStatus,
   error: string | null,
-  given: Given,
+  context: Context,
   tokens: TokenUsage | null = null,
 ): Job {
-  const { job: ran, billed } = asRun(job, given.nowMs);
-  return end(ran, status, error, billed, given, tokens);
+  const { job: ran, billed } = asRun(job, context.nowMs);
+  return end(ran, status, error, billed, context, tokens);
 }
 
 /** Back into the queue, as a new run: the upstream's id is dropped, unless the caller knows that it still stands. */
-function requeue(job: Job, waitMs: number, given: Given): Job {
+function requeue(job: Job, waitMs: number, context: Context): Job {
   return {
     ...job,
     status: "IN_QUEUE",
     lease: null,
-    formerWorkers: formerWorkers(job, given.nowMs),
+    formerWorkers: formerWorkers(job, context.nowMs),
     upstreamJob: null,
     workerId: null,
-    queueSeq: given.nextQueueSeq,
-    notBeforeMs: waitMs === 0 ? 0 : given.nowMs + waitMs,
+    queueSeq: context.nextQueueSeq,
+    notBeforeMs: waitMs === 0 ? 0 : context.nowMs + waitMs,
   };
 }
 
 /** The job's former workers once its lease has ended. */
 function formerWorkers({ lease, formerWorkers: before }: Job, nowMs: number): readonly FormerWorker[] {
   if (lease === null || lease.workerKeyId === null) return before;
-  const others = before.filter(({ slotsId }) => slotsId !== lease.upstreamId);
-  return [...others, { slotsId: lease.upstreamId, untilMs: nowMs }].slice(-FORMER_WORKERS_MAX);
+  const others = before.filter(({ holderId }) => holderId !== lease.holderId);
+  return [...others, { holderId: lease.holderId, untilMs: nowMs }].slice(-FORMER_WORKERS_MAX);
 }
 
-function countFailure(job: Job, error: string, given: Given): Job {
+function countFailure(job: Job, error: string, context: Context): Job {
   const countedFailures = job.countedFailures + 1;
-  const counted = { ...job, countedFailures, failedOn: job.lease?.upstreamId ?? null };
-  if (countedFailures >= given.maxAttempts) return end(counted, "FAILED", error, false, given);
-  return requeue(counted, backoffMs(countedFailures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, given.jitter), given);
+  const counted = { ...job, countedFailures, failedOn: job.lease?.holderId ?? null };
+  if (countedFailures >= context.maxAttempts) return end(counted, "FAILED", error, false, context);
+  return requeue(counted, backoffMs(countedFailures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, context.jitter), context);
 }
 
 /** Others are tried at once. Where all fail, the job must end, and with what they said: nobody else knows why. */
-function countStartFailure(job: Job, error: string, given: Given): Job {
+function countStartFailure(job: Job, error: string, context: Context): Job {
   const startFailures = job.startFailures + 1;
-  const counted = { ...job, startFailures, failedOn: job.lease?.upstreamId ?? null };
-  if (startFailures > START_FAILURES_MAX) return end(counted, "FAILED", error, false, given);
-  return requeue(counted, 0, given);
+  const counted = { ...job, startFailures, failedOn: job.lease?.holderId ?? null };
+  if (startFailures > START_FAILURES_MAX) return end(counted, "FAILED", error, false, context);
+  return requeue(counted, 0, context);
 }
 
-function cancel(job: Job, given: Given): Transition {
+function cancel(job: Job, context: Context): Transition {
   if (isTerminal(job.status)) return unchanged(job, "done");
-  return changed(endUnfinished(job, "CANCELLED", null, given), stopEffects(job));
+  return changed(endUnfinished(job, "CANCELLED", null, context), stopEffects(job));
 }
 
 function stopEffects(job: Job): Effect[] {
   if (job.lease !== null && job.lease.workerKeyId !== null) {
-    return [{ kind: "stop_worker", slotsId: job.lease.upstreamId }];
+    return [{ kind: "stop_worker", holderId: job.lease.holderId }];
   }
   if (job.upstreamJob === null) return [];
   return [{ kind: "stop_upstream", upstreamId: job.upstreamJob.upstreamId, upstreamJobId: job.upstreamJob.id }];
 }
 
-function retry(job: Job, given: Given): Transition {
+function retry(job: Job, context: Context): Transition {
   if (job.status !== "FAILED") return unchanged(job, "refused");
   const ttlMs = job.ttlAtMs - job.queuedAtMs;
   return changed(
@@ -306,9 +306,9 @@ function retry(job: Job, given: Given): Transition {
       ...job,
       ...NOT_RUN,
       round: job.round + 1,
-      queuedAtMs: given.nowMs,
-      queueSeq: given.nextQueueSeq,
-      ttlAtMs: given.nowMs + ttlMs,
+      queuedAtMs: context.nowMs,
+      queueSeq: context.nextQueueSeq,
+      ttlAtMs: context.nowMs + ttlMs,
       webhook: job.webhook === null ? null : NOTHING_TO_SEND,
     },
     [{ kind: "keep_output", output: null }],
@@ -316,17 +316,17 @@ function retry(job: Job, given: Given): Transition {
 }
 
 /** What the passing of time does: ttl first, then the execution timeout, then the lease. */
-function passTime(job: Job, given: Given): Transition {
+function passTime(job: Job, context: Context): Transition {
   if (isTerminal(job.status)) return unchanged(job, "done");
-  if (given.nowMs >= job.ttlAtMs) {
-    return changed(endUnfinished(job, "TIMED_OUT", "the job's ttl passed", given), stopEffects(job));
+  if (context.nowMs >= job.ttlAtMs) {
+    return changed(endUnfinished(job, "TIMED_OUT", "the job's ttl passed", context), stopEffects(job));
   }
   if (job.status === "IN_QUEUE" || job.lease === null) return unchanged(job, "done");
-  if (given.nowMs >= job.lease.startedAtMs + job.executionTimeoutMs) {
-    return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, given), stopEffects(job));
+  if (context.nowMs >= job.lease.startedAtMs + job.executionTimeoutMs) {
+    return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, context), stopEffects(job));
   }
-  if (given.nowMs <= leaseEndMs(job.lease)) return unchanged(job, "done");
-  const next = expireLease(job, job.lease, given);
+  if (context.nowMs <= leaseEndMs(job.lease)) return unchanged(job, "done");
+  const next = expireLease(job, job.lease, context);
   return changed(next, next.upstreamJob === null ? stopEffects(job) : []);
 }
 
@@ -334,34 +334,34 @@ function passTime(job: Job, given: Given): Transition {
  * A lease ran out, or its worker does not have the job any more. Lost by a restart of ours, or with the client's request that
  * carried it: not the job's fault, and the upstream may still run it.
  */
-function expireLease(job: Job, lease: Lease, given: Given, isDoubtful = false): Job {
+function expireLease(job: Job, lease: Lease, context: Context, isDoubtful = false): Job {
   // The client has gone with its request: nobody waits for another run, and nobody would pay for one willingly.
-  if (lease.byClient && job.request !== null) return end(job, "FAILED", CLIENT_LOST_ERROR, false, given);
-  if (lease.incarnation !== given.incarnation || lease.byClient) {
+  if (lease.byClient && job.request !== null) return end(job, "FAILED", CLIENT_LOST_ERROR, false, context);
+  if (lease.incarnation !== context.incarnation || lease.byClient) {
     const restarts = job.restarts + 1;
     if (restarts > RESTARTS_MAX) {
-      return end({ ...job, restarts }, "FAILED", `job lost by ${restarts} restarts of its carrier`, false, given);
+      return end({ ...job, restarts }, "FAILED", `job lost by ${restarts} restarts of its carrier`, false, context);
     }
-    return { ...requeue({ ...job, restarts }, 0, given), upstreamJob: job.upstreamJob };
+    return { ...requeue({ ...job, restarts }, 0, context), upstreamJob: job.upstreamJob };
   }
-  const isUndelivered = isDoubtful || (lease.workerKeyId !== null && given.workerHeardAtMs <= lease.startedAtMs);
+  const isUndelivered = isDoubtful || (lease.workerKeyId !== null && context.workerSeenAtMs <= lease.startedAtMs);
   if (isUndelivered && job.undelivered < UNDELIVERED_MAX) {
-    return requeue({ ...job, undelivered: job.undelivered + 1 }, 0, given);
+    return requeue({ ...job, undelivered: job.undelivered + 1 }, 0, context);
   }
-  return loseWorker(job, given);
+  return loseWorker(job, context);
 }
 
 /** Counted. The text is RunPod's own for it (runpod-wire 1.4). */
-function loseWorker(job: Job, given: Given): Job {
-  return countFailure(job, `job timed out after ${job.countedFailures} retries`, given);
+function loseWorker(job: Job, context: Context): Job {
+  return countFailure(job, `job timed out after ${job.countedFailures} retries`, context);
 }
 
-function lose(job: Job, token: string, had: boolean | "perhaps", given: Given): Transition {
-  const lease = heldLease(job, token, given);
+function lose(job: Job, token: string, delivered: boolean | "perhaps", context: Context): Transition {
+  const lease = heldLease(job, token, context);
   if (lease === null) return unchanged(job, "stale");
-  if (had !== false) return changed(expireLease(job, lease, given, had === "perhaps"));
+  if (delivered !== false) return changed(expireLease(job, lease, context, delivered === "perhaps"));
   // It never got it, so it cannot report it late either, and may be given it again.
-  return changed({ ...requeue(job, 0, given), formerWorkers: job.formerWorkers });
+  return changed({ ...requeue(job, 0, context), formerWorkers: job.formerWorkers });
 }
 
 function settleWebhook(job: Job, round: number, settle: (webhook: WebhookState) => WebhookState | null): Transition {
@@ -380,7 +380,7 @@ export function settleWebhookTry(
   webhook: WebhookState,
   tryNumber: number,
   result: WebhookOutcome,
-  given: Pick<Given, "nowMs" | "jitter">,
+  context: Pick<Context, "nowMs" | "jitter">,
 ): WebhookState | null {
   if (webhook.nextAtMs === null || webhook.dead || webhook.tries + 1 !== tryNumber) return null;
   if (result.kind === "delivered") return { tries: tryNumber, nextAtMs: null, dead: false, detail: null };
@@ -388,9 +388,9 @@ export function settleWebhookTry(
   const waitMs = WEBHOOK_SCHEDULE_MS[tryNumber];
   // Given up: from now on its dead letter is due, and nothing more goes to the receiver.
   if (result.kind === "gone" || waitMs === undefined) {
-    return { tries: tryNumber, nextAtMs: given.nowMs, dead: true, detail };
+    return { tries: tryNumber, nextAtMs: context.nowMs, dead: true, detail };
   }
-  const jitteredMs = Math.round(waitMs * (1 + given.jitter / 4));
-  const nextAtMs = given.nowMs + Math.max(jitteredMs, result.retryAfterMs ?? 0);
+  const jitteredMs = Math.round(waitMs * (1 + context.jitter / 4));
+  const nextAtMs = context.nowMs + Math.max(jitteredMs, result.retryAfterMs ?? 0);
   return { tries: tryNumber, nextAtMs, dead: false, detail };
 }

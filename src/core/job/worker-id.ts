@@ -11,17 +11,17 @@ export function isWorkerId(text: string): boolean {
 }
 
 /** The name of its slots in the pool and in leases; an upstream's id never has this form. */
-export function slotsOfWorker(keyId: string, workerId: string): string {
+export function holderOfWorker(keyId: string, workerId: string): string {
   return `${PREFIX}${keyId}/${workerId}`;
 }
 
 /** What a client sees as `workerId`: the name that the worker gave itself, or the upstream's id. */
-export function shownWorkerId(slotsId: string): string {
-  if (!isWorkerSlots(slotsId)) return slotsId;
-  return slotsId.slice(slotsId.indexOf("/") + 1);
+export function shownWorkerId(holderId: string): string {
+  if (!isWorkerHolder(holderId)) return holderId;
+  return holderId.slice(holderId.indexOf("/") + 1);
 }
 
 /** Does this name the slots of a pulling worker? */
-export function isWorkerSlots(id: string): boolean {
+export function isWorkerHolder(id: string): boolean {
   return id.startsWith(PREFIX);
 }

@@ -60,27 +60,27 @@ const NUMBER_ACCEPTS = Uint8Array.from([0, 1, 1, 0, 1, 0, 0, 1]);
 
 /** Checks one document given in chunks. `markDepth` is the count of open containers at which keys and values are told. */
 export abstract class JsonGrammar {
-  private state = VALUE;
-  private depth = 0;
-  private readonly containers = new Uint8Array(JSON_DEPTH_MAX);
-  private stringIsKey = false;
-  private escaped = false;
-  private hexLeft = 0;
-  private utf8Left = 0;
-  private utf8Low = 0x80;
-  private utf8High = 0xbf;
-  private numberState = AFTER_MINUS;
-  private literal = "";
-  private literalAt = 0;
+  #state = VALUE;
+  #depth = 0;
+  readonly #containers = new Uint8Array(JSON_DEPTH_MAX);
+  #stringIsKey = false;
+  #escaped = false;
+  #hexLeft = 0;
+  #utf8Left = 0;
+  #utf8Low = 0x80;
+  #utf8High = 0xbf;
+  #numberState = AFTER_MINUS;
+  #literal = "";
+  #literalAt = 0;
   /** The first error; nothing is read after it. */
   protected failure: JsonScanError | null = null;
-  private seenBytes = 0;
-  private readonly markDepth: 0 | 1;
-  private readonly lenientNumbers: boolean;
+  #seenBytes = 0;
+  readonly #markDepth: 0 | 1;
+  readonly #lenientNumbers: boolean;
 
   constructor(markDepth: 0 | 1, lenientNumbers: boolean) {
-    this.markDepth = markDepth;
-    this.lenientNumbers = lenientNumbers;
+    this.#markDepth = markDepth;
+    this.#lenientNumbers = lenientNumbers;
   }
 
   /** A key or a value of the marked depth begins or ends at this index of the chunk that is being checked. */
@@ -93,238 +93,238 @@ export abstract class JsonGrammar {
   protected check(chunk: Uint8Array): JsonScanError | null {
     let at = 0;
     while (at < chunk.length && this.failure === null) {
-      if (this.state === STRING) at = this.readString(chunk, at);
-      else if (this.state === NUMBER) at = this.readNumber(chunk, at);
-      else if (this.state === LITERAL) at = this.readLiteral(chunk, at);
-      else at = this.readStructure(chunk, at);
+      if (this.#state === STRING) at = this.#readString(chunk, at);
+      else if (this.#state === NUMBER) at = this.#readNumber(chunk, at);
+      else if (this.#state === LITERAL) at = this.#readLiteral(chunk, at);
+      else at = this.#readStructure(chunk, at);
     }
-    this.seenBytes += chunk.length;
+    this.#seenBytes += chunk.length;
     return this.failure;
   }
 
   /** Says that no chunk follows. */
   protected checkEnd(): JsonScanError | null {
     if (this.failure !== null) return this.failure;
-    if (this.state === NUMBER && this.depth === 0 && NUMBER_ACCEPTS[this.numberState] === 1) this.endValue(0);
-    if (this.state !== DONE) this.refuse(0, "syntax", "unexpected end");
+    if (this.#state === NUMBER && this.#depth === 0 && NUMBER_ACCEPTS[this.#numberState] === 1) this.#endValue(0);
+    if (this.#state !== DONE) this.refuse(0, "syntax", "unexpected end");
     return this.failure;
   }
 
   /** Ends the scan with an error at an index of the chunk in hand. */
   protected refuse(at: number, code: JsonScanError["code"], what: string): number {
-    const offset = this.seenBytes + at;
+    const offset = this.#seenBytes + at;
     const subject = code === "not_object" ? "the body must be a JSON object" : "the body is not valid JSON";
     this.failure ??= { code, offset, message: `${subject}: ${what} at byte ${offset}` };
     return at;
   }
 
-  private unexpected(at: number): number {
-    return this.refuse(at, "syntax", this.state === DONE ? "more than one value" : "unexpected character");
+  #unexpected(at: number): number {
+    return this.refuse(at, "syntax", this.#state === DONE ? "more than one value" : "unexpected character");
   }
 
-  private readStructure(chunk: Uint8Array, from: number): number {
+  #readStructure(chunk: Uint8Array, from: number): number {
     let at = from;
     while (at < chunk.length) {
       const byte = chunk[at] ?? 0;
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return this.readMark(byte, at);
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return this.#readMark(byte, at);
       at++;
     }
     return at;
   }
 
   /** One byte that is neither white space nor inside a string, number or literal. */
-  private readMark(byte: number, at: number): number {
-    switch (this.state) {
+  #readMark(byte: number, at: number): number {
+    switch (this.#state) {
       case VALUE:
-        return this.beginValue(byte, at);
+        return this.#beginValue(byte, at);
       case VALUE_OR_END:
-        return byte === 0x5d ? this.close(ARRAY, at) : this.beginValue(byte, at);
+        return byte === 0x5d ? this.#close(ARRAY, at) : this.#beginValue(byte, at);
       case KEY:
-        return byte === QUOTE ? this.beginString(true, at) : this.unexpected(at);
+        return byte === QUOTE ? this.#beginString(true, at) : this.#unexpected(at);
       case KEY_OR_END:
-        if (byte === QUOTE) return this.beginString(true, at);
-        return byte === 0x7d ? this.close(OBJECT, at) : this.unexpected(at);
+        if (byte === QUOTE) return this.#beginString(true, at);
+        return byte === 0x7d ? this.#close(OBJECT, at) : this.#unexpected(at);
       case COLON:
-        if (byte !== 0x3a) return this.unexpected(at);
-        this.state = VALUE;
+        if (byte !== 0x3a) return this.#unexpected(at);
+        this.#state = VALUE;
         return at + 1;
       case COMMA_OR_END:
-        if (byte === 0x7d) return this.close(OBJECT, at);
-        if (byte === 0x5d) return this.close(ARRAY, at);
-        if (byte !== 0x2c) return this.unexpected(at);
-        this.state = this.containers[this.depth - 1] === OBJECT ? KEY : VALUE;
+        if (byte === 0x7d) return this.#close(OBJECT, at);
+        if (byte === 0x5d) return this.#close(ARRAY, at);
+        if (byte !== 0x2c) return this.#unexpected(at);
+        this.#state = this.#containers[this.#depth - 1] === OBJECT ? KEY : VALUE;
         return at + 1;
       default:
-        return this.unexpected(at);
+        return this.#unexpected(at);
     }
   }
 
-  private beginValue(byte: number, at: number): number {
-    if (this.markDepth === 1 && this.depth === 0 && byte !== 0x7b) {
+  #beginValue(byte: number, at: number): number {
+    if (this.#markDepth === 1 && this.#depth === 0 && byte !== 0x7b) {
       const begins =
         byte !== 0xef &&
         (byte === QUOTE || byte === 0x5b || byte === MINUS || /[0-9tfn]/.test(String.fromCharCode(byte)));
-      return begins ? this.refuse(at, "not_object", "another kind of value") : this.unexpected(at);
+      return begins ? this.refuse(at, "not_object", "another kind of value") : this.#unexpected(at);
     }
-    if (byte === QUOTE) return this.beginString(false, at);
-    if (byte === 0x7b) return this.open(OBJECT, at);
-    if (byte === 0x5b) return this.open(ARRAY, at);
-    if (byte === MINUS || (byte >= 0x30 && byte <= 0x39)) return this.beginNumber(byte, at);
-    if (byte === 0x74) return this.beginLiteral("true", at);
-    if (byte === 0x66) return this.beginLiteral("false", at);
-    if (byte === 0x6e) return this.beginLiteral("null", at);
-    if (this.lenientNumbers && byte === 0x4e) return this.beginLiteral("NaN", at);
-    if (this.lenientNumbers && byte === 0x49) return this.beginLiteral("Infinity", at);
-    return this.unexpected(at);
+    if (byte === QUOTE) return this.#beginString(false, at);
+    if (byte === 0x7b) return this.#open(OBJECT, at);
+    if (byte === 0x5b) return this.#open(ARRAY, at);
+    if (byte === MINUS || (byte >= 0x30 && byte <= 0x39)) return this.#beginNumber(byte, at);
+    if (byte === 0x74) return this.#beginLiteral("true", at);
+    if (byte === 0x66) return this.#beginLiteral("false", at);
+    if (byte === 0x6e) return this.#beginLiteral("null", at);
+    if (this.#lenientNumbers && byte === 0x4e) return this.#beginLiteral("NaN", at);
+    if (this.#lenientNumbers && byte === 0x49) return this.#beginLiteral("Infinity", at);
+    return this.#unexpected(at);
   }
 
-  private open(container: number, at: number): number {
-    if (this.depth === JSON_DEPTH_MAX) return this.refuse(at, "too_deep", `nested deeper than ${JSON_DEPTH_MAX}`);
-    if (this.depth === this.markDepth) this.valueStarts(at);
-    this.containers[this.depth++] = container;
-    this.state = container === OBJECT ? KEY_OR_END : VALUE_OR_END;
+  #open(container: number, at: number): number {
+    if (this.#depth === JSON_DEPTH_MAX) return this.refuse(at, "too_deep", `nested deeper than ${JSON_DEPTH_MAX}`);
+    if (this.#depth === this.#markDepth) this.valueStarts(at);
+    this.#containers[this.#depth++] = container;
+    this.#state = container === OBJECT ? KEY_OR_END : VALUE_OR_END;
     return at + 1;
   }
 
-  private close(container: number, at: number): number {
-    if (this.containers[this.depth - 1] !== container) return this.unexpected(at);
-    this.depth--;
-    this.endValue(at + 1);
+  #close(container: number, at: number): number {
+    if (this.#containers[this.#depth - 1] !== container) return this.#unexpected(at);
+    this.#depth--;
+    this.#endValue(at + 1);
     return at + 1;
   }
 
-  private endValue(at: number): void {
-    this.state = this.depth === 0 ? DONE : COMMA_OR_END;
-    if (this.depth === this.markDepth) this.valueEnds(at);
+  #endValue(at: number): void {
+    this.#state = this.#depth === 0 ? DONE : COMMA_OR_END;
+    if (this.#depth === this.#markDepth) this.valueEnds(at);
   }
 
-  private beginString(isKey: boolean, at: number): number {
-    this.stringIsKey = isKey;
-    this.state = STRING;
-    if (this.depth === this.markDepth) {
+  #beginString(isKey: boolean, at: number): number {
+    this.#stringIsKey = isKey;
+    this.#state = STRING;
+    if (this.#depth === this.#markDepth) {
       if (isKey) this.keyStarts(at);
       else this.valueStarts(at);
     }
     return at + 1;
   }
 
-  private readString(chunk: Uint8Array, from: number): number {
+  #readString(chunk: Uint8Array, from: number): number {
     const end = chunk.length;
     let at = from;
     while (at < end && this.failure === null) {
-      if (this.utf8Left > 0) at = this.readContinuation(chunk, at);
-      else if (this.escaped) at = this.readEscape(chunk, at);
+      if (this.#utf8Left > 0) at = this.#readContinuation(chunk, at);
+      else if (this.#escaped) at = this.#readEscape(chunk, at);
       else {
         while (at < end && PLAIN[chunk[at] ?? 0] === 1) at++;
         if (at === end) return at;
         const byte = chunk[at] ?? 0;
-        if (byte === QUOTE) return this.endString(at + 1);
-        if (byte === BACKSLASH) this.escaped = true;
+        if (byte === QUOTE) return this.#endString(at + 1);
+        if (byte === BACKSLASH) this.#escaped = true;
         else if (byte < 0x20) return this.refuse(at, "syntax", "control character in a string");
-        else if (!this.beginSequence(byte)) return this.refuse(at, "syntax", "invalid UTF-8");
+        else if (!this.#beginSequence(byte)) return this.refuse(at, "syntax", "invalid UTF-8");
         at++;
       }
     }
     return at;
   }
 
-  private endString(at: number): number {
-    if (!this.stringIsKey) this.endValue(at);
+  #endString(at: number): number {
+    if (!this.#stringIsKey) this.#endValue(at);
     else {
-      this.state = COLON;
-      if (this.depth === this.markDepth) this.keyEnds(at);
+      this.#state = COLON;
+      if (this.#depth === this.#markDepth) this.keyEnds(at);
     }
     return at;
   }
 
-  private readEscape(chunk: Uint8Array, from: number): number {
+  #readEscape(chunk: Uint8Array, from: number): number {
     let at = from;
-    if (this.hexLeft === 0) {
+    if (this.#hexLeft === 0) {
       const byte = chunk[at] ?? 0;
-      if (byte === 0x75) this.hexLeft = 4;
-      else if (SIMPLE_ESCAPES.has(byte)) this.escaped = false;
+      if (byte === 0x75) this.#hexLeft = 4;
+      else if (SIMPLE_ESCAPES.has(byte)) this.#escaped = false;
       else return this.refuse(at, "syntax", "invalid escape");
       at++;
     }
-    while (this.hexLeft > 0 && at < chunk.length) {
+    while (this.#hexLeft > 0 && at < chunk.length) {
       const byte = chunk[at] ?? 0;
       const isHex = (byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);
       if (!isHex) return this.refuse(at, "syntax", "invalid escape");
       at++;
-      if (--this.hexLeft === 0) this.escaped = false;
+      if (--this.#hexLeft === 0) this.#escaped = false;
     }
     return at;
   }
 
   /** The first byte of a UTF-8 sequence narrows the second: no overlong forms, no surrogates, nothing over U+10FFFF. */
-  private beginSequence(byte: number): boolean {
+  #beginSequence(byte: number): boolean {
     if (byte < 0xc2 || byte > 0xf4) return false;
-    this.utf8Left = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
-    this.utf8Low = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
-    this.utf8High = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
+    this.#utf8Left = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
+    this.#utf8Low = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
+    this.#utf8High = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
     return true;
   }
 
-  private readContinuation(chunk: Uint8Array, from: number): number {
+  #readContinuation(chunk: Uint8Array, from: number): number {
     let at = from;
-    while (this.utf8Left > 0 && at < chunk.length) {
+    while (this.#utf8Left > 0 && at < chunk.length) {
       const byte = chunk[at] ?? 0;
-      if (byte < this.utf8Low || byte > this.utf8High) return this.refuse(at, "syntax", "invalid UTF-8");
-      this.utf8Low = 0x80;
-      this.utf8High = 0xbf;
-      this.utf8Left--;
+      if (byte < this.#utf8Low || byte > this.#utf8High) return this.refuse(at, "syntax", "invalid UTF-8");
+      this.#utf8Low = 0x80;
+      this.#utf8High = 0xbf;
+      this.#utf8Left--;
       at++;
     }
     return at;
   }
 
-  private beginNumber(byte: number, at: number): number {
-    if (this.depth === this.markDepth) this.valueStarts(at);
-    this.state = NUMBER;
-    this.numberState = byte === MINUS ? AFTER_MINUS : byte === 0x30 ? AFTER_ZERO : IN_INTEGER;
+  #beginNumber(byte: number, at: number): number {
+    if (this.#depth === this.#markDepth) this.valueStarts(at);
+    this.#state = NUMBER;
+    this.#numberState = byte === MINUS ? AFTER_MINUS : byte === 0x30 ? AFTER_ZERO : IN_INTEGER;
     return at + 1;
   }
 
-  private readNumber(chunk: Uint8Array, from: number): number {
-    let state = this.numberState;
+  #readNumber(chunk: Uint8Array, from: number): number {
+    let state = this.#numberState;
     let at = from;
     while (at < chunk.length) {
       const byte = chunk[at] ?? 0;
       const next = NUMBER_NEXT[state * NUMBER_KINDS + (NUMBER_KIND[byte] ?? 0)] ?? STOP;
-      if (next === STOP) return this.endNumber(state, byte, at);
+      if (next === STOP) return this.#endNumber(state, byte, at);
       state = next;
       at++;
     }
-    this.numberState = state;
+    this.#numberState = state;
     return at;
   }
 
-  private endNumber(state: number, byte: number, at: number): number {
-    if (state === AFTER_MINUS && byte === 0x49 && this.lenientNumbers) return this.continueLiteral("Infinity", at);
-    if (NUMBER_ACCEPTS[state] !== 1) return this.unexpected(at);
-    this.endValue(at);
+  #endNumber(state: number, byte: number, at: number): number {
+    if (state === AFTER_MINUS && byte === 0x49 && this.#lenientNumbers) return this.#continueLiteral("Infinity", at);
+    if (NUMBER_ACCEPTS[state] !== 1) return this.#unexpected(at);
+    this.#endValue(at);
     return at;
   }
 
-  private beginLiteral(literal: string, at: number): number {
-    if (this.depth === this.markDepth) this.valueStarts(at);
-    return this.continueLiteral(literal, at);
+  #beginLiteral(literal: string, at: number): number {
+    if (this.#depth === this.#markDepth) this.valueStarts(at);
+    return this.#continueLiteral(literal, at);
   }
 
-  private continueLiteral(literal: string, at: number): number {
-    this.state = LITERAL;
-    this.literal = literal;
-    this.literalAt = 1;
+  #continueLiteral(literal: string, at: number): number {
+    this.#state = LITERAL;
+    this.#literal = literal;
+    this.#literalAt = 1;
     return at + 1;
   }
 
-  private readLiteral(chunk: Uint8Array, from: number): number {
+  #readLiteral(chunk: Uint8Array, from: number): number {
     let at = from;
     while (at < chunk.length) {
-      if (chunk[at] !== this.literal.charCodeAt(this.literalAt)) return this.unexpected(at);
+      if (chunk[at] !== this.#literal.charCodeAt(this.#literalAt)) return this.#unexpected(at);
       at++;
-      if (++this.literalAt === this.literal.length) {
-        this.endValue(at);
+      if (++this.#literalAt === this.#literal.length) {
+        this.#endValue(at);
         return at;
       }
     }

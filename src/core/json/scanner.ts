@@ -47,80 +47,80 @@ const NOTHING = new Uint8Array(0);
 const NAME_SHOWN_MAX_CHARS = 64;
 
 class RangeScanner extends JsonGrammar implements JsonScanner {
-  private readonly sink: ValueSink;
-  private readonly fields: FieldSink | null;
-  private readonly namesMaxBytes: number;
-  private readonly names = new Set<string>();
-  private namesBytes = 0;
-  private nameParts: Uint8Array[] = [];
-  private reading: "nothing" | "name" | "value" = "nothing";
-  private chunk: Uint8Array = NOTHING;
-  private startsAt = 0;
+  readonly #sink: ValueSink;
+  readonly #fields: FieldSink | null;
+  readonly #namesMaxBytes: number;
+  readonly #names = new Set<string>();
+  #namesBytes = 0;
+  #nameParts: Uint8Array[] = [];
+  #reading: "nothing" | "name" | "value" = "nothing";
+  #chunk: Uint8Array = NOTHING;
+  #startsAt = 0;
 
   constructor(depth: 0 | 1, lenient: boolean, sink: ValueSink, fields: FieldSink | null, namesMaxBytes: number) {
     super(depth, lenient);
-    this.sink = sink;
-    this.fields = fields;
-    this.namesMaxBytes = namesMaxBytes;
+    this.#sink = sink;
+    this.#fields = fields;
+    this.#namesMaxBytes = namesMaxBytes;
   }
 
   push(chunk: Uint8Array): JsonScanError | null {
-    this.chunk = chunk;
-    this.startsAt = 0;
-    if (this.check(chunk) === null) this.handOver(chunk.length);
-    this.chunk = NOTHING;
+    this.#chunk = chunk;
+    this.#startsAt = 0;
+    if (this.check(chunk) === null) this.#handOver(chunk.length);
+    this.#chunk = NOTHING;
     return this.failure;
   }
 
   end(): JsonScanError | null {
-    this.startsAt = 0;
+    this.#startsAt = 0;
     return this.checkEnd();
   }
 
   protected override keyStarts(at: number): void {
-    this.reading = "name";
-    this.startsAt = at;
+    this.#reading = "name";
+    this.#startsAt = at;
   }
 
   protected override keyEnds(at: number): void {
-    this.handOver(at);
-    this.reading = "nothing";
+    this.#handOver(at);
+    this.#reading = "nothing";
     if (this.failure !== null) return;
-    const name = decodeName(this.nameParts);
-    this.nameParts = [];
-    if (this.names.has(name)) {
+    const name = decodeName(this.#nameParts);
+    this.#nameParts = [];
+    if (this.#names.has(name)) {
       const shown = JSON.stringify(name.slice(0, NAME_SHOWN_MAX_CHARS));
       this.refuse(at, "duplicate_field", `the field ${shown} stands twice,`);
     }
-    this.names.add(name);
-    this.fields?.begin(name);
+    this.#names.add(name);
+    this.#fields?.begin(name);
   }
 
   protected override valueStarts(at: number): void {
-    this.reading = "value";
-    this.startsAt = at;
+    this.#reading = "value";
+    this.#startsAt = at;
   }
 
   protected override valueEnds(at: number): void {
-    this.handOver(at);
-    this.reading = "nothing";
-    this.sink.end();
+    this.#handOver(at);
+    this.#reading = "nothing";
+    this.#sink.end();
   }
 
   /** What was read of the name or value in hand, up to an index of the chunk. */
-  private handOver(at: number): void {
-    if (this.reading === "nothing" || at === this.startsAt) return;
-    const view = this.chunk.subarray(this.startsAt, at);
-    if (this.reading === "value") this.sink.bytes(view);
-    else this.keepName(view, at);
+  #handOver(at: number): void {
+    if (this.#reading === "nothing" || at === this.#startsAt) return;
+    const view = this.#chunk.subarray(this.#startsAt, at);
+    if (this.#reading === "value") this.#sink.bytes(view);
+    else this.#keepName(view, at);
   }
 
   /** Names are the only bytes held here, so they are counted before they are copied. */
-  private keepName(view: Uint8Array, at: number): void {
-    this.namesBytes += view.length;
-    if (this.namesBytes > this.namesMaxBytes)
+  #keepName(view: Uint8Array, at: number): void {
+    this.#namesBytes += view.length;
+    if (this.#namesBytes > this.#namesMaxBytes)
       this.refuse(at, "fields_too_large", "the names of the fields are too long");
-    else this.nameParts.push(view.slice());
+    else this.#nameParts.push(view.slice());
   }
 }
 

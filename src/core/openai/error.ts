@@ -17,7 +17,7 @@ interface OpenAiError {
 }
 
 /** What a text says; null where it says nothing. */
-interface Said {
+interface ParsedError {
   readonly status: number | null;
   readonly message: string;
   readonly type: string | null;
@@ -90,14 +90,14 @@ export function openAiErrorOfOutput(value: unknown): OpenAiError | null {
   return isError ? toError(readValue(fields, 0)) : null;
 }
 
-function toError(said: Said): OpenAiError {
-  const status = said.status ?? statusOfWord(said.type) ?? statusOfWord(said.code) ?? 500;
-  const type = said.type ?? TYPE_BY_STATUS[status] ?? (status < 500 ? "invalid_request_error" : "server_error");
+function toError(parsed: ParsedError): OpenAiError {
+  const status = parsed.status ?? statusOfWord(parsed.type) ?? statusOfWord(parsed.code) ?? 500;
+  const type = parsed.type ?? TYPE_BY_STATUS[status] ?? (status < 500 ? "invalid_request_error" : "server_error");
   // Cut before it is searched: an output may be megabytes of white space, and the time of a search grows with its square.
-  const text = said.message.slice(0, ERROR_TEXT_MAX_CHARS);
+  const text = parsed.message.slice(0, ERROR_TEXT_MAX_CHARS);
   const message = withoutTraceback(text) || "the worker failed without a message";
-  const code = typeof said.code === "string" ? said.code.slice(0, WORD_MAX_CHARS) : said.code;
-  const param = said.param?.slice(0, WORD_MAX_CHARS) ?? null;
+  const code = typeof parsed.code === "string" ? parsed.code.slice(0, WORD_MAX_CHARS) : parsed.code;
+  const param = parsed.param?.slice(0, WORD_MAX_CHARS) ?? null;
   return { status, error: { message, type: type.slice(0, WORD_MAX_CHARS), param, code } };
 }
 
@@ -107,14 +107,14 @@ function withoutTraceback(text: string): string {
   return before === "" ? (EXCEPTION_LINE.exec(text)?.[1] ?? "") : before;
 }
 
-function readText(text: string, nested: number): Said {
+function readText(text: string, nested: number): ParsedError {
   const [, status, body = ""] = UPSTREAM_ANSWERED.exec(text) ?? CLIENT_EXCEPTION.exec(text) ?? [];
   if (status !== undefined) {
-    const said = readText(body, nested + 1);
+    const parsed = readText(body, nested + 1);
     return {
-      ...said,
-      status: asStatus(status) ?? said.status,
-      message: said.message || `the upstream answered ${status}`,
+      ...parsed,
+      status: asStatus(status) ?? parsed.status,
+      message: parsed.message || `the upstream answered ${status}`,
     };
   }
   if (HTML.test(text)) return plain(HTML_TITLE.exec(text)?.[1]?.trim() ?? "");
@@ -122,14 +122,14 @@ function readText(text: string, nested: number): Said {
   return value === undefined ? plain(text) : readValue(value, nested + 1);
 }
 
-function readValue(value: unknown, nested: number): Said {
+function readValue(value: unknown, nested: number): ParsedError {
   if (typeof value === "string") return readText(value, nested);
   const fields = fieldsOf(value);
   if (fields === null || nested > NESTED_MAX) return plain(asText(value));
   if (isFilled(fields.error)) return readWrapped(fields, nested);
   if (typeof fields.error_message === "string") {
-    const said = readText(fields.error_message, nested);
-    return { ...said, type: said.type ?? className(fields.error_type) };
+    const parsed = readText(fields.error_message, nested);
+    return { ...parsed, type: parsed.type ?? className(fields.error_type) };
   }
   if (isFilled(fields.detail)) return { ...readDetail(fields.detail, nested), status: statusIn(fields) };
   if (isFilled(fields.message)) return readFields(fields);
@@ -137,13 +137,13 @@ function readValue(value: unknown, nested: number): Said {
 }
 
 /** `{"error": …}`: an object in OpenAI's shape, or a text with its type beside it (TGI). */
-function readWrapped(fields: Fields, nested: number): Said {
-  const said = readValue(fields.error, nested + 1);
-  const type = said.type ?? (typeof fields.error_type === "string" ? fields.error_type : null);
-  return { ...said, type, status: said.status ?? statusIn(fields) };
+function readWrapped(fields: Fields, nested: number): ParsedError {
+  const parsed = readValue(fields.error, nested + 1);
+  const type = parsed.type ?? (typeof fields.error_type === "string" ? fields.error_type : null);
+  return { ...parsed, type, status: parsed.status ?? statusIn(fields) };
 }
 
-function readFields(fields: Fields): Said {
+function readFields(fields: Fields): ParsedError {
   const { message, type, param, code } = fields;
   return {
     status: statusIn(fields),
@@ -155,7 +155,7 @@ function readFields(fields: Fields): Said {
 }
 
 /** FastAPI's `detail`: a text, any value of the server's own, or the list of what did not validate. */
-function readDetail(detail: unknown, nested: number): Said {
+function readDetail(detail: unknown, nested: number): ParsedError {
   const [first] = Array.isArray(detail) ? detail : [];
   if (typeof fieldsOf(first)?.msg !== "string") return readValue(detail, nested + 1);
   const problems = (detail as unknown[]).map(fieldsOf).filter((problem) => problem !== null);
@@ -206,7 +206,7 @@ function parseEither(text: string): unknown {
   return undefined;
 }
 
-function plain(message: string): Said {
+function plain(message: string): ParsedError {
   return { status: null, message, type: null, param: null, code: null };
 }
 

@@ -126,13 +126,14 @@ function toRule(method: string, path: string): Rule {
 
 /** Names are compared letter by letter, escapes included: one that a server would decode to an open route is not that route. */
 function matches(rule: readonly string[], pathname: string): boolean {
-  const given = pathname.split("/").slice(1);
+  const segments = pathname.split("/").slice(1);
   for (const [at, segment] of rule.entries()) {
-    const name = given[at];
-    if (segment === "**") return given.length > at && given.slice(at).every((rest) => namesOf(rest).every(isName));
+    const name = segments[at];
+    if (segment === "**")
+      return segments.length > at && segments.slice(at).every((rest) => namesOf(rest).every(isName));
     if (name === undefined || (segment === "*" ? !isName(name) : name !== segment)) return false;
   }
-  return given.length === rule.length;
+  return segments.length === rule.length;
 }
 
 /** The names in a segment whose slashes are escaped, as a server sees them that decodes before it splits. */

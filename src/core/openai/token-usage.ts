@@ -10,14 +10,14 @@ export interface TokenUsage {
 }
 
 /** What a server has said so far; null for what it left out. */
-interface Told {
+interface ReportedTokens {
   readonly prompt: number | null;
   readonly completion: number | null;
 }
 
 /** English text has about four bytes a token and most other text fewer, so that an estimate rarely charges too much. */
 const BYTES_PER_TOKEN = 4;
-const NOTHING_TOLD: Told = { prompt: null, completion: null };
+const NOTHING_REPORTED: ReportedTokens = { prompt: null, completion: null };
 /** Members of a chat delta that hold generated tokens. `role` alone, and an empty text, are none. */
 const DELTA_MEMBERS = ["content", "reasoning_content", "reasoning", "tool_calls"] as const;
 /** Events by which a Responses stream ends; the usage of earlier ones is null or running. */
@@ -28,8 +28,10 @@ const RESPONSE_ENDS = new Set(["response.completed", "response.incomplete", "res
  * or none in tokens (audio may be counted in seconds).
  */
 export function usageOfBody(value: unknown): TokenUsage | null {
-  const told = toldIn(fieldsOf(value)?.usage);
-  return told === null ? null : { prompt: told.prompt ?? 0, completion: told.completion ?? 0, estimated: false };
+  const reported = reportedIn(fieldsOf(value)?.usage);
+  return reported === null
+    ? null
+    : { prompt: reported.prompt ?? 0, completion: reported.completion ?? 0, estimated: false };
 }
 
 /** The tokens of a text of so many bytes, about. */
@@ -39,7 +41,7 @@ export function estimateTokens(bytes: number): number {
 
 /** Gathers the usage of one stream from its events. */
 export class StreamUsage {
-  #newest = NOTHING_TOLD;
+  #newest = NOTHING_REPORTED;
   /** Deltas since the newest usage, which covers those before it and its own event's. */
   #deltas = 0;
   #isFinal = false;
@@ -54,15 +56,17 @@ export class StreamUsage {
     const fields = fieldsOf(event);
     if (fields === null) return;
     this.#deltas += deltasIn(fields);
-    const told =
-      toldIn(fields.usage) ?? toldIn(fieldsOf(fields.response)?.usage) ?? toldIn(fieldsOf(fields.message)?.usage);
-    if (told === null) return;
+    const reported =
+      reportedIn(fields.usage) ??
+      reportedIn(fieldsOf(fields.response)?.usage) ??
+      reportedIn(fieldsOf(fields.message)?.usage);
+    if (reported === null) return;
     // The messages API says what the prompt cost at the start, and what the answer cost at the end.
     this.#newest = {
-      prompt: told.prompt ?? this.#newest.prompt,
-      completion: told.completion ?? this.#newest.completion,
+      prompt: reported.prompt ?? this.#newest.prompt,
+      completion: reported.completion ?? this.#newest.completion,
     };
-    if (told.completion !== null) this.#deltas = 0;
+    if (reported.completion !== null) this.#deltas = 0;
     if (endsUsage(fields)) this.#isFinal = true;
   }
 
@@ -103,7 +107,7 @@ function isFilled(value: unknown): boolean {
 }
 
 /** A `usage` object under any of the names that servers use; null when it tells of no tokens. */
-function toldIn(usage: unknown): Told | null {
+function reportedIn(usage: unknown): ReportedTokens | null {
   const fields = fieldsOf(usage);
   if (fields === null) return null;
   const completion = tokens(fields.completion_tokens) ?? tokens(fields.output_tokens);

@@ -10,7 +10,7 @@ const JOB_BYTES = 285;
 const WAITING_BYTES = 48;
 /** What is known of the lease, and a place among the jobs of its holder. */
 const LEASE_BYTES = 120;
-/** Its plan in the schedule of webhooks, with a deadline for the try and one for its courier. */
+/** Its plan in the schedule of webhooks, with a deadline for the try and one for its sender. */
 const WEBHOOK_BYTES = 240;
 /** Counters, a line in the fair order, and tables for receivers, beside the text of the id. */
 const TENANT_BYTES = 1_200;

@@ -6,7 +6,7 @@ const NOTES_JOBS_FROM = [1, 10, 1] as const;
 const REPORTS_STARTS_FROM = [2, 0, 0] as const;
 
 /** Does a worker of this release say only then that it runs nothing when that is so? An unknown one may not. */
-export function isIdleOnlyWhenSaid(version: string | null): boolean {
+export function reportsIdleness(version: string | null): boolean {
   return isFrom(version, NOTES_JOBS_FROM) ?? false;
 }
 

@@ -3,7 +3,7 @@
 import { backoffMs } from "../job/backoff.ts";
 import type { Job } from "../job/job.ts";
 import type { RateKind } from "../job/pricing.ts";
-import { isWorkerSlots } from "../job/worker-id.ts";
+import { isWorkerHolder } from "../job/worker-id.ts";
 import {
   RETRY_AFTER_MAX_MS,
   RETRY_AFTER_MIN_MS,
@@ -179,13 +179,13 @@ export class UpstreamPool {
     return [...this.#entries.values()].some((entry) => isSound(entry) && isOne(entry.member.id));
   }
 
-  knows(id: string): boolean {
+  has(id: string): boolean {
     return (this.#entries.get(id)?.member.slots ?? 0) > 0;
   }
 
   /** The upstream that may still run a job, to which it is bound: any other one would run it a second time. Null: none. */
   boundTo({ upstreamJob }: Pick<Job, "upstreamJob">): string | null {
-    return upstreamJob !== null && this.knows(upstreamJob.upstreamId) ? upstreamJob.upstreamId : null;
+    return upstreamJob !== null && this.has(upstreamJob.upstreamId) ? upstreamJob.upstreamId : null;
   }
 
   upstreams(): readonly Entry[] {
@@ -351,7 +351,7 @@ function freshEntry(member: PoolMember, nowMs: number): Entry {
   return {
     member,
     running: 0,
-    asks: isWorkerSlots(member.id) ? 0 : null,
+    asks: isWorkerHolder(member.id) ? 0 : null,
     startedAt: 0,
     condition: "ok",
     detail: "",

@@ -1,11 +1,11 @@
-// When each owed webhook is sent: by its time, and again when a courier is lost. At most so many are in flight of one tenant to
+// When each owed webhook is sent: by its time, and again when a sender is lost. At most so many are in flight of one tenant to
 // one host, so many in all, and so many bytes; where that is scarce, tenants take turns, and the hosts of each tenant do too.
 // Memory only, over whatever keys its owner uses; what a try means is decided elsewhere.
 
 import {
-  COURIER_MAX_MS,
   WEBHOOK_HOST_IN_FLIGHT_MAX,
   WEBHOOK_PAYLOAD_MAX_BYTES,
+  WEBHOOK_SEND_MAX_MS,
   WEBHOOKS_IN_FLIGHT_MAX,
   WEBHOOKS_IN_FLIGHT_MAX_BYTES,
 } from "../limits.ts";
@@ -21,9 +21,9 @@ interface Entry extends WebhookTarget {
   readonly atMs: number;
   /** Its time has come, and it waits for its turn. */
   isReady: boolean;
-  /** In flight until its courier is taken for lost; null while it waits. */
+  /** In flight until its sender is taken for lost; null while it waits. */
   flyingUntilMs: number | null;
-  /** What its courier holds. */
+  /** What its sender holds. */
   bytes: number;
 }
 
@@ -54,7 +54,7 @@ export class WebhookSchedule {
   #bytes = 0;
   #due = new DueOrder();
 
-  /** A webhook is to be sent at a time, epoch ms. The same plan again changes nothing: a courier may be under way. */
+  /** A webhook is to be sent at a time, epoch ms. The same plan again changes nothing: a sender may be under way. */
   plan(key: string, { tenantId, host }: WebhookTarget, atMs: number): void {
     const present = this.#entries.get(key);
     if (present?.atMs === atMs && present.host === host && present.tenantId === tenantId) return;
@@ -72,7 +72,7 @@ export class WebhookSchedule {
     this.#settle(entry);
   }
 
-  /** The courier of this one has reported. Until a new plan or a drop it is due again. */
+  /** The sender of this one has reported. Until a new plan or a drop it is due again. */
   land(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined || entry.flyingUntilMs === null) return;
@@ -96,7 +96,7 @@ export class WebhookSchedule {
     this.#push(to, flyingUntilMs ?? atMs);
   }
 
-  /** Takes one that may be sent now: it is in flight until `land`, a new plan, or until its courier is taken for lost. */
+  /** Takes one that may be sent now: it is in flight until `land`, a new plan, or until its sender is taken for lost. */
   take(nowMs: number): string | undefined {
     this.#advance(nowMs);
     const entry = this.#next();
@@ -109,8 +109,8 @@ export class WebhookSchedule {
     const taken = this.#entries.get(key);
     if (taken === undefined) throw new Error("a webhook that waits is not planned");
     taken.isReady = false;
-    this.#beginFlight(taken, nowMs + COURIER_MAX_MS);
-    this.#push(key, nowMs + COURIER_MAX_MS);
+    this.#beginFlight(taken, nowMs + WEBHOOK_SEND_MAX_MS);
+    this.#push(key, nowMs + WEBHOOK_SEND_MAX_MS);
     // Behind the others: hosts within the tenant, and the tenant itself.
     this.#tenants.get(tenantId)?.open.delete(host);
     this.#open.delete(tenantId);
@@ -118,7 +118,7 @@ export class WebhookSchedule {
     return key;
   }
 
-  /** What the courier of one that was taken holds. */
+  /** What the sender of one that was taken holds. */
   weigh(key: string, bytes: number): void {
     const entry = this.#entries.get(key);
     if (entry === undefined || entry.flyingUntilMs === null) return;
@@ -140,7 +140,7 @@ export class WebhookSchedule {
     return due !== undefined && due.atMs <= nowMs;
   }
 
-  /** When to look again, epoch ms: now if one is ready, else the next plan or lost courier; Infinity when nothing is owed. */
+  /** When to look again, epoch ms: now if one is ready, else the next plan or lost sender; Infinity when nothing is owed. */
   nextAtMs(nowMs: number): number {
     if (this.hasReady(nowMs)) return nowMs;
     for (let due = this.#due.peek(); due !== undefined; due = this.#due.peek()) {

@@ -1,7 +1,7 @@
 // The pulling workers of an endpoint as their own words tell of them: who is there, who asks, who is ill, which id is used
 // twice. Memory only: each worker says all of it again within one poll. What it was given stands in leases, never here.
 
-import { slotsOfWorker } from "../job/worker-id.ts";
+import { holderOfWorker } from "../job/worker-id.ts";
 import {
   STOP_LET_GO_AFTER_MS,
   WORKER_GONE_AFTER_MS,
@@ -33,7 +33,7 @@ export interface Poll {
 export interface Stop {
   readonly token: string;
   readonly atMs: number;
-  told: boolean;
+  notified: boolean;
 }
 
 /** `settled`: its open polls have been answered, so that its next one shows that it goes on. */
@@ -43,7 +43,7 @@ export interface Leaving {
 }
 
 export interface RosterWorker extends WorkerName {
-  readonly slotsId: string;
+  readonly holderId: string;
   lastSeenAtMs: number;
   /** Its newest take that said that it runs nothing; 0: none since this roster began. */
   idleAtMs: number;
@@ -95,8 +95,8 @@ export class WorkerRoster {
   /** By slots, then by job id. Apart from the workers: after a start of the object a job may end before its worker is heard of. */
   readonly #stops = new Map<string, Map<string, Stop>>();
 
-  get(slotsId: string): RosterWorker | undefined {
-    return this.#workers.get(slotsId);
+  get(holderId: string): RosterWorker | undefined {
+    return this.#workers.get(holderId);
   }
 
   all(): readonly RosterWorker[] {
@@ -105,8 +105,8 @@ export class WorkerRoster {
 
   /** A word of a worker, of whatever kind. Null: there are too many of them. */
   hear(name: WorkerName, nowMs: number): RosterWorker | null {
-    const slotsId = slotsOfWorker(name.keyId, name.workerId);
-    const known = this.#workers.get(slotsId);
+    const holderId = holderOfWorker(name.keyId, name.workerId);
+    const known = this.#workers.get(holderId);
     if (known !== undefined) {
       known.lastSeenAtMs = nowMs;
       return known;
@@ -115,7 +115,7 @@ export class WorkerRoster {
     const worker: RosterWorker = {
       keyId: name.keyId,
       workerId: name.workerId,
-      slotsId,
+      holderId,
       lastSeenAtMs: nowMs,
       idleAtMs: 0,
       heartbeat: null,
@@ -136,7 +136,7 @@ export class WorkerRoster {
       givenUp: new Map(),
       polls: new Map(),
     };
-    this.#workers.set(slotsId, worker);
+    this.#workers.set(holderId, worker);
     return worker;
   }
 
@@ -192,30 +192,30 @@ export class WorkerRoster {
   }
 
   /** What a worker is to stop. */
-  stopsOf(slotsId: string): ReadonlyMap<string, Stop> {
-    return this.#stops.get(slotsId) ?? new Map();
+  stopsOf(holderId: string): ReadonlyMap<string, Stop> {
+    return this.#stops.get(holderId) ?? new Map();
   }
 
-  addStop(slotsId: string, jobId: string, stop: Stop): void {
-    const stops = this.#stops.get(slotsId) ?? new Map<string, Stop>();
+  addStop(holderId: string, jobId: string, stop: Stop): void {
+    const stops = this.#stops.get(holderId) ?? new Map<string, Stop>();
     stops.set(jobId, stop);
-    this.#stops.set(slotsId, stops);
+    this.#stops.set(holderId, stops);
     const [oldest] = this.#stops.keys();
     if (this.#stops.size > WORKERS_MAX && oldest !== undefined) this.#stops.delete(oldest);
   }
 
   /** The worker does not run it any more. Returns the token of its lease; undefined: it was not to stop. */
-  dropStop(slotsId: string, jobId: string): string | undefined {
-    const stops = this.#stops.get(slotsId);
+  dropStop(holderId: string, jobId: string): string | undefined {
+    const stops = this.#stops.get(holderId);
     const token = stops?.get(jobId)?.token;
     stops?.delete(jobId);
-    if (stops?.size === 0) this.#stops.delete(slotsId);
+    if (stops?.size === 0) this.#stops.delete(holderId);
     return token;
   }
 
   /** The worker runs nothing. */
-  dropStops(slotsId: string): void {
-    this.#stops.delete(slotsId);
+  dropStops(holderId: string): void {
+    this.#stops.delete(holderId);
   }
 
   /** It lost a job by its own word. Only the newest are remembered: of the others nobody will report any more. */
@@ -251,14 +251,14 @@ export class WorkerRoster {
   }
 
   /** Forgets workers that nobody has heard of for long and that hold nothing. Returns them. */
-  forgetGone(nowMs: number, holdsJobs: (slotsId: string) => boolean): RosterWorker[] {
-    const gone = this.all().filter(({ slotsId, lastSeenAtMs, sick, polls }) => {
+  forgetGone(nowMs: number, holdsJobs: (holderId: string) => boolean): RosterWorker[] {
+    const gone = this.all().filter(({ holderId, lastSeenAtMs, sick, polls }) => {
       const shownMs = sick === null ? WORKER_GONE_AFTER_MS : WORKER_SICK_SHOWN_MS;
-      return nowMs - lastSeenAtMs > shownMs && !holdsJobs(slotsId) && polls.size === 0;
+      return nowMs - lastSeenAtMs > shownMs && !holdsJobs(holderId) && polls.size === 0;
     });
-    for (const { slotsId } of gone) {
-      this.#workers.delete(slotsId);
-      this.#stops.delete(slotsId);
+    for (const { holderId } of gone) {
+      this.#workers.delete(holderId);
+      this.#stops.delete(holderId);
     }
     return gone;
   }

@@ -8,14 +8,14 @@ import { KEY_MISSING_MS } from "../../core/limits.ts";
 import { findKey, type StoredKey } from "../../db/keys.ts";
 import { log } from "../../log.ts";
 import { refuseCaller, refuseToAsk } from "./failed-callers.ts";
-import { LastGood } from "./last-good.ts";
+import { StaleCache } from "./stale-cache.ts";
 
 const NO_DIGEST = "0".repeat(64);
 
 /** Anchored and linear. Two Authorization headers arrive joined by a comma, which no part of it takes. */
 const AUTHORIZATION = /^(?:bearer +)?([A-Za-z0-9_]{1,255})$/i;
 
-const keys = new LastGood<StoredKey>(KEY_MISSING_MS);
+const keys = new StaleCache<StoredKey>(KEY_MISSING_MS);
 let pepperKey: CryptoKey | undefined;
 
 /**

@@ -3,13 +3,13 @@ import type { Caller } from "../../contract/identity.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { findIdOf, type LoadedEndpoint, loadEndpoint } from "../../db/endpoints.ts";
 import { log } from "../../log.ts";
-import { LastGood } from "./last-good.ts";
+import { StaleCache } from "./stale-cache.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
 
-const endpoints = new LastGood<LoadedEndpoint>();
+const endpoints = new StaleCache<LoadedEndpoint>();
 /** What a path may call an endpoint → its id. Ids are never reused, so what was true once stays true. */
-const endpointIds = new LastGood<string>();
+const endpointIds = new StaleCache<string>();
 
 /** The endpoint of an id or slug, if it is the caller's own or shared. */
 export async function findEndpoint(

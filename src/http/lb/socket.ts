@@ -72,8 +72,8 @@ export function joinSockets(
       isOver = true;
       if (from === client) gone.resolve();
       const isBroken = code === NO_FRAME;
-      const said = from === worker && secrets !== null ? secrets.blankText(reason) : reason;
-      closeSocket(to, isBroken ? BROKEN : code, isBroken ? "the other side broke off" : said);
+      const shownReason = from === worker && secrets !== null ? secrets.blankText(reason) : reason;
+      closeSocket(to, isBroken ? BROKEN : code, isBroken ? "the other side broke off" : shownReason);
       // The handshake of the close: without an answer the peer would wait for one.
       closeSocket(from, isBroken ? BROKEN : code, reason);
       ended.resolve(isBroken ? whenBroken : "closed");

@@ -83,9 +83,9 @@ async function parkedUsage(c: RouteContext): Promise<Response> {
 async function deadWebhooks(c: RouteContext): Promise<Response> {
   const caller = await enter(c, "jobs");
   if (!caller.ok) return refuse(c, caller.failure);
-  const letters = await askD1(() => listDeadLetters(c.env.DB, caller.value.tenantId));
-  if (!letters.ok) return refuse(c, letters.failure);
-  return jsonAnswer(200, { webhooks: letters.value }, c.get("requestId"));
+  const deadLetters = await askD1(() => listDeadLetters(c.env.DB, caller.value.tenantId));
+  if (!deadLetters.ok) return refuse(c, deadLetters.failure);
+  return jsonAnswer(200, { webhooks: deadLetters.value }, c.get("requestId"));
 }
 
 function showLine(line: UsageLine) {

@@ -47,8 +47,8 @@ export async function readOpenAiBody(request: Request, options: OpenAiBodyOption
   const body = request.body === null ? null : await bodyOf(request);
   if (body === null || (body instanceof Uint8Array && body.length === 0)) return ok(NO_BODY);
   // A body that its sender has not named is JSON: fetch gives a string text/plain.
-  const said = headers.get("content-type") ?? "";
-  const contentType = said === "" || /^text\/plain\s*(?:;|$)/i.test(said) ? "application/json" : said;
+  const announced = headers.get("content-type") ?? "";
+  const contentType = announced === "" || /^text\/plain\s*(?:;|$)/i.test(announced) ? "application/json" : announced;
   if (isJsonType(contentType)) return readJson(body, contentType, options);
   // A server that does not look at the type would read fields out of it all the same.
   return options.keepsNothing ? fail(JSON_ONLY) : readOther(body, contentType, options);

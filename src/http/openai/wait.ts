@@ -74,7 +74,7 @@ async function judge(
       await scheduler.wait(PAUSE_MS);
       return "waits";
     }
-    return await told(client, refuseOpenAi(c, asGone(state.failure)));
+    return await answered(client, refuseOpenAi(c, asGone(state.failure)));
   }
   const job = state.value;
   if (isTerminal(job.status)) {
@@ -96,7 +96,7 @@ function asGone(failure: Failure): Failure {
     : failure;
 }
 
-async function told(client: ClientAnswer, answer: Response): Promise<Response | null> {
+async function answered(client: ClientAnswer, answer: Response): Promise<Response | null> {
   if (!client.hasBegun) return answer;
   await client.end(false);
   return null;

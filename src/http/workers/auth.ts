@@ -15,8 +15,8 @@ import { log } from "../../log.ts";
 import { isGenuine, type PresentedKey, readKey } from "../kit/auth.ts";
 import { refuseCaller, refuseToAsk } from "../kit/failed-callers.ts";
 import { findEndpointId, knownEndpointId, noteEndpointId } from "../kit/find-endpoint.ts";
-import { LastGood } from "../kit/last-good.ts";
 import { flatten, type RouteContext } from "../kit/routing.ts";
+import { StaleCache } from "../kit/stale-cache.ts";
 
 /** A worker's request, let in. */
 export interface WorkerEntry extends WorkerCall {
@@ -31,11 +31,11 @@ export interface WorkerJobEntry extends WorkerEntry {
 }
 
 /** What brokers know, by endpoint and key. */
-const keys = new LastGood<{ readonly digest: string }>();
+const keys = new StaleCache<{ readonly digest: string }>();
 /** What D1 knows of keys that no broker was asked for yet. */
-const places = new LastGood<WorkerKeyPlace>(KEY_MISSING_MS);
+const places = new StaleCache<WorkerKeyPlace>(KEY_MISSING_MS);
 
-/** Thrown through LastGood, which keeps what was good before a failure. */
+/** Thrown through StaleCache, which keeps what was good before a failure. */
 class Unanswered extends Error {
   readonly failure: Failure;
 
@@ -147,8 +147,8 @@ async function loadKey(env: Env, endpointId: string, keyId: string): Promise<{ r
     throw new Unanswered({ kind: "unavailable", message: "worker keys cannot be checked right now" });
   }
   if (settings === null || !settings.workerKeys.some(({ id }) => id === keyId)) return null;
-  const told = await callBroker(env, endpointId, (broker) => broker.configure(settings), { idempotent: true });
-  if (!told.ok) throw new Unanswered(told.failure);
+  const configured = await callBroker(env, endpointId, (broker) => broker.configure(settings), { idempotent: true });
+  if (!configured.ok) throw new Unanswered(configured.failure);
   const second = flatten(await ask());
   if (!second.ok) throw new Unanswered(second.failure);
   return second.value;

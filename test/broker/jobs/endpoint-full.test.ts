@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
 import { LiveIndex } from "../../../src/broker/jobs/live-index.ts";
 import { MeteredSql } from "../../../src/broker/store/metered-sql.ts";
-import { Posting } from "../../../src/broker/usage/outbox.ts";
+import { UsageOutbox } from "../../../src/broker/usage/outbox.ts";
 import { OwedWebhooks } from "../../../src/broker/webhooks/owed.ts";
 import { LIVE_INDEX_MAX_BYTES, TENANT_WEBHOOKS_OWED_MAX } from "../../../src/core/limits.ts";
 import { OWED_WEBHOOK_BYTES } from "../../../src/core/scheduling/live-bytes.ts";
@@ -49,7 +49,7 @@ it("counts a job that is sent back to its tenant's waiting ones", async () => {
 
 it("refuses a load-balanced request while more lines are owed than it may owe", async () => {
   answerUpstreams(() => new Response("ok"));
-  const full = vi.spyOn(Posting.prototype, "isFull", "get").mockReturnValue(true);
+  const full = vi.spyOn(UsageOutbox.prototype, "isFull", "get").mockReturnValue(true);
   const { broker } = await makeBroker({ kind: "load_balancer" });
   const wish = { affinity: { kind: "none" as const }, avoidIds: [] };
   const call = { requestId: "r1", tenantId: "owner", settingsVersion: 1, ...wish, holdMs: 0 };

@@ -7,8 +7,8 @@ import type { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import type { BrokerApi, Delivery } from "../../../src/contract/broker.ts";
 import { STREAM_START } from "../../../src/core/job/stream-cursor.ts";
 import { TURN_BYTES_MAX, TURN_SENDS_MAX, WEBHOOKS_IN_FLIGHT_MAX_BYTES } from "../../../src/core/limits.ts";
-import { Courier } from "../../../src/dispatch/courier.ts";
 import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { WebhookSender } from "../../../src/dispatch/webhook-sender.ts";
 import { holdCarriers, makeBroker, settings, submission, upstream } from "../../support/broker.ts";
 import { pullingWorker, pullOnly } from "../../support/pulling-worker.ts";
 import { countTurns, turnsOf } from "../../support/turn-meter.ts";
@@ -67,7 +67,7 @@ describe("one turn of a broker", () => {
     timeout: 60_000,
   }, async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
-    const lost = vi.spyOn(Courier.prototype, "deliver").mockImplementation(async () => undefined);
+    const lost = vi.spyOn(WebhookSender.prototype, "deliver").mockImplementation(async () => undefined);
     const { endpointId, broker } = await makeBroker({ upstreams: [] });
     const ids: string[] = [];
     for (let made = 0; made < 250; made += 1) {
@@ -84,15 +84,17 @@ describe("one turn of a broker", () => {
     const told: string[] = [];
     let heldBytes = 0;
     let heldMost = 0;
-    vi.spyOn(Courier.prototype, "deliver").mockImplementation(async ({ jobId, round, tryNumber, input }: Delivery) => {
-      const bytes = input.kind === "inline" ? input.bytes.length : 0;
-      heldBytes += bytes;
-      heldMost = Math.max(heldMost, heldBytes);
-      await scheduler.wait(5);
-      told.push(jobId);
-      heldBytes -= bytes;
-      await brokerOf(env, endpointId).finishWebhook({ jobId, round, tryNumber, result: { kind: "delivered" } });
-    });
+    vi.spyOn(WebhookSender.prototype, "deliver").mockImplementation(
+      async ({ jobId, round, tryNumber, input }: Delivery) => {
+        const bytes = input.kind === "inline" ? input.bytes.length : 0;
+        heldBytes += bytes;
+        heldMost = Math.max(heldMost, heldBytes);
+        await scheduler.wait(5);
+        told.push(jobId);
+        heldBytes -= bytes;
+        await brokerOf(env, endpointId).finishWebhook({ jobId, round, tryNumber, result: { kind: "delivered" } });
+      },
+    );
     const counted = countTurns();
     await brokerOf(env, endpointId).startWebhooks();
     await vi.waitFor(() => expect(told).toHaveLength(ids.length), { timeout: 30_000, interval: 20 });

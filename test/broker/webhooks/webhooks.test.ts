@@ -3,8 +3,8 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { RETENTION_MAX_MS, WEBHOOK_SCHEDULE_MS } from "../../../src/core/limits.ts";
-import { Courier, WEBHOOK_SECRET_AAD } from "../../../src/dispatch/courier.ts";
 import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { WEBHOOK_SECRET_AAD, WebhookSender } from "../../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../../src/outbound/credentials.ts";
 import { answerUpstreams, makeBroker, submission } from "../../support/broker.ts";
 import { breakD1 } from "../../support/d1.ts";
@@ -252,13 +252,13 @@ describe("a receiver", () => {
     await vi.waitFor(async () => expect(await webhookState(endpointId)).toEqual({ tries: 1, nextAtMs: null }), POLL);
   });
 
-  it("is called again when a courier was lost, and once only after a 410 while D1 is away", {
+  it("is called again when a sender was lost, and once only after a 410 while D1 is away", {
     timeout: 30_000,
   }, async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const tenantId = `tn-${crypto.randomUUID()}`;
     let lost = 0;
-    const couriers = vi.spyOn(Courier.prototype, "deliver").mockImplementation(async () => {
+    const senders = vi.spyOn(WebhookSender.prototype, "deliver").mockImplementation(async () => {
       lost += 1;
     });
     const { endpointId, broker } = await makeBroker({ tenantId, upstreams: [], runRetentionMs: RETENTION_MAX_MS });
@@ -266,7 +266,7 @@ describe("a receiver", () => {
     await broker.submit(call);
     await broker.cancel({ tenantId, jobId: call.jobId });
     await vi.waitFor(() => expect(lost).toBe(1), POLL);
-    couriers.mockRestore();
+    senders.mockRestore();
     let calls = 0;
     answerUpstreams(() => {
       calls += 1;

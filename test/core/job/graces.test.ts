@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { JobEvent } from "../../../src/core/job/event.ts";
 import { Graces, staysInMemory } from "../../../src/core/job/graces.ts";
 import { dueAtMs, type Job, type Lease, leaseEndMs, NOT_RUN } from "../../../src/core/job/job.ts";
-import { type Given, transition } from "../../../src/core/job/transition.ts";
+import { type Context, transition } from "../../../src/core/job/transition.ts";
 import { LEASE_MS, WORKER_LEASE_MS } from "../../../src/core/limits.ts";
 
 const STARTED = 1_000_000;
@@ -12,7 +12,7 @@ const STARTED = 1_000_000;
 function lease(overrides: Partial<Lease> = {}): Lease {
   return {
     token: "lease-1",
-    upstreamId: "gpu-1",
+    holderId: "gpu-1",
     workerKeyId: null,
     byClient: false,
     tier: "a4000",
@@ -51,9 +51,9 @@ function running(held: Lease): Job {
   };
 }
 
-function at(nowMs: number, incarnation: string): Given {
+function at(nowMs: number, incarnation: string): Context {
   const numbers = { nextQueueSeq: 2, nextFinishSeq: 1, jitter: 0 };
-  return { nowMs, incarnation, maxAttempts: 2, workerHeardAtMs: 0, ...numbers };
+  return { nowMs, incarnation, maxAttempts: 2, workerSeenAtMs: 0, ...numbers };
 }
 
 describe("a lease that a start finds running", () => {

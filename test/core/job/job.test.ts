@@ -4,7 +4,7 @@ import { dueAtMs, expiresAtMs, isTerminal, type Job, type JobStatus, type Lease 
 
 const LEASE: Lease = {
   token: "lease-1",
-  upstreamId: "gpu-1",
+  holderId: "gpu-1",
   tier: "A4000",
   rateKind: "flex",
   slots: 1,

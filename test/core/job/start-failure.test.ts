@@ -3,21 +3,21 @@ import { describe, expect, it } from "vitest";
 import type { Job } from "../../../src/core/job/job.ts";
 import { NOT_RUN } from "../../../src/core/job/job.ts";
 import { readStartFailure } from "../../../src/core/job/start-failure.ts";
-import { type Given, transition } from "../../../src/core/job/transition.ts";
+import { type Context, transition } from "../../../src/core/job/transition.ts";
 import {
   ERROR_FIELD_KEPT_CHARS,
   ERROR_TEXT_MAX_CHARS,
   START_FAILURES_MAX,
   UNDELIVERED_MAX,
 } from "../../../src/core/limits.ts";
-import { isIdleOnlyWhenSaid } from "../../../src/core/scheduling/sdk-version.ts";
+import { reportsIdleness } from "../../../src/core/scheduling/sdk-version.ts";
 
 const NOW = 1_000_000;
-const GIVEN: Given = {
+const GIVEN: Context = {
   nowMs: NOW,
   maxAttempts: 2,
   incarnation: "object-1",
-  workerHeardAtMs: NOW,
+  workerSeenAtMs: NOW,
   nextQueueSeq: 70,
   nextFinishSeq: 90,
   jitter: 0,
@@ -58,7 +58,7 @@ function held(overrides: Partial<Job> = {}): Job {
     webhook: null,
     lease: {
       token: "lease-1",
-      upstreamId: SLOTS,
+      holderId: SLOTS,
       workerKeyId: "key1",
       byClient: false,
       tier: "A4000",
@@ -122,7 +122,7 @@ describe("a job whose worker failed its start", () => {
   it("goes back at once, unbilled and uncounted, and not to that worker first", () => {
     const { job, effects } = transition(held(), event, GIVEN);
     expect(job).toMatchObject({ status: "IN_QUEUE", countedFailures: 0, startFailures: 1, notBeforeMs: 0, bill: null });
-    expect(job).toMatchObject({ failedOn: SLOTS, formerWorkers: [{ slotsId: SLOTS, untilMs: NOW }], queueSeq: 70 });
+    expect(job).toMatchObject({ failedOn: SLOTS, formerWorkers: [{ holderId: SLOTS, untilMs: NOW }], queueSeq: 70 });
     expect(effects).toEqual([]);
   });
 
@@ -136,7 +136,7 @@ describe("a job whose worker failed its start", () => {
 });
 
 describe("a job that its worker seems not to have read", () => {
-  const event = { kind: "lost", token: "lease-1", had: "perhaps" } as const;
+  const event = { kind: "lost", token: "lease-1", delivered: "perhaps" } as const;
 
   it("costs no attempt a few times, and then counts", () => {
     const { job } = transition(held(), event, GIVEN);
@@ -148,10 +148,10 @@ describe("a job that its worker seems not to have read", () => {
 
 describe("a worker's word that it runs nothing", () => {
   it.each(["1.10.1", "1.11.0", "1.12.0", "2.0.0rc2"])("is exact in runpod %s", (version) => {
-    expect(isIdleOnlyWhenSaid(version)).toBe(true);
+    expect(reportsIdleness(version)).toBe(true);
   });
 
   it.each(["1.6.2", "1.7.4", "1.10.0", "unknown", "", null])("may be early in %s", (version) => {
-    expect(isIdleOnlyWhenSaid(version)).toBe(false);
+    expect(reportsIdleness(version)).toBe(false);
   });
 });

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { AttemptOutcome, JobEvent } from "../../../src/core/job/event.ts";
 import type { Job, JobStatus, Lease } from "../../../src/core/job/job.ts";
 import {
+  type Context,
   type Effect,
   EXECUTION_TIMEOUT_ERROR,
-  type Given,
   type Transition,
   transition,
 } from "../../../src/core/job/transition.ts";
@@ -23,7 +23,7 @@ const STARTED = NOW - 2_500;
 function lease(overrides: Partial<Lease> = {}): Lease {
   return {
     token: "lease-1",
-    upstreamId: "gpu-1",
+    holderId: "gpu-1",
     tier: "A4000",
     rateKind: "flex",
     slots: 1,
@@ -38,12 +38,12 @@ function lease(overrides: Partial<Lease> = {}): Lease {
   };
 }
 
-function given(overrides: Partial<Given> = {}): Given {
+function given(overrides: Partial<Context> = {}): Context {
   return {
     nowMs: NOW,
     maxAttempts: 2,
     incarnation: "object-1",
-    workerHeardAtMs: 0,
+    workerSeenAtMs: 0,
     nextQueueSeq: 70,
     nextFinishSeq: 90,
     jitter: 0,
@@ -142,7 +142,7 @@ const EVENTS = {
   storage_failed: finish(OUTCOMES.storage_failed),
   abandoned: finish(OUTCOMES.abandoned),
   cut_short: finish(OUTCOMES.cut_short),
-  lost: { kind: "lost", token: "lease-1", had: true },
+  lost: { kind: "lost", token: "lease-1", delivered: true },
   cancel: { kind: "cancel" },
   retry: { kind: "retry" },
   set_ttl: { kind: "set_ttl", ttlMs: 20_000 },
@@ -232,7 +232,7 @@ const STATUSES: readonly JobStatus[] = ["IN_QUEUE", "IN_PROGRESS", "COMPLETED", 
 const NAMES = Object.keys(TABLE.IN_QUEUE) as EventName[];
 const CELLS = STATUSES.flatMap((status) => NAMES.map((name) => ({ status, name, cell: TABLE[status][name] })));
 
-function following(before: Job, event: JobEvent, overrides: Partial<Given> = {}): Job {
+function following(before: Job, event: JobEvent, overrides: Partial<Context> = {}): Job {
   return transition(before, event, given(overrides)).job;
 }
 

@@ -90,8 +90,8 @@ describe("a list of an operator's own", () => {
 
   it("has one name for each *, and any for ** at the end", () => {
     const list = "GET /v1/files/*/content,GET /api/**";
-    const given = ["/v1/files/f1/content", "/v1/files/a/b/content", "/v1/files/a%2Fb/content", "/v1/files//content"];
-    expect(given.map((path) => allowsRoute(list, "GET", path))).toEqual([true, false, false, false]);
+    const context = ["/v1/files/f1/content", "/v1/files/a/b/content", "/v1/files/a%2Fb/content", "/v1/files//content"];
+    expect(context.map((path) => allowsRoute(list, "GET", path))).toEqual([true, false, false, false]);
     expect(["/api/a", "/api/a/b", "/api", "/api/"].map((path) => allowsRoute(list, "GET", path))).toEqual([
       true,
       true,

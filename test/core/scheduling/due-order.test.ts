@@ -9,8 +9,8 @@ describe("the order of deadlines", () => {
     const order = new DueOrder();
     const times = Array.from({ length: 500 }, () => random.integer(0, 1_000));
     for (const [at, atMs] of times.entries()) order.push({ uuid: String(at), atMs });
-    const given = times.map(() => order.pop()?.atMs);
-    expect(given).toEqual(times.toSorted((a, b) => a - b));
+    const context = times.map(() => order.pop()?.atMs);
+    expect(context).toEqual(times.toSorted((a, b) => a - b));
     expect(order.pop()).toBeUndefined();
   });
 

@@ -1,10 +1,10 @@
 // When webhooks are sent: by their time, six at once of a tenant to a host, in turns where all is scarce, and again when a
-// courier is lost.
+// sender is lost.
 import { describe, expect, it } from "vitest";
 import {
-  COURIER_MAX_MS,
   WEBHOOK_HOST_IN_FLIGHT_MAX,
   WEBHOOK_PAYLOAD_MAX_BYTES,
+  WEBHOOK_SEND_MAX_MS,
   WEBHOOKS_IN_FLIGHT_MAX,
   WEBHOOKS_IN_FLIGHT_MAX_BYTES,
 } from "../../../src/core/limits.ts";
@@ -51,14 +51,14 @@ describe("the schedule of webhooks", () => {
     expect(takeAll(schedule, 1)).toHaveLength(1);
   });
 
-  it("sends one again when its courier is lost, and not while it is under way", () => {
+  it("sends one again when its sender is lost, and not while it is under way", () => {
     const schedule = new WebhookSchedule();
     schedule.plan("one", HERE, 0);
     expect(takeAll(schedule, 0)).toEqual(["one"]);
     schedule.plan("one", HERE, 0);
-    expect(takeAll(schedule, COURIER_MAX_MS - 1)).toEqual([]);
-    expect(schedule.nextAtMs(1)).toBe(COURIER_MAX_MS);
-    expect(takeAll(schedule, COURIER_MAX_MS)).toEqual(["one"]);
+    expect(takeAll(schedule, WEBHOOK_SEND_MAX_MS - 1)).toEqual([]);
+    expect(schedule.nextAtMs(1)).toBe(WEBHOOK_SEND_MAX_MS);
+    expect(takeAll(schedule, WEBHOOK_SEND_MAX_MS)).toEqual(["one"]);
   });
 
   it("keeps a flight under its new key", () => {
@@ -149,12 +149,12 @@ describe("the webhooks in flight together", () => {
       expect(new Set(taken).size).toBe(taken.length);
       for (const [at, key] of taken.entries()) {
         expect(left.has(key)).toBe(true);
-        // Every seventh courier is lost, and its webhook comes again.
+        // Every seventh sender is lost, and its webhook comes again.
         if (at % 7 === 6 && turns < 20) continue;
         schedule.drop(key);
         left.delete(key);
       }
-      if (taken.length === 0) nowMs += COURIER_MAX_MS;
+      if (taken.length === 0) nowMs += WEBHOOK_SEND_MAX_MS;
     }
     expect(schedule.nextAtMs(0)).toBe(Number.POSITIVE_INFINITY);
   });

@@ -4,7 +4,7 @@ import { Webhook } from "standardwebhooks";
 import { afterEach, expect, it, vi } from "vitest";
 import type { Delivery } from "../../src/contract/broker.ts";
 import type { PayloadRef } from "../../src/core/json/payload-ref.ts";
-import { tryDelivery, WEBHOOK_SECRET_AAD } from "../../src/dispatch/courier.ts";
+import { tryDelivery, WEBHOOK_SECRET_AAD } from "../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 
 const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

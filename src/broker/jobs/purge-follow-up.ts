@@ -1,13 +1,13 @@
 // What follows a purge. One row has cancelled all waiting jobs of a tenant, and they are out of the order and the counts; their
 // entries in memory, those who wait for them, and the upstreams that may still run one, follow by portions, one a turn.
-import type { Departures } from "./departures.ts";
+import type { Egress } from "./egress.ts";
 import type { LiveIndex, PurgedEntry } from "./live-index.ts";
-import { streamOf, type Waiters } from "./long-polls.ts";
+import { type LongPolls, streamOf } from "./long-polls.ts";
 
 interface Parts {
   readonly index: LiveIndex;
-  readonly waiters: Waiters;
-  readonly departures: Departures;
+  readonly longPolls: LongPolls;
+  readonly egress: Egress;
 }
 
 /** Each may wake somebody, or stop an upstream: up to 0.1 ms. */
@@ -32,19 +32,19 @@ export class PurgeTrail {
   #step(): void {
     const [first] = this.#left;
     if (first === undefined) return;
-    const { index, waiters, departures } = this.#parts;
+    const { index, longPolls, egress } = this.#parts;
     const { jobs, stop } = first;
     for (const { uuid, resumes } of jobs.slice(this.#at, this.#at + AT_ONCE_MAX)) {
       if (resumes) stop(uuid);
       index.forgetPurged(uuid);
-      waiters.wake(uuid);
-      waiters.wake(streamOf(uuid));
+      longPolls.wake(uuid);
+      longPolls.wake(streamOf(uuid));
     }
     this.#at += AT_ONCE_MAX;
     if (this.#at >= jobs.length) {
       this.#left = this.#left.slice(1);
       this.#at = 0;
     }
-    if (this.#left.length > 0) departures.again(this.#goOn);
+    if (this.#left.length > 0) egress.again(this.#goOn);
   }
 }

@@ -3,11 +3,11 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { describe, expect, it, vi } from "vitest";
-import { Departures } from "../../../src/broker/jobs/departures.ts";
+import { Egress } from "../../../src/broker/jobs/egress.ts";
 import { LiveIndex } from "../../../src/broker/jobs/live-index.ts";
 import { BrokerStore } from "../../../src/broker/store/jobs.ts";
 import { MeteredSql } from "../../../src/broker/store/metered-sql.ts";
-import { Posting } from "../../../src/broker/usage/outbox.ts";
+import { UsageOutbox } from "../../../src/broker/usage/outbox.ts";
 import type { AccountApi, UsageBatch } from "../../../src/contract/usage.ts";
 import { type Job, NOT_RUN, NOTHING_TO_SEND } from "../../../src/core/job/job.ts";
 import { POST_TENANTS_MAX } from "../../../src/core/limits.ts";
@@ -60,44 +60,44 @@ class TakingAccount implements AccountApi {
   }
 }
 
-interface Desk {
+interface Setup {
   readonly sql: MeteredSql;
   readonly store: BrokerStore;
   readonly index: LiveIndex;
-  readonly posting: Posting;
+  readonly outbox: UsageOutbox;
   readonly account: TakingAccount;
   readonly storage: DurableObjectStorage;
 }
 
 /** Runs a posting of its own over the storage of a broker. */
-async function withPosting<T>(run: (desk: Desk) => Promise<T>): Promise<T> {
+async function withOutbox<T>(run: (setup: Setup) => Promise<T>): Promise<T> {
   const { endpointId } = await makeBroker({ upstreams: [] });
   return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (_, { storage }) => {
     const sql = new MeteredSql(storage);
     const store = new BrokerStore(storage, sql);
     const index = new LiveIndex();
     const account = new TakingAccount();
-    const posting = new Posting({ endpointId, store, index, departures: new Departures(), accountOf: () => account });
-    return run({ sql, store, index, posting, account, storage });
+    const outbox = new UsageOutbox({ endpointId, store, index, egress: new Egress(), accountOf: () => account });
+    return run({ sql, store, index, outbox, account, storage });
   });
 }
 
-function keep({ store, index }: Desk, job: Job): void {
+function keep({ store, index }: Setup, job: Job): void {
   const stored = { job, fields: {}, webhook: null, idempotencyKey: null };
   store.insertJob(stored, { kind: "inline", bytes: new Uint8Array([49]) });
   index.put(job, 0, null, 1);
 }
 
 /** Of so many lines, one in four stands in a row of its own. */
-function oweLines(desk: Desk, lines: number): void {
-  desk.store.transaction(() => {
+function oweLines(setup: Setup, lines: number): void {
+  setup.store.transaction(() => {
     for (let finishSeq = 1; finishSeq <= lines; finishSeq += 1) {
       const job = finishedJob(finishSeq);
-      if (finishSeq % 4 !== 0 || job.bill === null) keep(desk, job);
+      if (finishSeq % 4 !== 0 || job.bill === null) keep(setup, job);
       else {
         const { tokens, ...bill } = job.bill;
         const ids = { source: job.uuid, endpointId: "e", jobId: job.uuid };
-        desk.posting.owe(finishSeq, "owner", { ...bill, ...ids, billedMs: 1_000, tokens }, 1);
+        setup.outbox.owe(finishSeq, "owner", { ...bill, ...ids, billedMs: 1_000, tokens }, 1);
       }
     }
   });
@@ -106,13 +106,13 @@ function oweLines(desk: Desk, lines: number): void {
 describe("posting", () => {
   it("reads at most two rows a line, whether 4,000 or 8,000 lines are owed", { timeout: 60_000 }, async () => {
     for (const lines of [4_000, 8_000]) {
-      const { read, numbers } = await withPosting(async (desk) => {
-        oweLines(desk, lines);
-        const before = desk.sql.rowsRead;
-        await desk.posting.post(Date.now());
-        expect(desk.index.unposted.size).toBe(0);
-        expect(desk.index.size).toBe(0);
-        return { read: desk.sql.rowsRead - before, numbers: desk.account.numbers };
+      const { read, numbers } = await withOutbox(async (setup) => {
+        oweLines(setup, lines);
+        const before = setup.sql.rowsRead;
+        await setup.outbox.post(Date.now());
+        expect(setup.index.unposted.size).toBe(0);
+        expect(setup.index.size).toBe(0);
+        return { read: setup.sql.rowsRead - before, numbers: setup.account.numbers };
       });
       expect(numbers).toEqual(Array.from({ length: lines }, (_, at) => at + 1));
       console.info(`${lines} owed lines: ${read} rows read`);
@@ -121,55 +121,55 @@ describe("posting", () => {
   });
 
   it("posts the lines that an earlier start has left, in the order of their numbers, and each once", async () => {
-    await withPosting(async (desk) => {
+    await withOutbox(async (setup) => {
       const [first, second, third] = [finishedJob(1), finishedJob(2), finishedJob(3)];
-      for (const job of [third, first, second]) keep(desk, job);
-      desk.posting.keepBeforeRetry(second);
+      for (const job of [third, first, second]) keep(setup, job);
+      setup.outbox.keepBeforeRetry(second);
       const again = { ...second, ...NOT_RUN };
-      desk.store.updateJob(again);
+      setup.store.updateJob(again);
       const index = new LiveIndex();
-      const posting = new Posting({
+      const outbox = new UsageOutbox({
         endpointId: "e",
-        store: desk.store,
+        store: setup.store,
         index,
-        departures: new Departures(),
-        accountOf: () => desk.account,
+        egress: new Egress(),
+        accountOf: () => setup.account,
       });
-      for (const job of [third, first, again]) index.put(job, posting.through("owner"), null, 1);
-      expect(posting.nextAtMs).toBe(0);
-      await posting.post(Date.now());
-      await posting.post(Date.now());
-      expect(desk.account.numbers).toEqual([1, 2, 3]);
-      expect(desk.storage.sql.exec("SELECT * FROM owed").toArray()).toEqual([]);
+      for (const job of [third, first, again]) index.put(job, outbox.through("owner"), null, 1);
+      expect(outbox.nextAtMs).toBe(0);
+      await outbox.post(Date.now());
+      await outbox.post(Date.now());
+      expect(setup.account.numbers).toEqual([1, 2, 3]);
+      expect(setup.storage.sql.exec("SELECT * FROM owed").toArray()).toEqual([]);
       expect(index.unposted.size).toBe(0);
       expect(index.counts("owner").waiting).toBe(1);
     });
   });
 
   it("keeps the line of a finish that a retry wipes while the account is asked", async () => {
-    await withPosting(async (desk) => {
+    await withOutbox(async (setup) => {
       const [first, second] = [finishedJob(1), finishedJob(2, { status: "FAILED" })];
-      keep(desk, first);
-      const asked = desk.posting.post(Date.now());
-      keep(desk, second);
-      desk.store.transaction(() => {
-        desk.posting.keepBeforeRetry(second);
-        desk.store.updateJob({ ...second, ...NOT_RUN });
+      keep(setup, first);
+      const asked = setup.outbox.post(Date.now());
+      keep(setup, second);
+      setup.store.transaction(() => {
+        setup.outbox.keepBeforeRetry(second);
+        setup.store.updateJob({ ...second, ...NOT_RUN });
       });
-      desk.index.put({ ...second, ...NOT_RUN }, desk.posting.through("owner"), null, 1);
+      setup.index.put({ ...second, ...NOT_RUN }, setup.outbox.through("owner"), null, 1);
       await asked;
-      desk.index.put({ ...second, finishSeq: 3 }, desk.posting.through("owner"), null, 1);
-      desk.store.updateJob({ ...second, finishSeq: 3 });
-      await desk.posting.post(Date.now());
-      expect(desk.account.numbers).toEqual([1, 2, 3]);
-      expect(desk.account.batches.at(-1)?.lines.map(({ line }) => line.source)).toEqual([second.uuid, second.uuid]);
+      setup.index.put({ ...second, finishSeq: 3 }, setup.outbox.through("owner"), null, 1);
+      setup.store.updateJob({ ...second, finishSeq: 3 });
+      await setup.outbox.post(Date.now());
+      expect(setup.account.numbers).toEqual([1, 2, 3]);
+      expect(setup.account.batches.at(-1)?.lines.map(({ line }) => line.source)).toEqual([second.uuid, second.uuid]);
     });
   });
 
   it("asks a bounded number of accounts at once, and one that hangs holds up nobody else", {
     timeout: 20_000,
   }, async () => {
-    await withPosting(async ({ store, index }) => {
+    await withOutbox(async ({ store, index }) => {
       const hanging = Promise.withResolvers<{ postedThrough: number }>();
       let asking = 0;
       let most = 0;
@@ -186,7 +186,7 @@ describe("posting", () => {
           return { postedThrough: lines.at(-1)?.finishSeq ?? 0 };
         },
       });
-      const posting = new Posting({ endpointId: "e", store, index, departures: new Departures(), accountOf });
+      const outbox = new UsageOutbox({ endpointId: "e", store, index, egress: new Egress(), accountOf });
       for (let at = 0; at < 4 * POST_TENANTS_MAX; at += 1) {
         const job = finishedJob(at + 1, { tenantId: `tenant-${at}` });
         store.insertJob(
@@ -195,7 +195,7 @@ describe("posting", () => {
         );
         index.put(job, 0, null, 1);
       }
-      const done = posting.post(Date.now());
+      const done = outbox.post(Date.now());
       await vi.waitFor(() => expect(posted.size).toBe(4 * POST_TENANTS_MAX - 1), { timeout: 10_000 });
       expect(index.unposted.tenants()).toEqual(["tenant-0"]);
       expect(most).toBe(POST_TENANTS_MAX);
@@ -206,12 +206,12 @@ describe("posting", () => {
   });
 
   it("keeps a job whose webhook is owed when its line is posted", async () => {
-    await withPosting(async (desk) => {
-      keep(desk, finishedJob(1, { webhook: { ...NOTHING_TO_SEND, nextAtMs: 5 } }));
-      await desk.posting.post(Date.now());
-      expect(desk.account.numbers).toEqual([1]);
-      expect(desk.index.size).toBe(1);
-      expect(desk.index.counts("owner").webhooksOwed).toBe(1);
+    await withOutbox(async (setup) => {
+      keep(setup, finishedJob(1, { webhook: { ...NOTHING_TO_SEND, nextAtMs: 5 } }));
+      await setup.outbox.post(Date.now());
+      expect(setup.account.numbers).toEqual([1]);
+      expect(setup.index.size).toBe(1);
+      expect(setup.index.counts("owner").webhooksOwed).toBe(1);
     });
   });
 });

@@ -60,8 +60,8 @@ export function deliveryBytes({ job, input }: Delivery): number {
   return viewBytes(job) + inlineBytes(input);
 }
 
-/** What its courier holds: that, and what it reads from R2. A body that would be larger goes without its payloads. */
-export function courierBytes(delivery: Delivery): number {
+/** What its sender holds: that, and what it reads from R2. A body that would be larger goes without its payloads. */
+export function senderBytes(delivery: Delivery): number {
   const stored = [delivery.input, delivery.job.output].map((payload) =>
     payload?.kind === "r2" ? payload.sizeBytes : 0,
   );

@@ -1,5 +1,5 @@
-// What leaves the object: payloads in answers, to carriers and to couriers. A turn of the object sends so much and no more (core's
-// TurnBudget); the rest is put together in the next turns, one tenant after the other, so that it never stands in memory together.
+// What leaves the object: payloads in answers, to carriers and to webhook senders. A turn of the object sends so much and no more
+// (core's TurnBudget); the rest is put together in the next turns, one tenant after the other, so that it never stands in memory together.
 import { TakingTurns } from "../../core/scheduling/taking-turns.ts";
 import { TurnBudget } from "../../core/scheduling/turn-budget.ts";
 import { log } from "../../log.ts";
@@ -12,15 +12,15 @@ interface Sized<T> {
 
 type Task = () => void | Promise<void>;
 
-interface Departure {
+interface Send {
   readonly mostBytes: number;
   /** Puts it together and sends it. Never throws. */
   readonly go: (isLater: boolean) => void;
 }
 
-export class Departures {
+export class Egress {
   readonly budget = new TurnBudget();
-  readonly #waiting = new TakingTurns<Departure>();
+  readonly #waiting = new TakingTurns<Send>();
   #tasks = new Set<Task>();
   #isTimerSet = false;
   #tasksFirst = true;

@@ -16,7 +16,7 @@ interface Entry<T> {
   readonly freshUntilMs: number;
 }
 
-export class LastGood<T> {
+export class StaleCache<T> {
   readonly #entries = new Map<string, Entry<T>>();
   /** Apart from the entries: a flood of made-up names must not push out what is worth keeping. Name → until when. */
   readonly #missing = new Map<string, number>();

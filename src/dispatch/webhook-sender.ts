@@ -1,7 +1,7 @@
 // The entrypoint that a broker starts for one try of one webhook. The broker keeps the schedule; this only tries and tells.
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
-import type { CourierApi, Delivery, WebhookResult } from "../contract/broker.ts";
+import type { Delivery, WebhookResult, WebhookSenderApi } from "../contract/broker.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
@@ -13,7 +13,7 @@ import { brokerOf, callUntil, systemClock } from "./keeper.ts";
 export const WEBHOOK_SECRET_AAD = "webhook";
 const TELL_FOR_MS = 60_000;
 
-export class Courier extends WorkerEntrypoint<Env> implements CourierApi {
+export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSenderApi {
   /** Makes the try and tells the broker how it went. */
   async deliver(delivery: Delivery): Promise<void> {
     const work = this.#deliver(delivery);
