@@ -198,7 +198,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#parts.leases.finish(call);
   }
 
-  async workerKey(call: CallOf<"workerKey">): Promise<Result<{ readonly digest: string } | null>> {
+  async workerKey(call: CallOf<"workerKey">): Promise<Result<{ readonly digest: string }>> {
     this.meter.calls += 1;
     return this.#parts.workers.workerKey(call.keyId);
   }

@@ -4,7 +4,7 @@ import { REPAIR_CALL_MAX_MS, REPAIR_ENDPOINTS_MAX, REPAIR_PAGE_ENDPOINTS } from 
 import { within } from "../db/deadline.ts";
 import { loadManySettings } from "../db/endpoints.ts";
 import { noteTaken, type TakenVersion, takeBehind } from "../db/taken-versions.ts";
-import { brokerOf } from "../dispatch/keeper.ts";
+import { brokerOf } from "../dispatch/broker-client.ts";
 import { log } from "../log.ts";
 
 /** One round, bounded in what it calls. What fails is logged and left to a later round, after everybody else's turn. */

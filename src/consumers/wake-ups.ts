@@ -3,7 +3,7 @@
 // bring back messages that were acknowledged before.
 
 import { type WakeMessage, wakeMessageSchema } from "../contract/messages.ts";
-import { brokerOf } from "../dispatch/keeper.ts";
+import { brokerOf } from "../dispatch/broker-client.ts";
 import { log } from "../log.ts";
 
 /** Handles one batch of any of our queues, by its name. */

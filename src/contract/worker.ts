@@ -77,8 +77,8 @@ export interface WorkerView {
 }
 
 export interface WorkerApi {
-  /** The digest that the endpoint's settings have for a key; null: there is no such key. `settings_behind`: no settings. */
-  workerKey(call: { readonly keyId: string }): Promise<Result<{ readonly digest: string } | null>>;
+  /** The digest that the endpoint's settings have for a key. `settings_behind`: they have none, and newer ones may. */
+  workerKey(call: { readonly keyId: string }): Promise<Result<{ readonly digest: string }>>;
   /** Held until there is a job, at most TAKE_HOLD_MAX_MS. An empty list: none came. */
   takeJobs(call: TakeCall): Promise<Result<readonly HandedJob[]>>;
   /** The client of a poll is gone: `leases` were not delivered and go back, without counting. */

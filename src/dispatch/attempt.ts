@@ -12,7 +12,7 @@ import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { type CallbackMaker, callbackSecrets, isHosted } from "./callback-url.ts";
 import type { ClientLink } from "./client-link.ts";
-import type { Clock } from "./keeper.ts";
+import type { Clock } from "./clock.ts";
 import type { Nudge } from "./nudge.ts";
 
 /** Silence that ends a call while its body goes out or its answer comes in. */

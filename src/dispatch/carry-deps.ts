@@ -1,8 +1,9 @@
 // What carrying a job needs of the deployment around it, for whoever carries: the Carrier entrypoint or a client's request.
 import { readConfig } from "../config.ts";
 import type { CarryDeps } from "./attempt.ts";
+import { brokerOf } from "./broker-client.ts";
 import { signCallback } from "./callback-mac.ts";
-import { brokerOf, systemClock } from "./keeper.ts";
+import { systemClock } from "./clock.ts";
 
 export function carryDeps(env: Env, endpointId: string): CarryDeps {
   const config = readConfig(env);

@@ -12,10 +12,10 @@ import { makeCallbackUrl } from "./callback-url.ts";
 import { attemptFailed, type Suspicion } from "./classify.ts";
 import type { ClientLink } from "./client-link.ts";
 import { runHttp } from "./http.ts";
-import { callUntil } from "./keeper.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 import { Nudge } from "./nudge.ts";
 import { runOpenAi } from "./openai.ts";
+import { repeatCall } from "./repeat-call.ts";
 import { runRunpod } from "./runpod.ts";
 import { settle } from "./suspicion.ts";
 
@@ -115,7 +115,7 @@ async function tell(assignment: Assignment, deps: CarryDeps, outcome: Outcome): 
   const { jobId, lease, endpointId } = assignment;
   const call = (): Promise<Finished> => deps.leaseApi().finish({ jobId, lease, outcome });
   try {
-    const finished = await callUntil(call, { clock: deps.clock, forMs: FINISH_FOR_MS });
+    const finished = await repeatCall(call, { clock: deps.clock, forMs: FINISH_FOR_MS });
     if (finished.accepted) return finished;
     log("outcome_refused", { endpointId, jobId, kind: outcome.kind });
     await dropOutput(deps, outcome);

@@ -1,7 +1,7 @@
 // Chunks of a pushed stream on their way to the broker. What arrives together travels together: each call is a row there.
 import { CHUNK_MAX_BYTES, GATHER_BYTES, GATHER_MS, LEASE_MS } from "../core/limits.ts";
 import type { Attempt } from "./attempt.ts";
-import { callUntil } from "./keeper.ts";
+import { repeatCall } from "./repeat-call.ts";
 
 export class ChunkGatherer {
   readonly #attempt: Attempt;
@@ -45,7 +45,7 @@ export class ChunkGatherer {
     const { jobId, lease } = assignment;
     const call = () => deps.leaseApi().appendChunks({ jobId, lease, firstSeq, chunks });
     try {
-      this.isRefused = !(await callUntil(call, { clock: deps.clock, forMs: LEASE_MS, signal }));
+      this.isRefused = !(await repeatCall(call, { clock: deps.clock, forMs: LEASE_MS, signal }));
     } catch {
       // A hole in the stream would be worse than an attempt that ends.
       this.isRefused = true;

@@ -4,8 +4,8 @@ import type { Assignment } from "../contract/dispatch.ts";
 import { LEASE_MS, LEASE_RENEW_MS, LEASE_WATCH_AFTER_MS } from "../core/limits.ts";
 import { log } from "../log.ts";
 import type { CarryDeps } from "./attempt.ts";
-import { callUntil } from "./keeper.ts";
 import type { Nudge } from "./nudge.ts";
+import { repeatCall } from "./repeat-call.ts";
 
 /** Between a callback and the next renewal, so that one that is repeated makes no tight loop. */
 const AFTER_NUDGE_MS = 1_000;
@@ -56,7 +56,7 @@ export class LeaseWatch {
       const askedMs = clock.now();
       try {
         const options = { clock, forMs: LEASE_MS - LEASE_RENEW_MS, signal: done };
-        const held = await callUntil(() => leaseApi().renew({ jobId, lease, holdMs: LEASE_RENEW_MS }), options);
+        const held = await repeatCall(() => leaseApi().renew({ jobId, lease, holdMs: LEASE_RENEW_MS }), options);
         if (done.aborted) return;
         if (!held) {
           log("lease_lost", { endpointId, jobId });

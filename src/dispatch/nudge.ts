@@ -1,5 +1,5 @@
 // A carrier that sleeps between two looks at its upstream, and that can be woken: the upstream has called back.
-import type { Clock } from "./keeper.ts";
+import type { Clock } from "./clock.ts";
 
 export class Nudge {
   /** Ends the present sleep; null: nobody sleeps. Most attempts never do. */

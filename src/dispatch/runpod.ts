@@ -25,8 +25,8 @@ import {
   parseJson,
   type Suspicion,
 } from "./classify.ts";
-import { callUntil } from "./keeper.ts";
 import { isKnownLocal, isLocalServer } from "./local-server.ts";
+import { repeatCall } from "./repeat-call.ts";
 import { unhealthy } from "./suspicion.ts";
 
 const SUBMIT_TIMEOUT_MS = 60_000;
@@ -91,7 +91,7 @@ async function runFoundLocal(attempt: Attempt): Promise<Outcome | Suspicion | nu
   // Not to be run without it, nor lost for one call that the broker does not answer.
   const { clock } = attempt.deps;
   const options = { clock, forMs: NOTE_FOR_MS, signal: attempt.signal };
-  if (!(await callUntil(() => tellRunning(attempt), options).catch(() => false))) return null;
+  if (!(await repeatCall(() => tellRunning(attempt), options).catch(() => false))) return null;
   return await runLocal(attempt);
 }
 
@@ -143,7 +143,7 @@ async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted"
   const { jobId, lease } = attempt.assignment;
   try {
     const call = () => leaseApi().noteUpstreamJob({ jobId, lease, upstreamJobId });
-    return (await callUntil(call, { clock, forMs: NOTE_FOR_MS })) ? "noted" : "lost";
+    return (await repeatCall(call, { clock, forMs: NOTE_FOR_MS })) ? "noted" : "lost";
   } catch {
     // The broker does not answer: the job runs on, and a result is still worth more than another start.
     return "unknown";

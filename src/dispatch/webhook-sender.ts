@@ -7,7 +7,8 @@ import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
 import { sendWebhook, webhookBody } from "../outbound/webhook.ts";
 import { spliceBody } from "../payload/splice.ts";
-import { brokerOf, callUntil, systemClock } from "./keeper.ts";
+import { brokerOf } from "./broker-client.ts";
+import { repeatCall } from "./repeat-call.ts";
 
 /** Binds a sealed webhook secret to its use. */
 export const WEBHOOK_SECRET_AAD = "webhook";
@@ -27,7 +28,7 @@ export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSende
     try {
       const call = (): Promise<void> =>
         brokerOf(this.env, endpointId).finishWebhook({ jobId, round, tryNumber, result });
-      await callUntil(call, { clock: systemClock, forMs: TELL_FOR_MS });
+      await repeatCall(call, { forMs: TELL_FOR_MS });
     } catch (cause) {
       // The broker tries again by its own schedule; the receiver knows the repeated id.
       log("webhook_untold", { endpointId, jobId, reason: cause instanceof Error ? cause.message : String(cause) });

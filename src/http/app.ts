@@ -1,59 +1,15 @@
 // The HTTP side of Waybill: which route is whose, and what every request goes through.
 import { Hono, type Next } from "hono";
-import { readConfig } from "../config.ts";
 import { log } from "../log.ts";
-import { addJobRoutes } from "./jobs/job.ts";
-import { addQueueRoutes } from "./jobs/queue.ts";
-import { addStreamRoutes } from "./jobs/stream.ts";
-import { addSubmitRoutes } from "./jobs/submit.ts";
-import { jsonAnswer } from "./kit/answer.ts";
+import type { RouteContext, Routing } from "./kit/context.ts";
 import { crashAnswer } from "./kit/failures.ts";
 import { takeRest } from "./kit/request-body.ts";
-import type { RouteContext, Routing } from "./kit/routing.ts";
-import { refuse } from "./kit/routing.ts";
+import { addRoutes, refuse } from "./kit/route.ts";
 import { forwardToWorker } from "./lb/forward.ts";
 import { findLbTarget, readHosts } from "./lb/target.ts";
-import { addOperatorRoutes } from "./manage/configure.ts";
-import { addAccountRoutes } from "./manage/depth.ts";
-import { addUsageRoutes } from "./manage/usage.ts";
-import { addWorkerViewRoutes } from "./manage/workers.ts";
 import { refuseOpenAi } from "./openai/errors.ts";
-import { addOpenAiRoutes } from "./openai/request.ts";
-import { addCallbackRoutes } from "./workers/callback.ts";
-import { addWorkerRoutes, holdRefusal } from "./workers/polls.ts";
-import { addWorkerResultRoutes } from "./workers/results.ts";
-import { addWorkerStreamRoutes } from "./workers/stream.ts";
-
-/** Every known path with the methods it takes: another method is 405, another path 404. */
-const ALLOWED_METHODS: Readonly<Record<string, string>> = {
-  "/": "GET",
-  "/healthz": "GET",
-  "/v1/depth": "GET",
-  "/v1/usage": "GET",
-  "/v1/usage/parked": "GET",
-  "/v1/webhooks/dead": "GET",
-  "/v1/admin/configure": "POST",
-  "/v1/endpoints/:endpoint/workers": "GET",
-  "/v1/endpoints/:endpoint/workers/:worker/drain": "POST",
-  "/v1/endpoints/:endpoint/workers/:worker/resume": "POST",
-  "/v2/:endpoint/run": "POST",
-  "/v2/:endpoint/runsync": "POST",
-  "/v2/:endpoint/status/:id": "GET, POST",
-  "/v2/:endpoint/status-sync/:id": "GET, POST",
-  "/v2/:endpoint/cancel/:id": "POST",
-  "/v2/:endpoint/retry/:id": "POST",
-  "/v2/:endpoint/purge-queue": "POST",
-  "/v2/:endpoint/health": "GET",
-  "/v2/:endpoint/requests": "GET",
-  "/v2/:endpoint/job-take/:worker": "GET",
-  "/v2/:endpoint/job-take-batch/:worker": "GET",
-  "/v2/:endpoint/job-stop/:worker": "GET",
-  "/v2/:endpoint/ping/:worker": "GET",
-  "/v2/:endpoint/job-done/:worker/:job": "POST",
-  "/v2/:endpoint/job-stream/:worker/:job": "POST",
-  "/v2/:endpoint/stream/:id": "GET, POST",
-  "/v2/:endpoint/callback/:job/:lease/:mac": "POST",
-};
+import { ROUTES } from "./routes.ts";
+import { holdRefusal } from "./workers/polls.ts";
 
 /** The application. It never throws: what is unexpected is logged and answered with 500. */
 export function createApp(): Hono<Routing> {
@@ -66,24 +22,7 @@ export function createApp(): Hono<Routing> {
     });
     c.executionCtx.waitUntil(logAnswered(c, startedMs));
   });
-  app.get("/", alive);
-  app.get("/healthz", alive);
-  addSubmitRoutes(app);
-  addJobRoutes(app);
-  addQueueRoutes(app);
-  addWorkerRoutes(app);
-  addWorkerResultRoutes(app);
-  addWorkerStreamRoutes(app);
-  addStreamRoutes(app);
-  addOpenAiRoutes(app);
-  addWorkerViewRoutes(app);
-  addCallbackRoutes(app);
-  addAccountRoutes(app);
-  addUsageRoutes(app);
-  addOperatorRoutes(app);
-  for (const [path, allow] of Object.entries(ALLOWED_METHODS)) {
-    app.all(path, (c) => refuse(c, { kind: "method_not_allowed", allow }));
-  }
+  addRoutes(app, ROUTES);
   app.notFound((c) => refuse(c, { kind: "not_found" }));
   app.onError((error, c) => answerCrash(c, error));
   return app;
@@ -119,17 +58,6 @@ async function logAnswered(c: RouteContext, startedMs: number): Promise<void> {
   // The runtime sends the last bytes only when this turn is over.
   await scheduler.wait(0);
   log("request", { requestId: c.get("requestId"), method: c.req.method, status: c.res.status, tookMs });
-}
-
-/** Is the server up, and is it configured? The sentence names settings, never their values. */
-function alive(c: RouteContext): Response {
-  try {
-    readConfig(c.env);
-    return jsonAnswer(200, { ok: true }, c.get("requestId"));
-  } catch (error) {
-    const sentence = error instanceof Error ? error.message : String(error);
-    return jsonAnswer(500, { error: sentence, message: sentence }, c.get("requestId"));
-  }
 }
 
 /** Will whoever asks read an error in OpenAI's shape? */

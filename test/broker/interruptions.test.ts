@@ -5,7 +5,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import { RETENTION_MAX_MS } from "../../src/core/limits.ts";
-import { brokerOf } from "../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 import { answerUpstreams, makeBroker, submission } from "../support/broker.ts";

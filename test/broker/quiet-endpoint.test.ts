@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import type { AttemptOutcome } from "../../src/core/job/event.ts";
 import { LEASE_MS, LEASE_RENEW_MS, SWEEP_EVERY_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
-import { brokerOf } from "../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { holdCarriers, makeBroker, settings, submission, upstream } from "../support/broker.ts";
 import { OUTPUT, pullingWorker, pullOnly, statusOf } from "../support/pulling-worker.ts";
 import { evict, passQuietly, rowOf, stateOf } from "../support/quiet.ts";

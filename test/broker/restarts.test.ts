@@ -2,7 +2,7 @@
 import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { brokerOf } from "../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { answerUpstreams, makeBroker, submission } from "../support/broker.ts";
 
 const owner = { tenantId: "owner" };

@@ -8,7 +8,7 @@ import type { BrokerApi } from "../../src/contract/broker.ts";
 import type { EndpointSettings } from "../../src/contract/settings.ts";
 import { loadEndpointSettings } from "../../src/db/endpoints.ts";
 import { noteTaken } from "../../src/db/taken-versions.ts";
-import { brokerOf } from "../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { watchD1 } from "../support/d1.ts";
 import { makeTenant } from "../support/tenant.ts";
 

@@ -4,7 +4,7 @@ import { afterEach, expect, it, vi } from "vitest";
 import type { LeaseApi, Outcome } from "../../src/contract/dispatch.ts";
 import { signCallback } from "../../src/dispatch/callback-mac.ts";
 import { carry } from "../../src/dispatch/carry.ts";
-import { systemClock } from "../../src/dispatch/keeper.ts";
+import { systemClock } from "../../src/dispatch/clock.ts";
 import { answerUpstreams, upstream } from "../support/broker.ts";
 import { PUBLIC_ONLY } from "../support/reach.ts";
 

@@ -1,6 +1,6 @@
 // What ends the sleep of a carrier between two looks at its upstream.
 import { expect, it } from "vitest";
-import { systemClock } from "../../src/dispatch/keeper.ts";
+import { systemClock } from "../../src/dispatch/clock.ts";
 import { Nudge } from "../../src/dispatch/nudge.ts";
 
 const LONG_MS = 60_000;

@@ -70,7 +70,7 @@ function filesByLine(bundle: string): readonly string[] {
 
 /** The edge's side of a call is not the object's; all else in these folders runs in a broker. */
 function isBrokerFile(file: string): boolean {
-  return file.startsWith("src/broker/") && file !== "src/broker/stub.ts" && file !== "src/broker/peers.ts";
+  return file.startsWith("src/broker/") && file !== "src/broker/peers.ts";
 }
 
 function longestTurn(profile: Profile, files: readonly string[]) {

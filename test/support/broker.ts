@@ -4,8 +4,8 @@ import { v7 } from "uuid";
 import { vi } from "vitest";
 import type { BrokerApi, SubmitCall } from "../../src/contract/broker.ts";
 import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/settings.ts";
+import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { Carrier } from "../../src/dispatch/carrier.ts";
-import { brokerOf } from "../../src/dispatch/keeper.ts";
 
 export function upstream(partial: Partial<Upstream> = {}): Upstream {
   return {

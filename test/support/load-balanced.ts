@@ -4,7 +4,7 @@ import { vi } from "vitest";
 import type { LbOutcome, LbTicket } from "../../src/contract/load-balancer.ts";
 import type { ProbedHealth } from "../../src/core/lb/pool.ts";
 import { parseAffinity } from "../../src/core/lb/pool.ts";
-import { brokerOf } from "../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { Prober } from "../../src/dispatch/prober.ts";
 
 /** Every worker answers its probes by this function until the mocks are restored; the ids that were asked, in order. */

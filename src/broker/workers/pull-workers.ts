@@ -69,11 +69,9 @@ export class PullWorkers {
     this.reports = new WorkerReports({ ...parts, exits: this.#exits });
   }
 
-  workerKey(keyId: string): Result<{ readonly digest: string } | null> {
-    const { settings } = this.#parts.jobs;
-    if (settings === null) return fail({ kind: "settings_behind" });
-    const key = findKey(settings, keyId);
-    return ok(key === null ? null : { digest: key.digest });
+  workerKey(keyId: string): Result<{ readonly digest: string }> {
+    const key = this.#keyOf(keyId);
+    return key === null ? fail({ kind: "settings_behind" }) : ok({ digest: key.digest });
   }
 
   /** Settings have changed: other slots, or keys that are no more. */

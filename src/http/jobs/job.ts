@@ -1,67 +1,37 @@
 // Routes about one job: status, status-sync, cancel, retry. Bodies are ignored, as clients send empty ones.
-import type { Hono } from "hono";
-import { callBroker } from "../../broker/stub.ts";
 import { jsonAnswer } from "../kit/answer.ts";
+import type { RouteContext } from "../kit/context.ts";
+import type { JobRouteCall } from "../kit/enter.ts";
 import { readTtl, readWait } from "../kit/query.ts";
-import type { RouteContext, Routing } from "../kit/routing.ts";
-import { enterJob, flatten, refuse } from "../kit/routing.ts";
+import type { Answered } from "../kit/route.ts";
 import { statusAnswer } from "./status-body.ts";
 import { waitForJob } from "./wait.ts";
 
-/** Adds the routes of a job. The Go client posts to status, the others get it. */
-export function addJobRoutes(app: Hono<Routing>): void {
-  app.on(["GET", "POST"], "/v2/:endpoint/status/:id", status);
-  app.on(["GET", "POST"], "/v2/:endpoint/status-sync/:id", statusSync);
-  app.post("/v2/:endpoint/cancel/:id", cancel);
-  app.post("/v2/:endpoint/retry/:id", retry);
-}
-
-async function status(c: RouteContext): Promise<Response> {
-  const entered = await enterJob(c);
-  if (!entered.ok) return refuse(c, entered.failure);
+/** The state of a job; `?ttl=` changes how long its result is kept. */
+export async function status(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
   const ttl = readTtl(c.req.url);
-  if (!ttl.ok) return refuse(c, ttl.failure);
-  const { caller, settings, jobId } = entered.value;
-  const call = { tenantId: caller.tenantId, jobId, ttlMs: ttl.value };
-  const job = flatten(
-    await callBroker(c.env, settings.endpointId, (broker) => broker.read(call), { idempotent: true }),
-  );
-  return job.ok ? statusAnswer(c, job.value) : refuse(c, job.failure);
+  if (!ttl.ok) return ttl;
+  const job = await broker.call("read", { tenantId: caller.tenantId, jobId, ttlMs: ttl.value });
+  return job.ok ? statusAnswer(c, job.value) : job;
 }
 
-async function statusSync(c: RouteContext): Promise<Response> {
-  const entered = await enterJob(c);
-  if (!entered.ok) return refuse(c, entered.failure);
+/** The state of a job once it is over, or when `?wait=` is. */
+export async function statusSync(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
   const wait = readWait(c.req.url);
-  if (!wait.ok) return refuse(c, wait.failure);
-  const { caller, settings, jobId } = entered.value;
-  const { endpointId } = settings;
-  const call = { endpointId, tenantId: caller.tenantId, jobId, waitMs: wait.value, known: null };
-  const job = await waitForJob(c.env, call, c.req.raw.signal);
-  return job.ok ? statusAnswer(c, job.value) : refuse(c, job.failure);
+  if (!wait.ok) return wait;
+  const call = { tenantId: caller.tenantId, jobId, waitMs: wait.value, known: null };
+  const job = await waitForJob(broker, call, c.req.raw.signal);
+  return job.ok ? statusAnswer(c, job.value) : job;
 }
 
 /** A job that is over already keeps its state, and that is the answer. */
-async function cancel(c: RouteContext): Promise<Response> {
-  const entered = await enterJob(c);
-  if (!entered.ok) return refuse(c, entered.failure);
-  const { caller, settings, jobId } = entered.value;
-  const call = { tenantId: caller.tenantId, jobId };
-  const job = flatten(
-    await callBroker(c.env, settings.endpointId, (broker) => broker.cancel(call), { idempotent: true }),
-  );
-  return job.ok ? statusAnswer(c, { ...job.value, output: null }) : refuse(c, job.failure);
+export async function cancel(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
+  const job = await broker.call("cancel", { tenantId: caller.tenantId, jobId });
+  return job.ok ? statusAnswer(c, { ...job.value, output: null }) : job;
 }
 
-/** Not idempotent: a second retry of a job that failed again in between would run it once more. */
-async function retry(c: RouteContext): Promise<Response> {
-  const entered = await enterJob(c);
-  if (!entered.ok) return refuse(c, entered.failure);
-  const { caller, settings, jobId } = entered.value;
-  const call = { tenantId: caller.tenantId, jobId, waitingMax: caller.waitingMax };
-  const job = flatten(
-    await callBroker(c.env, settings.endpointId, (broker) => broker.retry(call), { idempotent: false }),
-  );
-  if (!job.ok) return refuse(c, job.failure);
-  return jsonAnswer(200, { id: job.value.id, status: job.value.status }, c.get("requestId"));
+/** Runs a FAILED job again. */
+export async function retry(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
+  const job = await broker.call("retry", { tenantId: caller.tenantId, jobId, waitingMax: caller.waitingMax });
+  return job.ok ? jsonAnswer(200, { id: job.value.id, status: job.value.status }, c.get("requestId")) : job;
 }

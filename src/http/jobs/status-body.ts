@@ -1,20 +1,21 @@
 // A job as clients see it: RunPod's keys in RunPod's order, keys without a value left out, the output spliced in raw.
 import type { JobView } from "../../contract/job-view.ts";
+import { fail } from "../../core/failure.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
 import { log } from "../../log.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { rawAnswer } from "../kit/answer.ts";
-import type { RouteContext } from "../kit/routing.ts";
-import { refuse } from "../kit/routing.ts";
+import type { RouteContext } from "../kit/context.ts";
+import type { Answered } from "../kit/route.ts";
 
 /** Answers 200 with the status of a job. A large output streams from R2. */
-export async function statusAnswer(c: RouteContext, job: JobView): Promise<Response> {
+export async function statusAnswer(c: RouteContext, job: JobView): Promise<Answered> {
   return splicedAnswer(c, statusParts(job));
 }
 
 /** Answers 200 with a list of jobs. Large outputs are left out: each stands in the job's own status. */
-export async function requestsAnswer(c: RouteContext, jobs: readonly JobView[]): Promise<Response> {
+export async function requestsAnswer(c: RouteContext, jobs: readonly JobView[]): Promise<Answered> {
   const parts: (string | PayloadRef)[] = ['{"requests":['];
   for (const [index, job] of jobs.entries()) {
     if (index > 0) parts.push(",");
@@ -47,14 +48,14 @@ export function statusParts(job: JobView): (string | PayloadRef)[] {
   return job.output === null ? [`${head},${tail}`] : [`${head},"output":`, job.output, `,${tail}`];
 }
 
-async function splicedAnswer(c: RouteContext, parts: (string | PayloadRef)[]): Promise<Response> {
+async function splicedAnswer(c: RouteContext, parts: (string | PayloadRef)[]): Promise<Answered> {
   const spliced = await spliceBody(parts, c.env.PAYLOADS);
   const requestId = c.get("requestId");
   if ("body" in spliced) return rawAnswer(200, spliced.body, requestId);
   if (spliced.kind === "missing") {
     log("payload_missing", { requestId, key: spliced.key });
-    return refuse(c, { kind: "unavailable", message: "the storage of large results (R2) does not have this result" });
+    return fail({ kind: "unavailable", message: "the storage of large results (R2) does not have this result" });
   }
   log("payload_not_read", { requestId, error: spliced.message });
-  return refuse(c, { kind: "unavailable", message: "the storage of large results (R2) does not answer" });
+  return fail({ kind: "unavailable", message: "the storage of large results (R2) does not answer" });
 }

@@ -5,8 +5,8 @@ import { isTerminal } from "../../core/job/job.ts";
 import { cursorText, laterOf, parseCursor, type StreamCursor } from "../../core/job/stream-cursor.ts";
 import { STREAM_COMMENT_EVERY_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
+import { keepAnswering, type RouteContext } from "../kit/context.ts";
 import { readPage, type StreamRead } from "../kit/read-stream.ts";
-import { keepAnswering, type RouteContext } from "../kit/routing.ts";
 
 /** Between two questions to a broker that does not answer. */
 const PAUSE_MS = 1_000;
@@ -53,7 +53,7 @@ async function pump(
         encoder.encode(isOver ? `${page.chunks.length === 0 ? "" : text}${endEvent(read, page, cursor)}` : text),
       );
       if (isOver) return await writer.close();
-      const next = await nextPage(c, read, cursor);
+      const next = await nextPage(read, cursor);
       if (next === null) return await writer.close();
       page = next;
     }
@@ -65,9 +65,9 @@ async function pump(
 }
 
 /** Null: the job is not there any more. */
-async function nextPage(c: RouteContext, read: StreamRead, cursor: StreamCursor): Promise<StreamPage | null> {
+async function nextPage(read: StreamRead, cursor: StreamCursor): Promise<StreamPage | null> {
   for (;;) {
-    const next = await readPage(c.env, read, cursor, STREAM_COMMENT_EVERY_MS);
+    const next = await readPage(read, cursor, STREAM_COMMENT_EVERY_MS);
     if (next.ok) return next.value;
     if (next.failure.kind !== "unavailable") return null;
     await scheduler.wait(PAUSE_MS);

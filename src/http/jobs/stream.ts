@@ -1,57 +1,48 @@
 // /stream of clients: RunPod's draining long poll, which gives each chunk once (runpod-wire 1.6), and for those that accept
 // text/event-stream the same chunks as events.
-import type { Hono } from "hono";
-import { callBroker } from "../../broker/stub.ts";
 import type { StreamPage } from "../../contract/stream.ts";
-import type { Result } from "../../core/failure.ts";
+import { fail } from "../../core/failure.ts";
 import { isTerminal } from "../../core/job/job.ts";
 import { STREAM_START } from "../../core/job/stream-cursor.ts";
 import { STREAM_HOLD_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import { rawAnswer } from "../kit/answer.ts";
+import { keepAnswering, type RouteContext } from "../kit/context.ts";
+import type { JobRouteCall } from "../kit/enter.ts";
 import { readStreamWait } from "../kit/query.ts";
 import { enterStream, readPage, type StreamRead } from "../kit/read-stream.ts";
-import { enterJob, flatten, keepAnswering, type RouteContext, type Routing, refuse } from "../kit/routing.ts";
+import type { Answered } from "../kit/route.ts";
 import { eventStreamAnswer, readLastEventId } from "./stream-events.ts";
 
-/** Adds the route of streaming clients. The Go client posts. */
-export function addStreamRoutes(app: Hono<Routing>): void {
-  app.on(["GET", "POST"], "/v2/:endpoint/stream/:id", stream);
-}
-
-async function stream(c: RouteContext): Promise<Response> {
-  // Hono gives a HEAD to the route of GET and drops its answer, with the chunks in it.
-  if (c.req.raw.method === "HEAD") return refuse(c, { kind: "method_not_allowed", allow: "GET, POST" });
-  const entered = await enterJob(c);
-  if (!entered.ok) return refuse(c, entered.failure);
-  const { caller, settings, jobId } = entered.value;
-  const read = { endpointId: settings.endpointId, tenantId: caller.tenantId, jobId };
+/** Chunks of a job: events for a client that accepts them, else RunPod's long poll. The Go client posts. */
+export async function stream(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
+  const read = { broker, tenantId: caller.tenantId, jobId };
   const wantsEvents = (c.req.header("accept") ?? "").includes("text/event-stream");
   return wantsEvents ? events(c, read) : drain(c, read);
 }
 
-async function events(c: RouteContext, read: StreamRead): Promise<Response> {
+async function events(c: RouteContext, read: StreamRead): Promise<Answered> {
   const lastId = c.req.header("last-event-id");
   const place = lastId === undefined ? { after: STREAM_START, sawEnd: false } : readLastEventId(lastId);
   if (place === null) {
-    return refuse(c, { kind: "invalid", field: "Last-Event-ID", message: "must be the id of an event of this stream" });
+    return fail({ kind: "invalid", field: "Last-Event-ID", message: "must be the id of an event of this stream" });
   }
-  const first = await enterStream(c.env, read, place.after);
-  if (!first.ok) return refuse(c, first.failure);
+  const first = await enterStream(read, place.after);
+  if (!first.ok) return first;
   // An event source that is answered 204 does not come again. A job that was retried meanwhile has more to say.
   const isSeen = place.sawEnd && isTerminal(first.value.status) && first.value.chunks.length === 0;
   if (isSeen) return new Response(null, { status: 204, headers: { "x-request-id": c.get("requestId") } });
   return eventStreamAnswer(c, read, place.after, first.value);
 }
 
-async function drain(c: RouteContext, read: StreamRead): Promise<Response> {
+async function drain(c: RouteContext, read: StreamRead): Promise<Answered> {
   const wait = readStreamWait(c.req.url);
-  if (!wait.ok) return refuse(c, wait.failure);
+  if (!wait.ok) return wait;
   const endMs = Date.now() + (wait.value ?? STREAM_HOLD_MS);
   for (;;) {
     const leftMs = Math.max(0, endMs - Date.now());
     // Waiting takes nothing: a client that has gone by the time a chunk comes asks for it again.
-    const seen = await readPage(c.env, read, "drained", Math.min(leftMs, WAIT_SLICE_MAX_MS));
-    if (!seen.ok) return refuse(c, seen.failure);
+    const seen = await readPage(read, "drained", Math.min(leftMs, WAIT_SLICE_MAX_MS));
+    if (!seen.ok) return seen;
     const { chunks, status } = seen.value;
     if (c.req.raw.signal.aborted) return drainAnswer(c, read, { ...seen.value, chunks: [], more: false });
     if (chunks.length > 0) return take(c, read, seen.value);
@@ -59,21 +50,16 @@ async function drain(c: RouteContext, read: StreamRead): Promise<Response> {
   }
 }
 
-async function take(c: RouteContext, read: StreamRead, seen: StreamPage): Promise<Response> {
-  const page = await drainPage(c, read);
+async function take(c: RouteContext, read: StreamRead, seen: StreamPage): Promise<Answered> {
+  const page = await drainPage(read);
   if (page.ok) return drainAnswer(c, read, page.value);
   // A job whose ttl has passed meanwhile is gone for every later call.
   const isLastWord = page.failure.kind === "not_found" && isTerminal(seen.status);
-  return isLastWord ? drainAnswer(c, read, { ...seen, more: false }) : refuse(c, page.failure);
+  return isLastWord ? drainAnswer(c, read, { ...seen, more: false }) : page;
 }
 
-async function drainPage(c: RouteContext, { endpointId, tenantId, jobId }: StreamRead) {
-  const call = { tenantId, jobId };
-  // Not made again: the first one may have handed chunks out, and they would be lost in silence.
-  const page: Result<StreamPage> = flatten(
-    await callBroker(c.env, endpointId, (broker) => broker.drainStream(call), { idempotent: false }),
-  );
-  return page;
+function drainPage({ broker, tenantId, jobId }: StreamRead) {
+  return broker.call("drainStream", { tenantId, jobId });
 }
 
 /** A terminal status comes with all chunks that are left: RunPod's JavaScript client stops at the first one. */
@@ -83,12 +69,11 @@ function drainAnswer(c: RouteContext, read: StreamRead, first: StreamPage): Resp
   const start = `${JSON.stringify(head).slice(0, -1)},"stream":[`;
   if (!isTerminal(first.status) || !first.more) return rawAnswer(200, `${start}${elementsOf(first)}]}`, requestId);
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-  keepAnswering(c, pourRest(c, read, start, first, writable));
+  keepAnswering(c, pourRest(read, start, first, writable));
   return rawAnswer(200, readable, requestId);
 }
 
 async function pourRest(
-  c: RouteContext,
   read: StreamRead,
   start: string,
   first: StreamPage,
@@ -99,7 +84,7 @@ async function pourRest(
   try {
     await writer.write(encoder.encode(`${start}${elementsOf(first)}`));
     for (let isMore = first.more; isMore; ) {
-      const page = await drainPage(c, read);
+      const page = await drainPage(read);
       if (!page.ok) throw new Error(page.failure.kind);
       if (page.value.chunks.length > 0) await writer.write(encoder.encode(`,${elementsOf(page.value)}`));
       isMore = page.value.more;

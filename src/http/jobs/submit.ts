@@ -1,5 +1,4 @@
-// POST /v2/:endpoint/run and /runsync: headers, then body, then one call to the broker.
-import type { Hono } from "hono";
+// What /run and /runsync do alike: headers, then body, then one call to the broker.
 import { v7 as uuidv7 } from "uuid";
 import { readConfig } from "../../config.ts";
 import type { SubmitCall, Submitted } from "../../contract/broker.ts";
@@ -9,57 +8,17 @@ import { makeJobId } from "../../core/job/id.ts";
 import type { JobMode } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
-import { jsonAnswer } from "../kit/answer.ts";
-import { readWait } from "../kit/query.ts";
+import type { RouteContext } from "../kit/context.ts";
+import type { EndpointCall } from "../kit/enter.ts";
 import { bodyOf } from "../kit/request-body.ts";
-import type { EndpointCall, RouteContext, Routing } from "../kit/routing.ts";
-import { enterEndpoint, finishAnyway, refuse } from "../kit/routing.ts";
-import type { SubmitBody } from "../kit/submit-body.ts";
-import { readSubmitBody } from "../kit/submit-body.ts";
+import { readSubmitBody, type SubmitBody } from "../kit/submit-body.ts";
 import { submitJob } from "../kit/submit-job.ts";
 import { checkSubmitHeaders, readIdempotencyKey } from "./submit-headers.ts";
-import { syncAnswer } from "./sync-answer.ts";
-
-/** Adds the two submit routes. */
-export function addSubmitRoutes(app: Hono<Routing>): void {
-  app.post("/v2/:endpoint/run", run);
-  app.post("/v2/:endpoint/runsync", runsync);
-}
-
-/** Exactly 200 and exactly `{id, status}`: the JavaScript client takes anything else for a failure. */
-async function run(c: RouteContext): Promise<Response> {
-  const entered = await enterEndpoint(c);
-  if (!entered.ok) return refuse(c, entered.failure);
-  const submitted = await submit(c, entered.value, "run", null);
-  if (submitted.ok) {
-    const { id, status } = submitted.value.job;
-    return jsonAnswer(200, { id, status }, c.get("requestId"));
-  }
-  const { failure } = submitted;
-  if (failure.kind !== "idempotency_gone") return refuse(c, failure);
-  return jsonAnswer(200, { id: failure.jobId, status: failure.status }, c.get("requestId"));
-}
-
-async function runsync(c: RouteContext): Promise<Response> {
-  const entered = await enterEndpoint(c);
-  if (!entered.ok) return refuse(c, entered.failure);
-  const wait = readWait(c.req.url);
-  if (!wait.ok) return refuse(c, wait.failure);
-  return finishAnyway(c, submitAndWait(c, entered.value, wait.value));
-}
-
-async function submitAndWait(c: RouteContext, call: EndpointCall, waitMs: number): Promise<Response> {
-  const submitted = await submit(c, call, "runsync", waitMs);
-  if (!submitted.ok) return refuse(c, submitted.failure);
-  const { endpointId } = call.settings;
-  const { tenantId } = call.caller;
-  return syncAnswer(c, { endpointId, tenantId, waitMs, ...submitted.value });
-}
 
 /** Reads the request and hands the job to the broker. A stored input that no job took is deleted. */
-async function submit(
+export async function submit(
   c: RouteContext,
-  { caller, settings }: EndpointCall,
+  { caller, settings, broker }: EndpointCall,
   mode: JobMode,
   waitMs: number | null,
 ): Promise<Result<Submitted & { readonly input: PayloadRef }>> {
@@ -95,7 +54,7 @@ async function submit(
     request: null,
     carries: true,
   };
-  const submitted = await submitJob(c.env, settings, call);
+  const submitted = await submitJob(c.env, broker, call);
   return submitted.ok ? ok({ ...submitted.value, input: call.input }) : submitted;
 }
 

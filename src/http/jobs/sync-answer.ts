@@ -5,16 +5,17 @@ import type { Submitted } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { SYNC_SPACE_EVERY_MS } from "../../core/limits.ts";
+import type { BrokerClient } from "../../dispatch/broker-client.ts";
 import { log } from "../../log.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { rawAnswer } from "../kit/answer.ts";
 import { carryHere } from "../kit/carry-here.ts";
-import { keepAnswering, type RouteContext } from "../kit/routing.ts";
+import { keepAnswering, type RouteContext } from "../kit/context.ts";
 import { statusParts } from "./status-body.ts";
 import { waitForJob } from "./wait.ts";
 
 interface SyncCall extends Submitted {
-  readonly endpointId: string;
+  readonly broker: BrokerClient;
   readonly tenantId: string;
   readonly waitMs: number;
   readonly input: PayloadRef;
@@ -28,7 +29,7 @@ export function syncAnswer(c: RouteContext, call: SyncCall): Response {
   // Also when the client has gone: a job that this request carries has 30 s more to end, and is run again if it has not.
   keepAnswering(c, answer(c, call, writable));
   const { id } = call.job;
-  const headers = { "x-job-id": id, location: `/v2/${call.endpointId}/status/${id}` };
+  const headers = { "x-job-id": id, location: `/v2/${call.broker.endpointId}/status/${id}` };
   return rawAnswer(200, readable, c.get("requestId"), headers);
 }
 
@@ -91,7 +92,7 @@ class Waiting {
 
 /** The job once it is over or the wait is; null: nobody knows of it any more. */
 async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): Promise<JobView | null> {
-  const { endpointId, tenantId, waitMs } = call;
+  const { broker, tenantId, waitMs } = call;
   const endMs = Date.now() + waitMs;
   const carried = call.claim === null ? null : carryHere(c, call.claim, call.input).then(({ job }) => job);
   if (carried !== null) {
@@ -100,8 +101,8 @@ async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): P
     if (job !== null) return job;
   }
   const known = carried === null ? call.job : null;
-  const wait = { endpointId, tenantId, jobId: call.job.id, waitMs: Math.max(0, endMs - Date.now()), known };
-  const waited = await waitForJob(c.env, wait, c.req.raw.signal);
+  const wait = { tenantId, jobId: call.job.id, waitMs: Math.max(0, endMs - Date.now()), known };
+  const waited = await waitForJob(broker, wait, c.req.raw.signal);
   if (waited.ok) return waited.value;
   return waited.failure.kind === "unavailable" ? call.job : null;
 }

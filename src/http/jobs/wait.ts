@@ -1,11 +1,10 @@
 // The held part of /runsync and /status-sync: asks the broker in slices until the job is over or the wait is.
-import { callBroker } from "../../broker/stub.ts";
 import type { JobCall, JobView } from "../../contract/job-view.ts";
 import type { Result } from "../../core/failure.ts";
 import { ok } from "../../core/failure.ts";
 import { isTerminal } from "../../core/job/job.ts";
 import { WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
-import { flatten } from "../kit/routing.ts";
+import type { BrokerClient } from "../../dispatch/broker-client.ts";
 
 /** Between two questions to a broker that is down, or that answers early: a held request must not spin. */
 const PAUSE_MS = 500;
@@ -16,34 +15,25 @@ const PAUSE_MS = 500;
  * once is answered with the state as it is.
  */
 export async function waitForJob(
-  env: Env,
-  call: JobCall & { readonly endpointId: string; readonly waitMs: number; readonly known: JobView | null },
+  broker: BrokerClient,
+  call: JobCall & { readonly waitMs: number; readonly known: JobView | null },
   signal: AbortSignal,
 ): Promise<Result<JobView>> {
-  const { endpointId, tenantId, jobId } = call;
+  const { tenantId, jobId } = call;
   const endMs = Date.now() + call.waitMs;
   let known = call.known;
   while (true) {
     const askedMs = Date.now();
     const holdMs = Math.max(0, Math.min(WAIT_SLICE_MAX_MS, endMs - askedMs));
     if (known !== null && (isTerminal(known.status) || holdMs === 0 || signal.aborted)) return ok(known);
-    const answer = flatten(
-      await callBroker(env, endpointId, (broker) => broker.wait({ tenantId, jobId, holdMs }), { idempotent: true }),
-    );
+    const answer = await broker.call("wait", { tenantId, jobId, holdMs });
     if (answer.ok) known = answer.value;
     // As at the end of its wait: whoever asks by /status from here on loses nothing.
-    else if (answer.failure.kind === "too_many_held") return known === null ? lookOnce(env, call) : ok(known);
-    else if (answer.failure.kind !== "unavailable") return answer;
+    else if (answer.failure.kind === "too_many_held") {
+      return known === null ? broker.call("wait", { tenantId, jobId, holdMs: 0 }) : ok(known);
+    } else if (answer.failure.kind !== "unavailable") return answer;
     else if (known === null && (Date.now() >= endMs || signal.aborted)) return answer;
     const isEarly = Date.now() < askedMs + holdMs / 2;
     if (isEarly && (known === null || !isTerminal(known.status))) await scheduler.wait(PAUSE_MS);
   }
-}
-
-async function lookOnce(
-  env: Env,
-  { endpointId, tenantId, jobId }: JobCall & { readonly endpointId: string },
-): Promise<Result<JobView>> {
-  const call = { tenantId, jobId, holdMs: 0 };
-  return flatten(await callBroker(env, endpointId, (broker) => broker.wait(call), { idempotent: true }));
 }

@@ -6,7 +6,7 @@ import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { carry } from "../../dispatch/carry.ts";
 import { carryDeps } from "../../dispatch/carry-deps.ts";
 import type { ClientLink } from "../../dispatch/client-link.ts";
-import type { RouteContext } from "./routing.ts";
+import type { RouteContext } from "./context.ts";
 
 /** `job`: as it ended, with its output; null when this attempt did not end it, or nobody knows: it then waits like any other. */
 interface CarriedHere {

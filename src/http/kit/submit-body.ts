@@ -11,6 +11,7 @@ import { checkUrl } from "../../outbound/guard.ts";
 import { type BodySource, readEnvelope } from "../../payload/envelope.ts";
 import { deletePayload } from "../../payload/store.ts";
 import { bodyFailure } from "./body-failures.ts";
+import { failureOfIssue } from "./read-json.ts";
 
 /** A checked request. `input` may stand in R2 already: who does not use it deletes it. */
 export interface SubmitBody {
@@ -81,10 +82,7 @@ function checkFields(fields: Readonly<Record<string, string>>, { settings, reach
   const parsed = jobRequestSchema.safeParse(
     Object.fromEntries(KNOWN_FIELDS.map((name) => [name, parseField(fields, name)])),
   );
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    return fail({ kind: "invalid", field: issue?.path.join(".") ?? "body", message: issue?.message ?? "is not valid" });
-  }
+  if (!parsed.success) return fail(failureOfIssue(parsed.error));
   const { policy, webhook } = parsed.data;
   const isHeld = settings.upstreams.some((upstream) => upstream.dialect !== "runpod" || upstream.local);
   if (isHeld && (policy?.executionTimeout ?? 0) > HELD_CALL_MAX_MS) {

@@ -19,9 +19,10 @@ import { openCredential } from "../../dispatch/carry.ts";
 import { blankHeaders } from "../../outbound/call.ts";
 import { openTunnel, type TunnelResult } from "../../outbound/tunnel.ts";
 import { asksForSocket, toClientHeaders, toWorkerHeaders } from "../../outbound/tunnel-headers.ts";
+import type { RouteContext } from "../kit/context.ts";
+import type { EndpointCall } from "../kit/enter.ts";
 import { bodyStreamOf } from "../kit/request-body.ts";
-import type { EndpointCall, RouteContext } from "../kit/routing.ts";
-import { refuse } from "../kit/routing.ts";
+import { refuse } from "../kit/route.ts";
 import { type Seat, type SeatRequest, takeSeat } from "./seat.ts";
 import { type JoinedSockets, joinSockets } from "./socket.ts";
 import type { LbTarget } from "./target.ts";
@@ -49,7 +50,7 @@ const REPEATABLE_METHODS = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 const SERVICE_RESTART = 1012;
 
 export class LbExchange {
-  readonly #given: Given;
+  readonly #call: Given;
   readonly #request: Request;
   readonly #abort = new AbortController();
   #cause: Cause | null = null;
@@ -60,17 +61,17 @@ export class LbExchange {
   readonly #clientLeft = (): void => this.#stop("client_left");
 
   constructor(given: Given) {
-    this.#given = given;
+    this.#call = given;
     this.#request = given.c.req.raw;
     this.#request.signal.addEventListener("abort", this.#clientLeft);
   }
 
   async run(): Promise<Response> {
-    const { c, affinity, caller, settings } = this.#given;
+    const { c, affinity, caller, settings, broker } = this.#call;
     const seatRequest: SeatRequest = {
-      env: c.env,
       caller,
       settings,
+      broker,
       requestId: c.get("requestId"),
       affinity,
       untilMs: Date.now() + LB_WAIT_MAX_MS,
@@ -110,22 +111,22 @@ export class LbExchange {
 
   /** A worker's own 503 is better passed on than kept back, where nobody else can be asked. */
   #hasOthers(tried: number): boolean {
-    const { affinity, settings } = this.#given;
+    const { affinity, settings } = this.#call;
     const isBound = affinity.kind === "strict" || affinity.kind === "resume";
     return !isBound && tried + 1 < Math.min(settings.upstreams.length, LB_TRIES_MAX);
   }
 
   async #tryWorker(seat: Seat, tried: number): Promise<Response | Failed> {
     const { upstream } = seat.ticket;
-    const config = readConfig(this.#given.c.env);
+    const config = readConfig(this.#call.c.env);
     const credential = await openCredential(upstream, config.encryptionKey).catch(() => undefined);
     if (credential === undefined) return unreachable("worker_unreachable", "the worker's credential cannot be used");
     this.#secrets = upstreamSecrets(upstream, credential);
     const result = await openTunnel(
       {
         baseUrl: upstream.url,
-        path: this.#given.target.path,
-        search: this.#given.target.search,
+        path: this.#call.target.path,
+        search: this.#call.target.search,
         method: this.#request.method,
         headers: toWorkerHeaders(this.#request, credential),
         body: this.#startUpload(),
@@ -141,7 +142,7 @@ export class LbExchange {
     const { headers } = this.#request;
     const body = bodyStreamOf(this.#request);
     if (body === null) return null;
-    const { bodyMaxBytes } = this.#given.settings;
+    const { bodyMaxBytes } = this.#call.settings;
     const limits = { lengthBytes: readLength(headers), maxBytes: bodyMaxBytes, holdMs: 0, isUpload: true };
     const upload = startTransfer(body, limits);
     this.#upload = upload;
@@ -157,7 +158,7 @@ export class LbExchange {
   /** Passes an answer on, if it may be, and sees to its end. */
   async #answer(seat: Seat, response: Response, tried: number): Promise<Response | Failed> {
     if (response.webSocket !== null) return this.#joinSockets(seat, response, response.webSocket);
-    const { bodyMaxBytes } = this.#given.settings;
+    const { bodyMaxBytes } = this.#call.settings;
     const length = readLength(response.headers);
     // workerd makes a body, of no bytes, of `content-length: 0` too; with it the answer would be over before its time.
     const hasBody = response.body !== null && length !== 0 && this.#request.method !== "HEAD";
@@ -199,7 +200,7 @@ export class LbExchange {
   #joinSockets(seat: Seat, response: Response, workerEnd: WebSocket): Response {
     clearTimeout(this.#deadline ?? null);
     const { 0: clientEnd, 1: ourEnd } = new WebSocketPair();
-    const joined = joinSockets(ourEnd, workerEnd, this.#given.settings.bodyMaxBytes, this.#secrets);
+    const joined = joinSockets(ourEnd, workerEnd, this.#call.settings.bodyMaxBytes, this.#secrets);
     this.#abort.signal.addEventListener("abort", () => joined.stop(SERVICE_RESTART, "the slot was lost"));
     this.#held(this.#endSockets(seat, joined));
     const headers = this.#clientHeaders(seat, response.headers);
@@ -213,7 +214,7 @@ export class LbExchange {
     const rest = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
       // A client that does not read does not answer the close either. Nothing else would take its connection from it.
-      cutOff(this.#given.c.executionCtx);
+      cutOff(this.#call.c.executionCtx);
       rest.resolve();
     }, LB_SOCKET_REST_MS);
     await Promise.race([joined.clientGone, rest.promise]);
@@ -221,7 +222,7 @@ export class LbExchange {
   }
 
   #clientHeaders(seat: Seat, headers: Headers): Headers {
-    const own = { "x-runpod-worker-id": seat.ticket.upstream.id, "x-request-id": this.#given.c.get("requestId") };
+    const own = { "x-runpod-worker-id": seat.ticket.upstream.id, "x-request-id": this.#call.c.get("requestId") };
     return toClientHeaders(this.#secrets.isEmpty ? headers : blankHeaders(headers, this.#secrets), own);
   }
 
@@ -263,12 +264,12 @@ export class LbExchange {
   async #refuse(failure: Failure): Promise<Response> {
     await this.#takeRest();
     this.#release();
-    return refuse(this.#given.c, failure);
+    return refuse(this.#call.c, failure);
   }
 
   /** Work that goes on when the answer is on its way, or when nobody waits for it any more. */
   #held(work: Promise<void>): void {
-    this.#given.c.executionCtx.waitUntil(work);
+    this.#call.c.executionCtx.waitUntil(work);
   }
 
   #failedBy(cause: Cause): Failed {
@@ -276,7 +277,7 @@ export class LbExchange {
       case "client_left":
         return { outcome: "client_left", failure: CLIENT_LEFT, elsewhere: false };
       case "too_large": {
-        const failure: Failure = { kind: "too_large", maxBytes: this.#given.settings.bodyMaxBytes };
+        const failure: Failure = { kind: "too_large", maxBytes: this.#call.settings.bodyMaxBytes };
         return { outcome: "too_large", failure, elsewhere: false };
       }
       case "deadline": {

@@ -2,9 +2,10 @@
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
 import { type Affinity, parseAffinity } from "../../core/lb/pool.ts";
+import type { RouteContext } from "../kit/context.ts";
+import { type EndpointCall, enterAnyEndpoint } from "../kit/enter.ts";
 import { bodyStreamOf } from "../kit/request-body.ts";
-import type { EndpointCall, RouteContext } from "../kit/routing.ts";
-import { enterAnyEndpoint, refuse } from "../kit/routing.ts";
+import { refuse } from "../kit/route.ts";
 import { LbExchange } from "./exchange.ts";
 import type { LbTarget } from "./target.ts";
 

@@ -1,18 +1,14 @@
 // The edge's side of a slot of a load-balanced endpoint: waiting for one in slices, keeping it, giving it back.
-import { callBroker } from "../../broker/stub.ts";
-import type { BrokerApi } from "../../contract/broker.ts";
-import type { LbEntry, LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
+import type { LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
 import type { Affinity } from "../../core/lb/pool.ts";
 import { LB_RENEW_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
-import type { EndpointCall } from "../kit/routing.ts";
-import { flatten } from "../kit/routing.ts";
+import type { EndpointCall } from "../kit/enter.ts";
 
 /** Who asks, and for what. */
 export interface SeatRequest extends EndpointCall {
-  readonly env: Env;
   readonly requestId: string;
   readonly affinity: Affinity;
   /** When the wait is over, epoch ms. */
@@ -36,7 +32,7 @@ export async function takeSeat(
   avoidIds: readonly string[],
   lost: () => void,
 ): Promise<Result<Seating>> {
-  const { requestId, affinity, untilMs, signal, settings, caller } = request;
+  const { requestId, affinity, untilMs, signal, settings, caller, broker } = request;
   const call = { tenantId: caller.tenantId, settingsVersion: settings.version, requestId, affinity, avoidIds };
   const leaveLine = (): void => void leave(request, null, "unused");
   signal.addEventListener("abort", leaveLine);
@@ -44,7 +40,7 @@ export async function takeSeat(
     for (;;) {
       if (signal.aborted) return ok({ kind: "left" });
       const holdMs = Math.min(Math.max(untilMs - Date.now(), 0), WAIT_SLICE_MAX_MS);
-      const entered = await enter(request, (broker) => broker.enterLb({ ...call, holdMs }));
+      const entered = await broker.call("enterLb", { ...call, holdMs });
       if (!entered.ok) return entered;
       const { value } = entered;
       if (value.kind === "none_left") return ok(value);
@@ -70,27 +66,11 @@ function timedOut({ kind }: Affinity, retryAfterSeconds: number): Failure {
   return isBound ? { kind: "affinity_timeout" } : { kind: "no_worker", retryAfterSeconds };
 }
 
-/** One call; a broker that is behind is sent the settings at hand and asked once more. */
-async function enter(
-  { env, settings }: SeatRequest,
-  ask: (broker: BrokerApi) => Promise<Result<LbEntry>>,
-): Promise<Result<LbEntry>> {
-  const askTwice = async (broker: BrokerApi): Promise<Result<LbEntry>> => {
-    const first = await ask(broker);
-    if (first.ok || first.failure.kind !== "settings_behind") return first;
-    await broker.configure(settings);
-    const second = await ask(broker);
-    if (second.ok || second.failure.kind !== "settings_behind") return second;
-    return fail({ kind: "unavailable", message: "the endpoint is changing its settings" });
-  };
-  return flatten(await callBroker(env, settings.endpointId, askTwice, { idempotent: true }));
-}
-
 function keepSeat(request: SeatRequest, ticket: LbTicket, lost: () => void): Seat {
-  const { env, settings } = request;
+  const { broker, settings } = request;
   let hasLeft = false;
   const renew = async (): Promise<void> => {
-    const kept = await callBroker(env, settings.endpointId, (broker) => broker.renewLb(ticket), { idempotent: true });
+    const kept = await broker.call("renewLb", ticket);
     // While the broker does not answer the call goes on: one that comes back learns of it by the next renewal.
     // What a renewal that the end has overtaken says is no news, and the request may be with another worker by now.
     if (kept.ok && !kept.value && !hasLeft) lost();
@@ -111,10 +91,9 @@ function keepSeat(request: SeatRequest, ticket: LbTicket, lost: () => void): Sea
 
 /** Idempotent: the second time the broker does not know the slot any more. What stays unsaid ends without a renewal. */
 async function leave(
-  { env, settings, caller, requestId }: SeatRequest,
+  { broker, caller, requestId }: SeatRequest,
   ticket: LbTicket | null,
   outcome: LbOutcome,
 ): Promise<void> {
-  const call = { requestId, tenantId: caller.tenantId, ticket, outcome };
-  await callBroker(env, settings.endpointId, (broker) => broker.leaveLb(call), { idempotent: true });
+  await broker.call("leaveLb", { requestId, tenantId: caller.tenantId, ticket, outcome });
 }

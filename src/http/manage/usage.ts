@@ -1,15 +1,17 @@
 // What the tenant is told afterwards: billed lines and webhooks that were given up.
-import type { Hono } from "hono";
 import { z } from "zod";
 import { accountOf } from "../../broker/peers.ts";
+import type { Caller } from "../../contract/identity.ts";
 import type { UsageLine } from "../../contract/usage.ts";
+import { fail } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
 import { listDeadLetters } from "../../db/dead-letters.ts";
 import { readUsage } from "../../db/usage.ts";
 import { jsonAnswer } from "../kit/answer.ts";
 import { askD1 } from "../kit/ask-d1.ts";
-import type { RouteContext, Routing } from "../kit/routing.ts";
-import { enter, refuse } from "../kit/routing.ts";
+import type { RouteContext } from "../kit/context.ts";
+import { readQuery } from "../kit/read-json.ts";
+import type { Answered } from "../kit/route.ts";
 
 const LIMIT_MAX = 1_000;
 
@@ -33,26 +35,11 @@ const querySchema = z.strictObject({
     .optional(),
 });
 
-export function addUsageRoutes(app: Hono<Routing>): void {
-  app.get("/v1/usage", usage);
-  app.get("/v1/usage/parked", parkedUsage);
-  app.get("/v1/webhooks/dead", deadWebhooks);
-}
-
-async function usage(c: RouteContext): Promise<Response> {
-  const caller = await enter(c, "jobs");
-  if (!caller.ok) return refuse(c, caller.failure);
-  const repeated = Object.entries(c.req.queries()).find(([, values]) => values.length > 1)?.[0];
-  if (repeated !== undefined) {
-    return refuse(c, { kind: "invalid", field: `?${repeated}`, message: "may be given only once" });
-  }
-  const query = querySchema.safeParse(c.req.query());
-  if (!query.success) {
-    const issue = query.error.issues[0];
-    const field = issue?.code === "unrecognized_keys" ? issue.keys[0] : issue?.path[0];
-    return refuse(c, { kind: "invalid", field: `?${String(field)}`, message: issue?.message ?? "is wrong" });
-  }
-  const { job, endpoint, from, to, limit } = query.data;
+/** Billed lines of the caller, newest first, and their sum. */
+export async function usage(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
+  const query = readQuery(c.req.url, querySchema);
+  if (!query.ok) return query;
+  const { job, endpoint, from, to, limit } = query.value;
   const filter = {
     jobUuid: job === undefined ? null : (parseJobId(job)?.uuid ?? null),
     endpointId: endpoint ?? null,
@@ -60,32 +47,28 @@ async function usage(c: RouteContext): Promise<Response> {
     toMs: to ?? Number.MAX_SAFE_INTEGER,
     limit: limit ?? LIMIT_MAX,
   };
-  const read = await askD1(() => readUsage(c.env.DB, caller.value.tenantId, filter));
-  if (!read.ok) return refuse(c, read.failure);
+  const read = await askD1(() => readUsage(c.env.DB, tenantId, filter));
+  if (!read.ok) return read;
   const { lines, totalNanodollars } = read.value;
   const total = Number(totalNanodollars);
   if (!Number.isSafeInteger(total)) {
     const message = `the sum ${totalNanodollars} is too large for JSON: ask for a shorter time`;
-    return refuse(c, { kind: "invalid", field: "?from", message });
+    return fail({ kind: "invalid", field: "?from", message });
   }
   const body = { lines: lines.map(showLine), totalNanodollars: total, totalDollars: showDollars(total) };
   return jsonAnswer(200, body, c.get("requestId"));
 }
 
 /** Lines of the tenant that are in no record, because D1 refused what they say. There should be none. */
-async function parkedUsage(c: RouteContext): Promise<Response> {
-  const caller = await enter(c, "jobs");
-  if (!caller.ok) return refuse(c, caller.failure);
-  const lines = await accountOf(c.env, caller.value.tenantId).parked();
+export async function parkedUsage(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
+  const lines = await accountOf(c.env, tenantId).parked();
   return jsonAnswer(200, { lines }, c.get("requestId"));
 }
 
-async function deadWebhooks(c: RouteContext): Promise<Response> {
-  const caller = await enter(c, "jobs");
-  if (!caller.ok) return refuse(c, caller.failure);
-  const deadLetters = await askD1(() => listDeadLetters(c.env.DB, caller.value.tenantId));
-  if (!deadLetters.ok) return refuse(c, deadLetters.failure);
-  return jsonAnswer(200, { webhooks: deadLetters.value }, c.get("requestId"));
+/** Webhooks of the caller that were given up, as they are kept for 30 days. */
+export async function deadWebhooks(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
+  const deadLetters = await askD1(() => listDeadLetters(c.env.DB, tenantId));
+  return deadLetters.ok ? jsonAnswer(200, { webhooks: deadLetters.value }, c.get("requestId")) : deadLetters;
 }
 
 function showLine(line: UsageLine) {

@@ -6,7 +6,7 @@ import { OPENAI_COMMENT_EVERY_MS } from "../../core/limits.ts";
 import { isEventsType } from "../../core/openai/request.ts";
 import type { AnswerHead, ClientLink } from "../../dispatch/client-link.ts";
 import { rawAnswer } from "../kit/answer.ts";
-import type { RouteContext } from "../kit/routing.ts";
+import type { RouteContext } from "../kit/context.ts";
 
 const COMMENT = new TextEncoder().encode(": \n\n");
 /**

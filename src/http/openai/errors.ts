@@ -4,8 +4,8 @@ import type { Failure } from "../../core/failure.ts";
 import { openAiErrorOf } from "../../core/openai/error.ts";
 import { isClosedRoute } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "../kit/answer.ts";
+import type { RouteContext } from "../kit/context.ts";
 import { wireOf } from "../kit/failures.ts";
-import type { RouteContext } from "../kit/routing.ts";
 
 /** The answer to an expected failure of this request. */
 export function refuseOpenAi(c: RouteContext, failure: Failure): Response {

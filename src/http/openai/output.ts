@@ -14,7 +14,7 @@ import type { AnswerHead } from "../../dispatch/client-link.ts";
 import { log } from "../../log.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { rawAnswer } from "../kit/answer.ts";
-import type { RouteContext } from "../kit/routing.ts";
+import type { RouteContext } from "../kit/context.ts";
 import { errorAnswer, jobFailed, toError } from "./errors.ts";
 import { eventOf, toChunk } from "./sse.ts";
 

@@ -1,8 +1,8 @@
 // The OpenAI routes of an endpoint, /v2/:endpoint/openai/v1/…: each request is a job like any other, and its own request
 // carries it wherever a slot is free, so that the first token passes nothing but the edge.
-import type { Hono } from "hono";
 import { v7 as uuidv7 } from "uuid";
 import type { Submitted } from "../../contract/broker.ts";
+import { fail } from "../../core/failure.ts";
 import { makeJobId } from "../../core/job/id.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
@@ -10,62 +10,50 @@ import type { OpenAiRequest } from "../../core/openai/request.ts";
 import { allowsRoute, routesInForce } from "../../core/openai/routes.ts";
 import { keepsNothing } from "../../core/openai/stored-responses.ts";
 import { bodyProblem, targetProblem } from "../../core/openai/target.ts";
+import type { BrokerClient } from "../../dispatch/broker-client.ts";
 import { carryHere } from "../kit/carry-here.ts";
+import { finishAnyway, keepAnswering, type RouteContext } from "../kit/context.ts";
+import type { EndpointCall } from "../kit/enter.ts";
 import { bodyStreamOf } from "../kit/request-body.ts";
-import {
-  type EndpointCall,
-  enterEndpoint,
-  finishAnyway,
-  keepAnswering,
-  type RouteContext,
-  type Routing,
-} from "../kit/routing.ts";
+import type { Answered } from "../kit/route.ts";
 import { submitJob } from "../kit/submit-job.ts";
 import { ClientAnswer } from "./answer.ts";
 import { type OpenAiBody, readOpenAiBody } from "./body.ts";
-import { refuseOpenAi } from "./errors.ts";
 import { finishedAnswer } from "./output.ts";
 import { waitForAnswer } from "./wait.ts";
-
-/** Adds the routes: servers have more of them than OpenAI, and which of them are open is the endpoint's to say. */
-export function addOpenAiRoutes(app: Hono<Routing>): void {
-  app.all("/v2/:endpoint/openai/*", openAi);
-}
 
 /** HEAD brings no answer, and TRACE and CONNECT none of a worker's. */
 const METHODS = new Set(["GET", "POST", "PUT", "PATCH", "DELETE"]);
 
-async function openAi(c: RouteContext): Promise<Response> {
-  const entered = await enterEndpoint(c);
-  if (!entered.ok) return refuseOpenAi(c, entered.failure);
+/** Any request to an OpenAI server: it has more routes than OpenAI, and which of them are open is the endpoint's to say. */
+export async function openAi(c: RouteContext, call: EndpointCall): Promise<Answered> {
   const { method } = c.req.raw;
   if (!METHODS.has(method)) {
-    return refuseOpenAi(c, { kind: "method_not_allowed", allow: [...METHODS].join(", ") });
+    return fail({ kind: "method_not_allowed", allow: [...METHODS].join(", ") });
   }
-  const { endpointId } = entered.value.settings;
-  const routes = routesInForce(entered.value.settings);
+  const { endpointId } = call.settings;
+  const routes = routesInForce(call.settings);
   const { pathname, search } = new URL(c.req.raw.url);
   // "/v2/<endpoint>/openai" is what the client's base URL adds to the server's own path.
   const path = `/${pathname.split("/").slice(4).join("/")}`;
   // Whatever worker takes the job: of two kinds in one endpoint the one that has the route would be a matter of chance.
-  if (!allowsRoute(routes, method, path)) return refuseOpenAi(c, { kind: "route_closed", method, path, endpointId });
+  if (!allowsRoute(routes, method, path)) return fail({ kind: "route_closed", method, path, endpointId });
   const type = c.req.raw.headers.get("content-type") ?? "application/json";
   const problem = targetProblem(path, search) ?? bodyProblem(method, bodyStreamOf(c.req.raw) === null ? null : type);
-  if (problem !== null) return refuseOpenAi(c, { kind: "invalid", ...problem });
+  if (problem !== null) return fail({ kind: "invalid", ...problem });
   const jobId = makeJobId(uuidv7(), "runsync");
   const key = `${endpointId}/${jobId}/input-${c.get("requestId")}`;
   const limits = { bucket: c.env.PAYLOADS, key, maxBytes: RUNSYNC_BODY_MAX_BYTES };
   const body = await readOpenAiBody(c.req.raw, { ...limits, path, keepsNothing: keepsNothing(routes, path) });
-  if (!body.ok) return refuseOpenAi(c, body.failure);
+  if (!body.ok) return body;
   const request = toRequest(method, path, search, body.value);
-  return await finishAnyway(c, submitAndAnswer(c, entered.value, { jobId, request, input: body.value.input }));
+  return await finishAnyway(c, submitAndAnswer(c, call, { jobId, request, input: body.value.input }));
 }
 
-async function submitAndAnswer(c: RouteContext, call: EndpointCall, job: OpenAiJob): Promise<Response> {
+async function submitAndAnswer(c: RouteContext, call: EndpointCall, job: OpenAiJob): Promise<Answered> {
   const submitted = await submit(c, call, job);
-  if (!submitted.ok) return refuseOpenAi(c, submitted.failure);
-  const { tenantId } = call.caller;
-  return await answer(c, { endpointId: call.settings.endpointId, tenantId, ...job }, submitted.value.claim);
+  if (!submitted.ok) return submitted;
+  return await answer(c, { broker: call.broker, tenantId: call.caller.tenantId, ...job }, submitted.value.claim);
 }
 
 function toRequest(method: string, path: string, query: string, body: OpenAiBody): OpenAiRequest {
@@ -79,8 +67,8 @@ interface OpenAiJob {
   readonly input: PayloadRef;
 }
 
-function submit(c: RouteContext, { caller, settings }: EndpointCall, { jobId, request, input }: OpenAiJob) {
-  return submitJob(c.env, settings, {
+function submit(c: RouteContext, { caller, settings, broker }: EndpointCall, { jobId, request, input }: OpenAiJob) {
+  return submitJob(c.env, broker, {
     tenantId: caller.tenantId,
     settingsVersion: settings.version,
     jobId,
@@ -97,7 +85,7 @@ function submit(c: RouteContext, { caller, settings }: EndpointCall, { jobId, re
   });
 }
 
-type Served = OpenAiJob & { readonly endpointId: string; readonly tenantId: string };
+type Served = OpenAiJob & { readonly broker: BrokerClient; readonly tenantId: string };
 
 /** The answer as soon as it has begun; the work goes on behind it, and ends with the client. */
 async function answer(c: RouteContext, job: Served, claim: Submitted["claim"]): Promise<Response> {

@@ -1,6 +1,5 @@
 // An OpenAI client whose job another carrier has: a pulling worker, or the Carrier because no slot was free when it came. It
 // reads the job's log as the chunks come, or waits for the end; and takes the job with it when it leaves.
-import { callBroker } from "../../broker/stub.ts";
 import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import type { Failure, Result } from "../../core/failure.ts";
@@ -8,16 +7,18 @@ import { hasResult, isRunning, isTerminal, isTimedOut, isWaiting } from "../../c
 import { STREAM_START } from "../../core/job/stream-cursor.ts";
 import { LIMIT_RETRY_AFTER_SECONDS, OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } from "../../core/limits.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
+import type { BrokerClient } from "../../dispatch/broker-client.ts";
+import type { RouteContext } from "../kit/context.ts";
 import { askHeld } from "../kit/held.ts";
 import { readPage } from "../kit/read-stream.ts";
-import { flatten, type RouteContext } from "../kit/routing.ts";
+
 import type { ClientAnswer } from "./answer.ts";
 import { errorAnswer, type OpenAiError, refuseOpenAi, TTL_PASSED, toError } from "./errors.ts";
 import { LoggedEvents } from "./log.ts";
 import { finishedAnswer } from "./output.ts";
 
 export interface OpenAiWait {
-  readonly endpointId: string;
+  readonly broker: BrokerClient;
   readonly tenantId: string;
   readonly jobId: string;
   readonly request: OpenAiRequest;
@@ -33,8 +34,8 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
   let after = STREAM_START;
   // The first look is at once: what nobody mends by waiting is told without it.
   for (let holdMs = 0; ; holdMs = OPENAI_WAIT_SLICE_MS) {
-    const page = events === null ? null : await whileHere(client, readPage(c.env, wait, after, holdMs));
-    if (client.gone.aborted) return await leave(c, wait, client);
+    const page = events === null ? null : await whileHere(client, readPage(wait, after, holdMs));
+    if (client.gone.aborted) return await leave(wait, client);
     if (page?.ok === true) {
       after = page.value.chunks.at(-1) ?? after;
       // A job whose ttl has passed is gone for every later question.
@@ -45,8 +46,8 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
     }
     // A job that begins to run may log its first chunk at any moment: only its reader must not be held up by another question.
     if (page?.ok === true && isRunning(page.value.status)) continue;
-    const state = await whileHere(client, lookAt(c, wait, events === null ? holdMs : 0));
-    if (state === null || client.gone.aborted) return await leave(c, wait, client);
+    const state = await whileHere(client, lookAt(wait, events === null ? holdMs : 0));
+    if (state === null || client.gone.aborted) return await leave(wait, client);
     const ended = await judge(c, wait, state, { client, events, page: page?.ok === true ? page.value : null });
     if (ended !== "waits") return ended;
     if (page?.ok === false) await scheduler.wait(PAUSE_MS);
@@ -102,35 +103,27 @@ async function answered(client: ClientAnswer, answer: Response): Promise<Respons
   return null;
 }
 
-function lookAt(
-  c: RouteContext,
-  { endpointId, tenantId, jobId }: OpenAiWait,
-  holdMs: number,
-): Promise<Result<JobView>> {
-  return askHeld(holdMs, async (heldMs) => {
-    const call = { tenantId, jobId, holdMs: heldMs };
-    return flatten(await callBroker(c.env, endpointId, (broker) => broker.wait(call), { idempotent: true }));
-  });
+function lookAt({ broker, tenantId, jobId }: OpenAiWait, holdMs: number): Promise<Result<JobView>> {
+  return askHeld(holdMs, (heldMs) => broker.call("wait", { tenantId, jobId, holdMs: heldMs }));
 }
 
-async function cancel(c: RouteContext, { endpointId, tenantId, jobId }: OpenAiWait): Promise<Result<JobView>> {
-  const call = { tenantId, jobId };
-  return flatten(await callBroker(c.env, endpointId, (broker) => broker.cancel(call), { idempotent: true }));
+function cancel({ broker, tenantId, jobId }: OpenAiWait): Promise<Result<JobView>> {
+  return broker.call("cancel", { tenantId, jobId });
 }
 
 /** The client has gone: the generation stops, and the bill. */
-async function leave(c: RouteContext, wait: OpenAiWait, client: ClientAnswer): Promise<Response | null> {
-  await cancel(c, wait);
+async function leave(wait: OpenAiWait, client: ClientAnswer): Promise<Response | null> {
+  await cancel(wait);
   await client.end(false);
   // Nobody reads it; 499 is what servers log for this.
   return new Response(null, { status: 499 });
 }
 
 async function giveUp(c: RouteContext, wait: OpenAiWait, error: ReturnType<typeof toError>): Promise<Response> {
-  const cancelled = await cancel(c, wait);
+  const cancelled = await cancel(wait);
   // It may have ended in this very moment.
   if (cancelled.ok && hasResult(cancelled.value.status)) {
-    const job = await lookAt(c, wait, 0);
+    const job = await lookAt(wait, 0);
     if (job.ok) return await finishedAnswer(c, wait.request, job.value);
   }
   return errorAnswer(c, error, wait.jobId, { "retry-after": String(LIMIT_RETRY_AFTER_SECONDS) });
@@ -143,7 +136,7 @@ async function breakOff(
   error: OpenAiError,
   { client, events }: { readonly client: ClientAnswer; readonly events: LoggedEvents | null },
 ): Promise<Response | null> {
-  await cancel(c, wait);
+  await cancel(wait);
   if (!client.hasBegun) return errorAnswer(c, error, wait.jobId);
   await events?.fail(error.error);
   await client.end(true);

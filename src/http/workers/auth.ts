@@ -1,7 +1,6 @@
 // Who pulls: the endpoint, the key and the name that a worker's request carries. The endpoint's broker knows its keys, so that
 // workers need no D1; D1 is asked for what the broker has not heard of yet, and once for each key that this isolate has not
 // seen, because a made-up one must wake no broker.
-import { callBroker } from "../../broker/stub.ts";
 import { readConfig } from "../../config.ts";
 import type { WorkerCall } from "../../contract/worker.ts";
 import type { Failure, Result } from "../../core/failure.ts";
@@ -11,16 +10,18 @@ import { isWorkerId } from "../../core/job/worker-id.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";
 import { loadEndpointSettings } from "../../db/endpoints.ts";
 import { findWorkerKey, type WorkerKeyPlace } from "../../db/keys.ts";
+import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { log } from "../../log.ts";
 import { isGenuine, type PresentedKey, readKey } from "../kit/auth.ts";
+import type { RouteContext } from "../kit/context.ts";
 import { refuseCaller, refuseToAsk } from "../kit/failed-callers.ts";
 import { findEndpointId, knownEndpointId, noteEndpointId } from "../kit/find-endpoint.ts";
-import { flatten, type RouteContext } from "../kit/routing.ts";
 import { StaleCache } from "../kit/stale-cache.ts";
 
 /** A worker's request, let in. */
-export interface WorkerEntry extends WorkerCall {
-  readonly endpointId: string;
+export interface WorkerEntry {
+  readonly worker: WorkerCall;
+  readonly broker: BrokerClient;
   /** Query parameters, also where the SDK has appended them without a `?`. */
   readonly query: URLSearchParams;
 }
@@ -61,7 +62,11 @@ export async function enterWorker(c: RouteContext): Promise<Result<WorkerEntry>>
   const named = readNames(c);
   if (!named.ok) return named;
   const endpointId = await checkKey(c, presented, c.req.param("endpoint") ?? "");
-  if (endpointId.ok) return ok({ endpointId: endpointId.value, keyId: presented.id, ...named.value });
+  if (endpointId.ok) {
+    const { workerId, query } = named.value;
+    const broker = new BrokerClient(c.env, endpointId.value);
+    return ok({ worker: { keyId: presented.id, workerId }, broker, query });
+  }
   if (endpointId.failure.kind !== "unauthorized") return endpointId;
   return fail(await refuseCaller(headers, c.env, Date.now()));
 }
@@ -128,7 +133,7 @@ export function readVersion(headers: Headers): string | null {
   return /^RunPod-Python-SDK\/(\S+)/.exec(headers.get("user-agent") ?? "")?.[1] ?? null;
 }
 
-function readNames(c: RouteContext): Result<Pick<WorkerEntry, "workerId" | "query">> {
+function readNames(c: RouteContext): Result<{ readonly workerId: string; readonly query: URLSearchParams }> {
   const query = new URL(c.req.raw.url).searchParams;
   const workerId = cutParameters(c.req.param("worker") ?? "", query);
   if (isWorkerId(workerId)) return ok({ workerId, query });
@@ -136,20 +141,15 @@ function readNames(c: RouteContext): Result<Pick<WorkerEntry, "workerId" | "quer
   return fail({ kind: "invalid", field: "worker id", message });
 }
 
-/** From the broker; a key that it has not heard of may be newer than its settings. Null: there is no such key. */
+/** From the broker; a key that it does not have may be newer than its settings. Null: there is no such key. */
 async function loadKey(env: Env, endpointId: string, keyId: string): Promise<{ readonly digest: string } | null> {
-  const ask = () => callBroker(env, endpointId, (broker) => broker.workerKey({ keyId }), { idempotent: true });
-  const first = flatten(await ask());
-  if (first.ok && first.value !== null) return first.value;
-  if (!first.ok && first.failure.kind !== "settings_behind") throw new Unanswered(first.failure);
-  const settings = await loadEndpointSettings(env.DB, endpointId).catch(() => undefined);
-  if (settings === undefined) {
+  const newer = async () => {
+    const settings = await loadEndpointSettings(env.DB, endpointId).catch(() => undefined);
+    if (settings !== undefined) return settings?.workerKeys.some(({ id }) => id === keyId) === true ? settings : null;
     throw new Unanswered({ kind: "unavailable", message: "worker keys cannot be checked right now" });
-  }
-  if (settings === null || !settings.workerKeys.some(({ id }) => id === keyId)) return null;
-  const configured = await callBroker(env, endpointId, (broker) => broker.configure(settings), { idempotent: true });
-  if (!configured.ok) throw new Unanswered(configured.failure);
-  const second = flatten(await ask());
-  if (!second.ok) throw new Unanswered(second.failure);
-  return second.value;
+  };
+  const key = await new BrokerClient(env, endpointId, newer).call("workerKey", { keyId });
+  if (key.ok) return key.value;
+  if (key.failure.kind === "settings_behind") return null;
+  throw new Unanswered(key.failure);
 }

@@ -1,15 +1,14 @@
 // What a pulling worker asks: job-take, job-take-batch, job-stop, ping (runpod-wire, section 3). RunPod's SDK asks again at once
 // after any refusal, so each one is held a while.
-import type { Hono } from "hono";
-import { callBroker } from "../../broker/stub.ts";
 import type { HandedJob, HandedLease } from "../../contract/worker.ts";
-import { type Failure, ok, type Result } from "../../core/failure.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
 import { REFUSAL_HOLD_MS, START_JOBS_MAX, STOP_HOLD_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import { jobParts } from "../../payload/job-body.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { jsonAnswer, rawAnswer } from "../kit/answer.ts";
-import { flatten, type RouteContext, type Routing, refuse } from "../kit/routing.ts";
-import { enterWorker, readVersion, type WorkerEntry } from "./auth.ts";
+import type { RouteContext } from "../kit/context.ts";
+import type { Answered } from "../kit/route.ts";
+import { readVersion, type WorkerEntry } from "./auth.ts";
 
 /** A worker's poll, also where the rest of the path is one that we do not have, such as a worker id with a slash in it. */
 const POLL_PATH = /\/job-(?:take|take-batch|stop)(?:\/|$)/;
@@ -19,34 +18,29 @@ export async function holdRefusal(c: RouteContext, { pathname }: URL): Promise<v
   if (c.res.status >= 400 && POLL_PATH.test(pathname)) await scheduler.wait(REFUSAL_HOLD_MS);
 }
 
-/** Adds the routes that workers poll. */
-export function addWorkerRoutes(app: Hono<Routing>): void {
-  app.get("/v2/:endpoint/job-take/:worker", (c) => take(c, false));
-  app.get("/v2/:endpoint/job-take-batch/:worker", (c) => take(c, true));
-  app.get("/v2/:endpoint/job-stop/:worker", stop);
-  app.get("/v2/:endpoint/ping/:worker", ping);
-}
-
 function nothing(c: RouteContext): Response {
   return new Response(null, { status: 204, headers: { "x-request-id": c.get("requestId") } });
 }
 
-/** Hono gives a HEAD to the route of GET and drops its answer, with the jobs in it. */
-const NO_HEAD: Failure = { kind: "method_not_allowed", allow: "GET" };
+/** One job, or 204 when none came while the poll was held. */
+export async function takeOne(c: RouteContext, entry: WorkerEntry): Promise<Answered> {
+  return take(c, entry, null);
+}
 
-async function take(c: RouteContext, isBatch: boolean): Promise<Response> {
-  if (c.req.raw.method === "HEAD") return refuse(c, NO_HEAD);
-  const entered = await enterWorker(c);
-  if (!entered.ok) return refuse(c, entered.failure);
-  const worker = entered.value;
-  const taking = takeJobs(c, worker, isBatch ? readBatchSize(worker.query) : 1);
+/** A list of jobs, at most as many as the worker asks for. */
+export async function takeBatch(c: RouteContext, entry: WorkerEntry): Promise<Answered> {
+  return take(c, entry, readBatchSize(entry.query));
+}
+
+async function take(c: RouteContext, entry: WorkerEntry, batch: number | null): Promise<Answered> {
+  const taking = takeJobs(c, entry, batch ?? 1);
   // A client that goes away ends this invocation; what it was given must go back all the same.
   c.executionCtx.waitUntil(taking.catch(() => undefined));
   const taken = await taking;
-  if (!taken.ok) return refuse(c, taken.failure);
+  if (!taken.ok) return taken;
   const { jobs, handedOver } = taken.value;
   if (jobs.length === 0) return nothing(c);
-  const answer = await handOver(c, worker, jobs, isBatch);
+  const answer = await handOver(c, entry, jobs, batch !== null);
   handedOver();
   return answer;
 }
@@ -58,22 +52,21 @@ interface Taken {
 }
 
 /** The jobs of one poll. When its client is gone by then they are given back, and there are none. */
-async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number): Promise<Result<Taken>> {
-  const { endpointId, keyId, workerId, query } = worker;
+async function takeJobs(
+  c: RouteContext,
+  { worker, broker, query }: WorkerEntry,
+  wanted: number,
+): Promise<Result<Taken>> {
   const { signal } = c.req.raw;
   const pollId = c.get("requestId");
-  const abandon = (leases: readonly HandedLease[]) =>
-    callBroker(c.env, endpointId, (broker) => broker.abandonTake({ keyId, workerId, pollId, leases }), {
-      idempotent: true,
-    });
+  const abandon = (leases: readonly HandedLease[]) => broker.call("abandonTake", { ...worker, pollId, leases });
   // Also while their inputs are read: nothing is written by then, so the worker has no job.
   let given: readonly HandedLease[] = [];
   const left = () => c.executionCtx.waitUntil(abandon(given));
   signal.addEventListener("abort", left);
   const handedOver = () => signal.removeEventListener("abort", left);
   const call = {
-    keyId,
-    workerId,
+    ...worker,
     pollId,
     wanted,
     idle: query.get("job_in_progress") === "0",
@@ -81,7 +74,7 @@ async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number): P
     version: shown(readVersion(c.req.raw.headers)),
   };
   // Not made again by itself: a poll whose answer was lost may have been given jobs, and the next one tells.
-  const taken = flatten(await callBroker(c.env, endpointId, (broker) => broker.takeJobs(call), { idempotent: false }));
+  const taken = await broker.call("takeJobs", call);
   if (!taken.ok) return taken;
   given = taken.value.map(({ jobId, lease }) => ({ jobId, lease }));
   if (!signal.aborted || given.length === 0) return ok({ jobs: taken.value, handedOver });
@@ -95,41 +88,34 @@ async function takeJobs(c: RouteContext, worker: WorkerEntry, wanted: number): P
  */
 async function handOver(
   c: RouteContext,
-  worker: WorkerEntry,
+  { worker, broker }: WorkerEntry,
   jobs: readonly HandedJob[],
   isBatch: boolean,
-): Promise<Response> {
+): Promise<Answered> {
   const bodies = jobs.flatMap((job, at) => [...(at === 0 ? [] : [","]), ...jobParts(job)]);
   const spliced = await spliceBody(isBatch ? ["[", ...bodies, "]"] : bodies, c.env.PAYLOADS);
   if (spliced.kind === "ok") return rawAnswer(200, spliced.body, c.get("requestId"));
   const lostKey = spliced.kind === "missing" ? spliced.key : null;
   const isBad = ({ input }: HandedJob): boolean => input.kind === "r2" && input.key === lostKey;
-  const { endpointId, keyId, workerId } = worker;
   for (const job of jobs.filter(isBad)) {
     const error = "the input could not be read from R2: is not there any more";
     const outcome = { kind: "storage_failed", error } as const;
-    const call = { jobId: job.jobId, lease: job.lease, outcome };
-    await callBroker(c.env, endpointId, (broker) => broker.finish(call), { idempotent: true });
+    await broker.call("finish", { jobId: job.jobId, lease: job.lease, outcome });
   }
   const leases = jobs.filter((job) => !isBad(job)).map(({ jobId, lease }) => ({ jobId, lease }));
-  const call = { keyId, workerId, pollId: c.get("requestId"), leases };
-  await callBroker(c.env, endpointId, (broker) => broker.abandonTake(call), { idempotent: true });
-  const failure: Failure = { kind: "unavailable", message: "the storage of large inputs (R2) did not give an input" };
-  return refuse(c, failure);
+  await broker.call("abandonTake", { ...worker, pollId: c.get("requestId"), leases });
+  return fail({ kind: "unavailable", message: "the storage of large inputs (R2) did not give an input" });
 }
 
-async function stop(c: RouteContext): Promise<Response> {
-  if (c.req.raw.method === "HEAD") return refuse(c, NO_HEAD);
-  const entered = await enterWorker(c);
-  if (!entered.ok) return refuse(c, entered.failure);
-  const { endpointId, keyId, workerId } = entered.value;
+/** Ids of jobs that the worker is to stop, held until there are some. */
+export async function awaitStops(c: RouteContext, { worker, broker }: WorkerEntry): Promise<Answered> {
   const endMs = Date.now() + STOP_HOLD_MS;
   for (let leftMs = STOP_HOLD_MS; leftMs > 0 && !c.req.raw.signal.aborted; leftMs = endMs - Date.now()) {
     // In slices, so that a broker that was replaced is asked again soon.
-    const call = { keyId, workerId, holdMs: Math.min(leftMs, WAIT_SLICE_MAX_MS) };
+    const call = { ...worker, holdMs: Math.min(leftMs, WAIT_SLICE_MAX_MS) };
     const askedMs = Date.now();
-    const stops = await callBroker(c.env, endpointId, (broker) => broker.awaitStops(call), { idempotent: false });
-    if (!stops.ok) return refuse(c, stops.failure);
+    const stops = await broker.call("awaitStops", call);
+    if (!stops.ok) return stops;
     if (stops.value === null) break;
     if (stops.value.length > 0) return jsonAnswer(200, { jobsToStop: stops.value }, c.get("requestId"));
     // The broker holds too many already.
@@ -138,20 +124,17 @@ async function stop(c: RouteContext): Promise<Response> {
   return nothing(c);
 }
 
-async function ping(c: RouteContext): Promise<Response> {
-  const entered = await enterWorker(c);
-  if (!entered.ok) return refuse(c, entered.failure);
-  const { endpointId, keyId, workerId, query } = entered.value;
+/** A heartbeat: renews the leases of the jobs that it names. */
+export async function ping(c: RouteContext, { worker, broker, query }: WorkerEntry): Promise<Answered> {
   const call = {
-    keyId,
-    workerId,
+    ...worker,
     jobIds: query.getAll("job_id").flatMap((list) => list.split(",").filter((id) => id !== "")),
     unfit: readUnfit(query),
     gpu: shown(query.get("gpu")),
     version: shown(query.get("runpod_version")),
   };
-  const pinged = await callBroker(c.env, endpointId, (broker) => broker.ping(call), { idempotent: true });
-  return pinged.ok ? jsonAnswer(200, { ok: true }, c.get("requestId")) : refuse(c, pinged.failure);
+  const pinged = await broker.call("ping", call);
+  return pinged.ok ? jsonAnswer(200, { ok: true }, c.get("requestId")) : pinged;
 }
 
 /** RunPod 1.11 and later: `status=unhealthy&check=…&reason=…` of a failed fitness check. */

@@ -1,7 +1,5 @@
 // What a pulling worker tells: job-done, with a result or with progress. Bodies are JSON whatever their label says, and their
 // outputs stream past like any other (runpod-wire 3.4). After any 2xx or 4xx the SDK forgets the result; 5xx it sends again.
-import type { Hono } from "hono";
-import { callBroker } from "../../broker/stub.ts";
 import type { ReportReply } from "../../contract/worker.ts";
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
@@ -15,23 +13,17 @@ import { attemptFailed, cutString, errorText, parseJson } from "../../dispatch/c
 import { type Envelope, type ReadFailure, readEnvelope } from "../../payload/envelope.ts";
 import { deletePayload } from "../../payload/store.ts";
 import { jsonAnswer } from "../kit/answer.ts";
-import { type RouteContext, type Routing, refuse } from "../kit/routing.ts";
-import { enterWorkerJob, readVersion, type WorkerJobEntry } from "./auth.ts";
+import type { RouteContext } from "../kit/context.ts";
+import type { Answered } from "../kit/route.ts";
+import { readVersion, type WorkerJobEntry } from "./auth.ts";
 import { workerBodyOf } from "./body.ts";
 import { gatherChunks } from "./stream.ts";
 
-/** Adds the routes that workers post to. */
-export function addWorkerResultRoutes(app: Hono<Routing>): void {
-  app.post("/v2/:endpoint/job-done/:worker/:job", done);
-}
-
-async function done(c: RouteContext): Promise<Response> {
-  const entered = await enterWorkerJob(c);
-  if (!entered.ok) return refuse(c, entered.failure);
-  const worker = entered.value;
-  const { endpointId, keyId, workerId, jobId } = worker;
+/** The end of an attempt, or what its handler tells of itself while it runs. */
+export async function done(c: RouteContext, entry: WorkerJobEntry): Promise<Answered> {
+  const { worker, broker, jobId } = entry;
   // One key a post: which of two reports wins is the broker's to say.
-  const key = `${endpointId}/${jobId}/${c.get("requestId")}/output`;
+  const key = `${broker.endpointId}/${jobId}/${c.get("requestId")}/output`;
   const tap = new OutputUsageTap();
   const read = await readEnvelope(await workerBodyOf(c.req.raw), {
     bigField: "output",
@@ -43,13 +35,12 @@ async function done(c: RouteContext): Promise<Response> {
     cutField: "error",
     lenientNumbers: true,
   });
-  if (read.kind === "ok" && isProgress(read)) return progress(c, worker, read.big);
-  const judged = read.kind === "ok" ? await toOutcome(c, worker, read, { key, tap }) : judgeUnreadable(read);
-  if (!judged.ok) return refuse(c, judged.failure);
+  if (read.kind === "ok" && isProgress(read)) return progress(c, entry, read.big);
+  const judged = read.kind === "ok" ? await toOutcome(c, entry, read, { key, tap }) : judgeUnreadable(read);
+  if (!judged.ok) return judged;
   const outcome = judged.value;
   const refresh = read.kind === "ok" && parseJson(fieldOf(read, "stopPod") ?? "null") === true;
-  const call = { keyId, workerId, jobId, outcome, refresh };
-  const reply = await callBroker(c.env, endpointId, (broker) => broker.report(call), { idempotent: true });
+  const reply = await broker.call("report", { ...worker, jobId, outcome, refresh });
   const isKept = reply.ok && reply.value === "accepted";
   // When the broker did not answer it may name the output all the same; then the bucket's rule decides later.
   if (reply.ok && !isKept && "output" in outcome) await drop(c, outcome.output);
@@ -63,26 +54,25 @@ function isProgress(read: Envelope): boolean {
 /** A large progress went to R2 on its way and is not shown: it is for people, and replaced by the next one. */
 async function progress(
   c: RouteContext,
-  { endpointId, keyId, workerId, jobId }: WorkerJobEntry,
+  { worker, broker, jobId }: WorkerJobEntry,
   output: PayloadRef | null,
-): Promise<Response> {
+): Promise<Answered> {
   const isSmall = output?.kind === "inline" && output.bytes.byteLength <= PROGRESS_MAX_BYTES;
   if (!isSmall) await drop(c, output);
   const bytes = isSmall ? output.bytes : new TextEncoder().encode("null");
-  const call = { keyId, workerId, jobId, output: bytes };
-  return answer(c, await callBroker(c.env, endpointId, (broker) => broker.progress(call), { idempotent: true }));
+  return answer(c, await broker.call("progress", { ...worker, jobId, output: bytes }));
 }
 
 /** 200 also for what came late or twice: the SDK would call it an error, and it is none of the handler's. */
-function answer(c: RouteContext, reply: Result<ReportReply>): Response {
-  if (!reply.ok) return refuse(c, reply.failure);
-  if (reply.value === "unknown_job") return refuse(c, { kind: "not_found" });
+function answer(c: RouteContext, reply: Result<ReportReply>): Answered {
+  if (!reply.ok) return reply;
+  if (reply.value === "unknown_job") return fail({ kind: "not_found" });
   return jsonAnswer(200, { accepted: reply.value === "accepted" }, c.get("requestId"));
 }
 
 async function toOutcome(
   c: RouteContext,
-  worker: WorkerJobEntry,
+  entry: WorkerJobEntry,
   read: Envelope,
   { key, tap }: { readonly key: string; readonly tap: OutputUsageTap },
 ): Promise<Result<AttemptOutcome>> {
@@ -93,11 +83,11 @@ async function toOutcome(
     return ok({ kind: "handler_error", error: errorText(error), output: read.big });
   }
   // Without `return_aggregate_stream` a generator ends with an empty list: its chunks are the output.
-  const isBareEnd = worker.query.get("isStream") === "true" && isEmptyList(read.big);
+  const isBareEnd = entry.query.get("isStream") === "true" && isEmptyList(read.big);
   // How long the prompt is, for an estimate, the broker knows.
   if (!isBareEnd) return ok({ kind: "completed", output: read.big, tokens: tap.usage(0) });
   const chunkTap = new OutputUsageTap();
-  const gathered = await gatherChunks(c.env, worker, key, (view) => chunkTap.push(view));
+  const gathered = await gatherChunks(c.env, entry, key, (view) => chunkTap.push(view));
   if (gathered.ok) return ok({ kind: "completed", output: gathered.value, tokens: chunkTap.usage(0) });
   // The worker does not hold the job any more: its report is told so.
   return gathered.failure.kind === "not_found" ? ok({ kind: "completed", output: null }) : gathered;

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { afterEach, expect, it, vi } from "vitest";
 import type { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { answerUpstreams, makeBroker, settings, submission, upstream } from "../../support/broker.ts";
 
 afterEach(() => vi.restoreAllMocks());

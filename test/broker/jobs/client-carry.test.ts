@@ -3,7 +3,7 @@ import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { SubmitCall, Submitted } from "../../../src/contract/broker.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 import { openAiRequest } from "../../support/openai-request.ts";
 

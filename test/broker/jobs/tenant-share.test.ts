@@ -11,7 +11,7 @@ import {
   PAYLOAD_ROW_MAX_BYTES,
   SWEEP_EVERY_MS,
 } from "../../../src/core/limits.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { wireOf } from "../../../src/http/kit/failures.ts";
 import { answerUpstreams, holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 import { keptOf } from "../../support/kept.ts";

@@ -7,7 +7,7 @@ import type { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import type { BrokerApi, Delivery } from "../../../src/contract/broker.ts";
 import { STREAM_START } from "../../../src/core/job/stream-cursor.ts";
 import { TURN_BYTES_MAX, TURN_SENDS_MAX, WEBHOOKS_IN_FLIGHT_MAX_BYTES } from "../../../src/core/limits.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { WebhookSender } from "../../../src/dispatch/webhook-sender.ts";
 import { holdCarriers, makeBroker, settings, submission, upstream } from "../../support/broker.ts";
 import { pullingWorker, pullOnly } from "../../support/pulling-worker.ts";

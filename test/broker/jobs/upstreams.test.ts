@@ -3,8 +3,8 @@ import { abortAllDurableObjects, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Assignment } from "../../../src/contract/dispatch.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { Carrier } from "../../../src/dispatch/carrier.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
 import { answerUpstreams, holdCarriers, makeBroker, settings, submission, upstream } from "../../support/broker.ts";
 
 const POLL = { timeout: 10_000, interval: 10 };

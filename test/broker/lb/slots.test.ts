@@ -8,7 +8,7 @@ import type { LbOutcome, LbTicket } from "../../../src/contract/load-balancer.ts
 import type { EndpointSettings } from "../../../src/contract/settings.ts";
 import type { ProbedHealth } from "../../../src/core/lb/pool.ts";
 import { LB_GIVEN_UP_AFTER_MS, LB_RECALL_MS, LB_WAITING_MAX, POST_LINES_MAX } from "../../../src/core/limits.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makeBroker, upstream } from "../../support/broker.ts";
 import { answerPings, lbRequest } from "../../support/load-balanced.ts";
 

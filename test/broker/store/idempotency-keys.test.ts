@@ -11,7 +11,7 @@ import {
   KEYS_COUNTED_AHEAD,
   KEYS_WALKED_AT_ONCE,
 } from "../../../src/core/limits.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { failureAnswer } from "../../../src/http/kit/failures.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
 import { passTime } from "../../support/pulling-worker.ts";

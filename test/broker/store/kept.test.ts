@@ -12,7 +12,7 @@ import { MeteredSql } from "../../../src/broker/store/metered-sql.ts";
 import type { SubmitCall } from "../../../src/contract/broker.ts";
 import { NOT_RUN } from "../../../src/core/job/job.ts";
 import { START_SETTLED_ROWS_MAX } from "../../../src/core/limits.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { type Random, seededRandom } from "../../sim/random.ts";
 import { holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 import { keptOf } from "../../support/kept.ts";

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { expiresAtMs, type Job } from "../../../src/core/job/job.ts";
 import { SWEEP_EVERY_MS } from "../../../src/core/limits.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { holdCarriers, makeBroker, settings, submission, upstream } from "../../support/broker.ts";
 
 const owner = { tenantId: "owner" };

@@ -2,7 +2,7 @@
 import { abortAllDurableObjects, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { answerUpstreams, holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 import { breakD1 } from "../../support/d1.ts";
 

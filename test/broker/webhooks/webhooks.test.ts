@@ -3,7 +3,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { RETENTION_MAX_MS, WEBHOOK_SCHEDULE_MS } from "../../../src/core/limits.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { WEBHOOK_SECRET_AAD, WebhookSender } from "../../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../../src/outbound/credentials.ts";
 import { answerUpstreams, makeBroker, submission } from "../../support/broker.ts";

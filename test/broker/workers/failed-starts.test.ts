@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
 import { PARKED_MAX_MS, START_FAILURES_MAX } from "../../../src/core/limits.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makeBroker, submission, workerKey } from "../../support/broker.ts";
 import { passTime, pullingWorker, pullOnly, statusOf, waitOf, workersOf } from "../../support/pulling-worker.ts";
 import { evict } from "../../support/quiet.ts";

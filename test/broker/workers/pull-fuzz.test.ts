@@ -3,7 +3,7 @@
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { type Random, seededRandom } from "../../sim/random.ts";
 import { makeBroker, submission, workerKey } from "../../support/broker.ts";
 import { OUTPUT, pullingWorker } from "../../support/pulling-worker.ts";

@@ -3,7 +3,7 @@ import { env, exports } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { HeldCalls } from "../../../src/broker/jobs/held-calls.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makePulling } from "../../support/pulling.ts";
 
 afterEach(() => vi.restoreAllMocks());

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { answerUpstreams } from "../../support/broker.ts";
 import { openAiClient } from "../../support/openai-client.ts";
 import { makePulling } from "../../support/pulling.ts";

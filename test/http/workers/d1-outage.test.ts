@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { submission } from "../../support/broker.ts";
 import { breakD1 } from "../../support/d1.ts";
 import { makePulling, type Pulling } from "../../support/pulling.ts";

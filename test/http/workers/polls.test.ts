@@ -3,7 +3,7 @@
 import { env, exports } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makePulling, type Pulling } from "../../support/pulling.ts";
 import type { TestTenantOptions } from "../../support/tenant.ts";
 

@@ -6,7 +6,7 @@ import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../../src/core/access/api-key.ts";
 import { REFUSAL_HOLD_MS } from "../../../src/core/limits.ts";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
-import { brokerOf } from "../../../src/dispatch/keeper.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makePulling, type Pulling, type WorkerWords } from "../../support/pulling.ts";
 
 /** The worker whose calls meet a bug of ours. */

@@ -1,0 +1,20 @@
+// POST /v2/:endpoint/runsync.
+import type { RouteContext } from "../kit/context.ts";
+import { finishAnyway } from "../kit/context.ts";
+import type { EndpointCall } from "../kit/enter.ts";
+import { readWait } from "../kit/query.ts";
+import type { Answered } from "../kit/route.ts";
+import { submit } from "./submit.ts";
+import { syncAnswer } from "./sync-answer.ts";
+
+/** The state of the job when it is over, or when `?wait=` is. */
+export async function runsync(c: RouteContext, call: EndpointCall): Promise<Answered> {
+  const wait = readWait(c.req.url);
+  return wait.ok ? finishAnyway(c, submitAndWait(c, call, wait.value)) : wait;
+}
+
+async function submitAndWait(c: RouteContext, call: EndpointCall, waitMs: number): Promise<Answered> {
+  const submitted = await submit(c, call, "runsync", waitMs);
+  if (!submitted.ok) return submitted;
+  return syncAnswer(c, { broker: call.broker, tenantId: call.caller.tenantId, waitMs, ...submitted.value });
+}

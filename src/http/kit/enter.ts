@@ -1,0 +1,76 @@
+// Who asks for which endpoint. Authentication comes first, then the endpoint, then the rest, so that an unknown caller learns
+// nothing. Each function here is the `enter` of routes.
+import type { Caller, Scope } from "../../contract/identity.ts";
+import type { EndpointSettings } from "../../contract/settings.ts";
+import type { Result } from "../../core/failure.ts";
+import { fail, ok } from "../../core/failure.ts";
+import { parseJobId } from "../../core/job/id.ts";
+import { BrokerClient } from "../../dispatch/broker-client.ts";
+import { authenticate, requireScope } from "./auth.ts";
+import type { RouteContext } from "./context.ts";
+import { findEndpoint } from "./find-endpoint.ts";
+
+/** A caller, the endpoint named in the path, and its broker, which is sent these settings if it is behind. */
+export interface EndpointCall {
+  readonly caller: Caller;
+  readonly settings: EndpointSettings;
+  readonly broker: BrokerClient;
+}
+
+export interface JobRouteCall extends EndpointCall {
+  readonly jobId: string;
+}
+
+/** The caller, if the key is good and has the scope. */
+async function enter(c: RouteContext, scope: Scope): Promise<Result<Caller>> {
+  const caller = await authenticate(c.req.raw.headers, c.env, Date.now());
+  return caller.ok ? requireScope(caller.value, scope) : caller;
+}
+
+/** For routes about the caller's tenant. */
+export function enterWith(scope: Scope): (c: RouteContext) => Promise<Result<Caller>> {
+  return (c) => enter(c, scope);
+}
+
+/** For routes that ask nobody who calls. */
+export async function enterAnybody(): Promise<Result<null>> {
+  return ok(null);
+}
+
+/** The caller and an endpoint of either kind, as the path names it. */
+export async function enterAnyEndpoint(
+  c: RouteContext,
+  name = c.req.param("endpoint") ?? "",
+): Promise<Result<EndpointCall>> {
+  return enterNamed(c, name, "jobs");
+}
+
+/** The same for its owner. A shared endpoint of another tenant is told apart by the broker. */
+export function enterOwned(scope: Scope): (c: RouteContext) => Promise<Result<EndpointCall>> {
+  return (c) => enterNamed(c, c.req.param("endpoint") ?? "", scope);
+}
+
+async function enterNamed(c: RouteContext, name: string, scope: Scope): Promise<Result<EndpointCall>> {
+  const caller = await enter(c, scope);
+  if (!caller.ok) return caller;
+  const endpoint = await findEndpoint(name, caller.value, c.env, Date.now());
+  if (!endpoint.ok) return endpoint;
+  const { settings } = endpoint.value;
+  return ok({ caller: caller.value, settings, broker: new BrokerClient(c.env, settings.endpointId, settings) });
+}
+
+/** The caller and the endpoint of a route about jobs. */
+export async function enterEndpoint(c: RouteContext): Promise<Result<EndpointCall>> {
+  const entered = await enterAnyEndpoint(c);
+  if (!entered.ok || entered.value.settings.kind === "queue") return entered;
+  return fail({ kind: "wrong_state", message: "this endpoint is load-balanced and takes no jobs: call it under /lb/" });
+}
+
+/** The same, and the job id of the path. An id that we cannot have given out is the usual 404, without a call. */
+export async function enterJob(c: RouteContext): Promise<Result<JobRouteCall>> {
+  const entered = await enterEndpoint(c);
+  if (!entered.ok) return entered;
+  const jobId = c.req.param("id") ?? "";
+  if (parseJobId(jobId) === null) return fail({ kind: "not_found" });
+  return ok({ ...entered.value, jobId });
+}

@@ -1,0 +1,73 @@
+// A route of the table: its methods and path, who is let in, and what answers. An expected failure of either is refused in one
+// place, and what a path does not take is derived from all its entries.
+import type { Hono } from "hono";
+import type { Failure, Result } from "../../core/failure.ts";
+import type { RouteContext, Routing } from "./context.ts";
+import { failureAnswer } from "./failures.ts";
+
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** What a handler answers: a response, or an expected failure. */
+export type Answered = Response | { readonly ok: false; readonly failure: Failure };
+
+interface RouteSpec<Entered> {
+  /** `ALL`: the handler looks at the method itself. */
+  readonly method: Method | readonly Method[] | "ALL";
+  readonly path: string;
+  /** Hono gives a HEAD to the route of GET and drops the body: `false` where the body is handed out only once. */
+  readonly head?: boolean;
+  /** Lets the caller in and finds what the path names. */
+  readonly enter: (c: RouteContext) => Promise<Result<Entered>>;
+  readonly handler: (c: RouteContext, entered: Entered) => Promise<Answered>;
+  /** How failures of this route look; without it as every RunPod client reads them. */
+  readonly refuse?: (c: RouteContext, failure: Failure) => Response;
+}
+
+/** One entry of the table. */
+export interface Route {
+  readonly methods: readonly Method[] | "ALL";
+  readonly path: string;
+  readonly head: boolean;
+  readonly answer: (c: RouteContext) => Promise<Response>;
+  readonly refuse: (c: RouteContext, failure: Failure) => Response;
+}
+
+/** Declares a route; what `enter` finds is what `handler` gets. */
+export function route<Entered>(spec: RouteSpec<Entered>): Route {
+  const { method, path, enter, handler, head = true, refuse: refuseHere = refuse } = spec;
+  const answer = async (c: RouteContext): Promise<Response> => {
+    const entered = await enter(c);
+    const answered = entered.ok ? await handler(c, entered.value) : entered;
+    return answered instanceof Response ? answered : refuseHere(c, answered.failure);
+  };
+  return {
+    methods: typeof method === "string" && method !== "ALL" ? [method] : method,
+    path,
+    head,
+    answer,
+    refuse: refuseHere,
+  };
+}
+
+/** Registers the routes, and for each path of theirs the answer to every other method. */
+export function addRoutes(app: Hono<Routing>, routes: readonly Route[]): void {
+  const allowed = new Map<string, string[]>();
+  for (const { path, methods } of routes) {
+    if (methods !== "ALL") allowed.set(path, [...(allowed.get(path) ?? []), ...methods]);
+  }
+  const notAllowed = (path: string): Failure => ({
+    kind: "method_not_allowed",
+    allow: (allowed.get(path) ?? []).join(", "),
+  });
+  for (const { methods, path, head, answer, refuse } of routes) {
+    if (methods === "ALL") app.all(path, answer);
+    else if (head) app.on([...methods], path, answer);
+    else app.on([...methods], path, (c) => (c.req.raw.method === "HEAD" ? refuse(c, notAllowed(path)) : answer(c)));
+  }
+  for (const path of allowed.keys()) app.all(path, (c) => refuse(c, notAllowed(path)));
+}
+
+/** The answer to an expected failure of this request. */
+export function refuse(c: RouteContext, failure: Failure): Response {
+  return failureAnswer(failure, c.get("requestId"));
+}

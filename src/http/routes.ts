@@ -1,0 +1,90 @@
+// The route table: every path that Waybill answers, but for those of load-balanced endpoints, which belong to their workers
+// (lb/target.ts). Another method of a path is 405, another path 404.
+
+import { cancel, retry, status, statusSync } from "./jobs/job.ts";
+import { health, purgeQueue, requests } from "./jobs/queue.ts";
+import { run } from "./jobs/run.ts";
+import { runsync } from "./jobs/runsync.ts";
+import { stream } from "./jobs/stream.ts";
+import { alive } from "./kit/alive.ts";
+import { enterAnybody, enterAnyEndpoint, enterEndpoint, enterJob, enterOwned, enterWith } from "./kit/enter.ts";
+import { type Route, route } from "./kit/route.ts";
+import { configure } from "./manage/configure.ts";
+import { depth } from "./manage/depth.ts";
+import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
+import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
+import { refuseOpenAi } from "./openai/errors.ts";
+import { openAi } from "./openai/request.ts";
+import { enterWorker, enterWorkerJob } from "./workers/auth.ts";
+import { callback } from "./workers/callback.ts";
+import { awaitStops, ping, takeBatch, takeOne } from "./workers/polls.ts";
+import { done } from "./workers/results.ts";
+import { postChunk } from "./workers/stream.ts";
+
+const jobs: readonly Route[] = [
+  route({ method: "POST", path: "/v2/:endpoint/run", enter: enterEndpoint, handler: run }),
+  route({ method: "POST", path: "/v2/:endpoint/runsync", enter: enterEndpoint, handler: runsync }),
+  // RunPod's Go client posts where the others get.
+  route({ method: ["GET", "POST"], path: "/v2/:endpoint/status/:id", enter: enterJob, handler: status }),
+  route({ method: ["GET", "POST"], path: "/v2/:endpoint/status-sync/:id", enter: enterJob, handler: statusSync }),
+  route({ method: ["GET", "POST"], path: "/v2/:endpoint/stream/:id", head: false, enter: enterJob, handler: stream }),
+  route({ method: "POST", path: "/v2/:endpoint/cancel/:id", enter: enterJob, handler: cancel }),
+  route({ method: "POST", path: "/v2/:endpoint/retry/:id", enter: enterJob, handler: retry }),
+  route({ method: "POST", path: "/v2/:endpoint/purge-queue", enter: enterEndpoint, handler: purgeQueue }),
+  route({ method: "GET", path: "/v2/:endpoint/health", enter: (c) => enterAnyEndpoint(c), handler: health }),
+  route({ method: "GET", path: "/v2/:endpoint/requests", enter: enterEndpoint, handler: requests }),
+];
+
+const openai: readonly Route[] = [
+  route({
+    method: "ALL",
+    path: "/v2/:endpoint/openai/*",
+    enter: enterEndpoint,
+    handler: openAi,
+    refuse: refuseOpenAi,
+  }),
+];
+
+const workers: readonly Route[] = [
+  route({ method: "GET", path: "/v2/:endpoint/job-take/:worker", head: false, enter: enterWorker, handler: takeOne }),
+  route({
+    method: "GET",
+    path: "/v2/:endpoint/job-take-batch/:worker",
+    head: false,
+    enter: enterWorker,
+    handler: takeBatch,
+  }),
+  route({
+    method: "GET",
+    path: "/v2/:endpoint/job-stop/:worker",
+    head: false,
+    enter: enterWorker,
+    handler: awaitStops,
+  }),
+  route({ method: "GET", path: "/v2/:endpoint/ping/:worker", enter: enterWorker, handler: ping }),
+  route({ method: "POST", path: "/v2/:endpoint/job-done/:worker/:job", enter: enterWorkerJob, handler: done }),
+  route({ method: "POST", path: "/v2/:endpoint/job-stream/:worker/:job", enter: enterWorkerJob, handler: postChunk }),
+  // The MAC at the end of the path is all that lets a caller in.
+  route({
+    method: "POST",
+    path: "/v2/:endpoint/callback/:job/:lease/:mac",
+    enter: enterAnybody,
+    handler: callback,
+  }),
+];
+
+const WORKER_PATH = "/v1/endpoints/:endpoint/workers";
+const manage: readonly Route[] = [
+  route({ method: "GET", path: "/", enter: enterAnybody, handler: alive }),
+  route({ method: "GET", path: "/healthz", enter: enterAnybody, handler: alive }),
+  route({ method: "GET", path: "/v1/depth", enter: enterWith("jobs"), handler: depth }),
+  route({ method: "GET", path: "/v1/usage", enter: enterWith("jobs"), handler: usage }),
+  route({ method: "GET", path: "/v1/usage/parked", enter: enterWith("jobs"), handler: parkedUsage }),
+  route({ method: "GET", path: "/v1/webhooks/dead", enter: enterWith("jobs"), handler: deadWebhooks }),
+  route({ method: "POST", path: "/v1/admin/configure", enter: enterWith("admin"), handler: configure }),
+  route({ method: "GET", path: WORKER_PATH, enter: enterOwned("jobs"), handler: listWorkers }),
+  route({ method: "POST", path: `${WORKER_PATH}/:worker/drain`, enter: enterOwned("manage"), handler: drainWorker }),
+  route({ method: "POST", path: `${WORKER_PATH}/:worker/resume`, enter: enterOwned("manage"), handler: resumeWorker }),
+];
+
+export const ROUTES: readonly Route[] = [...jobs, ...openai, ...workers, ...manage];
