@@ -1,4 +1,5 @@
 // A job as a client may know it: RunPod's fields of it, and why it waits.
+import type { JobFailure } from "../core/job/failure.ts";
 import type { JobStatus } from "../core/job/job.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 
@@ -21,7 +22,9 @@ export interface JobView {
   readonly delayMs: number | null;
   readonly executionMs: number | null;
   readonly workerId: string | null;
+  /** RunPod's text of the failure. */
   readonly error: string | null;
+  readonly failure: JobFailure | null;
   readonly retries: number;
   readonly output: PayloadRef | null;
   /** Only while IN_QUEUE. `since`: epoch ms since when the reason holds. */

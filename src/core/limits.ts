@@ -185,6 +185,10 @@ export const RESTART_SETTLE_MS = 500;
 export const WORKER_QUIET_AFTER_MS = 15_000;
 /** Remembered workers of one job: the rows stay small, and nobody reports so late. */
 export const FORMER_WORKERS_MAX = 32;
+/** The history of a job stands in its row, and rows of 4.7 KB already limit an endpoint: so many attempts, */
+export const ATTEMPTS_KEPT_MAX = 8;
+/** and so many bytes of them together. */
+export const ATTEMPTS_KEPT_MAX_BYTES = 2_048;
 /** Jobs that one list of workers looks up to name them; all are counted. */
 export const WORKER_JOBS_NAMED_MAX = 1_000;
 /** Pulling workers in one endpoint's memory. */

@@ -11,6 +11,7 @@ import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { type CallbackMaker, callbackSecrets, isHosted } from "./callback-url.ts";
+import { storageFailed } from "./classify.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Clock } from "./clock.ts";
 import type { Nudge } from "./nudge.ts";
@@ -106,7 +107,7 @@ export class Attempt {
       const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
       return {
         kind: "no_input",
-        outcome: { kind: "storage_failed", error: `the input could not be read from R2: ${what}` },
+        outcome: storageFailed(`the input could not be read from R2: ${what}`),
       };
     }
     return await this.call({

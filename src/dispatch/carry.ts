@@ -72,7 +72,7 @@ async function runAttempt(assignment: Assignment, deps: CarryDeps, signals: Atte
     return withTokens(attempt, await settle(attempt, await run(attempt))) ?? leftBy(signals.client);
   } catch (cause) {
     log("carry_failed", { endpointId: assignment.endpointId, jobId: assignment.jobId, reason: messageOf(cause) });
-    return attemptFailed("Waybill failed while it carried the job");
+    return attemptFailed("internal", "Waybill failed while it carried the job");
   }
 }
 

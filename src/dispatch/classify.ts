@@ -1,6 +1,7 @@
 // What an answer or a failure of an upstream means for the attempt: the one table of it (docs: dispatch).
 // The question behind every row is whether the worker may have begun.
 import type { Outcome } from "../contract/dispatch.ts";
+import { type FailureCode, failed, failedWithStatus, type JobFailure } from "../core/job/failure.ts";
 import { ERROR_TEXT_MAX_CHARS, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { CallResult } from "../outbound/call.ts";
 import { parseRetryAfter } from "../outbound/retry-after.ts";
@@ -11,12 +12,12 @@ export type Broken = Exclude<CallResult, { kind: "response" } | { kind: "aborted
 
 /**
  * A status that a worker gives for what a tenant has put into the call, or for what the operator has set: only a probe can tell
- * (suspicion.ts). `error`: what the worker said.
+ * (suspicion.ts). `failure`: what the job fails with if it is the tenant's doing.
  */
 export interface Suspicion {
   readonly kind: "suspected";
   readonly status: number;
-  readonly error: string;
+  readonly failure: JobFailure;
 }
 
 /** `\\uXXXX`. */
@@ -37,7 +38,7 @@ export function classifyBroken(result: Broken, executionOver: boolean): Outcome 
   switch (result.kind) {
     case "not_made":
       // Nobody was called, so nothing is known of the upstream, and another try would be refused in the same way.
-      return { kind: "rejected", error: `the request cannot be sent: ${result.detail}` };
+      return rejected("invalid_request", `the request cannot be sent: ${result.detail}`);
     case "url_refused":
       return { kind: "upstream_unhealthy", detail: `The URL of the upstream ${result.message}.` };
     case "not_sent":
@@ -47,15 +48,19 @@ export function classifyBroken(result: Broken, executionOver: boolean): Outcome 
         retryAfterMs: null,
       };
     case "cut":
-      return executionOver ? { kind: "timed_out" } : attemptFailed(`the upstream broke off: ${result.detail}`);
+      return executionOver
+        ? { kind: "timed_out" }
+        : attemptFailed("bad_answer", `the upstream broke off: ${result.detail}`);
     case "reset":
-      return attemptFailed("the upstream closed the connection without an answer");
+      return attemptFailed("bad_answer", "the upstream closed the connection without an answer");
     case "timeout":
-      return executionOver ? { kind: "timed_out" } : attemptFailed("the upstream did not answer in time");
+      return executionOver
+        ? { kind: "timed_out" }
+        : attemptFailed("upstream_timeout", "the upstream did not answer in time");
     case "redirect":
       return suspected(result.status, "redirects are not followed");
     case "protocol":
-      return attemptFailed(`the upstream broke HTTP: ${result.detail}`);
+      return attemptFailed("bad_answer", `the upstream broke HTTP: ${result.detail}`);
   }
 }
 
@@ -69,8 +74,10 @@ export async function classifyStatus(answer: Answer, nowMs: number): Promise<Out
     return { kind: "upstream_paused", detail, retryAfterMs: parseRetryAfter(retryAfter, nowMs) };
   }
   if (SUSPICIOUS.has(status)) return suspected(status, await readMessage(answer.body));
-  if (REJECTED.has(status)) return { kind: "rejected", error: answered(status, await readMessage(answer.body)) };
-  return attemptFailed(`the upstream answered ${status}`);
+  if (REJECTED.has(status)) {
+    return { kind: "rejected", failure: failedWithStatus(status, await readMessage(answer.body)) };
+  }
+  return { kind: "attempt_failed", failure: failedWithStatus(status, "") };
 }
 
 /**
@@ -85,41 +92,50 @@ export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promi
   }
   const answerText = (await readPrefix(answer.body)).trim();
   if (status === 401) return suspected(status, answerText);
-  const error = answered(status, answerText);
+  const failure = failedWithStatus(status, answerText);
   const mayPass = status >= 500 || status === 408 || status === 425;
-  return mayPass ? attemptFailed(error) : { kind: "rejected", error };
+  return { kind: mayPass ? "attempt_failed" : "rejected", failure };
 }
 
 /** The meaning of a 2xx answer whose body could not be taken. */
 export function classifyRead(failure: ReadFailure, answer: Answer, executionOver: boolean): Outcome {
   switch (failure.kind) {
     case "too_large":
-      return { kind: "rejected", error: `the result is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB` };
+      return rejected("answer_too_large", `the result is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`);
     case "storage_failed":
-      return { kind: "storage_failed", error: `the result could not be stored in R2: ${failure.message}` };
+      return storageFailed(`the result could not be stored in R2: ${failure.message}`);
     case "fields_too_large":
-      return attemptFailed("the upstream's answer has too much beside its output");
+      return attemptFailed("bad_answer", "the upstream's answer has too much beside its output");
     case "read_failed":
       if (answer.body.broken === "timeout") {
-        return executionOver ? { kind: "timed_out" } : attemptFailed("the upstream's answer stalled");
+        return executionOver
+          ? { kind: "timed_out" }
+          : attemptFailed("upstream_timeout", "the upstream's answer stalled");
       }
-      return attemptFailed("the upstream's answer was cut short");
+      return attemptFailed("bad_answer", "the upstream's answer was cut short");
     case "bad_json":
     case "not_object":
-      return attemptFailed(`the upstream's answer is not valid: ${failure.message}`);
+      return attemptFailed("bad_answer", `the upstream's answer is not valid: ${failure.message}`);
   }
 }
 
 function suspected(status: number, answerText: string): Suspicion {
-  return { kind: "suspected", status, error: answered(status, answerText) };
+  return { kind: "suspected", failure: failedWithStatus(status, answerText), status };
 }
 
-function answered(status: number, answerText: string): string {
-  return `the upstream answered ${status}${answerText === "" ? "" : `: ${answerText}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
+/** The worker may have begun, so the attempt counts. */
+export function attemptFailed(code: FailureCode, message: string): Outcome {
+  return { kind: "attempt_failed", failure: failed(code, message) };
 }
 
-export function attemptFailed(error: string): Outcome {
-  return { kind: "attempt_failed", error: error.slice(0, ERROR_TEXT_MAX_CHARS) };
+/** Another try would end in the same way. */
+export function rejected(code: FailureCode, message: string): Outcome {
+  return { kind: "rejected", failure: failed(code, message) };
+}
+
+/** R2 did not take or give a payload. */
+export function storageFailed(message: string): Outcome {
+  return { kind: "storage_failed", failure: failed("storage_unavailable", message) };
 }
 
 /** The text of a raw JSON value meant as an error: a string as it is, everything else as JSON. */

@@ -29,7 +29,7 @@ export async function runHttp(attempt: Attempt): Promise<Outcome | Suspicion | n
     if (result.body.broken === "aborted") return null;
     // An answer without a body is an output of nothing, as from a handler that returns nothing.
     if (read.kind === "bad_json" && result.body.bytesRead === 0) {
-      return isEmpty(result) ? { kind: "completed", output: null } : attemptFailed(EMPTY_ERROR);
+      return isEmpty(result) ? { kind: "completed", output: null } : attemptFailed("bad_answer", EMPTY_ERROR);
     }
     return classifyRead(read, result, attempt.isOver());
   } finally {

@@ -1,11 +1,15 @@
 // An answer of an OpenAI server that is neither JSON nor events, such as speech: its client gets the bytes as they come, and
 // the job's output is a JSON object with their type and their base64.
+
 import type { Outcome } from "../contract/dispatch.ts";
 import { Base64Encoder } from "../core/bytes/base64.ts";
+import { failed } from "../core/job/failure.ts";
 import { PayloadSink, type SinkFailure } from "../payload/sink.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, classifyRead } from "./classify.ts";
 import { pickHeaders } from "./openai-headers.ts";
+
+const BROKE_OFF = failed("bad_answer", "the answer broke off");
 
 export async function runBytes(attempt: Attempt, answer: Answer): Promise<Outcome | null> {
   const sink = new PayloadSink(attempt.resultOptions());
@@ -47,5 +51,5 @@ async function stop(attempt: Attempt, sink: PayloadSink, outcome: Outcome | null
   if (outcome === null || !client.hasBegun) return outcome;
   client.breakOff();
   if (outcome.kind === "timed_out") return outcome;
-  return { kind: "cut_short", error: "error" in outcome ? outcome.error : "the answer broke off" };
+  return { kind: "cut_short", failure: "failure" in outcome ? outcome.failure : BROKE_OFF };
 }

@@ -7,7 +7,7 @@ import { membersOf, memberText } from "../core/openai/stream-options.ts";
 import { bytesOfBase64 } from "../payload/base64-bytes.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Attempt } from "./attempt.ts";
-import { parseJson } from "./classify.ts";
+import { parseJson, rejected, storageFailed } from "./classify.ts";
 
 export interface OpenAiCall {
   readonly method: string;
@@ -41,12 +41,12 @@ async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCal
   const fields: Readonly<Record<string, unknown>> = typeof value === "object" && value !== null ? { ...value } : {};
   const route = routeOf(fields);
   if (route === null) {
-    const error = "input: this endpoint's server takes openai_route and openai_input, or messages, or prompt";
-    return { ended: { kind: "rejected", error } };
+    const message = "input: this endpoint's server takes openai_route and openai_input, or messages, or prompt";
+    return { ended: rejected("invalid_request", message) };
   }
   // Resolved first: a path with dots or backslashes becomes another one on its way, past the rule for what the server may keep.
   const url = URL.parse(route.path, "http://server.invalid");
-  if (url === null) return { ended: { kind: "rejected", error: "input.openai_route: is no path of a URL" } };
+  if (url === null) return { ended: rejected("invalid_request", "input.openai_route: is no path of a URL") };
   const asked = route.body;
   const isEmpty = typeof asked !== "object" || asked === null || Object.keys(asked).length === 0;
   const stream = !isEmpty && "stream" in asked && asked.stream === true;
@@ -70,7 +70,7 @@ function keptOut(body: string): string | { readonly ended: Outcome } {
   }
   const { problem } = stored;
   if (problem !== null)
-    return { ended: { kind: "rejected", error: `openai_input.${problem.field}: ${problem.message}` } };
+    return { ended: rejected("invalid_request", `openai_input.${problem.field}: ${problem.message}`) };
   return `${body.slice(0, -1)}${stored.addition(isEmpty)}}`;
 }
 
@@ -90,5 +90,5 @@ async function readText(attempt: Attempt, input: PayloadRef): Promise<string | {
 
 function inputLost(kind: string): Outcome {
   const what = kind === "missing" ? "is not there any more" : "does not come";
-  return { kind: "storage_failed", error: `the input could not be read from R2: it ${what}` };
+  return storageFailed(`the input could not be read from R2: it ${what}`);
 }

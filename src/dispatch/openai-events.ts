@@ -2,6 +2,7 @@
 // without the usage chunk that the client did not ask for.
 import type { Outcome } from "../contract/dispatch.ts";
 import { concatBytes } from "../core/bytes/concat.ts";
+import { failed, runpodText } from "../core/job/failure.ts";
 import { fieldsOf } from "../core/json/value.ts";
 import { CHUNK_MAX_BYTES } from "../core/limits.ts";
 import { ShownEvents } from "../core/openai/shown-events.ts";
@@ -35,6 +36,8 @@ export async function runEvents(attempt: Attempt, answer: Answer, asked: Asked):
     return await relay.stop(classifyRead({ kind: "read_failed", message }, answer, attempt.isOver()));
   }
 }
+
+const TOOK_TOO_LONG = failed("execution_timeout", "the answer took longer than the endpoint lets it");
 
 class EventRelay {
   readonly #attempt: Attempt;
@@ -74,12 +77,18 @@ class EventRelay {
   /** The stream has ended as it should, or at least cleanly. */
   async finish(): Promise<Outcome | null> {
     const last = this.#shown.end();
-    if (this.#events === 0) return await this.stop(attemptFailed("the upstream's stream ended before its first event"));
+    if (this.#events === 0)
+      return await this.stop(attemptFailed("bad_answer", "the upstream's stream ended before its first event"));
     await this.#send(last);
     const outcome = await this.#intake.finish(this.#answer, this.#attempt, this.#tokens());
     if (outcome?.kind !== "completed") return await this.stop(outcome);
     if (this.#error === null) return outcome;
-    return { kind: "handler_error", error: this.#error, output: outcome.output, tokens: this.#tokens() };
+    return {
+      kind: "handler_error",
+      failure: failed("handler_error", this.#error),
+      output: outcome.output,
+      tokens: this.#tokens(),
+    };
   }
 
   /** Ends it early. What a client has had a part of cannot be tried again. */
@@ -89,11 +98,12 @@ class EventRelay {
     if (client === null) return outcome;
     if (client.gone.aborted) return { kind: "abandoned", tokens: this.#tokens() };
     if (outcome === null || !client.hasBegun) return outcome;
-    const error = "error" in outcome ? outcome.error : "the answer took longer than the endpoint lets it";
-    const event = { error: { message: error, type: "server_error", param: null, code: "broke_off" } };
+    const failure = "failure" in outcome ? outcome.failure : TOOK_TOO_LONG;
+    // As RunPod's clients would read it: what an upstream answered stands in it with its status.
+    const event = { error: { message: runpodText(failure, 1), type: "server_error", param: null, code: "broke_off" } };
     await client.write(new TextEncoder().encode(`data: ${JSON.stringify(event)}\n\n`));
     // The tenant's own limit is billed, as for any other job.
-    return outcome.kind === "timed_out" ? outcome : { kind: "cut_short", error };
+    return outcome.kind === "timed_out" ? outcome : { kind: "cut_short", failure };
   }
 
   #tokens() {

@@ -15,6 +15,7 @@ import {
   classifyBroken,
   classifyOpenAiStatus,
   classifyRead,
+  rejected,
   type Suspicion,
 } from "./classify.ts";
 import { runBytes } from "./openai-bytes.ts";
@@ -27,18 +28,18 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
   const call = await makeOpenAiCall(attempt);
   if ("ended" in call) return call.ended;
   const target = targetOf(base.replace(/\/v1$/, ""), call.target);
-  if (target === null) return { kind: "rejected", error: "input.openai_route: leads out of the server's own path" };
+  if (target === null) return rejected("invalid_request", "input.openai_route: leads out of the server's own path");
   const problem = targetProblem(target.path, target.query) ?? bodyProblem(call.method, call.contentType);
   if (problem !== null) {
     const isOwn = attempt.assignment.request === null;
-    return { kind: "rejected", error: `${isOwn ? "input.openai_route" : problem.field}: ${problem.message}` };
+    return rejected("invalid_request", `${isOwn ? "input.openai_route" : problem.field}: ${problem.message}`);
   }
   // Again, and for a job's own route for the first time: the list may have changed while the job waited, and this is the address.
   const { endpointId, openaiRoutes } = attempt.assignment;
   const route = { method: call.method, path: target.path, endpointId };
   if (!allowsRoute(openaiRoutes, route.method, route.path)) {
     const isOwn = attempt.assignment.request === null;
-    return { kind: "rejected", error: `${isOwn ? "input.openai_route: " : ""}${closedRouteMessage(route)}` };
+    return rejected("route_closed", `${isOwn ? "input.openai_route: " : ""}${closedRouteMessage(route)}`);
   }
   const result = await attempt.call({
     url: target.url,
@@ -54,7 +55,8 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
   if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
   try {
     // Some of them go on to the client.
-    if (hasLargeHeaders(result.headers)) return attemptFailed("the upstream broke HTTP: its headers are too large");
+    if (hasLargeHeaders(result.headers))
+      return attemptFailed("bad_answer", "the upstream broke HTTP: its headers are too large");
     const bad = await classifyOpenAiStatus(result, attempt.deps.clock.now());
     if (bad !== null) return bad;
     if (isBodiless(result.status)) return takeHead(attempt, result, null);
@@ -78,7 +80,8 @@ async function runJson(attempt: Attempt, answer: Answer): Promise<Outcome | null
   const read = await readValue(answer.body, attempt.resultOptions());
   if (read.kind !== "ok") {
     if (answer.body.broken === "aborted") return null;
-    if (read.kind === "bad_json" && answer.body.bytesRead === 0) return attemptFailed("the upstream's answer is empty");
+    if (read.kind === "bad_json" && answer.body.bytesRead === 0)
+      return attemptFailed("bad_answer", "the upstream's answer is empty");
     return classifyRead(read, answer, attempt.isOver());
   }
   return takeHead(attempt, answer, read.payload);

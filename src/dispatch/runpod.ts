@@ -2,6 +2,7 @@
 // by `/cancel`; a local one (`handler.py --rp_serve_api`) answers `/runsync`. IN_QUEUE and IN_PROGRESS are never a result.
 import type { Outcome } from "../contract/dispatch.ts";
 import type { Reach } from "../core/access/reach.ts";
+import { failed } from "../core/job/failure.ts";
 import {
   CARRIER_HOLDS_MS,
   ENVELOPE_FIELDS_MAX_BYTES,
@@ -112,7 +113,7 @@ async function runLocal(attempt: Attempt): Promise<Outcome | Suspicion | null> {
     const outcome = finalOutcome(read);
     if (outcome !== null && outcome !== "not_final") return outcome;
     await dropOutput(attempt, read);
-    return attemptFailed("the upstream's answer to /runsync has no final status");
+    return attemptFailed("bad_answer", "the upstream's answer to /runsync has no final status");
   } finally {
     result.close();
   }
@@ -132,7 +133,9 @@ async function submit(attempt: Attempt): Promise<string | Outcome | Suspicion | 
     if (read.kind !== "ok") return classifyRead(read, result, attempt.isOver());
     await dropOutput(attempt, read);
     const id = parseJson(read.fields.id ?? "null");
-    return typeof id === "string" && id !== "" ? id : attemptFailed("the upstream's answer to /run has no id");
+    return typeof id === "string" && id !== ""
+      ? id
+      : attemptFailed("bad_answer", "the upstream's answer to /run has no id");
   } finally {
     result.close();
   }
@@ -260,18 +263,22 @@ async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled 
   if (result.kind !== "response") {
     if (result.kind === "redirect") return refusedPoll(result.status);
     const why = classifyBroken(result, false);
-    return { kind: "failed", why: why.kind === "upstream_unhealthy" ? why : attemptFailed(LOST_ERROR) };
+    return {
+      kind: "failed",
+      why: why.kind === "upstream_unhealthy" ? why : attemptFailed("upstream_lost", LOST_ERROR),
+    };
   }
   try {
-    if (result.status === 404 || result.status === 410) return attemptFailed("the upstream lost the job");
+    if (result.status === 404 || result.status === 410)
+      return attemptFailed("upstream_lost", "the upstream lost the job");
     if (result.status >= 300) {
       const why = await classifyStatus(result, attempt.deps.clock.now());
       if (why?.kind === "suspected") return refusedPoll(why.status);
-      return { kind: "failed", why: attemptFailed(LOST_ERROR) };
+      return { kind: "failed", why: attemptFailed("upstream_lost", LOST_ERROR) };
     }
     const read = await readAnswer(attempt, result);
     if (result.body.broken === "aborted") return null;
-    if (read.kind === "read_failed") return { kind: "failed", why: attemptFailed(LOST_ERROR) };
+    if (read.kind === "read_failed") return { kind: "failed", why: attemptFailed("upstream_lost", LOST_ERROR) };
     if (read.kind !== "ok") {
       const why = classifyRead(read, result, attempt.isOver());
       return why.kind === "attempt_failed" ? { kind: "unusable", why } : why;
@@ -281,7 +288,10 @@ async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled 
     await dropOutput(attempt, read);
     if (outcome === "not_final")
       return { kind: "waiting", runs: parseJson(read.fields.status ?? "null") !== "IN_QUEUE" };
-    return { kind: "unusable", why: attemptFailed("the upstream's answer to /status has no known status") };
+    return {
+      kind: "unusable",
+      why: attemptFailed("bad_answer", "the upstream's answer to /status has no known status"),
+    };
   } finally {
     result.close();
   }
@@ -309,12 +319,17 @@ function finalOutcome(read: Envelope): Outcome | "not_final" | null {
       return { kind: "completed", output: read.big };
     case "FAILED":
       // RunPod's own word for a worker that it has lost: not the handler's, and not billed.
-      if (LOST_WORKER.test(errorText(read.fields.error))) return attemptFailed(errorText(read.fields.error));
-      return { kind: "handler_error", error: errorText(read.fields.error), output: read.big };
+      if (LOST_WORKER.test(errorText(read.fields.error)))
+        return attemptFailed("upstream_lost", errorText(read.fields.error));
+      return {
+        kind: "handler_error",
+        failure: failed("handler_error", errorText(read.fields.error)),
+        output: read.big,
+      };
     case "CANCELLED":
-      return attemptFailed("the upstream cancelled the job");
+      return attemptFailed("upstream_lost", "the upstream cancelled the job");
     case "TIMED_OUT":
-      return attemptFailed("the job timed out at the upstream");
+      return attemptFailed("upstream_lost", "the job timed out at the upstream");
     case "IN_QUEUE":
     case "IN_PROGRESS":
       return "not_final";

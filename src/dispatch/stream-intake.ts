@@ -5,13 +5,13 @@ import type { TokenUsage } from "../core/openai/token-usage.ts";
 import { PayloadSink, type SinkFailure } from "../payload/sink.ts";
 import type { Attempt } from "./attempt.ts";
 import { ChunkGatherer } from "./chunk-gatherer.ts";
-import { type Answer, classifyRead } from "./classify.ts";
+import { type Answer, classifyRead, rejected } from "./classify.ts";
 
 /** A chunk that no row of the log could hold. */
-export const CHUNK_TOO_LARGE: Outcome = {
-  kind: "rejected",
-  error: `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`,
-};
+export const CHUNK_TOO_LARGE = rejected(
+  "answer_too_large",
+  `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`,
+);
 
 export class StreamIntake {
   readonly #gatherer: ChunkGatherer | null;

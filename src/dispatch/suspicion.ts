@@ -16,7 +16,7 @@ export async function settle(attempt: Attempt, ended: Outcome | Suspicion | null
   if (ended?.kind !== "suspected") return ended;
   const { assignment, deps } = attempt;
   const fact = String(ended.status);
-  const rejected: Outcome = { kind: "rejected", error: ended.error };
+  const rejected: Outcome = { kind: "rejected", failure: ended.failure };
   if (cleared.holds(assignment, deps.clock.now(), fact)) return rejected;
   const { url, method } = questionFor(attempt);
   const answered = await ask(attempt, url, method);

@@ -1,10 +1,12 @@
 // Random steps on the real broker, by seed: after each its memory equals its rows, as would that of a new start, and in the end
 // every billed attempt is one line in D1.
+
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
 import { afterEach, expect, it, vi } from "vitest";
 import { KeptRows } from "../../src/broker/store/kept-rows.ts";
+import { failed } from "../../src/core/job/failure.ts";
 import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { Carrier } from "../../src/dispatch/carrier.ts";
 import { type Random, seededRandom } from "../sim/random.ts";
@@ -89,8 +91,8 @@ async function reportOne(world: World): Promise<string> {
   const outcome = random.pick([
     { kind: "completed", output: null },
     { kind: "completed", output: { kind: "inline", bytes: new Uint8Array(random.pick([2, 30_000])).fill(49) } },
-    { kind: "handler_error", error: "said no", output: null },
-    { kind: "attempt_failed", error: "reset" },
+    { kind: "handler_error", failure: failed("handler_error", "said no"), output: null },
+    { kind: "attempt_failed", failure: failed("bad_answer", "reset") },
     { kind: "upstream_paused", detail: "429", retryAfterMs: null },
     { kind: "timed_out" },
   ] as const);

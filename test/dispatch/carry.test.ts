@@ -2,8 +2,10 @@
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Outcome } from "../../src/contract/dispatch.ts";
+import { failedWithStatus } from "../../src/core/job/failure.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 import {
+  answered,
   BASE,
   failed,
   HOSTED,
@@ -14,6 +16,7 @@ import {
   LOCAL,
   paused,
   run,
+  said,
   upstreamAnswers,
 } from "../support/carrying.ts";
 
@@ -21,12 +24,12 @@ afterEach(() => vi.restoreAllMocks());
 
 describe("the status of a submit", () => {
   const rows: [number, Record<string, string>, string, Outcome][] = [
-    [500, {}, "boom", failed("the upstream answered 500")],
-    [502, {}, "", failed("the upstream answered 502")],
-    [503, {}, "", failed("the upstream answered 503")],
-    [504, {}, "", failed("the upstream answered 504")],
-    [408, {}, "", failed("the upstream answered 408")],
-    [425, {}, "", failed("the upstream answered 425")],
+    [500, {}, "boom", answered(500)],
+    [502, {}, "", answered(502)],
+    [503, {}, "", answered(503)],
+    [504, {}, "", answered(504)],
+    [408, {}, "", answered(408)],
+    [425, {}, "", answered(425)],
     [521, {}, "", paused("The upstream answered 521.", null)],
     [503, { "retry-after": "5" }, "", paused("The upstream answered 503.", 5_000)],
     [429, {}, "", paused("The upstream answered 429.", null)],
@@ -38,10 +41,10 @@ describe("the status of a submit", () => {
     [403, {}, "", { kind: "upstream_unhealthy", detail: "The upstream answered 403." }],
     [404, {}, "", { kind: "upstream_unhealthy", detail: "The upstream answered 404." }],
     [405, {}, "", { kind: "upstream_unhealthy", detail: "The upstream answered 405." }],
-    [400, {}, '{"error":"bad input"}', { kind: "rejected", error: "the upstream answered 400: bad input" }],
-    [413, {}, "too big", { kind: "rejected", error: "the upstream answered 413: too big" }],
-    [415, {}, "", { kind: "rejected", error: "the upstream answered 415" }],
-    [422, {}, '{"detail":[1]}', { kind: "rejected", error: 'the upstream answered 422: {"detail":[1]}' }],
+    [400, {}, '{"error":"bad input"}', { kind: "rejected", failure: failedWithStatus(400, "bad input") }],
+    [413, {}, "too big", { kind: "rejected", failure: failedWithStatus(413, "too big") }],
+    [415, {}, "", { kind: "rejected", failure: failedWithStatus(415, "") }],
+    [422, {}, '{"detail":[1]}', { kind: "rejected", failure: failedWithStatus(422, '{"detail":[1]}') }],
     [
       302,
       { location: "file:///etc/passwd" },
@@ -83,7 +86,9 @@ describe("a connection that fails", () => {
 
   it("counts the attempt when the whole body had gone out", async () => {
     upstreamAnswers(() => Promise.reject(lost()));
-    expect((await run(HTTP)).outcomes).toEqual([failed("the upstream closed the connection without an answer")]);
+    expect((await run(HTTP)).outcomes).toEqual([
+      failed("bad_answer", "the upstream closed the connection without an answer"),
+    ]);
   });
 
   it("counts the attempt when the answer is cut short", async () => {
@@ -94,7 +99,7 @@ describe("a connection that fails", () => {
       });
     };
     upstreamAnswers(() => new Response(cut()));
-    expect((await run(HTTP)).outcomes).toEqual([failed("the upstream's answer was cut short")]);
+    expect((await run(HTTP)).outcomes).toEqual([failed("bad_answer", "the upstream's answer was cut short")]);
   });
 });
 
@@ -123,14 +128,17 @@ describe("an http upstream", () => {
   it("that closes where its answer should be has not answered", async () => {
     upstreamAnswers(() => new Response(new ReadableStream({ start: (controller) => controller.close() })));
     expect((await run(HTTP)).outcomes).toEqual([
-      failed("the upstream closed the connection where its answer should be"),
+      failed("bad_answer", "the upstream closed the connection where its answer should be"),
     ]);
   });
 
   it.each(["{", "NaN", "nope", "[".repeat(100_000)])("fails the attempt on invalid JSON", async (body) => {
     upstreamAnswers(() => new Response(body));
     expect((await run(HTTP)).outcomes).toMatchObject([
-      { kind: "attempt_failed", error: expect.stringContaining("not valid") },
+      {
+        kind: "attempt_failed",
+        failure: { code: "bad_answer", message: expect.stringContaining("not valid"), source: "worker" },
+      },
     ]);
   });
 
@@ -148,7 +156,12 @@ describe("an http upstream", () => {
       { highWaterMark: 0 },
     );
     upstreamAnswers(() => new Response(endless));
-    expect((await run(HTTP)).outcomes).toEqual([{ kind: "rejected", error: "the result is larger than 95 MiB" }]);
+    expect((await run(HTTP)).outcomes).toEqual([
+      {
+        kind: "rejected",
+        failure: { code: "answer_too_large", message: "the result is larger than 95 MiB", source: "worker" },
+      },
+    ]);
   });
 
   it("is unhealthy when its credential does not open", async () => {
@@ -189,15 +202,15 @@ describe("a hosted runpod upstream", () => {
   it.each([
     [
       { status: "FAILED", error: "no cuda", output: 1 },
-      { kind: "handler_error", error: "no cuda", output: inline("1") },
+      { kind: "handler_error", failure: said("no cuda"), output: inline("1") },
     ],
     [
       { status: "FAILED", error: { a: 1 } },
-      { kind: "handler_error", error: '{"a":1}', output: null },
+      { kind: "handler_error", failure: said('{"a":1}'), output: null },
     ],
-    [{ status: "CANCELLED" }, failed("the upstream cancelled the job")],
-    [{ status: "TIMED_OUT" }, failed("the job timed out at the upstream")],
-    [{ status: "SLEEPING" }, failed("the upstream's answer to /status has no known status")],
+    [{ status: "CANCELLED" }, failed("upstream_lost", "the upstream cancelled the job")],
+    [{ status: "TIMED_OUT" }, failed("upstream_lost", "the job timed out at the upstream")],
+    [{ status: "SLEEPING" }, failed("bad_answer", "the upstream's answer to /status has no known status")],
   ])("that ends with %j", async (body, outcome) => {
     hosted([status(body)]);
     expect((await run(HOSTED)).outcomes).toEqual([outcome]);
@@ -211,7 +224,7 @@ describe("a hosted runpod upstream", () => {
     const clock = jumpingClock();
     const startedMs = clock.now();
     const { outcomes } = await run(HOSTED, { assignment: { executionTimeoutMs: 600_000 }, clock });
-    expect(outcomes).toEqual([failed("the upstream was lost: it did not tell of the job any more")]);
+    expect(outcomes).toEqual([failed("upstream_lost", "the upstream was lost: it did not tell of the job any more")]);
     expect(clock.now() - startedMs).toBeGreaterThanOrEqual(120_000);
     expect(clock.now() - startedMs).toBeLessThan(180_000);
     expect(seen.at(-1)?.url).toContain("/cancel/");
@@ -237,7 +250,7 @@ describe("a hosted runpod upstream", () => {
     const error = `Traceback \u00e9 ${"x".repeat(70_000)}`;
     hosted([() => new Response(`{"id":"up/1","status":"FAILED","error":${JSON.stringify(error)}}`)]);
     const { outcomes } = await run(HOSTED);
-    expect(outcomes).toEqual([{ kind: "handler_error", error: error.slice(0, 4_000), output: null }]);
+    expect(outcomes).toEqual([{ kind: "handler_error", failure: said(error.slice(0, 4_000)), output: null }]);
   });
 
   it("whose answers cannot be used is told to stop before another attempt begins", async () => {
@@ -248,7 +261,7 @@ describe("a hosted runpod upstream", () => {
 
   it("that has lost its own worker is not billed for it", async () => {
     hosted([status({ status: "FAILED", error: "job timed out after 1 retries" })]);
-    expect((await run(HOSTED)).outcomes).toEqual([failed("job timed out after 1 retries")]);
+    expect((await run(HOSTED)).outcomes).toEqual([failed("upstream_lost", "job timed out after 1 retries")]);
   });
 
   it("is handed over to a fresh carrier before this one's invocation ends, and not told anything", async () => {
@@ -267,7 +280,7 @@ describe("a hosted runpod upstream", () => {
   it("that lost the job fails the attempt, also when taken up by its stored id", async () => {
     const seen = hosted([() => new Response("", { status: 404 })]);
     expect((await run(HOSTED, { assignment: { upstreamJobId: "up/1" } })).outcomes).toEqual([
-      failed("the upstream lost the job"),
+      failed("upstream_lost", "the upstream lost the job"),
     ]);
     expect(seen).toHaveLength(1);
   });
@@ -294,10 +307,10 @@ describe("a local runpod upstream", () => {
     [{ status: "COMPLETED" }, { kind: "completed", output: null }],
     [
       { status: "FAILED", error: "bad" },
-      { kind: "handler_error", error: "bad", output: null },
+      { kind: "handler_error", failure: said("bad"), output: null },
     ],
-    [{ status: "IN_PROGRESS" }, failed("the upstream's answer to /runsync has no final status")],
-    [{}, failed("the upstream's answer to /runsync has no final status")],
+    [{ status: "IN_PROGRESS" }, failed("bad_answer", "the upstream's answer to /runsync has no final status")],
+    [{}, failed("bad_answer", "the upstream's answer to /runsync has no final status")],
   ])("that answers %j", async (body, outcome) => {
     const seen = upstreamAnswers(() => Response.json({ id: "x", ...body }));
     expect((await run(LOCAL)).outcomes).toEqual([outcome]);
@@ -375,7 +388,10 @@ describe("the lease", () => {
     const down = () => Promise.reject(new Error("R2 is down"));
     const bucket = new Proxy(env.PAYLOADS, { get: () => down });
     expect((await run(HTTP, { bucket })).outcomes).toMatchObject([
-      { kind: "storage_failed", error: expect.stringContaining("R2") },
+      {
+        kind: "storage_failed",
+        failure: { code: "storage_unavailable", message: expect.stringContaining("R2"), source: "waybill" },
+      },
     ]);
   });
 });

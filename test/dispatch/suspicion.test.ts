@@ -37,7 +37,7 @@ describe.each(KINDS)("$name", ({ upstream, question, sound }) => {
   it.each(STATUSES)("that answers a job alone with %i stays healthy, and the job fails with it", async (status) => {
     const seen = answers(status, () => new Response("{}", { status: sound }));
     const { outcomes } = await run(upstream, { assignment: jobFor(upstream) });
-    expect(outcomes).toMatchObject([{ kind: "rejected", error: expect.stringContaining(`answered ${status}`) }]);
+    expect(outcomes).toMatchObject([{ kind: "rejected", failure: { code: "upstream_status", status } }]);
     // Of an OpenAI server these are never suspicious: a server without a list of models answers a question so, too.
     const isTold = upstream === OPENAI && [403, 404, 405].includes(status);
     expect(seen.slice(1).map((call) => `${call.method} ${call.url}`)).toEqual(isTold ? [] : [question]);

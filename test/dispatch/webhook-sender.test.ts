@@ -18,7 +18,15 @@ async function deliver(input: PayloadRef) {
     received = new Webhook(SECRET).verify(await request.text(), Object.fromEntries(request.headers));
     return new Response(null, { status: 200 });
   });
-  const job = { id: "j-u1", status: "COMPLETED", delayMs: 1, executionMs: 2, workerId: null, error: null } as const;
+  const job = {
+    id: "j-u1",
+    status: "COMPLETED",
+    delayMs: 1,
+    executionMs: 2,
+    workerId: null,
+    error: null,
+    failure: null,
+  } as const;
   const delivery: Delivery = {
     endpointId: "ep",
     jobId: "j-u1",

@@ -28,6 +28,7 @@ function job(at: number, partial: Partial<Job>): Job {
   const uuid = parseJobId(`${v7()}-u1`)?.uuid ?? "";
   return {
     ...NOT_RUN,
+    history: [],
     uuid,
     mode: "run",
     tenantId: fresh(`ten_${String(at % 20).padStart(24, "0")}`),

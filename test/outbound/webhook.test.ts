@@ -15,6 +15,7 @@ const JOB: JobView = {
   executionMs: 34,
   workerId: null,
   error: null,
+  failure: null,
   retries: 0,
   output: inline('{"b":1.0,"a":1e21,"t":"\u2028é"}'),
   queue: null,

@@ -2,6 +2,7 @@
 // could. The oracle must catch every one of them.
 
 import type { JobEvent } from "../../src/core/job/event.ts";
+import { failed } from "../../src/core/job/failure.ts";
 import { Graces } from "../../src/core/job/graces.ts";
 import type { Job } from "../../src/core/job/job.ts";
 import { isTerminal, leaseEndMs } from "../../src/core/job/job.ts";
@@ -153,27 +154,29 @@ export const DEFECTS: readonly Defect[] = [
   ),
   misled("a paused upstream costs an attempt", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "upstream_paused"
-      ? { event: { ...event, outcome: { kind: "attempt_failed", error: event.outcome.detail } } }
+      ? {
+          event: { ...event, outcome: { kind: "attempt_failed", failure: failed("bad_answer", event.outcome.detail) } },
+        }
       : {},
   ),
   misled("an unhealthy upstream fails the job", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "upstream_unhealthy"
-      ? { event: { ...event, outcome: { kind: "rejected", error: event.outcome.detail } } }
+      ? { event: { ...event, outcome: { kind: "rejected", failure: failed("bad_answer", event.outcome.detail) } } }
       : {},
   ),
   misled("a handler error is tried again", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "handler_error"
-      ? { event: { ...event, outcome: { kind: "attempt_failed", error: event.outcome.error } } }
+      ? { event: { ...event, outcome: { kind: "attempt_failed", failure: event.outcome.failure } } }
       : {},
   ),
   misled("a failed start is an error of the handler", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "start_failed"
-      ? { event: { ...event, outcome: { kind: "handler_error", error: "", output: null } } }
+      ? { event: { ...event, outcome: { kind: "handler_error", failure: failed("handler_error", ""), output: null } } }
       : {},
   ),
   misled("a failed start costs an attempt", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "start_failed"
-      ? { event: { ...event, outcome: { kind: "attempt_failed", error: "" } } }
+      ? { event: { ...event, outcome: { kind: "attempt_failed", failure: failed("bad_answer", "") } } }
       : {},
   ),
   misled("failed starts are never counted", (job) => ({ job: { ...job, startFailures: 0 } })),
@@ -182,7 +185,7 @@ export const DEFECTS: readonly Defect[] = [
   ),
   misled("a rejected request is billed", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "rejected"
-      ? { event: { ...event, outcome: { kind: "handler_error", error: event.outcome.error, output: null } } }
+      ? { event: { ...event, outcome: { kind: "handler_error", failure: event.outcome.failure, output: null } } }
       : {},
   ),
   misled("a lease lost by a restart counts as a failed attempt", (job, event, context) =>
@@ -200,17 +203,17 @@ export const DEFECTS: readonly Defect[] = [
   ),
   misled("an answer that broke off is tried again", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "cut_short"
-      ? { event: { ...event, outcome: { kind: "attempt_failed", error: event.outcome.error } } }
+      ? { event: { ...event, outcome: { kind: "attempt_failed", failure: event.outcome.failure } } }
       : {},
   ),
   misled("an answer that broke off is billed", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "cut_short"
-      ? { event: { ...event, outcome: { kind: "handler_error", error: event.outcome.error, output: null } } }
+      ? { event: { ...event, outcome: { kind: "handler_error", failure: event.outcome.failure, output: null } } }
       : {},
   ),
   misled("an abandoned job fails", (_job, event) =>
     event.kind === "finish" && event.outcome.kind === "abandoned"
-      ? { event: { ...event, outcome: { kind: "handler_error", error: "", output: null } } }
+      ? { event: { ...event, outcome: { kind: "handler_error", failure: failed("handler_error", ""), output: null } } }
       : {},
   ),
   afterwards("an abandoned attempt is not billed", (job, _before, event) =>
@@ -276,7 +279,7 @@ export const DEFECTS: readonly Defect[] = [
   afterwards("the execution time is another one", (after) =>
     after.executionMs === null ? after : { ...after, executionMs: after.executionMs + 12_345 },
   ),
-  afterwards("a failure says nothing", (after) => ({ ...after, error: null })),
+  afterwards("a failure says nothing", (after) => ({ ...after, failure: null })),
   afterwards("the bill names another tier", (after) =>
     after.bill === null ? after : { ...after, bill: { ...after.bill, tier: "b200" } },
   ),

@@ -3,7 +3,7 @@
 
 import type { JobEvent } from "../../src/core/job/event.ts";
 import type { Bill, Job, JobStatus, Lease } from "../../src/core/job/job.ts";
-import { type Context, EXECUTION_TIMEOUT_ERROR, type Transition } from "../../src/core/job/transition.ts";
+import type { Context, Transition } from "../../src/core/job/transition.ts";
 import { RESTARTS_MAX, START_FAILURES_MAX, UNDELIVERED_MAX } from "../../src/core/limits.ts";
 import type { Decision } from "./decision.ts";
 import { chargedMs, endMs, type Holder, loseMemory, newHolder, renewHolder } from "./holders.ts";
@@ -424,7 +424,7 @@ function charged({ holder, timeoutMs }: History, decision: Decision): number | n
 
 function isEndedFromOutside({ event, result: { job } }: Decision): boolean {
   if (event.kind === "cancel" || job.status === "TIMED_OUT") return true;
-  if (event.kind === "time") return job.status === "FAILED" && job.error === EXECUTION_TIMEOUT_ERROR;
+  if (event.kind === "time") return job.status === "FAILED" && job.failure?.code === "execution_timeout";
   return event.kind === "finish" && (event.outcome.kind === "timed_out" || event.outcome.kind === "abandoned");
 }
 

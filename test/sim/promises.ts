@@ -66,7 +66,7 @@ function checkRequeue({ before, event, context, result }: Decision, demand: Dema
 function checkEnd({ before, result }: Decision, chargedMs: number | null, demand: Demand): void {
   const { job } = result;
   demand(job.executionMs === chargedMs, "B4", () => `executionMs is ${job.executionMs}, ran ${chargedMs}`);
-  demand((job.status === "FAILED") <= (job.error !== null), "P1", () => "FAILED without a word");
+  demand((job.status === "FAILED") <= (job.failure !== null), "P1", () => "FAILED without a word");
   if (job.bill === null || before.lease === null || chargedMs === null) return;
   const { tier, rateKind, slots, nanodollarsPerSecond } = before.lease;
   const said = { tier, rateKind, slots, nanodollarsPerSecond, seconds: Math.ceil(chargedMs / 1_000) };

@@ -2,6 +2,7 @@
 // A step is one thing that happens; after each the oracle checks every promise. `heal` ends all faults and runs to rest.
 
 import type { AttemptOutcome } from "../../src/core/job/event.ts";
+import { failed } from "../../src/core/job/failure.ts";
 import type { Job, Lease } from "../../src/core/job/job.ts";
 import { holderOfWorker } from "../../src/core/job/worker-id.ts";
 import { Oracle } from "./invariants.ts";
@@ -271,15 +272,16 @@ export class World {
   #outcome({ byClient, workerKeyId }: Lease): AttemptOutcome {
     const random = this.#random;
     if (workerKeyId !== null && random.chance(this.#faults.startFails)) {
-      return { kind: "start_failed", failure: { kind: "failed", error: "no GPU", detail: "Its start failed." } };
+      return { kind: "start_failed", start: { kind: "failed", error: "no GPU", detail: "Its start failed." } };
     }
     if (byClient && random.chance(0.3)) {
       return random.pick<AttemptOutcome>([
         { kind: "abandoned", tokens: null },
-        { kind: "cut_short", error: "broke off" },
+        { kind: "cut_short", failure: failed("bad_answer", "broke off") },
       ]);
     }
-    if (random.chance(this.#faults.attemptFails)) return { kind: "attempt_failed", error: "connection reset" };
+    if (random.chance(this.#faults.attemptFails))
+      return { kind: "attempt_failed", failure: failed("bad_answer", "connection reset") };
     if (random.chance(this.#faults.upstreamDown)) {
       return random.chance(0.5)
         ? { kind: "upstream_paused", detail: "429", retryAfterMs: null }
@@ -288,10 +290,10 @@ export class World {
     return random.pick<AttemptOutcome>([
       { kind: "completed", output: { kind: "r2", key: "output", sizeBytes: 1 } },
       { kind: "completed", output: null },
-      { kind: "handler_error", error: "no such model", output: null },
-      { kind: "rejected", error: "400" },
+      { kind: "handler_error", failure: failed("handler_error", "no such model"), output: null },
+      { kind: "rejected", failure: failed("invalid_request", "400") },
       { kind: "timed_out" },
-      { kind: "storage_failed", error: "R2" },
+      { kind: "storage_failed", failure: failed("storage_unavailable", "R2") },
     ]);
   }
 }
@@ -361,7 +363,8 @@ function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omi
     delayMs: null,
     executionMs: null,
     workerId: null,
-    error: null,
+    failure: null,
+    history: [],
     finishedAtMs: null,
     bill: null,
     finishSeq: null,

@@ -1,8 +1,10 @@
 // One attempt as its carrier runs it, against a mocked upstream: for tests of the carrier alone.
+
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import type { Assignment, LeaseApi, Outcome } from "../../src/contract/dispatch.ts";
 import type { Upstream } from "../../src/contract/settings.ts";
+import type { FailureCode } from "../../src/core/job/failure.ts";
 import { LEASE_RENEW_MS } from "../../src/core/limits.ts";
 import type { CarryDeps } from "../../src/dispatch/attempt.ts";
 import { carry } from "../../src/dispatch/carry.ts";
@@ -114,7 +116,18 @@ export function inline(text: string) {
   return { kind: "inline", bytes: new TextEncoder().encode(text) } as const;
 }
 
-export const failed = (error: string): Outcome => ({ kind: "attempt_failed", error });
+/** An attempt that counts, with a failure of the worker's. */
+export const failed = (code: FailureCode, message: string): Outcome => ({
+  kind: "attempt_failed",
+  failure: { code, message, source: "worker" },
+});
+/** The same for an error status. */
+export const answered = (status: number): Outcome => ({
+  kind: "attempt_failed",
+  failure: { code: "upstream_status", message: "", source: "worker", status },
+});
+/** What a handler has reported. */
+export const said = (message: string) => ({ code: "handler_error", message, source: "worker" }) as const;
 export const paused = (detail: string, retryAfterMs: number | null): Outcome => ({
   kind: "upstream_paused",
   detail,

@@ -155,6 +155,7 @@ function makeJob(call: SubmitCall, uuid: string, stored: StoredBytes, settings: 
   const runsyncRetentionMs = Math.max(settings.runsyncRetentionMs, call.waitMs ?? 0);
   return {
     ...NOT_RUN,
+    history: [],
     uuid,
     mode: call.mode,
     tenantId: call.tenantId,

@@ -283,7 +283,7 @@ export class Jobs {
   #owedBeforeRetry(stored: StoredJob): { readonly webhook: OwedWebhook; readonly output: Uint8Array | null } | null {
     const { job, webhook } = stored;
     if (webhook === null || job.webhook === null || job.webhook.nextAtMs === null) return null;
-    const { output, ...view } = this.view(stored, job.finishedAtMs ?? 0);
+    const { output, failure: _, ...view } = this.view(stored, job.finishedAtMs ?? 0);
     const inline = output?.kind === "inline" ? output.bytes : null;
     const place = output?.kind === "r2" ? output : inline === null ? null : ({ kind: "row" } as const);
     const facts = { uuid: job.uuid, round: job.round, tenantId: job.tenantId, state: job.webhook };

@@ -2,6 +2,7 @@
 // word about a lease that is not held changes nothing and is told so.
 import type { Finished, LeaseApi } from "../../contract/dispatch.ts";
 import type { JobEvent } from "../../core/job/event.ts";
+import { withFailure } from "../../core/job/older-outcome.ts";
 import { LEASE_RENEW_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
 import type { Dispatcher } from "./dispatcher.ts";
@@ -73,7 +74,11 @@ export class Leases {
     const nowMs = Date.now();
     const stored = this.#parts.jobs.byId(call.jobId);
     if (stored === null) return { accepted: false, job: null };
-    const moved = this.#parts.jobs.apply(stored, { kind: "finish", token: call.lease, outcome: call.outcome }, nowMs);
+    const moved = this.#parts.jobs.apply(
+      stored,
+      { kind: "finish", token: call.lease, outcome: withFailure(call.outcome) },
+      nowMs,
+    );
     if (moved.reply === "stale") {
       await this.letGo(call);
       log("stale_finish", { endpoint: this.#parts.endpointId, job: call.jobId });

@@ -4,6 +4,7 @@ import type { StreamApi, StreamPage } from "../../contract/stream.ts";
 import type { ReportReply, WorkerCall } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { packedBytes } from "../../core/job/chunk-frames.ts";
+import { failed, type JobFailure } from "../../core/job/failure.ts";
 import { isTerminal, type Job, shownError } from "../../core/job/job.ts";
 import { laterOf, type StreamCursor } from "../../core/job/stream-cursor.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
@@ -33,8 +34,11 @@ type CallOf<Name extends keyof StreamApi> = Parameters<StreamApi[Name]>[0];
 
 type JobKey = Pick<Job, "uuid" | "tenantId">;
 
-const TOO_LONG = `the stream is longer than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`;
-const FULL = "the endpoint has no room for more of the stream: purge jobs, or keep finished ones for a shorter time";
+const TOO_LONG = failed("answer_too_large", `the stream is longer than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`);
+const FULL = failed(
+  "answer_too_large",
+  "the endpoint has no room for more of the stream: purge jobs, or keep finished ones for a shorter time",
+);
 
 export class Streams {
   readonly #parts: Parts;
@@ -140,9 +144,10 @@ export class Streams {
     const fresh = firstSeq === null ? chunks : chunks.slice(Math.max(end.nextSeq - firstSeq, 0));
     if (fresh.length === 0) return "accepted";
     const sizeBytes = end.sizeBytes + packedBytes(fresh);
-    const error = sizeBytes > RESULT_MAX_BYTES ? TOO_LONG : store.sizeBytes > ENDPOINT_STREAMS_MAX_BYTES ? FULL : null;
-    if (error !== null) {
-      await this.#refuseStream(stored, token, error, nowMs);
+    const failure =
+      sizeBytes > RESULT_MAX_BYTES ? TOO_LONG : store.sizeBytes > ENDPOINT_STREAMS_MAX_BYTES ? FULL : null;
+    if (failure !== null) {
+      await this.#refuseStream(stored, token, failure, nowMs);
       return "too_long";
     }
     store.transaction(() => log.append(uuid, { attempt, seq: end.nextSeq }, fresh));
@@ -152,11 +157,11 @@ export class Streams {
     return "accepted";
   }
 
-  async #refuseStream({ job }: StoredJob, token: string, error: string, nowMs: number): Promise<void> {
+  async #refuseStream({ job }: StoredJob, token: string, failure: JobFailure, nowMs: number): Promise<void> {
     const { jobs, wake } = this.#parts;
     const stored = jobs.load(job.uuid);
     if (stored === null) return;
-    jobs.apply(stored, { kind: "finish", token, outcome: { kind: "rejected", error } }, nowMs);
+    jobs.apply(stored, { kind: "finish", token, outcome: { kind: "rejected", failure } }, nowMs);
     await wake(nowMs);
   }
 

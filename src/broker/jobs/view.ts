@@ -1,7 +1,7 @@
 // What a client may see of a stored job.
 import type { JobView, QueueReason } from "../../contract/job-view.ts";
 import { makeJobId } from "../../core/job/id.ts";
-import { isTerminal, isWaiting, type Job, shownError } from "../../core/job/job.ts";
+import { isTerminal, isWaiting, type Job, shownError, shownFailure } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import type { UpstreamPool } from "../../core/scheduling/upstream-pool.ts";
 
@@ -14,6 +14,7 @@ export function viewJob(job: Job, output: PayloadRef | null, queue: JobView["que
     executionMs: isTerminal(job.status) ? job.executionMs : null,
     workerId: job.workerId,
     error: shownError(job),
+    failure: shownFailure(job),
     retries: job.countedFailures,
     output,
     queue,

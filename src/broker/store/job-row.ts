@@ -1,5 +1,6 @@
 // A job as the broker keeps it, and the one place that turns its row into one.
 import { z } from "zod";
+import { failureOfText } from "../../core/job/failure.ts";
 import type { Job, StoredBytes } from "../../core/job/job.ts";
 
 /** A job as the broker keeps it. */
@@ -58,10 +59,11 @@ const webhookSchema = z.object({ url: z.string(), sealedSecret: z.string() });
 /** What rows of the first release lack. */
 const ADDED_LATER: Pick<
   Job,
-  "round" | "failedOn" | "undelivered" | "startFailures" | "formerWorkers" | "request" | "stored"
+  "round" | "failedOn" | "undelivered" | "startFailures" | "formerWorkers" | "request" | "stored" | "history"
 > = {
   request: null,
   stored: null,
+  history: [],
   round: 0,
   failedOn: null,
   undelivered: 0,
@@ -71,7 +73,7 @@ const ADDED_LATER: Pick<
 
 const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false, graceUntilMs: 0 };
 
-/** Names that the first release wrote: a lease named its upstream also where that was a worker, a former worker its slots. */
+/** Names that release 0.1 wrote: a lease named its upstream also where that was a worker, a former worker its slots. */
 interface OlderNames {
   readonly upstreamId?: string;
   readonly slotsId?: string;
@@ -83,10 +85,12 @@ function withHolder<T extends { readonly holderId: string }>({ upstreamId, slots
 
 /** `facts` is written by jobs.ts alone, from a Job: the one boundary where its text becomes a Job again. */
 export function parseJob(facts: string): Job {
-  const job = { ...ADDED_LATER, ...JSON.parse(facts) } as Job;
+  const { error, ...job } = { ...ADDED_LATER, ...JSON.parse(facts) } as Job & { readonly error?: string | null };
+  // Release 0.1 kept a text where a failure with a code stands now.
+  const failure = error === undefined ? job.failure : error === null ? null : failureOfText(error);
   const formerWorkers = job.formerWorkers.map(withHolder);
   const lease = job.lease === null ? null : { ...LEASE_ADDED_LATER, ...withHolder(job.lease) };
-  return { ...job, formerWorkers, lease } as Job;
+  return { ...job, failure, formerWorkers, lease } as Job;
 }
 
 /** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */

@@ -5,7 +5,7 @@ import type { Delivery, WebhookResult } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
 import { makeJobId, parseJobId } from "../../core/job/id.ts";
 import type { Job, WebhookState } from "../../core/job/job.ts";
-import { settleDeadLetter, settleWebhookTry } from "../../core/job/transition.ts";
+import { settleDeadLetter, settleWebhookTry } from "../../core/job/webhook-try.ts";
 import { WAKE_RESEND_MS } from "../../core/limits.ts";
 import type { WebhookSchedule } from "../../core/scheduling/webhook-schedule.ts";
 import type { DeadLetter } from "../../db/dead-letters.ts";
@@ -157,8 +157,10 @@ export class WebhookOutbox {
   #compose(kept: OwedWebhook | null, stored: StoredJob, state: WebhookState, nowMs: number): Delivery {
     const { jobs, owed, store, endpointId } = this.#parts;
     const input = store.readPayload(stored.job.uuid, "input", stored.inputPlace);
-    if (kept !== null)
-      return toDelivery(endpointId, kept, state, { ...kept.view, output: owed.readOutput(kept) }, input);
+    if (kept !== null) {
+      const view = { ...kept.view, failure: null, output: owed.readOutput(kept) };
+      return toDelivery(endpointId, kept, state, view, input);
+    }
     const { job, webhook } = stored;
     if (webhook === null) throw new Error("a delivery without a webhook");
     const target = { uuid: job.uuid, round: job.round, ...webhook };

@@ -14,7 +14,7 @@ export interface OwedWebhook {
   readonly tenantId: string;
   readonly url: string;
   readonly sealedSecret: string;
-  readonly view: Omit<JobView, "output">;
+  readonly view: Omit<JobView, "output" | "failure">;
   readonly state: WebhookState;
   /** `row`: in the row of this webhook. */
   readonly output: { readonly kind: "row" } | Extract<PayloadRef, { kind: "r2" }> | null;

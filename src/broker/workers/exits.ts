@@ -56,11 +56,11 @@ export class WorkerExits {
    * Its process could not start, so that no handler has begun there, and none will: of all jobs that it holds. The one that
    * it reports is the caller's to end.
    */
-  failStart(worker: RosterWorker, { failure }: StartFailed, reportedUuid: string | null, nowMs: number): void {
+  failStart(worker: RosterWorker, { start }: StartFailed, reportedUuid: string | null, nowMs: number): void {
     const { roster, jobs, index, endpointId } = this.#parts;
-    log("worker_start_failed", { endpoint: endpointId, worker: worker.workerId, detail: failure.detail });
-    if (failure.kind === "cancelled") this.#leave(worker, "shutdown", nowMs);
-    else this.#sicken(worker, failure.detail, nowMs);
+    log("worker_start_failed", { endpoint: endpointId, worker: worker.workerId, detail: start.detail });
+    if (start.kind === "cancelled") this.#leave(worker, "shutdown", nowMs);
+    else this.#sicken(worker, start.detail, nowMs);
     // A process that began before this object did may have run a handler, whose error can have any text. If it has failed to start
     // all the same, others' jobs there end with their leases.
     if (roster.isTwin(worker, nowMs) || worker.idleAtMs === 0) return;
@@ -68,7 +68,7 @@ export class WorkerExits {
       const stored = uuid === reportedUuid ? null : jobs.load(uuid);
       const token = stored?.job.lease?.token;
       if (stored === null || token === undefined) continue;
-      jobs.apply(stored, { kind: "finish", token, outcome: { kind: "start_failed", failure } }, nowMs);
+      jobs.apply(stored, { kind: "finish", token, outcome: { kind: "start_failed", start } }, nowMs);
     }
   }
 

@@ -2,7 +2,9 @@
 // is late, doubled or of another worker finds no lease and changes no job.
 import type { ReportCall, ReportReply, WorkerApi } from "../../contract/worker.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
+import { failed } from "../../core/job/failure.ts";
 import { isTerminal } from "../../core/job/job.ts";
+import { withFailure } from "../../core/job/older-outcome.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
 import { log } from "../../log.ts";
@@ -33,7 +35,7 @@ export class WorkerReports {
   async report(call: ReportCall): Promise<ReportReply> {
     const nowMs = Date.now();
     const worker = this.#parts.roster.hear(call, nowMs);
-    const outcome = believed(worker, call.outcome);
+    const outcome = believed(worker, withFailure(call.outcome));
     if (worker !== null) {
       worker.actedAtMs = nowMs;
       if (call.refresh) this.#parts.exits.askRestart(worker, nowMs);
@@ -128,7 +130,7 @@ export function renewHeld(jobs: Jobs, holderId: string, jobId: string, nowMs: nu
 /** A handler's error may have any text, also a client's; where a handler has run, a failed start is no more than that. */
 function believed(worker: RosterWorker | null, outcome: AttemptOutcome): AttemptOutcome {
   if (outcome.kind !== "start_failed" || worker?.hasRun !== true) return outcome;
-  return { kind: "handler_error", error: outcome.failure.error, output: null };
+  return { kind: "handler_error", failure: failed("handler_error", outcome.start.error), output: null };
 }
 
 /** Is the large result of this report the one that is kept? */

@@ -2,6 +2,7 @@
 
 import type { PayloadRef } from "../json/payload-ref.ts";
 import type { TokenUsage } from "../openai/token-usage.ts";
+import type { JobFailure } from "./failure.ts";
 import type { Lease } from "./job.ts";
 import type { StartFailure } from "./start-failure.ts";
 
@@ -16,30 +17,30 @@ export type AttemptOutcome =
   /** The handler said no: FAILED at once, billed. */
   | {
       readonly kind: "handler_error";
-      readonly error: string;
+      readonly failure: JobFailure;
       readonly output: PayloadRef | null;
       readonly tokens?: TokenUsage | null;
       /** So long ago its hosted upstream still answered IN_QUEUE, and no look since then has found it running. */
       readonly ranMaxMs?: number;
     }
   /** 400, 413, 415, 422 of the upstream, or a suspicious status that a probe has cleared: FAILED at once, not billed. */
-  | { readonly kind: "rejected"; readonly error: string }
+  | { readonly kind: "rejected"; readonly failure: JobFailure }
   /** The worker cannot have begun (refused connect, DNS, 429, 503 with Retry-After): the upstream pauses. */
   | { readonly kind: "upstream_paused"; readonly detail: string; readonly retryAfterMs: number | null }
   /** 401, 403, 404, 405 or a redirect, which a probe has confirmed: the upstream is misconfigured, the job waits. */
   | { readonly kind: "upstream_unhealthy"; readonly detail: string }
   /** The worker may have begun: counts against maxAttempts. */
-  | { readonly kind: "attempt_failed"; readonly error: string }
+  | { readonly kind: "attempt_failed"; readonly failure: JobFailure }
   /** The pulling worker could not start, so that no handler began: the worker's failure, not the job's. */
-  | { readonly kind: "start_failed"; readonly failure: StartFailure }
+  | { readonly kind: "start_failed"; readonly start: StartFailure }
   /** The carrier saw the execution timeout pass. */
   | { readonly kind: "timed_out" }
   /** The client that carries the job has gone, and its answer with it: CANCELLED, billed until now. */
   | { readonly kind: "abandoned"; readonly tokens: TokenUsage | null }
   /** The answer broke off after the client had a part of it, so that no other attempt can go on: FAILED, not billed. */
-  | { readonly kind: "cut_short"; readonly error: string }
+  | { readonly kind: "cut_short"; readonly failure: JobFailure }
   /** R2 refused a finished result until the lease ended: FAILED, naming R2. */
-  | { readonly kind: "storage_failed"; readonly error: string };
+  | { readonly kind: "storage_failed"; readonly failure: JobFailure };
 
 export type JobEvent =
   | { readonly kind: "start"; readonly lease: Lease }
@@ -49,7 +50,7 @@ export type JobEvent =
   | { readonly kind: "note_running"; readonly token: string }
   | { readonly kind: "finish"; readonly token: string; readonly outcome: AttemptOutcome }
   /**
-   * A pulling worker does not have the job any more and has said nothing of its end. `had` false: it never got it; `perhaps`:
+   * A pulling worker does not have the job any more and has said nothing of its end. `delivered` false: it never got it; `perhaps`:
    * it was answered with the job a moment ago, and seems not to have read that.
    */
   | { readonly kind: "lost"; readonly token: string; readonly delivered: boolean | "perhaps" }

@@ -1,6 +1,8 @@
 // The record of one job: its facts as the broker's row holds them. What may happen to it stands in transition.ts.
+
 import type { OpenAiRequest } from "../openai/request.ts";
 import type { TokenUsage } from "../openai/token-usage.ts";
+import { type FailureCode, type JobFailure, runpodText } from "./failure.ts";
 import type { RateKind } from "./pricing.ts";
 
 /** RunPod's six statuses. TIMED_OUT is told to those who wait and to the webhook; every route then answers 404. */
@@ -66,6 +68,20 @@ export interface WebhookState {
   readonly detail: string | null;
 }
 
+/** One attempt that has ended. */
+export interface PastAttempt {
+  /** As in `Job.attempts`, and as the seq of its usage line. */
+  readonly number: number;
+  readonly workerId: string;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number;
+  /** Null: it completed the job. */
+  readonly code: FailureCode | null;
+  /** Perhaps cut for the room in the row. */
+  readonly message: string | null;
+  readonly billed: boolean;
+}
+
 /** A pulling worker that had the job until then, epoch ms. Its reports name job and worker, but no attempt. */
 export interface FormerWorker {
   readonly holderId: string;
@@ -119,7 +135,10 @@ export interface Job {
   readonly delayMs: number | null;
   readonly executionMs: number | null;
   readonly workerId: string | null;
-  readonly error: string | null;
+  /** Of its end; null for a job that lives or was not to fail. */
+  readonly failure: JobFailure | null;
+  /** Attempts that have ended, oldest first, over retries too. */
+  readonly history: readonly PastAttempt[];
   readonly finishedAtMs: number | null;
   /** The bill of the newest finish, and its place in the order of finishes; null when it cost nothing. */
   readonly bill: Bill | null;
@@ -154,9 +173,15 @@ export function isTimedOut(status: JobStatus): boolean {
   return status === "TIMED_OUT";
 }
 
-/** The error that a client is told: RunPod gives one only with FAILED. */
+/** The failure that a client is told: RunPod gives one only with FAILED. */
+export function shownFailure(job: Job): JobFailure | null {
+  return job.status === "FAILED" ? job.failure : null;
+}
+
+/** The same as RunPod's clients read it. */
 export function shownError(job: Job): string | null {
-  return job.status === "FAILED" ? job.error : null;
+  const failure = shownFailure(job);
+  return failure === null ? null : runpodText(failure, job.countedFailures);
 }
 
 /** What a job knows of no run yet: after its submit, and again after a retry. */
@@ -173,7 +198,7 @@ export const NOT_RUN = {
   delayMs: null,
   executionMs: null,
   workerId: null,
-  error: null,
+  failure: null,
   finishedAtMs: null,
   bill: null,
   finishSeq: null,

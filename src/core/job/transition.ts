@@ -5,22 +5,22 @@ import type { PayloadRef } from "../json/payload-ref.ts";
 import {
   BACKOFF_BASE_MS,
   BACKOFF_MAX_MS,
-  ERROR_TEXT_MAX_CHARS,
   FORMER_WORKERS_MAX,
   LEASE_MS,
-  LETTER_RETRY_MS,
   RESTARTS_MAX,
   START_FAILURES_MAX,
   UNDELIVERED_MAX,
-  WEBHOOK_SCHEDULE_MS,
   WORKER_LEASE_MS,
 } from "../limits.ts";
 import type { TokenUsage } from "../openai/token-usage.ts";
 import { asRun, executedMs, makeBill, reportedLease } from "./attempt-bill.ts";
+import { WORKER_LOST, withAttempt } from "./attempts.ts";
 import { backoffMs } from "./backoff.ts";
-import type { AttemptOutcome, JobEvent, WebhookOutcome } from "./event.ts";
+import type { AttemptOutcome, JobEvent } from "./event.ts";
+import { EXECUTION_TIMEOUT, failed, type JobFailure } from "./failure.ts";
 import type { FormerWorker, Job, JobStatus, Lease, WebhookState } from "./job.ts";
 import { isTerminal, leaseEndMs, NOT_RUN, NOTHING_TO_SEND } from "./job.ts";
+import { settleDeadLetter, settleWebhookTry } from "./webhook-try.ts";
 import { shownWorkerId } from "./worker-id.ts";
 
 /** Values from outside that a transition may use up. */
@@ -61,6 +61,12 @@ export interface Transition {
 
 /** What becomes of a job. A refused or stale event gives back the very same job and no effect. */
 export function transition(job: Job, event: JobEvent, context: Context): Transition {
+  const moved = decide(job, event, context);
+  if (job.lease === null || moved.job.lease !== null) return moved;
+  return { ...moved, job: { ...moved.job, history: withAttempt(job, job.lease, event, moved.job, context.nowMs) } };
+}
+
+function decide(job: Job, event: JobEvent, context: Context): Transition {
   switch (event.kind) {
     case "start":
       return start(job, event.lease, context);
@@ -158,26 +164,26 @@ function finish(before: Job, token: string, outcome: AttemptOutcome, context: Co
         { kind: "upstream_ok", upstreamId },
       ]);
     case "handler_error":
-      return changed(end(job, "FAILED", outcome.error, true, context, outcome.tokens), [
+      return changed(end(job, "FAILED", outcome.failure, true, context, outcome.tokens), [
         { kind: "keep_output", output: outcome.output },
         { kind: "upstream_ok", upstreamId },
       ]);
     case "rejected":
-      return changed(end(job, "FAILED", outcome.error, false, context), [{ kind: "upstream_ok", upstreamId }]);
+      return changed(end(job, "FAILED", outcome.failure, false, context), [{ kind: "upstream_ok", upstreamId }]);
     case "storage_failed":
-      return changed(end(job, "FAILED", outcome.error, false, context), [{ kind: "upstream_ok", upstreamId }]);
+      return changed(end(job, "FAILED", outcome.failure, false, context), [{ kind: "upstream_ok", upstreamId }]);
     case "timed_out":
-      return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, context));
+      return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT, context));
     case "abandoned":
       return changed(endUnfinished(job, "CANCELLED", null, context, outcome.tokens), [
         { kind: "upstream_ok", upstreamId },
       ]);
     case "cut_short":
-      return changed(end(job, "FAILED", outcome.error, false, context));
+      return changed(end(job, "FAILED", outcome.failure, false, context));
     case "attempt_failed":
-      return changed(countFailure(job, outcome.error, context));
+      return changed(countFailure(job, outcome.failure, context));
     case "start_failed":
-      return changed(countStartFailure(job, outcome.failure.error, context));
+      return changed(countStartFailure(job, failed("start_failed", outcome.start.error), context));
     case "upstream_paused":
       return changed({ ...requeue(job, 0, context), upstreamJob: job.upstreamJob }, [
         { kind: "pause_upstream", upstreamId, detail: outcome.detail, retryAfterMs: outcome.retryAfterMs },
@@ -190,17 +196,15 @@ function finish(before: Job, token: string, outcome: AttemptOutcome, context: Co
   }
 }
 
-const CLIENT_LOST_ERROR = "the request of the client that carried the job was lost";
+const CLIENT_LOST = failed("client_lost", "the request of the client that carried the job was lost");
+const TTL_PASSED = failed("ttl_passed", "the job's ttl passed");
 
 /** Its execution time says how long such jobs take: it ran to its end, or for as long as it may. */
-export function hasOwnTime({ status, error, executionMs }: Pick<Job, "status" | "error" | "executionMs">): boolean {
+export function hasOwnTime({ status, failure, executionMs }: Pick<Job, "status" | "failure" | "executionMs">): boolean {
   // One that its upstream never began to run has waited all that time.
   if (status !== "COMPLETED" && executionMs === 0) return false;
-  return status === "COMPLETED" || error === EXECUTION_TIMEOUT_ERROR;
+  return status === "COMPLETED" || failure?.code === "execution_timeout";
 }
-
-/** RunPod's own text (runpod-wire 1.4). */
-export const EXECUTION_TIMEOUT_ERROR = "executionTimeout exceeded";
 
 /**
  * Ends a job. A running attempt that is billed costs its time by the broker's clock, never more than its timeout, and
@@ -210,7 +214,7 @@ export const EXECUTION_TIMEOUT_ERROR = "executionTimeout exceeded";
 function end(
   job: Job,
   status: JobStatus,
-  error: string | null,
+  failure: JobFailure | null,
   billed: boolean,
   context: Context,
   tokens: TokenUsage | null = null,
@@ -224,7 +228,7 @@ function end(
   return {
     ...job,
     status,
-    error: error === null ? null : error.slice(0, ERROR_TEXT_MAX_CHARS),
+    failure,
     executionMs,
     lease: null,
     formerWorkers: formerWorkers(job, context.nowMs),
@@ -241,12 +245,12 @@ function end(
 function endUnfinished(
   job: Job,
   status: JobStatus,
-  error: string | null,
+  failure: JobFailure | null,
   context: Context,
   tokens: TokenUsage | null = null,
 ): Job {
   const { job: ran, billed } = asRun(job, context.nowMs);
-  return end(ran, status, error, billed, context, tokens);
+  return end(ran, status, failure, billed, context, tokens);
 }
 
 /** Back into the queue, as a new run: the upstream's id is dropped, unless the caller knows that it still stands. */
@@ -270,18 +274,18 @@ function formerWorkers({ lease, formerWorkers: before }: Job, nowMs: number): re
   return [...others, { holderId: lease.holderId, untilMs: nowMs }].slice(-FORMER_WORKERS_MAX);
 }
 
-function countFailure(job: Job, error: string, context: Context): Job {
+function countFailure(job: Job, failure: JobFailure, context: Context): Job {
   const countedFailures = job.countedFailures + 1;
   const counted = { ...job, countedFailures, failedOn: job.lease?.holderId ?? null };
-  if (countedFailures >= context.maxAttempts) return end(counted, "FAILED", error, false, context);
+  if (countedFailures >= context.maxAttempts) return end(counted, "FAILED", failure, false, context);
   return requeue(counted, backoffMs(countedFailures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, context.jitter), context);
 }
 
 /** Others are tried at once. Where all fail, the job must end, and with what they said: nobody else knows why. */
-function countStartFailure(job: Job, error: string, context: Context): Job {
+function countStartFailure(job: Job, failure: JobFailure, context: Context): Job {
   const startFailures = job.startFailures + 1;
   const counted = { ...job, startFailures, failedOn: job.lease?.holderId ?? null };
-  if (startFailures > START_FAILURES_MAX) return end(counted, "FAILED", error, false, context);
+  if (startFailures > START_FAILURES_MAX) return end(counted, "FAILED", failure, false, context);
   return requeue(counted, 0, context);
 }
 
@@ -319,11 +323,11 @@ function retry(job: Job, context: Context): Transition {
 function passTime(job: Job, context: Context): Transition {
   if (isTerminal(job.status)) return unchanged(job, "done");
   if (context.nowMs >= job.ttlAtMs) {
-    return changed(endUnfinished(job, "TIMED_OUT", "the job's ttl passed", context), stopEffects(job));
+    return changed(endUnfinished(job, "TIMED_OUT", TTL_PASSED, context), stopEffects(job));
   }
   if (job.status === "IN_QUEUE" || job.lease === null) return unchanged(job, "done");
   if (context.nowMs >= job.lease.startedAtMs + job.executionTimeoutMs) {
-    return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT_ERROR, context), stopEffects(job));
+    return changed(endUnfinished(job, "FAILED", EXECUTION_TIMEOUT, context), stopEffects(job));
   }
   if (context.nowMs <= leaseEndMs(job.lease)) return unchanged(job, "done");
   const next = expireLease(job, job.lease, context);
@@ -336,11 +340,17 @@ function passTime(job: Job, context: Context): Transition {
  */
 function expireLease(job: Job, lease: Lease, context: Context, isDoubtful = false): Job {
   // The client has gone with its request: nobody waits for another run, and nobody would pay for one willingly.
-  if (lease.byClient && job.request !== null) return end(job, "FAILED", CLIENT_LOST_ERROR, false, context);
+  if (lease.byClient && job.request !== null) return end(job, "FAILED", CLIENT_LOST, false, context);
   if (lease.incarnation !== context.incarnation || lease.byClient) {
     const restarts = job.restarts + 1;
     if (restarts > RESTARTS_MAX) {
-      return end({ ...job, restarts }, "FAILED", `job lost by ${restarts} restarts of its carrier`, false, context);
+      return end(
+        { ...job, restarts },
+        "FAILED",
+        failed("carrier_restarted", `job lost by ${restarts} restarts of its carrier`),
+        false,
+        context,
+      );
     }
     return { ...requeue({ ...job, restarts }, 0, context), upstreamJob: job.upstreamJob };
   }
@@ -348,12 +358,7 @@ function expireLease(job: Job, lease: Lease, context: Context, isDoubtful = fals
   if (isUndelivered && job.undelivered < UNDELIVERED_MAX) {
     return requeue({ ...job, undelivered: job.undelivered + 1 }, 0, context);
   }
-  return loseWorker(job, context);
-}
-
-/** Counted. The text is RunPod's own for it (runpod-wire 1.4). */
-function loseWorker(job: Job, context: Context): Job {
-  return countFailure(job, `job timed out after ${job.countedFailures} retries`, context);
+  return countFailure(job, WORKER_LOST, context);
 }
 
 function lose(job: Job, token: string, delivered: boolean | "perhaps", context: Context): Transition {
@@ -367,30 +372,4 @@ function lose(job: Job, token: string, delivered: boolean | "perhaps", context: 
 function settleWebhook(job: Job, round: number, settle: (webhook: WebhookState) => WebhookState | null): Transition {
   const webhook = job.webhook === null || round !== job.round ? null : settle(job.webhook);
   return webhook === null ? unchanged(job, "stale") : changed({ ...job, webhook });
-}
-
-/** Its dead letter was offered to D1: kept, or due again later. Null when none is owed. */
-export function settleDeadLetter(webhook: WebhookState, kept: boolean, nowMs: number): WebhookState | null {
-  if (!webhook.dead || webhook.nextAtMs === null) return null;
-  return { ...webhook, nextAtMs: kept ? null : nowMs + LETTER_RETRY_MS };
-}
-
-/** How far a call back has come after one try; null when that try is not the one that is awaited. */
-export function settleWebhookTry(
-  webhook: WebhookState,
-  tryNumber: number,
-  result: WebhookOutcome,
-  context: Pick<Context, "nowMs" | "jitter">,
-): WebhookState | null {
-  if (webhook.nextAtMs === null || webhook.dead || webhook.tries + 1 !== tryNumber) return null;
-  if (result.kind === "delivered") return { tries: tryNumber, nextAtMs: null, dead: false, detail: null };
-  const detail = result.kind === "gone" ? "the receiver answered 410" : result.detail.slice(0, ERROR_TEXT_MAX_CHARS);
-  const waitMs = WEBHOOK_SCHEDULE_MS[tryNumber];
-  // Given up: from now on its dead letter is due, and nothing more goes to the receiver.
-  if (result.kind === "gone" || waitMs === undefined) {
-    return { tries: tryNumber, nextAtMs: context.nowMs, dead: true, detail };
-  }
-  const jitteredMs = Math.round(waitMs * (1 + context.jitter / 4));
-  const nextAtMs = context.nowMs + Math.max(jitteredMs, result.retryAfterMs ?? 0);
-  return { tries: tryNumber, nextAtMs, dead: false, detail };
 }

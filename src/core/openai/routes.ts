@@ -83,11 +83,6 @@ export function closedRouteMessage(route: {
 
 const CLOSED = "is not among the routes that this endpoint lets through to its OpenAI server";
 
-/** Is a job's error the message above? */
-export function isClosedRoute(error: string): boolean {
-  return /^[A-Z]+ \/\S* is not among/.test(error) && error.includes(CLOSED);
-}
-
 /** A path that its sender has made long is no help to a reader. */
 const SHOWN_MAX_CHARS = 200;
 

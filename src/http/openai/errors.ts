@@ -1,8 +1,8 @@
 // Errors of the OpenAI routes as OpenAI's clients read them: `{"error": {message, type, param, code}}` under the true status.
 import type { JobView } from "../../contract/job-view.ts";
 import type { Failure } from "../../core/failure.ts";
+import type { FailureCode } from "../../core/job/failure.ts";
 import { openAiErrorOf } from "../../core/openai/error.ts";
-import { isClosedRoute } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { wireOf } from "../kit/failures.ts";
@@ -23,24 +23,42 @@ export function jobFailed(c: RouteContext, job: JobView): Response {
     case "TIMED_OUT":
       return errorAnswer(c, TTL_PASSED, job.id);
     default:
-      return errorAnswer(c, errorOfText(job.error ?? ""), job.id);
+      return errorAnswer(c, errorOfJob(job), job.id);
   }
 }
 
-/**
- * The error of a failed job. What an upstream did to us, and not to its client, is 502 or 504; texts that a worker wrote are
- * read by core/openai/error.ts.
- */
-export function errorOfText(text: string): OpenAiError {
-  if (/^the upstream(?:'s answer)? (?:did not answer in time|stalled)$/.test(text))
-    return toError(504, text, "timeout");
+/** What a failure is to an OpenAI client; `read`: its message is in somebody else's form (core/openai/error.ts). */
+const BY_CODE: Readonly<Record<FailureCode, readonly [status: number, code: string] | "read">> = {
+  handler_error: "read",
+  start_failed: "read",
+  upstream_status: "read",
+  upstream_timeout: [504, "timeout"],
+  bad_answer: [502, "bad_answer"],
+  upstream_lost: [502, "bad_answer"],
+  answer_too_large: [502, "answer_too_large"],
+  worker_lost: [502, "worker_lost"],
+  upstream_paused: [503, "unavailable"],
+  upstream_unhealthy: [502, "upstream_unhealthy"],
+  not_delivered: [503, "unavailable"],
+  invalid_request: [400, "invalid_request"],
+  route_closed: [403, "route_not_allowed"],
+  execution_timeout: [504, "timeout"],
+  ttl_passed: [504, "timed_out"],
+  cancelled: [409, "cancelled"],
+  client_lost: [500, "client_lost"],
+  storage_unavailable: [503, "unavailable"],
+  carrier_restarted: [500, "carrier_restarted"],
+  internal: [500, "internal"],
+};
+
+/** The error of a job that has failed, by its code. */
+export function errorOfJob({ failure, error, status }: Pick<JobView, "failure" | "error" | "status">): OpenAiError {
+  const text = error ?? `the job is ${status}`;
+  const told = failure === null ? "read" : BY_CODE[failure.code];
+  if (told !== "read") return toError(told[0], text, told[1]);
   // A place that only the server knows is none for its client.
-  if (/^the upstream answered 3\d\d\b/.test(text)) return toError(502, text, "bad_answer");
-  if (/^the upstream(?!\w| answered \d)/.test(text)) return toError(502, text, "bad_answer");
-  if (/^(?:the result|a streamed chunk) is larger than /.test(text)) return toError(502, text, "answer_too_large");
-  if (/^the (?:input|result) could not be \w+ .*R2/.test(text)) return toError(503, text, "unavailable");
-  if (isClosedRoute(text)) return toError(403, text, "route_not_allowed");
-  return openAiErrorOf(text);
+  const isRedirect = failure?.status !== undefined && failure.status < 400;
+  return isRedirect ? toError(502, text, "bad_answer") : openAiErrorOf(text);
 }
 
 export type OpenAiError = ReturnType<typeof openAiErrorOf>;

@@ -8,7 +8,7 @@ import type { OpenAiRequest } from "../../core/openai/request.ts";
 import { ShownEvents } from "../../core/openai/shown-events.ts";
 import { parseJson } from "../../dispatch/classify.ts";
 import type { ClientAnswer } from "./answer.ts";
-import { errorOfText, type OpenAiError, toError } from "./errors.ts";
+import { errorOfJob, type OpenAiError, toError } from "./errors.ts";
 import { eventOf } from "./sse.ts";
 
 const HEAD = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
@@ -57,8 +57,7 @@ export class LoggedEvents {
     // Half an event that a lost worker has left is none.
     if (hasResult(job.status)) await this.#send(this.#events.end());
     else {
-      const { error } = errorOfText(job.error ?? `the job is ${job.status}`);
-      await this.fail(error);
+      await this.fail(errorOfJob(job).error);
     }
     await this.#client.end(true);
   }

@@ -3,6 +3,7 @@
 import type { HandedJob, HandedLease } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { REFUSAL_HOLD_MS, START_JOBS_MAX, STOP_HOLD_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
+import { storageFailed } from "../../dispatch/classify.ts";
 import { jobParts } from "../../payload/job-body.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { jsonAnswer, rawAnswer } from "../kit/answer.ts";
@@ -98,8 +99,7 @@ async function handOver(
   const lostKey = spliced.kind === "missing" ? spliced.key : null;
   const isBad = ({ input }: HandedJob): boolean => input.kind === "r2" && input.key === lostKey;
   for (const job of jobs.filter(isBad)) {
-    const error = "the input could not be read from R2: is not there any more";
-    const outcome = { kind: "storage_failed", error } as const;
+    const outcome = storageFailed("the input could not be read from R2: is not there any more");
     await broker.call("finish", { jobId: job.jobId, lease: job.lease, outcome });
   }
   const leases = jobs.filter((job) => !isBad(job)).map(({ jobId, lease }) => ({ jobId, lease }));

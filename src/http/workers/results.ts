@@ -4,12 +4,13 @@ import type { ReportReply } from "../../contract/worker.ts";
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
+import { failed } from "../../core/job/failure.ts";
 import { readStartFailure } from "../../core/job/start-failure.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../../core/limits.ts";
 import { OutputUsageTap } from "../../core/openai/output-usage.ts";
 import { mayReportStart } from "../../core/scheduling/sdk-version.ts";
-import { attemptFailed, cutString, errorText, parseJson } from "../../dispatch/classify.ts";
+import { attemptFailed, cutString, errorText, parseJson, rejected } from "../../dispatch/classify.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../../payload/envelope.ts";
 import { deletePayload } from "../../payload/store.ts";
 import { jsonAnswer } from "../kit/answer.ts";
@@ -78,9 +79,9 @@ async function toOutcome(
 ): Promise<Result<AttemptOutcome>> {
   const error = fieldOf(read, "error");
   if (error !== undefined && error !== "null") {
-    const failure = mayReportStart(readVersion(c.req.raw.headers)) ? readStartFailure(textOf(error)) : null;
-    if (failure !== null) return ok({ kind: "start_failed", failure });
-    return ok({ kind: "handler_error", error: errorText(error), output: read.big });
+    const start = mayReportStart(readVersion(c.req.raw.headers)) ? readStartFailure(textOf(error)) : null;
+    if (start !== null) return ok({ kind: "start_failed", start });
+    return ok({ kind: "handler_error", failure: failed("handler_error", errorText(error)), output: read.big });
   }
   // Without `return_aggregate_stream` a generator ends with an empty list: its chunks are the output.
   const isBareEnd = entry.query.get("isStream") === "true" && isEmptyList(read.big);
@@ -107,12 +108,12 @@ function isEmptyList(output: PayloadRef | null): boolean {
 function judgeUnreadable(read: ReadFailure): Result<AttemptOutcome> {
   switch (read.kind) {
     case "too_large":
-      return ok({ kind: "rejected", error: `the result is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB` });
+      return ok(rejected("answer_too_large", `the result is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`));
     case "fields_too_large":
-      return ok(attemptFailed("the worker's result has too much beside its output"));
+      return ok(attemptFailed("bad_answer", "the worker's result has too much beside its output"));
     case "bad_json":
     case "not_object":
-      return ok(attemptFailed(`the worker's result is not valid: ${read.message}`));
+      return ok(attemptFailed("bad_answer", `the worker's result is not valid: ${read.message}`));
     case "read_failed":
       return fail(asInvalid(read.message));
     case "storage_failed":

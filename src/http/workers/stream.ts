@@ -7,6 +7,7 @@ import { STREAM_START, type StreamCursor } from "../../core/job/stream-cursor.ts
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { CHUNK_MAX_BYTES, RESULT_MAX_BYTES } from "../../core/limits.ts";
 import { attemptFailed } from "../../dispatch/classify.ts";
+import { CHUNK_TOO_LARGE } from "../../dispatch/stream-intake.ts";
 import { readChunkBody } from "../../payload/chunk-body.ts";
 import { PayloadSink } from "../../payload/sink.ts";
 import { jsonAnswer } from "../kit/answer.ts";
@@ -20,13 +21,12 @@ export async function postChunk(c: RouteContext, entry: WorkerJobEntry): Promise
   const { worker, broker, jobId } = entry;
   const read = await readChunkBody(await workerBodyOf(c.req.raw), CHUNK_MAX_BYTES);
   if (read.kind === "invalid") {
-    const outcome = attemptFailed(`a streamed chunk was not valid: ${read.message}`);
+    const outcome = attemptFailed("bad_answer", `a streamed chunk was not valid: ${read.message}`);
     return refuseChunk(entry, outcome, { kind: "invalid", field: "body", message: read.message });
   }
   if (read.kind === "too_large") {
-    const error = `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`;
     const failure = { kind: "too_large", maxBytes: CHUNK_MAX_BYTES } as const;
-    return refuseChunk(entry, { kind: "rejected", error }, failure);
+    return refuseChunk(entry, CHUNK_TOO_LARGE, failure);
   }
   if (read.chunk === null) return fail({ kind: "invalid", field: "output", message: "is required" });
   const reply = await broker.call("appendChunk", { ...worker, jobId, chunk: read.chunk });

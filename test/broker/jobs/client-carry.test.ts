@@ -1,8 +1,10 @@
 // Jobs that their client's own request carries: when that may be, and what becomes of one whose client is lost.
+
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { SubmitCall, Submitted } from "../../../src/contract/broker.ts";
+import { failed } from "../../../src/core/job/failure.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 import { openAiRequest } from "../../support/openai-request.ts";
@@ -169,7 +171,7 @@ describe("a job whose client's request is lost in the middle", () => {
 describe("a job that ends with its client", () => {
   it.each([
     ["abandoned", { kind: "abandoned", tokens: { prompt: 3, completion: 1, estimated: true } }, "CANCELLED"],
-    ["cut_short", { kind: "cut_short", error: "broke off" }, "FAILED"],
+    ["cut_short", { kind: "cut_short", failure: failed("bad_answer", "broke off") }, "FAILED"],
   ] as const)("%s is over, and its slot is free at once", async (_name, outcome, status) => {
     holdCarriers();
     const { broker } = await makeBroker({ upstreams: [upstream({ slots: 1 })] });

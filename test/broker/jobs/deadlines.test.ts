@@ -1,10 +1,12 @@
 // Every deadline of an endpoint is served, whatever else is stuck: jobs that wait, alarms and wake-ups that were lost, accounts
 // that hang.
+
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { TenantAccount } from "../../../src/account/tenant-account.ts";
 import type { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
+import { failed } from "../../../src/core/job/failure.ts";
 import { holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 
 afterEach(() => {
@@ -35,7 +37,7 @@ describe("a deadline", () => {
     await vi.waitFor(() => expect(given).toHaveLength(1));
     const [first] = given;
     if (first === undefined) throw new Error("no carrier was started");
-    await broker.finish({ ...first, outcome: { kind: "attempt_failed", error: "reset" } });
+    await broker.finish({ ...first, outcome: { kind: "attempt_failed", failure: failed("bad_answer", "reset") } });
     // Another job takes the only slot, and its carrier dies.
     const other = submission({ mode: "runsync" });
     await broker.submit(other);

@@ -1,4 +1,5 @@
 // A broker takes no more than its object can hold.
+
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
@@ -6,6 +7,7 @@ import { LiveIndex } from "../../../src/broker/jobs/live-index.ts";
 import { MeteredSql } from "../../../src/broker/store/metered-sql.ts";
 import { UsageOutbox } from "../../../src/broker/usage/outbox.ts";
 import { OwedWebhooks } from "../../../src/broker/webhooks/owed.ts";
+import { failed } from "../../../src/core/job/failure.ts";
 import { LIVE_INDEX_MAX_BYTES, TENANT_WEBHOOKS_OWED_MAX } from "../../../src/core/limits.ts";
 import { OWED_WEBHOOK_BYTES } from "../../../src/core/scheduling/live-bytes.ts";
 import { answerUpstreams, holdCarriers, makeBroker, submission } from "../../support/broker.ts";
@@ -20,7 +22,7 @@ it("refuses a job, new or sent back, once the live index has its bytes", async (
   expect(await broker.submit(failing)).toMatchObject({ ok: true });
   await vi.waitFor(() => expect(given).toHaveLength(1));
   const [lease] = given;
-  const outcome = { kind: "rejected" as const, error: "no" };
+  const outcome = { kind: "rejected" as const, failure: failed("invalid_request", "no") };
   await broker.finish({ jobId: failing.jobId, lease: lease?.lease ?? "", outcome });
   bytes.mockReturnValue(LIVE_INDEX_MAX_BYTES);
   const refused = { ok: false, failure: { kind: "queue_full" } };
@@ -40,7 +42,7 @@ it("counts a job that is sent back to its tenant's waiting ones", async () => {
   const failing = submission();
   await broker.submit(failing);
   await vi.waitFor(() => expect(given).toHaveLength(1));
-  const outcome = { kind: "rejected" as const, error: "no" };
+  const outcome = { kind: "rejected" as const, failure: failed("invalid_request", "no") };
   await broker.finish({ jobId: failing.jobId, lease: given[0]?.lease ?? "", outcome });
   const job = { tenantId: "owner", jobId: failing.jobId };
   expect(await broker.retry({ ...job, waitingMax: 0 })).toMatchObject({ ok: false, failure: { kind: "tenant_limit" } });

@@ -1,10 +1,12 @@
 // One tenant cannot fill an endpoint that others use, too: rows and bytes of its jobs have a share, and kept ones count.
+
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { refuseBeyondShare } from "../../../src/broker/jobs/tenant-share.ts";
 import { NOTHING_KEPT } from "../../../src/broker/store/kept-tally.ts";
 import type { SubmitCall } from "../../../src/contract/broker.ts";
+import { failed } from "../../../src/core/job/failure.ts";
 import {
   ENDPOINT_MAX_BYTES,
   ENDPOINT_ROWS_MAX,
@@ -96,8 +98,8 @@ describe("a tenant that has filled its share of an endpoint", () => {
     await fill(endpointId, { input: { kind: "inline", bytes: largest.bytes.slice(0, 8_000) } });
     const [carrier = { jobId: "", lease: "" }] = carriers;
     expect(await broker.appendChunks({ ...carrier, firstSeq: 1, chunks: [largest.bytes] })).toBe(true);
-    const failed = { kind: "handler_error", error: "no", output: largest } as const;
-    expect(await broker.finish({ ...carrier, outcome: failed })).toMatchObject({ accepted: true });
+    const failure = { kind: "handler_error", failure: failed("handler_error", "no"), output: largest } as const;
+    expect(await broker.finish({ ...carrier, outcome: failure })).toMatchObject({ accepted: true });
     expect(await broker.submit(call)).toMatchObject({ ok: true, value: { job: { status: "FAILED" } } });
     expect(await broker.retry(job)).toMatchObject({ ok: true });
     await vi.waitFor(() => expect(carriers).toHaveLength(2));
@@ -126,7 +128,11 @@ it("results that retries have moved to their webhooks count, too, and end the re
         const { lease } = storage.sql
           .exec<{ lease: string }>("SELECT facts ->> '$.lease.token' AS lease FROM jobs")
           .one();
-        await broker.finish({ ...job, lease, outcome: { kind: "handler_error", error: "no", output: largest } });
+        await broker.finish({
+          ...job,
+          lease,
+          outcome: { kind: "handler_error", failure: failed("handler_error", "no"), output: largest },
+        });
         const answer = await broker.retry(job);
         if (!answer.ok) return { retries: made, refusal: answer.failure };
       }

@@ -1,5 +1,6 @@
 // What is kept of jobs: what a start of the object reads grows with those that live, never with those that are kept; and what a
 // tenant keeps is counted.
+
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { v7 } from "uuid";
@@ -10,6 +11,7 @@ import { parseJob } from "../../../src/broker/store/job-row.ts";
 import { KeptRows } from "../../../src/broker/store/kept-rows.ts";
 import { MeteredSql } from "../../../src/broker/store/metered-sql.ts";
 import type { SubmitCall } from "../../../src/contract/broker.ts";
+import { failed } from "../../../src/core/job/failure.ts";
 import { NOT_RUN } from "../../../src/core/job/job.ts";
 import { START_SETTLED_ROWS_MAX } from "../../../src/core/limits.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
@@ -331,7 +333,11 @@ describe("what a tenant keeps", () => {
       () => broker().submit(call),
       async () => chunks((await carrier(1)).lease, 1),
       async () => chunks((await carrier(1)).lease, 2),
-      async () => broker().finish({ ...(await carrier(1)), outcome: { kind: "handler_error", error: "no", output } }),
+      async () =>
+        broker().finish({
+          ...(await carrier(1)),
+          outcome: { kind: "handler_error", failure: failed("handler_error", "no"), output },
+        }),
       () => broker().retry({ ...owner, jobId: call.jobId }),
       async () => chunks((await carrier(2)).lease, 1),
       async () => broker().finish({ ...(await carrier(2)), outcome: { kind: "completed", output } }),

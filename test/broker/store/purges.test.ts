@@ -1,7 +1,9 @@
 // A purge cancels any number of jobs by one row, and the end that it gives them is theirs for good.
+
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { failed } from "../../../src/core/job/failure.ts";
 import { expiresAtMs, type Job } from "../../../src/core/job/job.ts";
 import { SWEEP_EVERY_MS } from "../../../src/core/limits.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
@@ -117,7 +119,7 @@ describe("the end of a job that has one", () => {
       const lease = carriers[0] ?? { jobId: "", lease: "" };
       const outcomes = {
         COMPLETED: { kind: "completed", output: null },
-        FAILED: { kind: "handler_error", error: "no", output: null },
+        FAILED: { kind: "handler_error", failure: failed("handler_error", "no"), output: null },
       } as const;
       if (end === "CANCELLED") await broker.cancel(job);
       else await broker.finish({ ...lease, outcome: outcomes[end] });

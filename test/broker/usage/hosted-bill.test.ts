@@ -1,8 +1,10 @@
 // What a job costs that waits at a hosted upstream: nothing until that upstream has said that it runs.
+
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { AttemptOutcome } from "../../../src/core/job/event.ts";
+import { failed } from "../../../src/core/job/failure.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 
@@ -73,7 +75,7 @@ describe("a job that is cancelled on a hosted upstream", () => {
 describe("a job that comes to its own end on a hosted upstream", () => {
   const ends = [
     { kind: "completed", output: null },
-    { kind: "handler_error", error: "no", output: null },
+    { kind: "handler_error", failure: failed("handler_error", "no"), output: null },
   ] as const satisfies readonly AttemptOutcome[];
 
   it.each(ends)("is not billed for its wait there: $kind", { timeout: 20_000 }, async (outcome) => {

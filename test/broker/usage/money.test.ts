@@ -1,7 +1,9 @@
 // Every billed attempt becomes one usage line in D1, however long D1 is away.
+
 import { abortAllDurableObjects, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { failed } from "../../../src/core/job/failure.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { answerUpstreams, holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 import { breakD1 } from "../../support/d1.ts";
@@ -157,7 +159,10 @@ describe("the usage lines of a tenant", () => {
     const [first] = given;
     if (first === undefined) throw new Error("no carrier was started");
     vi.setSystemTime(Date.now() + 2_500);
-    await brokerOf(env, endpointId).finish({ ...first, outcome: { kind: "handler_error", error: "x", output: null } });
+    await brokerOf(env, endpointId).finish({
+      ...first,
+      outcome: { kind: "handler_error", failure: failed("handler_error", "x"), output: null },
+    });
     await brokerOf(env, endpointId).retry(job);
     await abortAllDurableObjects();
     // No billed finish comes after it.

@@ -18,6 +18,7 @@ function finishedJob(finishSeq: number, partial: Partial<Job> = {}): Job {
   const bill = { seq: 1, tier: "a4000", rateKind: "flex" as const, slots: 1, nanodollarsPerSecond: 1, seconds: 1 };
   return {
     ...NOT_RUN,
+    history: [],
     uuid: v7(),
     mode: "run",
     tenantId: "owner",

@@ -9,12 +9,12 @@ import { passTime, pullingWorker, pullOnly, statusOf, waitOf, workersOf } from "
 import { evict } from "../../support/quiet.ts";
 
 const SDK = "2.0.0rc2";
-const failure = {
+const start = {
   kind: "failed",
   error: "the hook's own error",
   detail: "Its start failed in the hook h: E: e",
 } as const;
-const FAILED = { kind: "start_failed", failure } as const;
+const FAILED = { kind: "start_failed", start } as const;
 
 afterEach(() => {
   vi.useRealTimers();
@@ -45,7 +45,7 @@ describe("a crash loop of one worker", () => {
     for (const pauseMs of [0, 0, 1_300, 2_600]) {
       const taking = w1.takeOne({ version: SDK });
       if (pauseMs > 0) {
-        const told = { reason: "CRASH_LOOP", detail: failure.detail };
+        const told = { reason: "CRASH_LOOP", detail: start.detail };
         await vi.waitFor(async () => expect(await waitOf(broker, id)).toMatchObject(told));
         await passTime(endpointId, pauseMs);
       }
@@ -53,7 +53,7 @@ describe("a crash loop of one worker", () => {
       await w1.report(id, FAILED);
       vi.setSystemTime(Date.now() + 5);
     }
-    expect(await statusOf(broker, id)).toMatchObject({ status: "FAILED", error: failure.error, retries: 0 });
+    expect(await statusOf(broker, id)).toMatchObject({ status: "FAILED", error: start.error, retries: 0 });
   });
 
   it("gets a job only where no sound worker has room", async () => {
@@ -68,7 +68,7 @@ describe("a crash loop of one worker", () => {
       await broker.cancel({ tenantId: "owner", jobId: id });
     }
     const polls = [bad.take({ version: SDK, pollId: "bad" })];
-    await vi.waitFor(async () => expect((await workersOf(broker))[1]).toMatchObject({ reason: failure.detail }));
+    await vi.waitFor(async () => expect((await workersOf(broker))[1]).toMatchObject({ reason: start.detail }));
     // Its pause is over.
     await passTime(endpointId, 5_000);
     polls.push(good.take({ pollId: "good" }));

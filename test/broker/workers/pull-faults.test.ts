@@ -1,9 +1,11 @@
 // Pulling workers when something else goes wrong: a lost answer, a restart of the broker, workers that only seem to be there.
+
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { AlarmClock } from "../../../src/broker/alarm.ts";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
+import { failed } from "../../../src/core/job/failure.ts";
 import { IDLE_GRACE_MS, WORKER_GONE_AFTER_MS, WORKER_PING_INTERVAL_MS, WORKERS_MAX } from "../../../src/core/limits.ts";
 import { makeBroker, submission, workerKey } from "../../support/broker.ts";
 import { passTime, pullingWorker, pullOnly, statusOf } from "../../support/pulling-worker.ts";
@@ -29,7 +31,10 @@ describe("a report whose answer was lost", () => {
 });
 
 describe("a job that failed on its worker", () => {
-  const failed = { kind: "attempt_failed", error: "the worker's result is not valid" } as const;
+  const outcome = {
+    kind: "attempt_failed",
+    failure: failed("bad_answer", "the worker's result is not valid"),
+  } as const;
 
   /** w1 has failed the job and asks for more; `other` is not going to. */
   async function fallBack(other: (broker: BrokerApi) => Promise<void>): Promise<void> {
@@ -40,7 +45,7 @@ describe("a job that failed on its worker", () => {
     const w1 = pullingWorker(broker, "w1");
     await w1.take();
     await other(broker);
-    await w1.report(call.jobId, failed);
+    await w1.report(call.jobId, outcome);
     vi.setSystemTime(Date.now() + 100);
     const taking = w1.take({ pollId: "again" });
     await passTime(endpointId, 3_000);

@@ -1,8 +1,10 @@
 // Random steps of pulling workers on the real broker, by seed: takes that are cut, failed starts, results that ask for a restart.
 // After each step the broker's memory equals its rows, and in the end every job has ended and every bill is one line.
+
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
+import { failed } from "../../../src/core/job/failure.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { type Random, seededRandom } from "../../sim/random.ts";
 import { makeBroker, submission, workerKey } from "../../support/broker.ts";
@@ -14,7 +16,7 @@ const WORKERS = ["w1", "w2", "w3"] as const;
 const VERSIONS = [null, "1.7.4", "1.12.0", "2.0.0rc2"] as const;
 const START_FAILED = {
   kind: "start_failed",
-  failure: { kind: "failed", error: "no GPU", detail: "Its start failed." },
+  start: { kind: "failed", error: "no GPU", detail: "Its start failed." },
 } as const;
 
 afterEach(() => {
@@ -64,8 +66,8 @@ async function reportOnce({ random, held, endpointId }: World): Promise<string> 
   const one = random.pick(held);
   const outcome = random.pick([
     { kind: "completed", output: OUTPUT },
-    { kind: "handler_error", error: "said no", output: null },
-    { kind: "attempt_failed", error: "no JSON" },
+    { kind: "handler_error", failure: failed("handler_error", "said no"), output: null },
+    { kind: "attempt_failed", failure: failed("bad_answer", "no JSON") },
     START_FAILED,
     START_FAILED,
   ] as const);

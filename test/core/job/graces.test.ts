@@ -30,6 +30,7 @@ function lease(overrides: Partial<Lease> = {}): Lease {
 function running(held: Lease): Job {
   return {
     ...NOT_RUN,
+    history: [],
     uuid: "018f0000-0000-7000-8000-000000000003",
     mode: "run",
     tenantId: "tenant-a",

@@ -39,6 +39,7 @@ const REPORT = {
 function held(overrides: Partial<Job> = {}): Job {
   return {
     ...NOT_RUN,
+    history: [],
     uuid: "018f0000-0000-7000-8000-000000000001",
     mode: "run",
     tenantId: "tenant-a",
@@ -116,8 +117,8 @@ describe("the report of a failed start", () => {
 });
 
 describe("a job whose worker failed its start", () => {
-  const failure = { kind: "failed", error: "the hook's own error", detail: "Its start failed." } as const;
-  const event = { kind: "finish", token: "lease-1", outcome: { kind: "start_failed", failure } } as const;
+  const start = { kind: "failed", error: "the hook's own error", detail: "Its start failed." } as const;
+  const event = { kind: "finish", token: "lease-1", outcome: { kind: "start_failed", start } } as const;
 
   it("goes back at once, unbilled and uncounted, and not to that worker first", () => {
     const { job, effects } = transition(held(), event, GIVEN);
@@ -130,7 +131,12 @@ describe("a job whose worker failed its start", () => {
     const last = transition(held({ startFailures: START_FAILURES_MAX - 1 }), event, GIVEN).job;
     expect(last.status).toBe("IN_QUEUE");
     const { job } = transition(held({ startFailures: START_FAILURES_MAX }), event, GIVEN);
-    expect(job).toMatchObject({ status: "FAILED", error: failure.error, bill: null, finishSeq: null });
+    expect(job).toMatchObject({
+      status: "FAILED",
+      failure: { code: "start_failed", message: start.error },
+      bill: null,
+      finishSeq: null,
+    });
     expect(transition(job, { kind: "retry" }, GIVEN).job).toMatchObject({ status: "IN_QUEUE", startFailures: 0 });
   });
 });

@@ -1,14 +1,10 @@
 // The whole table of the state machine: every status × every event, with next status, reply and effects written down.
+
 import { describe, expect, it } from "vitest";
 import type { AttemptOutcome, JobEvent } from "../../../src/core/job/event.ts";
+import { EXECUTION_TIMEOUT, failed } from "../../../src/core/job/failure.ts";
 import type { Job, JobStatus, Lease } from "../../../src/core/job/job.ts";
-import {
-  type Context,
-  type Effect,
-  EXECUTION_TIMEOUT_ERROR,
-  type Transition,
-  transition,
-} from "../../../src/core/job/transition.ts";
+import { type Context, type Effect, type Transition, transition } from "../../../src/core/job/transition.ts";
 import {
   BACKOFF_BASE_MS,
   LEASE_MS,
@@ -82,7 +78,8 @@ function job(overrides: Partial<Job> = {}): Job {
     delayMs: null,
     executionMs: null,
     workerId: null,
-    error: null,
+    failure: null,
+    history: [],
     finishedAtMs: finished ? NOW - 1_000 : null,
     bill: null,
     finishSeq: null,
@@ -95,16 +92,16 @@ function job(overrides: Partial<Job> = {}): Job {
 const OUTPUT = { kind: "r2", key: "output", sizeBytes: 3 } as const;
 const OUTCOMES: Readonly<Record<AttemptOutcome["kind"], AttemptOutcome>> = {
   completed: { kind: "completed", output: OUTPUT },
-  handler_error: { kind: "handler_error", error: "no such model", output: null },
-  rejected: { kind: "rejected", error: "400" },
+  handler_error: { kind: "handler_error", failure: failed("handler_error", "no such model"), output: null },
+  rejected: { kind: "rejected", failure: failed("invalid_request", "400") },
   upstream_paused: { kind: "upstream_paused", detail: "429", retryAfterMs: 2_000 },
   upstream_unhealthy: { kind: "upstream_unhealthy", detail: "401" },
-  attempt_failed: { kind: "attempt_failed", error: "connection reset" },
+  attempt_failed: { kind: "attempt_failed", failure: failed("bad_answer", "connection reset") },
   timed_out: { kind: "timed_out" },
-  storage_failed: { kind: "storage_failed", error: "R2 refused" },
-  start_failed: { kind: "start_failed", failure: { kind: "failed", error: "no GPU", detail: "Its start failed." } },
+  storage_failed: { kind: "storage_failed", failure: failed("storage_unavailable", "R2 refused") },
+  start_failed: { kind: "start_failed", start: { kind: "failed", error: "no GPU", detail: "Its start failed." } },
   abandoned: { kind: "abandoned", tokens: null },
-  cut_short: { kind: "cut_short", error: "the stream broke off" },
+  cut_short: { kind: "cut_short", failure: failed("bad_answer", "the stream broke off") },
 };
 const OUTCOME_EFFECTS: Readonly<Record<AttemptOutcome["kind"], readonly Effect[]>> = {
   completed: [
@@ -317,7 +314,11 @@ describe("a failed attempt", () => {
 
   it("fails the job when it was the last one allowed", () => {
     const failed = following(job({ status: "IN_PROGRESS", countedFailures: 1 }), EVENTS.attempt_failed);
-    expect(failed).toMatchObject({ status: "FAILED", error: "connection reset", countedFailures: 2 });
+    expect(failed).toMatchObject({
+      status: "FAILED",
+      failure: { code: "bad_answer", message: "connection reset" },
+      countedFailures: 2,
+    });
   });
 
   it.each(["upstream_paused", "upstream_unhealthy"] as const)("that was only %s is not counted", (name) => {
@@ -343,7 +344,7 @@ describe("time", () => {
   it("fails a job at its execution timeout, billed, and stops the upstream", () => {
     const before = job({ status: "IN_PROGRESS", executionTimeoutMs: 2_500, upstreamJob });
     const result = transition(before, EVENTS.time, given());
-    expect(result.job).toMatchObject({ status: "FAILED", error: EXECUTION_TIMEOUT_ERROR, bill: { seconds: 3 } });
+    expect(result.job).toMatchObject({ status: "FAILED", failure: EXECUTION_TIMEOUT, bill: { seconds: 3 } });
     expect(result.effects).toEqual(stop);
   });
 
@@ -385,7 +386,7 @@ describe("a retry", () => {
       queueSeq: 70,
       queuedAtMs: NOW,
       ttlAtMs: NOW + 60_000,
-      error: null,
+      failure: null,
       finishedAtMs: null,
       bill: null,
       finishSeq: null,

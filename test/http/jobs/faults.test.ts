@@ -21,6 +21,7 @@ const waiting: Omit<JobView, "id"> = {
   executionMs: null,
   workerId: null,
   error: null,
+  failure: null,
   retries: 0,
   output: null,
   queue: null,

@@ -13,7 +13,15 @@ import { openAiClient } from "../../support/openai-client.ts";
 import { makeTenant } from "../../support/tenant.ts";
 
 const POLL = { timeout: 5_000, interval: 10 };
-const JOB = { id: "job-u1", status: "COMPLETED", delayMs: 1, executionMs: 2, workerId: null, error: null } as const;
+const JOB = {
+  id: "job-u1",
+  status: "COMPLETED",
+  delayMs: 1,
+  executionMs: 2,
+  workerId: null,
+  error: null,
+  failure: null,
+} as const;
 const OWN = "http://EP.lb.waybill.test./run";
 
 afterEach(() => vi.restoreAllMocks());

@@ -1,0 +1,77 @@
+// The history of a job's attempts, as its row keeps it: few and short, because a row is read and written with every step.
+import { ATTEMPTS_KEPT_MAX, ATTEMPTS_KEPT_MAX_BYTES } from "../limits.ts";
+import type { AttemptOutcome, JobEvent } from "./event.ts";
+import { EXECUTION_TIMEOUT, failed, type JobFailure } from "./failure.ts";
+import type { Job, Lease, PastAttempt } from "./job.ts";
+import { shownWorkerId } from "./worker-id.ts";
+
+/** The history once the lease of `before` has ended by this event. */
+export function withAttempt(
+  before: Job,
+  lease: Lease,
+  event: JobEvent,
+  after: Job,
+  nowMs: number,
+): readonly PastAttempt[] {
+  const failure = failureOf(before, event, after);
+  const ended: PastAttempt = {
+    number: before.attempts,
+    workerId: shownWorkerId(lease.holderId),
+    startedAtMs: lease.startedAtMs,
+    endedAtMs: nowMs,
+    code: failure?.code ?? null,
+    message: failure?.message ?? null,
+    billed: after.bill !== null && after.bill !== before.bill,
+  };
+  return shorten([...before.history, ended]);
+}
+
+/** Why this attempt failed; null: it completed the job. */
+function failureOf(before: Job, event: JobEvent, after: Job): JobFailure | null {
+  if (event.kind === "finish") return failureOfOutcome(event.outcome);
+  if (event.kind === "cancel") return failed("cancelled", "the job was cancelled");
+  if (after.status === "TIMED_OUT") return failed("ttl_passed", "the job's ttl passed");
+  if (after.failure !== null) return after.failure;
+  if (after.restarts > before.restarts) return failed("carrier_restarted", "its carrier was lost with a restart");
+  if (after.countedFailures > before.countedFailures) return WORKER_LOST;
+  return failed("not_delivered", "the worker seems not to have got the job");
+}
+
+export const WORKER_LOST = failed("worker_lost", "nothing came from the worker until its lease ended");
+
+function failureOfOutcome(outcome: AttemptOutcome): JobFailure | null {
+  switch (outcome.kind) {
+    case "completed":
+      return null;
+    case "timed_out":
+      return EXECUTION_TIMEOUT;
+    case "abandoned":
+      return failed("client_lost", "the client that waited for the answer has gone");
+    case "upstream_paused":
+    case "upstream_unhealthy":
+      return failed(outcome.kind, outcome.detail);
+    case "start_failed":
+      return failed("start_failed", outcome.start.detail);
+    default:
+      return outcome.failure;
+  }
+}
+
+/** Within the bounds of a row: the texts of the oldest are cut first, and where that is not enough the oldest go. */
+function shorten(attempts: readonly PastAttempt[]): readonly PastAttempt[] {
+  const kept = attempts.slice(-ATTEMPTS_KEPT_MAX);
+  for (const [at, attempt] of kept.entries()) {
+    const overBytes = bytesOf(kept) - ATTEMPTS_KEPT_MAX_BYTES;
+    if (overBytes <= 0) return kept;
+    const { message } = attempt;
+    // Each character is a byte at least.
+    kept[at] = { ...attempt, message: message?.slice(0, Math.max(0, message.length - overBytes)) ?? null };
+  }
+  while (bytesOf(kept) > ATTEMPTS_KEPT_MAX_BYTES) kept.shift();
+  return kept;
+}
+
+/** As the row holds them. */
+function bytesOf(attempts: readonly PastAttempt[]): number {
+  return new TextEncoder().encode(JSON.stringify(attempts)).length;
+}
