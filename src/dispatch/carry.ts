@@ -1,6 +1,7 @@
 // Carries one leased job to its upstream and brings the outcome back. The lease is renewed meanwhile; when the broker says
 // that it is lost, the call is dropped. The outcome is told until the broker has heard it.
 import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
+import { credentialPlace } from "../core/access/sealing.ts";
 import { LEASE_MS } from "../core/limits.ts";
 import { OutputUsageTap } from "../core/openai/output-usage.ts";
 import { isHeaderValue } from "../core/openai/target.ts";
@@ -105,7 +106,7 @@ export async function openCredential(
   encryptionKey: string,
 ): Promise<string | null> {
   if (upstream.credential === null) return null;
-  const credential = await open(upstream.credential, encryptionKey, `upstream:${upstream.id}`);
+  const credential = await open(upstream.credential, encryptionKey, credentialPlace(upstream.id));
   // What fetch would refuse of it is the operator's to mend, and no tenant's job is to fail for it.
   if (!isHeaderValue(credential)) throw new Error("it has characters that no header may hold");
   return credential;

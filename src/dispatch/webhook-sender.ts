@@ -2,6 +2,7 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
 import type { Delivery, WebhookResult, WebhookSenderApi } from "../contract/broker.ts";
+import { WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
@@ -10,8 +11,6 @@ import { spliceBody } from "../payload/splice.ts";
 import { brokerOf } from "./broker-client.ts";
 import { repeatCall } from "./repeat-call.ts";
 
-/** Binds a sealed webhook secret to its use. */
-export const WEBHOOK_SECRET_AAD = "webhook";
 const TELL_FOR_MS = 60_000;
 
 export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSenderApi {
@@ -40,7 +39,7 @@ export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSende
 export async function tryDelivery(delivery: Delivery, env: Env): Promise<WebhookResult> {
   const config = readConfig(env);
   try {
-    const secret = await open(delivery.sealedSecret, config.encryptionKey, WEBHOOK_SECRET_AAD);
+    const secret = await open(delivery.sealedSecret, config.encryptionKey, WEBHOOK_SECRET_PLACE);
     const body = await bodyText(delivery, env.PAYLOADS);
     const { url, webhookId } = delivery;
     return await sendWebhook({ url, secret, webhookId, at: new Date(), body }, config.reach);

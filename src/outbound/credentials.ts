@@ -1,5 +1,5 @@
-// Sealing of secrets that Waybill must be able to read again (upstream credentials, webhook secrets), and fingerprints
-// of secrets that it must recognise. Web Crypto only: the command line imports this too.
+// Sealing of secrets that Waybill must be able to read again (upstream credentials, webhook secrets), digests and
+// fingerprints of secrets that it must recognise. Web Crypto only: the command line imports this too.
 
 import { toHex } from "../core/bytes/hex.ts";
 import { keepOutOfLogs } from "../log.ts";
@@ -7,16 +7,19 @@ import { keepOutOfLogs } from "../log.ts";
 const VERSION = "v1";
 const NONCE_BYTES = 12;
 const ALGORITHM = "AES-GCM";
+const HMAC = { name: "HMAC", hash: "SHA-256" };
+const encoder = new TextEncoder();
+let imported: { readonly pepper: string; readonly key: CryptoKey } | undefined;
 
 /**
- * Seals a text with AES-256-GCM under `keyBase64` (32 bytes). `aad` binds it to its place, such as `upstream:<id>`: moved
- * elsewhere it does not open. Answers `v1.<base64url of nonce and ciphertext>`.
+ * Seals a text with AES-256-GCM under `keyBase64` (32 bytes). `place` is one of core/access/sealing.ts: at another it does not
+ * open. Answers `v1.<base64url of nonce and ciphertext>`.
  */
-export async function seal(plaintext: string, keyBase64: string, aad: string): Promise<string> {
+export async function seal(plaintext: string, keyBase64: string, place: string): Promise<string> {
   const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
-  const params = { name: ALGORITHM, iv: nonce, additionalData: new TextEncoder().encode(aad) };
+  const params = { name: ALGORITHM, iv: nonce, additionalData: encoder.encode(place) };
   const sealed = new Uint8Array(
-    await crypto.subtle.encrypt(params, await importKey(keyBase64), new TextEncoder().encode(plaintext)),
+    await crypto.subtle.encrypt(params, await importKey(keyBase64), encoder.encode(plaintext)),
   );
   const bytes = new Uint8Array(NONCE_BYTES + sealed.length);
   bytes.set(nonce);
@@ -25,7 +28,7 @@ export async function seal(plaintext: string, keyBase64: string, aad: string): P
 }
 
 /** Opens what `seal` made. Throws when the key, the place or a byte differs; the message holds no secret. */
-export async function open(sealed: string, keyBase64: string, aad: string): Promise<string> {
+export async function open(sealed: string, keyBase64: string, place: string): Promise<string> {
   const [version, text, ...rest] = sealed.split(".");
   if (version !== VERSION || text === undefined || rest.length > 0)
     throw new Error("the sealed secret has an unknown form");
@@ -35,7 +38,7 @@ export async function open(sealed: string, keyBase64: string, aad: string): Prom
     const params = {
       name: ALGORITHM,
       iv: bytes.subarray(0, NONCE_BYTES),
-      additionalData: new TextEncoder().encode(aad),
+      additionalData: encoder.encode(place),
     };
     const plaintext = new TextDecoder().decode(await crypto.subtle.decrypt(params, key, bytes.subarray(NONCE_BYTES)));
     keepOutOfLogs(plaintext);
@@ -45,9 +48,22 @@ export async function open(sealed: string, keyBase64: string, aad: string): Prom
   }
 }
 
+/** HMAC-SHA-256 of an API key under the pepper, 32 bytes: D1 has it in hex, and never the key. */
+export async function digestKey(key: string, pepper: string): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.sign(HMAC, await importPepper(pepper), encoder.encode(key)));
+}
+
+/** The pepper stays the same for the life of an isolate, and importing it costs as much as using it. */
+async function importPepper(pepper: string): Promise<CryptoKey> {
+  if (imported?.pepper === pepper) return imported.key;
+  const key = await crypto.subtle.importKey("raw", encoder.encode(pepper), HMAC, false, ["sign"]);
+  imported = { pepper, key };
+  return key;
+}
+
 /** The first 16 hex characters of a SHA-256 over the labelled secret: enough to see that it was changed. */
 export async function keyFingerprint(secretText: string): Promise<string> {
-  const bytes = new TextEncoder().encode(`waybill key fingerprint v1\n${secretText}`);
+  const bytes = encoder.encode(`waybill key fingerprint v1\n${secretText}`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return toHex(digest.subarray(0, 8));
 }

@@ -4,13 +4,14 @@ import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm } fro
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
-import { RETENTION_MAX_MS } from "../../src/core/limits.ts";
+import { WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import { brokerOf } from "../../src/dispatch/broker-client.ts";
-import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 import { answerUpstreams, makeBroker, submission } from "../support/broker.ts";
 
 const RECEIVER = "https://receiver.example.com/hook";
+/** So that no result goes before the test has ended. */
+const RETENTION_MS = 14 * 86_400_000;
 const POLL = { timeout: 8_000, interval: 5 };
 
 afterEach(() => {
@@ -38,9 +39,9 @@ interface World {
 
 async function makeWorld(): Promise<{ world: World; broker: () => BrokerApi; submit: () => Promise<unknown> }> {
   const tenantId = `tn-${crypto.randomUUID()}`;
-  const { endpointId } = await makeBroker({ tenantId, maxAttempts: 1, runRetentionMs: RETENTION_MAX_MS });
+  const { endpointId } = await makeBroker({ tenantId, maxAttempts: 1, runRetentionMs: RETENTION_MS });
   const secret = `whsec_${btoa("secret of this test only")}`;
-  const sealedSecret = await seal(secret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_AAD);
+  const sealedSecret = await seal(secret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_PLACE);
   const call = submission({ tenantId, webhook: { url: RECEIVER, sealedSecret } });
   const world: World = {
     endpointId,

@@ -3,8 +3,9 @@ import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { afterEach, expect, it, vi } from "vitest";
 import type { Delivery } from "../../src/contract/broker.ts";
+import { WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import type { PayloadRef } from "../../src/core/json/payload-ref.ts";
-import { tryDelivery, WEBHOOK_SECRET_AAD } from "../../src/dispatch/webhook-sender.ts";
+import { tryDelivery } from "../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 
 const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -34,7 +35,7 @@ async function deliver(input: PayloadRef) {
     tryNumber: 1,
     webhookId: "msg_1",
     url: "https://hooks.example.org/",
-    sealedSecret: await seal(SECRET, env.ENCRYPTION_KEY, WEBHOOK_SECRET_AAD),
+    sealedSecret: await seal(SECRET, env.ENCRYPTION_KEY, WEBHOOK_SECRET_PLACE),
     job: { ...job, retries: 0, output: null, queue: null },
     input,
   };

@@ -3,12 +3,12 @@ import { env } from "cloudflare:workers";
 import type { Scope } from "../../src/contract/identity.ts";
 import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/settings.ts";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/access/api-key.ts";
+import { WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import {
   EXECUTION_TIMEOUT_DEFAULT_MS,
   LB_BODY_DEFAULT_MAX_BYTES,
   TENANT_WAITING_DEFAULT_MAX,
 } from "../../src/core/limits.ts";
-import { WEBHOOK_SECRET_AAD } from "../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 
 export interface TestTenant {
@@ -45,7 +45,7 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
   const endpointId = `ep-${crypto.randomUUID()}`;
   const slug = `slug-${crypto.randomUUID()}`;
   const webhookSecret = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(24))))}`;
-  const sealedWebhookSecret = await seal(webhookSecret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_AAD);
+  const sealedWebhookSecret = await seal(webhookSecret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_PLACE);
   const nowMs = Date.now();
   const { id: keyId, key } = makeKey();
   const workers = (options.workerKeys ?? []).map((worker) => ({ ...worker, ...makeKey() }));

@@ -1,11 +1,14 @@
 // Credentials in an upstream's address: it stands in D1 and in lists in the clear, and goes into the server's logs with every
 // call. One that is given anew is refused; those that older releases took are known secrets like any other.
+import { API_KEY_PREFIX } from "./api-key.ts";
 
 /** The last word of a parameter's name that says what it holds: `key`, `api_key`, `X-Amz-Signature`, `accessToken`. */
 const SECRET_WORD =
   /(?:^|[^a-z])(?:key|apikey|token|secret|passwd|password|pwd|auth|authorization|credentials?|sig|signature|jwt)$/;
 /** Forms in which providers give out keys: OpenAI and others, RunPod, Hugging Face, Groq, xAI, Replicate, Slack, Waybill; JWTs. */
-const KEY_FORM = /^(?:sk-|rpa_|hf_|gsk_|xai-|r8_|xox[a-z]-|wb_live_|Bearer\s|eyJ[\w-]+\.)[\w.~+/=-]{8,}$/;
+const KEY_FORM = new RegExp(
+  String.raw`^(?:sk-|rpa_|hf_|gsk_|xai-|r8_|xox[a-z]-|${API_KEY_PREFIX}|Bearer\s|eyJ[\w-]+\.)[\w.~+/=-]{8,}$`,
+);
 
 /** Why an address may not be given; null: it holds no credential that can be seen. */
 export function addressProblem(address: string, credential: string | null): string | null {

@@ -2,10 +2,15 @@
 // error is refused before any storage is asked.
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const KEY = /^wb_live_([0-9A-Za-z]{12})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
 const ID_CHARS = 12;
 /** 43 characters of base 62 hold 256 bits. */
 const SECRET_CHARS = 43;
+const CHECKSUM_CHARS = 6;
+
+/** What every key begins with. */
+export const API_KEY_PREFIX = "wb_live_";
+const base62 = (chars: number) => `([0-9A-Za-z]{${chars}})`;
+const KEY = new RegExp(`^${API_KEY_PREFIX}${base62(ID_CHARS)}_${base62(SECRET_CHARS)}_${base62(CHECKSUM_CHARS)}$`);
 
 /** Random bytes that one key uses up: a byte over 247 would favour some characters and is skipped, so there are spare ones. */
 export const KEY_RANDOM_BYTES = 128;
@@ -15,7 +20,7 @@ export function makeApiKey(random: Uint8Array): { readonly id: string; readonly 
   const fair = [...random].filter((byte) => byte < 248).map((byte) => ALPHABET.charAt(byte % 62));
   if (fair.length < ID_CHARS + SECRET_CHARS) throw new Error("too few random bytes for a key");
   const id = fair.slice(0, ID_CHARS).join("");
-  const stem = `wb_live_${id}_${fair.slice(ID_CHARS, ID_CHARS + SECRET_CHARS).join("")}`;
+  const stem = `${API_KEY_PREFIX}${id}_${fair.slice(ID_CHARS, ID_CHARS + SECRET_CHARS).join("")}`;
   return { id, key: `${stem}_${checksum(stem)}` };
 }
 
@@ -28,7 +33,7 @@ export function parseApiKey(text: string): { readonly id: string } | null {
   return match?.[3] === checksum(stem) ? { id } : null;
 }
 
-/** CRC-32 in six characters of base 62. */
+/** CRC-32 in CHECKSUM_CHARS characters of base 62. */
 function checksum(text: string): string {
   let crc = 0xffffffff;
   for (let at = 0; at < text.length; at += 1) {
@@ -37,7 +42,7 @@ function checksum(text: string): string {
   }
   let rest = (crc ^ 0xffffffff) >>> 0;
   let chars = "";
-  for (let place = 0; place < 6; place += 1) {
+  for (let place = 0; place < CHECKSUM_CHARS; place += 1) {
     chars = ALPHABET.charAt(rest % 62) + chars;
     rest = Math.floor(rest / 62);
   }

@@ -7,6 +7,7 @@ import { fail, ok, type Result } from "../../core/failure.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";
 import { findKey, type StoredKey } from "../../db/keys.ts";
 import { log } from "../../log.ts";
+import { digestKey } from "../../outbound/credentials.ts";
 import { refuseCaller, refuseToAsk } from "./failed-callers.ts";
 import { StaleCache } from "./stale-cache.ts";
 
@@ -16,7 +17,6 @@ const NO_DIGEST = "0".repeat(64);
 const AUTHORIZATION = /^(?:bearer +)?([A-Za-z0-9_]{1,255})$/i;
 
 const keys = new StaleCache<StoredKey>(KEY_MISSING_MS);
-let pepperKey: CryptoKey | undefined;
 
 /**
  * The caller of `Authorization: Bearer KEY` or the bare key. `unavailable` when D1 is down and the key is not known; who fails too
@@ -56,7 +56,7 @@ export async function isGenuine({ id, key }: PresentedKey, ofKey: string | null,
   if (known !== undefined && known.digest === digest && known.bytes.length === bytes.length) {
     if (crypto.subtle.timingSafeEqual(known.bytes, bytes)) return true;
   }
-  if (!(await hasDigest(key, digest, pepper))) return false;
+  if (!crypto.subtle.timingSafeEqual(await digestKey(key, pepper), fromHex(digest))) return false;
   if (genuineKeys.size >= GENUINE_KEYS_MAX) genuineKeys.clear();
   genuineKeys.set(id, { bytes, digest });
   return true;
@@ -81,14 +81,4 @@ export function requireScope(caller: Caller, scope: Scope): Result<Caller> {
 function isOver(stored: StoredKey, nowMs: number): boolean {
   if (stored.revokedAtMs !== null) return true;
   return stored.expiresAtMs !== null && stored.expiresAtMs <= nowMs;
-}
-
-/** Is this the digest of the key under the pepper? In the same time for any key. */
-async function hasDigest(key: string, digestHex: string, pepper: string): Promise<boolean> {
-  // The pepper stays the same for the life of an isolate, and importing it costs as much as using it.
-  pepperKey ??= await crypto.subtle.importKey("raw", encoder.encode(pepper), { name: "HMAC", hash: "SHA-256" }, false, [
-    "sign",
-  ]);
-  const digest = new Uint8Array(await crypto.subtle.sign("HMAC", pepperKey, encoder.encode(key)));
-  return crypto.subtle.timingSafeEqual(digest, fromHex(digestHex));
 }

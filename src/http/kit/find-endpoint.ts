@@ -1,11 +1,10 @@
 // Which endpoint a path names, for whom. A foreign one and an unknown one are the same answer.
 import type { Caller } from "../../contract/identity.ts";
+import { isEndpointName } from "../../core/access/endpoint-name.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { findIdOf, type LoadedEndpoint, loadEndpoint } from "../../db/endpoints.ts";
 import { log } from "../../log.ts";
 import { StaleCache } from "./stale-cache.ts";
-
-const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
 
 const endpoints = new StaleCache<LoadedEndpoint>();
 /** What a path may call an endpoint → its id. Ids are never reused, so what was true once stays true. */
@@ -18,7 +17,7 @@ export async function findEndpoint(
   env: Env,
   nowMs: number,
 ): Promise<Result<LoadedEndpoint>> {
-  if (!NAME.test(idOrSlug)) return fail({ kind: "not_found" });
+  if (!isEndpointName(idOrSlug)) return fail({ kind: "not_found" });
   let found: LoadedEndpoint | null;
   try {
     found = await endpoints.get(idOrSlug, nowMs, () => loadEndpoint(env.DB, idOrSlug));
@@ -40,7 +39,7 @@ export function knownEndpointId(name: string): string | undefined {
 export async function findEndpointId(name: string, env: Env, ifDown: string): Promise<string | null> {
   const known = knownEndpointId(name);
   if (known !== undefined) return known;
-  if (!NAME.test(name)) return null;
+  if (!isEndpointName(name)) return null;
   try {
     return await endpointIds.get(name, Date.now(), () => findIdOf(env.DB, name));
   } catch (error) {

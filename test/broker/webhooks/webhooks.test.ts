@@ -2,15 +2,18 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { RETENTION_MAX_MS, WEBHOOK_SCHEDULE_MS } from "../../../src/core/limits.ts";
+import { WEBHOOK_SECRET_PLACE } from "../../../src/core/access/sealing.ts";
+import { WEBHOOK_SCHEDULE_MS } from "../../../src/core/limits.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
-import { WEBHOOK_SECRET_AAD, WebhookSender } from "../../../src/dispatch/webhook-sender.ts";
+import { WebhookSender } from "../../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../../src/outbound/credentials.ts";
 import { answerUpstreams, makeBroker, submission } from "../../support/broker.ts";
 import { breakD1 } from "../../support/d1.ts";
 
 const BAD_URL = "https://bad-receiver.example.com/hook";
 const GOOD_URL = "https://good-receiver.example.com/hook";
+/** So that no result goes before the test has ended. */
+const RETENTION_MS = 14 * 86_400_000;
 const POLL = { timeout: 8_000, interval: 10 };
 
 afterEach(() => {
@@ -20,7 +23,7 @@ afterEach(() => {
 
 async function webhookTo(url: string) {
   const secret = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(24))))}`;
-  return { url, sealedSecret: await seal(secret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_AAD) };
+  return { url, sealedSecret: await seal(secret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_PLACE) };
 }
 
 /** Upstreams complete every job at once; the receivers' calls go to `receive`. */
@@ -120,7 +123,7 @@ describe("a receiver", () => {
       ids.push(request.headers.get("webhook-id"));
       return new Response("no", { status: 500 });
     });
-    const { endpointId } = await makeBroker({ tenantId, runsyncRetentionMs: RETENTION_MAX_MS });
+    const { endpointId } = await makeBroker({ tenantId, runsyncRetentionMs: RETENTION_MS });
     const call = submission({ tenantId, mode: "runsync", webhook: await webhookTo(BAD_URL) });
     await brokerOf(env, endpointId).submit(call);
 
@@ -157,7 +160,7 @@ describe("a receiver", () => {
       ids.push(request.headers.get("webhook-id"));
       return new Response(null, { status: 410 });
     });
-    const { endpointId } = await makeBroker({ tenantId, runsyncRetentionMs: RETENTION_MAX_MS });
+    const { endpointId } = await makeBroker({ tenantId, runsyncRetentionMs: RETENTION_MS });
     const call = submission({ tenantId, mode: "runsync", webhook: await webhookTo(BAD_URL) });
     await brokerOf(env, endpointId).submit(call);
     await vi.waitFor(async () => expect(await webhookState(endpointId)).toEqual({ tries: 1, nextAtMs: null }), POLL);
@@ -195,7 +198,7 @@ describe("a receiver", () => {
       received.push({ id: request.headers.get("webhook-id"), body: await request.json() });
       return new Response(null, { status: 204 });
     });
-    const { endpointId } = await makeBroker({ tenantId, runsyncRetentionMs: RETENTION_MAX_MS });
+    const { endpointId } = await makeBroker({ tenantId, runsyncRetentionMs: RETENTION_MS });
     const call = submission({ tenantId, mode: "runsync", webhook: await webhookTo(GOOD_URL) });
     const job = { tenantId, jobId: call.jobId };
     await brokerOf(env, endpointId).submit(call);
@@ -261,7 +264,7 @@ describe("a receiver", () => {
     const senders = vi.spyOn(WebhookSender.prototype, "deliver").mockImplementation(async () => {
       lost += 1;
     });
-    const { endpointId, broker } = await makeBroker({ tenantId, upstreams: [], runRetentionMs: RETENTION_MAX_MS });
+    const { endpointId, broker } = await makeBroker({ tenantId, upstreams: [], runRetentionMs: RETENTION_MS });
     const call = submission({ tenantId, webhook: await webhookTo(BAD_URL) });
     await broker.submit(call);
     await broker.cancel({ tenantId, jobId: call.jobId });
