@@ -1,8 +1,7 @@
 // What the operator's commands share: how a word of an option is checked, and which database and secrets they work on.
 import { join, resolve } from "node:path";
-import type { AdminContext } from "./admin-book.ts";
-import { readSecrets } from "./admin-secrets.ts";
-import { executeLocal, executeRemote } from "./d1.ts";
+import { type AdminSecrets, readSecrets } from "./admin-secrets.ts";
+import { type Execute, executeLocal, executeRemote } from "./d1.ts";
 import { DEV_STATE_FOLDER, PROJECT_FOLDER } from "./dev-database.ts";
 
 /** The options that choose a database, for `parseArgs`. */
@@ -28,14 +27,14 @@ export function stateFolderOf(options: DatabaseChoice): string {
 
 /** The database that the options choose, and its secrets, which are only asked for when they are needed. */
 export function chooseDatabase(options: DatabaseChoice): {
-  readonly execute: AdminContext["execute"];
-  readonly secrets: () => Promise<AdminContext["secrets"]>;
+  readonly execute: Execute;
+  readonly secrets: () => Promise<AdminSecrets>;
 } {
   const remote = options.remote === true;
   if (remote && options.local === true) throw new Error("--local or --remote, not both");
   const persistTo = stateFolderOf(options);
   return {
-    execute: (sql) => (remote ? executeRemote(sql) : executeLocal(persistTo, sql)),
+    execute: (...statements) => (remote ? executeRemote(statements) : executeLocal(persistTo, statements)),
     secrets: () => readSecrets(remote ? null : join(PROJECT_FOLDER, ".dev.vars")),
   };
 }
@@ -52,4 +51,9 @@ export function wholeNumber(name: string, value: string, min: number, max: numbe
   const number = Number(value);
   if (Number.isInteger(number) && number >= min && number <= max) return number;
   throw new Error(`--${name} must be a whole number from ${min} to ${max}`);
+}
+
+/** The same of an option that may be left out. */
+export function optionalNumber(name: string, value: string | undefined, min: number, max: number): number | undefined {
+  return value === undefined ? undefined : wholeNumber(name, value, min, max);
 }

@@ -2,10 +2,13 @@
 import { parseArgs } from "node:util";
 import { addressProblem } from "../core/access/address-secrets.ts";
 import { SECRET_MIN_CHARS } from "../core/limits.ts";
+import { INFERENCE } from "../core/openai/routes.ts";
+import { deleteUpstream, updateEnabled } from "../db/upstreams.ts";
 import { checkUrl } from "../outbound/guard.ts";
-import * as book from "./admin-book.ts";
-import { checkRoutes, setEndpoint } from "./admin-endpoint.ts";
-import { chooseDatabase, DATABASE_OPTIONS, oneOf, wholeNumber } from "./admin-options.ts";
+import * as change from "./admin-change.ts";
+import * as create from "./admin-create.ts";
+import { listAll } from "./admin-find.ts";
+import { chooseDatabase, DATABASE_OPTIONS, oneOf, optionalNumber, wholeNumber } from "./admin-options.ts";
 import { readSecret } from "./admin-secrets.ts";
 import { readReach } from "./deployment.ts";
 import { pushSettings } from "./push-settings.ts";
@@ -81,12 +84,12 @@ function need(name: TextOption): string {
   return value;
 }
 
-async function makeContext(): Promise<book.AdminContext> {
+async function makeContext(): Promise<create.AdminContext> {
   const database = chooseDatabase(options);
   return { secrets: await database.secrets(), execute: database.execute };
 }
 
-async function addUpstream(context: book.AdminContext): Promise<object> {
+async function addUpstream(context: create.AdminContext): Promise<object> {
   const endpointId = need("endpoint");
   // The same guard as at each send: what it refuses would only make every job wait.
   const url = checkUrl(need("url"), readReach(options.remote === true));
@@ -100,7 +103,7 @@ async function addUpstream(context: book.AdminContext): Promise<object> {
       `A credential of under ${SECRET_MIN_CHARS} characters is not looked for in what the upstream answers: clients may see it.`,
     );
   }
-  return book.addUpstream(context, {
+  return create.addUpstream(context, {
     endpointId,
     url: need("url"),
     dialect: oneOf("dialect", need("dialect"), ["runpod", "http", "openai"]),
@@ -112,24 +115,39 @@ async function addUpstream(context: book.AdminContext): Promise<object> {
   });
 }
 
-function chosenRoutes(): { openaiRoutes?: string } {
-  const openaiRoutes = options["openai-routes"];
-  return openaiRoutes === undefined ? {} : { openaiRoutes };
-}
-
-function chosenShare(): { readonly tenantSharePercent?: number } {
-  const percent = options["tenant-share"];
-  return percent === undefined ? {} : { tenantSharePercent: wholeNumber("tenant-share", percent, 1, 100) };
-}
-
-async function changeEndpoint(context: book.AdminContext): Promise<object> {
+async function changeEndpoint({ execute }: create.AdminContext): Promise<object> {
   const { shared, private: isPrivate } = options;
   if (shared === true && isPrivate === true) throw new Error("--shared or --private, not both");
-  const open = shared === true ? { shared: true } : isPrivate === true ? { shared: false } : {};
-  const change = { ...open, ...chosenRoutes(), ...chosenShare() };
-  if (Object.keys(change).length === 0)
+  const wanted = {
+    shared: isPrivate === true ? false : shared,
+    openaiRoutes: options["openai-routes"],
+    tenantSharePercent: chosenShare(),
+  };
+  if (Object.values(wanted).every((value) => value === undefined))
     throw new Error("--shared, --private, --openai-routes or --tenant-share is missing");
-  return setEndpoint(context, need("endpoint"), change);
+  return change.setEndpoint(execute, need("endpoint"), wanted);
+}
+
+function chosenShare(): number | undefined {
+  return optionalNumber("tenant-share", options["tenant-share"], 1, 100);
+}
+
+async function createEndpoint(context: create.AdminContext): Promise<object> {
+  const { shared, name, "openai-routes": openaiRoutes } = options;
+  change.checkRoutes(openaiRoutes ?? INFERENCE, shared === true);
+  const kind = oneOf("kind", options.kind, ["queue", "load_balancer"]);
+  const mebibytes = optionalNumber("body-max-mib", options["body-max-mib"], 1, 100);
+  return create.createEndpoint(context, {
+    tenantId: need("tenant"),
+    slug: need("slug"),
+    name,
+    shared,
+    openaiRoutes,
+    kind,
+    maxAttempts: optionalNumber("max-attempts", options["max-attempts"], 1, 100),
+    bodyMaxBytes: mebibytes === undefined ? undefined : mebibytes * MIB,
+    tenantSharePercent: chosenShare(),
+  });
 }
 
 const DONE = { ok: true };
@@ -138,50 +156,38 @@ const TENANT_SCOPES = ["jobs", "manage", "admin"] as const;
 
 async function run(command: string): Promise<object> {
   const context = await makeContext();
-  const waitingMax = options["waiting-max"];
-  const limit = waitingMax === undefined ? {} : { waitingMax: wholeNumber("waiting-max", waitingMax, 0, 200_000) };
-  const attempts = options["max-attempts"];
-  const mebibytes = options["body-max-mib"];
+  const { execute } = context;
+  const waitingMax = optionalNumber("waiting-max", options["waiting-max"], 0, 200_000);
   switch (command) {
     case "tenant create":
-      return book.createTenant(context, { name: need("name"), ...limit });
+      return create.createTenant(context, { name: need("name"), waitingMax });
     case "tenant set":
-      if (limit.waitingMax === undefined) throw new Error("--waiting-max is missing");
-      await book.setWaitingMax(context, need("tenant"), limit.waitingMax);
+      if (waitingMax === undefined) throw new Error("--waiting-max is missing");
+      await change.setWaitingMax(execute, need("tenant"), waitingMax);
       return DONE;
     case "key create": {
       const words = options.scopes.split(",");
       if (words.includes("worker"))
         throw new Error("a key of the scope worker belongs to an endpoint: make it with npm run worker:env");
       const scopes = words.map((scope) => oneOf("scopes", scope, TENANT_SCOPES));
-      return book.createKey(context, { tenantId: need("tenant"), scopes, name: options.name ?? "key" });
+      return create.createKey(context, { tenantId: need("tenant"), scopes, name: options.name ?? "key" });
     }
     case "key revoke":
-      return (await book.revokeKey(context, need("id"))) ?? DONE;
+      return (await change.revokeKey(execute, need("id"))) ?? DONE;
     case "endpoint set":
       return changeEndpoint(context);
     case "endpoint create":
-      checkRoutes({ openaiRoutes: options["openai-routes"] ?? "inference", shared: options.shared === true });
-      return book.createEndpoint(context, {
-        ...chosenRoutes(),
-        tenantId: need("tenant"),
-        slug: need("slug"),
-        name: options.name ?? "",
-        shared: options.shared === true,
-        kind: oneOf("kind", options.kind, ["queue", "load_balancer"]),
-        ...(attempts === undefined ? {} : { maxAttempts: wholeNumber("max-attempts", attempts, 1, 100) }),
-        ...(mebibytes === undefined ? {} : { bodyMaxBytes: wholeNumber("body-max-mib", mebibytes, 1, 100) * MIB }),
-        ...chosenShare(),
-      });
+      return createEndpoint(context);
     case "upstream add":
       return addUpstream(context);
     case "upstream remove":
-      return book.removeUpstream(context, need("upstream"));
+      return change.changeUpstream(execute, need("upstream"), deleteUpstream);
     case "upstream disable":
+      return change.changeUpstream(execute, need("upstream"), (id) => updateEnabled(id, false));
     case "upstream enable":
-      return book.switchUpstream(context, need("upstream"), command === "upstream enable");
+      return change.changeUpstream(execute, need("upstream"), (id) => updateEnabled(id, true));
     case "list":
-      return book.listAll(context);
+      return listAll(execute);
     default:
       throw new Error(`unknown command "${command}"\n\n${HELP}`);
   }

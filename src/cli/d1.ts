@@ -1,23 +1,29 @@
-// The database that the operator's command writes: a local one in a folder, or the deployed one, both through wrangler.
+// The database that the operator's commands read and write: a local one in a folder, or the deployed one, both through wrangler.
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
-import { applyMigrations, executeSql, PROJECT_FOLDER, wranglerCommand } from "./dev-database.ts";
+import type { Statement } from "../db/statement.ts";
+import { applyMigrations, executeOnFolder, PROJECT_FOLDER, wranglerCommand } from "./dev-database.ts";
+import { toSqlText } from "./sql-text.ts";
+
+/** Runs statements and answers the rows of each. One call either reads or writes: a deployed database answers no rows to a write. */
+export type Execute = (...statements: readonly Statement[]) => Promise<unknown[][]>;
 
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
 const resultsSchema = z.array(z.object({ results: z.array(z.unknown()).default([]) }));
 
-/** Runs SQL text on the local database of a folder, which is made and migrated first if there is none. */
-export async function executeLocal(persistTo: string, sql: string): Promise<unknown[][]> {
+/** On the local database of a folder, which is made and migrated first if there is none. */
+export async function executeLocal(persistTo: string, statements: readonly Statement[]): Promise<unknown[][]> {
   if (!existsSync(join(persistTo, "v3", "d1"))) await applyMigrations(persistTo);
-  return executeSql(persistTo, sql);
+  return executeOnFolder(persistTo, statements);
 }
 
-/** Runs SQL text on the deployed database. Text that reads must only read: see below. */
-export async function executeRemote(sql: string): Promise<unknown[][]> {
+/** On the deployed database. All of the statements read, or all of them write. */
+export async function executeRemote(statements: readonly Statement[]): Promise<unknown[][]> {
+  const sql = statements.map(toSqlText).join("\n");
   // A file is imported and gives no rows back; a command gives rows, but every process of the machine sees it. So
   // whatever writes, perhaps a sealed secret, goes through a file.
   if (/^\s*SELECT\b/i.test(sql)) return runRemote(["--command", sql]);
@@ -48,4 +54,11 @@ async function runRemote(source: readonly string[]): Promise<unknown[][]> {
 function parseResults(stdout: string): unknown[][] {
   const parsed = resultsSchema.parse(JSON.parse(stdout.slice(Math.max(0, stdout.indexOf("[")))));
   return parsed.map(({ results }) => results);
+}
+
+/** The text in a column of a row; "" where there is none. */
+export function textOf(row: unknown, column: string): string {
+  if (typeof row !== "object" || row === null) return "";
+  const value = Object.entries(row).find(([name]) => name === column)?.[1];
+  return typeof value === "string" ? value : "";
 }

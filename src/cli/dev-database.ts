@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { type Database, runAll, type Statement } from "../db/statement.ts";
 
 const run = promisify(execFile);
 
@@ -40,31 +41,23 @@ export async function applyMigrations(persistTo: string): Promise<void> {
 }
 
 /**
- * Runs SQL text, all of it or nothing, and returns the rows of each statement. In this process, because the command of
- * wrangler takes a second to start, and an operator's command asks three times.
+ * Runs statements, all of them or none, and returns the rows of each. In this process, because the command of wrangler
+ * takes a second to start, and an operator's command asks three times; and because only the binding takes parameters.
  */
-export async function executeSql(persistTo: string, sql: string): Promise<unknown[][]> {
+export async function executeOnFolder(persistTo: string, statements: readonly Statement[]): Promise<unknown[][]> {
   process.env.CLOUDFLARE_CF_FETCH_ENABLED = "false";
   // Only who runs SQL waits for it: it takes half a second to load.
-  const { getPlatformProxy, unstable_readConfig: readConfig, unstable_splitSqlQuery: split } = await import("wrangler");
+  const { getPlatformProxy, unstable_readConfig: readConfig } = await import("wrangler");
   const { compatibility_date, d1_databases } = readConfig({ config: join(PROJECT_FOLDER, "wrangler.toml") });
   // The objects of the broker are not needed for it, and not there.
   const configPath = join(persistTo, "database.json");
   writeFileSync(configPath, JSON.stringify({ name: "waybill-database", compatibility_date, d1_databases }));
   const proxy = await getPlatformProxy<{ DB: Database }>({ configPath, persist: { path: join(persistTo, "v3") } });
   try {
-    const { DB } = proxy.env;
-    const answers = await DB.batch(split(sql).map((statement) => DB.prepare(statement)));
-    return answers.map(({ results }) => results);
+    return await runAll(proxy.env.DB, statements);
   } finally {
     await proxy.dispose();
   }
-}
-
-/** What of D1 is asked here. */
-interface Database {
-  prepare(sql: string): object;
-  batch(statements: readonly object[]): Promise<readonly { readonly results: unknown[] }[]>;
 }
 
 async function wrangler(args: readonly string[], persistTo: string): Promise<string> {

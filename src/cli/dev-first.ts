@@ -3,7 +3,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { addDevUpstream, createDevEndpoint, createDevTenant, moveDevUpstream } from "./dev-admin.ts";
+import { updateUrl } from "../db/upstreams.ts";
+import { type AdminContext, addUpstream, createEndpoint, createKey, createTenant } from "./admin-create.ts";
+import { executeOnFolder } from "./dev-database.ts";
 import type { DevSecrets } from "./dev-secrets.ts";
 
 const firstSchema = z.object({
@@ -41,23 +43,33 @@ export async function ensureFirst(
     throw new Error(`The secrets in .dev.vars are not those that ${persistTo} was made with: delete that folder.`);
   }
   if (first.upstreamUrl === workerUrl) return { first, made: false };
-  await moveDevUpstream({ persistTo, secrets }, first.upstreamId, workerUrl);
+  await executeOnFolder(persistTo, [updateUrl(first.upstreamId, workerUrl)]);
   const moved = { ...first, upstreamUrl: workerUrl };
   writeFileSync(path, `${JSON.stringify(moved, null, 2)}\n`, { mode: 0o600 });
   return { first: moved, made: false };
 }
 
 async function make(persistTo: string, secrets: DevSecrets, digest: string, workerUrl: string): Promise<First> {
-  const place = { persistTo, secrets };
-  const workerKey = randomBytes(24).toString("base64url");
-  const tenant = await createDevTenant(place, "First tenant");
+  const context: AdminContext = {
+    secrets: { pepper: secrets.get("PEPPER") ?? "", encryptionKey: secrets.get("ENCRYPTION_KEY") ?? "" },
+    execute: (...statements) => executeOnFolder(persistTo, statements),
+  };
+  const tenant = await createTenant(context, { name: "First tenant" });
+  const { tenantId } = tenant;
+  const { key } = await createKey(context, { tenantId, scopes: ["jobs", "manage", "admin"], name: "development" });
   const slug = "ocr";
-  const endpointId = await createDevEndpoint(place, tenant.tenantId, slug);
-  const upstreamId = await addDevUpstream(place, endpointId, {
+  const { endpointId } = await createEndpoint(context, { tenantId, slug });
+  // What the OCR worker wants to see from its callers.
+  const workerKey = randomBytes(24).toString("base64url");
+  const { upstreamId } = await addUpstream(context, {
+    endpointId,
     url: workerUrl,
     dialect: "runpod",
+    local: false,
     slots: 1,
+    tier: "a4000",
+    rateKind: "flex",
     credential: workerKey,
   });
-  return { secrets: digest, ...tenant, endpointId, slug, upstreamId, upstreamUrl: workerUrl, workerKey };
+  return { secrets: digest, ...tenant, key, endpointId, slug, upstreamId, upstreamUrl: workerUrl, workerKey };
 }

@@ -1,6 +1,7 @@
 // npm run worker:env -- <endpoint> [--options]: a fresh key for workers, in the environment of a RunPod worker image.
 import { parseArgs } from "node:util";
-import { createWorkerKey, findPlace } from "./admin-book.ts";
+import { createWorkerKey } from "./admin-create.ts";
+import { findPlace } from "./admin-find.ts";
 import { chooseDatabase, DATABASE_OPTIONS, oneOf, stateFolderOf, wholeNumber } from "./admin-options.ts";
 import { portOfState } from "./dev-lock.ts";
 import { BROKER_PORT } from "./dev-ports.ts";

@@ -1,6 +1,7 @@
 // The settings of an endpoint as they travel from D1 to its broker: everything it needs to dispatch and price without D1.
 import { z } from "zod";
 import { LB_BODY_DEFAULT_MAX_BYTES, LB_BODY_MAX_BYTES } from "../core/limits.ts";
+import { INFERENCE } from "../core/openai/routes.ts";
 
 /** One worker address that we push to. `credential` is sealed (outbound/credentials.ts), null when it needs none. */
 const upstreamSchema = z.object({
@@ -61,6 +62,6 @@ export const endpointSettingsSchema = z.object({
   /** Open to every tenant with a key. Settings of an earlier release do not say it, and then nothing may rest on its being closed. */
   shared: z.boolean().default(true),
   /** Which routes of an OpenAI server its tenants reach (core/openai/routes.ts). */
-  openaiRoutes: z.string().default("inference"),
+  openaiRoutes: z.string().default(INFERENCE),
 });
 export type EndpointSettings = z.infer<typeof endpointSettingsSchema>;

@@ -113,10 +113,9 @@ export const WAIT_SLICE_MAX_MS = 25_000;
 /** White space in a /runsync that waits: proxies cut a silent connection after 60 s or more. */
 export const SYNC_SPACE_EVERY_MS = 15_000;
 
-/** RunPod keeps a result 30 minutes after `/run`, one minute after `/runsync`. */
-export const RUN_RETENTION_MS = 30 * 60_000;
-export const RUNSYNC_RETENTION_MS = 60_000;
-export const RETENTION_MAX_MS = 14 * 86_400_000;
+/** RunPod keeps a result 30 minutes after `/run`, one minute after `/runsync`; an endpoint may say otherwise. */
+export const RUN_RETENTION_DEFAULT_MS = 30 * 60_000;
+export const RUNSYNC_RETENTION_DEFAULT_MS = 60_000;
 
 /** How long a request of an OpenAI route waits for a worker: as long as RunPod lets a /runsync wait; a cold start takes minutes. */
 export const OPENAI_QUEUE_MAX_MS = 300_000;

@@ -1,8 +1,18 @@
 // Endpoints with their upstreams, worker keys and rates, as D1 holds them.
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
-import { TENANT_SHARE_DEFAULT_PERCENT } from "../core/limits.ts";
+import {
+  ATTEMPTS_DEFAULT_MAX,
+  EXECUTION_TIMEOUT_DEFAULT_MS,
+  LB_BODY_DEFAULT_MAX_BYTES,
+  RUN_RETENTION_DEFAULT_MS,
+  RUNSYNC_RETENTION_DEFAULT_MS,
+  TENANT_SHARE_DEFAULT_PERCENT,
+  TTL_DEFAULT_MS,
+} from "../core/limits.ts";
+import { INFERENCE } from "../core/openai/routes.ts";
 import { log } from "../log.ts";
-import { LIVE_WORKER_KEY, type RateRow, selectRates, toRate } from "./rates.ts";
+import { LIVE_WORKER_KEY, selectRates } from "./rates.ts";
+import { type Database, insertInto, runAll, type Statement, statement } from "./statement.ts";
 
 /** What a caller needs to be let in, and what its broker needs to work. */
 export interface LoadedEndpoint {
@@ -11,44 +21,10 @@ export interface LoadedEndpoint {
   readonly shared: boolean;
 }
 
-type EndpointRow = {
-  id: string;
-  tenant_id: string;
-  shared: number;
-  kind: string;
-  body_max_bytes: number;
-  version: number;
-  paused: number;
-  max_attempts: number;
-  execution_timeout_ms: number;
-  ttl_ms: number;
-  run_retention_ms: number;
-  runsync_retention_ms: number;
-  openai_routes: string;
-  tenant_share_percent: number | null;
-};
-
-type UpstreamRow = {
-  id: string;
-  endpoint_id: string;
-  url: string;
-  dialect: string;
-  local: number;
-  slots: number;
-  tier: string;
-  rate_kind: string;
-  sealed_credential: string | null;
-};
-
-type WorkerKeyRow = {
-  id: string;
-  endpoint_id: string;
-  digest: string;
-  tier: string;
-  rate_kind: string;
-  slots: number;
-  expires_at: number | null;
-};
+// Columns are read by the names that they have in the settings, whose schema checks what stands in them.
+type EndpointRow = { endpointId: string; shared: number; paused: number; tenantSharePercent: number | null };
+type ItsRow = { endpointId: string; tier: string };
+type UpstreamRow = ItsRow & { local: number };
 
 /** An id wins over a slug of the same text: otherwise a slug could take the place of another tenant's endpoint. */
 const ITS_ID = "(SELECT id FROM endpoints WHERE id = ?1 OR slug = ?1 ORDER BY id = ?1 DESC LIMIT 1)";
@@ -58,12 +34,14 @@ const THEIR_IDS = "(SELECT value FROM json_each(?1))";
 /** The statements that read the endpoints whose ids are given as SQL of one parameter. */
 function readEndpoints(ids: string): readonly string[] {
   return [
-    `SELECT id, tenant_id, shared, kind, body_max_bytes, version, paused, max_attempts, execution_timeout_ms, ttl_ms,
-       run_retention_ms, runsync_retention_ms, openai_routes, tenant_share_percent FROM endpoints WHERE id IN ${ids}`,
-    `SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind, sealed_credential FROM upstreams
-       WHERE endpoint_id IN ${ids} AND enabled = 1 ORDER BY id`,
-    `SELECT id, endpoint_id, digest, tier, rate_kind, slots, expires_at FROM api_keys
-       WHERE endpoint_id IN ${ids} AND ${LIVE_WORKER_KEY} ORDER BY id`,
+    `SELECT id AS endpointId, tenant_id AS tenantId, shared, kind, body_max_bytes AS bodyMaxBytes, version, paused,
+       max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
+       run_retention_ms AS runRetentionMs, runsync_retention_ms AS runsyncRetentionMs, openai_routes AS openaiRoutes,
+       tenant_share_percent AS tenantSharePercent FROM endpoints WHERE id IN ${ids}`,
+    `SELECT id, endpoint_id AS endpointId, url, dialect, local, slots, tier, rate_kind AS rateKind,
+       sealed_credential AS credential FROM upstreams WHERE endpoint_id IN ${ids} AND enabled = 1 ORDER BY id`,
+    `SELECT id, endpoint_id AS endpointId, digest, tier, rate_kind AS rateKind, slots, expires_at AS expiresAtMs
+       FROM api_keys WHERE endpoint_id IN ${ids} AND ${LIVE_WORKER_KEY} ORDER BY id`,
     selectRates(ids),
   ];
 }
@@ -72,56 +50,66 @@ const READ_ONE = readEndpoints(ITS_ID);
 const READ_MANY = readEndpoints(THEIR_IDS);
 
 /** The endpoint of an id or a slug; null when there is none. One round trip. */
-export async function loadEndpoint(db: D1Database, idOrSlug: string): Promise<LoadedEndpoint | null> {
+export async function loadEndpoint(db: Database, idOrSlug: string): Promise<LoadedEndpoint | null> {
   const { endpoints, its } = await read(db, READ_ONE, idOrSlug);
   const [row] = endpoints;
   return row === undefined ? null : { settings: toSettings(row, its), shared: row.shared === 1 };
 }
 
 /** The settings of all that are there, by four statements for any number. One that cannot be read is logged and left out. */
-export async function loadManySettings(db: D1Database, endpointIds: readonly string[]): Promise<EndpointSettings[]> {
+export async function loadManySettings(db: Database, endpointIds: readonly string[]): Promise<EndpointSettings[]> {
   const { endpoints, its } = await read(db, READ_MANY, JSON.stringify(endpointIds));
   return endpoints.flatMap((row) => {
     try {
       return [toSettings(row, its)];
     } catch (error) {
-      log("settings_unreadable", { endpoint: row.id, error: String(error) });
+      log("settings_unreadable", { endpoint: row.endpointId, error: String(error) });
       return [];
     }
   });
 }
 
 async function read(
-  db: D1Database,
+  db: Database,
   statements: readonly string[],
   named: string,
 ): Promise<{ readonly endpoints: readonly EndpointRow[]; readonly its: ItsRows }> {
-  const [endpoints, upstreams, workerKeys, rates] = await db.batch(
-    statements.map((sql) => db.prepare(sql).bind(named)),
+  const [endpoints = [], upstreams = [], workerKeys = [], rates = []] = await runAll(
+    db,
+    statements.map((sql) => statement(sql, named)),
   );
-  // D1 types the rows of a batch as unknown; the schema below checks what they make.
+  // The rows of a batch are unknown; the schema below checks what they make.
   return {
-    endpoints: (endpoints?.results ?? []) as EndpointRow[],
+    endpoints: endpoints as EndpointRow[],
     its: {
-      upstreams: (upstreams?.results ?? []) as UpstreamRow[],
-      workerKeys: (workerKeys?.results ?? []) as WorkerKeyRow[],
-      rates: (rates?.results ?? []) as RateRow[],
+      upstreams: upstreams as UpstreamRow[],
+      workerKeys: workerKeys as ItsRow[],
+      rates: rates as Pick<ItsRow, "tier">[],
     },
   };
 }
 
+/** One row with the id behind an id or a slug, or none when there is no such endpoint. */
+export function selectIdOf(idOrSlug: string): Statement {
+  return statement(`SELECT id FROM endpoints WHERE id = ${ITS_ID}`, idOrSlug);
+}
+
 /** The id behind an id or a slug; null when there is no such endpoint. */
-export async function findIdOf(db: D1Database, idOrSlug: string): Promise<string | null> {
-  return db.prepare(`SELECT id FROM endpoints WHERE id = ${ITS_ID}`).bind(idOrSlug).first<string>("id");
+export async function findIdOf(db: Database, idOrSlug: string): Promise<string | null> {
+  const { sql, params } = selectIdOf(idOrSlug);
+  return db
+    .prepare(sql)
+    .bind(...params)
+    .first<string>("id");
 }
 
 /** The settings alone, for a push to the broker. */
-export async function loadEndpointSettings(db: D1Database, idOrSlug: string): Promise<EndpointSettings | null> {
+export async function loadEndpointSettings(db: Database, idOrSlug: string): Promise<EndpointSettings | null> {
   return (await loadEndpoint(db, idOrSlug))?.settings ?? null;
 }
 
 /** The endpoints that a tenant may call, its own and shared ones, oldest first. */
-export async function listEndpoints(db: D1Database, tenantId: string): Promise<{ endpointId: string; slug: string }[]> {
+export async function listEndpoints(db: Database, tenantId: string): Promise<{ endpointId: string; slug: string }[]> {
   const { results } = await db
     .prepare("SELECT id, slug FROM endpoints WHERE tenant_id = ? OR shared = 1 ORDER BY created_at, id LIMIT 1000")
     .bind(tenantId)
@@ -132,48 +120,94 @@ export async function listEndpoints(db: D1Database, tenantId: string): Promise<{
 /** Rows of one endpoint, or of several. */
 interface ItsRows {
   readonly upstreams: readonly UpstreamRow[];
-  readonly workerKeys: readonly WorkerKeyRow[];
-  readonly rates: readonly RateRow[];
+  readonly workerKeys: readonly ItsRow[];
+  readonly rates: readonly Pick<ItsRow, "tier">[];
 }
 
 function toSettings(row: EndpointRow, rows: ItsRows): EndpointSettings {
-  const upstreams = rows.upstreams.filter((upstream) => upstream.endpoint_id === row.id);
-  const workerKeys = rows.workerKeys.filter((key) => key.endpoint_id === row.id);
+  const upstreams = rows.upstreams.filter(({ endpointId }) => endpointId === row.endpointId);
+  const workerKeys = rows.workerKeys.filter(({ endpointId }) => endpointId === row.endpointId);
   const tiers = new Set([...upstreams, ...workerKeys].map(({ tier }) => tier));
+  const shared = row.shared === 1;
   return endpointSettingsSchema.parse({
-    endpointId: row.id,
-    tenantId: row.tenant_id,
-    kind: row.kind,
-    bodyMaxBytes: row.body_max_bytes,
-    version: row.version,
+    ...row,
+    shared,
     paused: row.paused === 1,
-    maxAttempts: row.max_attempts,
-    executionTimeoutMs: row.execution_timeout_ms,
-    ttlMs: row.ttl_ms,
-    runRetentionMs: row.run_retention_ms,
-    runsyncRetentionMs: row.runsync_retention_ms,
     // What only its owner may call has nobody to be shared with.
-    tenantSharePercent: row.tenant_share_percent ?? (row.shared === 1 ? TENANT_SHARE_DEFAULT_PERCENT : 100),
-    upstreams: upstreams.map((upstream) => ({
-      id: upstream.id,
-      url: upstream.url,
-      dialect: upstream.dialect,
-      local: upstream.local === 1,
-      slots: upstream.slots,
-      tier: upstream.tier,
-      rateKind: upstream.rate_kind,
-      credential: upstream.sealed_credential,
-    })),
-    workerKeys: workerKeys.map((key) => ({
-      id: key.id,
-      digest: key.digest,
-      tier: key.tier,
-      rateKind: key.rate_kind,
-      slots: key.slots,
-      expiresAtMs: key.expires_at,
-    })),
-    rates: rows.rates.filter(({ tier }) => tiers.has(tier)).map(toRate),
-    shared: row.shared === 1,
-    openaiRoutes: row.openai_routes,
+    tenantSharePercent: row.tenantSharePercent ?? (shared ? TENANT_SHARE_DEFAULT_PERCENT : 100),
+    upstreams: upstreams.map((upstream) => ({ ...upstream, local: upstream.local === 1 })),
+    workerKeys,
+    rates: rows.rates.filter(({ tier }) => tiers.has(tier)),
   });
 }
+
+/** What is left out is the default of core/limits.ts, or none. */
+export interface NewEndpoint extends Partial<EndpointChange> {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly slug: string;
+  readonly createdAtMs: number;
+  /** For people. */
+  readonly name?: string | undefined;
+  readonly kind?: EndpointSettings["kind"] | undefined;
+  readonly paused?: boolean | undefined;
+  readonly maxAttempts?: number | undefined;
+  readonly executionTimeoutMs?: number | undefined;
+  readonly bodyMaxBytes?: number | undefined;
+}
+
+/** Adds an endpoint. Every column is written: the defaults of the table are those of rows that are older than a column. */
+export function insertEndpoint(endpoint: NewEndpoint): Statement {
+  return insertInto("endpoints", {
+    id: endpoint.id,
+    tenant_id: endpoint.tenantId,
+    slug: endpoint.slug,
+    name: endpoint.name ?? "",
+    shared: endpoint.shared === true ? 1 : 0,
+    kind: endpoint.kind ?? "queue",
+    version: 1,
+    // A broker that was never called asks for its settings when it is: it is not behind.
+    taken_version: 1,
+    paused: endpoint.paused === true ? 1 : 0,
+    max_attempts: endpoint.maxAttempts ?? ATTEMPTS_DEFAULT_MAX,
+    execution_timeout_ms: endpoint.executionTimeoutMs ?? EXECUTION_TIMEOUT_DEFAULT_MS,
+    ttl_ms: TTL_DEFAULT_MS,
+    run_retention_ms: RUN_RETENTION_DEFAULT_MS,
+    runsync_retention_ms: RUNSYNC_RETENTION_DEFAULT_MS,
+    body_max_bytes: endpoint.bodyMaxBytes ?? LB_BODY_DEFAULT_MAX_BYTES,
+    openai_routes: endpoint.openaiRoutes ?? INFERENCE,
+    tenant_share_percent: endpoint.tenantSharePercent ?? null,
+    created_at: endpoint.createdAtMs,
+  });
+}
+
+/** What of an endpoint can be changed. */
+export interface EndpointChange {
+  readonly shared: boolean | undefined;
+  readonly openaiRoutes: string | undefined;
+  readonly tenantSharePercent: number | undefined;
+}
+
+/** Changes what is given, and leaves the rest as it is. */
+export function updateEndpoint(endpointId: string, change: EndpointChange): Statement {
+  const shared = change.shared === undefined ? null : Number(change.shared);
+  return statement(
+    `UPDATE endpoints SET shared = coalesce(?2, shared), openai_routes = coalesce(?3, openai_routes),
+      tenant_share_percent = coalesce(?4, tenant_share_percent) WHERE id = ?1`,
+    endpointId,
+    shared,
+    change.openaiRoutes ?? null,
+    change.tenantSharePercent ?? null,
+  );
+}
+
+/** One row with `shared` and `openai_routes`, which depend on each other; or none. The id alone finds it. */
+export function selectOpenness(endpointId: string): Statement {
+  return statement("SELECT shared, openai_routes FROM endpoints WHERE id = ?", endpointId);
+}
+
+/** All endpoints, oldest first. */
+export const SELECT_ENDPOINTS = statement(
+  `SELECT id, tenant_id, slug, name, kind, shared, openai_routes, version, paused, tenant_share_percent
+    FROM endpoints ORDER BY created_at`,
+);

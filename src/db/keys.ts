@@ -1,7 +1,9 @@
 // API keys and the tenants that they stand for.
 import { z } from "zod";
-import type { Caller } from "../contract/identity.ts";
+import type { Caller, Scope } from "../contract/identity.ts";
+import type { WorkerKey } from "../contract/settings.ts";
 import { LIVE_WORKER_KEY } from "./rates.ts";
+import { type Database, insertInto, type Statement, statement } from "./statement.ts";
 
 /** A stored key. `digest` is hex of HMAC-SHA-256(pepper, key). */
 export interface StoredKey {
@@ -24,7 +26,7 @@ type KeyRow = {
 };
 
 /** The key of an id with its tenant; null when there is none. */
-export async function findKey(db: D1Database, keyId: string): Promise<StoredKey | null> {
+export async function findKey(db: Database, keyId: string): Promise<StoredKey | null> {
   const row = await db
     .prepare(
       `SELECT digest, scopes, expires_at, revoked_at, tenant_id, waiting_max, sealed_webhook_secret
@@ -57,13 +59,70 @@ export interface WorkerKeyPlace {
 }
 
 /** The worker key of an id; null when there is none, or none that still opens anything. */
-export async function findWorkerKey(db: D1Database, keyId: string): Promise<WorkerKeyPlace | null> {
-  const row = await db
+export async function findWorkerKey(db: Database, keyId: string): Promise<WorkerKeyPlace | null> {
+  return db
     .prepare(
-      `SELECT digest, endpoints.id AS endpoint_id, slug
+      `SELECT digest, endpoints.id AS endpointId, slug
        FROM api_keys JOIN endpoints ON endpoints.id = api_keys.endpoint_id WHERE api_keys.id = ? AND ${LIVE_WORKER_KEY}`,
     )
     .bind(keyId)
-    .first<{ digest: string; endpoint_id: string; slug: string }>();
-  return row === null ? null : { digest: row.digest, endpointId: row.endpoint_id, slug: row.slug };
+    .first<WorkerKeyPlace>();
 }
+
+/** What every new key has. */
+export interface NewKey {
+  readonly id: string;
+  readonly digest: string;
+  /** For people. */
+  readonly name: string;
+  readonly createdAtMs: number;
+}
+
+/** Adds a tenant's key, which holds until it is revoked. */
+export function insertKey(key: NewKey & { readonly tenantId: string; readonly scopes: readonly Scope[] }): Statement {
+  return insertInto("api_keys", {
+    id: key.id,
+    tenant_id: key.tenantId,
+    digest: key.digest,
+    scopes: key.scopes.join(","),
+    name: key.name,
+    created_at: key.createdAtMs,
+  });
+}
+
+/**
+ * Adds a key for the workers of an endpoint. Its tenant is the endpoint's, read by the statement itself: for an endpoint that does
+ * not exist the statement fails.
+ */
+export function insertWorkerKey(
+  key: NewKey & Pick<WorkerKey, "tier" | "rateKind" | "slots"> & { readonly endpointId: string },
+): Statement {
+  return statement(
+    `INSERT INTO api_keys (endpoint_id, tenant_id, id, digest, scopes, name, created_at, tier, rate_kind, slots)
+      VALUES (?1, (SELECT tenant_id FROM endpoints WHERE id = ?1), ?2, ?3, 'worker', ?4, ?5, ?6, ?7, ?8)`,
+    key.endpointId,
+    key.id,
+    key.digest,
+    key.name,
+    key.createdAtMs,
+    key.tier,
+    key.rateKind,
+    key.slots,
+  );
+}
+
+/** One row with `id` and, of a worker's key, `endpoint_id`; or none. */
+export function selectKey(keyId: string): Statement {
+  return statement("SELECT id, endpoint_id FROM api_keys WHERE id = ?", keyId);
+}
+
+/** Ends a key. One that was revoked before keeps the time of that. */
+export function revokeKey(keyId: string, atMs: number): Statement {
+  return statement("UPDATE api_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", atMs, keyId);
+}
+
+/** All keys without their digests, oldest first. */
+export const SELECT_KEYS = statement(
+  `SELECT id, tenant_id, name, scopes, expires_at, revoked_at, endpoint_id, tier, rate_kind, slots
+    FROM api_keys ORDER BY created_at`,
+);

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { buildWorker, startDirect } from "../running/direct.ts";
-import { makeSecrets, writeBook } from "./book.ts";
+import { fillDatabase, makeSecrets } from "./database.ts";
 
 /** Addresses without a slash at the end. */
 export interface Bench {
@@ -87,7 +87,7 @@ async function startEdge(folder: string, upstreamUrl: string, inspectorPort: num
   };
   const direct = await startDirect([broker, floor], { stateFolder: join(folder, "state"), inspectorPort });
   try {
-    const key = await writeBook(await direct.miniflare.getD1Database("DB", "broker"), secrets, upstreamUrl);
+    const key = await fillDatabase(await direct.miniflare.getD1Database("DB", "broker"), secrets, upstreamUrl);
     const [brokerUrl = "", floorUrl = ""] = direct.urls;
     return { brokerUrl, floorUrl, key, stop: direct.stop };
   } catch (error) {

@@ -30,8 +30,11 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
   ["the default wait is at least the least", limits.WAIT_MIN_MS, limits.WAIT_DEFAULT_MS],
   ["the default wait is at most the most", limits.WAIT_DEFAULT_MS, limits.WAIT_MAX_MS],
   ["one slice of a wait ends before 30 s", limits.WAIT_SLICE_MAX_MS, 29_999],
-  ["retention of /runsync is at most that of /run", limits.RUNSYNC_RETENTION_MS, limits.RUN_RETENTION_MS],
-  ["retention of /run is at most the most", limits.RUN_RETENTION_MS, limits.RETENTION_MAX_MS],
+  [
+    "retention of /runsync is at most that of /run",
+    limits.RUNSYNC_RETENTION_DEFAULT_MS,
+    limits.RUN_RETENTION_DEFAULT_MS,
+  ],
   ["the backoff's base is below its cap", limits.BACKOFF_BASE_MS, limits.BACKOFF_MAX_MS],
   ["the pause's base is below its cap", limits.UPSTREAM_PAUSE_BASE_MS, limits.UPSTREAM_PAUSE_MAX_MS],
   ["Retry-After's bounds stand in order", limits.RETRY_AFTER_MIN_MS, limits.RETRY_AFTER_MAX_MS],

@@ -32,7 +32,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   broker: ["core", "contract", "db", "outbound", "payload", "dispatch", "config.ts", "log.ts"],
   consumers: ["core", "contract", "db", "outbound", "payload", "dispatch", "account", "broker", "config.ts", "log.ts"],
   http: ["core", "contract", "db", "outbound", "payload", "dispatch", "account", "broker", "config.ts", "log.ts"],
-  cli: ["core", "contract", "outbound"],
+  cli: ["core", "contract", "db", "outbound"],
   "index.ts": ["dispatch", "account", "broker", "consumers", "http", "contract", "config.ts", "log.ts"],
 };
 

@@ -3,7 +3,15 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import { endpointSettingsSchema } from "../../src/contract/settings.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
-import { loadEndpoint, loadEndpointSettings, loadManySettings } from "../../src/db/endpoints.ts";
+import {
+  insertEndpoint,
+  loadEndpoint,
+  loadEndpointSettings,
+  loadManySettings,
+  updateEndpoint,
+} from "../../src/db/endpoints.ts";
+import { insertWorkerKey } from "../../src/db/keys.ts";
+import { runAll } from "../../src/db/statement.ts";
 import { settings as makeSettings } from "../support/broker.ts";
 import { makeTenant } from "../support/tenant.ts";
 
@@ -139,6 +147,55 @@ describe("loadEndpoint", () => {
     vi.restoreAllMocks();
     expect(many).toHaveLength(3);
     expect(many).toEqual(expect.arrayContaining(alone));
+  });
+});
+
+describe("a new endpoint", () => {
+  it("leaves no column to the table's defaults, and is like a row that the migrations have filled", async () => {
+    const { tenantId } = await makeTenant();
+    const statement = insertEndpoint({ id: "written", tenantId, slug: "written", createdAtMs: 7 });
+    const filled = "INSERT INTO endpoints (id, tenant_id, slug, created_at) VALUES ('filled', ?, 'filled', 7)";
+    const row = (id: string) => ({ sql: "SELECT * FROM endpoints WHERE id = ?", params: [id] });
+    const rows = await runAll(env.DB, [statement, { sql: filled, params: [tenantId] }, row("written"), row("filled")]);
+    const [, , [written] = [], [older] = []] = rows;
+    expect(written).toEqual(Object.assign({}, older, { id: "written", slug: "written" }));
+    const columns = /\((.*?)\)/.exec(statement.sql)?.[1]?.split(", ") ?? [];
+    expect(columns.sort()).toEqual(Object.keys(Object(written)).sort());
+  });
+
+  it("takes any text as a name, and is refused another's slug and a tenant that does not exist", async () => {
+    const { tenantId, slug } = await makeTenant();
+    const hostile = "x'); DELETE FROM endpoints; --";
+    const add = (change: { readonly tenantId?: string; readonly slug?: string; readonly name?: string }) =>
+      runAll(env.DB, [
+        insertEndpoint({ id: crypto.randomUUID(), tenantId, slug: crypto.randomUUID(), createdAtMs: 7, ...change }),
+      ]);
+    await expect(add({ slug })).rejects.toThrow(/UNIQUE constraint failed/);
+    await expect(add({ tenantId: "nobody" })).rejects.toThrow(/FOREIGN KEY constraint failed/);
+    await add({ slug: "hostile", name: hostile });
+    expect(await env.DB.prepare("SELECT name FROM endpoints WHERE slug = 'hostile'").first("name")).toBe(hostile);
+    expect(await loadEndpoint(env.DB, slug)).not.toBeNull();
+  });
+});
+
+describe("a change of an endpoint", () => {
+  it("leaves what is not given as it is, and raises the version", async () => {
+    const { endpointId } = await makeTenant({ openaiRoutes: "inference,GET /v1/files/*", tenantSharePercent: 7 });
+    const before = await loadEndpointSettings(env.DB, endpointId);
+    const open = { shared: true, openaiRoutes: undefined, tenantSharePercent: undefined };
+    await runAll(env.DB, [updateEndpoint(endpointId, open)]);
+    expect(await loadEndpointSettings(env.DB, endpointId)).toEqual({ ...before, shared: true, version: 2 });
+    const close = { shared: false, openaiRoutes: "all", tenantSharePercent: 9 };
+    await runAll(env.DB, [updateEndpoint(endpointId, close)]);
+    expect(await loadEndpointSettings(env.DB, endpointId)).toEqual({ ...before, ...close, version: 3 });
+  });
+});
+
+describe("a new worker key", () => {
+  it("is refused for an endpoint that does not exist", async () => {
+    const price = { tier: "a4000", rateKind: "flex", slots: 1 } as const;
+    const key = { id: "lost", digest: "0".repeat(64), name: "lost", createdAtMs: 7, endpointId: "nowhere", ...price };
+    await expect(runAll(env.DB, [insertWorkerKey(key)])).rejects.toThrow(/NOT NULL constraint failed/);
   });
 });
 

@@ -4,7 +4,7 @@ import { createHmac } from "node:crypto";
 import { createServer } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { createEndpoint, createTenant, createWorkerKey } from "../../src/cli/admin-book.ts";
+import { createEndpoint, createTenant, createWorkerKey } from "../../src/cli/admin-create.ts";
 import { inForm } from "../../src/cli/worker-forms.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { makeOperator, type Printed } from "../node/operator.ts";

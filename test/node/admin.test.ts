@@ -1,7 +1,7 @@
 // The operator's command as it is typed, against a database in a folder of its own.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createEndpoint, createTenant } from "../../src/cli/admin-book.ts";
+import { createEndpoint, createTenant } from "../../src/cli/admin-create.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { open } from "../../src/outbound/credentials.ts";
 import { makeOperator, type Printed } from "./operator.ts";

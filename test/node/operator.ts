@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
-import type { AdminContext } from "../../src/cli/admin-book.ts";
+import type { AdminContext } from "../../src/cli/admin-create.ts";
 import { executeLocal } from "../../src/cli/d1.ts";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 
@@ -20,7 +20,10 @@ export function makeOperator() {
   const folder = mkdtempSync(join(tmpdir(), "waybill-operator-test-"));
   const pepper = randomBytes(32).toString("base64");
   const encryptionKey = randomBytes(32).toString("base64");
-  const context: AdminContext = { secrets: { pepper, encryptionKey }, execute: (sql) => executeLocal(folder, sql) };
+  const context: AdminContext = {
+    secrets: { pepper, encryptionKey },
+    execute: (...statements) => executeLocal(folder, statements),
+  };
 
   /** Runs a command of src/cli with the node that runs this test; rejects with what it printed when it fails. */
   function run(command: string, words: readonly string[], env: Record<string, string> = {}): Promise<Printed> {

@@ -9,16 +9,20 @@ import {
   createKey,
   createTenant,
   createWorkerKey,
-} from "../../src/cli/admin-book.ts";
-import type { DevUpstream } from "../../src/cli/dev-admin.ts";
-import { applyMigrations, executeSql, PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+} from "../../src/cli/admin-create.ts";
+import { applyMigrations, executeOnFolder, PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { type DevSecrets, ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
+import type { Upstream } from "../../src/contract/settings.ts";
+import type { Statement } from "../../src/db/statement.ts";
+
+/** What differs between the upstreams of tests; the rest is the same for all. */
+type PushedUpstream = Readonly<Pick<Upstream, "url" | "dialect" | "slots" | "credential">>;
 
 /** Who runs the jobs of an endpoint: an upstream that is called, workers that call with a key, both, or nobody. */
 export interface TestEndpoint {
-  readonly upstream?: DevUpstream;
+  readonly upstream?: PushedUpstream;
   readonly workers?: { readonly slots?: number; readonly rateKind?: "flex" | "active" };
   readonly maxAttempts?: number;
   readonly kind?: "queue" | "load_balancer";
@@ -29,7 +33,7 @@ export interface TestEndpoint {
 }
 
 /** By slug; an upstream alone stands for an endpoint with nothing else. */
-export type TestEndpoints = Readonly<Record<string, DevUpstream | TestEndpoint>>;
+export type TestEndpoints = Readonly<Record<string, PushedUpstream | TestEndpoint>>;
 
 /** By slug, of the endpoints that have workers. */
 export type WorkerKeys = Readonly<Record<string, { readonly endpointId: string; readonly key: string }>>;
@@ -100,18 +104,18 @@ export async function prepareBroker(endpoints: TestEndpoints, guests = 0): Promi
 
 /** Writes gather and go together, and the fingerprints of the secrets are read once: each call of wrangler costs a second. */
 function gatheringContext(folder: string, secrets: DevSecrets) {
-  const gathered: string[] = [];
+  const gathered: Statement[] = [];
   let fingerprints: unknown[][] | undefined;
   const flush = async (): Promise<void> => {
-    if (gathered.length > 0) await executeSql(folder, gathered.splice(0).join("\n"));
+    if (gathered.length > 0) await executeOnFolder(folder, gathered.splice(0));
   };
-  const execute = async (sql: string): Promise<unknown[][]> => {
-    if (!sql.startsWith("SELECT")) {
-      gathered.push(sql);
+  const execute = async (...statements: readonly Statement[]): Promise<unknown[][]> => {
+    if (!statements.every(({ sql }) => sql.startsWith("SELECT"))) {
+      gathered.push(...statements);
       return [];
     }
     await flush();
-    const rows = fingerprints ?? (await executeSql(folder, sql));
+    const rows = fingerprints ?? (await executeOnFolder(folder, statements));
     if ((rows[0] ?? []).length > 0) fingerprints = rows;
     return rows;
   };

@@ -3,7 +3,8 @@
 // `inference` (the routes below), `METHOD /path`, or `all` alone. Routes are compared as they are sent, after all that a URL
 // parser does to a path.
 
-const INFERENCE = "inference";
+/** The word that stands for the routes of inference, and the whole list of an endpoint that was given none. */
+export const INFERENCE = "inference";
 const ALL = "all";
 
 /** Below `/v1`. Each computes an answer out of its own body and keeps nothing; for `responses` see core/openai/stored-responses.ts. */

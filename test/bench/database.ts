@@ -3,13 +3,9 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { unstable_splitSqlQuery as splitSql } from "wrangler";
-import { type AdminContext, addUpstream, createEndpoint, createKey, createTenant } from "../../src/cli/admin-book.ts";
+import { type AdminContext, addUpstream, createEndpoint, createKey, createTenant } from "../../src/cli/admin-create.ts";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
-
-/** What of D1 is asked here. */
-interface Database {
-  prepare(sql: string): { all(): Promise<{ readonly results: unknown[] }> };
-}
+import { type Database, runAll, statement } from "../../src/db/statement.ts";
 
 /** More than the streams that run at once: what waits for a slot is no cost of the path that is measured. */
 const SLOTS = 512;
@@ -20,20 +16,18 @@ export function makeSecrets(): AdminContext["secrets"] {
 }
 
 /** Fills the database and returns the tenant's key. The endpoints have the slugs `sync` and `chat`. */
-export async function writeBook(
+export async function fillDatabase(
   database: Database,
   secrets: AdminContext["secrets"],
   upstreamUrl: string,
 ): Promise<string> {
-  const execute = async (sql: string): Promise<unknown[][]> => {
-    const rows: unknown[][] = [];
-    for (const statement of splitSql(sql)) rows.push((await database.prepare(statement).all()).results);
-    return rows;
-  };
   const folder = join(PROJECT_FOLDER, "migrations");
   const migrations = readdirSync(folder).filter((name) => name.endsWith(".sql"));
-  for (const name of migrations.sort()) await execute(readFileSync(join(folder, name), "utf8"));
-  const context: AdminContext = { secrets, execute };
+  for (const name of migrations.sort()) {
+    const statements = splitSql(readFileSync(join(folder, name), "utf8")).map((sql) => statement(sql));
+    await runAll(database, statements);
+  }
+  const context: AdminContext = { secrets, execute: (...statements) => runAll(database, statements) };
   const { tenantId } = await createTenant(context, { name: "Tenant of the bench" });
   const { key } = await createKey(context, { tenantId, scopes: ["jobs"], name: "bench" });
   const upstreams = [

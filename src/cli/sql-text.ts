@@ -1,0 +1,34 @@
+// The one place where values become SQL text: `wrangler d1 execute`, which alone has the operator's rights on a deployed database,
+// takes text and no parameters.
+import type { SqlValue, Statement } from "../db/statement.ts";
+
+/** What may hold a question mark that is none of ours, or a parameter: text, quoted names, comments, `?` and `?1`. */
+const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\?(\d*)/g;
+
+/** The statement with its values in place of the parameters, and a semicolon. Throws where a value cannot be written. */
+export function toSqlText({ sql, params }: Statement): string {
+  let largest = 0;
+  const text = sql.replace(TOKEN, (token: string, digits: string | undefined) => {
+    if (digits === undefined) return token;
+    // As SQLite counts them: a bare one is the next after the largest so far.
+    const number = digits === "" ? largest + 1 : Number(digits);
+    largest = Math.max(largest, number);
+    const value = params[number - 1];
+    if (value === undefined) throw new Error(`the statement has no value for its parameter ${number}`);
+    return literal(value);
+  });
+  if (largest !== params.length) throw new Error(`the statement has ${largest} parameters, not ${params.length}`);
+  return `${text};`;
+}
+
+function literal(value: SqlValue): string {
+  if (value === null) return "NULL";
+  if (typeof value === "number") {
+    if (!Number.isSafeInteger(value)) throw new Error(`${value} is no whole number that a database keeps exactly`);
+    // Behind a minus of the statement another one would begin a comment.
+    return value < 0 ? `(${value})` : String(value);
+  }
+  // SQLite ends a statement there.
+  if (value.includes("\0")) throw new Error("a value must not contain a NUL character");
+  return `'${value.replaceAll("'", "''")}'`;
+}
