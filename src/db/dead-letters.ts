@@ -11,16 +11,6 @@ export interface DeadLetter {
   readonly givenUpAtMs: number;
 }
 
-type DeadLetterRow = {
-  webhook_id: string;
-  endpoint_id: string;
-  job_id: string;
-  url: string;
-  tries: number;
-  detail: string;
-  given_up_at: number;
-};
-
 /** Two for each that comes: a tenant that is beyond the bound comes down to it, and no letter pays for thousands. */
 const DROPPED_AT_ONCE = 2;
 
@@ -58,18 +48,11 @@ export async function keepDeadLetter(db: D1Database, tenantId: string, deadLette
 export async function listDeadLetters(db: D1Database, tenantId: string): Promise<DeadLetter[]> {
   const { results } = await db
     .prepare(
-      `SELECT webhook_id, endpoint_id, job_id, url, tries, detail, given_up_at FROM webhook_dead_letters
+      `SELECT webhook_id AS webhookId, endpoint_id AS endpointId, job_id AS jobId, url, tries, detail,
+         given_up_at AS givenUpAtMs FROM webhook_dead_letters
        WHERE tenant_id = ? ORDER BY number DESC LIMIT ${DEAD_LETTERS_LISTED_MAX}`,
     )
     .bind(tenantId)
-    .all<DeadLetterRow>();
-  return results.map((row) => ({
-    webhookId: row.webhook_id,
-    endpointId: row.endpoint_id,
-    jobId: row.job_id,
-    url: row.url,
-    tries: row.tries,
-    detail: row.detail,
-    givenUpAtMs: row.given_up_at,
-  }));
+    .all<DeadLetter>();
+  return results;
 }

@@ -1,23 +1,11 @@
 // The record of usage: lines of finished attempts, written once each by the tenant's account.
 import type { UsageLine } from "../contract/usage.ts";
 
-type UsageRow = {
-  source: string;
-  seq: number;
-  endpoint_id: string;
-  job_id: string;
-  tier: string;
-  rate_kind: "flex" | "active";
-  slots: number;
-  nanodollars_per_second: number;
-  seconds: number;
-  amount_nanodollars: number;
-  started_at: number;
-  finished_at: number;
-  billed_ms: number | null;
-  prompt_tokens: number | null;
-  completion_tokens: number | null;
-  tokens_estimated: number | null;
+/** As it is read, by the names of a line; all three of the tokens are null of what had none. */
+type UsageRow = Omit<UsageLine, "tokens"> & {
+  readonly prompt: number | null;
+  readonly completion: number | null;
+  readonly estimated: number | null;
 };
 
 /** Which lines of a tenant to read; null: all. Times are the finish, epoch ms. */
@@ -84,8 +72,10 @@ export async function readUsage(
   const [lines, totals] = await db.batch([
     db
       .prepare(
-        `SELECT source, seq, endpoint_id, job_id, tier, rate_kind, slots, nanodollars_per_second, seconds,
-           amount_nanodollars, started_at, finished_at, billed_ms, prompt_tokens, completion_tokens, tokens_estimated
+        `SELECT source, seq, endpoint_id AS endpointId, job_id AS jobId, tier, rate_kind AS rateKind, slots,
+           nanodollars_per_second AS nanodollarsPerSecond, seconds, amount_nanodollars AS amountNanodollars,
+           started_at AS startedAtMs, finished_at AS finishedAtMs, billed_ms AS billedMs,
+           prompt_tokens AS prompt, completion_tokens AS completion, tokens_estimated AS estimated
          ${matching} ORDER BY source DESC, seq DESC LIMIT ?6`,
       )
       .bind(...values, filter.limit),
@@ -97,26 +87,7 @@ export async function readUsage(
   return { lines: ((lines?.results ?? []) as UsageRow[]).map(toLine), totalNanodollars: total.total };
 }
 
-function toTokens({ prompt_tokens, completion_tokens, tokens_estimated }: UsageRow): UsageLine["tokens"] {
-  if (prompt_tokens === null || completion_tokens === null) return null;
-  return { prompt: prompt_tokens, completion: completion_tokens, estimated: tokens_estimated === 1 };
-}
-
-function toLine(row: UsageRow): UsageLine {
-  return {
-    source: row.source,
-    seq: row.seq,
-    endpointId: row.endpoint_id,
-    jobId: row.job_id,
-    tier: row.tier,
-    rateKind: row.rate_kind,
-    slots: row.slots,
-    nanodollarsPerSecond: row.nanodollars_per_second,
-    seconds: row.seconds,
-    amountNanodollars: row.amount_nanodollars,
-    startedAtMs: row.started_at,
-    finishedAtMs: row.finished_at,
-    billedMs: row.billed_ms,
-    tokens: toTokens(row),
-  };
+function toLine({ prompt, completion, estimated, ...line }: UsageRow): UsageLine {
+  const tokens = prompt === null || completion === null ? null : { prompt, completion, estimated: estimated === 1 };
+  return { ...line, tokens };
 }
