@@ -1,5 +1,5 @@
 // Makes tenants, keys, endpoints and upstreams: ids and secrets by chance, sealed or digested, written by the statements of src/db.
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import type { Scope } from "../contract/identity.ts";
 import type { Upstream, WorkerKey } from "../contract/settings.ts";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../core/access/api-key.ts";
@@ -87,16 +87,26 @@ async function makeKey(context: AdminContext) {
   return { id, key, digest: toHex(await digestKey(key, context.secrets.pepper)), createdAtMs: Date.now() };
 }
 
+/** A number is taken already with one endpoint in a thousand where there are four million of them. */
+const NUMBER_DRAWS = 5;
+
 /** An endpoint; whether its routes may be open is checked before (checkRoutes). */
 export async function createEndpoint(
   context: AdminContext,
-  wanted: Omit<NewEndpoint, "id" | "createdAtMs">,
+  wanted: Omit<NewEndpoint, "id" | "number" | "createdAtMs">,
 ): Promise<{ readonly endpointId: string }> {
   const problem = slugProblem(wanted.slug);
   if (problem !== null) throw new Error(`the slug "${wanted.slug}" ${problem}`);
   const endpointId = makeEndpointId(randomBytes(ENDPOINT_ID_BYTES));
-  await context.execute(insertEndpoint({ ...wanted, id: endpointId, createdAtMs: Date.now() }));
-  return { endpointId };
+  for (let drawsLeft = NUMBER_DRAWS; ; drawsLeft -= 1) {
+    try {
+      const number = randomInt(1, 2 ** 32);
+      await context.execute(insertEndpoint({ ...wanted, id: endpointId, number, createdAtMs: Date.now() }));
+      return { endpointId };
+    } catch (error) {
+      if (drawsLeft === 1 || !String(error).includes("endpoints.number")) throw error;
+    }
+  }
 }
 
 /** An upstream; `credential` is in the clear, null when it needs none. */

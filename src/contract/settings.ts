@@ -40,6 +40,8 @@ const rateSchema = z.object({
 
 export const endpointSettingsSchema = z.object({
   endpointId: z.string().min(1),
+  /** In the ids of its jobs (core/job/id.ts). Brokers do not use it, and those of an earlier release stored settings without it. */
+  number: z.int().min(0).max(0xffff_ffff).default(0),
   tenantId: z.string().min(1),
   /** A broker of an earlier release stored its settings without it. */
   kind: z.enum(["queue", "load_balancer"]).default("queue"),

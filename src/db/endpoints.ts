@@ -34,7 +34,7 @@ const THEIR_IDS = "(SELECT value FROM json_each(?1))";
 /** The statements that read the endpoints whose ids are given as SQL of one parameter. */
 function readEndpoints(ids: string): readonly string[] {
   return [
-    `SELECT id AS endpointId, tenant_id AS tenantId, shared, kind, body_max_bytes AS bodyMaxBytes, version, paused,
+    `SELECT id AS endpointId, coalesce(number, 0) AS number, tenant_id AS tenantId, shared, kind, body_max_bytes AS bodyMaxBytes, version, paused,
        max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
        run_retention_ms AS runRetentionMs, runsync_retention_ms AS runsyncRetentionMs, openai_routes AS openaiRoutes,
        tenant_share_percent AS tenantSharePercent FROM endpoints WHERE id IN ${ids}`,
@@ -47,11 +47,25 @@ function readEndpoints(ids: string): readonly string[] {
 }
 
 const READ_ONE = readEndpoints(ITS_ID);
+const READ_NUMBERED = readEndpoints("(SELECT id FROM endpoints WHERE number = ?1)");
 const READ_MANY = readEndpoints(THEIR_IDS);
 
 /** The endpoint of an id or a slug; null when there is none. One round trip. */
 export async function loadEndpoint(db: Database, idOrSlug: string): Promise<LoadedEndpoint | null> {
-  const { endpoints, its } = await read(db, READ_ONE, idOrSlug);
+  return readOne(db, READ_ONE, idOrSlug);
+}
+
+/** The endpoint whose number stands in the ids of its jobs; null when there is none. */
+export async function loadNumberedEndpoint(db: Database, number: number): Promise<LoadedEndpoint | null> {
+  return readOne(db, READ_NUMBERED, number);
+}
+
+async function readOne(
+  db: Database,
+  statements: readonly string[],
+  named: string | number,
+): Promise<LoadedEndpoint | null> {
+  const { endpoints, its } = await read(db, statements, named);
   const [row] = endpoints;
   return row === undefined ? null : { settings: toSettings(row, its), shared: row.shared === 1 };
 }
@@ -72,7 +86,7 @@ export async function loadManySettings(db: Database, endpointIds: readonly strin
 async function read(
   db: Database,
   statements: readonly string[],
-  named: string,
+  named: string | number,
 ): Promise<{ readonly endpoints: readonly EndpointRow[]; readonly its: ItsRows }> {
   const [endpoints = [], upstreams = [], workerKeys = [], rates = []] = await runAll(
     db,
@@ -145,6 +159,8 @@ function toSettings(row: EndpointRow, rows: ItsRows): EndpointSettings {
 export interface NewEndpoint extends Partial<EndpointChange> {
   readonly id: string;
   readonly tenantId: string;
+  /** Drawn, from 1 to 2^32 − 1; one that another endpoint has is refused. */
+  readonly number: number;
   readonly slug: string;
   readonly createdAtMs: number;
   /** For people. */
@@ -161,6 +177,7 @@ export function insertEndpoint(endpoint: NewEndpoint): Statement {
   return insertInto("endpoints", {
     id: endpoint.id,
     tenant_id: endpoint.tenantId,
+    number: endpoint.number,
     slug: endpoint.slug,
     name: endpoint.name ?? "",
     shared: endpoint.shared === true ? 1 : 0,

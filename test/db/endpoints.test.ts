@@ -8,12 +8,31 @@ import {
   loadEndpoint,
   loadEndpointSettings,
   loadManySettings,
+  loadNumberedEndpoint,
   updateEndpoint,
 } from "../../src/db/endpoints.ts";
 import { insertWorkerKey } from "../../src/db/keys.ts";
 import { runAll } from "../../src/db/statement.ts";
 import { settings as makeSettings } from "../support/broker.ts";
-import { makeTenant } from "../support/tenant.ts";
+import { drawNumber, makeTenant } from "../support/tenant.ts";
+
+describe("an endpoint's number", () => {
+  it("finds the same endpoint as its id, and none where nobody has it", async () => {
+    const made = await makeTenant();
+    const byId = await loadEndpoint(env.DB, made.endpointId);
+    expect(await loadNumberedEndpoint(env.DB, byId?.settings.number ?? 0)).toEqual(byId);
+    await env.DB.prepare("UPDATE endpoints SET number = NULL WHERE id = ?").bind(made.endpointId).run();
+    expect(await loadNumberedEndpoint(env.DB, byId?.settings.number ?? 0)).toBeNull();
+    expect(await loadNumberedEndpoint(env.DB, 0)).toBeNull();
+  });
+
+  it("is refused where another endpoint has it, by a name that tells its writer to draw anew", async () => {
+    const { tenantId, slug } = await makeTenant();
+    const number = (await loadEndpoint(env.DB, slug))?.settings.number ?? 0;
+    const second = { id: crypto.randomUUID(), number, tenantId, slug: crypto.randomUUID(), createdAtMs: 7 };
+    await expect(runAll(env.DB, [insertEndpoint(second)])).rejects.toThrow("endpoints.number");
+  });
+});
 
 describe("loadEndpoint", () => {
   it("finds the same by id and by slug, and nothing under another name", async () => {
@@ -32,6 +51,7 @@ describe("loadEndpoint", () => {
       kind: "queue",
       bodyMaxBytes: 30 * 1024 * 1024,
       endpointId: made.endpointId,
+      number: expect.any(Number),
       tenantId: made.tenantId,
       version: 1,
       paused: false,
@@ -153,12 +173,18 @@ describe("loadEndpoint", () => {
 describe("a new endpoint", () => {
   it("leaves no column to the table's defaults, and is like a row that the migrations have filled", async () => {
     const { tenantId } = await makeTenant();
-    const statement = insertEndpoint({ id: "written", tenantId, slug: "written", createdAtMs: 7 });
+    const statement = insertEndpoint({
+      id: "written",
+      number: drawNumber(),
+      tenantId,
+      slug: "written",
+      createdAtMs: 7,
+    });
     const filled = "INSERT INTO endpoints (id, tenant_id, slug, created_at) VALUES ('filled', ?, 'filled', 7)";
     const row = (id: string) => ({ sql: "SELECT * FROM endpoints WHERE id = ?", params: [id] });
     const rows = await runAll(env.DB, [statement, { sql: filled, params: [tenantId] }, row("written"), row("filled")]);
     const [, , [written] = [], [older] = []] = rows;
-    expect(written).toEqual(Object.assign({}, older, { id: "written", slug: "written" }));
+    expect(written).toEqual({ ...Object(older), id: "written", slug: "written", number: expect.any(Number) });
     const columns = /\((.*?)\)/.exec(statement.sql)?.[1]?.split(", ") ?? [];
     expect(columns.sort()).toEqual(Object.keys(Object(written)).sort());
   });
@@ -168,7 +194,14 @@ describe("a new endpoint", () => {
     const hostile = "x'); DELETE FROM endpoints; --";
     const add = (change: { readonly tenantId?: string; readonly slug?: string; readonly name?: string }) =>
       runAll(env.DB, [
-        insertEndpoint({ id: crypto.randomUUID(), tenantId, slug: crypto.randomUUID(), createdAtMs: 7, ...change }),
+        insertEndpoint({
+          id: crypto.randomUUID(),
+          number: drawNumber(),
+          tenantId,
+          slug: crypto.randomUUID(),
+          createdAtMs: 7,
+          ...change,
+        }),
       ]);
     await expect(add({ slug })).rejects.toThrow(/UNIQUE constraint failed/);
     await expect(add({ tenantId: "nobody" })).rejects.toThrow(/FOREIGN KEY constraint failed/);

@@ -28,6 +28,7 @@ export function workerKey(partial: Partial<WorkerKey> = {}): WorkerKey {
 export function settings(partial: Partial<EndpointSettings> = {}): EndpointSettings {
   return {
     endpointId: `ep-${crypto.randomUUID()}`,
+    number: 1,
     tenantId: "owner",
     kind: "queue",
     bodyMaxBytes: 31_457_280,

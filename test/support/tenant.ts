@@ -55,13 +55,18 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
   await runAll(env.DB, [
     insertTenant({ id: tenantId, name: tenantId, waitingMax, sealedWebhookSecret, createdAtMs }),
     insertKey({ ...stored, tenantId, scopes }),
-    insertEndpoint({ ...settings, id: endpointId, tenantId, slug, createdAtMs }),
+    insertEndpoint({ ...settings, id: endpointId, number: drawNumber(), tenantId, slug, createdAtMs }),
     ...(await Promise.all(upstreams.map((upstream) => sealedUpstream(endpointId, upstream, createdAtMs)))),
     ...workers.map((worker) => insertWorkerKey({ tier: "a4000", rateKind: "flex", slots: 1, ...worker, endpointId })),
     // Each upstream and worker key has raised it; tests count on from the first version.
     { sql: "UPDATE endpoints SET version = 1 WHERE id = ? AND version > 1", params: [endpointId] },
   ]);
   return { tenantId, key, endpointId, slug, webhookSecret, workerKeys: workers.map((worker) => worker.key) };
+}
+
+/** For the endpoint of a test; none is drawn twice in so few. */
+export function drawNumber(): number {
+  return 1 + ((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) % 0xffff_ffff);
 }
 
 async function makeKey(): Promise<NewKey & { readonly key: string }> {

@@ -2,7 +2,7 @@
 import type { SubmitCall } from "../../contract/broker.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
-import { makeJobId, parseJobId } from "../../core/job/id.ts";
+import { parseJobId, showJobId } from "../../core/job/id.ts";
 import { expiresAtMs, type Job, NOT_RUN, NOTHING_TO_SEND, type StoredBytes } from "../../core/job/job.ts";
 import {
   ENDPOINT_MAX_BYTES,
@@ -144,7 +144,7 @@ function replay(fingerprint: string, remembered: RememberedKey, { load, nowMs }:
   const stored = load(remembered.uuid);
   if (stored !== null && expiresAtMs(stored.job) > nowMs)
     return ok({ job: stored.job, created: false, inserted: false, webhookHost: null });
-  const jobId = makeJobId(remembered.uuid, remembered.mode === "runsync" ? "runsync" : "run");
+  const jobId = showJobId(remembered.uuid, remembered.mode === "runsync" ? "runsync" : "run");
   // A row past its retention is as good as gone, though the sweep has not come by yet.
   const status = stored?.job.status ?? remembered.lastStatus;
   return fail({ kind: "idempotency_gone", jobId, status });

@@ -5,7 +5,7 @@ import type { Assignment } from "../../contract/dispatch.ts";
 import type { EndpointSettings, Upstream } from "../../contract/settings.ts";
 import type { HandedJob } from "../../contract/worker.ts";
 import { mayClientCarry } from "../../core/job/client-carry.ts";
-import { makeJobId } from "../../core/job/id.ts";
+import { showJobId } from "../../core/job/id.ts";
 import type { Job, Lease } from "../../core/job/job.ts";
 import { isWorkerHolder } from "../../core/job/worker-id.ts";
 import { HOLD_BACK_MS, PARKED_MAX_MS, START_JOBS_MAX } from "../../core/limits.ts";
@@ -194,7 +194,7 @@ export class Dispatcher {
    */
   #mayTake({ uuid, mode, formerWorkers }: Job, id: string, nowMs: number): boolean {
     const former = formerWorkers.find(({ holderId }) => holderId === id);
-    return former === undefined || this.#parts.isRidOf(id, makeJobId(uuid, mode), former.untilMs, nowMs);
+    return former === undefined || this.#parts.isRidOf(id, showJobId(uuid, mode), former.untilMs, nowMs);
   }
 
   /**

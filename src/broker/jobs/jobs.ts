@@ -5,7 +5,7 @@ import type { JobCall, JobView } from "../../contract/job-view.ts";
 import type { EndpointSettings, Upstream } from "../../contract/settings.ts";
 import type { JobEvent } from "../../core/job/event.ts";
 import { type Graces, staysInMemory } from "../../core/job/graces.ts";
-import { makeJobId, parseJobId } from "../../core/job/id.ts";
+import { parseJobId, showJobId } from "../../core/job/id.ts";
 import { expiresAtMs, isRunning, isTerminal, isWaiting, type Job, type Lease, leaseEndMs } from "../../core/job/job.ts";
 import { type Context, type Effect, type Transition, transition } from "../../core/job/transition.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
@@ -216,7 +216,7 @@ export class Jobs {
   own(call: JobCall, nowMs: number): StoredJob | null {
     const stored = this.byId(call.jobId);
     if (stored === null || stored.job.tenantId !== call.tenantId) return null;
-    if (makeJobId(stored.job.uuid, stored.job.mode) !== call.jobId) return null;
+    if (showJobId(stored.job.uuid, stored.job.mode) !== call.jobId) return null;
     return expiresAtMs(stored.job) > nowMs ? stored : null;
   }
 

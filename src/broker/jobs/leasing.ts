@@ -3,7 +3,7 @@ import type { Claim } from "../../contract/broker.ts";
 import type { Assignment } from "../../contract/dispatch.ts";
 import type { EndpointSettings, Upstream, WorkerKey } from "../../contract/settings.ts";
 import type { HandedJob } from "../../contract/worker.ts";
-import { makeJobId } from "../../core/job/id.ts";
+import { showJobId } from "../../core/job/id.ts";
 import type { Job, Lease } from "../../core/job/job.ts";
 import { findRate, type RateKind } from "../../core/job/pricing.ts";
 import { leaseMs } from "../../core/job/transition.ts";
@@ -68,7 +68,7 @@ export function leaseFor(
 /** The job as a pulling worker's route hands it on. */
 export function toHandedJob(stored: StoredJob, lease: Lease, input: PayloadRef): HandedJob {
   const { job, fields } = stored;
-  return { jobId: makeJobId(job.uuid, job.mode), lease: lease.token, input, fields, request: job.request };
+  return { jobId: showJobId(job.uuid, job.mode), lease: lease.token, input, fields, request: job.request };
 }
 
 interface Leased {
@@ -91,7 +91,7 @@ export function toClaim(parts: Leased): Claim {
   const { job } = parts;
   return {
     endpointId: parts.endpointId,
-    jobId: makeJobId(job.uuid, job.mode),
+    jobId: showJobId(job.uuid, job.mode),
     lease: parts.lease.token,
     upstream: parts.upstream,
     fields: parts.stored.fields,

@@ -1,7 +1,7 @@
 // New jobs: admitted, written once, and started in the same turn where their client waits and a slot is free.
 import type { SubmitCall, Submitted } from "../../contract/broker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { makeJobId } from "../../core/job/id.ts";
+import { showJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
 import type { BrokerStore } from "../store/jobs.ts";
 import type { KeptRows } from "../store/kept-rows.ts";
@@ -70,7 +70,7 @@ export class Submissions {
     const stored = jobs.load(job.uuid);
     if (stored === null) return fail({ kind: "not_found" });
     // Its first answer was lost, and the lease in it: nobody else would carry the job until that has ended.
-    const isRepeated = !inserted && makeJobId(job.uuid, job.mode) === call.jobId;
+    const isRepeated = !inserted && showJobId(job.uuid, job.mode) === call.jobId;
     const claim = isRepeated ? dispatcher.claimAgain(stored, nowMs) : null;
     return this.#parts.shown.showAs(stored, (view) => ({ created, job: view, claim }));
   }

@@ -1,6 +1,6 @@
 // What a client may see of a stored job.
 import type { JobView, QueueReason } from "../../contract/job-view.ts";
-import { makeJobId } from "../../core/job/id.ts";
+import { showJobId } from "../../core/job/id.ts";
 import { isTerminal, isWaiting, type Job, shownError, shownFailure } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import type { UpstreamPool } from "../../core/scheduling/upstream-pool.ts";
@@ -8,7 +8,7 @@ import type { UpstreamPool } from "../../core/scheduling/upstream-pool.ts";
 /** RunPod's fields of a job; `executionMs` only once it is over, and no worker for a job that waits. */
 export function viewJob(job: Job, output: PayloadRef | null, queue: JobView["queue"]): JobView {
   return {
-    id: makeJobId(job.uuid, job.mode),
+    id: showJobId(job.uuid, job.mode),
     status: job.status,
     delayMs: isWaiting(job.status) ? null : job.delayMs,
     executionMs: isTerminal(job.status) ? job.executionMs : null,

@@ -2,7 +2,7 @@
 import type { AccountApi, UsageBatch, UsageLine } from "../../contract/usage.ts";
 import { usageLineSchema } from "../../contract/usage.ts";
 import { backoffMs } from "../../core/job/backoff.ts";
-import { makeJobId } from "../../core/job/id.ts";
+import { showJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
 import { OWED_LINES_MAX, POST_DELAY_MS, POST_LINES_MAX, POST_TENANTS_MAX, POST_TIMEOUT_MS } from "../../core/limits.ts";
 import { within } from "../../db/deadline.ts";
@@ -182,7 +182,7 @@ function toLine(job: Job, endpointId: string): UsageLine {
     source: job.uuid,
     seq,
     endpointId,
-    jobId: makeJobId(job.uuid, job.mode),
+    jobId: showJobId(job.uuid, job.mode),
     tier,
     rateKind,
     slots,

@@ -3,7 +3,7 @@
 
 import type { Delivery, WebhookResult } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
-import { makeJobId, parseJobId } from "../../core/job/id.ts";
+import { parseJobId, showJobId } from "../../core/job/id.ts";
 import type { Job, WebhookState } from "../../core/job/job.ts";
 import { settleDeadLetter, settleWebhookTry } from "../../core/job/webhook-try.ts";
 import { WAKE_RESEND_MS } from "../../core/limits.ts";
@@ -177,7 +177,7 @@ export class WebhookOutbox {
     const deadLetter = {
       webhookId: webhookIdOf(kept ?? job),
       endpointId: this.#parts.endpointId,
-      jobId: makeJobId(job.uuid, job.mode),
+      jobId: showJobId(job.uuid, job.mode),
       url: kept?.url ?? stored.webhook?.url ?? "",
       tries: state.tries,
       detail: state.detail ?? "",

@@ -2,7 +2,7 @@
 import type { Health } from "../../contract/broker.ts";
 import type { Upstream } from "../../contract/settings.ts";
 import type { WorkerView } from "../../contract/worker.ts";
-import { makeJobId } from "../../core/job/id.ts";
+import { showJobId } from "../../core/job/id.ts";
 import type { LbHealth } from "../../core/lb/pool.ts";
 import { WORKER_JOBS_NAMED_MAX, WORKER_QUIET_AFTER_MS, WORKER_SICK_SHOWN_MS } from "../../core/limits.ts";
 import { type Absence, absenceOf, tellAbsences } from "../../core/scheduling/worker-absence.ts";
@@ -155,7 +155,7 @@ export class WorkerList {
     this.#namesLeft -= named.length;
     const ids = named.flatMap((uuid) => {
       const job = jobs.load(uuid)?.job;
-      return job?.tenantId === tenantId ? [makeJobId(job.uuid, job.mode)] : [];
+      return job?.tenantId === tenantId ? [showJobId(job.uuid, job.mode)] : [];
     });
     return { running: uuids.length, jobs: ids };
   }

@@ -3,7 +3,7 @@
 import type { EndpointSettings, WorkerKey } from "../../contract/settings.ts";
 import type { HandedJob, HandedLease, PingCall, TakeCall, WorkerApi } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { makeJobId } from "../../core/job/id.ts";
+import { showJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import {
@@ -252,7 +252,7 @@ export class PullWorkers {
       }
       // So soon it is the same process, which has cut the take that brought the job and not seen it.
       jobs.apply(stored, { kind: "lost", token: lease.token, delivered: isNew ? "perhaps" : true }, nowMs);
-      roster.giveUp(worker, makeJobId(stored.job.uuid, stored.job.mode));
+      roster.giveUp(worker, showJobId(stored.job.uuid, stored.job.mode));
     }
     worker.idleAtMs = nowMs;
     return isYoung;

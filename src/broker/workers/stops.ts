@@ -1,6 +1,6 @@
 // Jobs that pulling workers are to stop: told by the held job-stop, and over when the worker shows that it does not run them.
 import type { WorkerCall } from "../../contract/worker.ts";
-import { makeJobId } from "../../core/job/id.ts";
+import { showJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import { STOP_HOLD_MS, STOPS_HELD_MAX, WORKER_PING_INTERVAL_MS, WORKERS_MAX } from "../../core/limits.ts";
@@ -27,7 +27,7 @@ export class Stops {
   /** The worker may still run a job whose lease, of this token, has ended. */
   add(holderId: string, job: Job, token: string): void {
     const { roster, longPolls } = this.#parts;
-    roster.addStop(holderId, makeJobId(job.uuid, job.mode), { token, atMs: Date.now(), notified: false });
+    roster.addStop(holderId, showJobId(job.uuid, job.mode), { token, atMs: Date.now(), notified: false });
     longPolls.wake(stopKey(holderId));
   }
 

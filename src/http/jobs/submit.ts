@@ -28,7 +28,7 @@ export async function submit(
   const idempotencyKey = readIdempotencyKey(c.req.raw.headers);
   if (!idempotencyKey.ok) return idempotencyKey;
 
-  const jobId = makeJobId(uuidv7(), mode);
+  const jobId = makeJobId(uuidv7(), mode, settings.number);
   const body = await readSubmitBody(await bodyOf(c.req.raw), {
     bucket: c.env.PAYLOADS,
     key: `${settings.endpointId}/${jobId}/input-${c.get("requestId")}`,

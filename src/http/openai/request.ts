@@ -41,7 +41,7 @@ export async function openAi(c: RouteContext, call: EndpointCall): Promise<Answe
   const type = c.req.raw.headers.get("content-type") ?? "application/json";
   const problem = targetProblem(path, search) ?? bodyProblem(method, bodyStreamOf(c.req.raw) === null ? null : type);
   if (problem !== null) return fail({ kind: "invalid", ...problem });
-  const jobId = makeJobId(uuidv7(), "runsync");
+  const jobId = makeJobId(uuidv7(), "runsync", call.settings.number);
   const key = `${endpointId}/${jobId}/input-${c.get("requestId")}`;
   const limits = { bucket: c.env.PAYLOADS, key, maxBytes: RUNSYNC_BODY_MAX_BYTES };
   const body = await readOpenAiBody(c.req.raw, { ...limits, path, keepsNothing: keepsNothing(routes, path) });

@@ -1,20 +1,31 @@
 // Job ids: what is made is read back, and nothing else is an id.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { makeJobId, parseJobId } from "../../../src/core/job/id.ts";
+import { endpointNumberOf, makeJobId, parseJobId, showJobId } from "../../../src/core/job/id.ts";
 
 const uuid = "0193a0f2-7b1c-7def-8a11-0123456789ab";
 
 describe("job ids", () => {
   it("end in the shard, and say by a prefix that the job came by runsync", () => {
-    expect(makeJobId(uuid, "run")).toBe(`${uuid}-u1`);
-    expect(makeJobId(uuid, "runsync")).toBe(`sync-${uuid}-u1`);
+    expect(showJobId(uuid, "run")).toBe(`${uuid}-u1`);
+    expect(showJobId(uuid, "runsync")).toBe(`sync-${uuid}-u1`);
+  });
+
+  it("hold the number of their endpoint, and stay uuids in the order of their making", () => {
+    expect(makeJobId(uuid, "runsync", 0xab)).toBe("sync-0193a0f2-7b1c-7def-8a11-0123000000ab-u1");
+    fc.assert(
+      fc.property(fc.uuid({ version: 7 }), fc.integer({ min: 0, max: 0xffff_ffff }), (id, number) => {
+        const made = parseJobId(makeJobId(id, "run", number))?.uuid ?? "";
+        expect(endpointNumberOf(made)).toBe(number);
+        expect(made.slice(0, -8)).toBe(id.slice(0, -8));
+      }),
+    );
   });
 
   it("are read back into uuid and mode", () => {
     fc.assert(
       fc.property(fc.uuid(), fc.constantFrom("run" as const, "runsync" as const), (id, mode) => {
-        expect(parseJobId(makeJobId(id, mode))).toEqual({ uuid: id, mode });
+        expect(parseJobId(showJobId(id, mode))).toEqual({ uuid: id, mode });
       }),
     );
   });
