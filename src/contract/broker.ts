@@ -1,8 +1,8 @@
 // The calls of the edge to the broker of an endpoint. Payloads travel as bytes or as the key of an R2 object.
 import type { Result } from "../core/failure.ts";
 import type { WebhookOutcome } from "../core/job/event.ts";
+import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
-import type { OpenAiRequest } from "../core/openai/request.ts";
 import type { Assignment, LeaseApi } from "./dispatch.ts";
 import type { JobCall, JobView } from "./job-view.ts";
 import type { LbApi } from "./load-balancer.ts";
@@ -30,7 +30,7 @@ export interface SubmitCall {
   /** `runsync` only: the wait asked for; a result is kept at least that long. */
   readonly waitMs: number | null;
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
-  readonly request: OpenAiRequest | null;
+  readonly origin: Origin | null;
   /** The caller can carry the job itself, where the rules let it (core/job/client-carry.ts). */
   readonly carries: boolean;
 }

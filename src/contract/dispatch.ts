@@ -1,8 +1,8 @@
 // What passes between a broker and the carrier of one attempt.
 
 import type { AttemptOutcome } from "../core/job/event.ts";
+import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
-import type { OpenAiRequest } from "../core/openai/request.ts";
 import type { JobView } from "./job-view.ts";
 import type { Upstream } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
@@ -17,8 +17,8 @@ export interface Assignment {
   readonly input: PayloadRef;
   /** Raw JSON of the other top-level fields of the request, passed on to the worker: name → JSON text. */
   readonly fields: Readonly<Record<string, string>>;
-  /** Set for a job that came through an OpenAI route: the input is the body of that request. */
-  readonly request: OpenAiRequest | null;
+  /** Where it has a call in another API than RunPod's, the input is the body of that call. */
+  readonly origin: Origin | null;
   /** Routes that the endpoint lets through to an OpenAI server at the time of the lease (core/openai/routes.ts). */
   readonly openaiRoutes: string;
   /** What is left of it, counted from the start of the lease. */

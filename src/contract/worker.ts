@@ -1,8 +1,8 @@
 // The calls of the edge to a broker on behalf of pulling workers. The edge has checked the key; names come from the URL.
 import type { Result } from "../core/failure.ts";
 import type { AttemptOutcome } from "../core/job/event.ts";
+import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
-import type { OpenAiRequest } from "../core/openai/request.ts";
 
 /** A worker as its requests name it: the key that they carry, and the id that it gave itself. */
 export interface WorkerCall {
@@ -28,7 +28,7 @@ export interface HandedJob {
   readonly input: PayloadRef;
   /** Raw JSON of the other top-level fields of the request: name → JSON text. */
   readonly fields: Readonly<Record<string, string>>;
-  readonly request: OpenAiRequest | null;
+  readonly origin: Origin | null;
 }
 
 export interface PingCall extends WorkerCall {

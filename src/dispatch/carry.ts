@@ -1,6 +1,8 @@
 // Carries one leased job to its upstream and brings the outcome back. The lease is renewed meanwhile; when the broker says
 // that it is lost, the call is dropped. The outcome is told until the broker has heard it.
+
 import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
+import { openAiCallOf } from "../contract/openai-origin.ts";
 import { credentialPlace } from "../core/access/sealing.ts";
 import { LEASE_MS } from "../core/limits.ts";
 import { OutputUsageTap } from "../core/openai/output-usage.ts";
@@ -78,12 +80,12 @@ async function runAttempt(assignment: Assignment, deps: CarryDeps, signals: Atte
 }
 
 function run(attempt: Attempt): Promise<Outcome | Suspicion | null> {
-  const { upstream, request } = attempt.assignment;
-  if (request !== null) attempt.tap = new OutputUsageTap();
+  const { upstream, origin } = attempt.assignment;
+  if (origin?.countsTokens === true) attempt.tap = new OutputUsageTap();
   if (upstream.dialect === "openai") return runOpenAi(attempt, attempt.url);
   if (upstream.dialect === "http") return runHttp(attempt);
   // A hosted endpoint of RunPod, or another Waybill, has the OpenAI routes itself: nothing waits for its polls.
-  const isRelayed = request !== null && !upstream.local;
+  const isRelayed = openAiCallOf(origin) !== null && !upstream.local;
   return isRelayed ? runOpenAi(attempt, `${attempt.url}/openai`) : runRunpod(attempt);
 }
 

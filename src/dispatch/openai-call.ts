@@ -1,5 +1,6 @@
 // The HTTP call that an OpenAI server gets for a job: as its client made it, or made of a RunPod job's input.
 import type { Outcome } from "../contract/dispatch.ts";
+import { openAiCallOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { isJsonType } from "../core/openai/request.ts";
 import { keepsNothing, StoredFields } from "../core/openai/stored-responses.ts";
@@ -22,7 +23,8 @@ export interface OpenAiCall {
 
 /** The call, or how the attempt ends without one. */
 export async function makeOpenAiCall(attempt: Attempt): Promise<OpenAiCall | { readonly ended: Outcome }> {
-  const { request, input } = attempt.assignment;
+  const { origin, input } = attempt.assignment;
+  const request = openAiCallOf(origin);
   if (request === null) return await fromInput(attempt, input);
   const { method, path, query, contentType, stream, hidesUsage } = request;
   const call = { method, target: `${path}${query}`, contentType, stream, hidesUsage };

@@ -1,6 +1,7 @@
 // The dialect `openai`: a server with OpenAI's API gets the call as its client made it. RunPod endpoints that others host have
 // such a route too, so their OpenAI jobs go the same way.
 import type { Outcome } from "../contract/dispatch.ts";
+import { openAiCallOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { OPENAI_IDLE_MS } from "../core/limits.ts";
 import { isBodiless, isEventsType, isJsonType } from "../core/openai/request.ts";
@@ -31,14 +32,14 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
   if (target === null) return rejected("invalid_request", "input.openai_route: leads out of the server's own path");
   const problem = targetProblem(target.path, target.query) ?? bodyProblem(call.method, call.contentType);
   if (problem !== null) {
-    const isOwn = attempt.assignment.request === null;
+    const isOwn = openAiCallOf(attempt.assignment.origin) === null;
     return rejected("invalid_request", `${isOwn ? "input.openai_route" : problem.field}: ${problem.message}`);
   }
   // Again, and for a job's own route for the first time: the list may have changed while the job waited, and this is the address.
   const { endpointId, openaiRoutes } = attempt.assignment;
   const route = { method: call.method, path: target.path, endpointId };
   if (!allowsRoute(openaiRoutes, route.method, route.path)) {
-    const isOwn = attempt.assignment.request === null;
+    const isOwn = openAiCallOf(attempt.assignment.origin) === null;
     return rejected("route_closed", `${isOwn ? "input.openai_route: " : ""}${closedRouteMessage(route)}`);
   }
   const result = await attempt.call({

@@ -1,7 +1,9 @@
 // A job as its worker gets it: `{"id","input",…other fields}`, the input and the fields as their raw bytes.
 
+import { openAiCallOf } from "../contract/openai-origin.ts";
+import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
-import { type OpenAiRequest, openAiInput } from "../core/openai/request.ts";
+import { openAiInput } from "../core/openai/request.ts";
 
 /** `webhook` and `policy` are between the client and Waybill: an upstream that called back would do it twice, and what of
  * the policy concerns a hosted one is said anew. */
@@ -19,7 +21,7 @@ export function jobParts(
     readonly jobId: string;
     readonly input: PayloadRef;
     readonly fields: Readonly<Record<string, string>>;
-    readonly request: OpenAiRequest | null;
+    readonly origin: Origin | null;
   },
   hosted: HostedFields | null = null,
 ): (string | PayloadRef)[] {
@@ -29,6 +31,7 @@ export function jobParts(
     .join("");
   const webhook = hosted === null || hosted.webhook === null ? "" : `,"webhook":${JSON.stringify(hosted.webhook)}`;
   const hostedFields = hosted === null ? "" : `,"policy":${hosted.policy}${webhook}`;
-  const input = job.request === null ? [job.input] : openAiInput(job.request, job.input);
+  const call = openAiCallOf(job.origin);
+  const input = call === null ? [job.input] : openAiInput(call, job.input);
   return [`{"id":${JSON.stringify(job.jobId)},"input":`, ...input, `${hostedFields}${rest}}`];
 }

@@ -44,7 +44,7 @@ it("a hosted upstream that repeats its job shows no tenant where to call back, n
       upstream: upstream({ dialect: "runpod", url: "https://gpu.example.org/v2/abc" }),
       input: { kind: "inline", bytes: new TextEncoder().encode("{}") },
       fields: {},
-      request: null,
+      origin: null,
       openaiRoutes: "inference",
       executionTimeoutMs: 60_000,
       ttlLeftMs: 600_000,

@@ -96,7 +96,7 @@ describe("a /runsync whose broker is killed while the client's own request carri
   });
 
   it("is run again by the queue, billed once, and found by its id", async () => {
-    expect(mayClientCarry({ request: null, executionTimeoutMs: EXECUTION_TIMEOUT_MS }, WAIT_DEFAULT_MS, null)).toBe(
+    expect(mayClientCarry({ origin: null, executionTimeoutMs: EXECUTION_TIMEOUT_MS }, WAIT_DEFAULT_MS, null)).toBe(
       true,
     );
     const client = { url: server.url, key: prepared.key };

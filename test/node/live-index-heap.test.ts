@@ -32,7 +32,7 @@ function job(at: number, partial: Partial<Job>): Job {
     uuid,
     mode: "run",
     tenantId: fresh(`ten_${String(at % 20).padStart(24, "0")}`),
-    request: null,
+    origin: null,
     stored: null,
     createdAtMs: NOW_MS,
     queuedAtMs: NOW_MS,

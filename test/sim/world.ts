@@ -356,7 +356,7 @@ function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omi
     undelivered: 0,
     startFailures: 0,
     formerWorkers: [],
-    request: null,
+    origin: null,
     notBeforeMs: 0,
     lease: null,
     upstreamJob: null,

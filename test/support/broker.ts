@@ -63,7 +63,7 @@ export function submission(partial: Partial<SubmitCall> = {}): SubmitCall {
     waitingMax: 1_000_000,
     waitMs: null,
     idempotency: null,
-    request: null,
+    origin: null,
     carries: false,
     ...partial,
   };

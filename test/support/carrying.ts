@@ -93,7 +93,7 @@ export async function run(
     upstream,
     input: { kind: "inline", bytes: new TextEncoder().encode('{"n" : 1.0}') },
     fields: {},
-    request: null,
+    origin: null,
     openaiRoutes: "inference",
     executionTimeoutMs: 60_000,
     ttlLeftMs: 600_000,

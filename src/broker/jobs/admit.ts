@@ -159,7 +159,7 @@ function makeJob(call: SubmitCall, uuid: string, stored: StoredBytes, settings: 
     uuid,
     mode: call.mode,
     tenantId: call.tenantId,
-    request: call.request,
+    origin: call.origin,
     createdAtMs: nowMs,
     queuedAtMs: nowMs,
     queueSeq: facts.queueSeq,

@@ -270,7 +270,8 @@ export class Jobs {
 
   /** Who reports for a pulling worker does not know how long the prompt was that its tokens are estimated by. */
   #withPrompt({ job, inputPlace }: StoredJob, event: JobEvent): JobEvent {
-    if (job.request === null || event.kind !== "finish" || event.outcome.kind !== "completed") return event;
+    if (job.origin?.countsTokens !== true || event.kind !== "finish" || event.outcome.kind !== "completed")
+      return event;
     const { outcome } = event;
     const { tokens } = outcome;
     if (tokens === null || tokens === undefined || !tokens.estimated || tokens.prompt > 0) return event;

@@ -68,7 +68,7 @@ export function leaseFor(
 /** The job as a pulling worker's route hands it on. */
 export function toHandedJob(stored: StoredJob, lease: Lease, input: PayloadRef): HandedJob {
   const { job, fields } = stored;
-  return { jobId: showJobId(job.uuid, job.mode), lease: lease.token, input, fields, request: job.request };
+  return { jobId: showJobId(job.uuid, job.mode), lease: lease.token, input, fields, origin: job.origin };
 }
 
 interface Leased {
@@ -95,7 +95,7 @@ export function toClaim(parts: Leased): Claim {
     lease: parts.lease.token,
     upstream: parts.upstream,
     fields: parts.stored.fields,
-    request: job.request,
+    origin: job.origin,
     openaiRoutes: parts.openaiRoutes,
     executionTimeoutMs: Math.max(parts.lease.startedAtMs + job.executionTimeoutMs - parts.nowMs, 1),
     ttlLeftMs: job.ttlAtMs - parts.nowMs,

@@ -1,7 +1,9 @@
 // A job as the broker keeps it, and the one place that turns its row into one.
 import { z } from "zod";
+import { openAiOrigin } from "../../contract/openai-origin.ts";
 import { failureOfText } from "../../core/job/failure.ts";
 import type { Job, StoredBytes } from "../../core/job/job.ts";
+import type { OpenAiRequest } from "../../core/openai/request.ts";
 
 /** A job as the broker keeps it. */
 export interface StoredJob {
@@ -59,9 +61,9 @@ const webhookSchema = z.object({ url: z.string(), sealedSecret: z.string() });
 /** What rows of the first release lack. */
 const ADDED_LATER: Pick<
   Job,
-  "round" | "failedOn" | "undelivered" | "startFailures" | "formerWorkers" | "request" | "stored" | "history"
+  "round" | "failedOn" | "undelivered" | "startFailures" | "formerWorkers" | "origin" | "stored" | "history"
 > = {
-  request: null,
+  origin: null,
   stored: null,
   history: [],
   round: 0,
@@ -72,6 +74,12 @@ const ADDED_LATER: Pick<
 };
 
 const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false, graceUntilMs: 0 };
+
+/** What release 0.1 wrote: a text where a failure with a code stands now, and the call of an OpenAI route where an origin does. */
+interface OlderFacts {
+  readonly error?: string | null;
+  readonly request?: OpenAiRequest | null;
+}
 
 /** Names that release 0.1 wrote: a lease named its upstream also where that was a worker, a former worker its slots. */
 interface OlderNames {
@@ -85,12 +93,12 @@ function withHolder<T extends { readonly holderId: string }>({ upstreamId, slots
 
 /** `facts` is written by jobs.ts alone, from a Job: the one boundary where its text becomes a Job again. */
 export function parseJob(facts: string): Job {
-  const { error, ...job } = { ...ADDED_LATER, ...JSON.parse(facts) } as Job & { readonly error?: string | null };
-  // Release 0.1 kept a text where a failure with a code stands now.
+  const { error, request, ...job } = { ...ADDED_LATER, ...JSON.parse(facts) } as Job & OlderFacts;
   const failure = error === undefined ? job.failure : error === null ? null : failureOfText(error);
+  const origin = request == null ? job.origin : openAiOrigin(request);
   const formerWorkers = job.formerWorkers.map(withHolder);
   const lease = job.lease === null ? null : { ...LEASE_ADDED_LATER, ...withHolder(job.lease) };
-  return { ...job, failure, formerWorkers, lease } as Job;
+  return { ...job, origin, failure, formerWorkers, lease } as Job;
 }
 
 /** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */

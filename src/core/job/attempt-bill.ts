@@ -40,9 +40,9 @@ export function makeBill(job: Job, lease: Lease, executionMs: number, nowMs: num
 
 /** A job that is ended from outside, as if its lease had begun when its upstream first said that it runs; not billed before that. */
 export function asRun(job: Job, nowMs: number): { readonly job: Job; readonly billed: boolean } {
-  const { lease, request } = job;
+  const { lease, origin } = job;
   // A request that is relayed is answered within its call: nobody asks there how the job stands.
-  if (lease?.ranFromMs === undefined || request !== null) return { job, billed: true };
+  if (lease?.ranFromMs === undefined || origin?.endsWithClient === true) return { job, billed: true };
   const { ranFromMs } = lease;
   return { job: { ...job, lease: { ...lease, startedAtMs: ranFromMs ?? nowMs } }, billed: ranFromMs !== null };
 }

@@ -7,11 +7,11 @@ import type { Job } from "./job.ts";
  * endpoint's own jobs do: `p99Ms` is the execution time that all but one in a hundred stay under, null when too few are known.
  */
 export function mayClientCarry(
-  job: Pick<Job, "request" | "executionTimeoutMs">,
+  job: Pick<Job, "origin" | "executionTimeoutMs">,
   waitMs: number | null,
   p99Ms: number | null,
 ): boolean {
-  if (job.request !== null) return true;
+  if (job.origin?.endsWithClient === true) return true;
   if (waitMs === null) return false;
   return job.executionTimeoutMs <= waitMs || (p99Ms !== null && p99Ms < waitMs / 2);
 }

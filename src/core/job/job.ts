@@ -1,8 +1,8 @@
 // The record of one job: its facts as the broker's row holds them. What may happen to it stands in transition.ts.
 
-import type { OpenAiRequest } from "../openai/request.ts";
 import type { TokenUsage } from "../openai/token-usage.ts";
 import { type FailureCode, type JobFailure, runpodText } from "./failure.ts";
+import type { Origin } from "./origin.ts";
 import type { RateKind } from "./pricing.ts";
 
 /** RunPod's six statuses. TIMED_OUT is told to those who wait and to the webhook; every route then answers 404. */
@@ -53,7 +53,7 @@ export interface Bill {
   readonly amountNanodollars: number;
   readonly startedAtMs: number;
   readonly finishedAtMs: number;
-  /** Of a job that came through an OpenAI route. */
+  /** Of a job whose origin counts them. */
   readonly tokens: TokenUsage | null;
 }
 
@@ -101,8 +101,7 @@ export interface Job {
   readonly uuid: string;
   readonly mode: JobMode;
   readonly tenantId: string;
-  /** Set for a job that came through an OpenAI route. */
-  readonly request: OpenAiRequest | null;
+  readonly origin: Origin | null;
   readonly status: JobStatus;
   readonly createdAtMs: number;
   /** When it last entered the queue by submit or retry: `delayTime` counts from here. */

@@ -222,8 +222,8 @@ function end(
   const lease = job.lease;
   const executionMs = lease === null ? null : executedMs(job, lease, context.nowMs);
   const isBilled = lease !== null && executionMs !== null && billed;
-  // Only an OpenAI route has tokens, whatever a worker says of other jobs.
-  const counted = job.request === null ? null : tokens;
+  // Whatever a worker says of other jobs.
+  const counted = job.origin?.countsTokens === true ? tokens : null;
   const bill = isBilled ? { ...makeBill(job, lease, executionMs, context.nowMs), tokens: counted } : null;
   return {
     ...job,
@@ -340,7 +340,7 @@ function passTime(job: Job, context: Context): Transition {
  */
 function expireLease(job: Job, lease: Lease, context: Context, isDoubtful = false): Job {
   // The client has gone with its request: nobody waits for another run, and nobody would pay for one willingly.
-  if (lease.byClient && job.request !== null) return end(job, "FAILED", CLIENT_LOST, false, context);
+  if (lease.byClient && job.origin?.endsWithClient === true) return end(job, "FAILED", CLIENT_LOST, false, context);
   if (lease.incarnation !== context.incarnation || lease.byClient) {
     const restarts = job.restarts + 1;
     if (restarts > RESTARTS_MAX) {

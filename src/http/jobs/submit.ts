@@ -51,7 +51,7 @@ export async function submit(
     waitingMax: caller.waitingMax,
     waitMs,
     idempotency: toIdempotency(idempotencyKey.value, body.value),
-    request: null,
+    origin: null,
     carries: true,
   };
   const submitted = await submitJob(c.env, broker, call);

@@ -2,6 +2,7 @@
 // carries it wherever a slot is free, so that the first token passes nothing but the edge.
 import { v7 as uuidv7 } from "uuid";
 import type { Submitted } from "../../contract/broker.ts";
+import { openAiOrigin } from "../../contract/openai-origin.ts";
 import { fail } from "../../core/failure.ts";
 import { makeJobId } from "../../core/job/id.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
@@ -80,7 +81,7 @@ function submit(c: RouteContext, { caller, settings, broker }: EndpointCall, { j
     waitingMax: caller.waitingMax,
     waitMs: null,
     idempotency: null,
-    request,
+    origin: openAiOrigin(request),
     carries: true,
   });
 }

@@ -4,13 +4,14 @@ import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { SubmitCall, Submitted } from "../../../src/contract/broker.ts";
+import { openAiOrigin } from "../../../src/contract/openai-origin.ts";
 import { failed } from "../../../src/core/job/failure.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 import { openAiRequest } from "../../support/openai-request.ts";
 
 const POLL = { timeout: 10_000, interval: 10 };
-const CHAT = openAiRequest();
+const CHAT = openAiOrigin(openAiRequest());
 
 afterEach(() => {
   vi.useRealTimers();
@@ -75,15 +76,15 @@ describe("a client's own request", () => {
   it("carries every job of an OpenAI route, which ends with its client anyway", async () => {
     holdCarriers();
     const { broker } = await makeBroker();
-    const { claim } = await submit(broker, { request: CHAT, waitMs: null, policy: timeout(600_000) });
-    expect(claim).toMatchObject({ request: CHAT });
+    const { claim } = await submit(broker, { origin: CHAT, waitMs: null, policy: timeout(600_000) });
+    expect(claim).toMatchObject({ origin: CHAT });
   });
 
   it("carries nothing while no slot is free, or for who cannot carry", async () => {
     holdCarriers();
     const { broker } = await makeBroker({ upstreams: [upstream({ slots: 1 })] });
-    expect((await submit(broker, { request: CHAT, carries: false })).claim).toBeNull();
-    expect((await submit(broker, { request: CHAT })).claim).toBeNull();
+    expect((await submit(broker, { origin: CHAT, carries: false })).claim).toBeNull();
+    expect((await submit(broker, { origin: CHAT })).claim).toBeNull();
   });
 
   it.each([
@@ -142,7 +143,7 @@ describe("a job whose client's request is lost in the middle", () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const given = holdCarriers();
     const { endpointId, broker } = await makeBroker();
-    const { job } = await submit(broker, { request: CHAT, waitMs: null });
+    const { job } = await submit(broker, { origin: CHAT, waitMs: null });
     vi.setSystemTime(Date.now() + 31_000);
     await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
     expect(await brokerOf(env, endpointId).read({ tenantId: "owner", jobId: job.id, ttlMs: null })).toMatchObject({
@@ -175,10 +176,10 @@ describe("a job that ends with its client", () => {
   ] as const)("%s is over, and its slot is free at once", async (_name, outcome, status) => {
     holdCarriers();
     const { broker } = await makeBroker({ upstreams: [upstream({ slots: 1 })] });
-    const { claim } = await submit(broker, { request: CHAT });
+    const { claim } = await submit(broker, { origin: CHAT });
     if (claim === null) throw new Error("not claimed");
     const finished = await broker.finish({ jobId: claim.jobId, lease: claim.lease, outcome });
     expect(finished).toMatchObject({ accepted: true, job: { status } });
-    expect((await submit(broker, { request: CHAT })).claim).not.toBeNull();
+    expect((await submit(broker, { origin: CHAT })).claim).not.toBeNull();
   });
 });

@@ -22,7 +22,7 @@ function finishedJob(finishSeq: number, partial: Partial<Job> = {}): Job {
     uuid: v7(),
     mode: "run",
     tenantId: "owner",
-    request: null,
+    origin: null,
     status: "COMPLETED",
     createdAtMs: 1,
     queuedAtMs: 1,

@@ -13,7 +13,7 @@ function job(partial: Partial<Job> = {}): Job {
     uuid: "019b0000-0000-7000-8000-000000000001",
     mode: "run",
     tenantId: "owner",
-    request: null,
+    origin: null,
     createdAtMs: 0,
     queuedAtMs: 0,
     queueSeq: 1,

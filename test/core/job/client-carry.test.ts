@@ -1,16 +1,23 @@
 import { describe, expect, it } from "vitest";
+import { openAiOrigin } from "../../../src/contract/openai-origin.ts";
 import { mayClientCarry } from "../../../src/core/job/client-carry.ts";
 import { RecentTimes } from "../../../src/core/scheduling/recent-times.ts";
 import { openAiRequest } from "../../support/openai-request.ts";
 
 describe("a client's own request", () => {
   it.each([
-    ["an OpenAI route, however long", { request: openAiRequest(), executionTimeoutMs: 600_000 }, null, null, true],
-    ["a job that nobody waits for", { request: null, executionTimeoutMs: 5_000 }, null, 10, false],
-    ["a timeout of the whole wait", { request: null, executionTimeoutMs: 90_000 }, 90_000, null, true],
-    ["a timeout over the wait", { request: null, executionTimeoutMs: 90_001 }, 90_000, null, false],
-    ["jobs that take under half of the wait", { request: null, executionTimeoutMs: 600_000 }, 90_000, 44_999, true],
-    ["jobs that take half of the wait", { request: null, executionTimeoutMs: 600_000 }, 90_000, 45_000, false],
+    [
+      "an OpenAI route, however long",
+      { origin: openAiOrigin(openAiRequest()), executionTimeoutMs: 600_000 },
+      null,
+      null,
+      true,
+    ],
+    ["a job that nobody waits for", { origin: null, executionTimeoutMs: 5_000 }, null, 10, false],
+    ["a timeout of the whole wait", { origin: null, executionTimeoutMs: 90_000 }, 90_000, null, true],
+    ["a timeout over the wait", { origin: null, executionTimeoutMs: 90_001 }, 90_000, null, false],
+    ["jobs that take under half of the wait", { origin: null, executionTimeoutMs: 600_000 }, 90_000, 44_999, true],
+    ["jobs that take half of the wait", { origin: null, executionTimeoutMs: 600_000 }, 90_000, 45_000, false],
   ] as const)("may carry it: %s", (_case, job, waitMs, p99Ms, expected) => {
     expect(mayClientCarry(job, waitMs, p99Ms)).toBe(expected);
   });

@@ -34,7 +34,7 @@ function running(held: Lease): Job {
     uuid: "018f0000-0000-7000-8000-000000000003",
     mode: "run",
     tenantId: "tenant-a",
-    request: null,
+    origin: null,
     stored: null,
     status: "IN_PROGRESS",
     createdAtMs: STARTED,

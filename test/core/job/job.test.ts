@@ -38,7 +38,7 @@ function job(overrides: Partial<Job>): Job {
     undelivered: 0,
     startFailures: 0,
     formerWorkers: [],
-    request: null,
+    origin: null,
     notBeforeMs: 0,
     lease: null,
     upstreamJob: null,

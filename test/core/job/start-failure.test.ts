@@ -43,7 +43,7 @@ function held(overrides: Partial<Job> = {}): Job {
     uuid: "018f0000-0000-7000-8000-000000000001",
     mode: "run",
     tenantId: "tenant-a",
-    request: null,
+    origin: null,
     stored: null,
     status: "IN_PROGRESS",
     createdAtMs: NOW - 10_000,

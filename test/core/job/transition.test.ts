@@ -71,7 +71,7 @@ function job(overrides: Partial<Job> = {}): Job {
     undelivered: 0,
     startFailures: 0,
     formerWorkers: [],
-    request: null,
+    origin: null,
     notBeforeMs: 0,
     lease: status === "IN_PROGRESS" ? lease() : null,
     upstreamJob: null,
