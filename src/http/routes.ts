@@ -13,7 +13,7 @@ import { configure } from "./manage/configure.ts";
 import { depth } from "./manage/depth.ts";
 import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
-import { refuseOpenAi } from "./openai/errors.ts";
+import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
 import { enterWorker, enterWorkerJob } from "./workers/auth.ts";
 import { callback } from "./workers/callback.ts";
@@ -31,7 +31,7 @@ const jobs: readonly Route[] = [
   route({ method: "POST", path: "/v2/:endpoint/cancel/:id", enter: enterJob, handler: cancel }),
   route({ method: "POST", path: "/v2/:endpoint/retry/:id", enter: enterJob, handler: retry }),
   route({ method: "POST", path: "/v2/:endpoint/purge-queue", enter: enterEndpoint, handler: purgeQueue }),
-  route({ method: "GET", path: "/v2/:endpoint/health", enter: (c) => enterAnyEndpoint(c), handler: health }),
+  route({ method: "GET", path: "/v2/:endpoint/health", enter: enterAnyEndpoint, handler: health }),
   route({ method: "GET", path: "/v2/:endpoint/requests", enter: enterEndpoint, handler: requests }),
 ];
 
@@ -41,7 +41,7 @@ const openai: readonly Route[] = [
     path: "/v2/:endpoint/openai/*",
     enter: enterEndpoint,
     handler: openAi,
-    refuse: refuseOpenAi,
+    dialect: OPENAI,
   }),
 ];
 

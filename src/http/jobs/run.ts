@@ -3,11 +3,12 @@ import { jsonAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
 import type { Answered } from "../kit/route.ts";
-import { submit } from "./submit.ts";
+import { submitJob } from "../kit/submit-job.ts";
+import { RUNPOD } from "./dialect.ts";
 
 /** Exactly 200 and exactly `{id, status}`: the JavaScript client takes anything else for a failure. */
 export async function run(c: RouteContext, call: EndpointCall): Promise<Answered> {
-  const submitted = await submit(c, call, "run", null);
+  const submitted = await submitJob(c, call, RUNPOD, { mode: "run", waitMs: null });
   if (submitted.ok) {
     const { id, status } = submitted.value.job;
     return jsonAnswer(200, { id, status }, c.get("requestId"));

@@ -4,7 +4,8 @@ import { finishAnyway } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
 import { readWait } from "../kit/query.ts";
 import type { Answered } from "../kit/route.ts";
-import { submit } from "./submit.ts";
+import { submitJob } from "../kit/submit-job.ts";
+import { RUNPOD } from "./dialect.ts";
 import { syncAnswer } from "./sync-answer.ts";
 
 /** The state of the job when it is over, or when `?wait=` is. */
@@ -14,7 +15,13 @@ export async function runsync(c: RouteContext, call: EndpointCall): Promise<Answ
 }
 
 async function submitAndWait(c: RouteContext, call: EndpointCall, waitMs: number): Promise<Answered> {
-  const submitted = await submit(c, call, "runsync", waitMs);
+  const submitted = await submitJob(c, call, RUNPOD, { mode: "runsync", waitMs });
   if (!submitted.ok) return submitted;
-  return syncAnswer(c, { broker: call.broker, tenantId: call.caller.tenantId, waitMs, ...submitted.value });
+  return syncAnswer(c, {
+    broker: call.broker,
+    tenantId: call.caller.tenantId,
+    waitMs,
+    ...submitted.value,
+    input: submitted.value.wanted.input,
+  });
 }

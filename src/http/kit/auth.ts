@@ -19,11 +19,15 @@ const AUTHORIZATION = /^(?:bearer +)?([A-Za-z0-9_]{1,255})$/i;
 const keys = new StaleCache<StoredKey>(KEY_MISSING_MS);
 
 /**
- * The caller of `Authorization: Bearer KEY` or the bare key. `unavailable` when D1 is down and the key is not known; who fails too
+ * The caller who presents a key. `unavailable` when D1 is down and the key is not known; who fails too
  * often is not looked up.
  */
-export async function authenticate(headers: Headers, env: Env, nowMs: number): Promise<Result<Caller>> {
-  const presented = readKey(headers);
+export async function authenticate(
+  headers: Headers,
+  env: Env,
+  nowMs: number,
+  presented = readKey(headers),
+): Promise<Result<Caller>> {
   if (presented === null) return fail(await refuseCaller(headers, env, nowMs));
   const { id } = presented;
   const refused = keys.isUnknown(id, nowMs) ? refuseToAsk(headers, nowMs) : null;
@@ -61,6 +65,9 @@ export async function isGenuine({ id, key }: PresentedKey, ofKey: string | null,
   genuineKeys.set(id, { bytes, digest });
   return true;
 }
+
+/** Finds the key in the headers of a request; null: it is missing or mistyped. */
+export type ReadKey = (headers: Headers) => PresentedKey | null;
 
 export interface PresentedKey {
   readonly key: string;

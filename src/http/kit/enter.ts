@@ -6,7 +6,7 @@ import type { Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
-import { authenticate, requireScope } from "./auth.ts";
+import { authenticate, type ReadKey, requireScope } from "./auth.ts";
 import type { RouteContext } from "./context.ts";
 import { findEndpoint } from "./find-endpoint.ts";
 
@@ -22,14 +22,15 @@ export interface JobRouteCall extends EndpointCall {
 }
 
 /** The caller, if the key is good and has the scope. */
-async function enter(c: RouteContext, scope: Scope): Promise<Result<Caller>> {
-  const caller = await authenticate(c.req.raw.headers, c.env, Date.now());
+async function enter(c: RouteContext, scope: Scope, readKey: ReadKey): Promise<Result<Caller>> {
+  const { headers } = c.req.raw;
+  const caller = await authenticate(headers, c.env, Date.now(), readKey(headers));
   return caller.ok ? requireScope(caller.value, scope) : caller;
 }
 
 /** For routes about the caller's tenant. */
-export function enterWith(scope: Scope): (c: RouteContext) => Promise<Result<Caller>> {
-  return (c) => enter(c, scope);
+export function enterWith(scope: Scope): (c: RouteContext, readKey: ReadKey) => Promise<Result<Caller>> {
+  return (c, readKey) => enter(c, scope, readKey);
 }
 
 /** For routes that ask nobody who calls. */
@@ -38,20 +39,23 @@ export async function enterAnybody(): Promise<Result<null>> {
 }
 
 /** The caller and an endpoint of either kind, as the path names it. */
-export async function enterAnyEndpoint(
-  c: RouteContext,
-  name = c.req.param("endpoint") ?? "",
-): Promise<Result<EndpointCall>> {
-  return enterNamed(c, name, "jobs");
+export async function enterAnyEndpoint(c: RouteContext, readKey: ReadKey): Promise<Result<EndpointCall>> {
+  return enterNamed(c, c.req.param("endpoint") ?? "", "jobs", readKey);
 }
 
 /** The same for its owner. A shared endpoint of another tenant is told apart by the broker. */
-export function enterOwned(scope: Scope): (c: RouteContext) => Promise<Result<EndpointCall>> {
-  return (c) => enterNamed(c, c.req.param("endpoint") ?? "", scope);
+export function enterOwned(scope: Scope): (c: RouteContext, readKey: ReadKey) => Promise<Result<EndpointCall>> {
+  return (c, readKey) => enterNamed(c, c.req.param("endpoint") ?? "", scope, readKey);
 }
 
-async function enterNamed(c: RouteContext, name: string, scope: Scope): Promise<Result<EndpointCall>> {
-  const caller = await enter(c, scope);
+/** The caller and the endpoint of this name. */
+export async function enterNamed(
+  c: RouteContext,
+  name: string,
+  scope: Scope,
+  readKey: ReadKey,
+): Promise<Result<EndpointCall>> {
+  const caller = await enter(c, scope, readKey);
   if (!caller.ok) return caller;
   const endpoint = await findEndpoint(name, caller.value, c.env, Date.now());
   if (!endpoint.ok) return endpoint;
@@ -60,15 +64,15 @@ async function enterNamed(c: RouteContext, name: string, scope: Scope): Promise<
 }
 
 /** The caller and the endpoint of a route about jobs. */
-export async function enterEndpoint(c: RouteContext): Promise<Result<EndpointCall>> {
-  const entered = await enterAnyEndpoint(c);
+export async function enterEndpoint(c: RouteContext, readKey: ReadKey): Promise<Result<EndpointCall>> {
+  const entered = await enterAnyEndpoint(c, readKey);
   if (!entered.ok || entered.value.settings.kind === "queue") return entered;
   return fail({ kind: "wrong_state", message: "this endpoint is load-balanced and takes no jobs: call it under /lb/" });
 }
 
 /** The same, and the job id of the path. An id that we cannot have given out is the usual 404, without a call. */
-export async function enterJob(c: RouteContext): Promise<Result<JobRouteCall>> {
-  const entered = await enterEndpoint(c);
+export async function enterJob(c: RouteContext, readKey: ReadKey): Promise<Result<JobRouteCall>> {
+  const entered = await enterEndpoint(c, readKey);
   if (!entered.ok) return entered;
   const jobId = c.req.param("id") ?? "";
   if (parseJobId(jobId) === null) return fail({ kind: "not_found" });

@@ -2,6 +2,8 @@
 // place, and what a path does not take is derived from all its entries.
 import type { Hono } from "hono";
 import type { Failure, Result } from "../../core/failure.ts";
+import { type ReadKey, readKey } from "./auth.ts";
+import type { ClientDialect } from "./client-dialect.ts";
 import type { RouteContext, Routing } from "./context.ts";
 import { failureAnswer } from "./failures.ts";
 
@@ -17,10 +19,10 @@ interface RouteSpec<Entered> {
   /** Hono gives a HEAD to the route of GET and drops the body: `false` where the body is handed out only once. */
   readonly head?: boolean;
   /** Lets the caller in and finds what the path names. */
-  readonly enter: (c: RouteContext) => Promise<Result<Entered>>;
+  readonly enter: (c: RouteContext, readKey: ReadKey) => Promise<Result<Entered>>;
   readonly handler: (c: RouteContext, entered: Entered) => Promise<Answered>;
-  /** How failures of this route look; without it as every RunPod client reads them. */
-  readonly refuse?: (c: RouteContext, failure: Failure) => Response;
+  /** Where its clients put their key and how they read failures; without it as every RunPod client does. */
+  readonly dialect?: Pick<ClientDialect, "readKey" | "refuse">;
 }
 
 /** One entry of the table. */
@@ -34,18 +36,18 @@ export interface Route {
 
 /** Declares a route; what `enter` finds is what `handler` gets. */
 export function route<Entered>(spec: RouteSpec<Entered>): Route {
-  const { method, path, enter, handler, head = true, refuse: refuseHere = refuse } = spec;
+  const { method, path, enter, handler, head = true, dialect = { readKey, refuse } } = spec;
   const answer = async (c: RouteContext): Promise<Response> => {
-    const entered = await enter(c);
+    const entered = await enter(c, dialect.readKey);
     const answered = entered.ok ? await handler(c, entered.value) : entered;
-    return answered instanceof Response ? answered : refuseHere(c, answered.failure);
+    return answered instanceof Response ? answered : dialect.refuse(c, answered.failure);
   };
   return {
     methods: typeof method === "string" && method !== "ALL" ? [method] : method,
     path,
     head,
     answer,
-    refuse: refuseHere,
+    refuse: dialect.refuse,
   };
 }
 

@@ -1,18 +1,56 @@
-// A job on its way to the broker. An input that was stored and that no job took is deleted.
-import type { SubmitCall, Submitted } from "../../contract/broker.ts";
+// A job on its way to the broker, whatever API its client speaks. An input that was stored and that no job took is deleted.
+import { v7 as uuidv7 } from "uuid";
+import type { Submitted } from "../../contract/broker.ts";
 import type { Result } from "../../core/failure.ts";
-import type { BrokerClient } from "../../dispatch/broker-client.ts";
-import { dropInput } from "./submit-body.ts";
+import { ok } from "../../core/failure.ts";
+import { makeJobId } from "../../core/job/id.ts";
+import type { JobMode } from "../../core/job/job.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
+import { log } from "../../log.ts";
+import { deletePayload } from "../../payload/store.ts";
+import type { ClientDialect, WantedJob } from "./client-dialect.ts";
+import type { RouteContext } from "./context.ts";
+import type { EndpointCall } from "./enter.ts";
 
-/** Hands the job to the broker. */
-export async function submitJob(env: Env, broker: BrokerClient, call: SubmitCall): Promise<Result<Submitted>> {
-  const submitted = await broker.call("submit", call);
-  if (!isTaken(submitted, call.jobId)) await dropInput(call.input, env.PAYLOADS);
-  return submitted;
+/** Reads the request and hands the job to the broker. `waitMs`: how long a client of /runsync waits for it. */
+export async function submitJob(
+  c: RouteContext,
+  call: EndpointCall,
+  { readJob }: ClientDialect,
+  { mode, waitMs }: { readonly mode: JobMode; readonly waitMs: number | null },
+): Promise<Result<Submitted & { readonly wanted: WantedJob }>> {
+  const { caller, settings, broker } = call;
+  const jobId = makeJobId(uuidv7(), mode, settings.number);
+  const key = `${settings.endpointId}/${jobId}/input-${c.get("requestId")}`;
+  const read = await readJob(c, call, { mode, key });
+  if (!read.ok) return read;
+  const { webhookUrl, ...wanted } = read.value;
+  const submitted = await broker.call("submit", {
+    ...wanted,
+    tenantId: caller.tenantId,
+    settingsVersion: settings.version,
+    jobId,
+    mode,
+    waitMs,
+    webhook: webhookUrl === null ? null : { url: webhookUrl, sealedSecret: caller.sealedWebhookSecret },
+    waitingMax: caller.waitingMax,
+    carries: true,
+  });
+  if (!isTaken(submitted, jobId)) await dropInput(wanted.input, c.env.PAYLOADS);
+  return submitted.ok ? ok({ ...submitted.value, wanted: read.value }) : submitted;
 }
 
 /** May the broker hold the input stored for this id? When it did not answer it may: then a sweep decides later. */
 function isTaken(submitted: Result<Submitted>, jobId: string): boolean {
   if (submitted.ok) return submitted.value.job.id === jobId;
   return submitted.failure.kind === "unavailable";
+}
+
+/** Deletes an input that no job took. When R2 does not answer, the bucket's lifecycle rule deletes it later. */
+export async function dropInput(input: PayloadRef, bucket: R2Bucket): Promise<void> {
+  try {
+    await deletePayload(input, bucket);
+  } catch (error) {
+    log("input_not_deleted", { error: String(error) });
+  }
 }

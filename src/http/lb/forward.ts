@@ -2,8 +2,9 @@
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
 import { type Affinity, parseAffinity } from "../../core/lb/pool.ts";
+import { readKey } from "../kit/auth.ts";
 import type { RouteContext } from "../kit/context.ts";
-import { type EndpointCall, enterAnyEndpoint } from "../kit/enter.ts";
+import { type EndpointCall, enterNamed } from "../kit/enter.ts";
 import { bodyStreamOf } from "../kit/request-body.ts";
 import { refuse } from "../kit/route.ts";
 import { LbExchange } from "./exchange.ts";
@@ -35,7 +36,7 @@ async function enterLoadBalanced(
   c: RouteContext,
   name: string,
 ): Promise<Result<{ readonly call: EndpointCall; readonly affinity: Affinity }>> {
-  const entered = await enterAnyEndpoint(c, name);
+  const entered = await enterNamed(c, name, "jobs", readKey);
   if (!entered.ok) return entered;
   if (entered.value.settings.kind !== "load_balancer") return fail(NOT_LOAD_BALANCED);
   const affinity = parseAffinity(c.req.raw.headers.get("x-runpod-worker-id"));

@@ -13,7 +13,7 @@ import type { BodySource, ValueOptions } from "../../payload/envelope.ts";
 import { readObject } from "../../payload/object-body.ts";
 import { bodyFailure, checkBodyHeaders } from "../kit/body-failures.ts";
 import { bodyOf } from "../kit/request-body.ts";
-import { dropInput } from "../kit/submit-body.ts";
+import { dropInput } from "../kit/submit-job.ts";
 
 export interface OpenAiBody {
   readonly input: PayloadRef;

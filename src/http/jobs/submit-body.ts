@@ -6,12 +6,11 @@ import type { Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../../core/limits.ts";
-import { log } from "../../log.ts";
 import { checkUrl } from "../../outbound/guard.ts";
 import { type BodySource, readEnvelope } from "../../payload/envelope.ts";
-import { deletePayload } from "../../payload/store.ts";
-import { bodyFailure } from "./body-failures.ts";
-import { failureOfIssue } from "./read-json.ts";
+import { bodyFailure } from "../kit/body-failures.ts";
+import { failureOfIssue } from "../kit/read-json.ts";
+import { dropInput } from "../kit/submit-job.ts";
 
 /** A checked request. `input` may stand in R2 already: who does not use it deletes it. */
 export interface SubmitBody {
@@ -57,15 +56,6 @@ export async function readSubmitBody(stream: BodySource, options: SubmitBodyOpti
   }
   if (input !== null) await dropInput(input, bucket);
   return checked.ok ? fail({ kind: "invalid", field: "input", message: "is required" }) : checked;
-}
-
-/** Deletes an input that no job took. When R2 does not answer, the bucket's lifecycle rule deletes it later. */
-export async function dropInput(input: PayloadRef, bucket: R2Bucket): Promise<void> {
-  try {
-    await deletePayload(input, bucket);
-  } catch (error) {
-    log("input_not_deleted", { error: String(error) });
-  }
 }
 
 const FIELDS_RULE = `all fields beside input may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`;

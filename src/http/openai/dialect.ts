@@ -1,0 +1,42 @@
+// OpenAI's API as the edge reads it: whatever its client sends to the server behind the endpoint, where the route is open.
+import { openAiOrigin } from "../../contract/openai-origin.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import { RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
+import { allowsRoute, routesInForce } from "../../core/openai/routes.ts";
+import { keepsNothing } from "../../core/openai/stored-responses.ts";
+import { bodyProblem, targetProblem } from "../../core/openai/target.ts";
+import { readKey } from "../kit/auth.ts";
+import type { ClientDialect, WantedJob } from "../kit/client-dialect.ts";
+import { bodyStreamOf } from "../kit/request-body.ts";
+import { readOpenAiBody } from "./body.ts";
+import { refuseOpenAi } from "./errors.ts";
+
+export const OPENAI: ClientDialect = { readKey, readJob, refuse: refuseOpenAi };
+
+/** HEAD brings no answer, and TRACE and CONNECT none of a worker's. */
+const METHODS = new Set(["GET", "POST", "PUT", "PATCH", "DELETE"]);
+const NO_WISHES = { executionTimeoutMs: null, ttlMs: null, lowPriority: false };
+
+async function readJob(
+  ...[c, { settings }, { key }]: Parameters<ClientDialect["readJob"]>
+): Promise<Result<WantedJob>> {
+  const { method } = c.req.raw;
+  if (!METHODS.has(method)) return fail({ kind: "method_not_allowed", allow: [...METHODS].join(", ") });
+  const routes = routesInForce(settings);
+  const { pathname, search: query } = new URL(c.req.raw.url);
+  // "/v2/<endpoint>/openai" is what the client's base URL adds to the server's own path.
+  const path = `/${pathname.split("/").slice(4).join("/")}`;
+  // Whatever worker takes the job: of two kinds in one endpoint the one that has the route would be a matter of chance.
+  if (!allowsRoute(routes, method, path)) {
+    return fail({ kind: "route_closed", method, path, endpointId: settings.endpointId });
+  }
+  const type = c.req.raw.headers.get("content-type") ?? "application/json";
+  const problem = targetProblem(path, query) ?? bodyProblem(method, bodyStreamOf(c.req.raw) === null ? null : type);
+  if (problem !== null) return fail({ kind: "invalid", ...problem });
+  const limits = { bucket: c.env.PAYLOADS, key, maxBytes: RUNSYNC_BODY_MAX_BYTES };
+  const body = await readOpenAiBody(c.req.raw, { ...limits, path, keepsNothing: keepsNothing(routes, path) });
+  if (!body.ok) return body;
+  const { input, ...asked } = body.value;
+  const origin = openAiOrigin({ method, path, query, ...asked });
+  return ok({ input, fields: {}, policy: NO_WISHES, webhookUrl: null, idempotency: null, origin });
+}
