@@ -1,4 +1,4 @@
-// The environment of an unmodified RunPod worker, and the three forms in which people hand it to one.
+// The environment of an unmodified RunPod worker (docs/wire.md 3.1), and the three forms in which people hand it to one.
 
 /** A form, and what to do with it. The lines are all that a file of it may hold. */
 export interface WorkerForm {

@@ -1,4 +1,4 @@
-// Every limit of Waybill with the reason for its number. Units last. Relations between limits are asserted in the test.
+// Every limit of Waybill with the reason for its number; docs/wire.md has RunPod's. Units last. Relations are asserted in the test.
 
 /** RunPod's documented limit of a `/run` body. */
 export const RUN_BODY_MAX_BYTES = 10 * 1024 * 1024;

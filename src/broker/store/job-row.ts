@@ -29,7 +29,7 @@ export interface StartRow {
   readonly webhookHost: string | null;
 }
 
-/** The columns of a job as they are selected; `JOB_COLUMNS` of store.ts. */
+/** The columns of a job as they are selected; `JOB_COLUMNS` of jobs.ts. */
 export type JobRow = {
   facts: string;
   webhook: string | null;

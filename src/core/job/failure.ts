@@ -66,7 +66,7 @@ export function failedWithStatus(status: number, message: string): JobFailure {
   return { ...failed("upstream_status", message), status };
 }
 
-/** RunPod's own text (docs/wire.md). */
+/** RunPod's own text (docs/wire.md 1.4). */
 const EXECUTION_TIMEOUT_TEXT = "executionTimeout exceeded";
 
 export const EXECUTION_TIMEOUT = failed("execution_timeout", EXECUTION_TIMEOUT_TEXT);

@@ -1,5 +1,5 @@
-// What RunPod's SDK 2 reports for the jobs that a worker holds when it cannot start: an error whose text is JSON, with `event`
-// `prestart_failed` (a hook raised or took too long) or `prestart_cancelled` (the worker is shut down before its hooks are done).
+// What RunPod's SDK 2 reports for the jobs that a worker holds when it cannot start (docs/wire.md 3.7): an error whose text is JSON,
+// with `event` `prestart_failed` (a hook raised or took too long) or `prestart_cancelled` (shut down before its hooks are done).
 import { ERROR_TEXT_MAX_CHARS } from "../limits.ts";
 
 export interface StartFailure {

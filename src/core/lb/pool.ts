@@ -46,7 +46,7 @@ interface Worker {
 
 const AFFINITY = /^(?:(strict|strict-resume) +)?([A-Za-z0-9][A-Za-z0-9_.-]{0,199})$/;
 
-/** Reads the header X-Runpod-Worker-Id; null: it is none of RunPod's forms. */
+/** Reads the header X-Runpod-Worker-Id; null: it is none of RunPod's forms (docs/wire.md 6). */
 export function parseAffinity(header: string | null): Affinity | null {
   const text = header?.trim() ?? "";
   if (text === "") return { kind: "none" };

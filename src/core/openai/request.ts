@@ -30,7 +30,7 @@ export function isBodiless(status: number): boolean {
   return status === 204 || status === 205;
 }
 
-/** The input of such a job as RunPod's workers know it (runpod-wire 2.4): JSON text around the raw body. */
+/** The input of such a job as RunPod's workers know it (docs/wire.md 2.1): JSON text around the raw body. */
 export function openAiInput(request: OpenAiRequest, body: PayloadRef): (string | PayloadRef)[] {
   const { method, path, query, contentType } = request;
   const more = {

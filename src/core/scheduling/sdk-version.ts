@@ -1,4 +1,4 @@
-// What is known of single releases of RunPod's SDK, which workers name in their requests.
+// What is known of single releases of RunPod's SDK, which workers name in their requests (docs/wire.md 3.8).
 
 /** The first that surely takes note of a job before it asks again: those before it say for a moment that they run nothing. */
 const NOTES_JOBS_FROM = [1, 10, 1] as const;

@@ -1,4 +1,4 @@
-// /stream of clients: RunPod's draining long poll, which gives each chunk once (runpod-wire 1.6), and for those that accept
+// /stream of clients: RunPod's draining long poll, which gives each chunk once (docs/wire.md 1.6), and for those that accept
 // text/event-stream the same chunks as events.
 import type { StreamPage } from "../../contract/stream.ts";
 import { fail } from "../../core/failure.ts";

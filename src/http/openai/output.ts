@@ -1,5 +1,5 @@
 // The output of a finished job as its OpenAI client wants it: what servers and RunPod workers give back has many forms
-// (runpod-wire 2.4): an object, a list with one, a JSON text in a string, pieces of event text, or bytes as base64.
+// (docs/wire.md 2.2): an object, a list with one, a JSON text in a string, pieces of event text, or bytes as base64.
 import type { JobView } from "../../contract/job-view.ts";
 import { decodeBase64 } from "../../core/bytes/base64.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";

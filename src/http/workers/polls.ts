@@ -1,4 +1,4 @@
-// What a pulling worker asks: job-take, job-take-batch, job-stop, ping (runpod-wire, section 3). RunPod's SDK asks again at once
+// What a pulling worker asks: job-take, job-take-batch, job-stop, ping (docs/wire.md 3). RunPod's SDK asks again at once
 // after any refusal, so each one is held a while.
 import type { HandedJob, HandedLease } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";

@@ -1,5 +1,5 @@
 // What a pulling worker tells: job-done, with a result or with progress. Bodies are JSON whatever their label says, and their
-// outputs stream past like any other (runpod-wire 3.4). After any 2xx or 4xx the SDK forgets the result; 5xx it sends again.
+// outputs stream past like any other (docs/wire.md 3.4). After any 2xx or 4xx the SDK forgets the result; 5xx it sends again.
 import type { ReportReply } from "../../contract/worker.ts";
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";

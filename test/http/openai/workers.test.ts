@@ -1,5 +1,5 @@
 // The OpenAI routes over RunPod workers, which get a job with openai_route and openai_input, and over busy upstreams, whose
-// clients wait for another carrier (runpod-wire 2.4).
+// clients wait for another carrier (docs/wire.md 2.1).
 import { exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
