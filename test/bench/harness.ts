@@ -1,5 +1,5 @@
 // Everything that a run of the bench needs: the built broker and the floor in one workerd, the upstream in a process of its own.
-// Clients speak to workerd itself: wrangler's development proxy costs more than the broker (docs/architecture.md, "Speed").
+// Clients speak to workerd itself: wrangler's development proxy costs more than the broker (test/bench/README.md).
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";

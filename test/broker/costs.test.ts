@@ -1,4 +1,4 @@
-// Counted costs (DESIGN.md section 7): rows and alarms are the bill of a broker, so their numbers are tests.
+// Counted costs (docs/decisions/storage-and-limits.md): rows and alarms are the bill of a broker, so their numbers are tests.
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
