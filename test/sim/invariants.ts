@@ -10,7 +10,7 @@ import { chargedMs, endMs, type Holder, loseMemory, newHolder, renewHolder } fro
 import { checkPromises } from "./promises.ts";
 import { checkWorkers, periodMs } from "./worker-promises.ts";
 
-/** A broken promise; `invariant` names it (S1, F2, B1, …). */
+/** A broken promise; `invariant` is its name in README.md beside this file. */
 export class Violation extends Error {
   readonly invariant: string;
 
