@@ -43,7 +43,7 @@ export function endMs({ untilMs, graceUntilMs }: Holder): number {
 }
 
 /**
- * What an attempt may be charged, ms; null without one. A lease that ended earlier stops the meter (B4), which began when its upstream
+ * What an attempt may be charged, ms; null without one. A lease that ended earlier stops the meter, which began when its upstream
  * first said that it runs. One that never said so ran at all only if it came to its own end, and not `fromOutside`.
  */
 export function chargedMs(

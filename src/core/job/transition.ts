@@ -120,7 +120,7 @@ function unchanged(job: Job, reply: Transition["reply"]): Transition {
   return { job, effects: [], reply };
 }
 
-/** The lease of a running job if `token` is it and it has not ended: a heartbeat after the end never revives (F3). */
+/** The lease of a running job if `token` is it and it has not ended: a heartbeat after the end never revives it. */
 function heldLease(job: Job, token: string, context: Context): Lease | null {
   if (job.status !== "IN_PROGRESS" || job.lease === null || job.lease.token !== token) return null;
   return context.nowMs <= leaseEndMs(job.lease) ? job.lease : null;
