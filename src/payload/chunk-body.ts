@@ -1,6 +1,5 @@
 // Reads the body of one streamed chunk, `{"output": …}`: small enough to be held whole, and cut out as raw bytes.
 import { concatBytes } from "../core/bytes/concat.ts";
-import { NanFilter } from "../core/json/nan-filter.ts";
 import { scanObject } from "../core/json/scanner.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
 import { readBody } from "./body-reader.ts";
@@ -16,7 +15,7 @@ type ChunkBody =
 export async function readChunkBody(stream: BodySource, maxBytes: number): Promise<ChunkBody> {
   if (stream === null) return { kind: "invalid", message: "the body is empty" };
   const sink = new OutputSink();
-  const scan = scanObject(sink, { lenientNumbers: true, namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
+  const scan = scanObject(sink, { lenientNumbers: true, nullsIn: "output", namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
   const reader = readBody(stream);
   let sizeBytes = 0;
   try {
@@ -37,7 +36,6 @@ export async function readChunkBody(stream: BodySource, maxBytes: number): Promi
 class OutputSink {
   #name = "";
   #pieces: Uint8Array[] | null = null;
-  readonly #nanFilter = new NanFilter();
 
   begin(name: string): void {
     this.#name = name;
@@ -46,7 +44,7 @@ class OutputSink {
 
   bytes(view: Uint8Array): void {
     // The view is gone after this call.
-    if (this.#name === "output") this.#pieces?.push(this.#nanFilter.push(view).slice());
+    if (this.#name === "output") this.#pieces?.push(view.slice());
   }
 
   end(): void {}

@@ -1,7 +1,7 @@
 // Reads a posted body: the one big field goes to memory or R2 as it comes, all other fields stay as raw JSON text.
 // Whatever ends badly leaves nothing in R2 and stops the sender.
+import { concatBytes } from "../core/bytes/concat.ts";
 import { toHex } from "../core/bytes/hex.ts";
-import { NanFilter } from "../core/json/nan-filter.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanValue } from "../core/json/scanner.ts";
 import { ERROR_FIELD_KEPT_CHARS } from "../core/limits.ts";
@@ -59,7 +59,7 @@ export interface EnvelopeOptions extends ValueOptions {
 export async function readEnvelope(stream: BodySource, options: EnvelopeOptions): Promise<Envelope | ReadFailure> {
   const intake = new FieldIntake(options);
   const lenientNumbers = options.lenientNumbers ?? false;
-  const scan = scanObject(intake, { lenientNumbers, namesMaxBytes: options.fieldsMaxBytes });
+  const scan = scanObject(intake, { lenientNumbers, namesMaxBytes: options.fieldsMaxBytes, nullsIn: options.bigField });
   const digest = options.hash === true ? new BodyDigest() : null;
   const read = await pump(stream, options, intake, scan, digest);
   if (read.kind !== "ok") {
@@ -81,27 +81,27 @@ export async function readValue(
   return await pump(stream, options, intake, scanValue(intake), null);
 }
 
-/** Takes what the scanner cuts out of one chunk. There is one payload a body, so a chunk holds at most one view of it. */
+/** Takes what the scanner cuts out of one chunk. */
 interface Intake {
   /** The payload's bytes in the chunk just scanned; taken before the next chunk is read. */
-  payloadView: Uint8Array | null;
+  payloadViews: Uint8Array[];
   /** Set when the fields beside the payload outgrew their bound. */
   readonly fieldsOverflow: number | null;
 }
 
 class ValueIntake implements Intake {
-  payloadView: Uint8Array | null = null;
+  payloadViews: Uint8Array[] = [];
   readonly fieldsOverflow = null;
 
   bytes(view: Uint8Array): void {
-    this.payloadView = view;
+    this.payloadViews.push(view);
   }
 
   end(): void {}
 }
 
 class FieldIntake implements Intake, FieldSink {
-  payloadView: Uint8Array | null = null;
+  payloadViews: Uint8Array[] = [];
   fieldsOverflow: number | null = null;
   hasBig = false;
   readonly fields = new Map<string, string>();
@@ -109,7 +109,6 @@ class FieldIntake implements Intake, FieldSink {
   readonly #bigField: string;
   readonly #fieldsMaxBytes: number;
   readonly #cutField: string | null;
-  readonly #nanFilter: NanFilter | null;
   #fieldsBytes = 0;
   #name = "";
   #text = "";
@@ -120,7 +119,6 @@ class FieldIntake implements Intake, FieldSink {
     this.#bigField = options.bigField;
     this.#fieldsMaxBytes = options.fieldsMaxBytes;
     this.#cutField = options.cutField ?? null;
-    this.#nanFilter = options.lenientNumbers === true ? new NanFilter() : null;
   }
 
   begin(name: string): void {
@@ -133,7 +131,7 @@ class FieldIntake implements Intake, FieldSink {
 
   bytes(view: Uint8Array): void {
     if (this.#name === this.#bigField) {
-      this.payloadView = this.#nanFilter?.push(view) ?? view;
+      this.payloadViews.push(view);
       return;
     }
     if (this.#name === this.#cutField) {
@@ -199,9 +197,10 @@ async function drain(
     const error = scan.push(chunk);
     if (error !== null) return refusal(error, options);
     if (intake.fieldsOverflow !== null) return { kind: "fields_too_large", maxBytes: intake.fieldsOverflow };
-    const view = intake.payloadView;
-    intake.payloadView = null;
-    const failure = view === null ? null : await sink.write(view);
+    const [view, ...more] = intake.payloadViews;
+    intake.payloadViews = [];
+    const failure =
+      view === undefined ? null : await sink.write(more.length === 0 ? view : concatBytes([view, ...more]));
     if (failure !== null) return failure;
   }
   if (totalBytes === 0) return { kind: "bad_json", message: "the body is empty" };

@@ -1,5 +1,6 @@
 // The grammar of RFC 8259 over chunks of bytes: strict numbers, escapes and UTF-8, bounded depth, nothing buffered.
-// A subclass is told where keys and values of one depth begin and end; it never sees an unchecked byte as checked.
+// A subclass is told where keys and values of one depth begin and end, and where NaN and the infinities do; it never sees an
+// unchecked byte as checked.
 import { JSON_DEPTH_MAX } from "../limits.ts";
 
 /** Why a document was refused. `offset` counts bytes from the start of the document; `message` is one plain sentence. */
@@ -58,11 +59,14 @@ const NUMBER_NEXT = Uint8Array.from([
 ]);
 const NUMBER_ACCEPTS = Uint8Array.from([0, 1, 1, 0, 1, 0, 0, 1]);
 
+/** Small enough that the engine keeps the array beside the scanner: one of JSON_DEPTH_MAX costs more than a usual document. */
+const USUAL_DEPTH = 64;
+
 /** Checks one document given in chunks. `markDepth` is the count of open containers at which keys and values are told. */
 export abstract class JsonGrammar {
   #state = VALUE;
   #depth = 0;
-  readonly #containers = new Uint8Array(JSON_DEPTH_MAX);
+  #containers: Uint8Array = new Uint8Array(USUAL_DEPTH);
   #stringIsKey = false;
   #escaped = false;
   #hexLeft = 0;
@@ -74,6 +78,8 @@ export abstract class JsonGrammar {
   #literalAt = 0;
   /** The first error; nothing is read after it. */
   protected failure: JsonScanError | null = null;
+  /** The place behind the document's value, in bytes from the start of the document; null while it is not over. */
+  endsAt: number | null = null;
   #seenBytes = 0;
   readonly #markDepth: 0 | 1;
   readonly #lenientNumbers: boolean;
@@ -88,15 +94,22 @@ export abstract class JsonGrammar {
   protected abstract keyEnds(at: number): void;
   protected abstract valueStarts(at: number): void;
   protected abstract valueEnds(at: number): void;
+  /** The same for NaN, Infinity and -Infinity of any depth. Below zero: its minus was the last byte of the chunk before. */
+  protected abstract wordStarts(at: number): void;
+  protected abstract wordEnds(at: number): void;
 
   /** Checks the next chunk. The first error is the answer to every later call too. */
   protected check(chunk: Uint8Array): JsonScanError | null {
     let at = 0;
+    if (this.failure === null) {
+      // What the chunk before has left open.
+      if (this.#state === STRING) at = this.#readString(chunk, 0);
+      else if (this.#state === NUMBER) at = this.#readNumber(chunk, 0);
+      else if (this.#state === LITERAL) at = this.#readLiteral(chunk, 0);
+    }
     while (at < chunk.length && this.failure === null) {
-      if (this.#state === STRING) at = this.#readString(chunk, at);
-      else if (this.#state === NUMBER) at = this.#readNumber(chunk, at);
-      else if (this.#state === LITERAL) at = this.#readLiteral(chunk, at);
-      else at = this.#readStructure(chunk, at);
+      const byte = chunk[at] ?? 0;
+      at = byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09 ? at + 1 : this.#readMark(chunk, byte, at);
     }
     this.#seenBytes += chunk.length;
     return this.failure;
@@ -108,6 +121,11 @@ export abstract class JsonGrammar {
     if (this.#state === NUMBER && this.#depth === 0 && NUMBER_ACCEPTS[this.#numberState] === 1) this.#endValue(0);
     if (this.#state !== DONE) this.refuse(0, "syntax", "unexpected end");
     return this.failure;
+  }
+
+  /** Whether a number may be -Infinity, of which the minus has come. */
+  protected get mayBeWord(): boolean {
+    return this.#lenientNumbers && this.#state === NUMBER && this.#numberState === AFTER_MINUS;
   }
 
   /** Ends the scan with an error at an index of the chunk in hand. */
@@ -122,27 +140,17 @@ export abstract class JsonGrammar {
     return this.refuse(at, "syntax", this.#state === DONE ? "more than one value" : "unexpected character");
   }
 
-  #readStructure(chunk: Uint8Array, from: number): number {
-    let at = from;
-    while (at < chunk.length) {
-      const byte = chunk[at] ?? 0;
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return this.#readMark(byte, at);
-      at++;
-    }
-    return at;
-  }
-
   /** One byte that is neither white space nor inside a string, number or literal. */
-  #readMark(byte: number, at: number): number {
+  #readMark(chunk: Uint8Array, byte: number, at: number): number {
     switch (this.#state) {
       case VALUE:
-        return this.#beginValue(byte, at);
+        return this.#beginValue(chunk, byte, at);
       case VALUE_OR_END:
-        return byte === 0x5d ? this.#close(ARRAY, at) : this.#beginValue(byte, at);
+        return byte === 0x5d ? this.#close(ARRAY, at) : this.#beginValue(chunk, byte, at);
       case KEY:
-        return byte === QUOTE ? this.#beginString(true, at) : this.#unexpected(at);
+        return byte === QUOTE ? this.#beginString(chunk, true, at) : this.#unexpected(at);
       case KEY_OR_END:
-        if (byte === QUOTE) return this.#beginString(true, at);
+        if (byte === QUOTE) return this.#beginString(chunk, true, at);
         return byte === 0x7d ? this.#close(OBJECT, at) : this.#unexpected(at);
       case COLON:
         if (byte !== 0x3a) return this.#unexpected(at);
@@ -159,28 +167,29 @@ export abstract class JsonGrammar {
     }
   }
 
-  #beginValue(byte: number, at: number): number {
+  #beginValue(chunk: Uint8Array, byte: number, at: number): number {
     if (this.#markDepth === 1 && this.#depth === 0 && byte !== 0x7b) {
       const begins =
         byte !== 0xef &&
         (byte === QUOTE || byte === 0x5b || byte === MINUS || /[0-9tfn]/.test(String.fromCharCode(byte)));
       return begins ? this.refuse(at, "not_object", "another kind of value") : this.#unexpected(at);
     }
-    if (byte === QUOTE) return this.#beginString(false, at);
+    if (byte === QUOTE) return this.#beginString(chunk, false, at);
     if (byte === 0x7b) return this.#open(OBJECT, at);
     if (byte === 0x5b) return this.#open(ARRAY, at);
-    if (byte === MINUS || (byte >= 0x30 && byte <= 0x39)) return this.#beginNumber(byte, at);
-    if (byte === 0x74) return this.#beginLiteral("true", at);
-    if (byte === 0x66) return this.#beginLiteral("false", at);
-    if (byte === 0x6e) return this.#beginLiteral("null", at);
-    if (this.#lenientNumbers && byte === 0x4e) return this.#beginLiteral("NaN", at);
-    if (this.#lenientNumbers && byte === 0x49) return this.#beginLiteral("Infinity", at);
+    if (byte === MINUS || (byte >= 0x30 && byte <= 0x39)) return this.#beginNumber(chunk, byte, at);
+    if (byte === 0x74) return this.#beginLiteral(chunk, "true", at);
+    if (byte === 0x66) return this.#beginLiteral(chunk, "false", at);
+    if (byte === 0x6e) return this.#beginLiteral(chunk, "null", at);
+    if (this.#lenientNumbers && byte === 0x4e) return this.#beginLiteral(chunk, "NaN", at);
+    if (this.#lenientNumbers && byte === 0x49) return this.#beginLiteral(chunk, "Infinity", at);
     return this.#unexpected(at);
   }
 
   #open(container: number, at: number): number {
     if (this.#depth === JSON_DEPTH_MAX) return this.refuse(at, "too_deep", `nested deeper than ${JSON_DEPTH_MAX}`);
     if (this.#depth === this.#markDepth) this.valueStarts(at);
+    if (this.#depth === this.#containers.length) this.#containers = widened(this.#containers);
     this.#containers[this.#depth++] = container;
     this.#state = container === OBJECT ? KEY_OR_END : VALUE_OR_END;
     return at + 1;
@@ -195,35 +204,36 @@ export abstract class JsonGrammar {
 
   #endValue(at: number): void {
     this.#state = this.#depth === 0 ? DONE : COMMA_OR_END;
+    if (this.#depth === 0) this.endsAt = this.#seenBytes + at;
     if (this.#depth === this.#markDepth) this.valueEnds(at);
   }
 
-  #beginString(isKey: boolean, at: number): number {
+  #beginString(chunk: Uint8Array, isKey: boolean, at: number): number {
     this.#stringIsKey = isKey;
     this.#state = STRING;
     if (this.#depth === this.#markDepth) {
       if (isKey) this.keyStarts(at);
       else this.valueStarts(at);
     }
-    return at + 1;
+    return this.#readString(chunk, at + 1);
   }
 
   #readString(chunk: Uint8Array, from: number): number {
     const end = chunk.length;
     let at = from;
+    if (this.#escaped) at = this.#readEscape(chunk, at);
+    else if (this.#utf8Left > 0) at = this.#readContinuation(chunk, at);
     while (at < end && this.failure === null) {
-      if (this.#utf8Left > 0) at = this.#readContinuation(chunk, at);
-      else if (this.#escaped) at = this.#readEscape(chunk, at);
-      else {
-        while (at < end && PLAIN[chunk[at] ?? 0] === 1) at++;
-        if (at === end) return at;
-        const byte = chunk[at] ?? 0;
-        if (byte === QUOTE) return this.#endString(at + 1);
-        if (byte === BACKSLASH) this.#escaped = true;
-        else if (byte < 0x20) return this.refuse(at, "syntax", "control character in a string");
-        else if (!this.#beginSequence(byte)) return this.refuse(at, "syntax", "invalid UTF-8");
-        at++;
-      }
+      while (at < end && PLAIN[chunk[at] ?? 0] === 1) at++;
+      if (at === end) return at;
+      const byte = chunk[at] ?? 0;
+      if (byte === QUOTE) return this.#endString(at + 1);
+      if (byte === BACKSLASH) {
+        this.#escaped = true;
+        at = this.#readEscape(chunk, at + 1);
+      } else if (byte < 0x20) return this.refuse(at, "syntax", "control character in a string");
+      else if (!this.#beginSequence(byte)) return this.refuse(at, "syntax", "invalid UTF-8");
+      else at = this.#readContinuation(chunk, at + 1);
     }
     return at;
   }
@@ -239,6 +249,7 @@ export abstract class JsonGrammar {
 
   #readEscape(chunk: Uint8Array, from: number): number {
     let at = from;
+    if (at === chunk.length) return at;
     if (this.#hexLeft === 0) {
       const byte = chunk[at] ?? 0;
       if (byte === 0x75) this.#hexLeft = 4;
@@ -278,11 +289,11 @@ export abstract class JsonGrammar {
     return at;
   }
 
-  #beginNumber(byte: number, at: number): number {
+  #beginNumber(chunk: Uint8Array, byte: number, at: number): number {
     if (this.#depth === this.#markDepth) this.valueStarts(at);
     this.#state = NUMBER;
     this.#numberState = byte === MINUS ? AFTER_MINUS : byte === 0x30 ? AFTER_ZERO : IN_INTEGER;
-    return at + 1;
+    return this.#readNumber(chunk, at + 1);
   }
 
   #readNumber(chunk: Uint8Array, from: number): number {
@@ -291,7 +302,7 @@ export abstract class JsonGrammar {
     while (at < chunk.length) {
       const byte = chunk[at] ?? 0;
       const next = NUMBER_NEXT[state * NUMBER_KINDS + (NUMBER_KIND[byte] ?? 0)] ?? STOP;
-      if (next === STOP) return this.#endNumber(state, byte, at);
+      if (next === STOP) return this.#endNumber(chunk, state, byte, at);
       state = next;
       at++;
     }
@@ -299,23 +310,27 @@ export abstract class JsonGrammar {
     return at;
   }
 
-  #endNumber(state: number, byte: number, at: number): number {
-    if (state === AFTER_MINUS && byte === 0x49 && this.#lenientNumbers) return this.#continueLiteral("Infinity", at);
+  #endNumber(chunk: Uint8Array, state: number, byte: number, at: number): number {
+    if (state === AFTER_MINUS && byte === 0x49 && this.#lenientNumbers) {
+      this.wordStarts(at - 1);
+      return this.#continueLiteral(chunk, "Infinity", at);
+    }
     if (NUMBER_ACCEPTS[state] !== 1) return this.#unexpected(at);
     this.#endValue(at);
     return at;
   }
 
-  #beginLiteral(literal: string, at: number): number {
+  #beginLiteral(chunk: Uint8Array, literal: string, at: number): number {
     if (this.#depth === this.#markDepth) this.valueStarts(at);
-    return this.#continueLiteral(literal, at);
+    if (!isJson(literal)) this.wordStarts(at);
+    return this.#continueLiteral(chunk, literal, at);
   }
 
-  #continueLiteral(literal: string, at: number): number {
+  #continueLiteral(chunk: Uint8Array, literal: string, at: number): number {
     this.#state = LITERAL;
     this.#literal = literal;
     this.#literalAt = 1;
-    return at + 1;
+    return this.#readLiteral(chunk, at + 1);
   }
 
   #readLiteral(chunk: Uint8Array, from: number): number {
@@ -324,10 +339,22 @@ export abstract class JsonGrammar {
       if (chunk[at] !== this.#literal.charCodeAt(this.#literalAt)) return this.#unexpected(at);
       at++;
       if (++this.#literalAt === this.#literal.length) {
+        if (!isJson(this.#literal)) this.wordEnds(at);
         this.#endValue(at);
         return at;
       }
     }
     return at;
   }
+}
+
+/** The words that JSON does not have begin with a capital letter. */
+function isJson(literal: string): boolean {
+  return literal.charCodeAt(0) >= 0x61;
+}
+
+function widened(containers: Uint8Array): Uint8Array {
+  const all = new Uint8Array(JSON_DEPTH_MAX);
+  all.set(containers);
+  return all;
 }

@@ -1,12 +1,14 @@
 // Cuts raw values out of one JSON document that comes in chunks. The bytes are checked and handed on as they are, never
-// parsed, changed or gathered: `1.0` stays `1.0`. What a sink gets is a view of the chunk, valid until the call returns.
+// parsed or gathered: `1.0` stays `1.0`. What a sink gets is a view of the chunk, valid until the call returns. One change can
+// be asked for: Python's json module writes NaN, Infinity and -Infinity, which are no JSON, so a client that parses strictly could
+// not read the answer around them. They become null on their way in, as JavaScript's own JSON.stringify does it.
 import { concatBytes } from "../bytes/concat.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../limits.ts";
 import { JsonGrammar, type JsonScanError } from "./grammar.ts";
 
 export type { JsonScanError } from "./grammar.ts";
 
-/** Receives one value: any number of views, then the end. */
+/** Receives one value: any number of views, also of one chunk, then the end. */
 interface ValueSink {
   bytes(view: Uint8Array): void;
   end(): void;
@@ -21,6 +23,8 @@ export interface FieldSink extends ValueSink {
 export interface JsonScanner {
   push(chunk: Uint8Array): JsonScanError | null;
   end(): JsonScanError | null;
+  /** The place behind the value, in bytes from the start of the document; null before the value is over. */
+  readonly endsAt: number | null;
 }
 
 interface ScanOptions {
@@ -28,21 +32,26 @@ interface ScanOptions {
   readonly lenientNumbers?: boolean;
 }
 
+interface ObjectScanOptions extends ScanOptions {
+  readonly namesMaxBytes?: number;
+  /** The field in which those words become null. */
+  readonly nullsIn?: string;
+}
+
 /** Scans a document that must be an object; a name that stands twice is an error. */
-export function scanObject(
-  sink: FieldSink,
-  options: ScanOptions & { readonly namesMaxBytes?: number } = {},
-): JsonScanner {
-  const namesMaxBytes = options.namesMaxBytes ?? ENVELOPE_FIELDS_MAX_BYTES;
-  return new RangeScanner(1, options.lenientNumbers ?? false, sink, sink, namesMaxBytes);
+export function scanObject(sink: FieldSink, options: ObjectScanOptions = {}): JsonScanner {
+  return new RangeScanner(1, options, sink, sink);
 }
 
 /** Scans a document of any kind; white space around it does not reach the sink. */
 export function scanValue(sink: ValueSink, options: ScanOptions = {}): JsonScanner {
-  return new RangeScanner(0, options.lenientNumbers ?? false, sink, null, 0);
+  return new RangeScanner(0, options, sink, null);
 }
 
 const NOTHING = new Uint8Array(0);
+const NULL_TEXT = Uint8Array.of(0x6e, 0x75, 0x6c, 0x6c);
+const MINUS_TEXT = Uint8Array.of(0x2d);
+const LETTER_I = 0x49;
 /** A name in an error message is for people; a hostile one is cut. */
 const NAME_SHOWN_MAX_CHARS = 64;
 
@@ -50,24 +59,34 @@ class RangeScanner extends JsonGrammar implements JsonScanner {
   readonly #sink: ValueSink;
   readonly #fields: FieldSink | null;
   readonly #namesMaxBytes: number;
+  readonly #nullsIn: string | undefined;
   readonly #names = new Set<string>();
   #namesBytes = 0;
   #nameParts: Uint8Array[] = [];
   #reading: "nothing" | "name" | "value" = "nothing";
+  #makesNulls = false;
+  /** The last chunk ended with a minus that may be a word's: it is handed over, or not, with the next byte. */
+  #heldMinus = false;
   #chunk: Uint8Array = NOTHING;
   #startsAt = 0;
 
-  constructor(depth: 0 | 1, lenient: boolean, sink: ValueSink, fields: FieldSink | null, namesMaxBytes: number) {
-    super(depth, lenient);
+  constructor(depth: 0 | 1, options: ObjectScanOptions, sink: ValueSink, fields: FieldSink | null) {
+    super(depth, options.lenientNumbers ?? false);
     this.#sink = sink;
     this.#fields = fields;
-    this.#namesMaxBytes = namesMaxBytes;
+    this.#namesMaxBytes = options.namesMaxBytes ?? ENVELOPE_FIELDS_MAX_BYTES;
+    this.#nullsIn = options.nullsIn;
   }
 
   push(chunk: Uint8Array): JsonScanError | null {
+    if (this.failure !== null || chunk.length === 0) return this.failure;
+    if (this.#heldMinus && chunk[0] !== LETTER_I) this.#sink.bytes(MINUS_TEXT);
     this.#chunk = chunk;
     this.#startsAt = 0;
-    if (this.check(chunk) === null) this.#handOver(chunk.length);
+    if (this.check(chunk) === null) {
+      this.#heldMinus = this.#makesNulls && this.mayBeWord;
+      this.#handOver(this.#heldMinus ? chunk.length - 1 : chunk.length);
+    }
     this.#chunk = NOTHING;
     return this.failure;
   }
@@ -93,6 +112,7 @@ class RangeScanner extends JsonGrammar implements JsonScanner {
       this.refuse(at, "duplicate_field", `the field ${shown} stands twice,`);
     }
     this.#names.add(name);
+    this.#makesNulls = name === this.#nullsIn;
     this.#fields?.begin(name);
   }
 
@@ -105,6 +125,19 @@ class RangeScanner extends JsonGrammar implements JsonScanner {
     this.#handOver(at);
     this.#reading = "nothing";
     this.#sink.end();
+  }
+
+  protected override wordStarts(at: number): void {
+    if (!this.#makesNulls) return;
+    this.#handOver(Math.max(at, this.#startsAt));
+    this.#reading = "nothing";
+  }
+
+  protected override wordEnds(at: number): void {
+    if (!this.#makesNulls) return;
+    this.#sink.bytes(NULL_TEXT);
+    this.#reading = "value";
+    this.#startsAt = at;
   }
 
   /** What was read of the name or value in hand, up to an index of the chunk. */
