@@ -23,7 +23,6 @@ interface ObjectOptions extends ValueOptions {
 
 /** A flag or a name; what is longer is none of those that are asked for. */
 const NOTED_MAX_BYTES = 1_024;
-const BRACE = 0x7d;
 
 /** Reads the body. After a failure nothing is left in R2. */
 export async function readObject(stream: BodySource, options: ObjectOptions): Promise<ObjectBody> {
@@ -50,7 +49,7 @@ function readWhole(bytes: Uint8Array, { names, maxBytes, atEnd, tap }: ObjectOpt
   const error = scan.push(bytes) ?? scan.end();
   if (error !== null) return toFailure(error);
   const added = atEnd(notes.noted, notes.isEmpty);
-  const end = trimmedEnd(bytes);
+  const end = scan.endsAt ?? bytes.length;
   const whole = added === "" ? bytes.subarray(0, end) : concatBytes([bytes.subarray(0, end - 1), encode(`${added}}`)]);
   tap?.(whole);
   return { kind: "ok", payload: { kind: "inline", bytes: whole }, noted: notes.noted };
@@ -67,17 +66,17 @@ async function drain(
 ): Promise<ObjectBody> {
   const notes = new Notes(names);
   const scan = scanObject(notes, { namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
-  const tail = new Tail();
   let totalBytes = 0;
   for (let chunk = await reader.next(); chunk !== null; chunk = await reader.next()) {
+    const startsAt = totalBytes;
     totalBytes += chunk.length;
     if (totalBytes > maxBytes) return { kind: "too_large", maxBytes };
     const error = scan.push(chunk);
     if (error !== null) return toFailure(error);
-    for (const piece of tail.push(chunk)) {
-      const failure = await sink.write(piece);
-      if (failure !== null) return failure;
-    }
+    // The brace that ends the object is held back, and the white space behind it is dropped.
+    const beforeBrace = (scan.endsAt ?? Infinity) - 1 - startsAt;
+    const failure = await sink.write(chunk.subarray(0, Math.max(0, beforeBrace)));
+    if (failure !== null) return failure;
   }
   if (totalBytes === 0) return { kind: "bad_json", message: "the body is empty" };
   const error = scan.end();
@@ -123,33 +122,4 @@ class Notes {
   end(): void {
     if (this.#name !== null) this.noted.set(this.#name, DECODER.decode(concatBytes(this.#pieces)));
   }
-}
-
-/** Holds back the last brace with the white space behind it: within a string they go on, at the end they are the object's end. */
-class Tail {
-  #held: Uint8Array[] = [];
-
-  push(chunk: Uint8Array): Uint8Array[] {
-    const end = trimmedEnd(chunk);
-    if (end === 0 && this.#held.length > 0) {
-      // A view is gone after the next read.
-      this.#held.push(chunk.slice());
-      return [];
-    }
-    const pieces = this.#held;
-    const isBrace = chunk[end - 1] === BRACE;
-    this.#held = isBrace ? [chunk.slice(end - 1)] : [];
-    const passed = isBrace ? chunk.subarray(0, end - 1) : chunk;
-    return [...pieces, passed];
-  }
-}
-
-function trimmedEnd(chunk: Uint8Array): number {
-  let end = chunk.length;
-  while (end > 0 && isSpace(chunk[end - 1])) end -= 1;
-  return end;
-}
-
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
