@@ -2,9 +2,9 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
+import { membersOf, memberText } from "../core/json/text.ts";
 import { isJsonType } from "../core/openai/request.ts";
 import { keepsNothing, StoredFields } from "../core/openai/stored-responses.ts";
-import { membersOf, memberText } from "../core/openai/stream-options.ts";
 import { bytesOfBase64 } from "../payload/base64-bytes.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Attempt } from "./attempt.ts";

@@ -2,6 +2,7 @@
 // A subclass is told where keys and values of one depth begin and end, and where NaN and the infinities do; it never sees an
 // unchecked byte as checked.
 import { JSON_DEPTH_MAX } from "../limits.ts";
+import { isSpace } from "./text.ts";
 
 /** Why a document was refused. `offset` counts bytes from the start of the document; `message` is one plain sentence. */
 export interface JsonScanError {
@@ -109,7 +110,7 @@ export abstract class JsonGrammar {
     }
     while (at < chunk.length && this.failure === null) {
       const byte = chunk[at] ?? 0;
-      at = byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09 ? at + 1 : this.#readMark(chunk, byte, at);
+      at = isSpace(byte) ? at + 1 : this.#readMark(chunk, byte, at);
     }
     this.#seenBytes += chunk.length;
     return this.failure;

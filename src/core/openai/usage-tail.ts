@@ -1,5 +1,6 @@
 // Finds the usage of a large OpenAI body in its last bytes: servers write it behind everything that is large.
 import { concatBytes } from "../bytes/concat.ts";
+import { nextBracket, opens, skipValue } from "../json/text.ts";
 import { fieldsOf, parseJson } from "../json/value.ts";
 import { OUTPUT_USAGE_TAIL_BYTES } from "../limits.ts";
 import { type TokenUsage, usageOfBody } from "./token-usage.ts";
@@ -34,8 +35,8 @@ export class UsageTail {
     const text = new TextDecoder().decode(concatBytes(this.#pieces).subarray(-OUTPUT_USAGE_TAIL_BYTES));
     const ends = [...text.matchAll(USAGE)].map((match) => match.index + match[0].length).reverse();
     for (const from of ends) {
-      const to = endOf(text, from);
-      if (to === null || depthAt(text, to) !== this.#depth) continue;
+      const to = skipValue(text, from);
+      if (depthAt(text, to) !== this.#depth) continue;
       const usage = usageOfBody({ usage: fieldsOf(parseJson(text.slice(from, to))) });
       if (usage !== null) return usage;
     }
@@ -43,32 +44,10 @@ export class UsageTail {
   }
 }
 
-/** The index behind the object that begins here. */
-function endOf(text: string, from: number): number | null {
-  let depth = 0;
-  for (const { at, step } of brackets(text, from)) {
-    depth += step;
-    if (depth === 0) return at + 1;
-  }
-  return null;
-}
-
 /** How many containers are open at an index outside of strings, known by those that close until the end. */
 function depthAt(text: string, from: number): number {
   let depth = 0;
-  for (const { step } of brackets(text, from)) depth -= step;
+  for (let at = nextBracket(text, from); at < text.length; at = nextBracket(text, at + 1))
+    depth += opens(text.charCodeAt(at)) ? -1 : 1;
   return depth;
-}
-
-function* brackets(text: string, from: number): Generator<{ readonly at: number; readonly step: 1 | -1 }> {
-  let inString = false;
-  for (let at = from; at < text.length; at += 1) {
-    const char = text[at];
-    if (inString) {
-      if (char === "\\") at += 1;
-      else if (char === '"') inString = false;
-    } else if (char === '"') inString = true;
-    else if (char === "{" || char === "[") yield { at, step: 1 };
-    else if (char === "}" || char === "]") yield { at, step: -1 };
-  }
 }

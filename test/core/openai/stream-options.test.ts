@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { askForUsage, memberText } from "../../../src/core/openai/stream-options.ts";
+import { memberText } from "../../../src/core/json/text.ts";
+import { askForUsage } from "../../../src/core/openai/stream-options.ts";
 import { readJson } from "../json/read-json.ts";
 
 describe("a request that does not ask for usage", () => {

@@ -1,0 +1,134 @@
+// Steps over JSON text that is in memory: where its strings, values and members begin and end. Nothing is checked, parsed or copied:
+// of a text that is no JSON, what can be made out counts. For text whose form is not known, and for bytes, there is the scanner.
+import { parseJson } from "./value.ts";
+
+/** A member of an object in a text: its name, and where its value begins and ends. */
+interface Member {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_LIST = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_LIST = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+/** Where none of these has come for a while, as in a list of numbers, the engine's own search is many times as fast as a look at each. */
+const MARK = /["[\]{}]/g;
+const NEAR_CHARS = 32;
+
+/** The members of the object that begins at `start`, each as often as it stands there; it ends early where the text is no object any more. */
+export function* membersOf(text: string, start: number): Generator<Member, void> {
+  let at = skipSpace(text, start);
+  if (text.charCodeAt(at) !== OPEN_OBJECT) return;
+  do {
+    const nameFrom = skipSpace(text, at + 1);
+    if (text.charCodeAt(nameFrom) !== QUOTE) return;
+    const nameTo = skipString(text, nameFrom);
+    const colon = skipSpace(text, nameTo);
+    if (text.charCodeAt(colon) !== COLON) return;
+    const from = skipSpace(text, colon + 1);
+    const to = skipValue(text, from);
+    if (to === from || to > text.length) return;
+    yield { name: nameOf(text.slice(nameFrom, nameTo)), from, to };
+    at = skipSpace(text, to);
+  } while (text.charCodeAt(at) === COMMA);
+}
+
+/** The raw text of a member of an object's top level; null when it has none. Of two equal names the last one counts, as for JSON.parse and Python. */
+export function memberText(text: string, member: string): string | null {
+  let found: string | null = null;
+  for (const { name, from, to } of membersOf(text, 0)) if (name === member) found = text.slice(from, to);
+  return found;
+}
+
+function nameOf(raw: string): string {
+  if (!raw.includes("\\")) return raw.slice(1, -1);
+  const name = parseJson(raw);
+  return typeof name === "string" ? name : "";
+}
+
+/** The first index from here on that is no white space. */
+export function skipSpace(text: string, from: number): number {
+  let at = from;
+  while (isSpace(text.charCodeAt(at))) at += 1;
+  return at;
+}
+
+/** The index behind the value that begins here. */
+export function skipValue(text: string, from: number): number {
+  let at = from;
+  const first = text.charCodeAt(from);
+  if (first === QUOTE) return skipString(text, from);
+  if (opens(first)) return skipContainer(text, from);
+  while (at < text.length && !endsWord(text.charCodeAt(at))) at += 1;
+  return at;
+}
+
+/**
+ * The first bracket outside of strings from here on; at least the text's length where there is none. The index it begins at must
+ * not be within a string.
+ */
+export function nextBracket(text: string, from: number): number {
+  let at = from;
+  let near = at + NEAR_CHARS;
+  while (at < text.length) {
+    const char = text.charCodeAt(at);
+    if (char === QUOTE) {
+      at = skipString(text, at);
+      near = at + NEAR_CHARS;
+    } else if (opens(char) || closes(char)) return at;
+    else at = at < near ? at + 1 : nextMark(text, at);
+  }
+  return at;
+}
+
+function nextMark(text: string, from: number): number {
+  MARK.lastIndex = from;
+  return MARK.test(text) ? MARK.lastIndex - 1 : text.length;
+}
+
+/** Whether this is a bracket that opens an object or a list. */
+export function opens(char: number): boolean {
+  return char === OPEN_OBJECT || char === OPEN_LIST;
+}
+
+/** Of a character or a byte: JSON has no other white space. */
+export function isSpace(char: number): boolean {
+  return char === 0x20 || char === 0x0a || char === 0x0d || char === 0x09;
+}
+
+function closes(char: number): boolean {
+  return char === CLOSE_OBJECT || char === CLOSE_LIST;
+}
+
+function endsWord(char: number): boolean {
+  return char === COMMA || closes(char) || isSpace(char);
+}
+
+function skipContainer(text: string, from: number): number {
+  let depth = 0;
+  let at = from;
+  while (at < text.length) {
+    depth += opens(text.charCodeAt(at)) ? 1 : -1;
+    if (depth === 0) return at + 1;
+    at = nextBracket(text, at + 1);
+  }
+  return at;
+}
+
+/** The index behind the string that begins here. Most of a large body is in strings, so the engine's own search finds their end. */
+function skipString(text: string, from: number): number {
+  let at = from;
+  for (;;) {
+    at = text.indexOf('"', at + 1);
+    if (at === -1) return text.length + 1;
+    let backslashes = 0;
+    while (text.charCodeAt(at - 1 - backslashes) === BACKSLASH) backslashes += 1;
+    if (backslashes % 2 === 0) return at + 1;
+  }
+}
