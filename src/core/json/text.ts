@@ -121,14 +121,22 @@ function skipContainer(text: string, from: number): number {
   return at;
 }
 
-/** The index behind the string that begins here. Most of a large body is in strings, so the engine's own search finds their end. */
-function skipString(text: string, from: number): number {
+/**
+ * The index behind the string that begins here; more than the text's length where it has no end. Most of a large body is in strings,
+ * so the engine's own search finds their end.
+ */
+export function skipString(text: string, from: number): number {
   let at = from;
   for (;;) {
     at = text.indexOf('"', at + 1);
     if (at === -1) return text.length + 1;
-    let backslashes = 0;
-    while (text.charCodeAt(at - 1 - backslashes) === BACKSLASH) backslashes += 1;
-    if (backslashes % 2 === 0) return at + 1;
+    if (!isEscaped(text, at)) return at + 1;
   }
+}
+
+/** Whether an odd number of backslashes stands before an index of a string. */
+export function isEscaped(text: string, at: number): boolean {
+  let backslashes = 0;
+  while (text.charCodeAt(at - 1 - backslashes) === BACKSLASH) backslashes += 1;
+  return backslashes % 2 === 1;
 }
