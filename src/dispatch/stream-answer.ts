@@ -1,7 +1,8 @@
 // An upstream's answer that streams: its chunks go to the job's log as they come, and together they are the output.
 import type { Outcome } from "../contract/dispatch.ts";
 import { CHUNK_MAX_BYTES } from "../core/limits.ts";
-import { type StreamFormat, StreamParser } from "../core/sse/stream-parser.ts";
+import type { StreamFormat } from "../core/sse/events.ts";
+import { StreamParser } from "../core/sse/stream-parser.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, classifyRead } from "./classify.ts";
 import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";
@@ -24,7 +25,8 @@ export async function runStream(attempt: Attempt, answer: Answer, format: Stream
         if (part.kind === "end") return await end();
         await intake.take(part.text);
       }
-      const refusal = parser.heldChars > CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : intake.refusal(answer, attempt);
+      // The intake measures each chunk. This bounds what is held of one without an end, names of fields and line ends included.
+      const refusal = parser.heldBytes > 2 * CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : intake.refusal(answer, attempt);
       if (refusal !== undefined) return await stop(refusal);
     }
     for (const part of parser.end()) if (part.kind === "chunk") await intake.take(part.text);

@@ -26,7 +26,6 @@ const BODY_SIGN = /"(?:object|choices|usage|model)"\s*:/;
 const EVENT_START = /^\s*(?:data|event|id|retry)?:/;
 /** The longest name of a field, and its colon. */
 const EVENT_START_MAX_CHARS = 6;
-const BLANK_LINE = Uint8Array.of(0x0a, 0x0a);
 
 /** Chooses a reader by the first bytes, and then hands it all of them. */
 class ChoosingReader implements UsageReader {
@@ -116,7 +115,7 @@ class EventsReader implements UsageReader {
 
   usage(promptBytes: number): TokenUsage | null {
     // A stream that broke off, or a worker that trims its last piece: what was sent of the last event counts.
-    this.push(BLANK_LINE);
+    for (const { data } of this.#splitter?.end() ?? []) this.#see(data);
     return this.#isOpenAi ? this.#usage.total(promptBytes) : null;
   }
 

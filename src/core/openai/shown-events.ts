@@ -1,10 +1,9 @@
 // The events of a streamed OpenAI answer as its client is to see them: each whole, without the usage that it did not ask for.
 import { parseJson } from "../json/value.ts";
-import { SseSplitter } from "../sse/events.ts";
+import { type SseEvent, SseSplitter } from "../sse/events.ts";
+import { DONE } from "../sse/stream-parser.ts";
 import { isUsageChunk, withoutNullUsage } from "./usage-chunk.ts";
 
-const DONE = "[DONE]";
-const BLANK_LINE = Uint8Array.of(0x0a, 0x0a);
 const DONE_EVENT = new TextEncoder().encode(`data: ${DONE}\n\n`);
 
 /** Has a stream of this path a usage chunk for those who ask, and `[DONE]` at its end? Other ones end by an event of their own. */
@@ -39,19 +38,23 @@ export class ShownEvents {
 
   /** The events that end within these bytes; views of them, where they came in one piece. */
   push(bytes: Uint8Array): Uint8Array[] {
+    return this.#show(this.#splitter.push(bytes));
+  }
+
+  /** The last event, where no blank line has ended it, and `[DONE]`, where the worker has not said it. */
+  end(): Uint8Array[] {
+    const shown = this.#show(this.#splitter.end());
+    return !this.isDone && isCompletions(this.#path) ? [...shown, DONE_EVENT] : shown;
+  }
+
+  #show(events: readonly SseEvent[]): Uint8Array[] {
     const shown: Uint8Array[] = [];
-    for (const { raw, data } of this.#splitter.push(bytes)) {
+    for (const { raw, data } of events) {
       if (this.isDone) break;
       const seen = data === null ? raw : this.#look(raw, data);
       if (seen !== null) shown.push(seen);
     }
     return shown;
-  }
-
-  /** The last event, where no blank line has ended it, and `[DONE]`, where the worker has not said it. */
-  end(): Uint8Array[] {
-    const shown = this.#splitter.rest().length === 0 ? [] : this.push(BLANK_LINE);
-    return !this.isDone && isCompletions(this.#path) ? [...shown, DONE_EVENT] : shown;
   }
 
   #look(raw: Uint8Array, data: string): Uint8Array | null {

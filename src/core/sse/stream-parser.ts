@@ -1,11 +1,12 @@
 // Cuts a streamed answer into chunks: the data of server-sent events, or the lines of newline-delimited JSON.
+import { parseJson } from "../json/value.ts";
+import { type SseEvent, SseSplitter, type StreamFormat } from "./events.ts";
 
 /** `end`: the `[DONE]` by which OpenAI-like servers say that nothing follows. */
 type Parsed = { readonly kind: "chunk"; readonly text: string } | { readonly kind: "end" };
 
-export type StreamFormat = "events" | "lines";
-
-const DONE = "[DONE]";
+/** What ends an OpenAI stream, as the data of an event. */
+export const DONE = "[DONE]";
 
 /** Which kind of stream an answer is; null: it is one value. */
 export function streamFormat(contentType: string | null): StreamFormat | null {
@@ -15,74 +16,36 @@ export function streamFormat(contentType: string | null): StreamFormat | null {
 }
 
 export class StreamParser {
-  readonly #format: StreamFormat;
-  readonly #decoder = new TextDecoder();
-  #rest = "";
-  #data: string[] = [];
-  #dataChars = 0;
-  #endedByReturn = false;
+  readonly #splitter: SseSplitter;
 
   constructor(format: StreamFormat) {
-    this.#format = format;
+    this.#splitter = new SseSplitter(format);
   }
 
-  /** Characters that are held because their line or event is not over. An empty line of data is held too. */
-  get heldChars(): number {
-    return this.#rest.length + this.#dataChars;
+  /** Bytes that are held because their line or event is not over. */
+  get heldBytes(): number {
+    return this.#splitter.heldBytes;
   }
 
+  /** The caller must not write to the array again. */
   push(bytes: Uint8Array): Parsed[] {
-    return this.#parse(this.#decoder.decode(bytes, { stream: true }), false);
+    return parsed(this.#splitter.push(bytes));
   }
 
   /** The end of the body. An event that no blank line has ended still counts: it was sent. */
   end(): Parsed[] {
-    const parsed = this.#parse(this.#decoder.decode(), true);
-    return [...parsed, ...this.#endEvent()];
-  }
-
-  #parse(text: string, isEnd: boolean): Parsed[] {
-    // The other half of a line end whose carriage return has ended the piece before: no empty line stands there.
-    const fresh = this.#endedByReturn && text.startsWith("\n") ? text.slice(1) : text;
-    if (text !== "") this.#endedByReturn = text.endsWith("\r");
-    // Only what is new is looked through: a line may be 1 MiB, and come in pieces of 4 KiB.
-    const [first = "", ...others] = fresh.split(/\r\n|\n|\r/);
-    const lines = [this.#rest + first, ...others];
-    this.#rest = isEnd ? "" : (lines.pop() ?? "");
-    return lines.flatMap((line) => (this.#format === "lines" ? toParsed(line) : this.#takeLine(line)));
-  }
-
-  #takeLine(line: string): Parsed[] {
-    if (line === "") return this.#endEvent();
-    const data = /^data(?:: ?(.*))?$/s.exec(line);
-    if (data === null) return [];
-    const text = data[1] ?? "";
-    this.#data.push(text);
-    this.#dataChars += text.length + 1;
-    return [];
-  }
-
-  #endEvent(): Parsed[] {
-    const data = this.#data.join("\n");
-    this.#data = [];
-    this.#dataChars = 0;
-    return toParsed(data);
+    return parsed(this.#splitter.end());
   }
 }
 
 /** JSON as it came; any other text as a JSON string. */
-function toParsed(data: string): Parsed[] {
-  const text = data.trim();
-  if (text === "") return [];
-  if (text === DONE) return [{ kind: "end" }];
-  return [{ kind: "chunk", text: isJson(text) ? text : JSON.stringify(data) }];
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
+function parsed(events: readonly SseEvent[]): Parsed[] {
+  const found: Parsed[] = [];
+  for (const { data } of events) {
+    const text = data?.trim() ?? "";
+    if (text === DONE) found.push({ kind: "end" });
+    else if (text !== "")
+      found.push({ kind: "chunk", text: parseJson(text) === undefined ? JSON.stringify(data) : text });
   }
+  return found;
 }

@@ -30,7 +30,7 @@ describe("an event that does not end", () => {
     const parser = new StreamParser("events");
     const bytes = new TextEncoder().encode(line.repeat(1_000));
     for (let n = 0; n < 10; n += 1) parser.push(bytes);
-    expect(parser.heldChars).toBeGreaterThanOrEqual(10_000);
+    expect(parser.heldBytes).toBeGreaterThanOrEqual(10_000);
   });
 
   it("costs what is new of each piece, not what is held", () => {
