@@ -2,6 +2,7 @@
 // The question behind every row is whether the worker may have begun.
 import type { Outcome } from "../contract/dispatch.ts";
 import { type FailureCode, failed, failedWithStatus, type JobFailure } from "../core/job/failure.ts";
+import { parseJson } from "../core/json/value.ts";
 import { ERROR_TEXT_MAX_CHARS, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { CallResult } from "../outbound/call.ts";
 import { parseRetryAfter } from "../outbound/retry-after.ts";
@@ -139,15 +140,14 @@ export function storageFailed(message: string): Outcome {
 }
 
 /** The text of a raw JSON value meant as an error: a string as it is, everything else as JSON. */
-export function errorText(raw: string | undefined): string {
-  const value = parseJson(raw ?? "null");
-  const text =
-    typeof value === "string"
-      ? value
-      : value === null && (raw ?? "null") === "null"
-        ? "the handler failed without a message"
-        : (raw ?? "");
-  return (value === null && text.startsWith('"') ? cutString(text) : text).slice(0, ERROR_TEXT_MAX_CHARS);
+export function errorText(raw = "null"): string {
+  return errorOf(parseJson(raw), raw).slice(0, ERROR_TEXT_MAX_CHARS);
+}
+
+function errorOf(value: unknown, raw: string): string {
+  if (typeof value === "string") return value;
+  if (value === null) return "the handler failed without a message";
+  return value === undefined && raw.startsWith('"') ? cutString(raw) : raw;
 }
 
 /** A JSON string that was cut for its length: what is there of it. The cut may stand within an escape. */
@@ -157,15 +157,6 @@ export function cutString(raw: string): string {
     if (typeof value === "string") return value;
   }
   return raw;
-}
-
-/** A raw JSON text as a value; null when it is none. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 async function readMessage(body: AsyncIterable<Uint8Array>): Promise<string> {

@@ -3,12 +3,13 @@ import type { Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { membersOf, memberText } from "../core/json/text.ts";
+import { parseJson } from "../core/json/value.ts";
 import { isJsonType } from "../core/openai/request.ts";
 import { keepsNothing, StoredFields } from "../core/openai/stored-responses.ts";
 import { bytesOfBase64 } from "../payload/base64-bytes.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Attempt } from "./attempt.ts";
-import { parseJson, rejected, storageFailed } from "./classify.ts";
+import { rejected, storageFailed } from "./classify.ts";
 
 export interface OpenAiCall {
   readonly method: string;

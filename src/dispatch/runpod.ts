@@ -3,6 +3,7 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import type { Reach } from "../core/access/reach.ts";
 import { failed } from "../core/job/failure.ts";
+import { parseJson } from "../core/json/value.ts";
 import {
   CARRIER_HOLDS_MS,
   ENVELOPE_FIELDS_MAX_BYTES,
@@ -23,7 +24,6 @@ import {
   classifyRead,
   classifyStatus,
   errorText,
-  parseJson,
   type Suspicion,
 } from "./classify.ts";
 import { isKnownLocal, isLocalServer } from "./local-server.ts";

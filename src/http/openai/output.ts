@@ -5,11 +5,11 @@ import { decodeBase64 } from "../../core/bytes/base64.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
+import { parseJson } from "../../core/json/value.ts";
 import { OPENAI_ANSWER_MAX_BYTES } from "../../core/limits.ts";
 import { openAiErrorOfOutput } from "../../core/openai/error.ts";
 import { isBodiless, type OpenAiRequest } from "../../core/openai/request.ts";
 import { ShownEvents } from "../../core/openai/shown-events.ts";
-import { parseJson } from "../../dispatch/classify.ts";
 import type { AnswerHead } from "../../dispatch/client-link.ts";
 import { log } from "../../log.ts";
 import { spliceBody } from "../../payload/splice.ts";
@@ -87,12 +87,7 @@ async function readOutput(c: RouteContext, output: PayloadRef): Promise<string |
 function asJson(value: unknown, raw: string): string | null {
   if (Array.isArray(value)) return value.length === 1 ? asJson(value[0], raw.trim().slice(1, -1)) : null;
   if (typeof value !== "string") return raw;
-  try {
-    JSON.parse(value);
-    return value;
-  } catch {
-    return null;
-  }
+  return parseJson(value) === undefined ? null : value;
 }
 
 /** A stream's worth of output, or an answer that a worker gave in one piece to a client that wants events. */

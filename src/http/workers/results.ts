@@ -7,10 +7,11 @@ import type { AttemptOutcome } from "../../core/job/event.ts";
 import { failed } from "../../core/job/failure.ts";
 import { readStartFailure } from "../../core/job/start-failure.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
+import { parseJson } from "../../core/json/value.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../../core/limits.ts";
 import { OutputUsageTap } from "../../core/openai/output-usage.ts";
 import { mayReportStart } from "../../core/scheduling/sdk-version.ts";
-import { attemptFailed, cutString, errorText, parseJson, rejected } from "../../dispatch/classify.ts";
+import { attemptFailed, cutString, errorText, rejected } from "../../dispatch/classify.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../../payload/envelope.ts";
 import { deletePayload } from "../../payload/store.ts";
 import { jsonAnswer } from "../kit/answer.ts";
@@ -97,7 +98,7 @@ async function toOutcome(
 /** The whole text of an error, or of what was read of it. */
 function textOf(raw: string): string {
   const value = parseJson(raw);
-  return typeof value === "string" ? value : value === null ? cutString(raw) : raw;
+  return typeof value === "string" ? value : value === undefined ? cutString(raw) : raw;
 }
 
 function isEmptyList(output: PayloadRef | null): boolean {
