@@ -1,10 +1,11 @@
 // Error texts are cut at a length, and RunPod's carry a traceback that reaches it: what stands before the cut still counts.
+import { isEscaped } from "../json/text.ts";
 
 const CLOSERS: Readonly<Record<string, string>> = { "{": "}", "[": "]", "(": ")" };
 /** An error is nested a few levels; a text with more is none, and its brackets are joined at every comma. */
 const OPEN_MAX = 16;
 /** A backslash, or the first part of \xNN, \uNNNN or \UNNNNNNNN, where the cut went through an escape. */
-const CUT_ESCAPE = /\\(?:x[\da-f]?|u[\da-f]{0,3}|U[\da-f]{0,7})?$/i;
+const CUT_ESCAPE = /\\(?:x[\da-fA-F]?|u[\da-fA-F]{0,3}|U[\da-fA-F]{0,7})?$/;
 
 /**
  * Texts that a cut JSON text or Python literal may be read by, the fullest first: with its string and brackets closed, and
@@ -28,7 +29,13 @@ export function closeCut(text: string): string[] {
     else if (char === ",") whole = { at, closers: open.join("") };
   }
   if (open.length === 0) return [];
-  const end = quote === "" ? text : `${text.replace(CUT_ESCAPE, "")}${quote}`;
+  const end = quote === "" ? text : withoutCutEscape(text) + quote;
   const closed = end + open.join("");
   return whole === null ? [closed] : [closed, text.slice(0, whole.at) + whole.closers];
+}
+
+/** A backslash behind another one begins no escape. */
+function withoutCutEscape(text: string): string {
+  const at = text.search(CUT_ESCAPE);
+  return at === -1 || isEscaped(text, at) ? text : text.slice(0, at);
 }

@@ -27,6 +27,11 @@ it("keeps the part of a text before the cut, without half of an escape", () => {
     expect(readCut(`{"a":"${cut}`)).toEqual({ a: "é" });
 });
 
+it("keeps an escape that is whole before the cut", () => {
+  const whole = { "\\u00e9": "é", "\\\\": "\\", '\\"': '"', "\\\\u00": "\\u00", "\\\\\\n": "\\\n" };
+  for (const [raw, text] of Object.entries(whole)) expect(readCut(`{"a":"b${raw}`)).toEqual({ a: `b${text}` });
+});
+
 it.each(["", "boom", "{}", '{"a":1}', "[".repeat(17)])("has nothing to close in %j", (text) => {
   expect(closeCut(text)).toEqual([]);
 });
