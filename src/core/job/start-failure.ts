@@ -1,6 +1,8 @@
 // What RunPod's SDK 2 reports for the jobs that a worker holds when it cannot start (docs/wire.md 3.7): an error whose text is JSON,
 // with `event` `prestart_failed` (a hook raised or took too long) or `prestart_cancelled` (shut down before its hooks are done).
+import { fieldsOf, parseJson } from "../json/value.ts";
 import { ERROR_TEXT_MAX_CHARS } from "../limits.ts";
+import { closeCut } from "../openai/cut-text.ts";
 
 export interface StartFailure {
   readonly kind: "failed" | "cancelled";
@@ -14,10 +16,8 @@ const KINDS: ReadonlyMap<unknown, StartFailure["kind"]> = new Map([
   ["prestart_failed", "failed"],
   ["prestart_cancelled", "cancelled"],
 ]);
-/** How such a report begins: the SDK writes `event` first. */
-const HEAD = /^\{\s*"event"\s*:\s*"(prestart_failed|prestart_cancelled)"/;
-/** One member of an object whose value is a string. The text may be cut anywhere, so the end of the string may be missing. */
-const MEMBER = /"(error_type|error_message|hook)"\s*:\s*"((?:[^"\\]|\\.)*)/g;
+/** The members that are told of a report which was cut for its length. */
+const TOLD: ReadonlySet<string> = new Set(["event", "error_type", "error_message", "hook"]);
 const TOLD_MAX_CHARS = 200;
 /** What is left of each long member of a report that is too long, in characters: the first that fits. */
 const SHORT_MEMBER_CHARS = [1_000, 400, 100];
@@ -27,43 +27,21 @@ const KEEPS_END: ReadonlySet<string> = new Set(["error_traceback", "logs"]);
 /** Reads the text of a reported error; null: it is none of these. */
 export function readStartFailure(text: string): StartFailure | null {
   if (!text.trimStart().startsWith("{")) return null;
-  const whole = parseObject(text);
-  const members = whole ?? readCut(text);
+  const whole = parseJson(text);
+  const members = whole === undefined ? readCut(text) : new Map(Object.entries(fieldsOf(whole) ?? {}));
   const kind = KINDS.get(members.get("event"));
   if (kind === undefined) return null;
-  const error = whole !== null && text.length <= ERROR_TEXT_MAX_CHARS ? text : shorten(members);
+  const error = whole !== undefined && text.length <= ERROR_TEXT_MAX_CHARS ? text : shorten(members);
   return { kind, error, detail: tell(kind, members) };
 }
 
 type Members = ReadonlyMap<string, unknown>;
 
-function parseObject(text: string): Members | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? new Map(Object.entries(value)) : new Map();
-  } catch {
-    return null;
-  }
-}
-
-/** The members that can be told from the beginning of a report that was cut for its length. */
+/** The end of its last string may be missing. */
 function readCut(text: string): Members {
-  const members = new Map<string, unknown>();
-  const event = HEAD.exec(text)?.[1];
-  if (event === undefined) return members;
-  members.set("event", event);
-  for (const [, name = "", raw = ""] of text.matchAll(MEMBER)) {
-    if (!members.has(name)) members.set(name, unescapeCut(raw));
-  }
-  return members;
-}
-
-function unescapeCut(raw: string): string {
-  try {
-    return String(JSON.parse(`"${raw}"`));
-  } catch {
-    return raw;
-  }
+  const fields = closeCut(text).map((closed) => fieldsOf(parseJson(closed)));
+  const found = Object.entries(fields.find((one) => one !== null) ?? {});
+  return new Map(found.filter(([name, value]) => TOLD.has(name) && typeof value === "string"));
 }
 
 /** The report as a smaller one. Its members are cut, never its JSON, which programs read. */

@@ -114,6 +114,13 @@ describe("the report of a failed start", () => {
     expect(failure).toMatchObject({ kind: "failed", detail: expect.stringContaining("RuntimeError") });
     expect(JSON.parse(failure?.error ?? "")).toMatchObject({ event: "prestart_failed" });
   });
+
+  it("shows its message as it was meant also where the cut went through an escape", () => {
+    const text = JSON.stringify({ event: REPORT.event, error_message: 'no "GPU"\u0001' });
+    const failure = readStartFailure(text.slice(0, text.indexOf("\\u0001") + 4));
+    expect(failure?.detail).toBe('Its start failed: no "GPU"');
+    expect(JSON.parse(failure?.error ?? "")).toEqual({ event: REPORT.event, error_message: 'no "GPU"' });
+  });
 });
 
 describe("a job whose worker failed its start", () => {
