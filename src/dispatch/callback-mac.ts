@@ -1,6 +1,5 @@
 // What tells the callback of an upstream from one that somebody has made up: a MAC over what its path names, under a key that
 // is derived from the pepper. It is checked before anything is asked, so that a stranger's calls cost neither D1 nor an object.
-import { fromHex, toHex } from "../core/bytes/hex.ts";
 
 /** What the path of a callback names. */
 export interface CallbackCall {
@@ -17,14 +16,14 @@ let callbackKey: Promise<CryptoKey> | undefined;
 
 export async function signCallback(pepper: string, call: CallbackCall): Promise<string> {
   callbackKey ??= deriveKey(pepper);
-  return toHex(new Uint8Array(await crypto.subtle.sign(HMAC, await callbackKey, messageOf(call))));
+  return new Uint8Array(await crypto.subtle.sign(HMAC, await callbackKey, messageOf(call))).toHex();
 }
 
 /** Have we made the address of this call? In the same time for any MAC of the right form. */
 export async function isGenuineCallback(pepper: string, call: CallbackCall, mac: string): Promise<boolean> {
   if (!MAC.test(mac)) return false;
   callbackKey ??= deriveKey(pepper);
-  return crypto.subtle.verify(HMAC, await callbackKey, fromHex(mac), messageOf(call));
+  return crypto.subtle.verify(HMAC, await callbackKey, Uint8Array.fromHex(mac), messageOf(call));
 }
 
 /** A key of its own: API keys are digested under the pepper itself. */

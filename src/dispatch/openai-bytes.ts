@@ -2,8 +2,10 @@
 // the job's output is a JSON object with their type and their base64.
 
 import type { Outcome } from "../contract/dispatch.ts";
-import { Base64Encoder } from "../core/bytes/base64.ts";
+
 import { failed } from "../core/job/failure.ts";
+import { Base64Encoder } from "../payload/base64.ts";
+
 import { PayloadSink, type SinkFailure } from "../payload/sink.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, classifyRead } from "./classify.ts";

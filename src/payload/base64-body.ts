@@ -1,6 +1,6 @@
 // Reads a posted body of any kind as a JSON string of its base64: payloads are JSON values, whatever their client has sent.
-import { Base64Encoder } from "../core/bytes/base64.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
+import { Base64Encoder } from "./base64.ts";
 import { readBody } from "./body-reader.ts";
 import type { BodySource, ReadFailure, ValueOptions } from "./envelope.ts";
 import { PayloadSink, type SinkFailure } from "./sink.ts";

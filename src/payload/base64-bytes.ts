@@ -1,7 +1,7 @@
 // The bytes behind a payload that is a JSON string of their base64, in pieces: the text of a large body and its bytes together
 // would take half of an isolate's memory.
-import { decodeBase64 } from "../core/bytes/base64.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
+import { decodeBase64 } from "./base64.ts";
 import { readBody } from "./body-reader.ts";
 import { type SplicedBody, spliceBody, storageFailed } from "./splice.ts";
 

@@ -1,7 +1,6 @@
 // Reads a posted body: the one big field goes to memory or R2 as it comes, all other fields stay as raw JSON text.
 // Whatever ends badly leaves nothing in R2 and stops the sender.
 import { concatBytes } from "../core/bytes/concat.ts";
-import { toHex } from "../core/bytes/hex.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanValue } from "../core/json/scanner.ts";
 import { ERROR_FIELD_KEPT_CHARS } from "../core/limits.ts";
@@ -236,7 +235,7 @@ class BodyDigest {
 
   async finishHex(): Promise<string> {
     await this.#writer.close();
-    return toHex(new Uint8Array(await this.#stream.digest));
+    return new Uint8Array(await this.#stream.digest).toHex();
   }
 
   async abort(): Promise<void> {

@@ -2,7 +2,6 @@
 import { readConfig } from "../../config.ts";
 import type { Caller, Scope } from "../../contract/identity.ts";
 import { parseApiKey } from "../../core/access/api-key.ts";
-import { fromHex } from "../../core/bytes/hex.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";
 import { findKey, type StoredKey } from "../../db/keys.ts";
@@ -60,7 +59,7 @@ export async function isGenuine({ id, key }: PresentedKey, ofKey: string | null,
   if (known !== undefined && known.digest === digest && known.bytes.length === bytes.length) {
     if (crypto.subtle.timingSafeEqual(known.bytes, bytes)) return true;
   }
-  if (!crypto.subtle.timingSafeEqual(await digestKey(key, pepper), fromHex(digest))) return false;
+  if (!crypto.subtle.timingSafeEqual(await digestKey(key, pepper), Uint8Array.fromHex(digest))) return false;
   if (genuineKeys.size >= GENUINE_KEYS_MAX) genuineKeys.clear();
   genuineKeys.set(id, { bytes, digest });
   return true;

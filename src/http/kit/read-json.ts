@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import type { Failure, Result } from "../../core/failure.ts";
 import { fail, ok } from "../../core/failure.ts";
+import { parseJson } from "../../core/json/value.ts";
 
 /** A settings object is a few hundred bytes. */
 const SMALL_BODY_MAX_BYTES = 4_096;
@@ -14,12 +15,8 @@ export async function readJson<Schema extends z.ZodType>(
 ): Promise<Result<z.output<Schema>>> {
   const text = await readText(request, maxBytes);
   if (!text.ok) return text;
-  let value: unknown;
-  try {
-    value = JSON.parse(text.value);
-  } catch {
-    return fail({ kind: "invalid", field: "body", message: "must be a JSON object" });
-  }
+  const value = parseJson(text.value);
+  if (value === undefined) return fail({ kind: "invalid", field: "body", message: "must be a JSON object" });
   const parsed = schema.safeParse(value);
   return parsed.success ? ok(parsed.data) : fail(failureOfIssue(parsed.error));
 }

@@ -1,7 +1,6 @@
 // The output of a finished job as its OpenAI client wants it: what servers and RunPod workers give back has many forms
 // (docs/wire.md 2.2): an object, a list with one, a JSON text in a string, pieces of event text, or bytes as base64.
 import type { JobView } from "../../contract/job-view.ts";
-import { decodeBase64 } from "../../core/bytes/base64.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
@@ -12,6 +11,7 @@ import { isBodiless, type OpenAiRequest } from "../../core/openai/request.ts";
 import { ShownEvents } from "../../core/openai/shown-events.ts";
 import type { AnswerHead } from "../../dispatch/client-link.ts";
 import { log } from "../../log.ts";
+import { decodeBase64 } from "../../payload/base64.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { rawAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { Base64Encoder, decodeBase64 } from "../../../src/core/bytes/base64.ts";
 import { isJsonType, type OpenAiRequest, openAiInput } from "../../../src/core/openai/request.ts";
 import { openAiRequest } from "../../support/openai-request.ts";
 
@@ -38,17 +37,5 @@ describe("the input of an OpenAI job for a RunPod worker", () => {
     [null, false],
   ])("calls %s JSON: %s", (type, expected) => {
     expect(isJsonType(type)).toBe(expected);
-  });
-});
-
-describe("base64 in pieces", () => {
-  it("is the base64 of the whole, wherever it was cut", () => {
-    const bytes = Uint8Array.from({ length: 20_000 }, (_, at) => (at * 7) % 256);
-    for (const cut of [0, 1, 2, 3, 8_191, 19_999, 20_000]) {
-      const encoder = new Base64Encoder();
-      const text = encoder.push(bytes.subarray(0, cut)) + encoder.push(bytes.subarray(cut)) + encoder.end();
-      expect(text).toBe(Buffer.from(bytes).toString("base64"));
-      expect(decodeBase64(text)).toEqual(bytes);
-    }
   });
 });
