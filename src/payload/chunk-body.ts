@@ -1,7 +1,6 @@
 // Reads the body of one streamed chunk, `{"output": …}`: small enough to be held whole, and cut out as raw bytes.
 import { concatBytes } from "../core/bytes/concat.ts";
 import { scanObject } from "../core/json/scanner.ts";
-import { ENVELOPE_FIELDS_MAX_BYTES } from "../core/limits.ts";
 import { readBody } from "./body-reader.ts";
 import type { BodySource } from "./envelope.ts";
 
@@ -15,7 +14,7 @@ type ChunkBody =
 export async function readChunkBody(stream: BodySource, maxBytes: number): Promise<ChunkBody> {
   if (stream === null) return { kind: "invalid", message: "the body is empty" };
   const sink = new OutputSink();
-  const scan = scanObject(sink, { lenientNumbers: true, nullsIn: "output", namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
+  const scan = scanObject(sink, { lenientNumbers: true, nullsIn: "output" });
   const reader = readBody(stream);
   let sizeBytes = 0;
   try {

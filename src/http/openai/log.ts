@@ -19,7 +19,6 @@ const TOO_LARGE = toError(502, `a streamed event is larger than ${CHUNK_MAX_BYTE
 export class LoggedEvents {
   readonly #request: OpenAiRequest;
   readonly #client: ClientAnswer;
-  readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   #events: ShownEvents;
   #attempt = 0;
@@ -65,7 +64,7 @@ export class LoggedEvents {
   /** Tells it in the last event. */
   async fail({ message, code }: Pick<OpenAiError["error"], "message" | "code">): Promise<void> {
     const error = { message, type: "server_error", param: null, code: code ?? "server_error" };
-    await this.#send([this.#encoder.encode(`data: ${JSON.stringify({ error })}\n\n`)]);
+    await this.#send([eventOf({ error })]);
   }
 
   async #send(events: readonly Uint8Array[]): Promise<void> {

@@ -149,6 +149,16 @@ describe("the JSON scanner", () => {
     expect(scanOne("[".repeat(1_000_000)).error?.code).toBe("too_deep");
   });
 
+  it("tells objects from lists at any depth", () => {
+    const opening = '[{"a":'.repeat(JSON_DEPTH_MAX / 2);
+    const closing = "}]".repeat(JSON_DEPTH_MAX / 2);
+    expect(scanOne(`${opening}1${closing}`).error).toBeNull();
+    for (let at = 0; at < closing.length; at += 1) {
+      const wrong = closing.slice(0, at) + (at % 2 === 0 ? "]" : "}") + closing.slice(at + 1);
+      expect(scanOne(`${opening}1${wrong}`).error).toMatchObject({ code: "syntax", offset: opening.length + 1 + at });
+    }
+  });
+
   it("lets NaN and the infinities pass as they are only when told to", () => {
     const document = '[NaN,Infinity,-Infinity,-1,{"a":NaN}]';
     expect(scanOne(document, everyByte(toBytes(document)), true)).toEqual({ error: null, value: document });
