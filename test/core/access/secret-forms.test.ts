@@ -1,6 +1,8 @@
 // Secrets in what somebody else says: found in every form and wherever a piece ends, and nothing else is touched or held up.
+
 import { describe, expect, it } from "vitest";
 import { blankText, SecretBlanker, SecretForms } from "../../../src/core/access/secret-forms.ts";
+import { cpuMsOf } from "../../support/cpu-time.ts";
 
 const SECRET = 'sk-Ab/9"+x_Yz77';
 const encoder = new TextEncoder();
@@ -147,18 +149,13 @@ it("secrets that are kept apart leave nothing of each other standing", () => {
 it("a megabyte without a secret is searched in well under the time that it takes to move it", () => {
   const forms = new SecretForms(["sk-proj-0123456789abcdefghijklmnopqrstuvwxyz"]);
   const bytes = encoder.encode("The quick brown fox jumps over the lazy dog. ".repeat(24_000));
-  const search = (): number => {
-    const startedMs = performance.now();
-    expect(forms.blankBytes(bytes)).toBe(bytes);
-    return performance.now() - startedMs;
-  };
+  const search = (): number => cpuMsOf(() => expect(forms.blankBytes(bytes)).toBe(bytes));
   expect(Math.min(...Array.from({ length: 10 }, search))).toBeLessThan(20);
 });
 
 it("a megabyte of nothing but a secret that overlaps itself is blanked in little more than the time that it takes to find it", () => {
   const forms = new SecretForms(["abababab"]);
   const text = "ab".repeat(500_000);
-  const startedMs = performance.now();
-  expect(forms.blankText(text)).toBe("*".repeat(text.length));
-  expect(performance.now() - startedMs).toBeLessThan(1_000);
+  const tookMs = cpuMsOf(() => expect(forms.blankText(text)).toBe("*".repeat(text.length)));
+  expect(tookMs).toBeLessThan(1_000);
 });

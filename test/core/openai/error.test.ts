@@ -1,7 +1,9 @@
 // What a client of an OpenAI route is told when its job failed, by the texts that servers and SDKs leave.
+
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { openAiErrorOf, openAiErrorOfOutput } from "../../../src/core/openai/error.ts";
+import { cpuMsOf } from "../../support/cpu-time.ts";
 
 const MESSAGE = "The model `x` does not exist.";
 const VLLM = { message: MESSAGE, type: "NotFoundError", param: "model", code: 404 };
@@ -245,14 +247,15 @@ it.each([
   ["lines", `Traceback (most recent call last):${"\n x".repeat(50_000)}`],
   ["tabs before a traceback's end", `${"\t".repeat(200_000)}traceback`],
 ])("a hostile message of %s is read in no time, and what is kept of it is bounded", (_name, message) => {
-  const startedMs = Date.now();
-  const answer = openAiErrorOfOutput({ error: { message, type: "x".repeat(200_000) } });
-  expect(Date.now() - startedMs).toBeLessThan(1_000);
+  let answer: unknown;
+  const tookMs = cpuMsOf(() => {
+    answer = openAiErrorOfOutput({ error: { message, type: "x".repeat(200_000) } });
+  });
+  expect(tookMs).toBeLessThan(1_000);
   expect(JSON.stringify(answer).length).toBeLessThan(20_000);
 });
 
 it("a hostile type beside an error is read in no time", () => {
-  const startedMs = Date.now();
-  openAiErrorOfOutput({ error: { error_message: "no", error_type: `${"x".repeat(200_000)} ` } });
-  expect(Date.now() - startedMs).toBeLessThan(1_000);
+  const output = { error: { error_message: "no", error_type: `${"x".repeat(200_000)} ` } };
+  expect(cpuMsOf(() => openAiErrorOfOutput(output))).toBeLessThan(1_000);
 });

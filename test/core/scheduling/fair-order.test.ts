@@ -1,8 +1,10 @@
 // Fair share: tenant first, by the GPU time that it had and has, then priority, then age.
+
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FAIR_KEPT_MAX } from "../../../src/core/limits.ts";
 import { FairOrder } from "../../../src/core/scheduling/fair-order.ts";
+import { cpuMsOf } from "../../support/cpu-time.ts";
 import { WalkedOrder } from "./walked-order.ts";
 
 /** Runs a simulated endpoint of so many slots for a while, and says how many jobs of each tenant hold a slot at its end. */
@@ -173,14 +175,15 @@ describe("the fair order", () => {
     const fair = new FairOrder();
     const tenants = 20_000;
     for (let tenant = 0; tenant < tenants; tenant += 1) fair.add(`t${tenant}`, `t${tenant}`, false, 0);
-    const startedMs = performance.now();
-    for (let turn = 0; turn < tenants; turn += 1) {
-      const uuid = fair.next(turn) ?? "";
-      fair.noteStart(uuid, turn);
-      fair.remove(uuid, uuid, false);
-    }
+    const tookMs = cpuMsOf(() => {
+      for (let turn = 0; turn < tenants; turn += 1) {
+        const uuid = fair.next(turn) ?? "";
+        fair.noteStart(uuid, turn);
+        fair.remove(uuid, uuid, false);
+      }
+    });
     // A walk of them all takes 100 µs and more a choice, 4 s in all.
-    expect(performance.now() - startedMs).toBeLessThan(1_000);
+    expect(tookMs).toBeLessThan(1_000);
     expect(fair.isEmpty).toBe(true);
   });
 });

@@ -1,6 +1,8 @@
 // Streams of upstreams, cut into chunks whatever the pieces are that they come in.
+
 import { describe, expect, it } from "vitest";
 import { StreamParser, streamFormat } from "../../../src/core/sse/stream-parser.ts";
+import { cpuMsOf } from "../../support/cpu-time.ts";
 
 function parse(format: "events" | "lines", text: string, size: number): string[] {
   const parser = new StreamParser(format);
@@ -36,9 +38,10 @@ describe("an event that does not end", () => {
   it("costs what is new of each piece, not what is held", () => {
     const parser = new StreamParser("events");
     const line = new TextEncoder().encode(`data: ${"x".repeat(4_000_000)}\n\n`);
-    const startedMs = performance.now();
-    for (let at = 0; at < line.length; at += 1_024) parser.push(line.subarray(at, at + 1_024));
-    expect(performance.now() - startedMs).toBeLessThan(2_000);
+    const tookMs = cpuMsOf(() => {
+      for (let at = 0; at < line.length; at += 1_024) parser.push(line.subarray(at, at + 1_024));
+    });
+    expect(tookMs).toBeLessThan(2_000);
   });
 });
 
