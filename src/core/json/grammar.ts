@@ -34,7 +34,9 @@ const MINUS = 0x2d;
 const PLAIN = new Uint8Array(256);
 for (let byte = 0x20; byte < 0x80; byte++) PLAIN[byte] = byte === QUOTE || byte === BACKSLASH ? 0 : 1;
 
-const SIMPLE_ESCAPES = new Set([...'"\\/bfnrt'].map((char) => char.charCodeAt(0)));
+/** 1 for the bytes that end an escape right behind its backslash. */
+const SIMPLE_ESCAPE = new Uint8Array(256);
+for (const char of '"\\/bfnrt') SIMPLE_ESCAPE[char.charCodeAt(0)] = 1;
 
 // Numbers are a table: state × kind of byte → state. STOP ends the number, which is right only in an accepting state.
 const NUMBER_KINDS = 7;
@@ -254,7 +256,7 @@ export abstract class JsonGrammar {
     if (this.#hexLeft === 0) {
       const byte = chunk[at] ?? 0;
       if (byte === 0x75) this.#hexLeft = 4;
-      else if (SIMPLE_ESCAPES.has(byte)) this.#escaped = false;
+      else if (SIMPLE_ESCAPE[byte] === 1) this.#escaped = false;
       else return this.refuse(at, "syntax", "invalid escape");
       at++;
     }

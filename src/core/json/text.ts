@@ -101,7 +101,7 @@ export function opens(char: number): boolean {
 
 /** Of a character or a byte: JSON has no other white space. */
 export function isSpace(char: number): boolean {
-  return char === 0x20 || char === 0x0a || char === 0x0d || char === 0x09;
+  return char <= 0x20 && (char === 0x20 || char === 0x0a || char === 0x0d || char === 0x09);
 }
 
 function closes(char: number): boolean {
