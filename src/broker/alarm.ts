@@ -1,14 +1,15 @@
 // The one alarm of an object: set only when it must come earlier, and rounded up, because each setAlarm is a billed row.
 import { ALARM_LOST_AFTER_MS, ALARM_STEP_MS } from "../core/limits.ts";
+import type { Meter } from "./meter.ts";
 
 export class AlarmClock {
   readonly #storage: DurableObjectStorage;
+  readonly #meter: Meter;
   #armedAtMs = Number.POSITIVE_INFINITY;
-  /** Counted cost. */
-  timesSet = 0;
 
-  constructor(storage: DurableObjectStorage) {
+  constructor(storage: DurableObjectStorage, meter: Meter) {
     this.#storage = storage;
+    this.#meter = meter;
   }
 
   /** An alarm that an earlier start of the object has set is kept, also a late one: it is about to run. */
@@ -32,7 +33,7 @@ export class AlarmClock {
     const atMs = Math.ceil(Math.max(earliestMs, nowMs) / ALARM_STEP_MS) * ALARM_STEP_MS;
     if (atMs >= this.#armedAtMs && this.isArmed(nowMs)) return;
     this.#armedAtMs = atMs;
-    this.timesSet += 1;
+    this.#meter.alarmsSet += 1;
     await this.#storage.setAlarm(atMs);
   }
 }

@@ -18,6 +18,7 @@ import { migrateObject } from "../db/object-migrations.ts";
 import { log } from "../log.ts";
 import { refuseRetry } from "./jobs/admit.ts";
 import { TOO_MANY_HELD } from "./jobs/held-calls.ts";
+import { Meter } from "./meter.ts";
 import { BrokerParts } from "./parts.ts";
 import { accountOf, entrypoints } from "./peers.ts";
 import { BROKER_MIGRATIONS } from "./store/schema.ts";
@@ -34,18 +35,11 @@ type CallOf<Name extends keyof BrokerApi> = Parameters<BrokerApi[Name]>[0];
 export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   readonly #endpointId: string;
   readonly #parts: BrokerParts;
-  /** Counted costs since the object started; the tests that bound them read this. */
-  readonly meter = {
-    calls: 0,
-    messages: 0,
-    alarmsSet: () => this.#parts.alarmClock.timesSet,
-    rowsWritten: () => this.#parts.sql.rowsWritten,
-    rowsRead: () => this.#parts.sql.rowsRead,
+  readonly meter = new Meter();
+  /** What memory holds, and what leaves; the tests that bound them read this. */
+  readonly gauges = {
     kept: (tenantId: string) => this.#parts.kept.of(tenantId),
-    /** Of what leaves: all bytes so far, and the most in one turn. */
-    bytesSent: () => this.#parts.egress.budget.bytesSum,
-    turnBytesMax: () => this.#parts.egress.budget.bytesMost,
-    turnSendsMax: () => this.#parts.egress.budget.sendsMost,
+    sent: () => this.#parts.egress.budget,
   };
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -57,6 +51,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     this.#parts = new BrokerParts({
       endpointId: this.#endpointId,
       storage: ctx.storage,
+      meter: this.meter,
       nowMs,
       accountOf: (tenantId) => accountOf(env, tenantId),
       dropPayloads: (keys) => this.#dropPayloads(keys),
@@ -75,44 +70,49 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     });
   }
 
-  async configure(settings: EndpointSettings): Promise<{ version: number }> {
+  /** Counts one call, and gives the parts that answer it: every call of the contract begins here. */
+  #enter(): BrokerParts {
     this.meter.calls += 1;
+    return this.#parts;
+  }
+
+  async configure(settings: EndpointSettings): Promise<{ version: number }> {
+    const parts = this.#enter();
     const nowMs = Date.now();
-    const present = this.#parts.jobs.settings;
+    const present = parts.jobs.settings;
     // What changes nothing is not written again: a push may come twice, and a row costs each time.
     if (present !== null && !isNews(settings, present)) return { version: present.version };
-    this.#parts.jobs.configure(settings, nowMs);
-    this.#parts.workers.configured(nowMs);
-    this.#parts.lb.configured(nowMs);
+    parts.jobs.configure(settings, nowMs);
+    parts.workers.configured(nowMs);
+    parts.lb.configured(nowMs);
     await this.#wake(nowMs);
     return { version: settings.version };
   }
 
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
-    this.meter.calls += 1;
-    return this.#parts.submissions.submit(call);
+    return this.#enter().submissions.submit(call);
   }
 
   async read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>> {
-    this.meter.calls += 1;
+    const parts = this.#enter();
     const nowMs = Date.now();
-    const stored = this.#parts.jobs.own(call, nowMs);
-    if (stored === null || call.ttlMs === null) return this.#parts.shown.show(stored);
-    const moved = this.#parts.jobs.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
+    const stored = parts.jobs.own(call, nowMs);
+    if (stored === null || call.ttlMs === null) return parts.shown.show(stored);
+    const moved = parts.jobs.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
     await this.#arm(nowMs);
-    return this.#parts.shown.show({ ...stored, job: moved.job });
+    return parts.shown.show({ ...stored, job: moved.job });
   }
 
   async wait(call: JobCall & { readonly holdMs: number }): Promise<Result<JobView>> {
-    this.meter.calls += 1;
-    const stored = this.#parts.jobs.own(call, Date.now());
-    if (stored === null || isTerminal(stored.job.status)) return this.#parts.shown.show(stored);
-    const { held, longPolls } = this.#parts;
+    const parts = this.#enter();
+    const stored = parts.jobs.own(call, Date.now());
+    if (stored === null || isTerminal(stored.job.status)) return parts.shown.show(stored);
+    const { held, longPolls } = parts;
     if (call.holdMs > 0 && !held.hasRoom(call.tenantId)) return fail(TOO_MANY_HELD);
     const holdMs = Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
     if (holdMs > 0) await held.count(call.tenantId, longPolls.wait(stored.job.uuid, holdMs));
     // A job that timed out is gone for every later call; the one who waited is told so this once.
-    return this.#parts.shown.showOwn(stored.job);
+    return parts.shown.showOwn(stored.job);
   }
 
   async cancel(call: JobCall): Promise<Result<JobView>> {
@@ -126,177 +126,153 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async purgeQueue(call: { readonly tenantId: string }): Promise<{ removed: number }> {
-    this.meter.calls += 1;
+    const parts = this.#enter();
     const nowMs = Date.now();
-    const removed = this.#parts.jobs.purge(call.tenantId, nowMs);
+    const removed = parts.jobs.purge(call.tenantId, nowMs);
     await this.#arm(nowMs);
     return { removed };
   }
 
   async health(call: { readonly tenantId: string }): Promise<Health> {
-    this.meter.calls += 1;
-    const { completed, failed, retried } = this.#parts.kept.of(call.tenantId);
-    const { waiting, running } = this.#parts.index.counts(call.tenantId);
+    const parts = this.#enter();
+    const { completed, failed, retried } = parts.kept.of(call.tenantId);
+    const { waiting, running } = parts.index.counts(call.tenantId);
     return {
       jobs: { completed, failed, inProgress: running, inQueue: waiting, retried },
-      workers: this.#parts.lb.counts(Date.now()) ?? this.#parts.workerList.counts(Date.now()),
+      workers: parts.lb.counts(Date.now()) ?? parts.workerList.counts(Date.now()),
     };
   }
 
   async requests(call: { readonly tenantId: string }): Promise<{ jobs: JobView[] }> {
-    this.meter.calls += 1;
-    return { jobs: await this.#parts.shown.list(call.tenantId) };
+    const parts = this.#enter();
+    return { jobs: await parts.shown.list(call.tenantId) };
   }
 
   async depth(call: { readonly tenantId: string }): Promise<{ waiting: number; running: number }> {
-    this.meter.calls += 1;
-    const { waiting, running } = this.#parts.index.counts(call.tenantId);
+    const parts = this.#enter();
+    const { waiting, running } = parts.index.counts(call.tenantId);
     return { waiting, running };
   }
 
   async start(): Promise<{ started: number }> {
-    this.meter.calls += 1;
+    const parts = this.#enter();
     const nowMs = Date.now();
-    this.#parts.dispatch.arrived();
-    const started = this.#parts.dispatcher.startReady(nowMs, { push: true });
+    parts.dispatch.arrived();
+    const started = parts.dispatcher.startReady(nowMs, { push: true });
     await this.#wake(nowMs);
     return { started };
   }
 
   async renew(call: CallOf<"renew">): Promise<boolean> {
-    this.meter.calls += 1;
-    return this.#parts.leases.renew(call);
+    return this.#enter().leases.renew(call);
   }
 
   async handOver(call: CallOf<"handOver">): Promise<boolean> {
-    this.meter.calls += 1;
-    return this.#parts.leases.handOver(call);
+    return this.#enter().leases.handOver(call);
   }
 
   async letGo(call: CallOf<"letGo">): Promise<void> {
-    this.meter.calls += 1;
-    await this.#parts.leases.letGo(call);
+    await this.#enter().leases.letGo(call);
   }
 
   async noteUpstreamJob(call: CallOf<"noteUpstreamJob">): Promise<boolean> {
-    this.meter.calls += 1;
-    return this.#parts.leases.noteUpstreamJob(call);
+    return this.#enter().leases.noteUpstreamJob(call);
   }
 
   async noteRunning(call: CallOf<"noteRunning">): Promise<boolean> {
-    this.meter.calls += 1;
-    return this.#parts.leases.noteRunning(call);
+    return this.#enter().leases.noteRunning(call);
   }
 
   async nudge(call: CallOf<"nudge">): Promise<void> {
-    this.meter.calls += 1;
-    this.#parts.leases.nudge(call);
+    this.#enter().leases.nudge(call);
   }
 
   async finish(call: CallOf<"finish">): Promise<Finished> {
-    this.meter.calls += 1;
-    return this.#parts.leases.finish(call);
+    return this.#enter().leases.finish(call);
   }
 
   async workerKey(call: CallOf<"workerKey">): Promise<Result<{ readonly digest: string }>> {
-    this.meter.calls += 1;
-    return this.#parts.workers.workerKey(call.keyId);
+    return this.#enter().workers.workerKey(call.keyId);
   }
 
   async takeJobs(call: CallOf<"takeJobs">): Promise<Result<readonly HandedJob[]>> {
-    this.meter.calls += 1;
-    return this.#parts.workers.takeJobs(call);
+    return this.#enter().workers.takeJobs(call);
   }
 
   async abandonTake(call: CallOf<"abandonTake">): Promise<void> {
-    this.meter.calls += 1;
-    await this.#parts.workers.abandonTake(call);
+    await this.#enter().workers.abandonTake(call);
   }
 
   async ping(call: CallOf<"ping">): Promise<void> {
-    this.meter.calls += 1;
-    await this.#parts.workers.ping(call);
+    await this.#enter().workers.ping(call);
   }
 
   async report(call: CallOf<"report">): Promise<ReportReply> {
-    this.meter.calls += 1;
-    return this.#parts.workers.reports.report(call);
+    return this.#enter().workers.reports.report(call);
   }
 
   async progress(call: CallOf<"progress">): Promise<ReportReply> {
-    this.meter.calls += 1;
-    return this.#parts.workers.reports.progress(call);
+    return this.#enter().workers.reports.progress(call);
   }
 
   async awaitStops(call: CallOf<"awaitStops">): Promise<readonly string[] | null> {
-    this.meter.calls += 1;
-    return this.#parts.stops.await(call);
+    return this.#enter().stops.await(call);
   }
 
   async listWorkers(call: CallOf<"listWorkers">): Promise<readonly WorkerView[] | null> {
-    this.meter.calls += 1;
-    return this.#parts.workerList.leave(call.tenantId);
+    return this.#enter().workerList.leave(call.tenantId);
   }
 
   async drainWorker(call: CallOf<"drainWorker">): Promise<boolean> {
-    this.meter.calls += 1;
-    return this.#parts.workers.drain(call);
+    return this.#enter().workers.drain(call);
   }
 
   async appendChunk(call: CallOf<"appendChunk">): Promise<ReportReply | "too_long"> {
-    this.meter.calls += 1;
-    return this.#parts.streams.appendChunk(call);
+    return this.#enter().streams.appendChunk(call);
   }
 
   async appendChunks(call: CallOf<"appendChunks">): Promise<boolean> {
-    this.meter.calls += 1;
-    return this.#parts.streams.appendChunks(call);
+    return this.#enter().streams.appendChunks(call);
   }
 
   async ownChunks(call: CallOf<"ownChunks">): Promise<StreamPage | null> {
-    this.meter.calls += 1;
-    return this.#parts.streams.ownChunks(call);
+    return this.#enter().streams.ownChunks(call);
   }
 
   async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
-    this.meter.calls += 1;
-    return this.#parts.streams.readStream(call);
+    return this.#enter().streams.readStream(call);
   }
 
   async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
-    this.meter.calls += 1;
-    return this.#parts.streams.drainStream(call);
+    return this.#enter().streams.drainStream(call);
   }
 
   async enterLb(call: CallOf<"enterLb">): Promise<Result<LbEntry>> {
-    this.meter.calls += 1;
-    return this.#parts.lb.enterLb(call);
+    return this.#enter().lb.enterLb(call);
   }
 
   async renewLb(ticket: CallOf<"renewLb">): Promise<boolean> {
-    this.meter.calls += 1;
-    return this.#parts.lb.renewLb(ticket);
+    return this.#enter().lb.renewLb(ticket);
   }
 
   async leaveLb(call: CallOf<"leaveLb">): Promise<void> {
-    this.meter.calls += 1;
-    await this.#parts.lb.leaveLb(call);
+    await this.#enter().lb.leaveLb(call);
   }
 
   async startWebhooks(): Promise<{ started: number }> {
-    this.meter.calls += 1;
+    const parts = this.#enter();
     const nowMs = Date.now();
-    this.#parts.webhooks.woke();
-    const started = this.#parts.webhooks.send(nowMs);
+    parts.webhooks.woke();
+    const started = parts.webhooks.send(nowMs);
     await this.#arm(nowMs);
     return { started };
   }
 
   async finishWebhook(call: CallOf<"finishWebhook">): Promise<void> {
-    this.meter.calls += 1;
+    const parts = this.#enter();
     const nowMs = Date.now();
-    this.#parts.webhooks.settle(call, nowMs);
-    this.#parts.webhooks.send(nowMs);
+    parts.webhooks.settle(call, nowMs);
+    parts.webhooks.send(nowMs);
     await this.#arm(nowMs);
   }
 
@@ -316,15 +292,15 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async #command(call: JobCall, event: JobEvent, refusal: string): Promise<Result<JobView>> {
-    this.meter.calls += 1;
+    const parts = this.#enter();
     const nowMs = Date.now();
-    const stored = this.#parts.jobs.own(call, nowMs);
+    const stored = parts.jobs.own(call, nowMs);
     if (stored === null) return fail({ kind: "not_found" });
-    const moved = this.#parts.jobs.apply(stored, event, nowMs);
+    const moved = parts.jobs.apply(stored, event, nowMs);
     if (moved.reply === "refused")
       return fail({ kind: "wrong_state", message: `${refusal}; it is ${stored.job.status}` });
     await this.#wake(nowMs);
-    return this.#parts.shown.showOwn(stored.job);
+    return parts.shown.showOwn(stored.job);
   }
 
   async #post(nowMs: number): Promise<void> {

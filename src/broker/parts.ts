@@ -25,6 +25,7 @@ import { Submissions } from "./jobs/submissions.ts";
 import { Sweep } from "./jobs/sweep.ts";
 import { LbMark } from "./lb/mark.ts";
 import { LbSlots } from "./lb/slots.ts";
+import type { Meter } from "./meter.ts";
 import { ChunkStore } from "./store/chunks.ts";
 import { GraceRow } from "./store/grace-row.ts";
 import { BrokerStore } from "./store/jobs.ts";
@@ -45,6 +46,7 @@ import { Stops } from "./workers/stops.ts";
 interface Platform {
   readonly endpointId: string;
   readonly storage: DurableObjectStorage;
+  readonly meter: Meter;
   readonly nowMs: number;
   readonly accountOf: (tenantId: string) => AccountApi;
   readonly dropPayloads: (keys: readonly string[]) => void;
@@ -89,12 +91,12 @@ export class BrokerParts {
   readonly prices: PriceClock;
 
   constructor(around: Platform) {
-    const { endpointId, storage, nowMs, dropPayloads, wake, accountOf } = around;
+    const { endpointId, storage, meter, nowMs, dropPayloads, wake, accountOf } = around;
     const { index, longPolls, roster, egress } = this;
-    this.alarmClock = new AlarmClock(storage);
-    const sql = new MeteredSql(storage);
+    this.alarmClock = new AlarmClock(storage, meter);
+    const sql = new MeteredSql(storage, meter);
     this.sql = sql;
-    const store = new BrokerStore(storage, sql);
+    const store = new BrokerStore(sql);
     this.store = store;
     this.purges = new Purges(sql);
     const kept = new KeptRows(sql, (uuid) => sumOf(store.measure(uuid)));

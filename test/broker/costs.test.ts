@@ -13,11 +13,11 @@ async function meterOf(endpointId: string) {
     const { meter } = instance as EndpointBroker;
     const { calls, messages } = meter;
     return {
-      alarmsSet: meter.alarmsSet(),
+      alarmsSet: meter.alarmsSet,
       calls,
       messages,
-      rowsWritten: meter.rowsWritten(),
-      rowsRead: meter.rowsRead(),
+      rowsWritten: meter.rowsWritten,
+      rowsRead: meter.rowsRead,
     };
   });
 }

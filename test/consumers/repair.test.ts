@@ -212,7 +212,7 @@ describe("a broker", () => {
     if (settings === null) throw new Error("the endpoint is not there");
     const stub = env.ENDPOINT_BROKER.getByName(endpointId);
     const costs = () =>
-      runInDurableObject(stub, ({ meter }) => [meter.rowsWritten(), meter.alarmsSet(), meter.messages] as const);
+      runInDurableObject(stub, ({ meter }) => [meter.rowsWritten, meter.alarmsSet, meter.messages] as const);
     await brokerOf(env, endpointId).configure(settings);
     const before = await costs();
     expect(await brokerOf(env, endpointId).configure(settings)).toEqual({ version: settings.version });
@@ -225,7 +225,7 @@ describe("a broker", () => {
     if (settings === null) throw new Error("the endpoint is not there");
     await brokerOf(env, endpointId).configure({ ...settings, paused: true });
     const written = () =>
-      runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), ({ meter }) => meter.rowsWritten());
+      runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), ({ meter }) => meter.rowsWritten);
     const before = await written();
     await brokerOf(env, endpointId).configure(settings);
     expect(await written()).toBe(before + 1);

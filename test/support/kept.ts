@@ -50,7 +50,7 @@ function keptByStart(
   live: readonly string[],
 ): { readonly start: Kept; readonly numbers: Numbers } {
   const sql = new MeteredSql(storage);
-  const store = new BrokerStore(storage, sql);
+  const store = new BrokerStore(sql);
   const kept = new KeptRows(sql, (uuid) => sumOf(store.measure(uuid)));
   const read = new Set<string>();
   for (const { job } of store.startRows(kept.floor, kept.readListed())) {
@@ -79,8 +79,8 @@ export function keptOf(
 }> {
   return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (instance, { storage }) => {
     const rows = recount(storage, tenants);
-    const { meter } = instance as EndpointBroker;
-    const memory = tenants.map((tenantId) => meter.kept(tenantId));
+    const { gauges } = instance as EndpointBroker;
+    const memory = tenants.map((tenantId) => gauges.kept(tenantId));
     const highest =
       "SELECT coalesce(max(queue_seq), 0) AS queueSeq, coalesce(max(finish_seq), 0) AS finishSeq FROM jobs";
     const inRows = storage.sql.exec<{ queueSeq: number; finishSeq: number }>(highest).one();

@@ -44,7 +44,7 @@ export function countTurns(): TurnCount {
 /** What a broker itself has counted of what left it. */
 export async function turnsOf(endpointId: string) {
   return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (instance) => {
-    const { meter } = instance as EndpointBroker;
-    return { bytesMax: meter.turnBytesMax(), sendsMax: meter.turnSendsMax(), bytesSent: meter.bytesSent() };
+    const { bytesMost, sendsMost, bytesSum } = (instance as EndpointBroker).gauges.sent();
+    return { bytesMax: bytesMost, sendsMax: sendsMost, bytesSent: bytesSum };
   });
 }

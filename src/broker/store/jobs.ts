@@ -42,12 +42,10 @@ const START_LOOKUPS = 100;
 const JOB_COLUMNS = "facts, webhook, idempotency_key, fields, input_place, output_place";
 
 export class BrokerStore {
-  readonly #storage: DurableObjectStorage;
   readonly #sql: MeteredSql;
   readonly #hot = new RowCache();
 
-  constructor(storage: DurableObjectStorage, sql: MeteredSql) {
-    this.#storage = storage;
+  constructor(sql: MeteredSql) {
     this.#sql = sql;
   }
 
@@ -58,7 +56,7 @@ export class BrokerStore {
   /** One decision: all or nothing, also when something in it throws. */
   transaction<T>(decide: () => T): T {
     try {
-      return this.#storage.transactionSync(decide);
+      return this.#sql.transaction(decide);
     } catch (error) {
       // What was noted of rows that are rolled back is not true.
       this.#hot.forgetAll();

@@ -1,18 +1,25 @@
-// The SQL of one object with the platform's own meter: what its parts read and write is counted in one place, since rows are
-// its bill, and since what a start reads has a bound.
+// The SQL of one object: every statement of its parts passes here and is counted by the rows that it read and wrote, since rows
+// are the bill, and since what a start reads has a bound.
+import { Meter } from "../meter.ts";
 
 export class MeteredSql {
+  readonly meter: Meter;
+  readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
-  /** Rows since the object started. */
-  rowsRead = 0;
-  rowsWritten = 0;
 
-  constructor(storage: DurableObjectStorage) {
+  constructor(storage: DurableObjectStorage, meter = new Meter()) {
+    this.#storage = storage;
     this.#sql = storage.sql;
+    this.meter = meter;
   }
 
   get sizeBytes(): number {
     return this.#sql.databaseSize;
+  }
+
+  /** All or nothing, also when something in it throws. */
+  transaction<T>(decide: () => T): T {
+    return this.#storage.transactionSync(decide);
   }
 
   run(text: string, ...values: SqlStorageValue[]): void {
@@ -43,7 +50,7 @@ export class MeteredSql {
   }
 
   #count(cursor: { readonly rowsRead: number; readonly rowsWritten: number }): void {
-    this.rowsRead += cursor.rowsRead;
-    this.rowsWritten += cursor.rowsWritten;
+    this.meter.rowsRead += cursor.rowsRead;
+    this.meter.rowsWritten += cursor.rowsWritten;
   }
 }

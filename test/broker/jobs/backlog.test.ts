@@ -13,9 +13,9 @@ afterEach(() => vi.restoreAllMocks());
 async function rowsReadBySubmit(endpointId: string): Promise<number> {
   return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (instance) => {
     const broker = instance as EndpointBroker;
-    const before = broker.meter.rowsRead();
+    const before = broker.meter.rowsRead;
     await broker.submit(submission());
-    return broker.meter.rowsRead() - before;
+    return broker.meter.rowsRead - before;
   });
 }
 
@@ -26,9 +26,9 @@ async function rowsReadByStart(endpointId: string): Promise<number> {
     const held = broker as unknown as { env: Env };
     held.env = { ...held.env, DISPATCH: { send: async () => undefined } as unknown as Queue };
     await broker.configure(settings({ endpointId, version: 2, upstreams: [upstream({ slots: 1 })] }));
-    const before = broker.meter.rowsRead();
+    const before = broker.meter.rowsRead;
     expect(await broker.start()).toEqual({ started: 1 });
-    return broker.meter.rowsRead() - before;
+    return broker.meter.rowsRead - before;
   });
 }
 

@@ -19,7 +19,7 @@ const withTtl = (ttlMs: number) => ({ policy: { executionTimeoutMs: null, ttlMs,
 async function meterOf(endpointId: string) {
   return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (instance) => {
     const { meter } = instance as EndpointBroker;
-    return { alarmsSet: meter.alarmsSet(), rowsRead: meter.rowsRead() };
+    return { alarmsSet: meter.alarmsSet, rowsRead: meter.rowsRead };
   });
 }
 

@@ -361,8 +361,9 @@ describe("the bill of a load-balanced request", () => {
       const request = lbRequest(endpointId, { tenantId: "rows" });
       await request.leave(await request.ticket());
     }
-    const rows = await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (instance) =>
-      (instance as EndpointBroker).meter.rowsWritten(),
+    const rows = await runInDurableObject(
+      env.ENDPOINT_BROKER.getByName(endpointId),
+      (instance) => (instance as EndpointBroker).meter.rowsWritten,
     );
     expect(rows).toBeLessThanOrEqual(2 * 50 + 5);
   });

@@ -143,7 +143,7 @@ it("drops the keys past their day in pages, reading each once, and sets the coun
     ]);
     expect(counts.hasRoom("c")).toBe(true);
     // One read a key, and one more for each that goes.
-    expect(sql.rowsRead).toBeLessThanOrEqual(7_700 + 4_000 + 50);
+    expect(sql.meter.rowsRead).toBeLessThanOrEqual(7_700 + 4_000 + 50);
   });
 });
 

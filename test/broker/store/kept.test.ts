@@ -40,7 +40,7 @@ async function start(endpointId: string): Promise<{ readonly tookMs: number; rea
   const startedMs = Date.now();
   await brokerOf(env, endpointId).depth(owner);
   const tookMs = Date.now() - startedMs;
-  return { tookMs, rowsRead: await inBroker(endpointId, (broker) => broker.meter.rowsRead()) };
+  return { tookMs, rowsRead: await inBroker(endpointId, (broker) => broker.meter.rowsRead) };
 }
 
 /** As a release before would have left it: its rows do not have their bytes either. */
@@ -286,13 +286,13 @@ describe("a start of the object", () => {
         for (const each of live.keys()) expect(read.has(each)).toBe(true);
         expect(read.size).toBeLessThanOrEqual(1.25 * live.size + START_SETTLED_ROWS_MAX + 1);
       }
-      expect(sql.rowsWritten / 10_000).toBeLessThan(rowsAJob);
+      expect(sql.meter.rowsWritten / 10_000).toBeLessThan(rowsAJob);
     });
   });
 
   it("costs a job a twentieth of a row", { timeout: 60_000 }, async () => {
     const { endpointId } = await makeBroker({ upstreams: [] });
-    const written = () => inBroker(endpointId, (broker) => broker.meter.rowsWritten());
+    const written = () => inBroker(endpointId, (broker) => broker.meter.rowsWritten);
     const before = await written();
     await inBroker(endpointId, async (broker) => {
       for (let made = 0; made < 2_000; made += 1) {

@@ -75,7 +75,7 @@ async function withOutbox<T>(run: (setup: Setup) => Promise<T>): Promise<T> {
   const { endpointId } = await makeBroker({ upstreams: [] });
   return runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (_, { storage }) => {
     const sql = new MeteredSql(storage);
-    const store = new BrokerStore(storage, sql);
+    const store = new BrokerStore(sql);
     const index = new LiveIndex();
     const account = new TakingAccount();
     const outbox = new UsageOutbox({ endpointId, store, index, egress: new Egress(), accountOf: () => account });
@@ -109,11 +109,11 @@ describe("posting", () => {
     for (const lines of [4_000, 8_000]) {
       const { read, numbers } = await withOutbox(async (setup) => {
         oweLines(setup, lines);
-        const before = setup.sql.rowsRead;
+        const before = setup.sql.meter.rowsRead;
         await setup.outbox.post(Date.now());
         expect(setup.index.unposted.size).toBe(0);
         expect(setup.index.size).toBe(0);
-        return { read: setup.sql.rowsRead - before, numbers: setup.account.numbers };
+        return { read: setup.sql.meter.rowsRead - before, numbers: setup.account.numbers };
       });
       expect(numbers).toEqual(Array.from({ length: lines }, (_, at) => at + 1));
       console.info(`${lines} owed lines: ${read} rows read`);
