@@ -85,6 +85,9 @@ export interface BrokerApi extends LeaseApi, WorkerApi, StreamApi, LbApi {
   }): Promise<void>;
 }
 
+/** What one of the broker's calls takes. */
+export type CallOf<Name extends keyof BrokerApi> = Parameters<BrokerApi[Name]>[0];
+
 /** One delivery as a sender sees it. `body` parts are spliced by the sender; it reads R2 itself. */
 export interface Delivery {
   readonly endpointId: string;

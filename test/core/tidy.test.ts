@@ -172,6 +172,14 @@ describe("the source", () => {
     expect(wrong).toEqual([]);
   });
 
+  it("sends each statement of a broker through its meter", () => {
+    const wrong = src
+      .filter((file) => layerOf(file.path) === "broker" && file.path !== "src/broker/store/metered-sql.ts")
+      .filter((file) => /\.sql\b|\bSqlStorage\b|\.exec\(|\.transactionSync\(/.test(code(file.text)))
+      .map((file) => file.path);
+    expect(wrong).toEqual([]);
+  });
+
   it(`has no file over ${LINES_MAX} lines`, () => {
     expect(src.filter((file) => file.text.trimEnd().split("\n").length > LINES_MAX).map((file) => file.path)).toEqual(
       [],

@@ -1,28 +1,23 @@
 // What carriers say of the leases they hold: renewals, the upstream's id, hand-overs, outcomes. The token is the fence: a
 // word about a lease that is not held changes nothing and is told so.
-import type { Finished, LeaseApi } from "../../contract/dispatch.ts";
+import type { CallOf } from "../../contract/broker.ts";
+import type { Finished } from "../../contract/dispatch.ts";
 import type { JobEvent } from "../../core/job/event.ts";
 import { withFailure } from "../../core/job/older-outcome.ts";
 import { LEASE_RENEW_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
+import type { Wake } from "../wake.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import type { Jobs } from "./jobs.ts";
-import type { LongPolls } from "./long-polls.ts";
+import type { OverJobs } from "./jobs.ts";
 import { viewJob } from "./view.ts";
 
-interface Parts {
-  readonly endpointId: string;
-  readonly jobs: Jobs;
+interface Parts extends OverJobs {
   readonly dispatcher: Dispatcher;
-  readonly longPolls: LongPolls;
-  /** Sends wake-ups and arms the alarm after a change. */
-  readonly wake: (nowMs: number) => Promise<void>;
+  readonly wake: Wake;
 }
 
 /** Carriers that ended meanwhile do not ask for theirs. */
 const NUDGED_MAX = 10_000;
-
-type CallOf<Name extends keyof LeaseApi> = Parameters<LeaseApi[Name]>[0];
 
 export class Leases {
   readonly #parts: Parts;
@@ -59,7 +54,7 @@ export class Leases {
   }
 
   async letGo(call: CallOf<"letGo">): Promise<void> {
-    if (this.#parts.jobs.pool.letGo(call.lease)) await this.#parts.wake(Date.now());
+    if (this.#parts.endpoint.pool.letGo(call.lease)) await this.#parts.wake.run(Date.now());
   }
 
   noteUpstreamJob(call: CallOf<"noteUpstreamJob">): boolean {
@@ -74,31 +69,31 @@ export class Leases {
     const nowMs = Date.now();
     const stored = this.#parts.jobs.byId(call.jobId);
     if (stored === null) return { accepted: false, job: null };
-    const moved = this.#parts.jobs.apply(
+    const change = this.#parts.jobs.apply(
       stored,
       { kind: "finish", token: call.lease, outcome: withFailure(call.outcome) },
       nowMs,
     );
-    if (moved.reply === "stale") {
+    if (change.reply === "stale") {
       await this.letGo(call);
-      log("stale_finish", { endpoint: this.#parts.endpointId, job: call.jobId });
+      log("stale_finish", { endpoint: this.#parts.endpoint.id, job: call.jobId });
       // The same report again, because its answer was lost: its result is the one that the row names.
       const place = stored.outputPlace;
       const accepted = place?.kind === "r2" && place.key.includes(`/${call.lease}/`);
       return { accepted, job: viewJob(stored.job, null, null) };
     }
-    await this.#parts.wake(nowMs);
-    return { accepted: true, job: viewJob(moved.job, null, null) };
+    await this.#parts.wake.run(nowMs);
+    return { accepted: true, job: viewJob(change.after, null, null) };
   }
 
   #fenced(call: { readonly jobId: string }, event: JobEvent): boolean {
     const stored = this.#parts.jobs.byId(call.jobId);
     if (stored === null) return false;
-    const moved = this.#parts.jobs.apply(stored, event, Date.now());
+    const change = this.#parts.jobs.apply(stored, event, Date.now());
     // A renewal or an upstream's id is the first sign that a troubled upstream works again.
-    const { lease } = moved.job;
-    if (moved.reply === "done" && lease !== null)
-      this.#parts.jobs.pool.markOk(lease.holderId, lease.token, "heartbeat", Date.now());
-    return moved.reply === "done";
+    const { lease } = change.after;
+    if (change.reply === "done" && lease !== null)
+      this.#parts.endpoint.pool.markOk(lease.holderId, lease.token, "heartbeat", Date.now());
+    return change.reply === "done";
   }
 }

@@ -8,6 +8,7 @@ import type { Job, Lease } from "../../core/job/job.ts";
 import { findRate, type RateKind } from "../../core/job/pricing.ts";
 import { leaseMs } from "../../core/job/transition.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
+import { routesInForce } from "../../core/openai/routes.ts";
 import type { StoredJob } from "../store/job-row.ts";
 
 /** Whose slots a lease is on, and what they cost. */
@@ -72,12 +73,11 @@ export function toHandedJob(stored: StoredJob, lease: Lease, input: PayloadRef):
 }
 
 interface Leased {
-  readonly endpointId: string;
+  readonly settings: EndpointSettings;
   readonly stored: Pick<StoredJob, "fields">;
   readonly job: Job;
   readonly lease: Lease;
   readonly upstream: Upstream;
-  readonly openaiRoutes: string;
   readonly resumed: boolean;
   readonly nowMs: number;
 }
@@ -88,15 +88,15 @@ export function toAssignment(parts: Leased & { readonly input: PayloadRef }): As
 
 /** The same for a caller that has the input. */
 export function toClaim(parts: Leased): Claim {
-  const { job } = parts;
+  const { settings, job } = parts;
   return {
-    endpointId: parts.endpointId,
+    endpointId: settings.endpointId,
     jobId: showJobId(job.uuid, job.mode),
     lease: parts.lease.token,
     upstream: parts.upstream,
     fields: parts.stored.fields,
     origin: job.origin,
-    openaiRoutes: parts.openaiRoutes,
+    openaiRoutes: routesInForce(settings),
     executionTimeoutMs: Math.max(parts.lease.startedAtMs + job.executionTimeoutMs - parts.nowMs, 1),
     ttlLeftMs: job.ttlAtMs - parts.nowMs,
     upstreamJobId: parts.resumed ? (job.upstreamJob?.id ?? null) : null,

@@ -1,15 +1,16 @@
 // When an announced price begins: an upstream whose tier has none before may be used from then on. Settings bring prices ahead
 // of their time, and nobody sends them again when it has come.
 import type { EndpointSettings } from "../../contract/settings.ts";
+import type { Timed } from "../alarm.ts";
+import type { LbSlots } from "../lb/slots.ts";
+import type { BrokerState } from "../state.ts";
 import { isPricedHolder } from "./leasing.ts";
 
-interface Parts {
-  readonly settings: () => EndpointSettings | null;
-  /** More upstreams have a price. */
-  readonly begun: (nowMs: number) => void;
+interface Parts extends BrokerState {
+  readonly lb: LbSlots;
 }
 
-export class PriceClock {
+export class PriceClock implements Timed {
   readonly #parts: Parts;
   /** The settings that `#nextAtMs` was read from: it is asked for at each turn. */
   #read: EndpointSettings | null = null;
@@ -21,7 +22,7 @@ export class PriceClock {
 
   /** Epoch ms; Infinity: every upstream has its price, or none is announced. */
   nextAtMs(nowMs: number): number {
-    const settings = this.#parts.settings();
+    const settings = this.#parts.endpoint.settings;
     if (settings !== this.#read) {
       this.#read = settings;
       this.#nextAtMs = settings === null ? Number.POSITIVE_INFINITY : nextPriceAtMs(settings, nowMs);
@@ -29,10 +30,12 @@ export class PriceClock {
     return this.#nextAtMs;
   }
 
-  run(nowMs: number): void {
-    if (this.nextAtMs(nowMs) > nowMs) return;
+  run(nowMs: number): boolean {
+    if (this.nextAtMs(nowMs) > nowMs) return false;
     this.#read = null;
-    this.#parts.begun(nowMs);
+    this.#parts.endpoint.reprice(nowMs);
+    this.#parts.lb.configured(nowMs);
+    return false;
   }
 }
 

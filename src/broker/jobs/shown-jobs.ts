@@ -1,24 +1,18 @@
 // Jobs on their way to clients: an answer carries an output of up to 256 KB, and a thousand clients may wait for one job.
 import type { JobView } from "../../contract/job-view.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { expiresAtMs, type Job } from "../../core/job/job.ts";
+import { expiresAtMs, isRunning, isWaiting, type Job } from "../../core/job/job.ts";
 import { JOBS_LISTED_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
 import type { StoredJob } from "../store/job-row.ts";
-import type { BrokerStore } from "../store/jobs.ts";
-import type { Egress } from "./egress.ts";
+import { explainAbsence } from "../workers/explain-absence.ts";
 import { LISTED_MOST_BYTES, VIEW_MOST_BYTES, viewBytes } from "./egress-bytes.ts";
-import type { Jobs } from "./jobs.ts";
-
-interface Parts {
-  readonly store: BrokerStore;
-  readonly jobs: Jobs;
-  readonly egress: Egress;
-}
+import type { OverJobs } from "./jobs.ts";
+import { explainWait, viewJob } from "./view.ts";
 
 export class ShownJobs {
-  readonly #parts: Parts;
+  readonly #parts: OverJobs;
 
-  constructor(parts: Parts) {
+  constructor(parts: OverJobs) {
     this.#parts = parts;
   }
 
@@ -46,7 +40,7 @@ export class ShownJobs {
     return egress.leave<Result<T>>(tenantId, VIEW_MOST_BYTES, (isLater) => {
       const shown = isLater || stored === null ? jobs.load(uuid) : stored;
       if (shown === null) return { value: fail({ kind: "not_found" }), bytes: 0 };
-      const view = jobs.view(shown, Date.now());
+      const view = this.#view(shown, Date.now());
       return { value: ok(toAnswer(view)), bytes: viewBytes(view) };
     });
   }
@@ -60,10 +54,24 @@ export class ShownJobs {
       const views = settled
         .filter(({ job }) => expiresAtMs(job) > nowMs)
         .map((row) =>
-          small(jobs.view(row.outputPlace?.kind === "inline" ? row : { ...row, outputPlace: null }, nowMs)),
+          small(this.#view(row.outputPlace?.kind === "inline" ? row : { ...row, outputPlace: null }, nowMs)),
         );
       return { value: views, bytes: views.reduce((sum, view) => sum + viewBytes(view), 0) };
     });
+  }
+
+  #view(stored: StoredJob, nowMs: number): JobView {
+    const { endpoint, store, index, progress } = this.#parts;
+    const { job } = stored;
+    if (isRunning(job.status)) {
+      const bytes = progress.of(job.uuid);
+      return viewJob(job, bytes === null ? null : { kind: "inline", bytes }, null);
+    }
+    const output = store.readOutput(stored);
+    if (!isWaiting(job.status)) return viewJob(job, output, null);
+    const paused = endpoint.settings?.paused ?? false;
+    const facts = { paused, pool: endpoint.pool, absence: () => explainAbsence(this.#parts, nowMs), nowMs };
+    return viewJob(job, output, explainWait(job, index.position(job), facts));
   }
 }
 

@@ -1,6 +1,7 @@
 // Streams of jobs at a broker: chunks come in under a lease, are durable before anybody hears of them, and go out to readers,
 // each from its own place, or to the one drain of RunPod's clients.
-import type { StreamApi, StreamPage } from "../../contract/stream.ts";
+import type { CallOf } from "../../contract/broker.ts";
+import type { StreamPage } from "../../contract/stream.ts";
 import type { ReportReply, WorkerCall } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { packedBytes } from "../../core/job/chunk-frames.ts";
@@ -9,28 +10,16 @@ import { isTerminal, type Job, shownError } from "../../core/job/job.ts";
 import { laterOf, type StreamCursor } from "../../core/job/stream-cursor.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import { ENDPOINT_STREAMS_MAX_BYTES, RESULT_MAX_BYTES, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
-import type { ChunkStore, LogEnd } from "../store/chunks.ts";
 import type { StoredJob } from "../store/job-row.ts";
-import type { BrokerStore } from "../store/jobs.ts";
-import type { KeptRows } from "../store/kept-rows.ts";
-import type { Egress } from "./egress.ts";
+import type { Wake } from "../wake.ts";
 import { PAGE_MOST_BYTES, pageBytes } from "./egress-bytes.ts";
-import { type HeldCalls, TOO_MANY_HELD } from "./held-calls.ts";
-import type { Jobs } from "./jobs.ts";
-import { type LongPolls, streamOf } from "./long-polls.ts";
+import { TOO_MANY_HELD } from "./held-calls.ts";
+import type { OverJobs } from "./jobs.ts";
+import { streamOf } from "./long-polls.ts";
 
-interface Parts {
-  readonly jobs: Jobs;
-  readonly store: BrokerStore;
-  readonly kept: KeptRows;
-  readonly chunks: ChunkStore;
-  readonly longPolls: LongPolls;
-  readonly held: HeldCalls;
-  readonly egress: Egress;
-  readonly wake: (nowMs: number) => Promise<void>;
+interface Parts extends OverJobs {
+  readonly wake: Wake;
 }
-
-type CallOf<Name extends keyof StreamApi> = Parameters<StreamApi[Name]>[0];
 
 type JobKey = Pick<Job, "uuid" | "tenantId">;
 
@@ -42,14 +31,9 @@ const FULL = failed(
 
 export class Streams {
   readonly #parts: Parts;
-  /** Ends of the logs that grow now, by uuid: an append must not read the log. */
-  readonly #ends = new Map<string, LogEnd & { readonly attempt: number }>();
 
-  readonly #bornAtMs: number;
-
-  constructor(parts: Parts, nowMs: number) {
+  constructor(parts: Parts) {
     this.#parts = parts;
-    this.#bornAtMs = nowMs;
   }
 
   async appendChunk(call: CallOf<"appendChunk">): Promise<ReportReply | "too_long"> {
@@ -114,20 +98,6 @@ export class Streams {
     return page === null ? fail({ kind: "not_found" }) : ok(page);
   }
 
-  /** Bytes that the running attempt has streamed. Only one of before this start of the object can have some that are not known. */
-  bytesOf({ uuid, attempts, lease }: Job): number {
-    const known = this.#ends.get(uuid);
-    if (known?.attempt === attempts) return known.sizeBytes;
-    return lease === null || lease.startedAtMs > this.#bornAtMs
-      ? 0
-      : this.#parts.chunks.logEnd(uuid, attempts).sizeBytes;
-  }
-
-  /** A job has ended, or runs anew. */
-  forget(uuid: string): void {
-    this.#ends.delete(uuid);
-  }
-
   /** Null: the lease has run out. */
   async #append(
     stored: StoredJob,
@@ -140,7 +110,7 @@ export class Streams {
     const { uuid, attempts: attempt } = stored.job;
     // A chunk is a sign of life, and tells whether the lease is still held.
     if (jobs.apply(stored, { kind: "renew", token }, nowMs).reply !== "done") return null;
-    const end = this.#endOf(uuid, attempt);
+    const end = log.end(uuid, attempt);
     const fresh = firstSeq === null ? chunks : chunks.slice(Math.max(end.nextSeq - firstSeq, 0));
     if (fresh.length === 0) return "accepted";
     const sizeBytes = end.sizeBytes + packedBytes(fresh);
@@ -151,7 +121,7 @@ export class Streams {
       return "too_long";
     }
     store.transaction(() => log.append(uuid, { attempt, seq: end.nextSeq }, fresh));
-    this.#ends.set(uuid, { attempt, nextSeq: end.nextSeq + fresh.length, sizeBytes });
+    log.noteEnd(uuid, { attempt, nextSeq: end.nextSeq + fresh.length, sizeBytes });
     kept.put(stored.job, sizeBytes);
     longPolls.wake(streamOf(uuid));
     return "accepted";
@@ -162,12 +132,7 @@ export class Streams {
     const stored = jobs.load(job.uuid);
     if (stored === null) return;
     jobs.apply(stored, { kind: "finish", token, outcome: { kind: "rejected", failure } }, nowMs);
-    await wake(nowMs);
-  }
-
-  #endOf(uuid: string, attempt: number): LogEnd {
-    const known = this.#ends.get(uuid);
-    return known?.attempt === attempt ? known : this.#parts.chunks.logEnd(uuid, attempt);
+    await wake.run(nowMs);
   }
 
   /** An attempt that runs anew says everything anew: what is left of earlier ones is not handed out any more. */

@@ -3,28 +3,19 @@ import type { SubmitCall, Submitted } from "../../contract/broker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { showJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
-import type { BrokerStore } from "../store/jobs.ts";
-import type { KeptRows } from "../store/kept-rows.ts";
-import type { KeyCounts } from "../store/key-counts.ts";
-import type { OwedWebhooks } from "../webhooks/owed.ts";
+import type { Wake } from "../wake.ts";
 import { admit } from "./admit.ts";
+import type { AfterCommit } from "./after-commit.ts";
 import type { Claimed, Dispatcher } from "./dispatcher.ts";
-import type { Jobs } from "./jobs.ts";
-import type { LiveIndex } from "./live-index.ts";
+import type { OverJobs } from "./jobs.ts";
 import type { ShownJobs } from "./shown-jobs.ts";
 import { viewJob } from "./view.ts";
 
-interface Parts {
-  readonly store: BrokerStore;
-  readonly kept: KeptRows;
-  readonly owedWebhooks: OwedWebhooks;
-  readonly jobs: Jobs;
-  readonly index: LiveIndex;
+interface Parts extends OverJobs {
   readonly dispatcher: Dispatcher;
-  readonly keys: KeyCounts;
   readonly shown: ShownJobs;
-  /** Sends wake-ups and arms the alarm after a change. */
-  readonly wake: (nowMs: number) => Promise<void>;
+  readonly afterCommit: AfterCommit;
+  readonly wake: Wake;
 }
 
 export class Submissions {
@@ -36,8 +27,8 @@ export class Submissions {
 
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
     const nowMs = Date.now();
-    const { store, kept, jobs, index, dispatcher, keys } = this.#parts;
-    const { settings } = jobs;
+    const { endpoint, store, kept, jobs, index, dispatcher, keys, afterCommit, wake } = this.#parts;
+    const { settings } = endpoint;
     if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
     const waits = call.mode === "runsync";
     // Who came before goes first: only then may the new job start in its entry.
@@ -52,7 +43,7 @@ export class Submissions {
       load: (uuid: string) => jobs.load(uuid),
       kept,
       nowMs,
-      queueSeq: jobs.nextQueueSeq,
+      queueSeq: kept.numbers.queueSeq + 1,
       memory: this.#parts,
       keys,
       enterAs,
@@ -61,10 +52,10 @@ export class Submissions {
     if (!admitted.ok) return admitted;
     const { job, created, inserted, webhookHost } = admitted.value;
     if (inserted) {
-      jobs.enter(job, webhookHost, nowMs);
+      afterCommit.entered(job, webhookHost, nowMs);
       // A waiting client needs no queue: the carrier starts in this very call, or is the caller.
       if (waits && job.lease === null) dispatcher.startReady(nowMs, { push: true });
-      await this.#parts.wake(nowMs);
+      await wake.run(nowMs);
       if (claimed !== null) return ok({ created, job: viewJob(job, null, null), claim: claimOf(claimed) });
     }
     const stored = jobs.load(job.uuid);

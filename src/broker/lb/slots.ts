@@ -1,7 +1,8 @@
 // What the edge asks the broker of a load-balanced endpoint: slots for requests, and their bill. The line, the slots and what
 // is known of the workers' health are in memory, and so is the one timer for all of it: while a request waits or runs, the
 // timer also keeps the object from being evicted, which would forget the slots.
-import type { LbApi, LbEntry, LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
+import type { CallOf } from "../../contract/broker.ts";
+import type { LbEntry, LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
 import type { EndpointSettings, Upstream } from "../../contract/settings.ts";
 import type { UsageLine } from "../../contract/usage.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
@@ -20,21 +21,8 @@ import {
   WAIT_SLICE_MAX_MS,
 } from "../../core/limits.ts";
 import { log } from "../../log.ts";
-import type { Jobs } from "../jobs/jobs.ts";
-import type { UsageOutbox } from "../usage/outbox.ts";
-import type { LbMark } from "./mark.ts";
+import type { BrokerState } from "../state.ts";
 
-interface Parts {
-  readonly endpointId: string;
-  readonly jobs: Jobs;
-  readonly usageOutbox: UsageOutbox;
-  readonly mark: LbMark;
-  readonly ping: (upstream: Upstream) => Promise<ProbedHealth>;
-  /** Arms the alarm for the posting of a line. */
-  readonly wake: (nowMs: number) => Promise<void>;
-}
-
-type CallOf<Name extends keyof LbApi> = Parameters<LbApi[Name]>[0];
 type Entered = Result<LbEntry>;
 
 /** A place in the line. `answer` null: between two slices of its wait, the place is kept until then. */
@@ -52,7 +40,7 @@ const UNPAID: ReadonlySet<LbOutcome> = new Set<LbOutcome>(["worker_failed", "unr
 const NEWEST_WEIGHT = 0.2;
 
 export class LbSlots {
-  readonly #parts: Parts;
+  readonly #parts: BrokerState;
   readonly #pool = new LbPool();
   /** By request, in order of arrival. */
   readonly #line = new Map<string, Waiting>();
@@ -65,23 +53,23 @@ export class LbSlots {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
 
-  constructor(parts: Parts, nowMs: number) {
+  constructor(parts: BrokerState, nowMs: number) {
     this.#parts = parts;
     this.#emptySinceMs = nowMs;
-    this.#recalledAtMs = parts.mark.isSet ? nowMs + LB_RECALL_MS : nowMs;
+    this.#recalledAtMs = parts.lbMark.isSet ? nowMs + LB_RECALL_MS : nowMs;
     this.configured(nowMs);
   }
 
   /** Settings have changed: other workers, slots or rates. */
   configured(nowMs: number): void {
-    const { settings } = this.#parts.jobs;
+    const { settings } = this.#parts.endpoint;
     if (settings?.kind !== "load_balancer") return;
     this.#pool.configure(settings.upstreams.filter((upstream) => rateOf(upstream, settings, nowMs) !== undefined));
     this.#tick(nowMs);
   }
 
   async enterLb(call: CallOf<"enterLb">): Promise<Entered> {
-    const { settings } = this.#parts.jobs;
+    const { settings } = this.#parts.endpoint;
     if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
     if (this.#parts.usageOutbox.isFull)
       return fail({ kind: "unavailable", message: "usage cannot be recorded at the moment" });
@@ -113,14 +101,15 @@ export class LbSlots {
   renewLb(ticket: LbTicket): boolean {
     const nowMs = Date.now();
     if (this.#pool.renew(ticket.token, nowMs)) return true;
-    if (ticket.incarnation === this.#parts.jobs.incarnation) return false;
+    if (ticket.incarnation === this.#parts.endpoint.incarnation) return false;
     // One that comes after the time in which all had to be heard of may find its slot given to another request.
     if (nowMs >= this.#recalledAtMs && this.#pool.isFull(ticket.upstream.id)) return false;
     this.#occupy(ticket, nowMs);
     return true;
   }
 
-  async leaveLb({ requestId, tenantId, ticket, outcome }: CallOf<"leaveLb">): Promise<void> {
+  /** A line may be owed afterwards, for which the caller arms the alarm. */
+  leaveLb({ requestId, tenantId, ticket, outcome }: CallOf<"leaveLb">): void {
     const nowMs = Date.now();
     if (ticket === null) {
       this.#line.get(requestId)?.answer?.(ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
@@ -129,17 +118,16 @@ export class LbSlots {
     }
     const held = this.#pool.release(ticket.token);
     // Told twice, or not renewed in time. A ticket of an earlier object counts: only its memory of it is lost.
-    if (!held && ticket.incarnation === this.#parts.jobs.incarnation) return;
+    if (!held && ticket.incarnation === this.#parts.endpoint.incarnation) return;
     if (this.#pool.outstanding === 0) this.#emptySinceMs = nowMs;
     this.#learn(ticket, outcome, nowMs);
     if (!UNPAID.has(outcome)) this.#bill(requestId, tenantId, ticket, nowMs);
     this.#tick(nowMs);
-    await this.#parts.wake(nowMs);
   }
 
   /** Slots by state, for `/health`; null: not a load-balanced endpoint. */
   counts(nowMs: number): (ReturnType<LbPool["counts"]> & { readonly throttled: number }) | null {
-    if (this.#parts.jobs.settings?.kind !== "load_balancer") return null;
+    if (this.#parts.endpoint.settings?.kind !== "load_balancer") return null;
     return { ...this.#pool.counts(nowMs), throttled: 0 };
   }
 
@@ -163,7 +151,7 @@ export class LbSlots {
     const line: UsageLine = {
       source: requestId,
       seq: 1,
-      endpointId: this.#parts.endpointId,
+      endpointId: this.#parts.endpoint.id,
       jobId: `lb-${requestId}`,
       tier,
       rateKind,
@@ -174,12 +162,14 @@ export class LbSlots {
       finishedAtMs: nowMs,
       tokens: null,
     };
-    this.#parts.usageOutbox.owe(this.#parts.jobs.takeFinishSeq(nowMs), tenantId, line, nowMs);
+    const { store, kept, usageOutbox } = this.#parts;
+    const finishSeq = kept.numbers.takeFinishSeq(() => store.transaction(() => kept.write(nowMs)));
+    usageOutbox.owe(finishSeq, tenantId, line, nowMs);
   }
 
   /** A slot or a refusal; null: it must wait. */
   #tryEnter({ wish, token, tenantId }: Pick<Waiting, "wish" | "token" | "tenantId">, nowMs: number): Entered | null {
-    const { settings, incarnation } = this.#parts.jobs;
+    const { settings, incarnation } = this.#parts.endpoint;
     if (settings === null || this.#isPaused() || nowMs < this.#recalledAtMs) return null;
     const choice = this.#pool.choose(wish, nowMs);
     if (choice.kind === "gone") return fail({ kind: "affinity_gone" });
@@ -194,7 +184,7 @@ export class LbSlots {
   }
 
   #occupy(ticket: LbTicket, nowMs: number): void {
-    this.#parts.mark.set();
+    this.#parts.lbMark.set();
     this.#pool.occupy(ticket.upstream.id, ticket, nowMs);
     this.#arm(nowMs);
   }
@@ -203,12 +193,12 @@ export class LbSlots {
   #tick(nowMs: number): void {
     const givenUp = this.#pool.releaseGivenUp(nowMs);
     if (givenUp > 0) {
-      log("lb_given_up", { endpoint: this.#parts.endpointId, requests: givenUp });
+      log("lb_given_up", { endpoint: this.#parts.endpoint.id, requests: givenUp });
       if (this.#pool.outstanding === 0) this.#emptySinceMs = nowMs;
     }
     this.#serve(nowMs);
     for (const id of this.#pool.takeDueProbes(this.#probeEveryMs(nowMs), nowMs)) void this.#probe(id);
-    if (this.#parts.mark.isSet && nowMs >= this.#unmarkAtMs()) this.#parts.mark.clear();
+    if (this.#parts.lbMark.isSet && nowMs >= this.#unmarkAtMs()) this.#parts.lbMark.clear();
     this.#arm(nowMs);
   }
 
@@ -246,12 +236,12 @@ export class LbSlots {
   }
 
   async #probe(id: string): Promise<void> {
-    const upstream = this.#parts.jobs.settings?.upstreams.find((candidate) => candidate.id === id);
+    const upstream = this.#parts.endpoint.settings?.upstreams.find((candidate) => candidate.id === id);
     let health: ProbedHealth | null = null;
     try {
-      if (upstream !== undefined) health = await this.#parts.ping(upstream);
+      if (upstream !== undefined) health = await this.#parts.platform.ping(upstream);
     } catch (error) {
-      log("launch_failed", { endpoint: this.#parts.endpointId, what: "ping", error: String(error) });
+      log("launch_failed", { endpoint: this.#parts.endpoint.id, what: "ping", error: String(error) });
     }
     const nowMs = Date.now();
     this.#pool.probed(id, health, nowMs);
@@ -277,7 +267,7 @@ export class LbSlots {
   }
 
   #isPaused(): boolean {
-    return this.#parts.jobs.settings?.paused ?? true;
+    return this.#parts.endpoint.settings?.paused ?? true;
   }
 
   /** A while after the last request, so that those which come one by one do not write a row each. */
@@ -290,7 +280,7 @@ export class LbSlots {
     let atMs = Math.min(
       this.#pool.nextGivenUpAtMs(),
       this.#pool.nextProbeAtMs(this.#probeEveryMs(nowMs), nowMs),
-      this.#parts.mark.isSet ? this.#unmarkAtMs() : Number.POSITIVE_INFINITY,
+      this.#parts.lbMark.isSet ? this.#unmarkAtMs() : Number.POSITIVE_INFINITY,
       this.#line.size > 0 && nowMs < this.#recalledAtMs ? this.#recalledAtMs : Number.POSITIVE_INFINITY,
     );
     for (const { untilMs } of this.#line.values()) atMs = Math.min(atMs, untilMs);

@@ -1,11 +1,13 @@
-// The SQL of chunk logs: one log an attempt, one row for what arrived together, and how far each job's stream is drained.
+// The SQL of chunk logs: one log an attempt, one row for what arrived together, and how far each job's stream is drained. The ends
+// of the logs that grow now are in memory: an append must not read the log.
 import { packChunks, unpackChunks } from "../../core/job/chunk-frames.ts";
+import type { Job } from "../../core/job/job.ts";
 import type { StreamCursor } from "../../core/job/stream-cursor.ts";
 import { STREAM_PAGE_CHUNK_BYTES, STREAM_PAGE_MAX_BYTES } from "../../core/limits.ts";
 import type { MeteredSql } from "./metered-sql.ts";
 
 /** How far the log of one attempt has come. */
-export interface LogEnd {
+interface LogEnd {
   readonly nextSeq: number;
   readonly sizeBytes: number;
 }
@@ -16,9 +18,13 @@ interface Chunk extends StreamCursor {
 
 export class ChunkStore {
   readonly #sql: MeteredSql;
+  readonly #bornAtMs: number;
+  /** By uuid. */
+  readonly #ends = new Map<string, LogEnd & { readonly attempt: number }>();
 
-  constructor(sql: MeteredSql) {
+  constructor(sql: MeteredSql, nowMs: number) {
     this.#sql = sql;
+    this.#bornAtMs = nowMs;
   }
 
   append(uuid: string, first: StreamCursor, chunks: readonly Uint8Array[]): void {
@@ -32,7 +38,29 @@ export class ChunkStore {
     );
   }
 
-  logEnd(uuid: string, attempt: number): LogEnd {
+  end(uuid: string, attempt: number): LogEnd {
+    const known = this.#ends.get(uuid);
+    return known?.attempt === attempt ? known : this.#readEnd(uuid, attempt);
+  }
+
+  /** What was appended is durable by now. */
+  noteEnd(uuid: string, end: LogEnd & { readonly attempt: number }): void {
+    this.#ends.set(uuid, end);
+  }
+
+  /** Bytes that the running attempt has streamed. Only one of before this start of the object can have some that are not known. */
+  streamedBytes({ uuid, attempts, lease }: Job): number {
+    const known = this.#ends.get(uuid);
+    if (known?.attempt === attempts) return known.sizeBytes;
+    return lease === null || lease.startedAtMs > this.#bornAtMs ? 0 : this.#readEnd(uuid, attempts).sizeBytes;
+  }
+
+  /** The attempt is over: its log grows no more. */
+  forgetEnd(uuid: string): void {
+    this.#ends.delete(uuid);
+  }
+
+  #readEnd(uuid: string, attempt: number): LogEnd {
     return this.#sql.one<{ nextSeq: number; sizeBytes: number }>(
       `SELECT coalesce(max(seq + count), 1) AS nextSeq, coalesce(sum(length(bytes)), 0) AS sizeBytes
        FROM chunks WHERE uuid = ? AND attempt = ?`,

@@ -1,7 +1,7 @@
 // The SQL of a broker: named, typed statements.
 // Every call about one job takes the tenant; only calls fenced by a lease, and the object's own timer, go without.
 import { type EndpointSettings, endpointSettingsSchema } from "../../contract/settings.ts";
-import { expiresAtMs, type Job, type JobStatus, type StoredBytes } from "../../core/job/job.ts";
+import { expiresAtMs, isTerminal, type Job, type JobStatus, type StoredBytes } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { LIST_ROWS_READ_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
 import {
@@ -125,6 +125,12 @@ export class BrokerStore {
     const row = this.#sql.all<{ bytes: ArrayBuffer }>(text, uuid)[0];
     if (row === undefined) throw new Error("a payload row is missing");
     return { kind: "inline", bytes: new Uint8Array(row.bytes) };
+  }
+
+  /** The result of a job; null: it has none. */
+  readOutput({ job, outputPlace }: Pick<StoredJob, "job" | "outputPlace">): PayloadRef | null {
+    if (outputPlace === null || !isTerminal(job.status)) return null;
+    return this.readPayload(job.uuid, "output", outputPlace);
   }
 
   /** What a start reads: these rows and all above the floor, both in order of age. */

@@ -8,6 +8,7 @@ import {
   KEYS_WALKED_AT_ONCE,
   SWEEP_EVERY_MS,
 } from "../../core/limits.ts";
+import type { Timed } from "../alarm.ts";
 import type { MeteredSql } from "./metered-sql.ts";
 
 interface Count {
@@ -29,7 +30,7 @@ interface Walk {
   expiryAtMs: number;
 }
 
-export class KeyCounts {
+export class KeyCounts implements Timed {
   readonly #sql: MeteredSql;
   readonly #counts = new Map<string, Count>();
   #walk: Walk | null = null;
@@ -63,9 +64,11 @@ export class KeyCounts {
     if (this.#isUnknown) this.#expiryAtMs = nowMs + SWEEP_EVERY_MS;
   }
 
-  /** For the alarm. The first one of an object looks in any case: it may have been set for just that. */
-  isDue(nowMs: number): boolean {
-    return this.#isUnknown || this.nextAtMs <= nowMs;
+  /** One page of the walk. The first alarm of an object looks in any case: it may have been set for just that. */
+  run(nowMs: number): boolean {
+    if (!this.#isUnknown && this.nextAtMs() > nowMs) return false;
+    this.#sql.transaction(() => this.walkOn(nowMs));
+    return this.nextAtMs() <= nowMs;
   }
 
   #hasAny(): boolean {
@@ -76,7 +79,7 @@ export class KeyCounts {
    * When the next page of a walk is due, epoch ms, or else the next walk: with the first key that expires, so that an idle endpoint
    * is woken for that alone, and comes to rest.
    */
-  get nextAtMs(): number {
+  nextAtMs(): number {
     return this.#walk === null ? this.#expiryAtMs : 0;
   }
 

@@ -7,17 +7,22 @@ import type { Job } from "../../core/job/job.ts";
 import { OWED_LINES_MAX, POST_DELAY_MS, POST_LINES_MAX, POST_TENANTS_MAX, POST_TIMEOUT_MS } from "../../core/limits.ts";
 import { within } from "../../db/deadline.ts";
 import { log } from "../../log.ts";
+import type { Timed } from "../alarm.ts";
 import type { Egress } from "../jobs/egress.ts";
 import { BATCH_MOST_BYTES, batchBytes } from "../jobs/egress-bytes.ts";
 import type { LiveIndex } from "../jobs/live-index.ts";
 import type { BrokerStore } from "../store/jobs.ts";
 
-export class UsageOutbox {
-  readonly #endpointId: string;
-  readonly #store: BrokerStore;
-  readonly #index: LiveIndex;
-  readonly #egress: Egress;
-  readonly #accountOf: (tenantId: string) => AccountApi;
+interface Parts {
+  readonly endpointId: string;
+  readonly store: BrokerStore;
+  readonly index: LiveIndex;
+  readonly egress: Egress;
+  readonly accountOf: (tenantId: string) => AccountApi;
+}
+
+export class UsageOutbox implements Timed {
+  readonly #parts: Parts;
   /** Of tenants that were asked for. */
   readonly #posted = new Map<string, number>();
   /** Tenants whose account is being asked: it may hang, and holds up only itself. */
@@ -28,18 +33,8 @@ export class UsageOutbox {
   #troubledAtMs: number | null = Number.POSITIVE_INFINITY;
   #dueAtMs = Number.POSITIVE_INFINITY;
 
-  constructor(parts: {
-    readonly endpointId: string;
-    readonly store: BrokerStore;
-    readonly index: LiveIndex;
-    readonly egress: Egress;
-    readonly accountOf: (tenantId: string) => AccountApi;
-  }) {
-    this.#endpointId = parts.endpointId;
-    this.#store = parts.store;
-    this.#index = parts.index;
-    this.#egress = parts.egress;
-    this.#accountOf = parts.accountOf;
+  constructor(parts: Parts) {
+    this.#parts = parts;
     // Lines in no job's row: of jobs that were retried before they were posted, and of load-balanced requests. Nothing else
     // would remember them after a restart.
     for (const { finishSeq, tenantId } of parts.store.owedLines()) {
@@ -49,7 +44,7 @@ export class UsageOutbox {
   }
 
   /** When something is to be posted next, epoch ms. */
-  get nextAtMs(): number {
+  nextAtMs(): number {
     if (this.#troubledAtMs === null) {
       this.#troubledAtMs = Number.POSITIVE_INFINITY;
       for (const { atMs } of this.#troubled.values()) this.#troubledAtMs = Math.min(this.#troubledAtMs, atMs);
@@ -57,11 +52,16 @@ export class UsageOutbox {
     return Math.min(this.#dueAtMs, this.#troubledAtMs);
   }
 
+  /** Nobody waits for it: an account that hangs must not hold up the deadlines of others. */
+  run(nowMs: number): boolean | Promise<void> {
+    return this.nextAtMs() > nowMs ? false : this.post(nowMs);
+  }
+
   /** The last finish of a tenant that its account has. */
   through(tenantId: string): number {
     let through = this.#posted.get(tenantId);
     if (through === undefined) {
-      through = this.#store.postedThrough(tenantId);
+      through = this.#parts.store.postedThrough(tenantId);
       this.#posted.set(tenantId, through);
     }
     return through;
@@ -69,7 +69,7 @@ export class UsageOutbox {
 
   /** More lines than this endpoint may owe: nobody can tell when they will be taken. */
   get isFull(): boolean {
-    return this.#index.unposted.size >= OWED_LINES_MAX;
+    return this.#parts.index.unposted.size >= OWED_LINES_MAX;
   }
 
   /** A line is owed from now on: it is posted together with those of the next second. */
@@ -80,20 +80,20 @@ export class UsageOutbox {
   /** Inside the transaction of a retry: keeps the line of the finish that the retry wipes from the row. The index follows. */
   keepBeforeRetry(job: Job): void {
     if (job.bill === null || job.finishSeq === null || job.finishSeq <= this.through(job.tenantId)) return;
-    this.#store.owe(job.finishSeq, job.tenantId, JSON.stringify(toLine(job, this.#endpointId)));
+    this.#parts.store.owe(job.finishSeq, job.tenantId, JSON.stringify(toLine(job, this.#parts.endpointId)));
   }
 
   /** A line that stands in no job's row. `finishSeq` is higher than that of every line before. */
   owe(finishSeq: number, tenantId: string, line: UsageLine, nowMs: number): void {
-    this.#store.owe(finishSeq, tenantId, JSON.stringify(line));
-    this.#index.unposted.add(tenantId, { finishSeq, uuid: null });
+    this.#parts.store.owe(finishSeq, tenantId, JSON.stringify(line));
+    this.#parts.index.unposted.add(tenantId, { finishSeq, uuid: null });
     this.schedule(nowMs);
   }
 
   /** Posts what is owed, some tenants side by side. Resolves when each account has answered or was given up; never throws. */
   async post(nowMs: number): Promise<void> {
     this.#dueAtMs = Number.POSITIVE_INFINITY;
-    const due = this.#index.unposted
+    const due = this.#parts.index.unposted
       .tenants()
       .filter((tenantId) => !this.#asked.has(tenantId) && (this.#troubled.get(tenantId)?.atMs ?? 0) <= nowMs);
     // One list for all: a tenant that a later call has begun with meanwhile is asked once.
@@ -112,12 +112,12 @@ export class UsageOutbox {
       // Load-balanced requests may end faster than one batch a second could tell of them.
       let hasMore = true;
       while (hasMore) hasMore = await this.#postTenant(tenantId);
-      if (this.#index.unposted.owes(tenantId)) this.schedule(Date.now());
+      if (this.#parts.index.unposted.owes(tenantId)) this.schedule(Date.now());
     } catch (error) {
       const atMs = Date.now() + backoffMs(failures, 1_000, 60_000, 0);
       this.#troubled.set(tenantId, { failures, atMs });
       this.#troubledAtMs = null;
-      log("posting_failed", { endpoint: this.#endpointId, tenant: tenantId, error: String(error) });
+      log("posting_failed", { endpoint: this.#parts.endpointId, tenant: tenantId, error: String(error) });
     } finally {
       this.#asked.delete(tenantId);
     }
@@ -125,11 +125,11 @@ export class UsageOutbox {
 
   /** Posts one batch. True: it was a full one and all of it was taken, so that there may be more. */
   async #postTenant(tenantId: string): Promise<boolean> {
-    const posted = await this.#egress.leave(tenantId, BATCH_MOST_BYTES, () => {
+    const posted = await this.#parts.egress.leave(tenantId, BATCH_MOST_BYTES, () => {
       const batch = this.#batch(tenantId);
       const last = batch.lines.at(-1);
       if (last === undefined) return { value: null, bytes: 0 };
-      const call = within(POST_TIMEOUT_MS, this.#accountOf(tenantId).post(batch), "the account");
+      const call = within(POST_TIMEOUT_MS, this.#parts.accountOf(tenantId).post(batch), "the account");
       return { value: call.then(({ postedThrough }) => ({ postedThrough, batch, last })), bytes: batchBytes(batch) };
     });
     if (posted === null) return false;
@@ -140,34 +140,34 @@ export class UsageOutbox {
 
   /** What the account has is owed no more. Memory is changed once the rows are. */
   #settle(tenantId: string, postedThrough: number): void {
-    const { unposted } = this.#index;
+    const { unposted } = this.#parts.index;
     const settled = unposted.through(tenantId, postedThrough);
-    this.#store.transaction(() => {
-      this.#store.setPosted(tenantId, postedThrough);
-      for (const { finishSeq, uuid } of settled) if (uuid === null) this.#store.dropOwed(finishSeq);
+    this.#parts.store.transaction(() => {
+      this.#parts.store.setPosted(tenantId, postedThrough);
+      for (const { finishSeq, uuid } of settled) if (uuid === null) this.#parts.store.dropOwed(finishSeq);
     });
     this.#posted.set(tenantId, postedThrough);
     unposted.drop(tenantId, settled.length);
-    for (const { finishSeq, uuid } of settled) if (uuid !== null) this.#index.posted(uuid, finishSeq);
+    for (const { finishSeq, uuid } of settled) if (uuid !== null) this.#parts.index.posted(uuid, finishSeq);
   }
 
   #batch(tenantId: string): UsageBatch {
     const lines: { finishSeq: number; line: UsageLine }[] = [];
-    for (const { finishSeq, uuid } of this.#index.unposted.front(tenantId, POST_LINES_MAX)) {
+    for (const { finishSeq, uuid } of this.#parts.index.unposted.front(tenantId, POST_LINES_MAX)) {
       const line = uuid === null ? this.#owedLine(finishSeq) : this.#lineOf(uuid, finishSeq);
       if (line !== null) lines.push({ finishSeq, line });
     }
-    return { broker: this.#endpointId, lines };
+    return { broker: this.#parts.endpointId, lines };
   }
 
   #owedLine(finishSeq: number): UsageLine | null {
-    const text = this.#store.owedLine(finishSeq);
+    const text = this.#parts.store.owedLine(finishSeq);
     return text === null ? null : usageLineSchema.parse(JSON.parse(text));
   }
 
   #lineOf(uuid: string, finishSeq: number): UsageLine | null {
-    const stored = this.#store.findJob(uuid);
-    return stored?.job.finishSeq === finishSeq ? toLine(stored.job, this.#endpointId) : null;
+    const stored = this.#parts.store.findJob(uuid);
+    return stored?.job.finishSeq === finishSeq ? toLine(stored.job, this.#parts.endpointId) : null;
   }
 }
 

@@ -1,35 +1,20 @@
 // How pulling workers leave: drained, by a result that asks for their restart, by a start that failed, or without a word. What
 // waits for them is let go of then: their open polls are answered, their jobs go to others.
+import type { HandedLease } from "../../contract/worker.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { RESTART_SETTLE_MS, STOP_LET_GO_AFTER_MS } from "../../core/limits.ts";
-import type { Leaving, RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
+import type { Leaving, RosterWorker } from "../../core/scheduling/worker-roster.ts";
 import { log } from "../../log.ts";
-import type { Jobs } from "../jobs/jobs.ts";
-import type { LiveIndex } from "../jobs/live-index.ts";
-import type { LongPolls } from "../jobs/long-polls.ts";
-import type { Stops } from "./stops.ts";
-
-interface Parts {
-  readonly endpointId: string;
-  readonly roster: WorkerRoster;
-  readonly jobs: Jobs;
-  readonly index: LiveIndex;
-  readonly longPolls: LongPolls;
-  readonly stops: Stops;
-  /** Takes back what the worker's open polls were given and have not answered yet. */
-  readonly takeBack: (worker: RosterWorker, nowMs: number) => void;
-  /** Tells the pool what the worker asks for now. */
-  readonly ask: (worker: RosterWorker, nowMs: number) => void;
-}
+import type { OverJobs } from "../jobs/jobs.ts";
 
 export type StartFailed = Extract<AttemptOutcome, { kind: "start_failed" }>;
 
 export class WorkerExits {
-  readonly #parts: Parts;
+  readonly #parts: OverJobs;
   /** When each worker whose take or job has ended must have asked again, by its slots. */
   readonly #backBy = new Map<string, number>();
 
-  constructor(parts: Parts) {
+  constructor(parts: OverJobs) {
     this.#parts = parts;
   }
 
@@ -46,6 +31,22 @@ export class WorkerExits {
     }
   }
 
+  /** What its open polls were given and have not answered yet. */
+  #takeBack(worker: RosterWorker, nowMs: number): void {
+    for (const pollId of worker.polls.keys()) this.giveBack(worker, this.#parts.pullSlots.takeGiven(pollId), nowMs);
+  }
+
+  /** What the worker was given and never got. */
+  giveBack({ holderId }: RosterWorker, leases: readonly HandedLease[], nowMs: number): void {
+    const { endpoint, jobs } = this.#parts;
+    for (const { jobId, lease } of leases) {
+      const stored = jobs.heldBy(holderId, jobId);
+      if (stored?.job.lease?.token !== lease) continue;
+      jobs.apply(stored, { kind: "lost", token: lease, delivered: false }, nowMs);
+      log("take_abandoned", { endpoint: endpoint.id, job: jobId });
+    }
+  }
+
   /** A result asked for its restart. The jobs that it still runs keep their leases; it is offered no other. */
   askRestart(worker: RosterWorker, nowMs: number): void {
     worker.refreshAskedAtMs = nowMs;
@@ -57,8 +58,8 @@ export class WorkerExits {
    * it reports is the caller's to end.
    */
   failStart(worker: RosterWorker, { start }: StartFailed, reportedUuid: string | null, nowMs: number): void {
-    const { roster, jobs, index, endpointId } = this.#parts;
-    log("worker_start_failed", { endpoint: endpointId, worker: worker.workerId, detail: start.detail });
+    const { endpoint, roster, jobs, index } = this.#parts;
+    log("worker_start_failed", { endpoint: endpoint.id, worker: worker.workerId, detail: start.detail });
     if (start.kind === "cancelled") this.#leave(worker, "shutdown", nowMs);
     else this.#sicken(worker, start.detail, nowMs);
     // A process that began before this object did may have run a handler, whose error can have any text. If it has failed to start
@@ -76,18 +77,18 @@ export class WorkerExits {
     // One process reports its failed start once for each job that it holds.
     if (worker.sick?.kind !== "start") worker.failedStarts += 1;
     // A crash loop must not eat the queue: from the second start on it is tried after growing pauses, with one job at a time.
-    if (worker.failedStarts > 1) this.#parts.jobs.pool.pause(worker.holderId, detail, null, nowMs, Math.random());
+    if (worker.failedStarts > 1) this.#parts.endpoint.pool.pause(worker.holderId, detail, null, nowMs, Math.random());
     worker.sick = { kind: "start", detail, sinceMs: nowMs };
-    this.#parts.takeBack(worker, nowMs);
+    this.#takeBack(worker, nowMs);
     this.letGo(worker);
-    this.#parts.ask(worker, nowMs);
+    this.#parts.pullSlots.ask(worker, nowMs);
   }
 
   #leave(worker: RosterWorker, why: Leaving["why"], nowMs: number): void {
     const leaving: Leaving = { why, settled: false };
     worker.leaving = leaving;
-    this.#parts.takeBack(worker, nowMs);
-    this.#parts.ask(worker, nowMs);
+    this.#takeBack(worker, nowMs);
+    this.#parts.pullSlots.ask(worker, nowMs);
     void this.#settle(worker, leaving);
   }
 
@@ -100,7 +101,7 @@ export class WorkerExits {
     // A later result has asked again meanwhile: its own pause counts.
     if (worker.leaving !== leaving) return;
     leaving.settled = true;
-    if (this.runs(worker.holderId)) this.#answerPolls(worker);
+    if (this.#parts.pullSlots.runs(worker.holderId)) this.#answerPolls(worker);
     else this.letGo(worker);
   }
 
@@ -113,11 +114,7 @@ export class WorkerExits {
     const leftMs = () => (this.#backBy.get(holderId) ?? 0) - Date.now();
     while (leftMs() > 0) await longPolls.wait(`back ${holderId}`, leftMs());
     this.#backBy.delete(holderId);
-    const isBack = (roster.get(holderId)?.polls.size ?? 0) > 0 || this.runs(holderId);
+    const isBack = (roster.get(holderId)?.polls.size ?? 0) > 0 || this.#parts.pullSlots.runs(holderId);
     if (!isBack) this.#parts.stops.letGo(holderId);
-  }
-
-  runs(holderId: string): boolean {
-    return this.#parts.index.runningOn(holderId).length > 0;
   }
 }

@@ -3,25 +3,15 @@ import type { Health } from "../../contract/broker.ts";
 import type { Upstream } from "../../contract/settings.ts";
 import type { WorkerView } from "../../contract/worker.ts";
 import { showJobId } from "../../core/job/id.ts";
-import type { LbHealth } from "../../core/lb/pool.ts";
 import { WORKER_JOBS_NAMED_MAX, WORKER_QUIET_AFTER_MS, WORKER_SICK_SHOWN_MS } from "../../core/limits.ts";
-import { type Absence, absenceOf, tellAbsences } from "../../core/scheduling/worker-absence.ts";
-import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
-import type { Egress } from "../jobs/egress.ts";
+import { absenceOf } from "../../core/scheduling/worker-absence.ts";
+import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
 import { WORKER_BYTES, WORKERS_MOST_BYTES } from "../jobs/egress-bytes.ts";
-import type { Jobs } from "../jobs/jobs.ts";
-import type { LiveIndex } from "../jobs/live-index.ts";
+import type { OverJobs } from "../jobs/jobs.ts";
+import type { LbSlots } from "../lb/slots.ts";
 
-interface Parts {
-  readonly roster: WorkerRoster;
-  readonly jobs: Jobs;
-  readonly index: LiveIndex;
-  readonly egress: Egress;
-  /** How a worker of a load-balanced endpoint stands; null: it gets no requests. */
-  readonly lookLb: (
-    upstreamId: string,
-    nowMs: number,
-  ) => { readonly health: LbHealth; readonly running: number } | null;
+interface Parts extends OverJobs {
+  readonly lb: LbSlots;
 }
 
 const NO_RATE = "Its tier has no rate.";
@@ -47,8 +37,8 @@ export class WorkerList {
 
   /** Upstreams count by their slots, pulling workers by the worker. `ready`: could take a job now. */
   counts(nowMs: number): Health["workers"] {
-    const { roster, jobs } = this.#parts;
-    const counts = { initializing: 0, ...jobs.pool.pushCounts() };
+    const { endpoint, roster } = this.#parts;
+    const counts = { initializing: 0, ...endpoint.pool.pushCounts() };
     for (const worker of roster.all()) {
       switch (this.#stateOf(worker, nowMs)) {
         case "RUNNING":
@@ -66,7 +56,7 @@ export class WorkerList {
         default:
           counts.unhealthy += 1;
       }
-      if (jobs.pool.hasRoomOn(worker.holderId, nowMs)) counts.ready += 1;
+      if (endpoint.pool.hasRoomOn(worker.holderId, nowMs)) counts.ready += 1;
     }
     return counts;
   }
@@ -82,7 +72,7 @@ export class WorkerList {
   /** Null: the endpoint is another tenant's. Jobs of other tenants are counted, but not named. */
   #list(tenantId: string, nowMs: number): readonly WorkerView[] | null {
     this.#namesLeft = WORKER_JOBS_NAMED_MAX;
-    const { settings } = this.#parts.jobs;
+    const { settings } = this.#parts.endpoint;
     if (settings?.tenantId !== tenantId) return null;
     if (settings.kind === "load_balancer") return settings.upstreams.map((upstream) => this.#viewLb(upstream, nowMs));
     const pulling = this.#parts.roster.all().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
@@ -90,7 +80,7 @@ export class WorkerList {
   }
 
   #viewWorker(worker: RosterWorker, tenantId: string, nowMs: number): WorkerView | null {
-    const key = this.#parts.jobs.settings?.workerKeys.find(({ id }) => id === worker.keyId);
+    const key = this.#parts.endpoint.settings?.workerKeys.find(({ id }) => id === worker.keyId);
     if (key === undefined) return null;
     return {
       id: worker.workerId,
@@ -111,7 +101,7 @@ export class WorkerList {
 
   /** Its requests have no ids that a caller could ask for. */
   #viewLb({ id, tier, rateKind, slots }: Upstream, nowMs: number): WorkerView {
-    const look = this.#parts.lookLb(id, nowMs);
+    const look = this.#parts.lb.look(id, nowMs);
     const { health, running } = look ?? { health: "unhealthy", running: 0 };
     const reason =
       health === "unhealthy" ? "Its /ping was not answered by 200 or 204, or it could not be reached." : null;
@@ -129,9 +119,9 @@ export class WorkerList {
   }
 
   #viewUpstreams(tenantId: string): WorkerView[] {
-    const { jobs } = this.#parts;
-    return (jobs.settings?.upstreams ?? []).map(({ id, tier, rateKind, slots }) => {
-      const look = jobs.pool.look(id);
+    const { endpoint } = this.#parts;
+    return (endpoint.settings?.upstreams ?? []).map(({ id, tier, rateKind, slots }) => {
+      const look = endpoint.pool.look(id);
       const isOk = look?.condition === "ok";
       const busy = look !== null && look.running > 0 ? "RUNNING" : "IDLE";
       const troubled = look?.condition === "paused" ? "THROTTLED" : "UNHEALTHY";
@@ -160,30 +150,10 @@ export class WorkerList {
     return { running: uuids.length, jobs: ids };
   }
 
-  /**
-   * Why no worker takes jobs, for those who wait for one; null where an upstream or a worker does, or is only busy, so that the
-   * pool has the reason.
-   */
-  explainAbsence(nowMs: number): string | null {
-    const { roster, jobs } = this.#parts;
-    if (jobs.settings?.upstreams.some(({ id }) => jobs.pool.has(id)) === true) return null;
-    const absences: Absence[] = [];
-    for (const worker of roster.all()) {
-      const absence = absenceOf(worker, this.#runs(worker), nowMs);
-      if (absence === null) return null;
-      absences.push(absence);
-    }
-    return absences.length === 0 ? null : tellAbsences(absences);
-  }
-
-  #runs({ holderId }: RosterWorker): boolean {
-    return this.#parts.index.runningOn(holderId).length > 0;
-  }
-
   #stateOf(worker: RosterWorker, nowMs: number): WorkerView["state"] {
-    const condition = this.#parts.jobs.pool.look(worker.holderId)?.condition ?? "ok";
+    const condition = this.#parts.endpoint.pool.look(worker.holderId)?.condition ?? "ok";
     if (worker.sick !== null || condition !== "ok") return "UNHEALTHY";
-    if (this.#runs(worker)) return "RUNNING";
+    if (this.#parts.pullSlots.runs(worker.holderId)) return "RUNNING";
     switch (absenceOf(worker, false, nowMs)) {
       case "failed_start":
       case "unhealthy":
@@ -204,7 +174,7 @@ export class WorkerList {
   /** Its process does nothing, whatever its heartbeats say: it has ended, or hangs. */
   #isQuiet(worker: RosterWorker, nowMs: number): boolean {
     const { roster } = this.#parts;
-    if (absenceOf(worker, this.#runs(worker), nowMs) !== "quiet") return false;
+    if (absenceOf(worker, this.#parts.pullSlots.runs(worker.holderId), nowMs) !== "quiet") return false;
     // One that cannot be interrupted asks for nothing while it works on a job that is over for everybody else.
     return nowMs - worker.actedAtMs > WORKER_QUIET_AFTER_MS && roster.stopsOf(worker.holderId).size === 0;
   }
@@ -214,7 +184,7 @@ export class WorkerList {
     if (this.#parts.roster.isTwin(worker, nowMs)) {
       return "Two processes use this worker id: give each its own RUNPOD_POD_ID.";
     }
-    const look = this.#parts.jobs.pool.look(worker.holderId);
+    const look = this.#parts.endpoint.pool.look(worker.holderId);
     if (worker.sick !== null) return worker.sick.detail;
     if (worker.leaving?.why === "restart") {
       return "A result asked for its restart (refresh_worker); it gets no job until it asks for one again.";

@@ -3,30 +3,22 @@
 import type { ReportCall, ReportReply, WorkerApi } from "../../contract/worker.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { failed } from "../../core/job/failure.ts";
-import { isTerminal } from "../../core/job/job.ts";
 import { withFailure } from "../../core/job/older-outcome.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
-import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
+import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
 import { log } from "../../log.ts";
-import type { Jobs } from "../jobs/jobs.ts";
+import type { Jobs, OverJobs } from "../jobs/jobs.ts";
 import type { StoredJob } from "../store/job-row.ts";
+import type { Wake } from "../wake.ts";
 import type { StartFailed, WorkerExits } from "./exits.ts";
-import { ProgressNotes } from "./progress-notes.ts";
-import type { Stops } from "./stops.ts";
 
-interface Parts {
-  readonly endpointId: string;
-  readonly roster: WorkerRoster;
-  readonly jobs: Jobs;
-  readonly stops: Stops;
+interface Parts extends OverJobs {
   readonly exits: WorkerExits;
-  /** Serves open polls, sends wake-ups and arms the alarm after a change. */
-  readonly wake: (nowMs: number) => Promise<void>;
+  readonly wake: Wake;
 }
 
 export class WorkerReports {
   readonly #parts: Parts;
-  readonly #progress = new ProgressNotes();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -43,15 +35,15 @@ export class WorkerReports {
       void this.#parts.exits.expectBack(worker.holderId);
     }
     const reply = this.#settle(worker, { ...call, outcome }, nowMs);
-    await this.#parts.wake(nowMs);
+    await this.#parts.wake.run(nowMs);
     return reply;
   }
 
   /** Of a job that it does not hold any more the report may be an old one again, of a process before the present one. */
   #failStart(worker: RosterWorker, outcome: StartFailed, jobId: string, nowMs: number): void {
-    const { jobs, exits } = this.#parts;
-    const held = heldBy(jobs, worker.holderId, jobId);
-    if (held === null && (worker.polls.size > 0 || exits.runs(worker.holderId))) return;
+    const { jobs, exits, pullSlots } = this.#parts;
+    const held = jobs.heldBy(worker.holderId, jobId);
+    if (held === null && (worker.polls.size > 0 || pullSlots.runs(worker.holderId))) return;
     exits.failStart(worker, outcome, held?.job.uuid ?? null, nowMs);
   }
 
@@ -60,7 +52,7 @@ export class WorkerReports {
     const { jobId, outcome } = call;
     const stored = jobs.byId(jobId);
     if (stored === null) return "unknown_job";
-    const held = heldBy(jobs, holderOfWorker(call.keyId, call.workerId), jobId);
+    const held = jobs.heldBy(holderOfWorker(call.keyId, call.workerId), jobId);
     if (held === null || held.job.lease === null) {
       // The same report again, because its answer was lost: its result is the one that the row names.
       if (isStoredAs(stored, outcome)) return "accepted";
@@ -83,7 +75,7 @@ export class WorkerReports {
     const uuid = renewHeld(this.#parts.jobs, holderId, call.jobId, nowMs);
     if (uuid === null) return "late";
     if (worker !== null) this.#noteRun(worker);
-    this.#progress.keep(uuid, call.output);
+    this.#parts.progress.keep(uuid, call.output);
     return "accepted";
   }
 
@@ -92,36 +84,20 @@ export class WorkerReports {
     worker.failedStarts = 0;
   }
 
-  progressOf(uuid: string): Uint8Array | null {
-    return this.#progress.of(uuid);
-  }
-
-  /** The attempt that told of itself is over. */
-  dropProgress(uuid: string): void {
-    this.#progress.drop(uuid);
-  }
-
   /** The job is not this worker's any more. If it had said that it runs nothing, another process of its id has run it. */
   #takeLateReport(worker: RosterWorker, jobId: string, nowMs: number): void {
-    const { roster, stops, endpointId } = this.#parts;
+    const { endpoint, roster, stops } = this.#parts;
     const givenUp = worker.givenUp.get(jobId);
     if (givenUp === "away" || givenUp === "reported") roster.noteTwin(worker, nowMs);
     worker.givenUp.delete(jobId);
-    log("late_report", { endpoint: endpointId, job: jobId });
+    log("late_report", { endpoint: endpoint.id, job: jobId });
     stops.takeReport(worker.holderId, jobId);
   }
 }
 
-/** A job that the worker of these slots holds; the lease may have run out a moment ago. */
-export function heldBy(jobs: Jobs, holderId: string, jobId: string): StoredJob | null {
-  const stored = jobs.byId(jobId);
-  if (stored === null || isTerminal(stored.job.status)) return null;
-  return stored.job.lease?.holderId === holderId ? stored : null;
-}
-
 /** Its uuid; null: the worker does not hold it. */
 export function renewHeld(jobs: Jobs, holderId: string, jobId: string, nowMs: number): string | null {
-  const stored = heldBy(jobs, holderId, jobId);
+  const stored = jobs.heldBy(holderId, jobId);
   const token = stored?.job.lease?.token;
   if (stored === null || token === undefined) return null;
   return jobs.apply(stored, { kind: "renew", token }, nowMs).reply === "done" ? stored.job.uuid : null;

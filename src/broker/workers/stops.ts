@@ -5,12 +5,12 @@ import type { Job } from "../../core/job/job.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import { STOP_HOLD_MS, STOPS_HELD_MAX, WORKER_PING_INTERVAL_MS, WORKERS_MAX } from "../../core/limits.ts";
 import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
-import type { Jobs } from "../jobs/jobs.ts";
+import type { Endpoint } from "../endpoint.ts";
 import type { LongPolls } from "../jobs/long-polls.ts";
 
 interface Parts {
+  readonly endpoint: Endpoint;
   readonly roster: WorkerRoster;
-  readonly jobs: Jobs;
   readonly longPolls: LongPolls;
 }
 
@@ -63,37 +63,24 @@ export class Stops {
 
   /** What a heartbeat says of jobs that are not the worker's any more: it names those that it still runs. */
   takeHeartbeat({ holderId }: RosterWorker, jobIds: readonly string[], nowMs: number): void {
-    const { roster, jobs, longPolls } = this.#parts;
+    const { endpoint, roster, longPolls } = this.#parts;
     for (const [jobId, stop] of [...roster.stopsOf(holderId)]) {
       const isOld = nowMs - stop.atMs > WORKER_PING_INTERVAL_MS;
       if (!jobIds.includes(jobId)) {
         // Its slot is free. An older SDK is never told: only that it names the job no more shows it.
-        if (stop.notified || isOld) jobs.pool.letGo(roster.dropStop(holderId, jobId) ?? "");
+        if (stop.notified || isOld) endpoint.pool.letGo(roster.dropStop(holderId, jobId) ?? "");
       } else if (stop.notified && isOld) {
         // The answer that told it was lost, or its handler blocks what would stop it.
         roster.addStop(holderId, jobId, { ...stop, atMs: nowMs, notified: false });
         longPolls.wake(stopKey(holderId));
       }
     }
-    for (const jobId of jobIds) this.#stopFormer(holderId, jobId);
   }
 
   /** The worker has reported the job after all. True: that freed a slot. */
   takeReport(holderId: string, jobId: string): boolean {
     const token = this.#parts.roster.dropStop(holderId, jobId);
-    return token !== undefined && this.#parts.jobs.pool.letGo(token);
-  }
-
-  /** A job that was taken from it in an earlier life of this object, which nobody has told it. */
-  #stopFormer(holderId: string, jobId: string): void {
-    const { roster, jobs } = this.#parts;
-    if (roster.stopsOf(holderId).has(jobId)) return;
-    // It had said that it runs nothing. If that was another process of its id, this one's report will prove it.
-    if (roster.get(holderId)?.givenUp.has(jobId) === true) return;
-    const job = jobs.byId(jobId)?.job;
-    if (job === undefined || job.lease?.holderId === holderId) return;
-    // The slot that its lease held is free since then: no token.
-    if (job.formerWorkers.some((former) => former.holderId === holderId)) this.add(holderId, job, "");
+    return token !== undefined && this.#parts.endpoint.pool.letGo(token);
   }
 }
 

@@ -47,7 +47,7 @@ async function withStorage<T>(run: (storage: DurableObjectStorage) => T): Promis
 function walk(counts: KeyCounts, nowMs: number): number {
   counts.beginWalk(nowMs);
   let pages = 0;
-  for (; counts.nextAtMs <= nowMs; pages += 1) counts.walkOn(nowMs);
+  for (; counts.nextAtMs() <= nowMs; pages += 1) counts.walkOn(nowMs);
   return pages;
 }
 
@@ -163,7 +163,7 @@ it("counts what is stored while a walk goes on", async () => {
       putKeys(storage, tenantId, 10, expiresAtMs);
       for (let key = 0; key < 10; key += 1) counts.note(tenantId);
     }
-    while (counts.nextAtMs <= nowMs) counts.walkOn(nowMs);
+    while (counts.nextAtMs() <= nowMs) counts.walkOn(nowMs);
     for (const tenantId of ["a", "m", "z"]) {
       const row = storage.sql.exec<{ keys: number }>("SELECT keys FROM key_counts WHERE tenant_id = ?", tenantId).one();
       expect(row.keys).toBeGreaterThanOrEqual(countKeys(storage, tenantId));

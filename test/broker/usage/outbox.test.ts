@@ -137,7 +137,7 @@ describe("posting", () => {
         accountOf: () => setup.account,
       });
       for (const job of [third, first, again]) index.put(job, outbox.through("owner"), null, 1);
-      expect(outbox.nextAtMs).toBe(0);
+      expect(outbox.nextAtMs()).toBe(0);
       await outbox.post(Date.now());
       await outbox.post(Date.now());
       expect(setup.account.numbers).toEqual([1, 2, 3]);

@@ -1,0 +1,42 @@
+// The endpoint that a broker serves, as it is now: its id, its settings, and the pool of slots that upstreams and workers give.
+import type { EndpointSettings } from "../contract/settings.ts";
+import { TrialTurns } from "../core/scheduling/trial-turns.ts";
+import { UpstreamPool } from "../core/scheduling/upstream-pool.ts";
+import { isPricedHolder } from "./jobs/leasing.ts";
+import type { BrokerStore } from "./store/jobs.ts";
+
+export class Endpoint {
+  readonly id: string;
+  /** This start of the object: a lease that an earlier one gave may be lost by no fault of its carrier. */
+  readonly incarnation = crypto.randomUUID();
+  readonly pool = new UpstreamPool();
+  readonly trials = new TrialTurns(this.pool);
+  readonly #store: BrokerStore;
+  #settings: EndpointSettings | null;
+
+  constructor(id: string, store: BrokerStore, nowMs: number) {
+    this.id = id;
+    this.#store = store;
+    this.#settings = store.readSettings();
+    this.reprice(nowMs);
+  }
+
+  /** Null: the broker has never had any. */
+  get settings(): EndpointSettings | null {
+    return this.#settings;
+  }
+
+  configure(settings: EndpointSettings, nowMs: number): void {
+    this.#store.transaction(() => this.#store.writeSettings(settings));
+    this.#settings = settings;
+    this.reprice(nowMs);
+  }
+
+  /** Other upstreams than before have a price, and only those may be used. */
+  reprice(nowMs: number): void {
+    const settings = this.#settings;
+    if (settings === null) return;
+    const priced = settings.upstreams.filter((upstream) => isPricedHolder(upstream, settings, nowMs));
+    this.pool.configure(priced, nowMs);
+  }
+}

@@ -1,0 +1,170 @@
+// What follows a commit, in order, and nowhere else: memory is brought in step with the rows, whoever waits is woken, and what lies
+// outside of the object is told. All of it in the turn of the commit, before anything else can look at the job.
+import type { JobEvent } from "../../core/job/event.ts";
+import { expiresAtMs, isTerminal, isWaiting, type Job, type Lease, leaseEndMs } from "../../core/job/job.ts";
+import type { Effect, Transition } from "../../core/job/transition.ts";
+import { HOLD_BACK_MS } from "../../core/limits.ts";
+import type { BrokerState } from "../state.ts";
+import type { StoredJob } from "../store/job-row.ts";
+import { type OwedWebhook, owedKey } from "../webhooks/owed.ts";
+import { streamOf } from "./long-polls.ts";
+
+/** One decision about a job, as it stands now. */
+export interface Change {
+  readonly before: StoredJob;
+  /** The very same object as before: nothing has changed. */
+  readonly after: Job;
+  readonly event: JobEvent;
+  readonly effects: readonly Effect[];
+  readonly reply: Transition["reply"];
+  /** False: the change stands in memory alone. */
+  readonly isWritten: boolean;
+  /** What the transaction has changed of the sums of kept rows, for memory; null: nothing. */
+  readonly revived: (() => void) | null;
+  /** The webhook that has left the row of the job for one of its own. */
+  readonly owed: { readonly webhook: OwedWebhook; readonly output: Uint8Array | null } | null;
+}
+
+export class AfterCommit {
+  readonly #parts: BrokerState;
+
+  constructor(parts: BrokerState) {
+    this.#parts = parts;
+  }
+
+  /** A job has changed. */
+  follow(change: Change, nowMs: number): void {
+    const { after, effects } = change;
+    const before = change.before.job;
+    const ended = after.lease === null ? before.lease : null;
+    this.#countRows(change);
+    // Before the job's own entry is taken over: that one has nothing to send, and would drop the plan that moves.
+    this.#moveWebhook(change);
+    if (this.#parts.kept.numbers.note(after)) this.#parts.usageOutbox.schedule(nowMs);
+    if (before.lease === null && after.lease !== null) this.started(after.tenantId, after.lease, nowMs);
+    if (ended !== null) {
+      this.#freeSlot(ended, change, nowMs);
+      this.#endAttempt(after);
+    }
+    this.#putInIndex(after, webhookHostOf(change.before), nowMs);
+    if (isTerminal(after.status)) this.#end(after, ended !== null, nowMs);
+    for (const effect of effects) this.#run(effect, before.lease?.token ?? "", before, nowMs);
+    if (ended !== null) this.#endTrial(ended, change, nowMs);
+    if (change.event.kind === "retry") this.#dropOldOutput(change);
+  }
+
+  /** A submit has written the row of a new job. */
+  entered(job: Job, webhookHost: string | null, nowMs: number): void {
+    this.#parts.kept.entered(job);
+    if (job.lease !== null) this.started(job.tenantId, job.lease, nowMs);
+    this.#putInIndex(job, webhookHost, nowMs);
+  }
+
+  /** A lease holds its slot from now on. */
+  started(tenantId: string, lease: Lease, nowMs: number): void {
+    this.#parts.endpoint.pool.occupy(lease.holderId, lease.token, nowMs);
+    this.#parts.index.noteStart(tenantId, lease.startedAtMs);
+  }
+
+  /** All that follows for a waiting job that a purge has cancelled, beside its place in memory. */
+  stopUpstreams(effects: readonly Effect[]): void {
+    for (const effect of effects) if (effect.kind === "stop_upstream") this.#stopUpstream(effect);
+  }
+
+  #countRows({ after, isWritten, revived }: Change): void {
+    revived?.();
+    if (isWritten) this.#parts.kept.put(after, after.lease === null ? 0 : this.#parts.chunks.streamedBytes(after));
+  }
+
+  #moveWebhook({ owed }: Change): void {
+    if (owed === null) return;
+    const { webhook, output } = owed;
+    this.#parts.owedWebhooks.remember(webhook, output?.length ?? 0);
+    // A sender that is under way reports to the row that it has now.
+    this.#parts.index.webhooks.rename(webhook.uuid, owedKey(webhook.uuid, webhook.round));
+  }
+
+  /** The slot is free when the carrier has reported or its lease is over. After a cancel it still calls for a moment. */
+  #freeSlot(lease: Lease, { after, event }: Change, nowMs: number): void {
+    const { endpoint, index, longPolls } = this.#parts;
+    index.noteEnd(after.tenantId, lease.startedAtMs, nowMs);
+    index.unpark(nowMs);
+    longPolls.wake(lease.token);
+    const endMs = leaseEndMs(lease);
+    const isOver = event.kind === "finish" || event.kind === "lost" || nowMs > endMs;
+    if (isOver) endpoint.pool.release(lease.holderId);
+    else endpoint.pool.linger(lease.holderId, lease.token, endMs);
+    if (lease.workerKeyId === null) return;
+    const isLost = event.kind === "lost" ? event.delivered === true : nowMs > endMs;
+    const how = event.kind === "finish" ? "finished" : isLost ? "lost" : "taken_away";
+    this.#parts.pullSlots.leaseEnded(lease.holderId, how, nowMs);
+  }
+
+  #endAttempt({ uuid }: Job): void {
+    this.#parts.progress.drop(uuid);
+    this.#parts.chunks.forgetEnd(uuid);
+    // Who has read a part of this attempt need not wait for what another one says.
+    this.#parts.longPolls.wake(streamOf(uuid));
+  }
+
+  #putInIndex(job: Job, webhookHost: string | null, nowMs: number): void {
+    this.#parts.index.put(job, this.#parts.usageOutbox.through(job.tenantId), webhookHost, nowMs);
+  }
+
+  /** `hasRun`: until now. */
+  #end(job: Job, hasRun: boolean, nowMs: number): void {
+    if (hasRun) this.#parts.kept.noteTime(job);
+    this.#parts.sweep.expect(expiresAtMs(job), nowMs);
+    this.#parts.longPolls.wake(job.uuid);
+    this.#parts.longPolls.wake(streamOf(job.uuid));
+  }
+
+  #run(effect: Effect, token: string, before: Job, nowMs: number): void {
+    const { pool } = this.#parts.endpoint;
+    switch (effect.kind) {
+      case "keep_output":
+        // Written with the job.
+        break;
+      case "stop_worker":
+        this.#parts.stops.add(effect.holderId, before, token);
+        break;
+      case "upstream_ok":
+        pool.markOk(effect.upstreamId, token, "answer", nowMs);
+        break;
+      case "pause_upstream":
+        pool.pause(effect.upstreamId, effect.detail, effect.retryAfterMs, nowMs, Math.random());
+        break;
+      case "upstream_unhealthy":
+        pool.markUnhealthy(effect.upstreamId, effect.detail, nowMs);
+        break;
+      case "stop_upstream":
+        this.#stopUpstream(effect);
+    }
+  }
+
+  #stopUpstream({ upstreamId, upstreamJobId }: Extract<Effect, { kind: "stop_upstream" }>): void {
+    const upstream = this.#parts.endpoint.settings?.upstreams.find(({ id }) => id === upstreamId);
+    if (upstream !== undefined) this.#parts.platform.stopUpstream(upstream, upstreamJobId);
+  }
+
+  /** A job that was refused is not the next trial again: what is wrong may be the job, and its peers would wait for ever. */
+  #endTrial({ holderId, token }: Lease, { after, event }: Change, nowMs: number): void {
+    const { pool, trials } = this.#parts.endpoint;
+    pool.endTrial(holderId, token, nowMs);
+    if (event.kind !== "finish" || !isWaiting(after.status)) return;
+    trials.refused(holderId, after.uuid);
+    const triedAtMs = pool.triedAgainAtMs(nowMs);
+    if (triedAtMs > nowMs && Number.isFinite(triedAtMs)) {
+      this.#parts.index.holdBack(after.uuid, triedAtMs + HOLD_BACK_MS);
+    }
+  }
+
+  /** A result in R2 that no row names any more. */
+  #dropOldOutput({ before: { outputPlace }, owed }: Change): void {
+    if (outputPlace?.kind === "r2" && owed === null) this.#parts.platform.dropPayloads([outputPlace.key]);
+  }
+}
+
+function webhookHostOf({ webhook }: StoredJob): string | null {
+  return webhook === null ? null : new URL(webhook.url).host;
+}

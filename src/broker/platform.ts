@@ -1,0 +1,85 @@
+// What a broker calls outside of its object: entrypoints, accounts, queues, D1 and R2. Nothing here is waited for but what returns
+// an answer: the failure of the rest is repaired by a lease or by the alarm.
+import type { Delivery } from "../contract/broker.ts";
+import type { Assignment } from "../contract/dispatch.ts";
+import type { Upstream } from "../contract/settings.ts";
+import type { AccountApi } from "../contract/usage.ts";
+import type { ProbedHealth } from "../core/lb/pool.ts";
+import { POST_TIMEOUT_MS, R2_DELETE_KEYS_MAX } from "../core/limits.ts";
+import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
+import { within } from "../db/deadline.ts";
+import { log } from "../log.ts";
+import type { Meter } from "./meter.ts";
+import { accountOf, entrypoints } from "./peers.ts";
+
+export class Platform {
+  readonly endpointId: string;
+  readonly storage: DurableObjectStorage;
+  readonly #ctx: DurableObjectState;
+  readonly #env: Env;
+  readonly #meter: Meter;
+  readonly #peers: ReturnType<typeof entrypoints>;
+
+  constructor(ctx: DurableObjectState, env: Env, meter: Meter) {
+    this.endpointId = ctx.id.name ?? ctx.id.toString();
+    this.storage = ctx.storage;
+    this.#ctx = ctx;
+    this.#env = env;
+    this.#meter = meter;
+    this.#peers = entrypoints(ctx);
+  }
+
+  accountOf(tenantId: string): AccountApi {
+    return accountOf(this.#env, tenantId);
+  }
+
+  /** Starts a carrier. */
+  carry(assignment: Assignment): void {
+    this.launch(this.#peers.Carrier.carry(assignment), "carry");
+  }
+
+  /** Tells an upstream to stop a job. */
+  stopUpstream(upstream: Upstream, upstreamJobId: string): void {
+    this.launch(this.#peers.Carrier.stop({ upstream, upstreamJobId }), "stop");
+  }
+
+  ping(upstream: Upstream): Promise<ProbedHealth> {
+    return this.#peers.Prober.ping(upstream);
+  }
+
+  /** Starts a webhook sender. */
+  deliver(delivery: Delivery): void {
+    this.launch(this.#peers.WebhookSender.deliver(delivery), "deliver");
+  }
+
+  /** Makes a webhook that is given up visible. False: D1 did not take it. */
+  async keepDeadLetter(tenantId: string, deadLetter: DeadLetter): Promise<boolean> {
+    try {
+      await within(POST_TIMEOUT_MS, keepDeadLetter(this.#env.DB, tenantId, deadLetter), "D1");
+      return true;
+    } catch (error) {
+      log("dead_letter_failed", { endpoint: this.endpointId, job: deadLetter.jobId, error: String(error) });
+      return false;
+    }
+  }
+
+  /** Deletes objects of R2. */
+  dropPayloads(keys: readonly string[]): void {
+    for (let at = 0; at < keys.length; at += R2_DELETE_KEYS_MAX) {
+      this.launch(this.#env.PAYLOADS.delete(keys.slice(at, at + R2_DELETE_KEYS_MAX)), "delete_payloads");
+    }
+  }
+
+  /** Sends this broker a wake-up: one of these queues brings it back as a call. */
+  sendWake(queue: "DISPATCH" | "WEBHOOKS"): void {
+    this.#meter.messages += 1;
+    this.launch(this.#env[queue].send({ endpointId: this.endpointId }), "wake");
+  }
+
+  /** Keeps the object alive for work that nobody waits for. */
+  launch(work: Promise<unknown>, what: string): void {
+    this.#ctx.waitUntil(
+      work.catch((error: unknown) => log("launch_failed", { endpoint: this.endpointId, what, error: String(error) })),
+    );
+  }
+}

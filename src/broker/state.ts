@@ -1,0 +1,73 @@
+// What a broker is made of before anything happens in it: its platform, its rows, and its memory over them. Each of these looks
+// after itself, and none of them calls a part that decides (parts.ts), so that every such part may use all of them.
+import { WorkerRoster } from "../core/scheduling/worker-roster.ts";
+import { Endpoint } from "./endpoint.ts";
+import { Egress } from "./jobs/egress.ts";
+import { HeldCalls } from "./jobs/held-calls.ts";
+import { LiveIndex } from "./jobs/live-index.ts";
+import { LongPolls } from "./jobs/long-polls.ts";
+import { Sweep } from "./jobs/sweep.ts";
+import { LbMark } from "./lb/mark.ts";
+import type { Meter } from "./meter.ts";
+import type { Platform } from "./platform.ts";
+import { ChunkStore } from "./store/chunks.ts";
+import { GraceRow } from "./store/grace-row.ts";
+import { BrokerStore } from "./store/jobs.ts";
+import { KeptRows } from "./store/kept-rows.ts";
+import { KeyCounts } from "./store/key-counts.ts";
+import { MeteredSql } from "./store/metered-sql.ts";
+import { Purges } from "./store/purges.ts";
+import { sumOf } from "./store/stored-bytes.ts";
+import { TroubleRow } from "./store/trouble-row.ts";
+import { UsageOutbox } from "./usage/outbox.ts";
+import { OwedWebhooks } from "./webhooks/owed.ts";
+import { ProgressNotes } from "./workers/progress-notes.ts";
+import { PullSlots } from "./workers/pull-slots.ts";
+import { Stops } from "./workers/stops.ts";
+
+export type BrokerState = ReturnType<typeof makeState>;
+
+export function makeState(platform: Platform, meter: Meter, nowMs: number) {
+  const rows = makeRows(new MeteredSql(platform.storage, meter), nowMs);
+  return { platform, meter, ...rows, ...makeMemory(platform, rows, nowMs) };
+}
+
+/** Tables, each with its statements and what is known of its rows. */
+function makeRows(sql: MeteredSql, nowMs: number) {
+  const store = new BrokerStore(sql);
+  return {
+    store,
+    chunks: new ChunkStore(sql, nowMs),
+    graceRow: new GraceRow(sql),
+    keys: new KeyCounts(sql),
+    kept: new KeptRows(sql, (uuid) => sumOf(store.measure(uuid))),
+    lbMark: new LbMark(sql),
+    owedWebhooks: new OwedWebhooks(sql),
+    purges: new Purges(sql),
+    troubles: new TroubleRow(sql),
+  };
+}
+
+/** What a start of the object begins anew. */
+function makeMemory(platform: Platform, { store, kept, purges }: ReturnType<typeof makeRows>, nowMs: number) {
+  const { endpointId } = platform;
+  const endpoint = new Endpoint(endpointId, store, nowMs);
+  const egress = new Egress();
+  const index = new LiveIndex();
+  const longPolls = new LongPolls();
+  const roster = new WorkerRoster();
+  const accountOf = (tenantId: string) => platform.accountOf(tenantId);
+  return {
+    endpoint,
+    egress,
+    index,
+    longPolls,
+    roster,
+    held: new HeldCalls(),
+    progress: new ProgressNotes(),
+    pullSlots: new PullSlots({ endpoint, roster, index, longPolls }),
+    stops: new Stops({ endpoint, roster, longPolls }),
+    sweep: new Sweep(store, purges, kept),
+    usageOutbox: new UsageOutbox({ endpointId, store, index, egress, accountOf }),
+  };
+}

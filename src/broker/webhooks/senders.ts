@@ -1,0 +1,109 @@
+// Webhooks on their way out: what a sender is told of each that is due, and the dead letter of one that is given up.
+import type { Delivery } from "../../contract/broker.ts";
+import { showJobId } from "../../core/job/id.ts";
+import type { Job, WebhookState } from "../../core/job/job.ts";
+import type { DeadLetter } from "../../db/dead-letters.ts";
+import { DELIVERY_MOST_BYTES, deliveryBytes, senderBytes } from "../jobs/egress-bytes.ts";
+import type { OverJobs } from "../jobs/jobs.ts";
+import { viewJob } from "../jobs/view.ts";
+import type { StoredJob } from "../store/job-row.ts";
+import type { Wake } from "../wake.ts";
+import type { WebhookOutbox } from "./outbox.ts";
+import type { OwedWebhook } from "./owed.ts";
+
+interface Parts extends OverJobs {
+  readonly webhooks: WebhookOutbox;
+  readonly wake: Wake;
+}
+
+export class WebhookSenders {
+  readonly #parts: Parts;
+  readonly #sendMore = (): void => void this.send(Date.now());
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Starts senders for what may be sent in this turn, and offers dead letters of what is given up. The rest follows in the next turns. */
+  send(nowMs: number): number {
+    const { egress, index } = this.#parts;
+    const schedule = index.webhooks;
+    let sent = 0;
+    while (egress.fits(DELIVERY_MOST_BYTES)) {
+      const key = schedule.take(nowMs);
+      if (key === undefined) break;
+      this.#sendOne(key, nowMs);
+      sent += 1;
+    }
+    if (schedule.hasReady(nowMs) || schedule.isBehind(nowMs)) egress.again(this.#sendMore);
+    return sent;
+  }
+
+  #sendOne(key: string, nowMs: number): void {
+    const { index, owedWebhooks, jobs, egress, platform } = this.#parts;
+    const kept = owedWebhooks.find(key);
+    const stored = jobs.load(kept?.uuid ?? key);
+    const state = kept?.state ?? stored?.job.webhook ?? null;
+    if (stored === null || state === null) index.webhooks.drop(key);
+    else if (!state.dead) {
+      const delivery = this.#compose(kept, stored, state);
+      index.webhooks.weigh(key, senderBytes(delivery));
+      egress.count(deliveryBytes(delivery));
+      platform.deliver(delivery);
+    } else {
+      egress.count(0);
+      platform.launch(this.#offerDeadLetter(key, kept, stored, state, nowMs), "keepDeadLetter");
+    }
+  }
+
+  async #offerDeadLetter(
+    key: string,
+    kept: OwedWebhook | null,
+    stored: StoredJob,
+    state: WebhookState,
+    nowMs: number,
+  ): Promise<void> {
+    const { platform, webhooks, wake } = this.#parts;
+    const { job } = stored;
+    const letter: DeadLetter = {
+      webhookId: webhookIdOf(kept ?? job),
+      endpointId: platform.endpointId,
+      jobId: showJobId(job.uuid, job.mode),
+      url: kept?.url ?? stored.webhook?.url ?? "",
+      tries: state.tries,
+      detail: state.detail ?? "",
+      givenUpAtMs: nowMs,
+    };
+    webhooks.settleDeadLetter(key, await platform.keepDeadLetter(job.tenantId, letter), job.round);
+    await wake.arm(Date.now());
+  }
+
+  /** `kept`: the webhook of a finish that a retry has wiped, else it is that of the newest one. */
+  #compose(kept: OwedWebhook | null, stored: StoredJob, state: WebhookState): Delivery {
+    const { platform, owedWebhooks, store } = this.#parts;
+    const { job, webhook, inputPlace } = stored;
+    const to = kept ?? webhook;
+    if (to === null) throw new Error("a delivery without a webhook");
+    const { round } = kept ?? job;
+    const view =
+      kept === null
+        ? viewJob(job, store.readOutput(stored), null)
+        : { ...kept.view, failure: null, output: owedWebhooks.readOutput(kept) };
+    return {
+      endpointId: platform.endpointId,
+      jobId: view.id,
+      round,
+      tryNumber: state.tries + 1,
+      webhookId: webhookIdOf({ uuid: job.uuid, round }),
+      url: to.url,
+      sealedSecret: to.sealedSecret,
+      job: view,
+      input: store.readPayload(job.uuid, "input", inputPlace),
+    };
+  }
+}
+
+/** The id of one finish's webhook: the same on every try, another after each retry, and without a dot. */
+function webhookIdOf(job: Pick<Job, "uuid" | "round">): string {
+  return `msg_${job.uuid}_r${job.round}`;
+}

@@ -1,0 +1,139 @@
+// The slots of pulling workers: whose they are, which of them may take a job, what their open polls ask for, and what these have been
+// given and not yet answered.
+import type { WorkerKey } from "../../contract/settings.ts";
+import type { HandedJob } from "../../contract/worker.ts";
+import { LOST_IN_A_ROW_MAX, WORKER_LEASE_MS } from "../../core/limits.ts";
+import { absenceOf } from "../../core/scheduling/worker-absence.ts";
+import type { Poll, RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
+import type { Endpoint } from "../endpoint.ts";
+import { isPricedHolder, type SlotHolder, workerSlots } from "../jobs/leasing.ts";
+import type { LiveIndex } from "../jobs/live-index.ts";
+import type { LongPolls } from "../jobs/long-polls.ts";
+
+interface Parts {
+  readonly endpoint: Endpoint;
+  readonly roster: WorkerRoster;
+  readonly index: LiveIndex;
+  readonly longPolls: LongPolls;
+}
+
+/** Walks all workers, so not at each call. */
+const LOOK_FOR_GONE_EVERY_MS = 10_000;
+
+export class PullSlots {
+  readonly #parts: Parts;
+  /** By poll. */
+  readonly #given = new Map<string, HandedJob[]>();
+  #lookedForGoneAtMs = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Null: the endpoint has no such key, or it has expired. */
+  keyOf(keyId: string): WorkerKey | null {
+    const key = this.#parts.endpoint.settings?.workerKeys.find(({ id }) => id === keyId) ?? null;
+    return key !== null && key.expiresAtMs !== null && key.expiresAtMs <= Date.now() ? null : key;
+  }
+
+  /** Null: the worker is not one of ours any more. */
+  holderOf(holderId: string): SlotHolder | null {
+    const worker = this.#parts.roster.get(holderId);
+    const key = worker === undefined ? null : this.keyOf(worker.keyId);
+    return key === null ? null : workerSlots(holderId, key);
+  }
+
+  runs(holderId: string): boolean {
+    return this.#parts.index.runningOn(holderId).length > 0;
+  }
+
+  /** Those that have run a handler, and take jobs, or work, or have done so a moment ago. */
+  proven(nowMs: number): ReadonlySet<string> {
+    const isThere = (worker: RosterWorker) => absenceOf(worker, this.runs(worker.holderId), nowMs) === null;
+    const proven = this.#parts.roster.all().filter((worker) => worker.hasRun && isThere(worker));
+    return new Set(proven.map(({ holderId }) => holderId));
+  }
+
+  /** Has the worker shown since then that it does not run a job that it had? */
+  isRidOf(holderId: string, jobId: string, sinceMs: number, nowMs: number): boolean {
+    const worker = this.#parts.roster.get(holderId);
+    return worker !== undefined && this.#parts.roster.isRidOf(worker, jobId, sinceMs, nowMs);
+  }
+
+  /** Tells the pool what a worker asks for now. */
+  ask(worker: RosterWorker, nowMs: number): void {
+    const {
+      roster,
+      endpoint: { pool, settings },
+    } = this.#parts;
+    const holder = this.holderOf(worker.holderId);
+    const isPriced = holder !== null && settings !== null && isPricedHolder(holder, settings, nowMs);
+    // One that takes no jobs must not count as a sound one that others' jobs wait for.
+    if (!isPriced || !roster.mayTake(worker)) {
+      pool.leave(worker.holderId);
+      return;
+    }
+    const wanted = (poll: Poll): number => poll.wanted - this.given(poll.pollId).length;
+    const jobsWanted = roster.asking(worker).reduce((sum, poll) => sum + wanted(poll), 0);
+    pool.ask(holder, jobsWanted, nowMs);
+  }
+
+  /** Settings have changed: other slots, or keys that are no more. */
+  askAll(nowMs: number): void {
+    for (const worker of this.#parts.roster.all()) this.ask(worker, nowMs);
+  }
+
+  /** Takes a leased job for a worker's newest poll that still wants one. */
+  hand(holderId: string, job: HandedJob): void {
+    const worker = this.#parts.roster.get(holderId);
+    const polls = worker === undefined ? [] : this.#parts.roster.asking(worker);
+    const poll = polls.findLast(({ pollId, wanted }) => this.given(pollId).length < wanted);
+    if (poll === undefined) throw new Error("the pool chose a worker that does not ask");
+    this.#given.set(poll.pollId, [...this.given(poll.pollId), job]);
+    if (worker?.givenUp.has(job.jobId) === true) worker.givenUp.set(job.jobId, "again");
+  }
+
+  given(pollId: string): readonly HandedJob[] {
+    return this.#given.get(pollId) ?? [];
+  }
+
+  /** Answers the polls that were given something. */
+  answerGiven(): void {
+    for (const pollId of this.#given.keys()) this.#parts.longPolls.wake(pollId);
+  }
+
+  /** The poll has no claim to what it was given any more: it was answered with that, or it goes back. */
+  takeGiven(pollId: string): readonly HandedJob[] {
+    const given = this.given(pollId);
+    this.#given.delete(pollId);
+    return given;
+  }
+
+  /** A lease of a worker has ended. `lost`: it has not reported the job, and does not have it any more. */
+  leaseEnded(holderId: string, how: "finished" | "lost" | "taken_away", nowMs: number): void {
+    const worker = this.#parts.roster.get(holderId);
+    if (worker === undefined) return;
+    if (how === "finished") worker.lostInARow = 0;
+    if (how === "lost") this.#noteLost(worker, nowMs);
+  }
+
+  #noteLost(worker: RosterWorker, nowMs: number): void {
+    worker.lostInARow += 1;
+    if (worker.lostInARow >= LOST_IN_A_ROW_MAX) {
+      const cause = "its process begins anew, or two processes use its id";
+      const detail = `It lost ${worker.lostInARow} jobs in a row (${cause}); it is tried with one at a time.`;
+      this.#parts.endpoint.pool.pause(worker.holderId, detail, null, nowMs, Math.random());
+    }
+    if (nowMs - worker.lastSeenAtMs < WORKER_LEASE_MS) return;
+    worker.sick = { kind: "silent", detail: "It fell silent while it held a job.", sinceMs: nowMs };
+    this.ask(worker, nowMs);
+  }
+
+  /** Workers that have not been seen for long make room for new ones. */
+  forgetGone(nowMs: number): void {
+    const { endpoint, roster } = this.#parts;
+    if (nowMs < this.#lookedForGoneAtMs + LOOK_FOR_GONE_EVERY_MS) return;
+    this.#lookedForGoneAtMs = nowMs;
+    for (const worker of roster.forgetGone(nowMs, (id) => this.runs(id))) endpoint.pool.forget(worker.holderId);
+  }
+}
