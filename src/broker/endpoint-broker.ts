@@ -72,6 +72,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#enter().clientCalls.read(call);
   }
 
+  async describe(call: JobCall) {
+    return this.#enter().clientCalls.describe(call);
+  }
+
   async wait(call: CallOf<"wait">) {
     return this.#enter().clientCalls.wait(call);
   }

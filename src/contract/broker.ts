@@ -4,6 +4,7 @@ import type { WebhookOutcome } from "../core/job/event.ts";
 import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import type { Assignment, LeaseApi } from "./dispatch.ts";
+import type { JobReport } from "./job-report.ts";
 import type { JobCall, JobView } from "./job-view.ts";
 import type { LbApi } from "./load-balancer.ts";
 import type { EndpointSettings } from "./settings.ts";
@@ -61,6 +62,8 @@ export interface BrokerApi extends LeaseApi, WorkerApi, StreamApi, LbApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
   read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>>;
+  /** All about a job of the caller's but its output. */
+  describe(call: JobCall): Promise<Result<JobReport>>;
   /** Answers as soon as the job is terminal, or after `holdMs` (at most WAIT_SLICE_MAX_MS) with the present state. */
   wait(call: JobCall & { readonly holdMs: number }): Promise<Result<JobView>>;
   cancel(call: JobCall): Promise<Result<JobView>>;

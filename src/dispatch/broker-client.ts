@@ -14,6 +14,7 @@ const AFTER_A_LOST_ANSWER: Readonly<Record<keyof BrokerApi, "again" | "once">> =
   configure: "again",
   submit: "again",
   read: "again",
+  describe: "again",
   wait: "again",
   cancel: "again",
   retry: "once",

@@ -7,6 +7,7 @@ import { HOLD_BACK_MS } from "../../core/limits.ts";
 import type { BrokerState } from "../state.ts";
 import type { StoredJob } from "../store/job-row.ts";
 import { type OwedWebhook, owedKey } from "../webhooks/owed.ts";
+import { logChange } from "./job-events.ts";
 import { streamOf } from "./long-polls.ts";
 
 /** One decision about a job, as it stands now. */
@@ -51,6 +52,7 @@ export class AfterCommit {
     for (const effect of effects) this.#run(effect, before.lease?.token ?? "", before, nowMs);
     if (ended !== null) this.#endTrial(ended, change, nowMs);
     if (change.event.kind === "retry") this.#dropOldOutput(change);
+    logChange(this.#parts.platform.endpointId, before, after);
   }
 
   /** A submit has written the row of a new job. */

@@ -1,7 +1,8 @@
 // What clients ask of jobs that are there: look, wait, cancel, retry. Each answers with the job as its client may see it.
 import type { CallOf } from "../../contract/broker.ts";
+import type { JobReport } from "../../contract/job-report.ts";
 import type { JobCall, JobView } from "../../contract/job-view.ts";
-import { fail, type Result } from "../../core/failure.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
 import type { JobEvent } from "../../core/job/event.ts";
 import { isTerminal } from "../../core/job/job.ts";
 import { WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
@@ -31,6 +32,12 @@ export class ClientCalls {
     const { after } = jobs.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
     await wake.arm(nowMs);
     return shown.show({ ...stored, job: after });
+  }
+
+  describe(call: JobCall): Result<JobReport> {
+    const nowMs = Date.now();
+    const stored = this.#parts.jobs.own(call, nowMs);
+    return stored === null ? fail({ kind: "not_found" }) : ok(this.#parts.shown.report(stored, nowMs));
   }
 
   async wait(call: CallOf<"wait">): Promise<Result<JobView>> {

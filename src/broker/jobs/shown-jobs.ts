@@ -1,7 +1,9 @@
 // Jobs on their way to clients: an answer carries an output of up to 256 KB, and a thousand clients may wait for one job.
+import type { JobReport } from "../../contract/job-report.ts";
 import type { JobView } from "../../contract/job-view.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { expiresAtMs, isRunning, isWaiting, type Job } from "../../core/job/job.ts";
+import { shownWorkerId } from "../../core/job/worker-id.ts";
 import { JOBS_LISTED_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
 import type { StoredJob } from "../store/job-row.ts";
 import { explainAbsence } from "../workers/explain-absence.ts";
@@ -29,6 +31,24 @@ export class ShownJobs {
   /** The same within a larger answer. */
   showAs<T>(stored: StoredJob, toAnswer: (job: JobView) => T): Promise<Result<T>> {
     return this.#leave(stored.job, stored, toAnswer);
+  }
+
+  /** All but the output. */
+  report(stored: StoredJob, nowMs: number): JobReport {
+    const { job, webhook } = stored;
+    const { output: _, ...view } = this.#view({ ...stored, outputPlace: null }, nowMs);
+    const { createdAtMs, queuedAtMs, ttlAtMs, finishedAtMs, history, lease, bill, attempts } = job;
+    const expiresMs = expiresAtMs(job);
+    return {
+      ...view,
+      ...{ createdAtMs, queuedAtMs, ttlAtMs, finishedAtMs, history, bill },
+      expiresAtMs: Number.isFinite(expiresMs) ? expiresMs : null,
+      running:
+        lease === null
+          ? null
+          : { number: attempts, workerId: shownWorkerId(lease.holderId), startedAtMs: lease.startedAtMs },
+      webhook: webhook === null || job.webhook === null ? null : { ...job.webhook, url: webhook.url },
+    };
   }
 
   #leave<T>(

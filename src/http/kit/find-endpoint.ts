@@ -2,7 +2,7 @@
 import type { Caller } from "../../contract/identity.ts";
 import { isEndpointName } from "../../core/access/endpoint-name.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { findIdOf, type LoadedEndpoint, loadEndpoint } from "../../db/endpoints.ts";
+import { findIdOf, type LoadedEndpoint, loadEndpoint, loadNumberedEndpoint } from "../../db/endpoints.ts";
 import { log } from "../../log.ts";
 import { StaleCache } from "./stale-cache.ts";
 
@@ -18,16 +18,35 @@ export async function findEndpoint(
   nowMs: number,
 ): Promise<Result<LoadedEndpoint>> {
   if (!isEndpointName(idOrSlug)) return fail({ kind: "not_found" });
+  return find(idOrSlug, caller, nowMs, () => loadEndpoint(env.DB, idOrSlug));
+}
+
+/** The same by the number that stands in the ids of its jobs. */
+export async function findNumberedEndpoint(
+  number: number,
+  caller: Caller,
+  env: Env,
+  nowMs: number,
+): Promise<Result<LoadedEndpoint>> {
+  // No name has a space in it.
+  return find(`number ${number}`, caller, nowMs, () => loadNumberedEndpoint(env.DB, number));
+}
+
+async function find(
+  key: string,
+  caller: Caller,
+  nowMs: number,
+  load: () => Promise<LoadedEndpoint | null>,
+): Promise<Result<LoadedEndpoint>> {
   let found: LoadedEndpoint | null;
   try {
-    found = await endpoints.get(idOrSlug, nowMs, () => loadEndpoint(env.DB, idOrSlug));
+    found = await endpoints.get(key, nowMs, load);
   } catch (error) {
     log("endpoint_lookup_failed", { error: String(error) });
     return fail({ kind: "unavailable", message: "the endpoint cannot be looked up right now" });
   }
-  if (found === null || (!found.shared && found.settings.tenantId !== caller.tenantId))
-    return fail({ kind: "not_found" });
-  return ok(found);
+  const isTheirs = found !== null && (found.shared || found.settings.tenantId === caller.tenantId);
+  return found !== null && isTheirs ? ok(found) : fail({ kind: "not_found" });
 }
 
 /** The id that a name is known to stand for; undefined: nobody has asked for it yet. */

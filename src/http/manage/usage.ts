@@ -2,7 +2,6 @@
 import { z } from "zod";
 import { accountOf } from "../../broker/peers.ts";
 import type { Caller } from "../../contract/identity.ts";
-import type { UsageLine } from "../../contract/usage.ts";
 import { fail } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
 import { listDeadLetters } from "../../db/dead-letters.ts";
@@ -12,6 +11,7 @@ import { askD1 } from "../kit/ask-d1.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { readQuery } from "../kit/read-json.ts";
 import type { Answered } from "../kit/route.ts";
+import { showDollars, showLine } from "./shown-line.ts";
 
 const LIMIT_MAX = 1_000;
 
@@ -69,29 +69,4 @@ export async function parkedUsage(c: RouteContext, { tenantId }: Caller): Promis
 export async function deadWebhooks(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
   const deadLetters = await askD1(() => listDeadLetters(c.env.DB, tenantId));
   return deadLetters.ok ? jsonAnswer(200, { webhooks: deadLetters.value }, c.get("requestId")) : deadLetters;
-}
-
-function showLine(line: UsageLine) {
-  return {
-    jobId: line.jobId,
-    endpointId: line.endpointId,
-    attempt: line.seq,
-    billedMs: line.billedMs ?? undefined,
-    seconds: line.seconds,
-    tier: line.tier,
-    rateKind: line.rateKind,
-    slots: line.slots,
-    nanodollarsPerSecond: line.nanodollarsPerSecond,
-    amountNanodollars: line.amountNanodollars,
-    amountDollars: showDollars(line.amountNanodollars),
-    startedAt: line.startedAtMs,
-    finishedAt: line.finishedAtMs,
-    tokens: line.tokens ?? undefined,
-  };
-}
-
-/** Exact: nano-dollars have nine decimals, and a float would round them. */
-function showDollars(nanodollars: number): string {
-  const digits = String(nanodollars).padStart(10, "0");
-  return `${digits.slice(0, -9)}.${digits.slice(-9)}`;
 }

@@ -125,6 +125,7 @@ describe("a pulling worker", () => {
       "too long",
     ],
     ["as a text", '{"error":"boom"}', 500, "boom"],
+    ["whose words read like ours", '{"error":"the upstream is not mine"}', 500, "the upstream is not mine"],
   ])("tells an error %s, and its client sees it in OpenAI's shape", async (_how, body, status, message) => {
     const pulling = await makePulling();
     const answer = chat(pulling, { messages: [] });

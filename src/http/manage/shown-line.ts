@@ -1,0 +1,27 @@
+// A usage line as its tenant is shown it.
+import type { UsageLine } from "../../contract/usage.ts";
+
+export function showLine(line: UsageLine) {
+  return {
+    jobId: line.jobId,
+    endpointId: line.endpointId,
+    attempt: line.seq,
+    billedMs: line.billedMs ?? undefined,
+    seconds: line.seconds,
+    tier: line.tier,
+    rateKind: line.rateKind,
+    slots: line.slots,
+    nanodollarsPerSecond: line.nanodollarsPerSecond,
+    amountNanodollars: line.amountNanodollars,
+    amountDollars: showDollars(line.amountNanodollars),
+    startedAt: line.startedAtMs,
+    finishedAt: line.finishedAtMs,
+    tokens: line.tokens ?? undefined,
+  };
+}
+
+/** Exact: nano-dollars have nine decimals, and a float would round them. */
+export function showDollars(nanodollars: number): string {
+  const digits = String(nanodollars).padStart(10, "0");
+  return `${digits.slice(0, -9)}.${digits.slice(-9)}`;
+}
