@@ -11,6 +11,7 @@ import { enterAnybody, enterAnyEndpoint, enterEndpoint, enterJob, enterOwned, en
 import { type Route, route } from "./kit/route.ts";
 import { configure } from "./manage/configure.ts";
 import { depth } from "./manage/depth.ts";
+import { showJob } from "./manage/job.ts";
 import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
@@ -78,6 +79,7 @@ const manage: readonly Route[] = [
   route({ method: "GET", path: "/", enter: enterAnybody, handler: alive }),
   route({ method: "GET", path: "/healthz", enter: enterAnybody, handler: alive }),
   route({ method: "GET", path: "/v1/depth", enter: enterWith("jobs"), handler: depth }),
+  route({ method: "GET", path: "/v1/jobs/:id", enter: enterWith("jobs"), handler: showJob }),
   route({ method: "GET", path: "/v1/usage", enter: enterWith("jobs"), handler: usage }),
   route({ method: "GET", path: "/v1/usage/parked", enter: enterWith("jobs"), handler: parkedUsage }),
   route({ method: "GET", path: "/v1/webhooks/dead", enter: enterWith("jobs"), handler: deadWebhooks }),

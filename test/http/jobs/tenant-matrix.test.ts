@@ -74,6 +74,13 @@ describe("a stranger", () => {
     }
   });
 
+  it("is answered alike for a foreign and an unknown job by its id alone", async () => {
+    const foreign = await shape(await send(stranger, "GET", `/v1/jobs/${jobId}`));
+    const unknown = await shape(await send(stranger, "GET", `/v1/jobs/${neverWas}`));
+    expect(foreign).toMatchObject({ status: 404 });
+    expect(foreign).toEqual(unknown);
+  });
+
   it("sees only endpoints of its own in depth", async () => {
     const response = await send(stranger, "GET", "/v1/depth");
     expect(response.status).toBe(200);

@@ -37,6 +37,7 @@ const ROUTES: readonly (readonly [string, string])[] = [
   ["GET", "/lb/{ep}/any/path"],
   ["GET", "https://{ep}.lb.waybill.test/any/path"],
   ["GET", "/v1/depth"],
+  ["GET", `/v1/jobs/${JOB}`],
   ["GET", "/v1/usage"],
   ["GET", "/v1/usage/parked"],
   ["GET", "/v1/webhooks/dead"],

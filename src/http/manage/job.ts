@@ -1,0 +1,87 @@
+// GET /v1/jobs/{id}: one job of the caller in full, found by its id alone: its times, its attempts, why it waits, its webhook and
+// what it cost. Its output stands in its status.
+import type { Caller } from "../../contract/identity.ts";
+import type { JobReport } from "../../contract/job-report.ts";
+import type { UsageLine } from "../../contract/usage.ts";
+import { fail } from "../../core/failure.ts";
+import { endpointNumberOf, parseJobId } from "../../core/job/id.ts";
+import { readUsage } from "../../db/usage.ts";
+import { BrokerClient } from "../../dispatch/broker-client.ts";
+import { jsonAnswer } from "../kit/answer.ts";
+import { askD1 } from "../kit/ask-d1.ts";
+import type { RouteContext } from "../kit/context.ts";
+import { findNumberedEndpoint } from "../kit/find-endpoint.ts";
+import type { Answered } from "../kit/route.ts";
+import { showDollars, showLine } from "./shown-line.ts";
+
+/** A job has fewer: each of its attempts at most one. */
+const LINES_MAX = 1_000;
+
+/** The job, or 404 for one that is gone, foreign, or of a release whose ids do not name their endpoint. */
+export async function showJob(c: RouteContext, caller: Caller): Promise<Answered> {
+  const jobId = c.req.param("id") ?? "";
+  const uuid = parseJobId(jobId)?.uuid;
+  if (uuid === undefined) return fail({ kind: "not_found" });
+  const endpoint = await findNumberedEndpoint(endpointNumberOf(uuid), caller, c.env, Date.now());
+  if (!endpoint.ok) return endpoint;
+  const { endpointId } = endpoint.value.settings;
+  const { tenantId } = caller;
+  const report = await new BrokerClient(c.env, endpointId).call("describe", { tenantId, jobId });
+  if (!report.ok) return report;
+  const filter = { jobUuid: uuid, endpointId, fromMs: 0, toMs: Number.MAX_SAFE_INTEGER, limit: LINES_MAX };
+  const recorded = await askD1(() => readUsage(c.env.DB, tenantId, filter));
+  if (!recorded.ok) return recorded;
+  const lines = withNewest(recorded.value.lines, report.value, { endpointId, source: uuid });
+  return jsonAnswer(200, show(endpointId, report.value, lines), c.get("requestId"));
+}
+
+/** The newest line may still be on its way to the record; the job's own row has it. Newest first, as the record has them. */
+function withNewest(
+  recorded: readonly UsageLine[],
+  { id, bill }: JobReport,
+  place: { readonly endpointId: string; readonly source: string },
+): readonly UsageLine[] {
+  if (bill === null || recorded.some(({ seq }) => seq === bill.seq)) return recorded;
+  return [{ ...place, jobId: id, billedMs: bill.seconds * 1_000, ...bill }, ...recorded];
+}
+
+function show(endpointId: string, job: JobReport, lines: readonly UsageLine[]) {
+  const totalNanodollars = lines.reduce((sum, { amountNanodollars }) => sum + amountNanodollars, 0);
+  const attempts = [...job.history, ...(job.running === null ? [] : [job.running])];
+  return {
+    id: job.id,
+    endpointId,
+    status: job.status,
+    createdAt: job.createdAtMs,
+    queuedAt: job.queuedAtMs,
+    ttlAt: job.ttlAtMs,
+    finishedAt: job.finishedAtMs ?? undefined,
+    expiresAt: job.expiresAtMs ?? undefined,
+    delayTime: job.delayMs ?? undefined,
+    executionTime: job.executionMs ?? undefined,
+    workerId: job.workerId ?? undefined,
+    retries: job.retries,
+    error: job.error ?? undefined,
+    failure: job.failure ?? undefined,
+    queue: job.queue ?? undefined,
+    attempts: attempts.map(showAttempt),
+    webhook: job.webhook === null ? undefined : showWebhook(job.webhook),
+    lines: lines.map(showLine),
+    totalNanodollars,
+    totalDollars: showDollars(totalNanodollars),
+  };
+}
+
+/** The one that runs has no end yet; the one that completed the job has no code. */
+function showAttempt({ startedAtMs, ...attempt }: JobReport["history"][number] | NonNullable<JobReport["running"]>) {
+  const { number, workerId } = attempt;
+  if (!("endedAtMs" in attempt)) return { number, workerId, startedAt: startedAtMs };
+  const { endedAtMs, code, message, billed } = attempt;
+  const failed = { code: code ?? undefined, message: message ?? undefined };
+  return { number, workerId, startedAt: startedAtMs, endedAt: endedAtMs, ...failed, billed };
+}
+
+function showWebhook({ url, tries, nextAtMs, dead, detail }: NonNullable<JobReport["webhook"]>) {
+  const nextTryAt = dead ? undefined : (nextAtMs ?? undefined);
+  return { url, tries, nextTryAt, givenUp: dead, lastError: detail ?? undefined };
+}
