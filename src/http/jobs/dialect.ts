@@ -1,7 +1,6 @@
 // RunPod's API as the edge reads it: headers, then the body, whose known fields are checked and whose input passes by as bytes.
 import { readConfig } from "../../config.ts";
-import type { Result } from "../../core/failure.ts";
-import { ok } from "../../core/failure.ts";
+import { ok, type Result } from "../../core/failure.ts";
 import { RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
 import { readKey } from "../kit/auth.ts";
 import type { ClientDialect, WantedJob } from "../kit/client-dialect.ts";

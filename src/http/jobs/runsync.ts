@@ -1,6 +1,5 @@
 // POST /v2/:endpoint/runsync.
-import type { RouteContext } from "../kit/context.ts";
-import { finishAnyway } from "../kit/context.ts";
+import { finishAnyway, type RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
 import { readWait } from "../kit/query.ts";
 import type { Answered } from "../kit/route.ts";

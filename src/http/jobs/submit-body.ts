@@ -2,8 +2,7 @@
 import { jobRequestSchema } from "../../contract/job-request.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import type { Reach } from "../../core/access/reach.ts";
-import type { Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../../core/limits.ts";
 import { checkUrl } from "../../outbound/guard.ts";

@@ -1,6 +1,5 @@
 // The headers of a submit: media type, announced length, Idempotency-Key.
-import type { Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
 import { IDEMPOTENCY_KEY_MAX_CHARS } from "../../core/limits.ts";
 import { checkBodyHeaders } from "../kit/body-failures.ts";
 

@@ -1,7 +1,6 @@
 // The held part of /runsync and /status-sync: asks the broker in slices until the job is over or the wait is.
 import type { JobCall, JobView } from "../../contract/job-view.ts";
-import type { Result } from "../../core/failure.ts";
-import { ok } from "../../core/failure.ts";
+import { ok, type Result } from "../../core/failure.ts";
 import { isTerminal } from "../../core/job/job.ts";
 import { WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import type { BrokerClient } from "../../dispatch/broker-client.ts";

@@ -1,6 +1,5 @@
 // Why the body of a submit is refused, as the failure that its client is told: for /run, /runsync and the OpenAI routes alike.
-import type { Failure, Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { ReadFailure } from "../../payload/envelope.ts";
 
 /** Refuses, before a byte is read, what is compressed or says that it is too large. */

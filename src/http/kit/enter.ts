@@ -2,8 +2,7 @@
 // nothing. Each function here is the `enter` of routes.
 import type { Caller, Scope } from "../../contract/identity.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
-import type { Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { authenticate, type ReadKey, requireScope } from "./auth.ts";

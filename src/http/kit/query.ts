@@ -1,6 +1,5 @@
 // Query parameters: each at most once, an integer of milliseconds between two bounds.
-import type { Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
 import { POLICY_MAX_MS, TTL_MIN_MS, WAIT_DEFAULT_MS, WAIT_MAX_MS, WAIT_MIN_MS } from "../../core/limits.ts";
 
 /** `?wait=` in milliseconds, or RunPod's default. */

@@ -1,7 +1,6 @@
 // Small bodies and query strings against their schema: what is wrong is told as the failure that names the field.
 import type { z } from "zod";
-import type { Failure, Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { parseJson } from "../../core/json/value.ts";
 
 /** A settings object is a few hundred bytes. */

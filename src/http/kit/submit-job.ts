@@ -1,8 +1,7 @@
 // A job on its way to the broker, whatever API its client speaks. An input that was stored and that no job took is deleted.
 import { v7 as uuidv7 } from "uuid";
 import type { Submitted } from "../../contract/broker.ts";
-import type { Result } from "../../core/failure.ts";
-import { ok } from "../../core/failure.ts";
+import { ok, type Result } from "../../core/failure.ts";
 import { makeJobId } from "../../core/job/id.ts";
 import type { JobMode } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";

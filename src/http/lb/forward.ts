@@ -1,6 +1,5 @@
 // Load-balanced endpoints: who may call them, and what is clear before a worker is asked.
-import type { Failure, Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { type Affinity, parseAffinity } from "../../core/lb/pool.ts";
 import { readKey } from "../kit/auth.ts";
 import type { RouteContext } from "../kit/context.ts";

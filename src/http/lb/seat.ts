@@ -1,7 +1,6 @@
 // The edge's side of a slot of a load-balanced endpoint: waiting for one in slices, keeping it, giving it back.
 import type { LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
-import type { Failure, Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { Affinity } from "../../core/lb/pool.ts";
 import { LB_RENEW_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";

@@ -1,7 +1,6 @@
 // The body of a request to an OpenAI route: kept as it came, but for the usage of a stream, which is asked for in the
 // client's name. JSON is checked as it streams by; anything else, such as an audio file, becomes a JSON string of its base64.
-import type { Failure, Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../../core/limits.ts";
 import { isJsonType } from "../../core/openai/request.ts";

@@ -3,8 +3,7 @@
 // seen, because a made-up one must wake no broker.
 import { readConfig } from "../../config.ts";
 import type { WorkerCall } from "../../contract/worker.ts";
-import type { Failure, Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
 import { isWorkerId } from "../../core/job/worker-id.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";

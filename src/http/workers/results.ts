@@ -1,8 +1,7 @@
 // What a pulling worker tells: job-done, with a result or with progress. Bodies are JSON whatever their label says, and their
 // outputs stream past like any other (docs/wire.md 3.4). After any 2xx or 4xx the SDK forgets the result; 5xx it sends again.
 import type { ReportReply } from "../../contract/worker.ts";
-import type { Failure, Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { failed } from "../../core/job/failure.ts";
 import { readStartFailure } from "../../core/job/start-failure.ts";

@@ -1,7 +1,6 @@
 // job-stream of pulling workers: one chunk of a generator handler, durable before the answer. And the output of a stream whose
 // worker did not send its aggregate: made of the chunks that it has sent.
-import type { Failure, Result } from "../../core/failure.ts";
-import { fail, ok } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { STREAM_START, type StreamCursor } from "../../core/job/stream-cursor.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
