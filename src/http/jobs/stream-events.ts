@@ -5,6 +5,7 @@ import { isTerminal } from "../../core/job/job.ts";
 import { cursorText, laterOf, parseCursor, type StreamCursor } from "../../core/job/stream-cursor.ts";
 import { STREAM_COMMENT_EVERY_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
+import { rawAnswer } from "../kit/answer.ts";
 import { keepAnswering, type RouteContext } from "../kit/context.ts";
 import { readPage, type StreamRead } from "../kit/read-stream.ts";
 
@@ -23,14 +24,7 @@ export function readLastEventId(text: string): { readonly after: StreamCursor; r
 export function eventStreamAnswer(c: RouteContext, read: StreamRead, after: StreamCursor, first: StreamPage): Response {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   keepAnswering(c, pump(c, read, after, first, writable.getWriter()));
-  return new Response(readable, {
-    headers: {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-store",
-      "x-content-type-options": "nosniff",
-      "x-request-id": c.get("requestId"),
-    },
-  });
+  return rawAnswer(200, readable, c.get("requestId"), { "content-type": "text/event-stream; charset=utf-8" });
 }
 
 /** Writes as fast as the reader takes it: what it has not taken stands in the broker, not here. */

@@ -1,16 +1,5 @@
 // Every answer of the job routes: JSON with the same safe headers. The only place that builds one.
 
-/** The headers of every answer. `no-store`: a status is old as soon as it is sent, and it belongs to one tenant. */
-function answerHeaders(requestId: string, extra: Readonly<Record<string, string>>): Headers {
-  return new Headers({
-    "content-type": "application/json; charset=utf-8",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-    "x-request-id": requestId,
-    ...extra,
-  });
-}
-
 /** An answer whose body is already JSON text, bytes, or a stream of them. */
 export function rawAnswer(
   status: number,
@@ -18,7 +7,15 @@ export function rawAnswer(
   requestId: string,
   extra: Readonly<Record<string, string>> = {},
 ): Response {
-  return new Response(body, { status, headers: answerHeaders(requestId, extra) });
+  const headers = {
+    "content-type": "application/json; charset=utf-8",
+    "x-content-type-options": "nosniff",
+    // A status is old as soon as it is sent, and it belongs to one tenant.
+    "cache-control": "no-store",
+    "x-request-id": requestId,
+    ...extra,
+  };
+  return new Response(body, { status, headers });
 }
 
 /** An answer with a plain value as its body. */
