@@ -37,10 +37,9 @@ export class AccountStore {
       const fresh = batch.lines.filter(({ finishSeq }) => finishSeq > seen);
       if (fresh.length === 0) return seen;
       const through = fresh.reduce((last, { finishSeq }) => Math.max(last, finishSeq), seen);
-      const { sql } = this.#storage;
-      const text = JSON.stringify(fresh.map(({ line }) => line));
-      sql.exec("INSERT INTO batches (broker, through, lines) VALUES (?, ?, ?)", batch.broker, through, text);
-      sql.exec(
+      const lines = fresh.map(({ line }) => line);
+      this.#keep(batch.broker, through, lines);
+      this.#storage.sql.exec(
         "INSERT INTO seen (broker, through) VALUES (?, ?) ON CONFLICT (broker) DO UPDATE SET through = excluded.through",
         batch.broker,
         through,
@@ -80,17 +79,10 @@ export class AccountStore {
   /** Puts the halves of a batch at the end of the line, so that the next batch is not held up by a bad line in it. */
   split(batch: KeptBatch): void {
     const middle = Math.ceil(batch.lines.length / 2);
-    const add = (through: number, lines: readonly unknown[]) =>
-      this.#storage.sql.exec(
-        "INSERT INTO batches (broker, through, lines) VALUES (?, ?, ?)",
-        batch.broker,
-        through,
-        JSON.stringify(lines),
-      );
     this.#storage.transactionSync(() => {
       // Position 0 moves nothing: only the second half reaches to the end of the batch.
-      add(0, batch.lines.slice(0, middle));
-      add(batch.through, batch.lines.slice(middle));
+      this.#keep(batch.broker, 0, batch.lines.slice(0, middle));
+      this.#keep(batch.broker, batch.through, batch.lines.slice(middle));
       this.#storage.sql.exec("DELETE FROM batches WHERE id = ?", batch.id);
     });
   }
@@ -104,6 +96,11 @@ export class AccountStore {
       )
       .toArray()
       .map((row) => ({ endpointId: row.broker, line: row.line, reason: row.reason, parkedAtMs: row.parked_at }));
+  }
+
+  #keep(broker: string, through: number, lines: readonly unknown[]): void {
+    const text = JSON.stringify(lines);
+    this.#storage.sql.exec("INSERT INTO batches (broker, through, lines) VALUES (?, ?, ?)", broker, through, text);
   }
 
   #seen(broker: string): number {
