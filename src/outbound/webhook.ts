@@ -2,7 +2,6 @@
 // its status is not kept: nothing of it may reach a tenant who points the webhook at somebody else.
 import { Webhook } from "standardwebhooks";
 import type { Delivery, WebhookResult } from "../contract/broker.ts";
-import type { JobView } from "../contract/job-view.ts";
 import type { Reach } from "../core/access/reach.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { WEBHOOK_PAYLOAD_MAX_BYTES, WEBHOOK_TIMEOUT_MS } from "../core/limits.ts";
@@ -29,18 +28,18 @@ export function webhookBody(
   const payloadBytes = sizeOf(input) + (job.output === null ? 0 : sizeOf(job.output));
   const truncated = options.forceTruncated || payloadBytes > WEBHOOK_PAYLOAD_MAX_BYTES;
   const entries: [string, string | PayloadRef | null][] = [
-    ["delayTime", numberText(job.delayMs)],
-    ["error", textText(job.error)],
-    ["executionTime", numberText(job.executionMs)],
-    ["id", textText(job.id)],
+    ["delayTime", jsonOf(job.delayMs)],
+    ["error", jsonOf(job.error)],
+    ["executionTime", jsonOf(job.executionMs)],
+    ["id", jsonOf(job.id)],
     ["input", truncated ? null : input],
     ["output", truncated ? null : job.output],
-    ["retries", job.retries > 0 ? numberText(job.retries) : null],
-    ["status", textText(job.status)],
-    ["statusUrl", truncated ? textText(`/v2/${delivery.endpointId}/status/${job.id}`) : null],
+    ["retries", job.retries > 0 ? jsonOf(job.retries) : null],
+    ["status", jsonOf(job.status)],
+    ["statusUrl", truncated ? jsonOf(`/v2/${delivery.endpointId}/status/${job.id}`) : null],
     ["truncated", truncated ? "true" : null],
-    ["webhook", textText(delivery.url)],
-    ["workerId", textText(job.workerId)],
+    ["webhook", jsonOf(delivery.url)],
+    ["workerId", jsonOf(job.workerId)],
   ];
   const parts: (string | PayloadRef)[] = [];
   for (const [name, value] of entries) {
@@ -136,10 +135,6 @@ function sizeOf(ref: PayloadRef): number {
   return ref.kind === "inline" ? ref.bytes.length : ref.sizeBytes;
 }
 
-function numberText(value: JobView["delayMs"]): string | null {
-  return value === null ? null : String(value);
-}
-
-function textText(value: string | null): string | null {
+function jsonOf(value: string | number | null): string | null {
   return value === null ? null : JSON.stringify(value);
 }
