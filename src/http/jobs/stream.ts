@@ -8,7 +8,7 @@ import { STREAM_HOLD_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import { rawAnswer } from "../kit/answer.ts";
 import { keepAnswering, type RouteContext } from "../kit/context.ts";
 import type { JobRouteCall } from "../kit/enter.ts";
-import { readStreamWait } from "../kit/query.ts";
+import { readWait } from "../kit/query.ts";
 import { enterStream, readPage, type StreamRead } from "../kit/read-stream.ts";
 import type { Answered } from "../kit/route.ts";
 import { eventStreamAnswer, readLastEventId } from "./stream-events.ts";
@@ -35,9 +35,9 @@ async function events(c: RouteContext, read: StreamRead): Promise<Answered> {
 }
 
 async function drain(c: RouteContext, read: StreamRead): Promise<Answered> {
-  const wait = readStreamWait(c.req.url);
+  const wait = readWait(c.req.url, STREAM_HOLD_MS);
   if (!wait.ok) return wait;
-  const endMs = Date.now() + (wait.value ?? STREAM_HOLD_MS);
+  const endMs = Date.now() + wait.value;
   for (;;) {
     const leftMs = Math.max(0, endMs - Date.now());
     // Waiting takes nothing: a client that has gone by the time a chunk comes asks for it again.

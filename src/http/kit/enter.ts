@@ -20,16 +20,13 @@ export interface JobRouteCall extends EndpointCall {
   readonly jobId: string;
 }
 
-/** The caller, if the key is good and has the scope. */
-async function enter(c: RouteContext, scope: Scope, readKey: ReadKey): Promise<Result<Caller>> {
-  const { headers } = c.req.raw;
-  const caller = await authenticate(headers, c.env, Date.now(), readKey(headers));
-  return caller.ok ? requireScope(caller.value, scope) : caller;
-}
-
-/** For routes about the caller's tenant. */
+/** The caller, if the key is good and has the scope: all of `enter` for routes about the caller's tenant. */
 export function enterWith(scope: Scope): (c: RouteContext, readKey: ReadKey) => Promise<Result<Caller>> {
-  return (c, readKey) => enter(c, scope, readKey);
+  return async (c, readKey) => {
+    const { headers } = c.req.raw;
+    const caller = await authenticate(headers, c.env, Date.now(), readKey(headers));
+    return caller.ok ? requireScope(caller.value, scope) : caller;
+  };
 }
 
 /** For routes that ask nobody who calls. */
@@ -54,7 +51,7 @@ export async function enterNamed(
   scope: Scope,
   readKey: ReadKey,
 ): Promise<Result<EndpointCall>> {
-  const caller = await enter(c, scope, readKey);
+  const caller = await enterWith(scope)(c, readKey);
   if (!caller.ok) return caller;
   const endpoint = await findEndpoint(name, caller.value, c.env, Date.now());
   if (!endpoint.ok) return endpoint;

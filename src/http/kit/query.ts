@@ -2,15 +2,10 @@
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { POLICY_MAX_MS, TTL_MIN_MS, WAIT_DEFAULT_MS, WAIT_MAX_MS, WAIT_MIN_MS } from "../../core/limits.ts";
 
-/** `?wait=` in milliseconds, or RunPod's default. */
-export function readWait(url: string): Result<number> {
+/** `?wait=` in milliseconds, or when it is absent RunPod's default for the route. */
+export function readWait(url: string, defaultMs = WAIT_DEFAULT_MS): Result<number> {
   const wait = readMilliseconds(url, "wait", WAIT_MIN_MS, WAIT_MAX_MS);
-  return wait.ok ? ok(wait.value ?? WAIT_DEFAULT_MS) : wait;
-}
-
-/** `?wait=` of a stream in milliseconds; null when absent. */
-export function readStreamWait(url: string): Result<number | null> {
-  return readMilliseconds(url, "wait", WAIT_MIN_MS, WAIT_MAX_MS);
+  return wait.ok ? ok(wait.value ?? defaultMs) : wait;
 }
 
 /** `?ttl=` in milliseconds; null when absent. */

@@ -30,10 +30,7 @@ export async function takeRest(request: Request): Promise<void> {
   const { body } = request;
   // Who still reads it, or has read it to its end, has locked it. workerd itself takes as much as a small one has.
   if (body === null || body.locked || isSmall(request)) return;
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new Error("the client sends on and on")), REST_MAX_MS);
-  await discardAll(body, late.signal);
-  clearTimeout(timer);
+  await discardAll(body, AbortSignal.timeout(REST_MAX_MS));
 }
 
 function isSmall({ headers }: Request): boolean {
