@@ -2,21 +2,18 @@
 // Whatever ends badly leaves nothing in R2 and stops the sender.
 import { concatBytes } from "../core/bytes/concat.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
-import { type FieldSink, type JsonScanError, type JsonScanner, scanObject, scanValue } from "../core/json/scanner.ts";
+import { type FieldSink, scanObject, scanValue } from "../core/json/scanner.ts";
 import { ERROR_FIELD_KEPT_CHARS } from "../core/limits.ts";
-import { type Body, type BodyReader, readBody } from "./body-reader.ts";
-import { PayloadSink, type SinkFailure } from "./sink.ts";
+import {
+  type BodySource,
+  jsonIntake,
+  type ReadFailure,
+  type StoredBody,
+  storeBody,
+  type ValueOptions,
+} from "./store-body.ts";
 
-/** Null: there is none. */
-export type BodySource = Body | null;
-
-/** Why a body was refused. `read_failed`: the sender went away before the end. */
-export type ReadFailure =
-  | SinkFailure
-  | { readonly kind: "bad_json"; readonly message: string }
-  | { readonly kind: "not_object"; readonly message: string }
-  | { readonly kind: "fields_too_large"; readonly maxBytes: number }
-  | { readonly kind: "read_failed"; readonly message: string };
+export type { BodySource, ReadFailure, ValueOptions } from "./store-body.ts";
 
 /**
  * `fields`: name → raw JSON text; `__proto__` is a name like any other. An object with the usual prototype, because RPC
@@ -28,18 +25,6 @@ export interface Envelope {
   readonly fields: Record<string, string>;
   readonly totalBytes: number;
   readonly sha256Hex?: string;
-}
-
-export interface ValueOptions {
-  readonly bucket: R2Bucket;
-  /** Where the payload goes when it is too large for memory. */
-  readonly key: string;
-  /** Bounds all bytes of the body, white space included. */
-  readonly maxBytes: number;
-  /** See SinkOptions. */
-  readonly retryStorage?: (failures: number) => Promise<boolean>;
-  /** See SinkOptions. */
-  readonly tap?: (view: Uint8Array) => void;
 }
 
 export interface EnvelopeOptions extends ValueOptions {
@@ -56,11 +41,16 @@ export interface EnvelopeOptions extends ValueOptions {
 
 /** Reads a body that must be a JSON object. */
 export async function readEnvelope(stream: BodySource, options: EnvelopeOptions): Promise<Envelope | ReadFailure> {
+  const { bigField, fieldsMaxBytes, lenientNumbers = false } = options;
   const intake = new FieldIntake(options);
-  const lenientNumbers = options.lenientNumbers ?? false;
-  const scan = scanObject(intake, { lenientNumbers, namesMaxBytes: options.fieldsMaxBytes, nullsIn: options.bigField });
+  const scan = scanObject(intake, { lenientNumbers, namesMaxBytes: fieldsMaxBytes, nullsIn: bigField });
+  const { take, finish } = jsonIntake(scan, intake, fieldsMaxBytes);
   const digest = options.hash === true ? new BodyDigest() : null;
-  const read = await pump(stream, options, intake, scan, digest);
+  const takeHashed = async (piece: Uint8Array): Promise<Uint8Array | ReadFailure> => {
+    await digest?.write(piece);
+    return take(piece);
+  };
+  const read = await storeBody(stream, options, { take: takeHashed, finish });
   if (read.kind !== "ok") {
     await digest?.abort();
     return read;
@@ -72,36 +62,35 @@ export async function readEnvelope(stream: BodySource, options: EnvelopeOptions)
 }
 
 /** Reads a body that as a whole is one JSON value. */
-export async function readValue(
-  stream: BodySource,
-  options: ValueOptions,
-): Promise<{ readonly kind: "ok"; readonly payload: PayloadRef; readonly totalBytes: number } | ReadFailure> {
+export async function readValue(stream: BodySource, options: ValueOptions): Promise<StoredBody | ReadFailure> {
   const intake = new ValueIntake();
-  return await pump(stream, options, intake, scanValue(intake), null);
+  return await storeBody(stream, options, jsonIntake(scanValue(intake), intake));
 }
 
-/** Takes what the scanner cuts out of one chunk. */
-interface Intake {
-  /** The payload's bytes in the chunk just scanned; taken before the next chunk is read. */
-  payloadViews: Uint8Array[];
-  /** Set when the fields beside the payload outgrew their bound. */
-  readonly fieldsOverflow: number | null;
-}
+const NOTHING = new Uint8Array(0);
 
-class ValueIntake implements Intake {
-  payloadViews: Uint8Array[] = [];
-  readonly fieldsOverflow = null;
+/** Takes what the scanner cuts out of one piece for the payload. */
+class ValueIntake {
+  #views: Uint8Array[] = [];
 
   bytes(view: Uint8Array): void {
-    this.payloadViews.push(view);
+    this.#views.push(view);
   }
 
   end(): void {}
+
+  take(): Uint8Array | ReadFailure {
+    const [view = NOTHING, ...more] = this.#views;
+    this.#views = [];
+    return more.length === 0 ? view : concatBytes([view, ...more]);
+  }
+
+  finish(): Uint8Array {
+    return NOTHING;
+  }
 }
 
-class FieldIntake implements Intake, FieldSink {
-  payloadViews: Uint8Array[] = [];
-  fieldsOverflow: number | null = null;
+class FieldIntake extends ValueIntake implements FieldSink {
   hasBig = false;
   readonly fields = new Map<string, string>();
 
@@ -115,6 +104,7 @@ class FieldIntake implements Intake, FieldSink {
   #decoder: TextDecoder | null = null;
 
   constructor(options: EnvelopeOptions) {
+    super();
     this.#bigField = options.bigField;
     this.#fieldsMaxBytes = options.fieldsMaxBytes;
     this.#cutField = options.cutField ?? null;
@@ -125,12 +115,12 @@ class FieldIntake implements Intake, FieldSink {
     this.#text = "";
     this.#decoder = null;
     if (name === this.#bigField) this.hasBig = true;
-    else this.#count(new TextEncoder().encode(name).length);
+    else this.#fieldsBytes += new TextEncoder().encode(name).length;
   }
 
-  bytes(view: Uint8Array): void {
+  override bytes(view: Uint8Array): void {
     if (this.#name === this.#bigField) {
-      this.payloadViews.push(view);
+      super.bytes(view);
       return;
     }
     if (this.#name === this.#cutField) {
@@ -138,90 +128,23 @@ class FieldIntake implements Intake, FieldSink {
       this.#text = this.#text.slice(0, ERROR_FIELD_KEPT_CHARS);
       return;
     }
-    this.#count(view.length);
-    if (this.fieldsOverflow === null) this.#text += this.#decode(view);
+    this.#fieldsBytes += view.length;
+    if (this.#fieldsBytes <= this.#fieldsMaxBytes) this.#text += this.#decode(view);
   }
 
-  end(): void {
+  override end(): void {
     if (this.#name !== this.#bigField) this.fields.set(this.#name, this.#text);
+  }
+
+  override take(): Uint8Array | ReadFailure {
+    const isFull = this.#fieldsBytes > this.#fieldsMaxBytes;
+    return isFull ? { kind: "fields_too_large", maxBytes: this.#fieldsMaxBytes } : super.take();
   }
 
   #decode(view: Uint8Array): string {
     this.#decoder ??= new TextDecoder();
     return this.#decoder.decode(view, { stream: true });
   }
-
-  #count(bytes: number): void {
-    this.#fieldsBytes += bytes;
-    if (this.#fieldsBytes > this.#fieldsMaxBytes) this.fieldsOverflow = this.#fieldsMaxBytes;
-  }
-}
-
-type Pumped = { readonly kind: "ok"; readonly payload: PayloadRef; readonly totalBytes: number } | ReadFailure;
-
-/** Reads, scans and stores until the end or the first failure, which stops the sender and drops the payload. */
-async function pump(
-  stream: BodySource,
-  options: ValueOptions,
-  intake: Intake,
-  scan: JsonScanner,
-  digest: BodyDigest | null,
-): Promise<Pumped> {
-  if (stream === null) return { kind: "bad_json", message: "the body is empty" };
-  const reader = readBody(stream);
-  const sink = new PayloadSink(options);
-  const read = await drain(reader, sink, options, intake, scan, digest);
-  if (read.kind === "ok") return read;
-  reader.cancel();
-  await sink.abort();
-  return read;
-}
-
-async function drain(
-  reader: BodyReader,
-  sink: PayloadSink,
-  options: ValueOptions,
-  intake: Intake,
-  scan: JsonScanner,
-  digest: BodyDigest | null,
-): Promise<Pumped> {
-  let totalBytes = 0;
-  for (;;) {
-    const chunk = await nextChunk(reader);
-    if (chunk === null) break;
-    if (!(chunk instanceof Uint8Array)) return chunk;
-    totalBytes += chunk.length;
-    if (totalBytes > options.maxBytes) return { kind: "too_large", maxBytes: options.maxBytes };
-    await digest?.write(chunk);
-    const error = scan.push(chunk);
-    if (error !== null) return refusal(error, options);
-    if (intake.fieldsOverflow !== null) return { kind: "fields_too_large", maxBytes: intake.fieldsOverflow };
-    const [view, ...more] = intake.payloadViews;
-    intake.payloadViews = [];
-    const failure =
-      view === undefined ? null : await sink.write(more.length === 0 ? view : concatBytes([view, ...more]));
-    if (failure !== null) return failure;
-  }
-  if (totalBytes === 0) return { kind: "bad_json", message: "the body is empty" };
-  const error = scan.end();
-  if (error !== null) return refusal(error, options);
-  const payload = await sink.finish();
-  return payload.kind === "inline" || payload.kind === "r2" ? { kind: "ok", payload, totalBytes } : payload;
-}
-
-async function nextChunk(reader: BodyReader): Promise<Uint8Array | ReadFailure | null> {
-  try {
-    return await reader.next();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { kind: "read_failed", message: `the body ended early: ${reason}` };
-  }
-}
-
-function refusal(error: JsonScanError, options: ValueOptions & { readonly fieldsMaxBytes?: number }): ReadFailure {
-  if (error.code === "not_object") return { kind: "not_object", message: error.message };
-  if (error.code !== "fields_too_large") return { kind: "bad_json", message: error.message };
-  return { kind: "fields_too_large", maxBytes: options.fieldsMaxBytes ?? 0 };
 }
 
 /** SHA-256 as the bytes go by: the body is never held as a whole. */

@@ -10,7 +10,7 @@ export type SinkFailure =
   | { readonly kind: "storage_failed"; readonly message: string };
 
 /** `key` is where the payload goes if it must go to R2; nobody else may write there. */
-interface SinkOptions {
+export interface SinkOptions {
   readonly bucket: R2Bucket;
   readonly key: string;
   readonly maxBytes: number;

@@ -1,0 +1,106 @@
+// Takes a posted body to its end, piece by piece, and stores what is to be kept of it. Whatever ends badly leaves nothing in R2 and
+// stops the sender.
+import type { PayloadRef } from "../core/json/payload-ref.ts";
+import type { JsonScanError, JsonScanner } from "../core/json/scanner.ts";
+import { type Body, type BodyReader, readBody } from "./body-reader.ts";
+import { PayloadSink, type SinkFailure, type SinkOptions } from "./sink.ts";
+
+/** Null: there is none. */
+export type BodySource = Body | null;
+
+/** Why a body was refused. `read_failed`: the sender went away before the end. */
+export type ReadFailure =
+  | SinkFailure
+  | { readonly kind: "bad_json"; readonly message: string }
+  | { readonly kind: "not_object"; readonly message: string }
+  | { readonly kind: "fields_too_large"; readonly maxBytes: number }
+  | { readonly kind: "read_failed"; readonly message: string };
+
+/** Where the payload goes when it is too large for memory, and how. */
+export interface ValueOptions extends SinkOptions {
+  /** Bounds all bytes of the body, white space included. */
+  readonly maxBytes: number;
+}
+
+/** What is made of a body on its way. Views are good until the next piece is taken. */
+export interface Intake {
+  /** What of a piece is to be stored, or why nothing more is read. */
+  take(piece: Uint8Array): Uint8Array | ReadFailure | Promise<Uint8Array | ReadFailure>;
+  /** The body is over: what is to be stored behind all of it, or why it is refused. */
+  finish(totalBytes: number): Uint8Array | ReadFailure;
+}
+
+/** `totalBytes`: of the body. */
+export interface StoredBody {
+  readonly kind: "ok";
+  readonly payload: PayloadRef;
+  readonly totalBytes: number;
+}
+
+/** The refusal of a body of no bytes where there must be one. */
+const EMPTY_BODY: ReadFailure = { kind: "bad_json", message: "the body is empty" };
+
+/** Reads, and stores what `intake` says. `storedMaxBytes` bounds that. */
+export async function storeBody(
+  stream: BodySource,
+  options: ValueOptions,
+  intake: Intake,
+  storedMaxBytes = options.maxBytes,
+): Promise<StoredBody | ReadFailure> {
+  if (stream === null) return EMPTY_BODY;
+  const reader = readBody(stream);
+  const sink = new PayloadSink({ ...options, maxBytes: storedMaxBytes });
+  const stored = await drain(reader, sink, options.maxBytes, intake);
+  if (stored.kind === "ok") return stored;
+  reader.cancel();
+  await sink.abort();
+  return stored;
+}
+
+async function drain(
+  reader: BodyReader,
+  sink: PayloadSink,
+  maxBytes: number,
+  intake: Intake,
+): Promise<StoredBody | ReadFailure> {
+  let totalBytes = 0;
+  for (let isOver = false; !isOver; ) {
+    const piece = await reader.next().catch(endedEarly);
+    if (piece !== null && !(piece instanceof Uint8Array)) return piece;
+    totalBytes += piece?.length ?? 0;
+    if (totalBytes > maxBytes) return { kind: "too_large", maxBytes };
+    const kept = piece === null ? intake.finish(totalBytes) : await intake.take(piece);
+    if (!(kept instanceof Uint8Array)) return kept;
+    const failure = kept.length === 0 ? null : await sink.write(kept);
+    if (failure !== null) return failure;
+    isOver = piece === null;
+  }
+  const payload = await sink.finish();
+  return payload.kind === "inline" || payload.kind === "r2" ? { kind: "ok", payload, totalBytes } : payload;
+}
+
+function endedEarly(error: unknown): ReadFailure {
+  const reason = error instanceof Error ? error.message : String(error);
+  return { kind: "read_failed", message: `the body ended early: ${reason}` };
+}
+
+/** Of a body that must be JSON: `intake` is asked about what the scanner has found good. */
+export function jsonIntake(scan: JsonScanner, intake: Intake, fieldsMaxBytes = 0): Intake {
+  return {
+    take: (piece) => {
+      const error = scan.push(piece);
+      return error === null ? intake.take(piece) : jsonFailure(error, fieldsMaxBytes);
+    },
+    finish: (totalBytes) => {
+      if (totalBytes === 0) return EMPTY_BODY;
+      const error = scan.end();
+      return error === null ? intake.finish(totalBytes) : jsonFailure(error, fieldsMaxBytes);
+    },
+  };
+}
+
+/** The refusal of a body with which a scan has ended. `fieldsMaxBytes`: the bound of its fields. */
+function jsonFailure({ code, message }: JsonScanError, fieldsMaxBytes: number): ReadFailure {
+  if (code === "not_object") return { kind: "not_object", message };
+  return code === "fields_too_large" ? { kind: code, maxBytes: fieldsMaxBytes } : { kind: "bad_json", message };
+}
