@@ -4,7 +4,6 @@ import { readConfig } from "../../config.ts";
 import type { LbOutcome } from "../../contract/load-balancer.ts";
 import { SecretBlanker, SecretForms } from "../../core/access/secret-forms.ts";
 import type { Failure, GatewayCode } from "../../core/failure.ts";
-import type { Affinity } from "../../core/lb/pool.ts";
 import {
   LB_CALL_MAX_MS,
   LB_HOLD_MS,
@@ -14,25 +13,17 @@ import {
   LB_WAIT_MAX_MS,
   REST_MAX_MS,
 } from "../../core/limits.ts";
+import { within } from "../../db/deadline.ts";
 import { upstreamSecrets } from "../../dispatch/attempt.ts";
 import { openCredential } from "../../dispatch/carry.ts";
 import { blankHeaders } from "../../outbound/call.ts";
 import { openTunnel, type TunnelResult } from "../../outbound/tunnel.ts";
 import { asksForSocket, toClientHeaders, toWorkerHeaders } from "../../outbound/tunnel-headers.ts";
-import type { RouteContext } from "../kit/context.ts";
-import type { EndpointCall } from "../kit/enter.ts";
 import { bodyStreamOf } from "../kit/request-body.ts";
 import { refuse } from "../kit/route.ts";
-import { type Seat, type SeatRequest, takeSeat } from "./seat.ts";
+import { type LbCall, type Seat, takeSeat } from "./seat.ts";
 import { type JoinedSockets, joinSockets } from "./socket.ts";
-import type { LbTarget } from "./target.ts";
 import { startTransfer, type Transfer, type TransferEnd } from "./transfer.ts";
-
-interface Given extends EndpointCall {
-  readonly c: RouteContext;
-  readonly target: LbTarget;
-  readonly affinity: Affinity;
-}
 
 /** What has ended a request before its time. */
 type Cause = "client_left" | "too_large" | "deadline" | "seat_lost" | "crashed";
@@ -50,7 +41,7 @@ const REPEATABLE_METHODS = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 const SERVICE_RESTART = 1012;
 
 export class LbExchange {
-  readonly #call: Given;
+  readonly #call: LbCall;
   readonly #request: Request;
   readonly #abort = new AbortController();
   #cause: Cause | null = null;
@@ -60,29 +51,19 @@ export class LbExchange {
   #secrets = new SecretForms([]);
   readonly #clientLeft = (): void => this.#stop("client_left");
 
-  constructor(given: Given) {
-    this.#call = given;
-    this.#request = given.c.req.raw;
+  constructor(call: LbCall) {
+    this.#call = call;
+    this.#request = call.c.req.raw;
     this.#request.signal.addEventListener("abort", this.#clientLeft);
   }
 
   async run(): Promise<Response> {
-    const { c, affinity, caller, settings, broker } = this.#call;
-    const seatRequest: SeatRequest = {
-      caller,
-      settings,
-      broker,
-      requestId: c.get("requestId"),
-      affinity,
-      untilMs: Date.now() + LB_WAIT_MAX_MS,
-      signal: this.#request.signal,
-    };
+    const endMs = Date.now() + LB_WAIT_MAX_MS;
     const tried: string[] = [];
     let last: Failed | null = null;
     for (;;) {
-      const nextUntilMs = Date.now() + (last?.outcome === "worker_failed" ? LB_NEXT_WAIT_MAX_MS : LB_WAIT_MAX_MS);
-      const untilMs = Math.min(seatRequest.untilMs, nextUntilMs);
-      const seating = await takeSeat({ ...seatRequest, untilMs }, tried, () => this.#stop("seat_lost"));
+      const untilMs = last?.outcome === "worker_failed" ? Math.min(endMs, Date.now() + LB_NEXT_WAIT_MAX_MS) : endMs;
+      const seating = await takeSeat(this.#call, { untilMs, avoidIds: tried, lost: () => this.#stop("seat_lost") });
       if (!seating.ok) return this.#refuse(last?.failure ?? seating.failure);
       if (seating.value.kind !== "seat") return this.#refuse(last?.failure ?? CLIENT_LEFT);
       const { seat } = seating.value;
@@ -120,7 +101,7 @@ export class LbExchange {
     const { upstream } = seat.ticket;
     const config = readConfig(this.#call.c.env);
     const credential = await openCredential(upstream, config.encryptionKey).catch(() => undefined);
-    if (credential === undefined) return unreachable("worker_unreachable", "the worker's credential cannot be used");
+    if (credential === undefined) return unreachable("the worker's credential cannot be used");
     this.#secrets = upstreamSecrets(upstream, credential);
     const result = await openTunnel(
       {
@@ -166,7 +147,7 @@ export class LbExchange {
     const goesElsewhere = response.status === 503 && this.#isRepeatable() && this.#hasOthers(tried);
     if (isTooLarge || goesElsewhere) response.body?.cancel().catch(() => undefined);
     if (isTooLarge) return tooLargeAnswer(bodyMaxBytes);
-    if (goesElsewhere) return { ...workerFailed("bad_answer", "the worker answered 503"), elsewhere: true };
+    if (goesElsewhere) return workerFailed("bad_answer", "the worker answered 503", true);
     const headers = this.#clientHeaders(seat, response.headers);
     if (response.body === null || !hasBody) {
       // What a HEAD says of the length is about the body that it does not have.
@@ -178,21 +159,13 @@ export class LbExchange {
       if (this.#upload !== null) await this.#endBeforeRest(seat, outcomeOf("done", response.status, this.#cause));
     };
     const blanker = this.#secrets.isEmpty ? undefined : new SecretBlanker(this.#secrets);
-    const limits = {
-      lengthBytes: length,
-      maxBytes: bodyMaxBytes,
-      holdMs: LB_HOLD_MS,
-      isUpload: false,
-      beforeEnd,
-      blanker,
-    };
-    const download = startTransfer(response.body, limits);
+    const limits = { lengthBytes: length, maxBytes: bodyMaxBytes, holdMs: LB_HOLD_MS, isUpload: false };
+    const download = startTransfer(response.body, { ...limits, beforeEnd, blanker });
     this.#abort.signal.addEventListener("abort", download.stop);
     const early = await download.begun;
     if (this.#cause !== null) return this.#failedBy(this.#cause);
     if (early === "too_large") return tooLargeAnswer(bodyMaxBytes);
-    if (early !== null)
-      return { ...workerFailed("worker_broke_off", "the worker's answer broke off"), elsewhere: true };
+    if (early !== null) return workerFailed("worker_broke_off", "the worker's answer broke off", true);
     this.#held(download.end.then((end) => this.#end(seat, outcomeOf(end, response.status, this.#cause))));
     return new Response(download.readable, { status: response.status, headers, encodeBody: "manual" });
   }
@@ -211,14 +184,10 @@ export class LbExchange {
     const end = await joined.end;
     this.#release();
     await seat.leave(end === "closed" ? "served" : "worker_failed");
-    const rest = Promise.withResolvers<void>();
-    const timer = setTimeout(() => {
+    await within(LB_SOCKET_REST_MS, joined.clientGone, "the client").catch(() => {
       // A client that does not read does not answer the close either. Nothing else would take its connection from it.
       cutOff(this.#call.c.executionCtx);
-      rest.resolve();
-    }, LB_SOCKET_REST_MS);
-    await Promise.race([joined.clientGone, rest.promise]);
-    clearTimeout(timer);
+    });
   }
 
   #clientHeaders(seat: Seat, headers: Headers): Headers {
@@ -275,40 +244,31 @@ export class LbExchange {
   #failedBy(cause: Cause): Failed {
     switch (cause) {
       case "client_left":
-        return { outcome: "client_left", failure: CLIENT_LEFT, elsewhere: false };
-      case "too_large": {
-        const failure: Failure = { kind: "too_large", maxBytes: this.#call.settings.bodyMaxBytes };
-        return { outcome: "too_large", failure, elsewhere: false };
-      }
-      case "deadline": {
-        const failure: Failure = { kind: "request_timeout", afterMs: LB_CALL_MAX_MS };
-        return { outcome: "worker_failed", failure, elsewhere: false };
-      }
+        return failed("client_left", CLIENT_LEFT);
+      case "too_large":
+        return failed("too_large", { kind: "too_large", maxBytes: this.#call.settings.bodyMaxBytes });
+      case "deadline":
+        return failed("worker_failed", { kind: "request_timeout", afterMs: LB_CALL_MAX_MS });
       case "crashed":
-      case "seat_lost": {
-        const failure: Failure = { kind: "unavailable", message: "the request has lost its worker" };
-        return { outcome: "unused", failure, elsewhere: false };
-      }
+      case "seat_lost":
+        return failed("unused", { kind: "unavailable", message: "the request has lost its worker" });
     }
   }
 
   #failedAt(result: Exclude<TunnelResult, { readonly kind: "response" }>): Failed {
     switch (result.kind) {
       case "url_refused":
-        return unreachable("worker_unreachable", `the worker's address ${result.message}`);
+        return unreachable(`the worker's address ${result.message}`);
       case "not_made": {
-        const failure: Failure = { kind: "invalid", field: "request", message: `cannot be sent on: ${result.detail}` };
-        return { outcome: "unused", failure, elsewhere: false };
+        const message = `cannot be sent on: ${result.detail}`;
+        return failed("unused", { kind: "invalid", field: "request", message });
       }
       case "redirect":
         return workerFailed("worker_redirect", `the worker answered ${result.status}; redirects are not passed on`);
       case "protocol":
         return workerFailed("bad_answer", `the worker's answer cannot be passed on: ${result.detail}`);
       case "failed":
-        return unreachable(
-          "worker_unreachable",
-          "the worker could not be reached, or closed the connection unanswered",
-        );
+        return unreachable("the worker could not be reached, or closed the connection unanswered");
     }
   }
 }
@@ -316,12 +276,16 @@ export class LbExchange {
 /** The answer to nobody. */
 const CLIENT_LEFT: Failure = { kind: "unavailable", message: "the client has gone" };
 
-function unreachable(code: GatewayCode, message: string): Failed {
-  return { outcome: "unreachable", failure: { kind: "bad_gateway", code, message }, elsewhere: true };
+function failed(outcome: LbOutcome, failure: Failure, elsewhere = false): Failed {
+  return { outcome, failure, elsewhere };
 }
 
-function workerFailed(code: GatewayCode, message: string): Failed {
-  return { outcome: "worker_failed", failure: { kind: "bad_gateway", code, message }, elsewhere: false };
+function unreachable(message: string): Failed {
+  return failed("unreachable", { kind: "bad_gateway", code: "worker_unreachable", message }, true);
+}
+
+function workerFailed(code: GatewayCode, message: string, elsewhere = false): Failed {
+  return failed("worker_failed", { kind: "bad_gateway", code, message }, elsewhere);
 }
 
 function tooLargeAnswer(maxBytes: number): Failed {

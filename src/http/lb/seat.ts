@@ -4,16 +4,24 @@ import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { Affinity } from "../../core/lb/pool.ts";
 import { LB_RENEW_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
+import type { RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
+import type { LbTarget } from "./target.ts";
 
-/** Who asks, and for what. */
-export interface SeatRequest extends EndpointCall {
-  readonly requestId: string;
+/** A request, who asks, and for what. */
+export interface LbCall extends EndpointCall {
+  readonly c: RouteContext;
+  readonly target: LbTarget;
   readonly affinity: Affinity;
+}
+
+interface SeatWanted {
   /** When the wait is over, epoch ms. */
   readonly untilMs: number;
-  /** The client has gone. */
-  readonly signal: AbortSignal;
+  /** Workers that have failed the request. */
+  readonly avoidIds: readonly string[];
+  /** Called when the broker has given the slot to another request: the call must end at once. */
+  readonly lost: () => void;
 }
 
 export interface Seat {
@@ -25,21 +33,18 @@ export interface Seat {
 /** `none_left`: every worker has failed this request. `left`: the client has gone. */
 export type Seating = { readonly kind: "seat"; readonly seat: Seat } | { readonly kind: "none_left" | "left" };
 
-/** Waits for a slot. `lost` is called when the broker has given the slot to another request: the call must end at once. */
-export async function takeSeat(
-  request: SeatRequest,
-  avoidIds: readonly string[],
-  lost: () => void,
-): Promise<Result<Seating>> {
-  const { requestId, affinity, untilMs, signal, settings, caller, broker } = request;
-  const call = { tenantId: caller.tenantId, settingsVersion: settings.version, requestId, affinity, avoidIds };
+/** Waits for a slot. */
+export async function takeSeat(request: LbCall, { untilMs, avoidIds, lost }: SeatWanted): Promise<Result<Seating>> {
+  const { c, affinity, settings, caller, broker } = request;
+  const { signal } = c.req.raw;
+  const asked = { tenantId: caller.tenantId, requestId: c.get("requestId"), settingsVersion: settings.version };
   const leaveLine = (): void => void leave(request, null, "unused");
   signal.addEventListener("abort", leaveLine);
   try {
     for (;;) {
       if (signal.aborted) return ok({ kind: "left" });
       const holdMs = Math.min(Math.max(untilMs - Date.now(), 0), WAIT_SLICE_MAX_MS);
-      const entered = await broker.call("enterLb", { ...call, holdMs });
+      const entered = await broker.call("enterLb", { ...asked, affinity, avoidIds, holdMs });
       if (!entered.ok) return entered;
       const { value } = entered;
       if (value.kind === "none_left") return ok(value);
@@ -65,8 +70,8 @@ function timedOut({ kind }: Affinity, retryAfterSeconds: number): Failure {
   return isBound ? { kind: "affinity_timeout" } : { kind: "no_worker", retryAfterSeconds };
 }
 
-function keepSeat(request: SeatRequest, ticket: LbTicket, lost: () => void): Seat {
-  const { broker, settings } = request;
+function keepSeat(request: LbCall, ticket: LbTicket, lost: () => void): Seat {
+  const { c, broker, settings } = request;
   let hasLeft = false;
   const renew = async (): Promise<void> => {
     const kept = await broker.call("renewLb", ticket);
@@ -81,18 +86,15 @@ function keepSeat(request: SeatRequest, ticket: LbTicket, lost: () => void): Sea
       if (hasLeft) return;
       hasLeft = true;
       clearInterval(renewals);
-      const { endpointId: endpoint } = settings;
-      log("lb_request_ended", { requestId: request.requestId, endpoint, worker: ticket.upstream.id, outcome });
+      const facts = { requestId: c.get("requestId"), endpoint: settings.endpointId, worker: ticket.upstream.id };
+      log("lb_request_ended", { ...facts, outcome });
       await leave(request, ticket, outcome);
     },
   };
 }
 
 /** Idempotent: the second time the broker does not know the slot any more. What stays unsaid ends without a renewal. */
-async function leave(
-  { broker, caller, requestId }: SeatRequest,
-  ticket: LbTicket | null,
-  outcome: LbOutcome,
-): Promise<void> {
-  await broker.call("leaveLb", { requestId, tenantId: caller.tenantId, ticket, outcome });
+async function leave({ c, broker, caller }: LbCall, ticket: LbTicket | null, outcome: LbOutcome): Promise<void> {
+  const { tenantId } = caller;
+  await broker.call("leaveLb", { requestId: c.get("requestId"), tenantId, ticket, outcome });
 }

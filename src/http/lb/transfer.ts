@@ -4,6 +4,7 @@
 
 import type { SecretBlanker } from "../../core/access/secret-forms.ts";
 import { LB_FILL_BYTES, LB_PIPE_BYTES } from "../../core/limits.ts";
+import { within } from "../../db/deadline.ts";
 import { breakWhenStopped, discardAll, type PipeEnd, pipeAll, pumpAtMost } from "../kit/pipes.ts";
 
 /** `source_broke`: it ended before its end; `sink_broke`: nobody takes the bytes any more, or the transfer was told to end. */
@@ -65,10 +66,7 @@ export function startTransfer(source: ReadableStream<Uint8Array>, limits: Transf
   const stop = (): void => stopped.abort(new Error("the transfer was stopped"));
   const takeRest = async (maxMs: number): Promise<void> => {
     dropped.abort(new Error("the transfer has lost its sink"));
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, maxMs);
-    await Promise.race([over, late.promise]);
-    clearTimeout(timer);
+    await within(maxMs, over, "the rest").catch(() => undefined);
     stop();
   };
   return { readable, begun: begun.promise, end, stop, takeRest };
@@ -176,11 +174,9 @@ async function readPiece(
   }
 }
 
-async function settles(work: Promise<void>): Promise<boolean> {
-  try {
-    await work;
-    return true;
-  } catch {
-    return false;
-  }
+function settles(work: Promise<void>): Promise<boolean> {
+  return work.then(
+    () => true,
+    () => false,
+  );
 }
