@@ -1,25 +1,22 @@
 // The calls of the edge to the broker of an endpoint. Payloads travel as bytes or as the key of an R2 object.
 import type { Result } from "../core/failure.ts";
 import type { WebhookOutcome } from "../core/job/event.ts";
-import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import type { Assignment, LeaseApi } from "./dispatch.ts";
 import type { JobReport } from "./job-report.ts";
+import type { JobWork } from "./job-request.ts";
 import type { JobCall, JobView } from "./job-view.ts";
 import type { LbApi } from "./load-balancer.ts";
 import type { EndpointSettings } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
-import type { WorkerApi } from "./worker.ts";
+import type { HandedLease, WorkerApi } from "./worker.ts";
 
-export interface SubmitCall {
+export interface SubmitCall extends JobWork {
   readonly tenantId: string;
   readonly settingsVersion: number;
   /** Made by the edge, because large inputs are stored under it first. */
   readonly jobId: string;
   readonly mode: "run" | "runsync";
-  readonly input: PayloadRef;
-  /** Raw JSON of every other top-level field, as it came: name → JSON text. */
-  readonly fields: Readonly<Record<string, string>>;
   readonly policy: {
     readonly executionTimeoutMs: number | null;
     readonly ttlMs: number | null;
@@ -31,7 +28,6 @@ export interface SubmitCall {
   /** `runsync` only: the wait asked for; a result is kept at least that long. */
   readonly waitMs: number | null;
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
-  readonly origin: Origin | null;
   /** The caller can carry the job itself, where the rules let it (core/job/client-carry.ts). */
   readonly carries: boolean;
 }
@@ -79,13 +75,10 @@ export interface BrokerApi extends LeaseApi, WorkerApi, StreamApi, LbApi {
   /** A webhook wake-up arrived: start webhook senders for what is due. */
   startWebhooks(): Promise<{ started: number }>;
   /** An upstream has called back under this lease: its carrier is to look at once. */
-  nudge(call: { readonly jobId: string; readonly lease: string }): Promise<void>;
-  finishWebhook(call: {
-    readonly jobId: string;
-    readonly round: number;
-    readonly tryNumber: number;
-    readonly result: WebhookOutcome;
-  }): Promise<void>;
+  nudge(call: HandedLease): Promise<void>;
+  finishWebhook(
+    call: Pick<Delivery, "jobId" | "round" | "tryNumber"> & { readonly result: WebhookOutcome },
+  ): Promise<void>;
 }
 
 /** What one of the broker's calls takes. */

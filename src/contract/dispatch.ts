@@ -1,24 +1,16 @@
 // What passes between a broker and the carrier of one attempt.
 
 import type { AttemptOutcome } from "../core/job/event.ts";
-import type { Origin } from "../core/job/origin.ts";
-import type { PayloadRef } from "../core/json/payload-ref.ts";
+import type { JobWork } from "./job-request.ts";
 import type { JobView } from "./job-view.ts";
 import type { Upstream } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
+import type { HandedLease } from "./worker.ts";
 
-/** One leased job on its way to an upstream. `lease` is the fence: every word back to the broker carries it. */
-export interface Assignment {
+/** One leased job on its way to an upstream. */
+export interface Assignment extends JobWork, HandedLease {
   readonly endpointId: string;
-  /** The public id, as clients see it: `<uuid>-u1` or `sync-<uuid>-u1`. */
-  readonly jobId: string;
-  readonly lease: string;
   readonly upstream: Upstream;
-  readonly input: PayloadRef;
-  /** Raw JSON of the other top-level fields of the request, passed on to the worker: name → JSON text. */
-  readonly fields: Readonly<Record<string, string>>;
-  /** Where it has a call in another API than RunPod's, the input is the body of that call. */
-  readonly origin: Origin | null;
   /** Routes that the endpoint lets through to an OpenAI server at the time of the lease (core/openai/routes.ts). */
   readonly openaiRoutes: string;
   /** What is left of it, counted from the start of the lease. */
@@ -43,24 +35,20 @@ export interface LeaseApi extends Pick<StreamApi, "appendChunks"> {
    * Keeps the lease for another period, and answers when it is lost, when the upstream has called back, or after `holdMs`
    * (at most LEASE_RENEW_MS). False: it is not held any more, stop working.
    */
-  renew(call: { readonly jobId: string; readonly lease: string; readonly holdMs: number }): Promise<boolean>;
+  renew(call: HandedLease & { readonly holdMs: number }): Promise<boolean>;
   /** Starts another carrier for the same lease, which takes up this id of the upstream. False: the lease is not held. */
-  handOver(call: { readonly jobId: string; readonly lease: string; readonly upstreamJobId: string }): Promise<boolean>;
+  handOver(call: HandedLease & { readonly upstreamJobId: string }): Promise<boolean>;
   /** The carrier of a lost lease has let go of the upstream: its slot is free. */
   letGo(call: { readonly lease: string }): Promise<void>;
   /** Stores the upstream's own id, so that a lost carrier is followed by one that takes it up. */
-  noteUpstreamJob(call: {
-    readonly jobId: string;
-    readonly lease: string;
-    readonly upstreamJobId: string;
-  }): Promise<boolean>;
+  noteUpstreamJob(call: HandedLease & { readonly upstreamJobId: string }): Promise<boolean>;
   /** The upstream has answered IN_PROGRESS: what is billed of the job begins here. */
-  noteRunning(call: { readonly jobId: string; readonly lease: string }): Promise<boolean>;
+  noteRunning(call: HandedLease): Promise<boolean>;
   /**
    * Ends the attempt. `accepted` false: a stale lease, nothing changed, the carrier deletes what it stored. `job`: the job
    * after it, without its output, which the carrier has; null for a job that is not there.
    */
-  finish(call: { readonly jobId: string; readonly lease: string; readonly outcome: AttemptOutcome }): Promise<Finished>;
+  finish(call: HandedLease & { readonly outcome: AttemptOutcome }): Promise<Finished>;
 }
 
 /** The side of the carrier that a broker may call. Neither call is awaited by the broker's own reply. */

@@ -1,6 +1,17 @@
-// What a client may say about a job beside its input: the shapes of `policy`, `webhook` and `s3Config`.
+// What a client may say about a job: what it is to do, and beside that the shapes of `policy`, `webhook` and `s3Config`.
 import { z } from "zod";
+import type { Origin } from "../core/job/origin.ts";
+import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, POLICY_MAX_MS, TTL_MIN_MS } from "../core/limits.ts";
+
+/** What a job is to do, as its client has said it. */
+export interface JobWork {
+  /** Where `origin` has a call in another API than RunPod's, the input is the body of that call. */
+  readonly input: PayloadRef;
+  /** Raw JSON of every other top-level field, as it came and is passed on to the worker: name → JSON text. */
+  readonly fields: Readonly<Record<string, string>>;
+  readonly origin: Origin | null;
+}
 
 /** Milliseconds as a JSON integer between two bounds, with one sentence for everything else. */
 function milliseconds(minMs: number, maxMs: number) {

@@ -3,7 +3,7 @@ import type { Result } from "../core/failure.ts";
 import type { JobStatus } from "../core/job/job.ts";
 import type { StreamCursor } from "../core/job/stream-cursor.ts";
 import type { JobCall } from "./job-view.ts";
-import type { ReportReply, WorkerCall } from "./worker.ts";
+import type { HandedLease, ReportReply, WorkerJobCall } from "./worker.ts";
 
 /** One chunk: raw JSON text, and its place. */
 export interface StreamChunk extends StreamCursor {
@@ -26,21 +26,16 @@ export interface StreamApi {
    * A chunk of a pulling worker. It is durable when this answers, and no reader sees it before. `too_long`: the log of this
    * attempt, or the endpoint, is full and the job has failed for it.
    */
-  appendChunk(
-    call: WorkerCall & { readonly jobId: string; readonly chunk: Uint8Array },
-  ): Promise<ReportReply | "too_long">;
+  appendChunk(call: WorkerJobCall & { readonly chunk: Uint8Array }): Promise<ReportReply | "too_long">;
   /**
    * Chunks that a carrier has gathered, the first of them number `firstSeq`: sent again after a lost answer they count once.
    * False: the lease is not held, or the log is full.
    */
-  appendChunks(call: {
-    readonly jobId: string;
-    readonly lease: string;
-    readonly firstSeq: number;
-    readonly chunks: readonly Uint8Array[];
-  }): Promise<boolean>;
+  appendChunks(
+    call: HandedLease & { readonly firstSeq: number; readonly chunks: readonly Uint8Array[] },
+  ): Promise<boolean>;
   /** The chunks of the attempt that this worker has under way, to make its output of them. */
-  ownChunks(call: WorkerCall & { readonly jobId: string; readonly after: StreamCursor }): Promise<StreamPage | null>;
+  ownChunks(call: WorkerJobCall & { readonly after: StreamCursor }): Promise<StreamPage | null>;
   /**
    * Chunks after a place, to any number of readers; held until there are some, the job is over, or `holdMs`. `drained`: what
    * the next drainStream would hand out. `stays`: refused where no further call of the tenant could be held.

@@ -1,8 +1,7 @@
 // The calls of the edge to a broker on behalf of pulling workers. The edge has checked the key; names come from the URL.
 import type { Result } from "../core/failure.ts";
 import type { AttemptOutcome } from "../core/job/event.ts";
-import type { Origin } from "../core/job/origin.ts";
-import type { PayloadRef } from "../core/json/payload-ref.ts";
+import type { JobWork } from "./job-request.ts";
 
 /** A worker as its requests name it: the key that they carry, and the id that it gave itself. */
 export interface WorkerCall {
@@ -21,15 +20,15 @@ export interface TakeCall extends WorkerCall {
   readonly version: string | null;
 }
 
-/** A leased job on its way to a pulling worker. */
-export interface HandedJob {
+/** A job under a lease. `lease` is the fence: every word back to the broker carries it. */
+export interface HandedLease {
+  /** The public id, as clients see it: `<uuid>-u1` or `sync-<uuid>-u1`. */
   readonly jobId: string;
   readonly lease: string;
-  readonly input: PayloadRef;
-  /** Raw JSON of the other top-level fields of the request: name → JSON text. */
-  readonly fields: Readonly<Record<string, string>>;
-  readonly origin: Origin | null;
 }
+
+/** A leased job on its way to a pulling worker. */
+export interface HandedJob extends JobWork, HandedLease {}
 
 export interface PingCall extends WorkerCall {
   /** Jobs that it runs, as it says. */
@@ -40,8 +39,12 @@ export interface PingCall extends WorkerCall {
   readonly version: string | null;
 }
 
-export interface ReportCall extends WorkerCall {
+/** A call of a worker about one job. */
+export interface WorkerJobCall extends WorkerCall {
   readonly jobId: string;
+}
+
+export interface ReportCall extends WorkerJobCall {
   readonly outcome: AttemptOutcome;
   /** The result asks for a restart of the worker (`stopPod`). */
   readonly refresh: boolean;
@@ -86,7 +89,7 @@ export interface WorkerApi {
   ping(call: PingCall): Promise<void>;
   report(call: ReportCall): Promise<ReportReply>;
   /** What a running handler tells of itself; shown in the status while the job runs. */
-  progress(call: WorkerCall & { readonly jobId: string; readonly output: Uint8Array }): Promise<ReportReply>;
+  progress(call: WorkerJobCall & { readonly output: Uint8Array }): Promise<ReportReply>;
   /**
    * Held until a job of the worker is to stop, or `holdMs`. Each id is given out once. Null: the worker does not come back
    * for jobs, so that it need not be held.
@@ -100,9 +103,4 @@ export interface WorkerApi {
     readonly workerId: string;
     readonly draining: boolean;
   }): Promise<boolean>;
-}
-
-export interface HandedLease {
-  readonly jobId: string;
-  readonly lease: string;
 }

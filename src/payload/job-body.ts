@@ -1,7 +1,7 @@
 // A job as its worker gets it: `{"id","input",…other fields}`, the input and the fields as their raw bytes.
 
+import type { JobWork } from "../contract/job-request.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
-import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { openAiInput } from "../core/openai/request.ts";
 
@@ -17,12 +17,7 @@ interface HostedFields {
 
 /** The parts to splice. */
 export function jobParts(
-  job: {
-    readonly jobId: string;
-    readonly input: PayloadRef;
-    readonly fields: Readonly<Record<string, string>>;
-    readonly origin: Origin | null;
-  },
+  job: JobWork & { readonly jobId: string },
   hosted: HostedFields | null = null,
 ): (string | PayloadRef)[] {
   const rest = Object.entries(job.fields)
