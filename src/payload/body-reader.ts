@@ -20,7 +20,7 @@ export type Body = ReadableStream<Uint8Array> | Uint8Array | BodyReader;
 
 /** `cancel` stops the sender of a stream. */
 export function readBody(source: Body): BodyReader {
-  if (source instanceof Uint8Array) return new WholeReader(source);
+  if (source instanceof Uint8Array) return readWhole(source);
   if (!(source instanceof ReadableStream)) return source;
   return readStream(source, (reader) => void reader.cancel().catch(() => undefined));
 }
@@ -33,87 +33,54 @@ export function readShared(stream: ReadableStream<Uint8Array>): BodyReader {
 type LetGo = (reader: ReadableStreamBYOBReader | ReadableStreamDefaultReader<Uint8Array>) => void;
 
 function readStream(stream: ReadableStream<Uint8Array>, letGo: LetGo): BodyReader {
-  return byteReader(stream, letGo) ?? new ChunkReader(stream, letGo);
-}
-
-class WholeReader implements BodyReader {
-  #bytes: Uint8Array | null;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes.length === 0 ? null : bytes;
-  }
-
-  async next(): Promise<Uint8Array | null> {
-    const bytes = this.#bytes;
-    this.#bytes = null;
-    return bytes;
-  }
-
-  cancel(): void {}
-}
-
-function byteReader(stream: ReadableStream<Uint8Array>, letGo: LetGo): BodyReader | null {
+  let bytes: ReadableStreamBYOBReader;
   try {
-    return new ByteReader(stream.getReader({ mode: "byob" }), letGo);
+    bytes = stream.getReader({ mode: "byob" });
   } catch (error) {
     // The only way to learn that a stream is not one of bytes; a locked stream fails again in the other reader.
-    if (error instanceof TypeError) return null;
+    if (error instanceof TypeError) return readChunks(stream.getReader(), letGo);
     throw error;
   }
+  return readBytes(bytes, letGo);
 }
 
-class ByteReader implements BodyReader {
-  readonly #reader: ReadableStreamBYOBReader;
-  readonly #letGo: LetGo;
-  #buffer = new ArrayBuffer(FIRST_BYTES);
-  #ended = false;
+function readWhole(bytes: Uint8Array): BodyReader {
+  let rest = bytes.length === 0 ? null : bytes;
+  const next = async (): Promise<Uint8Array | null> => {
+    const piece = rest;
+    rest = null;
+    return piece;
+  };
+  return { next, cancel: () => undefined };
+}
 
-  constructor(reader: ReadableStreamBYOBReader, letGo: LetGo) {
-    this.#reader = reader;
-    this.#letGo = letGo;
-  }
-
-  async next(): Promise<Uint8Array | null> {
-    if (this.#ended) return null;
-    const sizeBytes = this.#buffer.byteLength;
-    const { done, value } = await this.#reader.readAtLeast(
-      Math.min(READ_MIN_BYTES, sizeBytes),
-      new Uint8Array(this.#buffer),
-    );
-    this.#ended = done;
+function readBytes(reader: ReadableStreamBYOBReader, letGo: LetGo): BodyReader {
+  let buffer = new ArrayBuffer(FIRST_BYTES);
+  let isOver = false;
+  const next = async (): Promise<Uint8Array | null> => {
+    if (isOver) return null;
+    const sizeBytes = buffer.byteLength;
+    const { done, value } = await reader.readAtLeast(Math.min(READ_MIN_BYTES, sizeBytes), new Uint8Array(buffer));
+    isOver = done;
     if (value === undefined || value.byteLength === 0) return null;
     const isFull = value.byteLength === sizeBytes;
-    this.#buffer = isFull && sizeBytes < READ_MAX_BYTES ? new ArrayBuffer(2 * sizeBytes) : value.buffer;
+    buffer = isFull && sizeBytes < READ_MAX_BYTES ? new ArrayBuffer(2 * sizeBytes) : value.buffer;
     return value;
-  }
-
-  cancel(): void {
-    this.#letGo(this.#reader);
-  }
+  };
+  return { next, cancel: () => letGo(reader) };
 }
 
-class ChunkReader implements BodyReader {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #letGo: LetGo;
-  #chunk: Uint8Array = new Uint8Array(0);
-
-  constructor(stream: ReadableStream<Uint8Array>, letGo: LetGo) {
-    this.#reader = stream.getReader();
-    this.#letGo = letGo;
-  }
-
-  async next(): Promise<Uint8Array | null> {
-    while (this.#chunk.length === 0) {
-      const { done, value } = await this.#reader.read();
+function readChunks(reader: ReadableStreamDefaultReader<Uint8Array>, letGo: LetGo): BodyReader {
+  let chunk: Uint8Array = new Uint8Array(0);
+  const next = async (): Promise<Uint8Array | null> => {
+    while (chunk.length === 0) {
+      const { done, value } = await reader.read();
       if (done) return null;
-      this.#chunk = value;
+      chunk = value;
     }
-    const piece = this.#chunk.subarray(0, READ_MAX_BYTES);
-    this.#chunk = this.#chunk.subarray(READ_MAX_BYTES);
+    const piece = chunk.subarray(0, READ_MAX_BYTES);
+    chunk = chunk.subarray(READ_MAX_BYTES);
     return piece;
-  }
-
-  cancel(): void {
-    this.#letGo(this.#reader);
-  }
+  };
+  return { next, cancel: () => letGo(reader) };
 }
