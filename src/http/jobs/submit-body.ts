@@ -1,35 +1,23 @@
 // The body of a submit: the input is cut out as bytes while it streams by, the few known fields are checked.
+import type { SubmitCall } from "../../contract/broker.ts";
 import { jobRequestSchema } from "../../contract/job-request.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import type { Reach } from "../../core/access/reach.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../../core/limits.ts";
 import { checkUrl } from "../../outbound/guard.ts";
-import { type BodySource, readEnvelope } from "../../payload/envelope.ts";
+import { type BodySource, readEnvelope, type ValueOptions } from "../../payload/envelope.ts";
 import { bodyFailure } from "../kit/body-failures.ts";
 import { failureOfIssue } from "../kit/read-json.ts";
 import { dropInput } from "../kit/submit-job.ts";
 
 /** A checked request. `input` may stand in R2 already: who does not use it deletes it. */
-export interface SubmitBody {
-  readonly input: PayloadRef;
-  /** Raw JSON of every other top-level field. */
-  readonly fields: Readonly<Record<string, string>>;
-  readonly policy: {
-    readonly executionTimeoutMs: number | null;
-    readonly ttlMs: number | null;
-    readonly lowPriority: boolean;
-  };
+export interface SubmitBody extends Pick<SubmitCall, "input" | "fields" | "policy"> {
   readonly webhook: string | null;
   readonly sha256Hex: string | null;
 }
 
-export interface SubmitBodyOptions {
-  readonly bucket: R2Bucket;
-  /** Where a large input goes. */
-  readonly key: string;
-  readonly maxBytes: number;
+export interface SubmitBodyOptions extends ValueOptions {
   /** For an Idempotency-Key: the fingerprint of the raw bytes. */
   readonly hash: boolean;
   readonly settings: EndpointSettings;
@@ -38,22 +26,15 @@ export interface SubmitBodyOptions {
 
 /** Reads and checks a body. After a refusal nothing is left in R2. */
 export async function readSubmitBody(stream: BodySource, options: SubmitBodyOptions): Promise<Result<SubmitBody>> {
-  const { bucket, key, maxBytes, hash } = options;
-  const envelope = await readEnvelope(stream, {
-    bigField: "input",
-    bucket,
-    key,
-    maxBytes,
-    fieldsMaxBytes: ENVELOPE_FIELDS_MAX_BYTES,
-    hash,
-  });
-  if (envelope.kind !== "ok") return fail(bodyFailure(envelope, maxBytes, FIELDS_RULE));
+  const fieldsMaxBytes = ENVELOPE_FIELDS_MAX_BYTES;
+  const envelope = await readEnvelope(stream, { ...options, bigField: "input", fieldsMaxBytes });
+  if (envelope.kind !== "ok") return fail(bodyFailure(envelope, options.maxBytes, FIELDS_RULE));
   const { big: input, fields } = envelope;
   const checked = checkFields(fields, options);
   if (checked.ok && input !== null) {
     return ok({ input, fields, ...checked.value, sha256Hex: envelope.sha256Hex ?? null });
   }
-  if (input !== null) await dropInput(input, bucket);
+  if (input !== null) await dropInput(input, options.bucket);
   return checked.ok ? fail({ kind: "invalid", field: "input", message: "is required" }) : checked;
 }
 

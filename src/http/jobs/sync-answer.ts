@@ -35,10 +35,12 @@ export function syncAnswer(c: RouteContext, call: SyncCall): Response {
 
 async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<Uint8Array>): Promise<void> {
   const writer = writable.getWriter();
-  const waiting = new Waiting(writer, call.waitMs);
+  const answered = new AbortController();
+  const waitOver = waitOut(writer, call.waitMs, answered.signal);
+  waitOver.catch(() => undefined);
   try {
-    const job = await jobAtEnd(c, call, waiting.over);
-    waiting.stop();
+    const job = await jobAtEnd(c, call, waitOver);
+    answered.abort();
     const body = await bodyOf(c, call, job);
     if (body instanceof Uint8Array) await Promise.all([writer.write(body), writer.close()]);
     else {
@@ -50,44 +52,22 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
     log("sync_answer_broken", { requestId: c.get("requestId"), error: String(error) });
     await writer.abort(error).catch(() => undefined);
   } finally {
-    waiting.stop();
+    answered.abort();
   }
 }
 
-/** White space now and then, and the news that the wait is over: one timer for both. */
-class Waiting {
-  readonly #over = Promise.withResolvers<null>();
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #endMs: number;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  constructor(writer: WritableStreamDefaultWriter<Uint8Array>, waitMs: number) {
-    this.#writer = writer;
-    this.#endMs = Date.now() + waitMs;
-    this.#arm();
+/** White space now and then, and the news that the wait is over: one timer for both. Rejects when it is told to stop. */
+async function waitOut(
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  waitMs: number,
+  stop: AbortSignal,
+): Promise<null> {
+  const endMs = Date.now() + waitMs;
+  for (let leftMs = waitMs; leftMs > 0; leftMs = endMs - Date.now()) {
+    await scheduler.wait(Math.min(leftMs, SYNC_SPACE_EVERY_MS), { signal: stop });
+    if (Date.now() < endMs) writer.write(SPACE).catch(() => undefined);
   }
-
-  get over(): Promise<null> {
-    return this.#over.promise;
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer ?? null);
-  }
-
-  #arm(): void {
-    const leftMs = Math.max(0, this.#endMs - Date.now());
-    this.#timer = setTimeout(() => this.#tick(), Math.min(leftMs, SYNC_SPACE_EVERY_MS));
-  }
-
-  #tick(): void {
-    if (Date.now() >= this.#endMs) {
-      this.#over.resolve(null);
-      return;
-    }
-    this.#writer.write(SPACE).catch(() => undefined);
-    this.#arm();
-  }
+  return null;
 }
 
 /** The job once it is over or the wait is; null: nobody knows of it any more. */
