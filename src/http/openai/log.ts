@@ -55,9 +55,7 @@ export class LoggedEvents {
   async finish(job: JobView): Promise<void> {
     // Half an event that a lost worker has left is none.
     if (hasResult(job.status)) await this.#send(this.#events.end());
-    else {
-      await this.fail(errorOfJob(job).error);
-    }
+    else await this.fail(errorOfJob(job).error);
     await this.#client.end(true);
   }
 

@@ -41,9 +41,7 @@ export async function finishedAnswer(
     return await largeAnswer(c, request, job.id, job.output, head);
   }
   const text = await readOutput(c, job.output);
-  if (text === null) {
-    return errorAnswer(c, NOT_STORED, job.id);
-  }
+  if (text === null) return errorAnswer(c, NOT_STORED, job.id);
   const value: unknown = JSON.parse(text);
   const error = openAiErrorOfOutput(onlyValue(value));
   if (error !== null) return errorAnswer(c, error, job.id);

@@ -3,8 +3,6 @@
 import type { Submitted } from "../../contract/broker.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
-import type { OpenAiRequest } from "../../core/openai/request.ts";
-import type { BrokerClient } from "../../dispatch/broker-client.ts";
 import { carryHere } from "../kit/carry-here.ts";
 import { finishAnyway, keepAnswering, type RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
@@ -13,7 +11,7 @@ import { submitJob } from "../kit/submit-job.ts";
 import { ClientAnswer } from "./answer.ts";
 import { OPENAI } from "./dialect.ts";
 import { finishedAnswer } from "./output.ts";
-import { waitForAnswer } from "./wait.ts";
+import { type OpenAiWait, waitForAnswer } from "./wait.ts";
 
 /** Any request to an OpenAI server: it has more routes than OpenAI, and which of them are open is the endpoint's to say. */
 export async function openAi(c: RouteContext, call: EndpointCall): Promise<Answered> {
@@ -30,11 +28,7 @@ async function submitAndAnswer(c: RouteContext, call: EndpointCall): Promise<Ans
   return await answer(c, { broker: call.broker, tenantId, jobId: job.id, request, input: wanted.input }, claim);
 }
 
-interface Served {
-  readonly broker: BrokerClient;
-  readonly tenantId: string;
-  readonly jobId: string;
-  readonly request: OpenAiRequest;
+interface Served extends OpenAiWait {
   readonly input: PayloadRef;
 }
 

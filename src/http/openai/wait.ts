@@ -7,20 +7,15 @@ import { hasResult, isRunning, isTerminal, isTimedOut, isWaiting } from "../../c
 import { STREAM_START } from "../../core/job/stream-cursor.ts";
 import { LIMIT_RETRY_AFTER_SECONDS, OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } from "../../core/limits.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
-import type { BrokerClient } from "../../dispatch/broker-client.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { askHeld } from "../kit/held.ts";
-import { readPage } from "../kit/read-stream.ts";
-
+import { readPage, type StreamRead } from "../kit/read-stream.ts";
 import type { ClientAnswer } from "./answer.ts";
 import { errorAnswer, type OpenAiError, refuseOpenAi, TTL_PASSED, toError } from "./errors.ts";
 import { LoggedEvents } from "./log.ts";
 import { finishedAnswer } from "./output.ts";
 
-export interface OpenAiWait {
-  readonly broker: BrokerClient;
-  readonly tenantId: string;
-  readonly jobId: string;
+export interface OpenAiWait extends StreamRead {
   readonly request: OpenAiRequest;
 }
 
