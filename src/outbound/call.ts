@@ -81,14 +81,12 @@ export async function callUrl(request: CallRequest, reach: Reach): Promise<CallR
 }
 
 function prepareBody(request: CallRequest, onProgress: (done: boolean) => void): SentBody {
-  const provable = { provable: request.provable ?? false };
-  if (request.body instanceof ReadableStream) {
-    if (request.contentLength === undefined) throw new Error("a streamed body needs its length");
-    return sendBody(request.body, request.contentLength, onProgress, provable);
+  const { body = "", contentLength, provable = false } = request;
+  if (!(body instanceof ReadableStream)) {
+    return sendBytes(typeof body === "string" ? new TextEncoder().encode(body) : body, onProgress, provable);
   }
-  const bytes =
-    typeof request.body === "string" ? new TextEncoder().encode(request.body) : (request.body ?? new Uint8Array());
-  return sendBytes(bytes, onProgress, provable);
+  if (contentLength === undefined) throw new Error("a streamed body needs its length");
+  return sendBody(body, contentLength, onProgress, provable);
 }
 
 function classify(cause: unknown, stopped: Watch["cause"], sent: SentBody | null): CallResult {

@@ -25,24 +25,15 @@ export interface SentBody {
   stop(): void;
 }
 
-/**
- * Sends a JSON text that is there as a whole; otherwise as `sendBody`. All its chunks are handed over in one turn.
- */
-export function sendBytes(
-  bytes: Uint8Array,
-  onProgress: (done: boolean) => void,
-  options: { readonly provable: boolean },
-): SentBody {
+/** Sends a JSON text that is there as a whole; otherwise as `sendBody`. All its chunks are handed over in one turn. */
+export function sendBytes(bytes: Uint8Array, onProgress: (done: boolean) => void, provable: boolean): SentBody {
   if (bytes.length === 0) throw new Error("a body must not be empty");
-  const pads = options.provable ? PAD_CHUNKS : 0;
+  const pads = provable ? PAD_CHUNKS : 0;
   const { readable, writable } = new FixedLengthStream(bytes.length + pads);
   const writer = writable.getWriter();
   let takenChunks = 0;
-  const chunks = options.provable
-    ? [bytes.subarray(0, -1), ...Array.from({ length: pads }, () => SPACE), bytes.subarray(-1)].filter(
-        ({ length }) => length > 0,
-      )
-    : [bytes];
+  const split = [bytes.subarray(0, -1), ...Array.from({ length: pads }, () => SPACE), bytes.subarray(-1)];
+  const chunks = provable ? split.filter(({ length }) => length > 0) : [bytes];
   const taken = (): void => {
     takenChunks += 1;
     onProgress(takenChunks === chunks.length);
@@ -67,16 +58,16 @@ export function sendBody(
   source: ReadableStream<Uint8Array>,
   sizeBytes: number,
   onProgress: (done: boolean) => void,
-  options: { readonly provable: boolean },
+  provable: boolean,
 ): SentBody {
-  const pads = options.provable ? PAD_CHUNKS : 0;
+  const pads = provable ? PAD_CHUNKS : 0;
   const pipe = new FixedLengthStream(sizeBytes + 2 * pads);
   const writer = pipe.writable.getWriter();
   let handedOver = false;
   let takenChunks = 0;
   const pump = async (): Promise<void> => {
     let held: Uint8Array | null = null;
-    let isFirst = options.provable;
+    let isFirst = provable;
     const write = async (bytes: Uint8Array): Promise<void> => {
       if (bytes.length > 0) {
         await writer.write(bytes);
