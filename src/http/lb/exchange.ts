@@ -83,11 +83,8 @@ export class LbExchange {
   }
 
   #isRepeatable(): boolean {
-    return (
-      REPEATABLE_METHODS.has(this.#request.method) &&
-      bodyStreamOf(this.#request) === null &&
-      !asksForSocket(this.#request)
-    );
+    const isBodiless = bodyStreamOf(this.#request) === null;
+    return REPEATABLE_METHODS.has(this.#request.method) && isBodiless && !asksForSocket(this.#request);
   }
 
   /** A worker's own 503 is better passed on than kept back, where nobody else can be asked. */

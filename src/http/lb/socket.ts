@@ -67,23 +67,23 @@ export function joinSockets(
         stop(BROKEN, "the other side has gone");
       }
     });
-    from.addEventListener("close", ({ code, reason }) => {
+    const end = (how: SocketEnd): void => {
       clearTimeout(idle);
       isOver = true;
       if (from === client) gone.resolve();
+      ended.resolve(how);
+    };
+    from.addEventListener("close", ({ code, reason }) => {
       const isBroken = code === NO_FRAME;
       const shownReason = from === worker && secrets !== null ? secrets.blankText(reason) : reason;
       closeSocket(to, isBroken ? BROKEN : code, isBroken ? "the other side broke off" : shownReason);
       // The handshake of the close: without an answer the peer would wait for one.
       closeSocket(from, isBroken ? BROKEN : code, reason);
-      ended.resolve(isBroken ? whenBroken : "closed");
+      end(isBroken ? whenBroken : "closed");
     });
     from.addEventListener("error", () => {
-      clearTimeout(idle);
-      isOver = true;
-      if (from === client) gone.resolve();
       closeSocket(to, BROKEN, "the other side broke off");
-      ended.resolve(whenBroken);
+      end(whenBroken);
     });
     from.accept();
   };

@@ -1,14 +1,11 @@
 // Which load-balanced endpoint a URL names: by its path, /lb/{endpoint} and what follows, or by a host of its own. What stands
 // behind the endpoint's name is the worker's business and is not read here.
 import { type Config, readConfig } from "../../config.ts";
+import type { TunnelRequest } from "../../outbound/tunnel.ts";
 
 /** What a URL names: an endpoint, and what its worker is asked for. */
-export interface LbTarget {
+export interface LbTarget extends Pick<TunnelRequest, "path" | "search"> {
   readonly endpoint: string;
-  /** From its slash on; empty: none. */
-  readonly path: string;
-  /** With its question mark; empty: none. */
-  readonly search: string;
 }
 
 const LB_PATH = /^\/lb\/([^/]+)(\/.*)?$/;
