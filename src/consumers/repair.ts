@@ -19,11 +19,9 @@ export async function repairBrokers(env: Env): Promise<void> {
 
 async function repairPage(env: Env, endpointIds: readonly string[]): Promise<void> {
   const settings = await loadManySettings(env.DB, endpointIds);
-  const results = await Promise.all(settings.map((each) => repair(env, each)));
-  await noteTaken(
-    env.DB,
-    results.filter((each) => each !== null),
-  );
+  const versions = await Promise.all(settings.map((each) => repair(env, each)));
+  const taken = versions.filter((each) => each !== null);
+  await noteTaken(env.DB, taken);
 }
 
 /** The version that the broker has now; null: it did not answer. */

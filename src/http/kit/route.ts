@@ -42,13 +42,8 @@ export function route<Entered>(spec: RouteSpec<Entered>): Route {
     const answered = entered.ok ? await handler(c, entered.value) : entered;
     return answered instanceof Response ? answered : dialect.refuse(c, answered.failure);
   };
-  return {
-    methods: typeof method === "string" && method !== "ALL" ? [method] : method,
-    path,
-    head,
-    answer,
-    refuse: dialect.refuse,
-  };
+  const methods = typeof method === "string" && method !== "ALL" ? [method] : method;
+  return { methods, path, head, answer, refuse: dialect.refuse };
 }
 
 /** Registers the routes, and for each path of theirs the answer to every other method. */

@@ -16,15 +16,11 @@ export function refuseOpenAi(c: RouteContext, failure: Failure): Response {
 
 /** The answer of a job that is over without a result for its client. */
 export function jobFailed(c: RouteContext, job: JobView): Response {
-  switch (job.status) {
-    case "CANCELLED":
-      // OpenAI's clients repeat a request after 409, unless they are told not to: the job would run after all.
-      return errorAnswer(c, toError(409, "the job was cancelled", "cancelled"), job.id, { "x-should-retry": "false" });
-    case "TIMED_OUT":
-      return errorAnswer(c, TTL_PASSED, job.id);
-    default:
-      return errorAnswer(c, errorOfJob(job), job.id);
+  if (job.status === "CANCELLED") {
+    // OpenAI's clients repeat a request after 409, unless they are told not to: the job would run after all.
+    return errorAnswer(c, toError(409, "the job was cancelled", "cancelled"), job.id, { "x-should-retry": "false" });
   }
+  return errorAnswer(c, job.status === "TIMED_OUT" ? TTL_PASSED : errorOfJob(job), job.id);
 }
 
 /** What a failure is to an OpenAI client; `read`: its message is in somebody else's form (core/openai/error.ts). */

@@ -1,7 +1,7 @@
 // What a pulling worker tells: job-done, with a result or with progress. Bodies are JSON whatever their label says, and their
 // outputs stream past like any other (docs/wire.md 3.4). After any 2xx or 4xx the SDK forgets the result; 5xx it sends again.
 import type { ReportReply } from "../../contract/worker.ts";
-import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { failed } from "../../core/job/failure.ts";
 import { readStartFailure } from "../../core/job/start-failure.ts";
@@ -115,14 +115,10 @@ function judgeUnreadable(read: ReadFailure): Result<AttemptOutcome> {
     case "not_object":
       return ok(attemptFailed("bad_answer", `the worker's result is not valid: ${read.message}`));
     case "read_failed":
-      return fail(asInvalid(read.message));
+      return fail({ kind: "invalid", field: "body", message: read.message });
     case "storage_failed":
       return fail({ kind: "unavailable", message: "the storage of large results (R2) does not answer" });
   }
-}
-
-function asInvalid(message: string): Failure {
-  return { kind: "invalid", field: "body", message };
 }
 
 async function drop(c: RouteContext, output: PayloadRef | null): Promise<void> {
