@@ -13,7 +13,18 @@ type ChunkBody =
 /** At most `maxBytes` for the whole body. NaN and Infinity become null, as in results. */
 export async function readChunkBody(stream: BodySource, maxBytes: number): Promise<ChunkBody> {
   if (stream === null) return { kind: "invalid", message: "the body is empty" };
-  const sink = new OutputSink();
+  const output: Uint8Array[] = [];
+  let hasOutput = false;
+  let field = "";
+  const begin = (name: string): void => {
+    field = name;
+    hasOutput ||= name === "output";
+  };
+  const bytes = (view: Uint8Array): void => {
+    // The view is gone after this call.
+    if (field === "output") output.push(view.slice());
+  };
+  const sink = { begin, bytes, end: () => undefined };
   const scan = scanObject(sink, { lenientNumbers: true, nullsIn: "output" });
   const reader = readBody(stream);
   let sizeBytes = 0;
@@ -29,26 +40,6 @@ export async function readChunkBody(stream: BodySource, maxBytes: number): Promi
     return { kind: "invalid", message: `the body ended early: ${error instanceof Error ? error.message : error}` };
   }
   const error = scan.end();
-  return error === null ? { kind: "ok", chunk: sink.output() } : { kind: "invalid", message: error.message };
-}
-
-class OutputSink {
-  #name = "";
-  #pieces: Uint8Array[] | null = null;
-
-  begin(name: string): void {
-    this.#name = name;
-    if (name === "output") this.#pieces = [];
-  }
-
-  bytes(view: Uint8Array): void {
-    // The view is gone after this call.
-    if (this.#name === "output") this.#pieces?.push(view.slice());
-  }
-
-  end(): void {}
-
-  output(): Uint8Array | null {
-    return this.#pieces === null ? null : concatBytes(this.#pieces);
-  }
+  if (error !== null) return { kind: "invalid", message: error.message };
+  return { kind: "ok", chunk: hasOutput ? concatBytes(output) : null };
 }
