@@ -1,6 +1,7 @@
 // A load-balanced request on its way to a worker: any method, any path, the body as it comes. The worker's address is the
 // operator's and guarded; what the client gave is only the path behind it. Nothing is decoded, followed or kept.
 import type { Reach } from "../core/access/reach.ts";
+import type { CallResult } from "./call.ts";
 import { checkUrl } from "./guard.ts";
 import { hasLargeHeaders } from "./header-bytes.ts";
 import { refusalOf } from "./request-refusal.ts";
@@ -20,12 +21,8 @@ export interface TunnelRequest {
 
 export type TunnelResult =
   | { readonly kind: "response"; readonly response: Response }
-  | { readonly kind: "url_refused"; readonly message: string }
-  | { readonly kind: "redirect"; readonly status: number }
-  /** No HTTP that could be passed on. */
-  | { readonly kind: "protocol"; readonly detail: string }
-  /** fetch would not have it: nobody was called. */
-  | { readonly kind: "not_made"; readonly detail: string }
+  /** `protocol`: no HTTP that could be passed on. */
+  | Extract<CallResult, { readonly kind: "url_refused" | "not_made" | "redirect" | "protocol" }>
   /** Refused, reset, closed, or no HTTP at all: workerd says the same of each. Also what a signal has ended. */
   | { readonly kind: "failed" };
 

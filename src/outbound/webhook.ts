@@ -60,13 +60,7 @@ export function signWebhook(secret: string, webhookId: string, at: Date, body: s
 
 /** Sends a body once. 2xx is delivered, 410 gone, everything else failed with the status or the kind of failure. */
 export async function sendWebhook(
-  call: {
-    readonly url: string;
-    readonly secret: string;
-    readonly webhookId: string;
-    readonly at: Date;
-    readonly body: string;
-  },
+  call: Pick<Delivery, "url" | "webhookId"> & { readonly secret: string; readonly at: Date; readonly body: string },
   reach: Reach,
 ): Promise<WebhookResult> {
   const result = await callUrl(
