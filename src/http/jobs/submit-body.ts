@@ -53,24 +53,18 @@ function checkFields(fields: Readonly<Record<string, string>>, { settings, reach
     Object.fromEntries(KNOWN_FIELDS.map((name) => [name, parseField(fields, name)])),
   );
   if (!parsed.success) return fail(failureOfIssue(parsed.error));
-  const { policy, webhook } = parsed.data;
+  const { policy, webhook = null } = parsed.data;
+  const { executionTimeout = null, ttl = null, lowPriority = false } = policy ?? {};
   const isHeld = settings.upstreams.some((upstream) => upstream.dialect !== "runpod" || upstream.local);
-  if (isHeld && (policy?.executionTimeout ?? 0) > HELD_CALL_MAX_MS) {
+  if (isHeld && (executionTimeout ?? 0) > HELD_CALL_MAX_MS) {
     const message = `may be at most ${HELD_CALL_MAX_MS} in this endpoint, whose workers answer within one HTTP call`;
     return fail({ kind: "invalid", field: "policy.executionTimeout", message });
   }
-  if (typeof webhook === "string") {
+  if (webhook !== null) {
     const url = checkUrl(webhook, reach);
     if (!url.ok) return fail({ kind: "invalid", field: "webhook", message: url.message });
   }
-  return ok({
-    policy: {
-      executionTimeoutMs: policy?.executionTimeout ?? null,
-      ttlMs: policy?.ttl ?? null,
-      lowPriority: policy?.lowPriority ?? false,
-    },
-    webhook: webhook ?? null,
-  });
+  return ok({ policy: { executionTimeoutMs: executionTimeout, ttlMs: ttl, lowPriority }, webhook });
 }
 
 /** The scanner has proved that the text is JSON. */

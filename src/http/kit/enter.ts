@@ -35,9 +35,7 @@ export async function enterAnybody(): Promise<Result<null>> {
 }
 
 /** The caller and an endpoint of either kind, as the path names it. */
-export async function enterAnyEndpoint(c: RouteContext, readKey: ReadKey): Promise<Result<EndpointCall>> {
-  return enterNamed(c, c.req.param("endpoint") ?? "", "jobs", readKey);
-}
+export const enterAnyEndpoint = enterOwned("jobs");
 
 /** The same for its owner. A shared endpoint of another tenant is told apart by the broker. */
 export function enterOwned(scope: Scope): (c: RouteContext, readKey: ReadKey) => Promise<Result<EndpointCall>> {

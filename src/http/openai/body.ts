@@ -3,7 +3,7 @@
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../../core/limits.ts";
-import { isJsonType } from "../../core/openai/request.ts";
+import { isJsonType, type OpenAiRequest } from "../../core/openai/request.ts";
 import { isCompletions } from "../../core/openai/shown-events.ts";
 import { STORED_FIELDS, StoredFields } from "../../core/openai/stored-responses.ts";
 import { askForUsage } from "../../core/openai/stream-options.ts";
@@ -14,12 +14,8 @@ import { bodyFailure, checkBodyHeaders } from "../kit/body-failures.ts";
 import { bodyOf } from "../kit/request-body.ts";
 import { dropInput } from "../kit/submit-job.ts";
 
-export interface OpenAiBody {
+export interface OpenAiBody extends Pick<OpenAiRequest, "contentType" | "stream" | "hidesUsage"> {
   readonly input: PayloadRef;
-  /** null: the request has no body. */
-  readonly contentType: string | null;
-  readonly stream: boolean;
-  readonly hidesUsage: boolean;
 }
 
 const NOTED = new Set(["stream", "stream_options", ...STORED_FIELDS]);
