@@ -15,12 +15,5 @@ export async function runsync(c: RouteContext, call: EndpointCall): Promise<Answ
 
 async function submitAndWait(c: RouteContext, call: EndpointCall, waitMs: number): Promise<Answered> {
   const submitted = await submitJob(c, call, RUNPOD, { mode: "runsync", waitMs });
-  if (!submitted.ok) return submitted;
-  return syncAnswer(c, {
-    broker: call.broker,
-    tenantId: call.caller.tenantId,
-    waitMs,
-    ...submitted.value,
-    input: submitted.value.wanted.input,
-  });
+  return submitted.ok ? syncAnswer(c, { ...call, ...submitted.value, waitMs }) : submitted;
 }

@@ -1,24 +1,20 @@
 // The answer of /runsync: its status line goes out as soon as the job is stored, so that whoever is cut off while it waits
 // knows the job's id; the body follows when the job is over or the wait is. White space between keeps proxies from cutting
 // a silent connection, and is nothing to a reader of JSON.
-import type { Submitted } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
-import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { SYNC_SPACE_EVERY_MS } from "../../core/limits.ts";
-import type { BrokerClient } from "../../dispatch/broker-client.ts";
 import { log } from "../../log.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { rawAnswer } from "../kit/answer.ts";
 import { carryHere } from "../kit/carry-here.ts";
 import { keepAnswering, type RouteContext } from "../kit/context.ts";
+import type { EndpointCall } from "../kit/enter.ts";
+import type { SubmittedJob } from "../kit/submit-job.ts";
 import { statusParts } from "./status-body.ts";
 import { waitForJob } from "./wait.ts";
 
-interface SyncCall extends Submitted {
-  readonly broker: BrokerClient;
-  readonly tenantId: string;
+interface SyncCall extends EndpointCall, SubmittedJob {
   readonly waitMs: number;
-  readonly input: PayloadRef;
 }
 
 const SPACE = new TextEncoder().encode(" ");
@@ -41,7 +37,7 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
   try {
     const job = await jobAtEnd(c, call, waitOver);
     answered.abort();
-    const body = await bodyOf(c, call, job);
+    const body = await bodyOf(c, call.job.id, job);
     if (body instanceof Uint8Array) await Promise.all([writer.write(body), writer.close()]);
     else {
       for await (const piece of body) await writer.write(piece);
@@ -56,7 +52,7 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
   }
 }
 
-/** White space now and then, and the news that the wait is over: one timer for both. Rejects when it is told to stop. */
+/** White space now and then, and the news that the wait is over: one timer for both. Rejects when told to stop. */
 async function waitOut(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   waitMs: number,
@@ -72,24 +68,24 @@ async function waitOut(
 
 /** The job once it is over or the wait is; null: nobody knows of it any more. */
 async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): Promise<JobView | null> {
-  const { broker, tenantId, waitMs } = call;
+  const { broker, caller, claim, waitMs } = call;
   const endMs = Date.now() + waitMs;
-  const carried = call.claim === null ? null : carryHere(c, call.claim, call.input).then(({ job }) => job);
+  const carried = claim === null ? null : carryHere(c, claim, call.wanted.input).then(({ job }) => job);
   if (carried !== null) {
     c.executionCtx.waitUntil(carried);
     const job = await Promise.race([carried, over]);
     if (job !== null) return job;
   }
   const known = carried === null ? call.job : null;
-  const wait = { tenantId, jobId: call.job.id, waitMs: Math.max(0, endMs - Date.now()), known };
-  const waited = await waitForJob(broker, wait, c.req.raw.signal);
+  const asked = { tenantId: caller.tenantId, jobId: call.job.id, waitMs: Math.max(0, endMs - Date.now()) };
+  const waited = await waitForJob(broker, { ...asked, known }, c.req.raw.signal);
   if (waited.ok) return waited.value;
   return waited.failure.kind === "unavailable" ? call.job : null;
 }
 
 async function bodyOf(
   c: RouteContext,
-  { job: { id } }: SyncCall,
+  id: string,
   job: JobView | null,
 ): Promise<Uint8Array | ReadableStream<Uint8Array>> {
   const encoder = new TextEncoder();

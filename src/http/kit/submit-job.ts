@@ -11,13 +11,18 @@ import type { ClientDialect, WantedJob } from "./client-dialect.ts";
 import type { RouteContext } from "./context.ts";
 import type { EndpointCall } from "./enter.ts";
 
+/** A job that the broker has, and the request that it was made of. */
+export interface SubmittedJob extends Submitted {
+  readonly wanted: WantedJob;
+}
+
 /** Reads the request and hands the job to the broker. `waitMs`: how long a client of /runsync waits for it. */
 export async function submitJob(
   c: RouteContext,
   call: EndpointCall,
   { readJob }: ClientDialect,
   { mode, waitMs }: { readonly mode: JobMode; readonly waitMs: number | null },
-): Promise<Result<Submitted & { readonly wanted: WantedJob }>> {
+): Promise<Result<SubmittedJob>> {
   const { caller, settings, broker } = call;
   const jobId = makeJobId(uuidv7(), mode, settings.number);
   const key = `${settings.endpointId}/${jobId}/input-${c.get("requestId")}`;
