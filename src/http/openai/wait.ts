@@ -31,19 +31,21 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
   for (let holdMs = 0; ; holdMs = OPENAI_WAIT_SLICE_MS) {
     const page = events === null ? null : await whileHere(client, readPage(wait, after, holdMs));
     if (client.gone.aborted) return await leave(wait, client);
-    if (page?.ok === true) {
-      after = page.value.chunks.at(-1) ?? after;
+    const seen = page?.ok === true ? page.value : null;
+    if (seen !== null) {
+      after = seen.chunks.at(-1) ?? after;
       // A job whose ttl has passed is gone for every later question.
-      const taken = await events?.take(page.value);
-      const error = isTimedOut(page.value.status) ? TTL_PASSED : taken;
+      const taken = await events?.take(seen);
+      const error = isTimedOut(seen.status) ? TTL_PASSED : taken;
       if (error) return await breakOff(c, wait, error, { client, events });
-      if (page.value.more || (client.hasBegun && !isTerminal(page.value.status))) continue;
+      if (seen.more || (client.hasBegun && !isTerminal(seen.status))) continue;
+      // A job that begins to run may log its first chunk at any moment: only its reader must not be held up by another
+      // question.
+      if (isRunning(seen.status)) continue;
     }
-    // A job that begins to run may log its first chunk at any moment: only its reader must not be held up by another question.
-    if (page?.ok === true && isRunning(page.value.status)) continue;
     const state = await whileHere(client, lookAt(wait, events === null ? holdMs : 0));
     if (state === null || client.gone.aborted) return await leave(wait, client);
-    const ended = await judge(c, wait, state, { client, events, page: page?.ok === true ? page.value : null });
+    const ended = await judge(c, wait, state, { client, events, page: seen });
     if (ended !== "waits") return ended;
     if (page?.ok === false) await scheduler.wait(PAUSE_MS);
     if (Date.now() >= queuedUntilMs && !client.hasBegun && state.ok && isWaiting(state.value.status)) {
@@ -70,7 +72,10 @@ async function judge(
       await scheduler.wait(PAUSE_MS);
       return "waits";
     }
-    return await answered(client, refuseOpenAi(c, asGone(state.failure)));
+    const answer = refuseOpenAi(c, asGone(state.failure));
+    if (!client.hasBegun) return answer;
+    await client.end(false);
+    return null;
   }
   const job = state.value;
   if (isTerminal(job.status)) {
@@ -90,12 +95,6 @@ function asGone(failure: Failure): Failure {
   return failure.kind === "not_found"
     ? { kind: "unavailable", message: "the job is gone before it was done" }
     : failure;
-}
-
-async function answered(client: ClientAnswer, answer: Response): Promise<Response | null> {
-  if (!client.hasBegun) return answer;
-  await client.end(false);
-  return null;
 }
 
 function lookAt({ broker, tenantId, jobId }: OpenAiWait, holdMs: number): Promise<Result<JobView>> {
