@@ -1,4 +1,4 @@
-// What a client may say about a job: what it is to do, and beside that the shapes of `policy`, `webhook` and `s3Config`.
+// What a client may say about a job: what it is to do, and the shapes of `policy`, `webhook` and `s3Config`.
 import { z } from "zod";
 import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";

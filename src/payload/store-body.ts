@@ -1,5 +1,5 @@
-// Takes a posted body to its end, piece by piece, and stores what is to be kept of it. Whatever ends badly leaves nothing in R2 and
-// stops the sender.
+// Takes a posted body to its end, piece by piece, and stores what is to be kept of it. Whatever ends badly leaves nothing
+// in R2 and stops the sender.
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import type { JsonScanError, JsonScanner } from "../core/json/scanner.ts";
 import { type Body, type BodyReader, readBody } from "./body-reader.ts";
