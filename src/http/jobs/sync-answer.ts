@@ -61,6 +61,8 @@ async function waitOut(
   const endMs = Date.now() + waitMs;
   for (let leftMs = waitMs; leftMs > 0; leftMs = endMs - Date.now()) {
     await scheduler.wait(Math.min(leftMs, SYNC_SPACE_EVERY_MS), { signal: stop });
+    // Told to stop in this very turn: a space would stand in the middle of the answer.
+    stop.throwIfAborted();
     if (Date.now() < endMs) writer.write(SPACE).catch(() => undefined);
   }
   return null;
