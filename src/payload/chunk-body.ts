@@ -2,7 +2,7 @@
 import { concatBytes } from "../core/bytes/concat.ts";
 import { scanObject } from "../core/json/scanner.ts";
 import { readBody } from "./body-reader.ts";
-import type { BodySource } from "./envelope.ts";
+import type { BodySource } from "./store-body.ts";
 
 /** `chunk` is null when the body has no output. */
 type ChunkBody =
