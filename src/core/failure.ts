@@ -48,6 +48,11 @@ export type Failure =
 
 export type GatewayCode = "worker_unreachable" | "worker_broke_off" | "bad_answer" | "worker_redirect";
 
+/** What an error says; whatever was thrown, as text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** A value or an expected failure; programmer errors throw instead. */
 export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure };
 

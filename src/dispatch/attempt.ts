@@ -11,7 +11,7 @@ import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { type CallbackMaker, callbackSecrets, isHosted } from "./callback-url.ts";
-import { storageFailed } from "./classify.ts";
+import { type Answer, classifyBroken, classifyStatus, type Suspicion, storageFailed } from "./classify.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Clock } from "./clock.ts";
 import type { Nudge } from "./nudge.ts";
@@ -96,21 +96,19 @@ export class Attempt {
     );
   }
 
-  /** Posts the job as `{"id","input",…other fields}`, the input as its raw bytes. */
-  async postJob(
+  /** Posts the job as `{"id","input",…other fields}`, the input as its raw bytes. Answers what takeAnswer does. */
+  async postJob<Made>(
     url: string,
-    deadlines: { readonly totalMs?: number },
-  ): Promise<CallResult | { kind: "no_input"; outcome: Outcome }> {
+    take: (answer: Answer) => Promise<Made>,
+    deadlines: { readonly totalMs?: number } = {},
+  ): Promise<Made | Outcome | Suspicion | null> {
     const fields = hostedFields(this.assignment, this.#callbackUrl);
     const spliced = await spliceBody(jobParts(this.assignment, fields), this.deps.bucket);
     if (spliced.kind !== "ok") {
       const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
-      return {
-        kind: "no_input",
-        outcome: storageFailed(`the input could not be read from R2: ${what}`),
-      };
+      return storageFailed(`the input could not be read from R2: ${what}`);
     }
-    return await this.call({
+    const result = await this.call({
       url,
       method: "POST",
       headers: { "content-type": "application/json" },
@@ -119,6 +117,22 @@ export class Attempt {
       provable: true,
       ...deadlines,
     });
+    return await this.takeAnswer(result, classifyStatus, take);
+  }
+
+  /** What `take` makes of a good answer, or what any other end of the call means; null: the lease was lost meanwhile. */
+  async takeAnswer<Made>(
+    result: CallResult,
+    classify: typeof classifyStatus,
+    take: (answer: Answer) => Promise<Made>,
+  ): Promise<Made | Outcome | Suspicion | null> {
+    if (result.kind === "aborted") return null;
+    if (result.kind !== "response") return classifyBroken(result, this.isOver());
+    try {
+      return (await classify(result, this.deps.clock.now())) ?? (await take(result));
+    } finally {
+      result.close();
+    }
   }
 
   /** Where and how a result is stored. R2 that fails is asked again for the rest of the lease. */
@@ -141,8 +155,24 @@ export class Attempt {
   }
 }
 
+/** The status of a call that no tenant has a part in; null: it got no answer, which proves nothing. */
+export async function askStatus(
+  request: Pick<CallRequest, "url" | "method"> & Partial<CallRequest>,
+  { credential, timeoutMs }: { readonly credential: string | null; readonly timeoutMs: number },
+  reach: Reach,
+): Promise<number | "aborted" | null> {
+  const headers = { ...upstreamHeaders(credential, null), ...request.headers };
+  const result = await callUrl({ ...request, headers, totalMs: timeoutMs, idleMs: timeoutMs }, reach);
+  if (result.kind === "aborted") return "aborted";
+  if (result.kind === "redirect") return result.status;
+  if (result.kind !== "response") return null;
+  // The body says nothing that is needed, and may be endless.
+  result.close();
+  return result.status;
+}
+
 /** The headers of every call to an upstream. */
-export function upstreamHeaders(credential: string | null, jobId: string | null): Record<string, string> {
+function upstreamHeaders(credential: string | null, jobId: string | null): Record<string, string> {
   return {
     accept: "application/json",
     "user-agent": "Waybill/1",

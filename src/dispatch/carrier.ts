@@ -1,7 +1,9 @@
 // The entrypoint that a broker starts for one leased job. Stateless: the lease is all that ties it to the broker.
+
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
 import type { Assignment, CarrierApi } from "../contract/dispatch.ts";
+import { messageOf } from "../core/failure.ts";
 import { log } from "../log.ts";
 import { carry, openCredential } from "./carry.ts";
 import { carryDeps } from "./carry-deps.ts";
@@ -29,7 +31,7 @@ export class Carrier extends WorkerEntrypoint<Env> implements CarrierApi {
       const answered = await cancelUpstreamJob({ url: upstream.url, credential, upstreamJobId }, config.reach);
       if (!answered) log("stop_unanswered", { upstreamId: upstream.id });
     } catch (cause) {
-      log("stop_failed", { upstreamId: upstream.id, reason: cause instanceof Error ? cause.message : String(cause) });
+      log("stop_failed", { upstreamId: upstream.id, reason: messageOf(cause) });
     }
   }
 }

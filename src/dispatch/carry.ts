@@ -4,6 +4,7 @@
 import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
 import { credentialPlace } from "../core/access/sealing.ts";
+import { messageOf } from "../core/failure.ts";
 import { LEASE_MS } from "../core/limits.ts";
 import { OutputUsageTap } from "../core/openai/output-usage.ts";
 import { isHeaderValue } from "../core/openai/target.ts";
@@ -133,8 +134,4 @@ async function tell(assignment: Assignment, deps: CarryDeps, outcome: Outcome): 
 async function dropOutput(deps: CarryDeps, outcome: Outcome): Promise<void> {
   if (!("output" in outcome) || outcome.output === null) return;
   await deletePayload(outcome.output, deps.bucket).catch(() => undefined);
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

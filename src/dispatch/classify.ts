@@ -2,7 +2,7 @@
 // The question behind every row is whether the worker may have begun.
 import type { Outcome } from "../contract/dispatch.ts";
 import { type FailureCode, failed, failedWithStatus, type JobFailure } from "../core/job/failure.ts";
-import { parseJson } from "../core/json/value.ts";
+import { fieldsOf, parseJson } from "../core/json/value.ts";
 import { ERROR_TEXT_MAX_CHARS, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { CallResult } from "../outbound/call.ts";
 import { parseRetryAfter } from "../outbound/retry-after.ts";
@@ -49,15 +49,11 @@ export function classifyBroken(result: Broken, executionOver: boolean): Outcome 
         retryAfterMs: null,
       };
     case "cut":
-      return executionOver
-        ? { kind: "timed_out" }
-        : attemptFailed("bad_answer", `the upstream broke off: ${result.detail}`);
+      return late("bad_answer", `the upstream broke off: ${result.detail}`, executionOver);
     case "reset":
       return attemptFailed("bad_answer", "the upstream closed the connection without an answer");
     case "timeout":
-      return executionOver
-        ? { kind: "timed_out" }
-        : attemptFailed("upstream_timeout", "the upstream did not answer in time");
+      return late("upstream_timeout", "the upstream did not answer in time", executionOver);
     case "redirect":
       return suspected(result.status, "redirects are not followed");
     case "protocol":
@@ -98,8 +94,9 @@ export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promi
   return { kind: mayPass ? "attempt_failed" : "rejected", failure };
 }
 
-/** The meaning of a 2xx answer whose body could not be taken. */
-export function classifyRead(failure: ReadFailure, answer: Answer, executionOver: boolean): Outcome {
+/** The meaning of a 2xx answer whose body could not be taken; null: the call was dropped while it was read. */
+export function classifyRead(failure: ReadFailure, answer: Answer, executionOver: boolean): Outcome | null {
+  if (answer.body.broken === "aborted") return null;
   switch (failure.kind) {
     case "too_large":
       return rejected("answer_too_large", `the result is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`);
@@ -108,12 +105,9 @@ export function classifyRead(failure: ReadFailure, answer: Answer, executionOver
     case "fields_too_large":
       return attemptFailed("bad_answer", "the upstream's answer has too much beside its output");
     case "read_failed":
-      if (answer.body.broken === "timeout") {
-        return executionOver
-          ? { kind: "timed_out" }
-          : attemptFailed("upstream_timeout", "the upstream's answer stalled");
-      }
-      return attemptFailed("bad_answer", "the upstream's answer was cut short");
+      return answer.body.broken === "timeout"
+        ? late("upstream_timeout", "the upstream's answer stalled", executionOver)
+        : attemptFailed("bad_answer", "the upstream's answer was cut short");
     case "bad_json":
     case "not_object":
       return attemptFailed("bad_answer", `the upstream's answer is not valid: ${failure.message}`);
@@ -127,6 +121,11 @@ function suspected(status: number, answerText: string): Suspicion {
 /** The worker may have begun, so the attempt counts. */
 export function attemptFailed(code: FailureCode, message: string): Outcome {
   return { kind: "attempt_failed", failure: failed(code, message) };
+}
+
+/** The same of what may be no more than the end of the execution timeout. */
+function late(code: FailureCode, message: string, executionOver: boolean): Outcome {
+  return executionOver ? { kind: "timed_out" } : attemptFailed(code, message);
 }
 
 /** Another try would end in the same way. */
@@ -163,13 +162,10 @@ async function readMessage(body: AsyncIterable<Uint8Array>): Promise<string> {
   const text = await readPrefix(body);
   const value = parseJson(text);
   if (typeof value === "string") return value.slice(0, MESSAGE_MAX_CHARS);
-  if (typeof value === "object" && value !== null) {
-    const found = Object.entries(value).find(
-      ([key, entry]) => /^(error|message|detail)$/.test(key) && typeof entry === "string",
-    );
-    if (found !== undefined) return String(found[1]).slice(0, MESSAGE_MAX_CHARS);
-  }
-  return text.trim().slice(0, MESSAGE_MAX_CHARS);
+  const found = Object.entries(fieldsOf(value) ?? {}).find(
+    ([name, entry]) => /^(error|message|detail)$/.test(name) && typeof entry === "string",
+  );
+  return (found === undefined ? text.trim() : String(found[1])).slice(0, MESSAGE_MAX_CHARS);
 }
 
 async function readPrefix(body: AsyncIterable<Uint8Array>): Promise<string> {

@@ -3,38 +3,22 @@ import type { Outcome } from "../contract/dispatch.ts";
 import { streamFormat } from "../core/sse/stream-parser.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
-import {
-  type Answer,
-  attemptFailed,
-  classifyBroken,
-  classifyRead,
-  classifyStatus,
-  type Suspicion,
-} from "./classify.ts";
+import { type Answer, attemptFailed, classifyRead, type Suspicion } from "./classify.ts";
 import { runStream } from "./stream-answer.ts";
 
 /** Runs one attempt; null when the lease was lost meanwhile. */
-export async function runHttp(attempt: Attempt): Promise<Outcome | Suspicion | null> {
-  const result = await attempt.postJob(attempt.url, {});
-  if (result.kind === "no_input") return result.outcome;
-  if (result.kind === "aborted") return null;
-  if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
-  try {
-    const bad = await classifyStatus(result, attempt.deps.clock.now());
-    if (bad !== null) return bad;
-    const format = streamFormat(result.headers.get("content-type"));
-    if (format !== null) return await runStream(attempt, result, format);
-    const read = await readValue(result.body, attempt.resultOptions());
+export function runHttp(attempt: Attempt): Promise<Outcome | Suspicion | null> {
+  return attempt.postJob<Outcome | null>(attempt.url, async (answer) => {
+    const format = streamFormat(answer.headers.get("content-type"));
+    if (format !== null) return await runStream(attempt, answer, format);
+    const read = await readValue(answer.body, attempt.resultOptions());
     if (read.kind === "ok") return { kind: "completed", output: read.payload };
-    if (result.body.broken === "aborted") return null;
     // An answer without a body is an output of nothing, as from a handler that returns nothing.
-    if (read.kind === "bad_json" && result.body.bytesRead === 0) {
-      return isEmpty(result) ? { kind: "completed", output: null } : attemptFailed("bad_answer", EMPTY_ERROR);
+    if (read.kind === "bad_json" && answer.body.bytesRead === 0) {
+      return isEmpty(answer) ? { kind: "completed", output: null } : attemptFailed("bad_answer", EMPTY_ERROR);
     }
-    return classifyRead(read, result, attempt.isOver());
-  } finally {
-    result.close();
-  }
+    return classifyRead(read, answer, attempt.isOver());
+  });
 }
 
 const EMPTY_ERROR = "the upstream closed the connection where its answer should be";

@@ -1,6 +1,8 @@
 // Renews the lease of one attempt until the attempt is over, and hears when it is lost. Most jobs are over before the first
 // renewal: for them this is one timer, because ending anything more costs as much as reading their answer.
+
 import type { Assignment } from "../contract/dispatch.ts";
+import { messageOf } from "../core/failure.ts";
 import { LEASE_MS, LEASE_RENEW_MS, LEASE_WATCH_AFTER_MS } from "../core/limits.ts";
 import { log } from "../log.ts";
 import type { CarryDeps } from "./attempt.ts";
@@ -69,7 +71,7 @@ export class LeaseWatch {
           continue;
         }
       } catch (cause) {
-        const reason = cause instanceof Error ? cause.message : String(cause);
+        const reason = messageOf(cause);
         if (!done.aborted) log("renew_failed", { endpointId, jobId, reason });
       }
       // A broker that answers early, or not at all, must not be asked in a tight loop.

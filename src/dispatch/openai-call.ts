@@ -38,8 +38,9 @@ export async function makeOpenAiCall(attempt: Attempt): Promise<OpenAiCall | { r
 
 /** A job of `/run`: `openai_route` and `openai_input` as RunPod's vLLM worker takes them, or `messages` or `prompt` alone. */
 async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCall | { readonly ended: Outcome }> {
-  const text = await readText(attempt, input);
-  if (typeof text !== "string") return text;
+  const spliced = await spliceBody([input], attempt.deps.bucket);
+  if (spliced.kind !== "ok") return { ended: inputLost(spliced.kind) };
+  const text = await new Response(spliced.body).text();
   const value = parseJson(text);
   const fields: Readonly<Record<string, unknown>> = typeof value === "object" && value !== null ? { ...value } : {};
   const route = routeOf(fields);
@@ -83,12 +84,6 @@ function routeOf(fields: Readonly<Record<string, unknown>>): { readonly path: st
   if (typeof path === "string" && /^\/[A-Za-z0-9_-][^\s#]*$/.test(path)) return { path, body: fields.openai_input };
   if ("messages" in fields) return { path: "/v1/chat/completions", body: fields };
   return "prompt" in fields ? { path: "/v1/completions", body: fields } : null;
-}
-
-async function readText(attempt: Attempt, input: PayloadRef): Promise<string | { readonly ended: Outcome }> {
-  const spliced = await spliceBody([input], attempt.deps.bucket);
-  if (spliced.kind !== "ok") return { ended: inputLost(spliced.kind) };
-  return await new Response(spliced.body).text();
 }
 
 function inputLost(kind: string): Outcome {

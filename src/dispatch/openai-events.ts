@@ -9,15 +9,12 @@ import { ShownEvents } from "../core/openai/shown-events.ts";
 import { StreamUsage } from "../core/openai/token-usage.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, attemptFailed, classifyRead } from "./classify.ts";
-import { pickHeaders } from "./openai-headers.ts";
+import { passOn } from "./openai-answer.ts";
+import type { OpenAiCall } from "./openai-call.ts";
 import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";
 
-interface Asked {
-  readonly target: string;
-  readonly hidesUsage: boolean;
-  /** Of the prompt, for an estimate of its tokens. */
-  readonly promptBytes: number;
-}
+/** `sizeBytes`: of the prompt, for an estimate of its tokens. */
+type Asked = Pick<OpenAiCall, "target" | "hidesUsage" | "sizeBytes">;
 
 /** Reads the answer to its end; null when the lease was lost meanwhile. */
 export async function runEvents(attempt: Attempt, answer: Answer, asked: Asked): Promise<Outcome | null> {
@@ -31,9 +28,7 @@ export async function runEvents(attempt: Attempt, answer: Answer, asked: Asked):
     }
     return await relay.finish();
   } catch (error) {
-    if (answer.body.broken === "aborted") return await relay.stop(null);
-    const message = error instanceof Error ? error.message : String(error);
-    return await relay.stop(classifyRead({ kind: "read_failed", message }, answer, attempt.isOver()));
+    return await relay.stop(classifyRead({ kind: "read_failed", message: String(error) }, answer, attempt.isOver()));
   }
 }
 
@@ -56,7 +51,7 @@ class EventRelay {
     attempt.tap = null;
     this.#answer = answer;
     this.#asked = asked;
-    this.#intake = new StreamIntake(attempt);
+    this.#intake = new StreamIntake(attempt, answer);
     this.#shown = new ShownEvents({ path: asked.target, hidesUsage: asked.hidesUsage }, (value) => this.#see(value));
   }
 
@@ -71,7 +66,7 @@ class EventRelay {
 
   refusal(): Outcome | null | undefined {
     if (this.#shown.heldBytes > CHUNK_MAX_BYTES) return CHUNK_TOO_LARGE;
-    return this.#intake.refusal(this.#answer, this.#attempt);
+    return this.#intake.refusal();
   }
 
   /** The stream has ended as it should, or at least cleanly. */
@@ -80,7 +75,7 @@ class EventRelay {
     if (this.#events === 0)
       return await this.stop(attemptFailed("bad_answer", "the upstream's stream ended before its first event"));
     await this.#send(last);
-    const outcome = await this.#intake.finish(this.#answer, this.#attempt, this.#tokens());
+    const outcome = await this.#intake.finish(this.#tokens());
     if (outcome?.kind !== "completed") return await this.stop(outcome);
     if (this.#error === null) return outcome;
     return {
@@ -107,7 +102,7 @@ class EventRelay {
   }
 
   #tokens() {
-    return this.#usage.total(this.#asked.promptBytes);
+    return this.#usage.total(this.#asked.sizeBytes);
   }
 
   #see(value: unknown): void {
@@ -121,11 +116,7 @@ class EventRelay {
     const [first] = pieces;
     if (first === undefined) return;
     const bytes = pieces.length === 1 ? first : concatBytes(pieces);
-    const { client } = this.#attempt;
-    if (client !== null) {
-      if (!client.hasBegun) client.begin({ status: this.#answer.status, headers: pickHeaders(this.#answer.headers) });
-      await client.write(bytes);
-    }
+    await passOn(this.#attempt, this.#answer, bytes);
     await this.#intake.take(JSON.stringify(this.#decoder.decode(bytes)));
   }
 }

@@ -13,16 +13,15 @@ import type { Attempt } from "./attempt.ts";
 import {
   type Answer,
   attemptFailed,
-  classifyBroken,
   classifyOpenAiStatus,
   classifyRead,
   rejected,
   type Suspicion,
 } from "./classify.ts";
+import { headOf } from "./openai-answer.ts";
 import { runBytes } from "./openai-bytes.ts";
 import { makeOpenAiCall, type OpenAiCall } from "./openai-call.ts";
 import { runEvents } from "./openai-events.ts";
-import { pickHeaders } from "./openai-headers.ts";
 
 /** Runs one attempt against the server at `base`, with or without its `/v1`; null when the lease was lost meanwhile. */
 export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome | Suspicion | null> {
@@ -30,16 +29,15 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
   if ("ended" in call) return call.ended;
   const target = targetOf(base.replace(/\/v1$/, ""), call.target);
   if (target === null) return rejected("invalid_request", "input.openai_route: leads out of the server's own path");
+  const isOwn = openAiCallOf(attempt.assignment.origin) === null;
   const problem = targetProblem(target.path, target.query) ?? bodyProblem(call.method, call.contentType);
   if (problem !== null) {
-    const isOwn = openAiCallOf(attempt.assignment.origin) === null;
     return rejected("invalid_request", `${isOwn ? "input.openai_route" : problem.field}: ${problem.message}`);
   }
   // Again, and for a job's own route for the first time: the list may have changed while the job waited, and this is the address.
   const { endpointId, openaiRoutes } = attempt.assignment;
   const route = { method: call.method, path: target.path, endpointId };
   if (!allowsRoute(openaiRoutes, route.method, route.path)) {
-    const isOwn = openAiCallOf(attempt.assignment.origin) === null;
     return rejected("route_closed", `${isOwn ? "input.openai_route: " : ""}${closedRouteMessage(route)}`);
   }
   const result = await attempt.call({
@@ -52,24 +50,19 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
       ? {}
       : { body: call.body, contentLength: call.sizeBytes, provable: isJsonType(call.contentType) }),
   });
-  if (result.kind === "aborted") return null;
-  if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
-  try {
-    // Some of them go on to the client.
-    if (hasLargeHeaders(result.headers))
-      return attemptFailed("bad_answer", "the upstream broke HTTP: its headers are too large");
-    const bad = await classifyOpenAiStatus(result, attempt.deps.clock.now());
-    if (bad !== null) return bad;
-    if (isBodiless(result.status)) return takeHead(attempt, result, null);
-    const type = result.headers.get("content-type") ?? "application/json";
-    if (isEventsType(type)) {
-      const promptBytes = call.sizeBytes;
-      return await runEvents(attempt, result, { target: call.target, hidesUsage: call.hidesUsage, promptBytes });
-    }
-    return await (isJsonType(type) ? runJson(attempt, result) : runBytes(attempt, result));
-  } finally {
-    result.close();
-  }
+  return attempt.takeAnswer(result, classifyAnswer, async (answer) => {
+    if (isBodiless(answer.status)) return takeHead(attempt, answer, null);
+    const type = answer.headers.get("content-type") ?? "application/json";
+    if (isEventsType(type)) return await runEvents(attempt, answer, call);
+    return await (isJsonType(type) ? runJson(attempt, answer) : runBytes(attempt, answer));
+  });
+}
+
+async function classifyAnswer(answer: Answer, nowMs: number): Promise<Outcome | Suspicion | null> {
+  // Some of them go on to the client.
+  if (hasLargeHeaders(answer.headers))
+    return attemptFailed("bad_answer", "the upstream broke HTTP: its headers are too large");
+  return await classifyOpenAiStatus(answer, nowMs);
 }
 
 function headersOf({ contentType, stream }: OpenAiCall): Record<string, string> {
@@ -80,7 +73,6 @@ function headersOf({ contentType, stream }: OpenAiCall): Record<string, string> 
 async function runJson(attempt: Attempt, answer: Answer): Promise<Outcome | null> {
   const read = await readValue(answer.body, attempt.resultOptions());
   if (read.kind !== "ok") {
-    if (answer.body.broken === "aborted") return null;
     if (read.kind === "bad_json" && answer.body.bytesRead === 0)
       return attemptFailed("bad_answer", "the upstream's answer is empty");
     return classifyRead(read, answer, attempt.isOver());
@@ -89,8 +81,8 @@ async function runJson(attempt: Attempt, answer: Answer): Promise<Outcome | null
 }
 
 /** An answer that its client gets when it is whole. */
-function takeHead({ client }: Attempt, { status, headers }: Answer, output: PayloadRef | null): Outcome {
-  if (client !== null) client.head = { status, headers: pickHeaders(headers) };
+function takeHead({ client }: Attempt, answer: Answer, output: PayloadRef | null): Outcome {
+  if (client !== null) client.head = headOf(answer);
   return { kind: "completed", output };
 }
 
@@ -98,17 +90,11 @@ function takeHead({ client }: Attempt, { status, headers }: Answer, output: Payl
  * The address of a path of the server, and that path as it is sent, without its query; null for one outside of it: a job's own words must not lead the operator's credential
  * to other places of the same host. Dots, escaped ones and backslashes are the URL parser's to know.
  */
-function targetOf(root: string, target: string): Target | null {
+function targetOf(root: string, target: string) {
   const [whole, below] = [URL.parse(`${root}${target}`), URL.parse(`${root}/`)];
   // An address that is none is for the guard of calls to refuse.
   if (whole === null || below === null)
     return { url: `${root}${target}`, path: target.replace(/\?.*$/s, ""), query: "" };
   if (!whole.href.startsWith(below.href)) return null;
   return { url: whole.href, path: whole.pathname.slice(below.pathname.length - 1), query: whole.search };
-}
-
-interface Target {
-  readonly url: string;
-  readonly path: string;
-  readonly query: string;
 }

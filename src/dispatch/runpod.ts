@@ -13,10 +13,9 @@ import {
   UPSTREAM_POLL_MAX_MS,
   UPSTREAM_POLL_RELAXED_AFTER_MS,
 } from "../core/limits.ts";
-import { callUrl } from "../outbound/call.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../payload/envelope.ts";
 import { deletePayload } from "../payload/store.ts";
-import { type Attempt, upstreamHeaders } from "./attempt.ts";
+import { type Attempt, askStatus } from "./attempt.ts";
 import {
   type Answer,
   attemptFailed,
@@ -64,20 +63,10 @@ export async function cancelUpstreamJob(
   call: { readonly url: string; readonly credential: string | null; readonly upstreamJobId: string },
   reach: Reach,
 ): Promise<boolean> {
-  const result = await callUrl(
-    {
-      url: `${call.url.replace(/\/+$/, "")}/cancel/${encodeURIComponent(call.upstreamJobId)}`,
-      method: "POST",
-      headers: { ...upstreamHeaders(call.credential, null), "content-type": "application/json" },
-      body: "{}",
-      totalMs: CANCEL_TIMEOUT_MS,
-      idleMs: CANCEL_TIMEOUT_MS,
-    },
-    reach,
-  );
-  if (result.kind !== "response") return false;
-  result.close();
-  return result.status < 300;
+  const url = `${call.url.replace(/\/+$/, "")}/cancel/${encodeURIComponent(call.upstreamJobId)}`;
+  const request = { url, method: "POST", headers: { "content-type": "application/json" }, body: "{}" };
+  const status = await askStatus(request, { credential: call.credential, timeoutMs: CANCEL_TIMEOUT_MS }, reach);
+  return typeof status === "number" && status < 300;
 }
 
 /** The upstream's job to its end. An upstream that only keeps what `/run` brings runs it by `/runsync` instead. */
@@ -99,46 +88,29 @@ async function runFoundLocal(attempt: Attempt): Promise<Outcome | Suspicion | nu
 const LOCAL_DETAIL =
   "The upstream is a handler with --rp_serve_api, which answers within one HTTP call: add it with --local-server.";
 
-async function runLocal(attempt: Attempt): Promise<Outcome | Suspicion | null> {
-  const result = await attempt.postJob(`${attempt.url}/runsync`, {});
-  if (result.kind === "no_input") return result.outcome;
-  if (result.kind === "aborted") return null;
-  if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
-  try {
-    const bad = await classifyStatus(result, attempt.deps.clock.now());
-    if (bad !== null) return bad;
-    const read = await readAnswer(attempt, result);
-    if (result.body.broken === "aborted") return null;
-    if (read.kind !== "ok") return classifyRead(read, result, attempt.isOver());
+function runLocal(attempt: Attempt): Promise<Outcome | Suspicion | null> {
+  return attempt.postJob(`${attempt.url}/runsync`, async (answer) => {
+    const read = await readAnswer(attempt, answer);
+    if (read.kind !== "ok") return classifyRead(read, answer, attempt.isOver());
     const outcome = finalOutcome(read);
     if (outcome !== null && outcome !== "not_final") return outcome;
     await dropOutput(attempt, read);
     return attemptFailed("bad_answer", "the upstream's answer to /runsync has no final status");
-  } finally {
-    result.close();
-  }
+  });
 }
 
 /** The upstream's id, or how the attempt ended. */
-async function submit(attempt: Attempt): Promise<string | Outcome | Suspicion | null> {
-  const result = await attempt.postJob(`${attempt.url}/run`, { totalMs: SUBMIT_TIMEOUT_MS });
-  if (result.kind === "no_input") return result.outcome;
-  if (result.kind === "aborted") return null;
-  if (result.kind !== "response") return classifyBroken(result, attempt.isOver());
-  try {
-    const bad = await classifyStatus(result, attempt.deps.clock.now());
-    if (bad !== null) return bad;
-    const read = await readAnswer(attempt, result);
-    if (result.body.broken === "aborted") return null;
-    if (read.kind !== "ok") return classifyRead(read, result, attempt.isOver());
+function submit(attempt: Attempt): Promise<string | Outcome | Suspicion | null> {
+  const takeId = async (answer: Answer): Promise<string | Outcome | null> => {
+    const read = await readAnswer(attempt, answer);
+    if (read.kind !== "ok") return classifyRead(read, answer, attempt.isOver());
     await dropOutput(attempt, read);
     const id = parseJson(read.fields.id ?? "null");
     return typeof id === "string" && id !== ""
       ? id
       : attemptFailed("bad_answer", "the upstream's answer to /run has no id");
-  } finally {
-    result.close();
-  }
+  };
+  return attempt.postJob(`${attempt.url}/run`, takeId, { totalMs: SUBMIT_TIMEOUT_MS });
 }
 
 async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted" | "lost" | "unknown"> {
@@ -154,10 +126,6 @@ async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted"
 }
 
 /** What is billed of the job begins here. False: the broker has not taken it. */
-async function noteRunning(attempt: Attempt): Promise<boolean> {
-  return await tellRunning(attempt).catch(() => false);
-}
-
 function tellRunning({ deps, assignment: { jobId, lease } }: Attempt): Promise<boolean> {
   return deps.leaseApi().noteRunning({ jobId, lease });
 }
@@ -168,8 +136,6 @@ async function cancelJob(attempt: Attempt, upstreamJobId: string): Promise<void>
   await cancelUpstreamJob({ url, credential, upstreamJobId }, deps.reach);
 }
 
-const LOST_ERROR = "the upstream was lost: it did not tell of the job any more";
-
 type Polled =
   | { readonly kind: "waiting"; readonly runs: boolean }
   /** `why`: what it means when no poll comes through any more. */
@@ -177,6 +143,12 @@ type Polled =
   /** The look itself was refused, by a status that waiting does not change. No tenant has a part in it. */
   | { readonly kind: "refused"; readonly status: number; readonly why: Outcome }
   | { readonly kind: "unusable"; readonly why: Outcome };
+
+/** A look that came to nothing, and may come through the next time. */
+const NOT_SEEN: Polled = {
+  kind: "failed",
+  why: attemptFailed("upstream_lost", "the upstream was lost: it did not tell of the job any more"),
+};
 
 async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | null> {
   const { clock } = attempt.deps;
@@ -218,7 +190,7 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
     if (polled.kind !== "failed" && polled.kind !== "refused") answeredMs = clock.now();
     if (polled.kind === "waiting") {
       if (!polled.runs) waitedMs = askedMs;
-      else if (!isReported) isReported = await noteRunning(attempt);
+      else if (!isReported) isReported = await tellRunning(attempt).catch(() => false);
       pauseMs = Math.min(pauseMs * POLL_GROWTH, pollMaxMs(attempt, clock.now() - startedMs));
       failedPauseMs = POLL_FAILED_FIRST_MS;
       unusable = 0;
@@ -246,13 +218,9 @@ function pollMaxMs(attempt: Attempt, ranMs: number): number {
 }
 
 /** The broker starts another carrier under the same lease. False: it did not answer, so this one goes on as long as it can. */
-async function handOver(attempt: Attempt, upstreamJobId: string): Promise<boolean> {
-  const { jobId, lease } = attempt.assignment;
-  try {
-    return await attempt.deps.leaseApi().handOver({ jobId, lease, upstreamJobId });
-  } catch {
-    return false;
-  }
+function handOver({ deps, assignment: { jobId, lease } }: Attempt, upstreamJobId: string): Promise<boolean> {
+  const handed = deps.leaseApi().handOver({ jobId, lease, upstreamJobId });
+  return handed.catch(() => false);
 }
 
 /** One look at the upstream's job: an outcome, `waiting`, or a failure of the look itself, which counts for nothing. */
@@ -263,25 +231,20 @@ async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled 
   if (result.kind !== "response") {
     if (result.kind === "redirect") return refusedPoll(result.status);
     const why = classifyBroken(result, false);
-    return {
-      kind: "failed",
-      why: why.kind === "upstream_unhealthy" ? why : attemptFailed("upstream_lost", LOST_ERROR),
-    };
+    return why.kind === "upstream_unhealthy" ? { kind: "failed", why } : NOT_SEEN;
   }
   try {
     if (result.status === 404 || result.status === 410)
       return attemptFailed("upstream_lost", "the upstream lost the job");
     if (result.status >= 300) {
       const why = await classifyStatus(result, attempt.deps.clock.now());
-      if (why?.kind === "suspected") return refusedPoll(why.status);
-      return { kind: "failed", why: attemptFailed("upstream_lost", LOST_ERROR) };
+      return why?.kind === "suspected" ? refusedPoll(why.status) : NOT_SEEN;
     }
     const read = await readAnswer(attempt, result);
-    if (result.body.broken === "aborted") return null;
-    if (read.kind === "read_failed") return { kind: "failed", why: attemptFailed("upstream_lost", LOST_ERROR) };
     if (read.kind !== "ok") {
       const why = classifyRead(read, result, attempt.isOver());
-      return why.kind === "attempt_failed" ? { kind: "unusable", why } : why;
+      if (read.kind === "read_failed" && why !== null) return NOT_SEEN;
+      return why?.kind === "attempt_failed" ? { kind: "unusable", why } : why;
     }
     const outcome = finalOutcome(read);
     if (outcome !== null && outcome !== "not_final") return outcome;

@@ -9,14 +9,14 @@ import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";
 
 /** Reads the answer to its end; null when the lease was lost meanwhile. */
 export async function runStream(attempt: Attempt, answer: Answer, format: StreamFormat): Promise<Outcome | null> {
-  const intake = new StreamIntake(attempt);
+  const intake = new StreamIntake(attempt, answer);
   const parser = new StreamParser(format);
   const stop = async (outcome: Outcome | null): Promise<Outcome | null> => {
     await intake.abort();
     return outcome;
   };
   const end = async (): Promise<Outcome | null> => {
-    const outcome = await intake.finish(answer, attempt);
+    const outcome = await intake.finish();
     return outcome?.kind === "completed" ? outcome : await stop(outcome);
   };
   try {
@@ -26,14 +26,12 @@ export async function runStream(attempt: Attempt, answer: Answer, format: Stream
         await intake.take(part.text);
       }
       // The intake measures each chunk. This bounds what is held of one without an end, names of fields and line ends included.
-      const refusal = parser.heldBytes > 2 * CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : intake.refusal(answer, attempt);
+      const refusal = parser.heldBytes > 2 * CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : intake.refusal();
       if (refusal !== undefined) return await stop(refusal);
     }
     for (const part of parser.end()) if (part.kind === "chunk") await intake.take(part.text);
     return await end();
   } catch (error) {
-    if (answer.body.broken === "aborted") return await stop(null);
-    const message = error instanceof Error ? error.message : String(error);
-    return await stop(classifyRead({ kind: "read_failed", message }, answer, attempt.isOver()));
+    return await stop(classifyRead({ kind: "read_failed", message: String(error) }, answer, attempt.isOver()));
   }
 }

@@ -14,6 +14,8 @@ export const CHUNK_TOO_LARGE = rejected(
 );
 
 export class StreamIntake {
+  readonly #attempt: Attempt;
+  readonly #answer: Answer;
   readonly #gatherer: ChunkGatherer | null;
   readonly #sink: PayloadSink;
   readonly #encoder = new TextEncoder();
@@ -22,7 +24,9 @@ export class StreamIntake {
   #isTooLarge = false;
 
   /** A client that carries its own job has the chunks already: nobody else reads a log of them. */
-  constructor(attempt: Attempt) {
+  constructor(attempt: Attempt, answer: Answer) {
+    this.#attempt = attempt;
+    this.#answer = answer;
     this.#gatherer = attempt.client === null ? new ChunkGatherer(attempt) : null;
     this.#sink = new PayloadSink(attempt.resultOptions());
   }
@@ -39,21 +43,21 @@ export class StreamIntake {
   }
 
   /** Why reading on is of no use; undefined: nothing is wrong, null: the lease is lost. */
-  refusal(answer: Answer, attempt: Attempt): Outcome | null | undefined {
+  refusal(): Outcome | null | undefined {
     if (this.#isTooLarge) return CHUNK_TOO_LARGE;
-    if (this.#failure !== null) return classifyRead(this.#failure, answer, attempt.isOver());
+    if (this.#failure !== null) return classifyRead(this.#failure, this.#answer, this.#attempt.isOver());
     return this.#gatherer?.isRefused === true ? null : undefined;
   }
 
-  async finish(answer: Answer, attempt: Attempt, tokens: TokenUsage | null = null): Promise<Outcome | null> {
+  async finish(tokens: TokenUsage | null = null): Promise<Outcome | null> {
     // Every chunk is in the log before the job ends: a reader must not miss the last ones.
     await this.#gatherer?.flush();
     this.#failure ??= await this.#sink.write(this.#encoder.encode(this.#chunks === 0 ? "[]" : "]"));
-    const refusal = this.refusal(answer, attempt);
+    const refusal = this.refusal();
     if (refusal !== undefined) return refusal;
     const output = await this.#sink.finish();
     if (output.kind === "inline" || output.kind === "r2") return { kind: "completed", output, tokens };
-    return classifyRead(output, answer, attempt.isOver());
+    return classifyRead(output, this.#answer, this.#attempt.isOver());
   }
 
   async abort(): Promise<void> {

@@ -3,8 +3,7 @@
 // upstream is to be taken from everybody, or the job fails with what the worker said.
 import type { Outcome } from "../contract/dispatch.ts";
 import { SUSPICION_CLEARED_MS, SUSPICION_PROBE_TIMEOUT_MS } from "../core/limits.ts";
-import { callUrl } from "../outbound/call.ts";
-import { type Attempt, upstreamHeaders } from "./attempt.ts";
+import { type Attempt, askStatus } from "./attempt.ts";
 import type { Suspicion } from "./classify.ts";
 import { UpstreamFacts } from "./upstream-facts.ts";
 
@@ -31,24 +30,10 @@ export function unhealthy(status: number): Outcome {
   return { kind: "upstream_unhealthy", detail: `The upstream answered ${status}${why}.` };
 }
 
-/** The status of a call that no tenant has a part in; null: it got no answer, which proves nothing. */
-export async function ask(attempt: Attempt, url: string, method: string): Promise<number | "aborted" | null> {
-  const result = await callUrl(
-    {
-      url,
-      method,
-      headers: upstreamHeaders(attempt.credential, null),
-      totalMs: SUSPICION_PROBE_TIMEOUT_MS,
-      idleMs: SUSPICION_PROBE_TIMEOUT_MS,
-      signal: attempt.signal,
-    },
-    attempt.deps.reach,
-  );
-  if (result.kind === "aborted") return "aborted";
-  if (result.kind === "redirect") return result.status;
-  if (result.kind !== "response") return null;
-  result.close();
-  return result.status;
+/** The status of a call that no tenant has a part in, for as long as the attempt lasts; null: it got no answer. */
+export function ask({ credential, signal, deps }: Attempt, url: string, method: string) {
+  const options = { credential, timeoutMs: SUSPICION_PROBE_TIMEOUT_MS };
+  return askStatus({ url, method, signal }, options, deps.reach);
 }
 
 function questionFor({ assignment: { upstream }, url }: Attempt): { readonly url: string; readonly method: string } {

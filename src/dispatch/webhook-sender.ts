@@ -1,8 +1,10 @@
 // The entrypoint that a broker starts for one try of one webhook. The broker keeps the schedule; this only tries and tells.
+
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
 import type { Delivery, WebhookResult, WebhookSenderApi } from "../contract/broker.ts";
 import { WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
+import { messageOf } from "../core/failure.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
@@ -30,7 +32,7 @@ export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSende
       await repeatCall(call, { forMs: TELL_FOR_MS });
     } catch (cause) {
       // The broker tries again by its own schedule; the receiver knows the repeated id.
-      log("webhook_untold", { endpointId, jobId, reason: cause instanceof Error ? cause.message : String(cause) });
+      log("webhook_untold", { endpointId, jobId, reason: messageOf(cause) });
     }
   }
 }
@@ -44,7 +46,7 @@ export async function tryDelivery(delivery: Delivery, env: Env): Promise<Webhook
     const { url, webhookId } = delivery;
     return await sendWebhook({ url, secret, webhookId, at: new Date(), body }, config.reach);
   } catch (cause) {
-    const detail = `Waybill could not send it: ${cause instanceof Error ? cause.message : String(cause)}`;
+    const detail = `Waybill could not send it: ${messageOf(cause)}`;
     return { kind: "failed", detail, retryAfterMs: null };
   }
 }
