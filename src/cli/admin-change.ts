@@ -1,13 +1,14 @@
 // Changes what there is. The database itself raises the version of an endpoint with each change, so that its broker learns that its
 // settings are old; what answers an endpoint's id lets the command tell that broker at once.
 import { z } from "zod";
+import { textOf } from "../core/json/value.ts";
 import { isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
 import { type EndpointChange, selectOpenness, updateEndpoint } from "../db/endpoints.ts";
 import { revokeKey as revokeKeyAt, selectKey } from "../db/keys.ts";
 import type { Statement } from "../db/statement.ts";
 import { selectTenant, updateWaitingMax } from "../db/tenants.ts";
 import { selectEndpointOf } from "../db/upstreams.ts";
-import { type Execute, textOf } from "./d1.ts";
+import type { Execute } from "./d1.ts";
 
 interface Changed {
   readonly endpointId: string;

@@ -6,6 +6,7 @@ import { KEY_RANDOM_BYTES, makeApiKey } from "../core/access/api-key.ts";
 import { ENDPOINT_ID_BYTES, makeEndpointId, slugProblem } from "../core/access/endpoint-name.ts";
 import { credentialPlace, WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
 import { toHex } from "../core/bytes/hex.ts";
+import { textOf } from "../core/json/value.ts";
 import { insertEndpoint, type NewEndpoint } from "../db/endpoints.ts";
 import { insertFingerprint, SELECT_FINGERPRINTS } from "../db/fingerprints.ts";
 import { insertKey, insertWorkerKey } from "../db/keys.ts";
@@ -14,7 +15,7 @@ import { insertTenant } from "../db/tenants.ts";
 import { insertUpstream } from "../db/upstreams.ts";
 import { digestKey, keyFingerprint, seal } from "../outbound/credentials.ts";
 import type { AdminSecrets } from "./admin-secrets.ts";
-import { type Execute, textOf } from "./d1.ts";
+import type { Execute } from "./d1.ts";
 
 /** Where to write, and the two secrets of the deployment. */
 export interface AdminContext {

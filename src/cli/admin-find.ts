@@ -1,10 +1,12 @@
 // What there is, as the operator's commands read it. No row has a secret in it.
+
+import { textOf } from "../core/json/value.ts";
 import { SELECT_ENDPOINTS, selectIdOf } from "../db/endpoints.ts";
 import { SELECT_KEYS } from "../db/keys.ts";
 import { SELECT_TIERS } from "../db/rates.ts";
 import { SELECT_TENANTS } from "../db/tenants.ts";
 import { SELECT_UPSTREAMS } from "../db/upstreams.ts";
-import { type Execute, textOf } from "./d1.ts";
+import type { Execute } from "./d1.ts";
 
 /** The id behind an id or a slug, null when there is no such endpoint, and the tiers that have a price. */
 export async function findPlace(
@@ -17,14 +19,8 @@ export async function findPlace(
 }
 
 /** All tenants, endpoints, upstreams and keys, as rows. */
-export async function listAll(
-  execute: Execute,
-): Promise<{ tenants: unknown[]; endpoints: unknown[]; upstreams: unknown[]; keys: unknown[] }> {
-  const [tenants = [], endpoints = [], upstreams = [], keys = []] = await execute(
-    SELECT_TENANTS,
-    SELECT_ENDPOINTS,
-    SELECT_UPSTREAMS,
-    SELECT_KEYS,
-  );
+export async function listAll(execute: Execute): Promise<object> {
+  const lists = [SELECT_TENANTS, SELECT_ENDPOINTS, SELECT_UPSTREAMS, SELECT_KEYS];
+  const [tenants = [], endpoints = [], upstreams = [], keys = []] = await execute(...lists);
   return { tenants, endpoints, upstreams, keys };
 }

@@ -1,5 +1,6 @@
 // What the operator's commands share: how a word of an option is checked, and which database and secrets they work on.
 import { join, resolve } from "node:path";
+import type { parseArgs } from "node:util";
 import { type AdminSecrets, readSecrets } from "./admin-secrets.ts";
 import { type Execute, executeLocal, executeRemote } from "./d1.ts";
 import { DEV_STATE_FOLDER, PROJECT_FOLDER } from "./dev-database.ts";
@@ -13,12 +14,7 @@ export const DATABASE_OPTIONS = {
   "persist-to": { type: "string", default: DEV_STATE_FOLDER },
 } as const;
 
-export interface DatabaseChoice {
-  readonly local?: boolean | undefined;
-  readonly remote?: boolean | undefined;
-  readonly state?: string | undefined;
-  readonly "persist-to": string;
-}
+type DatabaseChoice = ReturnType<typeof parseArgs<{ options: typeof DATABASE_OPTIONS }>>["values"];
 
 /** Where the state of a local database is. */
 export function stateFolderOf(options: DatabaseChoice): string {

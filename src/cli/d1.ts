@@ -1,18 +1,15 @@
 // The database that the operator's commands read and write: a local one in a folder, or the deployed one, both through wrangler.
-import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { z } from "zod";
 import type { Statement } from "../db/statement.ts";
-import { applyMigrations, executeOnFolder, PROJECT_FOLDER, wranglerCommand } from "./dev-database.ts";
+import { applyMigrations, executeOnFolder, runWrangler } from "./dev-database.ts";
 import { toSqlText } from "./sql-text.ts";
 
 /** Runs statements and answers the rows of each. One call either reads or writes: a deployed database answers no rows to a write. */
 export type Execute = (...statements: readonly Statement[]) => Promise<unknown[][]>;
 
-const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
 const resultsSchema = z.array(z.object({ results: z.array(z.unknown()).default([]) }));
 
 /** On the local database of a folder, which is made and migrated first if there is none. */
@@ -37,28 +34,9 @@ export async function executeRemote(statements: readonly Statement[]): Promise<u
   }
 }
 
-async function runRemote(source: readonly string[]): Promise<unknown[][]> {
-  const command = wranglerCommand(["d1", "execute", "waybill", "--remote", "--json", "--yes", ...source]);
-  const options = { cwd: PROJECT_FOLDER, maxBuffer: OUTPUT_MAX_BYTES };
-  try {
-    const { stdout } = await promisify(execFile)(command.file, command.args, options);
-    return parseResults(stdout);
-  } catch (error) {
-    // The message of execFile repeats the command; what wrangler said is in its output.
-    const output = error instanceof Error && "stdout" in error && "stderr" in error;
-    throw new Error(output ? `${String(error.stdout)}${String(error.stderr)}`.trim() : String(error));
-  }
-}
-
 /** The rows of each statement, out of what wrangler prints with --json. */
-function parseResults(stdout: string): unknown[][] {
+async function runRemote(source: readonly string[]): Promise<unknown[][]> {
+  const stdout = await runWrangler(["d1", "execute", "waybill", "--remote", "--json", "--yes", ...source]);
   const parsed = resultsSchema.parse(JSON.parse(stdout.slice(Math.max(0, stdout.indexOf("[")))));
   return parsed.map(({ results }) => results);
-}
-
-/** The text in a column of a row; "" where there is none. */
-export function textOf(row: unknown, column: string): string {
-  if (typeof row !== "object" || row === null) return "";
-  const value = Object.entries(row).find(([name]) => name === column)?.[1];
-  return typeof value === "string" ? value : "";
 }

@@ -4,9 +4,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { messageOf } from "../core/failure.ts";
 import { type Database, runAll, type Statement } from "../db/statement.ts";
-
-const run = promisify(execFile);
 
 /** The folder of wrangler.toml. */
 export const PROJECT_FOLDER = fileURLToPath(new URL("../..", import.meta.url));
@@ -37,7 +36,10 @@ export function wranglerEnvironment(persistTo: string): NodeJS.ProcessEnv {
 /** Brings the database of the folder up to the newest migration. */
 export async function applyMigrations(persistTo: string): Promise<void> {
   mkdirSync(persistTo, { recursive: true });
-  await wrangler(["d1", "migrations", "apply", "waybill"], persistTo);
+  const args = ["d1", "migrations", "apply", "waybill", "--local", "--persist-to", persistTo];
+  await runWrangler(args, wranglerEnvironment(persistTo)).catch((error: unknown) => {
+    throw new Error(`wrangler d1 migrations apply failed: ${messageOf(error)}`);
+  });
 }
 
 /**
@@ -60,15 +62,16 @@ export async function executeOnFolder(persistTo: string, statements: readonly St
   }
 }
 
-async function wrangler(args: readonly string[], persistTo: string): Promise<string> {
-  const { file, args: all } = wranglerCommand([...args, "--local", "--persist-to", persistTo]);
-  const options = { cwd: PROJECT_FOLDER, env: wranglerEnvironment(persistTo), maxBuffer: OUTPUT_MAX_BYTES };
+/** Runs wrangler to its end, and answers what it has printed. Throws what it said where it fails. */
+export async function runWrangler(words: readonly string[], env = process.env): Promise<string> {
+  const { file, args } = wranglerCommand(words);
+  const options = { cwd: PROJECT_FOLDER, env, maxBuffer: OUTPUT_MAX_BYTES };
   try {
-    const { stdout } = await run(file, all, options);
+    const { stdout } = await promisify(execFile)(file, args, options);
     return stdout;
   } catch (error) {
+    // The message of execFile repeats the command; what wrangler said is in its output.
     const output = error instanceof Error && "stdout" in error && "stderr" in error;
-    const outputText = output ? `${String(error.stdout)}${String(error.stderr)}`.trim() : String(error);
-    throw new Error(`wrangler ${args.slice(0, 3).join(" ")} failed: ${outputText}`);
+    throw new Error(output ? `${String(error.stdout)}${String(error.stderr)}`.trim() : String(error));
   }
 }

@@ -33,20 +33,16 @@ export async function ensureFirst(
   const digest = createHash("sha256")
     .update(JSON.stringify([...secrets]))
     .digest("hex");
-  if (!existsSync(path)) {
-    const first = await make(persistTo, secrets, digest, workerUrl);
-    writeFileSync(path, `${JSON.stringify(first, null, 2)}\n`, { mode: 0o600 });
-    return { first, made: true };
-  }
-  const first = firstSchema.parse(JSON.parse(readFileSync(path, "utf8")));
-  if (first.secrets !== digest) {
+  const known = existsSync(path) ? firstSchema.parse(JSON.parse(readFileSync(path, "utf8"))) : null;
+  if (known !== null && known.secrets !== digest) {
     throw new Error(`The secrets in .dev.vars are not those that ${persistTo} was made with: delete that folder.`);
   }
-  if (first.upstreamUrl === workerUrl) return { first, made: false };
-  await executeOnFolder(persistTo, [updateUrl(first.upstreamId, workerUrl)]);
-  const moved = { ...first, upstreamUrl: workerUrl };
-  writeFileSync(path, `${JSON.stringify(moved, null, 2)}\n`, { mode: 0o600 });
-  return { first: moved, made: false };
+  if (known?.upstreamUrl === workerUrl) return { first: known, made: false };
+  if (known !== null) await executeOnFolder(persistTo, [updateUrl(known.upstreamId, workerUrl)]);
+  const first =
+    known === null ? await make(persistTo, secrets, digest, workerUrl) : { ...known, upstreamUrl: workerUrl };
+  writeFileSync(path, `${JSON.stringify(first, null, 2)}\n`, { mode: 0o600 });
+  return { first, made: known === null };
 }
 
 async function make(persistTo: string, secrets: DevSecrets, digest: string, workerUrl: string): Promise<First> {

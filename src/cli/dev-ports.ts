@@ -1,43 +1,47 @@
 // TCP ports of this machine: which are free, and when one is closed again.
+import { once } from "node:events";
 import { connect, createServer } from "node:net";
+import { promisify } from "node:util";
 
 /** Where `npm start` serves, unless it is told another port. */
 export const BROKER_PORT = 8787;
 
 /** True when nothing listens on the port of 127.0.0.1. */
-export function isPortFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
+export async function isPortFree(port: number): Promise<boolean> {
+  return (await tryPort(port)) !== null;
 }
 
 /** The preferred port if it is free, else any free one. */
 export async function findFreePort(preferred = 0): Promise<number> {
-  if (preferred !== 0 && (await isPortFree(preferred))) return preferred;
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
+  const port = (await tryPort(preferred)) ?? (await tryPort(0));
+  if (port === null) throw new Error("this machine has no free port");
+  return port;
+}
+
+/** Listens on a port for a moment, on any free one for 0, and answers which it was; null: it is taken. */
+async function tryPort(port: number): Promise<number | null> {
+  const server = createServer().listen(port, "127.0.0.1");
+  try {
+    await once(server, "listening");
+  } catch {
+    return null;
+  }
+  const address = server.address();
+  await promisify(server.close.bind(server))();
+  return typeof address === "object" ? (address?.port ?? null) : null;
 }
 
 /** True when a connection to the port of 127.0.0.1 is accepted. */
-export function isPortOpen(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    const end = (open: boolean) => {
-      socket.destroy();
-      resolve(open);
-    };
-    socket.once("connect", () => end(true));
-    socket.once("error", () => end(false));
-  });
+export async function isPortOpen(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1");
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** What to do about a port that is taken. A second broker needs a state of its own, too. */

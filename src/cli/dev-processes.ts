@@ -7,7 +7,7 @@ export function signalGroup(group: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-group, signal);
   } catch (error) {
-    if (!isGoneError(error)) throw error;
+    if (codeOf(error) !== "ESRCH") throw error;
   }
 }
 
@@ -17,7 +17,7 @@ export function isGroupAlive(group: number): boolean {
     process.kill(-group, 0);
   } catch (error) {
     // What this user may not signal is not what this user started.
-    if (isGoneError(error) || isForeignError(error)) return false;
+    if (["ESRCH", "EPERM"].includes(codeOf(error))) return false;
     throw error;
   }
   return process.platform !== "linux" || groupStates(group).some((state) => state !== "Z" && state !== "X");
@@ -25,13 +25,11 @@ export function isGroupAlive(group: number): boolean {
 
 /** The state letters of the processes of a group, from /proc. */
 function groupStates(group: number): string[] {
-  const states: string[] = [];
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const [state, , processGroup] = readStat(entry);
-    if (state !== undefined && Number(processGroup) === group) states.push(state);
-  }
-  return states;
+  const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry));
+  return pids.flatMap((pid) => {
+    const [state, , processGroup] = readStat(pid);
+    return state !== undefined && Number(processGroup) === group ? [state] : [];
+  });
 }
 
 /** Fields from the state on, as `state parent group …`; none when there is no such process. */
@@ -68,10 +66,7 @@ export function isBeforeBoot(since: string | null): boolean {
 /** The 22nd field of /proc/PID/stat, counted from the third. */
 const START_FIELD = 19;
 
-function isForeignError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EPERM";
-}
-
-function isGoneError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ESRCH";
+/** What the system says of a failed call: `ESRCH`, there is no such group, `EPERM`, or another word. */
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -1,6 +1,10 @@
 // A webhook receiver for development: checks each signature with the `standardwebhooks` library and keeps what came.
+
 import { createServer, type IncomingMessage } from "node:http";
+import { text } from "node:stream/consumers";
 import { Webhook } from "standardwebhooks";
+import { messageOf } from "../core/failure.ts";
+import { textOf } from "../core/json/value.ts";
 
 /** One webhook that arrived. `refused` is null when its signature is good, else the library's reason. */
 export interface ReceivedWebhook {
@@ -44,13 +48,9 @@ export async function startReceiver(secret: string): Promise<WebhookReceiver> {
 }
 
 async function receive(request: IncomingMessage, verifier: Webhook): Promise<ReceivedWebhook> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk);
-  const body = Buffer.concat(chunks).toString("utf8");
+  const body = await text(request);
   const parsed: unknown = JSON.parse(body);
-  const text = (name: string) =>
-    typeof parsed === "object" && parsed !== null ? String(new Map(Object.entries(parsed)).get(name)) : "";
-  return { jobId: text("id"), status: text("status"), refused: refusal(verifier, body, request) };
+  return { jobId: textOf(parsed, "id"), status: textOf(parsed, "status"), refused: refusal(verifier, body, request) };
 }
 
 function refusal(verifier: Webhook, body: string, request: IncomingMessage): string | null {
@@ -63,6 +63,6 @@ function refusal(verifier: Webhook, body: string, request: IncomingMessage): str
     });
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }

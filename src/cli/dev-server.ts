@@ -3,10 +3,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { PROJECT_FOLDER, wranglerCommand, wranglerEnvironment } from "./dev-database.ts";
 import { isPortFree, isPortOpen, portInUse } from "./dev-ports.ts";
 import { isGroupAlive, signalGroup } from "./dev-processes.ts";
+import { waitFor } from "./wait-for.ts";
 
 export interface DevServerOptions {
   readonly port: number;
@@ -37,7 +37,6 @@ export interface DevServer {
 const READY_MAX_MS = 60_000;
 const POLITE_STOP_MAX_MS = 5_000;
 const GONE_MAX_MS = 15_000;
-const POLL_MS = 50;
 
 /** The same for a folder whose migrations are applied already: a restart after a kill needs no second look. */
 export async function launchDevServer(options: DevServerOptions): Promise<DevServer> {
@@ -70,11 +69,8 @@ export async function launchDevServer(options: DevServerOptions): Promise<DevSer
 function spawnWrangler(options: DevServerOptions, logFile: string): ChildProcess {
   mkdirSync(dirname(logFile), { recursive: true });
   const log = openSync(logFile, "a");
-  const vars = {
-    ALLOW_PRIVATE_ADDRESSES: "yes",
-    PUBLIC_URL: `http://127.0.0.1:${options.port}`,
-    ...options.vars,
-  };
+  const publicUrl = `http://127.0.0.1:${options.port}`;
+  const vars = { ALLOW_PRIVATE_ADDRESSES: "yes", PUBLIC_URL: publicUrl, ...options.vars };
   const flags = ["--port", String(options.port), "--ip", "127.0.0.1"];
   flags.push("--inspector-port", String(options.inspectorPort ?? 0));
   flags.push("--persist-to", options.persistTo, "--show-interactive-dev-session=false");
@@ -90,16 +86,15 @@ function spawnWrangler(options: DevServerOptions, logFile: string): ChildProcess
 
 /** Resolves when GET /healthz answers 200. A 500 there is a wrong setting, and its body is the sentence to show. */
 async function waitUntilReady(url: string, child: ChildProcess, logFile: string): Promise<void> {
-  const lastMs = Date.now() + READY_MAX_MS;
-  while (Date.now() < lastMs) {
+  const ready = await waitFor(async () => {
     if (child.exitCode !== null || child.signalCode !== null) {
       throw new Error(`The broker ended while it started. The end of ${logFile}:\n${tail(logFile)}`);
     }
     const response = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
-    if (response?.ok === true) return;
     if (response?.status === 500) throw new Error(`The broker refuses to work: ${await response.text()}`);
-    await sleep(POLL_MS);
-  }
+    return response?.ok === true || undefined;
+  }, Date.now() + READY_MAX_MS);
+  if (ready) return;
   throw new Error(
     `The broker did not answer within ${READY_MAX_MS / 1_000} s. The end of ${logFile}:\n${tail(logFile)}`,
   );
@@ -113,12 +108,8 @@ async function killGroup(pid: number, port: number): Promise<void> {
 
 /** Waits until no process of the group is left and the port is closed. False: still there after `maxMs`. */
 async function isGone(pid: number, port: number, maxMs: number): Promise<boolean> {
-  const lastMs = Date.now() + maxMs;
-  while (isGroupAlive(pid) || (await isPortOpen(port))) {
-    if (Date.now() > lastMs) return false;
-    await sleep(POLL_MS);
-  }
-  return true;
+  const look = async () => (isGroupAlive(pid) || (await isPortOpen(port)) ? undefined : true);
+  return (await waitFor(look, Date.now() + maxMs)) ?? false;
 }
 
 function tail(file: string): string {

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { PROJECT_FOLDER } from "./dev-database.ts";
+import { waitFor } from "./wait-for.ts";
 
 export interface OcrWorker {
   /** Base URL of its endpoint, as an upstream wants it. */
@@ -23,13 +23,13 @@ export async function startOcrWorker(port: number, key: string, logFile: string)
     stdio: ["ignore", log, log, "ipc"],
   });
   const worker: OcrWorker = { url: `http://127.0.0.1:${port}/v2/ocr`, stop: () => stopChild(child) };
-  const lastMs = Date.now() + READY_MAX_MS;
-  while (Date.now() < lastMs && child.exitCode === null) {
-    const headers = { Authorization: `Bearer ${key}` };
+  const headers = { Authorization: `Bearer ${key}` };
+  const started = await waitFor(async () => {
+    if (child.exitCode !== null) return false;
     const answer = await fetch(`${worker.url}/health`, { headers }).catch(() => null);
-    if (answer?.ok === true) return worker;
-    await sleep(50);
-  }
+    return answer?.ok === true || undefined;
+  }, Date.now() + READY_MAX_MS);
+  if (started === true) return worker;
   await worker.stop();
   throw new Error(`The OCR worker did not start; its output is in ${logFile}.`);
 }

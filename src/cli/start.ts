@@ -1,8 +1,10 @@
 // `npm start`: the broker, a real OCR worker and a webhook receiver on this machine, and a first job through all of them.
 // `--once` stops everything after that job; `--port N` chooses the broker's port, `--state DIR` the folder of its state.
+
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { messageOf } from "../core/failure.ts";
 import { applyMigrations, DEV_STATE_FOLDER, PROJECT_FOLDER } from "./dev-database.ts";
 import { ensureFirst, type First } from "./dev-first.ts";
 import { runFirstJob } from "./dev-job.ts";
@@ -14,6 +16,8 @@ import { type DevServer, launchDevServer } from "./dev-server.ts";
 import { startOcrWorker } from "./dev-worker.ts";
 
 const WORKER_PORT = 8788;
+
+const say = (line: string): void => console.log(line);
 
 /** What was started, newest last; stopped in the opposite order. */
 const running: { stop(): Promise<void> }[] = [];
@@ -31,10 +35,6 @@ async function keep<T extends { stop(): Promise<void> }>(part: T): Promise<T> {
   if (stopping !== undefined) await part.stop();
   else running.push(part);
   return part;
-}
-
-function say(line: string): void {
-  console.log(line);
 }
 
 async function main(): Promise<void> {
@@ -62,11 +62,10 @@ async function main(): Promise<void> {
   say(`broker      ${broker.url} (its output is in ${logFile})`);
   const receiver = await keep(await startReceiver(first.webhookSecret));
   say(`receiver    ${receiver.url} (webhooks)`);
-  const requestFile = join(state, "request.json");
-  writeFileSync(requestFile, JSON.stringify({ input: readInput() }));
+  writeFileSync(requestFileIn(state), JSON.stringify({ input: readInput() }));
   const body = JSON.stringify({ input: readInput(), webhook: receiver.url });
   const jobId = await runFirstJob({ brokerUrl: broker.url, key: first.key, slug: first.slug, body, receiver, say });
-  if (!once) return invite({ url: broker.url, state, requestFile, jobId, first });
+  if (!once) return invite(broker.url, first, jobId, state);
   await stopAll();
   say("stopped     everything that was started");
 }
@@ -85,24 +84,21 @@ function readOptions(): { readonly port: number; readonly once: boolean; readonl
   return { port, once: values.once, state: resolve(values.state) };
 }
 
+/** The first job's request, for more of the kind. */
+function requestFileIn(state: string): string {
+  return join(state, "request.json");
+}
+
 /** The input of the first job: the example picture. */
 function readInput(): { readonly image: string } {
   const picture = readFileSync(join(PROJECT_FOLDER, "examples", "ocr-worker", "picture.png"));
   return { image: picture.toString("base64") };
 }
 
-interface Up {
-  readonly url: string;
-  readonly state: string;
-  readonly requestFile: string;
-  readonly jobId: string;
-  readonly first: First;
-}
-
 /** Tells how to go on by hand. */
-function invite({ url, state, requestFile, jobId, first }: Up): void {
+function invite(url: string, first: First, jobId: string, state: string): void {
   const auth = `-H 'Authorization: Bearer ${first.key}'`;
-  const body = `-H 'Content-Type: application/json' --data '@${requestFile}'`;
+  const body = `-H 'Content-Type: application/json' --data '@${requestFileIn(state)}'`;
   const ofState = state === DEV_STATE_FOLDER ? [] : ["", `npm run admin -- list --state '${state}'`];
   const lines = [
     "",
@@ -132,7 +128,7 @@ try {
 } catch (error) {
   // While a Ctrl-C stops the parts, the step under way fails; that is no news.
   if (stopping === undefined) {
-    console.error(error instanceof Error ? error.message : String(error));
+    console.error(messageOf(error));
     process.exitCode = 1;
     await stopAll();
   }

@@ -1,5 +1,7 @@
 // npm run worker:env -- <endpoint> [--options]: a fresh key for workers, in the environment of a RunPod worker image.
+
 import { parseArgs } from "node:util";
+import { messageOf } from "../core/failure.ts";
 import { createWorkerKey } from "./admin-create.ts";
 import { findPlace } from "./admin-find.ts";
 import { chooseDatabase, DATABASE_OPTIONS, oneOf, stateFolderOf, wholeNumber } from "./admin-options.ts";
@@ -104,7 +106,7 @@ function show(place: WorkerPlace, format: (typeof FORMATS)[number] | null): void
 
 /** What the database of an earlier release says, in words that help. */
 function explain(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (!/has no column named|no such (table|column)/.test(message)) return message;
   return "the database is of an earlier release: npm start brings a local one up to date, npx wrangler d1 migrations apply waybill --remote the deployed one";
 }

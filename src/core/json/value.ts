@@ -12,6 +12,12 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/** The text in a field of an object; "" where there is none. */
+export function textOf(value: unknown, name: string): string {
+  const text = fieldsOf(value)?.[name];
+  return typeof text === "string" ? text : "";
+}
+
 /** The fields of an object that a parser made; null for every other value, lists too. */
 export function fieldsOf(value: unknown): Fields | null {
   // The cast says nothing but that it is an object: of its fields the type promises none.
