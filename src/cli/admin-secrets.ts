@@ -1,9 +1,8 @@
 // Secrets as the operator's command gets them: environment, .dev.vars, or typed in unseen. Never from its arguments, which
 // every process of the machine sees and the shell remembers.
-import { existsSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
-import { findWrongSecret } from "./secret-rules.ts";
+import { type DevSecrets, findWrongSecret, readDevVars } from "./dev-secrets.ts";
 
 export interface AdminSecrets {
   readonly pepper: string;
@@ -12,7 +11,7 @@ export interface AdminSecrets {
 
 /** `devVarsPath` null: the database is the deployed one, whose secrets are not those of development. */
 export async function readSecrets(devVarsPath: string | null): Promise<AdminSecrets> {
-  const devVars = devVarsPath !== null && existsSync(devVarsPath) ? readFileSync(devVarsPath, "utf8") : "";
+  const devVars = devVarsPath === null ? undefined : readDevVars(devVarsPath);
   const pepper = await readSecret("WAYBILL_PEPPER", "PEPPER", devVars);
   const encryptionKey = await readSecret("WAYBILL_ENCRYPTION_KEY", "ENCRYPTION_KEY", devVars);
   // Before anything is written: the database remembers the fingerprints of the first secrets that it sees.
@@ -22,11 +21,11 @@ export async function readSecrets(devVarsPath: string | null): Promise<AdminSecr
 }
 
 /** One secret: the variable of the environment, a line of `.dev.vars`, or what is typed. */
-export async function readSecret(variable: string, devName: string, devVars: string): Promise<string> {
+export async function readSecret(variable: string, devName: string, devVars?: DevSecrets): Promise<string> {
   const given = process.env[variable];
   if (given !== undefined && given !== "") return given;
-  const line = new RegExp(`^\\s*${devName}\\s*=\\s*(["']?)(.*?)\\1\\s*$`, "m").exec(devVars);
-  if (line?.[2] !== undefined && line[2] !== "") return line[2];
+  const inFile = devVars?.get(devName) ?? "";
+  if (inFile !== "") return inFile;
   if (!process.stdin.isTTY) throw new Error(`${variable} is not set`);
   const typed = await ask(`${devName}: `);
   if (typed === "") throw new Error(`${variable} is not set`);

@@ -1,6 +1,8 @@
 // npm run admin -- <what> <do> [--options]: the first tenant, key, endpoint and upstream of a deployment.
+
 import { parseArgs } from "node:util";
 import { addressProblem } from "../core/access/address-secrets.ts";
+import { messageOf } from "../core/failure.ts";
 import { SECRET_MIN_CHARS } from "../core/limits.ts";
 import { INFERENCE } from "../core/openai/routes.ts";
 import { deleteUpstream, updateEnabled } from "../db/upstreams.ts";
@@ -71,7 +73,7 @@ function readArguments() {
   try {
     return parseArgs({ allowPositionals: true, options: OPTIONS });
   } catch (error) {
-    console.error(error instanceof Error ? error.message : String(error));
+    console.error(messageOf(error));
     process.exit(1);
   }
 }
@@ -94,8 +96,7 @@ async function addUpstream(context: create.AdminContext): Promise<object> {
   // The same guard as at each send: what it refuses would only make every job wait.
   const url = checkUrl(need("url"), readReach(options.remote === true));
   if (!url.ok) throw new Error(`--url ${url.message}`);
-  const credential =
-    options["with-credential"] === true ? await readSecret("WAYBILL_CREDENTIAL", "credential", "") : null;
+  const credential = options["with-credential"] === true ? await readSecret("WAYBILL_CREDENTIAL", "credential") : null;
   const problem = addressProblem(need("url"), credential);
   if (problem !== null) throw new Error(`--url ${problem}: --with-credential takes it, and seals it`);
   if (credential !== null && credential.length < SECRET_MIN_CHARS) {
@@ -225,7 +226,7 @@ function show(answer: object): void {
 
 /** What D1 says of a row that points nowhere, in the words of the command. */
 function explain(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (!message.includes("FOREIGN KEY constraint failed")) return message;
   if (options.endpoint === undefined) return `there is no tenant ${options.tenant}`;
   return `there is no endpoint with the id ${options.endpoint} (a slug is no id), or no tier ${options.tier}`;

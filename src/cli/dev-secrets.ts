@@ -2,15 +2,25 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { findWrongSecret } from "./secret-rules.ts";
 
 export type DevSecrets = ReadonlyMap<string, string>;
+
+/** What PEPPER and ENCRYPTION_KEY must look like, as src/config.ts asks of the Worker. It is said before any write. */
+const RULES: readonly { readonly name: string; readonly pattern: RegExp; readonly what: string }[] = [
+  { name: "PEPPER", pattern: /^.{32,}$/, what: "at least 32 characters" },
+  { name: "ENCRYPTION_KEY", pattern: /^[A-Za-z0-9+/]{43}=$/, what: "32 bytes in base64" },
+];
+
+/** The first secret that is wrong, and what it must be; null when both are well-formed. */
+export function findWrongSecret(secrets: DevSecrets): { name: string; what: string } | null {
+  return RULES.find(({ name, pattern }) => !pattern.test(secrets.get(name) ?? "")) ?? null;
+}
 
 /** The secrets in `.dev.vars` of the folder, made first if there is no such file. Throws one sentence if one is wrong. */
 export function ensureDevSecrets(projectFolder: string): DevSecrets {
   const path = join(projectFolder, ".dev.vars");
   if (!existsSync(path)) createOnce(path);
-  const secrets = parse(readFileSync(path, "utf8"));
+  const secrets = readDevVars(path);
   const wrong = findWrongSecret(secrets);
   if (wrong === null) return secrets;
   const { name, what } = wrong;
@@ -36,13 +46,10 @@ function createOnce(path: string): void {
   }
 }
 
-function parse(text: string): DevSecrets {
-  const secrets = new Map<string, string>();
-  for (const line of text.split(/\r?\n/)) {
-    const match = /^\s*([A-Z_][A-Z0-9_]*)\s*=\s*(.*?)\s*$/.exec(line);
-    if (match === null) continue;
-    const [, name = "", value = ""] = match;
-    secrets.set(name, value.replace(/^(["'])(.*)\1$/, "$2"));
-  }
-  return secrets;
+/** The variables in a file of the form of `.dev.vars`; none where there is no such file. */
+export function readDevVars(path: string): DevSecrets {
+  const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+  const pattern = /^\s*([A-Z_][A-Z0-9_]*)\s*=\s*(.*?)\s*$/g;
+  const found = text.split("\n").flatMap((line) => [...line.matchAll(pattern)]);
+  return new Map(found.map(([, name = "", value = ""]) => [name, value.replace(/^(["'])(.*)\1$/, "$2")]));
 }

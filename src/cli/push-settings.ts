@@ -7,7 +7,7 @@ export async function pushSettings(endpointId: string, brokerUrl: string | undef
     console.error("Written. Without --broker the edge sees it within 30 s and the broker within 5 min.");
     return;
   }
-  const key = await readSecret("WAYBILL_KEY", "admin key", "");
+  const key = await readSecret("WAYBILL_KEY", "admin key");
   const response = await fetch(new URL("/v1/admin/configure", brokerUrl), {
     method: "POST",
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
