@@ -19,19 +19,11 @@ export async function keepDeadLetter(db: D1Database, tenantId: string, deadLette
   const insert = db
     .prepare(
       `INSERT INTO webhook_dead_letters (tenant_id, number, webhook_id, endpoint_id, job_id, url, tries, detail, given_up_at)
-       SELECT ?1, coalesce((SELECT max(number) FROM webhook_dead_letters WHERE tenant_id = ?1), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+       SELECT ?1, coalesce((SELECT max(number) FROM webhook_dead_letters WHERE tenant_id = ?1), 0) + 1, ?2 ->> 'webhookId',
+         ?2 ->> 'endpointId', ?2 ->> 'jobId', ?2 ->> 'url', ?2 ->> 'tries', ?2 ->> 'detail', ?2 ->> 'givenUpAtMs'
        WHERE true ON CONFLICT (tenant_id, webhook_id) DO NOTHING`,
     )
-    .bind(
-      tenantId,
-      deadLetter.webhookId,
-      deadLetter.endpointId,
-      deadLetter.jobId,
-      deadLetter.url,
-      deadLetter.tries,
-      deadLetter.detail,
-      deadLetter.givenUpAtMs,
-    );
+    .bind(tenantId, JSON.stringify(deadLetter));
   // The oldest by number are the oldest by time, but for clocks of different brokers. Numbers have no gap but at their start.
   const drop = db
     .prepare(

@@ -12,7 +12,7 @@ import {
 import { INFERENCE } from "../core/openai/routes.ts";
 import { log } from "../log.ts";
 import { LIVE_WORKER_KEY, selectRates } from "./rates.ts";
-import { type Database, insertInto, runAll, type Statement, statement } from "./statement.ts";
+import { bound, type Database, insertInto, runAll, type Statement, statement } from "./statement.ts";
 
 /** What a caller needs to be let in, and what its broker needs to work. */
 export interface LoadedEndpoint {
@@ -65,17 +65,17 @@ async function readOne(
   statements: readonly string[],
   named: string | number,
 ): Promise<LoadedEndpoint | null> {
-  const { endpoints, its } = await read(db, statements, named);
-  const [row] = endpoints;
-  return row === undefined ? null : { settings: toSettings(row, its), shared: row.shared === 1 };
+  const rows = await read(db, statements, named);
+  const [row] = rows.endpoints;
+  return row === undefined ? null : { settings: toSettings(row, rows), shared: row.shared === 1 };
 }
 
 /** The settings of all that are there, by four statements for any number. One that cannot be read is logged and left out. */
 export async function loadManySettings(db: Database, endpointIds: readonly string[]): Promise<EndpointSettings[]> {
-  const { endpoints, its } = await read(db, READ_MANY, JSON.stringify(endpointIds));
-  return endpoints.flatMap((row) => {
+  const rows = await read(db, READ_MANY, JSON.stringify(endpointIds));
+  return rows.endpoints.flatMap((row) => {
     try {
-      return [toSettings(row, its)];
+      return [toSettings(row, rows)];
     } catch (error) {
       log("settings_unreadable", { endpoint: row.endpointId, error: String(error) });
       return [];
@@ -83,24 +83,11 @@ export async function loadManySettings(db: Database, endpointIds: readonly strin
   });
 }
 
-async function read(
-  db: Database,
-  statements: readonly string[],
-  named: string | number,
-): Promise<{ readonly endpoints: readonly EndpointRow[]; readonly its: ItsRows }> {
-  const [endpoints = [], upstreams = [], workerKeys = [], rates = []] = await runAll(
-    db,
-    statements.map((sql) => statement(sql, named)),
-  );
+async function read(db: Database, statements: readonly string[], named: string | number): Promise<Rows> {
+  const asked = statements.map((sql) => statement(sql, named));
+  const [endpoints = [], upstreams = [], workerKeys = [], rates = []] = await runAll(db, asked);
   // The rows of a batch are unknown; the schema below checks what they make.
-  return {
-    endpoints: endpoints as EndpointRow[],
-    its: {
-      upstreams: upstreams as UpstreamRow[],
-      workerKeys: workerKeys as ItsRow[],
-      rates: rates as Pick<ItsRow, "tier">[],
-    },
-  };
+  return { endpoints, upstreams, workerKeys, rates } as Rows;
 }
 
 /** One row with the id behind an id or a slug, or none when there is no such endpoint. */
@@ -110,11 +97,7 @@ export function selectIdOf(idOrSlug: string): Statement {
 
 /** The id behind an id or a slug; null when there is no such endpoint. */
 export async function findIdOf(db: Database, idOrSlug: string): Promise<string | null> {
-  const { sql, params } = selectIdOf(idOrSlug);
-  return db
-    .prepare(sql)
-    .bind(...params)
-    .first<string>("id");
+  return bound(db, selectIdOf(idOrSlug)).first<string>("id");
 }
 
 /** The settings alone, for a push to the broker. */
@@ -132,13 +115,14 @@ export async function listEndpoints(db: Database, tenantId: string): Promise<{ e
 }
 
 /** Rows of one endpoint, or of several. */
-interface ItsRows {
+interface Rows {
+  readonly endpoints: readonly EndpointRow[];
   readonly upstreams: readonly UpstreamRow[];
   readonly workerKeys: readonly ItsRow[];
   readonly rates: readonly Pick<ItsRow, "tier">[];
 }
 
-function toSettings(row: EndpointRow, rows: ItsRows): EndpointSettings {
+function toSettings(row: EndpointRow, rows: Rows): EndpointSettings {
   const upstreams = rows.upstreams.filter(({ endpointId }) => endpointId === row.endpointId);
   const workerKeys = rows.workerKeys.filter(({ endpointId }) => endpointId === row.endpointId);
   const tiers = new Set([...upstreams, ...workerKeys].map(({ tier }) => tier));
@@ -207,15 +191,10 @@ export interface EndpointChange {
 
 /** Changes what is given, and leaves the rest as it is. */
 export function updateEndpoint(endpointId: string, change: EndpointChange): Statement {
-  const shared = change.shared === undefined ? null : Number(change.shared);
-  return statement(
-    `UPDATE endpoints SET shared = coalesce(?2, shared), openai_routes = coalesce(?3, openai_routes),
-      tenant_share_percent = coalesce(?4, tenant_share_percent) WHERE id = ?1`,
-    endpointId,
-    shared,
-    change.openaiRoutes ?? null,
-    change.tenantSharePercent ?? null,
-  );
+  const { shared, openaiRoutes = null, tenantSharePercent = null } = change;
+  const sql = `UPDATE endpoints SET shared = coalesce(?2, shared), openai_routes = coalesce(?3, openai_routes),
+      tenant_share_percent = coalesce(?4, tenant_share_percent) WHERE id = ?1`;
+  return statement(sql, endpointId, shared === undefined ? null : Number(shared), openaiRoutes, tenantSharePercent);
 }
 
 /** One row with `shared` and `openai_routes`, which depend on each other; or none. The id alone finds it. */

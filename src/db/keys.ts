@@ -15,40 +15,21 @@ export interface StoredKey {
 
 const scopesSchema = z.array(z.enum(["jobs", "worker", "manage", "admin"]));
 
-type KeyRow = {
-  digest: string;
-  scopes: string;
-  expires_at: number | null;
-  revoked_at: number | null;
-  tenant_id: string;
-  waiting_max: number;
-  sealed_webhook_secret: string;
-};
+type KeyRow = Omit<StoredKey, "caller"> & Omit<Caller, "scopes"> & { readonly scopes: string };
 
 /** The key of an id with its tenant; null when there is none. */
 export async function findKey(db: Database, keyId: string): Promise<StoredKey | null> {
   const row = await db
     .prepare(
-      `SELECT digest, scopes, expires_at, revoked_at, tenant_id, waiting_max, sealed_webhook_secret
+      `SELECT digest, scopes, expires_at AS expiresAtMs, revoked_at AS revokedAtMs, tenant_id AS tenantId,
+         waiting_max AS waitingMax, sealed_webhook_secret AS sealedWebhookSecret
        FROM api_keys JOIN tenants ON tenants.id = api_keys.tenant_id WHERE api_keys.id = ?`,
     )
     .bind(keyId)
     .first<KeyRow>();
-  return row === null ? null : toStoredKey(row);
-}
-
-function toStoredKey(row: KeyRow): StoredKey {
-  return {
-    digest: row.digest,
-    expiresAtMs: row.expires_at,
-    revokedAtMs: row.revoked_at,
-    caller: {
-      tenantId: row.tenant_id,
-      scopes: scopesSchema.parse(row.scopes.split(",")),
-      waitingMax: row.waiting_max,
-      sealedWebhookSecret: row.sealed_webhook_secret,
-    },
-  };
+  if (row === null) return null;
+  const { digest, expiresAtMs, revokedAtMs, scopes, ...tenant } = row;
+  return { digest, expiresAtMs, revokedAtMs, caller: { ...tenant, scopes: scopesSchema.parse(scopes.split(",")) } };
 }
 
 /** A worker key and the one endpoint that it opens. */
@@ -97,18 +78,11 @@ export function insertKey(key: NewKey & { readonly tenantId: string; readonly sc
 export function insertWorkerKey(
   key: NewKey & Pick<WorkerKey, "tier" | "rateKind" | "slots"> & { readonly endpointId: string },
 ): Statement {
-  return statement(
-    `INSERT INTO api_keys (endpoint_id, tenant_id, id, digest, scopes, name, created_at, tier, rate_kind, slots)
-      VALUES (?1, (SELECT tenant_id FROM endpoints WHERE id = ?1), ?2, ?3, 'worker', ?4, ?5, ?6, ?7, ?8)`,
-    key.endpointId,
-    key.id,
-    key.digest,
-    key.name,
-    key.createdAtMs,
-    key.tier,
-    key.rateKind,
-    key.slots,
-  );
+  const { endpointId, id, digest, name, createdAtMs, tier, rateKind, slots } = key;
+  const sql = `INSERT INTO api_keys
+      (endpoint_id, tenant_id, id, digest, scopes, name, created_at, tier, rate_kind, slots)
+      VALUES (?1, (SELECT tenant_id FROM endpoints WHERE id = ?1), ?2, ?3, 'worker', ?4, ?5, ?6, ?7, ?8)`;
+  return statement(sql, endpointId, id, digest, name, createdAtMs, tier, rateKind, slots);
 }
 
 /** One row with `id` and, of a worker's key, `endpoint_id`; or none. */

@@ -27,9 +27,14 @@ interface Prepared {
   all<Row>(): Promise<{ readonly results: Row[] }>;
 }
 
+/** A statement with its values, ready to be run. */
+export function bound(db: Database, { sql, params }: Statement): Prepared {
+  return db.prepare(sql).bind(...params);
+}
+
 /** Runs all of them, or none if one fails. Answers the rows of each, in the order of the statements. */
 export async function runAll(db: Database, statements: readonly Statement[]): Promise<unknown[][]> {
-  const answers = await db.batch(statements.map(({ sql, params }) => db.prepare(sql).bind(...params)));
+  const answers = await db.batch(statements.map((one) => bound(db, one)));
   return answers.map(({ results }) => results);
 }
 
