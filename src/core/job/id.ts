@@ -19,10 +19,8 @@ export function showJobId(uuid: string, mode: JobMode): string {
 
 /** Null for anything that is not an id of this release: the caller answers as for an unknown job. */
 export function parseJobId(text: string): { readonly uuid: string; readonly mode: JobMode } | null {
-  const match = JOB_ID.exec(text);
-  const uuid = match?.[2];
-  if (match === null || uuid === undefined) return null;
-  return { uuid: aloneText(uuid), mode: match[1] === undefined ? "run" : "runsync" };
+  const [, sync, uuid] = JOB_ID.exec(text) ?? [];
+  return uuid === undefined ? null : { uuid: aloneText(uuid), mode: sync === undefined ? "run" : "runsync" };
 }
 
 /** The number of the endpoint that a job belongs to; in a uuid of release 0.1 it is that of none, or of a wrong one. */

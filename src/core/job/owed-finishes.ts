@@ -31,18 +31,11 @@ class Queue {
 
   front(limit: number): OwedFinish[] {
     this.#sort();
-    const finishes: OwedFinish[] = [];
-    for (let at = this.#head; at < this.#seqs.length && finishes.length < limit; at += 1) finishes.push(this.#at(at));
-    return finishes;
+    return Array.from({ length: Math.min(limit, this.size) }, (_, at) => this.#at(this.#head + at));
   }
 
   through(last: number): OwedFinish[] {
-    this.#sort();
-    const finishes: OwedFinish[] = [];
-    for (let at = this.#head; (this.#seqs[at] ?? Number.POSITIVE_INFINITY) <= last; at += 1) {
-      finishes.push(this.#at(at));
-    }
-    return finishes;
+    return this.front(this.#search(last + 1) - this.#head);
   }
 
   drop(count: number): void {
@@ -113,11 +106,8 @@ export class OwedFinishes {
   }
 
   add(tenantId: string, { finishSeq, uuid }: OwedFinish): void {
-    let queue = this.#queues.get(tenantId);
-    if (queue === undefined) {
-      queue = new Queue();
-      this.#queues.set(tenantId, queue);
-    }
+    const queue = this.#queues.get(tenantId) ?? new Queue();
+    this.#queues.set(tenantId, queue);
     queue.add(finishSeq, uuid);
     this.#size += 1;
   }

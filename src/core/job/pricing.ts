@@ -21,38 +21,35 @@ export function findRate(rates: readonly Rate[], tier: string, kind: RateKind, a
   return found?.nanodollarsPerSecond;
 }
 
-/** The price of one attempt: full seconds × rate ÷ slots, rounded up once, to the nano-dollar. Active adds nothing. */
-export function priceAttempt(attempt: {
-  readonly executionMs: number;
+/** What an amount is made of beside the time. */
+interface Terms {
   readonly kind: RateKind;
   readonly nanodollarsPerSecond: number;
   readonly slots: number;
-}): { readonly seconds: number; readonly amountNanodollars: number } {
-  const seconds = Math.ceil(attempt.executionMs / 1_000);
-  if (attempt.kind === "active") return { seconds, amountNanodollars: 0 };
-  const amountNanodollars = Math.ceil((seconds * attempt.nanodollarsPerSecond) / attempt.slots);
+}
+
+/** Steps × rate is whole, so that the only rounding is the one of this division. Active adds nothing. */
+function amountOf({ kind, nanodollarsPerSecond, slots }: Terms, steps: number, stepsPerSecond: number): number {
+  if (kind === "active") return 0;
+  const amountNanodollars = Math.ceil((steps * nanodollarsPerSecond) / (slots * stepsPerSecond));
   if (!Number.isSafeInteger(amountNanodollars)) throw new Error("price is not a safe integer");
-  return { seconds, amountNanodollars };
+  return amountNanodollars;
+}
+
+/** The price of one attempt: full seconds × rate ÷ slots, rounded up once, to the nano-dollar. Active adds nothing. */
+export function priceAttempt({ executionMs, ...terms }: Terms & { readonly executionMs: number }) {
+  const seconds = Math.ceil(executionMs / 1_000);
+  return { seconds, amountNanodollars: amountOf(terms, seconds, 1) };
 }
 
 /** A load-balanced request is billed by started steps of this length, as at RunPod. */
 const REQUEST_STEP_MS = 100;
 
 /** The price of one load-balanced request: started 100 ms × rate ÷ slots, rounded up once, to the nano-dollar. Active adds nothing. */
-export function priceRequest(request: {
-  readonly durationMs: number;
-  readonly kind: RateKind;
-  readonly nanodollarsPerSecond: number;
-  readonly slots: number;
-}): { readonly billedMs: number; readonly seconds: number; readonly amountNanodollars: number } {
+export function priceRequest({ durationMs, ...terms }: Terms & { readonly durationMs: number }) {
   // The first step has begun with the request.
-  const steps = Math.max(1, Math.ceil(request.durationMs / REQUEST_STEP_MS));
+  const steps = Math.max(1, Math.ceil(durationMs / REQUEST_STEP_MS));
   const billedMs = steps * REQUEST_STEP_MS;
-  const seconds = Math.ceil(billedMs / 1_000);
-  if (request.kind === "active") return { billedMs, seconds, amountNanodollars: 0 };
-  // Steps × rate is whole, so that the only rounding is the one of this division.
-  const stepsPerSecond = 1_000 / REQUEST_STEP_MS;
-  const amountNanodollars = Math.ceil((steps * request.nanodollarsPerSecond) / (request.slots * stepsPerSecond));
-  if (!Number.isSafeInteger(amountNanodollars)) throw new Error("price is not a safe integer");
-  return { billedMs, seconds, amountNanodollars };
+  const amountNanodollars = amountOf(terms, steps, 1_000 / REQUEST_STEP_MS);
+  return { billedMs, seconds: Math.ceil(billedMs / 1_000), amountNanodollars };
 }

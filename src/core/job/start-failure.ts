@@ -1,6 +1,6 @@
 // What RunPod's SDK 2 reports for the jobs that a worker holds when it cannot start (docs/wire.md 3.7): an error whose text is JSON,
 // with `event` `prestart_failed` (a hook raised or took too long) or `prestart_cancelled` (shut down before its hooks are done).
-import { fieldsOf, parseJson } from "../json/value.ts";
+import { type Fields, fieldsOf, parseJson, textOf } from "../json/value.ts";
 import { ERROR_TEXT_MAX_CHARS } from "../limits.ts";
 import { closeCut } from "../openai/cut-text.ts";
 
@@ -28,30 +28,28 @@ const KEEPS_END: ReadonlySet<string> = new Set(["error_traceback", "logs"]);
 export function readStartFailure(text: string): StartFailure | null {
   if (!text.trimStart().startsWith("{")) return null;
   const whole = parseJson(text);
-  const members = whole === undefined ? readCut(text) : new Map(Object.entries(fieldsOf(whole) ?? {}));
-  const kind = KINDS.get(members.get("event"));
+  const members = whole === undefined ? readCut(text) : (fieldsOf(whole) ?? {});
+  const kind = KINDS.get(members.event);
   if (kind === undefined) return null;
   const error = whole !== undefined && text.length <= ERROR_TEXT_MAX_CHARS ? text : shorten(members);
   return { kind, error, detail: tell(kind, members) };
 }
 
-type Members = ReadonlyMap<string, unknown>;
-
 /** The end of its last string may be missing. */
-function readCut(text: string): Members {
+function readCut(text: string): Fields {
   const fields = closeCut(text).map((closed) => fieldsOf(parseJson(closed)));
   const found = Object.entries(fields.find((one) => one !== null) ?? {});
-  return new Map(found.filter(([name, value]) => TOLD.has(name) && typeof value === "string"));
+  return Object.fromEntries(found.filter(([name, value]) => TOLD.has(name) && typeof value === "string"));
 }
 
 /** The report as a smaller one. Its members are cut, never its JSON, which programs read. */
-function shorten(members: Members): string {
+function shorten(members: Fields): string {
   for (const maxChars of SHORT_MEMBER_CHARS) {
-    const cut = [...members].map(([name, value]) => [name, cutMember(name, value, maxChars)]);
+    const cut = Object.entries(members).map(([name, value]) => [name, cutMember(name, value, maxChars)]);
     const text = JSON.stringify(Object.fromEntries(cut));
     if (text.length <= ERROR_TEXT_MAX_CHARS) return text;
   }
-  return JSON.stringify({ event: members.get("event") });
+  return JSON.stringify({ event: members.event });
 }
 
 function cutMember(name: string, value: unknown, maxChars: number): unknown {
@@ -59,15 +57,11 @@ function cutMember(name: string, value: unknown, maxChars: number): unknown {
   return KEEPS_END.has(name) ? value.slice(-maxChars) : value.slice(0, maxChars);
 }
 
-function textOf(members: Members, name: string): string {
-  const value = members.get(name);
-  return typeof value === "string" ? value.slice(0, TOLD_MAX_CHARS) : "";
-}
-
-function tell(kind: StartFailure["kind"], members: Members): string {
+function tell(kind: StartFailure["kind"], members: Fields): string {
   if (kind === "cancelled") return "It was shut down before its start was done.";
-  const hook = textOf(members, "hook");
-  const words = [textOf(members, "error_type"), textOf(members, "error_message")].filter((word) => word !== "");
+  const told = (name: string) => textOf(members, name).slice(0, TOLD_MAX_CHARS);
+  const hook = told("hook");
+  const words = [told("error_type"), told("error_message")].filter((word) => word !== "");
   const where = hook === "" ? "Its start failed" : `Its start failed in the hook ${hook}`;
   return words.length === 0 ? `${where}.` : `${where}: ${words.join(": ")}`;
 }

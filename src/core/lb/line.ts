@@ -32,13 +32,8 @@ export function inFairOrder<Place extends InLine>(
 
 /** Whose place a newcomer may take in a full line: the newest one of the tenant with the most, if it has more than the newcomer's. */
 export function findYielding<Place extends InLine>(line: Iterable<Place>, tenantId: string): Place | null {
-  const counts = new Map<string, number>();
-  const newest = new Map<string, Place>();
-  for (const place of line) {
-    counts.set(place.tenantId, (counts.get(place.tenantId) ?? 0) + 1);
-    newest.set(place.tenantId, place);
-  }
-  let most = { tenantId, count: (counts.get(tenantId) ?? 0) + 1 };
-  for (const [other, count] of counts) if (count > most.count) most = { tenantId: other, count };
-  return most.tenantId === tenantId ? null : (newest.get(most.tenantId) ?? null);
+  const places = Map.groupBy(line, (place) => place.tenantId);
+  let most = { tenantId, count: (places.get(tenantId)?.length ?? 0) + 1 };
+  for (const [other, { length }] of places) if (length > most.count) most = { tenantId: other, count: length };
+  return most.tenantId === tenantId ? null : (places.get(most.tenantId)?.at(-1) ?? null);
 }

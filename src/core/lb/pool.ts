@@ -240,13 +240,7 @@ export class LbPool {
   }
 
   /** Slots by state, for `/health`. `ready`: could take a request now; an idle worker that nobody has asked is not in it. */
-  counts(nowMs: number): {
-    readonly idle: number;
-    readonly initializing: number;
-    readonly ready: number;
-    readonly running: number;
-    readonly unhealthy: number;
-  } {
+  counts(nowMs: number): Readonly<Record<"idle" | "initializing" | "ready" | "running" | "unhealthy", number>> {
     const counts = { idle: 0, initializing: 0, ready: 0, running: 0, unhealthy: 0 };
     for (const worker of this.#workers.values()) {
       const free = Math.max(worker.member.slots - worker.tokens.size, 0);

@@ -172,9 +172,8 @@ function pathOf(problem: Fields | undefined): string {
 }
 
 function statusIn(fields: Fields): number | null {
-  return (
-    asStatus(fields.code) ?? asStatus(fields.status_code) ?? asStatus(fields.statusCode) ?? asStatus(fields.status)
-  );
+  const { code, status_code, statusCode, status } = fields;
+  return [code, status_code, statusCode, status].map(asStatus).find((found) => found !== null) ?? null;
 }
 
 function asStatus(value: unknown): number | null {

@@ -1,15 +1,14 @@
 // The broker asks every stream for its usage; what comes of it must not reach a client that did not ask.
+import { fieldsOf } from "../json/value.ts";
 
 /** `{` or `,`, the member, and the comma after it. White space is JSON's own: no other may stand between tokens. */
 const NULL_USAGE = /([{,])[ \t\r\n]*"usage"[ \t\r\n]*:[ \t\r\n]*null([ \t\r\n]*,)?/g;
 
 /** The chunk that servers add for `include_usage`: a usage, and no choice. `value` is the parsed data of one event. */
 export function isUsageChunk(value: unknown): boolean {
-  if (typeof value !== "object" || value === null || !("usage" in value)) return false;
-  if (typeof value.usage !== "object" || value.usage === null) return false;
-  return (
-    !("choices" in value) || value.choices === null || (Array.isArray(value.choices) && value.choices.length === 0)
-  );
+  const fields = fieldsOf(value);
+  const choices = fields?.choices ?? [];
+  return fieldsOf(fields?.usage) !== null && Array.isArray(choices) && choices.length === 0;
 }
 
 /**

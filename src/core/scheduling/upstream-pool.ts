@@ -305,13 +305,7 @@ export class UpstreamPool {
   }
 
   /** Counts of the upstreams' slots for `/health`; pulling workers are counted by the roster. */
-  pushCounts(): {
-    readonly idle: number;
-    readonly ready: number;
-    readonly running: number;
-    readonly throttled: number;
-    readonly unhealthy: number;
-  } {
+  pushCounts(): Readonly<Record<"idle" | "ready" | "running" | "throttled" | "unhealthy", number>> {
     const counts = { idle: 0, ready: 0, running: 0, throttled: 0, unhealthy: 0 };
     for (const entry of this.#entries.values()) {
       if (entry.asks !== null) continue;
@@ -371,9 +365,8 @@ function isSound({ condition, member, asks, running }: Entry): boolean {
 
 /** A troubled upstream is tried with one job at a time: a second failure then costs one start, not a slotful. */
 function hasRoom(entry: Entry, nowMs: number): boolean {
-  if (entry.asks === 0) return false;
-  if (entry.condition === "ok") return entry.running < entry.member.slots;
-  return entry.running < entry.member.slots && entry.tryAtMs <= nowMs;
+  if (entry.asks === 0 || entry.running >= entry.member.slots) return false;
+  return entry.condition === "ok" || entry.tryAtMs <= nowMs;
 }
 
 function isBetter(entry: Entry, best: Entry): boolean {

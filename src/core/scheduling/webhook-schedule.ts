@@ -227,21 +227,15 @@ export class WebhookSchedule {
   }
 
   #tenant(tenantId: string): Tenant {
-    let tenant = this.#tenants.get(tenantId);
-    if (tenant === undefined) {
-      tenant = { lanes: new Map(), open: new Set(), inFlight: 0, bytes: 0 };
-      this.#tenants.set(tenantId, tenant);
-    }
+    const tenant = this.#tenants.get(tenantId) ?? { lanes: new Map(), open: new Set(), inFlight: 0, bytes: 0 };
+    this.#tenants.set(tenantId, tenant);
     return tenant;
   }
 
   #lane({ tenantId, host }: WebhookTarget): Lane {
     const { lanes } = this.#tenant(tenantId);
-    let lane = lanes.get(host);
-    if (lane === undefined) {
-      lane = { ready: new Set(), inFlight: 0 };
-      lanes.set(host, lane);
-    }
+    const lane = lanes.get(host) ?? { ready: new Set(), inFlight: 0 };
+    lanes.set(host, lane);
     return lane;
   }
 }

@@ -29,8 +29,7 @@ const WORDS: Readonly<Record<Absence, readonly [string, string]>> = {
 
 /** One sentence about workers that all take no jobs. */
 export function tellAbsences(absences: readonly Absence[]): string {
-  const counts = new Map<Absence, number>();
-  for (const absence of absences) counts.set(absence, (counts.get(absence) ?? 0) + 1);
-  const parts = [...counts].map(([absence, count]) => `${count} ${WORDS[absence][count === 1 ? 0 : 1]}`);
+  const groups = Map.groupBy(absences, (absence) => absence);
+  const parts = [...groups].map(([absence, { length }]) => `${length} ${WORDS[absence][length === 1 ? 0 : 1]}`);
   return `No worker takes jobs at this moment: ${parts.join("; ")}.`;
 }
