@@ -49,10 +49,8 @@ export async function carry(
     watch.stop();
     // Even when the lease seems lost an outcome is told: only the broker decides.
     if (outcome !== null) return { outcome, finished: await tell(assignment, deps, outcome) };
-    await deps
-      .leaseApi()
-      .letGo({ lease: assignment.lease })
-      .catch(() => undefined);
+    const lettingGo = deps.leaseApi().letGo({ lease: assignment.lease });
+    await lettingGo.catch(() => undefined);
     return { outcome, finished: null };
   } finally {
     watch.stop();
@@ -65,10 +63,8 @@ async function runAttempt(assignment: Assignment, deps: CarryDeps, signals: Atte
   try {
     credential = await openCredential(assignment.upstream, deps.encryptionKey);
   } catch (cause) {
-    return {
-      kind: "upstream_unhealthy",
-      detail: `The credential of the upstream cannot be used: ${messageOf(cause)}.`,
-    };
+    const detail = `The credential of the upstream cannot be used: ${messageOf(cause)}.`;
+    return { kind: "upstream_unhealthy", detail };
   }
   const callbackUrl = await makeCallbackUrl(assignment, deps);
   const attempt = new Attempt(assignment, deps, credential, { ...signals, callbackUrl });

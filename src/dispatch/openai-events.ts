@@ -17,19 +17,8 @@ import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";
 type Asked = Pick<OpenAiCall, "target" | "hidesUsage" | "sizeBytes">;
 
 /** Reads the answer to its end; null when the lease was lost meanwhile. */
-export async function runEvents(attempt: Attempt, answer: Answer, asked: Asked): Promise<Outcome | null> {
-  const relay = new EventRelay(attempt, answer, asked);
-  try {
-    for await (const bytes of answer.body) {
-      await relay.take(bytes);
-      if (relay.isDone) break;
-      const refusal = relay.refusal();
-      if (refusal !== undefined) return await relay.stop(refusal);
-    }
-    return await relay.finish();
-  } catch (error) {
-    return await relay.stop(classifyRead({ kind: "read_failed", message: String(error) }, answer, attempt.isOver()));
-  }
+export function runEvents(attempt: Attempt, answer: Answer, asked: Asked): Promise<Outcome | null> {
+  return new EventRelay(attempt, answer, asked).run();
 }
 
 const TOOK_TOO_LONG = failed("execution_timeout", "the answer took longer than the endpoint lets it");
@@ -55,28 +44,30 @@ class EventRelay {
     this.#shown = new ShownEvents({ path: asked.target, hidesUsage: asked.hidesUsage }, (value) => this.#see(value));
   }
 
-  /** Nothing behind it is the stream's. */
-  get isDone(): boolean {
-    return this.#shown.isDone;
-  }
-
-  async take(bytes: Uint8Array): Promise<void> {
-    await this.#send(this.#shown.push(bytes));
-  }
-
-  refusal(): Outcome | null | undefined {
-    if (this.#shown.heldBytes > CHUNK_MAX_BYTES) return CHUNK_TOO_LARGE;
-    return this.#intake.refusal();
+  async run(): Promise<Outcome | null> {
+    try {
+      for await (const bytes of this.#answer.body) {
+        await this.#send(this.#shown.push(bytes));
+        // Nothing behind its last event is the stream's.
+        if (this.#shown.isDone) break;
+        const refusal = this.#shown.heldBytes > CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : this.#intake.refusal();
+        if (refusal !== undefined) return await this.#stop(refusal);
+      }
+      return await this.#finish();
+    } catch (error) {
+      const failure = { kind: "read_failed", message: String(error) } as const;
+      return await this.#stop(classifyRead(failure, this.#answer, this.#attempt.isOver()));
+    }
   }
 
   /** The stream has ended as it should, or at least cleanly. */
-  async finish(): Promise<Outcome | null> {
+  async #finish(): Promise<Outcome | null> {
     const last = this.#shown.end();
     if (this.#events === 0)
-      return await this.stop(attemptFailed("bad_answer", "the upstream's stream ended before its first event"));
+      return await this.#stop(attemptFailed("bad_answer", "the upstream's stream ended before its first event"));
     await this.#send(last);
     const outcome = await this.#intake.finish(this.#tokens());
-    if (outcome?.kind !== "completed") return await this.stop(outcome);
+    if (outcome?.kind !== "completed") return await this.#stop(outcome);
     if (this.#error === null) return outcome;
     return {
       kind: "handler_error",
@@ -87,7 +78,7 @@ class EventRelay {
   }
 
   /** Ends it early. What a client has had a part of cannot be tried again. */
-  async stop(outcome: Outcome | null): Promise<Outcome | null> {
+  async #stop(outcome: Outcome | null): Promise<Outcome | null> {
     await this.#intake.abort();
     const { client } = this.#attempt;
     if (client === null) return outcome;

@@ -251,10 +251,8 @@ async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled 
     await dropOutput(attempt, read);
     if (outcome === "not_final")
       return { kind: "waiting", runs: parseJson(read.fields.status ?? "null") !== "IN_QUEUE" };
-    return {
-      kind: "unusable",
-      why: attemptFailed("bad_answer", "the upstream's answer to /status has no known status"),
-    };
+    const why = attemptFailed("bad_answer", "the upstream's answer to /status has no known status");
+    return { kind: "unusable", why };
   } finally {
     result.close();
   }
@@ -277,18 +275,14 @@ const LOST_WORKER = /^job timed out after \d+ retries$/;
 
 /** What RunPod's status means; `not_final` while it waits or runs, null for anything unknown. */
 function finalOutcome(read: Envelope): Outcome | "not_final" | null {
+  const error = errorText(read.fields.error);
   switch (parseJson(read.fields.status ?? "null")) {
     case "COMPLETED":
       return { kind: "completed", output: read.big };
     case "FAILED":
       // RunPod's own word for a worker that it has lost: not the handler's, and not billed.
-      if (LOST_WORKER.test(errorText(read.fields.error)))
-        return attemptFailed("upstream_lost", errorText(read.fields.error));
-      return {
-        kind: "handler_error",
-        failure: failed("handler_error", errorText(read.fields.error)),
-        output: read.big,
-      };
+      if (LOST_WORKER.test(error)) return attemptFailed("upstream_lost", error);
+      return { kind: "handler_error", failure: failed("handler_error", error), output: read.big };
     case "CANCELLED":
       return attemptFailed("upstream_lost", "the upstream cancelled the job");
     case "TIMED_OUT":
