@@ -61,7 +61,7 @@ export class SecretForms {
     let earliest = bytes.length;
     for (const needle of this.#needles) {
       const from = Math.max(0, bytes.length - needle.bytes.length + 1);
-      for (let at = from; at < earliest; at += 1) if (endsAsBeginning(bytes, at, needle.bytes)) earliest = at;
+      for (let at = from; at < earliest; at += 1) if (isAt(bytes, at, needle.bytes, bytes.length - at)) earliest = at;
     }
     return earliest;
   }
@@ -214,8 +214,4 @@ function find(bytes: Uint8Array, { bytes: wanted, skip }: Needle, from: number):
 function isAt(bytes: Uint8Array, at: number, wanted: Uint8Array, length: number): boolean {
   for (let index = 0; index < length; index += 1) if (bytes[at + index] !== wanted[index]) return false;
   return true;
-}
-
-function endsAsBeginning(bytes: Uint8Array, at: number, wanted: Uint8Array): boolean {
-  return isAt(bytes, at, wanted, bytes.length - at);
 }

@@ -81,7 +81,10 @@ export class LbPool {
     const others = present.filter(({ member }) => !avoidIds.includes(member.id));
     if (affinity.kind === "strict" || affinity.kind === "resume") {
       const bound = present.find(({ member }) => member.id === affinity.workerId);
-      return this.#chooseBound(bound, affinity.kind, avoidIds, nowMs);
+      if (bound === undefined) return { kind: "gone" };
+      if (affinity.kind === "strict" && healthOf(bound, nowMs) === "unhealthy") return { kind: "gone" };
+      if (!others.includes(bound)) return { kind: "none_left" };
+      return hasRoom(bound, nowMs) ? { kind: "worker", id: affinity.workerId } : { kind: "wait" };
     }
     if (present.length > 0 && others.length === 0) return { kind: "none_left" };
     const open = others.filter((worker) => hasRoom(worker, nowMs));
@@ -89,19 +92,6 @@ export class LbPool {
     const best =
       wished ?? open.reduce<Worker | undefined>((found, one) => (isBetter(one, found) ? one : found), undefined);
     return best === undefined ? { kind: "wait" } : { kind: "worker", id: best.member.id };
-  }
-
-  #chooseBound(
-    worker: Worker | undefined,
-    kind: "strict" | "resume",
-    avoidIds: readonly string[],
-    nowMs: number,
-  ): LbChoice {
-    if (worker === undefined) return { kind: "gone" };
-    const { id } = worker.member;
-    if (kind === "strict" && healthOf(worker, nowMs) === "unhealthy") return { kind: "gone" };
-    if (avoidIds.includes(id)) return { kind: "none_left" };
-    return hasRoom(worker, nowMs) ? { kind: "worker", id } : { kind: "wait" };
   }
 
   /** A request takes a slot, also one that an earlier start of the object has let in. */

@@ -8,12 +8,7 @@ import { parsePythonLiteral } from "./python-literal.ts";
 /** An error in OpenAI's shape with the HTTP status that its clients choose the class of their exception by. */
 interface OpenAiError {
   readonly status: number;
-  readonly error: {
-    readonly message: string;
-    readonly type: string;
-    readonly param: string | null;
-    readonly code: string | number | null;
-  };
+  readonly error: Omit<ParsedError, "status" | "type"> & { readonly type: string };
 }
 
 /** What a text says; null where it says nothing. */

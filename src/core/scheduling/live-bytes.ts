@@ -1,8 +1,7 @@
 // What the live index of a broker takes of its object's memory: an estimate by what each thing was measured to take in V8 with
 // pointers of 8 bytes (test/node/live-index-heap.test.ts). It stands above the measure, because tables grow by doubling and
 // what is overtaken stays in them for a while.
-import type { JobStatus } from "../job/job.ts";
-import { isWaiting } from "../job/job.ts";
+import { isWaiting, type JobStatus } from "../job/job.ts";
 
 /** The entry with its numbers (120), the text of the uuid (56), its place in the table (28 to 56), deadlines (16 to 48). */
 const JOB_BYTES = 285;

@@ -60,6 +60,7 @@ export interface Choice {
   readonly mayTake: (id: string) => boolean;
 }
 
+const NO_WORKERS_DETAIL = "The endpoint has no worker and no upstream with a price.";
 const ANYWHERE: Choice = { avoidId: null, mayTake: () => true };
 
 export class UpstreamPool {
@@ -157,9 +158,7 @@ export class UpstreamPool {
    */
   choose(nowMs: number, { avoidId, mayTake }: Choice = ANYWHERE): string | null {
     this.#endLingering(nowMs);
-    const others = [...this.#entries.values()].some(
-      (entry) => entry.member.id !== avoidId && isSound(entry) && mayTake(entry.member.id),
-    );
+    const others = this.hasSound((id) => id !== avoidId && mayTake(id));
     let best: Entry | undefined;
     for (const entry of this.#entries.values()) {
       if ((others && entry.member.id === avoidId) || !mayTake(entry.member.id)) continue;
@@ -285,13 +284,7 @@ export class UpstreamPool {
     const counts = ({ member }: Entry) => member.slots > 0 && (onlyId === null || member.id === onlyId);
     const entries = [...this.#entries.values()].filter(counts);
     const first = entries[0];
-    if (first === undefined) {
-      return {
-        reason: "NO_WORKERS",
-        detail: "The endpoint has no worker and no upstream with a price.",
-        sinceMs: nowMs,
-      };
-    }
+    if (first === undefined) return { reason: "NO_WORKERS", detail: NO_WORKERS_DETAIL, sinceMs: nowMs };
     if (entries.some((entry) => entry.condition === "ok")) {
       const free = this.#free(nowMs, counts) > 0;
       if (free) return { reason: "STARTING", detail: "A slot is free; the job is about to start.", sinceMs: nowMs };

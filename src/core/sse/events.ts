@@ -81,7 +81,8 @@ export class SseSplitter {
     }
     this.#lineIsEmpty = lineFrom === bytes.length;
     this.#afterReturn = afterReturn && this.#lineIsEmpty;
-    if (from < bytes.length) this.#hold(from === 0 ? bytes : bytes.subarray(from));
+    if (from < bytes.length) this.#held.push(from === 0 ? bytes : bytes.subarray(from));
+    this.#heldBytes += bytes.length - from;
     return events;
   }
 
@@ -93,11 +94,6 @@ export class SseSplitter {
   /** The bytes of an event that no blank line has ended; empty when there is none. */
   rest(): Uint8Array {
     return concatBytes(this.#held);
-  }
-
-  #hold(piece: Uint8Array): void {
-    this.#held.push(piece);
-    this.#heldBytes += piece.length;
   }
 
   #endEvent(end: Uint8Array, endText: string | null): SseEvent {
