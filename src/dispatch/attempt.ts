@@ -82,18 +82,9 @@ export class Attempt {
   /** Calls the upstream; the total deadline is the execution timeout, or `totalMs` where that is shorter. */
   call(request: Pick<CallRequest, "url" | "method"> & Partial<CallRequest>): Promise<CallResult> {
     const totalMs = Math.max(1, Math.min(request.totalMs ?? Number.POSITIVE_INFINITY, this.leftMs()));
-    const headers = upstreamHeaders(this.credential, this.assignment.jobId);
-    return callUrl(
-      {
-        idleMs: IDLE_MS,
-        signal: this.signal,
-        ...request,
-        headers: { ...headers, ...request.headers },
-        totalMs,
-        secrets: this.#secrets,
-      },
-      this.deps.reach,
-    );
+    const headers = { ...upstreamHeaders(this.credential, this.assignment.jobId), ...request.headers };
+    const defaults = { idleMs: IDLE_MS, signal: this.signal };
+    return callUrl({ ...defaults, ...request, headers, totalMs, secrets: this.#secrets }, this.deps.reach);
   }
 
   /** Posts the job as `{"id","input",…other fields}`, the input as its raw bytes. Answers what takeAnswer does. */
@@ -102,7 +93,8 @@ export class Attempt {
     take: (answer: Answer) => Promise<Made>,
     deadlines: { readonly totalMs?: number } = {},
   ): Promise<Made | Outcome | Suspicion | null> {
-    const fields = hostedFields(this.assignment, this.#callbackUrl);
+    const hosted = { policy: policyFor(this.assignment), webhook: this.#callbackUrl };
+    const fields = isHosted(this.assignment.upstream) ? hosted : null;
     const spliced = await spliceBody(jobParts(this.assignment, fields), this.deps.bucket);
     if (spliced.kind !== "ok") {
       const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;
@@ -188,12 +180,6 @@ export function upstreamSecrets(
   more: readonly string[] = [],
 ): SecretForms {
   return new SecretForms([...(credential === null ? [] : [credential]), ...secretsInAddress(url), ...more]);
-}
-
-/** Beside the job itself, for a hosted upstream; null: it is not one. */
-function hostedFields(assignment: Assignment, webhook: string | null) {
-  if (!isHosted(assignment.upstream)) return null;
-  return { policy: policyFor(assignment), webhook };
 }
 
 /** A hosted upstream would otherwise end the job by its own defaults, which may be shorter than what we have promised. */

@@ -71,8 +71,7 @@ export class LeaseWatch {
           continue;
         }
       } catch (cause) {
-        const reason = messageOf(cause);
-        if (!done.aborted) log("renew_failed", { endpointId, jobId, reason });
+        if (!done.aborted) log("renew_failed", { endpointId, jobId, reason: messageOf(cause) });
       }
       // A broker that answers early, or not at all, must not be asked in a tight loop.
       await clock.sleep(Math.max(0, askedMs + LEASE_RENEW_MS - clock.now()), done);

@@ -4,22 +4,18 @@ import { openAiCallOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { membersOf, memberText } from "../core/json/text.ts";
 import { parseJson } from "../core/json/value.ts";
-import { isJsonType } from "../core/openai/request.ts";
+import { isJsonType, type OpenAiRequest } from "../core/openai/request.ts";
 import { keepsNothing, StoredFields } from "../core/openai/stored-responses.ts";
 import { bytesOfBase64 } from "../payload/base64-bytes.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Attempt } from "./attempt.ts";
 import { rejected, storageFailed } from "./classify.ts";
 
-export interface OpenAiCall {
-  readonly method: string;
+export interface OpenAiCall extends Pick<OpenAiRequest, "method" | "contentType" | "stream" | "hidesUsage"> {
   /** From `/v1` on, with its query. */
   readonly target: string;
-  readonly contentType: string | null;
   readonly body: Uint8Array | ReadableStream<Uint8Array> | null;
   readonly sizeBytes: number;
-  readonly stream: boolean;
-  readonly hidesUsage: boolean;
 }
 
 /** The call, or how the attempt ends without one. */

@@ -69,17 +69,13 @@ class EventRelay {
     const outcome = await this.#intake.finish(this.#tokens());
     if (outcome?.kind !== "completed") return await this.#stop(outcome);
     if (this.#error === null) return outcome;
-    return {
-      kind: "handler_error",
-      failure: failed("handler_error", this.#error),
-      output: outcome.output,
-      tokens: this.#tokens(),
-    };
+    const failure = failed("handler_error", this.#error);
+    return { kind: "handler_error", failure, output: outcome.output, tokens: this.#tokens() };
   }
 
   /** Ends it early. What a client has had a part of cannot be tried again. */
   async #stop(outcome: Outcome | null): Promise<Outcome | null> {
-    await this.#intake.abort();
+    await this.#intake.stop(outcome);
     const { client } = this.#attempt;
     if (client === null) return outcome;
     if (client.gone.aborted) return { kind: "abandoned", tokens: this.#tokens() };

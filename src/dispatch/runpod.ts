@@ -139,10 +139,9 @@ async function cancelJob(attempt: Attempt, upstreamJobId: string): Promise<void>
 type Polled =
   | { readonly kind: "waiting"; readonly runs: boolean }
   /** `why`: what it means when no poll comes through any more. */
-  | { readonly kind: "failed"; readonly why: Outcome }
+  | { readonly kind: "failed" | "unusable"; readonly why: Outcome }
   /** The look itself was refused, by a status that waiting does not change. No tenant has a part in it. */
-  | { readonly kind: "refused"; readonly status: number; readonly why: Outcome }
-  | { readonly kind: "unusable"; readonly why: Outcome };
+  | { readonly kind: "refused"; readonly status: number; readonly why: Outcome };
 
 /** A look that came to nothing, and may come through the next time. */
 const NOT_SEEN: Polled = {

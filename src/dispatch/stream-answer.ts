@@ -11,27 +11,19 @@ import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";
 export async function runStream(attempt: Attempt, answer: Answer, format: StreamFormat): Promise<Outcome | null> {
   const intake = new StreamIntake(attempt, answer);
   const parser = new StreamParser(format);
-  const stop = async (outcome: Outcome | null): Promise<Outcome | null> => {
-    await intake.abort();
-    return outcome;
-  };
-  const end = async (): Promise<Outcome | null> => {
-    const outcome = await intake.finish();
-    return outcome?.kind === "completed" ? outcome : await stop(outcome);
-  };
   try {
     for await (const bytes of answer.body) {
       for (const part of parser.push(bytes)) {
-        if (part.kind === "end") return await end();
+        if (part.kind === "end") return await intake.finish();
         await intake.take(part.text);
       }
       // The intake measures each chunk. This bounds what is held of one without an end, names of fields and line ends included.
       const refusal = parser.heldBytes > 2 * CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : intake.refusal();
-      if (refusal !== undefined) return await stop(refusal);
+      if (refusal !== undefined) return await intake.stop(refusal);
     }
     for (const part of parser.end()) if (part.kind === "chunk") await intake.take(part.text);
-    return await end();
+    return await intake.finish();
   } catch (error) {
-    return await stop(classifyRead({ kind: "read_failed", message: String(error) }, answer, attempt.isOver()));
+    return await intake.stop(classifyRead({ kind: "read_failed", message: String(error) }, answer, attempt.isOver()));
   }
 }

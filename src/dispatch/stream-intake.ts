@@ -54,14 +54,16 @@ export class StreamIntake {
     await this.#gatherer?.flush();
     this.#failure ??= await this.#sink.write(this.#encoder.encode(this.#chunks === 0 ? "[]" : "]"));
     const refusal = this.refusal();
-    if (refusal !== undefined) return refusal;
+    if (refusal !== undefined) return await this.stop(refusal);
     const output = await this.#sink.finish();
     if (output.kind === "inline" || output.kind === "r2") return { kind: "completed", output, tokens };
-    return classifyRead(output, this.#answer, this.#attempt.isOver());
+    return await this.stop(classifyRead(output, this.#answer, this.#attempt.isOver()));
   }
 
-  async abort(): Promise<void> {
+  /** Ends it without an output, and answers the outcome that it is ended with. */
+  async stop(outcome: Outcome | null): Promise<Outcome | null> {
     await this.#gatherer?.flush();
     await this.#sink.abort();
+    return outcome;
   }
 }
