@@ -148,14 +148,8 @@ function partsOf(secret: string): string[] {
 
 function formsOf(secret: string): string[] {
   const inJson = JSON.stringify(secret).slice(1, -1);
-  return [
-    secret,
-    inJson,
-    inJson.replaceAll("/", "\\/"),
-    ...escapedJson(inJson),
-    ...urlForms(secret),
-    ...inBase64(secret),
-  ];
+  const slashed = inJson.replaceAll("/", "\\/");
+  return [secret, inJson, slashed, ...escapedJson(inJson), ...urlForms(secret), ...inBase64(secret)];
 }
 
 /** As the JSON writers of .NET (`+` too) and Go (`&`, `<`, `>`) escape what a page of HTML would take otherwise. */

@@ -26,16 +26,8 @@ export function reportedLease(lease: Lease, outcome: AttemptOutcome, nowMs: numb
 export function makeBill(job: Job, lease: Lease, executionMs: number, nowMs: number): Omit<Bill, "tokens"> {
   const { tier, rateKind, slots, nanodollarsPerSecond } = lease;
   const price = priceAttempt({ executionMs, kind: rateKind, nanodollarsPerSecond, slots });
-  return {
-    seq: job.attempts,
-    tier,
-    rateKind,
-    slots,
-    nanodollarsPerSecond,
-    startedAtMs: beganAtMs(lease),
-    finishedAtMs: nowMs,
-    ...price,
-  };
+  const terms = { tier, rateKind, slots, nanodollarsPerSecond };
+  return { seq: job.attempts, ...terms, startedAtMs: beganAtMs(lease), finishedAtMs: nowMs, ...price };
 }
 
 /** A job that is ended from outside, as if its lease had begun when its upstream first said that it runs; not billed before that. */

@@ -40,7 +40,10 @@ class Queue {
 
   drop(count: number): void {
     this.#head = Math.min(this.#head + count, this.#seqs.length);
-    if (this.#head > DEAD_ALLOWED && this.#head * 2 > this.#seqs.length) this.#cut();
+    if (this.#head <= DEAD_ALLOWED || this.#head * 2 <= this.#seqs.length) return;
+    this.#seqs = this.#seqs.slice(this.#head);
+    this.#uuids = this.#uuids.slice(this.#head);
+    this.#head = 0;
   }
 
   moveOut(finishSeq: number): void {
@@ -79,12 +82,6 @@ class Queue {
     this.#uuids = sorted.map(({ uuid }) => uuid);
     this.#head = 0;
     this.#isSorted = true;
-  }
-
-  #cut(): void {
-    this.#seqs = this.#seqs.slice(this.#head);
-    this.#uuids = this.#uuids.slice(this.#head);
-    this.#head = 0;
   }
 }
 

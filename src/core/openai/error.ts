@@ -106,11 +106,8 @@ function readText(text: string, nested: number): ParsedError {
   const [, status, body = ""] = UPSTREAM_ANSWERED.exec(text) ?? CLIENT_EXCEPTION.exec(text) ?? [];
   if (status !== undefined) {
     const parsed = readText(body, nested + 1);
-    return {
-      ...parsed,
-      status: asStatus(status) ?? parsed.status,
-      message: parsed.message || `the upstream answered ${status}`,
-    };
+    const message = parsed.message || `the upstream answered ${status}`;
+    return { ...parsed, status: asStatus(status) ?? parsed.status, message };
   }
   if (HTML.test(text)) return plain(HTML_TITLE.exec(text)?.[1]?.trim() ?? "");
   const value = nested < NESTED_MAX ? parseEither(text) : undefined;

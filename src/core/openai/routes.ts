@@ -2,6 +2,7 @@
 // servers also delete models, hand out files, or stop working, for whoever has it. A list is a text of words apart by commas:
 // `inference` (the routes below), `METHOD /path`, or `all` alone. Routes are compared as they are sent, after all that a URL
 // parser does to a path.
+import type { Failure } from "../failure.ts";
 
 /** The word that stands for the routes of inference, and the whole list of an endpoint that was given none. */
 export const INFERENCE = "inference";
@@ -70,11 +71,7 @@ export function allowsRoute(routes: string, method: string, pathname: string): b
 }
 
 /** What a request is told whose route is closed. */
-export function closedRouteMessage(route: {
-  readonly method: string;
-  readonly path: string;
-  readonly endpointId: string;
-}) {
+export function closedRouteMessage(route: Omit<Extract<Failure, { kind: "route_closed" }>, "kind">): string {
   const shown = `${route.method} ${route.path.slice(0, SHOWN_MAX_CHARS)}`;
   return (
     `${shown} ${CLOSED}; its operator can open it: ` +

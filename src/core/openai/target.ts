@@ -25,12 +25,9 @@ export function targetProblem(path: string, query: string): Problem | null {
 export function bodyProblem(method: string, contentType: string | null): Problem | null {
   if (contentType === null) return null;
   if (method === "GET" || method === "HEAD") return { field: "body", message: `a ${method} request has no body` };
-  const isFit = contentType.length <= OPENAI_CONTENT_TYPE_MAX_CHARS && isHeaderValue(contentType);
-  if (isFit) return null;
-  return {
-    field: "content-type",
-    message: `must be printable ASCII of at most ${OPENAI_CONTENT_TYPE_MAX_CHARS} characters`,
-  };
+  if (contentType.length <= OPENAI_CONTENT_TYPE_MAX_CHARS && isHeaderValue(contentType)) return null;
+  const message = `must be printable ASCII of at most ${OPENAI_CONTENT_TYPE_MAX_CHARS} characters`;
+  return { field: "content-type", message };
 }
 
 export function isHeaderValue(text: string): boolean {

@@ -29,9 +29,8 @@ const RESPONSE_ENDS = new Set(["response.completed", "response.incomplete", "res
  */
 export function usageOfBody(value: unknown): TokenUsage | null {
   const reported = reportedIn(fieldsOf(value)?.usage);
-  return reported === null
-    ? null
-    : { prompt: reported.prompt ?? 0, completion: reported.completion ?? 0, estimated: false };
+  if (reported === null) return null;
+  return { prompt: reported.prompt ?? 0, completion: reported.completion ?? 0, estimated: false };
 }
 
 /** The tokens of a text of so many bytes, about. */
@@ -62,10 +61,8 @@ export class StreamUsage {
       reportedIn(fieldsOf(fields.message)?.usage);
     if (reported === null) return;
     // The messages API says what the prompt cost at the start, and what the answer cost at the end.
-    this.#newest = {
-      prompt: reported.prompt ?? this.#newest.prompt,
-      completion: reported.completion ?? this.#newest.completion,
-    };
+    const { prompt, completion } = this.#newest;
+    this.#newest = { prompt: reported.prompt ?? prompt, completion: reported.completion ?? completion };
     if (reported.completion !== null) this.#deltas = 0;
     if (endsUsage(fields)) this.#isFinal = true;
   }

@@ -14,11 +14,8 @@ export class AgeOrder {
 
   add(uuid: string): void {
     const last = this.#uuids[this.#uuids.length - 1];
-    if (this.size === 0 || last === undefined || last < uuid) {
-      this.#uuids.push(uuid);
-      return;
-    }
-    this.#uuids.splice(this.#search(uuid), 0, uuid);
+    if (this.size === 0 || last === undefined || last < uuid) this.#uuids.push(uuid);
+    else this.#uuids.splice(this.#search(uuid), 0, uuid);
   }
 
   clear(): void {

@@ -45,8 +45,7 @@ export class FairOrder {
   remove(tenantId: string, uuid: string, lowPriority: boolean): void {
     const line = this.#lines.get(tenantId);
     if (line === undefined || !waits(line)) return;
-    const queue = queueOf(line, lowPriority);
-    queue.remove(uuid);
+    queueOf(line, lowPriority).remove(uuid);
     if (waits(line)) return;
     this.#waiting.remove(line);
     this.#enter(line);
