@@ -1,12 +1,9 @@
 // What tells the callback of an upstream from one that somebody has made up: a MAC over what its path names, under a key that
 // is derived from the pepper. It is checked before anything is asked, so that a stranger's calls cost neither D1 nor an object.
+import type { Assignment } from "../contract/dispatch.ts";
 
 /** What the path of a callback names. */
-export interface CallbackCall {
-  readonly endpointId: string;
-  readonly jobId: string;
-  readonly lease: string;
-}
+export type CallbackCall = Pick<Assignment, "endpointId" | "jobId" | "lease">;
 
 const HMAC = { name: "HMAC", hash: "SHA-256" };
 const MAC = /^[0-9a-f]{64}$/;

@@ -23,11 +23,11 @@ export async function makeOpenAiCall(attempt: Attempt): Promise<OpenAiCall | { r
   const { origin, input } = attempt.assignment;
   const request = openAiCallOf(origin);
   if (request === null) return await fromInput(attempt, input);
-  const { method, path, query, contentType, stream, hidesUsage } = request;
-  const call = { method, target: `${path}${query}`, contentType, stream, hidesUsage };
-  if (contentType === null) return { ...call, body: null, sizeBytes: 0 };
+  const { path, query, ...asked } = request;
+  const call = { ...asked, target: `${path}${query}` };
+  if (call.contentType === null) return { ...call, body: null, sizeBytes: 0 };
   const { bucket } = attempt.deps;
-  const spliced = await (isJsonType(contentType) ? spliceBody([input], bucket) : bytesOfBase64(input, bucket));
+  const spliced = await (isJsonType(call.contentType) ? spliceBody([input], bucket) : bytesOfBase64(input, bucket));
   if (spliced.kind !== "ok") return { ended: inputLost(spliced.kind) };
   return { ...call, body: spliced.body, sizeBytes: spliced.sizeBytes };
 }

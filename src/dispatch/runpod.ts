@@ -106,9 +106,8 @@ function submit(attempt: Attempt): Promise<string | Outcome | Suspicion | null> 
     if (read.kind !== "ok") return classifyRead(read, answer, attempt.isOver());
     await dropOutput(attempt, read);
     const id = parseJson(read.fields.id ?? "null");
-    return typeof id === "string" && id !== ""
-      ? id
-      : attemptFailed("bad_answer", "the upstream's answer to /run has no id");
+    if (typeof id === "string" && id !== "") return id;
+    return attemptFailed("bad_answer", "the upstream's answer to /run has no id");
   };
   return attempt.postJob(`${attempt.url}/run`, takeId, { totalMs: SUBMIT_TIMEOUT_MS });
 }

@@ -26,11 +26,9 @@ export function makeApiKey(random: Uint8Array): { readonly id: string; readonly 
 
 /** The id of a well-formed key whose checksum is right; null otherwise. */
 export function parseApiKey(text: string): { readonly id: string } | null {
-  const match = KEY.exec(text);
-  const id = match?.[1];
-  if (id === undefined) return null;
+  const [, id, , sum] = KEY.exec(text) ?? [];
   const stem = text.slice(0, text.lastIndexOf("_"));
-  return match?.[3] === checksum(stem) ? { id } : null;
+  return id !== undefined && sum === checksum(stem) ? { id } : null;
 }
 
 /** CRC-32 in CHECKSUM_CHARS characters of base 62. */

@@ -151,10 +151,8 @@ function readDetail(detail: unknown, nested: number): ParsedError {
   const [first] = Array.isArray(detail) ? detail : [];
   if (typeof fieldsOf(first)?.msg !== "string") return readValue(detail, nested + 1);
   const problems = (detail as unknown[]).map(fieldsOf).filter((problem) => problem !== null);
-  const message = problems
-    .map((problem) => [pathOf(problem), asText(problem.msg)].filter(Boolean).join(": "))
-    .join("; ");
-  return { ...plain(message), param: pathOf(problems[0]) || null };
+  const told = problems.map((problem) => [pathOf(problem), asText(problem.msg)].filter(Boolean).join(": "));
+  return { ...plain(told.join("; ")), param: pathOf(problems[0]) || null };
 }
 
 /** Where a problem is, without the word for the body that every path begins with. */
