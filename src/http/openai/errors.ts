@@ -24,7 +24,7 @@ export function jobFailed(c: RouteContext, job: JobView): Response {
 }
 
 /** What a failure is to an OpenAI client; `read`: its message is in somebody else's form (core/openai/error.ts). */
-const BY_CODE: Readonly<Record<FailureCode, readonly [status: number, code: string] | "read">> = {
+const BY_CODE: Readonly<Record<FailureCode, readonly [status: number, code: string | null] | "read">> = {
   handler_error: "read",
   start_failed: "read",
   upstream_status: "read",
@@ -32,19 +32,19 @@ const BY_CODE: Readonly<Record<FailureCode, readonly [status: number, code: stri
   bad_answer: [502, "bad_answer"],
   upstream_lost: [502, "bad_answer"],
   answer_too_large: [502, "answer_too_large"],
-  worker_lost: [502, "worker_lost"],
+  worker_lost: [502, null],
   upstream_paused: [503, "unavailable"],
   upstream_unhealthy: [502, "upstream_unhealthy"],
   not_delivered: [503, "unavailable"],
   invalid_request: [400, "invalid_request"],
   route_closed: [403, "route_not_allowed"],
-  execution_timeout: [504, "timeout"],
+  execution_timeout: [504, null],
   ttl_passed: [504, "timed_out"],
   cancelled: [409, "cancelled"],
-  client_lost: [500, "client_lost"],
+  client_lost: [500, null],
   storage_unavailable: [503, "unavailable"],
-  carrier_restarted: [500, "carrier_restarted"],
-  internal: [500, "internal"],
+  carrier_restarted: [500, null],
+  internal: [500, null],
 };
 
 /** The error of a job that has failed, by its code. */
@@ -68,7 +68,7 @@ export function errorAnswer(
   return jsonAnswer(status, { error }, c.get("requestId"), { "x-job-id": jobId, ...headers });
 }
 
-export function toError(status: number, message: string, code: string): OpenAiError {
+export function toError(status: number, message: string, code: string | null): OpenAiError {
   return { status, error: { message, type: typeOf(status), param: null, code } };
 }
 
