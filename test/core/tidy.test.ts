@@ -61,16 +61,23 @@ function code(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:"'`])\/\/.*$/gm, "$1");
 }
 
-/** Relative modules a file names, by any kind of import or re-export, with what is asked of them. */
+/**
+ * Relative modules a file names, by any kind of import or re-export, with what is asked of them: of a module that is imported whole,
+ * the members that are named.
+ */
 function imports({ path, text }: Source): { readonly target: string; readonly names: readonly string[] }[] {
   const found: { target: string; names: string[] }[] = [];
   const pattern =
     /(?:import|export)\s+(?:type\s+)?([^;"']*?)\s*from\s*["'](\.[^"']+)["']|import\(\s*["'](\.[^"']+)["']/g;
   for (const [, clause = "*", fixed, dynamic] of code(text).matchAll(pattern)) {
     const target = new URL(fixed ?? dynamic ?? "", `file:///${path}`).pathname.slice(1);
-    const names = clause.includes("*")
-      ? ["*"]
-      : [...clause.replace(/\btype\b/g, "").matchAll(/(\w+)(?:\s+as\s+\w+)?/g)].map((one) => one[1] ?? "");
+    const whole = /\*\s+as\s+(\w+)/.exec(clause)?.[1];
+    const names =
+      whole !== undefined
+        ? [...code(text).matchAll(new RegExp(`\\b${whole}\\.(\\w+)`, "g"))].map((one) => one[1] ?? "")
+        : clause.includes("*")
+          ? ["*"]
+          : [...clause.replace(/\btype\b/g, "").matchAll(/(\w+)(?:\s+as\s+\w+)?/g)].map((one) => one[1] ?? "");
     found.push({ target, names });
   }
   return found;
@@ -144,6 +151,20 @@ describe("the source", () => {
     expect(
       src.filter((file) => layerOf(file.path) === "core" && folderOf(file.path) === "").map(({ path }) => path),
     ).toEqual(["src/core/failure.ts", "src/core/limits.ts"]);
+  });
+
+  it("imports nothing in a circle", () => {
+    const targets = new Map(src.map((file) => [file.path, imports(file).map(({ target }) => target)]));
+    const done = new Set<string>();
+    const circles: string[] = [];
+    const walk = (path: string, way: readonly string[]): void => {
+      if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(" → "));
+      if (way.includes(path) || done.has(path)) return;
+      for (const target of targets.get(path) ?? []) walk(target, [...way, path]);
+      done.add(path);
+    };
+    for (const path of targets.keys()) walk(path, []);
+    expect(circles).toEqual([]);
   });
 
   it("has no folder or top file outside the known layers", () => {

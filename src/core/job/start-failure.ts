@@ -18,7 +18,7 @@ const KINDS: ReadonlyMap<unknown, StartFailure["kind"]> = new Map([
 ]);
 /** The members that are told of a report which was cut for its length. */
 const TOLD: ReadonlySet<string> = new Set(["event", "error_type", "error_message", "hook"]);
-const TOLD_MAX_CHARS = 200;
+const SHOWN_MAX_CHARS = 200;
 /** What is left of each long member of a report that is too long, in characters: the first that fits. */
 const SHORT_MEMBER_CHARS = [1_000, 400, 100];
 /** Members whose end says more than their beginning. */
@@ -59,9 +59,9 @@ function cutMember(name: string, value: unknown, maxChars: number): unknown {
 
 function tell(kind: StartFailure["kind"], members: Fields): string {
   if (kind === "cancelled") return "It was shut down before its start was done.";
-  const told = (name: string) => textOf(members, name).slice(0, TOLD_MAX_CHARS);
-  const hook = told("hook");
-  const words = [told("error_type"), told("error_message")].filter((word) => word !== "");
+  const shown = (name: string) => textOf(members, name).slice(0, SHOWN_MAX_CHARS);
+  const hook = shown("hook");
+  const words = [shown("error_type"), shown("error_message")].filter((word) => word !== "");
   const where = hook === "" ? "Its start failed" : `Its start failed in the hook ${hook}`;
   return words.length === 0 ? `${where}.` : `${where}: ${words.join(": ")}`;
 }
