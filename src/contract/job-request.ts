@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, POLICY_MAX_MS, TTL_MIN_MS } from "../core/limits.ts";
+import type { OpenAiRequest } from "../core/openai/request.ts";
 
 /** What a job is to do, as its client has said it. */
 export interface JobWork {
@@ -11,6 +12,8 @@ export interface JobWork {
   /** Raw JSON of every other top-level field, as it came and is passed on to the worker: name → JSON text. */
   readonly fields: Readonly<Record<string, string>>;
   readonly origin: Origin | null;
+  /** The call of `origin` where the release before looks for it (openai-origin.ts). */
+  readonly request?: OpenAiRequest | null;
 }
 
 /** Milliseconds as a JSON integer between two bounds, with one sentence for everything else. */

@@ -1,11 +1,20 @@
 // The origin of a job that came through an OpenAI route, and the call that stands in it.
 import type { Origin } from "../core/job/origin.ts";
 import type { OpenAiRequest } from "../core/openai/request.ts";
+import type { JobWork } from "./job-request.ts";
 
 const DIALECT = "openai";
 
 export function openAiOrigin(call: OpenAiRequest): Origin {
   return { dialect: DIALECT, call, endsWithClient: true, countsTokens: true };
+}
+
+/**
+ * How a job came in, as either release tells it: the one before has the call alone, in `request`, and takes a job without that member
+ * for one that has a call. While a release is deployed, edges and brokers of both call each other.
+ */
+export function originOf({ origin, request }: Partial<Pick<JobWork, "origin" | "request">>): Origin | null {
+  return origin ?? (request == null ? null : openAiOrigin(request));
 }
 
 /** The call of such a job; null: it came in by another API. */

@@ -1,7 +1,7 @@
 // A job as its worker gets it: `{"id","input",…other fields}`, the input and the fields as their raw bytes.
 
 import type { JobWork } from "../contract/job-request.ts";
-import { openAiCallOf } from "../contract/openai-origin.ts";
+import { openAiCallOf, originOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { openAiInput } from "../core/openai/request.ts";
 
@@ -26,7 +26,7 @@ export function jobParts(
     .join("");
   const webhook = hosted === null || hosted.webhook === null ? "" : `,"webhook":${JSON.stringify(hosted.webhook)}`;
   const hostedFields = hosted === null ? "" : `,"policy":${hosted.policy}${webhook}`;
-  const call = openAiCallOf(job.origin);
+  const call = openAiCallOf(originOf(job));
   const input = call === null ? [job.input] : openAiInput(call, job.input);
   return [`{"id":${JSON.stringify(job.jobId)},"input":`, ...input, `${hostedFields}${rest}}`];
 }

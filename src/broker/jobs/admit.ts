@@ -1,5 +1,6 @@
 // Admission: whether a submit becomes a job. Runs inside the transaction that inserts, so that no limit is passed twice.
 import type { SubmitCall } from "../../contract/broker.ts";
+import { originOf } from "../../contract/openai-origin.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { parseJobId, showJobId } from "../../core/job/id.ts";
@@ -159,7 +160,7 @@ function makeJob(call: SubmitCall, uuid: string, stored: StoredBytes, settings: 
     uuid,
     mode: call.mode,
     tenantId: call.tenantId,
-    origin: call.origin,
+    origin: originOf(call),
     createdAtMs: nowMs,
     queuedAtMs: nowMs,
     queueSeq: facts.queueSeq,

@@ -1,6 +1,7 @@
 // What a lease is made of, and what its carrier is told.
 import type { Claim } from "../../contract/broker.ts";
 import type { Assignment } from "../../contract/dispatch.ts";
+import { openAiCallOf } from "../../contract/openai-origin.ts";
 import type { EndpointSettings, Upstream, WorkerKey } from "../../contract/settings.ts";
 import type { HandedJob } from "../../contract/worker.ts";
 import { showJobId } from "../../core/job/id.ts";
@@ -69,7 +70,11 @@ export function leaseFor(
 /** The job as a pulling worker's route hands it on. */
 export function toHandedJob(stored: StoredJob, lease: Lease, input: PayloadRef): HandedJob {
   const { job, fields } = stored;
-  return { jobId: showJobId(job.uuid, job.mode), lease: lease.token, input, fields, origin: job.origin };
+  return { jobId: showJobId(job.uuid, job.mode), lease: lease.token, input, fields, ...originFacts(job) };
+}
+
+function originFacts({ origin }: Job): Pick<HandedJob, "origin" | "request"> {
+  return { origin, request: openAiCallOf(origin) };
 }
 
 interface Leased {
@@ -95,7 +100,7 @@ export function toClaim(parts: Leased): Claim {
     lease: parts.lease.token,
     upstream: parts.upstream,
     fields: parts.stored.fields,
-    origin: job.origin,
+    ...originFacts(job),
     openaiRoutes: routesInForce(settings),
     executionTimeoutMs: Math.max(parts.lease.startedAtMs + job.executionTimeoutMs - parts.nowMs, 1),
     ttlLeftMs: job.ttlAtMs - parts.nowMs,

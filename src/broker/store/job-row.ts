@@ -1,6 +1,6 @@
 // A job as the broker keeps it, and the one place that turns its row into one.
 import { z } from "zod";
-import { openAiOrigin } from "../../contract/openai-origin.ts";
+import { originOf } from "../../contract/openai-origin.ts";
 import { failureOfText } from "../../core/job/failure.ts";
 import type { Job, StoredBytes } from "../../core/job/job.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
@@ -95,7 +95,7 @@ function withHolder<T extends { readonly holderId: string }>({ upstreamId, slots
 export function parseJob(facts: string): Job {
   const { error, request, ...job } = { ...ADDED_LATER, ...JSON.parse(facts) } as Job & OlderFacts;
   const failure = error === undefined ? job.failure : error === null ? null : failureOfText(error);
-  const origin = request == null ? job.origin : openAiOrigin(request);
+  const origin = originOf({ origin: job.origin, request: request ?? null });
   const formerWorkers = job.formerWorkers.map(withHolder);
   const lease = job.lease === null ? null : { ...LEASE_ADDED_LATER, ...withHolder(job.lease) };
   return { ...job, origin, failure, formerWorkers, lease } as Job;

@@ -1,6 +1,7 @@
 // A waiting client's own request carries its job: the carrier's code, in this invocation.
 import type { Claim } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
+import { originOf } from "../../contract/openai-origin.ts";
 import { isTerminal } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { carry } from "../../dispatch/carry.ts";
@@ -22,7 +23,11 @@ export async function carryHere(
   input: PayloadRef,
   client: ClientLink | null = null,
 ): Promise<CarriedHere> {
-  const { outcome, finished } = await carry({ ...claim, input }, carryDeps(c.env, claim.endpointId), client);
+  const { outcome, finished } = await carry(
+    { ...claim, input, origin: originOf(claim) },
+    carryDeps(c.env, claim.endpointId),
+    client,
+  );
   if (outcome === null) return { job: null, isLost: true };
   // A finish that is refused may have been heard the first time: then the broker has the result, and nobody here.
   const job = finished?.accepted === true ? finished.job : null;

@@ -1,6 +1,7 @@
 // A job on its way to the broker, whatever API its client speaks. An input that was stored and that no job took is deleted.
 import { v7 as uuidv7 } from "uuid";
 import type { Submitted } from "../../contract/broker.ts";
+import { openAiCallOf } from "../../contract/openai-origin.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import { makeJobId } from "../../core/job/id.ts";
 import type { JobMode } from "../../core/job/job.ts";
@@ -31,6 +32,7 @@ export async function submitJob(
   const { webhookUrl, ...wanted } = read.value;
   const submitted = await broker.call("submit", {
     ...wanted,
+    request: openAiCallOf(wanted.origin),
     tenantId: caller.tenantId,
     settingsVersion: settings.version,
     jobId,
