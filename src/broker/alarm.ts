@@ -58,10 +58,12 @@ export class AlarmClock {
   }
 
   /** The alarm has come: each part does its portions, in turns of their own. `goesOn` is given what is not waited for. Never throws. */
-  async ring(nowMs: number, goesOn: (work: Promise<void>) => void): Promise<void> {
+  async ring(goesOn: (work: Promise<void>) => void): Promise<void> {
     this.#armedAtMs = Number.POSITIVE_INFINITY;
     let left = this.#parts.timed;
     for (let portions = 1; ; portions += 1) {
+      // Of this turn: by the time of the first one a lease could begin before its job came.
+      const nowMs = Date.now();
       left = left.filter((part) => this.#runPortion(part, nowMs, goesOn));
       if (left.length === 0 || portions >= PORTIONS_MAX) return;
       await this.#parts.egress.nextTurn();

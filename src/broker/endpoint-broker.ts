@@ -242,7 +242,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   override async alarm(): Promise<void> {
     const { alarmClock, wake } = this.#parts;
     const armAnew = (): Promise<void> => wake.arm(Date.now());
-    await alarmClock.ring(Date.now(), (work) => this.#platform.launch(work.finally(armAnew), "alarm"));
+    await alarmClock.ring((work) => this.#platform.launch(work.finally(armAnew), "alarm"));
     await wake.run(Date.now());
   }
 }

@@ -101,6 +101,21 @@ describe("a part that is added to the list of the alarm", () => {
     expect(await alarmOf(endpointId)).toBe(IN_A_MINUTE_MS);
   });
 
+  it("is told the time of each turn: what came in since the first one is not taken up before it was there", async () => {
+    const ranAtMs: number[] = [];
+    const slow: Timed = {
+      nextAtMs: () => (ranAtMs.length < 3 ? IN_A_MINUTE_MS : Number.POSITIVE_INFINITY),
+      run: (nowMs) => {
+        if (nowMs < IN_A_MINUTE_MS || ranAtMs.length === 3) return false;
+        ranAtMs.push(nowMs);
+        vi.setSystemTime(nowMs + 40);
+        return ranAtMs.length < 3;
+      },
+    };
+    await ring(await brokerWith(slow), IN_A_MINUTE_MS);
+    expect(ranAtMs).toEqual([IN_A_MINUTE_MS, IN_A_MINUTE_MS + 40, IN_A_MINUTE_MS + 80]);
+  });
+
   it("may begin work that the alarm does not wait for, and after which it is armed anew", async () => {
     let end = (): void => undefined;
     let dueAtMs = IN_A_MINUTE_MS;
