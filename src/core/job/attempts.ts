@@ -64,8 +64,9 @@ function shorten(attempts: readonly PastAttempt[]): readonly PastAttempt[] {
     const overBytes = bytesOf(kept) - ATTEMPTS_KEPT_MAX_BYTES;
     if (overBytes <= 0) return kept;
     const { message } = attempt;
-    // Each character is a byte at least.
-    kept[at] = { ...attempt, message: message?.slice(0, Math.max(0, message.length - overBytes)) ?? null };
+    // Each character is a byte at least. Half a pair would be written as six bytes, and the text would grow by its cut.
+    const cut = message?.slice(0, Math.max(0, message.length - overBytes)).toWellFormed();
+    kept[at] = { ...attempt, message: cut ?? null };
   }
   while (bytesOf(kept) > ATTEMPTS_KEPT_MAX_BYTES) kept.shift();
   return kept;

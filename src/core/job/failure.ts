@@ -71,10 +71,13 @@ const EXECUTION_TIMEOUT_TEXT = "executionTimeout exceeded";
 
 export const EXECUTION_TIMEOUT = failed("execution_timeout", EXECUTION_TIMEOUT_TEXT);
 
+/** The text of a lost worker, as an earlier release kept it: its own, or that of a hosted upstream with another count. */
+const LOST_TEXT = /^job timed out after \d+ retries$/;
+
 /** The `error` that RunPod's clients read. `counted`: attempts that failed so far, this one among them. */
 export function runpodText(failure: JobFailure, counted: number): string {
   const { code, message, status } = failure;
-  if (code === "worker_lost") return `job timed out after ${counted - 1} retries`;
+  if (code === "worker_lost") return LOST_TEXT.test(message) ? message : `job timed out after ${counted - 1} retries`;
   if (code !== "upstream_status") return message;
   return `the upstream answered ${status}${message === "" ? "" : `: ${message}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
 }
@@ -82,6 +85,6 @@ export function runpodText(failure: JobFailure, counted: number): string {
 /** The failure behind a text that an earlier release wrote, which kept no code. The text that clients read stays the same. */
 export function failureOfText(text: string): JobFailure {
   if (text === EXECUTION_TIMEOUT_TEXT) return EXECUTION_TIMEOUT;
-  if (/^job timed out after \d+ retries$/.test(text)) return failed("worker_lost", text);
+  if (LOST_TEXT.test(text)) return failed("worker_lost", text);
   return failed("handler_error", text);
 }

@@ -122,6 +122,15 @@ describe("the history of a job", () => {
     expect(JSON.stringify(one.history).length).toBeLessThanOrEqual(ATTEMPTS_KEPT_MAX_BYTES);
   });
 
+  it("keeps an attempt whose text is a little too long and ends within a pair of UTF-16", () => {
+    for (let more = 0; more < 64; more += 1) {
+      const failure = failed("handler_error", "x".repeat(more) + "😀".repeat(470));
+      const { history } = finished(started(job(), 1_000), { kind: "attempt_failed", failure }, 2_000);
+      expect(history).toHaveLength(1);
+      expect(new TextEncoder().encode(JSON.stringify(history)).length).toBeLessThanOrEqual(ATTEMPTS_KEPT_MAX_BYTES);
+    }
+  });
+
   it("goes on over a retry", () => {
     const failure = failed("handler_error", "no");
     const over = finished(started(job(), 1_000), { kind: "rejected", failure }, 2_000);
@@ -147,6 +156,11 @@ describe("a failure as RunPod's clients read it", () => {
     "stays the same where an earlier release has kept the text %j",
     (text) => expect(runpodText(failureOfText(text), 2)).toBe(text),
   );
+
+  it("stays the same where it is the word of a hosted upstream, which has counted its own retries", () => {
+    const text = "job timed out after 1 retries";
+    expect(runpodText(failureOfText(text), 3)).toBe(text);
+  });
 });
 
 describe("an outcome of a carrier of the release before", () => {
