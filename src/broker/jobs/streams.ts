@@ -25,7 +25,7 @@ type JobKey = Pick<Job, "uuid" | "tenantId">;
 
 const TOO_LONG = failed("answer_too_large", `the stream is longer than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`);
 const FULL = failed(
-  "answer_too_large",
+  "endpoint_full",
   "the endpoint has no room for more of the stream: purge jobs, or keep finished ones for a shorter time",
 );
 

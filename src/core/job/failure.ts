@@ -41,6 +41,8 @@ const SOURCES = {
   client_lost: "client",
   /** R2 did not take or give a payload. */
   storage_unavailable: "waybill",
+  /** The endpoint keeps so much that the job's stream found no room. */
+  endpoint_full: "waybill",
   /** The carrier was lost with a restart of this deployment. */
   carrier_restarted: "waybill",
   internal: "waybill",

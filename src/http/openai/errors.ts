@@ -43,6 +43,7 @@ const BY_CODE: Readonly<Record<FailureCode, readonly [status: number, code: stri
   cancelled: [409, "cancelled"],
   client_lost: [500, null],
   storage_unavailable: [503, "unavailable"],
+  endpoint_full: [500, "endpoint_full"],
   carrier_restarted: [500, null],
   internal: [500, null],
 };

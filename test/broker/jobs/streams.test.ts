@@ -69,7 +69,11 @@ describe("a stream", () => {
     vi.spyOn(BrokerStore.prototype, "sizeBytes", "get").mockReturnValue(ENDPOINT_STREAMS_MAX_BYTES + 1);
     expect(await append(2, tiny(1))).toBe(false);
     expect(await broker.read({ tenantId, jobId, ttlMs: null })).toMatchObject({
-      value: { status: "FAILED", error: expect.stringContaining("no room for more of the stream") },
+      value: {
+        status: "FAILED",
+        error: expect.stringContaining("no room for more of the stream"),
+        failure: { code: "endpoint_full", source: "waybill" },
+      },
     });
   });
 });
