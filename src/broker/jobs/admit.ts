@@ -65,6 +65,8 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   }
   // The edge repeats a call whose answer was lost: the job is there already.
   const known = store.findJob(id.uuid);
+  // Two edges may draw one id, once in some 10^12 pairs of a millisecond.
+  if (known !== null && known.job.tenantId !== call.tenantId) return fail(ID_TAKEN);
   if (known !== null) return ok({ job: known.job, created: true, inserted: false, webhookHost: null });
   const waiting = refuseMoreWaiting(call.tenantId, call.waitingMax, facts.memory);
   if (waiting !== null) return fail(waiting);
@@ -107,6 +109,8 @@ const TOO_MANY_KEYS: Failure = {
   keysMax: IDEMPOTENCY_KEYS_TENANT_MAX,
   retryAfterSeconds: KEYS_RETRY_AFTER_SECONDS,
 };
+
+const ID_TAKEN: Failure = { kind: "unavailable", message: "the job's id is taken: send the request again" };
 
 const QUEUE_FULL: Failure = { kind: "queue_full", retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS };
 

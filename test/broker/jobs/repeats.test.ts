@@ -21,6 +21,17 @@ it("a submit that is repeated after a purge does not bring the job back into the
   expect(await brokerOf(env, endpointId).depth({ tenantId: "owner" })).toEqual({ waiting: 0, running: 0 });
 });
 
+it("a submit under an id that another tenant's job has is told nothing of that job", async () => {
+  const { broker } = await makeBroker({ upstreams: [], shared: true });
+  const call = submission({ tenantId: "owner" });
+  await broker.submit(call);
+  expect(await broker.submit({ ...call, tenantId: "other" })).toMatchObject({
+    ok: false,
+    failure: { kind: "unavailable" },
+  });
+  expect(await broker.submit(call)).toMatchObject({ ok: true, value: { job: { id: call.jobId } } });
+});
+
 it("a repeated runsync after the end of retention is told that its job is gone, also before the sweep", async () => {
   vi.useFakeTimers({ toFake: ["Date"] });
   const given = holdCarriers();
