@@ -51,7 +51,7 @@ const BY_CODE: Readonly<Record<FailureCode, readonly [status: number, code: stri
 /** The error of a job that has failed, by its code. */
 export function errorOfJob({ failure, error, status }: Pick<JobView, "failure" | "error" | "status">): OpenAiError {
   const text = error ?? `the job is ${status}`;
-  const shape = failure === null ? "read" : BY_CODE[failure.code];
+  const shape = failure == null ? "read" : BY_CODE[failure.code];
   if (shape !== "read") return toError(shape[0], text, shape[1]);
   // A place that only the server knows is none for its client.
   const isRedirect = failure?.status !== undefined && failure.status < 400;
