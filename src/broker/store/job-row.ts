@@ -1,6 +1,6 @@
 // A job as the broker keeps it, and the one place that turns its row into one.
 import { z } from "zod";
-import { originOf } from "../../contract/openai-origin.ts";
+import { openAiCallOf, originOf } from "../../contract/openai-origin.ts";
 import { failureOfText } from "../../core/job/failure.ts";
 import type { Job, StoredBytes } from "../../core/job/job.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
@@ -91,7 +91,14 @@ function withHolder<T extends { readonly holderId: string }>({ upstreamId, slots
   return { ...named, holderId: named.holderId ?? upstreamId ?? slotsId };
 }
 
-/** `facts` is written by jobs.ts alone, from a Job: the one boundary where its text becomes a Job again. */
+/** The text of a job's facts. The older names stand beside ours, or after a rollback that release could not start on a lease. */
+export function toFacts(job: Job): string {
+  const lease = job.lease === null ? null : { ...job.lease, upstreamId: job.lease.holderId };
+  const formerWorkers = job.formerWorkers.map((former) => ({ ...former, slotsId: former.holderId }));
+  return JSON.stringify({ ...job, lease, formerWorkers, request: openAiCallOf(job.origin) ?? undefined });
+}
+
+/** `facts` is written by toFacts alone: the one boundary where its text becomes a Job again. */
 export function parseJob(facts: string): Job {
   const { error, request, ...job } = { ...ADDED_LATER, ...JSON.parse(facts) } as Job & OlderFacts;
   const failure = error === undefined ? job.failure : error === null ? null : failureOfText(error);

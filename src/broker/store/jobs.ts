@@ -13,6 +13,7 @@ import {
   type StartRow,
   type StoredJob,
   type SweptJob,
+  toFacts,
   toPlaces,
   toStartRow,
   toStoredJob,
@@ -277,7 +278,7 @@ export class BrokerStore {
   #stateColumns(job: Job): [string, number, number | null, number | null, number | null, string] {
     const expiresAt = expiresAtMs(job);
     const expiry = Number.isFinite(expiresAt) ? expiresAt : null;
-    return [job.status, job.queueSeq, expiry, job.finishSeq, job.webhook?.nextAtMs ?? null, JSON.stringify(job)];
+    return [job.status, job.queueSeq, expiry, job.finishSeq, job.webhook?.nextAtMs ?? null, toFacts(job)];
   }
 
   #keep(uuid: string, part: "input" | "output", payload: PayloadRef): Place {
