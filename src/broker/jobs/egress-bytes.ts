@@ -21,8 +21,8 @@ import {
 
 /** Ids, times, addresses, an upstream with its sealed credential. */
 const FLAT_BYTES = 1024;
-/** The same with an error text of the largest kind. */
-const FLAT_MOST_BYTES = 16 * 1024;
+/** The same with an error text of the largest kind, once for RunPod's clients and once with its code. */
+const FLAT_MOST_BYTES = 20 * 1024;
 
 export const VIEW_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + FLAT_MOST_BYTES;
 export const HANDED_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + ENVELOPE_FIELDS_MAX_BYTES + FLAT_MOST_BYTES;
@@ -47,8 +47,8 @@ export function batchBytes({ lines }: UsageBatch): number {
   return FLAT_BYTES + lines.length * LINE_BYTES;
 }
 
-export function viewBytes({ output, error }: JobView): number {
-  return FLAT_BYTES + inlineBytes(output) + 2 * (error?.length ?? 0);
+export function viewBytes({ output, error, failure }: JobView): number {
+  return FLAT_BYTES + inlineBytes(output) + 2 * ((error?.length ?? 0) + (failure?.message.length ?? 0));
 }
 
 export function handedBytes(input: PayloadRef, fields: Readonly<Record<string, string>>): number {

@@ -23,11 +23,8 @@ export async function carryHere(
   input: PayloadRef,
   client: ClientLink | null = null,
 ): Promise<CarriedHere> {
-  const { outcome, finished } = await carry(
-    { ...claim, input, origin: originOf(claim) },
-    carryDeps(c.env, claim.endpointId),
-    client,
-  );
+  const assignment = { ...claim, input, origin: originOf(claim) };
+  const { outcome, finished } = await carry(assignment, carryDeps(c.env, claim.endpointId), client);
   if (outcome === null) return { job: null, isLost: true };
   // A finish that is refused may have been heard the first time: then the broker has the result, and nobody here.
   const job = finished?.accepted === true ? finished.job : null;
