@@ -16,10 +16,10 @@ import type { ClientLink } from "./client-link.ts";
 import type { Clock } from "./clock.ts";
 import type { Nudge } from "./nudge.ts";
 
-/** Silence that ends a call while its body goes out or its answer comes in. */
+/** A call is ended after this much silence while its body is sent or its answer is received. */
 const IDLE_MS = 30_000;
 const STORAGE_PAUSE_MS = 1_000;
-/** `leaseApi` gives a fresh stub each time. */
+/** What carrying a job needs. `leaseApi` returns a fresh stub each time. */
 export interface CarryDeps extends CallbackMaker {
   readonly leaseApi: () => LeaseApi;
   readonly bucket: R2Bucket;
@@ -28,7 +28,7 @@ export interface CarryDeps extends CallbackMaker {
   readonly clock: Clock;
 }
 
-/** What an attempt is told while it runs. */
+/** What reaches an attempt from outside while it runs. */
 export interface AttemptLinks {
   readonly signal: AbortSignal;
   readonly nudge: Nudge;
@@ -38,17 +38,17 @@ export interface AttemptLinks {
 export class Attempt {
   readonly assignment: Assignment;
   readonly deps: CarryDeps;
-  /** Fires when the lease is lost, or the client has gone that the job ends with. */
+  /** Fires when the lease is lost, or when a client whose leaving ends the job has gone. */
   readonly signal: AbortSignal;
   /** Fires when the upstream has called back. */
   readonly nudge: Nudge;
-  /** The client whose own request carries the job and gets its answer as it comes; null: nobody reads along. */
+  /** The client whose own request carries the job and receives the answer as it comes; null when there is none. */
   readonly client: ClientLink | null;
   readonly url: string;
   readonly credential: string | null;
   readonly #secrets: SecretForms;
   readonly #callbackUrl: string | null;
-  /** Reads the tokens of an OpenAI job out of its result; null: it has none, or somebody else counts them. */
+  /** Reads the tokens of an OpenAI job out of its result; null: the job has none, or other code counts them. */
   tap: OutputUsageTap | null = null;
   readonly #endsAtMs: number;
 
@@ -87,7 +87,7 @@ export class Attempt {
     return callUrl({ ...defaults, ...request, headers, totalMs, secrets: this.#secrets }, this.deps.reach);
   }
 
-  /** Posts the job as `{"id","input",…other fields}`, the input as its raw bytes. Answers what takeAnswer does. */
+  /** Posts the job as `{"id","input",…other fields}`, with the input as raw bytes. Returns what takeAnswer returns. */
   async postJob<Made>(
     url: string,
     take: (answer: Answer) => Promise<Made>,
@@ -112,7 +112,7 @@ export class Attempt {
     return await this.takeAnswer(result, classifyStatus, take);
   }
 
-  /** What `take` makes of a good answer, or what any other end of the call means; null: the lease was lost meanwhile. */
+  /** Returns what `take` makes of a good answer, or the meaning of another end; null: the lease was lost meanwhile. */
   async takeAnswer<Made>(
     result: CallResult,
     classify: typeof classifyStatus,
@@ -127,7 +127,7 @@ export class Attempt {
     }
   }
 
-  /** Where and how a result is stored. R2 that fails is asked again for the rest of the lease. */
+  /** Where and how a result is stored. A failing R2 is tried again until LEASE_MS after its first failure. */
   resultOptions(): ValueOptions {
     const { endpointId, jobId, lease } = this.assignment;
     const { clock, bucket } = this.deps;
@@ -147,7 +147,7 @@ export class Attempt {
   }
 }
 
-/** The status of a call that no tenant has a part in; null: it got no answer, which proves nothing. */
+/** Makes a call that no tenant has a part in. Returns its status; null if there was no answer, which proves nothing. */
 export async function askStatus(
   request: Pick<CallRequest, "url" | "method"> & Partial<CallRequest>,
   { credential, timeoutMs }: { readonly credential: string | null; readonly timeoutMs: number },
@@ -158,7 +158,7 @@ export async function askStatus(
   if (result.kind === "aborted") return "aborted";
   if (result.kind === "redirect") return result.status;
   if (result.kind !== "response") return null;
-  // The body says nothing that is needed, and may be endless.
+  // The body is not needed, and it may be endless.
   result.close();
   return result.status;
 }
@@ -173,7 +173,7 @@ function upstreamHeaders(credential: string | null, jobId: string | null): Recor
   };
 }
 
-/** What the upstream is given, or its address holds, and no tenant may see. `more`: of this call alone. */
+/** Secrets that the upstream gets or its address contains, and no tenant may see. `more`: those of this call alone. */
 export function upstreamSecrets(
   { url }: Pick<Upstream, "url">,
   credential: string | null,
@@ -182,7 +182,7 @@ export function upstreamSecrets(
   return new SecretForms([...(credential === null ? [] : [credential]), ...secretsInAddress(url), ...more]);
 }
 
-/** A hosted upstream would otherwise end the job by its own defaults, which may be shorter than what we have promised. */
+/** Without it a hosted upstream would end the job by its own defaults, perhaps sooner than we have promised. */
 function policyFor({ executionTimeoutMs, ttlLeftMs }: Assignment): string {
   const within = (ms: number, minMs: number) => Math.min(Math.max(Math.ceil(ms), minMs), POLICY_MAX_MS);
   return JSON.stringify({

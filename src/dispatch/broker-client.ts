@@ -1,5 +1,5 @@
-// The broker of an endpoint as everybody outside of it calls it: which calls may be made again after a lost answer stands here for
-// each of them, and a broker that is behind is sent the settings that the caller has.
+// The client by which all code outside of a broker calls it. It lists for each method whether a call may be repeated
+// after a lost answer, and it sends the caller's settings to a broker that has older ones.
 import type { BrokerApi } from "../contract/broker.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
@@ -7,8 +7,8 @@ import { log } from "../log.ts";
 import { repeatCall } from "./repeat-call.ts";
 
 /**
- * May a call be made again whose answer was lost? `once` where the first one may have done something that a second would do anew,
- * or would take for done: hand out chunks or jobs, store a chunk, start a job that has failed again, count what was purged.
+ * May a call be repeated when its answer was lost? `once`: the first call may have done what a second would repeat or
+ * misreport: hand out chunks or jobs, store a chunk, restart a job that has failed again, count the purged jobs.
  */
 const AFTER_A_LOST_ANSWER: Readonly<Record<keyof BrokerApi, "again" | "once">> = {
   configure: "again",
@@ -51,19 +51,19 @@ const AFTER_A_LOST_ANSWER: Readonly<Record<keyof BrokerApi, "again" | "once">> =
   leaveLb: "again",
 };
 
-/** A replaced object answers again within tens of milliseconds; the RunPod client gives `/run` three seconds. */
+/** A replaced object answers again within tens of milliseconds; the RunPod client waits three seconds for `/run`. */
 const TRIES_MAX = 5;
 
 type Reply<Name extends keyof BrokerApi> = Awaited<ReturnType<BrokerApi[Name]>>;
-/** What the broker answers, or why there is no answer; a refusal of the broker and a broker out of reach are told alike. */
+/** The broker's answer, or why there is none. A refusal by the broker has the same form as a broker out of reach. */
 type Answer<Name extends keyof BrokerApi> = Reply<Name> extends Result<infer T> ? Result<T> : Result<Reply<Name>>;
 
-/** Settings for a broker that is behind: those at hand, or where to find them; null: there are none for it. */
+/** Settings to send to a broker that has older ones, or a function that loads them; null: there are none to send. */
 type SettingsSource = EndpointSettings | (() => Promise<EndpointSettings | null>);
 
 /** The stub is good for one call: after an error take another, because it stays broken once its object was replaced. */
 export function brokerOf(env: Env, endpointId: string): BrokerApi {
-  // The RPC stub answers every method of the class behind it, and EndpointBroker implements BrokerApi.
+  // The RPC stub has every method of the class behind it, and EndpointBroker implements BrokerApi.
   return env.ENDPOINT_BROKER.getByName(endpointId) as unknown as BrokerApi;
 }
 
@@ -79,8 +79,8 @@ export class BrokerClient {
   }
 
   /**
-   * Makes one call. `unavailable`: the broker is overloaded or does not answer. `settings_behind` only where this client has no
-   * settings for it. Errors of the broker's own code throw.
+   * Makes one call. `unavailable`: the broker is overloaded or does not answer. `settings_behind` is returned only
+   * where this client has no settings for the broker. Errors of the broker's own code are thrown.
    */
   async call<Name extends keyof BrokerApi>(name: Name, ...call: Parameters<BrokerApi[Name]>): Promise<Answer<Name>> {
     const first = await this.#ask(name, call);
@@ -115,13 +115,13 @@ export class BrokerClient {
 
 const STILL_BEHIND = { kind: "unavailable", message: "the endpoint is changing its settings" } as const;
 
-/** A method by its name, which the compiler cannot follow for all of them at once. */
+/** Calls a method by its name. The compiler cannot follow a name that may be that of any method, hence the casts. */
 function send<Name extends keyof BrokerApi>(
   broker: BrokerApi,
   name: Name,
   call: Parameters<BrokerApi[Name]>,
 ): Promise<Reply<Name>> {
-  // Called as a member: on a stub `method.apply` would be the name of another method.
+  // The method is called as a member, because `method.apply` on a stub would name another remote method.
   return (broker as unknown as Record<Name, (...call: unknown[]) => Promise<Reply<Name>>>)[name](...call);
 }
 
@@ -135,7 +135,7 @@ function isBehind(answer: Result<unknown>): boolean {
 
 type Trouble = "overloaded" | "reset" | "retryable";
 
-/** What the platform says of a failed call; null when the error is not the platform's. */
+/** What the platform reports about a failed call; null when the error is not the platform's. */
 function platformTrouble(error: unknown): Trouble | null {
   if (typeof error !== "object" || error === null) return null;
   if ("overloaded" in error && error.overloaded === true) return "overloaded";

@@ -1,8 +1,8 @@
-// What tells the callback of an upstream from one that somebody has made up: a MAC over what its path names, under a key that
-// is derived from the pepper. It is checked before anything is asked, so that a stranger's calls cost neither D1 nor an object.
+// A MAC distinguishes an upstream's callback from a forged one. It covers the ids in the callback's path, under a key
+// derived from the pepper, and is checked first, so that a stranger's calls cost neither D1 nor an object.
 import type { Assignment } from "../contract/dispatch.ts";
 
-/** What the path of a callback names. */
+/** The ids that the path of a callback contains. */
 export type CallbackCall = Pick<Assignment, "endpointId" | "jobId" | "lease">;
 
 const HMAC = { name: "HMAC", hash: "SHA-256" };
@@ -16,21 +16,21 @@ export async function signCallback(pepper: string, call: CallbackCall): Promise<
   return new Uint8Array(await crypto.subtle.sign(HMAC, await callbackKey, messageOf(call))).toHex();
 }
 
-/** Have we made the address of this call? In the same time for any MAC of the right form. */
+/** Did we make this callback address? The check takes the same time for any MAC of the right form. */
 export async function isGenuineCallback(pepper: string, call: CallbackCall, mac: string): Promise<boolean> {
   if (!MAC.test(mac)) return false;
   callbackKey ??= deriveKey(pepper);
   return crypto.subtle.verify(HMAC, await callbackKey, Uint8Array.fromHex(mac), messageOf(call));
 }
 
-/** A key of its own: API keys are digested under the pepper itself. */
+/** The MACs have a key of their own, because API keys are digested under the pepper itself. */
 async function deriveKey(pepper: string): Promise<CryptoKey> {
   const master = await crypto.subtle.importKey("raw", encoder.encode(pepper), HMAC, false, ["sign"]);
   const derived = await crypto.subtle.sign(HMAC, master, encoder.encode("waybill callback v1"));
   return crypto.subtle.importKey("raw", derived, HMAC, false, ["sign", "verify"]);
 }
 
-/** No part of a path holds the slash between them. */
+/** The ids are joined by a slash, because no id in a path can contain one. */
 function messageOf({ endpointId, jobId, lease }: CallbackCall): Uint8Array {
   return encoder.encode(`${endpointId}/${jobId}/${lease}`);
 }

@@ -1,9 +1,9 @@
-// Where a hosted upstream calls back when it has ended a job, and what in that address is nobody else's to see.
+// The address that a hosted upstream calls back when it has ended a job, and the secrets in that address.
 import type { Assignment } from "../contract/dispatch.ts";
 import type { Upstream } from "../contract/settings.ts";
 import type { CallbackCall } from "./callback-mac.ts";
 
-/** Words of a route are shorter, and what could be guessed is no proof. */
+/** Shorter parts of the address are parts of the route's own path, and a text that can be guessed proves nothing. */
 const PROOF_MIN_CHARS = 16;
 
 /** An endpoint of RunPod or of another Waybill, which takes a `policy` and calls back. */
@@ -12,13 +12,13 @@ export function isHosted({ dialect, local }: Pick<Upstream, "dialect" | "local">
 }
 
 export interface CallbackMaker {
-  /** Where upstreams reach this deployment, without a slash at the end; null: nobody has said, so none is asked to call back. */
+  /** Where upstreams reach this deployment, without a slash at the end; null: not set, so no upstream calls back. */
   readonly publicUrl: string | null;
-  /** What makes the address of a callback ours. */
+  /** Makes the MAC that proves that the address of a callback is ours. */
   readonly signCallback: (call: CallbackCall) => Promise<string>;
 }
 
-/** Null: the upstream does not call back, or nobody knows by which address the deployment is reached. */
+/** Null: the upstream does not call back, or the deployment has no public address in its settings. */
 export async function makeCallbackUrl(
   { upstream, endpointId, jobId, lease }: Assignment,
   { publicUrl, signCallback }: CallbackMaker,
@@ -28,7 +28,7 @@ export async function makeCallbackUrl(
   return `${publicUrl}/v2/${endpointId}/callback/${jobId}/${lease}/${mac}`;
 }
 
-/** The address, and whatever in it proves something: the lease, and the MAC. */
+/** The secrets in a callback: its address, and the parts that prove something, which are the lease and the MAC. */
 export function callbackSecrets({ endpointId, jobId }: Assignment, callbackUrl: string | null): string[] {
   if (callbackUrl === null) return [];
   const known = [endpointId, jobId];

@@ -1,4 +1,4 @@
-// The entrypoint that a broker starts for one leased job. Stateless: the lease is all that ties it to the broker.
+// The entrypoint that a broker starts for one leased job. It is stateless: only the lease connects it with the broker.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
@@ -10,14 +10,14 @@ import { carryDeps } from "./carry-deps.ts";
 import { cancelUpstreamJob } from "./runpod.ts";
 
 export class Carrier extends WorkerEntrypoint<Env> implements CarrierApi {
-  /** Runs the attempt and tells the broker. Held by waitUntil too: an object that is aborted would cancel a bare call. */
+  /** Runs the attempt and reports to the broker. waitUntil keeps it running if the object that called is aborted. */
   async carry(assignment: Assignment): Promise<void> {
     const work = carry(assignment, carryDeps(this.env, assignment.endpointId));
     this.ctx.waitUntil(work);
     await work;
   }
 
-  /** Tells a `runpod` upstream to stop a job that nobody waits for any more; best effort. */
+  /** Requests a `runpod` upstream to stop a job that nobody waits for any more; best effort. */
   async stop(call: Parameters<CarrierApi["stop"]>[0]): Promise<void> {
     const work = this.#stop(call);
     this.ctx.waitUntil(work);

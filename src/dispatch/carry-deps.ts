@@ -1,4 +1,4 @@
-// What carrying a job needs of the deployment around it, for whoever carries: the Carrier entrypoint or a client's request.
+// What carrying a job needs of the deployment, both for the Carrier entrypoint and for a client's own request.
 import { readConfig } from "../config.ts";
 import type { CarryDeps } from "./attempt.ts";
 import { brokerOf } from "./broker-client.ts";

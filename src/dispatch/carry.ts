@@ -1,5 +1,5 @@
-// Carries one leased job to its upstream and brings the outcome back. The lease is renewed meanwhile; when the broker says
-// that it is lost, the call is dropped. The outcome is told until the broker has heard it.
+// Carries one leased job to its upstream and reports the outcome to the broker. The lease is renewed meanwhile; when
+// the broker answers that it is lost, the call is dropped. The report is repeated until the broker has answered it.
 
 import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
@@ -23,18 +23,18 @@ import { repeatCall } from "./repeat-call.ts";
 import { runRunpod } from "./runpod.ts";
 import { settle } from "./suspicion.ts";
 
-/** Longer than a lease: an object that starts gives every running lease one period of grace. */
+/** Longer than a lease, because a broker that starts prolongs each running lease by one period of grace. */
 const FINISH_FOR_MS = 2 * LEASE_MS;
 
-/** How an attempt ended, and what the broker said to it: null when it was not told, or could not be. */
+/** How an attempt ended, and the broker's reply to the report: null when none was sent, or none was answered. */
 export interface Carried {
   readonly outcome: Outcome | null;
   readonly finished: Finished | null;
 }
 
 /**
- * Runs one attempt to its end. Never throws: what nobody could be told of ends with its lease. `client`: whose own request
- * carries the job and ends it by leaving.
+ * Runs one attempt to its end. Never throws: an outcome that could not be reported is lost when its lease ends.
+ * `client`: the client whose own request carries the job, and who ends it by leaving.
  */
 export async function carry(
   assignment: Assignment,
@@ -47,7 +47,7 @@ export async function carry(
     const signal = client === null ? watch.lost : AbortSignal.any([watch.lost, client.gone]);
     const outcome = await runAttempt(assignment, deps, { signal, nudge, client });
     watch.stop();
-    // Even when the lease seems lost an outcome is told: only the broker decides.
+    // An outcome is reported even when the lease seems lost, because only the broker decides that.
     if (outcome !== null) return { outcome, finished: await tell(assignment, deps, outcome) };
     const lettingGo = deps.leaseApi().letGo({ lease: assignment.lease });
     await lettingGo.catch(() => undefined);
@@ -81,17 +81,17 @@ function run(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   if (origin?.countsTokens === true) attempt.tap = new OutputUsageTap();
   if (upstream.dialect === "openai") return runOpenAi(attempt, attempt.url);
   if (upstream.dialect === "http") return runHttp(attempt);
-  // A hosted endpoint of RunPod, or another Waybill, has the OpenAI routes itself: nothing waits for its polls.
+  // A hosted endpoint (RunPod's or another Waybill's) has the OpenAI routes itself, so a call there waits for no poll.
   const isRelayed = openAiCallOf(origin) !== null && !upstream.local;
   return isRelayed ? runOpenAi(attempt, `${attempt.url}/openai`) : runRunpod(attempt);
 }
 
-/** A call that was dropped without a word: because its client has gone, and the job ends with it, or for a lost lease. */
+/** The outcome of a dropped call: its client has gone, which ends the job; or null, because the lease was lost. */
 function leftBy(client: ClientLink | null): Outcome | null {
   return client?.gone.aborted === true ? { kind: "abandoned", tokens: null } : null;
 }
 
-/** The tokens of an OpenAI job whose worker gave back what RunPod's workers do: they stand in its output. */
+/** Adds the tokens of an OpenAI job whose worker answered in the form of RunPod's workers: they are in its output. */
 function withTokens({ tap, assignment }: Attempt, outcome: Outcome | null): Outcome | null {
   if (tap === null || outcome?.kind !== "completed") return outcome;
   const { input } = assignment;
@@ -99,14 +99,14 @@ function withTokens({ tap, assignment }: Attempt, outcome: Outcome | null): Outc
   return { ...outcome, tokens: tap.usage(promptBytes) };
 }
 
-/** The credential of an upstream in the clear; null when it needs none. */
+/** Returns the credential of an upstream in the clear; null when it needs none. */
 export async function openCredential(
   upstream: { readonly id: string; readonly credential: string | null },
   encryptionKey: string,
 ): Promise<string | null> {
   if (upstream.credential === null) return null;
   const credential = await open(upstream.credential, encryptionKey, credentialPlace(upstream.id));
-  // What fetch would refuse of it is the operator's to mend, and no tenant's job is to fail for it.
+  // The operator must mend a credential that fetch would refuse, and no tenant's job may fail because of it.
   if (!isHeaderValue(credential)) throw new Error("it has characters that no header may hold");
   return credential;
 }
@@ -121,7 +121,7 @@ async function tell(assignment: Assignment, deps: CarryDeps, outcome: Outcome): 
     await dropOutput(deps, outcome);
     return finished;
   } catch (cause) {
-    // Whether it was heard is not known, so a stored output stays; the bucket's lifecycle rule sweeps orphans.
+    // The broker may have received the outcome, so a stored output stays; the bucket's lifecycle rule deletes orphans.
     log("outcome_untold", { endpointId, jobId, kind: outcome.kind, reason: messageOf(cause) });
     return null;
   }

@@ -1,4 +1,4 @@
-// Chunks of a pushed stream on their way to the broker. What arrives together travels together: each call is a row there.
+// Sends the chunks of a pushed stream to the broker, several in one call, because each call becomes one row there.
 import { CHUNK_MAX_BYTES, GATHER_BYTES, GATHER_MS, LEASE_MS } from "../core/limits.ts";
 import type { Attempt } from "./attempt.ts";
 import { repeatCall } from "./repeat-call.ts";
@@ -10,14 +10,14 @@ export class ChunkGatherer {
   #nextSeq = 1;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sending: Promise<void> = Promise.resolve();
-  /** The broker does not want any more: the lease is lost, or the stream too long. */
+  /** The broker takes no more chunks: the lease is lost, or the stream is too long. */
   isRefused = false;
 
   constructor(attempt: Attempt) {
     this.#attempt = attempt;
   }
 
-  /** Resolves when there is room for another one: a broker that is slow holds up the upstream, not our memory. */
+  /** Resolves when there is room for another chunk: a slow broker slows the upstream and does not fill our memory. */
   async add(chunk: Uint8Array): Promise<void> {
     if (this.#pendingBytes + chunk.length > CHUNK_MAX_BYTES) await this.flush();
     this.#pending.push(chunk);
@@ -26,7 +26,7 @@ export class ChunkGatherer {
     else this.#timer ??= setTimeout(() => void this.flush(), GATHER_MS);
   }
 
-  /** Sends what has gathered. Resolves when the broker has all of it; never throws. */
+  /** Sends the chunks gathered so far. Resolves when the broker has all of them; never throws. */
   flush(): Promise<void> {
     clearTimeout(this.#timer ?? null);
     this.#timer = undefined;
@@ -47,7 +47,7 @@ export class ChunkGatherer {
     try {
       this.isRefused = !(await repeatCall(call, { clock: deps.clock, forMs: LEASE_MS, signal }));
     } catch {
-      // A hole in the stream would be worse than an attempt that ends.
+      // A stream with a missing chunk would be worse than an attempt that ends.
       this.isRefused = true;
     }
   }

@@ -1,5 +1,4 @@
-// What an answer or a failure of an upstream means for the attempt: the one table of it (docs: dispatch).
-// The question behind every row is whether the worker may have begun.
+// What an answer or a failure of an upstream means for the attempt: each row asks whether the worker may have begun.
 import type { Outcome } from "../contract/dispatch.ts";
 import { type FailureCode, failed, failedWithStatus, type JobFailure } from "../core/job/failure.ts";
 import { fieldsOf, parseJson } from "../core/json/value.ts";
@@ -12,8 +11,8 @@ export type Answer = Extract<CallResult, { kind: "response" }>;
 export type Broken = Exclude<CallResult, { kind: "response" } | { kind: "aborted" }>;
 
 /**
- * A status that a worker gives for what a tenant has put into the call, or for what the operator has set: only a probe can tell
- * (suspicion.ts). `failure`: what the job fails with if it is the tenant's doing.
+ * A status that may come from what a tenant put into the call or from what the operator has set: only a probe can
+ * distinguish these (suspicion.ts). `failure`: what the job fails with if the tenant caused the status.
  */
 export interface Suspicion {
   readonly kind: "suspected";
@@ -21,24 +20,24 @@ export interface Suspicion {
   readonly failure: JobFailure;
 }
 
-/** `\\uXXXX`. */
+/** The longest escape in a JSON string: `\\uXXXX`. */
 const ESCAPE_MAX_CHARS = 6;
 const MESSAGE_MAX_CHARS = 500;
 const MESSAGE_READ_MAX_BYTES = 8_192;
 
 /**
- * Statuses that a proxy gives in place of an origin that it could not reach: refused, unreachable, failed TLS, failed DNS.
- * From a deployed Worker a closed port shows as one of them. 520, 522 and 524 are not here: there the origin may have begun.
+ * Statuses that a proxy answers for an origin that it could not reach: refused, unreachable, failed TLS, failed DNS. A
+ * deployed Worker gets one of them for a closed port. 520, 522 and 524 are left out: the origin may have begun.
  */
 const NOT_REACHED = new Set([521, 523, 525, 526, 530]);
 const SUSPICIOUS = new Set([401, 403, 404, 405]);
 const REJECTED = new Set([400, 413, 415, 422]);
 
-/** The meaning of a submit that brought no answer. */
+/** The meaning of a submit that got no answer. */
 export function classifyBroken(result: Broken, executionOver: boolean): Outcome | Suspicion {
   switch (result.kind) {
     case "not_made":
-      // Nobody was called, so nothing is known of the upstream, and another try would be refused in the same way.
+      // No call was made, so nothing is learned about the upstream, and another try would be refused in the same way.
       return rejected("invalid_request", `the request cannot be sent: ${result.detail}`);
     case "url_refused":
       return { kind: "upstream_unhealthy", detail: `The URL of the upstream ${result.message}.` };
@@ -61,7 +60,7 @@ export function classifyBroken(result: Broken, executionOver: boolean): Outcome 
   }
 }
 
-/** The meaning of the status of a submit; null for 2xx. Reads the body only for a message of a rejection. */
+/** The meaning of the status of a submit; null for 2xx. Reads the body only for the message of a rejection. */
 export async function classifyStatus(answer: Answer, nowMs: number): Promise<Outcome | Suspicion | null> {
   const { status } = answer;
   if (status < 300) return null;
@@ -78,8 +77,9 @@ export async function classifyStatus(answer: Answer, nowMs: number): Promise<Out
 }
 
 /**
- * The same for an OpenAI server, whose 403, 404 or 405 is about the model or the path that its client named: servers that have no
- * list of models to be probed by give the same statuses, so only a credential that it does not know (401) is suspicious. Its own words go on, because its client knows them (core/openai/error.ts reads them).
+ * The same for an OpenAI server. Its 403, 404 or 405 concerns the model or the path that the client named. Servers
+ * without a list of models to probe answer these too, so only 401, a credential that it does not accept, is suspicious.
+ * Its own error text is passed on, because OpenAI clients know its form (core/openai/error.ts reads it).
  */
 export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promise<Outcome | Suspicion | null> {
   const { status } = answer;
@@ -94,7 +94,7 @@ export async function classifyOpenAiStatus(answer: Answer, nowMs: number): Promi
   return { kind: mayPass ? "attempt_failed" : "rejected", failure };
 }
 
-/** The meaning of a 2xx answer whose body could not be taken; null: the call was dropped while it was read. */
+/** The meaning of a 2xx answer whose body could not be taken; null: the call was dropped while its body was read. */
 export function classifyRead(failure: ReadFailure, answer: Answer, executionOver: boolean): Outcome | null {
   if (answer.body.broken === "aborted") return null;
   switch (failure.kind) {
@@ -118,27 +118,27 @@ function suspected(status: number, answerText: string): Suspicion {
   return { kind: "suspected", failure: failedWithStatus(status, answerText), status };
 }
 
-/** The worker may have begun, so the attempt counts. */
+/** A failure after which the worker may have begun, so that the attempt counts. */
 export function attemptFailed(code: FailureCode, message: string): Outcome {
   return { kind: "attempt_failed", failure: failed(code, message) };
 }
 
-/** The same of what may be no more than the end of the execution timeout. */
+/** The same for a failure that may be no more than the end of the execution timeout. */
 function late(code: FailureCode, message: string, executionOver: boolean): Outcome {
   return executionOver ? { kind: "timed_out" } : attemptFailed(code, message);
 }
 
-/** Another try would end in the same way. */
+/** A failure that ends the job, because another try would end in the same way. */
 export function rejected(code: FailureCode, message: string): Outcome {
   return { kind: "rejected", failure: failed(code, message) };
 }
 
-/** R2 did not take or give a payload. */
+/** R2 did not store or return a payload. */
 export function storageFailed(message: string): Outcome {
   return { kind: "storage_failed", failure: failed("storage_unavailable", message) };
 }
 
-/** The text of a raw JSON value meant as an error: a string as it is, everything else as JSON. */
+/** The text of an error that is given as raw JSON: a string as it is, everything else as JSON. */
 export function errorText(raw = "null"): string {
   return errorOf(parseJson(raw), raw).slice(0, ERROR_TEXT_MAX_CHARS);
 }
@@ -149,7 +149,7 @@ function errorOf(value: unknown, raw: string): string {
   return value === undefined && raw.startsWith('"') ? cutString(raw) : raw;
 }
 
-/** A JSON string that was cut for its length: what is there of it. The cut may stand within an escape. */
+/** The part of a JSON string that is left after it was cut for its length. The cut may be within an escape. */
 export function cutString(raw: string): string {
   for (let dropped = 0; dropped < ESCAPE_MAX_CHARS; dropped += 1) {
     const value = parseJson(`${raw.slice(0, raw.length - dropped)}"`);

@@ -1,10 +1,10 @@
-// Time as a value: what waits is given its clock, so that a test can give its own.
+// Time as a value: code that waits is given its clock, so that a test can give its own.
 
 export interface Clock {
   now(): number;
-  /** Runs it once after so long, unless what this returns is called before. */
+  /** Calls `run` once after `ms`, unless the function that this returns is called before. */
   after(ms: number, run: () => void): () => void;
-  /** Ends early, without an error, when the signal fires. */
+  /** Waits for `ms`, or until the signal fires, which is no error. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 

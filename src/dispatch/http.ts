@@ -13,7 +13,7 @@ export function runHttp(attempt: Attempt): Promise<Outcome | Suspicion | null> {
     if (format !== null) return await runStream(attempt, answer, format);
     const read = await readValue(answer.body, attempt.resultOptions());
     if (read.kind === "ok") return { kind: "completed", output: read.payload };
-    // An answer without a body is an output of nothing, as from a handler that returns nothing.
+    // An answer without a body is an empty output, as from a handler that returns nothing.
     if (read.kind === "bad_json" && answer.body.bytesRead === 0) {
       return isEmpty(answer) ? { kind: "completed", output: null } : attemptFailed("bad_answer", EMPTY_ERROR);
     }
@@ -23,7 +23,7 @@ export function runHttp(attempt: Attempt): Promise<Outcome | Suspicion | null> {
 
 const EMPTY_ERROR = "the upstream closed the connection where its answer should be";
 
-/** An end that the answer announces. A body that ends only with the connection may have been cut at its first byte. */
+/** Does the answer announce an empty body? One that ends only with the connection may have been cut at byte one. */
 function isEmpty({ status, headers }: Answer): boolean {
   const framed = headers.get("transfer-encoding") !== null || headers.get("content-length") === "0";
   return status === 204 || framed;

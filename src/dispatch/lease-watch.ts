@@ -1,5 +1,5 @@
-// Renews the lease of one attempt until the attempt is over, and hears when it is lost. Most jobs are over before the first
-// renewal: for them this is one timer, because ending anything more costs as much as reading their answer.
+// Renews the lease of one attempt until the attempt is over, and learns when the lease is lost. Most jobs end before
+// the first renewal and cost only this one timer, because ending more than that costs as much as reading their answer.
 
 import type { Assignment } from "../contract/dispatch.ts";
 import { messageOf } from "../core/failure.ts";
@@ -9,7 +9,7 @@ import type { CarryDeps } from "./attempt.ts";
 import type { Nudge } from "./nudge.ts";
 import { repeatCall } from "./repeat-call.ts";
 
-/** Between a callback and the next renewal, so that one that is repeated makes no tight loop. */
+/** The pause between a callback and the next renewal, so that repeated callbacks make no tight loop. */
 const AFTER_NUDGE_MS = 1_000;
 
 export class LeaseWatch {
@@ -30,26 +30,26 @@ export class LeaseWatch {
     });
   }
 
-  /** Fires when the broker has said that the lease is lost. */
+  /** Fires when the broker has answered that the lease is lost. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
 
-  /** To be called before the outcome is told: the broker then answers a renewal that it holds, and that is no loss. */
+  /** To be called before the outcome is reported: the broker then ends a renewal that it holds, which is no loss. */
   stop(): void {
     this.#cancelStart();
     this.#renewing?.done.abort();
   }
 
-  /** Resolves when nothing of it runs any more; after `stop`. Never rejects. */
+  /** Resolves when no renewal runs any more; to be read after `stop`. Never rejects. */
   get over(): Promise<void> {
     return this.#renewing?.over ?? Promise.resolve();
   }
 
   /**
-   * Renews until `done`. The broker holds each renewal until the lease is lost, so that a cancel is heard at once. Only a
-   * clear no ends the work: while the broker does not answer the work goes on, because an object that comes back gives its
-   * running leases a period of grace.
+   * Renews until `done`. The broker holds each renewal until the lease is lost, so that a cancel takes effect at once.
+   * Only the answer that the lease is lost ends the work: while the broker does not answer the work goes on, because an
+   * object that starts again gives its running leases a period of grace.
    */
   async #renew(done: AbortSignal): Promise<void> {
     const { jobId, lease, endpointId } = this.#assignment;
@@ -64,7 +64,7 @@ export class LeaseWatch {
           log("lease_lost", { endpointId, jobId });
           return this.#lost.abort();
         }
-        // An answer before its time that the lease is held: the upstream has called back.
+        // When the broker answers early that the lease is held, the upstream has called back.
         if (clock.now() - askedMs < LEASE_RENEW_MS) {
           this.#nudge.fire();
           await clock.sleep(AFTER_NUDGE_MS, done);
@@ -73,7 +73,7 @@ export class LeaseWatch {
       } catch (cause) {
         if (!done.aborted) log("renew_failed", { endpointId, jobId, reason: messageOf(cause) });
       }
-      // A broker that answers early, or not at all, must not be asked in a tight loop.
+      // A broker that answers early, or does not answer, must not be asked in a tight loop.
       await clock.sleep(Math.max(0, askedMs + LEASE_RENEW_MS - clock.now()), done);
     }
   }

@@ -1,8 +1,8 @@
-// A carrier that sleeps between two looks at its upstream, and that can be woken: the upstream has called back.
+// The sleep of a carrier between two polls of its upstream; a callback from the upstream (a nudge) ends it early.
 import type { Clock } from "./clock.ts";
 
 export class Nudge {
-  /** Ends the present sleep; null: nobody sleeps. Most attempts never do. */
+  /** Ends the present sleep; null when nothing sleeps. Most attempts never sleep. */
   #woken: AbortController | null = null;
   #isPending = false;
 
@@ -11,7 +11,7 @@ export class Nudge {
     this.#woken?.abort();
   }
 
-  /** Sleeps until the time, the signal, or the next nudge; one that came since the last sleep counts. */
+  /** Sleeps until the time is over, the signal fires or a nudge comes; one that came since the last sleep counts. */
   async sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
     if (!this.#isPending) {
       this.#woken = new AbortController();

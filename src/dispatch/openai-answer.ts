@@ -3,10 +3,10 @@ import type { Attempt } from "./attempt.ts";
 import type { Answer } from "./classify.ts";
 import type { AnswerHead } from "./client-link.ts";
 
-/** Which headers of the server matter to its client; all others are between the server and us. */
+/** The server's headers that matter to its client; all others concern only the server and us. */
 const KEPT = /^(?:content-type|content-disposition|openai-.+|x-ratelimit-.+)$/;
 
-/** The head that the client's answer has of the server's. */
+/** The head of the client's answer, taken from the server's answer. */
 export function headOf({ status, headers }: Answer): AnswerHead {
   return { status, headers: Object.fromEntries([...headers].filter(([name]) => KEPT.test(name))) };
 }

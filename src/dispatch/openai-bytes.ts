@@ -1,5 +1,5 @@
-// An answer of an OpenAI server that is neither JSON nor events, such as speech: its client gets the bytes as they come, and
-// the job's output is a JSON object with their type and their base64.
+// An answer of an OpenAI server that is neither JSON nor events, such as speech. The client gets the bytes as they
+// come, and the job's output is a JSON object with their type and their base64.
 import type { Outcome } from "../contract/dispatch.ts";
 import { failed } from "../core/job/failure.ts";
 import { Base64Encoder } from "../payload/base64.ts";

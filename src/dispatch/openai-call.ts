@@ -1,4 +1,4 @@
-// The HTTP call that an OpenAI server gets for a job: as its client made it, or made of a RunPod job's input.
+// The HTTP call to an OpenAI server for a job: as its client made it, or made from the input of a RunPod job.
 import type { Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
@@ -12,13 +12,13 @@ import type { Attempt } from "./attempt.ts";
 import { rejected, storageFailed } from "./classify.ts";
 
 export interface OpenAiCall extends Pick<OpenAiRequest, "method" | "contentType" | "stream" | "hidesUsage"> {
-  /** From `/v1` on, with its query. */
+  /** The path from `/v1` on, with its query. */
   readonly target: string;
   readonly body: Uint8Array | ReadableStream<Uint8Array> | null;
   readonly sizeBytes: number;
 }
 
-/** The call, or how the attempt ends without one. */
+/** Makes the call, or returns how the attempt ends without one. */
 export async function makeOpenAiCall(attempt: Attempt): Promise<OpenAiCall | { readonly ended: Outcome }> {
   const { origin, input } = attempt.assignment;
   const request = openAiCallOf(origin);
@@ -32,7 +32,7 @@ export async function makeOpenAiCall(attempt: Attempt): Promise<OpenAiCall | { r
   return { ...call, body: spliced.body, sizeBytes: spliced.sizeBytes };
 }
 
-/** A job of `/run`: `openai_route` and `openai_input` as RunPod's vLLM worker takes them, or `messages` or `prompt` alone. */
+/** A `/run` job's call: `openai_route` and `openai_input` as RunPod's vLLM worker takes, or `messages` or `prompt`. */
 async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCall | { readonly ended: Outcome }> {
   const spliced = await spliceBody([input], attempt.deps.bucket);
   if (spliced.kind !== "ok") return { ended: inputLost(spliced.kind) };
@@ -44,7 +44,7 @@ async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCal
     const message = "input: this endpoint's server takes openai_route and openai_input, or messages, or prompt";
     return { ended: rejected("invalid_request", message) };
   }
-  // Resolved first: a path with dots or backslashes becomes another one on its way, past the rule for what the server may keep.
+  // Resolved first: dots or backslashes would change the path on its way, past the rule about what the server may keep.
   const url = URL.parse(route.path, "http://server.invalid");
   if (url === null) return { ended: rejected("invalid_request", "input.openai_route: is no path of a URL") };
   const asked = route.body;
@@ -52,7 +52,7 @@ async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCal
   const stream = !isEmpty && "stream" in asked && asked.stream === true;
   const call = { target: `${url.pathname}${url.search}`, stream, hidesUsage: false };
   if (isEmpty) return { ...call, method: "GET", contentType: null, body: null, sizeBytes: 0 };
-  // Its own text: a seed of 64 bits would not survive a parser.
+  // The text as it was sent: a parser would change a seed of 64 bits.
   const given = asked === fields ? text.trim() : (memberText(text, "openai_input") ?? "{}");
   const kept = keepsNothing(attempt.assignment.openaiRoutes, url.pathname) ? keptOut(given) : given;
   if (typeof kept !== "string") return kept;
@@ -60,7 +60,7 @@ async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCal
   return { ...call, method: "POST", contentType: "application/json", body, sizeBytes: body.length };
 }
 
-/** The body, so that the server keeps nothing of it, as http/openai/body.ts sees to for a request. */
+/** The body, changed so that the server keeps nothing of it, as http/openai/body.ts does for a request. */
 function keptOut(body: string): string | { readonly ended: Outcome } {
   const stored = new StoredFields();
   let isEmpty = true;
@@ -76,7 +76,7 @@ function keptOut(body: string): string | { readonly ended: Outcome } {
 
 function routeOf(fields: Readonly<Record<string, unknown>>): { readonly path: string; readonly body: unknown } | null {
   const { openai_route: path } = fields;
-  // Slashes alone begin a path of the same server; two would begin another host.
+  // One slash begins a path of the same server; two would begin another host.
   if (typeof path === "string" && /^\/[A-Za-z0-9_-][^\s#]*$/.test(path)) return { path, body: fields.openai_input };
   if ("messages" in fields) return { path: "/v1/chat/completions", body: fields };
   return "prompt" in fields ? { path: "/v1/completions", body: fields } : null;

@@ -1,5 +1,5 @@
-// A streamed answer of an OpenAI server on its way to the client: event by event as they come, with the tokens counted, and
-// without the usage chunk that the client did not ask for.
+// A streamed answer of an OpenAI server on its way to the client: it is passed on event by event, the tokens are
+// counted, and the usage chunk is left out if the client did not ask for it.
 import type { Outcome } from "../contract/dispatch.ts";
 import { concatBytes } from "../core/bytes/concat.ts";
 import { failed, runpodText } from "../core/job/failure.ts";
@@ -13,7 +13,7 @@ import { passOn } from "./openai-answer.ts";
 import type { OpenAiCall } from "./openai-call.ts";
 import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";
 
-/** `sizeBytes`: of the prompt, for an estimate of its tokens. */
+/** `sizeBytes`: the size of the prompt, for an estimate of its tokens. */
 type Asked = Pick<OpenAiCall, "target" | "hidesUsage" | "sizeBytes">;
 
 /** Reads the answer to its end; null when the lease was lost meanwhile. */
@@ -36,7 +36,7 @@ class EventRelay {
 
   constructor(attempt: Attempt, answer: Answer, asked: Asked) {
     this.#attempt = attempt;
-    // Its tokens are counted here, event by event.
+    // The tokens of this answer are counted here, event by event.
     attempt.tap = null;
     this.#answer = answer;
     this.#asked = asked;
@@ -48,7 +48,7 @@ class EventRelay {
     try {
       for await (const bytes of this.#answer.body) {
         await this.#send(this.#shown.push(bytes));
-        // Nothing behind its last event is the stream's.
+        // Bytes after the last event do not belong to the stream.
         if (this.#shown.isDone) break;
         const refusal = this.#shown.heldBytes > CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : this.#intake.refusal();
         if (refusal !== undefined) return await this.#stop(refusal);
@@ -60,7 +60,7 @@ class EventRelay {
     }
   }
 
-  /** The stream has ended as it should, or at least cleanly. */
+  /** Ends the attempt after a stream that has ended as it should, or at least cleanly. */
   async #finish(): Promise<Outcome | null> {
     const last = this.#shown.end();
     if (this.#events === 0)
@@ -73,7 +73,7 @@ class EventRelay {
     return { kind: "handler_error", failure, output: outcome.output, tokens: this.#tokens() };
   }
 
-  /** Ends it early. What a client has had a part of cannot be tried again. */
+  /** Ends the stream early. If its client has had a part of it, it cannot be tried again. */
   async #stop(outcome: Outcome | null): Promise<Outcome | null> {
     await this.#intake.stop(outcome);
     const { client } = this.#attempt;
@@ -81,10 +81,10 @@ class EventRelay {
     if (client.gone.aborted) return { kind: "abandoned", tokens: this.#tokens() };
     if (outcome === null || !client.hasBegun) return outcome;
     const failure = "failure" in outcome ? outcome.failure : TOOK_TOO_LONG;
-    // As RunPod's clients would read it: what an upstream answered stands in it with its status.
+    // The message as RunPod's clients would read it: it contains the upstream's answer with its status.
     const event = { error: { message: runpodText(failure, 1), type: "server_error", param: null, code: "broke_off" } };
     await client.write(new TextEncoder().encode(`data: ${JSON.stringify(event)}\n\n`));
-    // The tenant's own limit is billed, as for any other job.
+    // The end by the tenant's own time limit is billed, as for any other job.
     return outcome.kind === "timed_out" ? outcome : { kind: "cut_short", failure };
   }
 

@@ -1,5 +1,5 @@
-// The dialect `openai`: a server with OpenAI's API gets the call as its client made it. RunPod endpoints that others host have
-// such a route too, so their OpenAI jobs go the same way.
+// The dialect `openai`: a server with OpenAI's API gets the call as its client made it. RunPod endpoints that others
+// host have such a route too, so their OpenAI jobs are sent in the same way.
 import type { Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
@@ -34,7 +34,7 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
   if (problem !== null) {
     return rejected("invalid_request", `${isOwn ? "input.openai_route" : problem.field}: ${problem.message}`);
   }
-  // Again, and for a job's own route for the first time: the list may have changed while the job waited, and this is the address.
+  // Checked again here, and a `/run` job's route for the first time: the list may have changed while the job waited.
   const { endpointId, openaiRoutes } = attempt.assignment;
   const route = { method: call.method, path: target.path, endpointId };
   if (!allowsRoute(openaiRoutes, route.method, route.path)) {
@@ -59,7 +59,7 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
 }
 
 async function classifyAnswer(answer: Answer, nowMs: number): Promise<Outcome | Suspicion | null> {
-  // Some of them go on to the client.
+  // Some of these headers go on to the client.
   if (hasLargeHeaders(answer.headers))
     return attemptFailed("bad_answer", "the upstream broke HTTP: its headers are too large");
   return await classifyOpenAiStatus(answer, nowMs);
@@ -87,12 +87,12 @@ function takeHead({ client }: Attempt, answer: Answer, output: PayloadRef | null
 }
 
 /**
- * The address of a path of the server, and that path as it is sent, without its query; null for one outside of it: a job's own words must not lead the operator's credential
- * to other places of the same host. Dots, escaped ones and backslashes are the URL parser's to know.
+ * The address of a path of the server, and that path as sent, without its query; null outside of the server's own path,
+ * where a job must not direct the operator's credential. The URL parser resolves dots, escaped dots and backslashes.
  */
 function targetOf(root: string, target: string) {
   const [whole, below] = [URL.parse(`${root}${target}`), URL.parse(`${root}/`)];
-  // An address that is none is for the guard of calls to refuse.
+  // The guard of calls refuses an invalid address, so it is passed on here.
   if (whole === null || below === null)
     return { url: `${root}${target}`, path: target.replace(/\?.*$/s, ""), query: "" };
   if (!whole.href.startsWith(below.href)) return null;

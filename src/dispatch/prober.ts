@@ -1,4 +1,4 @@
-// The entrypoint that asks a worker of a load-balanced endpoint how it is: GET /ping, 200 ready, 204 starting, else unhealthy.
+// The entrypoint that probes a worker of a load-balanced endpoint: GET /ping, 200 ready, 204 starting, else unhealthy.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
@@ -12,7 +12,7 @@ import { askStatus } from "./attempt.ts";
 import { openCredential } from "./carry.ts";
 
 export class Prober extends WorkerEntrypoint<Env> implements ProberApi {
-  /** Never throws: what cannot be asked is unhealthy. */
+  /** Never throws: a worker that cannot be asked is unhealthy. */
   async ping(upstream: Upstream): Promise<ProbedHealth> {
     const config = readConfig(this.env);
     try {

@@ -1,5 +1,5 @@
-// The dialect `runpod`: any base URL with RunPod's API. A hosted one takes the job by `/run`, is asked by `/status` and told
-// by `/cancel`; a local one (`handler.py --rp_serve_api`) answers `/runsync`. IN_QUEUE and IN_PROGRESS are never a result.
+// The dialect `runpod`: any base URL with RunPod's API. A hosted one takes `/run`, is polled by `/status`, stopped by
+// `/cancel`; a local one (`handler.py --rp_serve_api`) takes `/runsync`. IN_QUEUE and IN_PROGRESS are never a result.
 import type { Outcome } from "../contract/dispatch.ts";
 import type { Reach } from "../core/access/reach.ts";
 import { failed } from "../core/job/failure.ts";
@@ -33,17 +33,17 @@ const SUBMIT_TIMEOUT_MS = 60_000;
 const POLL_TIMEOUT_MS = 120_000;
 const POLL_FIRST_MS = 250;
 const POLL_GROWTH = 1.5;
-/** Pause between polls that failed; doubled up to the maximum. */
+/** The pause after a failed poll; it doubles with each further one up to the maximum. */
 const POLL_FAILED_FIRST_MS = 1_000;
 const POLL_FAILED_MAX_MS = 15_000;
-/** Answers in a row that cannot be read before the attempt is given up: one may be a proxy's page. */
+/** The attempt is given up after this many unreadable answers in a row; a single one may be a proxy's page. */
 const UNUSABLE_MAX = 3;
-/** Looks in a row that are refused before the upstream is: a gateway may have been set anew meanwhile. */
+/** The upstream is given up after this many refused polls in a row: a gateway may have been set anew meanwhile. */
 const REFUSED_MAX = 3;
 const NOTE_FOR_MS = 30_000;
 const CANCEL_TIMEOUT_MS = 10_000;
 
-/** Runs one attempt, or takes up the upstream's job of an earlier lease; null when the lease was lost meanwhile. */
+/** Runs one attempt, or continues the upstream's job of an earlier lease; null when the lease was lost meanwhile. */
 export async function runRunpod(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   if (attempt.assignment.upstream.local) return await runLocal(attempt);
   if (isKnownLocal(attempt)) return await runFoundLocal(attempt);
@@ -53,12 +53,12 @@ export async function runRunpod(attempt: Attempt): Promise<Outcome | Suspicion |
   if (submitted === null || typeof submitted !== "string") return submitted;
   const noted = await noteJob(attempt, submitted);
   const outcome = noted === "lost" ? null : await followJob(attempt, submitted);
-  // The broker does not know this id, so nobody else can stop the job.
+  // The broker does not have this id, so nobody else can stop the job.
   if (noted !== "noted" && (noted === "lost" || attempt.signal.aborted)) await cancelJob(attempt, submitted);
   return outcome;
 }
 
-/** Tells an upstream to stop a job. Best effort: an upstream that does not answer stops it by its own timeout. */
+/** Requests an upstream to stop a job. Best effort: if it does not answer, its own timeout stops the job. */
 export async function cancelUpstreamJob(
   call: { readonly url: string; readonly credential: string | null; readonly upstreamJobId: string },
   reach: Reach,
@@ -69,16 +69,16 @@ export async function cancelUpstreamJob(
   return typeof status === "number" && status < 300;
 }
 
-/** The upstream's job to its end. An upstream that only keeps what `/run` brings runs it by `/runsync` instead. */
+/** Follows the upstream's job to its end. If the upstream only keeps what `/run` brings, `/runsync` runs it instead. */
 async function followJob(attempt: Attempt, id: string): Promise<Outcome | Suspicion | null> {
   const ended = await poll(attempt, id);
   return ended === "local" ? await runFoundLocal(attempt) : ended;
 }
 
-/** A `handler.py --rp_serve_api` that was added as a hosted endpoint: its job runs from this call on. */
+/** Runs the job of a `handler.py --rp_serve_api` that was added as a hosted endpoint: it runs from this call on. */
 async function runFoundLocal(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   if (attempt.leftMs() > HELD_CALL_MAX_MS) return { kind: "upstream_unhealthy", detail: LOCAL_DETAIL };
-  // Not to be run without it, nor lost for one call that the broker does not answer.
+  // The job must not run before the broker has noted that, nor be lost for one call that the broker does not answer.
   const { clock } = attempt.deps;
   const options = { clock, forMs: NOTE_FOR_MS, signal: attempt.signal };
   if (!(await repeatCall(() => tellRunning(attempt), options).catch(() => false))) return null;
@@ -99,7 +99,7 @@ function runLocal(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   });
 }
 
-/** The upstream's id, or how the attempt ended. */
+/** Returns the upstream's id of the job, or how the attempt ended. */
 function submit(attempt: Attempt): Promise<string | Outcome | Suspicion | null> {
   const takeId = async (answer: Answer): Promise<string | Outcome | null> => {
     const read = await readAnswer(attempt, answer);
@@ -119,17 +119,17 @@ async function noteJob(attempt: Attempt, upstreamJobId: string): Promise<"noted"
     const call = () => leaseApi().noteUpstreamJob({ jobId, lease, upstreamJobId });
     return (await repeatCall(call, { clock, forMs: NOTE_FOR_MS })) ? "noted" : "lost";
   } catch {
-    // The broker does not answer: the job runs on, and a result is still worth more than another start.
+    // The broker does not answer. The job runs on, because a result is still worth more than another start.
     return "unknown";
   }
 }
 
-/** What is billed of the job begins here. False: the broker has not taken it. */
+/** Reports that the job runs, from which on it is billed. False: the broker has not accepted the report. */
 function tellRunning({ deps, assignment: { jobId, lease } }: Attempt): Promise<boolean> {
   return deps.leaseApi().noteRunning({ jobId, lease });
 }
 
-/** Not through `attempt.call`: the execution timeout may have passed, or the lease be lost. */
+/** Not sent through `attempt.call`, because the execution timeout may have passed, or the lease may be lost. */
 async function cancelJob(attempt: Attempt, upstreamJobId: string): Promise<void> {
   const { url, credential, deps } = attempt;
   await cancelUpstreamJob({ url, credential, upstreamJobId }, deps.reach);
@@ -137,12 +137,12 @@ async function cancelJob(attempt: Attempt, upstreamJobId: string): Promise<void>
 
 type Polled =
   | { readonly kind: "waiting"; readonly runs: boolean }
-  /** `why`: what it means when no poll comes through any more. */
+  /** `why`: the meaning of the failure if no later poll succeeds. */
   | { readonly kind: "failed" | "unusable"; readonly why: Outcome }
-  /** The look itself was refused, by a status that waiting does not change. No tenant has a part in it. */
+  /** The poll itself was refused, by a status that waiting does not change. No tenant has a part in it. */
   | { readonly kind: "refused"; readonly status: number; readonly why: Outcome };
 
-/** A look that came to nothing, and may come through the next time. */
+/** A poll without a result; the next one may succeed. */
 const NOT_SEEN: Polled = {
   kind: "failed",
   why: attemptFailed("upstream_lost", "the upstream was lost: it did not tell of the job any more"),
@@ -158,8 +158,8 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
   let refused = 0;
   let isReported = false;
   /**
-   * The start of the newest look that found it waiting. For a job that is taken up it is a look of the carrier before, one pause
-   * ago. If that carrier saw the job run, the broker has the time of it, and in a new lease nothing from before it is billed.
+   * The start of the newest poll that found the job waiting; for a job that is taken up, a poll of the carrier before,
+   * one pause ago. If that carrier saw the job run, the broker has the time, and a new lease bills nothing before it.
    */
   let waitedMs = attempt.assignment.upstreamJobId === null ? null : startedMs - pollMaxMs(attempt, CARRIER_HOLDS_MS);
   for (;;) {
@@ -181,7 +181,7 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
       (polled.kind === "unusable" && ++unusable >= UNUSABLE_MAX) ||
       (polled.kind === "failed" && clock.now() - answeredMs >= UPSTREAM_LOST_AFTER_MS);
     if (isGivenUp && "why" in polled) {
-      // An upstream that only refuses us keeps its run, for the lease that comes after its settings are mended.
+      // At an upstream that only refuses us the run stays, for the lease that comes after its settings are mended.
       if (polled.why.kind !== "upstream_unhealthy") await cancelJob(attempt, id);
       return polled.why;
     }
@@ -195,33 +195,33 @@ async function poll(attempt: Attempt, id: string): Promise<Outcome | "local" | n
     } else if ("why" in polled) {
       failedPauseMs = Math.min(failedPauseMs * 2, POLL_FAILED_MAX_MS);
     } else {
-      // Our own storage gave it up, so nobody will read what the upstream still makes.
+      // Our own storage failed, so nobody will read what the upstream still makes.
       if (polled.kind === "storage_failed") await cancelJob(attempt, id);
       return isReported || waitedMs === null ? polled : ranSince(polled, clock.now() - waitedMs);
     }
   }
 }
 
-/** A short run may begin and end between two looks: what is billed of it then begins with the first of them. */
+/** A short run may begin and end between two polls: its billed time then begins with the first of them. */
 function ranSince(ended: Outcome, ranMaxMs: number): Outcome {
   return ended.kind === "completed" || ended.kind === "handler_error"
     ? { ...ended, ranMaxMs: Math.ceil(ranMaxMs) }
     : ended;
 }
 
-/** The longest pause between two looks at a job that has run for so long. */
+/** The longest pause between two polls of a job that has run for `ranMs`. */
 function pollMaxMs(attempt: Attempt, ranMs: number): number {
   const isRelaxed = attempt.deps.publicUrl !== null && ranMs >= UPSTREAM_POLL_RELAXED_AFTER_MS;
   return isRelaxed ? UPSTREAM_POLL_CALLED_BACK_MS : UPSTREAM_POLL_MAX_MS;
 }
 
-/** The broker starts another carrier under the same lease. False: it did not answer, so this one goes on as long as it can. */
+/** Lets the broker start another carrier under this lease. False: no answer came, so this one goes on while it can. */
 function handOver({ deps, assignment: { jobId, lease } }: Attempt, upstreamJobId: string): Promise<boolean> {
   const handed = deps.leaseApi().handOver({ jobId, lease, upstreamJobId });
   return handed.catch(() => false);
 }
 
-/** One look at the upstream's job: an outcome, `waiting`, or a failure of the look itself, which counts for nothing. */
+/** Polls the upstream's job once: an outcome, `waiting`, or a failure of the poll itself, which counts for nothing. */
 async function pollOnce(attempt: Attempt, id: string): Promise<Outcome | Polled | null> {
   const url = `${attempt.url}/status/${encodeURIComponent(id)}`;
   const result = await attempt.call({ url, method: "GET", totalMs: POLL_TIMEOUT_MS });
@@ -271,14 +271,14 @@ function readAnswer(attempt: Attempt, answer: Answer): Promise<Envelope | ReadFa
 
 const LOST_WORKER = /^job timed out after \d+ retries$/;
 
-/** What RunPod's status means; `not_final` while it waits or runs, null for anything unknown. */
+/** What RunPod's status means; `not_final` while the job waits or runs, null for an unknown status. */
 function finalOutcome(read: Envelope): Outcome | "not_final" | null {
   const error = errorText(read.fields.error);
   switch (parseJson(read.fields.status ?? "null")) {
     case "COMPLETED":
       return { kind: "completed", output: read.big };
     case "FAILED":
-      // RunPod's own word for a worker that it has lost: not the handler's, and not billed.
+      // RunPod reports a worker that it has lost in this form: it is no error of the handler and not billed.
       if (LOST_WORKER.test(error)) return attemptFailed("upstream_lost", error);
       return { kind: "handler_error", failure: failed("handler_error", error), output: read.big };
     case "CANCELLED":
@@ -293,7 +293,7 @@ function finalOutcome(read: Envelope): Outcome | "not_final" | null {
   }
 }
 
-/** Progress of a running job is not kept; a large one was put into R2 on the way. */
+/** Progress of a running job is not kept, so the R2 object that a large one was written to is deleted. */
 async function dropOutput(attempt: Attempt, read: Envelope): Promise<void> {
   if (read.big !== null) await deletePayload(read.big, attempt.deps.bucket).catch(() => undefined);
 }

@@ -17,7 +17,7 @@ export async function runStream(attempt: Attempt, answer: Answer, format: Stream
         if (part.kind === "end") return await intake.finish();
         await intake.take(part.text);
       }
-      // The intake measures each chunk. This bounds what is held of one without an end, names of fields and line ends included.
+      // The intake measures each whole chunk. This bounds the bytes of an unfinished one, names and line ends too.
       const refusal = parser.heldBytes > 2 * CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : intake.refusal();
       if (refusal !== undefined) return await intake.stop(refusal);
     }

@@ -1,4 +1,4 @@
-// Chunks of one streamed answer: each goes to the job's log as it comes, if it has one, and together they are the output.
+// Takes the chunks of a streamed answer: each goes to the job's log, if there is one, and together they are the output.
 import type { Outcome } from "../contract/dispatch.ts";
 import { CHUNK_MAX_BYTES } from "../core/limits.ts";
 import type { TokenUsage } from "../core/openai/token-usage.ts";
@@ -7,7 +7,7 @@ import type { Attempt } from "./attempt.ts";
 import { ChunkGatherer } from "./chunk-gatherer.ts";
 import { type Answer, classifyRead, rejected } from "./classify.ts";
 
-/** A chunk that no row of the log could hold. */
+/** A chunk that is too large for a row of the log. */
 export const CHUNK_TOO_LARGE = rejected(
   "answer_too_large",
   `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`,
@@ -23,7 +23,7 @@ export class StreamIntake {
   #failure: SinkFailure | null = null;
   #isTooLarge = false;
 
-  /** A client that carries its own job has the chunks already: nobody else reads a log of them. */
+  /** A client that carries its own job gets the chunks directly, and nobody else would read a log of them. */
   constructor(attempt: Attempt, answer: Answer) {
     this.#attempt = attempt;
     this.#answer = answer;
@@ -50,7 +50,7 @@ export class StreamIntake {
   }
 
   async finish(tokens: TokenUsage | null = null): Promise<Outcome | null> {
-    // Every chunk is in the log before the job ends: a reader must not miss the last ones.
+    // Every chunk must be in the log before the job ends, so that a reader does not miss the last ones.
     await this.#gatherer?.flush();
     this.#failure ??= await this.#sink.write(this.#encoder.encode(this.#chunks === 0 ? "[]" : "]"));
     const refusal = this.refusal();
@@ -60,7 +60,7 @@ export class StreamIntake {
     return await this.stop(classifyRead(output, this.#answer, this.#attempt.isOver()));
   }
 
-  /** Ends it without an output, and answers the outcome that it is ended with. */
+  /** Ends the intake without an output, and returns the outcome that it was given. */
   async stop(outcome: Outcome | null): Promise<Outcome | null> {
     await this.#gatherer?.flush();
     await this.#sink.abort();

@@ -1,16 +1,16 @@
-// What becomes of a suspicious status (401, 403, 404, 405, redirects). Path, query, headers, body and input are the tenant's, and
-// so such a status may be the tenant's own doing: a question that only we shape, under the same credential, decides whether the
-// upstream is to be taken from everybody, or the job fails with what the worker said.
+// Decides about a suspicious status (401, 403, 404, 405, redirects). Path, query, headers, body and input are the
+// tenant's, so the tenant may have caused the status. A probe that only we shape, under the same credential, decides
+// whether the upstream is unhealthy for everybody, or only this job fails with the worker's answer.
 import type { Outcome } from "../contract/dispatch.ts";
 import { SUSPICION_CLEARED_MS, SUSPICION_PROBE_TIMEOUT_MS } from "../core/limits.ts";
 import { type Attempt, askStatus } from "./attempt.ts";
 import type { Suspicion } from "./classify.ts";
 import { UpstreamFacts } from "./upstream-facts.ts";
 
-/** Only values are shared: a promise of another request would end with that request, so each attempt makes its own call. */
+/** Holds values only: a promise of another request would end with that request, so each attempt makes its own call. */
 const cleared = new UpstreamFacts(SUSPICION_CLEARED_MS);
 
-/** The attempt's outcome; null when its lease was lost meanwhile. What is no suspicion stays as it is. */
+/** The attempt's outcome; null when its lease was lost meanwhile. An end that is no suspicion is returned as it is. */
 export async function settle(attempt: Attempt, ended: Outcome | Suspicion | null): Promise<Outcome | null> {
   if (ended?.kind !== "suspected") return ended;
   const { assignment, deps } = attempt;
@@ -30,7 +30,7 @@ export function unhealthy(status: number): Outcome {
   return { kind: "upstream_unhealthy", detail: `The upstream answered ${status}${why}.` };
 }
 
-/** The status of a call that no tenant has a part in, for as long as the attempt lasts; null: it got no answer. */
+/** The status of a call that no tenant has a part in, made while the attempt lasts; null: there was no answer. */
 export function ask({ credential, signal, deps }: Attempt, url: string, method: string) {
   const options = { credential, timeoutMs: SUSPICION_PROBE_TIMEOUT_MS };
   return askStatus({ url, method, signal }, options, deps.reach);
@@ -39,12 +39,12 @@ export function ask({ credential, signal, deps }: Attempt, url: string, method: 
 function questionFor({ assignment: { upstream }, url }: Attempt): { readonly url: string; readonly method: string } {
   if (upstream.dialect === "openai") return { url: `${url.replace(/\/v1$/, "")}/v1/models`, method: "GET" };
   if (upstream.dialect === "runpod" && !upstream.local) return { url: `${url}/health`, method: "GET" };
-  // A worker that takes jobs by POST answers other methods with 404 or 405 whatever is set, and OPTIONS without a credential. A
-  // POST without a body is no job to a worker that reads one, and a router or a gate for credentials answers it like any other.
+  // A worker that takes jobs by POST answers other methods with 404 or 405 whatever is set, and OPTIONS without a
+  // credential. A POST without a body starts no job, but a router or a check of credentials answers it like any other.
   return { url: upstream.dialect === "runpod" ? `${url}/runsync` : url, method: "POST" };
 }
 
-/** Does the upstream give everybody what it gave this job? */
+/** Does the upstream give everybody the status that it gave this job? */
 function confirms({ assignment: { upstream } }: Attempt, suspected: number, answered: number): boolean {
   if (isRedirect(suspected)) return isRedirect(answered);
   // RunPod's own routes and a list of models are there wherever the address and the credential are right.

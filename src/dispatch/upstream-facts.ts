@@ -1,4 +1,4 @@
-// Something that was found out about upstreams, for a while, in this isolate only: it saves calls, and nothing depends on it.
+// Facts found out about upstreams, kept for a while in this isolate only: they save calls, and nothing depends on them.
 import type { Assignment } from "../contract/dispatch.ts";
 import { UPSTREAM_FACTS_MAX } from "../core/limits.ts";
 
@@ -6,7 +6,7 @@ type About = Pick<Assignment, "endpointId" | "upstream">;
 
 export class UpstreamFacts {
   readonly #forMs: number;
-  /** The one that was noted last is last. */
+  /** The order is by age: the fact that was noted last is last. */
   readonly #untilMs = new Map<string, number>();
 
   constructor(forMs: number) {
@@ -26,7 +26,7 @@ export class UpstreamFacts {
   }
 }
 
-/** What was found of an upstream does not hold for its next address or credential. */
+/** A fact about an upstream does not hold for its next address or credential, so both are part of the key. */
 function keyOf({ endpointId, upstream: { id, url, credential } }: About, fact: string): string {
   return JSON.stringify([endpointId, id, url, credential, fact]);
 }

@@ -1,4 +1,4 @@
-// The entrypoint that a broker starts for one try of one webhook. The broker keeps the schedule; this only tries and tells.
+// The entrypoint that a broker starts for one try of one webhook. The broker has the schedule; this tries and reports.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
@@ -16,7 +16,7 @@ import { repeatCall } from "./repeat-call.ts";
 const TELL_FOR_MS = 60_000;
 
 export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSenderApi {
-  /** Makes the try and tells the broker how it went. */
+  /** Makes the try and reports its result to the broker. */
   async deliver(delivery: Delivery): Promise<void> {
     const work = this.#deliver(delivery);
     this.ctx.waitUntil(work);
@@ -31,13 +31,13 @@ export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSende
         brokerOf(this.env, endpointId).finishWebhook({ jobId, round, tryNumber, result });
       await repeatCall(call, { forMs: TELL_FOR_MS });
     } catch (cause) {
-      // The broker tries again by its own schedule; the receiver knows the repeated id.
+      // The broker tries again by its own schedule; the receiver recognises the repeated id.
       log("webhook_untold", { endpointId, jobId, reason: messageOf(cause) });
     }
   }
 }
 
-/** One try of a delivery. Never throws: what fails on our side is a failed try like any other. */
+/** One try of a delivery. Never throws: a failure on our side is a failed try like any other. */
 export async function tryDelivery(delivery: Delivery, env: Env): Promise<WebhookResult> {
   const config = readConfig(env);
   try {
@@ -54,7 +54,7 @@ export async function tryDelivery(delivery: Delivery, env: Env): Promise<Webhook
 async function bodyText(delivery: Delivery, bucket: R2Bucket): Promise<string> {
   const whole = await spliceText(webhookBody(delivery), bucket);
   if (whole !== null) return whole;
-  // A payload that R2 does not give must not hold up the news that the job ended.
+  // A payload that R2 does not return must not hold up the news that the job ended.
   const thin = await spliceText(webhookBody(delivery, { forceTruncated: true }), bucket);
   if (thin === null) throw new Error("the body could not be put together");
   return thin;
