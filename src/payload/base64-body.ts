@@ -1,4 +1,4 @@
-// Reads a posted body of any kind as a JSON string of its base64: payloads are JSON values, whatever their client has sent.
+// Reads a posted body of any kind as a JSON string of its base64, because every payload must be a JSON value.
 import { Base64Encoder } from "./base64.ts";
 import { type BodySource, type ReadFailure, type StoredBody, storeBody, type ValueOptions } from "./store-body.ts";
 

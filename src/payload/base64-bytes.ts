@@ -1,5 +1,5 @@
-// The bytes behind a payload that is a JSON string of their base64, in pieces: the text of a large body and its bytes together
-// would take half of an isolate's memory.
+// Decodes a payload that is a JSON string of base64, piece by piece, because the text of a large body and its bytes
+// together would take half of an isolate's memory.
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { decodeBase64 } from "./base64.ts";
 import { readBody } from "./body-reader.ts";
@@ -7,12 +7,12 @@ import { type SplicedBody, spliceBody, storageFailed } from "./splice.ts";
 
 const GROUP_CHARS = 4;
 const GROUP_BYTES = 3;
-/** The string's two quotes. */
+/** The quotes at both ends of the string. */
 const QUOTES_BYTES = 2;
-/** Its end: two marks of padding at most, and the quote. */
+/** The end of the string: at most two characters of padding, and the quote. */
 const END_BYTES = 3;
 
-/** As spliceBody. The payload was made by readBase64. */
+/** Returns the same as spliceBody. The payload must be one that readBase64 made. */
 export async function bytesOfBase64(payload: PayloadRef, bucket: R2Bucket): Promise<SplicedBody> {
   if (payload.kind === "inline") {
     const body = decode(new TextDecoder().decode(payload.bytes).slice(1, -1));
@@ -36,7 +36,7 @@ export async function bytesOfBase64(payload: PayloadRef, bucket: R2Bucket): Prom
   return { kind: "ok", body: readable, sizeBytes };
 }
 
-/** As fast as the reader takes it. A reader that leaves, or R2 that breaks, ends both sides. */
+/** Writes as fast as the reader takes the bytes. If the reader leaves or R2 fails, both sides are ended. */
 async function pour(source: ReadableStream<Uint8Array>, writable: WritableStream<Uint8Array>): Promise<void> {
   const reader = readBody(source);
   const writer = writable.getWriter();

@@ -1,21 +1,21 @@
 // Reads a body in pieces of a bounded size. Byte streams are read into one buffer of ours, because a default read of
-// workerd brings 4 KiB; other streams are cut.
+// workerd brings only 4 KiB; the chunks of other streams are cut to that size.
 
 /** The most bytes of one piece. */
 const READ_MAX_BYTES = 128 * 1024;
-/** A read waits for this many bytes, or the end, once so many have come: fewer turns a megabyte. */
+/** A read waits for this many bytes, or the end, once the buffer is that large: a megabyte then takes fewer turns. */
 const READ_MIN_BYTES = 32 * 1024;
-/** The first read. Whoever has no key may open many requests, and must not hold more by each of them than it has sent. */
+/** The first read. A client without a key may open many requests, and none may hold more memory than it has sent. */
 const FIRST_BYTES = 4 * 1024;
 
-/** `next` gives a view that is valid until the next call, or null at the end; it throws what the stream throws. */
+/** `next` returns a view that is valid until the next call, or null at the end; it throws what the stream throws. */
 export interface BodyReader {
   next(): Promise<Uint8Array | null>;
-  /** Nothing more is read; not awaited, because a sender that hangs must not hold up the answer. Never throws. */
+  /** Ends the reading. It is not awaited, because a sender that hangs must not hold up the answer. Never throws. */
   cancel(): void;
 }
 
-/** A stream, bytes that are there already, or what reads by itself. */
+/** A stream, bytes that are in memory already, or a reader of its own kind. */
 export type Body = ReadableStream<Uint8Array> | Uint8Array | BodyReader;
 
 /** `cancel` stops the sender of a stream. */
@@ -25,7 +25,7 @@ export function readBody(source: Body): BodyReader {
   return readStream(source, (reader) => void reader.cancel().catch(() => undefined));
 }
 
-/** The same, but `cancel` lets go of the stream: what is left of it can still be taken. */
+/** The same, but `cancel` only releases the stream, so that the rest of it can still be read. */
 export function readShared(stream: ReadableStream<Uint8Array>): BodyReader {
   return readStream(stream, (reader) => reader.releaseLock());
 }
@@ -37,7 +37,7 @@ function readStream(stream: ReadableStream<Uint8Array>, letGo: LetGo): BodyReade
   try {
     bytes = stream.getReader({ mode: "byob" });
   } catch (error) {
-    // The only way to learn that a stream is not one of bytes; a locked stream fails again in the other reader.
+    // Only this error shows that it is not a byte stream; a locked stream fails again in the other reader.
     if (error instanceof TypeError) return readChunks(stream.getReader(), letGo);
     throw error;
   }

@@ -1,4 +1,4 @@
-// Reads the body of one streamed chunk, `{"output": …}`: small enough to be held whole, and cut out as raw bytes.
+// Reads the body of one streamed chunk, `{"output": …}`, which is small enough to be held whole, as raw bytes.
 import { concatBytes } from "../core/bytes/concat.ts";
 import { scanObject } from "../core/json/scanner.ts";
 import { readBody } from "./body-reader.ts";
@@ -10,7 +10,7 @@ type ChunkBody =
   | { readonly kind: "too_large" }
   | { readonly kind: "invalid"; readonly message: string };
 
-/** At most `maxBytes` for the whole body. NaN and Infinity become null, as in results. */
+/** The whole body may have at most `maxBytes`. NaN and Infinity become null, as in results. */
 export async function readChunkBody(stream: BodySource, maxBytes: number): Promise<ChunkBody> {
   if (stream === null) return { kind: "invalid", message: "the body is empty" };
   const output: Uint8Array[] = [];
@@ -21,7 +21,7 @@ export async function readChunkBody(stream: BodySource, maxBytes: number): Promi
     hasOutput ||= name === "output";
   };
   const bytes = (view: Uint8Array): void => {
-    // The view is gone after this call.
+    // The view is valid only during this call.
     if (field === "output") output.push(view.slice());
   };
   const sink = { begin, bytes, end: () => undefined };

@@ -1,5 +1,5 @@
-// Reads a posted body: the one big field goes to memory or R2 as it comes, all other fields stay as raw JSON text.
-// Whatever ends badly leaves nothing in R2 and stops the sender.
+// Reads a posted body: the one big field goes to memory or R2 as it comes, all other fields stay as raw JSON text. A
+// read that fails leaves nothing in R2 and stops the sender.
 import { concatBytes } from "../core/bytes/concat.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { type FieldSink, scanObject, scanValue } from "../core/json/scanner.ts";
@@ -16,7 +16,7 @@ import {
 export type { BodySource, ReadFailure, ValueOptions } from "./store-body.ts";
 
 /**
- * `fields`: name → raw JSON text; `__proto__` is a name like any other. An object with the usual prototype, because RPC
+ * `fields`: name → raw JSON text; `__proto__` is a name like any other. The object has the usual prototype, because RPC
  * refuses one without: look names up with `Object.hasOwn` where a client may choose them.
  */
 export interface Envelope {
@@ -31,9 +31,9 @@ export interface EnvelopeOptions extends ValueOptions {
   readonly bigField: "input" | "output";
   /** Bounds names and values of all other fields together. */
   readonly fieldsMaxBytes: number;
-  /** A field whose text is cut instead of refused when it is long: a traceback must not cost a finished job. */
+  /** A field whose text is cut, not refused, when it is too long: a long traceback must not cost a finished job. */
   readonly cutField?: string;
-  /** Lets NaN and Infinity pass, as null in the payload: Python workers send them. */
+  /** Accepts NaN and Infinity, as null in the payload, because Python workers send them. */
   readonly lenientNumbers?: boolean;
   /** Asks for the SHA-256 of the raw body. */
   readonly hash?: boolean;
@@ -69,7 +69,7 @@ export async function readValue(stream: BodySource, options: ValueOptions): Prom
 
 const NOTHING = new Uint8Array(0);
 
-/** Takes what the scanner cuts out of one piece for the payload. */
+/** Collects the parts of one piece that the scanner assigns to the payload. */
 class ValueIntake {
   #views: Uint8Array[] = [];
 
@@ -100,7 +100,7 @@ class FieldIntake extends ValueIntake implements FieldSink {
   #fieldsBytes = 0;
   #name = "";
   #text = "";
-  /** One for each field that has a text; most bodies have none beside their payload. */
+  /** A new decoder for each field that has a text; most bodies have no field beside their payload. */
   #decoder: TextDecoder | null = null;
 
   constructor(options: EnvelopeOptions) {
@@ -147,7 +147,7 @@ class FieldIntake extends ValueIntake implements FieldSink {
   }
 }
 
-/** SHA-256 as the bytes go by: the body is never held as a whole. */
+/** Computes the SHA-256 while the bytes go by, because the body is never held as a whole. */
 class BodyDigest {
   readonly #stream = new crypto.DigestStream("SHA-256");
   readonly #writer = this.#stream.getWriter();
@@ -162,7 +162,7 @@ class BodyDigest {
   }
 
   async abort(): Promise<void> {
-    // An aborted digest rejects; nobody asks for it any more.
+    // An aborted digest rejects, and nothing reads it any more.
     this.#stream.digest.catch(() => undefined);
     await this.#writer.abort().catch(() => undefined);
   }

@@ -5,17 +5,17 @@ import { openAiCallOf, originOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { openAiInput } from "../core/openai/request.ts";
 
-/** `webhook` and `policy` are between the client and Waybill: an upstream that called back would do it twice, and what of
- * the policy concerns a hosted one is said anew. */
+/** Fields that are not copied from the job: Waybill itself calls `webhook`, so an upstream's call would be a second
+ * one, and a hosted upstream gets a `policy` of its own. */
 const KEPT_FIELDS = new Set(["id", "input", "webhook", "policy"]);
 
-/** What a hosted upstream is told beside the job: raw JSON of the policy, and where to call back. */
+/** What a hosted upstream is sent beside the job: the policy as raw JSON, and the address to call back. */
 interface HostedFields {
   readonly policy: string;
   readonly webhook: string | null;
 }
 
-/** The parts to splice. */
+/** The parts of the body, for spliceBody. */
 export function jobParts(
   job: JobWork & { readonly jobId: string },
   hosted: HostedFields | null = null,

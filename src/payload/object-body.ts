@@ -1,5 +1,5 @@
-// Reads a posted JSON object whole, as its raw bytes, while a few small fields of its top level are noted on the way; and
-// lets the caller add a member at its end once they are known. A large one goes to R2 as it comes.
+// Reads a whole posted JSON object as raw bytes, and notes a few small fields of its top level on the way. Once these
+// are known the caller may add a member at the end of the object. A large object goes to R2 as it comes.
 import { concatBytes } from "../core/bytes/concat.ts";
 import { scanObject } from "../core/json/scanner.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PAYLOAD_ROW_MAX_BYTES } from "../core/limits.ts";
@@ -18,13 +18,13 @@ import {
 type ObjectBody = (StoredBody & { readonly noted: ReadonlyMap<string, string> }) | ReadFailure;
 
 interface ObjectOptions extends ValueOptions {
-  /** In lower case; noted is a field whatever the case of its name. */
+  /** The fields to note, in lower case; a field matches whatever the case of its own name is. */
   readonly names: ReadonlySet<string>;
-  /** The text to put before the brace that ends the object: nothing, or a comma, where it is not empty, and a member. */
+  /** Returns the text before the closing brace: nothing, or a member, after a comma if the object is not empty. */
   readonly atEnd: (noted: ReadonlyMap<string, string>, isEmpty: boolean) => string;
 }
 
-/** A flag or a name; what is longer is none of those that are asked for. */
+/** The noted fields are flags and names; a longer value is none that a caller looks for. */
 const NOTED_MAX_BYTES = 1_024;
 
 /** Reads the body. After a failure nothing is left in R2. */
@@ -45,7 +45,7 @@ export async function readObject(stream: BodySource, options: ObjectOptions): Pr
   return read.kind === "ok" ? { ...read, noted: notes.noted } : read;
 }
 
-/** A body that is there already and stays in memory: without stream and sink a usual request takes half of the time. */
+/** Reads a body in memory that stays there: without a stream and a sink a usual request takes half of the time. */
 async function readWhole(
   bytes: Uint8Array,
   { maxBytes, tap }: ValueOptions,

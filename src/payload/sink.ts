@@ -1,31 +1,31 @@
-// Collects one payload of unknown length: small ones stay in memory, larger ones go to R2 in parts of one size.
-// Holds at most one part beside the chunk in hand; whoever writes waits until a part has reached R2.
+// Collects one payload of unknown length: small ones stay in memory, larger ones go to R2 in parts of one size. It
+// holds at most one part beside the present chunk; a writer waits until a full part has reached R2.
 
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { PAYLOAD_ROW_MAX_BYTES, R2_PART_BYTES } from "../core/limits.ts";
 
-/** Why a payload could not be kept. After either, nothing of it is left in R2 as far as R2 answers. */
+/** Why a payload could not be kept. In both cases nothing of it is left in R2, as far as R2 answers. */
 export type SinkFailure =
   | { readonly kind: "too_large"; readonly maxBytes: number }
   | { readonly kind: "storage_failed"; readonly message: string };
 
-/** `key` is where the payload goes if it must go to R2; nobody else may write there. */
+/** `key` is the R2 object that a large payload is written to; no other code may write to it. */
 export interface SinkOptions {
   readonly bucket: R2Bucket;
   readonly key: string;
   readonly maxBytes: number;
   /**
-   * Asked after each failed call to R2, with the count of failures of this payload; true tries again. Lets a Carrier
-   * hold a finished result for the rest of its lease. Without it the first failure is final.
+   * Called after each failed call to R2 with the number of failures of this payload; true: try again. So a Carrier can
+   * keep a finished result for the rest of its lease. Without this function the first failure is final.
    */
   readonly retryStorage?: (failures: number) => Promise<boolean>;
-  /** Sees every byte on its way; the view is only good for the call. */
+  /** Receives every byte on its way; the view is valid only during the call. */
   readonly tap?: (view: Uint8Array) => void;
 }
 
-/** One payload; `write` in order, then `finish`, or `abort` at any time after the last write was awaited. */
+/** One payload: `write` its bytes in order, then `finish`, or `abort` at any time after the last write was awaited. */
 export class PayloadSink {
-  /** Bytes allocated now, and the most there ever were: chunks handed in while they are copied count too. */
+  /** Bytes allocated now, and the most there ever were. Chunks that are being copied count too. */
   heldBytes = 0;
   peakHeldBytes = 0;
 
@@ -43,7 +43,7 @@ export class PayloadSink {
     this.#options = options;
   }
 
-  /** Takes the next bytes; the view is free again when the promise is done. Null means all is well. */
+  /** Takes the next bytes; the view may be reused when the promise is done. Null means that all is well. */
   async write(view: Uint8Array): Promise<SinkFailure | null> {
     if (this.#failure !== null) return this.#failure;
     if (this.#totalBytes + view.length > this.#options.maxBytes) {
@@ -54,7 +54,7 @@ export class PayloadSink {
     this.#hold(view.length);
     let taken = 0;
     while (taken < view.length && this.#failure === null) {
-      // A full part leaves only when more follows: a value that just fills it is a plain put.
+      // A full part is sent only when more bytes follow, so that a value of exactly one part is stored by a plain put.
       if (this.#used === R2_PART_BYTES) await this.#sendPart();
       if (this.#failure === null) taken += this.#copy(view.subarray(taken));
     }
@@ -62,7 +62,7 @@ export class PayloadSink {
     return this.#failure;
   }
 
-  /** Ends the payload and says where it stands. */
+  /** Ends the payload and returns where it is stored. */
   async finish(): Promise<PayloadRef | SinkFailure> {
     if (this.#failure !== null) return this.#failure;
     if (this.#totalBytes <= PAYLOAD_ROW_MAX_BYTES) {
@@ -84,8 +84,8 @@ export class PayloadSink {
   }
 
   /**
-   * Drops the payload, also after `finish`. Errors of R2 are swallowed: there is nobody to tell, R2 ends open uploads
-   * itself after a week, and a lifecycle rule sweeps what is left.
+   * Drops the payload, also after `finish`. Errors of R2 are ignored, because nobody could act on them: R2 ends open
+   * uploads itself after a week, and a lifecycle rule deletes what is left.
    */
   async abort(): Promise<void> {
     this.#release();
@@ -105,7 +105,7 @@ export class PayloadSink {
     return fits.length;
   }
 
-  /** Doubles up to the size of a row, then takes the room of one part at once. */
+  /** Doubles the buffer up to the size of a row, then takes the room of one part at once. */
   #grow(wantedBytes: number): void {
     const doubled = Math.max(wantedBytes, this.#buffer.length * 2, 1_024);
     const size = wantedBytes > PAYLOAD_ROW_MAX_BYTES ? R2_PART_BYTES : Math.min(doubled, PAYLOAD_ROW_MAX_BYTES);
@@ -134,7 +134,7 @@ export class PayloadSink {
       try {
         await upload.complete(this.#uploaded);
       } catch (error) {
-        // The answer may have been lost after R2 had done its work; then a second try would fail for ever.
+        // R2 may have done its work though its answer was lost; a second try would then fail for ever.
         const standing = await bucket.head(key);
         if (standing?.size !== this.#totalBytes) throw error;
       }
@@ -142,7 +142,7 @@ export class PayloadSink {
     if (this.#failure === null) this.#upload = null;
   }
 
-  /** One call to R2, tried again as long as the owner says so; undefined after the last failure. */
+  /** Makes one call to R2, and repeats it while `retryStorage` allows; undefined after the last failure. */
   async #store<T>(call: () => Promise<T>): Promise<T | undefined> {
     for (;;) {
       try {

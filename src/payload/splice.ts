@@ -14,8 +14,8 @@ type SpliceFailure =
 type Piece = Uint8Array | R2ObjectBody;
 
 /**
- * Concatenates the parts. Without R2 parts the body is one array; with them a stream of known length. Every R2 object
- * is opened before this answers, so a missing one is told instead of breaking an answer that has begun.
+ * Concatenates the parts. Without R2 parts the body is one array; with them it is a stream of known length. Every R2
+ * object is opened before this returns, so that a missing one is reported and does not break an answer that has begun.
  */
 export async function spliceBody(parts: readonly (string | PayloadRef)[], bucket: R2Bucket): Promise<SplicedBody> {
   const opened = await Promise.allSettled(parts.map((part) => openPart(part, bucket)));
@@ -61,7 +61,7 @@ export function storageFailed(reason: unknown): SpliceFailure {
   return { kind: "storage_failed", message: `R2 did not give the payload: ${message}` };
 }
 
-/** Writes one piece after the other as the reader takes them. A reader that leaves, or R2 that breaks, ends them all. */
+/** Writes one piece after the other as the reader takes them. If the reader leaves or R2 fails, all are ended. */
 async function pour(pieces: readonly Piece[], writable: WritableStream<Uint8Array>): Promise<void> {
   let poured = 0;
   try {
@@ -72,7 +72,7 @@ async function pour(pieces: readonly Piece[], writable: WritableStream<Uint8Arra
     }
     await writable.close();
   } catch (error) {
-    // The reader sees the error as its own; here only what was not begun is let go.
+    // The reader gets this error itself; only the pieces that were not begun are discarded here.
     await Promise.all(pieces.slice(poured).map(discard));
     await writable.abort(error).catch(() => undefined);
   }

@@ -1,11 +1,11 @@
-// Takes a posted body to its end, piece by piece, and stores what is to be kept of it. Whatever ends badly leaves nothing
-// in R2 and stops the sender.
+// Takes a posted body to its end, piece by piece, and stores the part of it that is to be kept. A read that fails
+// leaves nothing in R2 and stops the sender.
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import type { JsonScanError, JsonScanner } from "../core/json/scanner.ts";
 import { type Body, type BodyReader, readBody } from "./body-reader.ts";
 import { PayloadSink, type SinkFailure, type SinkOptions } from "./sink.ts";
 
-/** Null: there is none. */
+/** Null: the request has no body. */
 export type BodySource = Body | null;
 
 /** Why a body was refused. `read_failed`: the sender went away before the end. */
@@ -16,31 +16,31 @@ export type ReadFailure =
   | { readonly kind: "fields_too_large"; readonly maxBytes: number }
   | { readonly kind: "read_failed"; readonly message: string };
 
-/** Where the payload goes when it is too large for memory, and how. */
+/** Where and how a payload is stored when it is too large for memory. */
 export interface ValueOptions extends SinkOptions {
   /** Bounds all bytes of the body, white space included. */
   readonly maxBytes: number;
 }
 
-/** What is made of a body on its way. Views are good until the next piece is taken. */
+/** Decides what is stored of a body, piece by piece. Views are valid until the next piece is taken. */
 export interface Intake {
-  /** What of a piece is to be stored, or why nothing more is read. */
+  /** Returns the bytes of a piece that are to be stored, or the reason why no more is read. */
   take(piece: Uint8Array): Uint8Array | ReadFailure | Promise<Uint8Array | ReadFailure>;
-  /** The body is over: what is to be stored behind all of it, or why it is refused. */
+  /** Called at the end of the body. Returns the bytes to store behind all others, or why the body is refused. */
   finish(totalBytes: number): Uint8Array | ReadFailure;
 }
 
-/** `totalBytes`: of the body. */
+/** `totalBytes`: the size of the body, of which less may be stored. */
 export interface StoredBody {
   readonly kind: "ok";
   readonly payload: PayloadRef;
   readonly totalBytes: number;
 }
 
-/** The refusal of a body of no bytes where there must be one. */
+/** The refusal of an empty body where one is required. */
 const EMPTY_BODY: ReadFailure = { kind: "bad_json", message: "the body is empty" };
 
-/** Reads, and stores what `intake` says. `storedMaxBytes` bounds that. */
+/** Reads a body and stores the bytes that `intake` returns, at most `storedMaxBytes` of them. */
 export async function storeBody(
   stream: BodySource,
   options: ValueOptions,
@@ -84,7 +84,7 @@ function endedEarly(error: unknown): ReadFailure {
   return { kind: "read_failed", message: `the body ended early: ${reason}` };
 }
 
-/** Of a body that must be JSON: `intake` is asked about what the scanner has found good. */
+/** The intake of a body that must be JSON: `intake` is called for what the scanner has accepted. */
 export function jsonIntake(scan: JsonScanner, intake: Intake, fieldsMaxBytes = 0): Intake {
   return {
     take: (piece) => {
@@ -99,7 +99,7 @@ export function jsonIntake(scan: JsonScanner, intake: Intake, fieldsMaxBytes = 0
   };
 }
 
-/** The refusal of a body with which a scan has ended. `fieldsMaxBytes`: the bound of its fields. */
+/** The refusal of a body in which the scanner found an error. `fieldsMaxBytes`: the bound of its fields. */
 function jsonFailure({ code, message }: JsonScanError, fieldsMaxBytes: number): ReadFailure {
   if (code === "not_object") return { kind: "not_object", message };
   return code === "fields_too_large" ? { kind: code, maxBytes: fieldsMaxBytes } : { kind: "bad_json", message };
