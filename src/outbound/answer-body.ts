@@ -1,14 +1,14 @@
-// The body of an answer under the deadlines of its call, piece by piece. No stream of our own stands between: each turn of one
-// costs more than all bytes of a usual answer.
+// Reads the body of an answer piece by piece under the deadlines of its call. No stream of our own is put between,
+// because each turn of one costs more than all bytes of a usual answer.
 import { SecretBlanker, type SecretForms } from "../core/access/secret-forms.ts";
 import type { Watch } from "./watch.ts";
 
-/** A body that says to be at most this is read in one go. */
+/** A body whose announced length is at most this is read in one go. */
 const SMALL_BODY_MAX_BYTES = 64 * 1024;
 
-/** Readable once, by `next` or by iteration. */
+/** The body can be read once, by `next` or by iteration. */
 export class AnswerBody implements AsyncIterable<Uint8Array> {
-  /** Why it ended early, once it was read; null when it came to its end. */
+  /** Why the body ended early, once it was read; null when it came to its end. */
   broken: "reset" | "timeout" | "aborted" | null = null;
   /** Bytes of the decoded body that were read so far. */
   bytesRead = 0;
@@ -17,10 +17,10 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
   readonly #blanker: SecretBlanker | null;
   #reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
   #isOver = false;
-  /** It was read to its end. */
+  /** True once the body was read to its end. */
   isWhole = false;
 
-  /** `secrets`: what is blanked in it. */
+  /** `secrets`: the texts to blank in the body. */
   constructor(response: Response, watch: Watch, secrets: SecretForms | null) {
     this.#response = response;
     this.#watch = watch;
@@ -60,7 +60,7 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** Nobody wants the rest. Never throws. */
+  /** Drops the rest of the body. Never throws. */
   cancel(): void {
     this.#isOver = true;
     this.#watch.end();
@@ -74,7 +74,7 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
 
   async #read(): Promise<Uint8Array | null> {
     const { body, headers } = this.#response;
-    // What is compressed says nothing of its size: a bomb is read piece by piece, so that its reader can stop.
+    // The length of compressed bytes bounds nothing: a bomb is read piece by piece, so that its reader can stop.
     const hasLength = this.#reader === null && !headers.has("content-encoding");
     if (hasLength && Number(headers.get("content-length") ?? Number.NaN) <= SMALL_BODY_MAX_BYTES) {
       this.#isOver = true;

@@ -1,5 +1,5 @@
-// The only fetch() of Waybill to a URL that a tenant or an operator gave: guarded at each send, no redirect followed, total
-// and idle deadlines, one content coding at most. Everything that can happen comes back as a value, nothing throws.
+// The only fetch() of Waybill to a URL that a tenant or an operator gave: guarded at each send, no redirect followed,
+// total and idle deadlines, one content coding at most. Every outcome is returned as a value; nothing is thrown.
 
 import type { Reach } from "../core/access/reach.ts";
 import type { SecretForms } from "../core/access/secret-forms.ts";
@@ -11,16 +11,16 @@ import { type Deadlines, Watch } from "./watch.ts";
 
 export interface CallRequest extends Deadlines {
   readonly url: string;
-  /** What the operator set of it: judged in place of the whole, where a tenant has a part in path and query. */
+  /** The part of `url` that the operator set, checked in place of the whole where a tenant chooses path and query. */
   readonly baseUrl?: string;
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
   /** A JSON text, without white space at its end. A stream needs `contentLength`, in bytes. */
   readonly body?: string | Uint8Array | ReadableStream<Uint8Array>;
   readonly contentLength?: number;
-  /** Lets white space be put before the last byte of the body, so that `not_sent` is told from `reset` (send-body.ts). */
+  /** Allows white space before the last byte of the body, by which `not_sent` and `reset` differ (send-body.ts). */
   readonly provable?: boolean;
-  /** What the call carries and nobody else may see: blanked in the headers and the body of the answer. */
+  /** Secrets that the call carries, for nobody else to see: blanked in the headers and the body of the answer. */
   readonly secrets?: SecretForms;
 }
 
@@ -30,14 +30,14 @@ export type CallResult =
       readonly status: number;
       readonly headers: Headers;
       readonly body: AnswerBody;
-      /** Drops what was not read and ends all timers; always call it. */
+      /** Drops the unread rest and ends all timers. Must always be called. */
       close(): void;
     }
-  /** The guard said no. */
+  /** The guard refused the URL. */
   | { readonly kind: "url_refused"; readonly message: string }
-  /** fetch would not have it: its method, a header, its address, or a body where none may be. Nobody was called. */
+  /** fetch refused the method, a header, the address, or a body where none may be. No call was made. */
   | { readonly kind: "not_made"; readonly detail: string }
-  /** Refused connect, failed look-up or handshake: the receiver cannot have begun. */
+  /** The connect was refused, or the look-up or the handshake failed: the receiver cannot have begun. */
   | { readonly kind: "not_sent"; readonly detail: string }
   /** The connection broke after the request had gone out. */
   | { readonly kind: "reset" }
@@ -45,11 +45,11 @@ export type CallResult =
   | { readonly kind: "cut"; readonly detail: string }
   | { readonly kind: "timeout"; readonly which: "total" | "headers" }
   | { readonly kind: "redirect"; readonly status: number }
-  /** A status outside 200–599 or stacked content codings. */
+  /** The status is outside of 200–599, or the content codings are stacked. */
   | { readonly kind: "protocol"; readonly detail: string }
   | { readonly kind: "aborted" };
 
-/** Makes one call. Deadlines in ms; a body of an answer is bounded by its reader, not here. */
+/** Makes one call. Deadlines in ms. The size of the answer's body is bounded by its reader, not here. */
 export async function callUrl(request: CallRequest, reach: Reach): Promise<CallResult> {
   const verdict = checkUrl(request.baseUrl ?? request.url, reach);
   if (!verdict.ok) return { kind: "url_refused", message: verdict.message };
@@ -98,7 +98,7 @@ function classify(cause: unknown, stopped: Watch["cause"], sent: SentBody | null
   if (sent !== null && !sent.complete()) {
     const text = cause instanceof Error ? cause.message : "";
     if (stopped !== null) return { kind: "not_sent", detail: "it did not take the request in time" };
-    // workerd gives a failed look-up no name of its own.
+    // workerd reports a failed look-up only as an internal error.
     const lookup = text.startsWith("internal error");
     return { kind: "not_sent", detail: lookup ? "its host name was not found" : "the connection was refused" };
   }
@@ -128,7 +128,7 @@ function judge(response: Response, watch: Watch, sent: SentBody | null, secrets:
   };
 }
 
-/** A copy with the secrets blanked in every value; each `set-cookie` stays one. */
+/** A copy of the headers with the secrets blanked in every value; each `set-cookie` stays a header of its own. */
 export function blankHeaders(headers: Headers, secrets: SecretForms): Headers {
   const blanked = new Headers();
   for (const [name, value] of headers) blanked.append(name, secrets.blankText(value));

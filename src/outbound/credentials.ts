@@ -12,8 +12,8 @@ const encoder = new TextEncoder();
 let imported: { readonly pepper: string; readonly key: CryptoKey } | undefined;
 
 /**
- * Seals a text with AES-256-GCM under `keyBase64` (32 bytes). `place` is one of core/access/sealing.ts: at another it does not
- * open. Answers `v1.<base64url of nonce and ciphertext>`.
+ * Seals a text with AES-256-GCM under `keyBase64` (32 bytes). `place` is one of core/access/sealing.ts: the text cannot
+ * be opened for another one. Returns `v1.<base64url of nonce and ciphertext>`.
  */
 export async function seal(plaintext: string, keyBase64: string, place: string): Promise<string> {
   const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
@@ -48,12 +48,12 @@ export async function open(sealed: string, keyBase64: string, place: string): Pr
   }
 }
 
-/** HMAC-SHA-256 of an API key under the pepper, 32 bytes: D1 has it in hex, and never the key. */
+/** HMAC-SHA-256 of an API key under the pepper, 32 bytes. D1 stores it in hex, and never stores the key. */
 export async function digestKey(key: string, pepper: string): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.sign(HMAC, await importPepper(pepper), encoder.encode(key)));
 }
 
-/** The pepper stays the same for the life of an isolate, and importing it costs as much as using it. */
+/** Kept, because the pepper stays the same for the life of an isolate, and importing it costs as much as using it. */
 async function importPepper(pepper: string): Promise<CryptoKey> {
   if (imported?.pepper === pepper) return imported.key;
   const key = await crypto.subtle.importKey("raw", encoder.encode(pepper), HMAC, false, ["sign"]);
@@ -61,7 +61,7 @@ async function importPepper(pepper: string): Promise<CryptoKey> {
   return key;
 }
 
-/** The first 16 hex characters of a SHA-256 over the labelled secret: enough to see that it was changed. */
+/** The first 16 hex characters of a SHA-256 over the labelled secret: enough to see that the secret was changed. */
 export async function keyFingerprint(secretText: string): Promise<string> {
   const bytes = encoder.encode(`waybill key fingerprint v1\n${secretText}`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));

@@ -1,6 +1,6 @@
-// Which URLs Waybill may call at all, judged from the text alone: a Worker has no say in DNS. Used when a URL is saved
-// and again at each send. WHATWG parsing folds hex, octal, decimal, full-width and percent forms of an address into one,
-// so the host is judged after parsing and the text before it.
+// Which URLs Waybill may call, judged from the text alone, because a Worker cannot look up or choose DNS answers. Used
+// when a URL is saved and again at each send. WHATWG parsing turns hex, octal, decimal, full-width and percent forms of
+// an address into one form, so the host is judged after parsing, and the text before it.
 import type { Reach } from "../core/access/reach.ts";
 
 const URL_MAX_CHARS = 2_048;
@@ -30,7 +30,7 @@ const RESERVED_SUFFIXES = [
   "consul",
   "workgroup",
 ];
-/** Services that answer with an address written in the name, or with loopback; and Workers' own shared domain (loops). */
+/** Services whose names resolve to an address within the name or to loopback, and Workers' shared domain (loops). */
 const REFUSED_DOMAINS = [
   "nip.io",
   "sslip.io",
@@ -57,8 +57,8 @@ const EMBEDDED_IPV4 = /(^|[.-])\d{1,3}([.-])\d{1,3}\2\d{1,3}\2\d{1,3}([.-]|$)/;
 export type UrlVerdict = { readonly ok: true; readonly url: URL } | { readonly ok: false; readonly message: string };
 
 /**
- * Judges a URL that a tenant or an operator gave. `allowPrivate` still allows no other scheme, no user information, and not the
- * deployment itself: it would call itself for as long as somebody pays, and its own requests come from nowhere that a limit knows.
+ * Judges a URL that a tenant or an operator gave. `allowPrivate` still allows no other scheme, no user information and
+ * not this deployment: it would call itself for as long as somebody pays, from no address that a limit could count.
  */
 export function checkUrl(text: string, reach: Reach): UrlVerdict {
   if (text.length > URL_MAX_CHARS) return refuse(`must have at most ${URL_MAX_CHARS} characters`);
@@ -66,7 +66,7 @@ export function checkUrl(text: string, reach: Reach): UrlVerdict {
   if (text.includes("\\")) return refuse("must not contain a backslash");
   if (!/^https?:\/\/[^/]/i.test(text)) return refuse("must be an absolute https: URL");
   if (text.includes("#")) return refuse("must not have a fragment");
-  // Read from the text: the parser drops an empty `@` or `:@`.
+  // Checked in the text, because the parser drops an empty `@` or `:@`.
   if (/^[^/]+\/\/[^/?]*@/.test(text)) return refuse("must not hold a user name or password");
   const url = URL.parse(text);
   if (url === null) return refuse("is not a valid URL");
@@ -79,11 +79,11 @@ export function checkUrl(text: string, reach: Reach): UrlVerdict {
   return problem === null ? { ok: true, url } : refuse(problem);
 }
 
-/** Is it a host that this deployment answers for? The parser has folded case and the forms of an address already. */
+/** Does this deployment answer for the host? The parser has unified case and the forms of an address already. */
 function isOwn(url: URL, { allowPrivate, publicUrl, lbDomain, requestUrl }: Reach): boolean {
   const own = publicUrl === null ? null : URL.parse(publicUrl);
   const asked = requestUrl === undefined ? null : URL.parse(requestUrl);
-  // The machine of a developer has other servers on other ports; a deployment's host is its own on all of them.
+  // A developer's machine has other servers on other ports; a deployment's host is its own on all ports.
   const isOnPort = (server: URL | null) => !allowPrivate || server === null || server.port === url.port;
   const host = bareHost(url.hostname);
   if ([own, asked].some((server) => server !== null && host === bareHost(server.hostname) && isOnPort(server)))
@@ -92,7 +92,7 @@ function isOwn(url: URL, { allowPrivate, publicUrl, lbDomain, requestUrl }: Reac
   return domain !== null && isOnPort(own) && (host === domain || host.endsWith(`.${domain}`));
 }
 
-/** One name for a host: a dot at its end says nothing, and a machine calls itself by many names. */
+/** One name for a host: a dot at its end has no meaning, and a machine has many names for itself. */
 function bareHost(host: string): string {
   const bare = host.replace(/\.+$/, "");
   return LOOPBACK.test(bare) ? "localhost" : bare;

@@ -1,4 +1,4 @@
-// Are the headers of an answer more than anybody needs? A client that is given all of them would choke on them.
+// Are the headers of an answer larger than anybody needs? A client that received all of them would fail.
 import { ANSWER_HEADERS_MAX_BYTES } from "../core/limits.ts";
 
 export function hasLargeHeaders(headers: Headers): boolean {

@@ -1,5 +1,5 @@
-// Whether fetch would have a request at all: its method, its headers, its address, a body where none may be. What it refuses was
-// never sent, and says nothing of who would have received it; the error alone does not tell that from a failed connection.
+// Would fetch refuse to make a request of this method, these headers, this address or this body? A refused request was
+// not sent and proves nothing about its receiver, but fetch's error alone does not tell it from a failed connection.
 
 export interface RequestShape {
   readonly url: string;
@@ -8,9 +8,9 @@ export interface RequestShape {
   readonly hasBody: boolean;
 }
 
-/** Why no request can be made of it, after fetch has thrown `cause`; null: one can, so that what failed is the call. */
+/** Why no request can be made, after fetch has thrown `cause`; null: one can be made, so the call itself failed. */
 export function refusalOf({ url, method, headers, hasBody }: RequestShape, cause: unknown): string | null {
-  // A call that fails on its way is no TypeError; asking again would cost time on the way of every failure.
+  // A call that fails on its way throws no TypeError; checking it again would add time to every such failure.
   if (!(cause instanceof TypeError)) return null;
   try {
     new Request(url, { method, headers, ...(hasBody ? { body: "{}" } : {}) });

@@ -1,31 +1,31 @@
 // The body of a call, sent so that we know afterwards whether the receiver can have begun.
 //
-// workerd reports a refused connect, a failed handshake and a reset after sending with one and the same error
-// ("Network connection lost.", retryable, remote). But it writes nothing before the connection stands: tried against a
-// closed port it reads three chunks ahead, whatever their size, and then waits for the connect. So the last byte of the JSON
-// text goes out behind a few chunks of one space. While it has not been taken, nobody can have read a whole JSON text, and the
-// job cannot have begun; once it has been taken, it may have. And once more chunks were taken than are read ahead, the
-// connection stood: then a failure is the receiver's, who would treat the same body the same way again. So that this is known
-// at once of a body that comes in pieces, and not only when R2 has brought several, as many spaces stand behind its first brace.
-// Each chunk costs a worker's call about 15 µs, so there are no more than the proof needs.
+// workerd reports a refused connect, a failed handshake and a reset after sending with the same error ("Network
+// connection lost.", retryable, remote). But it writes nothing before the connection is made: in trials against a
+// closed port it read three chunks ahead, whatever their size, and then waited. So the last byte of the JSON text is
+// sent after a few chunks of one space. While workerd has not taken that byte, nobody can have read a whole JSON text,
+// and the job cannot have begun; afterwards it may have. Once more chunks were taken than are read ahead, the
+// connection was made: a later failure is the receiver's, who would treat the same body alike again. As many spaces
+// follow the first brace, to prove this at once for a body that comes in pieces, before R2 has brought several. Each
+// chunk costs a call about 15 µs, so there are no more than the proof needs.
 
-/** One more than workerd was seen to read ahead, always. */
+/** One more chunk than workerd was seen to read ahead in every trial. */
 const READ_AHEAD_MAX_CHUNKS = 4;
-/** With the body before them and its last byte behind them that is one chunk more than may be read ahead. */
+/** With the body before them and the last byte behind them, they make one chunk more than may be read ahead. */
 const PAD_CHUNKS = READ_AHEAD_MAX_CHUNKS - 1;
 const SPACE = new Uint8Array([0x20]);
 
 export interface SentBody {
   readonly readable: ReadableStream<Uint8Array>;
-  /** True once the last byte was handed over: the receiver may hold all of the body. */
+  /** True once the last byte was handed over: the receiver may then have all of the body. */
   complete(): boolean;
-  /** True once the receiver must have taken a part of it: the connection stood. */
+  /** True once the receiver must have taken a part of the body, so that the connection was made. */
   connected(): boolean;
-  /** Ends the sending, when the call is over before the body is. */
+  /** Ends the sending when the call is over before the body is. */
   stop(): void;
 }
 
-/** Sends a JSON text that is there as a whole; otherwise as `sendBody`. All its chunks are handed over in one turn. */
+/** Sends a JSON text that is in memory as a whole, else as `sendBody`. All its chunks are handed over in one turn. */
 export function sendBytes(bytes: Uint8Array, onProgress: (done: boolean) => void, provable: boolean): SentBody {
   if (bytes.length === 0) throw new Error("a body must not be empty");
   const pads = provable ? PAD_CHUNKS : 0;
@@ -38,7 +38,7 @@ export function sendBytes(bytes: Uint8Array, onProgress: (done: boolean) => void
     takenChunks += 1;
     onProgress(takenChunks === chunks.length);
   };
-  // The call itself fails when its body does: the reasons of these are that failure.
+  // The call itself fails when its body does, so the errors of these promises add nothing.
   for (const chunk of chunks) writer.write(chunk).then(taken, () => undefined);
   writer.close().catch(() => undefined);
   return {
@@ -50,9 +50,9 @@ export function sendBytes(bytes: Uint8Array, onProgress: (done: boolean) => void
 }
 
 /**
- * Streams a JSON text of `sizeBytes` bytes with a known length. `onProgress` is called with each chunk that was taken, with true once all is out.
- * `provable` adds the spaces: only where nobody compares or signs the bytes.
- * The text must not end with white space: its last byte is what makes it whole. A provable one is an object.
+ * Streams a JSON text that has the known length `sizeBytes`. `onProgress` is called with each chunk that was taken,
+ * with true once all is out. `provable` adds the spaces: only where nobody compares or signs the bytes. The text must
+ * not end with white space, because its last byte is what makes it whole. A provable text is an object.
  */
 export function sendBody(
   source: ReadableStream<Uint8Array>,
@@ -93,7 +93,7 @@ export function sendBody(
     onProgress(true);
     await writer.close();
   };
-  // The call itself fails when its body does; the reason of a broken pump is that failure.
+  // The call itself fails when its body does, so the error of a broken pump adds nothing.
   pump().catch((cause: unknown) => writer.abort(cause).catch(() => undefined));
   return {
     readable: pipe.readable,

@@ -1,8 +1,8 @@
-// Which headers pass through a load-balanced endpoint. What belongs to one connection, to Waybill's own front door or to the
-// client's key stays here; everything else goes on as it came.
+// Which headers pass through a load-balanced endpoint. Headers of one connection, of Waybill's own front door or of the
+// client's key are removed; all others go on as they came.
 
 const HOP_BY_HOP = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
-/** `content-length` is said anew by whoever sends the body, and the handshake of a WebSocket is made anew. */
+/** The sender of the body sets `content-length` anew, and the handshake of a WebSocket is made anew. */
 const NOT_PASSED_ON = new Set([
   ...HOP_BY_HOP,
   "authorization",
@@ -20,12 +20,12 @@ const NOT_PASSED_ON = new Set([
 const NOT_PASSED_ON_PREFIXES = ["cf-", "proxy-", "x-forwarded-"];
 const NOT_PASSED_BACK = new Set([...HOP_BY_HOP, "content-length", "x-request-id", "x-runpod-worker-id"]);
 
-/** Only a GET may ask for a WebSocket: workerd would make one of any other request that does, and drop its body. */
+/** Only a GET may ask for a WebSocket: workerd would turn any other request that asks into one, and drop its body. */
 export function asksForSocket({ method, headers }: Pick<Request, "method" | "headers">): boolean {
   return method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
-/** The headers that a worker gets; `credential` is its own key, in place of the client's. */
+/** The headers that a worker gets; `credential` is the worker's own key, which replaces the client's. */
 export function toWorkerHeaders(request: Pick<Request, "method" | "headers">, credential: string | null): Headers {
   const { headers } = request;
   const named = namedByConnection(headers);
@@ -34,18 +34,18 @@ export function toWorkerHeaders(request: Pick<Request, "method" | "headers">, cr
     if (NOT_PASSED_ON.has(name) || named.has(name)) continue;
     if (!NOT_PASSED_ON_PREFIXES.some((prefix) => name.startsWith(prefix))) passed.append(name, value);
   }
-  // Without one workerd asks for codings of its own, which this client may not know.
+  // Without this header workerd asks for codings of its own choice, which this client may not know.
   if (!passed.has("accept-encoding")) passed.set("accept-encoding", "identity");
   if (credential !== null) {
     passed.set("authorization", `Bearer ${credential}`);
-    // What comes back is searched for the credential, which nobody finds in what is compressed.
+    // The answer is searched for the credential, which cannot be found in compressed bytes.
     passed.set("accept-encoding", "identity");
   }
   if (asksForSocket(request)) passed.set("upgrade", "websocket");
   return passed;
 }
 
-/** The headers that a client gets of a worker's answer; each `set-cookie` stays one. */
+/** The headers that a client gets from a worker's answer; each `set-cookie` stays a header of its own. */
 export function toClientHeaders(headers: Headers, own: Readonly<Record<string, string>>): Headers {
   const named = namedByConnection(headers);
   const passed = new Headers();

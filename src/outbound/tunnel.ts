@@ -1,5 +1,5 @@
-// A load-balanced request on its way to a worker: any method, any path, the body as it comes. The worker's address is the
-// operator's and guarded; what the client gave is only the path behind it. Nothing is decoded, followed or kept.
+// A load-balanced request on its way to a worker: any method, any path, the body as it comes. The operator has set the
+// worker's address, which is guarded; the client gives only the path behind it. Nothing is decoded, followed or stored.
 import type { Reach } from "../core/access/reach.ts";
 import type { CallResult } from "./call.ts";
 import { checkUrl } from "./guard.ts";
@@ -9,9 +9,9 @@ import { refusalOf } from "./request-refusal.ts";
 export interface TunnelRequest {
   /** The worker's address. */
   readonly baseUrl: string;
-  /** As the client sent it, from its slash on; empty: none. */
+  /** The path as the client sent it, from its slash on; empty: none. */
   readonly path: string;
-  /** With its question mark; empty: none. */
+  /** The query with its question mark; empty: none. */
   readonly search: string;
   readonly method: string;
   readonly headers: Headers;
@@ -21,12 +21,12 @@ export interface TunnelRequest {
 
 export type TunnelResult =
   | { readonly kind: "response"; readonly response: Response }
-  /** `protocol`: no HTTP that could be passed on. */
+  /** `protocol`: the answer is no HTTP that could be passed on. */
   | Extract<CallResult, { readonly kind: "url_refused" | "not_made" | "redirect" | "protocol" }>
-  /** Refused, reset, closed, or no HTTP at all: workerd says the same of each. Also what a signal has ended. */
+  /** The call was refused, reset, closed or got no HTTP: workerd reports all alike. Also a call that a signal ended. */
   | { readonly kind: "failed" };
 
-/** Calls the worker; resolves when the headers of its answer are there. A body of the answer is bounded by its reader. */
+/** Calls the worker; resolves when the headers of its answer have come. The reader of the answer bounds its body. */
 export async function openTunnel(request: TunnelRequest, reach: Reach): Promise<TunnelResult> {
   const verdict = checkUrl(request.baseUrl, reach);
   if (!verdict.ok) return { kind: "url_refused", message: verdict.message };
@@ -38,9 +38,9 @@ export async function openTunnel(request: TunnelRequest, reach: Reach): Promise<
       headers,
       redirect: "manual",
       signal,
-      // Cloudflare's cache keeps what looks like a static file, by its URL alone: one tenant's answer would go to another's.
+      // Cloudflare's cache keeps what looks like a static file by its URL alone, and so would mix up tenants' answers.
       cache: "no-store",
-      // The client gets the bytes that the worker sent, in the coding that it sent them in.
+      // The client gets the worker's bytes in the coding in which the worker sent them.
       encodeResponseBody: "manual",
       ...(body === null ? {} : { body }),
     });
@@ -51,7 +51,7 @@ export async function openTunnel(request: TunnelRequest, reach: Reach): Promise<
   }
 }
 
-/** The setters of URL cannot touch the host, whatever the path looks like. */
+/** The setters of URL cannot change the host, whatever the path looks like. */
 function withPath(base: URL, path: string, search: string): string {
   const url = new URL(base.href);
   if (path !== "") url.pathname = `${base.pathname.replace(/\/+$/, "")}${path}`;
@@ -66,7 +66,7 @@ function judge(response: Response): TunnelResult {
     response.body?.cancel().catch(() => undefined);
     return result;
   };
-  // A redirect would send the client, or us, wherever the worker likes; 304 names no place.
+  // A redirect would send the client, or us, to a place of the worker's choice; 304 names no place.
   if (status >= 300 && status < 400 && status !== 304) return drop({ kind: "redirect", status });
   const isUpgraded = status === 101 && response.webSocket !== null;
   if (!isUpgraded && (status < 200 || status > 599)) {

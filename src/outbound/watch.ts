@@ -1,9 +1,9 @@
-// The deadlines of one call: whichever is first aborts it and stays as its cause.
+// The deadlines of one call: the first that passes aborts the call and stays as the cause.
 
 export interface Deadlines {
   /** From the call to the last byte of the answer. */
   readonly totalMs: number;
-  /** From the call to the headers of the answer; without it only `totalMs` holds. */
+  /** From the call to the headers of the answer; if it is left out, only `totalMs` holds. */
   readonly headersMs?: number;
   /** Longest silence while the body is sent, and while the answer's body is read. */
   readonly idleMs: number;
@@ -13,7 +13,7 @@ export interface Deadlines {
 type StopCause = "total" | "headers" | "idle" | "signal";
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Earlier than any deadline: a piece that comes after the end arms nothing any more. */
+/** Earlier than any deadline, so that a piece that comes after the end arms no timer. */
 const ENDED = Number.NEGATIVE_INFINITY;
 
 export class Watch {
@@ -23,12 +23,12 @@ export class Watch {
   readonly #totalAtMs: number;
   #headersAtMs: number;
   #idleAtMs = NEVER;
-  /** One timer for all of them, which looks again when a deadline has moved: chunks come by the thousand, and each moves one. */
+  /** One timer for all deadlines, which looks again if one has moved: each of thousands of chunks moves a deadline. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = NEVER;
   readonly #onSignal = (): void => this.stop("signal");
 
-  /** `sends`: a body goes out, so that silence counts from now on. */
+  /** `sends`: the call has a body to send, so that silence counts from now on. */
   constructor(deadlines: Deadlines, { sends }: { readonly sends: boolean }) {
     const nowMs = Date.now();
     this.#deadlines = deadlines;
@@ -44,7 +44,7 @@ export class Watch {
     return this.#abort.signal;
   }
 
-  /** A part of the body was taken; the silence after the last part is not idleness but work. */
+  /** A part of the body was taken. After the last part, silence means that the receiver works, not that it idles. */
   progress(done: boolean): void {
     if (done) this.disarmIdle();
     else if (this.#idleAtMs !== NEVER) this.armIdle();

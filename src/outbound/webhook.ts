@@ -1,5 +1,5 @@
-// One try of one webhook: RunPod's body, signed by Standard Webhooks, sent within 15 s. What the receiver answers beside
-// its status is not kept: nothing of it may reach a tenant who points the webhook at somebody else.
+// One try of one webhook: RunPod's body, signed by Standard Webhooks, sent within 15 s. Only the receiver's status is
+// kept: a tenant may point the webhook at somebody else's server, and must read nothing of its answer.
 import { Webhook } from "standardwebhooks";
 import type { Delivery, WebhookResult } from "../contract/broker.ts";
 import type { Reach } from "../core/access/reach.ts";
@@ -13,12 +13,12 @@ const IDLE_MS = 10_000;
 const ANSWER_MAX_BYTES = 1_024;
 const RETRY_AFTER_MAX_MS = 86_400_000;
 
-/** A body as text and references, in order; whoever holds the bucket splices it. */
+/** A body as text and references, in order; code with access to the bucket splices it. */
 export type BodyParts = readonly (string | PayloadRef)[];
 
 /**
- * RunPod's body of a finished job, keys in alphabetical order, unknown ones left out. `input` and `output` stand in it byte
- * for byte while they are at most WEBHOOK_PAYLOAD_MAX_BYTES together; else, or with `forceTruncated`, the status URL does.
+ * RunPod's body of a finished job, keys in alphabetical order, unknown ones left out. It has `input` and `output` byte
+ * for byte while they are at most WEBHOOK_PAYLOAD_MAX_BYTES together; else, or with `forceTruncated`, the status URL.
  */
 export function webhookBody(
   delivery: Pick<Delivery, "endpointId" | "job" | "input" | "url">,
@@ -108,7 +108,7 @@ export async function sendWebhook(
   }
 }
 
-/** Lets a short answer end, so that the connection can be used again; a long one is cut. */
+/** Reads a short answer to its end, so that the connection can be used again; a long answer is cut. */
 async function readAway(body: AsyncIterable<Uint8Array>): Promise<void> {
   let read = 0;
   try {
@@ -117,7 +117,7 @@ async function readAway(body: AsyncIterable<Uint8Array>): Promise<void> {
       if (read > ANSWER_MAX_BYTES) return;
     }
   } catch {
-    // The status has arrived; how the body ended does not matter.
+    // The status has arrived, and it does not matter how the body ended.
   }
 }
 
