@@ -1,5 +1,5 @@
-// Changes what there is. The database itself raises the version of an endpoint with each change, so that its broker learns that its
-// settings are old; what answers an endpoint's id lets the command tell that broker at once.
+// Changes existing rows. The database itself raises an endpoint's version with each change, so that its broker learns
+// that its settings are old; a function that returns an endpoint's id lets the command inform the broker at once.
 import { z } from "zod";
 import { textOf } from "../core/json/value.ts";
 import { isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
@@ -14,7 +14,7 @@ interface Changed {
   readonly endpointId: string;
 }
 
-/** Runs a change of an upstream that there is. Answers the endpoint whose broker is to be told. */
+/** Runs a change of an existing upstream. Returns the endpoint whose broker must be informed. */
 export async function changeUpstream(
   execute: Execute,
   upstreamId: string,
@@ -28,8 +28,8 @@ export async function changeUpstream(
 }
 
 /**
- * Ends a key. A tenant's is refused everywhere within 30 s, or when D1 answers again; of a worker's it answers the
- * endpoint whose broker is to be told.
+ * Revokes a key. A tenant's key is refused everywhere within 30 s, or when D1 answers again; for a worker's key this
+ * returns the endpoint whose broker must be informed.
  */
 export async function revokeKey(execute: Execute, keyId: string): Promise<Changed | undefined> {
   const [rows] = await execute(selectKey(keyId));
@@ -47,7 +47,7 @@ export async function setWaitingMax(execute: Execute, tenantId: string, waitingM
 
 const opennessSchema = z.object({ shared: z.int(), openai_routes: z.string() });
 
-/** Changes what is given. Answers the endpoint whose broker is to be told. */
+/** Changes the fields that are given. Returns the endpoint whose broker must be informed. */
 export async function setEndpoint(execute: Execute, endpointId: string, change: EndpointChange): Promise<Changed> {
   const [rows] = await execute(selectOpenness(endpointId));
   if (rows?.[0] === undefined) throw new Error(`there is no endpoint with the id ${endpointId} (a slug is no id)`);
@@ -57,7 +57,7 @@ export async function setEndpoint(execute: Execute, endpointId: string, change: 
   return { endpointId };
 }
 
-/** Which routes are open, and whether the endpoint is shared, depend on each other. Throws one sentence that says what to do. */
+/** Which routes are open and whether the endpoint is shared depend on each other. Throws one sentence on what to do. */
 export function checkRoutes(openaiRoutes: string, shared: boolean): void {
   const problem = openAiRoutesProblem(openaiRoutes);
   if (problem !== null) throw new Error(`--openai-routes: ${problem}`);

@@ -1,4 +1,4 @@
-// Makes tenants, keys, endpoints and upstreams: ids and secrets by chance, sealed or digested, written by the statements of src/db.
+// Makes tenants, keys, endpoints and upstreams: ids and secrets at random, sealed or digested, stored through src/db.
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import type { Scope } from "../contract/identity.ts";
 import type { Upstream, WorkerKey } from "../contract/settings.ts";
@@ -17,7 +17,7 @@ import { digestKey, keyFingerprint, seal } from "../outbound/credentials.ts";
 import type { AdminSecrets } from "./admin-secrets.ts";
 import type { Execute } from "./d1.ts";
 
-/** Where to write, and the two secrets of the deployment. */
+/** The database to write to, and the two secrets of the deployment. */
 export interface AdminContext {
   readonly secrets: AdminSecrets;
   readonly execute: Execute;
@@ -25,7 +25,7 @@ export interface AdminContext {
 
 /**
  * Keys and credentials made under other secrets would be useless: refuses when D1 was set up with different ones, and
- * remembers those of the first use.
+ * remembers the secrets of the first use.
  */
 async function checkSecrets({ secrets, execute }: AdminContext): Promise<void> {
   const prints = {
@@ -44,7 +44,7 @@ async function checkSecrets({ secrets, execute }: AdminContext): Promise<void> {
   if (missing.length > 0) await execute(...missing);
 }
 
-/** A tenant and the secret that signs its webhooks, which is shown this once. */
+/** Makes a tenant and the secret that signs its webhooks, which is shown only now. */
 export async function createTenant(
   context: AdminContext,
   tenant: { readonly name: string; readonly waitingMax?: number | undefined },
@@ -57,7 +57,7 @@ export async function createTenant(
   return { tenantId, webhookSecret };
 }
 
-/** A tenant's key, which is shown this once: D1 has only its digest. */
+/** Makes a key of a tenant, which is shown only now, because D1 stores only its digest. */
 export async function createKey(
   context: AdminContext,
   wanted: {
@@ -71,7 +71,7 @@ export async function createKey(
   return { keyId: made.id, key };
 }
 
-/** A key for the workers of one endpoint, with what their jobs cost. Also shown this once. */
+/** Makes a key for the workers of one endpoint, with the price of their jobs. It too is shown only now. */
 export async function createWorkerKey(
   context: AdminContext,
   wanted: Pick<WorkerKey, "tier" | "rateKind" | "slots"> & { readonly endpointId: string; readonly name: string },
@@ -81,17 +81,17 @@ export async function createWorkerKey(
   return { keyId: made.id, key, endpointId: wanted.endpointId };
 }
 
-/** A new key, and what D1 is to hold of it. */
+/** Makes a new key, and the values that D1 stores for it. */
 async function makeKey(context: AdminContext) {
   await checkSecrets(context);
   const { id, key } = makeApiKey(randomBytes(KEY_RANDOM_BYTES));
   return { id, key, digest: toHex(await digestKey(key, context.secrets.pepper)), createdAtMs: Date.now() };
 }
 
-/** A number is taken already with one endpoint in a thousand where there are four million of them. */
+/** Where there are four million endpoints, a drawn number is taken already once in a thousand times. */
 const NUMBER_DRAWS = 5;
 
-/** An endpoint; whether its routes may be open is checked before (checkRoutes). */
+/** Makes an endpoint; whether its routes may be open must have been checked before (checkRoutes). */
 export async function createEndpoint(
   context: AdminContext,
   wanted: Omit<NewEndpoint, "id" | "number" | "createdAtMs">,
@@ -110,7 +110,7 @@ export async function createEndpoint(
   }
 }
 
-/** An upstream; `credential` is in the clear, null when it needs none. */
+/** Adds an upstream; `credential` is in the clear, null when the upstream needs none. */
 export async function addUpstream(
   context: AdminContext,
   { endpointId, ...wanted }: Omit<Upstream, "id"> & { readonly endpointId: string },

@@ -1,4 +1,4 @@
-// What there is, as the operator's commands read it. No row has a secret in it.
+// Reads what exists for the operator's commands. No row contains a secret.
 
 import { textOf } from "../core/json/value.ts";
 import { SELECT_ENDPOINTS, selectIdOf } from "../db/endpoints.ts";
@@ -8,7 +8,7 @@ import { SELECT_TENANTS } from "../db/tenants.ts";
 import { SELECT_UPSTREAMS } from "../db/upstreams.ts";
 import type { Execute } from "./d1.ts";
 
-/** The id behind an id or a slug, null when there is no such endpoint, and the tiers that have a price. */
+/** The id that belongs to an id or a slug, null when there is no such endpoint, and the tiers that have a price. */
 export async function findPlace(
   execute: Execute,
   idOrSlug: string,

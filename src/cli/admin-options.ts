@@ -1,4 +1,4 @@
-// What the operator's commands share: how a word of an option is checked, and which database and secrets they work on.
+// What the operator's commands share: the checks of option values, and the choice of the database and its secrets.
 import { join, resolve } from "node:path";
 import type { parseArgs } from "node:util";
 import { type AdminSecrets, readSecrets } from "./admin-secrets.ts";
@@ -10,7 +10,7 @@ export const DATABASE_OPTIONS = {
   local: { type: "boolean" },
   remote: { type: "boolean" },
   state: { type: "string" },
-  /** The same by the name that it had first. */
+  /** The first name of `--state`, which still works. */
   "persist-to": { type: "string", default: DEV_STATE_FOLDER },
 } as const;
 
@@ -21,7 +21,7 @@ export function stateFolderOf(options: DatabaseChoice): string {
   return resolve(options.state ?? options["persist-to"]);
 }
 
-/** The database that the options choose, and its secrets, which are only asked for when they are needed. */
+/** The database that the options choose, and its secrets, which are read only when they are needed. */
 export function chooseDatabase(options: DatabaseChoice): {
   readonly execute: Execute;
   readonly secrets: () => Promise<AdminSecrets>;
@@ -35,21 +35,21 @@ export function chooseDatabase(options: DatabaseChoice): {
   };
 }
 
-/** The word, if it is one of those that are allowed. */
+/** The value, if it is one of those that are allowed. */
 export function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
   const found = allowed.find((candidate) => candidate === value);
   if (found === undefined) throw new Error(`--${name} must be one of ${allowed.join(", ")}`);
   return found;
 }
 
-/** The number that a word says, if it is whole and within the bounds. */
+/** The number that a value stands for, if it is whole and within the bounds. */
 export function wholeNumber(name: string, value: string, min: number, max: number): number {
   const number = Number(value);
   if (Number.isInteger(number) && number >= min && number <= max) return number;
   throw new Error(`--${name} must be a whole number from ${min} to ${max}`);
 }
 
-/** The same of an option that may be left out. */
+/** The same for an option that may be left out. */
 export function optionalNumber(name: string, value: string | undefined, min: number, max: number): number | undefined {
   return value === undefined ? undefined : wholeNumber(name, value, min, max);
 }

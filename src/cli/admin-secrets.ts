@@ -1,5 +1,5 @@
-// Secrets as the operator's command gets them: environment, .dev.vars, or typed in unseen. Never from its arguments, which
-// every process of the machine sees and the shell remembers.
+// The secrets of the operator's command come from the environment, from .dev.vars, or are typed in unseen. They never
+// come from its arguments, which every process of the machine can see and the shell remembers.
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { type DevSecrets, findWrongSecret, readDevVars } from "./dev-secrets.ts";
@@ -14,13 +14,13 @@ export async function readSecrets(devVarsPath: string | null): Promise<AdminSecr
   const devVars = devVarsPath === null ? undefined : readDevVars(devVarsPath);
   const pepper = await readSecret("WAYBILL_PEPPER", "PEPPER", devVars);
   const encryptionKey = await readSecret("WAYBILL_ENCRYPTION_KEY", "ENCRYPTION_KEY", devVars);
-  // Before anything is written: the database remembers the fingerprints of the first secrets that it sees.
+  // Checked before any write, because the database remembers the fingerprints of the first secrets that are used.
   const wrong = findWrongSecret(new Map(Object.entries({ PEPPER: pepper, ENCRYPTION_KEY: encryptionKey })));
   if (wrong !== null) throw new Error(`WAYBILL_${wrong.name} must be ${wrong.what}`);
   return { pepper, encryptionKey };
 }
 
-/** One secret: the variable of the environment, a line of `.dev.vars`, or what is typed. */
+/** Reads one secret: from a variable of the environment, from a line of `.dev.vars`, or as it is typed. */
 export async function readSecret(variable: string, devName: string, devVars?: DevSecrets): Promise<string> {
   const given = process.env[variable];
   if (given !== undefined && given !== "") return given;
@@ -32,7 +32,7 @@ export async function readSecret(variable: string, devName: string, devVars?: De
   return typed;
 }
 
-/** Asks without showing what is typed: a terminal keeps its history. */
+/** Asks without showing the typed text, because a terminal keeps its history. */
 function ask(question: string): Promise<string> {
   process.stderr.write(question);
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });

@@ -68,7 +68,7 @@ const OPTIONS = {
 
 const { values: options, positionals } = readArguments();
 
-/** A word that is none of ours is one sentence, not a stack. */
+/** An unknown option ends the command with one sentence, not with a stack. */
 function readArguments() {
   try {
     return parseArgs({ allowPositionals: true, options: OPTIONS });
@@ -93,7 +93,7 @@ async function makeContext(): Promise<create.AdminContext> {
 
 async function addUpstream(context: create.AdminContext): Promise<object> {
   const endpointId = need("endpoint");
-  // The same guard as at each send: what it refuses would only make every job wait.
+  // The guard of each send checks the URL here too: an address that it refuses would only make every job wait.
   const url = checkUrl(need("url"), readReach(options.remote === true));
   if (!url.ok) throw new Error(`--url ${url.message}`);
   const credential = options["with-credential"] === true ? await readSecret("WAYBILL_CREDENTIAL", "credential") : null;
@@ -206,14 +206,14 @@ async function main(): Promise<void> {
   if (endpointId !== null) await pushSettings(endpointId, options.broker);
 }
 
-/** The endpoint whose broker must learn what the command did; null when no broker's settings changed. */
+/** The endpoint whose broker must learn of the change; null when the command changed no broker's settings. */
 function changedEndpoint(command: string, answer: object): string | null {
   if (!/^(?:upstream |endpoint set$|key revoke$)/.test(command)) return null;
   if ("endpointId" in answer && typeof answer.endpointId === "string") return answer.endpointId;
   return command === "upstream add" ? need("endpoint") : null;
 }
 
-/** For people a line a fact; secrets are in it, and nothing can show them again. */
+/** Prints one fact a line for people; secrets are among them, and no command can show these again. */
 function show(answer: object): void {
   const facts = Object.entries(answer);
   if (options.json === true || facts.some(([, value]) => typeof value === "object")) {
@@ -224,7 +224,7 @@ function show(answer: object): void {
   if ("key" in answer || "webhookSecret" in answer) console.error("Keep it now: it is not shown again.");
 }
 
-/** What D1 says of a row that points nowhere, in the words of the command. */
+/** Replaces D1's message about a missing row that another one refers to by one in the terms of the command. */
 function explain(error: unknown): string {
   const message = messageOf(error);
   if (!message.includes("FOREIGN KEY constraint failed")) return message;

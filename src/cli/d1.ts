@@ -1,4 +1,4 @@
-// The database that the operator's commands read and write: a local one in a folder, or the deployed one, both through wrangler.
+// The database that the operator's commands use: a local one in a folder, or the deployed one, both by wrangler.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,22 +7,22 @@ import type { Statement } from "../db/statement.ts";
 import { applyMigrations, executeOnFolder, runWrangler } from "./dev-database.ts";
 import { toSqlText } from "./sql-text.ts";
 
-/** Runs statements and answers the rows of each. One call either reads or writes: a deployed database answers no rows to a write. */
+/** Runs statements and returns their rows. A call only reads or only writes: a write to a deployed D1 returns none. */
 export type Execute = (...statements: readonly Statement[]) => Promise<unknown[][]>;
 
 const resultsSchema = z.array(z.object({ results: z.array(z.unknown()).default([]) }));
 
-/** On the local database of a folder, which is made and migrated first if there is none. */
+/** Runs them on the local database of a folder, which is made and migrated first if there is none. */
 export async function executeLocal(persistTo: string, statements: readonly Statement[]): Promise<unknown[][]> {
   if (!existsSync(join(persistTo, "v3", "d1"))) await applyMigrations(persistTo);
   return executeOnFolder(persistTo, statements);
 }
 
-/** On the deployed database. All of the statements read, or all of them write. */
+/** Runs them on the deployed database. All of the statements read, or all of them write. */
 export async function executeRemote(statements: readonly Statement[]): Promise<unknown[][]> {
   const sql = statements.map(toSqlText).join("\n");
-  // A file is imported and gives no rows back; a command gives rows, but every process of the machine sees it. So
-  // whatever writes, perhaps a sealed secret, goes through a file.
+  // wrangler returns no rows for a file; it does for a command, but every process of the machine can see that. So all
+  // writes, which may contain a sealed secret, go through a file.
   if (/^\s*SELECT\b/i.test(sql)) return runRemote(["--command", sql]);
   const folder = mkdtempSync(join(tmpdir(), "waybill-admin-"));
   const file = join(folder, "statements.sql");
@@ -34,7 +34,7 @@ export async function executeRemote(statements: readonly Statement[]): Promise<u
   }
 }
 
-/** The rows of each statement, out of what wrangler prints with --json. */
+/** The rows of each statement, read from what wrangler prints with --json. */
 async function runRemote(source: readonly string[]): Promise<unknown[][]> {
   const stdout = await runWrangler(["d1", "execute", "waybill", "--remote", "--json", "--yes", ...source]);
   const parsed = resultsSchema.parse(JSON.parse(stdout.slice(Math.max(0, stdout.indexOf("[")))));

@@ -1,12 +1,12 @@
-// What the operator's command knows of the deployment: the variables in wrangler.toml, which say its own hosts.
+// Reads from wrangler.toml what the operator's command needs of the deployment: variables that include its own hosts.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Reach } from "../core/access/reach.ts";
 import { PROJECT_FOLDER } from "./dev-database.ts";
 
-/** Where upstreams may be: what is refused when one is added is what would be at each send. */
+/** Where upstreams may be: an address that each send would refuse is refused when it is added. */
 export function readReach(remote: boolean, wranglerToml = join(PROJECT_FOLDER, "wrangler.toml")): Reach {
-  // A broker of this machine is told its address when it starts, on a port that nobody knows here.
+  // A local broker gets its address when it starts, on a port that is not known here.
   if (!remote) return { allowPrivate: true, publicUrl: null, lbDomain: null };
   const text = readFileSync(wranglerToml, "utf8");
   return {

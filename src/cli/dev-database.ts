@@ -1,4 +1,4 @@
-// The local D1 database of a persist folder, reached through wrangler: its command, and its platform within this process.
+// The local D1 database of a persist folder, reached by wrangler's command or by its platform in this process.
 import { execFile } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,18 +9,18 @@ import { type Database, runAll, type Statement } from "../db/statement.ts";
 
 /** The folder of wrangler.toml. */
 export const PROJECT_FOLDER = fileURLToPath(new URL("../..", import.meta.url));
-/** Where the state of `npm start` is, unless it is told another folder. */
+/** Where the state of `npm start` is, unless another folder is given. */
 export const DEV_STATE_FOLDER = join(PROJECT_FOLDER, ".waybill", "dev");
-/** Rows of one statement may be long; past this something is wrong. */
+/** Rows of one statement may be long; an output above this size means that something is wrong. */
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
 
-/** How to run wrangler with this very Node, whatever stands in PATH. */
+/** How to run wrangler with the Node of this process, whatever PATH contains. */
 export function wranglerCommand(args: readonly string[]): { readonly file: string; readonly args: string[] } {
   const script = join(PROJECT_FOLDER, "node_modules", "wrangler", "bin", "wrangler.js");
   return { file: process.execPath, args: [script, ...args] };
 }
 
-/** wrangler offline, without questions, with its own files beside the state instead of in the home folder. */
+/** Runs wrangler offline and without questions, with its own files beside the state and not in the home folder. */
 export function wranglerEnvironment(persistTo: string): NodeJS.ProcessEnv {
   return {
     ...process.env,
@@ -43,15 +43,15 @@ export async function applyMigrations(persistTo: string): Promise<void> {
 }
 
 /**
- * Runs statements, all of them or none, and returns the rows of each. In this process, because the command of wrangler
- * takes a second to start, and an operator's command asks three times; and because only the binding takes parameters.
+ * Runs statements, all of them or none, and returns the rows of each. It does so in this process, because wrangler's
+ * command takes a second to start, and an operator's command runs three; and because only the binding takes parameters.
  */
 export async function executeOnFolder(persistTo: string, statements: readonly Statement[]): Promise<unknown[][]> {
   process.env.CLOUDFLARE_CF_FETCH_ENABLED = "false";
-  // Only who runs SQL waits for it: it takes half a second to load.
+  // Imported here, because it takes half a second to load and only a caller that runs SQL should wait for it.
   const { getPlatformProxy, unstable_readConfig: readConfig } = await import("wrangler");
   const { compatibility_date, d1_databases } = readConfig({ config: join(PROJECT_FOLDER, "wrangler.toml") });
-  // The objects of the broker are not needed for it, and not there.
+  // The configuration leaves out the broker's objects, which the database does not need and this process does not have.
   const configPath = join(persistTo, "database.json");
   writeFileSync(configPath, JSON.stringify({ name: "waybill-database", compatibility_date, d1_databases }));
   const proxy = await getPlatformProxy<{ DB: Database }>({ configPath, persist: { path: join(persistTo, "v3") } });
@@ -62,7 +62,7 @@ export async function executeOnFolder(persistTo: string, statements: readonly St
   }
 }
 
-/** Runs wrangler to its end, and answers what it has printed. Throws what it said where it fails. */
+/** Runs wrangler to its end and returns its output. Throws that output when it fails. */
 export async function runWrangler(words: readonly string[], env = process.env): Promise<string> {
   const { file, args } = wranglerCommand(words);
   const options = { cwd: PROJECT_FOLDER, env, maxBuffer: OUTPUT_MAX_BYTES };
@@ -70,7 +70,7 @@ export async function runWrangler(words: readonly string[], env = process.env): 
     const { stdout } = await promisify(execFile)(file, args, options);
     return stdout;
   } catch (error) {
-    // The message of execFile repeats the command; what wrangler said is in its output.
+    // The message of execFile only repeats the command; the reason of the failure is in wrangler's output.
     const output = error instanceof Error && "stdout" in error && "stderr" in error;
     throw new Error(output ? `${String(error.stdout)}${String(error.stderr)}`.trim() : String(error));
   }

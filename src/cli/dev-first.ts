@@ -18,12 +18,12 @@ const firstSchema = z.object({
   slug: z.string(),
   upstreamId: z.string(),
   upstreamUrl: z.string(),
-  /** What the OCR worker wants to see from its callers. */
+  /** The key that the OCR worker requires from its callers. */
   workerKey: z.string(),
 });
 export type First = z.infer<typeof firstSchema>;
 
-/** Reads what the first start made, or makes it. `made` tells which. The broker must not run. */
+/** Reads what the first start made, or makes it; `made` states which. The broker must not run meanwhile. */
 export async function ensureFirst(
   persistTo: string,
   secrets: DevSecrets,
@@ -55,7 +55,7 @@ async function make(persistTo: string, secrets: DevSecrets, digest: string, work
   const { key } = await createKey(context, { tenantId, scopes: ["jobs", "manage", "admin"], name: "development" });
   const slug = "ocr";
   const { endpointId } = await createEndpoint(context, { tenantId, slug });
-  // What the OCR worker wants to see from its callers.
+  // The key that the OCR worker requires from its callers.
   const workerKey = randomBytes(24).toString("base64url");
   const { upstreamId } = await addUpstream(context, {
     endpointId,

@@ -1,4 +1,4 @@
-// The first job of `npm start`: submitted and followed as any client would, each fact told as it appears.
+// The first job of `npm start`: it is submitted and followed as by any client, and each fact is printed as it appears.
 import { fieldsOf, textOf } from "../core/json/value.ts";
 import type { WebhookReceiver } from "./dev-receiver.ts";
 import { waitFor } from "./wait-for.ts";
@@ -14,9 +14,9 @@ export interface FirstJob {
 }
 
 const ENDS = ["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"];
-/** Everything together must have come within this. */
+/** The job, its usage line and its webhook must all have come within this time. */
 const BOUND_MS = 60_000;
-/** The promise of `/v1/usage`: a line can be read this long after the finish. */
+/** `/v1/usage` promises that a line can be read this long after the job's end. */
 const USAGE_BOUND_MS = 5_000;
 
 /** Runs the job and resolves with its id. Throws one sentence that names what is missing. */
@@ -35,7 +35,7 @@ export async function runFirstJob(first: FirstJob): Promise<string> {
   return jobId;
 }
 
-/** Polls the status, tells each change of it, and resolves with the final answer. */
+/** Polls the status, prints each change of it, and resolves with the final answer. */
 async function follow(first: FirstJob, url: string, lastMs: number): Promise<unknown> {
   const startMs = Date.now();
   let shown = "";
@@ -88,7 +88,7 @@ async function tellBill(first: FirstJob, jobId: string, finishedMs: number): Pro
   }, finishedMs + USAGE_BOUND_MS);
   if (line === undefined)
     throw new Error(`GET /v1/usage?job=${jobId} shows no line ${USAGE_BOUND_MS / 1_000} s after the finish.`);
-  // The amount is exact decimal text.
+  // The amount is text with exact decimals.
   const amount = `$${textOf(line, "amountDollars")}`;
   first.say(`billed      ${line.seconds} s of ${textOf(line, "tier")} (${textOf(line, "rateKind")}): ${amount}`);
 }

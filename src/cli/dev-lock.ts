@@ -1,6 +1,6 @@
-// The lock on a state folder: two brokers on one folder overwrite each other's rows, and usage lines are lost. SQLite holds it,
-// because its lock ends with the process that has it, however that ends, and is taken by one of any number that ask at once.
-// What was started outlives a kill -9 of its parent, so the folder also says which process group that is.
+// The lock on a state folder: two brokers on one folder would overwrite each other's rows and lose usage lines. SQLite
+// holds it: its lock ends with its process, however that ends, and exactly one of several that try at once gets it.
+// The processes that it started outlive a kill -9 of their parent, so the folder also records their process group.
 import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -11,19 +11,19 @@ const holderSchema = z.object({
   /** The process that took the lock. */
   pid: z.int(),
   port: z.int(),
-  /** What it started: the leader of a process group, and when that began, as `startOf` tells; null: nothing yet. */
+  /** The group that it started: its leader, and that process's start by `startOf`; null: it has started none yet. */
   group: z.object({ leader: z.int(), since: z.string().nullable() }).nullable(),
 });
 type Holder = z.infer<typeof holderSchema>;
 
 export interface StateLock {
-  /** Notes the process group that works on the folder from now on. */
+  /** Records the process group that works on the folder from now on. */
   noteGroup(leader: number): void;
-  /** What of the group is still there then keeps others out. */
+  /** Releases the lock. A group that still has processes then keeps other starts out. */
   release(): void;
 }
 
-/** Takes the lock of a folder, which is made if need be, or throws what to do instead. */
+/** Takes the lock of a folder, which is made if need be, or throws a sentence on what to do instead. */
 export function takeStateLock(folder: string, port: number): StateLock {
   mkdirSync(folder, { recursive: true });
   const notePath = notePathOf(folder);
@@ -49,14 +49,14 @@ export function takeStateLock(folder: string, port: number): StateLock {
   };
 }
 
-/** The port of the broker that has the folder, or had it last without a proper end; null: there is none. */
+/** The port of the broker that has the folder, or had it last and did not end properly; null: there is none. */
 export function portOfState(folder: string): number | null {
   return readHolder(notePathOf(folder))?.port ?? null;
 }
 
-/** Null: another process has it. */
+/** Null: another process has the lock. */
 function tryLock(path: string): DatabaseSync | null {
-  // A file of its own, which nothing else in this process opens: to close it anywhere would end the lock.
+  // A file that nothing else in this process opens, because closing it anywhere in the process would end the lock.
   const database = new DatabaseSync(path, { timeout: 0 });
   try {
     database.exec("BEGIN EXCLUSIVE");
@@ -74,7 +74,7 @@ function notePathOf(folder: string): string {
   return join(folder, "broker.json");
 }
 
-/** Null: there is no note, or it was cut off while it was written. */
+/** Null: there is no record, or it was cut off while it was written. */
 function readHolder(path: string): Holder | null {
   try {
     return holderSchema.parse(JSON.parse(readFileSync(path, "utf8")));
@@ -84,8 +84,8 @@ function readHolder(path: string): Holder | null {
 }
 
 /**
- * A leader that began at another time has its number by chance; while a group is left, nobody else gets its number. A start of the
- * machine ends them all, after which a group of that number is another one, also where its leader cannot be asked any more.
+ * A leader that began at another time has its number by chance: while a group lives, nobody else gets its number. A
+ * restart of the machine ends all groups: a group of that number is then another, even if its leader cannot be checked.
  */
 function isServing({ group }: Holder): boolean {
   if (group === null || isBeforeBoot(group.since) || !isGroupAlive(group.leader)) return false;

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { promisify } from "node:util";
 
-/** Where `npm start` serves, unless it is told another port. */
+/** The port that `npm start` serves on, unless it is given another one. */
 export const BROKER_PORT = 8787;
 
 /** True when nothing listens on the port of 127.0.0.1. */
@@ -18,7 +18,7 @@ export async function findFreePort(preferred = 0): Promise<number> {
   return port;
 }
 
-/** Listens on a port for a moment, on any free one for 0, and answers which it was; null: it is taken. */
+/** Listens on a port for a moment, on any free one for 0, and returns which it was; null: the port is taken. */
 async function tryPort(port: number): Promise<number | null> {
   const server = createServer().listen(port, "127.0.0.1");
   try {
@@ -44,7 +44,7 @@ export async function isPortOpen(port: number): Promise<boolean> {
   }
 }
 
-/** What to do about a port that is taken. A second broker needs a state of its own, too. */
+/** A sentence on what to do about a port that is taken. A second broker needs a state folder of its own, too. */
 export function portInUse(port: number): string {
   return `Port ${port} is in use: stop what listens there, or choose another with --port N. A second broker beside one that runs also needs a state of its own, --state DIR.`;
 }

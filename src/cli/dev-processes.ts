@@ -1,8 +1,8 @@
-// Process groups: signals to all of one, whether anything of one is left, and which of two processes with one number it is.
+// Process groups: sends signals to one, checks whether it lives, and distinguishes two processes of one number.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
-/** Sends a signal to every process of a group; nothing happens when it is gone. */
+/** Sends a signal to every process of a group; does nothing when the group is gone. */
 export function signalGroup(group: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-group, signal);
@@ -11,12 +11,12 @@ export function signalGroup(group: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** True while a process of the group runs. One that ended and waits only to be reaped by its parent does not count. */
+/** True while a process of the group runs. One that has ended and waits to be reaped by its parent does not count. */
 export function isGroupAlive(group: number): boolean {
   try {
     process.kill(-group, 0);
   } catch (error) {
-    // What this user may not signal is not what this user started.
+    // A process that this user may not signal was not started by this user.
     if (["ESRCH", "EPERM"].includes(codeOf(error))) return false;
     throw error;
   }
@@ -32,22 +32,22 @@ function groupStates(group: number): string[] {
   });
 }
 
-/** Fields from the state on, as `state parent group …`; none when there is no such process. */
+/** The fields from the state on, as `state parent group …`; empty when there is no such process. */
 function readStat(pid: string): string[] {
   try {
-    // `pid (name) state …`; the name may hold spaces and brackets, so we count from its end.
+    // The line is `pid (name) state …`; the name may contain spaces and brackets, so the cut is at the last bracket.
     return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
   } catch {
     return [];
   }
 }
 
-/** When a process began, as text that another process of the same number does not have; null: there is none, or none can tell. */
+/** When a process began, as text that no other process of the same number has; null: no such process, or not known. */
 export function startOf(pid: number): string | null {
   try {
     if (process.platform === "linux") {
       const ticks = readStat(String(pid))[START_FIELD];
-      // Ticks count from the start of the machine.
+      // Ticks count from the start of the machine, so the id of that start is added.
       return ticks === undefined ? null : `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()}/${ticks}`;
     }
     return execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8" }).trim() || null;
@@ -56,7 +56,7 @@ export function startOf(pid: number): string | null {
   }
 }
 
-/** Whether a process with that `startOf` ended with an earlier run of the machine; elsewhere than on Linux false: not told. */
+/** Did a process with that `startOf` end with an earlier run of the machine? Always false elsewhere than on Linux. */
 export function isBeforeBoot(since: string | null): boolean {
   const now = startOf(process.pid);
   if (process.platform !== "linux" || since === null || now === null) return false;
@@ -66,7 +66,7 @@ export function isBeforeBoot(since: string | null): boolean {
 /** The 22nd field of /proc/PID/stat, counted from the third. */
 const START_FIELD = 19;
 
-/** What the system says of a failed call: `ESRCH`, there is no such group, `EPERM`, or another word. */
+/** The error code of a failed system call: `ESRCH` (there is no such group), `EPERM`, or another one. */
 function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -1,4 +1,4 @@
-// A webhook receiver for development: checks each signature with the `standardwebhooks` library and keeps what came.
+// A webhook receiver for development: checks each signature with the `standardwebhooks` library and keeps each webhook.
 
 import { createServer, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";

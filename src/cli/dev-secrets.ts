@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 export type DevSecrets = ReadonlyMap<string, string>;
 
-/** What PEPPER and ENCRYPTION_KEY must look like, as src/config.ts asks of the Worker. It is said before any write. */
+/** The form of PEPPER and ENCRYPTION_KEY, which src/config.ts requires in the Worker. Checked before any write. */
 const RULES: readonly { readonly name: string; readonly pattern: RegExp; readonly what: string }[] = [
   { name: "PEPPER", pattern: /^.{32,}$/, what: "at least 32 characters" },
   { name: "ENCRYPTION_KEY", pattern: /^[A-Za-z0-9+/]{43}=$/, what: "32 bytes in base64" },
@@ -16,7 +16,7 @@ export function findWrongSecret(secrets: DevSecrets): { name: string; what: stri
   return RULES.find(({ name, pattern }) => !pattern.test(secrets.get(name) ?? "")) ?? null;
 }
 
-/** The secrets in `.dev.vars` of the folder, made first if there is no such file. Throws one sentence if one is wrong. */
+/** The secrets in `.dev.vars` of the folder, made first if there is no such file. Throws a sentence on a wrong one. */
 export function ensureDevSecrets(projectFolder: string): DevSecrets {
   const path = join(projectFolder, ".dev.vars");
   if (!existsSync(path)) createOnce(path);
@@ -27,7 +27,7 @@ export function ensureDevSecrets(projectFolder: string): DevSecrets {
   throw new Error(`${name} in ${path} must be ${what}: correct the line, or delete the file to have new ones made.`);
 }
 
-/** Writes beside and links, so that of two starts at once one wins and the other reads a whole file. */
+/** Writes a file beside and links it, so that of two starts at once one wins and the other reads a whole file. */
 function createOnce(path: string): void {
   const draft = `${path}.${process.pid}`;
   const lines = [

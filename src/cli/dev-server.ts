@@ -12,13 +12,13 @@ export interface DevServerOptions {
   readonly port: number;
   /** Folder that holds the state: D1, R2, Queues and Durable Objects. */
   readonly persistTo: string;
-  /** File that takes the output of wrangler; the default stands in `persistTo`. */
+  /** File for the output of wrangler; by default it is in `persistTo`. */
   readonly logFile?: string;
-  /** Where V8's inspector listens; 0, the default, lets wrangler choose. */
+  /** The port of V8's inspector; 0, the default, lets wrangler choose. */
   readonly inspectorPort?: number;
-  /** More variables of the Worker, beside those in wrangler.toml. */
+  /** Variables of the Worker in addition to those in wrangler.toml. */
   readonly vars?: Readonly<Record<string, string>>;
-  /** Told of the server as soon as its processes are there, which may end before they are ready. */
+  /** Called with the server as soon as its processes exist; they may end before they are ready. */
   readonly spawned?: (server: DevServer) => void;
 }
 
@@ -28,9 +28,9 @@ export interface DevServer {
   /** Leader of the process group. */
   readonly pid: number;
   readonly logFile: string;
-  /** Ends the group politely, then by force. Resolves when no process is left and the port is closed. */
+  /** Ends the group by SIGTERM, then by force. Resolves when no process is left and the port is closed. */
   stop(): Promise<void>;
-  /** `kill -9` of the group, as a crash would be. Resolves when no process is left and the port is closed. */
+  /** Sends `kill -9` to the group, like a crash. Resolves when no process is left and the port is closed. */
   kill9(): Promise<void>;
 }
 
@@ -38,7 +38,7 @@ const READY_MAX_MS = 60_000;
 const POLITE_STOP_MAX_MS = 5_000;
 const GONE_MAX_MS = 15_000;
 
-/** The same for a folder whose migrations are applied already: a restart after a kill needs no second look. */
+/** The same for a folder whose migrations are applied already, such as at a restart after a kill. */
 export async function launchDevServer(options: DevServerOptions): Promise<DevServer> {
   const { port, persistTo } = options;
   if (!(await isPortFree(port))) throw new Error(portInUse(port));
@@ -84,7 +84,7 @@ function spawnWrangler(options: DevServerOptions, logFile: string): ChildProcess
   });
 }
 
-/** Resolves when GET /healthz answers 200. A 500 there is a wrong setting, and its body is the sentence to show. */
+/** Resolves when GET /healthz answers 200. A 500 means a wrong setting, and its body is the sentence to show. */
 async function waitUntilReady(url: string, child: ChildProcess, logFile: string): Promise<void> {
   const ready = await waitFor(async () => {
     if (child.exitCode !== null || child.signalCode !== null) {
@@ -106,7 +106,7 @@ async function killGroup(pid: number, port: number): Promise<void> {
   throw new Error(`Processes of group ${pid} or the listener on port ${port} are still there after a kill.`);
 }
 
-/** Waits until no process of the group is left and the port is closed. False: still there after `maxMs`. */
+/** Waits until no process of the group is left and the port is closed. False: something is left after `maxMs`. */
 async function isGone(pid: number, port: number, maxMs: number): Promise<boolean> {
   const look = async () => (isGroupAlive(pid) || (await isPortOpen(port)) ? undefined : true);
   return (await waitFor(look, Date.now() + maxMs)) ?? false;

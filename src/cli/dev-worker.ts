@@ -7,7 +7,7 @@ import { PROJECT_FOLDER } from "./dev-database.ts";
 import { waitFor } from "./wait-for.ts";
 
 export interface OcrWorker {
-  /** Base URL of its endpoint, as an upstream wants it. */
+  /** The base URL of the worker's endpoint, in the form of an upstream's address. */
   readonly url: string;
   stop(): Promise<void>;
 }
@@ -15,7 +15,7 @@ export interface OcrWorker {
 const READY_MAX_MS = 30_000;
 const STOP_MAX_MS = 3_000;
 
-/** Starts the worker on a port and waits until its model is loaded. `key` is what callers of it must send. */
+/** Starts the worker on a port and waits until its model is loaded. Its callers must send `key`. */
 export async function startOcrWorker(port: number, key: string, logFile: string): Promise<OcrWorker> {
   const log = openSync(logFile, "a");
   const child = spawn(process.execPath, [join(PROJECT_FOLDER, "examples", "ocr-worker", "worker.ts")], {

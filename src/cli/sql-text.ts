@@ -1,16 +1,16 @@
-// The one place where values become SQL text: `wrangler d1 execute`, which alone has the operator's rights on a deployed database,
-// takes text and no parameters.
+// The one place where values become SQL text, because `wrangler d1 execute` takes text and no parameters, and only it
+// has the operator's rights on a deployed database.
 import type { SqlValue, Statement } from "../db/statement.ts";
 
-/** What may hold a question mark that is none of ours, or a parameter: text, quoted names, comments, `?` and `?1`. */
+/** Tokens that may contain a question mark or are a parameter: text, quoted names, comments, `?` and `?1`. */
 const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\?(\d*)/g;
 
-/** The statement with its values in place of the parameters, and a semicolon. Throws where a value cannot be written. */
+/** The statement with its values in place of the parameters, and a semicolon. Throws if a value cannot be written. */
 export function toSqlText({ sql, params }: Statement): string {
   let largest = 0;
   const text = sql.replace(TOKEN, (token: string, digits: string | undefined) => {
     if (digits === undefined) return token;
-    // As SQLite counts them: a bare one is the next after the largest so far.
+    // Numbered as SQLite does: a bare `?` is the next after the largest so far.
     const number = digits === "" ? largest + 1 : Number(digits);
     largest = Math.max(largest, number);
     const value = params[number - 1];
@@ -25,10 +25,10 @@ function literal(value: SqlValue): string {
   if (value === null) return "NULL";
   if (typeof value === "number") {
     if (!Number.isSafeInteger(value)) throw new Error(`${value} is no whole number that a database keeps exactly`);
-    // Behind a minus of the statement another one would begin a comment.
+    // Without brackets, a minus sign of the statement before it would make this one the start of a comment.
     return value < 0 ? `(${value})` : String(value);
   }
-  // SQLite ends a statement there.
+  // SQLite would end the statement at this character.
   if (value.includes("\0")) throw new Error("a value must not contain a NUL character");
   return `'${value.replaceAll("'", "''")}'`;
 }

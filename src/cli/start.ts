@@ -1,5 +1,5 @@
-// `npm start`: the broker, a real OCR worker and a webhook receiver on this machine, and a first job through all of them.
-// `--once` stops everything after that job; `--port N` chooses the broker's port, `--state DIR` the folder of its state.
+// `npm start` runs the broker, a real OCR worker, a webhook receiver and a first job through all of them on this
+// machine. `--once` stops all after that job; `--port N` chooses the broker's port, `--state DIR` its state folder.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -19,7 +19,7 @@ const WORKER_PORT = 8788;
 
 const say = (line: string): void => console.log(line);
 
-/** What was started, newest last; stopped in the opposite order. */
+/** The parts that were started, the newest last; they are stopped in the opposite order. */
 const running: { stop(): Promise<void> }[] = [];
 let stopping: Promise<void> | undefined;
 
@@ -30,7 +30,7 @@ function stopAll(): Promise<void> {
   return stopping;
 }
 
-/** Keeps a part for `stopAll`. One that came up while we were stopping is stopped at once. */
+/** Keeps a part for `stopAll`. A part that came up while the others were being stopped is stopped at once. */
 async function keep<T extends { stop(): Promise<void> }>(part: T): Promise<T> {
   if (stopping !== undefined) await part.stop();
   else running.push(part);
@@ -40,7 +40,7 @@ async function keep<T extends { stop(): Promise<void> }>(part: T): Promise<T> {
 async function main(): Promise<void> {
   const { port, once, state } = readOptions();
   const lock = takeStateLock(state, port);
-  // The first part, so that it is the last to go.
+  // The lock is the first part, so that it is released last.
   running.push({ stop: async () => lock.release() });
   if (!(await isPortFree(port))) throw new Error(portInUse(port));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   const worker = await keep(await startOcrWorker(workerPort, first.workerKey, join(state, "worker.log")));
   say(`worker      ${worker.url} (OCR, one picture at a time)`);
   const logFile = join(state, "broker.log");
-  // Before it is ready, so that a Ctrl-C meanwhile ends it, too.
+  // Kept before the server is ready, so that a Ctrl-C meanwhile ends the server, too.
   const spawned = (server: DevServer) => {
     lock.noteGroup(server.pid);
     void keep(server);
@@ -84,7 +84,7 @@ function readOptions(): { readonly port: number; readonly once: boolean; readonl
   return { port, once: values.once, state: resolve(values.state) };
 }
 
-/** The first job's request, for more of the kind. */
+/** The request of the first job, in a file, so that a person can send more like it. */
 function requestFileIn(state: string): string {
   return join(state, "request.json");
 }
@@ -95,7 +95,7 @@ function readInput(): { readonly image: string } {
   return { image: picture.toString("base64") };
 }
 
-/** Tells how to go on by hand. */
+/** Prints how to go on by hand. */
 function invite(url: string, first: First, jobId: string, state: string): void {
   const auth = `-H 'Authorization: Bearer ${first.key}'`;
   const body = `-H 'Content-Type: application/json' --data '@${requestFileIn(state)}'`;
@@ -126,7 +126,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 try {
   await main();
 } catch (error) {
-  // While a Ctrl-C stops the parts, the step under way fails; that is no news.
+  // While a Ctrl-C stops the parts, the present step fails too, which need not be reported.
   if (stopping === undefined) {
     console.error(messageOf(error));
     process.exitCode = 1;

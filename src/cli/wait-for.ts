@@ -1,9 +1,9 @@
-// Waiting for what comes up, or goes, on this machine.
+// Waits for something on this machine to come up or to go.
 import { setTimeout as sleep } from "node:timers/promises";
 
 const POLL_MS = 50;
 
-/** Looks until there is something, and answers it; undefined: there was nothing until that time, epoch ms. */
+/** Calls `look` until it returns something, and returns that; undefined: nothing came until `lastMs`, in epoch ms. */
 export async function waitFor<T>(look: () => T | Promise<T>, lastMs: number): Promise<T> {
   for (;;) {
     const found = await look();

@@ -42,7 +42,7 @@ const OPTIONS = {
   broker: { type: "string" },
 } as const;
 
-/** What stands above each form when all are shown. */
+/** The heading of each form when all are shown. */
 const HEADINGS = {
   docker: "docker: save these lines as worker.env",
   sh: "sh: save these lines as worker.sh",
@@ -60,7 +60,7 @@ function checkBase(base: string | undefined, remote: boolean, stateFolder: strin
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 }
 
-/** The tier, if it has a price. Which there are only the database knows. */
+/** The tier, if it has a price. Only the database has the list of those that do. */
 function checkTier(tier: string | undefined, tiers: readonly string[]): string {
   if (tier === undefined || tier === "")
     throw new Error(`--tier is missing, which sets the price: ${tiers.join(", ")}`);
@@ -90,7 +90,7 @@ async function main(): Promise<void> {
   if (options.broker !== undefined) await pushSettings(endpointId, options.broker);
 }
 
-/** One form with its hint beside it, so that a file holds the form alone; or all forms, to be read. */
+/** Prints one form, with its hint on another stream so that a file holds the form alone; or all forms, to be read. */
 function show(place: WorkerPlace, format: (typeof FORMATS)[number] | null): void {
   if (format !== null) {
     const { lines, hint } = inForm(format, place);
@@ -104,7 +104,7 @@ function show(place: WorkerPlace, format: (typeof FORMATS)[number] | null): void
   }
 }
 
-/** What the database of an earlier release says, in words that help. */
+/** Replaces the error of an earlier release's database by one that states what to do. */
 function explain(error: unknown): string {
   const message = messageOf(error);
   if (!/has no column named|no such (table|column)/.test(message)) return message;

@@ -1,6 +1,6 @@
-// The environment of an unmodified RunPod worker (docs/wire.md 3.1), and the three forms in which people hand it to one.
+// The environment of an unmodified RunPod worker (docs/wire.md 3.1), in the three forms that people pass to one.
 
-/** A form, and what to do with it. The lines are all that a file of it may hold. */
+/** A form, and a hint on its use. A file of this form may hold only the lines. */
 export interface WorkerForm {
   readonly lines: readonly string[];
   readonly hint: string;
@@ -11,19 +11,19 @@ export interface WorkerPlace {
   readonly base: string;
   readonly endpointId: string;
   readonly key: string;
-  /** What the worker says its GPU is: shown to people, and never part of the bill. */
+  /** The GPU that the worker reports: shown to people, and never part of the bill. */
   readonly gpu: string;
 }
 
 export const FORMATS = ["docker", "sh", "fields"] as const;
 type Format = (typeof FORMATS)[number];
 
-/** A file of the kernel: at hand on every Linux, where `uuidgen` is not. */
+/** This file of the kernel exists on every Linux, while `uuidgen` does not. */
 const FRESH_UUID = "cat /proc/sys/kernel/random/uuid";
 
-/** The variables by name. `$ID` and `$RUNPOD_POD_ID` are replaced by the worker itself and must reach it as they are. */
+/** The variables by name. The worker itself replaces `$ID` and `$RUNPOD_POD_ID`, which must reach it unchanged. */
 function workerVariables({ base, endpointId, key, gpu }: WorkerPlace): ReadonlyMap<string, string> {
-  // The worker appends "&…", so that every address must have a "?" already. What it takes for tokens is escaped here.
+  // The worker appends "&…", so each address must have a "?" already. Text that it would replace is escaped here.
   const tail = `?${new URLSearchParams({ gpu })}`;
   const endpoint = `${base}/v2/${endpointId}`;
   return new Map([
@@ -42,7 +42,7 @@ export function inForm(format: Format, place: WorkerPlace): WorkerForm {
   const variables = [...workerVariables(place)];
   switch (format) {
     case "docker": {
-      // Inside a container the address of this machine's loopback is the container itself.
+      // Inside a container the loopback address is the container itself, not this machine.
       const network = /^(localhost|127\.|\[::1\])/.test(new URL(place.base).hostname) ? " --network host" : "";
       return {
         lines: variables.map(([name, value]) => `${name}=${value}`),
@@ -68,7 +68,7 @@ export function inForm(format: Format, place: WorkerPlace): WorkerForm {
   }
 }
 
-/** One word of `sh`, whatever is in it. */
+/** Quotes a value as one word of `sh`, whatever characters it contains. */
 function quote(value: string): string {
   return `'${value.replaceAll("'", "'\\''")}'`;
 }
