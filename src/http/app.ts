@@ -1,4 +1,4 @@
-// The HTTP side of Waybill: which route is whose, and what every request goes through.
+// The HTTP side of Waybill: decides which part answers a request, and what is done for every request.
 import { Hono, type Next } from "hono";
 import { log } from "../log.ts";
 import type { RouteContext, Routing } from "./kit/context.ts";
@@ -11,7 +11,7 @@ import { refuseOpenAi } from "./openai/errors.ts";
 import { ROUTES } from "./routes.ts";
 import { holdRefusal } from "./workers/polls.ts";
 
-/** The application. It never throws: what is unexpected is logged and answered with 500. */
+/** The application. It never throws: an unexpected error is logged and answered with 500. */
 export function createApp(): Hono<Routing> {
   const app = new Hono<Routing>();
   app.use(async (c, next) => {
@@ -28,10 +28,10 @@ export function createApp(): Hono<Routing> {
   return app;
 }
 
-/** Answers by whoever the request is for, and takes what nobody has read of it. */
+/** Lets the part that a request is for answer it, and takes the rest of its body that no code has read. */
 async function serve(c: RouteContext, next: Next): Promise<void> {
-  // Before any look at the path: what stands behind the endpoint's name is for its worker to judge.
-  // No URL at all: `OPTIONS *` asks about the server as a whole.
+  // Checked before the rest of the path, because only a worker may judge what follows its endpoint's name. There is no
+  // URL for `OPTIONS *`, which asks about the server as a whole.
   const url = URL.parse(c.req.raw.url);
   const target = url === null ? null : findLbTarget(url, readHosts(c.env));
   if (target !== null) c.res = await forwardToWorker(c, target);
@@ -41,7 +41,7 @@ async function serve(c: RouteContext, next: Next): Promise<void> {
   await takeRest(c.req.raw);
 }
 
-/** What nobody has thought of is for the operator to read, not for the client. */
+/** The text of an unexpected error is for the operator to read, not for the client. */
 function answerCrash(c: RouteContext, error: unknown): Response {
   const text = error instanceof Error ? (error.stack ?? String(error)) : String(error);
   log("request_crashed", { requestId: c.get("requestId"), error: text });
@@ -49,8 +49,8 @@ function answerCrash(c: RouteContext, error: unknown): Response {
 }
 
 /**
- * One line, when the answer has gone out; of one that goes on (`answering`), when that is over. To write it takes longer than many
- * an answer takes from its first byte to its last.
+ * Writes one line when the answer has gone out; for an answer that goes on (`answering`), when that is over. Writing
+ * the line takes longer than many an answer takes from its first byte to its last.
  */
 async function logAnswered(c: RouteContext, startedMs: number): Promise<void> {
   await c.get("answering")?.catch(() => undefined);
@@ -60,17 +60,17 @@ async function logAnswered(c: RouteContext, startedMs: number): Promise<void> {
   log("request", { requestId: c.get("requestId"), method: c.req.method, status: c.res.status, tookMs });
 }
 
-/** Will whoever asks read an error in OpenAI's shape? */
+/** Does the client expect errors in OpenAI's form? */
 function isOpenAi(url: Pick<URL, "pathname"> | null): boolean {
   return url !== null && /^\/v2\/[^/]+\/openai(?:\/|$)/.test(url.pathname);
 }
 
-/** A model's name may hold slashes, which OpenAI's clients escape. */
+/** A model's name may contain slashes, which OpenAI's clients escape. */
 const OPENAI_PATH = /^\/v2\/[^/%]+\/openai\/v1\//;
 
 /**
- * No empty segment, and no encoded slash, backslash or control character that a parser further on could read anew. Slashes of an
- * OpenAI path may be encoded where the path is as plain once they are not.
+ * The path may have no empty segment, and no encoded slash, backslash or control character that a later parser could
+ * decode. Slashes of an OpenAI path may be encoded if the path is plain once they are decoded.
  */
 function isPlainPath({ pathname }: Pick<URL, "pathname">): boolean {
   if (pathname === "/") return true;

@@ -1,5 +1,5 @@
-// The route table: every path that Waybill answers, but for those of load-balanced endpoints, which belong to their workers
-// (lb/target.ts). Another method of a path is 405, another path 404.
+// The route table: every path that Waybill answers, except those of load-balanced endpoints, which belong to their
+// workers (lb/target.ts). Another method of a path gets 405, another path 404.
 
 import { cancel, retry, status, statusSync } from "./jobs/job.ts";
 import { health, purgeQueue, requests } from "./jobs/queue.ts";
@@ -25,7 +25,7 @@ import { postChunk } from "./workers/stream.ts";
 const jobs: readonly Route[] = [
   route({ method: "POST", path: "/v2/:endpoint/run", enter: enterEndpoint, handler: run }),
   route({ method: "POST", path: "/v2/:endpoint/runsync", enter: enterEndpoint, handler: runsync }),
-  // RunPod's Go client posts where the others get.
+  // RunPod's Go client uses POST where the other clients use GET.
   route({ method: ["GET", "POST"], path: "/v2/:endpoint/status/:id", enter: enterJob, handler: status }),
   route({ method: ["GET", "POST"], path: "/v2/:endpoint/status-sync/:id", enter: enterJob, handler: statusSync }),
   route({ method: ["GET", "POST"], path: "/v2/:endpoint/stream/:id", head: false, enter: enterJob, handler: stream }),
@@ -65,7 +65,7 @@ const workers: readonly Route[] = [
   route({ method: "GET", path: "/v2/:endpoint/ping/:worker", enter: enterWorker, handler: ping }),
   route({ method: "POST", path: "/v2/:endpoint/job-done/:worker/:job", enter: enterWorkerJob, handler: done }),
   route({ method: "POST", path: "/v2/:endpoint/job-stream/:worker/:job", enter: enterWorkerJob, handler: postChunk }),
-  // The MAC at the end of the path is all that lets a caller in.
+  // Only the MAC at the end of the path lets a caller in.
   route({
     method: "POST",
     path: "/v2/:endpoint/callback/:job/:lease/:mac",

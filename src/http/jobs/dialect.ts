@@ -1,4 +1,4 @@
-// RunPod's API as the edge reads it: headers, then the body, whose known fields are checked and whose input passes by as bytes.
+// RunPod's API as the edge reads it: headers, then the body, whose known fields are checked; its input stays bytes.
 import { readConfig } from "../../config.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import { RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
@@ -25,7 +25,7 @@ async function readJob(
     maxBytes,
     hash: idempotencyKey.value !== null,
     settings,
-    // A client of a local broker may write any Host: it is believed for this request alone, and only to refuse.
+    // A client of a local broker may send any Host: it is used for this request alone, and only to refuse URLs.
     reach: { ...readConfig(c.env).reach, requestUrl: c.req.url },
   });
   if (!body.ok) return body;

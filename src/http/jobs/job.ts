@@ -15,7 +15,7 @@ export async function status(c: RouteContext, { caller, broker, jobId }: JobRout
   return job.ok ? statusAnswer(c, job.value) : job;
 }
 
-/** The state of a job once it is over, or when `?wait=` is. */
+/** The state of a job when it is over, or when the time of `?wait=` is. */
 export async function statusSync(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
   const wait = readWait(c.req.url);
   if (!wait.ok) return wait;
@@ -24,7 +24,7 @@ export async function statusSync(c: RouteContext, { caller, broker, jobId }: Job
   return job.ok ? statusAnswer(c, job.value) : job;
 }
 
-/** A job that is over already keeps its state, and that is the answer. */
+/** A job that is over already keeps its state, and the answer contains that state. */
 export async function cancel(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
   const job = await broker.call("cancel", { tenantId: caller.tenantId, jobId });
   return job.ok ? statusAnswer(c, { ...job.value, output: null }) : job;

@@ -13,7 +13,7 @@ export async function purgeQueue(c: RouteContext, { caller, broker }: EndpointCa
     : purged;
 }
 
-/** Counts of jobs and workers. The one route that endpoints of both kinds have. */
+/** Counts of jobs and workers. This is the only route that both kinds of endpoint have. */
 export async function health(c: RouteContext, { caller, broker }: EndpointCall): Promise<Answered> {
   const answer = await broker.call("health", { tenantId: caller.tenantId });
   if (!answer.ok) return answer;

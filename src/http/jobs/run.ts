@@ -6,7 +6,7 @@ import type { Answered } from "../kit/route.ts";
 import { submitJob } from "../kit/submit-job.ts";
 import { RUNPOD } from "./dialect.ts";
 
-/** Exactly 200 and exactly `{id, status}`: the JavaScript client takes anything else for a failure. */
+/** Answers exactly 200 with exactly `{id, status}`, because the JavaScript client treats anything else as a failure. */
 export async function run(c: RouteContext, call: EndpointCall): Promise<Answered> {
   const submitted = await submitJob(c, call, RUNPOD, { mode: "run", waitMs: null });
   if (submitted.ok) {

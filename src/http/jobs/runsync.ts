@@ -7,7 +7,7 @@ import { submitJob } from "../kit/submit-job.ts";
 import { RUNPOD } from "./dialect.ts";
 import { syncAnswer } from "./sync-answer.ts";
 
-/** The state of the job when it is over, or when `?wait=` is. */
+/** The state of the job when it is over, or when the time of `?wait=` is. */
 export async function runsync(c: RouteContext, call: EndpointCall): Promise<Answered> {
   const wait = readWait(c.req.url);
   return wait.ok ? finishAnyway(c, submitAndWait(c, call, wait.value)) : wait;

@@ -14,7 +14,7 @@ export async function statusAnswer(c: RouteContext, job: JobView): Promise<Answe
   return splicedAnswer(c, statusParts(job));
 }
 
-/** Answers 200 with a list of jobs. Large outputs are left out: each stands in the job's own status. */
+/** Answers 200 with a list of jobs. Large outputs are left out: each can be read from the job's own status. */
 export async function requestsAnswer(c: RouteContext, jobs: readonly JobView[]): Promise<Answered> {
   const parts: (string | PayloadRef)[] = ['{"requests":['];
   for (const [index, job] of jobs.entries()) {
@@ -28,7 +28,7 @@ function isSmall(output: PayloadRef | null): boolean {
   return output !== null && output.kind === "inline" && output.bytes.byteLength <= PAYLOAD_INLINE_MAX_BYTES;
 }
 
-/** The JSON of one job, cut where its output goes. */
+/** The JSON of one job, cut at the place where its output belongs. */
 export function statusParts(job: JobView): (string | PayloadRef)[] {
   const before = {
     delayTime: job.delayMs ?? undefined,
@@ -42,7 +42,7 @@ export function statusParts(job: JobView): (string | PayloadRef)[] {
     status: job.status,
     workerId: job.workerId ?? undefined,
   };
-  // Both objects have a key that is always there, so that both halves are never empty.
+  // Both objects have a key that always has a value, so that neither half is ever empty.
   const head = JSON.stringify(before).slice(0, -1);
   const tail = JSON.stringify(after).slice(1);
   return job.output === null ? [`${head},${tail}`] : [`${head},"output":`, job.output, `,${tail}`];

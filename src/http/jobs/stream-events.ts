@@ -1,5 +1,5 @@
-// A job's chunks as server-sent events: any number of readers, each from its own place. An event's id is that place, so a
-// reader that was cut off goes on where it was by Last-Event-ID.
+// A job's chunks as server-sent events, for any number of readers, each from its own place. An event's id is that
+// place, so a reader that was cut off continues from there by its Last-Event-ID.
 import type { StreamChunk, StreamPage } from "../../contract/stream.ts";
 import { isTerminal } from "../../core/job/job.ts";
 import { cursorText, laterOf, parseCursor, type StreamCursor } from "../../core/job/stream-cursor.ts";
@@ -9,25 +9,25 @@ import { rawAnswer } from "../kit/answer.ts";
 import { keepAnswering, type RouteContext } from "../kit/context.ts";
 import { readPage, type StreamRead } from "../kit/read-stream.ts";
 
-/** Between two questions to a broker that does not answer. */
+/** The pause between two calls to a broker that does not answer. */
 const PAUSE_MS = 1_000;
 const END_MARK = ".end";
 
-/** The place that a reader has reached; `sawEnd`: the last event of all. Null: no such id was given out. */
+/** The place that a reader has reached; `sawEnd`: it has had the very last event. Null: we gave out no such id. */
 export function readLastEventId(text: string): { readonly after: StreamCursor; readonly sawEnd: boolean } | null {
   const sawEnd = text.endsWith(END_MARK);
   const after = parseCursor(sawEnd ? text.slice(0, -END_MARK.length) : text);
   return after === null ? null : { after, sawEnd };
 }
 
-/** Answers with the events after a place. `first` is what was there when the reader came. */
+/** Answers with the events after a place. `first` is the page that was there when the reader came. */
 export function eventStreamAnswer(c: RouteContext, read: StreamRead, after: StreamCursor, first: StreamPage): Response {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   keepAnswering(c, pump(c, read, after, first, writable.getWriter()));
   return rawAnswer(200, readable, c.get("requestId"), { "content-type": "text/event-stream; charset=utf-8" });
 }
 
-/** Writes as fast as the reader takes it: what it has not taken stands in the broker, not here. */
+/** Writes as fast as the reader takes the events: the others stay in the broker, not in our memory. */
 async function pump(
   c: RouteContext,
   read: StreamRead,
@@ -52,13 +52,13 @@ async function pump(
       page = next;
     }
   } catch (error) {
-    // The reader has gone, or a bug of ours cut it off: it comes again with the last id that it has seen.
+    // The reader has gone, or a bug of ours cut it off: it will come again with the last id that it has seen.
     log("stream_cut", { requestId: c.get("requestId"), error: String(error) });
     await writer.abort(error).catch(() => undefined);
   }
 }
 
-/** Null: the job is not there any more. */
+/** Null: the job does not exist any more. */
 async function nextPage(read: StreamRead, cursor: StreamCursor): Promise<StreamPage | null> {
   for (;;) {
     const next = await readPage(read, cursor, STREAM_COMMENT_EVERY_MS);
@@ -68,7 +68,7 @@ async function nextPage(read: StreamRead, cursor: StreamCursor): Promise<StreamP
   }
 }
 
-/** `data` is the element of RunPod's /stream: `{"output": …}`. Another attempt is announced before its first chunk. */
+/** `data` is an element of RunPod's /stream: `{"output": …}`. A new attempt is announced before its first chunk. */
 function eventsOf(chunks: readonly StreamChunk[], cursor: StreamCursor): string {
   const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   let { attempt } = cursor;
@@ -79,7 +79,7 @@ function eventsOf(chunks: readonly StreamChunk[], cursor: StreamCursor): string 
       text += `id: ${id}\nevent: attempt\ndata: {"attempt":${chunk.attempt}}\n\n`;
     }
     attempt = chunk.attempt;
-    // White space of JSON may hold line ends, which would end the field.
+    // JSON may have line ends as white space, and in an event a line end would end the field.
     const data = `{"output":${decoder.decode(chunk.bytes)}}`.split(/\r\n|\n|\r/).join("\ndata: ");
     text += `id: ${cursorText(chunk)}\ndata: ${data}\n\n`;
   }

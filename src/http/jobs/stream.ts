@@ -1,5 +1,5 @@
-// /stream of clients: RunPod's draining long poll, which gives each chunk once (docs/wire.md 1.6), and for those that accept
-// text/event-stream the same chunks as events.
+// /stream for clients: RunPod's draining long poll, which returns each chunk once (docs/wire.md 1.6), and for clients
+// that accept text/event-stream the same chunks as events.
 import type { StreamPage } from "../../contract/stream.ts";
 import { fail } from "../../core/failure.ts";
 import { isTerminal } from "../../core/job/job.ts";
@@ -13,7 +13,7 @@ import { enterStream, readPage, type StreamRead } from "../kit/read-stream.ts";
 import type { Answered } from "../kit/route.ts";
 import { eventStreamAnswer, readLastEventId } from "./stream-events.ts";
 
-/** Chunks of a job: events for a client that accepts them, else RunPod's long poll. The Go client posts. */
+/** Chunks of a job: events for a client that accepts them, else RunPod's long poll. The Go client uses POST. */
 export async function stream(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
   const read = { broker, tenantId: caller.tenantId, jobId };
   const wantsEvents = (c.req.header("accept") ?? "").includes("text/event-stream");
@@ -28,7 +28,7 @@ async function events(c: RouteContext, read: StreamRead): Promise<Answered> {
   }
   const first = await enterStream(read, place.after);
   if (!first.ok) return first;
-  // An event source that is answered 204 does not come again. A job that was retried meanwhile has more to say.
+  // An event source that gets 204 does not come again, but a job that was retried meanwhile has more events.
   const isSeen = place.sawEnd && isTerminal(first.value.status) && first.value.chunks.length === 0;
   if (isSeen) return new Response(null, { status: 204, headers: { "x-request-id": c.get("requestId") } });
   return eventStreamAnswer(c, read, place.after, first.value);
@@ -40,7 +40,7 @@ async function drain(c: RouteContext, read: StreamRead): Promise<Answered> {
   const endMs = Date.now() + wait.value;
   for (;;) {
     const leftMs = Math.max(0, endMs - Date.now());
-    // Waiting takes nothing: a client that has gone by the time a chunk comes asks for it again.
+    // Waiting takes no chunk away: a client that has gone when a chunk comes can ask for it again.
     const seen = await readPage(read, "drained", Math.min(leftMs, WAIT_SLICE_MAX_MS));
     if (!seen.ok) return seen;
     const { chunks, status } = seen.value;
@@ -53,7 +53,7 @@ async function drain(c: RouteContext, read: StreamRead): Promise<Answered> {
 async function take(c: RouteContext, read: StreamRead, seen: StreamPage): Promise<Answered> {
   const page = await drainPage(read);
   if (page.ok) return drainAnswer(c, read, page.value);
-  // A job whose ttl has passed meanwhile is gone for every later call.
+  // A job whose ttl has passed meanwhile cannot be found by any later call.
   const isLastWord = page.failure.kind === "not_found" && isTerminal(seen.status);
   return isLastWord ? drainAnswer(c, read, { ...seen, more: false }) : page;
 }
@@ -62,7 +62,7 @@ function drainPage({ broker, tenantId, jobId }: StreamRead) {
   return broker.call("drainStream", { tenantId, jobId });
 }
 
-/** A terminal status comes with all chunks that are left: RunPod's JavaScript client stops at the first one. */
+/** A terminal status is sent with all chunks that are left: RunPod's JavaScript client stops at the first one. */
 function drainAnswer(c: RouteContext, read: StreamRead, first: StreamPage): Response {
   const requestId = c.get("requestId");
   const head = { id: read.jobId, status: first.status, error: first.error ?? undefined };

@@ -1,4 +1,4 @@
-// The body of a submit: the input is cut out as bytes while it streams by, the few known fields are checked.
+// The body of a submit: the input is cut out as bytes while it streams by, and the few known fields are checked.
 import type { SubmitCall } from "../../contract/broker.ts";
 import { jobRequestSchema } from "../../contract/job-request.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
@@ -11,14 +11,14 @@ import { bodyFailure } from "../kit/body-failures.ts";
 import { failureOfIssue } from "../kit/read-json.ts";
 import { dropInput } from "../kit/submit-job.ts";
 
-/** A checked request. `input` may stand in R2 already: who does not use it deletes it. */
+/** A checked request. `input` may be in R2 already: a caller that does not use it must delete it. */
 export interface SubmitBody extends Pick<SubmitCall, "input" | "fields" | "policy"> {
   readonly webhook: string | null;
   readonly sha256Hex: string | null;
 }
 
 export interface SubmitBodyOptions extends ValueOptions {
-  /** For an Idempotency-Key: the fingerprint of the raw bytes. */
+  /** Asks for the fingerprint of the raw bytes, which an Idempotency-Key needs. */
   readonly hash: boolean;
   readonly settings: EndpointSettings;
   readonly reach: Reach;
@@ -45,9 +45,9 @@ type Wishes = Pick<SubmitBody, "policy" | "webhook">;
 const KNOWN_FIELDS = jobRequestSchema.keyof().options;
 const NO_WISHES: Wishes = { policy: { executionTimeoutMs: null, ttlMs: null, lowPriority: false }, webhook: null };
 
-/** The known fields. The first thing that is wrong is named by its path, such as `policy.ttl`. */
+/** Checks the known fields. The failure names the first wrong field by its path, such as `policy.ttl`. */
 function checkFields(fields: Readonly<Record<string, string>>, { settings, reach }: SubmitBodyOptions): Result<Wishes> {
-  // As in most requests; a schema's first steps, cold, cost as much as the scan of the whole body.
+  // Most requests have no known field, and the first use of a schema costs as much as scanning the whole body.
   if (!KNOWN_FIELDS.some((name) => Object.hasOwn(fields, name))) return ok(NO_WISHES);
   const parsed = jobRequestSchema.safeParse(
     Object.fromEntries(KNOWN_FIELDS.map((name) => [name, parseField(fields, name)])),
@@ -67,7 +67,7 @@ function checkFields(fields: Readonly<Record<string, string>>, { settings, reach
   return ok({ policy: { executionTimeoutMs: executionTimeout, ttlMs: ttl, lowPriority }, webhook });
 }
 
-/** The scanner has proved that the text is JSON. */
+/** The text is valid JSON, because the scanner has accepted it. */
 function parseField(fields: Readonly<Record<string, string>>, name: string): unknown {
   const text = Object.hasOwn(fields, name) ? fields[name] : undefined;
   return text === undefined ? undefined : JSON.parse(text);

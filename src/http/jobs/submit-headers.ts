@@ -3,7 +3,7 @@ import { fail, ok, type Result } from "../../core/failure.ts";
 import { IDEMPOTENCY_KEY_MAX_CHARS } from "../../core/limits.ts";
 import { checkBodyHeaders } from "../kit/body-failures.ts";
 
-/** Refuses, before a byte is read, what is not plain JSON or says that it is too large. */
+/** Refuses, before a byte of the body is read, a body that is not plain JSON or whose announced length is too large. */
 export function checkSubmitHeaders(headers: Headers, maxBytes: number): Result<null> {
   if (!isJsonText(headers.get("content-type"))) {
     return fail({ kind: "unsupported_media", message: "the content type must be application/json" });
@@ -11,7 +11,7 @@ export function checkSubmitHeaders(headers: Headers, maxBytes: number): Result<n
   return checkBodyHeaders(headers, maxBytes);
 }
 
-/** JSON in UTF-8. RunPod also takes a body without a type, or with the one that `fetch` gives a string. */
+/** Is it JSON in UTF-8? RunPod also takes a body without a type, or with the type that `fetch` gives to a string. */
 function isJsonText(contentType: string | null): boolean {
   if (contentType === null || contentType.trim() === "") return true;
   const [type = "", ...parameters] = contentType.toLowerCase().split(";");
@@ -21,7 +21,7 @@ function isJsonText(contentType: string | null): boolean {
 }
 
 /**
- * The Idempotency-Key; null when absent. The draft standard writes it in quotes, most clients do not: both are the same
+ * The Idempotency-Key; null when absent. The draft standard puts it into quotes, most clients do not: both are the same
  * key. Two headers arrive joined by a comma and are refused, because nobody can say which one was meant.
  */
 export function readIdempotencyKey(headers: Headers): Result<string | null> {

@@ -1,6 +1,6 @@
-// The answer of /runsync: its status line goes out as soon as the job is stored, so that whoever is cut off while it waits
-// knows the job's id; the body follows when the job is over or the wait is. White space between keeps proxies from cutting
-// a silent connection, and is nothing to a reader of JSON.
+// The answer of /runsync. Its status line is sent as soon as the job is stored, so that a client that is cut off while
+// it waits knows the job's id; the body is sent when the job or the wait is over. White space in between keeps proxies
+// from cutting a silent connection, and JSON readers ignore it.
 import type { JobView } from "../../contract/job-view.ts";
 import { SYNC_SPACE_EVERY_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
@@ -19,10 +19,10 @@ interface SyncCall extends EndpointCall, SubmittedJob {
 
 const SPACE = new TextEncoder().encode(" ");
 
-/** 200 at once, with `x-job-id` and `location`. The job does not hang on this connection. */
+/** Answers 200 at once, with `x-job-id` and `location`. The job does not depend on this connection. */
 export function syncAnswer(c: RouteContext, call: SyncCall): Response {
   const { readable, writable } = new IdentityTransformStream();
-  // Also when the client has gone: a job that this request carries has 30 s more to end, and is run again if it has not.
+  // Goes on though the client has gone: a job that this request carries has 30 s more to end, else it is run again.
   keepAnswering(c, answer(c, call, writable));
   const { id } = call.job;
   const headers = { "x-job-id": id, location: `/v2/${call.broker.endpointId}/status/${id}` };
@@ -44,7 +44,7 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
       await writer.close();
     }
   } catch (error) {
-    // Most often the client: it finds the job by its id.
+    // Most often the client has broken the connection; it can find the job by its id.
     log("sync_answer_broken", { requestId: c.get("requestId"), error: String(error) });
     await writer.abort(error).catch(() => undefined);
   } finally {
@@ -52,7 +52,7 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
   }
 }
 
-/** White space now and then, and the news that the wait is over: one timer for both. Rejects when told to stop. */
+/** Writes white space now and then until the wait is over, with one timer for both. Rejects when `stop` fires. */
 async function waitOut(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   waitMs: number,
@@ -61,14 +61,14 @@ async function waitOut(
   const endMs = Date.now() + waitMs;
   for (let leftMs = waitMs; leftMs > 0; leftMs = endMs - Date.now()) {
     await scheduler.wait(Math.min(leftMs, SYNC_SPACE_EVERY_MS), { signal: stop });
-    // Told to stop in this very turn: a space would stand in the middle of the answer.
+    // If `stop` has fired in this very turn, a space would be written into the middle of the answer.
     stop.throwIfAborted();
     if (Date.now() < endMs) writer.write(SPACE).catch(() => undefined);
   }
   return null;
 }
 
-/** The job once it is over or the wait is; null: nobody knows of it any more. */
+/** The job once it or the wait is over; null: the job cannot be found any more. */
 async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): Promise<JobView | null> {
   const { broker, caller, claim, waitMs } = call;
   const endMs = Date.now() + waitMs;

@@ -1,9 +1,9 @@
-// GET / and /healthz: is the server up, and is it configured?
+// GET / and /healthz: is the server up, and are its settings complete and valid?
 import { readConfig } from "../../config.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { RouteContext } from "./context.ts";
 
-/** The sentence names settings that are missing or wrong, never their values. */
+/** The sentence in the answer names settings that are missing or wrong, never their values. */
 export async function alive(c: RouteContext): Promise<Response> {
   try {
     readConfig(c.env);

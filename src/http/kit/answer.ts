@@ -1,4 +1,4 @@
-// Every answer of the job routes: JSON with the same safe headers. The only place that builds one.
+// Builds every answer of the job routes: JSON with the same safe headers. No other code builds one.
 
 /** An answer whose body is already JSON text, bytes, or a stream of them. */
 export function rawAnswer(
@@ -10,7 +10,7 @@ export function rawAnswer(
   const headers = {
     "content-type": "application/json; charset=utf-8",
     "x-content-type-options": "nosniff",
-    // A status is old as soon as it is sent, and it belongs to one tenant.
+    // A status is old as soon as it is sent, and it belongs to one tenant, so no cache may keep it.
     "cache-control": "no-store",
     "x-request-id": requestId,
     ...extra,

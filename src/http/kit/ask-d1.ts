@@ -1,8 +1,8 @@
-// Questions to D1 that no cache answers: while it is down the caller is told so, by 503 and not by 500.
+// Queries to D1 that no cache can answer: while D1 is down the caller gets 503 and not 500.
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { log } from "../../log.ts";
 
-/** What D1 answers, or `unavailable`. */
+/** The result of a query to D1, or `unavailable`. */
 export async function askD1<T>(ask: () => Promise<T>): Promise<Result<T>> {
   try {
     return ok(await ask());

@@ -1,4 +1,4 @@
-// Who calls. A key is checked by its checksum, then by its digest under the pepper, in the same time for any key.
+// Finds out who calls. A key's checksum is checked, then its digest under the pepper, in the same time for any key.
 import { readConfig } from "../../config.ts";
 import type { Caller, Scope } from "../../contract/identity.ts";
 import { parseApiKey } from "../../core/access/api-key.ts";
@@ -12,14 +12,14 @@ import { StaleCache } from "./stale-cache.ts";
 
 const NO_DIGEST = "0".repeat(64);
 
-/** Anchored and linear. Two Authorization headers arrive joined by a comma, which no part of it takes. */
+/** Anchored and linear. Two Authorization headers arrive joined by a comma, which the pattern does not accept. */
 const AUTHORIZATION = /^(?:bearer +)?([A-Za-z0-9_]{1,255})$/i;
 
 const keys = new StaleCache<StoredKey>(KEY_MISSING_MS);
 
 /**
- * The caller who presents a key. `unavailable` when D1 is down and the key is not known; who fails too
- * often is not looked up.
+ * The caller who presents a key. `unavailable` when D1 is down and the key is not cached; the keys of a caller who
+ * fails too often are not looked up.
  */
 export async function authenticate(
   headers: Headers,
@@ -43,14 +43,14 @@ export async function authenticate(
   return fail(await refuseCaller(headers, env, nowMs));
 }
 
-/** Keys that were found genuine, by id, with the digest that they have: hashing one again takes longer than all else here. */
+/** Keys that were found genuine, by id, with their digests: to digest a key again takes longer than all else here. */
 const genuineKeys = new Map<string, { readonly bytes: Uint8Array; readonly digest: string }>();
 const GENUINE_KEYS_MAX = 10_000;
 const encoder = new TextEncoder();
 
 /**
- * Is this the digest of the key? In the same time for any key; null: of no key. The same key again is compared with the one that
- * was genuine, in constant time as well.
+ * Is this the digest of the key? Takes the same time for any key; null: the digest of no key. A key that was genuine
+ * before is compared with its cached bytes, in constant time as well.
  */
 export async function isGenuine({ id, key }: PresentedKey, ofKey: string | null, pepper: string): Promise<boolean> {
   const digest = ofKey ?? NO_DIGEST;
@@ -65,7 +65,7 @@ export async function isGenuine({ id, key }: PresentedKey, ofKey: string | null,
   return true;
 }
 
-/** Finds the key in the headers of a request; null: it is missing or mistyped. */
+/** Finds the key in the headers of a request; null: the key is missing or mistyped. */
 export type ReadKey = (headers: Headers) => PresentedKey | null;
 
 export interface PresentedKey {

@@ -1,8 +1,8 @@
-// Why the body of a submit is refused, as the failure that its client is told: for /run, /runsync and the OpenAI routes alike.
+// Turns the refusal of a submit's body into its client's failure, for /run, /runsync and the OpenAI routes alike.
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { ReadFailure } from "../../payload/envelope.ts";
 
-/** Refuses, before a byte is read, what is compressed or says that it is too large. */
+/** Refuses, before a byte of the body is read, a body that is compressed or whose announced length is too large. */
 export function checkBodyHeaders(headers: Headers, maxBytes: number): Result<null> {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
   if (encoding !== "" && encoding !== "identity") {
@@ -12,7 +12,7 @@ export function checkBodyHeaders(headers: Headers, maxBytes: number): Result<nul
   return length > maxBytes ? fail({ kind: "too_large", maxBytes }) : ok(null);
 }
 
-/** `fieldsRule`: what is said of fields that are too large together. */
+/** `fieldsRule`: the text of the failure when the fields together are too large. */
 export function bodyFailure(refusal: ReadFailure, maxBytes: number, fieldsRule: string): Failure {
   switch (refusal.kind) {
     case "too_large":

@@ -1,4 +1,4 @@
-// A waiting client's own request carries its job: the carrier's code, in this invocation.
+// Carries the job of a waiting client within that client's own request, by the carrier's code.
 import type { Claim } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
 import { originOf } from "../../contract/openai-origin.ts";
@@ -9,14 +9,14 @@ import { carryDeps } from "../../dispatch/carry-deps.ts";
 import type { ClientLink } from "../../dispatch/client-link.ts";
 import type { RouteContext } from "./context.ts";
 
-/** `job`: as it ended, with its output; null when this attempt did not end it, or nobody knows: it then waits like any other. */
+/** `job`: its end with its output; null if this attempt did not end it, or may not have: the client then waits. */
 interface CarriedHere {
   readonly job: JobView | null;
-  /** The lease was lost, and nothing was told of the attempt's end. */
+  /** The lease was lost, and no outcome of the attempt was reported. */
   readonly isLost: boolean;
 }
 
-/** Runs the attempt to its end. `client`: who gets the answer as it comes, and ends the job by leaving. */
+/** Runs the attempt to its end. `client`: receives the answer as it comes, and ends the job by leaving. */
 export async function carryHere(
   c: RouteContext,
   claim: Claim,
@@ -26,7 +26,7 @@ export async function carryHere(
   const assignment = { ...claim, input, origin: originOf(claim) };
   const { outcome, finished } = await carry(assignment, carryDeps(c.env, claim.endpointId), client);
   if (outcome === null) return { job: null, isLost: true };
-  // A finish that is refused may have been heard the first time: then the broker has the result, and nobody here.
+  // A refused report may have been accepted at its first try: the broker then has the result, and we do not.
   const job = finished?.accepted === true ? finished.job : null;
   if (job === null || !isTerminal(job.status)) return { job: null, isLost: false };
   return { job: { ...job, output: "output" in outcome ? outcome.output : null }, isLost: false };

@@ -1,5 +1,5 @@
-// Who asks for which endpoint. Authentication comes first, then the endpoint, then the rest, so that an unknown caller learns
-// nothing. Each function here is the `enter` of routes.
+// Finds out who calls and which endpoint is meant. Authentication comes first, then the endpoint, then the rest, so
+// that an unknown caller learns nothing. Each function here is the `enter` of routes.
 import type { Caller, Scope } from "../../contract/identity.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
@@ -9,7 +9,7 @@ import { authenticate, type ReadKey, requireScope } from "./auth.ts";
 import type { RouteContext } from "./context.ts";
 import { findEndpoint } from "./find-endpoint.ts";
 
-/** A caller, the endpoint named in the path, and its broker, which is sent these settings if it is behind. */
+/** A caller, the endpoint named in the path, and its broker, which is sent these settings if its own are older. */
 export interface EndpointCall {
   readonly caller: Caller;
   readonly settings: EndpointSettings;
@@ -20,7 +20,7 @@ export interface JobRouteCall extends EndpointCall {
   readonly jobId: string;
 }
 
-/** The caller, if the key is good and has the scope: all of `enter` for routes about the caller's tenant. */
+/** The caller, if the key is good and has the scope: the whole `enter` of routes about the caller's tenant. */
 export function enterWith(scope: Scope): (c: RouteContext, readKey: ReadKey) => Promise<Result<Caller>> {
   return async (c, readKey) => {
     const { headers } = c.req.raw;
@@ -29,15 +29,15 @@ export function enterWith(scope: Scope): (c: RouteContext, readKey: ReadKey) => 
   };
 }
 
-/** For routes that ask nobody who calls. */
+/** For routes that need no caller. */
 export async function enterAnybody(): Promise<Result<null>> {
   return ok(null);
 }
 
-/** The caller and an endpoint of either kind, as the path names it. */
+/** The caller and an endpoint of either kind, which the path names. */
 export const enterAnyEndpoint = enterOwned("jobs");
 
-/** The same for its owner. A shared endpoint of another tenant is told apart by the broker. */
+/** The same, for the endpoint's owner only. The broker refuses the caller of a shared endpoint of another tenant. */
 export function enterOwned(scope: Scope): (c: RouteContext, readKey: ReadKey) => Promise<Result<EndpointCall>> {
   return (c, readKey) => enterNamed(c, c.req.param("endpoint") ?? "", scope, readKey);
 }
@@ -64,7 +64,7 @@ export async function enterEndpoint(c: RouteContext, readKey: ReadKey): Promise<
   return fail({ kind: "wrong_state", message: "this endpoint is load-balanced and takes no jobs: call it under /lb/" });
 }
 
-/** The same, and the job id of the path. An id that we cannot have given out is the usual 404, without a call. */
+/** The same, and the job id of the path. An id that we cannot have given out gets the usual 404, without a call. */
 export async function enterJob(c: RouteContext, readKey: ReadKey): Promise<Result<JobRouteCall>> {
   const entered = await enterEndpoint(c, readKey);
   if (!entered.ok) return entered;

@@ -1,8 +1,8 @@
-// Clients that fail to show a valid key, by their address: over the platform's limit they are refused before D1 is asked. A
-// key that this isolate has seen genuine is never refused for them. Of those that it has not seen one a second is looked up, the
-// first to come: only D1 tells a valid key from a made-up one whose checksum is right. So a valid one that is new here may be
-// answered 429 for as long as made-up ones from the same address take these turns. More turns or a drawn lot would only raise
-// the number of made-up keys that this takes, and the statements that a flood costs.
+// Clients without a valid key, by their address: above the platform's limit they are refused before D1 is queried. A
+// key that this isolate has seen to be genuine is never refused. Of the other keys one a second is looked up, the first
+// that comes, because only D1 can tell a valid key from a made-up one whose checksum is right. A valid key that is new
+// here may thus get 429 while made-up ones from the same address use up these look-ups. More look-ups or a random
+// choice would only raise the number of made-up keys that this takes, and the statements that a flood costs.
 import { addressGroup } from "../../core/access/client-address.ts";
 import type { Failure } from "../../core/failure.ts";
 import { FAILED_CALLER_ASKS_EVERY_MS, FAILED_CALLER_HOLD_MS, FAILED_CALLERS_MAX } from "../../core/limits.ts";
@@ -10,13 +10,13 @@ import { log } from "../../log.ts";
 
 interface Limited {
   readonly untilMs: number;
-  /** When an unknown key from there may be looked up again: a worker behind the same address must get in, too. */
+  /** When an unknown key from the address may be looked up again: a worker behind the same address must get in, too. */
   asksAtMs: number;
 }
 
 const limited = new Map<string, Limited>();
 
-/** May D1 be asked for a key that is not known here? Null: yes; to be called only where it will be. */
+/** May D1 be queried for a key that is not cached? Null: yes; to be called only if the query is then made. */
 export function refuseToAsk(headers: Headers, nowMs: number): Failure | null {
   const held = findLimited(headers, nowMs);
   if (held === null) return null;
@@ -25,7 +25,7 @@ export function refuseToAsk(headers: Headers, nowMs: number): Failure | null {
   return null;
 }
 
-/** Counts a call without a valid key, and says how it is refused. */
+/** Counts a call without a valid key, and returns its refusal. */
 export async function refuseCaller(headers: Headers, env: Env, nowMs: number): Promise<Failure> {
   const held = findLimited(headers, nowMs);
   if (held !== null) return tooMany(held, nowMs);
@@ -37,7 +37,7 @@ export async function refuseCaller(headers: Headers, env: Env, nowMs: number): P
   return tooMany(fresh, nowMs);
 }
 
-/** Null: the platform has not said whose call it is, as in tests. A client cannot set this header itself. */
+/** Null: the platform has not sent the caller's address, as in tests. A client cannot set this header itself. */
 function addressOf(headers: Headers): string | null {
   const address = headers.get("cf-connecting-ip");
   return address === null || address === "" ? null : addressGroup(address);
@@ -50,7 +50,7 @@ function findLimited(headers: Headers, nowMs: number): Limited | null {
   return held !== undefined && nowMs < held.untilMs ? held : null;
 }
 
-/** A deployment of an earlier configuration has no binding, and no limit. */
+/** A deployment with an earlier configuration has no such binding, and so no limit. */
 async function isWithinLimit({ AUTH_FAILURES }: Partial<Env>, address: string): Promise<boolean> {
   if (AUTH_FAILURES === undefined) return true;
   try {

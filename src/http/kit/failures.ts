@@ -3,12 +3,12 @@ import type { Failure } from "../../core/failure.ts";
 import { closedRouteMessage } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "./answer.ts";
 
-/** What a failure looks like on the wire, without the headers that every answer has. */
+/** The status and body of a failure on the wire, without the headers that every answer has. */
 interface WireFailure {
   readonly status: number;
   readonly error: string;
   readonly message: string;
-  /** More keys of the body. */
+  /** More keys for the body. */
   readonly more?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -22,7 +22,7 @@ export function failureAnswer(failure: Failure, requestId: string): Response {
   return jsonAnswer(status, { error, message, ...more }, requestId, headers);
 }
 
-/** The answer to a bug of ours: it says nothing of the cause, which the log has under the same request id. */
+/** The answer to a bug of ours: it does not contain the cause, which is in the log under the same request id. */
 export function crashAnswer(requestId: string): Response {
   return jsonAnswer(500, { error: "internal error", message: `see the log of request ${requestId}` }, requestId);
 }
@@ -31,19 +31,19 @@ function retryAfter(seconds: number): Readonly<Record<string, string>> {
   return { "retry-after": String(Math.max(1, Math.ceil(seconds))) };
 }
 
-/** More than somebody may have, or more than there is room for: the caller is to come again. */
+/** The caller has too many of something, or there is no room for more: the caller should come again later. */
 function tooMany(error: string, message: string, retryAfterSeconds: number): WireFailure {
   return { status: 429, error, message, headers: retryAfter(retryAfterSeconds) };
 }
 
-/** Of a load-balanced request: the code stands where a client looks for it, in both places. */
+/** A failure of a load-balanced request. The body has the code in both places where clients look for it. */
 function coded(status: number, code: string, message: string): WireFailure {
   return { status, error: code, message, more: { code } };
 }
 
 type ByKind = { readonly [Each in Failure as Each["kind"]]: Each };
 
-/** The one map: exhaustive over all kinds. */
+/** The one map, with an entry for every kind of failure. */
 const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFailure } = {
   invalid: ({ field, message }) => ({ status: 400, error: `${field}: ${message}`, message, more: { field } }),
   unauthorized: () => ({
@@ -125,7 +125,7 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
   request_timeout: ({ afterMs }) =>
     coded(504, "request_timeout", `the worker gave no answer within ${afterMs / 1_000} s`),
   settings_behind: () => {
-    // The edge sends the settings and asks again; this never reaches a client.
+    // The edge sends the settings and asks again, so this failure never reaches a client.
     throw new Error("settings_behind reached the wire");
   },
   unavailable: ({ message }) => ({
@@ -136,7 +136,7 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
   }),
 };
 
-/** What a failure is on the wire. Generic, so that the compiler knows the failure for the one that its entry takes. */
+/** The wire form of a failure. Generic, so that the compiler can match the failure with the parameter of its entry. */
 export function wireOf<Kind extends keyof ByKind>(
   failure: { [K in Kind]: ByKind[K] & { kind: K } }[Kind],
 ): WireFailure {

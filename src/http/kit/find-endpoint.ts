@@ -1,4 +1,4 @@
-// Which endpoint a path names, for whom. A foreign one and an unknown one are the same answer.
+// Finds the endpoint that a path names for a caller. Another tenant's endpoint and an unknown one get the same answer.
 import type { Caller } from "../../contract/identity.ts";
 import { isEndpointName } from "../../core/access/endpoint-name.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
@@ -7,7 +7,7 @@ import { log } from "../../log.ts";
 import { StaleCache } from "./stale-cache.ts";
 
 const endpoints = new StaleCache<LoadedEndpoint>();
-/** What a path may call an endpoint → its id. Ids are never reused, so what was true once stays true. */
+/** Ids of endpoints by the names that a path may use. Ids are never reused, so an entry never becomes wrong. */
 const endpointIds = new StaleCache<string>();
 
 /** The endpoint of an id or slug, if it is the caller's own or shared. */
@@ -21,14 +21,14 @@ export async function findEndpoint(
   return find(idOrSlug, caller, nowMs, () => loadEndpoint(env.DB, idOrSlug));
 }
 
-/** The same by the number that stands in the ids of its jobs. */
+/** The same for the number that is part of the ids of the endpoint's jobs. */
 export async function findNumberedEndpoint(
   number: number,
   caller: Caller,
   env: Env,
   nowMs: number,
 ): Promise<Result<LoadedEndpoint>> {
-  // No name has a space in it.
+  // A name cannot contain a space, so this key cannot be the key of a name.
   return find(`number ${number}`, caller, nowMs, () => loadNumberedEndpoint(env.DB, number));
 }
 
@@ -49,12 +49,12 @@ async function find(
   return found !== null && isTheirs ? ok(found) : fail({ kind: "not_found" });
 }
 
-/** The id that a name is known to stand for; undefined: nobody has asked for it yet. */
+/** The id that belongs to a name, if it is cached; undefined: it has not been looked up yet. */
 export function knownEndpointId(name: string): string | undefined {
   return endpointIds.peek(name);
 }
 
-/** Asked of D1 once in the life of an isolate; that there is none, for a short while. While D1 is down: `ifDown`. */
+/** Queries D1 once in an isolate's life; that there is no id is cached only briefly. While D1 is down: `ifDown`. */
 export async function findEndpointId(name: string, env: Env, ifDown: string): Promise<string | null> {
   const known = knownEndpointId(name);
   if (known !== undefined) return known;
@@ -67,7 +67,7 @@ export async function findEndpointId(name: string, env: Env, ifDown: string): Pr
   }
 }
 
-/** Notes what a name stands for that has been found on the way. */
+/** Caches the id of a name that was found in another way. */
 export async function noteEndpointId(name: string, endpointId: string): Promise<void> {
   await endpointIds.get(name, Date.now(), async () => endpointId);
 }

@@ -1,14 +1,14 @@
-// Two ways from one stream to another, with an answer to the question which side has broken. Neither side is closed, cancelled
-// or aborted here: that is for whoever knows what the end means.
+// Two ways of moving bytes from one stream to another that report which side has broken. Neither closes, cancels or
+// aborts a side: the caller does, because only the caller knows what the end means.
 import type { SecretBlanker } from "../../core/access/secret-forms.ts";
 import { readBody } from "../../payload/body-reader.ts";
 
-/** `sink_broke`: also when the signal has ended it. */
+/** `sink_broke`: the sink has broken, or the signal has ended the transfer. */
 export type PipeEnd = "done" | "source_broke" | "sink_broke";
 
 const LEAVE_OPEN = { preventAbort: true, preventCancel: true, preventClose: true } as const;
 
-/** Carries everything by the platform's own pipe: no byte passes through JavaScript. The source is no IdentityTransformStream. */
+/** Moves all bytes by the platform's pipe, outside of JavaScript. The source must be no IdentityTransformStream. */
 export async function pipeAll(source: ReadableStream, sink: WritableStream, signal: AbortSignal): Promise<PipeEnd> {
   try {
     await source.pipeTo(sink, { ...LEAVE_OPEN, signal });
@@ -18,7 +18,7 @@ export async function pipeAll(source: ReadableStream, sink: WritableStream, sign
   }
 }
 
-/** A sink that has broken says so at once; a sound one says nothing. The source is broken by the pipe in either case (tried). */
+/** A broken sink's `closed` rejects at once, a sound one's stays open. The pipe breaks the source anyway (tried). */
 async function hasFailed(sink: WritableStream): Promise<boolean> {
   const writer = sink.getWriter();
   const failed = writer.closed.then(
@@ -33,8 +33,8 @@ async function hasFailed(sink: WritableStream): Promise<boolean> {
 }
 
 /**
- * Breaks the sink when the signal says stop: a write to a reader that takes nothing would wait for as long as that reader likes.
- * Answers what ends the watch.
+ * Breaks the sink when the signal fires: otherwise a write to a reader that takes nothing would wait as long as the
+ * reader likes. Returns the function that ends this watch.
  */
 export function breakWhenStopped(writer: WritableStreamDefaultWriter, signal: AbortSignal): () => void {
   const stop = (): void => void writer.abort(signal.reason).catch(() => undefined);
@@ -43,26 +43,26 @@ export function breakWhenStopped(writer: WritableStreamDefaultWriter, signal: Ab
   return () => signal.removeEventListener("abort", stop);
 }
 
-/** What a pump may carry, and what ends it. */
+/** The bytes that a pump may carry, and the signals that end it. */
 export interface PumpLimits {
-  /** One byte more is `too_large`. */
+  /** One byte more ends with `too_large`. */
   readonly maxBytes: number;
-  /** What is under way at once. */
+  /** The bytes that are under way at once. */
   readonly bufferBytes: number;
-  /** A read waits for a full buffer, or the end: fewer turns a megabyte, but later ones. */
+  /** A read waits for a full buffer or the end: a megabyte takes fewer turns, but its bytes come later. */
   readonly fills: boolean;
-  /** Ends it, and the source with it. */
+  /** Ends the pump, and cancels the source. */
   readonly stop: AbortSignal;
-  /** Ends it, but leaves the source able to be read on. */
+  /** Ends the pump, but leaves the source readable. */
   readonly drop: AbortSignal;
-  /** What the bytes pass through; as many come out of it. */
+  /** Blanks secrets in the bytes; it returns as many bytes as it takes. */
   readonly blanker?: SecretBlanker | undefined;
 }
 
 /**
- * Carries bytes through JavaScript: the platform's pipe can neither count nor leave a source whole whose sink has broken. One
- * buffer goes round, and the loop makes as little garbage as it can: a body comes in thousands of pieces, and V8 lets garbage
- * grow before it collects.
+ * Carries bytes through JavaScript, because the platform's pipe can neither count them nor leave the source readable
+ * when the sink breaks. One buffer is used again and again and the loop makes as little garbage as it can, because a
+ * body comes in thousands of pieces, and V8 lets garbage grow before it collects.
  */
 export async function pumpAtMost(
   source: ReadableStream<Uint8Array>,
@@ -88,7 +88,7 @@ export async function pumpAtMost(
         isWriting = true;
         const shown = blanker === undefined ? value : blanker.push(value);
         if (shown.length > 0) await writer.write(shown);
-        // The write is over when its bytes were taken, so that the same memory is free for the next ones.
+        // The write ends when its bytes were taken, so that this memory is free for the next ones.
         buffer = value.buffer;
       }
       if (!done) continue;
@@ -107,12 +107,12 @@ export async function pumpAtMost(
   }
 }
 
-/** Takes and drops what a source still brings, until it ends, breaks or the signal says stop, which cancels it. Never rejects. */
+/** Reads and drops the rest of a source until it ends or breaks, or `stop` cancels it. Never rejects. */
 export async function discardAll(source: ReadableStream<Uint8Array>, stop: AbortSignal): Promise<void> {
   if (stop.aborted) return;
   let end = (): void => undefined;
   try {
-    // Somebody else may read it by now.
+    // This throws if another reader has the source by now.
     const reader = readBody(source);
     end = reader.cancel.bind(reader);
     stop.addEventListener("abort", end);

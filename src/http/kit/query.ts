@@ -2,7 +2,7 @@
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { POLICY_MAX_MS, TTL_MIN_MS, WAIT_DEFAULT_MS, WAIT_MAX_MS, WAIT_MIN_MS } from "../../core/limits.ts";
 
-/** `?wait=` in milliseconds, or when it is absent RunPod's default for the route. */
+/** `?wait=` in milliseconds, or RunPod's default for the route if it is absent. */
 export function readWait(url: string, defaultMs = WAIT_DEFAULT_MS): Result<number> {
   const wait = readMilliseconds(url, "wait", WAIT_MIN_MS, WAIT_MAX_MS);
   return wait.ok ? ok(wait.value ?? defaultMs) : wait;

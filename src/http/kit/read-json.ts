@@ -1,4 +1,4 @@
-// Small bodies and query strings against their schema: what is wrong is told as the failure that names the field.
+// Checks small bodies and query strings against their schema; the failure names the wrong field.
 import type { z } from "zod";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { parseJson } from "../../core/json/value.ts";
@@ -6,7 +6,7 @@ import { parseJson } from "../../core/json/value.ts";
 /** A settings object is a few hundred bytes. */
 const SMALL_BODY_MAX_BYTES = 4_096;
 
-/** The body of a request as the schema has it; it is read no further than its limit. */
+/** The body of a request, parsed by the schema; it is read no further than its limit. */
 export async function readJson<Schema extends z.ZodType>(
   request: Request,
   schema: Schema,
@@ -20,7 +20,7 @@ export async function readJson<Schema extends z.ZodType>(
   return parsed.success ? ok(parsed.data) : fail(failureOfIssue(parsed.error));
 }
 
-/** The query string of a request as the schema has it, each parameter at most once. */
+/** The query string of a request, parsed by the schema; each parameter may occur at most once. */
 export function readQuery<Schema extends z.ZodType>(url: string, schema: Schema): Result<z.output<Schema>> {
   const { searchParams } = new URL(url);
   const repeated = [...searchParams.keys()].find((name) => searchParams.getAll(name).length > 1);
@@ -30,7 +30,7 @@ export function readQuery<Schema extends z.ZodType>(url: string, schema: Schema)
   return parsed.success ? ok(parsed.data) : fail(failureOfIssue(parsed.error, "?"));
 }
 
-/** The first thing that is wrong, named by its path, such as `policy.ttl`. `prefix` stands before the name: `?` of a query. */
+/** The failure names the first wrong field by its path, such as `policy.ttl`, after `prefix`: `?` for a query. */
 export function failureOfIssue({ issues }: z.ZodError, prefix = ""): Failure {
   const issue = issues[0];
   const path = issue?.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : (issue?.path ?? []);

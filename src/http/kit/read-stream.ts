@@ -1,4 +1,4 @@
-// A job's chunks as whoever answers its client asks the broker for them: a page at a time, each from the reader's own place.
+// Reads a job's chunks from the broker for the code that answers its client: pages, each from the reader's place.
 import type { StreamPage } from "../../contract/stream.ts";
 import type { Result } from "../../core/failure.ts";
 import type { StreamCursor } from "../../core/job/stream-cursor.ts";
@@ -11,7 +11,7 @@ export interface StreamRead {
   readonly jobId: string;
 }
 
-/** One page of chunks after a place, held by the broker until there is one. */
+/** One page of chunks after a place; the broker holds the call until there is one. */
 export async function readPage(
   { broker, tenantId, jobId }: StreamRead,
   after: StreamCursor | "drained",
@@ -20,7 +20,7 @@ export async function readPage(
   return askHeld(holdMs, (heldMs) => broker.call("readStream", { tenantId, jobId, after, holdMs: heldMs }));
 }
 
-/** What is there for a reader that stays until the job is over. It is refused where its tenant has too many of them. */
+/** The first page for a reader that stays until the job is over. Refused if its tenant has too many such readers. */
 export async function enterStream(
   { broker, tenantId, jobId }: StreamRead,
   after: StreamCursor,

@@ -1,5 +1,5 @@
-// The body of a request: for whoever reads it, in one go where it says that it is small, because each turn of a stream costs more
-// than all bytes of a usual request; and what nobody has read of it, which is taken before the answer.
+// The body of a request. A body that announces a small size is read in one go, because each turn of a stream costs more
+// than all bytes of a usual request. The part of a body that no code has read is taken before the answer.
 import { REST_MAX_MS } from "../../core/limits.ts";
 import { readShared } from "../../payload/body-reader.ts";
 import type { BodySource } from "../../payload/envelope.ts";
@@ -7,7 +7,7 @@ import { discardAll } from "./pipes.ts";
 
 const SMALL_BODY_MAX_BYTES = 64 * 1024;
 
-/** The body, or its bytes; null when there is none. One whose client goes away in its middle fails when it is read. */
+/** The body as a stream or as bytes; null when there is none. Reading fails if the client leaves in its middle. */
 export async function bodyOf(request: Request): Promise<BodySource> {
   if (!isSmall(request)) return request.body === null ? null : readShared(request.body);
   try {
@@ -17,18 +17,18 @@ export async function bodyOf(request: Request): Promise<BodySource> {
   }
 }
 
-/** The body as it comes; null when there is none. workerd makes one, of no bytes, of `content-length: 0` too. */
+/** The body as a stream; null when there is none. workerd makes an empty body for `content-length: 0` too. */
 export function bodyStreamOf({ body, headers }: Request): ReadableStream<Uint8Array> | null {
   return headers.get("content-length") === "0" ? null : body;
 }
 
 /**
- * Takes what nobody has read of a request, for at most REST_MAX_MS; to be called before it is answered. Without it workerd closes
- * the connection soon after the answer, and of a client that sends all of its request first the answer is lost with it.
+ * Takes the unread rest of a request, for at most REST_MAX_MS; to be called before the answer. Without it workerd
+ * closes the connection soon after the answer, and a client that first sends its whole request loses the answer too.
  */
 export async function takeRest(request: Request): Promise<void> {
   const { body } = request;
-  // Who still reads it, or has read it to its end, has locked it. workerd itself takes as much as a small one has.
+  // A body that is being read or was read to its end is locked. workerd itself takes as much as a small body has.
   if (body === null || body.locked || isSmall(request)) return;
   await discardAll(body, AbortSignal.timeout(REST_MAX_MS));
 }

@@ -1,5 +1,5 @@
-// A route of the table: its methods and path, who is let in, and what answers. An expected failure of either is refused in one
-// place, and what a path does not take is derived from all its entries.
+// A route of the table: its methods and path, its check of the caller, and its handler. An expected failure of either
+// is answered in one place, and the answer to other methods of a path is derived from all its entries.
 import type { Hono } from "hono";
 import type { Failure, Result } from "../../core/failure.ts";
 import { type ReadKey, readKey } from "./auth.ts";
@@ -9,19 +9,19 @@ import { failureAnswer } from "./failures.ts";
 
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-/** What a handler answers: a response, or an expected failure. */
+/** The result of a handler: a response, or an expected failure. */
 export type Answered = Response | { readonly ok: false; readonly failure: Failure };
 
 interface RouteSpec<Entered> {
-  /** `ALL`: the handler looks at the method itself. */
+  /** `ALL`: the handler checks the method itself. */
   readonly method: Method | readonly Method[] | "ALL";
   readonly path: string;
-  /** Hono gives a HEAD to the route of GET and drops the body: `false` where the body is handed out only once. */
+  /** Hono gives a HEAD to the route of GET and drops the body: `false` where a body can be handed out only once. */
   readonly head?: boolean;
-  /** Lets the caller in and finds what the path names. */
+  /** Lets the caller in and finds the things that the path names. */
   readonly enter: (c: RouteContext, readKey: ReadKey) => Promise<Result<Entered>>;
   readonly handler: (c: RouteContext, entered: Entered) => Promise<Answered>;
-  /** Where its clients put their key and how they read failures; without it as every RunPod client does. */
+  /** Where the route's clients put their key and how they read failures; without it, as RunPod clients do. */
   readonly dialect?: Pick<ClientDialect, "readKey" | "refuse">;
 }
 
@@ -34,7 +34,7 @@ export interface Route {
   readonly refuse: (c: RouteContext, failure: Failure) => Response;
 }
 
-/** Declares a route; what `enter` finds is what `handler` gets. */
+/** Declares a route; `handler` gets what `enter` returns. */
 export function route<Entered>(spec: RouteSpec<Entered>): Route {
   const { method, path, enter, handler, head = true, dialect = { readKey, refuse } } = spec;
   const answer = async (c: RouteContext): Promise<Response> => {
@@ -46,7 +46,7 @@ export function route<Entered>(spec: RouteSpec<Entered>): Route {
   return { methods, path, head, answer, refuse: dialect.refuse };
 }
 
-/** Registers the routes, and for each path of theirs the answer to every other method. */
+/** Registers the routes, and for each of their paths the answer to every other method. */
 export function addRoutes(app: Hono<Routing>, routes: readonly Route[]): void {
   const allowed = new Map<string, string[]>();
   for (const { path, methods } of routes) {

@@ -1,13 +1,13 @@
-// What D1 said last, kept in the isolate: fresh for 30 s, and for 24 h when D1 does not answer. Nobody can change
-// anything while D1 is down, so the last good word is the right one.
+// Keeps D1's last answers in the isolate: fresh for 30 s, and usable for 24 h when D1 does not answer. Nobody can
+// change rows while D1 is down, so the last answer is then still right.
 
 const FRESH_MS = 30_000;
 const LAST_GOOD_MS = 86_400_000;
-/** That something is not there is believed for a short while only, unless its user knows better: it may have been made since. */
+/** That a row is missing is cached only briefly, unless the cache's user sets a time, as it may be made meanwhile. */
 const MISSING_MS = 5_000;
-/** After D1 did not answer it is left alone for this long, so that not every request waits for it to fail. */
+/** When D1 did not answer, it is not asked for this long, so that not every request waits for D1 to fail. */
 const ASK_AGAIN_MS = 5_000;
-/** Far more than one isolate sees, and small beside its 128 MB. */
+/** Far more entries than one isolate needs, and small beside its 128 MB. */
 const ENTRIES_MAX = 10_000;
 
 interface Entry<T> {
@@ -18,7 +18,7 @@ interface Entry<T> {
 
 export class StaleCache<T> {
   readonly #entries = new Map<string, Entry<T>>();
-  /** Apart from the entries: a flood of made-up names must not push out what is worth keeping. Name → until when. */
+  /** Kept apart from the entries, so that a flood of made-up names does not push those out. Name → until when. */
   readonly #missing = new Map<string, number>();
   readonly #missingMs: number;
 
@@ -26,17 +26,17 @@ export class StaleCache<T> {
     this.#missingMs = missingMs;
   }
 
-  /** What was good last, however long ago; undefined: nothing was. */
+  /** The last value of a key, however old; undefined: there was none. */
   peek(key: string): T | undefined {
     return this.#entries.get(key)?.value;
   }
 
-  /** Would `get` have to load it, without anything good to fall back on? */
+  /** Would `get` have to load the key, without an older value to fall back on? */
   isUnknown(key: string, nowMs: number): boolean {
     return !this.#entries.has(key) && nowMs >= (this.#missing.get(key) ?? 0);
   }
 
-  /** The value of a key, loaded when it is not fresh; null: there is none. Throws what `load` threw if nothing is good. */
+  /** The value of a key, loaded unless fresh; null: there is none. Throws what `load` threw if no old value is good. */
   async get(key: string, nowMs: number, load: () => Promise<T | null>): Promise<T | null> {
     const entry = this.#entries.get(key);
     if (entry !== undefined && nowMs < entry.freshUntilMs) return entry.value;
@@ -60,7 +60,7 @@ export class StaleCache<T> {
   }
 }
 
-/** Adds at the young end; the oldest goes when there are too many. */
+/** Adds an entry as the youngest; the oldest is removed when there are too many. */
 function put<V>(map: Map<string, V>, key: string, value: V): void {
   map.set(key, value);
   const oldest = map.keys().next().value;

@@ -1,4 +1,4 @@
-// A job on its way to the broker, whatever API its client speaks. An input that was stored and that no job took is deleted.
+// Submits a job to the broker, whatever API its client speaks. A stored input that no job took is deleted.
 import { v7 as uuidv7 } from "uuid";
 import type { Submitted } from "../../contract/broker.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
@@ -12,7 +12,7 @@ import type { ClientDialect, WantedJob } from "./client-dialect.ts";
 import type { RouteContext } from "./context.ts";
 import type { EndpointCall } from "./enter.ts";
 
-/** A job that the broker has, and the request that it was made of. */
+/** A job that the broker has, and the request that it was made from. */
 export interface SubmittedJob extends Submitted {
   readonly wanted: WantedJob;
 }
@@ -46,7 +46,7 @@ export async function submitJob(
   return submitted.ok ? ok({ ...submitted.value, wanted: read.value }) : submitted;
 }
 
-/** May the broker hold the input stored for this id? When it did not answer it may: then a sweep decides later. */
+/** May the broker hold the input stored for this id? If it did not answer, it may: a sweep then decides later. */
 function isTaken(submitted: Result<Submitted>, jobId: string): boolean {
   if (submitted.ok) return submitted.value.job.id === jobId;
   return submitted.failure.kind === "unavailable";

@@ -1,5 +1,5 @@
-// One load-balanced request from its arrival to the last byte: a slot, the call to its worker, perhaps a second worker, the
-// answer, and the report to the broker of how it ended. Whatever ends it early ends both directions and frees the slot.
+// One load-balanced request from its arrival to the last byte: a slot, the call to its worker, perhaps a second worker,
+// the answer, and the report of its end to the broker. Any early end ends both directions and frees the slot.
 import { readConfig } from "../../config.ts";
 import type { LbOutcome } from "../../contract/load-balancer.ts";
 import { SecretBlanker, SecretForms } from "../../core/access/secret-forms.ts";
@@ -25,18 +25,18 @@ import { type LbCall, type Seat, takeSeat } from "./seat.ts";
 import { type JoinedSockets, joinSockets } from "./socket.ts";
 import { startTransfer, type Transfer, type TransferEnd } from "./transfer.ts";
 
-/** What has ended a request before its time. */
+/** Why a request was ended before its time. */
 type Cause = "client_left" | "too_large" | "deadline" | "seat_lost" | "crashed";
 
-/** A failure of one try: how it is told to the broker and to the client. */
+/** A failure of one try: the outcome for the broker and the failure for the client. */
 interface Failed {
   readonly outcome: LbOutcome;
   readonly failure: Failure;
-  /** Another worker may do it, as far as this failure goes. */
+  /** The failure does not rule out that another worker can answer the request. */
   readonly elsewhere: boolean;
 }
 
-/** Sent again to another worker they do no more than once, and there is nothing of them that is gone by then. */
+/** Methods whose repeat at another worker has no further effect. Requests with a body are never repeated. */
 const REPEATABLE_METHODS = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 const SERVICE_RESTART = 1012;
 
@@ -47,7 +47,7 @@ export class LbExchange {
   #cause: Cause | null = null;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #upload: Transfer | null = null;
-  /** Of the worker that is asked. */
+  /** The secrets of the present worker. */
   #secrets = new SecretForms([]);
   readonly #clientLeft = (): void => this.#stop("client_left");
 
@@ -87,7 +87,7 @@ export class LbExchange {
     return REPEATABLE_METHODS.has(this.#request.method) && isBodiless && !asksForSocket(this.#request);
   }
 
-  /** A worker's own 503 is better passed on than kept back, where nobody else can be asked. */
+  /** Can another worker be asked? If not, a worker's own 503 is better passed on than replaced by our error. */
   #hasOthers(tried: number): boolean {
     const { affinity, settings } = this.#call;
     const isBound = affinity.kind === "strict" || affinity.kind === "resume";
@@ -133,12 +133,12 @@ export class LbExchange {
     return upload.readable;
   }
 
-  /** Passes an answer on, if it may be, and sees to its end. */
+  /** Passes a worker's answer on if it can be passed on, and attends to its end. */
   async #answer(seat: Seat, response: Response, tried: number): Promise<Response | Failed> {
     if (response.webSocket !== null) return this.#joinSockets(seat, response, response.webSocket);
     const { bodyMaxBytes } = this.#call.settings;
     const length = readLength(response.headers);
-    // workerd makes a body, of no bytes, of `content-length: 0` too; with it the answer would be over before its time.
+    // workerd makes an empty body for `content-length: 0` too; with that body the answer would be over before its time.
     const hasBody = response.body !== null && length !== 0 && this.#request.method !== "HEAD";
     const isTooLarge = hasBody && length !== null && length > bodyMaxBytes;
     const goesElsewhere = response.status === 503 && this.#isRepeatable() && this.#hasOthers(tried);
@@ -147,7 +147,7 @@ export class LbExchange {
     if (goesElsewhere) return workerFailed("bad_answer", "the worker answered 503", true);
     const headers = this.#clientHeaders(seat, response.headers);
     if (response.body === null || !hasBody) {
-      // What a HEAD says of the length is about the body that it does not have.
+      // For HEAD the length is that of a body that is not sent, so the header is copied and not computed.
       if (length !== null && this.#request.method === "HEAD") headers.set("content-length", String(length));
       await this.#endBeforeRest(seat, outcomeOf("done", response.status, null));
       return new Response(null, { status: response.status, headers });
@@ -182,7 +182,7 @@ export class LbExchange {
     this.#release();
     await seat.leave(end === "closed" ? "served" : "worker_failed");
     await within(LB_SOCKET_REST_MS, joined.clientGone, "the client").catch(() => {
-      // A client that does not read does not answer the close either. Nothing else would take its connection from it.
+      // A client that does not read does not answer the close frame either, and nothing else would end its connection.
       cutOff(this.#call.c.executionCtx);
     });
   }
@@ -192,10 +192,10 @@ export class LbExchange {
     return toClientHeaders(this.#secrets.isEmpty ? headers : blankHeaders(headers, this.#secrets), own);
   }
 
-  /** Ends both directions. The first cause stays. */
+  /** Ends both directions. The first cause is kept. */
   #stop(cause: Cause): void {
     this.#cause ??= cause;
-    // Whoever is still there is told of it, and for that what it still sends is taken.
+    // After any other cause the client is still there and gets an answer, for which the rest of its upload is taken.
     if (cause === "client_left" || cause === "crashed") this.#upload?.stop();
     this.#abort.abort(new Error("the request was stopped"));
   }
@@ -205,7 +205,7 @@ export class LbExchange {
     this.#held(seat.leave(outcome));
   }
 
-  /** The worker has done its part: what its client still sends holds no slot, and nobody pays for that time. */
+  /** Frees the slot and ends its billing before the client's rest is taken, because the worker has done its part. */
   async #endBeforeRest(seat: Seat, outcome: LbOutcome): Promise<void> {
     const taken = this.#takeRest();
     this.#held(seat.leave(outcome));
@@ -220,8 +220,8 @@ export class LbExchange {
   }
 
   /**
-   * Takes what the client still sends, before an answer is whole. Without it workerd would close the connection soon after: of a
-   * client that sends all of its request first, the answer would be lost with it.
+   * Takes the rest that the client still sends, before the answer is whole. Without this workerd would close the
+   * connection soon after, and a client that first sends its whole request would lose the answer with it.
    */
   async #takeRest(): Promise<void> {
     await this.#upload?.takeRest(REST_MAX_MS);
@@ -233,7 +233,7 @@ export class LbExchange {
     return refuse(this.#call.c, failure);
   }
 
-  /** Work that goes on when the answer is on its way, or when nobody waits for it any more. */
+  /** Keeps work alive that goes on after the answer has begun, or after its client has gone. */
   #held(work: Promise<void>): void {
     this.#call.c.executionCtx.waitUntil(work);
   }
@@ -270,7 +270,7 @@ export class LbExchange {
   }
 }
 
-/** The answer to nobody. */
+/** The failure when no client is left to read it. */
 const CLIENT_LEFT: Failure = { kind: "unavailable", message: "the client has gone" };
 
 function failed(outcome: LbOutcome, failure: Failure, elsewhere = false): Failed {
@@ -289,7 +289,7 @@ function tooLargeAnswer(maxBytes: number): Failed {
   return workerFailed("bad_answer", `the worker's answer has more than ${maxBytes} bytes`);
 }
 
-/** How a request whose answer was passed on has ended. A limit that cut it short does not make it free. */
+/** The outcome of a request whose answer was passed on. A request that a limit cut short is billed as well. */
 function outcomeOf(end: TransferEnd, status: number, cause: Cause | null): LbOutcome {
   if (cause === "client_left" || cause === "too_large") return cause;
   if (status >= 500 || (cause === null && end === "source_broke")) return "worker_failed";
@@ -301,7 +301,7 @@ function readLength(headers: Headers): number | null {
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
-/** Ends the invocation, and with it the connection of its client. */
+/** Ends the invocation and with it the connection of the client. */
 function cutOff(context: object): void {
   if ("abort" in context && typeof context.abort === "function") context.abort(new Error("the client does not read"));
 }

@@ -1,4 +1,4 @@
-// Load-balanced endpoints: who may call them, and what is clear before a worker is asked.
+// Load-balanced endpoints: checks the caller, and everything that can be checked before a worker is called.
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { parseAffinity } from "../../core/lb/pool.ts";
 import { readKey } from "../kit/auth.ts";
@@ -10,7 +10,7 @@ import { LbExchange } from "./exchange.ts";
 import type { LbCall } from "./seat.ts";
 import type { LbTarget } from "./target.ts";
 
-/** `fetch` refuses to send a body with them, and to drop it would be to change the request. */
+/** `fetch` refuses to send a body with these methods, and dropping the body would change the request. */
 const BODILESS_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 /** Lets the caller in and carries its request to a worker. */
@@ -25,7 +25,7 @@ export async function forwardToWorker(c: RouteContext, target: LbTarget): Promis
     return refuse(c, { kind: "too_large", maxBytes: bodyMaxBytes });
   }
   const answering = new LbExchange(entered.value).run();
-  // A client that goes away ends this invocation; the slot must be given back all the same.
+  // A client that goes away ends this invocation, but the slot must still be given back.
   c.executionCtx.waitUntil(answering.catch(() => undefined));
   return answering;
 }

@@ -1,4 +1,4 @@
-// The edge's side of a slot of a load-balanced endpoint: waiting for one in slices, keeping it, giving it back.
+// The edge's part of a slot of a load-balanced endpoint: waits for a slot in slices, renews it and gives it back.
 import type { LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { Affinity } from "../../core/lb/pool.ts";
@@ -8,7 +8,7 @@ import type { RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
 import type { LbTarget } from "./target.ts";
 
-/** A request, who asks, and for what. */
+/** A request, its caller and its target. */
 export interface LbCall extends EndpointCall {
   readonly c: RouteContext;
   readonly target: LbTarget;
@@ -16,9 +16,9 @@ export interface LbCall extends EndpointCall {
 }
 
 interface SeatWanted {
-  /** When the wait is over, epoch ms. */
+  /** When the wait ends, epoch ms. */
   readonly untilMs: number;
-  /** Workers that have failed the request. */
+  /** Workers that have already failed this request. */
   readonly avoidIds: readonly string[];
   /** Called when the broker has given the slot to another request: the call must end at once. */
   readonly lost: () => void;
@@ -26,7 +26,7 @@ interface SeatWanted {
 
 export interface Seat {
   readonly ticket: LbTicket;
-  /** Gives the slot back, and has the request billed or not. The first end counts: it is the cause of any other. */
+  /** Gives the slot back; `outcome` decides about the bill. Only the first call counts: it has the cause of the end. */
   leave(outcome: LbOutcome): Promise<void>;
 }
 
@@ -64,7 +64,7 @@ export async function takeSeat(request: LbCall, { untilMs, avoidIds, lost }: Sea
   }
 }
 
-/** A request that insists on one worker is told that it was this one which had no room. */
+/** A request that insists on one worker gets a failure that states that this worker had no room. */
 function timedOut({ kind }: Affinity, retryAfterSeconds: number): Failure {
   const isBound = kind === "strict" || kind === "resume";
   return isBound ? { kind: "affinity_timeout" } : { kind: "no_worker", retryAfterSeconds };
@@ -75,8 +75,8 @@ function keepSeat(request: LbCall, ticket: LbTicket, lost: () => void): Seat {
   let hasLeft = false;
   const renew = async (): Promise<void> => {
     const kept = await broker.call("renewLb", ticket);
-    // While the broker does not answer the call goes on: one that comes back learns of it by the next renewal.
-    // What a renewal that the end has overtaken says is no news, and the request may be with another worker by now.
+    // While the broker does not answer the call goes on: a broker that restarts learns of it by the next renewal. An
+    // answer to a renewal after the end is ignored, because another worker may have the request by then.
     if (kept.ok && !kept.value && !hasLeft) lost();
   };
   const renewals = setInterval(() => void renew(), LB_RENEW_MS);
@@ -93,7 +93,7 @@ function keepSeat(request: LbCall, ticket: LbTicket, lost: () => void): Seat {
   };
 }
 
-/** Idempotent: the second time the broker does not know the slot any more. What stays unsaid ends without a renewal. */
+/** Idempotent: a second call finds no slot at the broker. If no call arrives, the slot ends for lack of renewals. */
 async function leave({ c, broker, caller }: LbCall, ticket: LbTicket | null, outcome: LbOutcome): Promise<void> {
   const { tenantId } = caller;
   await broker.call("leaveLb", { requestId: c.get("requestId"), tenantId, ticket, outcome });

@@ -1,17 +1,17 @@
-// A WebSocket through a load-balanced endpoint: each message goes on to the other side, until one side ends it, a
-// message is too large, none has come for too long, or one side may have left too much unread (core/lb/unread-bytes.ts).
+// A WebSocket through a load-balanced endpoint: messages go on to the other side until one side ends it, a message is
+// too large, none has come for too long, or one side may have left too much unread (core/lb/unread-bytes.ts).
 
 import type { SecretForms } from "../../core/access/secret-forms.ts";
 import { UnreadBytes } from "../../core/lb/unread-bytes.ts";
 import { LB_SOCKET_IDLE_MS } from "../../core/limits.ts";
 
-/** `worker_broke`: the worker's connection ended without a word. */
+/** `worker_broke`: the worker's connection ended without a close frame. */
 export type SocketEnd = "closed" | "worker_broke";
 
 export interface JoinedSockets {
   /** Never rejects. */
   readonly end: Promise<SocketEnd>;
-  /** Resolves when the client has closed, too: until then what it has not read stands in our memory. */
+  /** Resolves when the client has closed, too: until then the messages that it has not read are in our memory. */
   readonly clientGone: Promise<void>;
   /** Ends both sides with a code of RFC 6455. */
   stop(code: number, reason: string): void;
@@ -22,13 +22,13 @@ const UNREAD = 1008;
 const TOO_LARGE = 1009;
 const BROKEN = 1011;
 const SILENT = "bytes may be unread: send a message now and then";
-/** A connection that ended without a close frame, or without a code in it: neither may be sent. */
+/** This code means that a connection ended without a close frame or without a code, and it may not be sent. */
 const NO_CODE = 1005;
 const NO_FRAME = 1006;
 /** RFC 6455: a reason has at most 123 bytes. */
 const REASON_MAX_BYTES = 123;
 
-/** Joins two sockets that nobody has accepted yet. A message of more than `maxBytes` ends both. */
+/** Joins two sockets that are not accepted yet. A message of more than `maxBytes` ends both. */
 export function joinSockets(
   client: WebSocket,
   worker: WebSocket,
@@ -77,7 +77,7 @@ export function joinSockets(
       const isBroken = code === NO_FRAME;
       const shownReason = from === worker && secrets !== null ? secrets.blankText(reason) : reason;
       closeSocket(to, isBroken ? BROKEN : code, isBroken ? "the other side broke off" : shownReason);
-      // The handshake of the close: without an answer the peer would wait for one.
+      // The close handshake needs this answer; without it the peer would wait for one.
       closeSocket(from, isBroken ? BROKEN : code, reason);
       end(isBroken ? whenBroken : "closed");
     });
@@ -93,24 +93,24 @@ export function joinSockets(
   return { end: ended.promise, clientGone: gone.promise, stop };
 }
 
-/** Also where it is closed already. A code that must not be sent would leave it open, or break the peer's rules. */
+/** May be called for a closed socket. A code that must not be sent would leave it open or break the peer's rules. */
 function closeSocket(socket: WebSocket, code: number, reason: string): void {
   try {
     if (code === NO_CODE) socket.close();
     else if (!maySend(code)) socket.close(BROKEN, "the other side broke off");
     else socket.close(code, new TextEncoder().encode(reason).length > REASON_MAX_BYTES ? "" : reason);
   } catch {
-    // Nothing is left to close.
+    // The socket is closed already.
   }
 }
 
-/** RFC 6455, 7.4, and what IANA has registered since. */
+/** The codes of RFC 6455, 7.4, and those that IANA has registered since. */
 function maySend(code: number): boolean {
   if (code >= 3_000) return code <= 4_999;
   return code >= 1_000 && code <= 1_014 && code !== 1_004 && code !== NO_CODE && code !== NO_FRAME;
 }
 
-/** What a worker says, without what it was given to know: within one message. */
+/** A worker's message with the secrets that the worker was sent blanked, as far as they are within one message. */
 function blankMessage(data: string | ArrayBuffer, secrets: SecretForms | null): string | ArrayBuffer | Uint8Array {
   if (secrets === null || secrets.isEmpty) return data;
   return typeof data === "string" ? secrets.blankText(data) : secrets.blankBytes(new Uint8Array(data));

@@ -1,42 +1,42 @@
-// One direction of a load-balanced request: bytes from a source to a sink, within a limit. The platform's own pipe moves an
-// answer whose length is known before; other bytes pass through JavaScript, where they are counted, and where an upload whose
-// worker has gone can still be read. Either takes the same memory for a body of any size.
+// One direction of a load-balanced request: bytes from a source to a sink, within a limit. The platform's own pipe
+// moves an answer whose length is known before. Other bytes pass through JavaScript, where they are counted, and where
+// the rest of an upload can be read after its worker has gone. Both use the same memory for a body of any size.
 
 import type { SecretBlanker } from "../../core/access/secret-forms.ts";
 import { LB_FILL_BYTES, LB_PIPE_BYTES } from "../../core/limits.ts";
 import { within } from "../../db/deadline.ts";
 import { breakWhenStopped, discardAll, type PipeEnd, pipeAll, pumpAtMost } from "../kit/pipes.ts";
 
-/** `source_broke`: it ended before its end; `sink_broke`: nobody takes the bytes any more, or the transfer was told to end. */
+/** `source_broke`: the source ended too early; `sink_broke`: no more bytes are taken, or the transfer was ended. */
 export type TransferEnd = PipeEnd | "too_large";
 
 export interface Transfer {
-  /** What the sink reads. It breaks off, and does not end, when the transfer does. */
+  /** The bytes for the sink's reader. If the transfer ends early, this stream breaks off and does not end. */
   readonly readable: ReadableStream<Uint8Array>;
-  /** How it ended while it was held back, or null: from now on the sink gets bytes. Never rejects. */
+  /** How the transfer ended while bytes were held back, or null once the sink gets bytes. Never rejects. */
   readonly begun: Promise<TransferEnd | null>;
-  /** Never rejects. */
+  /** How the transfer ended. Never rejects. */
   readonly end: Promise<TransferEnd>;
   stop(): void;
   /**
-   * Ends it at the sink only, and takes what the source still sends, for at most so long. Resolves once the source is at
-   * its end, at once where it is there already; never rejects.
+   * Ends the transfer at the sink only, and takes the rest of the source for at most `maxMs`. Resolves once the source
+   * is at its end, or at once if it is there already; never rejects.
    */
   takeRest(maxMs: number): Promise<void>;
 }
 
 interface TransferLimits {
-  /** Null: not known before. At most `maxBytes`. */
+  /** The length of the body, at most `maxBytes`; null: it is not known before. */
   readonly lengthBytes: number | null;
-  /** One byte over ends it. */
+  /** One byte more than this ends the transfer. */
   readonly maxBytes: number;
-  /** It is held back until it is over, there are LB_PIPE_BYTES of it, or so long: a source that breaks by then can be told of. */
+  /** Bytes are held back for this long, to the end or to LB_PIPE_BYTES, so that an early break can be reported. */
   readonly holdMs: number;
-  /** What is left of an upload when its sink breaks is taken until `takeRest` or `stop`; of an answer it is cancelled. */
+  /** When the sink breaks, an upload's rest is taken until `takeRest` or `stop`, and an answer's rest is cancelled. */
   readonly isUpload: boolean;
-  /** What the bytes pass through on their way; without it those of a known length pass through no JavaScript. */
+  /** Blanks secrets in the bytes; without it, an answer of a known length does not pass through JavaScript. */
   readonly blanker?: SecretBlanker | undefined;
-  /** What the end of the sink waits for when all bytes have gone out. Never rejects. */
+  /** The sink is ended only after this promise, once all bytes have gone out. Never rejects. */
   readonly beforeEnd?: () => Promise<void>;
 }
 
@@ -52,7 +52,7 @@ export function startTransfer(source: ReadableStream<Uint8Array>, limits: Transf
   const ends = { stop: stopped.signal, drop: dropped.signal };
   const end = carry(source, writable, limits, ends, () => begun.resolve(null)).then(async (how) => {
     if (how === "done") await limits.beforeEnd?.();
-    // A FixedLengthStream that has not seen all bytes refuses to be closed: the source was shorter than it said.
+    // A FixedLengthStream that has not had all bytes refuses to be closed: the source was shorter than it announced.
     if (how === "done" && (await settles(writable.close()))) return how;
     await settles(writable.abort(cause));
     return how === "done" ? "source_broke" : how;
@@ -72,7 +72,7 @@ export function startTransfer(source: ReadableStream<Uint8Array>, limits: Transf
   return { readable, begun: begun.promise, end, stop, takeRest };
 }
 
-/** Carries all of it, the first bytes after the hold; neither side is closed. `begin`: the hold is over. */
+/** Carries all bytes, the first ones after the hold; closes neither side. `begin`: called when the hold is over. */
 async function carry(
   source: ReadableStream<Uint8Array>,
   sink: WritableStream,
@@ -83,19 +83,19 @@ async function carry(
   const head = holdMs > 0 ? await readHead(source, holdMs, ends.stop) : NO_HEAD;
   if (head === "source_broke") return head;
   if (head.bytes > maxBytes) return "too_large";
-  // It said that it is shorter.
+  // The source announced a shorter length than this.
   if (lengthBytes !== null && head.bytes > lengthBytes) return "source_broke";
   begin();
   const written = await writeHead(head, sink, { maxBytes, blanker }, ends.stop);
   if (typeof written === "string") return written;
   if (lengthBytes !== null && !isUpload && blanker === undefined) return pipeAll(source, sink, ends.stop);
-  // Who says the length of an upload beforehand does not wait for an answer to its first half.
+  // A client that announces an upload's length does not wait for an answer to its first half, so reads may wait.
   const fills = lengthBytes !== null && isUpload;
   const bufferBytes = fills ? Math.min(Math.max(lengthBytes, 1), LB_FILL_BYTES) : LB_PIPE_BYTES;
   return pumpAtMost(source, sink, { maxBytes: maxBytes - written, bufferBytes, fills, blanker, ...ends });
 }
 
-/** The first bytes of a source. `rest`: a piece that was asked for and has not come by the end of the hold. */
+/** The first bytes of a source. `rest`: the read that was under way when the hold ended. */
 interface Head {
   readonly pieces: readonly Uint8Array[];
   readonly bytes: number;
@@ -104,7 +104,7 @@ interface Head {
 
 const NO_HEAD: Head = { pieces: [], bytes: 0, rest: null };
 
-/** Copies of the first pieces, as far as they come within `holdMs`; without a rest the source is free for another reader. */
+/** Copies the pieces that come within `holdMs`; if `rest` is null, another reader can then take the source. */
 async function readHead(source: ReadableStream, holdMs: number, signal: AbortSignal): Promise<Head | "source_broke"> {
   const reader = source.getReader({ mode: "byob" });
   signal.addEventListener("abort", () => void reader.cancel(signal.reason).catch(() => undefined));
@@ -123,7 +123,7 @@ async function readHead(source: ReadableStream, holdMs: number, signal: AbortSig
       }
       if (piece === "source_broke") return piece;
       if (piece === null) break;
-      // A worker may send thousands of single bytes: none of them may keep a buffer.
+      // A worker may send thousands of single bytes, and none of these pieces may keep a whole buffer in memory.
       pieces.push(piece.slice());
       buffer = piece.buffer;
       bytes += piece.length;
@@ -135,7 +135,7 @@ async function readHead(source: ReadableStream, holdMs: number, signal: AbortSig
   return { pieces, bytes, rest: null };
 }
 
-/** Writes what was held back, and the piece that was asked for after it. Answers the bytes, or how the transfer has ended. */
+/** Writes the bytes that were held back, and then the rest. Returns their number, or how the transfer has ended. */
 async function writeHead(
   head: Head,
   sink: WritableStream,
@@ -161,7 +161,7 @@ async function writeHead(
   }
 }
 
-/** Null: there are no more. */
+/** Null: the source has no more bytes. */
 async function readPiece(
   reader: ReadableStreamBYOBReader,
   buffer: ArrayBuffer,

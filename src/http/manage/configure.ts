@@ -10,7 +10,7 @@ import type { RouteContext } from "../kit/context.ts";
 import { readJson } from "../kit/read-json.ts";
 import type { Answered } from "../kit/route.ts";
 
-/** Reads the settings past every cache and hands them to the broker; answers with the version it has now. */
+/** Reads the settings from D1, not from a cache, and sends them to the broker; answers with the broker's version. */
 export async function configure(c: RouteContext): Promise<Answered> {
   const body = await readJson(c.req.raw, configureRequestSchema);
   if (!body.ok) return body;
@@ -22,7 +22,7 @@ export async function configure(c: RouteContext): Promise<Answered> {
   const configured = await new BrokerClient(c.env, endpointId).call("configure", settings);
   if (!configured.ok) return configured;
   const { version } = configured.value;
-  // D1 that does not take the note costs no more than a call of the cron.
+  // If D1 does not take this note, the cron makes one more call, and nothing else is lost.
   await askD1(() => noteTaken(c.env.DB, [{ endpointId, version }]));
   return jsonAnswer(200, { endpointId, version }, c.get("requestId"));
 }

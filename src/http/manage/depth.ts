@@ -1,4 +1,4 @@
-// GET /v1/depth: how much of the caller waits and runs, endpoint by endpoint.
+// GET /v1/depth: how many of the caller's jobs wait and run, endpoint by endpoint.
 import type { Caller } from "../../contract/identity.ts";
 import { listEndpoints } from "../../db/endpoints.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";

@@ -1,5 +1,5 @@
-// GET /v1/jobs/{id}: one job of the caller in full, found by its id alone: its times, its attempts, why it waits, its webhook and
-// what it cost. Its output stands in its status.
+// GET /v1/jobs/{id}: one job of the caller in full, found by its id alone: its times, its attempts, why it waits, its
+// webhook and its cost. Its output is in its status.
 import type { Caller } from "../../contract/identity.ts";
 import type { JobReport } from "../../contract/job-report.ts";
 import type { UsageLine } from "../../contract/usage.ts";
@@ -14,10 +14,10 @@ import { findNumberedEndpoint } from "../kit/find-endpoint.ts";
 import type { Answered } from "../kit/route.ts";
 import { showDollars, showLine } from "./shown-line.ts";
 
-/** A job has fewer: each of its attempts at most one. */
+/** A job has fewer lines than this, because each of its attempts has at most one. */
 const LINES_MAX = 1_000;
 
-/** The job, or 404 for one that is gone, foreign, or of a release whose ids do not name their endpoint. */
+/** The job, or 404 for one that is gone, another tenant's, or of a release whose ids do not contain their endpoint. */
 export async function showJob(c: RouteContext, caller: Caller): Promise<Answered> {
   const jobId = c.req.param("id") ?? "";
   const uuid = parseJobId(jobId)?.uuid;
@@ -35,7 +35,7 @@ export async function showJob(c: RouteContext, caller: Caller): Promise<Answered
   return jsonAnswer(200, show(endpointId, report.value, lines), c.get("requestId"));
 }
 
-/** The newest line may still be on its way to the record; the job's own row has it. Newest first, as the record has them. */
+/** Adds the newest line from the job's row if it is still on its way to the record. Newest first, as recorded. */
 function withNewest(
   recorded: readonly UsageLine[],
   { id, bill }: JobReport,
@@ -72,7 +72,7 @@ function show(endpointId: string, job: JobReport, lines: readonly UsageLine[]) {
   };
 }
 
-/** The one that runs has no end yet; the one that completed the job has no code. */
+/** A running attempt has no end yet, and the attempt that completed the job has no code. */
 function showAttempt({ startedAtMs, ...attempt }: JobReport["history"][number] | NonNullable<JobReport["running"]>) {
   const { number, workerId } = attempt;
   if (!("endedAtMs" in attempt)) return { number, workerId, startedAt: startedAtMs };

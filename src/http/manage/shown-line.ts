@@ -1,4 +1,4 @@
-// A usage line as its tenant is shown it.
+// The form in which a tenant sees a usage line.
 import type { UsageLine } from "../../contract/usage.ts";
 
 export function showLine(line: UsageLine) {
@@ -20,7 +20,7 @@ export function showLine(line: UsageLine) {
   };
 }
 
-/** Exact: nano-dollars have nine decimals, and a float would round them. */
+/** The exact amount: nano-dollars have nine decimals, and a float would round them. */
 export function showDollars(nanodollars: number): string {
   const digits = String(nanodollars).padStart(10, "0");
   return `${digits.slice(0, -9)}.${digits.slice(-9)}`;

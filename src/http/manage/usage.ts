@@ -1,4 +1,4 @@
-// What the tenant is told afterwards: billed lines and webhooks that were given up.
+// What the tenant can read afterwards: billed lines, and webhooks that were given up.
 import { z } from "zod";
 import { accountOf } from "../../broker/peers.ts";
 import type { Caller } from "../../contract/identity.ts";
@@ -59,13 +59,13 @@ export async function usage(c: RouteContext, { tenantId }: Caller): Promise<Answ
   return jsonAnswer(200, body, c.get("requestId"));
 }
 
-/** Lines of the tenant that are in no record, because D1 refused what they say. There should be none. */
+/** Lines of the tenant that are in no record, because D1 refused their values. There should be none. */
 export async function parkedUsage(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
   const lines = await accountOf(c.env, tenantId).parked();
   return jsonAnswer(200, { lines }, c.get("requestId"));
 }
 
-/** Webhooks of the caller that were given up, as they are kept for 30 days. */
+/** Webhooks of the caller that were given up; they are kept for 30 days. */
 export async function deadWebhooks(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
   const deadLetters = await askD1(() => listDeadLetters(c.env.DB, tenantId));
   return deadLetters.ok ? jsonAnswer(200, { webhooks: deadLetters.value }, c.get("requestId")) : deadLetters;

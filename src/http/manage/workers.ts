@@ -1,4 +1,4 @@
-// Routes under /v1 about the workers of an endpoint, for its owner: the list, and taking one out of service.
+// Routes under /v1 about the workers of an endpoint, for its owner: lists workers, and takes one out of service.
 import type { WorkerView } from "../../contract/worker.ts";
 import { fail } from "../../core/failure.ts";
 import { jsonAnswer } from "../kit/answer.ts";
@@ -15,7 +15,7 @@ export async function listWorkers(c: RouteContext, { caller, broker }: EndpointC
   return jsonAnswer(200, { workers: views.map(showWorker), summary: summarise(views) }, c.get("requestId"));
 }
 
-/** Drained: its open polls are answered and it gets no more jobs; what it runs runs on. To be done before it is shut down. */
+/** Answers the worker's open polls and gives it no more jobs; its jobs run on. To be done before it is shut down. */
 export async function drainWorker(c: RouteContext, call: EndpointCall): Promise<Answered> {
   return setDraining(c, call, true);
 }

@@ -1,7 +1,7 @@
-// The answer to an OpenAI client while its job still runs: begun by whoever has the first events, and the news that the client
-// has gone. A signal of the request tells that before the answer has begun; after that only a write to its stream does, so a
-// comment is written whenever a stream of events pauses. Every reader of that format passes over comments; other answers, such
-// as speech, have no place for bytes of ours.
+// The answer to an OpenAI client while its job still runs: whichever code has the first events begins it, and it
+// notices when the client has gone. Before the answer has begun a signal of the request fires then; afterwards only a
+// write to the stream fails, so a comment is written whenever a stream of events pauses. Every reader of events ignores
+// comments; other answers, such as speech, have no place for bytes of ours.
 import { OPENAI_COMMENT_EVERY_MS } from "../../core/limits.ts";
 import { isEventsType } from "../../core/openai/request.ts";
 import type { AnswerHead, ClientLink } from "../../dispatch/client-link.ts";
@@ -10,8 +10,8 @@ import type { RouteContext } from "../kit/context.ts";
 
 const COMMENT = new TextEncoder().encode(": \n\n");
 /**
- * Where events have ids: OpenAI's client for Python takes each blank line that follows an id for the end of an event, and an empty
- * one ends its stream with an error. Elsewhere the blank line is for readers that cut at blank lines and look at no others.
+ * The comment for streams whose events have ids: OpenAI's Python client takes each blank line after an id for the end
+ * of an event, and an empty event ends its stream with an error. Readers of other streams may need the blank line.
  */
 const COMMENT_AFTER_ID = COMMENT.subarray(0, -1);
 const ID_LINE = /^id:/m;
@@ -23,12 +23,12 @@ export class ClientAnswer implements ClientLink {
   readonly #jobId: string;
   #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
   #takesComments = false;
-  /** What was written last. */
+  /** The bytes that were written last. */
   #events: Uint8Array = new Uint8Array(0);
   #isBroken = false;
   #hasEnded = false;
   #pause: ReturnType<typeof setTimeout> | undefined;
-  /** Of an answer that is not begun before it is whole. */
+  /** The head for an answer that begins only when it is whole. */
   head: AnswerHead | null = null;
 
   constructor(c: RouteContext, jobId: string) {
@@ -47,7 +47,7 @@ export class ClientAnswer implements ClientLink {
     return this.#writer !== null;
   }
 
-  /** The answer, once it has begun. */
+  /** Resolves with the answer once it has begun. */
   get begun(): Promise<Response> {
     return this.#begun.promise;
   }
@@ -71,7 +71,7 @@ export class ClientAnswer implements ClientLink {
     await this.#send(bytes);
   }
 
-  /** Ends the answer. `whole` false: the connection breaks, so that nobody takes a part for all of it. */
+  /** Ends the answer. If `whole` is false the connection breaks, so that nobody takes a part for the whole answer. */
   async end(whole: boolean): Promise<void> {
     const writer = this.#writer;
     if (writer === null) return;

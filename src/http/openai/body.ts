@@ -1,5 +1,5 @@
-// The body of a request to an OpenAI route: kept as it came, but for the usage of a stream, which is asked for in the
-// client's name. JSON is checked as it streams by; anything else, such as an audio file, becomes a JSON string of its base64.
+// The body of a request to an OpenAI route, kept as it came, except that a stream's usage is asked for in the client's
+// name. JSON is checked as it streams by; any other body, such as an audio file, becomes a JSON string of its base64.
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../../core/limits.ts";
@@ -25,12 +25,12 @@ const EMPTY: PayloadRef = { kind: "inline", bytes: new TextEncoder().encode("{}"
 const FIELDS_RULE = `the names of its fields may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`;
 const JSON_ONLY: Failure = { kind: "unsupported_media", message: "the body of this route must be application/json" };
 const NO_BODY: OpenAiBody = { input: EMPTY, contentType: null, stream: false, hidesUsage: false };
-/** What a body of no bytes is read as: a JSON string. */
+/** The size of the JSON string that an empty body is read as. */
 const NO_BYTES_SIZE = 2;
 
 interface OpenAiBodyOptions extends ValueOptions {
   readonly path: string;
-  /** The server is to keep nothing of the request (core/openai/stored-responses.ts). */
+  /** The server must store nothing of the request (core/openai/stored-responses.ts). */
   readonly keepsNothing: boolean;
 }
 
@@ -41,11 +41,11 @@ export async function readOpenAiBody(request: Request, options: OpenAiBodyOption
   if (!allowed.ok) return allowed;
   const body = request.body === null ? null : await bodyOf(request);
   if (body === null || (body instanceof Uint8Array && body.length === 0)) return ok(NO_BODY);
-  // A body that its sender has not named is JSON: fetch gives a string text/plain.
+  // A body without a type from its sender is JSON; fetch itself sends text/plain for a string.
   const announced = headers.get("content-type") ?? "";
   const contentType = announced === "" || /^text\/plain\s*(?:;|$)/i.test(announced) ? "application/json" : announced;
   if (isJsonType(contentType)) return readJson(body, contentType, options);
-  // A server that does not look at the type would read fields out of it all the same.
+  // A server that ignores the type would still read fields from such a body, which we cannot check.
   return options.keepsNothing ? fail(JSON_ONLY) : readOther(body, contentType, options);
 }
 
@@ -76,7 +76,7 @@ async function readJson(
   if (adds(noted) || !isAsked(noted)) {
     return ok({ input: payload, contentType, stream, hidesUsage: adds(noted) });
   }
-  // Options of its own, within a body of megabytes, are left as they are: then its tokens are counted by what is sent.
+  // A client's own `stream_options` in a body of megabytes stay unchanged; its tokens are then counted from the events.
   if (payload.kind !== "inline") return ok({ input: payload, contentType, stream, hidesUsage: false });
   const asked = askForUsage(new TextDecoder().decode(payload.bytes));
   const input: PayloadRef = asked.added ? { kind: "inline", bytes: new TextEncoder().encode(asked.body) } : payload;

@@ -1,4 +1,4 @@
-// OpenAI's API as the edge reads it: whatever its client sends to the server behind the endpoint, where the route is open.
+// OpenAI's API as the edge reads it: any request of a client to the server behind the endpoint, if its route is open.
 import { openAiOrigin } from "../../contract/openai-origin.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
@@ -13,7 +13,7 @@ import { refuseOpenAi } from "./errors.ts";
 
 export const OPENAI: ClientDialect = { readKey, readJob, refuse: refuseOpenAi };
 
-/** HEAD brings no answer, and TRACE and CONNECT none of a worker's. */
+/** A HEAD gets no body, and a worker can answer neither TRACE nor CONNECT. */
 const METHODS = new Set(["GET", "POST", "PUT", "PATCH", "DELETE"]);
 const NO_WISHES = { executionTimeoutMs: null, ttlMs: null, lowPriority: false };
 
@@ -24,9 +24,9 @@ async function readJob(
   if (!METHODS.has(method)) return fail({ kind: "method_not_allowed", allow: [...METHODS].join(", ") });
   const routes = routesInForce(settings);
   const { pathname, search: query } = new URL(c.req.raw.url);
-  // "/v2/<endpoint>/openai" is what the client's base URL adds to the server's own path.
+  // A client's base URL puts "/v2/<endpoint>/openai" before the server's own path.
   const path = `/${pathname.split("/").slice(4).join("/")}`;
-  // Whatever worker takes the job: of two kinds in one endpoint the one that has the route would be a matter of chance.
+  // Checked for every kind of worker: in an endpoint with two kinds it is chance which kind of worker takes the job.
   if (!allowsRoute(routes, method, path)) {
     return fail({ kind: "route_closed", method, path, endpointId: settings.endpointId });
   }

@@ -1,4 +1,4 @@
-// Errors of the OpenAI routes as OpenAI's clients read them: `{"error": {message, type, param, code}}` under the true status.
+// Errors of the OpenAI routes in OpenAI's form, `{"error": {message, type, param, code}}`, with the true status.
 import type { JobView } from "../../contract/job-view.ts";
 import type { Failure } from "../../core/failure.ts";
 import type { FailureCode } from "../../core/job/failure.ts";
@@ -14,16 +14,16 @@ export function refuseOpenAi(c: RouteContext, failure: Failure): Response {
   return jsonAnswer(status, { error }, c.get("requestId"), headers);
 }
 
-/** The answer of a job that is over without a result for its client. */
+/** The answer for a job that is over and has no result for its client. */
 export function jobFailed(c: RouteContext, job: JobView): Response {
   if (job.status === "CANCELLED") {
-    // OpenAI's clients repeat a request after 409, unless they are told not to: the job would run after all.
+    // OpenAI's clients repeat a request after 409 unless this header forbids it: the job would then run after all.
     return errorAnswer(c, toError(409, "the job was cancelled", "cancelled"), job.id, { "x-should-retry": "false" });
   }
   return errorAnswer(c, job.status === "TIMED_OUT" ? TTL_PASSED : errorOfJob(job), job.id);
 }
 
-/** What a failure is to an OpenAI client; `read`: its message is in somebody else's form (core/openai/error.ts). */
+/** The error of each failure for an OpenAI client; `read`: its message is in another form (core/openai/error.ts). */
 const BY_CODE: Readonly<Record<FailureCode, readonly [status: number, code: string | null] | "read">> = {
   handler_error: "read",
   start_failed: "read",
@@ -48,12 +48,12 @@ const BY_CODE: Readonly<Record<FailureCode, readonly [status: number, code: stri
   internal: [500, null],
 };
 
-/** The error of a job that has failed, by its code. */
+/** The error of a failed job, by the code of its failure. */
 export function errorOfJob({ failure, error, status }: Pick<JobView, "failure" | "error" | "status">): OpenAiError {
   const text = error ?? `the job is ${status}`;
   const shape = failure == null ? "read" : BY_CODE[failure.code];
   if (shape !== "read") return toError(shape[0], text, shape[1]);
-  // A place that only the server knows is none for its client.
+  // The target of a redirect is only for the server's own callers and is of no use to the client.
   const isRedirect = failure?.status !== undefined && failure.status < 400;
   return isRedirect ? toError(502, text, "bad_answer") : openAiErrorOf(text);
 }
@@ -75,7 +75,7 @@ export function toError(status: number, message: string, code: string | null): O
 
 export const TTL_PASSED = toError(504, "the job's ttl passed before it was done", "timed_out");
 
-/** OpenAI's own codes, which its clients look for. */
+/** OpenAI's own codes, which its clients check. */
 const CODES: Readonly<Record<number, string>> = { 401: "invalid_api_key", 429: "rate_limit_exceeded" };
 
 function typeOf(status: number): string {
@@ -83,7 +83,7 @@ function typeOf(status: number): string {
   return status < 500 ? "invalid_request_error" : "server_error";
 }
 
-/** `unsupported media type` → `unsupported_media_type`. */
+/** For example `unsupported media type` → `unsupported_media_type`. */
 function slug(text: string): string {
   return text.replace(/:.*$/, "").replace(/[^a-z0-9]+/gi, "_");
 }

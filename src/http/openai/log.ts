@@ -1,4 +1,4 @@
-// The chunks of a job's log as the events of its OpenAI client: what workers yield is event text cut anywhere, or values.
+// Turns the chunks of a job's log into events for its OpenAI client: workers yield event text cut anywhere, or values.
 import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
@@ -30,8 +30,8 @@ export class LoggedEvents {
   }
 
   /**
-   * Hands on what the page brings. Not null: why the client can have no more. `LOST`: the attempt that it has seen a part of
-   * is over, and the job is not.
+   * Passes the page's chunks on. Returns the reason if the client can get no more, else null. `LOST`: the attempt whose
+   * chunks the client has had is over, and the job is not.
    */
   async take(page: StreamPage): Promise<OpenAiError | null> {
     let shown: Uint8Array[] = [];
@@ -45,21 +45,21 @@ export class LoggedEvents {
       shown.push(...this.#events.push(eventOf(parseJson(this.#decoder.decode(bytes)))));
     }
     const isLost = page.attempt !== this.#attempt || isWaiting(page.status);
-    // Nothing of a lost attempt goes out, unless something has already: the next one says everything anew.
+    // Chunks of a lost attempt are not sent unless the answer has begun: the next attempt sends everything anew.
     if (this.#client.hasBegun || !isLost) await this.#send(shown);
     if (this.#client.hasBegun && isLost) return LOST;
     return this.#events.heldBytes > CHUNK_MAX_BYTES ? TOO_LARGE : null;
   }
 
-  /** The job is over, and all its chunks were taken. */
+  /** To be called when the job is over and all its chunks were taken. */
   async finish(job: JobView): Promise<void> {
-    // Half an event that a lost worker has left is none.
+    // The half event that a lost worker has left is dropped.
     if (hasResult(job.status)) await this.#send(this.#events.end());
     else await this.fail(errorOfJob(job).error);
     await this.#client.end(true);
   }
 
-  /** Tells it in the last event. */
+  /** Sends the error as the last event. */
   async fail({ message, code }: Pick<OpenAiError["error"], "message" | "code">): Promise<void> {
     const error = { message, type: "server_error", param: null, code: code ?? "server_error" };
     await this.#send([eventOf({ error })]);

@@ -1,4 +1,4 @@
-// The output of a finished job as its OpenAI client wants it: what servers and RunPod workers give back has many forms
+// Turns the output of a finished job into its OpenAI client's answer. Servers and RunPod workers return many forms
 // (docs/wire.md 2.2): an object, a list with one, a JSON text in a string, pieces of event text, or bytes as base64.
 import type { JobView } from "../../contract/job-view.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
@@ -20,10 +20,10 @@ import { eventOf, toChunk } from "./sse.ts";
 
 const NOT_STORED = toError(503, "the storage of large results (R2) does not give it", "unavailable");
 
-/** What a header may hold. */
+/** A media type that is allowed in a header. */
 const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\x20-\x7e]+$/;
 
-/** The answer of a job that is over. `head`: of the server's own answer, where this request has it. */
+/** The answer of a job that is over. `head`: the head of the server's own answer, if this request received it. */
 export async function finishedAnswer(
   c: RouteContext,
   request: OpenAiRequest,
@@ -56,7 +56,7 @@ export async function finishedAnswer(
   return errorAnswer(c, toError(502, "the worker's answer is not one JSON object", "bad_answer"), job.id);
 }
 
-/** What a server has just answered with passes as it is. Anything else would have to be read as a whole first. */
+/** A large answer that a server has just given is passed on as it is. Any other would have to be read as a whole. */
 async function largeAnswer(
   c: RouteContext,
   request: OpenAiRequest,
@@ -73,7 +73,7 @@ async function largeAnswer(
   return rawAnswer(head.status, spliced.body, c.get("requestId"), { "x-job-id": jobId, ...head.headers });
 }
 
-/** The raw JSON text; null when it cannot be had. */
+/** The raw JSON text; null when it cannot be read. */
 async function readOutput(c: RouteContext, output: PayloadRef): Promise<string | null> {
   const spliced = await spliceBody([output], c.env.PAYLOADS);
   if (spliced.kind === "ok") return await new Response(spliced.body).text();
@@ -81,14 +81,14 @@ async function readOutput(c: RouteContext, output: PayloadRef): Promise<string |
   return null;
 }
 
-/** One JSON value; null when it is none: several of them, or plain text. The raw text is kept where it is the value itself. */
+/** The output as one JSON value; null for several values or plain text. Raw text is returned if it is the value. */
 function asJson(value: unknown, raw: string): string | null {
   if (Array.isArray(value)) return value.length === 1 ? asJson(value[0], raw.trim().slice(1, -1)) : null;
   if (typeof value !== "string") return raw;
   return parseJson(value) === undefined ? null : value;
 }
 
-/** A stream's worth of output, or an answer that a worker gave in one piece to a client that wants events. */
+/** The output as events: of a stream, or of an answer that a worker gave in one piece though events are wanted. */
 function asEvents(value: unknown, request: OpenAiRequest): Uint8Array {
   const pieces = Array.isArray(value) ? value : [value];
   const events = new ShownEvents(request);
@@ -96,13 +96,13 @@ function asEvents(value: unknown, request: OpenAiRequest): Uint8Array {
   return concatBytes([...events.push(text), ...events.end()]);
 }
 
-/** The value of a list of one, or of a JSON text; what is neither stays as it is. */
+/** The value in a list of one, or of a JSON text; any other value is returned as it is. */
 function onlyValue(value: unknown): unknown {
   const one: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value;
   return typeof one === "string" && /^\s*\{/.test(one) ? parseJson(one) : one;
 }
 
-/** What the dialect `openai` makes of an answer that is no JSON. */
+/** The form that the dialect `openai` gives to an answer that is not JSON. */
 interface Bytes {
   readonly content_type: string;
   readonly body_base64: string;
@@ -114,7 +114,7 @@ function isBytes(value: unknown): value is Bytes {
   return typeof value.body_base64 === "string" && typeof value.content_type === "string";
 }
 
-/** A worker may call anything so: what is no base64, or no type, is its fault. */
+/** A worker may choose these names for anything: if the fields hold no base64 or no media type, that is its fault. */
 function bytesAnswer(c: RouteContext, { content_type: type, body_base64: base64 }: Bytes, jobId: string): Response {
   const body = decodeBase64(base64);
   if (body === null || !MEDIA_TYPE.test(type)) {

@@ -1,5 +1,5 @@
-// The OpenAI routes of an endpoint, /v2/:endpoint/openai/v1/…: each request is a job like any other, and its own request
-// carries it wherever a slot is free, so that the first token passes nothing but the edge.
+// The OpenAI routes of an endpoint, /v2/:endpoint/openai/v1/…: each request is a job like any other, and the request
+// itself carries the job wherever a slot is free, so that the first token passes nothing but the edge.
 import type { Submitted } from "../../contract/broker.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
@@ -13,7 +13,7 @@ import { OPENAI } from "./dialect.ts";
 import { finishedAnswer } from "./output.ts";
 import { type OpenAiWait, waitForAnswer } from "./wait.ts";
 
-/** Any request to an OpenAI server: it has more routes than OpenAI, and which of them are open is the endpoint's to say. */
+/** Any request to an OpenAI server: servers have more routes than OpenAI, and the endpoint decides which are open. */
 export async function openAi(c: RouteContext, call: EndpointCall): Promise<Answered> {
   return await finishAnyway(c, submitAndAnswer(c, call));
 }
@@ -32,11 +32,11 @@ interface Served extends OpenAiWait {
   readonly input: PayloadRef;
 }
 
-/** The answer as soon as it has begun; the work goes on behind it, and ends with the client. */
+/** Returns the answer as soon as it has begun; the work goes on behind it, and ends when the client leaves. */
 async function answer(c: RouteContext, job: Served, claim: Submitted["claim"]): Promise<Response> {
   const client = new ClientAnswer(c, job.jobId);
   const work = serve(c, job, claim, client).catch(async (bug: unknown) => {
-    // An answer that has begun would never end.
+    // Without this an answer that has begun would never end.
     await client.end(false);
     throw bug;
   });
@@ -45,7 +45,7 @@ async function answer(c: RouteContext, job: Served, claim: Submitted["claim"]): 
   return first ?? (await client.begun);
 }
 
-/** Null when the answer has begun, and by then it is over. */
+/** Null when the answer has begun in `client`; it is over when this resolves. */
 async function serve(
   c: RouteContext,
   job: Served,
@@ -54,7 +54,7 @@ async function serve(
 ): Promise<Response | null> {
   if (claim !== null) {
     const carried = await carryHere(c, claim, job.input, client);
-    // What broke off told so in its last event; only a lost lease ends without a word.
+    // An attempt that broke off has sent that as its last event; only after a lost lease is the connection broken.
     await client.end(!carried.isLost);
     if (client.hasBegun) return null;
     if (carried.job !== null) return await finishedAnswer(c, job.request, carried.job, client.head);

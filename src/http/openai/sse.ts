@@ -1,11 +1,11 @@
-// Event text for OpenAI clients out of what workers yield: pieces of event text cut anywhere, or values.
+// Makes event text for OpenAI clients of what workers yield: pieces of event text cut anywhere, or values.
 
-/** What a worker yields: event text already, cut anywhere, or a value that becomes an event. */
+/** The event text of a piece that a worker yields: event text already, cut anywhere, or a value made into an event. */
 export function eventOf(piece: unknown): Uint8Array {
   return new TextEncoder().encode(typeof piece === "string" ? piece : `data: ${JSON.stringify(piece)}\n\n`);
 }
 
-/** A whole answer as the one chunk of a stream: its messages become deltas. Anything else stays as it is. */
+/** Turns a whole answer into the one chunk of a stream: its messages become deltas. Any other value is unchanged. */
 export function toChunk(value: unknown): unknown {
   if (typeof value !== "object" || value === null || !("choices" in value) || !Array.isArray(value.choices))
     return value;

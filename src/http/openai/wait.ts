@@ -1,5 +1,5 @@
-// An OpenAI client whose job another carrier has: a pulling worker, or the Carrier because no slot was free when it came. It
-// reads the job's log as the chunks come, or waits for the end; and takes the job with it when it leaves.
+// The wait of an OpenAI client whose job another carrier has: a pulling worker, or the Carrier because no slot was
+// free. It reads the job's log as the chunks come, or waits for the end; if the client leaves, the job is cancelled.
 import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import type { Failure, Result } from "../../core/failure.ts";
@@ -19,28 +19,28 @@ export interface OpenAiWait extends StreamRead {
   readonly request: OpenAiRequest;
 }
 
-/** Between two questions to a broker that does not answer. */
+/** The pause between two calls to a broker that does not answer. */
 const PAUSE_MS = 500;
 
-/** Waits for the job. Null when the answer has begun, in `client`: then it is ended when this resolves. */
+/** Waits for the job. Null when the answer has begun in `client`; it is then over when this resolves. */
 export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: ClientAnswer): Promise<Response | null> {
   const events = wait.request.stream ? new LoggedEvents(wait.request, client) : null;
   const queuedUntilMs = Date.now() + OPENAI_QUEUE_MAX_MS;
   let after = STREAM_START;
-  // The first look is at once: what nobody mends by waiting is told without it.
+  // The first call does not wait, so that an error that no waiting can mend is answered at once.
   for (let holdMs = 0; ; holdMs = OPENAI_WAIT_SLICE_MS) {
     const page = events === null ? null : await whileHere(client, readPage(wait, after, holdMs));
     if (client.gone.aborted) return await leave(wait, client);
     const seen = page?.ok === true ? page.value : null;
     if (seen !== null) {
       after = seen.chunks.at(-1) ?? after;
-      // A job whose ttl has passed is gone for every later question.
+      // A job whose ttl has passed cannot be found by any later call.
       const taken = await events?.take(seen);
       const error = isTimedOut(seen.status) ? TTL_PASSED : taken;
       if (error) return await breakOff(c, wait, error, { client, events });
       if (seen.more || (client.hasBegun && !isTerminal(seen.status))) continue;
-      // A job that begins to run may log its first chunk at any moment: only its reader must not be held up by another
-      // question.
+      // A job that begins to run may log its first chunk at any moment, so the next call must read the log and not hold
+      // this reader up with a call about the state.
       if (isRunning(seen.status)) continue;
     }
     const state = await whileHere(client, lookAt(wait, events === null ? holdMs : 0));
@@ -56,7 +56,7 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
   }
 }
 
-/** `waits`: there is nothing to tell yet. */
+/** `waits`: there is nothing to send yet. */
 async function judge(
   c: RouteContext,
   wait: OpenAiWait,
@@ -79,7 +79,7 @@ async function judge(
   }
   const job = state.value;
   if (isTerminal(job.status)) {
-    // Chunks that came between the page and this look stand in the log still.
+    // The log may still have chunks that came between the page and this call about the state.
     const isBehind = page === null ? client.hasBegun : !isTerminal(page.status);
     if (events !== null && isBehind) return "waits";
     if (!client.hasBegun) return await finishedAnswer(c, wait.request, job);
@@ -87,7 +87,7 @@ async function judge(
     return null;
   }
   if (!isWaiting(job.status) || job.queue?.reason !== "UPSTREAM_UNHEALTHY" || client.hasBegun) return "waits";
-  // Nothing that the client could wait for mends an address or a credential.
+  // No waiting by the client mends a wrong address or credential.
   return await giveUp(c, wait, toError(502, job.queue.detail, "upstream_unhealthy"));
 }
 
@@ -105,17 +105,17 @@ function cancel({ broker, tenantId, jobId }: OpenAiWait): Promise<Result<JobView
   return broker.call("cancel", { tenantId, jobId });
 }
 
-/** The client has gone: the generation stops, and the bill. */
+/** Cancels the job because its client has gone, which ends the generation and the bill. */
 async function leave(wait: OpenAiWait, client: ClientAnswer): Promise<Response | null> {
   await cancel(wait);
   await client.end(false);
-  // Nobody reads it; 499 is what servers log for this.
+  // Nobody reads this answer; 499 is the status that servers log for a client that has gone.
   return new Response(null, { status: 499 });
 }
 
 async function giveUp(c: RouteContext, wait: OpenAiWait, error: ReturnType<typeof toError>): Promise<Response> {
   const cancelled = await cancel(wait);
-  // It may have ended in this very moment.
+  // The job may have ended at this very moment.
   if (cancelled.ok && hasResult(cancelled.value.status)) {
     const job = await lookAt(wait, 0);
     if (job.ok) return await finishedAnswer(c, wait.request, job.value);
@@ -123,7 +123,7 @@ async function giveUp(c: RouteContext, wait: OpenAiWait, error: ReturnType<typeo
   return errorAnswer(c, error, wait.jobId, { "retry-after": String(LIMIT_RETRY_AFTER_SECONDS) });
 }
 
-/** Nothing that may still come is of use to the client. */
+/** Ends the answer with an error when nothing that may still come is of use to the client. */
 async function breakOff(
   c: RouteContext,
   wait: OpenAiWait,
@@ -137,7 +137,7 @@ async function breakOff(
   return null;
 }
 
-/** What a question is answered; null when the client has gone first: nobody waits for the answer then. */
+/** The result of a call; null when the client has gone first, because nobody waits for the result then. */
 function whileHere<T>({ gone }: ClientAnswer, answer: Promise<T>): Promise<T | null> {
   if (gone.aborted) return Promise.resolve(null);
   return new Promise((resolve, reject) => {

@@ -1,6 +1,6 @@
-// Who pulls: the endpoint, the key and the name that a worker's request carries. The endpoint's broker knows its keys, so that
-// workers need no D1; D1 is asked for what the broker has not heard of yet, and once for each key that this isolate has not
-// seen, because a made-up one must wake no broker.
+// Checks who pulls: the endpoint, the key and the name in a worker's request. The endpoint's broker has its keys, so
+// that workers need no D1. D1 is queried only for keys that the broker may not have received yet, and once for each key
+// that is new to this isolate, because a made-up key must start no broker.
 import { readConfig } from "../../config.ts";
 import type { WorkerCall } from "../../contract/worker.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
@@ -17,25 +17,25 @@ import { refuseCaller, refuseToAsk } from "../kit/failed-callers.ts";
 import { findEndpointId, knownEndpointId, noteEndpointId } from "../kit/find-endpoint.ts";
 import { StaleCache } from "../kit/stale-cache.ts";
 
-/** A worker's request, let in. */
+/** A worker's request that was let in. */
 export interface WorkerEntry {
   readonly worker: WorkerCall;
   readonly broker: BrokerClient;
-  /** Query parameters, also where the SDK has appended them without a `?`. */
+  /** Query parameters, including those that the SDK has appended without a `?`. */
   readonly query: URLSearchParams;
 }
 
-/** One about a job that it names. */
+/** A worker's request about a job that it names. */
 export interface WorkerJobEntry extends WorkerEntry {
   readonly jobId: string;
 }
 
-/** What brokers know, by endpoint and key. */
+/** Keys that brokers have returned, by endpoint and key. */
 const keys = new StaleCache<{ readonly digest: string }>();
-/** What D1 knows of keys that no broker was asked for yet. */
+/** Keys that D1 has returned and that no broker was asked for yet. */
 const places = new StaleCache<WorkerKeyPlace>(KEY_MISSING_MS);
 
-/** Thrown through StaleCache, which keeps what was good before a failure. */
+/** Thrown out of StaleCache, which then keeps and uses an older value. */
 class Unanswered extends Error {
   readonly failure: Failure;
 
@@ -45,7 +45,7 @@ class Unanswered extends Error {
   }
 }
 
-/** Lets a worker in that names a job. An id that we cannot have given out is the usual 404, before the body is read. */
+/** Lets a worker in that names a job. An id that we cannot have given out gets a 404 before the body is read. */
 export async function enterWorkerJob(c: RouteContext): Promise<Result<WorkerJobEntry>> {
   const entered = await enterWorker(c);
   if (!entered.ok) return entered;
@@ -53,7 +53,7 @@ export async function enterWorkerJob(c: RouteContext): Promise<Result<WorkerJobE
   return parseJobId(jobId) === null ? fail({ kind: "not_found" }) : ok({ ...entered.value, jobId });
 }
 
-/** Checks key, endpoint and worker id, in this order of cost: a mistyped key asks nobody, a made-up one no broker. */
+/** Checks key, endpoint and worker id, the cheapest first: a mistyped key costs no call, a made-up key no broker's. */
 export async function enterWorker(c: RouteContext): Promise<Result<WorkerEntry>> {
   const { headers } = c.req.raw;
   const presented = readKey(headers);
@@ -70,7 +70,7 @@ export async function enterWorker(c: RouteContext): Promise<Result<WorkerEntry>>
   return fail(await refuseCaller(headers, c.env, Date.now()));
 }
 
-/** The endpoint that a name stands for, if its broker knows the key. */
+/** The endpoint that a name stands for, if its broker has the key. */
 async function checkKey(c: RouteContext, presented: PresentedKey, name: string): Promise<Result<string>> {
   const nowMs = Date.now();
   const located = await locate(c, presented, name, nowMs);
@@ -87,13 +87,13 @@ async function checkKey(c: RouteContext, presented: PresentedKey, name: string):
   }
 }
 
-/** The endpoint whose broker may be asked about the key. A key that is not genuine by what is known already asks nobody. */
+/** The endpoint whose broker may be asked for the key. A key that cached values prove to be false costs no call. */
 async function locate(c: RouteContext, presented: PresentedKey, name: string, nowMs: number): Promise<Result<string>> {
   const { pepper } = readConfig(c.env);
   const knownId = knownEndpointId(name);
   const known = knownId === undefined ? undefined : keys.peek(`${knownId}/${presented.id}`);
   if (knownId !== undefined && known !== undefined) {
-    // The digest of a key never changes: another secret under its id is a stranger's.
+    // The digest of a key never changes, so another secret under the same id is a stranger's.
     return (await isGenuine(presented, known.digest, pepper)) ? ok(knownId) : fail({ kind: "unauthorized" });
   }
   const refused = places.isUnknown(presented.id, nowMs) ? refuseToAsk(c.req.raw.headers, nowMs) : null;
@@ -103,7 +103,7 @@ async function locate(c: RouteContext, presented: PresentedKey, name: string, no
     place = await places.get(presented.id, nowMs, () => findWorkerKey(c.env.DB, presented.id));
   } catch (error) {
     log("key_lookup_failed", { error: String(error) });
-    // While D1 is down a name is taken for an id: the broker of an endpoint that is none knows no key.
+    // While D1 is down a name is taken for an id: if no endpoint has that id, its broker has no keys and refuses.
     return found(await findEndpointId(name, c.env, name));
   }
   const genuine = await isGenuine(presented, place?.digest ?? null, pepper);
@@ -120,14 +120,14 @@ function found(endpointId: string | null): Result<string> {
   return endpointId === null ? fail({ kind: "not_found" }) : ok(endpointId);
 }
 
-/** The name in a segment of the path. Where an address lacks its `?`, the SDK's parameters stand behind it. */
+/** The name in a segment of the path. If an address lacks its `?`, the SDK's parameters follow the name. */
 function cutParameters(segment: string, query: URLSearchParams): string {
   const [name = "", ...rest] = segment.split("&");
   for (const [key, value] of new URLSearchParams(rest.join("&"))) query.append(key, value);
   return name;
 }
 
-/** The release of its SDK: `RunPod-Python-SDK/1.12.0 (Linux …)`. */
+/** The release of the worker's SDK: `RunPod-Python-SDK/1.12.0 (Linux …)`. */
 export function readVersion(headers: Headers): string | null {
   return /^RunPod-Python-SDK\/(\S+)/.exec(headers.get("user-agent") ?? "")?.[1] ?? null;
 }
@@ -140,7 +140,7 @@ function readNames(c: RouteContext): Result<{ readonly workerId: string; readonl
   return fail({ kind: "invalid", field: "worker id", message });
 }
 
-/** From the broker; a key that it does not have may be newer than its settings. Null: there is no such key. */
+/** The broker's copy of a key; a key that it lacks may be newer than its settings. Null: there is no such key. */
 async function loadKey(env: Env, endpointId: string, keyId: string): Promise<{ readonly digest: string } | null> {
   const newer = async () => {
     const settings = await loadEndpointSettings(env.DB, endpointId).catch(() => undefined);

@@ -1,5 +1,5 @@
-// The body that a pulling worker posts, with its own key blanked: a handler's traceback or its environment may hold it, and what
-// the worker says of a job goes to a tenant.
+// Blanks a pulling worker's own key in the body that it posts: a handler's traceback or environment may contain the
+// key, and a tenant can read what the worker reports of a job.
 import { SecretBlanker, SecretForms } from "../../core/access/secret-forms.ts";
 import { type BodyReader, readBody } from "../../payload/body-reader.ts";
 import type { BodySource } from "../../payload/envelope.ts";

@@ -1,5 +1,5 @@
-// What a pulling worker asks: job-take, job-take-batch, job-stop, ping (docs/wire.md 3). RunPod's SDK asks again at once
-// after any refusal, so each one is held a while.
+// The calls of a pulling worker: job-take, job-take-batch, job-stop, ping (docs/wire.md 3). RunPod's SDK calls again at
+// once after any refusal, so each refusal is held for a while.
 import type { HandedJob, HandedLease } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { REFUSAL_HOLD_MS, START_JOBS_MAX, STOP_HOLD_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
@@ -11,10 +11,10 @@ import type { RouteContext } from "../kit/context.ts";
 import type { Answered } from "../kit/route.ts";
 import { readVersion, type WorkerEntry } from "./auth.ts";
 
-/** A worker's poll, also where the rest of the path is one that we do not have, such as a worker id with a slash in it. */
+/** A worker's poll, even if the rest of its path is none that we have, such as a worker id with a slash in it. */
 const POLL_PATH = /\/job-(?:take|take-batch|stop)(?:\/|$)/;
 
-/** Holds a refusal of a poll, a crash of ours too: 12 requests a minute instead of 600 a second. */
+/** Holds the refusal of a poll, and a crash of ours too: a worker then makes 12 calls a minute, not 600 a second. */
 export async function holdRefusal(c: RouteContext, { pathname }: URL): Promise<void> {
   if (c.res.status >= 400 && POLL_PATH.test(pathname)) await scheduler.wait(REFUSAL_HOLD_MS);
 }
@@ -35,7 +35,7 @@ export async function takeBatch(c: RouteContext, entry: WorkerEntry): Promise<An
 
 async function take(c: RouteContext, entry: WorkerEntry, batch: number | null): Promise<Answered> {
   const taking = takeJobs(c, entry, batch ?? 1);
-  // A client that goes away ends this invocation; what it was given must go back all the same.
+  // A client that goes away ends this invocation, but the jobs that it was given must still go back.
   c.executionCtx.waitUntil(taking.catch(() => undefined));
   const taken = await taking;
   if (!taken.ok) return taken;
@@ -48,11 +48,11 @@ async function take(c: RouteContext, entry: WorkerEntry, batch: number | null): 
 
 interface Taken {
   readonly jobs: readonly HandedJob[];
-  /** The answer is on its way: from here on nobody can say whether a client that goes away has read it. */
+  /** To be called when the answer is sent: from then on nobody can say whether a client that leaves has read it. */
   readonly handedOver: () => void;
 }
 
-/** The jobs of one poll. When its client is gone by then they are given back, and there are none. */
+/** The jobs of one poll. If its client has gone by then, they are given back and none is returned. */
 async function takeJobs(
   c: RouteContext,
   { worker, broker, query }: WorkerEntry,
@@ -61,7 +61,7 @@ async function takeJobs(
   const { signal } = c.req.raw;
   const pollId = c.get("requestId");
   const abandon = (leases: readonly HandedLease[]) => broker.call("abandonTake", { ...worker, pollId, leases });
-  // Also while their inputs are read: nothing is written by then, so the worker has no job.
+  // This holds while inputs are read, too: nothing is written by then, so the worker has no job.
   let given: readonly HandedLease[] = [];
   const left = () => c.executionCtx.waitUntil(abandon(given));
   signal.addEventListener("abort", left);
@@ -74,7 +74,7 @@ async function takeJobs(
     gpu: shown(query.get("gpu")),
     version: shown(readVersion(c.req.raw.headers)),
   };
-  // Not made again by itself: a poll whose answer was lost may have been given jobs, and the next one tells.
+  // Not repeated here: a poll whose answer was lost may have got jobs, which the next poll brings to light.
   const taken = await broker.call("takeJobs", call);
   if (!taken.ok) return taken;
   given = taken.value.map(({ jobId, lease }) => ({ jobId, lease }));
@@ -84,8 +84,8 @@ async function takeJobs(
 }
 
 /**
- * Answers with the jobs, as one object or as a list. An input that R2 has no more ends its job; while R2 does not answer, all
- * go back and wait.
+ * Answers with the jobs, as one object or as a list. A job whose input is gone from R2 is ended; while R2 does not
+ * answer, all jobs go back and wait.
  */
 async function handOver(
   c: RouteContext,
@@ -107,18 +107,18 @@ async function handOver(
   return fail({ kind: "unavailable", message: "the storage of large inputs (R2) did not give an input" });
 }
 
-/** Ids of jobs that the worker is to stop, held until there are some. */
+/** Ids of jobs that the worker must stop; the call is held until there are some. */
 export async function awaitStops(c: RouteContext, { worker, broker }: WorkerEntry): Promise<Answered> {
   const endMs = Date.now() + STOP_HOLD_MS;
   for (let leftMs = STOP_HOLD_MS; leftMs > 0 && !c.req.raw.signal.aborted; leftMs = endMs - Date.now()) {
-    // In slices, so that a broker that was replaced is asked again soon.
+    // The call is made in slices, so that a broker that was replaced is called again soon.
     const call = { ...worker, holdMs: Math.min(leftMs, WAIT_SLICE_MAX_MS) };
     const askedMs = Date.now();
     const stops = await broker.call("awaitStops", call);
     if (!stops.ok) return stops;
     if (stops.value === null) break;
     if (stops.value.length > 0) return jsonAnswer(200, { jobsToStop: stops.value }, c.get("requestId"));
-    // The broker holds too many already.
+    // The broker holds too many calls already and has answered early.
     if (Date.now() < askedMs + call.holdMs / 2) await scheduler.wait(Math.min(leftMs, REFUSAL_HOLD_MS));
   }
   return nothing(c);
@@ -137,7 +137,7 @@ export async function ping(c: RouteContext, { worker, broker, query }: WorkerEnt
   return pinged.ok ? jsonAnswer(200, { ok: true }, c.get("requestId")) : pinged;
 }
 
-/** RunPod 1.11 and later: `status=unhealthy&check=…&reason=…` of a failed fitness check. */
+/** The report of a failed fitness check, from RunPod 1.11 on: `status=unhealthy&check=…&reason=…`. */
 function readUnfit(query: URLSearchParams): string | null {
   if (query.get("status") !== "unhealthy") return null;
   const check = shown(query.get("check")) ?? "an unnamed check";
@@ -150,7 +150,7 @@ function readBatchSize(query: URLSearchParams): number {
   return Number.isInteger(size) && size > 0 ? Math.min(size, START_JOBS_MAX) : 1;
 }
 
-/** Words of a worker about itself that people are shown: cut to a line. */
+/** A worker's text about itself that people are shown is cut to this length. */
 const SHOWN_MAX_CHARS = 300;
 
 function shown(text: string | null): string | null {

@@ -1,5 +1,5 @@
-// What a pulling worker tells: job-done, with a result or with progress. Bodies are JSON whatever their label says, and their
-// outputs stream past like any other (docs/wire.md 3.4). After any 2xx or 4xx the SDK forgets the result; 5xx it sends again.
+// The reports of a pulling worker: job-done, with a result or with progress. Bodies are JSON whatever their type header
+// is; outputs stream past (docs/wire.md 3.4). The SDK drops a result after any 2xx or 4xx and sends it again after 5xx.
 import type { ReportReply } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
@@ -20,10 +20,10 @@ import { readVersion, type WorkerJobEntry } from "./auth.ts";
 import { workerBodyOf } from "./body.ts";
 import { gatherChunks } from "./stream.ts";
 
-/** The end of an attempt, or what its handler tells of itself while it runs. */
+/** Takes the end of an attempt, or the progress that its handler reports while it runs. */
 export async function done(c: RouteContext, entry: WorkerJobEntry): Promise<Answered> {
   const { worker, broker, jobId } = entry;
-  // One key a post: which of two reports wins is the broker's to say.
+  // Each post has a key of its own, because only the broker decides which of two reports wins.
   const key = `${broker.endpointId}/${jobId}/${c.get("requestId")}/output`;
   const tap = new OutputUsageTap();
   const read = await readEnvelope(await workerBodyOf(c.req.raw), {
@@ -43,7 +43,7 @@ export async function done(c: RouteContext, entry: WorkerJobEntry): Promise<Answ
   const refresh = read.kind === "ok" && parseJson(fieldOf(read, "stopPod") ?? "null") === true;
   const reply = await broker.call("report", { ...worker, jobId, outcome, refresh });
   const isKept = reply.ok && reply.value === "accepted";
-  // When the broker did not answer it may name the output all the same; then the bucket's rule decides later.
+  // If the broker did not answer, its row may still name the output; the bucket's lifecycle rule decides then.
   if (reply.ok && !isKept && "output" in outcome) await drop(c, outcome.output);
   return answer(c, reply);
 }
@@ -52,7 +52,7 @@ function isProgress(read: Envelope): boolean {
   return parseJson(fieldOf(read, "status") ?? "null") === "IN_PROGRESS";
 }
 
-/** A large progress went to R2 on its way and is not shown: it is for people, and replaced by the next one. */
+/** A large progress went to R2 on its way and is not shown: progress is for people, and the next one replaces it. */
 async function progress(
   c: RouteContext,
   { worker, broker, jobId }: WorkerJobEntry,
@@ -64,7 +64,7 @@ async function progress(
   return answer(c, await broker.call("progress", { ...worker, jobId, output: bytes }));
 }
 
-/** 200 also for what came late or twice: the SDK would call it an error, and it is none of the handler's. */
+/** Answers 200 to a late or repeated report too: the SDK would log an error, and the handler made none. */
 function answer(c: RouteContext, reply: Result<ReportReply>): Answered {
   if (!reply.ok) return reply;
   if (reply.value === "unknown_job") return fail({ kind: "not_found" });
@@ -83,18 +83,18 @@ async function toOutcome(
     if (start !== null) return ok({ kind: "start_failed", start });
     return ok({ kind: "handler_error", failure: failed("handler_error", errorText(error)), output: read.big });
   }
-  // Without `return_aggregate_stream` a generator ends with an empty list: its chunks are the output.
+  // Without `return_aggregate_stream` a generator ends with an empty list, and its chunks are the output.
   const isBareEnd = entry.query.get("isStream") === "true" && isEmptyList(read.big);
-  // How long the prompt is, for an estimate, the broker knows.
+  // The broker has the length of the prompt, which an estimate of the tokens needs.
   if (!isBareEnd) return ok({ kind: "completed", output: read.big, tokens: tap.usage(0) });
   const chunkTap = new OutputUsageTap();
   const gathered = await gatherChunks(c.env, entry, key, (view) => chunkTap.push(view));
   if (gathered.ok) return ok({ kind: "completed", output: gathered.value, tokens: chunkTap.usage(0) });
-  // The worker does not hold the job any more: its report is told so.
+  // The worker does not hold the job any more, and the answer to its report will state that.
   return gathered.failure.kind === "not_found" ? ok({ kind: "completed", output: null }) : gathered;
 }
 
-/** The whole text of an error, or of what was read of it. */
+/** The whole text of an error, or the part of it that was read. */
 function textOf(raw: string): string {
   const value = parseJson(raw);
   return typeof value === "string" ? value : value === undefined ? cutString(raw) : raw;
@@ -104,7 +104,7 @@ function isEmptyList(output: PayloadRef | null): boolean {
   return output?.kind === "inline" && new TextDecoder().decode(output.bytes) === "[]";
 }
 
-/** A result that cannot be taken still ends its attempt: the worker will not send another one. */
+/** A result that cannot be taken still ends its attempt, because the worker will not send another one. */
 function judgeUnreadable(read: ReadFailure): Result<AttemptOutcome> {
   switch (read.kind) {
     case "too_large":

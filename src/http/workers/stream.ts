@@ -1,5 +1,5 @@
-// job-stream of pulling workers: one chunk of a generator handler, durable before the answer. And the output of a stream whose
-// worker did not send its aggregate: made of the chunks that it has sent.
+// job-stream for pulling workers: stores one chunk of a generator handler before it answers. Also makes the output of a
+// stream whose worker did not send its aggregate, from the chunks that the worker has sent.
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { STREAM_START, type StreamCursor } from "../../core/job/stream-cursor.ts";
@@ -35,7 +35,7 @@ export async function postChunk(c: RouteContext, entry: WorkerJobEntry): Promise
   return jsonAnswer(200, { accepted: reply.value === "accepted" }, c.get("requestId"));
 }
 
-/** The SDK would go on without the chunk and call the job done: its attempt ends instead. After 5xx the chunk comes again. */
+/** Ends the attempt: the SDK would go on without the chunk and call the job done. After 5xx it sends it again. */
 async function refuseChunk(
   { worker, broker, jobId }: WorkerJobEntry,
   outcome: AttemptOutcome,
@@ -45,7 +45,7 @@ async function refuseChunk(
   return reply.ok ? fail(failure) : reply;
 }
 
-/** All chunks of the worker's attempt as one JSON list, stored under `key` where it is large. */
+/** All chunks of the worker's attempt as one JSON list, stored under `key` if it is large. */
 export async function gatherChunks(
   env: Env,
   { worker, broker, jobId }: WorkerJobEntry,
