@@ -1,5 +1,5 @@
-// Carries one leased job to its upstream and reports the outcome to the broker. The lease is renewed meanwhile; when
-// the broker answers that it is lost, the call is dropped. The report is repeated until the broker has answered it.
+// Carries one leased job to its upstream and reports the outcome. The lease is renewed meanwhile; when the broker
+// answers that it is lost, the call is dropped. The report is repeated until an answer comes, or for FINISH_FOR_MS.
 
 import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";

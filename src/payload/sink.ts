@@ -16,7 +16,7 @@ export interface SinkOptions {
   readonly maxBytes: number;
   /**
    * Called after each failed call to R2 with the number of failures of this payload; true: try again. So a Carrier can
-   * keep a finished result for the rest of its lease. Without this function the first failure is final.
+   * keep a finished result for the time of one lease. Without this function the first failure is final.
    */
   readonly retryStorage?: (failures: number) => Promise<boolean>;
   /** Receives every byte on its way; the view is valid only during the call. */
