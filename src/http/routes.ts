@@ -22,60 +22,40 @@ import { awaitStops, ping, takeBatch, takeOne } from "./workers/polls.ts";
 import { done } from "./workers/results.ts";
 import { postChunk } from "./workers/stream.ts";
 
-const jobs: readonly Route[] = [
-  route({ method: "POST", path: "/v2/:endpoint/run", enter: enterEndpoint, handler: run }),
-  route({ method: "POST", path: "/v2/:endpoint/runsync", enter: enterEndpoint, handler: runsync }),
+const ENDPOINT = "/v2/:endpoint";
+const WORKERS = "/v1/endpoints/:endpoint/workers";
+
+export const ROUTES: readonly Route[] = [
+  route({ method: "POST", path: `${ENDPOINT}/run`, enter: enterEndpoint, handler: run }),
+  route({ method: "POST", path: `${ENDPOINT}/runsync`, enter: enterEndpoint, handler: runsync }),
   // RunPod's Go client uses POST where the other clients use GET.
-  route({ method: ["GET", "POST"], path: "/v2/:endpoint/status/:id", enter: enterJob, handler: status }),
-  route({ method: ["GET", "POST"], path: "/v2/:endpoint/status-sync/:id", enter: enterJob, handler: statusSync }),
-  route({ method: ["GET", "POST"], path: "/v2/:endpoint/stream/:id", head: false, enter: enterJob, handler: stream }),
-  route({ method: "POST", path: "/v2/:endpoint/cancel/:id", enter: enterJob, handler: cancel }),
-  route({ method: "POST", path: "/v2/:endpoint/retry/:id", enter: enterJob, handler: retry }),
-  route({ method: "POST", path: "/v2/:endpoint/purge-queue", enter: enterEndpoint, handler: purgeQueue }),
-  route({ method: "GET", path: "/v2/:endpoint/health", enter: enterAnyEndpoint, handler: health }),
-  route({ method: "GET", path: "/v2/:endpoint/requests", enter: enterEndpoint, handler: requests }),
-];
+  route({ method: ["GET", "POST"], path: `${ENDPOINT}/status/:id`, enter: enterJob, handler: status }),
+  route({ method: ["GET", "POST"], path: `${ENDPOINT}/status-sync/:id`, enter: enterJob, handler: statusSync }),
+  route({ method: ["GET", "POST"], path: `${ENDPOINT}/stream/:id`, head: false, enter: enterJob, handler: stream }),
+  route({ method: "POST", path: `${ENDPOINT}/cancel/:id`, enter: enterJob, handler: cancel }),
+  route({ method: "POST", path: `${ENDPOINT}/retry/:id`, enter: enterJob, handler: retry }),
+  route({ method: "POST", path: `${ENDPOINT}/purge-queue`, enter: enterEndpoint, handler: purgeQueue }),
+  route({ method: "GET", path: `${ENDPOINT}/health`, enter: enterAnyEndpoint, handler: health }),
+  route({ method: "GET", path: `${ENDPOINT}/requests`, enter: enterEndpoint, handler: requests }),
 
-const openai: readonly Route[] = [
-  route({
-    method: "ALL",
-    path: "/v2/:endpoint/openai/*",
-    enter: enterEndpoint,
-    handler: openAi,
-    dialect: OPENAI,
-  }),
-];
+  route({ method: "ALL", path: `${ENDPOINT}/openai/*`, dialect: OPENAI, enter: enterEndpoint, handler: openAi }),
 
-const workers: readonly Route[] = [
-  route({ method: "GET", path: "/v2/:endpoint/job-take/:worker", head: false, enter: enterWorker, handler: takeOne }),
+  // Workers that pull.
+  route({ method: "GET", path: `${ENDPOINT}/job-take/:worker`, head: false, enter: enterWorker, handler: takeOne }),
   route({
     method: "GET",
-    path: "/v2/:endpoint/job-take-batch/:worker",
+    path: `${ENDPOINT}/job-take-batch/:worker`,
     head: false,
     enter: enterWorker,
     handler: takeBatch,
   }),
-  route({
-    method: "GET",
-    path: "/v2/:endpoint/job-stop/:worker",
-    head: false,
-    enter: enterWorker,
-    handler: awaitStops,
-  }),
-  route({ method: "GET", path: "/v2/:endpoint/ping/:worker", enter: enterWorker, handler: ping }),
-  route({ method: "POST", path: "/v2/:endpoint/job-done/:worker/:job", enter: enterWorkerJob, handler: done }),
-  route({ method: "POST", path: "/v2/:endpoint/job-stream/:worker/:job", enter: enterWorkerJob, handler: postChunk }),
-  // Only the MAC at the end of the path lets a caller in.
-  route({
-    method: "POST",
-    path: "/v2/:endpoint/callback/:job/:lease/:mac",
-    enter: enterAnybody,
-    handler: callback,
-  }),
-];
+  route({ method: "GET", path: `${ENDPOINT}/job-stop/:worker`, head: false, enter: enterWorker, handler: awaitStops }),
+  route({ method: "GET", path: `${ENDPOINT}/ping/:worker`, enter: enterWorker, handler: ping }),
+  route({ method: "POST", path: `${ENDPOINT}/job-done/:worker/:job`, enter: enterWorkerJob, handler: done }),
+  route({ method: "POST", path: `${ENDPOINT}/job-stream/:worker/:job`, enter: enterWorkerJob, handler: postChunk }),
+  // Upstreams that call back: only the MAC at the end of the path lets a caller in.
+  route({ method: "POST", path: `${ENDPOINT}/callback/:job/:lease/:mac`, enter: enterAnybody, handler: callback }),
 
-const WORKER_PATH = "/v1/endpoints/:endpoint/workers";
-const manage: readonly Route[] = [
   route({ method: "GET", path: "/", enter: enterAnybody, handler: alive }),
   route({ method: "GET", path: "/healthz", enter: enterAnybody, handler: alive }),
   route({ method: "GET", path: "/v1/depth", enter: enterWith("jobs"), handler: depth }),
@@ -84,9 +64,7 @@ const manage: readonly Route[] = [
   route({ method: "GET", path: "/v1/usage/parked", enter: enterWith("jobs"), handler: parkedUsage }),
   route({ method: "GET", path: "/v1/webhooks/dead", enter: enterWith("jobs"), handler: deadWebhooks }),
   route({ method: "POST", path: "/v1/admin/configure", enter: enterWith("admin"), handler: configure }),
-  route({ method: "GET", path: WORKER_PATH, enter: enterOwned("jobs"), handler: listWorkers }),
-  route({ method: "POST", path: `${WORKER_PATH}/:worker/drain`, enter: enterOwned("manage"), handler: drainWorker }),
-  route({ method: "POST", path: `${WORKER_PATH}/:worker/resume`, enter: enterOwned("manage"), handler: resumeWorker }),
+  route({ method: "GET", path: WORKERS, enter: enterOwned("jobs"), handler: listWorkers }),
+  route({ method: "POST", path: `${WORKERS}/:worker/drain`, enter: enterOwned("manage"), handler: drainWorker }),
+  route({ method: "POST", path: `${WORKERS}/:worker/resume`, enter: enterOwned("manage"), handler: resumeWorker }),
 ];
-
-export const ROUTES: readonly Route[] = [...jobs, ...openai, ...workers, ...manage];

@@ -12,10 +12,9 @@ type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 /** The result of a handler: a response, or an expected failure. */
 export type Answered = Response | { readonly ok: false; readonly failure: Failure };
 
-interface RouteSpec<Entered> {
+interface RouteSpec<Entered> extends Pick<Route, "path"> {
   /** `ALL`: the handler checks the method itself. */
   readonly method: Method | readonly Method[] | "ALL";
-  readonly path: string;
   /** Hono gives a HEAD to the route of GET and drops the body: `false` where a body can be handed out only once. */
   readonly head?: boolean;
   /** Lets the caller in and finds the things that the path names. */

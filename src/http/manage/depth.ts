@@ -11,16 +11,12 @@ import type { Answered } from "../kit/route.ts";
 export async function depth(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
   const endpoints = await askD1(() => listEndpoints(c.env.DB, tenantId));
   if (!endpoints.ok) return endpoints;
-  const depths = await Promise.all(
-    endpoints.value.map(async ({ endpointId }) => ({
-      endpointId,
-      depth: await new BrokerClient(c.env, endpointId).call("depth", { tenantId }),
-    })),
-  );
+  const brokers = endpoints.value.map(({ endpointId }) => new BrokerClient(c.env, endpointId));
+  const depths = await Promise.all(brokers.map((broker) => broker.call("depth", { tenantId })));
   const answer = [];
-  for (const { endpointId, depth } of depths) {
+  for (const [at, depth] of depths.entries()) {
     if (!depth.ok) return depth;
-    answer.push({ endpointId, waiting: depth.value.waiting, running: depth.value.running });
+    answer.push({ endpointId: brokers[at]?.endpointId, ...depth.value });
   }
   return jsonAnswer(200, { endpoints: answer }, c.get("requestId"));
 }
