@@ -1,4 +1,4 @@
-// Admission: whether a submit becomes a job. Runs inside the transaction that inserts, so that no limit is passed twice.
+// Decides whether a submit becomes a job, inside the transaction that inserts it, so that no limit can be exceeded.
 import type { SubmitCall } from "../../contract/broker.ts";
 import { originOf } from "../../contract/openai-origin.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
@@ -28,14 +28,14 @@ import { refuseBeyondShare } from "./tenant-share.ts";
 
 export interface Admitted {
   readonly job: Job;
-  /** What the caller is told; true also when its own call had arrived before. */
+  /** What the caller receives; true also when its own call had arrived before. */
   readonly created: boolean;
-  /** A row was written now: only then is there something new for memory. */
+  /** True: a row was written now, which memory must take over. */
   readonly inserted: boolean;
   readonly webhookHost: string | null;
 }
 
-/** What lives in the memory of the broker. */
+/** What the broker keeps in memory of live jobs and owed webhooks. */
 interface LiveMemory {
   readonly index: Pick<LiveIndex, "size" | "bytes" | "counts">;
   readonly owedWebhooks: Pick<OwedWebhooks, "bytes" | "bytesOf" | "countOf">;
@@ -43,7 +43,7 @@ interface LiveMemory {
 
 interface Facts {
   readonly store: BrokerStore;
-  /** A job as it counts: a purge may have cancelled it without a write to its row. */
+  /** Reads a job with purges applied: a purge may have cancelled it without a write to its row. */
   readonly load: (uuid: string) => StoredJob | null;
   readonly kept: KeptRows;
   readonly nowMs: number;
@@ -54,7 +54,7 @@ interface Facts {
   readonly enterAs: (job: Job) => Job;
 }
 
-/** The new job, or the one that this call or its Idempotency-Key has made before, or why there is none. */
+/** Returns the new job, the job that this call or its Idempotency-Key made before, or why there is none. */
 export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts): Result<Admitted> {
   const id = parseJobId(call.jobId);
   if (id === null) throw new Error("the edge made a malformed job id");
@@ -103,7 +103,7 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   });
 }
 
-/** Keys go as they come, over a day: nobody knows when there is room. */
+/** Keys expire one by one, each a day after it came, so nobody knows in advance when there is room. */
 const TOO_MANY_KEYS: Failure = {
   kind: "too_many_keys",
   keysMax: IDEMPOTENCY_KEYS_TENANT_MAX,
@@ -118,7 +118,7 @@ function isMemoryFull({ index, owedWebhooks }: LiveMemory): boolean {
   return index.size >= LIVE_JOBS_MAX || index.bytes + owedWebhooks.bytes >= LIVE_INDEX_MAX_BYTES;
 }
 
-/** A finished job that is sent back lives again: the bounds of what lives hold for it, too. */
+/** A finished job that is retried lives again, so the limits of live jobs hold for it, too. */
 export function refuseRetry(
   { tenantId, waitingMax = Number.POSITIVE_INFINITY }: { readonly tenantId: string; readonly waitingMax?: number },
   memory: LiveMemory,
@@ -126,7 +126,7 @@ export function refuseRetry(
 ): Failure | null {
   const limited = refuseMoreWaiting(tenantId, waitingMax, memory) ?? refuseMoreWebhooks(tenantId, memory);
   if (limited !== null) return limited;
-  // The job has its place. What a retry adds is the result that a webhook still owes, in a row of its own.
+  // The job itself is counted already. A retry adds the result that a webhook still owes, in a row of its own.
   const beyond = refuseBeyondShare(NOTHING_KEPT, memory.owedWebhooks.bytesOf(tenantId), sharePercent);
   return beyond ?? (isMemoryFull(memory) ? QUEUE_FULL : null);
 }
@@ -136,7 +136,7 @@ function refuseMoreWaiting(tenantId: string, waitingMax: number, { index }: Live
   return { kind: "tenant_limit", waitingMax, retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS };
 }
 
-/** A dead receiver must not fill an endpoint, by submits or by retries of failures that nobody was told of. */
+/** A dead receiver must not fill an endpoint, by submits or by retries of failures whose webhooks are unsent. */
 function refuseMoreWebhooks(tenantId: string, { index, owedWebhooks }: LiveMemory): Failure | null {
   const owed = index.counts(tenantId).webhooksOwed + owedWebhooks.countOf(tenantId);
   if (owed < TENANT_WEBHOOKS_OWED_MAX) return null;
@@ -150,7 +150,7 @@ function replay(fingerprint: string, remembered: RememberedKey, { load, nowMs }:
   if (stored !== null && expiresAtMs(stored.job) > nowMs)
     return ok({ job: stored.job, created: false, inserted: false, webhookHost: null });
   const jobId = showJobId(remembered.uuid, remembered.mode === "runsync" ? "runsync" : "run");
-  // A row past its retention is as good as gone, though the sweep has not come by yet.
+  // A row past its retention counts as deleted, although the sweep has not reached it yet.
   const status = stored?.job.status ?? remembered.lastStatus;
   return fail({ kind: "idempotency_gone", jobId, status });
 }

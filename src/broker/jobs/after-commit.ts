@@ -1,5 +1,5 @@
-// What follows a commit, in order, and nowhere else: memory is brought in step with the rows, whoever waits is woken, and what lies
-// outside of the object is told. All of it in the turn of the commit, before anything else can look at the job.
+// The one place that does what follows a commit, in order: it brings memory in step with the rows, wakes waiting calls,
+// and starts what lies outside of the object. All of it runs in the commit's turn, before other code can see the job.
 import type { JobEvent } from "../../core/job/event.ts";
 import { expiresAtMs, isTerminal, isWaiting, type Job, type Lease, leaseEndMs } from "../../core/job/job.ts";
 import type { Effect, Transition } from "../../core/job/transition.ts";
@@ -10,19 +10,19 @@ import { type OwedWebhook, owedKey } from "../webhooks/owed.ts";
 import { logChange } from "./job-events.ts";
 import { streamOf } from "./long-polls.ts";
 
-/** One decision about a job, as it stands now. */
+/** One decision about a job, and what it has changed so far. */
 export interface Change {
   readonly before: StoredJob;
-  /** The very same object as before: nothing has changed. */
+  /** The very same object as the job in `before`, if nothing has changed. */
   readonly after: Job;
   readonly event: JobEvent;
   readonly effects: readonly Effect[];
   readonly reply: Transition["reply"];
   /** False: the change stands in memory alone. */
   readonly isWritten: boolean;
-  /** What the transaction has changed of the sums of kept rows, for memory; null: nothing. */
+  /** Applies to memory what the transaction has changed of the sums of kept rows; null: nothing. */
   readonly revived: (() => void) | null;
-  /** The webhook that has left the row of the job for one of its own. */
+  /** The webhook that has moved from the job's row to a row of its own; null: none has. */
   readonly owed: { readonly webhook: OwedWebhook; readonly output: Uint8Array | null } | null;
 }
 
@@ -33,13 +33,13 @@ export class AfterCommit {
     this.#parts = parts;
   }
 
-  /** A job has changed. */
+  /** Does all that follows a change of a job. */
   follow(change: Change, nowMs: number): void {
     const { after, effects } = change;
     const before = change.before.job;
     const ended = after.lease === null ? before.lease : null;
     this.#countRows(change);
-    // Before the job's own entry is taken over: that one has nothing to send, and would drop the plan that moves.
+    // This comes before #putInIndex: the job has no webhook to send now, so that would drop the plan to be moved.
     this.#moveWebhook(change);
     if (this.#parts.kept.numbers.note(after)) this.#parts.usageOutbox.schedule(nowMs);
     if (before.lease === null && after.lease !== null) this.started(after.tenantId, after.lease, nowMs);
@@ -55,20 +55,20 @@ export class AfterCommit {
     logChange(this.#parts.platform.endpointId, before, after);
   }
 
-  /** A submit has written the row of a new job. */
+  /** Called when a submit has written the row of a new job. */
   entered(job: Job, webhookHost: string | null, nowMs: number): void {
     this.#parts.kept.entered(job);
     if (job.lease !== null) this.started(job.tenantId, job.lease, nowMs);
     this.#putInIndex(job, webhookHost, nowMs);
   }
 
-  /** A lease holds its slot from now on. */
+  /** Called when a lease begins: it holds its slot from now on. */
   started(tenantId: string, lease: Lease, nowMs: number): void {
     this.#parts.endpoint.pool.occupy(lease.holderId, lease.token, nowMs);
     this.#parts.index.noteStart(tenantId, lease.startedAtMs);
   }
 
-  /** All that follows for a waiting job that a purge has cancelled, beside its place in memory. */
+  /** Stops the upstream's run of a purged job: all that follows for the job, beside its place in memory. */
   stopUpstreams(effects: readonly Effect[]): void {
     for (const effect of effects) if (effect.kind === "stop_upstream") this.#stopUpstream(effect);
   }
@@ -82,11 +82,11 @@ export class AfterCommit {
     if (owed === null) return;
     const { webhook, output } = owed;
     this.#parts.owedWebhooks.remember(webhook, output?.length ?? 0);
-    // A sender that is under way reports to the row that it has now.
+    // A sender that is under way reports to the row where the webhook is now.
     this.#parts.index.webhooks.rename(webhook.uuid, owedKey(webhook.uuid, webhook.round));
   }
 
-  /** The slot is free when the carrier has reported or its lease is over. After a cancel it still calls for a moment. */
+  /** Frees the slot if the carrier has reported or its lease is over: a cancelled carrier still calls for a moment. */
   #freeSlot(lease: Lease, { after, event }: Change, nowMs: number): void {
     const { endpoint, index, longPolls } = this.#parts;
     index.noteEnd(after.tenantId, lease.startedAtMs, nowMs);
@@ -105,7 +105,7 @@ export class AfterCommit {
   #endAttempt({ uuid }: Job): void {
     this.#parts.progress.drop(uuid);
     this.#parts.chunks.forgetEnd(uuid);
-    // Who has read a part of this attempt need not wait for what another one says.
+    // A reader of this attempt's stream must not go on waiting for chunks that only another attempt would send.
     this.#parts.longPolls.wake(streamOf(uuid));
   }
 
@@ -113,7 +113,7 @@ export class AfterCommit {
     this.#parts.index.put(job, this.#parts.usageOutbox.through(job.tenantId), webhookHost, nowMs);
   }
 
-  /** `hasRun`: until now. */
+  /** `hasRun`: the job has run until now. */
   #end(job: Job, hasRun: boolean, nowMs: number): void {
     if (hasRun) this.#parts.kept.noteTime(job);
     this.#parts.sweep.expect(expiresAtMs(job), nowMs);
@@ -125,7 +125,7 @@ export class AfterCommit {
     const { pool } = this.#parts.endpoint;
     switch (effect.kind) {
       case "keep_output":
-        // Written with the job.
+        // The output was written with the job.
         break;
       case "stop_worker":
         this.#parts.stops.add(effect.holderId, before, token);
@@ -149,7 +149,7 @@ export class AfterCommit {
     if (upstream !== undefined) this.#parts.platform.stopUpstream(upstream, upstreamJobId);
   }
 
-  /** A job that was refused is not the next trial again: what is wrong may be the job, and its peers would wait for ever. */
+  /** A refused job is not the next trial again: the job itself may be at fault, and the others would wait for ever. */
   #endTrial({ holderId, token }: Lease, { after, event }: Change, nowMs: number): void {
     const { pool, trials } = this.#parts.endpoint;
     pool.endTrial(holderId, token, nowMs);
@@ -161,7 +161,7 @@ export class AfterCommit {
     }
   }
 
-  /** A result in R2 that no row names any more. */
+  /** Deletes a result in R2 that no row names any more. */
   #dropOldOutput({ before: { outputPlace }, owed }: Change): void {
     if (outputPlace?.kind === "r2" && owed === null) this.#parts.platform.dropPayloads([outputPlace.key]);
   }

@@ -1,4 +1,4 @@
-// What clients ask of jobs that are there: look, wait, cancel, retry. Each answers with the job as its client may see it.
+// Clients' calls about existing jobs: read, describe, wait, cancel, retry. Each returns the job as its client may see it.
 import type { CallOf } from "../../contract/broker.ts";
 import type { JobReport } from "../../contract/job-report.ts";
 import type { JobCall, JobView } from "../../contract/job-view.ts";
@@ -47,7 +47,7 @@ export class ClientCalls {
     if (call.holdMs > 0 && !held.hasRoom(call.tenantId)) return fail(TOO_MANY_HELD);
     const holdMs = Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
     if (holdMs > 0) await held.count(call.tenantId, longPolls.wait(stored.job.uuid, holdMs));
-    // A job that timed out is gone for every later call; the one who waited is told so this once.
+    // Later calls do not find a job that timed out; only a caller that waited for it receives TIMED_OUT, once.
     return shown.showOwn(stored.job);
   }
 

@@ -1,4 +1,4 @@
-// What time alone does to live jobs: each has one deadline, and core decides what its passing means.
+// Handles the passing of time: each live job has one deadline, and core decides what happens to the job when it passes.
 import { TURN_ROWS_MAX } from "../../core/limits.ts";
 import type { Timed } from "../alarm.ts";
 import type { OverJobs } from "./jobs.ts";

@@ -1,5 +1,5 @@
-// How waiting jobs come to free slots without a call that asks for them: open polls of pulling workers are served at once, and for
-// upstreams the broker sends itself a wake-up through the queue, only while a job could start, and one at a time.
+// Brings waiting jobs to free slots when no call does: open polls of pulling workers are served at once; for upstreams
+// the broker sends itself a wake-up through a queue, only while a job could start, and one at a time.
 import { START_JOBS_MAX, WAKE_RESEND_MS } from "../../core/limits.ts";
 import type { Timed } from "../alarm.ts";
 import type { BrokerState } from "../state.ts";
@@ -12,14 +12,14 @@ interface Parts extends BrokerState {
 
 export class DispatchWake implements Timed {
   readonly #parts: Parts;
-  /** 0: none is under way, as far as this object knows. */
+  /** When the wake-up under way was sent, epoch ms; 0: this start of the object has none under way. */
   #sentAtMs = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
   }
 
-  /** True: polls are left that jobs of the next turn are for. */
+  /** True: polls are left open that can get jobs in the next turn. */
   run(nowMs: number): boolean {
     const isCut = this.#servePolls(nowMs);
     if (this.#isStartable(nowMs) && nowMs >= this.#sentAtMs + WAKE_RESEND_MS) {
@@ -29,24 +29,24 @@ export class DispatchWake implements Timed {
     return isCut;
   }
 
-  /** The wake-up is here: the next one may follow at once. */
+  /** The wake-up has arrived: the next one may be sent at once. */
   arrived(): void {
     this.#sentAtMs = 0;
   }
 
-  /** Looks after waiting jobs; Infinity when something else will. */
+  /** When the alarm must look after waiting jobs, epoch ms; Infinity: something else will start them. */
   nextAtMs(nowMs: number): number {
     const { endpoint, index } = this.#parts;
     const isOpen = endpoint.settings?.paused === false && index.hasReady();
     if (!isOpen) return Number.POSITIVE_INFINITY;
-    // While no slot is free a wake-up would find nothing to do: whatever frees one sends its own, but for a pause's end.
+    // While no slot is free, a wake-up would find nothing to do. What frees a slot sends one, except a pause's end.
     const probeAtMs = endpoint.pool.nextTryAtMs(nowMs);
     if (!this.#isStartable(nowMs)) return probeAtMs;
-    // An object that has just started does not know whether a wake-up is under way, so the alarm sends one at once.
+    // A freshly started object has no record of a wake-up under way, so the alarm sends one at once.
     return Math.min(probeAtMs, this.#sentAtMs > 0 ? this.#sentAtMs + WAKE_RESEND_MS : nowMs);
   }
 
-  /** One portion a turn: each start takes its time, and all of their inputs leave together. */
+  /** Starts one portion a turn: each start takes its time, and the inputs of all of them are in memory together. */
   #servePolls(nowMs: number): boolean {
     const { endpoint, index, egress, dispatcher, pullSlots } = this.#parts;
     const started = dispatcher.startReady(nowMs, { push: false });

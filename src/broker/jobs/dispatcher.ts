@@ -1,5 +1,5 @@
-// Starts waiting jobs: leases them while slots are free, and hands each to a carrier that nobody here waits for: the
-// Carrier entrypoint, or the open poll of a pulling worker.
+// Starts waiting jobs: leases each while a slot is free and hands it to a carrier, for which nothing here waits. A
+// carrier is the Carrier entrypoint or the open poll of a pulling worker.
 import type { Claim, SubmitCall } from "../../contract/broker.ts";
 import type { EndpointSettings, Upstream } from "../../contract/settings.ts";
 import { mayClientCarry } from "../../core/job/client-carry.ts";
@@ -12,7 +12,7 @@ import { HANDED_MOST_BYTES, handedBytes } from "./egress-bytes.ts";
 import type { OverJobs } from "./jobs.ts";
 import { leaseFor, toAssignment, toClaim, toHandedJob, upstreamSlots } from "./leasing.ts";
 
-/** A job that its caller carries: as it enters, and what its caller is told. */
+/** A job that its caller carries: the job as it is first written, and the claim that the caller receives. */
 export interface Claimed {
   readonly job: Job;
   readonly claim: Claim;
@@ -26,8 +26,8 @@ export class Dispatcher {
   }
 
   /**
-   * Leases what fits now and starts the carriers, as far as their inputs may leave in this turn. Returns how many. Without `push`
-   * it stops where the next job would go to an upstream: those starts are the wake-up's.
+   * Leases jobs while slots are free and starts their carriers, as far as this turn may still send inputs. Returns how
+   * many. Without `push` it stops when the next job would go to an upstream: the queued wake-up starts those.
    */
   startReady(nowMs: number, { push }: { readonly push: boolean }): number {
     const { endpoint, jobs, index } = this.#parts;
@@ -50,7 +50,7 @@ export class Dispatcher {
     return (push ? pool.freeSlots(nowMs) : pool.freePullSlots(nowMs)) > 0;
   }
 
-  /** Starts another carrier for a lease that is held. False: it is not, or its upstream is not there any more. */
+  /** Starts another carrier for a lease that is held. False: the lease has ended, or its upstream is gone. */
   async carryOn({ job: { uuid, tenantId } }: StoredJob, token: string): Promise<boolean> {
     const { endpoint, jobs, egress, store } = this.#parts;
     return egress.leave(tenantId, HANDED_MOST_BYTES, () => {
@@ -68,7 +68,7 @@ export class Dispatcher {
     });
   }
 
-  /** `aside`: the job cannot start at this moment, and is out of the order for a while. */
+  /** `aside`: the job cannot start at this moment, and is taken out of the order for a while. */
   #startOne(
     stored: StoredJob,
     settings: EndpointSettings,
@@ -89,7 +89,7 @@ export class Dispatcher {
     const mayTake = (id: string): boolean => isFit(id) && this.#mayTake(stored.job, id, nowMs) && mayTry(id);
     const chosen = resumedOn ?? endpoint.pool.choose(nowMs, { avoidId: avoided(stored.job, nowMs), mayTake });
     if (chosen === null) {
-      // Room is only where the job has failed already, or may still run, while a sound one is busy.
+      // The only free slots are where the job has failed or may still run; sound upstreams or workers are busy.
       index.park(uuid, nowMs + PARKED_MAX_MS);
       return "aside";
     }
@@ -110,8 +110,8 @@ export class Dispatcher {
   }
 
   /**
-   * A job that its caller carries starts in the very moment of its entry, where nobody waits before it and an upstream has a
-   * free slot: its row is written once, as a running one. Null: it enters like any other. Nothing is changed here.
+   * Starts a job that its caller carries at the moment it enters, if no job waits before it and an upstream has a free
+   * slot: its row is then written once, as a running job. Null: the job enters like any other. Nothing is changed here.
    */
   startEntering(call: SubmitCall, job: Job, nowMs: number): Claimed | null {
     const { endpoint, jobs, kept, index } = this.#parts;
@@ -130,7 +130,7 @@ export class Dispatcher {
     return { job: started, claim };
   }
 
-  /** The claim of a caller that carries the job already; null: another carrier has it, or nobody. */
+  /** Returns the claim again to a caller that carries the job already; null: another carrier has it, or none has. */
   claimAgain(stored: StoredJob, nowMs: number): Claim | null {
     const { settings } = this.#parts.endpoint;
     const { job } = stored;
@@ -169,9 +169,9 @@ export class Dispatcher {
   }
 
   /**
-   * A job that has met workers which failed their start is not for another that nobody has seen work, while one that has been
-   * seen is there: new processes of a broken image, each under a new id, would use up its bound while a sound worker is busy.
-   * Null: it may go to any.
+   * Once workers have failed to start on a job, it goes only to workers that have run a handler, while one of those or
+   * a sound upstream is there: new processes of a broken image, each under a new id, would use up the job's bound of
+   * failed starts while a sound worker is busy. Null: the job may go to any worker.
    */
   #provenFor(job: Job, nowMs: number): ReadonlySet<string> | null {
     if (job.startFailures === 0 || nowMs >= failedAtMs(job) + PARKED_MAX_MS) return null;
@@ -182,8 +182,8 @@ export class Dispatcher {
 }
 
 /**
- * Where the job is not to go while others are sound. An upstream that fails fast would eat every job, for as long as it does;
- * pulling workers are alike, so for one of them the others' long jobs are waited for only a while.
+ * Returns where the job must not go while other holders are sound: an upstream that fails fast would take and fail
+ * every job. Pulling workers are alike, so a job that failed on one waits for others' long jobs only PARKED_MAX_MS.
  */
 function avoided(job: Job, nowMs: number): string | null {
   const { failedOn } = job;
@@ -191,7 +191,7 @@ function avoided(job: Job, nowMs: number): string | null {
   return isWaitedFor ? failedOn : null;
 }
 
-/** From when on it could be tried again where it failed. */
+/** Returns from when on the job could be tried again where it failed, epoch ms. */
 function failedAtMs({ failedOn, formerWorkers, notBeforeMs }: Job): number {
   return Math.max(notBeforeMs, formerWorkers.find(({ holderId }) => holderId === failedOn)?.untilMs ?? 0);
 }

@@ -1,5 +1,5 @@
-// What each thing that leaves a broker takes, about: its payload, and a flat part for the rest of it. What stands in R2 does not
-// pass the broker.
+// Estimates of what each thing that leaves a broker takes: its payload, and a flat part for the rest of it. A payload
+// in R2 does not pass through the broker.
 import type { Delivery } from "../../contract/broker.ts";
 import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
@@ -26,16 +26,16 @@ const FLAT_MOST_BYTES = 20 * 1024;
 
 export const VIEW_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + FLAT_MOST_BYTES;
 export const HANDED_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + ENVELOPE_FIELDS_MAX_BYTES + FLAT_MOST_BYTES;
-/** Of a list of jobs, each with a small output at most. */
+/** A list of jobs, each with a small output at most. */
 export const LISTED_MOST_BYTES = JOBS_LISTED_MAX * (PAYLOAD_INLINE_MAX_BYTES + FLAT_MOST_BYTES);
 /** A usage line names a job, its endpoint, a tier and some twenty numbers. */
 const LINE_BYTES = 1024;
 export const BATCH_MOST_BYTES = POST_LINES_MAX * LINE_BYTES + FLAT_BYTES;
-/** A worker in the list: its names and its reason, and the names of its jobs, of which one list has at most as many as workers. */
+/** A worker in the list: names, reason, and ids of its jobs, of which a list has at most as many as it may have workers. */
 export const WORKER_BYTES = 2 * 1024;
 export const WORKERS_MOST_BYTES = WORKERS_MAX * WORKER_BYTES;
 export const DELIVERY_MOST_BYTES = 2 * PAYLOAD_ROW_MAX_BYTES + FLAT_MOST_BYTES;
-/** A page may end with a row of the largest chunk, and with one whose chunks are all of one byte. */
+/** A page may pass its limit by a row of the largest chunk, and by a row whose chunks are all of one byte. */
 export const PAGE_MOST_BYTES =
   STREAM_PAGE_MAX_BYTES + CHUNK_MAX_BYTES + GATHER_BYTES * (1 + STREAM_PAGE_CHUNK_BYTES) + FLAT_MOST_BYTES;
 
@@ -60,7 +60,7 @@ export function deliveryBytes({ job, input }: Delivery): number {
   return viewBytes(job) + inlineBytes(input);
 }
 
-/** What its sender holds: that, and what it reads from R2. A body that would be larger goes without its payloads. */
+/** What a webhook's sender holds: the delivery, and what it reads from R2. A larger body goes without payloads. */
 export function senderBytes(delivery: Delivery): number {
   const stored = [delivery.input, delivery.job.output].map((payload) =>
     payload?.kind === "r2" ? payload.sizeBytes : 0,

@@ -1,10 +1,10 @@
-// What leaves the object: payloads in answers, to carriers and to webhook senders. A turn of the object sends so much and no more
-// (core's TurnBudget); the rest is put together in the next turns, one tenant after the other, so that it never stands in memory together.
+// Bounds what leaves the object in one turn (core's TurnBudget): payloads in answers, to carriers and to webhook senders. The rest is
+// composed in the next turns, one tenant after the other, so that it is never in memory all at once.
 import { TakingTurns } from "../../core/scheduling/taking-turns.ts";
 import { TurnBudget } from "../../core/scheduling/turn-budget.ts";
 import { log } from "../../log.ts";
 
-/** What is to leave, and what it takes. */
+/** What is to leave, and its size. */
 interface Sized<T> {
   readonly value: T | Promise<T>;
   readonly bytes: number;
@@ -14,7 +14,7 @@ type Task = () => void | Promise<void>;
 
 interface Send {
   readonly mostBytes: number;
-  /** Puts it together and sends it. Never throws. */
+  /** Composes what is to leave and sends it. Never throws. */
   readonly go: (isLater: boolean) => void;
 }
 
@@ -26,8 +26,8 @@ export class Egress {
   #tasksFirst = true;
 
   /**
-   * Puts together what is to leave, at once or in the first turn that has room for it, and counts it. `compose` runs in one piece;
-   * `isLater`: other calls may have come in between, so that what was read before is not true any more.
+   * Composes what is to leave, at once or in the first turn that has room for it, and counts it. `compose` must not
+   * await; `isLater`: other calls may have run since the caller's reads, so that what it read may be outdated.
    */
   leave<T>(tenantId: string, mostBytes: number, compose: (isLater: boolean) => Sized<T>): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -48,12 +48,12 @@ export class Egress {
     });
   }
 
-  /** May something of up to so many bytes leave in this turn? Who is told no asks for another look by `again`. */
+  /** May up to `mostBytes` more leave in this turn? A caller that receives false asks for a later look by `again`. */
   fits(mostBytes: number): boolean {
     return this.budget.fits(mostBytes);
   }
 
-  /** Something has left. */
+  /** Counts bytes that have left. */
   count(bytes: number): void {
     this.budget.spend(bytes);
     this.#awaitNextTurn();
@@ -69,7 +69,7 @@ export class Egress {
     return new Promise((resolve) => this.again(resolve));
   }
 
-  /** A timer of zero comes when what this turn has started is on its way. */
+  /** A timer of 0 ms fires when what this turn has started to send is on its way. */
   #awaitNextTurn(): void {
     if (this.#isTimerSet) return;
     this.#isTimerSet = true;
@@ -79,7 +79,7 @@ export class Egress {
   #begin(): void {
     this.#isTimerSet = false;
     this.budget.renew();
-    // Either could use up every turn.
+    // Tasks and waiting sends go first by turns, because either could use up the budget of every turn.
     if (this.#tasksFirst) this.#runTasks();
     this.#release();
     if (!this.#tasksFirst) this.#runTasks();

@@ -1,5 +1,5 @@
-// Calls of clients that the broker holds until something happens: waits for a job's end, readers of streams. Each takes memory
-// here and about 100 KB at the edge, so a tenant holds so many and no more; where the endpoint is full, each its share.
+// Calls of clients that the broker holds open: waits for a job's end, readers of streams. Each takes memory here and
+// about 100 KB at the edge, so a tenant may hold only so many; once the endpoint is full, only its share.
 import type { Failure } from "../../core/failure.ts";
 import {
   HELD_ENDPOINT_MAX,
@@ -8,14 +8,14 @@ import {
   WORKER_POLLS_TOTAL_MAX,
 } from "../../core/limits.ts";
 
-/** What a call that is one too many is told. The edge then answers with what is known, or asks again after a pause. */
+/** The answer to a call above the limit. The edge then answers with the job as it is, or asks again after a pause. */
 export const TOO_MANY_HELD: Failure = {
   kind: "too_many_held",
   heldMax: HELD_TENANT_MAX,
   retryAfterSeconds: LIMIT_RETRY_AFTER_SECONDS,
 };
 
-/** The same for a worker that has an open job-take. */
+/** The same answer for a worker that already has an open job-take. */
 export const TOO_MANY_POLLS: Failure = { ...TOO_MANY_HELD, heldMax: WORKER_POLLS_TOTAL_MAX };
 
 export class HeldCalls {

@@ -1,5 +1,5 @@
-// What the log has of a change of a job, as structured events: ends of attempts and of jobs. Codes and ids only: what a worker says may
-// hold a tenant's data.
+// Logs the ends of attempts and of jobs as structured events. These carry codes and ids only, because a text that a
+// worker reports may contain a tenant's data.
 import type { FailureCode } from "../../core/job/failure.ts";
 import { showJobId } from "../../core/job/id.ts";
 import { isTerminal, type Job } from "../../core/job/job.ts";
@@ -11,7 +11,7 @@ const EVENTS: Partial<Readonly<Record<FailureCode, string>>> = {
   upstream_unhealthy: "upstream_unhealthy",
   worker_lost: "worker_lost",
 };
-/** Ends that are nobody's failure. */
+/** Codes of attempts that ended without a failure. */
 const WANTED: ReadonlySet<FailureCode> = new Set(["cancelled", "ttl_passed"]);
 
 /** Logs the end of an attempt that failed, and the end of a job. */

@@ -1,5 +1,5 @@
-// The jobs of one endpoint as rows: read as they count, and changed through `apply` alone. Core decides, one transaction writes,
-// and what follows the commit (after-commit.ts) does so in the same turn.
+// The jobs of one endpoint: read from rows with purges and renewals applied, and changed by `apply` alone. Core
+// decides, one transaction writes, and after-commit.ts does what follows in the same turn.
 
 import type { JobCall } from "../../contract/job-view.ts";
 import type { JobEvent } from "../../core/job/event.ts";
@@ -20,12 +20,12 @@ interface Parts extends BrokerState {
   readonly afterCommit: AfterCommit;
 }
 
-/** What a part is made of that looks at jobs and changes them. */
+/** What a part is given that reads jobs and changes them. */
 export interface OverJobs extends BrokerState {
   readonly jobs: Jobs;
 }
 
-/** What a transition keeps with the job; undefined: what is there already. */
+/** The output that a transition stores with the job; undefined: the stored output stays as it is. */
 type KeptOutput = PayloadRef | null | undefined;
 
 export class Jobs {
@@ -35,7 +35,7 @@ export class Jobs {
     this.#parts = parts;
   }
 
-  /** The job as it counts: one row of a purge cancels many jobs, and the lease may have been renewed in memory. */
+  /** Returns the job with what its row lacks: a purge cancels many jobs by one row, and memory renews leases. */
   settle(stored: Pick<StoredJob, "job">): Job {
     const purgedAtMs = this.#parts.purges.cancelledAtMs(stored.job);
     if (purgedAtMs === null) return this.#parts.index.withMemory(stored.job);
@@ -52,7 +52,7 @@ export class Jobs {
     return id === null ? null : this.load(id.uuid);
   }
 
-  /** The caller's own job while it is readable; foreign, unknown, expired and timed out are all the same null. */
+  /** Returns the caller's own job while it is readable; null alike if it is foreign, unknown, expired or timed out. */
   own(call: JobCall, nowMs: number): StoredJob | null {
     const stored = this.byId(call.jobId);
     if (stored === null || stored.job.tenantId !== call.tenantId) return null;
@@ -60,20 +60,20 @@ export class Jobs {
     return expiresAtMs(stored.job) > nowMs ? stored : null;
   }
 
-  /** A job whose slot these are; the lease may have run out a moment ago. */
+  /** Returns the job if its lease is this holder's; the lease may have run out a moment ago. */
   heldBy(holderId: string, jobId: string): StoredJob | null {
     const stored = this.byId(jobId);
     if (stored === null || isTerminal(stored.job.status)) return null;
     return stored.job.lease?.holderId === holderId ? stored : null;
   }
 
-  /** A job that is to enter as a running one; null: it cannot. */
+  /** Returns a new job as it enters when it runs at once; null: core refuses the start. */
   startEntering(job: Job, lease: Lease, nowMs: number): Job | null {
     const { job: started, reply } = transition(job, { kind: "start", lease }, this.#context(nowMs, job));
     return reply === "done" ? started : null;
   }
 
-  /** One decision of core, written, and followed in the same turn by all that must follow. */
+  /** Lets core decide on one event, writes the change, and does all that must follow it in the same turn. */
   apply(before: StoredJob, reported: JobEvent, nowMs: number): Change {
     const event = this.#withPrompt(before, reported);
     const { job, effects, reply } = transition(before.job, event, this.#context(nowMs, before.job));
@@ -117,7 +117,7 @@ export class Jobs {
     return index.cancelWaiting(tenantId);
   }
 
-  /** Ends the run of an earlier lease that a purged job would have taken up again. */
+  /** Stops a run of an earlier lease at the upstream, which the purged job would have taken up again. */
   stopPurged(uuid: string, nowMs: number): void {
     const job = this.#parts.store.findJob(uuid)?.job;
     if (job === undefined) return;
@@ -137,17 +137,17 @@ export class Jobs {
     };
   }
 
-  /** With the bytes that its rows take from now on. */
+  /** Returns the job with the bytes that its rows take from now on. */
   #counted({ before: { job: before }, after, event }: Change, output: KeptOutput): Job {
     const running = before.lease === null ? 0 : this.#parts.chunks.streamedBytes(before);
     const measured = before.stored ?? this.#parts.store.measure(before.uuid);
-    // What is measured of a row of an earlier release has the running attempt's chunks in it.
+    // The measured size of a row that an earlier release wrote includes the running attempt's chunks.
     const stored = before.stored !== null ? measured : { ...measured, chunks: measured.chunks - running };
     const streamed = after.lease === null ? running : 0;
     return { ...after, stored: bytesAfter(stored, { output, streamed, isRetry: event.kind === "retry" }) };
   }
 
-  /** Who reports for a pulling worker does not know how long the prompt was that its tokens are estimated by. */
+  /** A report for a pulling worker does not contain the prompt's length, by which its tokens are estimated. */
   #withPrompt({ job, inputPlace }: StoredJob, event: JobEvent): JobEvent {
     if (job.origin?.countsTokens !== true || event.kind !== "finish" || event.outcome.kind !== "completed")
       return event;
@@ -159,7 +159,7 @@ export class Jobs {
     return { ...event, outcome: { ...outcome, tokens: { ...tokens, prompt } } };
   }
 
-  /** The webhook that a retry would wipe from the row though nobody has it yet, as it would have been sent. */
+  /** Returns the undelivered webhook that a retry would wipe from the row, as it would have been sent; null: none. */
   #owedBeforeRetry(stored: StoredJob): Change["owed"] {
     const { job, webhook } = stored;
     if (webhook === null || job.webhook === null || job.webhook.nextAtMs === null) return null;

@@ -1,5 +1,5 @@
-// What carriers say of the leases they hold: renewals, the upstream's id, hand-overs, outcomes. The token is the fence: a
-// word about a lease that is not held changes nothing and is told so.
+// What carriers report of the leases they hold: renewals, the upstream's job id, hand-overs, outcomes. The token is the
+// fence: a report of a lease that is not held changes nothing, and its answer shows that.
 import type { CallOf } from "../../contract/broker.ts";
 import type { Finished } from "../../contract/dispatch.ts";
 import type { JobEvent } from "../../core/job/event.ts";
@@ -16,7 +16,7 @@ interface Parts extends OverJobs {
   readonly wake: Wake;
 }
 
-/** Carriers that ended meanwhile do not ask for theirs. */
+/** The most nudges kept: carriers that ended meanwhile never ask for theirs. */
 const NUDGED_MAX = 10_000;
 
 export class Leases {
@@ -36,7 +36,7 @@ export class Leases {
     return this.#parts.jobs.byId(call.jobId)?.job.lease?.token === call.lease;
   }
 
-  /** A held renewal answers at once; the next one does, if none is held at this moment. */
+  /** Makes a held renewal of the lease return at once, or else the next renewal, if none is held now. */
   nudge(call: { readonly jobId: string; readonly lease: string }): void {
     if (this.#parts.jobs.byId(call.jobId)?.job.lease?.token !== call.lease) return;
     if (this.#nudged.size >= NUDGED_MAX) this.#nudged.clear();
@@ -46,7 +46,7 @@ export class Leases {
 
   async handOver(call: CallOf<"handOver">): Promise<boolean> {
     const { lease: token, upstreamJobId } = call;
-    // The broker may never have heard of it: without the id the next carrier would run the job a second time.
+    // The carrier's note of this id may have been lost: without the id the next carrier would run the job again.
     const isHeld = this.#fenced(call, { kind: "renew", token });
     if (!isHeld || !this.#fenced(call, { kind: "note_upstream_job", token, upstreamJobId })) return false;
     const stored = this.#parts.jobs.byId(call.jobId);
@@ -77,7 +77,7 @@ export class Leases {
     if (change.reply === "stale") {
       await this.letGo(call);
       log("stale_finish", { endpoint: this.#parts.endpoint.id, job: call.jobId });
-      // The same report again, because its answer was lost: its result is the one that the row names.
+      // Accepts a repeated report whose answer was lost: the R2 key in the job's row contains this lease.
       const place = stored.outputPlace;
       const accepted = place?.kind === "r2" && place.key.includes(`/${call.lease}/`);
       return { accepted, job: viewJob(stored.job, null, null) };

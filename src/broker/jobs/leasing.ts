@@ -1,4 +1,4 @@
-// What a lease is made of, and what its carrier is told.
+// Makes leases, and what the carriers of leased jobs receive.
 import type { Claim } from "../../contract/broker.ts";
 import type { Assignment } from "../../contract/dispatch.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
@@ -12,14 +12,14 @@ import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { routesInForce } from "../../core/openai/routes.ts";
 import type { StoredJob } from "../store/job-row.ts";
 
-/** Whose slots a lease is on, and what they cost. */
+/** The upstream or worker whose slots a lease is on, and what they cost. */
 export interface SlotHolder {
   readonly id: string;
   readonly workerKeyId: string | null;
   readonly slots: number;
   readonly tier: string;
   readonly rateKind: RateKind;
-  /** A job may wait there, and it says when the job begins to run. */
+  /** True: a job may wait at the upstream, which reports when the job begins to run. */
   readonly queues: boolean;
 }
 
@@ -27,12 +27,12 @@ export function upstreamSlots({ id, slots, tier, rateKind, dialect, local }: Ups
   return { id, workerKeyId: null, slots, tier, rateKind, queues: dialect === "runpod" && !local };
 }
 
-/** The slots of one worker of a key: each machine that uses the key has as many. */
+/** The slots of one worker of a key: each machine that uses the key has this number. */
 export function workerSlots(holderId: string, key: WorkerKey): SlotHolder {
   return { id: holderId, workerKeyId: key.id, slots: key.slots, tier: key.tier, rateKind: key.rateKind, queues: false };
 }
 
-/** Has its tier a rate, so that somebody can be billed? */
+/** Does the tier have a rate now? Without one nobody could be billed. */
 export function isPricedHolder(
   { tier, rateKind }: Pick<SlotHolder, "tier" | "rateKind">,
   { rates }: EndpointSettings,
@@ -91,7 +91,7 @@ export function toAssignment(parts: Leased & { readonly input: PayloadRef }): As
   return { ...toClaim(parts), input: parts.input };
 }
 
-/** The same for a caller that has the input. */
+/** As toAssignment, for a caller that has the input already. */
 export function toClaim(parts: Leased): Claim {
   const { settings, job } = parts;
   return {

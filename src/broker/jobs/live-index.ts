@@ -1,5 +1,5 @@
-// The memory of a broker over its live jobs: order, deadlines, counters. Rebuilt from rows at each start of the object,
-// and changed only after a transaction has returned. It decides nothing: rows and core do.
+// What a broker keeps in memory of its live jobs: order, deadlines, counters. It is rebuilt from rows at each start of
+// the object, and changed only after a transaction has returned. It decides nothing: rows and core do.
 
 import { dueAtMs, isRunning, isTerminal, isWaiting, type Job, type JobStatus, type Lease } from "../../core/job/job.ts";
 import { OwedFinishes } from "../../core/job/owed-finishes.ts";
@@ -9,9 +9,9 @@ import { LIVE_LINE_BYTES, liveJobBytes } from "../../core/scheduling/live-bytes.
 import { WebhookSchedule } from "../../core/scheduling/webhook-schedule.ts";
 import { type LiveTenant, LiveTenants } from "./live-tenants.ts";
 
-/** What the index keeps of one job. 200,000 of them stand beside each other in 64 MB: each field counts. */
+/** What the index keeps of one job. 200,000 entries must fit into 64 MB, so each field counts. */
 interface Entry {
-  /** One text for all places that name the job. */
+  /** The one string that all places which name the job share. */
   readonly uuid: string;
   readonly tenant: LiveTenant;
   readonly lowPriority: boolean;
@@ -19,15 +19,15 @@ interface Entry {
   dueAtMs: number;
   inOrder: boolean;
   readonly lease: HeldLease | null;
-  /** The newest finish that is not posted. */
+  /** The number of the newest finish, while its usage line is not posted; null: no line is owed. */
   finishSeq: number | null;
   /** The host that is owed a webhook now; null: none is. */
   readonly owedHost: string | null;
-  /** An upstream may still run it: a purge must tell it to stop. */
+  /** True: an upstream may still run the job, so a purge must ask it to stop. */
   readonly resumes: boolean;
 }
 
-/** What is known of a running job's lease better than by its row. */
+/** The fields of a running job's lease that may be newer in memory than in its row. */
 interface HeldLease {
   readonly holder: Holder;
   readonly untilMs: number;
@@ -41,7 +41,7 @@ export interface PurgedEntry {
   readonly resumes: boolean;
 }
 
-/** Who gives slots, an upstream or a pulling worker, and the jobs that have one. */
+/** An upstream or a pulling worker, which gives slots, and the jobs that have one of them. */
 interface Holder {
   readonly holderId: string;
   readonly uuids: Set<string>;
@@ -52,16 +52,16 @@ export class LiveIndex {
   readonly #fair = new FairOrder();
   /** The webhooks of these jobs by their uuids; the outbox adds those that a retry has moved. */
   readonly webhooks = new WebhookSchedule();
-  /** Lines that are not posted, of these jobs and of what stands in no job's row. */
+  /** Usage lines that are not posted: those of these jobs, and those that stand in no job's row. */
   readonly unposted = new OwedFinishes();
   #due = new DueOrder();
   readonly #parked = new Set<string>();
-  /** Jobs that a purge has cancelled and nobody has forgotten yet. */
+  /** Jobs that a purge has cancelled and whose entries are not removed yet. */
   readonly #purged = new Set<string>();
   readonly #tenants = new LiveTenants();
-  /** Running jobs by whose slot they have. */
+  /** Running jobs by the holder of the slot that they have. */
   readonly #holders = new Map<string, Holder>();
-  /** Nearly all leases are of one start of the object: they share its text. */
+  /** Nearly all leases are of one start of the object, so they share the string that names it. */
   #incarnation = "";
   #jobsBytes = 0;
 
@@ -69,7 +69,7 @@ export class LiveIndex {
     return this.#entries.size;
   }
 
-  /** What all this takes of the object's memory at most, by what each job was measured to take. */
+  /** Upper bound of the memory that all this takes, bytes, by what each job was measured to take. */
   get bytes(): number {
     return this.#jobsBytes + this.#tenants.bytes + this.unposted.size * LIVE_LINE_BYTES;
   }
@@ -78,7 +78,7 @@ export class LiveIndex {
     return this.#entries.has(uuid);
   }
 
-  /** Jobs that live or owe something: those that a purge has cancelled do neither. */
+  /** The number of jobs that live or owe something; a job that a purge has cancelled does neither. */
   get live(): number {
     return this.#entries.size - this.#purged.size;
   }
@@ -91,7 +91,7 @@ export class LiveIndex {
     return this.#tenants.get(tenantId) ?? { waiting: 0, running: 0, webhooksOwed: 0 };
   }
 
-  /** The job as memory knows it better than its row: renewals of a lease are not written. */
+  /** Returns the job with what is newer in memory than in its row: most renewals of a lease are not written. */
   withMemory(job: Job): Job {
     const held = this.#entries.get(job.uuid)?.lease ?? null;
     if (held === null || job.lease === null) return job;
@@ -100,7 +100,7 @@ export class LiveIndex {
     return { ...job, lease: { ...job.lease, untilMs, graceUntilMs, incarnation } };
   }
 
-  /** Takes over the state of a job after its row was written. Forgets it when it neither lives nor owes. */
+  /** Takes over the state of a job after its row was written. Forgets the job when it neither lives nor owes. */
   put(job: Job, posted: number, webhookHost: string | null, nowMs: number): void {
     const before = this.#entries.get(job.uuid);
     const uuid = before?.uuid ?? job.uuid;
@@ -109,7 +109,7 @@ export class LiveIndex {
     const finishSeq = owesLine ? job.finishSeq : null;
     const isKept = !isTerminal(job.status) || owesLine || owesWebhook;
     this.#noteLine(uuid, job, before?.finishSeq ?? null, finishSeq);
-    // The tenant and its receiver stay known while the one entry takes the place of the other.
+    // The new entry is counted before the old one is removed, so that tenant and receiver are not dropped.
     const tenant = this.#tenants.enter(job.tenantId);
     const host = owesWebhook ? (webhookHost ?? before?.owedHost ?? "") : null;
     const owedHost = this.#tenants.enterHost(tenant, host);
@@ -147,7 +147,7 @@ export class LiveIndex {
     this.#entries.delete(uuid);
   }
 
-  /** The next job that may start at this moment; it stays where it is. */
+  /** Returns the next job that may start at this moment, and leaves it in the order. */
   next(nowMs: number): string | undefined {
     return this.#fair.next(nowMs);
   }
@@ -196,7 +196,7 @@ export class LiveIndex {
     return !this.#fair.isEmpty;
   }
 
-  /** Could another job start beside this one, which could? */
+  /** Is there another ready job beside this one? */
   hasOtherReady({ tenantId }: Job): boolean {
     return this.#fair.hasOthers(tenantId);
   }
@@ -206,7 +206,7 @@ export class LiveIndex {
     return [...(this.#holders.get(holderId)?.uuids ?? [])];
   }
 
-  /** A purge has cancelled the waiting jobs of a tenant: none counts or is next any more. The caller forgets each of them. */
+  /** Takes the jobs of a tenant that a purge has cancelled out of order and counts. The caller forgets each of them. */
   cancelWaiting(tenantId: string): PurgedEntry[] {
     const tenant = this.#tenants.get(tenantId);
     if (tenant === undefined || tenant.waiting === 0) return [];
@@ -226,7 +226,7 @@ export class LiveIndex {
     return purged;
   }
 
-  /** One of those. What has been put anew meanwhile stays. */
+  /** Forgets a job that a purge has cancelled, unless it has been put anew meanwhile. */
   forgetPurged(uuid: string): void {
     if (this.#purged.has(uuid)) this.forget(uuid);
   }
@@ -253,15 +253,15 @@ export class LiveIndex {
     if (due === undefined || due.atMs > nowMs) return undefined;
     this.#due.pop();
     const entry = this.#entries.get(due.uuid);
-    // Taken once: a job that stays as it is must not come up again at the same time for ever.
+    // A job is taken once: a job that does not change must not come up again at the same time for ever.
     if (entry !== undefined) entry.dueAtMs = Number.POSITIVE_INFINITY;
     return due.uuid;
   }
 
-  /** What becomes of the line of the finish before, and of the newest one. */
+  /** Brings `unposted` in step with the line of the job's finish before, and with that of the newest one. */
   #noteLine(uuid: string, { tenantId }: Job, before: number | null, finishSeq: number | null): void {
     if (before === finishSeq) return;
-    // A retry has wiped it from the job's row, and has kept it in one of its own.
+    // A retry has wiped that line from the job's row, and has stored it in a row of its own.
     if (before !== null) this.unposted.moveOut(tenantId, before);
     if (finishSeq !== null) this.unposted.add(tenantId, { finishSeq, uuid });
   }

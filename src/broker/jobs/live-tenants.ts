@@ -1,5 +1,5 @@
-// Tenants with live jobs, and the receivers of their webhooks: one text for all jobs that name them, and counters that are gone
-// with the last job, so that memory does not grow with everybody who ever came.
+// Tenants with live jobs, and the hosts that receive their webhooks. All jobs of a tenant share its one string and its
+// counters, which go with its last job, so that memory does not grow with every tenant that ever came.
 import { hostBytes, tenantBytes } from "../../core/scheduling/live-bytes.ts";
 
 export interface LiveTenant {
@@ -7,7 +7,7 @@ export interface LiveTenant {
   waiting: number;
   running: number;
   webhooksOwed: number;
-  /** Live jobs, and others that owe something. */
+  /** Jobs that are live, or are over and still owe a usage line or a webhook. */
   jobs: number;
   readonly hosts: Map<string, { readonly host: string; jobs: number }>;
 }
@@ -24,7 +24,7 @@ export class LiveTenants {
     return this.#byId.get(tenantId);
   }
 
-  /** One more job of the tenant. */
+  /** Counts one more job of the tenant. */
   enter(tenantId: string): LiveTenant {
     let tenant = this.#byId.get(tenantId);
     if (tenant === undefined) {
@@ -36,7 +36,7 @@ export class LiveTenants {
     return tenant;
   }
 
-  /** The job calls back to this host; null: it calls nobody. */
+  /** Counts one more job whose webhook goes to this host; null: the job has no webhook to send. */
   enterHost(tenant: LiveTenant, host: string | null): string | null {
     if (host === null) return null;
     let receiver = tenant.hosts.get(host);
@@ -49,7 +49,7 @@ export class LiveTenants {
     return receiver.host;
   }
 
-  /** A job is gone, and with the last one what is known of its receiver and tenant. */
+  /** Removes a job; the entries of its receiver and of its tenant go with the last job that has them. */
   leave(tenant: LiveTenant, host: string | null): void {
     const receiver = host === null ? undefined : tenant.hosts.get(host);
     if (receiver !== undefined) {

@@ -1,7 +1,7 @@
 // Calls that wait for a job to end. One timer serves them all: an object may hold 10,000 timers and no more.
 import { DueOrder } from "../../core/scheduling/due-order.ts";
 
-/** What readers of a job's stream wait for: chunks and its end, where others wait for the end alone. */
+/** The key that readers of a job's stream wait for: its chunks and its end. The uuid stands for the end alone. */
 export function streamOf(uuid: string): string {
   return `stream ${uuid}`;
 }
@@ -13,7 +13,7 @@ interface Waiter {
   readonly wake: () => void;
 }
 
-/** What a call does when its time has come takes up to 0.1 ms, and thousands may have begun to wait together. */
+/** Answering a call whose wait is over takes up to 0.1 ms, and thousands may have begun to wait together. */
 const EXPIRED_AT_ONCE_MAX = 250;
 
 export class LongPolls {
@@ -38,7 +38,7 @@ export class LongPolls {
     });
   }
 
-  /** True: somebody waited. */
+  /** Ends all waits for this job. True: there was one. */
   wake(uuid: string): boolean {
     const longPolls = this.#byJob.get(uuid);
     if (longPolls === undefined) return false;

@@ -1,5 +1,5 @@
-// When an announced price begins: an upstream whose tier has none before may be used from then on. Settings bring prices ahead
-// of their time, and nobody sends them again when it has come.
+// Applies announced prices when they begin: an upstream whose tier had no price may be used from then on. Settings
+// contain prices ahead of their time, and are not sent again when that time has come.
 import type { EndpointSettings } from "../../contract/settings.ts";
 import type { Timed } from "../alarm.ts";
 import type { LbSlots } from "../lb/slots.ts";
@@ -12,7 +12,7 @@ interface Parts extends BrokerState {
 
 export class PriceClock implements Timed {
   readonly #parts: Parts;
-  /** The settings that `#nextAtMs` was read from: it is asked for at each turn. */
+  /** The settings that `#nextAtMs` was computed from: it is kept because each turn asks for it. */
   #read: EndpointSettings | null = null;
   #nextAtMs = Number.POSITIVE_INFINITY;
 
@@ -41,7 +41,7 @@ export class PriceClock implements Timed {
 
 function nextPriceAtMs(settings: EndpointSettings, nowMs: number): number {
   const unpriced = settings.upstreams.filter((upstream) => !isPricedHolder(upstream, settings, nowMs));
-  // None of them has begun, or the upstream would have a price.
+  // None of these rates has begun, or the upstream would have a price.
   const announced = settings.rates.filter(({ tier, kind }) =>
     unpriced.some((upstream) => upstream.tier === tier && upstream.rateKind === kind),
   );

@@ -1,11 +1,11 @@
-// Purges and what follows them. One row cancels all waiting jobs of a tenant, and they are out of the order and the counts; their
-// entries in memory, those who wait for them, and the upstreams that may still run one, follow by portions, one a turn.
+// Purges and what follows them. One row cancels a tenant's waiting jobs, and they leave the order and the counts at once.
+// Dropping their entries, waking waiting calls, and stopping upstreams that may run one follow in portions, one a turn.
 
 import type { OverJobs } from "./jobs.ts";
 import type { PurgedEntry } from "./live-index.ts";
 import { streamOf } from "./long-polls.ts";
 
-/** Each may wake somebody, or stop an upstream: up to 0.1 ms. */
+/** Jobs in one portion: each may wake a waiting call or stop an upstream, which takes up to 0.1 ms. */
 const AT_ONCE_MAX = 250;
 
 export class PurgeTrail {

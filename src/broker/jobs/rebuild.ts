@@ -1,4 +1,4 @@
-// What a start of the object makes of the rows that it reads: the memory of those jobs that live or owe something.
+// Rebuilds memory at a start of the object from the rows that it reads: the jobs that are live or owe something.
 import type { Graces } from "../../core/job/graces.ts";
 import { expiresAtMs, type Job } from "../../core/job/job.ts";
 import { SWEEP_OWING_EVERY_MS } from "../../core/limits.ts";
@@ -12,7 +12,7 @@ interface Parts extends BrokerState {
   readonly jobs: Jobs;
 }
 
-/** Once, before anything else happens to a job. */
+/** Runs once, before anything else happens to a job. */
 export function rebuildMemory(parts: Parts, nowMs: number): void {
   const { store, kept, purges, index, sweep, graceRow, jobs } = parts;
   const graces = graceRow.read();
@@ -27,7 +27,7 @@ export function rebuildMemory(parts: Parts, nowMs: number): void {
   graceRow.keep(graces);
 }
 
-/** When the sweep can delete the row, epoch ms. One that is past its time and owes something is tried later. */
+/** When the sweep can delete the row, epoch ms. An expired row whose job still owes something is tried later. */
 function sweptAtMs(job: Job, { index, owedWebhooks }: Parts, nowMs: number): number {
   const expiresMs = expiresAtMs(job);
   const owes = index.has(job.uuid) || owedWebhooks.holdsJob(job.uuid);

@@ -1,4 +1,4 @@
-// Rows whose retention is over, a page of the sweep at a time, and what stands in R2 of them. The walk over Idempotency-Keys follows.
+// Deletes expired jobs, one page of the sweep a turn, with their payloads in R2; then starts the walk over Idempotency-Keys.
 import type { Timed } from "../alarm.ts";
 import type { OverJobs } from "./jobs.ts";
 

@@ -1,4 +1,4 @@
-// Jobs on their way to clients: an answer carries an output of up to 256 KB, and a thousand clients may wait for one job.
+// Sends jobs to clients as turns have room: an answer may carry 256 KB of output, and 1,000 clients may wait for a job.
 import type { JobReport } from "../../contract/job-report.ts";
 import type { JobView } from "../../contract/job-view.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
@@ -23,17 +23,17 @@ export class ShownJobs {
     return stored === null ? fail({ kind: "not_found" }) : this.showAs(stored, (job) => job);
   }
 
-  /** The same of a job that many may have waited for: it is not read before there is room. */
+  /** As `show`, for a job that many may have waited for: it is not read before there is room. */
   showOwn(job: Pick<Job, "uuid" | "tenantId">): Promise<Result<JobView>> {
     return this.#leave(job, null, (view) => view);
   }
 
-  /** The same within a larger answer. */
+  /** As `show`, within a larger answer. */
   showAs<T>(stored: StoredJob, toAnswer: (job: JobView) => T): Promise<Result<T>> {
     return this.#leave(stored.job, stored, toAnswer);
   }
 
-  /** All but the output. */
+  /** Returns all that is shown of a job, except the output. */
   report(stored: StoredJob, nowMs: number): JobReport {
     const { job, webhook } = stored;
     const { output: _, ...view } = this.#view({ ...stored, outputPlace: null }, nowMs);
@@ -65,7 +65,7 @@ export class ShownJobs {
     });
   }
 
-  /** The newest jobs of a tenant, newest first; large outputs are left out, each stands in the job's own status. */
+  /** The newest jobs of a tenant, newest first, without large outputs: a client reads those by the job's own status. */
   list(tenantId: string): Promise<JobView[]> {
     const { store, jobs, egress } = this.#parts;
     return egress.leave(tenantId, LISTED_MOST_BYTES, () => {
@@ -95,7 +95,7 @@ export class ShownJobs {
   }
 }
 
-/** What a running handler tells of itself may be larger than a small output, too. */
+/** The progress that a running handler reports may be too large for a list as well. */
 function small(view: JobView): JobView {
   const isLarge = view.output?.kind === "inline" && view.output.bytes.length > PAYLOAD_INLINE_MAX_BYTES;
   return isLarge ? { ...view, output: null } : view;

@@ -1,5 +1,5 @@
-// Streams of jobs at a broker: chunks come in under a lease, are durable before anybody hears of them, and go out to readers,
-// each from its own place, or to the one drain of RunPod's clients.
+// Streams of jobs: chunks arrive under a lease and are durable before any reader is sent them. Each reader reads on
+// from its own place; RunPod's clients share one place, the drain.
 import type { CallOf } from "../../contract/broker.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import type { ReportReply, WorkerCall } from "../../contract/worker.ts";
@@ -68,7 +68,7 @@ export class Streams {
     const { held } = this.#parts;
     const mayStay = !isTerminal(status) && (call.holdMs > 0 || call.stays === true) && held.hasRoom(tenantId);
     const reading = this.#read(stored, call, mayStay);
-    // From its arrival on: one whose page has to wait for a later turn is held as well.
+    // The call counts from its arrival on: a call whose page has to wait for a later turn is held as well.
     if (mayStay) await held.count(tenantId, reading.then(noPage));
     return reading;
   }
@@ -78,13 +78,13 @@ export class Streams {
     const first = await this.#look(stored.job, stored, { ...call, holdMs, mayStay });
     if (first.held === "too_many") return fail(TOO_MANY_HELD);
     await first.held;
-    // A job that timed out is gone for every later call; the one who waited is told so this once.
+    // Later calls do not find a job that timed out; only a caller that waited for it receives TIMED_OUT, once.
     const { page } =
       first.held === null ? first : await this.#look(stored.job, null, { after: call.after, holdMs: 0, mayStay });
     return page === null ? fail({ kind: "not_found" }) : ok(page);
   }
 
-  /** In one piece: of two drains at once each gets its own. */
+  /** Reads a page and moves the drain without an await in between, so that two calls at once get different chunks. */
   async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
     const { jobs, chunks, store } = this.#parts;
     const found = jobs.own(call, Date.now());
@@ -98,7 +98,7 @@ export class Streams {
     return page === null ? fail({ kind: "not_found" }) : ok(page);
   }
 
-  /** Null: the lease has run out. */
+  /** Appends the chunks that the log does not have yet. Null: the lease has run out. */
   async #append(
     stored: StoredJob,
     token: string,
@@ -108,7 +108,7 @@ export class Streams {
     const { jobs, store, kept, chunks: log, longPolls } = this.#parts;
     const nowMs = Date.now();
     const { uuid, attempts: attempt } = stored.job;
-    // A chunk is a sign of life, and tells whether the lease is still held.
+    // A chunk is a sign of life, so it renews the lease; the reply shows whether the lease is still held.
     if (jobs.apply(stored, { kind: "renew", token }, nowMs).reply !== "done") return null;
     const end = log.end(uuid, attempt);
     const fresh = firstSeq === null ? chunks : chunks.slice(Math.max(end.nextSeq - firstSeq, 0));
@@ -135,13 +135,13 @@ export class Streams {
     await wake.run(nowMs);
   }
 
-  /** An attempt that runs anew says everything anew: what is left of earlier ones is not handed out any more. */
+  /** Each attempt sends the whole stream again, so chunks of earlier attempts are not handed out any more. */
   #drainedOf(job: Job): StreamCursor {
     const begun = { attempt: job.attempts, seq: 0 };
     return laterOf(this.#parts.chunks.drained(job.uuid) ?? begun, begun);
   }
 
-  /** What stands there after a place. `held`: nothing yet, and it resolves when there is more; the tenant may hold no more calls. */
+  /** Reads the page after a place. `held` resolves when there may be more; `too_many`: the tenant may hold no call more. */
   async #look(
     key: JobKey,
     found: StoredJob | null,
@@ -160,14 +160,14 @@ export class Streams {
       if (isTerminal(job.status)) return seen;
       const waits = seen.chunks.length === 0 && holdMs > 0;
       if ((waits || stays === true) && !mayStay) held = "too_many";
-      // In the same piece as the look, so that no chunk comes in between unnoticed.
+      // The wait begins in the same turn as the read, so that no chunk arrives unnoticed in between.
       else if (waits) held = this.#parts.longPolls.wait(streamOf(job.uuid), holdMs);
       return seen;
     });
     return { page, held };
   }
 
-  /** A page in a turn that has room for it; only then is a job read that is not `found` yet. Null: it is gone, or has none. */
+  /** Composes a page in a turn with room for it. A later turn reads the job anew instead of `found`. Null: no page. */
   #leave(
     { uuid, tenantId }: JobKey,
     found: StoredJob | null,

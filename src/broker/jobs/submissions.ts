@@ -1,4 +1,4 @@
-// New jobs: admitted, written once, and started in the same turn where their client waits and a slot is free.
+// Admits new jobs, writes each once, and starts it in the same turn if its client waits and a slot is free.
 import type { SubmitCall, Submitted } from "../../contract/broker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { showJobId } from "../../core/job/id.ts";
@@ -31,7 +31,7 @@ export class Submissions {
     const { settings } = endpoint;
     if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
     const waits = call.mode === "runsync";
-    // Who came before goes first: only then may the new job start in its entry.
+    // Jobs that came before start first; only then may the new job start at its entry.
     if (waits && index.hasReady()) dispatcher.startReady(nowMs, { push: true });
     let claimed: Claimed | null = null;
     const enterAs = (job: Job): Job => {
@@ -53,21 +53,21 @@ export class Submissions {
     const { job, created, inserted, webhookHost } = admitted.value;
     if (inserted) {
       afterCommit.entered(job, webhookHost, nowMs);
-      // A waiting client needs no queue: the carrier starts in this very call, or is the caller.
+      // A client that waits needs no wake-up through the queue: the carrier starts in this call, or is the caller.
       if (waits && job.lease === null) dispatcher.startReady(nowMs, { push: true });
       await wake.run(nowMs);
       if (claimed !== null) return ok({ created, job: viewJob(job, null, null), claim: claimOf(claimed) });
     }
     const stored = jobs.load(job.uuid);
     if (stored === null) return fail({ kind: "not_found" });
-    // Its first answer was lost, and the lease in it: nobody else would carry the job until that has ended.
+    // The first answer was lost, and with it the lease: nobody else would carry the job until that lease ends.
     const isRepeated = !inserted && showJobId(job.uuid, job.mode) === call.jobId;
     const claim = isRepeated ? dispatcher.claimAgain(stored, nowMs) : null;
     return this.#parts.shown.showAs(stored, (view) => ({ created, job: view, claim }));
   }
 }
 
-/** The compiler does not see that a closure has set it. */
+/** Reads the claim here, because the compiler does not see that a closure has set `claimed`. */
 function claimOf({ claim }: Claimed): Claimed["claim"] {
   return claim;
 }

@@ -1,6 +1,6 @@
-// Deletes jobs whose retention is over: walks the key, a page an alarm, and never a job that still owes something.
-// When that is due next is in memory. After a start of the object the alarm that an earlier one has set stands for it: a look at
-// a time that the start chose would be put off by the next start, and so for ever where nothing but alarms starts the object.
+// Deletes jobs whose retention is over: walks the rows by key, one page a turn, and leaves jobs that still owe
+// something. A start of the object takes the time of the next walk from the checkpoint and from the rows that it reads.
+// If it counted from its own time, the next start would put the walk off, for ever where only alarms start the object.
 import type { Job } from "../../core/job/job.ts";
 import { expiresAtMs } from "../../core/job/job.ts";
 import { SWEEP_EVERY_MS, SWEEP_OWING_EVERY_MS, TURN_ROWS_MAX } from "../../core/limits.ts";
@@ -15,7 +15,7 @@ export class Sweep {
   readonly #kept: KeptRows;
   #cursor = "";
   #earliestMs = Number.POSITIVE_INFINITY;
-  /** Some of this walk are expired, but still owe something. */
+  /** True: this walk has met jobs that are expired, but still owe something. */
   #someOwe = false;
 
   constructor(store: BrokerStore, purges: Purges, kept: KeptRows) {
@@ -25,8 +25,8 @@ export class Sweep {
   }
 
   /**
-   * When to look next, epoch ms: written with each checkpoint, which has it of the settled rows. Of the others a start finds out.
-   * No start puts it off: on a quiet endpoint each alarm is a start.
+   * When to look next, epoch ms. Each checkpoint stores it for the settled rows; for the other rows a start computes
+   * it. No start puts it off: on a quiet endpoint each alarm starts the object anew.
    */
   get nextAtMs(): number {
     return this.#kept.sweepAtMs;
@@ -36,20 +36,20 @@ export class Sweep {
     this.#kept.sweepAtMs = atMs;
   }
 
-  /** A start of the object reads a row that is deletable from then on, epoch ms. */
+  /** A start of the object has read a row that is deletable from `atMs` on, epoch ms. */
   found(atMs: number): void {
     this.nextAtMs = Math.min(this.nextAtMs, atMs);
   }
 
-  /** A job will be deletable from `atMs` on. */
+  /** Notes that a job will be deletable from `atMs` on. */
   expect(atMs: number, nowMs: number): void {
     if (!Number.isFinite(atMs)) return;
-    // A walk that is under way may be past its row, and plans the next one by what it has seen.
+    // A walk that is under way may have passed the job's row, so it must plan the next walk by this time, too.
     if (this.#cursor !== "") this.#earliestMs = Math.min(this.#earliestMs, atMs);
     this.nextAtMs = Math.min(this.nextAtMs, Math.max(atMs, nowMs + SWEEP_EVERY_MS));
   }
 
-  /** One page. Returns R2 keys that no row names any more. `settle` gives a row's job as it counts (purges included). */
+  /** Sweeps one page. Returns R2 keys that no row names any more. `settle` returns a row's job with purges applied. */
   run(nowMs: number, settle: (stored: SweptJob) => Job, mayGo: (job: Job) => boolean): readonly string[] {
     const page = this.#store.sweepPage(this.#cursor, TURN_ROWS_MAX);
     const gone: { readonly stored: SweptJob; readonly job: Job }[] = [];
@@ -63,7 +63,7 @@ export class Sweep {
     const rows = gone.map(({ stored }) => stored.job);
     const keys: string[] = [];
     const forget = this.#store.transaction(() => {
-      // Before the rows go, which may be asked how large they are.
+      // This comes before the rows are deleted, because it may have to measure them.
       const forgetKept = this.#kept.remove(rows, nowMs);
       this.#purges.jobsGone(rows);
       for (const { stored, job } of gone) keys.push(...this.#delete(stored, job));
@@ -83,11 +83,11 @@ export class Sweep {
     this.#cursor = "";
     this.nextAtMs = Number.POSITIVE_INFINITY;
     this.expect(this.#earliestMs, nowMs);
-    // The end of a webhook brings a look at its job by itself; this one is for the rest.
+    // The end of a webhook plans a look at its job by itself; this time is for jobs that owe something else.
     if (this.#someOwe) this.expect(nowMs + SWEEP_OWING_EVERY_MS, nowMs);
     this.#earliestMs = Number.POSITIVE_INFINITY;
     this.#someOwe = false;
-    // One row a walk: the next start would else look again where this one has found nothing.
+    // This costs one row a walk; without it the next start would walk again where this walk has found nothing.
     this.#store.transaction(() => this.#kept.write(nowMs));
   }
 

@@ -5,7 +5,7 @@ import { isTerminal, isWaiting, type Job, shownError, shownFailure } from "../..
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import type { UpstreamPool } from "../../core/scheduling/upstream-pool.ts";
 
-/** RunPod's fields of a job; `executionMs` only once it is over, and no worker for a job that waits. */
+/** Returns RunPod's fields of a job. `executionMs` is null until the job is over; a job that waits has no worker. */
 export function viewJob(job: Job, output: PayloadRef | null, queue: JobView["queue"]): JobView {
   return {
     id: showJobId(job.uuid, job.mode),
@@ -28,7 +28,7 @@ export function explainWait(
   facts: {
     readonly paused: boolean;
     readonly pool: UpstreamPool;
-    /** Why no worker takes jobs; null: that is not it. */
+    /** Returns why no worker takes jobs; null: the wait has another cause. */
     readonly absence: () => string | null;
     readonly nowMs: number;
   },
@@ -40,7 +40,7 @@ export function explainWait(
     return explain("RETRY_WAIT", `An attempt failed; the next one starts in ${seconds} s.`, job.queuedAtMs);
   }
   const state = facts.pool.describe(facts.nowMs, facts.pool.boundTo(job));
-  // The pool knows slots; whether somebody is there who would fill them, the workers themselves show.
+  // The pool only counts slots; whether a worker is there to fill them follows from the workers' own calls.
   const absence = state.reason === "NO_WORKERS" || state.reason === "ALL_BUSY" ? facts.absence() : null;
   if (absence !== null) return explain("NO_WORKERS", absence, job.queuedAtMs);
   const since = state.reason.startsWith("UPSTREAM_") ? state.sinceMs : job.queuedAtMs;
