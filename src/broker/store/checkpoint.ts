@@ -1,5 +1,5 @@
-// The SQL of the checkpoint: one row for the whole, a row for each tenant that keeps something settled, and pages of the uuids
-// that a start must look at below the floor. Named, typed statements; kept-rows.ts says what they mean.
+// The SQL of the checkpoint: one row for the whole, a row for each tenant that keeps something settled, and pages of
+// the uuids that a start must read below the floor. Named, typed statements; kept-rows.ts explains their meaning.
 import { LISTED_PAGE_UUIDS } from "../../core/limits.ts";
 import { NOTHING_KEPT, type Tallies, type Tally } from "./kept-tally.ts";
 import type { MeteredSql } from "./metered-sql.ts";
@@ -7,7 +7,7 @@ import type { MeteredSql } from "./metered-sql.ts";
 export interface Checkpoint {
   readonly floor: string;
   readonly atMs: number;
-  /** Settled rows up to the floor. */
+  /** The number of settled rows up to the floor. */
   readonly rows: number;
   readonly queueSeq: number;
   readonly finishSeq: number;
@@ -64,12 +64,12 @@ export class CheckpointStore {
     return pages.flatMap(({ uuids }) => uuids.split(" "));
   }
 
-  /** One more. */
+  /** Adds one uuid to the list. */
   list(uuid: string): void {
     this.#sql.run("INSERT INTO listed (uuids) VALUES (?)", uuid);
   }
 
-  /** These in place of all others. */
+  /** Replaces the whole list by these uuids. */
   relist(uuids: readonly string[]): void {
     const pages = Math.ceil(uuids.length / LISTED_PAGE_UUIDS);
     for (let page = 1; page <= pages; page += 1) {
@@ -87,7 +87,7 @@ export class CheckpointStore {
     return this.#sql.all<{ [Name in keyof Tally]: number }>(text, tenantId)[0] ?? NOTHING_KEPT;
   }
 
-  /** What came, or by negative numbers went. A tenant of whom nothing is left has no row. */
+  /** Adds changes to the tenants' sums; negative numbers subtract. A tenant without rows of jobs has no sum. */
   addTallies(changes: Tallies): void {
     for (const [tenantId, { rows, bytes, completed, failed, retried }] of changes.entries()) {
       this.#sql.run(

@@ -1,5 +1,5 @@
-// The SQL of chunk logs: one log an attempt, one row for what arrived together, and how far each job's stream is drained. The ends
-// of the logs that grow now are in memory: an append must not read the log.
+// The SQL of chunk logs: one log an attempt, one row for what arrived together, and how far each job's stream is
+// drained. The ends of the logs that grow now are in memory, so that an append need not read the log.
 import { packChunks, unpackChunks } from "../../core/job/chunk-frames.ts";
 import type { Job } from "../../core/job/job.ts";
 import type { StreamCursor } from "../../core/job/stream-cursor.ts";
@@ -19,7 +19,7 @@ interface Chunk extends StreamCursor {
 export class ChunkStore {
   readonly #sql: MeteredSql;
   readonly #bornAtMs: number;
-  /** By uuid. */
+  /** Ends of the logs that grow now, by uuid. */
   readonly #ends = new Map<string, LogEnd & { readonly attempt: number }>();
 
   constructor(sql: MeteredSql, nowMs: number) {
@@ -43,19 +43,19 @@ export class ChunkStore {
     return known?.attempt === attempt ? known : this.#readEnd(uuid, attempt);
   }
 
-  /** What was appended is durable by now. */
+  /** Notes the new end of a log, once what was appended is durable. */
   noteEnd(uuid: string, end: LogEnd & { readonly attempt: number }): void {
     this.#ends.set(uuid, end);
   }
 
-  /** Bytes that the running attempt has streamed. Only one of before this start of the object can have some that are not known. */
+  /** Bytes that the running attempt has streamed. Only an attempt from before this start can have bytes not in memory. */
   streamedBytes({ uuid, attempts, lease }: Job): number {
     const known = this.#ends.get(uuid);
     if (known?.attempt === attempts) return known.sizeBytes;
     return lease === null || lease.startedAtMs > this.#bornAtMs ? 0 : this.#readEnd(uuid, attempts).sizeBytes;
   }
 
-  /** The attempt is over: its log grows no more. */
+  /** Called when the attempt is over: its log grows no more. */
   forgetEnd(uuid: string): void {
     this.#ends.delete(uuid);
   }
@@ -69,7 +69,7 @@ export class ChunkStore {
     );
   }
 
-  /** Chunks after a place in order, up to about STREAM_PAGE_MAX_BYTES; `more`: there are others behind them. */
+  /** Returns chunks after a place in order, up to about STREAM_PAGE_MAX_BYTES; `more`: others follow them. */
   page(uuid: string, after: StreamCursor): { readonly chunks: readonly Chunk[]; readonly more: boolean } {
     // The place may stand within a row: the walk begins at the row that holds it, found by the key.
     const rows = this.#sql.each<{ attempt: number; seq: number; bytes: ArrayBuffer }>(

@@ -1,5 +1,5 @@
-// The row that tells the next start of the object which leases have had their grace: one for all of them, written only by a
-// start that finds a lease running which has had none.
+// The row from which the next start of the object reads which leases have had their grace. One row holds all of them,
+// and only a start that finds a running lease without grace writes it.
 import { z } from "zod";
 import { Graces } from "../../core/job/graces.ts";
 import type { MeteredSql } from "./metered-sql.ts";
@@ -18,7 +18,7 @@ export class GraceRow {
     return new Graces(row === undefined ? [] : givenSchema.parse(JSON.parse(row.given)));
   }
 
-  /** In the turn of the start, before anything else can happen to the leases. */
+  /** Called in the turn of the start, before anything else can happen to the leases. */
   keep(graces: Graces): void {
     const given = graces.toStore();
     if (given === null) return;

@@ -1,4 +1,4 @@
-// A job as the broker keeps it, and the one place that turns its row into one.
+// A job as the broker stores it, and the one place that turns a row into a job.
 import { z } from "zod";
 import { openAiCallOf, originOf } from "../../contract/openai-origin.ts";
 import { failureOfText } from "../../core/job/failure.ts";
@@ -39,7 +39,7 @@ export type JobRow = {
   output_place: string | null;
 };
 
-/** `measured`: `[input, output, chunks]` of a row that a release has written which did not count its bytes. */
+/** `measured`: `[input, output, chunks]` in bytes as JSON, of a row of a release that did not store them; else null. */
 export type StartColumns = { facts: string; webhook: string | null; measured: string | null };
 
 export function toStartRow({ facts, webhook, measured }: StartColumns): StartRow {
@@ -58,7 +58,7 @@ export function parseMeasured(measured: string): StoredBytes {
 
 const webhookSchema = z.object({ url: z.string(), sealedSecret: z.string() });
 
-/** What rows of the first release lack. */
+/** Fields that rows of the first release lack. */
 const ADDED_LATER: Pick<
   Job,
   "round" | "failedOn" | "undelivered" | "startFailures" | "formerWorkers" | "origin" | "stored" | "history"
@@ -75,13 +75,13 @@ const ADDED_LATER: Pick<
 
 const LEASE_ADDED_LATER = { workerKeyId: null, byClient: false, graceUntilMs: 0 };
 
-/** What release 0.1 wrote: a text where a failure with a code stands now, and the call of an OpenAI route where an origin does. */
+/** What release 0.1 wrote: an error text in place of `failure`, and an OpenAI route's call in place of `origin`. */
 interface OlderFacts {
   readonly error?: string | null;
   readonly request?: OpenAiRequest | null;
 }
 
-/** Names that release 0.1 wrote: a lease named its upstream also where that was a worker, a former worker its slots. */
+/** Names that release 0.1 wrote for `holderId`: `upstreamId` in a lease, also a worker's; `slotsId` in a former one. */
 interface OlderNames {
   readonly upstreamId?: string;
   readonly slotsId?: string;
@@ -108,7 +108,7 @@ export function parseJob(facts: string): Job {
   return { ...job, origin, failure, formerWorkers, lease } as Job;
 }
 
-/** Not by zod's record, which drops a field named `__proto__`: a client may send one, and it must reach the worker. */
+/** zod's record is not used: it drops a field named `__proto__`, which a client may send and the worker must get. */
 function parseFields(text: string): Readonly<Record<string, string>> {
   const fields: object = JSON.parse(text);
   return Object.fromEntries(Object.entries(fields).map(([name, raw]) => [name, String(raw)]));
@@ -124,7 +124,7 @@ export function toStoredJob(row: JobRow): StoredJob {
   };
 }
 
-/** Written by store.ts alone, and read several times a job: a schema would cost more than the query. */
+/** Places are written by jobs.ts alone, and read several times a job: a schema would cost more than the query. */
 function parsePlace(text: string): Place {
   return JSON.parse(text) as Place;
 }

@@ -1,5 +1,5 @@
-// The SQL of a broker: named, typed statements.
-// Every call about one job takes the tenant; only calls fenced by a lease, and the object's own timer, go without.
+// The SQL of a broker: named, typed statements. Those about one job take its uuid and check no tenant: for calls of
+// clients `own` (jobs/jobs.ts) does, calls of carriers are fenced by a lease, those of workers by its holder.
 import { type EndpointSettings, endpointSettingsSchema } from "../../contract/settings.ts";
 import { expiresAtMs, isTerminal, type Job, type JobStatus, type StoredBytes } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
@@ -29,7 +29,7 @@ export interface RememberedKey {
   readonly expiresAtMs: number;
 }
 
-/** Payloads tell their length without being read. */
+/** SQLite returns the length of a payload without reading the payload. */
 const MEASURED = `json_array(
   length(CAST(fields AS BLOB)) + coalesce(length(CAST(webhook AS BLOB)), 0) + coalesce(length(input), 0)
     + coalesce((SELECT length(bytes) FROM payloads WHERE uuid = jobs.uuid AND part = 'input'), 0),
@@ -59,7 +59,7 @@ export class BrokerStore {
     try {
       return this.#sql.transaction(decide);
     } catch (error) {
-      // What was noted of rows that are rolled back is not true.
+      // The cache may contain jobs as the rows that are rolled back had them.
       this.#hot.forgetAll();
       throw error;
     }
@@ -134,7 +134,7 @@ export class BrokerStore {
     return this.readPayload(job.uuid, "output", outputPlace);
   }
 
-  /** What a start reads: these rows and all above the floor, both in order of age. */
+  /** Yields the rows that a start reads: the listed ones and all above the floor, both in order of age. */
   *startRows(floor: string, listed: readonly string[]): Generator<StartRow> {
     const uuids = [...new Set(listed)].sort();
     for (let at = 0; at < uuids.length; at += START_LOOKUPS) {
@@ -147,7 +147,7 @@ export class BrokerStore {
     for (const row of this.#sql.each<StartColumns>(above, floor)) yield toStartRow(row);
   }
 
-  /** Bytes of a job whose row does not have them. */
+  /** Measures the bytes of a job whose row does not contain them. */
   measure(uuid: string): StoredBytes {
     const row = this.#sql.one<{ measured: string }>(`SELECT ${MEASURED} AS measured FROM jobs WHERE uuid = ?`, uuid);
     return parseMeasured(row.measured);
@@ -155,7 +155,7 @@ export class BrokerStore {
 
   /** Up to `limit` rows after `afterUuid` in order of age, for the sweep. */
   sweepPage(afterUuid: string, limit: number): SweptJob[] {
-    // Without the fields: a page of them may be larger than the memory of the object.
+    // The fields are not read: a page of them may be larger than the memory of the object.
     const rows = this.#sql.all<Omit<JobRow, "fields" | "webhook">>(
       `SELECT facts, idempotency_key, input_place, output_place FROM jobs WHERE uuid > ? ORDER BY uuid LIMIT ?`,
       afterUuid,
@@ -174,13 +174,13 @@ export class BrokerStore {
     this.#sql.run("DELETE FROM jobs WHERE uuid = ?", uuid);
   }
 
-  /** The chunks of all attempts so far: the job is gone, or begins a new round. */
+  /** Deletes the chunks of all attempts so far, when the job goes or begins a new round. */
   dropStream(uuid: string): void {
     this.#sql.run("DELETE FROM chunks WHERE uuid = ?", uuid);
     this.#sql.run("DELETE FROM drained WHERE uuid = ?", uuid);
   }
 
-  /** Looked for among the endpoint's newest: a tenant with few jobs must not read those of all others. */
+  /** Looks among the endpoint's newest rows only: for a tenant with few jobs it would else read all rows of others. */
   newestOfTenant(tenantId: string, limit: number): StoredJob[] {
     return this.#sql
       .all<JobRow>(
@@ -226,7 +226,7 @@ export class BrokerStore {
     );
   }
 
-  /** A key outlives its job: before the row goes, the key learns how the job ended. */
+  /** A key outlives its job: before the job's row is deleted, its last status is stored with the key. */
   noteFinalStatus(tenantId: string, key: string, status: JobStatus): void {
     this.#sql.run("UPDATE idempotency SET last_status = ? WHERE tenant_id = ? AND key = ?", status, tenantId, key);
   }
@@ -245,12 +245,12 @@ export class BrokerStore {
     );
   }
 
-  /** A line that stands in no job's row. */
+  /** Stores a usage line that stands in no job's row. */
   owe(finishSeq: number, tenantId: string, line: string): void {
     this.#sql.run("INSERT INTO owed (finish_seq, tenant_id, line) VALUES (?, ?, ?)", finishSeq, tenantId, line);
   }
 
-  /** Which lines there are, in order. */
+  /** Lists the usage lines that stand in no job's row, in order of finish. */
   owedLines(): { finishSeq: number; tenantId: string }[] {
     return this.#sql.all("SELECT finish_seq AS finishSeq, tenant_id AS tenantId FROM owed ORDER BY finish_seq");
   }

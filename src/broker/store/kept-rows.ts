@@ -1,10 +1,10 @@
-// Which rows a start of the object must read, and what is kept of each tenant. Rows up to a floor of uuids are settled: finished,
-// posted, delivered, or purged; those that are not are listed. A start reads the listed rows and those above the floor, which
-// are together called fresh, and takes the sum of all others from the checkpoint.
+// Which rows a start of the object must read, and the sums kept of each tenant. Rows up to a floor of uuids are settled
+// (finished, posted and delivered; or purged), except those in a list. A start reads the listed rows and those above
+// the floor, which are together called fresh, and takes the sum of all others from the checkpoint.
 //
-// The floor moves and the list is written anew by `settle`, once enough fresh rows are settled: some three rows for many jobs. A
-// job that enters below the floor or is retried there is added to the list in the transaction that writes it; the deletion of a
-// settled row is taken off the sums in its own. So after any transaction list, sums and rows agree.
+// `settle` moves the floor and writes the list anew once enough fresh rows are settled: some three rows for many jobs.
+// A job that enters or is retried below the floor is added to the list in the transaction that writes it; a settled row
+// is subtracted from the sums in the transaction that deletes it. So after any transaction list, sums and rows agree.
 import type { Job } from "../../core/job/job.ts";
 import { hasOwnTime } from "../../core/job/transition.ts";
 import { FLOOR_RECENT_ROWS, SETTLED_IN_START, START_SETTLED_ROWS_MAX } from "../../core/limits.ts";
@@ -15,15 +15,15 @@ import type { MeteredSql } from "./metered-sql.ts";
 import { Numbers } from "./sequences.ts";
 import { sumOf } from "./stored-bytes.ts";
 
-/** What one settling moves. */
+/** What one call of `settle` changes. */
 interface Settling {
   readonly floor: string;
   readonly settled: readonly { readonly tenantId: string; readonly uuid: string }[];
   readonly sums: Tallies;
   readonly listed: readonly string[];
-  /** Rows that are settled, and above the floor. */
+  /** The number of settled rows above the floor. */
   readonly left: number;
-  /** Of the fresh uuids. */
+  /** The highest of the fresh uuids. */
   readonly highest: string;
 }
 
@@ -32,21 +32,21 @@ export class KeptRows {
   readonly numbers: Numbers;
   /** When the sweep is to look next, epoch ms; Infinity: there is nothing that it could find. */
   sweepAtMs: number;
-  /** What the checkpoint has of `recentTimes` ends here, epoch ms. */
+  /** The checkpoint's part of `recentTimes` is of jobs that finished up to then, epoch ms. */
   readonly #timesKnownToMs: number;
   readonly #store: CheckpointStore;
-  /** Bytes of a job whose row does not have them. */
+  /** Measures the bytes of a job whose row does not contain them. */
   readonly #measure: (uuid: string) => number;
   #floor: string;
-  /** By tenant, packed tallies by uuid. */
+  /** Packed tallies of fresh rows, by tenant and uuid. */
   readonly #fresh = new Map<string, Map<string, number>>();
   #freshRows = 0;
   readonly #freshSums = new Tallies();
-  /** Of tenants that were asked for. */
+  /** Sums of settled rows by tenant, of tenants that were looked up. */
   readonly #settledSums = new Tallies();
   #settledRows: number;
   #listedRows = 0;
-  /** The last to come, in order of arrival. */
+  /** The uuids that entered last, in order of arrival. */
   #newest: string[] = [];
   /** Sums that a start has made and not yet written. */
   #unwritten: Tallies | null = null;
@@ -72,14 +72,14 @@ export class KeptRows {
     return this.#floor;
   }
 
-  /** Those below the floor that a start must read. */
+  /** Reads the list: uuids below the floor whose rows a start must read. */
   readListed(): readonly string[] {
     const listed = this.#store.readListed();
     this.#listedRows = listed.length;
     return listed;
   }
 
-  /** Is it fresh? */
+  /** Is the job's row fresh? */
   has({ tenantId, uuid }: Job): boolean {
     return this.#fresh.get(tenantId)?.has(uuid) ?? false;
   }
@@ -88,7 +88,7 @@ export class KeptRows {
     return plus(this.#settledSumOf(tenantId), this.#freshSums.get(tenantId));
   }
 
-  /** What is kept of a fresh job now. `streaming`: bytes of the stream of the attempt that runs. */
+  /** Notes what is kept of a fresh job now. `streaming`: bytes of the stream of the attempt that runs. */
   put(job: Job, streaming: number): void {
     const ofTenant = this.#fresh.get(job.tenantId) ?? new Map<string, number>();
     const before = ofTenant.get(job.uuid);
@@ -100,7 +100,7 @@ export class KeptRows {
     this.#fresh.set(job.tenantId, ofTenant);
   }
 
-  /** Inside the transaction that inserts the row; `entered` follows once it has returned. */
+  /** Called inside the transaction that inserts the row. The caller calls `entered` once that has returned. */
   insert(uuid: string): void {
     if (uuid <= this.#floor) this.#store.list(uuid);
   }
@@ -112,7 +112,7 @@ export class KeptRows {
     this.put(job, 0);
   }
 
-  /** One of the rows that a start reads. What the attempt that runs has streamed so far is known with its next chunk. */
+  /** Takes in a row that a start reads. What its running attempt has streamed so far is counted with the next chunk. */
   read(job: Job): void {
     this.numbers.note(job);
     if ((job.finishedAtMs ?? 0) > this.#timesKnownToMs) this.noteTime(job);
@@ -120,7 +120,7 @@ export class KeptRows {
     this.put(job, 0);
   }
 
-  /** How long its last lease was: whoever carries such a job also waits with it at a hosted upstream. */
+  /** Notes how long the job's last lease was, a wait at a hosted upstream included: its carrier waits there with it. */
   noteTime(finished: Job): void {
     const { executionMs, finishedAtMs, delayMs, queuedAtMs } = finished;
     if (executionMs === null || finishedAtMs === null || !hasOwnTime(finished)) return;
@@ -128,8 +128,8 @@ export class KeptRows {
   }
 
   /**
-   * Inside the transaction that changes the row, for a change that may find a settled one, or wipes a number of the order of
-   * lines from it: a retry. What it returns follows once the transaction has.
+   * Inside the transaction that changes the row, if that row may be settled, or if the change (a retry) wipes the
+   * finish number of a usage line from it. The caller runs the returned function once the transaction has returned.
    */
   revive(before: Job, nowMs: number): () => void {
     const settled = this.has(before) ? [] : [before];
@@ -142,10 +142,10 @@ export class KeptRows {
     };
   }
 
-  /** Inside the transaction that deletes the rows of these jobs. What it returns follows once the transaction has. */
+  /** Inside the transaction that deletes these jobs' rows. The caller runs the returned function after it. */
   remove(jobs: readonly Job[], nowMs: number): () => void {
     if (jobs.length === 0) return () => undefined;
-    // Also where all are fresh: the checkpoint is to keep the numbers that would be forgotten with their rows.
+    // This runs even if all are fresh: the checkpoint must keep the numbers that would be lost with their rows.
     const takeOff = this.#takeOff(
       jobs.filter((job) => !this.has(job)),
       nowMs,
@@ -156,7 +156,7 @@ export class KeptRows {
     };
   }
 
-  /** Would a start read too many rows in vain? `live`: rows that it must read in any case. */
+  /** Would a start read too many settled rows? `live`: the number of rows that it must read in any case. */
   isDue(live: number): boolean {
     if (this.#unwritten !== null) return true;
     const allowed = START_SETTLED_ROWS_MAX + live / 4;
@@ -166,7 +166,7 @@ export class KeptRows {
   /** Moves the floor over what is settled and writes the checkpoint. */
   settle(isLive: (uuid: string) => boolean, transaction: (write: () => void) => void, nowMs: number): void {
     const planned = this.#plan(this.#nextFloor(), isLive);
-    // Many uuids are ahead of their time: whoever comes from now on and is not costs two rows, and the bound holds.
+    // Many uuids are from a clock that is ahead. Jobs by other clocks cost two rows from now on, but the bound holds.
     const settling = planned.left > START_SETTLED_ROWS_MAX / 2 ? this.#plan(planned.highest, isLive) : planned;
     const rows = this.#settledRows + settling.settled.length;
     transaction(() => {
@@ -181,8 +181,8 @@ export class KeptRows {
   }
 
   /**
-   * As `settle` while a start reads rows in order of their uuids, all of them up to this one by now: an object of a release
-   * before may have a million that are settled. Nothing is written until `settle`.
+   * As `settle`, while a start reads rows in order of uuid and has read all up to this one: an object of an earlier
+   * release may have a million settled rows, too many to hold. Nothing is written until `settle`.
    */
   settleInStart(uuid: string, live: { readonly size: number; has(uuid: string): boolean }): void {
     if (uuid <= this.#floor || this.#freshRows - live.size < SETTLED_IN_START + live.size) return;
@@ -192,7 +192,7 @@ export class KeptRows {
     this.#apply(settling);
   }
 
-  /** Writes what has changed of the checkpoint beside the floor. */
+  /** Writes what has changed of the checkpoint, except the floor. */
   write(nowMs: number): void {
     this.#write(this.#floor, this.#settledRows, nowMs);
   }
@@ -226,8 +226,8 @@ export class KeptRows {
   }
 
   /**
-   * Old enough that few submits which are still on their way will find themselves below it; in the middle, so that it is set by
-   * neither those that were long on their way nor those of an edge whose clock is ahead. Never lower than it was.
+   * Returns a floor so old that few submits which are still under way are below it. It is a median, so that neither
+   * submits that were long under way nor an edge with a fast clock set it. It is never lower than before.
    */
   #nextFloor(): string {
     const newest = this.#newest.slice(-FLOOR_RECENT_ROWS).toSorted();
@@ -237,7 +237,7 @@ export class KeptRows {
 
   #arrived(uuid: string): void {
     this.#newest.push(uuid);
-    // Cut now and then, since each cut copies.
+    // The list is cut only now and then, since each cut copies it.
     if (this.#newest.length >= 2 * FLOOR_RECENT_ROWS) this.#newest = this.#newest.slice(-FLOOR_RECENT_ROWS);
   }
 
@@ -256,7 +256,7 @@ export class KeptRows {
     if (ofTenant.size === 0) this.#fresh.delete(tenantId);
   }
 
-  /** Settled rows leave the sums: of the tables now, of memory by what it returns. */
+  /** Subtracts settled rows from the sums: in the tables now, in memory by the function that it returns. */
   #takeOff(jobs: readonly Job[], nowMs: number): () => void {
     const sums = new Tallies();
     for (const job of jobs) sums.subtract(job.tenantId, tallyOf(job, this.#bytesOf(job)));
@@ -270,7 +270,7 @@ export class KeptRows {
 
   #addSettled(sums: Tallies): void {
     for (const [tenantId, sum] of sums.entries()) {
-      // One that was not asked for is read with this in it.
+      // The sum of a tenant that was not looked up is read later, with this already in it.
       if (this.#settledSums.has(tenantId)) this.#settledSums.add(tenantId, sum);
     }
   }

@@ -6,7 +6,7 @@ export interface Tally {
   readonly bytes: number;
   readonly completed: number;
   readonly failed: number;
-  /** Those of the finished that needed more than one attempt. */
+  /** Finished jobs that needed more than one attempt. */
   readonly retried: number;
 }
 

@@ -1,6 +1,6 @@
-// How many Idempotency-Keys each tenant has in this endpoint, and the walk that drops those past their time. A count that is
-// never too low, at no row a job: a block of numbers is written at once, so that a start that knows of nothing else begins
-// above whatever was stored. The walk, which sees every key, sets the counts right.
+// Counts each tenant's Idempotency-Keys in this endpoint, and walks them to drop expired ones. A count is never too
+// low, yet most jobs write no row for it: its row is written a block ahead, so that a start, which has only that row,
+// begins at or above the true count. The walk reads every key and corrects the counts.
 import {
   IDEMPOTENCY_KEYS_TENANT_MAX,
   IDEMPOTENCY_SWEEP_EVERY_MS,
@@ -12,15 +12,15 @@ import type { Timed } from "../alarm.ts";
 import type { MeteredSql } from "./metered-sql.ts";
 
 interface Count {
-  /** No fewer than are stored. */
+  /** At least as many as are stored. */
   keys: number;
-  /** As its row has it: no fewer than `keys`. */
+  /** The number in the tenant's row: at least `keys`. */
   written: number;
-  /** Stored since the walk has begun, or has come to this tenant. */
+  /** Keys stored since the walk began, or since it reached this tenant. */
   sinceWalk: number;
 }
 
-/** How far a walk has come: the last key that it has seen, and what it has counted of that one's tenant. */
+/** How far a walk has come: the last key that it has read, and the keys that it has counted of that key's tenant. */
 interface Walk {
   tenantId: string;
   key: string;
@@ -34,11 +34,11 @@ export class KeyCounts implements Timed {
   readonly #sql: MeteredSql;
   readonly #counts = new Map<string, Count>();
   #walk: Walk | null = null;
-  /** Keys of an earlier start are stored, and when they expire is not known yet. */
+  /** True: keys of an earlier start are stored, and their expiry is not known yet. */
   #isUnknown: boolean;
-  /** When the first key of those that the last walk has left expires; Infinity: it has left none, or there was none since the start. */
+  /** First expiry of the keys that the last walk left, epoch ms; Infinity: it left none, or none has run since the start. */
   #expiryAtMs = Number.POSITIVE_INFINITY;
-  /** Null: not looked up yet. */
+  /** When the next walk may begin, epoch ms; null: not looked up yet. */
   #nextWalkAtMs: number | null = null;
 
   constructor(sql: MeteredSql) {
@@ -51,7 +51,7 @@ export class KeyCounts implements Timed {
     return this.#of(tenantId).keys < IDEMPOTENCY_KEYS_TENANT_MAX;
   }
 
-  /** Inside the transaction that stores a key. */
+  /** Counts one more key, inside the transaction that stores it. */
   note(tenantId: string): void {
     const count = this.#of(tenantId);
     if (count.keys >= count.written) this.#write(tenantId, count, count.keys + KEYS_COUNTED_AHEAD);
@@ -59,12 +59,12 @@ export class KeyCounts implements Timed {
     count.sinceWalk += 1;
   }
 
-  /** A start of the object finds no alarm that would bring the first look. */
+  /** Called if a start of the object finds no alarm set that would bring the first walk. */
   noAlarm(nowMs: number): void {
     if (this.#isUnknown) this.#expiryAtMs = nowMs + SWEEP_EVERY_MS;
   }
 
-  /** One page of the walk. The first alarm of an object looks in any case: it may have been set for just that. */
+  /** Walks one page. The first alarm of an object walks in any case: it may have been set for just that. */
   run(nowMs: number): boolean {
     if (!this.#isUnknown && this.nextAtMs() > nowMs) return false;
     this.#sql.transaction(() => this.walkOn(nowMs));
@@ -76,19 +76,19 @@ export class KeyCounts implements Timed {
   }
 
   /**
-   * When the next page of a walk is due, epoch ms, or else the next walk: with the first key that expires, so that an idle endpoint
-   * is woken for that alone, and comes to rest.
+   * When the next page of a walk is due, epoch ms, or else the next walk. A walk is due when the first key expires, so
+   * that an idle endpoint is woken for that alone, and not at all once no key is left.
    */
   nextAtMs(): number {
     return this.#walk === null ? this.#expiryAtMs : 0;
   }
 
-  /** Begins a walk, unless one is under way or the last one is not long ago. */
+  /** Begins a walk, unless one is under way or the last one ended less than IDEMPOTENCY_SWEEP_EVERY_MS ago. */
   beginWalk(nowMs: number): void {
     if (this.#walk !== null) return;
     this.#nextWalkAtMs ??= this.#lastWalkMs() + IDEMPOTENCY_SWEEP_EVERY_MS;
     if (nowMs < this.#nextWalkAtMs) {
-      // Keys that came since may be the last thing that happens here.
+      // Keys may have come since the last walk, and no later call may come that would plan the next one.
       if (this.#expiryAtMs === Number.POSITIVE_INFINITY && this.#hasAny()) this.#expiryAtMs = this.#nextWalkAtMs;
       return;
     }
@@ -96,7 +96,7 @@ export class KeyCounts implements Timed {
     for (const count of this.#counts.values()) count.sinceWalk = 0;
   }
 
-  /** One page of the walk, inside a transaction. */
+  /** Walks one page, inside a transaction. */
   walkOn(nowMs: number): void {
     this.#isUnknown = false;
     this.beginWalk(nowMs);
@@ -141,7 +141,7 @@ export class KeyCounts implements Timed {
     this.#expiryAtMs = Math.max(walk.expiryAtMs, this.#nextWalkAtMs);
   }
 
-  /** The walk has counted a tenant's keys; those that came meanwhile may be among them, which does no harm. */
+  /** Sets a tenant's count after the walk; keys that came meanwhile may be counted twice, which does no harm. */
   #correct(tenantId: string, walked: number): void {
     const count = this.#of(tenantId);
     count.keys = walked + count.sinceWalk;
@@ -150,7 +150,7 @@ export class KeyCounts implements Timed {
       this.#counts.delete(tenantId);
       return;
     }
-    // What is ahead by less than a block is right enough, and costs no row.
+    // A row that is ahead by less than a block is exact enough, and leaving it costs no write.
     const ahead = count.written - count.keys;
     if (ahead < 0 || ahead > KEYS_COUNTED_AHEAD) this.#write(tenantId, count, count.keys);
   }

@@ -17,7 +17,7 @@ export class MeteredSql {
     return this.#sql.databaseSize;
   }
 
-  /** All or nothing, also when something in it throws. */
+  /** Runs `decide` as one transaction: all of it or nothing is written, also when something in it throws. */
   transaction<T>(decide: () => T): T {
     return this.#storage.transactionSync(decide);
   }
@@ -39,7 +39,7 @@ export class MeteredSql {
     return row;
   }
 
-  /** Row by row, for what is too much to hold at once. Nothing may be written meanwhile. */
+  /** Yields row by row, for results that are too large to hold at once. Nothing may be written meanwhile. */
   *each<T extends Record<string, SqlStorageValue>>(text: string, ...values: SqlStorageValue[]): Generator<T> {
     const cursor = this.#sql.exec<T>(text, ...values);
     try {

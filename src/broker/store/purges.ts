@@ -1,12 +1,12 @@
 // Purges of a broker: one row each, whatever the number of jobs, since each row written is billed. A waiting job is cancelled
-// by the first purge that covers its number in the queue, and its end is the time of that one: a later purge moves nothing.
-// A row counts the jobs that it has cancelled and goes with the last of them, so that there are never more than such jobs.
+// by the first purge that covers its number in the queue, and ends at that purge's time: later purges do not move it. A row
+// counts the jobs that it has cancelled and goes with the last of them, so that purges never outnumber such jobs.
 import { isPurgedBy, isWaiting, type Job } from "../../core/job/job.ts";
 import type { MeteredSql } from "./metered-sql.ts";
 
 export class Purges {
   readonly #sql: MeteredSql;
-  /** The number that a tenant's newest purge covers, of tenants that were asked for; 0: none. */
+  /** The queue number that a tenant's newest purge covers, of tenants that were looked up; 0: there is no purge. */
   readonly #newest = new Map<string, number>();
 
   constructor(sql: MeteredSql) {
@@ -19,7 +19,7 @@ export class Purges {
     return this.#firstOver(job.tenantId, job.queueSeq)?.at ?? null;
   }
 
-  /** Inside a transaction; `remember` follows once it has returned. */
+  /** Called inside a transaction. The caller calls `remember` once that has returned. */
   insert(tenantId: string, through: number, atMs: number, jobs: number): void {
     const text = "INSERT INTO purges (tenant_id, through, at, jobs) VALUES (?, ?, ?, ?)";
     this.#sql.run(text, tenantId, through, atMs, jobs);
@@ -29,7 +29,7 @@ export class Purges {
     this.#newest.set(tenantId, through);
   }
 
-  /** Inside the transaction that deletes the rows of these jobs, as the rows had them. */
+  /** Inside the transaction that deletes these jobs' rows. `jobs` are as the rows have them, without purges applied. */
   jobsGone(jobs: readonly Job[]): void {
     const numbers = new Map<string, number[]>();
     for (const { status, tenantId, queueSeq } of jobs) {

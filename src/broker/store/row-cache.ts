@@ -1,15 +1,15 @@
-// Jobs as this object last wrote their rows: a job is looked at several times in its short life, and reading its row costs more
-// than the decision. Only the store writes rows, and it says so here in the same turn.
+// A cache of jobs as this object last wrote their rows: a job is read several times in its short life, and reading its
+// row costs more than the decision. Only the store writes rows, and it updates this cache in the same turn.
 import type { Job } from "../../core/job/job.ts";
 import type { Place, StoredJob } from "./job-row.ts";
 
 /** A few MB at most, by the bound of the fields. */
 const JOBS_MAX = 512;
-/** Larger ones would take memory for little: their jobs are long. */
+/** Jobs with larger fields are not cached: they would take memory for little, because such jobs are long. */
 const FIELDS_MAX_CHARS = 2_048;
 
 export class RowCache {
-  /** The one that was written last is last. */
+  /** The job that was written last is last. */
   readonly #byUuid = new Map<string, StoredJob>();
 
   get(uuid: string): StoredJob | undefined {
@@ -20,7 +20,7 @@ export class RowCache {
     if (fieldsChars <= FIELDS_MAX_CHARS) this.#set(stored);
   }
 
-  /** `outputPlace` undefined: it is where it was. */
+  /** `outputPlace` undefined: the output is where it was. */
   changed(job: Job, outputPlace?: Place | null): void {
     const hot = this.#byUuid.get(job.uuid);
     if (hot === undefined) return;
@@ -31,7 +31,7 @@ export class RowCache {
     this.#byUuid.delete(uuid);
   }
 
-  /** What was written is not sure to stand: a transaction was rolled back. */
+  /** A transaction was rolled back, so jobs here may differ from their rows. */
   forgetAll(): void {
     this.#byUuid.clear();
   }

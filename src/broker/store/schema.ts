@@ -79,7 +79,7 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
   },
   {
     id: 3,
-    // Streams: what arrived together is one row, whose first chunk has the number seq; and how far RunPod's drain has come.
+    // Streams: chunks that arrived together are one row, with the first one's number as seq; drained: RunPod's drain.
     sql: `
       CREATE TABLE chunks (
         uuid TEXT NOT NULL,
@@ -98,13 +98,13 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
   },
   {
     id: 4,
-    // Load-balanced requests may be running: their slots are in memory, and this row outlives it.
+    // The row exists while load-balanced requests may run: their slots are in memory, and the row outlives it.
     sql: "CREATE TABLE lb_running (one INTEGER PRIMARY KEY CHECK (one = 1)) STRICT;",
   },
   {
     id: 5,
-    // What a start of the object must not begin anew, each as JSON for one row in all: the grace that running leases have
-    // had, and the pauses of upstreams.
+    // What a start of the object must not begin anew, each as JSON in one row: which running leases have had their
+    // grace, and the pauses of upstreams.
     sql: `
       CREATE TABLE graces (one INTEGER PRIMARY KEY CHECK (one = 1), given TEXT NOT NULL) STRICT;
       CREATE TABLE troubles (one INTEGER PRIMARY KEY CHECK (one = 1), known TEXT NOT NULL) STRICT;
@@ -112,9 +112,9 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
   },
   {
     id: 6,
-    // A row for each purge in place of one a tenant: a later one must not move the end of jobs that it did not cancel. One of
-    // the table before that has no job left is needed no more. And what a start knows without reading every row: see
-    // kept-rows.ts. A floor below all rows makes the first start read them once.
+    // A row for each purge replaces one row a tenant: a later purge must not move the end of jobs that it did not
+    // cancel. Old purges with no job left are dropped. The checkpoint spares a start the reading of every row: see
+    // kept-rows.ts. Its floor is below all rows at first, so that the first start reads them once.
     sql: `
       CREATE TABLE purges (
         tenant_id TEXT NOT NULL,
@@ -161,7 +161,7 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
   },
   {
     id: 7,
-    // How many Idempotency-Keys each tenant has at most, and when they were last walked.
+    // The upper bound of each tenant's Idempotency-Keys, and when they were last walked.
     sql: `
       CREATE TABLE key_counts (tenant_id TEXT PRIMARY KEY, keys INTEGER NOT NULL) STRICT, WITHOUT ROWID;
       CREATE TABLE key_walk (one INTEGER PRIMARY KEY CHECK (one = 1), ended_at INTEGER NOT NULL) STRICT;
@@ -169,8 +169,8 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
   },
   {
     id: 8,
-    // Keys that were stored before there was a count, which must not begin below them. It reads every key of the object once:
-    // a million took 60 ms. `WHERE true` because SQLite would else take the ON of a conflict for that of a join.
+    // Counts keys stored before there were counts, which must not begin lower. It reads every key of the object once: a
+    // million took 60 ms. Without `WHERE true` SQLite would take the ON of ON CONFLICT for that of a join.
     sql: `
       INSERT INTO key_counts (tenant_id, keys)
         SELECT tenant_id, count(*) FROM idempotency WHERE true GROUP BY tenant_id

@@ -1,12 +1,12 @@
-// The numbers of a broker that may never be given twice: of entries into the queue, which purges cover, and of finishes, which is
-// the order of lines. Rows tell of most; the checkpoint keeps the highest of all, because rows go and a retry wipes a finish.
+// Numbers that a broker must never give twice: of entries into the queue, by which purges cover jobs, and of finishes, the order
+// of lines. Rows contain most of them; the checkpoint keeps the highest, as rows go and a retry wipes a finish.
 import type { Job } from "../../core/job/job.ts";
 import { FINISH_SEQS_RESERVED } from "../../core/limits.ts";
 
 export class Numbers {
   #queueSeq: number;
   #finishSeq: number;
-  /** What the checkpoint has, or more where a row tells of it. */
+  /** The finish number in the checkpoint, or a higher one that a row contains. */
   #finishSeqKept: number;
 
   constructor(kept: { readonly queueSeq: number; readonly finishSeq: number }) {
@@ -23,12 +23,12 @@ export class Numbers {
     return this.#finishSeq;
   }
 
-  /** For the checkpoint. */
+  /** The numbers to write to the checkpoint. */
   get kept(): { readonly queueSeq: number; readonly finishSeq: number } {
     return { queueSeq: this.#queueSeq, finishSeq: this.#finishSeqKept };
   }
 
-  /** A row has these. True: its finish is a new one. */
+  /** Notes the numbers of a row. True: its finish is a new one. */
   note({ queueSeq, finishSeq }: Pick<Job, "queueSeq" | "finishSeq">): boolean {
     this.#queueSeq = Math.max(this.#queueSeq, queueSeq);
     if (finishSeq === null || finishSeq <= this.#finishSeq) return false;
@@ -38,8 +38,8 @@ export class Numbers {
   }
 
   /**
-   * The next number of a finish, for one that stands in no job's row: `keep` writes the checkpoint, which reserves many at once.
-   * Those that are not used leave a gap.
+   * Takes the next finish number for a line that stands in no job's row. `keep` writes the checkpoint, which reserves
+   * many numbers at once; numbers that are not used leave a gap.
    */
   takeFinishSeq(keep: () => void): number {
     this.#finishSeq += 1;
@@ -49,7 +49,7 @@ export class Numbers {
       try {
         keep();
       } catch (error) {
-        // What is not written is not reserved: after a crash these numbers would be given twice.
+        // Numbers that are not written are not reserved: after a crash they would be given twice.
         this.#finishSeqKept = keptBefore;
         throw error;
       }

@@ -7,7 +7,7 @@ export function sumOf({ input, output, chunks }: StoredBytes): number {
   return input + output + chunks;
 }
 
-/** What stands in R2 takes no room in the object. */
+/** A payload in R2 takes no room in the object. */
 function bytesOfPayload(payload: PayloadRef | null): number {
   return payload?.kind === "inline" ? payload.bytes.byteLength : 0;
 }
@@ -17,7 +17,7 @@ export function bytesOfSubmit(call: Pick<SubmitCall, "fields" | "webhook" | "inp
   return { input: new TextEncoder().encode(texts).length + bytesOfPayload(call.input), output: 0, chunks: 0 };
 }
 
-/** `output` undefined: it is as it was. `streamed`: by an attempt that has ended now. */
+/** `output` undefined: the output is as it was. `streamed`: bytes of an attempt that has ended now. */
 export function bytesAfter(
   before: StoredBytes,
   change: { readonly output: PayloadRef | null | undefined; readonly streamed: number; readonly isRetry: boolean },

@@ -1,6 +1,6 @@
-// The row of upstreams in trouble, so that an upstream which asked for ten minutes, or is tried with one job at a time, is not
-// called with a slotful of jobs at each start of the object. One for all of them, written when a long pause or a trial begins
-// or ends: a shorter pause ends in the memory in which it began.
+// Stores upstreams in trouble, so that a start of the object does not send jobs for all slots to an upstream that asked
+// for a pause of ten minutes or is tried with one job at a time. One row holds all of them, written when a long pause
+// or a trial begins or ends: a shorter pause ends before the memory that it began in is evicted.
 import { z } from "zod";
 import { TROUBLE_KEPT_FROM_MS } from "../../core/limits.ts";
 import { restoreTroubles, type Trouble, troublesOf } from "../../core/scheduling/troubles.ts";
@@ -31,12 +31,12 @@ export class TroubleRow {
     this.#kept = new Map(known.map((trouble) => [trouble.id, trouble]));
   }
 
-  /** Once the jobs that run have taken their slots. */
+  /** Called once the running jobs have taken their slots. */
   restore(pool: UpstreamPool, nowMs: number): void {
     restoreTroubles(pool, this.#kept.values(), nowMs);
   }
 
-  /** After whatever may have changed the pool. */
+  /** Called after anything that may have changed the pool. */
   keep(pool: UpstreamPool, nowMs: number): void {
     const kept = new Map<string, Trouble>();
     for (const trouble of troublesOf(pool)) {
