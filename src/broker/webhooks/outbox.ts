@@ -1,5 +1,5 @@
-// Webhooks that a broker owes: which are due, how many are under way to a host, and what a sender's report means. The schedule
-// itself is core's (settleWebhookTry). The truth is the row of the job, or of the owed webhook after a retry.
+// Webhooks that a broker owes: which are due, how many are under way to a host, and what a sender's report changes. Core
+// decides when to try again (settleWebhookTry). The state is in the job's row, or after a retry in the owed webhook's.
 
 import type { CallOf } from "../../contract/broker.ts";
 import { parseJobId } from "../../core/job/id.ts";
@@ -13,7 +13,7 @@ import { type OwedWebhook, owedKey } from "./owed.ts";
 
 export class WebhookOutbox implements Timed {
   readonly #parts: OverJobs;
-  /** Keys: the uuid of a job for its newest finish, else the key of an owed webhook. */
+  /** Its keys are the uuid of a job for the job's newest finish, else the key of an owed webhook. */
   readonly #schedule: WebhookSchedule;
   #wakeSentAtMs = 0;
 
@@ -23,7 +23,7 @@ export class WebhookOutbox implements Timed {
     for (const { key, state, ...to } of parts.owedWebhooks.takeLeft()) this.#plan(key, to, state);
   }
 
-  /** A sender's report. A late one, of another round or try, changes nothing. */
+  /** Takes a sender's report. A late report, of another round or try, changes nothing. */
   settle({ jobId, round, tryNumber, result }: CallOf<"finishWebhook">, nowMs: number): void {
     const uuid = parseJobId(jobId)?.uuid;
     if (uuid === undefined) return;
@@ -36,11 +36,11 @@ export class WebhookOutbox implements Timed {
     const stored = this.#parts.jobs.load(uuid);
     if (stored === null) return;
     const { reply } = this.#parts.jobs.apply(stored, { kind: "webhook_result", round, tryNumber, result }, nowMs);
-    // A late report must not make the sender that is under way look landed: the receiver would be called twice.
+    // A late report must not mark the sender that is under way as landed: the receiver would be called twice.
     if (reply === "done") this.#schedule.land(uuid);
   }
 
-  /** A dead letter was offered to D1. */
+  /** Takes the answer of D1, which was offered a dead letter. */
   settleDeadLetter(key: string, isKept: boolean, round: number): void {
     const nowMs = Date.now();
     const owed = this.#parts.owedWebhooks.find(key);
@@ -48,7 +48,7 @@ export class WebhookOutbox implements Timed {
       this.#settleOwed(key, settleDeadLetter(owed.state, isKept, nowMs));
       return;
     }
-    // D1 was asked meanwhile: the job is read again.
+    // The job may have changed while D1 was called, so it is read again.
     const stored = this.#parts.jobs.load(key);
     this.#schedule.land(key);
     if (stored !== null) this.#parts.jobs.apply(stored, { kind: "dead_letter", round, kept: isKept }, nowMs);
@@ -68,7 +68,7 @@ export class WebhookOutbox implements Timed {
     this.#wakeSentAtMs = 0;
   }
 
-  /** A wake-up that is under way gets its time to arrive. */
+  /** When to look for due webhooks next, epoch ms. A wake-up that is under way gets its time to arrive. */
   nextAtMs(nowMs: number): number {
     const next = this.#schedule.nextAtMs(nowMs);
     return next > nowMs ? next : Math.max(nowMs, this.#wakeSentAtMs + WAKE_RESEND_MS);

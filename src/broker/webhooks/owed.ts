@@ -1,5 +1,5 @@
-// Webhooks of finishes that /retry wiped from their jobs' rows before they were delivered: each has a row of its own, with
-// all that its body says but the input, which stays with the job. SQL, and in memory only which there are.
+// Webhooks of finishes that /retry wiped from their jobs' rows before they were delivered: each has a row of its own,
+// with all that its body contains but the input, which stays with the job. Memory has their keys and sizes alone.
 import { z } from "zod";
 import type { JobView } from "../../contract/job-view.ts";
 import type { WebhookState } from "../../core/job/job.ts";
@@ -7,7 +7,7 @@ import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { OWED_WEBHOOK_BYTES } from "../../core/scheduling/live-bytes.ts";
 import type { MeteredSql } from "../store/metered-sql.ts";
 
-/** One webhook that is still to be sent. The view is the job as it was at that finish, its output apart. */
+/** One webhook that is still to be sent. The view is the job as it was at that finish, without its output. */
 export interface OwedWebhook {
   readonly uuid: string;
   readonly round: number;
@@ -16,7 +16,7 @@ export interface OwedWebhook {
   readonly sealedSecret: string;
   readonly view: Omit<JobView, "output" | "failure">;
   readonly state: WebhookState;
-  /** `row`: in the row of this webhook. */
+  /** `row`: the output is in the row of this webhook. */
   readonly output: { readonly kind: "row" } | Extract<PayloadRef, { kind: "r2" }> | null;
 }
 
@@ -47,7 +47,7 @@ const owedSchema = z.object({
     .nullable(),
 });
 
-/** One that an earlier start of the object has left, for the schedule. */
+/** A webhook that an earlier start of the object has left, as the schedule needs it. */
 interface LeftWebhook {
   readonly key: string;
   readonly tenantId: string;
@@ -58,7 +58,7 @@ interface LeftWebhook {
 interface TenantCount {
   readonly tenantId: string;
   owed: number;
-  /** Of outputs that stand in rows of this table. */
+  /** Bytes of outputs that stand in rows of this table. */
   bytes: number;
 }
 
@@ -69,7 +69,7 @@ interface Owed {
 
 export class OwedWebhooks {
   readonly #sql: MeteredSql;
-  /** Names alone: an error text and two addresses in each would take more memory than a job's entry in the live index. */
+  /** Keys and sizes only: an error text and two addresses each would take more memory than a job in the live index. */
   readonly #byKey = new Map<string, Owed>();
   readonly #counts = new Map<string, TenantCount>();
   #left: LeftWebhook[] = [];
@@ -86,7 +86,7 @@ export class OwedWebhooks {
     }
   }
 
-  /** What these take of the object's memory at most. */
+  /** Upper bound of the memory that these take, bytes. */
   get bytes(): number {
     return this.#byKey.size * OWED_WEBHOOK_BYTES;
   }
@@ -98,7 +98,7 @@ export class OwedWebhooks {
     return parseOwed(this.#sql.one<{ facts: string }>(query, uuid, round).facts);
   }
 
-  /** Those that stood there at the start, once. */
+  /** Returns the webhooks that were there at the start; a second call returns none. */
   takeLeft(): readonly LeftWebhook[] {
     const left = this.#left;
     this.#left = [];
@@ -115,7 +115,7 @@ export class OwedWebhooks {
     return this.#sql.all("SELECT round FROM owed_webhooks WHERE uuid = ? LIMIT 1", uuid).length > 0;
   }
 
-  /** Inside the transaction of a retry. `remember` follows once it has returned. */
+  /** Called inside the transaction of a retry. The caller calls `remember` once that has returned. */
   insert(owed: OwedWebhook, output: Uint8Array | null): void {
     this.#sql.run(
       "INSERT INTO owed_webhooks (uuid, round, facts, output) VALUES (?, ?, ?, ?)",
@@ -134,12 +134,12 @@ export class OwedWebhooks {
     this.#byKey.set(owedKey(uuid, round), { tenant, outputBytes });
   }
 
-  /** What the outputs of a tenant's webhooks take here: a retry has moved them out of the rows of their jobs. */
+  /** Bytes of the outputs of a tenant's webhooks in this table: a retry has moved them here from their jobs' rows. */
   bytesOf(tenantId: string): number {
     return this.#counts.get(tenantId)?.bytes ?? 0;
   }
 
-  /** One row: the new state, or none once it is delivered or given up. */
+  /** Writes the new state into the webhook's row, or deletes the row if it is delivered or given up. */
   settle(owed: OwedWebhook, state: WebhookState): void {
     if (state.nextAtMs === null) {
       this.#sql.run("DELETE FROM owed_webhooks WHERE uuid = ? AND round = ?", owed.uuid, owed.round);

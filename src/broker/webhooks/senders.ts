@@ -1,4 +1,4 @@
-// Webhooks on their way out: what a sender is told of each that is due, and the dead letter of one that is given up.
+// Starts senders of due webhooks, composes what each is sent, and offers dead letters of webhooks that are given up.
 import type { Delivery } from "../../contract/broker.ts";
 import { showJobId } from "../../core/job/id.ts";
 import type { Job, WebhookState } from "../../core/job/job.ts";
@@ -24,7 +24,7 @@ export class WebhookSenders {
     this.#parts = parts;
   }
 
-  /** Starts senders for what may be sent in this turn, and offers dead letters of what is given up. The rest follows in the next turns. */
+  /** Starts senders and offers dead letters, as this turn may send them; the rest follows in later turns. Returns how many. */
   send(nowMs: number): number {
     const { egress, index } = this.#parts;
     const schedule = index.webhooks;
@@ -78,7 +78,7 @@ export class WebhookSenders {
     await wake.arm(Date.now());
   }
 
-  /** `kept`: the webhook of a finish that a retry has wiped, else it is that of the newest one. */
+  /** `kept`: the webhook of a finish that a retry has wiped; null: the webhook is that of the newest finish. */
   #compose(kept: OwedWebhook | null, stored: StoredJob, state: WebhookState): Delivery {
     const { platform, owedWebhooks, store } = this.#parts;
     const { job, webhook, inputPlace } = stored;

@@ -1,5 +1,5 @@
-// How pulling workers leave: drained, by a result that asks for their restart, by a start that failed, or without a word. What
-// waits for them is let go of then: their open polls are answered, their jobs go to others.
+// How pulling workers leave: drained, by a result that asks for their restart, by a start that failed, or without
+// notice. Then what the broker holds for them is let go of: their open polls are answered, their jobs go to others.
 import type { HandedLease } from "../../contract/worker.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { RESTART_SETTLE_MS, STOP_LET_GO_AFTER_MS } from "../../core/limits.ts";
@@ -11,7 +11,7 @@ export type StartFailed = Extract<AttemptOutcome, { kind: "start_failed" }>;
 
 export class WorkerExits {
   readonly #parts: OverJobs;
-  /** When each worker whose take or job has ended must have asked again, by its slots. */
+  /** The time by which a worker whose take or job has ended must ask again, epoch ms, by its holder id. */
   readonly #backBy = new Map<string, number>();
 
   constructor(parts: OverJobs) {
@@ -31,12 +31,12 @@ export class WorkerExits {
     }
   }
 
-  /** What its open polls were given and have not answered yet. */
+  /** Takes back the jobs that its open polls were given and are not yet answered with. */
   #takeBack(worker: RosterWorker, nowMs: number): void {
     for (const pollId of worker.polls.keys()) this.giveBack(worker, this.#parts.pullSlots.takeGiven(pollId), nowMs);
   }
 
-  /** What the worker was given and never got. */
+  /** Ends the leases of jobs that the worker was given and never received. */
   giveBack({ holderId }: RosterWorker, leases: readonly HandedLease[], nowMs: number): void {
     const { endpoint, jobs } = this.#parts;
     for (const { jobId, lease } of leases) {
@@ -47,23 +47,23 @@ export class WorkerExits {
     }
   }
 
-  /** A result asked for its restart. The jobs that it still runs keep their leases; it is offered no other. */
+  /** A result asked for the worker's restart. Jobs that the worker still runs keep their leases; it gets no other. */
   askRestart(worker: RosterWorker, nowMs: number): void {
     worker.refreshAskedAtMs = nowMs;
     this.#leave(worker, "restart", nowMs);
   }
 
   /**
-   * Its process could not start, so that no handler has begun there, and none will: of all jobs that it holds. The one that
-   * it reports is the caller's to end.
+   * The worker's process could not start, so that no handler has begun there, and none will: the attempts of all jobs
+   * that it holds end here, except that of the reported job, which the caller ends.
    */
   failStart(worker: RosterWorker, { start }: StartFailed, reportedUuid: string | null, nowMs: number): void {
     const { endpoint, roster, jobs, index } = this.#parts;
     log("worker_start_failed", { endpoint: endpoint.id, worker: worker.workerId, detail: start.detail });
     if (start.kind === "cancelled") this.#leave(worker, "shutdown", nowMs);
     else this.#sicken(worker, start.detail, nowMs);
-    // A process that began before this object did may have run a handler, whose error can have any text. If it has failed to start
-    // all the same, others' jobs there end with their leases.
+    // A process older than this start of the object may have run a handler, whose error can look like a failed start.
+    // If it did fail to start, its other jobs end with their leases.
     if (roster.isTwin(worker, nowMs) || worker.idleAtMs === 0) return;
     for (const uuid of index.runningOn(worker.holderId)) {
       const stored = uuid === reportedUuid ? null : jobs.load(uuid);
@@ -76,7 +76,7 @@ export class WorkerExits {
   #sicken(worker: RosterWorker, detail: string, nowMs: number): void {
     // One process reports its failed start once for each job that it holds.
     if (worker.sick?.kind !== "start") worker.failedStarts += 1;
-    // A crash loop must not eat the queue: from the second start on it is tried after growing pauses, with one job at a time.
+    // A crash loop must not use up the queue: after its second failed start a worker gets single jobs after growing pauses.
     if (worker.failedStarts > 1) this.#parts.endpoint.pool.pause(worker.holderId, detail, null, nowMs, Math.random());
     worker.sick = { kind: "start", detail, sinceMs: nowMs };
     this.#takeBack(worker, nowMs);
@@ -93,19 +93,19 @@ export class WorkerExits {
   }
 
   /**
-   * Polls that are open by then, or were under way when the result came, are of before it. Not by a waiter: those go by the
-   * date, and this is a pause in which an answer travels.
+   * Answers polls that were open or under way when the result came. It waits by scheduler.wait and not by LongPolls,
+   * which go by the date: this is a pause in which an answer travels.
    */
   async #settle(worker: RosterWorker, leaving: Leaving): Promise<void> {
     await scheduler.wait(RESTART_SETTLE_MS);
-    // A later result has asked again meanwhile: its own pause counts.
+    // A later result has asked for a restart meanwhile: only the pause of that one counts.
     if (worker.leaving !== leaving) return;
     leaving.settled = true;
     if (this.#parts.pullSlots.runs(worker.holderId)) this.#answerPolls(worker);
     else this.letGo(worker);
   }
 
-  /** Lets go of the job-stop of a worker that runs nothing and does not ask again: it may be waiting for just that. */
+  /** Answers the job-stop of a worker that runs nothing and does not ask again: its end may wait for just that. */
   async expectBack(holderId: string): Promise<void> {
     const { roster, longPolls } = this.#parts;
     const isExpected = this.#backBy.has(holderId);

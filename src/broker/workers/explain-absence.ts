@@ -2,7 +2,7 @@
 import { type Absence, absenceOf, tellAbsences } from "../../core/scheduling/worker-absence.ts";
 import type { BrokerState } from "../state.ts";
 
-/** Null: an upstream or a worker takes jobs, or is only busy, so that the pool has the reason. */
+/** Null: an upstream is there, a worker takes jobs or is only busy, or there is no worker: the pool has the reason. */
 export function explainAbsence({ endpoint, roster, pullSlots }: BrokerState, nowMs: number): string | null {
   if (endpoint.settings?.upstreams.some(({ id }) => endpoint.pool.has(id)) === true) return null;
   const absences: Absence[] = [];

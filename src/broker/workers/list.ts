@@ -1,4 +1,4 @@
-// The workers of an endpoint for people: RunPod's counts in /health, and a list that says how each one stands and why.
+// Shows the workers of an endpoint to people: RunPod's counts in /health, and a list with each one's state and reason.
 import type { Health } from "../../contract/broker.ts";
 import type { Upstream } from "../../contract/settings.ts";
 import type { WorkerView } from "../../contract/worker.ts";
@@ -28,14 +28,14 @@ const NOT_KNOWN_OF_PUSHED = {
 
 export class WorkerList {
   readonly #parts: Parts;
-  /** In the list that is being made: each name is a row that is read. */
+  /** How many jobs the list that is being made may still name: each name costs the reading of a row. */
   #namesLeft = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
   }
 
-  /** Upstreams count by their slots, pulling workers by the worker. `ready`: could take a job now. */
+  /** Counts upstreams by their slots, and each pulling worker as one. `ready`: could take a job now. */
   counts(nowMs: number): Health["workers"] {
     const { endpoint, roster } = this.#parts;
     const counts = { initializing: 0, ...endpoint.pool.pushCounts() };
@@ -61,7 +61,7 @@ export class WorkerList {
     return counts;
   }
 
-  /** The list on its way to the caller. */
+  /** Returns the list in a turn that has room for it. Null: the endpoint is another tenant's. */
   leave(tenantId: string): Promise<readonly WorkerView[] | null> {
     return this.#parts.egress.leave(tenantId, WORKERS_MOST_BYTES, () => {
       const value = this.#list(tenantId, Date.now());
@@ -99,7 +99,7 @@ export class WorkerList {
     };
   }
 
-  /** Its requests have no ids that a caller could ask for. */
+  /** `jobs` is empty: load-balanced requests have no ids that a caller could ask for. */
   #viewLb({ id, tier, rateKind, slots }: Upstream, nowMs: number): WorkerView {
     const look = this.#parts.lb.look(id, nowMs);
     const { health, running } = look ?? { health: "unhealthy", running: 0 };
@@ -171,16 +171,16 @@ export class WorkerList {
     }
   }
 
-  /** Its process does nothing, whatever its heartbeats say: it has ended, or hangs. */
+  /** True: the worker's process does nothing, even if heartbeats go on: it has ended, or hangs. */
   #isQuiet(worker: RosterWorker, nowMs: number): boolean {
     const { roster } = this.#parts;
     if (absenceOf(worker, this.#parts.pullSlots.runs(worker.holderId), nowMs) !== "quiet") return false;
-    // One that cannot be interrupted asks for nothing while it works on a job that is over for everybody else.
+    // A worker that cannot be interrupted asks for nothing while it still works on a job that was taken from it.
     return nowMs - worker.actedAtMs > WORKER_QUIET_AFTER_MS && roster.stopsOf(worker.holderId).size === 0;
   }
 
   #reasonOf(worker: RosterWorker, nowMs: number): string | null {
-    // First, because what else it does may come of that.
+    // This comes first, because whatever else the worker does may be caused by it.
     if (this.#parts.roster.isTwin(worker, nowMs)) {
       return "Two processes use this worker id: give each its own RUNPOD_POD_ID.";
     }

@@ -1,9 +1,9 @@
-// The newest word of each running handler about itself (progress_update), by the uuid of its job. Lost with the object: the next
-// word replaces it.
+// The newest progress that each running handler has reported (progress_update), by the uuid of its job. It is lost when
+// the object ends; the handler's next report replaces it.
 import { PROGRESS_TOTAL_MAX_BYTES } from "../../core/limits.ts";
 
 export class ProgressNotes {
-  /** Newest last. */
+  /** The newest note is last. */
   readonly #notes = new Map<string, Uint8Array>();
   #bytes = 0;
 
@@ -11,7 +11,7 @@ export class ProgressNotes {
     return this.#notes.get(uuid) ?? null;
   }
 
-  /** When all of them together are too much the oldest words go: the next ones of their handlers replace them. */
+  /** When all of them together are too large, the oldest are dropped: their handlers' next reports replace them. */
   keep(uuid: string, output: Uint8Array): void {
     this.drop(uuid);
     this.#notes.set(uuid, output);

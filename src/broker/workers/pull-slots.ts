@@ -1,5 +1,5 @@
-// The slots of pulling workers: whose they are, which of them may take a job, what their open polls ask for, and what these have been
-// given and not yet answered.
+// The slots of pulling workers: which worker has them, which of them may take a job, what their open polls ask for, and
+// which jobs those polls have been given, but not yet answered with.
 import type { WorkerKey } from "../../contract/settings.ts";
 import type { HandedJob } from "../../contract/worker.ts";
 import { LOST_IN_A_ROW_MAX, WORKER_LEASE_MS } from "../../core/limits.ts";
@@ -17,12 +17,12 @@ interface Parts {
   readonly longPolls: LongPolls;
 }
 
-/** Walks all workers, so not at each call. */
+/** Looking for workers that are gone walks all workers, so it is not done at each call. */
 const LOOK_FOR_GONE_EVERY_MS = 10_000;
 
 export class PullSlots {
   readonly #parts: Parts;
-  /** By poll. */
+  /** Jobs that polls have been given and are not yet answered with, by poll. */
   readonly #given = new Map<string, HandedJob[]>();
   #lookedForGoneAtMs = 0;
 
@@ -36,7 +36,7 @@ export class PullSlots {
     return key !== null && key.expiresAtMs !== null && key.expiresAtMs <= Date.now() ? null : key;
   }
 
-  /** Null: the worker is not one of ours any more. */
+  /** Null: the worker or its key is not one of this endpoint's any more. */
   holderOf(holderId: string): SlotHolder | null {
     const worker = this.#parts.roster.get(holderId);
     const key = worker === undefined ? null : this.keyOf(worker.keyId);
@@ -47,7 +47,7 @@ export class PullSlots {
     return this.#parts.index.runningOn(holderId).length > 0;
   }
 
-  /** Those that have run a handler, and take jobs, or work, or have done so a moment ago. */
+  /** Ids of workers that have run a handler, and that take jobs or work, or have done so a moment ago. */
   proven(nowMs: number): ReadonlySet<string> {
     const isThere = (worker: RosterWorker) => absenceOf(worker, this.runs(worker.holderId), nowMs) === null;
     const proven = this.#parts.roster.all().filter((worker) => worker.hasRun && isThere(worker));
@@ -60,7 +60,7 @@ export class PullSlots {
     return worker !== undefined && this.#parts.roster.isRidOf(worker, jobId, sinceMs, nowMs);
   }
 
-  /** Tells the pool what a worker asks for now. */
+  /** Gives the pool the number of jobs that a worker asks for now. */
   ask(worker: RosterWorker, nowMs: number): void {
     const {
       roster,
@@ -68,7 +68,7 @@ export class PullSlots {
     } = this.#parts;
     const holder = this.holderOf(worker.holderId);
     const isPriced = holder !== null && settings !== null && isPricedHolder(holder, settings, nowMs);
-    // One that takes no jobs must not count as a sound one that others' jobs wait for.
+    // A worker that takes no jobs must not count as sound: jobs that failed elsewhere would wait for it.
     if (!isPriced || !roster.mayTake(worker)) {
       pool.leave(worker.holderId);
       return;
@@ -78,7 +78,7 @@ export class PullSlots {
     pool.ask(holder, jobsWanted, nowMs);
   }
 
-  /** Settings have changed: other slots, or keys that are no more. */
+  /** Called when settings have changed: workers may have other slots, or keys that do not exist any more. */
   askAll(nowMs: number): void {
     for (const worker of this.#parts.roster.all()) this.ask(worker, nowMs);
   }
@@ -102,14 +102,14 @@ export class PullSlots {
     for (const pollId of this.#given.keys()) this.#parts.longPolls.wake(pollId);
   }
 
-  /** The poll has no claim to what it was given any more: it was answered with that, or it goes back. */
+  /** Removes what a poll was given and returns it: the poll was answered with it, or it goes back. */
   takeGiven(pollId: string): readonly HandedJob[] {
     const given = this.given(pollId);
     this.#given.delete(pollId);
     return given;
   }
 
-  /** A lease of a worker has ended. `lost`: it has not reported the job, and does not have it any more. */
+  /** A lease of a worker has ended. `lost`: the worker has not reported the job, and does not have it any more. */
   leaseEnded(holderId: string, how: "finished" | "lost" | "taken_away", nowMs: number): void {
     const worker = this.#parts.roster.get(holderId);
     if (worker === undefined) return;
@@ -129,7 +129,7 @@ export class PullSlots {
     this.ask(worker, nowMs);
   }
 
-  /** Workers that have not been seen for long make room for new ones. */
+  /** Forgets workers that have not been seen for long, which makes room for new ones. */
   forgetGone(nowMs: number): void {
     const { endpoint, roster } = this.#parts;
     if (nowMs < this.#lookedForGoneAtMs + LOOK_FOR_GONE_EVERY_MS) return;

@@ -33,7 +33,7 @@ export class PullWorkers {
     const { roster, longPolls, pullSlots, wake } = this.#parts;
     const nowMs = Date.now();
     if (pullSlots.keyOf(call.keyId) === null) return fail({ kind: "unauthorized" });
-    // Also where no job comes that would: those that are gone must not keep new ones out.
+    // This runs here too, as no job may come that would run it: workers that are gone must not keep new ones out.
     pullSlots.forgetGone(nowMs);
     const worker = roster.hear(call, nowMs);
     if (worker === null) {
@@ -64,7 +64,7 @@ export class PullWorkers {
     const worker = this.#parts.roster.get(holderOfWorker(call.keyId, call.workerId));
     if (worker === undefined) return;
     const nowMs = Date.now();
-    // What the poll was given and has not answered yet is known here alone.
+    // `call.leases` lacks the jobs that the poll was given and is not yet answered with: only this object has them.
     const undelivered = [...call.leases, ...this.#parts.pullSlots.given(call.pollId)];
     if (worker.polls.has(call.pollId)) {
       this.#close(worker, call.pollId, false);
@@ -91,19 +91,19 @@ export class PullWorkers {
     await this.#parts.wake.run(nowMs);
   }
 
-  /** A job that was taken from it in an earlier life of this object, which nobody has told it. */
+  /** Stops a job that was taken from the worker before this start of the object, which the worker was not sent. */
   #stopFormer({ holderId, givenUp }: RosterWorker, jobId: string): void {
     const { roster, jobs, stops } = this.#parts;
     if (roster.stopsOf(holderId).has(jobId)) return;
-    // It had said that it runs nothing. If that was another process of its id, this one's report will prove it.
+    // The worker reported that it runs nothing. If another process of its id did that, this one's report will prove it.
     if (givenUp.has(jobId)) return;
     const job = jobs.byId(jobId)?.job;
     if (job === undefined || job.lease?.holderId === holderId) return;
-    // The slot that its lease held is free since then: no token.
+    // The slot that the job's lease held is free since then, so there is no token of a slot to free.
     if (job.formerWorkers.some((former) => former.holderId === holderId)) stops.add(holderId, job, "");
   }
 
-  /** Out of service, its open polls are answered: a worker that is being shut down need not wait for them. */
+  /** Takes workers out of service or back; out of it, polls are answered, as a worker being shut down need not wait. */
   drain(call: CallOf<"drainWorker">): boolean {
     const { endpoint, roster, pullSlots, exits } = this.#parts;
     if (endpoint.settings?.tenantId !== call.tenantId) return false;
@@ -117,8 +117,8 @@ export class PullWorkers {
   }
 
   /**
-   * A worker that runs nothing has lost whatever it was given: its process began anew, or the handler's result could not be
-   * written as JSON and was never sent. True: some of it is too young to say so, and the worker must be asked once more.
+   * Ends the leases of a worker that runs nothing: its process began anew, or a handler's result could not be written
+   * as JSON and was never sent. True: some leases are too young to be judged, and the worker must be asked once more.
    */
   #believeIdle(worker: RosterWorker, nowMs: number): boolean {
     const { endpoint, roster, jobs, index } = this.#parts;
@@ -136,7 +136,7 @@ export class PullWorkers {
         isYoung = true;
         continue;
       }
-      // So soon it is the same process, which has cut the take that brought the job and not seen it.
+      // So soon after its start this is the same process, which cut off the take with the job and never saw the job.
       jobs.apply(stored, { kind: "lost", token: lease.token, delivered: isNew ? "perhaps" : true }, nowMs);
       roster.giveUp(worker, showJobId(stored.job.uuid, stored.job.mode));
     }

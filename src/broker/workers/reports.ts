@@ -1,5 +1,5 @@
-// What pulling workers report of jobs: results, failed starts, progress. A report names worker and job, and no attempt: one that
-// is late, doubled or of another worker finds no lease and changes no job.
+// What pulling workers report of jobs: results, failed starts, progress. A report names worker and job, and no attempt:
+// a report that is late, repeated or of another worker finds no lease and changes no job.
 import type { ReportCall, ReportReply, WorkerApi } from "../../contract/worker.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { failed } from "../../core/job/failure.ts";
@@ -39,7 +39,7 @@ export class WorkerReports {
     return reply;
   }
 
-  /** Of a job that it does not hold any more the report may be an old one again, of a process before the present one. */
+  /** If the worker does not hold the job any more, the report may be a repeated one of an earlier process. */
   #failStart(worker: RosterWorker, outcome: StartFailed, jobId: string, nowMs: number): void {
     const { jobs, exits, pullSlots } = this.#parts;
     const held = jobs.heldBy(worker.holderId, jobId);
@@ -54,7 +54,7 @@ export class WorkerReports {
     if (stored === null) return "unknown_job";
     const held = jobs.heldBy(holderOfWorker(call.keyId, call.workerId), jobId);
     if (held === null || held.job.lease === null) {
-      // The same report again, because its answer was lost: its result is the one that the row names.
+      // Accepts a repeated report whose answer was lost: the job's row names the result of this report.
       if (isStoredAs(stored, outcome)) return "accepted";
       if (worker !== null) this.#takeLateReport(worker, jobId, nowMs);
       return "late";
@@ -84,7 +84,7 @@ export class WorkerReports {
     worker.failedStarts = 0;
   }
 
-  /** The job is not this worker's any more. If it had said that it runs nothing, another process of its id has run it. */
+  /** The worker does not hold the job any more. If it reported that it runs nothing, another process of its id ran it. */
   #takeLateReport(worker: RosterWorker, jobId: string, nowMs: number): void {
     const { endpoint, roster, stops } = this.#parts;
     const givenUp = worker.givenUp.get(jobId);
@@ -95,7 +95,7 @@ export class WorkerReports {
   }
 }
 
-/** Its uuid; null: the worker does not hold it. */
+/** Renews the lease of a job and returns the job's uuid; null: the worker does not hold the job. */
 export function renewHeld(jobs: Jobs, holderId: string, jobId: string, nowMs: number): string | null {
   const stored = jobs.heldBy(holderId, jobId);
   const token = stored?.job.lease?.token;
@@ -103,7 +103,7 @@ export function renewHeld(jobs: Jobs, holderId: string, jobId: string, nowMs: nu
   return jobs.apply(stored, { kind: "renew", token }, nowMs).reply === "done" ? stored.job.uuid : null;
 }
 
-/** A handler's error may have any text, also a client's; where a handler has run, a failed start is no more than that. */
+/** A handler's error may have any text, also a client's: once a handler has run, a failed start counts as its error. */
 function believed(worker: RosterWorker | null, outcome: AttemptOutcome): AttemptOutcome {
   if (outcome.kind !== "start_failed" || worker?.hasRun !== true) return outcome;
   return { kind: "handler_error", failure: failed("handler_error", outcome.start.error), output: null };

@@ -1,4 +1,4 @@
-// Jobs that pulling workers are to stop: told by the held job-stop, and over when the worker shows that it does not run them.
+// Jobs that pulling workers must stop: sent by the held job-stop call, until the worker shows that it does not run them.
 import type { WorkerCall } from "../../contract/worker.ts";
 import { showJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
@@ -24,25 +24,25 @@ export class Stops {
     this.#parts = parts;
   }
 
-  /** The worker may still run a job whose lease, of this token, has ended. */
+  /** Adds a job that the worker may still run although its lease, of this token, has ended. */
   add(holderId: string, job: Job, token: string): void {
     const { roster, longPolls } = this.#parts;
     roster.addStop(holderId, showJobId(job.uuid, job.mode), { token, atMs: Date.now(), notified: false });
     longPolls.wake(stopKey(holderId));
   }
 
-  /** Held until there is one to tell. Null: woken for nothing, so the worker need not be held. */
+  /** Holds a job-stop call until there is a job to stop. Null: it was released, and the worker need not be held. */
   async await(call: WorkerCall & { readonly holdMs: number }): Promise<readonly string[] | null> {
     const { roster, longPolls } = this.#parts;
     const nowMs = Date.now();
-    // Also one that is too many to be kept in mind waits: who is answered at once asks again at once.
+    // A worker beyond the roster's limit waits as well: a worker that is answered at once asks again at once.
     roster.hear(call, nowMs);
     const holderId = holderOfWorker(call.keyId, call.workerId);
     const unnotified = () => [...roster.stopsOf(holderId)].filter(([, { notified }]) => !notified);
     const holdMs = Math.min(call.holdMs, STOP_HOLD_MS);
     if (this.#released.delete(holderId) && unnotified().length === 0) return null;
     if (unnotified().length === 0) {
-      // Whoever asks with made-up names gets no more held calls than there may be workers; the edge slows it down.
+      // A caller with made-up worker ids gets no more held calls than STOPS_HELD_MAX; the edge slows it down.
       if (this.#held >= STOPS_HELD_MAX) return [];
       this.#held += 1;
       await longPolls.wait(stopKey(holderId), holdMs);
@@ -61,30 +61,30 @@ export class Stops {
     this.#released.add(holderId);
   }
 
-  /** What a heartbeat says of jobs that are not the worker's any more: it names those that it still runs. */
+  /** Takes a heartbeat, which names the jobs that the worker still runs, also those that were taken from it. */
   takeHeartbeat({ holderId }: RosterWorker, jobIds: readonly string[], nowMs: number): void {
     const { endpoint, roster, longPolls } = this.#parts;
     for (const [jobId, stop] of [...roster.stopsOf(holderId)]) {
       const isOld = nowMs - stop.atMs > WORKER_PING_INTERVAL_MS;
       if (!jobIds.includes(jobId)) {
-        // Its slot is free. An older SDK is never told: only that it names the job no more shows it.
+        // The slot is free. An older SDK is never sent stops: only a heartbeat without the job shows its end.
         if (stop.notified || isOld) endpoint.pool.letGo(roster.dropStop(holderId, jobId) ?? "");
       } else if (stop.notified && isOld) {
-        // The answer that told it was lost, or its handler blocks what would stop it.
+        // The answer with the stop was lost, or the job's handler blocks the process that would stop it.
         roster.addStop(holderId, jobId, { ...stop, atMs: nowMs, notified: false });
         longPolls.wake(stopKey(holderId));
       }
     }
   }
 
-  /** The worker has reported the job after all. True: that freed a slot. */
+  /** Called when the worker has reported the job after all. True: that freed a slot. */
   takeReport(holderId: string, jobId: string): boolean {
     const token = this.#parts.roster.dropStop(holderId, jobId);
     return token !== undefined && this.#parts.endpoint.pool.letGo(token);
   }
 }
 
-/** What a held job-stop waits for. */
+/** The key that a held job-stop call waits for in LongPolls. */
 function stopKey(holderId: string): string {
   return `stops ${holderId}`;
 }
