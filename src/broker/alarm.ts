@@ -11,13 +11,13 @@ export interface Timed {
   /** When there is work next, epoch ms; Infinity: not by time alone. Looked up whenever the alarm is armed. */
   nextAtMs(nowMs: number): number;
   /**
-   * Does what is due by now, a portion of it that one turn can bear; nothing, if none is. True: there is more, for the next turn.
-   * A promise is work that goes on and that no deadline of others waits for; when it is over, the alarm is armed anew.
+   * Does what is due by now, as much of it as one turn can bear. True: there is more, for the next turn. A promise is
+   * work that goes on, and no other part's deadline waits for it; when it is over, the alarm is armed anew.
    */
   run(nowMs: number): boolean | Promise<void>;
 }
 
-/** An alarm does at most so many portions of each part, and leaves the rest to the next one. */
+/** An alarm does at most this many portions of each part, and leaves the rest to the next alarm. */
 const PORTIONS_MAX = ALARM_ROWS_MAX / TURN_ROWS_MAX;
 
 interface Parts {
@@ -41,12 +41,12 @@ export class AlarmClock {
     this.#armedAtMs = (await this.#parts.platform.storage.getAlarm()) ?? Number.POSITIVE_INFINITY;
   }
 
-  /** One is set, and has not been lost: one that is long past was lost by the platform. */
+  /** True: an alarm is set and not lost. An alarm that is long past was lost by the platform. */
   isArmed(nowMs: number): boolean {
     return Number.isFinite(this.#armedAtMs) && nowMs < this.#armedAtMs + ALARM_LOST_AFTER_MS;
   }
 
-  /** Sees to it that the alarm comes by the time that the first of the parts has work. */
+  /** Sets the alarm so that it comes by the time that the first of the parts has work. */
   async arm(nowMs: number): Promise<void> {
     const earliestMs = Math.min(...this.#parts.timed.map((part) => part.nextAtMs(nowMs)));
     if (!Number.isFinite(earliestMs)) return;

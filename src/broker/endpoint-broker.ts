@@ -11,16 +11,16 @@ import { type BrokerParts, makeParts } from "./parts.ts";
 import { Platform } from "./platform.ts";
 import { BROKER_MIGRATIONS } from "./store/schema.ts";
 
-/** Of one version settings may differ all the same: a release may read more out of the same rows. */
+/** Settings of the same version may differ all the same: a new release may read more out of the same rows. */
 function isNews(settings: EndpointSettings, present: EndpointSettings): boolean {
   if (settings.version !== present.version) return settings.version > present.version;
   return JSON.stringify(settings) !== JSON.stringify(present);
 }
 
-/** The contract gives the answers their types: `implements BrokerApi` holds each call to it. */
+/** Methods state no types for their answers: `implements BrokerApi` checks each of them against the contract. */
 export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   readonly meter = new Meter();
-  /** What the alarm is for; one more part is one more entry. */
+  /** The parts that the alarm serves; a new part is one more entry. */
   readonly timed: Timed[];
   /** What memory holds, and what leaves; the tests that bound them read this. */
   readonly gauges = {
@@ -55,7 +55,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const { endpoint, pullSlots, lb, wake } = this.#enter();
     const nowMs = Date.now();
     const present = endpoint.settings;
-    // What changes nothing is not written again: a push may come twice, and a row costs each time.
+    // Unchanged settings are not written again: a push may come twice, and each written row is billed.
     if (present !== null && !isNews(settings, present)) return { version: present.version };
     endpoint.configure(settings, nowMs);
     pullSlots.askAll(nowMs);

@@ -7,7 +7,7 @@ import type { BrokerStore } from "./store/jobs.ts";
 
 export class Endpoint {
   readonly id: string;
-  /** This start of the object: a lease that an earlier one gave may be lost by no fault of its carrier. */
+  /** Names this start of the object: a lease that an earlier start gave may be lost by no fault of its carrier. */
   readonly incarnation = crypto.randomUUID();
   readonly pool = new UpstreamPool();
   readonly trials = new TrialTurns(this.pool);
@@ -21,7 +21,7 @@ export class Endpoint {
     this.reprice(nowMs);
   }
 
-  /** Null: the broker has never had any. */
+  /** Null: the broker has never received settings. */
   get settings(): EndpointSettings | null {
     return this.#settings;
   }
@@ -32,7 +32,7 @@ export class Endpoint {
     this.reprice(nowMs);
   }
 
-  /** Other upstreams than before have a price, and only those may be used. */
+  /** Called when other upstreams than before may have a price: only upstreams with a price may be used. */
   reprice(nowMs: number): void {
     const settings = this.#settings;
     if (settings === null) return;

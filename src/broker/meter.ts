@@ -6,7 +6,7 @@ export class Meter {
   calls = 0;
   /** Wake-ups sent through a queue. */
   messages = 0;
-  /** Each is a billed row. */
+  /** Calls of setAlarm: each is a billed row. */
   alarmsSet = 0;
   rowsRead = 0;
   rowsWritten = 0;

@@ -1,5 +1,5 @@
-// The parts of a broker that decide and answer, each made of its state and of parts above it, and given nothing that is made later:
-// what follows a commit, the jobs, what time makes work for, what ends a call, and whoever answers calls.
+// Makes the parts of a broker that decide and answer. Each is given the state and parts made before it, never a later
+// one: what follows a commit, the jobs, what time makes work for, what ends a call, and what answers calls.
 import { AlarmClock, type Timed } from "./alarm.ts";
 import { AfterCommit } from "./jobs/after-commit.ts";
 import { ClientCalls } from "./jobs/client-calls.ts";
@@ -41,7 +41,7 @@ function makeJobs(state: BrokerState, nowMs: number) {
   const afterCommit = new AfterCommit(state);
   const jobs = new Jobs({ ...state, afterCommit });
   rebuildMemory({ ...state, afterCommit, jobs }, nowMs);
-  // Once the jobs that run have taken their slots.
+  // This comes once the running jobs have taken their slots.
   state.troubles.restore(state.endpoint.pool, nowMs);
   return { afterCommit, jobs, dispatcher: new Dispatcher({ ...state, jobs }) };
 }
@@ -52,7 +52,7 @@ function makeTimed(parts: WithJobs, nowMs: number) {
   const lb = new LbSlots(parts, nowMs);
   const dispatchWake = new DispatchWake(parts);
   const webhooks = new WebhookOutbox(parts);
-  // In the order in which an alarm runs them: what makes jobs ready comes before what brings them on their way.
+  // An alarm runs these in this order: parts that make jobs ready come before parts that start them.
   const timed: Timed[] = [
     new PriceClock({ ...parts, lb }),
     new Deadlines(parts),

@@ -1,5 +1,5 @@
-// The entrypoints and objects that a broker calls, and the edge too, typed by their contracts. The casts stand here and nowhere else:
-// the platform's types know these only by the exports of index.ts, which this layer must not import.
+// The entrypoints and objects that a broker calls (accounts, the edge too), typed by their contracts. Only here are
+// casts: the platform's types derive these from the exports of index.ts, which this layer must not import.
 import type { WebhookSenderApi } from "../contract/broker.ts";
 import type { CarrierApi } from "../contract/dispatch.ts";
 import type { ProberApi } from "../contract/load-balancer.ts";

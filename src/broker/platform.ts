@@ -1,5 +1,5 @@
-// What a broker calls outside of its object: entrypoints, accounts, queues, D1 and R2. Nothing here is waited for but what returns
-// an answer: the failure of the rest is repaired by a lease or by the alarm.
+// What a broker calls outside of its object: entrypoints, accounts, queues, D1 and R2. Only calls that return an answer
+// are awaited: if one of the others fails, the end of a lease or the alarm repairs it.
 import type { Delivery } from "../contract/broker.ts";
 import type { Assignment } from "../contract/dispatch.ts";
 import type { Upstream } from "../contract/settings.ts";
@@ -38,7 +38,7 @@ export class Platform {
     this.launch(this.#peers.Carrier.carry(assignment), "carry");
   }
 
-  /** Tells an upstream to stop a job. */
+  /** Asks an upstream to stop a job. */
   stopUpstream(upstream: Upstream, upstreamJobId: string): void {
     this.launch(this.#peers.Carrier.stop({ upstream, upstreamJobId }), "stop");
   }
@@ -52,7 +52,7 @@ export class Platform {
     this.launch(this.#peers.WebhookSender.deliver(delivery), "deliver");
   }
 
-  /** Makes a webhook that is given up visible. False: D1 did not take it. */
+  /** Stores the dead letter of a webhook that is given up, so that people can see it. False: D1 did not take it. */
   async keepDeadLetter(tenantId: string, deadLetter: DeadLetter): Promise<boolean> {
     try {
       await within(POST_TIMEOUT_MS, keepDeadLetter(this.#env.DB, tenantId, deadLetter), "D1");
@@ -70,7 +70,7 @@ export class Platform {
     }
   }
 
-  /** Sends this broker a wake-up: one of these queues brings it back as a call. */
+  /** Sends this broker a wake-up through one of these queues, which comes back as a call. */
   sendWake(queue: "DISPATCH" | "WEBHOOKS"): void {
     this.#meter.messages += 1;
     this.launch(this.#env[queue].send({ endpointId: this.endpointId }), "wake");

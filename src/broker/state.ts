@@ -1,5 +1,5 @@
-// What a broker is made of before anything happens in it: its platform, its rows, and its memory over them. Each of these looks
-// after itself, and none of them calls a part that decides (parts.ts), so that every such part may use all of them.
+// The state of a broker: its platform, its rows, and its memory over them. Each of these keeps itself consistent, and
+// none calls a part that decides (parts.ts), so that every such part may use all of them.
 import { WorkerRoster } from "../core/scheduling/worker-roster.ts";
 import { Endpoint } from "./endpoint.ts";
 import { Egress } from "./jobs/egress.ts";
@@ -32,7 +32,7 @@ export function makeState(platform: Platform, meter: Meter, nowMs: number) {
   return { platform, meter, ...rows, ...makeMemory(platform, rows, nowMs) };
 }
 
-/** Tables, each with its statements and what is known of its rows. */
+/** The tables, each with its statements and what memory keeps of its rows. */
 function makeRows(sql: MeteredSql, nowMs: number) {
   const store = new BrokerStore(sql);
   return {
@@ -48,7 +48,7 @@ function makeRows(sql: MeteredSql, nowMs: number) {
   };
 }
 
-/** What a start of the object begins anew. */
+/** The memory that each start of the object begins anew. */
 function makeMemory(platform: Platform, { store, kept, purges }: ReturnType<typeof makeRows>, nowMs: number) {
   const { endpointId } = platform;
   const endpoint = new Endpoint(endpointId, store, nowMs);

@@ -1,5 +1,5 @@
-// What ends each call that may have changed something: waiting jobs and webhooks are brought on their way, the rows that the next
-// start must find are written, and the alarm is armed.
+// Runs at the end of each call that may have changed something: brings waiting jobs and webhooks on their way, writes
+// the rows that the next start must find, and arms the alarm.
 import type { AlarmClock } from "./alarm.ts";
 import type { DispatchWake } from "./jobs/dispatch-wake.ts";
 import type { BrokerState } from "./state.ts";
@@ -26,11 +26,11 @@ export class Wake {
     await this.arm(nowMs);
   }
 
-  /** The same after what can make no job or webhook ready. */
+  /** As `run`, after a call that cannot have made a job or a webhook ready. */
   async arm(nowMs: number): Promise<void> {
     const { endpoint, troubles, kept, index, store, alarmClock } = this.#parts;
     troubles.keep(endpoint.pool, nowMs);
-    // A start must not have to read many rows that are settled: from here on the checkpoint has the sums of those.
+    // A start must not have to read many settled rows: from here on the checkpoint has their sums.
     if (kept.isDue(index.live)) {
       kept.settle(
         (uuid) => index.isLive(uuid),

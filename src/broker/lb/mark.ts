@@ -1,5 +1,5 @@
-// A row that stands while requests of a load-balanced endpoint may run. Their slots are in memory: a broker that starts and
-// finds the mark must hear of them before it gives out slots. One row for many requests, since each write is billed.
+// A row that exists while load-balanced requests may run. Their slots are in memory only, so a broker that starts and
+// finds the row must await their renewals before it gives out slots. One row for many requests: writes are billed.
 import type { MeteredSql } from "../store/metered-sql.ts";
 
 export class LbMark {

@@ -1,6 +1,6 @@
-// What the edge asks the broker of a load-balanced endpoint: slots for requests, and their bill. The line, the slots and what
-// is known of the workers' health are in memory, and so is the one timer for all of it: while a request waits or runs, the
-// timer also keeps the object from being evicted, which would forget the slots.
+// Slots for requests of a load-balanced endpoint, as the edge asks for them, and the requests' bill. The line, the
+// slots, the workers' health and one timer for all of it are in memory: while a request waits or runs, the timer also
+// keeps the object from being evicted, which would lose the slots.
 import type { CallOf } from "../../contract/broker.ts";
 import type { LbEntry, LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
 import type { EndpointSettings, Upstream } from "../../contract/settings.ts";
@@ -25,7 +25,7 @@ import type { BrokerState } from "../state.ts";
 
 type Entered = Result<LbEntry>;
 
-/** A place in the line. `answer` null: between two slices of its wait, the place is kept until then. */
+/** A place in the line. `answer` null: the edge is between two slices of a wait; the place is kept until `untilMs`. */
 interface Waiting {
   readonly requestId: string;
   readonly tenantId: string;
@@ -46,9 +46,9 @@ export class LbSlots {
   readonly #line = new Map<string, Waiting>();
   #lastRequestAtMs = 0;
   #meanMs = 0;
-  /** Until then requests that an earlier start of the object has let in may not have been heard of. */
+  /** Until then the broker may lack running requests that an earlier start of the object has let in, epoch ms. */
   readonly #recalledAtMs: number;
-  /** Since when no request has a slot, epoch ms. */
+  /** Since when no request has had a slot, epoch ms. */
   #emptySinceMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
@@ -60,7 +60,7 @@ export class LbSlots {
     this.configured(nowMs);
   }
 
-  /** Settings have changed: other workers, slots or rates. */
+  /** Called when settings have changed: there may be other workers, slots or rates. */
   configured(nowMs: number): void {
     const { settings } = this.#parts.endpoint;
     if (settings?.kind !== "load_balancer") return;
@@ -77,10 +77,10 @@ export class LbSlots {
     this.#lastRequestAtMs = nowMs;
     const wish: LbWish = { affinity: call.affinity, avoidIds: call.avoidIds };
     const token = `${call.requestId}/${call.avoidIds.length}`;
-    // The same call once more: the answer of the first one was lost, and with it this slot.
+    // If this is the same call once more, the answer of the first one was lost, and with it this slot.
     this.#pool.release(token);
     const isKnown = this.#line.has(call.requestId);
-    // Whoever is still in line afterwards cannot use what is free, so that nobody is overtaken by this request.
+    // Requests that are still in line afterwards cannot use what is free, so that this request overtakes none.
     this.#tick(nowMs);
     const { requestId, tenantId } = call;
     const entered = this.#tryEnter({ wish, token, tenantId }, nowMs);
@@ -92,23 +92,23 @@ export class LbSlots {
     return new Promise((answer) => {
       const untilMs = nowMs + Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
       this.#line.set(requestId, { requestId, tenantId, wish, token, untilMs, answer });
-      // Also probes what this request is the first to wait for.
+      // This also probes the workers, if this request is the first to wait for them.
       this.#tick(nowMs);
     });
   }
 
-  /** A broker that has lost its memory learns of a running request by its renewal. */
+  /** A broker that has lost its memory gets the slot of a running request back by the request's renewal. */
   renewLb(ticket: LbTicket): boolean {
     const nowMs = Date.now();
     if (this.#pool.renew(ticket.token, nowMs)) return true;
     if (ticket.incarnation === this.#parts.endpoint.incarnation) return false;
-    // One that comes after the time in which all had to be heard of may find its slot given to another request.
+    // A renewal that comes after the time for all renewals may find its slot given to another request.
     if (nowMs >= this.#recalledAtMs && this.#pool.isFull(ticket.upstream.id)) return false;
     this.#occupy(ticket, nowMs);
     return true;
   }
 
-  /** A line may be owed afterwards, for which the caller arms the alarm. */
+  /** A usage line may be owed afterwards, for which the caller arms the alarm. */
   leaveLb({ requestId, tenantId, ticket, outcome }: CallOf<"leaveLb">): void {
     const nowMs = Date.now();
     if (ticket === null) {
@@ -117,7 +117,7 @@ export class LbSlots {
       return;
     }
     const held = this.#pool.release(ticket.token);
-    // Told twice, or not renewed in time. A ticket of an earlier object counts: only its memory of it is lost.
+    // A repeated call, or a slot not renewed in time. A ticket of an earlier start counts: only memory of it is lost.
     if (!held && ticket.incarnation === this.#parts.endpoint.incarnation) return;
     if (this.#pool.outstanding === 0) this.#emptySinceMs = nowMs;
     this.#learn(ticket, outcome, nowMs);
@@ -131,7 +131,7 @@ export class LbSlots {
     return { ...this.#pool.counts(nowMs), throttled: 0 };
   }
 
-  /** How a worker stands, for the list of workers; null: its tier has no rate. */
+  /** Returns a worker's state for the list of workers; null: the worker's tier has no rate. */
   look(upstreamId: string, nowMs: number): ReturnType<LbPool["look"]> {
     return this.#pool.look(upstreamId, nowMs);
   }
@@ -167,7 +167,7 @@ export class LbSlots {
     usageOutbox.owe(finishSeq, tenantId, line, nowMs);
   }
 
-  /** A slot or a refusal; null: it must wait. */
+  /** Returns a slot or a refusal; null: the request must wait. */
   #tryEnter({ wish, token, tenantId }: Pick<Waiting, "wish" | "token" | "tenantId">, nowMs: number): Entered | null {
     const { settings, incarnation } = this.#parts.endpoint;
     if (settings === null || this.#isPaused() || nowMs < this.#recalledAtMs) return null;
@@ -189,7 +189,7 @@ export class LbSlots {
     this.#arm(nowMs);
   }
 
-  /** Everything that time alone does, and then whatever can be given out. */
+  /** Does all that is due by time alone, and then gives out whatever can be given out. */
   #tick(nowMs: number): void {
     const givenUp = this.#pool.releaseGivenUp(nowMs);
     if (givenUp > 0) {
@@ -205,7 +205,7 @@ export class LbSlots {
   #serve(nowMs: number): void {
     if (this.#line.size === 0) this.#pool.forgetTurns();
     const places = this.#line.values();
-    // A full house is the usual case of a long line, and the order does not matter then.
+    // While the line is long, mostly no slot is free. The order does not matter then, so it is not computed.
     const inOrder = this.#pool.hasRoom(nowMs) ? inFairOrder(places, (id) => this.#pool.shareOf(id)) : [...places];
     for (const place of inOrder) {
       const { requestId, wish, untilMs, answer } = place;
@@ -222,7 +222,7 @@ export class LbSlots {
     }
   }
 
-  /** False: the line is full, and nobody in it must yield to a request of this tenant. */
+  /** False: the line is full, and no request in it must yield to one of this tenant. */
   #makeRoom(tenantId: string, nowMs: number): boolean {
     const yielding = findYielding(this.#line.values(), tenantId);
     if (yielding === null) return false;
@@ -248,7 +248,7 @@ export class LbSlots {
     this.#tick(nowMs);
   }
 
-  /** How long after a probe of a worker of this health the next one is due, ms. Infinity: nobody wants to know. */
+  /** How long after a probe of a worker of this health the next one is due, ms; Infinity: no request needs one. */
   #probeEveryMs(nowMs: number): (health: LbHealth) => number {
     if (this.#isPaused()) return () => Number.POSITIVE_INFINITY;
     const isWaitedFor = this.#line.size > 0;
@@ -259,7 +259,7 @@ export class LbSlots {
     };
   }
 
-  /** When a request that is turned away now may hope for a slot: the mean of the newest ones × those in line ÷ slots. */
+  /** When a request that is refused now may hope for a slot: the mean duration of the newest × those in line ÷ slots. */
   #retryAfterSeconds(nowMs: number): number {
     const slots = this.#isPaused() ? 0 : this.#pool.readySlots(nowMs);
     const waitMs = slots === 0 ? LB_WAIT_MAX_MS : (this.#meanMs * (this.#line.size + 1)) / slots;
@@ -270,7 +270,7 @@ export class LbSlots {
     return this.#parts.endpoint.settings?.paused ?? true;
   }
 
-  /** A while after the last request, so that those which come one by one do not write a row each. */
+  /** The mark goes a while after the last request, so that requests which come one by one do not write a row each. */
   #unmarkAtMs(): number {
     if (this.#pool.outstanding > 0) return Number.POSITIVE_INFINITY;
     return Math.max(this.#emptySinceMs + LB_RENEW_MS, this.#recalledAtMs);
@@ -285,7 +285,7 @@ export class LbSlots {
     );
     for (const { untilMs } of this.#line.values()) atMs = Math.min(atMs, untilMs);
     if (!Number.isFinite(atMs)) return;
-    // One that is overdue by the clock, which may be set, is set anew.
+    // A timer that is overdue by the clock is set anew, because the clock itself may have been changed.
     if (atMs >= this.#timerAtMs && nowMs <= this.#timerAtMs) return;
     clearTimeout(this.#timer ?? null);
     this.#timerAtMs = atMs;
@@ -299,7 +299,7 @@ export class LbSlots {
   }
 }
 
-/** The worker that it insists on may be gone, and so may all that have not failed it. */
+/** True: the wish may be refused without a free slot, as its worker, or all that it does not avoid, may be gone. */
 function isAnsweredWithoutRoom({ affinity, avoidIds }: LbWish): boolean {
   return affinity.kind === "strict" || affinity.kind === "resume" || avoidIds.length > 0;
 }

@@ -1,4 +1,4 @@
-// Lines owed by a broker, on their way to the tenants' accounts: batches in order of finish, posted until accepted.
+// Posts the usage lines that a broker owes to the tenants' accounts: batches in order of finish, until accepted.
 import type { AccountApi, UsageBatch, UsageLine } from "../../contract/usage.ts";
 import { usageLineSchema } from "../../contract/usage.ts";
 import { backoffMs } from "../../core/job/backoff.ts";
@@ -23,20 +23,20 @@ interface Parts {
 
 export class UsageOutbox implements Timed {
   readonly #parts: Parts;
-  /** Of tenants that were asked for. */
+  /** The last posted finish by tenant, of tenants that were looked up. */
   readonly #posted = new Map<string, number>();
-  /** Tenants whose account is being asked: it may hang, and holds up only itself. */
+  /** Tenants whose account is being called: it may hang, and then holds up only its own tenant. */
   readonly #asked = new Set<string>();
-  /** Tenants whose account failed: when it is asked again. */
+  /** Tenants whose account failed, and when it is called again, epoch ms. */
   readonly #troubled = new Map<string, { readonly failures: number; readonly atMs: number }>();
-  /** The earliest of them, which each call asks for; null: to be looked up again. */
+  /** The earliest time of `#troubled`, which each call needs; null: it must be computed again. */
   #troubledAtMs: number | null = Number.POSITIVE_INFINITY;
   #dueAtMs = Number.POSITIVE_INFINITY;
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    // Lines in no job's row: of jobs that were retried before they were posted, and of load-balanced requests. Nothing else
-    // would remember them after a restart.
+    // These lines are in no job's row: lines of jobs that were retried before they were posted, and of load-balanced
+    // requests. Nothing else would remember them after a restart.
     for (const { finishSeq, tenantId } of parts.store.owedLines()) {
       parts.index.unposted.add(tenantId, { finishSeq, uuid: null });
       this.#dueAtMs = 0;
@@ -52,12 +52,12 @@ export class UsageOutbox implements Timed {
     return Math.min(this.#dueAtMs, this.#troubledAtMs);
   }
 
-  /** Nobody waits for it: an account that hangs must not hold up the deadlines of others. */
+  /** The alarm does not wait for the promise: an account that hangs must not hold up the deadlines of others. */
   run(nowMs: number): boolean | Promise<void> {
     return this.nextAtMs() > nowMs ? false : this.post(nowMs);
   }
 
-  /** The last finish of a tenant that its account has. */
+  /** The number of a tenant's last finish whose line its account has. */
   through(tenantId: string): number {
     let through = this.#posted.get(tenantId);
     if (through === undefined) {
@@ -67,23 +67,23 @@ export class UsageOutbox implements Timed {
     return through;
   }
 
-  /** More lines than this endpoint may owe: nobody can tell when they will be taken. */
+  /** True: the endpoint owes as many lines as it may. Nobody knows in advance when accounts take them. */
   get isFull(): boolean {
     return this.#parts.index.unposted.size >= OWED_LINES_MAX;
   }
 
-  /** A line is owed from now on: it is posted together with those of the next second. */
+  /** Called when a line is owed from now on: it is posted together with those of the next second. */
   schedule(nowMs: number): void {
     this.#dueAtMs = Math.min(this.#dueAtMs, nowMs + POST_DELAY_MS);
   }
 
-  /** Inside the transaction of a retry: keeps the line of the finish that the retry wipes from the row. The index follows. */
+  /** Inside a retry's transaction: stores the line that the retry wipes from the job's row. The index follows later. */
   keepBeforeRetry(job: Job): void {
     if (job.bill === null || job.finishSeq === null || job.finishSeq <= this.through(job.tenantId)) return;
     this.#parts.store.owe(job.finishSeq, job.tenantId, JSON.stringify(toLine(job, this.#parts.endpointId)));
   }
 
-  /** A line that stands in no job's row. `finishSeq` is higher than that of every line before. */
+  /** Stores a line that stands in no job's row. `finishSeq` is higher than that of every line before. */
   owe(finishSeq: number, tenantId: string, line: UsageLine, nowMs: number): void {
     this.#parts.store.owe(finishSeq, tenantId, JSON.stringify(line));
     this.#parts.index.unposted.add(tenantId, { finishSeq, uuid: null });
@@ -96,7 +96,7 @@ export class UsageOutbox implements Timed {
     const due = this.#parts.index.unposted
       .tenants()
       .filter((tenantId) => !this.#asked.has(tenantId) && (this.#troubled.get(tenantId)?.atMs ?? 0) <= nowMs);
-    // One list for all: a tenant that a later call has begun with meanwhile is asked once.
+    // All loops share one iterator, and skip a tenant that a later call has begun with meanwhile.
     const left = due.values();
     const inTurn = async (): Promise<void> => {
       for (const tenantId of left) if (!this.#asked.has(tenantId)) await this.#tryTenant(tenantId);
@@ -109,7 +109,7 @@ export class UsageOutbox implements Timed {
     if (this.#troubled.delete(tenantId)) this.#troubledAtMs = null;
     this.#asked.add(tenantId);
     try {
-      // Load-balanced requests may end faster than one batch a second could tell of them.
+      // Load-balanced requests may end faster than one batch a second could carry their lines.
       let hasMore = true;
       while (hasMore) hasMore = await this.#postTenant(tenantId);
       if (this.#parts.index.unposted.owes(tenantId)) this.schedule(Date.now());
@@ -138,7 +138,7 @@ export class UsageOutbox implements Timed {
     return batch.lines.length === POST_LINES_MAX && postedThrough >= last.finishSeq;
   }
 
-  /** What the account has is owed no more. Memory is changed once the rows are. */
+  /** Lines that the account has are owed no more. Memory is changed once the rows are. */
   #settle(tenantId: string, postedThrough: number): void {
     const { unposted } = this.#parts.index;
     const settled = unposted.through(tenantId, postedThrough);
@@ -176,7 +176,7 @@ function toLine(job: Job, endpointId: string): UsageLine {
   if (job.bill === null) throw new Error("a job without a bill has no line");
   const { seq, tier, rateKind, slots, nanodollarsPerSecond, seconds, amountNanodollars, startedAtMs, finishedAtMs } =
     job.bill;
-  // A job that a release before this one finished has none.
+  // A job that an earlier release finished has no `tokens`.
   const tokens = job.bill.tokens ?? null;
   return {
     source: job.uuid,
