@@ -2,7 +2,7 @@
 import type { EndpointSettings } from "../contract/settings.ts";
 import { TrialTurns } from "../core/scheduling/trial-turns.ts";
 import { UpstreamPool } from "../core/scheduling/upstream-pool.ts";
-import { isPricedHolder } from "./jobs/leasing.ts";
+import { rateOf } from "./jobs/leasing.ts";
 import type { BrokerStore } from "./store/jobs.ts";
 
 export class Endpoint {
@@ -36,7 +36,7 @@ export class Endpoint {
   reprice(nowMs: number): void {
     const settings = this.#settings;
     if (settings === null) return;
-    const priced = settings.upstreams.filter((upstream) => isPricedHolder(upstream, settings, nowMs));
+    const priced = settings.upstreams.filter((upstream) => rateOf(upstream, settings, nowMs) !== undefined);
     this.pool.configure(priced, nowMs);
   }
 }

@@ -66,7 +66,7 @@ function makeMemory(platform: Platform, { store, kept, purges }: ReturnType<type
     held: new HeldCalls(),
     progress: new ProgressNotes(),
     pullSlots: new PullSlots({ endpoint, roster, index, longPolls }),
-    stops: new Stops({ endpoint, roster, longPolls }),
+    stops: new Stops({ endpoint, roster, index, longPolls }),
     sweep: new Sweep(store, purges, kept),
     usageOutbox: new UsageOutbox({ endpointId, store, index, egress, accountOf }),
   };

@@ -11,13 +11,11 @@ import { logChange } from "./job-events.ts";
 import { streamOf } from "./long-polls.ts";
 
 /** One decision about a job, and what it has changed so far. */
-export interface Change {
+export interface Change extends Pick<Transition, "effects" | "reply"> {
   readonly before: StoredJob;
   /** The very same object as the job in `before`, if nothing has changed. */
   readonly after: Job;
   readonly event: JobEvent;
-  readonly effects: readonly Effect[];
-  readonly reply: Transition["reply"];
   /** False: the change stands in memory alone. */
   readonly isWritten: boolean;
   /** Applies to memory what the transaction has changed of the sums of kept rows; null: nothing. */

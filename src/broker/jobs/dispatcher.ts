@@ -97,9 +97,7 @@ export class Dispatcher {
     if (upstream !== undefined && !push) return "push_only";
     const holder = upstream === undefined ? this.#parts.pullSlots.holderOf(chosen) : upstreamSlots(upstream);
     if (holder === null) throw new Error("the pool chose slots that nobody has");
-    const fence = { token: crypto.randomUUID(), incarnation: endpoint.incarnation, byClient: false };
-    const lease = leaseFor(holder, settings, nowMs, fence);
-    if (lease === null) throw new Error("the pool chose slots without a rate");
+    const lease = leaseFor(holder, settings, nowMs, { incarnation: endpoint.incarnation, byClient: false });
     const change = jobs.apply(stored, { kind: "start", lease }, nowMs);
     if (change.reply !== "done") {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
@@ -121,9 +119,8 @@ export class Dispatcher {
     const chosen = endpoint.pool.choose(nowMs);
     const upstream = settings.upstreams.find(({ id }) => id === chosen);
     if (upstream === undefined) return null;
-    const fence = { token: crypto.randomUUID(), incarnation: endpoint.incarnation, byClient: true };
-    const lease = leaseFor(upstreamSlots(upstream), settings, nowMs, fence);
-    if (lease === null) throw new Error("the pool chose slots without a rate");
+    const given = { incarnation: endpoint.incarnation, byClient: true };
+    const lease = leaseFor(upstreamSlots(upstream), settings, nowMs, given);
     const started = jobs.startEntering(job, lease, nowMs);
     if (started === null) return null;
     const claim = toClaim({ settings, stored: call, job: started, lease, upstream, resumed: false, nowMs });

@@ -32,26 +32,26 @@ export function workerSlots(holderId: string, key: WorkerKey): SlotHolder {
   return { id: holderId, workerKeyId: key.id, slots: key.slots, tier: key.tier, rateKind: key.rateKind, queues: false };
 }
 
-/** Does the tier have a rate now? Without one nobody could be billed. */
-export function isPricedHolder(
+/** What a second on these slots costs now; undefined: their tier has no rate, so that nobody could be billed. */
+export function rateOf(
   { tier, rateKind }: Pick<SlotHolder, "tier" | "rateKind">,
   { rates }: EndpointSettings,
   nowMs: number,
-): boolean {
-  return findRate(rates, tier, rateKind, nowMs) !== undefined;
+): number | undefined {
+  return findRate(rates, tier, rateKind, nowMs);
 }
 
-/** A lease on a slot from now on; null when its tier has no rate, because nobody could be billed. */
+/** A lease on a slot from now on. The pool has only slots that have a rate. */
 export function leaseFor(
   holder: SlotHolder,
   settings: EndpointSettings,
   nowMs: number,
-  { token, incarnation, byClient }: Pick<Lease, "token" | "incarnation" | "byClient">,
-): Lease | null {
-  const nanodollarsPerSecond = findRate(settings.rates, holder.tier, holder.rateKind, nowMs);
-  if (nanodollarsPerSecond === undefined) return null;
+  { incarnation, byClient }: Pick<Lease, "incarnation" | "byClient">,
+): Lease {
+  const nanodollarsPerSecond = rateOf(holder, settings, nowMs);
+  if (nanodollarsPerSecond === undefined) throw new Error("the pool chose slots without a rate");
   return {
-    token,
+    token: crypto.randomUUID(),
     holderId: holder.id,
     workerKeyId: holder.workerKeyId,
     byClient,

@@ -28,18 +28,12 @@ interface Entry {
 }
 
 /** The fields of a running job's lease that may be newer in memory than in its row. */
-interface HeldLease {
+interface HeldLease extends Pick<Lease, "untilMs" | "graceUntilMs" | "incarnation"> {
   readonly holder: Holder;
-  readonly untilMs: number;
-  readonly graceUntilMs: number;
-  readonly incarnation: string;
 }
 
 /** A job that a purge has cancelled. `resumes`: an upstream may still run it. */
-export interface PurgedEntry {
-  readonly uuid: string;
-  readonly resumes: boolean;
-}
+export type PurgedEntry = Pick<Entry, "uuid" | "resumes">;
 
 /** An upstream or a pulling worker, which gives slots, and the jobs that have one of them. */
 interface Holder {

@@ -4,7 +4,7 @@ import type { EndpointSettings } from "../../contract/settings.ts";
 import type { Timed } from "../alarm.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
-import { isPricedHolder } from "./leasing.ts";
+import { rateOf } from "./leasing.ts";
 
 interface Parts extends BrokerState {
   readonly lb: LbSlots;
@@ -40,7 +40,7 @@ export class PriceClock implements Timed {
 }
 
 function nextPriceAtMs(settings: EndpointSettings, nowMs: number): number {
-  const unpriced = settings.upstreams.filter((upstream) => !isPricedHolder(upstream, settings, nowMs));
+  const unpriced = settings.upstreams.filter((upstream) => rateOf(upstream, settings, nowMs) === undefined);
   // None of these rates has begun, or the upstream would have a price.
   const announced = settings.rates.filter(({ tier, kind }) =>
     unpriced.some((upstream) => upstream.tier === tier && upstream.rateKind === kind),

@@ -2,14 +2,12 @@
 import type { Graces } from "../../core/job/graces.ts";
 import { expiresAtMs, type Job } from "../../core/job/job.ts";
 import { SWEEP_OWING_EVERY_MS } from "../../core/limits.ts";
-import type { BrokerState } from "../state.ts";
 import type { StartRow } from "../store/job-row.ts";
 import type { AfterCommit } from "./after-commit.ts";
-import type { Jobs } from "./jobs.ts";
+import type { OverJobs } from "./jobs.ts";
 
-interface Parts extends BrokerState {
+interface Parts extends OverJobs {
   readonly afterCommit: AfterCommit;
-  readonly jobs: Jobs;
 }
 
 /** Runs once, before anything else happens to a job. */

@@ -3,10 +3,9 @@
 // keeps the object from being evicted, which would lose the slots.
 import type { CallOf } from "../../contract/broker.ts";
 import type { LbEntry, LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
-import type { EndpointSettings, Upstream } from "../../contract/settings.ts";
 import type { UsageLine } from "../../contract/usage.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { findRate, priceRequest } from "../../core/job/pricing.ts";
+import { priceRequest } from "../../core/job/pricing.ts";
 import { findYielding, inFairOrder } from "../../core/lb/line.ts";
 import { type LbHealth, LbPool, type LbWish, type ProbedHealth } from "../../core/lb/pool.ts";
 import {
@@ -21,6 +20,7 @@ import {
   WAIT_SLICE_MAX_MS,
 } from "../../core/limits.ts";
 import { log } from "../../log.ts";
+import { rateOf } from "../jobs/leasing.ts";
 import type { BrokerState } from "../state.ts";
 
 type Entered = Result<LbEntry>;
@@ -302,9 +302,4 @@ export class LbSlots {
 /** True: the wish may be refused without a free slot, as its worker, or all that it does not avoid, may be gone. */
 function isAnsweredWithoutRoom({ affinity, avoidIds }: LbWish): boolean {
   return affinity.kind === "strict" || affinity.kind === "resume" || avoidIds.length > 0;
-}
-
-/** The rate of a worker now; undefined: its tier has none, so that nobody could be billed. */
-function rateOf({ tier, rateKind }: Upstream, { rates }: EndpointSettings, nowMs: number): number | undefined {
-  return findRate(rates, tier, rateKind, nowMs);
 }

@@ -15,6 +15,22 @@ interface Parts extends OverJobs {
 }
 
 const NO_RATE = "Its tier has no rate.";
+const STATE_OF_ABSENCE = {
+  failed_start: "UNHEALTHY",
+  unhealthy: "UNHEALTHY",
+  shut_down: "UNHEALTHY",
+  restarting: "INITIALIZING",
+  starting: "INITIALIZING",
+  drained: "THROTTLED",
+} as const;
+/** How RunPod's health counts a worker in each state. */
+const COUNTED_AS = {
+  RUNNING: "running",
+  IDLE: "idle",
+  INITIALIZING: "initializing",
+  THROTTLED: "throttled",
+  UNHEALTHY: "unhealthy",
+} as const satisfies Readonly<Record<WorkerView["state"], keyof Health["workers"]>>;
 const STATE_OF_HEALTH = { ready: "IDLE", unknown: "IDLE", starting: "INITIALIZING", unhealthy: "UNHEALTHY" } as const;
 
 const NOT_KNOWN_OF_PUSHED = {
@@ -40,22 +56,7 @@ export class WorkerList {
     const { endpoint, roster } = this.#parts;
     const counts = { initializing: 0, ...endpoint.pool.pushCounts() };
     for (const worker of roster.all()) {
-      switch (this.#stateOf(worker, nowMs)) {
-        case "RUNNING":
-          counts.running += 1;
-          break;
-        case "IDLE":
-          counts.idle += 1;
-          break;
-        case "INITIALIZING":
-          counts.initializing += 1;
-          break;
-        case "THROTTLED":
-          counts.throttled += 1;
-          break;
-        default:
-          counts.unhealthy += 1;
-      }
+      counts[COUNTED_AS[this.#stateOf(worker, nowMs)]] += 1;
       if (endpoint.pool.hasRoomOn(worker.holderId, nowMs)) counts.ready += 1;
     }
     return counts;
@@ -154,21 +155,9 @@ export class WorkerList {
     const condition = this.#parts.endpoint.pool.look(worker.holderId)?.condition ?? "ok";
     if (worker.sick !== null || condition !== "ok") return "UNHEALTHY";
     if (this.#parts.pullSlots.runs(worker.holderId)) return "RUNNING";
-    switch (absenceOf(worker, false, nowMs)) {
-      case "failed_start":
-      case "unhealthy":
-      case "shut_down":
-        return "UNHEALTHY";
-      case "restarting":
-      case "starting":
-        return "INITIALIZING";
-      case "drained":
-        return "THROTTLED";
-      case "quiet":
-        return this.#isQuiet(worker, nowMs) ? "UNHEALTHY" : "IDLE";
-      case null:
-        return "IDLE";
-    }
+    const absence = absenceOf(worker, false, nowMs);
+    if (absence !== null && absence !== "quiet") return STATE_OF_ABSENCE[absence];
+    return this.#isQuiet(worker, nowMs) ? "UNHEALTHY" : "IDLE";
   }
 
   /** True: the worker's process does nothing, even if heartbeats go on: it has ended, or hangs. */

@@ -6,11 +6,12 @@ import { LOST_IN_A_ROW_MAX, WORKER_LEASE_MS } from "../../core/limits.ts";
 import { absenceOf } from "../../core/scheduling/worker-absence.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
 import type { Endpoint } from "../endpoint.ts";
-import { isPricedHolder, type SlotHolder, workerSlots } from "../jobs/leasing.ts";
+import { rateOf, type SlotHolder, workerSlots } from "../jobs/leasing.ts";
 import type { LiveIndex } from "../jobs/live-index.ts";
 import type { LongPolls } from "../jobs/long-polls.ts";
 
-interface Parts {
+/** The parts of a broker that whatever looks after pulling workers is made of. */
+export interface OverRoster {
   readonly endpoint: Endpoint;
   readonly roster: WorkerRoster;
   readonly index: LiveIndex;
@@ -21,12 +22,12 @@ interface Parts {
 const LOOK_FOR_GONE_EVERY_MS = 10_000;
 
 export class PullSlots {
-  readonly #parts: Parts;
+  readonly #parts: OverRoster;
   /** Jobs that polls have been given and are not yet answered with, by poll. */
   readonly #given = new Map<string, HandedJob[]>();
   #lookedForGoneAtMs = 0;
 
-  constructor(parts: Parts) {
+  constructor(parts: OverRoster) {
     this.#parts = parts;
   }
 
@@ -67,7 +68,7 @@ export class PullSlots {
       endpoint: { pool, settings },
     } = this.#parts;
     const holder = this.holderOf(worker.holderId);
-    const isPriced = holder !== null && settings !== null && isPricedHolder(holder, settings, nowMs);
+    const isPriced = holder !== null && settings !== null && rateOf(holder, settings, nowMs) !== undefined;
     // A worker that takes no jobs must not count as sound: jobs that failed elsewhere would wait for it.
     if (!isPriced || !roster.mayTake(worker)) {
       pool.leave(worker.holderId);

@@ -4,23 +4,16 @@ import { showJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import { STOP_HOLD_MS, STOPS_HELD_MAX, WORKER_PING_INTERVAL_MS, WORKERS_MAX } from "../../core/limits.ts";
-import type { RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
-import type { Endpoint } from "../endpoint.ts";
-import type { LongPolls } from "../jobs/long-polls.ts";
-
-interface Parts {
-  readonly endpoint: Endpoint;
-  readonly roster: WorkerRoster;
-  readonly longPolls: LongPolls;
-}
+import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
+import type { OverRoster } from "./pull-slots.ts";
 
 export class Stops {
-  readonly #parts: Parts;
+  readonly #parts: OverRoster;
   /** Workers that were let go of between two slices of their held job-stop. */
   readonly #released = new Set<string>();
   #held = 0;
 
-  constructor(parts: Parts) {
+  constructor(parts: OverRoster) {
     this.#parts = parts;
   }
 
