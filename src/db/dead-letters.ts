@@ -16,6 +16,8 @@ const DROPPED_AT_ONCE = 2;
 
 /** Keeps one, once: the same webhook id again changes nothing. The oldest that are past their time or too many go with it. */
 export async function keepDeadLetter(db: D1Database, tenantId: string, deadLetter: DeadLetter): Promise<void> {
+  // In JSON half a pair of UTF-16, which a client may write in a URL, would become bytes that are no UTF-8.
+  const asText = (_: string, value: unknown) => (typeof value === "string" ? value.toWellFormed() : value);
   const insert = db
     .prepare(
       `INSERT INTO webhook_dead_letters (tenant_id, number, webhook_id, endpoint_id, job_id, url, tries, detail, given_up_at)
@@ -23,7 +25,7 @@ export async function keepDeadLetter(db: D1Database, tenantId: string, deadLette
          ?2 ->> 'endpointId', ?2 ->> 'jobId', ?2 ->> 'url', ?2 ->> 'tries', ?2 ->> 'detail', ?2 ->> 'givenUpAtMs'
        WHERE true ON CONFLICT (tenant_id, webhook_id) DO NOTHING`,
     )
-    .bind(tenantId, JSON.stringify(deadLetter));
+    .bind(tenantId, JSON.stringify(deadLetter, asText));
   // The oldest by number are the oldest by time, but for clocks of different brokers. Numbers have no gap but at their start.
   const drop = db
     .prepare(

@@ -77,3 +77,10 @@ it("reads of a list as many rows as it shows", async () => {
   });
   expect(await listDeadLetters(env.DB, "letters-list")).toHaveLength(DEAD_LETTERS_LISTED_MAX);
 });
+
+it("keeps half a pair of UTF-16 in a text as one replacement character, as a bound value has it", async () => {
+  const odd = { url: "https://receiver.test/\ud83d", detail: "broke off: \ud83d after" };
+  await keepDeadLetter(env.DB, "letters-odd", { ...letter("msg_odd", 1_000), ...odd });
+  const [kept] = await listDeadLetters(env.DB, "letters-odd");
+  expect(kept).toMatchObject({ url: "https://receiver.test/\ufffd", detail: "broke off: \ufffd after" });
+});
