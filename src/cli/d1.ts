@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { messageOf } from "../core/failure.ts";
 import type { Statement } from "../db/statement.ts";
 import { applyMigrations, executeOnFolder, runWrangler } from "./dev-database.ts";
 import { toSqlText } from "./sql-text.ts";
@@ -12,10 +13,17 @@ export type Execute = (...statements: readonly Statement[]) => Promise<unknown[]
 
 const resultsSchema = z.array(z.object({ results: z.array(z.unknown()).default([]) }));
 
-/** Runs them on the local database of a folder, which is made and migrated first if there is none. */
+/** Runs them on the local database of a folder, which is made first if there is none, and migrated if an earlier release made it. */
 export async function executeLocal(persistTo: string, statements: readonly Statement[]): Promise<unknown[][]> {
   if (!existsSync(join(persistTo, "v3", "d1"))) await applyMigrations(persistTo);
-  return executeOnFolder(persistTo, statements);
+  try {
+    return await executeOnFolder(persistTo, statements);
+  } catch (error) {
+    if (!/no such (?:table|column)|has no column named/.test(messageOf(error))) throw error;
+    // To ask for the migrations before each command would take a second. Nothing is done twice: all statements failed, or none.
+    await applyMigrations(persistTo);
+    return executeOnFolder(persistTo, statements);
+  }
 }
 
 /** Runs them on the deployed database. All of the statements read, or all of them write. */

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createEndpoint, createTenant } from "../../src/cli/admin-create.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
+import { statement } from "../../src/db/statement.ts";
 import { open } from "../../src/outbound/credentials.ts";
 import { makeOperator, type Printed } from "./operator.ts";
 
@@ -38,6 +39,18 @@ describe("npm run admin", { timeout: 60_000 }, () => {
     const [row] = rowsOf(`SELECT * FROM api_keys WHERE id = '${made.keyId}'`);
     expect(row).toMatchObject({ tenant_id: tenant.tenantId, scopes: "jobs,manage", revoked_at: null });
     expect(JSON.stringify(row)).not.toContain(made.key.split("_")[3]);
+  });
+
+  it("adds an endpoint to the database of an earlier release, which it migrates for it", async () => {
+    await context.execute(
+      statement("DROP INDEX endpoint_numbers"),
+      statement("ALTER TABLE endpoints DROP COLUMN number"),
+      statement("DELETE FROM d1_migrations WHERE name = '0011_endpoint_numbers.sql'"),
+    );
+    const { stdout } = await admin(`endpoint create --tenant ${tenant.tenantId} --slug migrated --json`);
+    const { endpointId }: { endpointId: string } = JSON.parse(stdout);
+    const [row] = rowsOf(`SELECT slug, number FROM endpoints WHERE id = '${endpointId}'`);
+    expect(row).toMatchObject({ slug: "migrated", number: expect.any(Number) });
   });
 
   it("adds an upstream with a sealed credential, raises the version, and says when it will be seen", async () => {
