@@ -23,6 +23,8 @@ export async function readJson<Schema extends z.ZodType>(
 /** The query string of a request, parsed by the schema; each parameter may occur at most once. */
 export function readQuery<Schema extends z.ZodType>(url: string, schema: Schema): Result<z.output<Schema>> {
   const { searchParams } = new URL(url);
+  // A value without a name is no parameter.
+  searchParams.delete("");
   const repeated = [...searchParams.keys()].find((name) => searchParams.getAll(name).length > 1);
   if (repeated !== undefined)
     return fail({ kind: "invalid", field: `?${repeated}`, message: "may be given only once" });

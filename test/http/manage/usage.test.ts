@@ -131,6 +131,10 @@ describe("GET /v1/usage", () => {
     },
   );
 
+  it("passes over a value without a name, as it does over an empty parameter", async () => {
+    expect(await get(await billed(), "/v1/usage?=1&&=2&limit=2")).toMatchObject({ status: 200 });
+  });
+
   it("is 503, not 500, while D1 is down", async () => {
     const tenant = await makeTenant();
     await get(tenant, "/v1/usage");
