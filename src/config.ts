@@ -1,4 +1,4 @@
-// The environment of the Worker, parsed once an isolate. A missing or wrong value is one clear sentence.
+// The environment of the Worker, parsed once in each isolate. One clear sentence reports each missing or wrong value.
 import { z } from "zod";
 import type { Reach } from "./core/access/reach.ts";
 
@@ -26,17 +26,17 @@ const configSchema = z.object({
 export interface Config {
   readonly pepper: string;
   readonly encryptionKey: string;
-  /** Where upstreams and webhooks may be. */
+  /** Which addresses upstreams and webhooks may have. */
   readonly reach: Reach;
-  /** Where upstreams call back; null: they are not asked to. Without a slash at the end. */
+  /** The address at which upstreams call back, without a slash at the end; null: they are not asked to call back. */
   readonly publicUrl: string | null;
-  /** Hosts `{endpoint}.{lbDomain}` are load-balanced endpoints; null: they have only their paths. In lower case. */
+  /** In lower case. Load-balanced endpoints are also reached at `{endpoint}.{lbDomain}`; null: by their paths alone. */
   readonly lbDomain: string | null;
 }
 
 let parsed: Config | undefined;
 
-/** The settings of this deployment. Throws one sentence that names every missing or wrong one. */
+/** The settings of this deployment. Throws one error that names every missing or wrong value. */
 export function readConfig(env: Env): Config {
   if (parsed !== undefined) return parsed;
   const result = configSchema.safeParse(env);

@@ -1,8 +1,8 @@
-// One structured line an event. Never bodies, keys, secrets or lease tokens: callers pass named facts only. A fact may be the text
-// of an error, which can hold what it failed over: what was opened here as a secret is blanked in every line.
+// One structured line for each event. Callers pass named facts only, never bodies, keys, secrets or lease tokens. A
+// fact may be the text of an error, which can contain a secret: all secrets that were opened here are blanked.
 import { blankText, SecretForms } from "./core/access/secret-forms.ts";
 
-/** Of an isolate that serves many endpoints, those that were opened last: each line is searched for each of them. */
+/** Each line is searched for each secret, so an isolate that serves many endpoints keeps only those opened last. */
 const KEPT_OUT_MAX = 100;
 const keptOut = new Map<string, SecretForms>();
 
@@ -11,10 +11,10 @@ export function log(event: string, facts: Readonly<Record<string, string | numbe
   console.log(blankText(JSON.stringify({ event, ...facts }), [...keptOut.values()]));
 }
 
-/** From now on no line has this secret in it. */
+/** Blanks this secret in all lines from now on. */
 export function keepOutOfLogs(secret: string): void {
   const forms = keptOut.get(secret) ?? new SecretForms([secret]);
-  // The last of the map is the one that was opened last.
+  // Deleted first, so that the secret becomes the last one of the map: the map is in the order of opening.
   keptOut.delete(secret);
   keptOut.set(secret, forms);
   const [oldest] = keptOut.keys();

@@ -1,23 +1,23 @@
-// One kept batch on its way into D1. A line that D1 refuses for what it says is set aside, so that it holds up nothing;
-// an outage is thrown, for the account to try again.
+// Writes one kept batch into D1. A line that D1 refuses for its content is set aside, so that it holds up no other
+// line; an outage is thrown, and the account tries again.
 import { type UsageLine, usageLineSchema } from "../contract/usage.ts";
 import { POST_TIMEOUT_MS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
 import { isRefusedContent, writeUsage } from "../db/usage.ts";
 import type { KeptBatch, ParkedLine } from "./store.ts";
 
-/** A constraint says the same each time, unless a migration ran meanwhile: three refusals of a line are believed. */
+/** A constraint fails each time alike, unless a migration ran meanwhile: a line is parked after three refusals. */
 const REFUSALS_MAX = 3;
 
-/** `refused`: some line is at fault, and the batch is to be tried in halves. */
+/** `refused`: D1 refused the batch for the content of some line, and the account is to try it in halves. */
 export type WriteOutcome =
   | { readonly kind: "written"; readonly parked: readonly ParkedLine[] }
   | { readonly kind: "refused" };
 
-/** Brings the batch into D1 but for the lines that are set aside. Throws when D1 does not answer. */
+/** Writes the batch into D1, without the lines that are set aside. Throws when D1 does not answer. */
 export async function writeBatch(db: D1Database, tenantId: string, batch: KeptBatch): Promise<WriteOutcome> {
   const { good, parked } = sortOut(batch.lines);
-  // A line counts once by its key, also when a call that was given up comes through after all.
+  // A line counts once by its key, even if a write that was given up after the deadline succeeds after all.
   const write = (lines: readonly UsageLine[]) =>
     within(POST_TIMEOUT_MS, writeUsage(db, tenantId, batch.broker, batch.through, lines), "D1");
   for (let refusals = 1; ; refusals += 1) {
@@ -28,7 +28,7 @@ export async function writeBatch(db: D1Database, tenantId: string, batch: KeptBa
       if (!isRefusedContent(error)) throw error;
       if (batch.lines.length > 1) return { kind: "refused" };
       if (refusals < REFUSALS_MAX) continue;
-      // The broker's position moves past the line all the same.
+      // No line is written, but the broker's position in D1 still moves past the refused one.
       await write([]);
       return { kind: "written", parked: batch.lines.map((line) => ({ line, reason: String(error) })) };
     }

@@ -1,11 +1,11 @@
-// The tables of an account: append-only migrations by id. An applied one is never changed.
+// The tables of an account: append-only migrations by id. A migration that has been applied anywhere is never changed.
 
 import type { ObjectMigration } from "../db/object-migrations.ts";
 
 export const ACCOUNT_MIGRATIONS: readonly ObjectMigration[] = [
   {
     id: 1,
-    // IF NOT EXISTS: the first accounts made these two tables before they counted migrations.
+    // IF NOT EXISTS: the first accounts created these two tables before migrations were numbered.
     sql: `
       CREATE TABLE IF NOT EXISTS seen (broker TEXT PRIMARY KEY, through INTEGER NOT NULL) STRICT, WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS batches (
@@ -15,7 +15,7 @@ export const ACCOUNT_MIGRATIONS: readonly ObjectMigration[] = [
   },
   {
     id: 2,
-    // Lines that D1 refuses for what they say. Nothing reads them but people: they are money that is not in the record.
+    // Lines that D1 refuses for their content. Only people read them: they are money missing from the record.
     sql: `
       CREATE TABLE parked (
         id INTEGER PRIMARY KEY, broker TEXT NOT NULL, line TEXT NOT NULL, reason TEXT NOT NULL, parked_at INTEGER NOT NULL

@@ -4,7 +4,7 @@ import type { ParkedUsage, UsageBatch } from "../contract/usage.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import { ACCOUNT_MIGRATIONS } from "./schema.ts";
 
-/** A batch on its way to D1. Its lines are as the broker said them: whether they make sense is seen on the way out. */
+/** A batch to be written to D1. Its lines are as the broker sent them; they are checked when they are written. */
 export interface KeptBatch {
   readonly id: number;
   readonly broker: string;
@@ -12,7 +12,7 @@ export interface KeptBatch {
   readonly lines: readonly unknown[];
 }
 
-/** A line that D1 refuses for what it says. */
+/** A line that D1 refuses for its content. */
 export interface ParkedLine {
   readonly line: unknown;
   readonly reason: string;
@@ -30,7 +30,7 @@ export class AccountStore {
     return this.#storage.sql.databaseSize;
   }
 
-  /** Keeps the lines that are new, once, as one row. Returns the last finish of that broker that is safe here. */
+  /** Stores the new lines of a batch as one row. Returns the number of the broker's last finish that is stored here. */
   accept(batch: UsageBatch): number {
     return this.#storage.transactionSync(() => {
       const seen = this.#seen(batch.broker);
@@ -48,7 +48,7 @@ export class AccountStore {
     });
   }
 
-  /** The batch that waits longest; null when D1 has everything. */
+  /** The batch that has waited longest; null when D1 has every line. */
   oldest(): KeptBatch | null {
     const row = this.#storage.sql
       .exec<{ id: number; broker: string; through: number; lines: string }>(
@@ -60,7 +60,7 @@ export class AccountStore {
     return { id: row.id, broker: row.broker, through: row.through, lines };
   }
 
-  /** D1 has the batch but for the parked lines: both facts together, so that no line is ever in neither place. */
+  /** D1 has the batch without the parked lines. One transaction parks them and deletes the batch: no line is lost. */
   settle(batch: KeptBatch, parked: readonly ParkedLine[], nowMs: number): void {
     this.#storage.transactionSync(() => {
       for (const { line, reason } of parked) {
@@ -76,18 +76,18 @@ export class AccountStore {
     });
   }
 
-  /** Puts the halves of a batch at the end of the line, so that the next batch is not held up by a bad line in it. */
+  /** Puts the halves of a batch behind all other batches, so that its bad line does not hold up the next one. */
   split(batch: KeptBatch): void {
     const middle = Math.ceil(batch.lines.length / 2);
     this.#storage.transactionSync(() => {
-      // Position 0 moves nothing: only the second half reaches to the end of the batch.
+      // Position 0 does not move the broker's position in D1: only the second half ends where the batch ends.
       this.#keep(batch.broker, 0, batch.lines.slice(0, middle));
       this.#keep(batch.broker, batch.through, batch.lines.slice(middle));
       this.#storage.sql.exec("DELETE FROM batches WHERE id = ?", batch.id);
     });
   }
 
-  /** Lines that are in no record, for people to see. */
+  /** The parked lines, oldest first: they are missing from the record until a person has looked at them. */
   listParked(limit: number): ParkedUsage[] {
     return this.#storage.sql
       .exec<{ broker: string; line: string; reason: string; parked_at: number }>(

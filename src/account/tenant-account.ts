@@ -1,5 +1,5 @@
-// TenantAccount: the order of one tenant's usage lines. A batch is durable here before its broker forgets it, and stays
-// until D1 has it; D1 may be down for hours. A line counts once, by (broker, finishSeq) here and by its key in D1.
+// TenantAccount: keeps one tenant's usage lines in order. A batch is durable here before its broker forgets it, and
+// stays until D1 has it; D1 may be down for hours. A line counts once, here by (broker, finishSeq), in D1 by its key.
 import { DurableObject } from "cloudflare:workers";
 import type { AccountApi, ParkedUsage, UsageBatch } from "../contract/usage.ts";
 import { backoffMs } from "../core/job/backoff.ts";
@@ -19,9 +19,9 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
   readonly #store: AccountStore;
   #writing: Promise<void> | null = null;
   #failures = 0;
-  /** While D1 is down a post must not ask it out of turn. */
+  /** While D1 is down a post does not write to it before this time, epoch ms. */
   #notBeforeMs = 0;
-  /** The alarm as this object last set it: each setAlarm is a billed row. */
+  /** When this object last set its alarm to, epoch ms; remembered because each setAlarm is a billed row. */
   #alarmAtMs = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -32,7 +32,7 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
   }
 
   async post(batch: UsageBatch): Promise<{ postedThrough: number }> {
-    // The broker keeps what it could not post and asks again; what is here must still find room to be settled.
+    // The broker keeps a refused batch and posts it again later. Settling the stored batches here still needs room.
     if (this.#store.sizeBytes >= ACCOUNT_MAX_BYTES) throw new Error("the account is full: D1 takes no lines");
     const postedThrough = this.#store.accept(batch);
     const nowMs = Date.now();
@@ -46,7 +46,7 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
     return this.#store.listParked(PARKED_LISTED_MAX);
   }
 
-  /** Never throws: an alarm that does so seven times is dropped by the platform, and the lines with it. */
+  /** Never throws: the platform drops an alarm that throws seven times, and then nothing would write the lines. */
   override async alarm(): Promise<void> {
     this.#alarmAtMs = 0;
     try {
@@ -59,20 +59,20 @@ export class TenantAccount extends DurableObject<Env> implements AccountApi {
     }
   }
 
-  /** Arms the alarm, unless one is set that comes soon enough. An alarm that finds nothing to do costs less than many. */
+  /** Sets the alarm, unless an earlier one is set: an alarm with nothing to do costs less than setting many anew. */
   async #arm(nowMs: number, atMs: number): Promise<void> {
     if (this.#alarmAtMs > nowMs && this.#alarmAtMs <= atMs) return;
     this.#alarmAtMs = atMs;
     await this.ctx.storage.setAlarm(atMs);
   }
 
-  /** Writes what is kept, one call at a time; who comes while it runs waits for the same. */
+  /** Writes the kept batches, one call to D1 at a time; a caller that comes meanwhile waits for the same run. */
   async #write(): Promise<void> {
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = null;
     });
     await this.#writing;
-    // A batch that came while the last call to D1 was ending has found a writer that was about to stop.
+    // A batch may have come while the last call to D1 was ending: it joined a run that was about to stop without it.
     if (this.#failures === 0 && this.#store.oldest() !== null) await this.#write();
   }
 

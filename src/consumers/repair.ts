@@ -1,4 +1,4 @@
-// The cron: brings settings to the brokers that are behind. It asks nobody else: what is idle stays asleep.
+// The cron: sends settings to the brokers whose settings are old. It calls no other, so that idle objects stay evicted.
 import type { EndpointSettings } from "../contract/settings.ts";
 import { REPAIR_CALL_MAX_MS, REPAIR_ENDPOINTS_MAX, REPAIR_PAGE_ENDPOINTS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
@@ -7,7 +7,7 @@ import { noteTaken, type TakenVersion, takeBehind } from "../db/taken-versions.t
 import { brokerOf } from "../dispatch/broker-client.ts";
 import { log } from "../log.ts";
 
-/** One round, bounded in what it calls. What fails is logged and left to a later round, after everybody else's turn. */
+/** One round, with a bounded number of calls. A failed repair is logged and left to a later round, after all others. */
 export async function repairBrokers(env: Env): Promise<void> {
   const behind = await takeBehind(env.DB, REPAIR_ENDPOINTS_MAX);
   for (let at = 0; at < behind.length; at += REPAIR_PAGE_ENDPOINTS) {
@@ -24,7 +24,7 @@ async function repairPage(env: Env, endpointIds: readonly string[]): Promise<voi
   await noteTaken(env.DB, taken);
 }
 
-/** The version that the broker has now; null: it did not answer. */
+/** Sends the broker its settings. Returns the version that it has now; null: it did not answer. */
 async function repair(env: Env, settings: EndpointSettings): Promise<TakenVersion | null> {
   const { endpointId } = settings;
   try {

@@ -1,12 +1,12 @@
-// Queue consumers. A message is a wake-up: it is answered in milliseconds, never holds an upstream call, and is always
-// acknowledged, because a broker that missed one is woken by its own alarm. queue() never throws: locally that would
-// bring back messages that were acknowledged before.
+// Queue consumers. A message is a wake-up: it is handled in milliseconds and never waits for a call to an upstream. One
+// that fails is retried and may get lost, because the broker's own alarm does the same work later. queue() never
+// throws: in local development that would bring back messages that were acknowledged before.
 
 import { type WakeMessage, wakeMessageSchema } from "../contract/messages.ts";
 import { brokerOf } from "../dispatch/broker-client.ts";
 import { log } from "../log.ts";
 
-/** Handles one batch of any of our queues, by its name. */
+/** Handles one batch of any of our queues; the queue's name decides what each message starts. */
 export async function consume(batch: MessageBatch, env: Env): Promise<void> {
   await Promise.all(batch.messages.map((message) => consumeOne(batch.queue, message, env)));
 }
