@@ -1,4 +1,4 @@
-// The calls of the edge to the broker of an endpoint. Payloads travel as bytes or as the key of an R2 object.
+// The calls that the edge makes to the broker of an endpoint. Payloads travel as bytes or as the key of an R2 object.
 import type { Result } from "../core/failure.ts";
 import type { WebhookOutcome } from "../core/job/event.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
@@ -14,7 +14,7 @@ import type { HandedLease, WorkerApi } from "./worker.ts";
 export interface SubmitCall extends JobWork {
   readonly tenantId: string;
   readonly settingsVersion: number;
-  /** Made by the edge, because large inputs are stored under it first. */
+  /** The edge makes this id, because it stores a large input under the id before this call. */
   readonly jobId: string;
   readonly mode: "run" | "runsync";
   readonly policy: {
@@ -23,9 +23,9 @@ export interface SubmitCall extends JobWork {
     readonly lowPriority: boolean;
   };
   readonly webhook: { readonly url: string; readonly sealedSecret: string } | null;
-  /** Waiting jobs that the tenant may have in this endpoint. */
+  /** The number of waiting jobs that the tenant may have in this endpoint. */
   readonly waitingMax: number;
-  /** `runsync` only: the wait asked for; a result is kept at least that long. */
+  /** `runsync` only: the wait that the client asked for; the result is kept at least as long. */
   readonly waitMs: number | null;
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
   /** The caller can carry the job itself, where the rules let it (core/job/client-carry.ts). */
@@ -36,7 +36,7 @@ export interface SubmitCall extends JobWork {
 export interface Submitted {
   readonly created: boolean;
   readonly job: JobView;
-  /** The caller itself is to carry the job, under this lease. Its input is the one that the caller has sent. */
+  /** The caller itself is to carry the job, under this lease, with the input that it has sent. Null: it is not. */
   readonly claim: Claim | null;
 }
 
@@ -58,40 +58,40 @@ export interface BrokerApi extends LeaseApi, WorkerApi, StreamApi, LbApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
   read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>>;
-  /** All about a job of the caller's but its output. */
+  /** Everything about a job of the caller except its output. */
   describe(call: JobCall): Promise<Result<JobReport>>;
   /** Answers as soon as the job is terminal, or after `holdMs` (at most WAIT_SLICE_MAX_MS) with the present state. */
   wait(call: JobCall & { readonly holdMs: number }): Promise<Result<JobView>>;
   cancel(call: JobCall): Promise<Result<JobView>>;
-  /** `waitingMax` as of a submit: the job waits again. An edge of an earlier release does not name it. */
+  /** `waitingMax` as in a submit, because the job waits again. An edge of an earlier release does not send it. */
   retry(call: JobCall & { readonly waitingMax?: number }): Promise<Result<JobView>>;
   purgeQueue(call: { readonly tenantId: string }): Promise<{ removed: number }>;
   health(call: { readonly tenantId: string }): Promise<Health>;
   /** The newest jobs of the caller, newest first, at most 100. */
   requests(call: { readonly tenantId: string }): Promise<{ jobs: JobView[] }>;
   depth(call: { readonly tenantId: string }): Promise<{ waiting: number; running: number }>;
-  /** A dispatch wake-up arrived: lease what fits and start its carriers. */
+  /** A dispatch wake-up arrived: leases the jobs for which there are slots, and starts their carriers. */
   start(): Promise<{ started: number }>;
-  /** A webhook wake-up arrived: start webhook senders for what is due. */
+  /** A webhook wake-up arrived: starts senders for the webhooks that are due. */
   startWebhooks(): Promise<{ started: number }>;
-  /** An upstream has called back under this lease: its carrier is to look at once. */
+  /** An upstream has called back under this lease: the lease's carrier is to poll the upstream at once. */
   nudge(call: HandedLease): Promise<void>;
   finishWebhook(
     call: Pick<Delivery, "jobId" | "round" | "tryNumber"> & { readonly result: WebhookOutcome },
   ): Promise<void>;
 }
 
-/** What one of the broker's calls takes. */
+/** The type of the argument of one of the broker's calls. */
 export type CallOf<Name extends keyof BrokerApi> = Parameters<BrokerApi[Name]>[0];
 
-/** One delivery as a sender sees it. `body` parts are spliced by the sender; it reads R2 itself. */
+/** One delivery as its sender gets it. The sender puts the body together, and reads payloads from R2 itself. */
 export interface Delivery {
   readonly endpointId: string;
   readonly jobId: string;
-  /** Which finish of the job it tells of: 0, and one more after each /retry. */
+  /** Which finish of the job the webhook reports: 0 for the first, and one more after each /retry. */
   readonly round: number;
   readonly tryNumber: number;
-  /** Stable over tries, without a dot: `msg_<uuid>_r<round>`. */
+  /** The same in all tries of this webhook, and without a dot: `msg_<uuid>_r<round>`. */
   readonly webhookId: string;
   readonly url: string;
   readonly sealedSecret: string;

@@ -1,21 +1,21 @@
-// A job in full, for the tenant that sent it: what GET /v1/jobs/{id} is made of.
+// A job in full, for the tenant that sent it: GET /v1/jobs/{id} shows this.
 import type { Bill, PastAttempt, WebhookState } from "../core/job/job.ts";
 import type { JobView } from "./job-view.ts";
 
 /** Times in epoch ms. */
 export interface JobReport extends Omit<JobView, "output"> {
   readonly createdAtMs: number;
-  /** When it last entered the queue by submit or retry. */
+  /** When the job last entered the queue by submit or retry. */
   readonly queuedAtMs: number;
   readonly ttlAtMs: number;
   readonly finishedAtMs: number | null;
-  /** When it is forgotten; null while it lives. */
+  /** When the job's retention ends; null while the job has not ended. */
   readonly expiresAtMs: number | null;
-  /** Attempts that have ended, oldest first, the newest of many. */
+  /** Attempts that have ended, oldest first; of many only the newest are kept. */
   readonly history: readonly PastAttempt[];
-  /** The one that runs. */
+  /** The attempt that runs now; null: none does. */
   readonly running: Pick<PastAttempt, "number" | "workerId" | "startedAtMs"> | null;
   readonly webhook: (WebhookState & { readonly url: string }) | null;
-  /** Of the newest finish; the record may not have it yet. */
+  /** The bill of the newest finish; D1 may not have its usage line yet. */
   readonly bill: Bill | null;
 }

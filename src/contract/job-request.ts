@@ -1,22 +1,22 @@
-// What a client may say about a job: what it is to do, and the shapes of `policy`, `webhook` and `s3Config`.
+// What a client may send about a job: the work, and the shapes of `policy`, `webhook` and `s3Config`.
 import { z } from "zod";
 import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, POLICY_MAX_MS, TTL_MIN_MS } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai/request.ts";
 
-/** What a job is to do, as its client has said it. */
+/** The work of a job, as its client has sent it. */
 export interface JobWork {
-  /** Where `origin` has a call in another API than RunPod's, the input is the body of that call. */
+  /** The client's `input`; where `origin` has a call in another API than RunPod's, the body of that call. */
   readonly input: PayloadRef;
-  /** Raw JSON of every other top-level field, as it came and is passed on to the worker: name → JSON text. */
+  /** Every other top-level field, name → raw JSON text, which is passed on to the worker as it came. */
   readonly fields: Readonly<Record<string, string>>;
   readonly origin: Origin | null;
-  /** The call of `origin` where the release before looks for it (openai-origin.ts). */
+  /** The call of `origin`, in the place where the release before this one looks for it (openai-origin.ts). */
   readonly request?: OpenAiRequest | null;
 }
 
-/** Milliseconds as a JSON integer between two bounds, with one sentence for everything else. */
+/** Milliseconds as a JSON integer between two bounds, with one error message for every other value. */
 function milliseconds(minMs: number, maxMs: number) {
   const error = `must be an integer from ${minMs} to ${maxMs} (milliseconds)`;
   return z.int({ error }).min(minMs, { error }).max(maxMs, { error }).optional();

@@ -1,4 +1,4 @@
-// A job as a client may know it: RunPod's fields of it, and why it waits.
+// A job as a client may see it: RunPod's fields of the job, and the reason why it waits.
 import type { JobFailure } from "../core/job/failure.ts";
 import type { JobStatus } from "../core/job/job.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
@@ -15,19 +15,19 @@ export type QueueReason =
   | "UPSTREAM_UNHEALTHY"
   | "CRASH_LOOP";
 
-/** What a client may know of a job. Null means: leave the key out of the answer. */
+/** What a client may see of a job. A key whose value is null is left out of the answer. */
 export interface JobView {
   readonly id: string;
   readonly status: JobStatus;
   readonly delayMs: number | null;
   readonly executionMs: number | null;
   readonly workerId: string | null;
-  /** RunPod's text of the failure. */
+  /** The failure as the text that RunPod's clients read. */
   readonly error: string | null;
   readonly failure: JobFailure | null;
   readonly retries: number;
   readonly output: PayloadRef | null;
-  /** Only while IN_QUEUE. `since`: epoch ms since when the reason holds. */
+  /** Null unless the job is IN_QUEUE. `since`: when the reason began to hold, epoch ms. */
   readonly queue: {
     readonly position: number;
     readonly reason: QueueReason;
@@ -36,7 +36,7 @@ export interface JobView {
   } | null;
 }
 
-/** A call about one job. `settingsVersion` lets a broker that is behind ask for its settings. */
+/** A call about one job. The broker finds the job only if it is this tenant's. */
 export interface JobCall {
   readonly tenantId: string;
   readonly jobId: string;

@@ -1,14 +1,14 @@
-// What passes between the edge and the broker of a load-balanced endpoint, and between that broker and whoever asks a worker
-// how it is. Bodies never pass the broker: it gives out slots, and writes the bill.
+// The calls between the edge and the broker of a load-balanced endpoint, and between that broker and the prober, which
+// asks a worker for its health. Bodies never pass through the broker: it only gives out slots and writes the bill.
 import type { Result } from "../core/failure.ts";
 import type { Affinity, ProbedHealth } from "../core/lb/pool.ts";
 import type { Upstream } from "./settings.ts";
 
-/** A request's claim on one slot of a worker. It holds everything that the bill needs, so that a new broker can write it. */
+/** A request's claim on a slot of a worker. It has all that the bill needs, so that a restarted broker can write it. */
 export interface LbTicket {
   readonly token: string;
   readonly tenantId: string;
-  /** The start of the broker's object that gave it out. */
+  /** Names the start of the broker's object that gave out the ticket. */
   readonly incarnation: string;
   readonly upstream: Upstream;
   /** By the broker's clock, epoch ms. */
@@ -16,24 +16,24 @@ export interface LbTicket {
   readonly nanodollarsPerSecond: number;
 }
 
-/** What `enterLb` answers. `wait`: ask again. `none_left`: every worker that there is has failed this request. */
+/** What `enterLb` returns. `wait`: call again. `none_left`: every worker of the endpoint has failed this request. */
 export type LbEntry =
   | { readonly kind: "ticket"; readonly ticket: LbTicket }
   | { readonly kind: "wait"; readonly retryAfterSeconds: number }
   | { readonly kind: "none_left" };
 
 /**
- * How a request ended. `served`: the worker's answer, below 500, went to its end or to a limit. `client_left`: until then it
- * is paid. `too_large`: the client sent more than it may. `worker_failed`: 5xx, broken off, or no answer in time, unpaid.
- * `unreachable`: it gave no answer at all, unpaid. `unused`: the worker was not called.
+ * How a request ended. `served`: the worker's answer, below 500, went to its end or to a limit. `client_left`: the
+ * client has gone, and pays until then. `too_large`: the client sent more than it may. `worker_failed`: the worker
+ * answered 5xx, broke off or was late, unpaid. `unreachable`: it gave no answer, unpaid. `unused`: it was not called.
  */
 export type LbOutcome = "served" | "client_left" | "too_large" | "worker_failed" | "unreachable" | "unused";
 
 export interface LbApi {
   /**
-   * A slot for a request, at once or within `holdMs` (at most WAIT_SLICE_MAX_MS); between two such calls a request keeps its
-   * place in line. `avoidIds`: workers that have failed it. Fails with `no_worker` when the line is full, `affinity_gone`,
-   * and `settings_behind`.
+   * Gives a request a slot, at once or within `holdMs` (at most WAIT_SLICE_MAX_MS); between two such calls the request
+   * keeps its place in line. `avoidIds`: workers that have failed this request. Fails with `no_worker` when the line is
+   * full, `affinity_gone`, and `settings_behind`.
    */
   enterLb(call: {
     readonly tenantId: string;
@@ -43,9 +43,9 @@ export interface LbApi {
     readonly avoidIds: readonly string[];
     readonly holdMs: number;
   }): Promise<Result<LbEntry>>;
-  /** Due every LB_RENEW_MS. False: the slot is somebody else's by now, stop the call. */
+  /** Due every LB_RENEW_MS. False: the ticket holds no slot any more, and the edge must stop the call. */
   renewLb(ticket: LbTicket): Promise<boolean>;
-  /** The request is over. `ticket` null: it was still waiting. */
+  /** The request is over. `ticket` null: it was still waiting for a slot. */
   leaveLb(call: {
     readonly requestId: string;
     readonly tenantId: string;
@@ -54,7 +54,7 @@ export interface LbApi {
   }): Promise<void>;
 }
 
-/** Asks a worker how it is, away from the broker, which is billed while it waits. */
+/** Asks a worker for its health. The broker does not do that itself, because an object is billed while it waits. */
 export interface ProberApi {
   ping(upstream: Upstream): Promise<ProbedHealth>;
 }

@@ -1,4 +1,4 @@
-// Queue messages. They are wake-ups and carry no truth: the broker decides what there is to do.
+// Queue messages. They are wake-ups and carry no facts: the broker decides what there is to do.
 import { z } from "zod";
 
 export const wakeMessageSchema = z.object({ endpointId: z.string().min(1).max(200) });

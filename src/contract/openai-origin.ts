@@ -1,4 +1,4 @@
-// The origin of a job that came through an OpenAI route, and the call that stands in it.
+// The origin of a job that came through an OpenAI route, and the call that it contains.
 import type { Origin } from "../core/job/origin.ts";
 import type { OpenAiRequest } from "../core/openai/request.ts";
 import type { JobWork } from "./job-request.ts";
@@ -10,14 +10,14 @@ export function openAiOrigin(call: OpenAiRequest): Origin {
 }
 
 /**
- * How a job came in, as either release tells it: the one before has the call alone, in `request`, and takes a job without that member
- * for one that has a call. While a release is deployed, edges and brokers of both call each other.
+ * How a job came in. The release before sends the call alone, in `request`, and takes a job without that member for one
+ * that has a call. While a release is deployed, its edges and brokers and those of the release before call each other.
  */
 export function originOf({ origin, request }: Partial<Pick<JobWork, "origin" | "request">>): Origin | null {
   return origin ?? (request == null ? null : openAiOrigin(request));
 }
 
-/** The call of such a job; null: it came in by another API. */
+/** The call of a job that came through an OpenAI route; null: the job came in by another API. */
 export function openAiCallOf(origin: Origin | null): OpenAiRequest | null {
   // Only openAiOrigin makes an origin of this dialect.
   return origin?.dialect === DIALECT ? (origin.call as OpenAiRequest) : null;

@@ -1,14 +1,14 @@
-// The settings of an endpoint as they travel from D1 to its broker: everything it needs to dispatch and price without D1.
+// The settings of an endpoint as they travel from D1 to its broker: all that it needs to dispatch and price without D1.
 import { z } from "zod";
 import { LB_BODY_DEFAULT_MAX_BYTES, LB_BODY_MAX_BYTES } from "../core/limits.ts";
 import { INFERENCE } from "../core/openai/routes.ts";
 
-/** One worker address that we push to. `credential` is sealed (outbound/credentials.ts), null when it needs none. */
+/** A worker address that jobs are pushed to. `credential` is sealed (outbound/credentials.ts); null: it needs none. */
 const upstreamSchema = z.object({
   id: z.string().min(1),
   url: z.string().min(1),
   dialect: z.enum(["runpod", "http", "openai"]),
-  /** `runpod` only: a `handler.py --rp_serve_api`, called by `/runsync`. */
+  /** `runpod` only: the upstream is a `handler.py --rp_serve_api` and is called by `/runsync`. */
   local: z.boolean().default(false),
   slots: z.int().min(1).max(1_000),
   tier: z.string().min(1),
@@ -17,7 +17,7 @@ const upstreamSchema = z.object({
 });
 export type Upstream = z.infer<typeof upstreamSchema>;
 
-/** A key that workers fetch jobs with. What they cost stands here, so that no claim of a worker changes the bill. */
+/** A key that workers fetch jobs with. Their price is set here, so that nothing a worker sends changes the bill. */
 const workerKeySchema = z.object({
   id: z.string().min(1),
   /** Hex of HMAC-SHA-256(pepper, key). */
@@ -26,7 +26,7 @@ const workerKeySchema = z.object({
   rateKind: z.enum(["flex", "active"]),
   /** Jobs that one worker of this key runs at once. */
   slots: z.int().min(1).max(1_000),
-  /** From then on it opens nothing; no change of the settings tells of it. */
+  /** When the key expires, epoch ms; brokers must check it, because the settings do not change at that time. */
   expiresAtMs: z.int().nullable().default(null),
 });
 export type WorkerKey = z.infer<typeof workerKeySchema>;
@@ -40,14 +40,14 @@ const rateSchema = z.object({
 
 export const endpointSettingsSchema = z.object({
   endpointId: z.string().min(1),
-  /** In the ids of its jobs (core/job/id.ts). Brokers do not use it, and those of an earlier release stored settings without it. */
+  /** Stands in the ids of its jobs (core/job/id.ts). Brokers do not use it; older ones stored settings without it. */
   number: z.int().min(0).max(0xffff_ffff).default(0),
   tenantId: z.string().min(1),
   /** A broker of an earlier release stored its settings without it. */
   kind: z.enum(["queue", "load_balancer"]).default("queue"),
   /** `load_balancer` only: bytes that one request may carry, each way. */
   bodyMaxBytes: z.int().min(1).max(LB_BODY_MAX_BYTES).default(LB_BODY_DEFAULT_MAX_BYTES),
-  /** Grows with each change; a broker never goes back. */
+  /** Grows with each change; a broker never takes settings of a lower version. */
   version: z.int().min(1),
   paused: z.boolean(),
   maxAttempts: z.int().min(1).max(100),
@@ -55,15 +55,15 @@ export const endpointSettingsSchema = z.object({
   ttlMs: z.int(),
   runRetentionMs: z.int(),
   runsyncRetentionMs: z.int(),
-  /** Of the rows and bytes of the endpoint what one tenant may keep. An earlier release had no such bound. */
+  /** Percent of the endpoint's rows and bytes that one tenant may keep. An earlier release had no such bound. */
   tenantSharePercent: z.int().min(1).max(100).default(100),
   upstreams: z.array(upstreamSchema),
   /** A broker of an earlier release stored its settings without them. */
   workerKeys: z.array(workerKeySchema).default([]),
   rates: z.array(rateSchema),
-  /** Open to every tenant with a key. Settings of an earlier release do not say it, and then nothing may rest on its being closed. */
+  /** Open to every tenant with a key. Older settings lack this, and then a broker must assume that it is open. */
   shared: z.boolean().default(true),
-  /** Which routes of an OpenAI server its tenants reach (core/openai/routes.ts). */
+  /** Which routes of an OpenAI server the endpoint's tenants may reach (core/openai/routes.ts). */
   openaiRoutes: z.string().default(INFERENCE),
 });
 export type EndpointSettings = z.infer<typeof endpointSettingsSchema>;

@@ -5,7 +5,7 @@ import type { StreamCursor } from "../core/job/stream-cursor.ts";
 import type { JobCall } from "./job-view.ts";
 import type { HandedLease, ReportReply, WorkerJobCall } from "./worker.ts";
 
-/** One chunk: raw JSON text, and its place. */
+/** One chunk: its raw JSON text, and its place in the job's chunks. */
 export interface StreamChunk extends StreamCursor {
   readonly bytes: Uint8Array;
 }
@@ -14,35 +14,35 @@ export interface StreamPage {
   readonly status: JobStatus;
   /** The error of a FAILED job. */
   readonly error: string | null;
-  /** The newest of the job. */
+  /** The number of the job's newest attempt. */
   readonly attempt: number;
   readonly chunks: readonly StreamChunk[];
-  /** More chunks stand there already. */
+  /** More chunks are stored already than fit into this page. */
   readonly more: boolean;
 }
 
 export interface StreamApi {
   /**
-   * A chunk of a pulling worker. It is durable when this answers, and no reader sees it before. `too_long`: the log of this
-   * attempt, or the endpoint, is full and the job has failed for it.
+   * Stores a chunk of a pulling worker. The chunk is durable when this returns, and no reader sees it before.
+   * `too_long`: the log of this attempt, or the endpoint, is full, and the job has failed for that reason.
    */
   appendChunk(call: WorkerJobCall & { readonly chunk: Uint8Array }): Promise<ReportReply | "too_long">;
   /**
-   * Chunks that a carrier has gathered, the first of them number `firstSeq`: sent again after a lost answer they count once.
-   * False: the lease is not held, or the log is full.
+   * Stores chunks that a carrier has gathered. The first has the number `firstSeq`, so that chunks that are sent again
+   * after a lost answer count once. False: the lease is not held, or the log is full.
    */
   appendChunks(
     call: HandedLease & { readonly firstSeq: number; readonly chunks: readonly Uint8Array[] },
   ): Promise<boolean>;
-  /** The chunks of the attempt that this worker has under way, to make its output of them. */
+  /** The chunks of the attempt that this worker runs, of which its output is made. Null: it does not hold the job. */
   ownChunks(call: WorkerJobCall & { readonly after: StreamCursor }): Promise<StreamPage | null>;
   /**
-   * Chunks after a place, to any number of readers; held until there are some, the job is over, or `holdMs`. `drained`: what
-   * the next drainStream would hand out. `stays`: refused where no further call of the tenant could be held.
+   * Chunks after a place, for any number of readers; held until there are some, the job is over, or `holdMs`.
+   * `drained`: what the next drainStream would return. `stays`: fails if no further call of the tenant can be held.
    */
   readStream(
     call: JobCall & { readonly after: StreamCursor | "drained"; readonly holdMs: number; readonly stays?: boolean },
   ): Promise<Result<StreamPage>>;
-  /** What is there now: each chunk is handed out once, and only those of the newest attempt. */
+  /** The chunks that are there now: each is returned once, and only those of the newest attempt are. */
   drainStream(call: JobCall): Promise<Result<StreamPage>>;
 }

@@ -15,9 +15,9 @@ export const usageLineSchema = z.object({
   amountNanodollars: z.int().min(0),
   startedAtMs: z.int(),
   finishedAtMs: z.int(),
-  /** What the amount was made of: whole seconds of a job, started 100 ms of a load-balanced request. Null in older lines. */
+  /** The billed time: whole seconds of a job, started 100 ms of a load-balanced request. Null in older lines. */
   billedMs: z.int().min(0).nullable().default(null),
-  /** Of a job that came through an OpenAI route. `estimated`: the worker did not tell, they were counted by what was sent. */
+  /** Of a job of an OpenAI route. `estimated`: the worker sent no count, so they were counted by what was sent. */
   tokens: z
     .object({ prompt: z.int().min(0), completion: z.int().min(0), estimated: z.boolean() })
     .nullable()
@@ -25,24 +25,24 @@ export const usageLineSchema = z.object({
 });
 export type UsageLine = z.infer<typeof usageLineSchema>;
 
-/** Lines of one tenant from one broker, in order of `finishSeq`. The account drops those at or below what it has seen. */
+/** Lines of one tenant from one broker, in order of `finishSeq`. The account drops those that it has already. */
 export interface UsageBatch {
   readonly broker: string;
   readonly lines: readonly { readonly finishSeq: number; readonly line: UsageLine }[];
 }
 
-/** A line that D1 refused three times for what it says: money that is not in the record until a person has looked. */
+/** A line that D1 refused three times for its content: money missing from the record until a person has looked. */
 export interface ParkedUsage {
   readonly endpointId: string;
-  /** The line as its broker said it: JSON text. */
+  /** The line as its broker sent it: JSON text. */
   readonly line: string;
   readonly reason: string;
   readonly parkedAtMs: number;
 }
 
 export interface AccountApi {
-  /** Durable when it answers; D1 follows by the account's own alarm. Idempotent by (broker, finishSeq). */
+  /** Lines are durable when this returns; the account writes them to D1 later. Idempotent by (broker, finishSeq). */
   post(batch: UsageBatch): Promise<{ postedThrough: number }>;
-  /** Oldest first, at most PARKED_LISTED_MAX. */
+  /** The tenant's parked lines, oldest first, at most PARKED_LISTED_MAX. */
   parked(): Promise<ParkedUsage[]>;
 }
