@@ -1,4 +1,4 @@
-// Webhooks that were given up, for their tenant to see.
+// Dead letters: webhooks that were given up, which their tenant can list.
 import { DEAD_LETTER_MS, DEAD_LETTERS_LISTED_MAX, DEAD_LETTERS_TENANT_MAX } from "../core/limits.ts";
 
 export interface DeadLetter {
@@ -11,10 +11,10 @@ export interface DeadLetter {
   readonly givenUpAtMs: number;
 }
 
-/** Two for each that comes: a tenant that is beyond the bound comes down to it, and no letter pays for thousands. */
+/** Two go for each that comes: a tenant beyond the bound comes down to it, and no call deletes thousands of rows. */
 const DROPPED_AT_ONCE = 2;
 
-/** Keeps one, once: the same webhook id again changes nothing. The oldest that are past their time or too many go with it. */
+/** Stores a dead letter once by its webhook id, and deletes the oldest ones that are past their time or too many. */
 export async function keepDeadLetter(db: D1Database, tenantId: string, deadLetter: DeadLetter): Promise<void> {
   // In JSON half a pair of UTF-16, which a client may write in a URL, would become bytes that are no UTF-8.
   const asText = (_: string, value: unknown) => (typeof value === "string" ? value.toWellFormed() : value);
@@ -38,7 +38,7 @@ export async function keepDeadLetter(db: D1Database, tenantId: string, deadLette
   await db.batch([insert, drop]);
 }
 
-/** The tenant's newest. */
+/** The tenant's newest dead letters, newest first, at most DEAD_LETTERS_LISTED_MAX. */
 export async function listDeadLetters(db: D1Database, tenantId: string): Promise<DeadLetter[]> {
   const { results } = await db
     .prepare(

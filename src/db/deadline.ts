@@ -1,4 +1,4 @@
-// A call that must not hold up its caller for ever. What it does after its deadline must count once all the same.
+// A deadline for a call that must not hold up its caller for ever. If it succeeds later, it must still count once.
 
 /** The result of the work, or an error once `ms` have passed. The work itself is not stopped. */
 export async function within<T>(ms: number, work: Promise<T>, what: string): Promise<T> {

@@ -1,4 +1,4 @@
-// Endpoints with their upstreams, worker keys and rates, as D1 holds them.
+// Endpoints with their upstreams, worker keys and rates, as they are stored in D1.
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
 import {
   ATTEMPTS_DEFAULT_MAX,
@@ -14,14 +14,14 @@ import { log } from "../log.ts";
 import { LIVE_WORKER_KEY, selectRates } from "./rates.ts";
 import { bound, type Database, insertInto, runAll, type Statement, statement } from "./statement.ts";
 
-/** What a caller needs to be let in, and what its broker needs to work. */
+/** An endpoint with the settings for its broker, and with what decides whether a caller may use it. */
 export interface LoadedEndpoint {
   readonly settings: EndpointSettings;
   /** Open to every tenant with a key. */
   readonly shared: boolean;
 }
 
-// Columns are read by the names that they have in the settings, whose schema checks what stands in them.
+// Columns are read under the names that they have in the settings, whose schema checks their values.
 type EndpointRow = { endpointId: string; shared: number; paused: number; tenantSharePercent: number | null };
 type ItsRow = { endpointId: string; tier: string };
 type UpstreamRow = ItsRow & { local: number };
@@ -31,7 +31,7 @@ const ITS_ID = "(SELECT id FROM endpoints WHERE id = ?1 OR slug = ?1 ORDER BY id
 /** A JSON array of ids, whatever their number. */
 const THEIR_IDS = "(SELECT value FROM json_each(?1))";
 
-/** The statements that read the endpoints whose ids are given as SQL of one parameter. */
+/** The statements that read endpoints. `ids` is SQL with one parameter that gives the ids of the endpoints. */
 function readEndpoints(ids: string): readonly string[] {
   return [
     `SELECT id AS endpointId, coalesce(number, 0) AS number, tenant_id AS tenantId, shared, kind, body_max_bytes AS bodyMaxBytes, version, paused,
@@ -70,7 +70,7 @@ async function readOne(
   return row === undefined ? null : { settings: toSettings(row, rows), shared: row.shared === 1 };
 }
 
-/** The settings of all that are there, by four statements for any number. One that cannot be read is logged and left out. */
+/** The settings of those that exist, by four statements for any number. Unreadable ones are logged and left out. */
 export async function loadManySettings(db: Database, endpointIds: readonly string[]): Promise<EndpointSettings[]> {
   const rows = await read(db, READ_MANY, JSON.stringify(endpointIds));
   return rows.endpoints.flatMap((row) => {
@@ -86,7 +86,7 @@ export async function loadManySettings(db: Database, endpointIds: readonly strin
 async function read(db: Database, statements: readonly string[], named: string | number): Promise<Rows> {
   const asked = statements.map((sql) => statement(sql, named));
   const [endpoints = [], upstreams = [], workerKeys = [], rates = []] = await runAll(db, asked);
-  // The rows of a batch are unknown; the schema below checks what they make.
+  // The types of a batch's rows are unknown; the schema of the settings checks what is made of them.
   return { endpoints, upstreams, workerKeys, rates } as Rows;
 }
 
@@ -100,7 +100,7 @@ export async function findIdOf(db: Database, idOrSlug: string): Promise<string |
   return bound(db, selectIdOf(idOrSlug)).first<string>("id");
 }
 
-/** The settings alone, for a push to the broker. */
+/** The settings alone, which the edge sends to the broker; null when there is no such endpoint. */
 export async function loadEndpointSettings(db: Database, idOrSlug: string): Promise<EndpointSettings | null> {
   return (await loadEndpoint(db, idOrSlug))?.settings ?? null;
 }
@@ -131,7 +131,7 @@ function toSettings(row: EndpointRow, rows: Rows): EndpointSettings {
     ...row,
     shared,
     paused: row.paused === 1,
-    // What only its owner may call has nobody to be shared with.
+    // An endpoint that only its owner may call has no other tenant to leave room for.
     tenantSharePercent: row.tenantSharePercent ?? (shared ? TENANT_SHARE_DEFAULT_PERCENT : 100),
     upstreams: upstreams.map((upstream) => ({ ...upstream, local: upstream.local === 1 })),
     workerKeys,
@@ -139,15 +139,15 @@ function toSettings(row: EndpointRow, rows: Rows): EndpointSettings {
   });
 }
 
-/** What is left out is the default of core/limits.ts, or none. */
+/** A member that is left out has the default of core/limits.ts, or no value where there is no default. */
 export interface NewEndpoint extends Partial<EndpointChange> {
   readonly id: string;
   readonly tenantId: string;
-  /** Drawn, from 1 to 2^32 − 1; one that another endpoint has is refused. */
+  /** Random, from 1 to 2^32 − 1; D1 refuses a number that another endpoint has. */
   readonly number: number;
   readonly slug: string;
   readonly createdAtMs: number;
-  /** For people. */
+  /** A name for people to read. */
   readonly name?: string | undefined;
   readonly kind?: EndpointSettings["kind"] | undefined;
   readonly paused?: boolean | undefined;
@@ -156,7 +156,7 @@ export interface NewEndpoint extends Partial<EndpointChange> {
   readonly bodyMaxBytes?: number | undefined;
 }
 
-/** Adds an endpoint. Every column is written: the defaults of the table are those of rows that are older than a column. */
+/** Adds an endpoint. Every column is written, because the table's defaults are meant for rows older than a column. */
 export function insertEndpoint(endpoint: NewEndpoint): Statement {
   return insertInto("endpoints", {
     id: endpoint.id,
@@ -167,7 +167,7 @@ export function insertEndpoint(endpoint: NewEndpoint): Statement {
     shared: endpoint.shared === true ? 1 : 0,
     kind: endpoint.kind ?? "queue",
     version: 1,
-    // A broker that was never called asks for its settings when it is: it is not behind.
+    // A broker that was never called gets its settings with its first call, so the cron need not send them.
     taken_version: 1,
     paused: endpoint.paused === true ? 1 : 0,
     max_attempts: endpoint.maxAttempts ?? ATTEMPTS_DEFAULT_MAX,
@@ -182,14 +182,14 @@ export function insertEndpoint(endpoint: NewEndpoint): Statement {
   });
 }
 
-/** What of an endpoint can be changed. */
+/** The settings of an endpoint that can be changed; undefined: leave as it is. */
 export interface EndpointChange {
   readonly shared: boolean | undefined;
   readonly openaiRoutes: string | undefined;
   readonly tenantSharePercent: number | undefined;
 }
 
-/** Changes what is given, and leaves the rest as it is. */
+/** Changes the members that are given, and leaves the others as they are. */
 export function updateEndpoint(endpointId: string, change: EndpointChange): Statement {
   const { shared, openaiRoutes = null, tenantSharePercent = null } = change;
   const sql = `UPDATE endpoints SET shared = coalesce(?2, shared), openai_routes = coalesce(?3, openai_routes),
@@ -197,7 +197,7 @@ export function updateEndpoint(endpointId: string, change: EndpointChange): Stat
   return statement(sql, endpointId, shared === undefined ? null : Number(shared), openaiRoutes, tenantSharePercent);
 }
 
-/** One row with `shared` and `openai_routes`, which depend on each other; or none. The id alone finds it. */
+/** One row with `shared` and `openai_routes`, which depend on each other; or none. A slug does not find it. */
 export function selectOpenness(endpointId: string): Statement {
   return statement("SELECT shared, openai_routes FROM endpoints WHERE id = ?", endpointId);
 }

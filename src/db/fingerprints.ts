@@ -1,7 +1,7 @@
-// Which secrets a database was set up with: keys and credentials made under others would be useless.
+// Fingerprints of the secrets that a database was set up with: under others its keys and credentials are useless.
 import { insertInto, type Statement, statement } from "./statement.ts";
 
-/** Rows with `name` and `value`, other facts of the database among them. */
+/** Rows with `name` and `value`; the table also holds other facts about the database. */
 export const SELECT_FINGERPRINTS = statement("SELECT name, value FROM meta");
 
 export function insertFingerprint(name: string, fingerprint: string): Statement {

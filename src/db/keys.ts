@@ -17,7 +17,7 @@ const scopesSchema = z.array(z.enum(["jobs", "worker", "manage", "admin"]));
 
 type KeyRow = Omit<StoredKey, "caller"> & Omit<Caller, "scopes"> & { readonly scopes: string };
 
-/** The key of an id with its tenant; null when there is none. */
+/** The key with this id, and its tenant; null when there is no such key. */
 export async function findKey(db: Database, keyId: string): Promise<StoredKey | null> {
   const row = await db
     .prepare(
@@ -39,7 +39,7 @@ export interface WorkerKeyPlace {
   readonly slug: string;
 }
 
-/** The worker key of an id; null when there is none, or none that still opens anything. */
+/** The worker key with this id; null when there is none, or when it is revoked or has expired. */
 export async function findWorkerKey(db: Database, keyId: string): Promise<WorkerKeyPlace | null> {
   return db
     .prepare(
@@ -50,16 +50,16 @@ export async function findWorkerKey(db: Database, keyId: string): Promise<Worker
     .first<WorkerKeyPlace>();
 }
 
-/** What every new key has. */
+/** The members that every new key has. */
 export interface NewKey {
   readonly id: string;
   readonly digest: string;
-  /** For people. */
+  /** A name for people to read. */
   readonly name: string;
   readonly createdAtMs: number;
 }
 
-/** Adds a tenant's key, which holds until it is revoked. */
+/** Adds a tenant's key, which is valid until it is revoked. */
 export function insertKey(key: NewKey & { readonly tenantId: string; readonly scopes: readonly Scope[] }): Statement {
   return insertInto("api_keys", {
     id: key.id,
@@ -72,8 +72,8 @@ export function insertKey(key: NewKey & { readonly tenantId: string; readonly sc
 }
 
 /**
- * Adds a key for the workers of an endpoint. Its tenant is the endpoint's, read by the statement itself: for an endpoint that does
- * not exist the statement fails.
+ * Adds a key for the workers of an endpoint. The statement itself reads the endpoint's tenant, to whom the key belongs;
+ * it fails for an endpoint that does not exist.
  */
 export function insertWorkerKey(
   key: NewKey & Pick<WorkerKey, "tier" | "rateKind" | "slots"> & { readonly endpointId: string },
@@ -85,12 +85,12 @@ export function insertWorkerKey(
   return statement(sql, endpointId, id, digest, name, createdAtMs, tier, rateKind, slots);
 }
 
-/** One row with `id` and, of a worker's key, `endpoint_id`; or none. */
+/** One row with `id` and `endpoint_id`, which is null unless the key is a worker's; or none. */
 export function selectKey(keyId: string): Statement {
   return statement("SELECT id, endpoint_id FROM api_keys WHERE id = ?", keyId);
 }
 
-/** Ends a key. One that was revoked before keeps the time of that. */
+/** Revokes a key. A key that was revoked before keeps its earlier time. */
 export function revokeKey(keyId: string, atMs: number): Statement {
   return statement("UPDATE api_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", atMs, keyId);
 }

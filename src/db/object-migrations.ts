@@ -1,12 +1,12 @@
-// Migrations of a Durable Object's own tables: append-only, by id, each with its number in one transaction.
+// Migrations of a Durable Object's own tables: append-only, by id. Each is applied and noted in one transaction.
 
-/** One step. An applied one is never changed. */
+/** One step. A migration that has been applied anywhere is never changed. */
 export interface ObjectMigration {
   readonly id: number;
   readonly sql: string;
 }
 
-/** Brings an object of any age to the newest tables. A history that is longer than the code is refused. */
+/** Brings an object of any age to the newest tables. Throws if the object has a migration that this code does not. */
 export function migrateObject(storage: DurableObjectStorage, migrations: readonly ObjectMigration[]): void {
   const { sql } = storage;
   sql.exec("CREATE TABLE IF NOT EXISTS migrations (id INTEGER PRIMARY KEY) STRICT");

@@ -1,10 +1,10 @@
-// Prices of GPU tiers. Rows are added, never changed: a broker gets past, present and announced prices alike.
+// Prices of GPU tiers. Rows are added, never changed, so that a broker gets past, present and announced prices.
 import { statement } from "./statement.ts";
 
-/** A worker key that still opens its endpoint. */
+/** SQL condition: the worker key is neither revoked nor expired, so that it still opens its endpoint. */
 export const LIVE_WORKER_KEY = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > unixepoch() * 1000)";
 
-/** All prices of the tiers that enabled upstreams and live worker keys of endpoints use; their ids are given as SQL. */
+/** All prices of the tiers of endpoints' enabled upstreams and live worker keys. `ids`: SQL that gives their ids. */
 export function selectRates(ids: string): string {
   return `SELECT tier, kind, effective_from AS effectiveFromMs, nanodollars_per_second AS nanodollarsPerSecond FROM gpu_rates
     WHERE tier IN (

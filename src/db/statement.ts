@@ -1,10 +1,10 @@
-// A statement of SQL and its values, which stay apart until the database binds them: in this folder no value becomes SQL text. The
-// Worker and the operator's command run the same statements.
+// A statement of SQL and its values, which the database binds to each other: in this folder no value becomes part of
+// the SQL. The Worker and the operator's command line run the same statements.
 
 export type SqlValue = string | number | null;
 
 export interface Statement {
-  /** With `?`, or `?1`, `?2` and so on, in place of values. */
+  /** SQL with `?`, or `?1`, `?2` and so on, in place of values. */
   readonly sql: string;
   readonly params: readonly SqlValue[];
 }
@@ -14,7 +14,7 @@ export function statement(sql: string, ...params: SqlValue[]): Statement {
   return { sql, params };
 }
 
-/** What of D1 is asked by files that the command line imports too: there the Worker's own types of it do not exist. */
+/** The part of D1 used in files that the command line imports, too: the Worker's types of D1 do not exist there. */
 export interface Database {
   prepare(sql: string): Prepared;
   batch(statements: Prepared[]): Promise<{ readonly results: unknown[] }[]>;
@@ -32,13 +32,13 @@ export function bound(db: Database, { sql, params }: Statement): Prepared {
   return db.prepare(sql).bind(...params);
 }
 
-/** Runs all of them, or none if one fails. Answers the rows of each, in the order of the statements. */
+/** Runs all statements, or none if one fails. Returns the rows of each, in the order of the statements. */
 export async function runAll(db: Database, statements: readonly Statement[]): Promise<unknown[][]> {
   const answers = await db.batch(statements.map((one) => bound(db, one)));
   return answers.map(({ results }) => results);
 }
 
-/** Adds a row. The table and the names of its columns are words of the code, never of a caller. */
+/** Adds a row. The names of the table and its columns must be constants of the code, never a caller's text. */
 export function insertInto(table: string, row: Readonly<Record<string, SqlValue>>): Statement {
   const columns = Object.keys(row);
   const places = columns.map(() => "?");

@@ -1,5 +1,5 @@
-// Which version of its settings each broker has taken. What is behind stands in an index of its own, so that a look at
-// 10,000 endpoints of which none is behind reads nothing.
+// Which version of its settings each broker has taken. Endpoints whose brokers are behind have an index of their own,
+// so that a query over 10,000 endpoints of which none is behind reads no row.
 
 const LIST_BEHIND = `SELECT id FROM endpoints WHERE taken_version < version
   ORDER BY id <= COALESCE((SELECT value FROM meta WHERE name = 'repaired_through'), ''), id LIMIT ?`;
@@ -9,15 +9,15 @@ const NOTE_TAKEN = `UPDATE endpoints SET taken_version = taken.version
   FROM (SELECT json_extract(value, '$.endpointId') AS id, json_extract(value, '$.version') AS version FROM json_each(?)) AS taken
   WHERE endpoints.id = taken.id AND endpoints.taken_version < taken.version`;
 
-/** A broker's own word on the version that it has. */
+/** The version of its settings that a broker has reported. */
 export interface TakenVersion {
   readonly endpointId: string;
   readonly version: number;
 }
 
 /**
- * The next endpoints whose brokers are behind, after those of the last call. Where not all fit, their last one is noted first, so
- * that a round that dies, or brokers that never answer, leave the next call to others.
+ * The next endpoints whose brokers are behind, after those of the last call. If more may follow, the last id is stored
+ * before this returns, so that after a round that dies, or brokers that never answer, the next call begins with others.
  */
 export async function takeBehind(db: D1Database, limit: number): Promise<string[]> {
   const { results } = await db.prepare(LIST_BEHIND).bind(limit).all<{ id: string }>();
@@ -27,7 +27,7 @@ export async function takeBehind(db: D1Database, limit: number): Promise<string[
   return ids;
 }
 
-/** Never goes back: of two answers that cross, the older one changes nothing. */
+/** Stores the reported versions. A stored version never falls: an older report that arrives late changes nothing. */
 export async function noteTaken(db: D1Database, taken: readonly TakenVersion[]): Promise<void> {
   if (taken.length > 0) await db.prepare(NOTE_TAKEN).bind(JSON.stringify(taken)).run();
 }

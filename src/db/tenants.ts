@@ -1,4 +1,4 @@
-// Tenants: who pays, and how much of theirs may wait.
+// Tenants: who pays, and how many of their jobs may wait.
 import { TENANT_WAITING_DEFAULT_MAX } from "../core/limits.ts";
 import { insertInto, type Statement, statement } from "./statement.ts";
 
@@ -7,7 +7,7 @@ export interface NewTenant {
   readonly name: string;
   /** Waiting jobs that the tenant may have in an endpoint; TENANT_WAITING_DEFAULT_MAX when it is left out. */
   readonly waitingMax?: number | undefined;
-  /** Sealed at WEBHOOK_SECRET_PLACE. */
+  /** The secret that signs the tenant's webhooks, sealed at WEBHOOK_SECRET_PLACE. */
   readonly sealedWebhookSecret: string;
   readonly createdAtMs: number;
 }
@@ -22,7 +22,7 @@ export function insertTenant(tenant: NewTenant): Statement {
   });
 }
 
-/** One row with the id, or none. */
+/** One row with the tenant's id; or none. */
 export function selectTenant(tenantId: string): Statement {
   return statement("SELECT id FROM tenants WHERE id = ?", tenantId);
 }

@@ -1,8 +1,8 @@
-// Upstreams as rows. Triggers of D1 raise the version of their endpoint with each change.
+// The rows of upstreams. Triggers in D1 raise the version of the endpoint with each change.
 import type { Upstream } from "../contract/settings.ts";
 import { insertInto, type Statement, statement } from "./statement.ts";
 
-/** Adds an upstream in service. Its `credential` is sealed at `credentialPlace(id)`, null when it needs none. */
+/** Adds an enabled upstream. Its `credential` is sealed at `credentialPlace(id)`, or null when it needs none. */
 export function insertUpstream(endpointId: string, upstream: Upstream, createdAtMs: number): Statement {
   return insertInto("upstreams", {
     id: upstream.id,
@@ -23,7 +23,7 @@ export function deleteUpstream(upstreamId: string): Statement {
   return statement("DELETE FROM upstreams WHERE id = ?", upstreamId);
 }
 
-/** One that is not enabled keeps its settings, and gets no job. */
+/** An upstream that is not enabled keeps its row, and gets no job. */
 export function updateEnabled(upstreamId: string, enabled: boolean): Statement {
   return statement("UPDATE upstreams SET enabled = ? WHERE id = ?", enabled ? 1 : 0, upstreamId);
 }

@@ -1,14 +1,14 @@
 // The record of usage: lines of finished attempts, written once each by the tenant's account.
 import type { UsageLine } from "../contract/usage.ts";
 
-/** As it is read, by the names of a line; all three of the tokens are null of what had none. */
+/** A usage line as it is read from D1; the three members of the tokens are null for a line without tokens. */
 type UsageRow = Omit<UsageLine, "tokens"> & {
   readonly prompt: number | null;
   readonly completion: number | null;
   readonly estimated: number | null;
 };
 
-/** Which lines of a tenant to read; null: all. Times are the finish, epoch ms. */
+/** Which lines of a tenant to read; null: no such filter. `fromMs` and `toMs` bound the finish, epoch ms. */
 export interface UsageFilter {
   readonly jobUuid: string | null;
   readonly endpointId: string | null;
@@ -17,7 +17,7 @@ export interface UsageFilter {
   readonly limit: number;
 }
 
-/** Writes lines and the broker's position in one transaction. A line that is there already stays as it is. */
+/** Writes lines and the broker's position in one transaction. A line that is stored already stays as it is. */
 export async function writeUsage(
   db: D1Database,
   tenantId: string,
@@ -25,8 +25,8 @@ export async function writeUsage(
   through: number,
   lines: readonly UsageLine[],
 ): Promise<void> {
-  // One parameter for all lines: a value each would need a statement for every seven of them. `WHERE true` tells the
-  // parser that ON CONFLICT is no join.
+  // One parameter for all lines, because a parameter for each value would allow only seven lines a statement. `WHERE
+  // true` keeps the parser from reading ON CONFLICT as part of a join.
   const insert = db
     .prepare(
       `INSERT INTO usage_lines (tenant_id, source, seq, endpoint_id, job_id, tier, rate_kind, slots, nanodollars_per_second,
@@ -49,19 +49,19 @@ export async function writeUsage(
   await db.batch(lines.length === 0 ? [position] : [insert, position]);
 }
 
-/** Did D1 refuse what the rows say? Anything else is an outage, and passes. */
+/** Did D1 refuse the content of the rows? Every other error is an outage, which passes. */
 export function isRefusedContent(error: unknown): boolean {
   return /SQLITE_(CONSTRAINT|MISMATCH|TOOBIG)|constraint failed|D1_TYPE_ERROR/.test(String(error));
 }
 
-/** Null is every line. An endpoint may be named by its slug. The finish counts for `from` and `to`. */
+/** Parameter 3 null: every endpoint. An endpoint may be given by its slug. Parameters 4 and 5 bound the finish. */
 const FILTERED = `(?3 IS NULL OR endpoint_id = ?3 OR endpoint_id = (SELECT id FROM endpoints WHERE slug = ?3))
   AND finished_at >= ?4 AND finished_at < ?5`;
 const OF_TENANT = `FROM usage_lines WHERE tenant_id = ?1 AND ?2 IS NULL AND ${FILTERED}`;
-/** By the key: who asks for one job must not read every line of the tenant. */
+/** By the primary key, so that a question about one job does not read every line of the tenant. */
 const OF_JOB = `FROM usage_lines WHERE tenant_id = ?1 AND source = ?2 AND ${FILTERED}`;
 
-/** The tenant's lines, newest job first, and the exact sum of all that match, beyond `limit` too: text, as it may be long. */
+/** The tenant's lines, newest job first, and the exact sum of all matching ones, also beyond `limit`, as text. */
 export async function readUsage(
   db: D1Database,
   tenantId: string,
