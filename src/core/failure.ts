@@ -1,10 +1,10 @@
-// Everything that can go wrong in a way a caller is told about: one tagged union. http/kit/failures.ts maps it to the wire.
+// All failures that are reported to a caller, as one tagged union; http/kit/failures.ts turns them into answers.
 
 /** An expected failure. `field` names what was wrong in the request (`input`, `policy.ttl`, `?wait`). */
 export type Failure =
   | { readonly kind: "invalid"; readonly field: string; readonly message: string }
   | { readonly kind: "unauthorized" }
-  /** The same, from an address with many of them. */
+  /** Unauthorized, from an address with many such calls. */
   | { readonly kind: "too_many_failures"; readonly retryAfterSeconds: number }
   | { readonly kind: "forbidden"; readonly scope: string }
   | { readonly kind: "not_found" }
@@ -15,7 +15,7 @@ export type Failure =
   | { readonly kind: "unsupported_media"; readonly message: string }
   | { readonly kind: "tenant_limit"; readonly waitingMax: number; readonly retryAfterSeconds: number }
   | { readonly kind: "webhooks_owed"; readonly owedMax: number; readonly retryAfterSeconds: number }
-  /** The tenant's jobs keep its whole share of the endpoint: so many rows, or bytes. */
+  /** The tenant's jobs take up its whole share of the endpoint: `max` rows, or bytes. */
   | {
       readonly kind: "tenant_share";
       readonly full: "rows" | "bytes";
@@ -27,7 +27,7 @@ export type Failure =
   | { readonly kind: "too_many_keys"; readonly keysMax: number; readonly retryAfterSeconds: number }
   /** More calls than a broker holds for one caller. */
   | { readonly kind: "too_many_held"; readonly heldMax: number; readonly retryAfterSeconds: number }
-  /** More workers than an endpoint keeps in mind. */
+  /** More workers than an endpoint's broker keeps in memory. */
   | { readonly kind: "too_many_workers"; readonly workersMax: number; readonly retryAfterSeconds: number }
   /** A worker that its owner has taken out of service asks for jobs. */
   | { readonly kind: "draining" }
@@ -36,11 +36,11 @@ export type Failure =
   | { readonly kind: "idempotency_gone"; readonly jobId: string; readonly status: string }
   /** Load-balanced: no worker is ready in time, or too many requests wait already. */
   | { readonly kind: "no_worker"; readonly retryAfterSeconds: number }
-  /** Load-balanced: the worker that the request insists on is not there, */
+  /** Load-balanced: the worker that the request requires is not there, */
   | { readonly kind: "affinity_gone" }
-  /** or did not take it in time. */
+  /** or did not take the request in time. */
   | { readonly kind: "affinity_timeout" }
-  /** Load-balanced: what the worker did instead of a proper answer. */
+  /** Load-balanced: the worker gave no proper answer; `code` names what it did. */
   | { readonly kind: "bad_gateway"; readonly code: GatewayCode; readonly message: string }
   | { readonly kind: "request_timeout"; readonly afterMs: number }
   | { readonly kind: "settings_behind" }
@@ -48,7 +48,7 @@ export type Failure =
 
 export type GatewayCode = "worker_unreachable" | "worker_broke_off" | "bad_answer" | "worker_redirect";
 
-/** What an error says; whatever was thrown, as text. */
+/** The message of an error; any other thrown value as text. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,8 +1,8 @@
-// Credentials in an upstream's address: it stands in D1 and in lists in the clear, and goes into the server's logs with every
-// call. One that is given anew is refused; those that older releases took are known secrets like any other.
+// Credentials in an upstream's address, which is stored in D1 and shown in lists unencrypted, and which servers log
+// with each call. A new address with one is refused; credentials in addresses of older releases are blanked as secrets.
 import { API_KEY_PREFIX } from "./api-key.ts";
 
-/** The last word of a parameter's name that says what it holds: `key`, `api_key`, `X-Amz-Signature`, `accessToken`. */
+/** A parameter holds a secret if its name ends in such a word: `key`, `api_key`, `X-Amz-Signature`, `accessToken`. */
 const SECRET_WORD =
   /(?:^|[^a-z])(?:key|apikey|token|secret|passwd|password|pwd|auth|authorization|credentials?|sig|signature|jwt)$/;
 /** Forms in which providers give out keys: OpenAI and others, RunPod, Hugging Face, Groq, xAI, Replicate, Slack, Waybill; JWTs. */
@@ -10,7 +10,7 @@ const KEY_FORM = new RegExp(
   String.raw`^(?:sk-|rpa_|hf_|gsk_|xai-|r8_|xox[a-z]-|${API_KEY_PREFIX}|Bearer\s|eyJ[\w-]+\.)[\w.~+/=-]{8,}$`,
 );
 
-/** Why an address may not be given; null: it holds no credential that can be seen. */
+/** Why an address is refused, as the rest of a sentence; null: no credential can be recognised in it. */
 export function addressProblem(address: string, credential: string | null): string | null {
   const url = URL.parse(address);
   if (url === null) return null;
@@ -22,7 +22,7 @@ export function addressProblem(address: string, credential: string | null): stri
   return isIn || isKey ? "must not hold a credential" : null;
 }
 
-/** What in an address may be one. */
+/** The parts of an address that may be credentials. */
 export function secretsInAddress(address: string): string[] {
   const url = URL.parse(address);
   if (url === null) return [];

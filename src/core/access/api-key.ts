@@ -1,5 +1,5 @@
-// The text of an API key: wb_live_<id>_<secret>_<checksum>. One double click selects it, scanners know it, and a typing
-// error is refused before any storage is asked.
+// The text of an API key: wb_live_<id>_<secret>_<checksum>. A double click selects all of it, secret scanners
+// can recognise it, and a typing error is refused before any storage is asked.
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const ID_CHARS = 12;
@@ -7,12 +7,12 @@ const ID_CHARS = 12;
 const SECRET_CHARS = 43;
 const CHECKSUM_CHARS = 6;
 
-/** What every key begins with. */
+/** The text that every key begins with. */
 export const API_KEY_PREFIX = "wb_live_";
 const base62 = (chars: number) => `([0-9A-Za-z]{${chars}})`;
 const KEY = new RegExp(`^${API_KEY_PREFIX}${base62(ID_CHARS)}_${base62(SECRET_CHARS)}_${base62(CHECKSUM_CHARS)}$`);
 
-/** Random bytes that one key uses up: a byte over 247 would favour some characters and is skipped, so there are spare ones. */
+/** Random bytes for one key. Bytes over 247 are skipped, as they would favour some characters; so some are spare. */
 export const KEY_RANDOM_BYTES = 128;
 
 /** A key from random bytes (KEY_RANDOM_BYTES of them). */

@@ -1,7 +1,7 @@
-// Whom a client's address stands for when its failures are counted.
+// The group of addresses that a client's address belongs to when its failures are counted.
 
 /**
- * The address itself; of IPv6 the network of 64 bits, which one customer has whole: each of its addresses would be a fresh start.
+ * An IPv4 address itself; for IPv6 its /64 network: one customer has all of it, and each address would start anew.
  */
 export function addressGroup(address: string): string {
   if (!address.includes(":")) return address;

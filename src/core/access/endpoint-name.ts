@@ -1,4 +1,4 @@
-// What a path may call an endpoint: by its id, or by its slug, which must not have the form of an id.
+// The names of an endpoint in a path: its id, or its slug, which must not have the form of an id.
 import { toHex } from "../bytes/hex.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
@@ -12,7 +12,7 @@ export function makeEndpointId(random: Uint8Array): string {
   return toHex(random);
 }
 
-/** Can an endpoint have this id or slug? Any other name is nobody's, and D1 need not be asked. */
+/** Can an endpoint have this id or slug? No endpoint has any other name, so D1 need not be asked. */
 export function isEndpointName(text: string): boolean {
   return NAME.test(text);
 }

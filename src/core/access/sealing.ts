@@ -1,10 +1,10 @@
-// The place that each sealed secret is bound to: moved to another row or another use, it does not open. What D1 holds was sealed
-// under these texts, so they never change.
+// The place that each sealed secret is bound to: a secret that is moved to another row or another use cannot be opened.
+// The secrets in D1 were sealed under these texts, so the texts never change.
 
-/** Of a tenant's secret that signs its webhooks. */
+/** The place of a tenant's secret, which signs its webhooks. */
 export const WEBHOOK_SECRET_PLACE = "webhook";
 
-/** Of an upstream's credential. */
+/** The place of an upstream's credential. */
 export function credentialPlace(upstreamId: string): string {
   return `upstream:${upstreamId}`;
 }

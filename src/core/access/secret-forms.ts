@@ -1,17 +1,17 @@
-// Finds secrets in what somebody else says, and puts asterisks in their place: one for each byte, so that lengths that were told
-// beforehand stay true. A secret is looked for as it is, and in the forms that it takes on its way: in JSON, in a URL, and
-// within anything in base64.
+// Finds secrets in answers of others, and puts asterisks in their place: one for each byte, so that lengths that were
+// sent before stay true. A secret is looked for as it is, and in the forms that it may take in an answer: in JSON, in a
+// URL, and within anything in base64.
 import { concatBytes } from "../bytes/concat.ts";
 import { SECRET_MIN_CHARS } from "../limits.ts";
 
 interface Needle {
   readonly text: string;
   readonly bytes: Uint8Array;
-  /** How far to go on when the byte under the needle's end is this one (Horspool): most bytes are never looked at. */
+  /** By the byte under the needle's end: how far to go on (Horspool's search, which looks at few bytes of a text). */
   readonly skip: Uint16Array;
 }
 
-/** From the first place of what is secret to the one behind its last. */
+/** A secret's range: from its first place to the one behind its last. */
 interface Span {
   readonly from: number;
   readonly to: number;
@@ -23,7 +23,7 @@ const NOTHING = new Uint8Array(0);
 export class SecretForms {
   readonly #needles: readonly Needle[];
 
-  /** What is shorter than SECRET_MIN_CHARS is left out: it would be found in words that are none. */
+  /** Secrets shorter than SECRET_MIN_CHARS are left out: they would be found in words that are not secret. */
   constructor(secrets: readonly string[]) {
     const forms = new Set(secrets.flatMap(partsOf).flatMap(formsOf));
     this.#needles = [...forms].filter((form) => form.length >= SECRET_MIN_CHARS).map(toNeedle);
@@ -37,14 +37,14 @@ export class SecretForms {
     return blankText(text, [this]);
   }
 
-  /** The bytes themselves where there is no secret in them, else a copy. */
+  /** Returns the same array if it contains no secret, else a copy. */
   blankBytes(bytes: Uint8Array): Uint8Array {
     return blankSpans(bytes, this.spansIn(bytes));
   }
 
   /**
-   * Where secrets stand, in order and apart. All are looked for before any is blanked: of two that overlap, the second is not
-   * found any more when the first is gone.
+   * The ranges of secrets, in order and apart. All are looked for before any is blanked: of two secrets that overlap,
+   * the second one is not found any more when the first one is blanked.
    */
   spansIn(source: string | Uint8Array): Span[] {
     return joinSpans(
@@ -56,7 +56,7 @@ export class SecretForms {
     );
   }
 
-  /** Where the end of the bytes begins that may be the first part of a secret; their length: nowhere. */
+  /** The index from which the bytes may be the first part of a secret; their length if there is none. */
   beginningIn(bytes: Uint8Array): number {
     let earliest = bytes.length;
     for (const needle of this.#needles) {
@@ -67,7 +67,7 @@ export class SecretForms {
   }
 }
 
-/** The same with the secrets of several, which may overlap, too. */
+/** Blanks the secrets of several SecretForms in a text; they may overlap, too. */
 export function blankText(text: string, all: readonly SecretForms[]): string {
   let shown = "";
   let done = 0;
@@ -78,25 +78,25 @@ export function blankText(text: string, all: readonly SecretForms[]): string {
   return shown + text.slice(done);
 }
 
-/** The same for bytes that come in pieces: what may be the beginning of a secret waits for the next piece, and nothing else. */
+/** Blanks bytes that come in pieces. Only bytes that may be the beginning of a secret wait for the next piece. */
 export class SecretBlanker {
   readonly #forms: SecretForms;
-  /** As it came: one secret may begin within another, and would not be found among asterisks. */
+  /** The waiting bytes, not blanked: a secret that begins within another one would not be found among asterisks. */
   #held: Uint8Array = NOTHING;
-  /** So many of the first held bytes are the end of a secret whose beginning has been shown blanked. */
+  /** How many of the first held bytes are the end of a secret whose beginning was already returned blanked. */
   #heldSecretBytes = 0;
 
   constructor(forms: SecretForms) {
     this.#forms = forms;
   }
 
-  /** The piece is not changed; what comes back may be a view of it. */
+  /** Returns the bytes that need not wait, perhaps as a view of the piece, which is not changed. */
   push(piece: Uint8Array): Uint8Array {
     const bytes = this.#held.length === 0 ? piece : concatBytes([this.#held, piece]);
     return this.#show(bytes, this.#forms.beginningIn(bytes));
   }
 
-  /** What was held back, once nothing follows it. */
+  /** The bytes that were held back, once no piece follows. */
   end(): Uint8Array {
     return this.#show(this.#held, this.#held.length);
   }
@@ -111,28 +111,28 @@ export class SecretBlanker {
   }
 }
 
-/** In order; those that overlap or touch become one. */
+/** The spans in order; spans that overlap or touch become one. */
 function joinSpans(spans: readonly Span[]): Span[] {
   const joined: Span[] = [];
   for (const span of spans.toSorted((one, other) => one.from - other.from)) addSpan(joined, span);
   return joined;
 }
 
-/** Behind the last one or, where it begins within that one or at its end, into it. */
+/** Adds a span behind the last one; if it begins within the last one or at its end, the two become one. */
 function addSpan(spans: Span[], { from, to }: Span): void {
   const last = spans.at(-1);
   if (last === undefined || last.to < from) spans.push({ from, to });
   else spans[spans.length - 1] = { from: last.from, to: Math.max(last.to, to) };
 }
 
-/** Also those that overlap the one before; joined at once, because a text may be little else. */
+/** All occurrences, also overlapping ones; they are joined at once, because a text may consist of them. */
 function occurrences(length: number, findFrom: (from: number) => number): Span[] {
   const spans: Span[] = [];
   for (let at = findFrom(0); at !== -1; at = findFrom(at + 1)) addSpan(spans, { from: at, to: at + length });
   return spans;
 }
 
-/** The bytes themselves where there is nothing to blank. */
+/** Returns the same array if there is nothing to blank. */
 function blankSpans(bytes: Uint8Array, spans: readonly Span[]): Uint8Array {
   const secret = spans.filter(({ from, to }) => from < to);
   if (secret.length === 0) return bytes;
@@ -141,7 +141,7 @@ function blankSpans(bytes: Uint8Array, spans: readonly Span[]): Uint8Array {
   return shown;
 }
 
-/** Of a credential with its scheme before it, `Bearer x`, an upstream may repeat the second part alone. */
+/** The secret and its words: of a credential with a scheme, `Bearer x`, an upstream may repeat `x` alone. */
 function partsOf(secret: string): string[] {
   return [secret, ...secret.split(/\s+/)];
 }
@@ -152,7 +152,7 @@ function formsOf(secret: string): string[] {
   return [secret, inJson, slashed, ...escapedJson(inJson), ...urlForms(secret), ...inBase64(secret)];
 }
 
-/** As the JSON writers of .NET (`+` too) and Go (`&`, `<`, `>`) escape what a page of HTML would take otherwise. */
+/** As the JSON writers of .NET (`+`, too) and Go (`&`, `<`, `>`) escape characters with a meaning in HTML. */
 function escapedJson(inJson: string): string[] {
   return [/[+&<>'`]/g, /[&<>]/g].flatMap((odd) => {
     const upper = inJson.replace(odd, (char) => `\\u00${char.charCodeAt(0).toString(16).toUpperCase()}`);
@@ -160,7 +160,7 @@ function escapedJson(inJson: string): string[] {
   });
 }
 
-/** Both cases of the escapes, and Python's `quote`, which leaves slashes. */
+/** With escapes in upper and lower case, and as Python's `quote` writes it, which does not escape slashes. */
 function urlForms(secret: string): string[] {
   return [inUrl(secret), inUrl(secret).replaceAll("%2F", "/")].flatMap((form) => [
     form,
@@ -169,13 +169,13 @@ function urlForms(secret: string): string[] {
 }
 
 function inUrl(secret: string): string {
-  // A lone surrogate has no form in a URL.
+  // A lone surrogate cannot be written in a URL: encodeURIComponent would throw.
   return secret.isWellFormed() ? encodeURIComponent(secret) : secret;
 }
 
 /**
- * The characters that the secret alone decides, for each of the three places that it can have in a group of three bytes: so it
- * is found within `user:secret` or `Bearer secret`, too.
+ * The characters of base64 that depend on the secret alone, for each of the three places that its first byte can have
+ * in a group of three bytes: so the secret is also found within `user:secret` or `Bearer secret`.
  */
 function inBase64(secret: string): string[] {
   const bytes = new TextEncoder().encode(secret);

@@ -1,4 +1,4 @@
-// Bytes as hexadecimal text. Workers have Uint8Array.toHex; the Node of the command line has it behind a flag only.
+// Bytes as hexadecimal text. Workers have Uint8Array.toHex; the command line's Node has it only behind a flag.
 
 /** In lower case, two characters a byte. */
 export function toHex(bytes: Uint8Array): string {

@@ -1,11 +1,11 @@
-// The history of a job's attempts, as its row keeps it: few and short, because a row is read and written with every step.
+// The history of attempts in a job's row: few and short ones, because each step of the job reads and writes the row.
 import { ATTEMPTS_KEPT_MAX, ATTEMPTS_KEPT_MAX_BYTES } from "../limits.ts";
 import type { AttemptOutcome, JobEvent } from "./event.ts";
 import { EXECUTION_TIMEOUT, failed, type JobFailure } from "./failure.ts";
 import type { Job, Lease, PastAttempt } from "./job.ts";
 import { shownWorkerId } from "./worker-id.ts";
 
-/** The history once the lease of `before` has ended by this event. */
+/** The job's history after this event has ended the lease of `before`. */
 export function withAttempt(
   before: Job,
   lease: Lease,
@@ -57,14 +57,14 @@ function failureOfOutcome(outcome: AttemptOutcome): JobFailure | null {
   }
 }
 
-/** Within the bounds of a row: the texts of the oldest are cut first, and where that is not enough the oldest go. */
+/** Keeps the history within its bounds: the oldest texts are cut first; if that does not suffice, attempts go. */
 function shorten(attempts: readonly PastAttempt[]): readonly PastAttempt[] {
   const kept = attempts.slice(-ATTEMPTS_KEPT_MAX);
   for (const [at, attempt] of kept.entries()) {
     const overBytes = bytesOf(kept) - ATTEMPTS_KEPT_MAX_BYTES;
     if (overBytes <= 0) return kept;
     const { message } = attempt;
-    // Each character is a byte at least. Half a pair would be written as six bytes, and the text would grow by its cut.
+    // Each character is at least a byte. Half a surrogate pair would be written as six bytes, so a cut could add some.
     const cut = message?.slice(0, Math.max(0, message.length - overBytes)).toWellFormed();
     kept[at] = { ...attempt, message: cut ?? null };
   }
@@ -72,7 +72,7 @@ function shorten(attempts: readonly PastAttempt[]): readonly PastAttempt[] {
   return kept;
 }
 
-/** As the row holds them. */
+/** The size of the attempts as they are stored in the row. */
 function bytesOf(attempts: readonly PastAttempt[]): number {
   return new TextEncoder().encode(JSON.stringify(attempts)).length;
 }

@@ -1,4 +1,4 @@
-// How long to wait before trying again: doubled each time, capped, with jitter so that many do not return at once.
+// How long to wait before trying again: doubled each time up to a maximum, with jitter, so that not all return at once.
 
 /** Base × 2^(failures − 1), at most max, plus 0 to 25 %. `jitter` is 0 ≤ j < 1; all figures in ms. */
 export function backoffMs(failures: number, baseMs: number, maxMs: number, jitter: number): number {

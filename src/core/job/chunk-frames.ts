@@ -1,8 +1,8 @@
-// Several chunks of a stream in one row: each behind its length in four bytes, because a chunk is any JSON text.
+// Several chunks of a stream in one row: each follows its length in four bytes, because a chunk may be any JSON text.
 
 const LENGTH_BYTES = 4;
 
-/** What chunks take in their row: never less than in a JSON list of them. */
+/** The bytes that chunks take in their row: never fewer than a JSON list of them would take. */
 export function packedBytes(chunks: readonly Uint8Array[]): number {
   return chunks.reduce((sum, chunk) => sum + LENGTH_BYTES + chunk.length, 0);
 }

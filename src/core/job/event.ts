@@ -1,4 +1,4 @@
-// What can happen to a job: how an attempt ends, and every other event. What becomes of the job then stands in transition.ts.
+// The events of a job: how an attempt ends, and all others. transition.ts decides what becomes of the job.
 
 import type { PayloadRef } from "../json/payload-ref.ts";
 import type { TokenUsage } from "../openai/token-usage.ts";
@@ -6,7 +6,7 @@ import type { JobFailure } from "./failure.ts";
 import type { Lease } from "./job.ts";
 import type { StartFailure } from "./start-failure.ts";
 
-/** How an attempt ended, already classified by its carrier. Below it is decided what that means for the job. */
+/** How an attempt ended, as its carrier has classified it. FAILED and CANCELLED below are what the job becomes. */
 export type AttemptOutcome =
   | {
       readonly kind: "completed";
@@ -14,13 +14,13 @@ export type AttemptOutcome =
       readonly tokens?: TokenUsage | null;
       readonly ranMaxMs?: number;
     }
-  /** The handler said no: FAILED at once, billed. */
+  /** The handler reported an error: FAILED at once, billed. */
   | {
       readonly kind: "handler_error";
       readonly failure: JobFailure;
       readonly output: PayloadRef | null;
       readonly tokens?: TokenUsage | null;
-      /** So long ago its hosted upstream still answered IN_QUEUE, and no look since then has found it running. */
+      /** How long ago its hosted upstream last answered IN_QUEUE, if no later poll has found the job running. */
       readonly ranMaxMs?: number;
     }
   /** 400, 413, 415, 422 of the upstream, or a suspicious status that a probe has cleared: FAILED at once, not billed. */
@@ -29,7 +29,7 @@ export type AttemptOutcome =
   | { readonly kind: "upstream_paused"; readonly detail: string; readonly retryAfterMs: number | null }
   /** 401, 403, 404, 405 or a redirect, which a probe has confirmed: the upstream is misconfigured, the job waits. */
   | { readonly kind: "upstream_unhealthy"; readonly detail: string }
-  /** The worker may have begun: counts against maxAttempts. */
+  /** The worker may have begun: the attempt counts against maxAttempts. */
   | { readonly kind: "attempt_failed"; readonly failure: JobFailure }
   /** The pulling worker could not start, so that no handler began: the worker's failure, not the job's. */
   | { readonly kind: "start_failed"; readonly start: StartFailure }
@@ -46,12 +46,12 @@ export type JobEvent =
   | { readonly kind: "start"; readonly lease: Lease }
   | { readonly kind: "renew"; readonly token: string }
   | { readonly kind: "note_upstream_job"; readonly token: string; readonly upstreamJobId: string }
-  /** Its hosted upstream says that it runs the job. */
+  /** The job's hosted upstream has answered IN_PROGRESS. */
   | { readonly kind: "note_running"; readonly token: string }
   | { readonly kind: "finish"; readonly token: string; readonly outcome: AttemptOutcome }
   /**
-   * A pulling worker does not have the job any more and has said nothing of its end. `delivered` false: it never got it; `perhaps`:
-   * it was answered with the job a moment ago, and seems not to have read that.
+   * A pulling worker does not have the job any more and has not reported its end. `delivered` false: the worker never
+   * got the job; `perhaps`: it was sent the job a moment ago, and seems not to have read that answer.
    */
   | { readonly kind: "lost"; readonly token: string; readonly delivered: boolean | "perhaps" }
   | { readonly kind: "cancel" }
@@ -68,6 +68,6 @@ export type JobEvent =
 
 export type WebhookOutcome =
   | { readonly kind: "delivered" }
-  /** 410: no further try. */
+  /** The receiver answered 410: there is no further try. */
   | { readonly kind: "gone" }
   | { readonly kind: "failed"; readonly detail: string; readonly retryAfterMs: number | null };

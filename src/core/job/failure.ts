@@ -1,29 +1,29 @@
-// Why a job, or one attempt at it, failed: a code that is decided where it happens, and words. What RunPod's clients read is made
-// of it at the end, and nobody else parses it back.
+// Why a job, or one attempt at it, failed: a code, chosen where the failure happens, and a message. At the end both
+// become the text that RunPod's clients read; only texts that an older release stored are ever parsed back into a code.
 import { ERROR_TEXT_MAX_CHARS } from "../limits.ts";
 
-/** Who is to look at it: whoever runs the handler or the server behind it, whoever sent the job, or this deployment. */
+/** Who should look at a failure: who runs the handler or upstream, who sent the job, or who runs this deployment. */
 type FailureSource = "worker" | "client" | "waybill";
 
-/** Every code, and whose failure it is. The words of `worker` codes may be the worker's own, in any form. */
+/** Every code, and whose failure it is. The message of a `worker` code may be the worker's own text, in any form. */
 const SOURCES = {
-  /** The handler reported an error; the message is what it said. */
+  /** The handler reported an error, which is the message. */
   handler_error: "worker",
-  /** The worker could not start; the message is what RunPod's SDK reports of it, JSON. */
+  /** The worker could not start; the message is the report of RunPod's SDK, which is JSON. */
   start_failed: "worker",
-  /** An upstream answered with an error status; the message is what it said, and may be empty. */
+  /** An upstream answered with an error status; the message is its answer, and may be empty. */
   upstream_status: "worker",
-  /** It did not answer in time, or its answer stalled. */
+  /** The upstream did not answer in time, or its answer stalled. */
   upstream_timeout: "worker",
-  /** It broke off, or its answer or report cannot be used. */
+  /** The upstream broke off its answer, or an answer or a worker's report cannot be used. */
   bad_answer: "worker",
-  /** It has lost or ended the job, or does not tell of it any more. */
+  /** The upstream has lost or ended the job, or does not report it any more. */
   upstream_lost: "worker",
-  /** A result, or a chunk or event of a stream, is larger than what is kept. */
+  /** A result, or a chunk or event of a stream, is too large to be kept. */
   answer_too_large: "worker",
   /** Nothing came from the worker until its lease ended. */
   worker_lost: "worker",
-  /** The upstream cannot have begun, and pauses. */
+  /** The upstream cannot have begun the job, and pauses. */
   upstream_paused: "worker",
   /** The upstream is misconfigured. */
   upstream_unhealthy: "worker",
@@ -33,15 +33,15 @@ const SOURCES = {
   invalid_request: "client",
   /** A route of an OpenAI server that the endpoint does not let through. */
   route_closed: "client",
-  /** The job ran as long as it may. */
+  /** The job ran for as long as its execution timeout allows. */
   execution_timeout: "client",
   ttl_passed: "client",
   cancelled: "client",
   /** The client whose request carried the job has gone. */
   client_lost: "client",
-  /** R2 did not take or give a payload. */
+  /** R2 failed to store or return a payload. */
   storage_unavailable: "waybill",
-  /** The endpoint keeps so much that the job's stream found no room. */
+  /** The endpoint's database is so full that the job's stream found no room. */
   endpoint_full: "waybill",
   /** The carrier was lost with a restart of this deployment. */
   carrier_restarted: "waybill",
@@ -63,7 +63,7 @@ export function failed(code: FailureCode, message: string): JobFailure {
   return { code, message: message.slice(0, ERROR_TEXT_MAX_CHARS), source: SOURCES[code] };
 }
 
-/** An upstream's error status, and what it said with it. */
+/** The failure for an upstream's error status, with the text of its answer. */
 export function failedWithStatus(status: number, message: string): JobFailure {
   return { ...failed("upstream_status", message), status };
 }
@@ -73,10 +73,10 @@ const EXECUTION_TIMEOUT_TEXT = "executionTimeout exceeded";
 
 export const EXECUTION_TIMEOUT = failed("execution_timeout", EXECUTION_TIMEOUT_TEXT);
 
-/** The text of a lost worker, as an earlier release kept it: its own, or that of a hosted upstream with another count. */
+/** RunPod's text for a lost worker. Older releases also stored that of a hosted upstream, with another count. */
 const LOST_TEXT = /^job timed out after \d+ retries$/;
 
-/** The `error` that RunPod's clients read. `counted`: attempts that failed so far, this one among them. */
+/** The `error` that RunPod's clients read. `counted`: how many attempts failed, including this one. */
 export function runpodText(failure: JobFailure, counted: number): string {
   const { code, message, status } = failure;
   if (code === "worker_lost") return LOST_TEXT.test(message) ? message : `job timed out after ${counted - 1} retries`;
@@ -84,7 +84,7 @@ export function runpodText(failure: JobFailure, counted: number): string {
   return `the upstream answered ${status}${message === "" ? "" : `: ${message}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
 }
 
-/** The failure behind a text that an earlier release wrote, which kept no code. The text that clients read stays the same. */
+/** The failure for a text that an earlier release stored without a code. Clients go on reading the same text. */
 export function failureOfText(text: string): JobFailure {
   if (text === EXECUTION_TIMEOUT_TEXT) return EXECUTION_TIMEOUT;
   if (LOST_TEXT.test(text)) return failed("worker_lost", text);

@@ -1,11 +1,11 @@
-// The record of one job: its facts as the broker's row holds them. What may happen to it stands in transition.ts.
+// The record of one job: its facts as the broker's row holds them. transition.ts decides what happens to it.
 
 import type { TokenUsage } from "../openai/token-usage.ts";
 import { type FailureCode, type JobFailure, runpodText } from "./failure.ts";
 import type { Origin } from "./origin.ts";
 import type { RateKind } from "./pricing.ts";
 
-/** RunPod's six statuses. TIMED_OUT is told to those who wait and to the webhook; every route then answers 404. */
+/** RunPod's six statuses. TIMED_OUT is sent to waiting calls and to the webhook; later calls are answered with 404. */
 export type JobStatus = "IN_QUEUE" | "IN_PROGRESS" | "COMPLETED" | "FAILED" | "CANCELLED" | "TIMED_OUT";
 
 export type JobMode = "run" | "runsync";
@@ -13,11 +13,11 @@ export type JobMode = "run" | "runsync";
 /** One attempt's claim on a job and a slot. `token` is the fence; rate and slots are copied so history never changes. */
 export interface Lease {
   readonly token: string;
-  /** Whose slot it is: an upstream's id, or holderOfWorker() of a pulling worker. */
+  /** The holder of the slot: an upstream's id, or holderOfWorker() of a pulling worker. */
   readonly holderId: string;
   /** The key of the pulling worker that took the job; null when the job was pushed. */
   readonly workerKeyId: string | null;
-  /** The client's own request carries the job: a lease that is lost says nothing about its worker. */
+  /** The client's own request carries the job, so a loss of this lease is no sign that the worker failed. */
   readonly byClient: boolean;
   readonly tier: string;
   readonly rateKind: RateKind;
@@ -25,19 +25,19 @@ export interface Lease {
   readonly nanodollarsPerSecond: number;
   readonly startedAtMs: number;
   /**
-   * Where a job may wait once more (a hosted upstream): when the upstream first answered IN_PROGRESS; null: not yet. The job is
-   * billed from then on. Elsewhere this is not there, and a job runs as long as its lease.
+   * Only on a hosted upstream, where a job may wait once more: when the upstream first answered IN_PROGRESS, epoch ms;
+   * null: not yet. The job is billed from then on. Elsewhere this is undefined, and a job runs as long as its lease.
    */
   readonly ranFromMs?: number | null;
-  /** By the newest renewal that this object has had, or an earlier one has written. */
+  /** The end, epoch ms, by the newest renewal that this object received or an earlier start of it wrote. */
   readonly untilMs: number;
-  /** A start of the object found it running, and it holds until then without a renewal; 0 once it has one. */
+  /** Until when the lease holds without a renewal because a start of the object found it, epoch ms; 0 once renewed. */
   readonly graceUntilMs: number;
-  /** The start of the broker object that gave it: another one at expiry means a restart, not a lost worker. */
+  /** The start of the object that gave or last renewed it: another one at expiry means a restart, no lost worker. */
   readonly incarnation: string;
 }
 
-/** Through this moment the carrier's word counts; nothing but a renewal moves it. */
+/** The last ms, epoch ms, at which the carrier's reports are accepted; only a renewal moves it. */
 export function leaseEndMs({ untilMs, graceUntilMs }: Lease): number {
   return Math.max(untilMs, graceUntilMs);
 }
@@ -53,13 +53,13 @@ export interface Bill {
   readonly amountNanodollars: number;
   readonly startedAtMs: number;
   readonly finishedAtMs: number;
-  /** Of a job whose origin counts them. */
+  /** Null unless the origin of the job counts tokens. */
   readonly tokens: TokenUsage | null;
 }
 
 /**
- * How far the call back has come. `nextAtMs`: the next try, or once it is `dead` the next offer of its dead letter to D1;
- * null: delivered, buried, or nothing to send yet.
+ * How far the webhook has come. `nextAtMs`: when it is tried next or, once it is `dead`, when its dead letter is next
+ * offered to D1; null: it is delivered, its dead letter is in D1, or there is nothing to send yet.
  */
 export interface WebhookState {
   readonly tries: number;
@@ -75,25 +75,25 @@ export interface PastAttempt {
   readonly workerId: string;
   readonly startedAtMs: number;
   readonly endedAtMs: number;
-  /** Null: it completed the job. */
+  /** Null: the attempt completed the job. */
   readonly code: FailureCode | null;
-  /** Perhaps cut for the room in the row. */
+  /** Perhaps cut, because the row has little room. */
   readonly message: string | null;
   readonly billed: boolean;
 }
 
-/** A pulling worker that had the job until then, epoch ms. Its reports name job and worker, but no attempt. */
+/** A pulling worker that had the job until `untilMs`, epoch ms. Its reports name job and worker, but no attempt. */
 export interface FormerWorker {
   readonly holderId: string;
   readonly untilMs: number;
 }
 
-/** Bytes that an object keeps of a job beside its facts. What stands in R2 is not among them. */
+/** Bytes that an object stores for a job beside its facts. Payloads in R2 are not counted. */
 export interface StoredBytes {
-  /** With all that was submitted beside it. */
+  /** The input with the other fields of the request. */
   readonly input: number;
   readonly output: number;
-  /** Of attempts that have ended. */
+  /** The chunks of attempts that have ended. */
   readonly chunks: number;
 }
 
@@ -106,44 +106,44 @@ export interface Job {
   readonly createdAtMs: number;
   /** When it last entered the queue by submit or retry: `delayTime` counts from here. */
   readonly queuedAtMs: number;
-  /** Number of its last entry into IN_QUEUE, by whatever cause: a purge covers all numbers up to one. */
+  /** Number of its last entry into IN_QUEUE, by any cause: a purge cancels all numbers up to a bound. */
   readonly queueSeq: number;
   readonly ttlAtMs: number;
   readonly executionTimeoutMs: number;
   readonly lowPriority: boolean;
   readonly retentionMs: number;
-  /** How often a client has sent it back by /retry: each round ends with a finish and a webhook of its own. */
+  /** How often a client has sent the job back by /retry: each round ends with its own finish and webhook. */
   readonly round: number;
-  /** Leases ever given; the newest attempt's number. */
+  /** The number of leases that the job has had; it is the newest attempt's number. */
   readonly attempts: number;
   /** Attempts since submit or retry that failed where the worker may have begun. */
   readonly countedFailures: number;
-  /** The upstream of the newest of them: the next attempt goes to another one, if there is a sound one. */
+  /** Where the newest of them failed: the next attempt goes to another upstream, if a sound one exists. */
   readonly failedOn: string | null;
   readonly restarts: number;
-  /** Leases that ended without a word from the pulling worker that was given them: it may never have had the job. */
+  /** How many leases may never have reached their pulling worker: it sent nothing, or reported itself idle at once. */
   readonly undelivered: number;
-  /** Pulling workers that failed their start while they held it. */
+  /** How many pulling workers failed their start while they held the job. */
   readonly startFailures: number;
-  /** Newest last; also over retries, because such a worker may still run the job and report it late. */
+  /** Newest last, kept over retries, because such a worker may still run the job and report it late. */
   readonly formerWorkers: readonly FormerWorker[];
-  /** Not started before; 0 when nothing holds it back. */
+  /** The job is not started before this time, epoch ms; 0 when nothing holds it back. */
   readonly notBeforeMs: number;
   readonly lease: Lease | null;
   readonly upstreamJob: { readonly upstreamId: string; readonly id: string } | null;
   readonly delayMs: number | null;
   readonly executionMs: number | null;
   readonly workerId: string | null;
-  /** Of its end; null for a job that lives or was not to fail. */
+  /** Why the job ended; null for a job that has not ended, or that ended without a failure. */
   readonly failure: JobFailure | null;
-  /** Attempts that have ended, oldest first, over retries too. */
+  /** Attempts that have ended, oldest first, including those before a retry. */
   readonly history: readonly PastAttempt[];
   readonly finishedAtMs: number | null;
-  /** The bill of the newest finish, and its place in the order of finishes; null when it cost nothing. */
+  /** The bill of the newest finish, and its place in the order of finishes; null when it was not billed. */
   readonly bill: Bill | null;
   readonly finishSeq: number | null;
   readonly webhook: WebhookState | null;
-  /** Null: a release that did not count them has written the row. */
+  /** Null: the row was written by a release that did not count these bytes. */
   readonly stored: StoredBytes | null;
 }
 
@@ -152,12 +152,12 @@ export function isTerminal(status: JobStatus): boolean {
   return status !== "IN_QUEUE" && status !== "IN_PROGRESS";
 }
 
-/** Accepted and without a lease: it is in the order of its endpoint, or waits for a time to enter it. */
+/** The job is accepted and has no lease: it is in its endpoint's order, or waits for a time to enter it. */
 export function isWaiting(status: JobStatus): boolean {
   return status === "IN_QUEUE";
 }
 
-/** An attempt holds its lease. */
+/** An attempt holds the job's lease. */
 export function isRunning(status: JobStatus): boolean {
   return status === "IN_PROGRESS";
 }
@@ -167,23 +167,23 @@ export function hasResult(status: JobStatus): boolean {
   return status === "COMPLETED";
 }
 
-/** Its ttl has passed: whoever waits is told so this once, and every later question finds nothing. */
+/** The job's ttl has passed: calls that wait for it are answered with that, and later calls do not find it. */
 export function isTimedOut(status: JobStatus): boolean {
   return status === "TIMED_OUT";
 }
 
-/** The failure that a client is told: RunPod gives one only with FAILED. */
+/** The failure that a client may read: RunPod gives one only with FAILED. */
 export function shownFailure(job: Job): JobFailure | null {
   return job.status === "FAILED" ? job.failure : null;
 }
 
-/** The same as RunPod's clients read it. */
+/** The same failure as the text that RunPod's clients read. */
 export function shownError(job: Job): string | null {
   const failure = shownFailure(job);
   return failure === null ? null : runpodText(failure, job.countedFailures);
 }
 
-/** What a job knows of no run yet: after its submit, and again after a retry. */
+/** The values of a job that has not run, after its submit and again after a retry. */
 export const NOT_RUN = {
   status: "IN_QUEUE",
   countedFailures: 0,
@@ -203,7 +203,7 @@ export const NOT_RUN = {
   finishSeq: null,
 } as const satisfies Partial<Job>;
 
-/** A call back that has nothing to say yet. */
+/** A webhook of a job that has not ended. */
 export const NOTHING_TO_SEND: WebhookState = { tries: 0, nextAtMs: null, dead: false, detail: null };
 
 /** Does a purge of everything up to this number of the queue cancel the job? */
@@ -218,8 +218,8 @@ export function expiresAtMs(job: Job): number {
 }
 
 /**
- * The earliest thing that time alone can still do to a live job, epoch ms; Infinity for a finished one. A retry time that
- * has come is past: it must not come up at every alarm for as long as no slot is free. A lease holds through its last ms.
+ * When time alone next changes a live job, epoch ms; Infinity for a finished one. A retry time that has passed does not
+ * count: it would be due at every alarm for as long as no slot is free. A lease still holds in its last ms.
  */
 export function dueAtMs(job: Job, nowMs: number): number {
   if (job.status === "IN_QUEUE") return job.notBeforeMs > nowMs ? Math.min(job.ttlAtMs, job.notBeforeMs) : job.ttlAtMs;

@@ -1,13 +1,13 @@
-// Finishes whose usage lines are owed to their tenants' accounts: for each tenant a queue in the order of their numbers. Batches
-// are looked at from its front, and what was posted leaves from there, so that a line costs the same however many are owed.
+// Finishes whose usage lines are owed to their tenants' accounts: for each tenant a queue in the order of their
+// numbers. Batches are read from its front, where posted ones are removed: more owed lines do not make a line dearer.
 
 export interface OwedFinish {
   readonly finishSeq: number;
-  /** The job whose row has the line; null: the line has a row of its own. */
+  /** The job whose row contains the line; null: the line has a row of its own. */
   readonly uuid: string | null;
 }
 
-/** Below this the dead part of a queue is not worth a copy. */
+/** The removed front of a queue is cut off by a copy only once it is longer than this. */
 const DEAD_ALLOWED = 32;
 
 class Queue {
@@ -23,7 +23,7 @@ class Queue {
 
   add(finishSeq: number, uuid: string | null): void {
     const last = this.#seqs[this.#seqs.length - 1];
-    // Numbers are given in order. Only at a start of the object do they come as their rows stand.
+    // Numbers are given in order. Only a start of the object adds them in another order, that of their rows.
     if (this.size > 0 && last !== undefined && last > finishSeq) this.#isSorted = false;
     this.#seqs.push(finishSeq);
     this.#uuids.push(uuid);
@@ -93,7 +93,7 @@ export class OwedFinishes {
     return this.#size;
   }
 
-  /** Those that owe at least one line. */
+  /** The tenants with at least one owed line. */
   tenants(): string[] {
     return [...this.#queues.keys()];
   }
@@ -109,17 +109,17 @@ export class OwedFinishes {
     this.#size += 1;
   }
 
-  /** Up to `limit` of a tenant's, oldest first; they stay where they are. */
+  /** Up to `limit` of a tenant's finishes, oldest first; they stay in the queue. */
   front(tenantId: string, limit: number): OwedFinish[] {
     return this.#queues.get(tenantId)?.front(limit) ?? [];
   }
 
-  /** All of a tenant's up to a number, oldest first; they stay where they are. */
+  /** All of a tenant's finishes up to a number, oldest first; they stay in the queue. */
   through(tenantId: string, last: number): OwedFinish[] {
     return this.#queues.get(tenantId)?.through(last) ?? [];
   }
 
-  /** Takes out the oldest ones. */
+  /** Removes the oldest finishes of a tenant. */
   drop(tenantId: string, count: number): void {
     this.#shrink(tenantId, (queue) => queue.drop(count));
   }
@@ -129,7 +129,7 @@ export class OwedFinishes {
     this.#queues.get(tenantId)?.moveOut(finishSeq);
   }
 
-  /** Its row is gone: nothing can be told of it any more. */
+  /** The row with the line is gone, so that the line can never be posted. */
   remove(tenantId: string, finishSeq: number): void {
     this.#shrink(tenantId, (queue) => queue.remove(finishSeq));
   }

@@ -1,6 +1,6 @@
 // Prices: which rate applies, and what an attempt costs. Integers only: nano-dollars and milliseconds.
 
-/** Flex: paid per attempt. Active: paid for every second the worker is held, so its jobs add nothing. */
+/** Flex: each attempt is paid. Active: every second that the worker is held is paid, so its jobs cost nothing more. */
 export type RateKind = "flex" | "active";
 
 /** One price of a tier, valid from `effectiveFromMs` until the next row of the same tier and kind. */
@@ -21,14 +21,14 @@ export function findRate(rates: readonly Rate[], tier: string, kind: RateKind, a
   return found?.nanodollarsPerSecond;
 }
 
-/** What an amount is made of beside the time. */
+/** What an amount depends on beside the time. */
 interface Terms {
   readonly kind: RateKind;
   readonly nanodollarsPerSecond: number;
   readonly slots: number;
 }
 
-/** Steps × rate is whole, so that the only rounding is the one of this division. Active adds nothing. */
+/** Steps × rate is an integer, so only this division rounds. Active workers' jobs add nothing. */
 function amountOf({ kind, nanodollarsPerSecond, slots }: Terms, steps: number, stepsPerSecond: number): number {
   if (kind === "active") return 0;
   const amountNanodollars = Math.ceil((steps * nanodollarsPerSecond) / (slots * stepsPerSecond));
@@ -36,7 +36,7 @@ function amountOf({ kind, nanodollarsPerSecond, slots }: Terms, steps: number, s
   return amountNanodollars;
 }
 
-/** The price of one attempt: full seconds × rate ÷ slots, rounded up once, to the nano-dollar. Active adds nothing. */
+/** The price of one attempt: full seconds × rate ÷ slots, rounded up once, to the nano-dollar; 0 for active. */
 export function priceAttempt({ executionMs, ...terms }: Terms & { readonly executionMs: number }) {
   const seconds = Math.ceil(executionMs / 1_000);
   return { seconds, amountNanodollars: amountOf(terms, seconds, 1) };
@@ -45,9 +45,9 @@ export function priceAttempt({ executionMs, ...terms }: Terms & { readonly execu
 /** A load-balanced request is billed by started steps of this length, as at RunPod. */
 const REQUEST_STEP_MS = 100;
 
-/** The price of one load-balanced request: started 100 ms × rate ÷ slots, rounded up once, to the nano-dollar. Active adds nothing. */
+/** The price of a load-balanced request: started 100 ms × rate ÷ slots, rounded up once; 0 for active. Nano-dollars. */
 export function priceRequest({ durationMs, ...terms }: Terms & { readonly durationMs: number }) {
-  // The first step has begun with the request.
+  // The first step begins with the request, so that even a request of 0 ms is billed one step.
   const steps = Math.max(1, Math.ceil(durationMs / REQUEST_STEP_MS));
   const billedMs = steps * REQUEST_STEP_MS;
   const amountNanodollars = amountOf(terms, steps, 1_000 / REQUEST_STEP_MS);

@@ -8,7 +8,7 @@ export interface StartFailure {
   readonly kind: "failed" | "cancelled";
   /** The report itself, short enough to be a job's error, and still JSON. */
   readonly error: string;
-  /** The same for people, in one sentence. */
+  /** The report as one sentence for people. */
   readonly detail: string;
 }
 
@@ -16,15 +16,15 @@ const KINDS: ReadonlyMap<unknown, StartFailure["kind"]> = new Map([
   ["prestart_failed", "failed"],
   ["prestart_cancelled", "cancelled"],
 ]);
-/** The members that are told of a report which was cut for its length. */
+/** The members that are used of a report that was cut for its length. */
 const TOLD: ReadonlySet<string> = new Set(["event", "error_type", "error_message", "hook"]);
 const SHOWN_MAX_CHARS = 200;
-/** What is left of each long member of a report that is too long, in characters: the first that fits. */
+/** The characters that each member of a too long report is cut to: the first of these with which the report fits. */
 const SHORT_MEMBER_CHARS = [1_000, 400, 100];
-/** Members whose end says more than their beginning. */
+/** Members of which the end is kept, because it is more useful than the beginning. */
 const KEEPS_END: ReadonlySet<string> = new Set(["error_traceback", "logs"]);
 
-/** Reads the text of a reported error; null: it is none of these. */
+/** Reads the text of a reported error; null: it does not report a failed start. */
 export function readStartFailure(text: string): StartFailure | null {
   if (!text.trimStart().startsWith("{")) return null;
   const whole = parseJson(text);
@@ -35,14 +35,14 @@ export function readStartFailure(text: string): StartFailure | null {
   return { kind, error, detail: tell(kind, members) };
 }
 
-/** The end of its last string may be missing. */
+/** The string members of a report that was cut; the end of the last one may be missing. */
 function readCut(text: string): Fields {
   const fields = closeCut(text).map((closed) => fieldsOf(parseJson(closed)));
   const found = Object.entries(fields.find((one) => one !== null) ?? {});
   return Object.fromEntries(found.filter(([name, value]) => TOLD.has(name) && typeof value === "string"));
 }
 
-/** The report as a smaller one. Its members are cut, never its JSON, which programs read. */
+/** Shortens the report. Its members are cut, but the whole stays valid JSON, because programs read it. */
 function shorten(members: Fields): string {
   for (const maxChars of SHORT_MEMBER_CHARS) {
     const cut = Object.entries(members).map(([name, value]) => [name, cutMember(name, value, maxChars)]);

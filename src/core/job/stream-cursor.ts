@@ -1,8 +1,8 @@
-// A place in the chunks of a job: those of each attempt are numbered from 1, and a later attempt comes after all of an earlier.
+// A place in a job's chunks: each attempt's are numbered from 1, and a later attempt's come after all earlier ones.
 
 export interface StreamCursor {
   readonly attempt: number;
-  /** The last chunk that was seen; 0: none of this attempt. */
+  /** The number of the last chunk that was read; 0: none of this attempt was. */
   readonly seq: number;
 }
 
@@ -13,14 +13,14 @@ export function laterOf(a: StreamCursor, b: StreamCursor): StreamCursor {
   return b.attempt > a.attempt || (b.attempt === a.attempt && b.seq > a.seq) ? b : a;
 }
 
-/** As an event's id: `attempt.seq`. */
+/** The place as the id of a server-sent event: `attempt.seq`. */
 export function cursorText({ attempt, seq }: StreamCursor): string {
   return `${attempt}.${seq}`;
 }
 
 const CURSOR = /^(\d{1,9})\.(\d{1,12})$/;
 
-/** Null: no such place. */
+/** Reads such an id; null: the text is none. */
 export function parseCursor(text: string): StreamCursor | null {
   const [, attempt, seq] = CURSOR.exec(text) ?? [];
   return attempt === undefined || seq === undefined ? null : { attempt: Number(attempt), seq: Number(seq) };

@@ -27,9 +27,9 @@ import { shownWorkerId } from "./worker-id.ts";
 export interface Context {
   readonly nowMs: number;
   readonly maxAttempts: number;
-  /** The broker's own start; a lease of another one was lost by a restart. */
+  /** This start of the broker's object; a lease of another start has been lost by a restart. */
   readonly incarnation: string;
-  /** When the pulling worker of the job's lease was last heard of, epoch ms; 0 for none. */
+  /** When the pulling worker of the job's lease last sent anything, epoch ms; 0: never, or no such worker. */
   readonly workerSeenAtMs: number;
   readonly nextQueueSeq: number;
   readonly nextFinishSeq: number;
@@ -41,7 +41,7 @@ export type Effect =
   /** The result to keep with the job; null clears an old one. */
   | { readonly kind: "keep_output"; readonly output: PayloadRef | null }
   | { readonly kind: "stop_upstream"; readonly upstreamId: string; readonly upstreamJobId: string }
-  /** A pulling worker may still run the job: it is told by job-stop. */
+  /** A pulling worker may still run the job, which its job-stop is to name. */
   | { readonly kind: "stop_worker"; readonly holderId: string }
   | { readonly kind: "upstream_ok"; readonly upstreamId: string }
   | {
@@ -55,7 +55,7 @@ export type Effect =
 export interface Transition {
   readonly job: Job;
   readonly effects: readonly Effect[];
-  /** `done`: changed, or rightly had nothing to do. `stale`: not the lease that is held. `refused`: not from this status. */
+  /** `done`: changed, or no change was due. `stale`: the event's lease is not held. `refused`: not in this status. */
   readonly reply: "done" | "stale" | "refused";
 }
 
@@ -73,7 +73,7 @@ function decide(job: Job, event: JobEvent, context: Context): Transition {
     case "renew":
       return whenHeld(job, event.token, context, (lease) => ({
         ...job,
-        // The present object answers for this carrier from now on: if it is lost later, no restart explains that.
+        // The lease belongs to this start of the object from now on: if the carrier is lost later, that is no restart.
         lease: {
           ...lease,
           untilMs: context.nowMs + leaseMs(lease),
@@ -120,7 +120,7 @@ function unchanged(job: Job, reply: Transition["reply"]): Transition {
   return { job, effects: [], reply };
 }
 
-/** The lease of a running job if `token` is it and it has not ended: a heartbeat after the end never revives it. */
+/** A running job's lease if it has this token and has not ended: a renewal after its end does not revive it. */
 function heldLease(job: Job, token: string, context: Context): Lease | null {
   if (job.status !== "IN_PROGRESS" || job.lease === null || job.lease.token !== token) return null;
   return context.nowMs <= leaseEndMs(job.lease) ? job.lease : null;
@@ -140,14 +140,14 @@ function start(job: Job, lease: Lease, context: Context): Transition {
     attempts: job.attempts + 1,
     notBeforeMs: 0,
     lease,
-    // The id of another upstream's run is of no use here.
+    // The id of a run on another upstream cannot be used on this one.
     upstreamJob: job.upstreamJob?.upstreamId === lease.holderId ? job.upstreamJob : null,
     delayMs: context.nowMs - job.queuedAtMs,
     workerId: shownWorkerId(lease.holderId),
   });
 }
 
-/** How long a lease holds without news of its carrier. */
+/** How long a lease holds without a renewal, in ms. */
 export function leaseMs(lease: Pick<Lease, "workerKeyId">): number {
   return lease.workerKeyId === null ? LEASE_MS : WORKER_LEASE_MS;
 }
@@ -189,7 +189,7 @@ function finish(before: Job, token: string, outcome: AttemptOutcome, context: Co
         { kind: "pause_upstream", upstreamId, detail: outcome.detail, retryAfterMs: outcome.retryAfterMs },
       ]);
     case "upstream_unhealthy":
-      // A run that it was seen to have is taken up again once it can be reached.
+      // If the upstream has already begun a run of the job, that run is resumed once the upstream can be reached.
       return changed({ ...requeue(job, 0, context), upstreamJob: job.upstreamJob }, [
         { kind: "upstream_unhealthy", upstreamId, detail: outcome.detail },
       ]);
@@ -199,17 +199,17 @@ function finish(before: Job, token: string, outcome: AttemptOutcome, context: Co
 const CLIENT_LOST = failed("client_lost", "the request of the client that carried the job was lost");
 const TTL_PASSED = failed("ttl_passed", "the job's ttl passed");
 
-/** Its execution time says how long such jobs take: it ran to its end, or for as long as it may. */
+/** Whether the job's execution time shows how long such jobs take: it ran to its end, or to its timeout. */
 export function hasOwnTime({ status, failure, executionMs }: Pick<Job, "status" | "failure" | "executionMs">): boolean {
-  // One that its upstream never began to run has waited all that time.
+  // A job that its upstream never began to run has only waited until its timeout.
   if (status !== "COMPLETED" && executionMs === 0) return false;
   return status === "COMPLETED" || failure?.code === "execution_timeout";
 }
 
 /**
  * Ends a job. A running attempt that is billed costs its time by the broker's clock, never more than its timeout, and
- * nothing after the time for which its lease was renewed: what a lost worker did not do, or did unseen, is not charged
- * because an alarm was late, or because a start of the object has given a grace.
+ * nothing after the time for which its lease was renewed: if an alarm is late, or a start of the object gives a grace,
+ * that time is not charged, because nobody has seen the worker run.
  */
 function end(
   job: Job,
@@ -222,7 +222,7 @@ function end(
   const lease = job.lease;
   const executionMs = lease === null ? null : executedMs(job, lease, context.nowMs);
   const isBilled = lease !== null && executionMs !== null && billed;
-  // Whatever a worker says of other jobs.
+  // A worker may also report tokens for jobs of other origins, which are not counted.
   const counted = job.origin?.countsTokens === true ? tokens : null;
   const bill = isBilled ? { ...makeBill(job, lease, executionMs, context.nowMs), tokens: counted } : null;
   return {
@@ -241,7 +241,7 @@ function end(
   };
 }
 
-/** Ends a job that has not come to its own end: what its upstream never said to have run is not billed. */
+/** Ends a job that did not end by itself: on a hosted upstream, time before an IN_PROGRESS is not billed. */
 function endUnfinished(
   job: Job,
   status: JobStatus,
@@ -253,7 +253,7 @@ function endUnfinished(
   return end(ran, status, failure, billed, context, tokens);
 }
 
-/** Back into the queue, as a new run: the upstream's id is dropped, unless the caller knows that it still stands. */
+/** Puts the job back into the queue for a new run; a caller that wants the upstream's run resumed restores its id. */
 function requeue(job: Job, waitMs: number, context: Context): Job {
   return {
     ...job,
@@ -281,7 +281,7 @@ function countFailure(job: Job, failure: JobFailure, context: Context): Job {
   return requeue(counted, backoffMs(countedFailures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, context.jitter), context);
 }
 
-/** Others are tried at once. Where all fail, the job must end, and with what they said: nobody else knows why. */
+/** Other workers are tried at once. If all fail, the job ends with their error, which alone shows the reason. */
 function countStartFailure(job: Job, failure: JobFailure, context: Context): Job {
   const startFailures = job.startFailures + 1;
   const counted = { ...job, startFailures, failedOn: job.lease?.holderId ?? null };
@@ -335,11 +335,11 @@ function passTime(job: Job, context: Context): Transition {
 }
 
 /**
- * A lease ran out, or its worker does not have the job any more. Lost by a restart of ours, or with the client's request that
- * carried it: not the job's fault, and the upstream may still run it.
+ * A lease ran out, or its worker does not have the job any more. A loss by a restart of the broker, or of the client's
+ * request that carried the job, is not the job's fault, and the upstream may still run the job.
  */
 function expireLease(job: Job, lease: Lease, context: Context, isDoubtful = false): Job {
-  // The client has gone with its request: nobody waits for another run, and nobody would pay for one willingly.
+  // The client has gone with its request, so nobody waits for another run, or should have to pay for one.
   if (lease.byClient && job.origin?.endsWithClient === true) return end(job, "FAILED", CLIENT_LOST, false, context);
   if (lease.incarnation !== context.incarnation || lease.byClient) {
     const restarts = job.restarts + 1;
@@ -365,7 +365,7 @@ function lose(job: Job, token: string, delivered: boolean | "perhaps", context: 
   const lease = heldLease(job, token, context);
   if (lease === null) return unchanged(job, "stale");
   if (delivered !== false) return changed(expireLease(job, lease, context, delivered === "perhaps"));
-  // It never got it, so it cannot report it late either, and may be given it again.
+  // The worker never got the job, so it cannot report it late, and may be given it again.
   return changed({ ...requeue(job, 0, context), formerWorkers: job.formerWorkers });
 }
 
