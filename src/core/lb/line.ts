@@ -1,20 +1,20 @@
-// The line of requests that wait for a slot of a load-balanced endpoint: who is next, and who must go when it is full. An
-// endpoint may be shared, and no tenant's flood may keep the others out.
+// The line of requests that wait for a slot of a load-balanced endpoint: which is next, and which must leave when it
+// is full. An endpoint may be shared, and no tenant's flood may keep other tenants out.
 
 interface InLine {
   readonly tenantId: string;
 }
 
-/** What a tenant has had: requests that have a slot, and the place of its newest start among all; 0: none. */
+/** A tenant's requests that have a slot now, and the number of its newest start among all starts; 0: none. */
 interface Share {
   readonly running: number;
   readonly servedAt: number;
 }
 
 /**
- * Everyone in line, whoever is to be served first in front: the next slot is for the tenant with the fewest requests that run
- * or stand before, of equal ones for the one that was served longest ago, and each tenant's own go by arrival. `line` in
- * order of arrival.
+ * The requests of a line in the order in which they are served. The next slot is for the tenant with the fewest
+ * requests that run or are before it in that order, among equals for the one served longest ago; a tenant's own
+ * requests go by arrival. `line` must be in order of arrival.
  */
 export function inFairOrder<Place extends InLine>(
   line: Iterable<Place>,
@@ -26,11 +26,11 @@ export function inFairOrder<Place extends InLine>(
     shares.set(place.tenantId, { running: running + 1, servedAt });
     return { place, running, servedAt };
   });
-  // Of equals the one that came first: the sort is stable.
+  // Among equals the request that came first is first, because the sort is stable.
   return ranked.sort((a, b) => a.running - b.running || a.servedAt - b.servedAt).map(({ place }) => place);
 }
 
-/** Whose place a newcomer may take in a full line: the newest one of the tenant with the most, if it has more than the newcomer's. */
+/** Which request leaves a full line for a tenant's new one: the newest of the tenant with most, if not its own. */
 export function findYielding<Place extends InLine>(line: Iterable<Place>, tenantId: string): Place | null {
   const places = Map.groupBy(line, (place) => place.tenantId);
   let most = { tenantId, count: (places.get(tenantId)?.length ?? 0) + 1 };

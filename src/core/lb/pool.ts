@@ -1,19 +1,19 @@
-// The workers of a load-balanced endpoint as its broker sees them now: health, the requests that each one has, and who gets
-// the next. Memory only. A request holds its slot by a token until it is released, or until its time without a renewal ends.
+// The workers of a load-balanced endpoint as its broker sees them now: their health, their running requests, and which
+// one gets the next. Memory only. A request holds a slot by a token until it is released, or not renewed in time.
 import { LB_GIVEN_UP_AFTER_MS, LB_HEALTH_FRESH_MS } from "../limits.ts";
 import type { PoolMember } from "../scheduling/upstream-pool.ts";
 
-/** `unknown`: not looked at within LB_HEALTH_FRESH_MS. Only a `ready` worker gets requests. */
+/** `unknown`: not confirmed within LB_HEALTH_FRESH_MS. Only a `ready` worker gets requests. */
 export type LbHealth = "unknown" | ProbedHealth;
-/** What `/ping` says: 200, 204, anything else. */
+/** By the status that `/ping` answers: 200, 204, anything else. */
 export type ProbedHealth = "ready" | "starting" | "unhealthy";
 
-/** Which worker a request asks for. `soft`: another one will do; `resume`: it is waited for also while it is not ready. */
+/** The worker that a request asks for. `soft`: prefers it; `strict`: needs it healthy; `resume`: waits for it. */
 export type Affinity =
   | { readonly kind: "none" }
   | { readonly kind: "soft" | "strict" | "resume"; readonly workerId: string };
 
-/** `gone`: the worker that must serve it is not there. `none_left`: every worker there is has failed this request. */
+/** `gone`: the required worker is not there. `none_left`: every worker of the endpoint has failed this request. */
 export type LbChoice =
   | { readonly kind: "worker"; readonly id: string }
   | { readonly kind: "wait" | "gone" | "none_left" };
@@ -24,7 +24,7 @@ export interface LbWish {
   readonly avoidIds: readonly string[];
 }
 
-/** What holds a slot, and for whom. */
+/** A request's token, by which it holds a slot, and its tenant. */
 export interface LbHold {
   readonly token: string;
   readonly tenantId: string;
@@ -39,7 +39,7 @@ interface Worker {
   /** When the newest probe was begun, epoch ms, and whether it is still under way. */
   probedAtMs: number;
   probing: boolean;
-  /** The place of its newest start among all: of equals the one that was served longest ago is next. */
+  /** The number of its newest start among all: among equals the worker that was served longest ago is next. */
   startedAt: number;
   readonly tokens: Set<string>;
 }
@@ -60,11 +60,11 @@ export class LbPool {
   /** Token → its worker, whose request it is, and the time until which it holds a slot without a renewal, epoch ms. */
   readonly #holds = new Map<string, { readonly worker: Worker; readonly tenantId: string; untilMs: number }>();
   readonly #runningOf = new Map<string, number>();
-  /** Tenant → the place of its newest start among all, since nobody was waiting for one. */
+  /** Tenant → the number of its newest start among all, since the line was last empty. */
   readonly #servedAt = new Map<string, number>();
   #starts = 0;
 
-  /** Takes new settings; what runs keeps its slot, and a worker that stays keeps its health. */
+  /** Takes new settings; running requests keep their slots, and a worker that stays keeps its health. */
   configure(members: readonly PoolMember[]): void {
     const wanted = new Map(members.map((member) => [member.id, member]));
     for (const [id, worker] of this.#workers) {
@@ -75,7 +75,7 @@ export class LbPool {
     for (const member of members) this.#worker(member.id).member = member;
   }
 
-  /** Who serves a request now: of the ready ones with room active before flex, then the least loaded, then the longest unserved. */
+  /** Chooses a ready worker with room: active before flex, then the least loaded, then the longest unserved. */
   choose({ affinity, avoidIds }: LbWish, nowMs: number): LbChoice {
     const present = [...this.#workers.values()].filter(({ member }) => member.slots > 0);
     const others = present.filter(({ member }) => !avoidIds.includes(member.id));
@@ -94,7 +94,7 @@ export class LbPool {
     return best === undefined ? { kind: "wait" } : { kind: "worker", id: best.member.id };
   }
 
-  /** A request takes a slot, also one that an earlier start of the object has let in. */
+  /** A request takes a slot; also used for a request that an earlier start of the object let in. */
   occupy(id: string, { token, tenantId }: LbHold, nowMs: number): void {
     this.release(token);
     const worker = this.#worker(id);
@@ -128,7 +128,7 @@ export class LbPool {
     return true;
   }
 
-  /** Frees the slots of requests that nobody has renewed. Answers how many there were. */
+  /** Frees the slots of requests that were not renewed in time. Returns how many there were. */
   releaseGivenUp(nowMs: number): number {
     const over = [...this.#holds].filter(([, { untilMs }]) => untilMs <= nowMs);
     for (const [token] of over) this.release(token);
@@ -146,17 +146,17 @@ export class LbPool {
     return this.#holds.size;
   }
 
-  /** What one tenant has had: requests that have a slot, and the place of its newest start among all; 0: none. */
+  /** A tenant's requests that have a slot now, and the number of its newest start among all starts; 0: none. */
   shareOf(tenantId: string): { readonly running: number; readonly servedAt: number } {
     return { running: this.#runningOf.get(tenantId) ?? 0, servedAt: this.#servedAt.get(tenantId) ?? 0 };
   }
 
-  /** Nobody waits: whose turn it is does not matter any more, and is not kept for every tenant that ever came. */
+  /** No request waits: the tenants' turns do not matter then, and would take memory for every tenant that ever came. */
   forgetTurns(): void {
     this.#servedAt.clear();
   }
 
-  /** Has a worker that is to get requests as many as it may? */
+  /** Does a worker that is in service have as many requests as it may? */
   isFull(id: string): boolean {
     const worker = this.#workers.get(id);
     return worker !== undefined && worker.member.slots > 0 && worker.tokens.size >= worker.member.slots;
@@ -175,7 +175,7 @@ export class LbPool {
     return slots;
   }
 
-  /** Workers that are to be asked now, and are not being asked. They count as being asked from here on. */
+  /** The workers that are to be probed now and are not being probed; from here on they count as being probed. */
   takeDueProbes(everyMs: (health: LbHealth) => number, nowMs: number): string[] {
     const due = [...this.#workers.values()].filter(
       (worker) => worker.member.slots > 0 && !worker.probing && this.#dueAtMs(worker, everyMs, nowMs) <= nowMs,
@@ -184,7 +184,7 @@ export class LbPool {
     return due.map(({ member }) => member.id);
   }
 
-  /** When the next one is to be asked, epoch ms. */
+  /** When the next worker is to be probed, epoch ms. */
   nextProbeAtMs(everyMs: (health: LbHealth) => number, nowMs: number): number {
     let earliest = Number.POSITIVE_INFINITY;
     for (const worker of this.#workers.values()) {
@@ -198,7 +198,7 @@ export class LbPool {
     return worker.probedAtMs + everyMs(healthOf(worker, nowMs));
   }
 
-  /** The answer to a probe; null: it came to nothing, and is due again in its time. */
+  /** Takes the answer to a probe; null: the probe gave no result, and is due again after its interval. */
   probed(id: string, health: ProbedHealth | null, nowMs: number): void {
     const worker = this.#workers.get(id);
     if (worker === undefined) return;
@@ -206,7 +206,7 @@ export class LbPool {
     if (health !== null) setHealth(worker, health, nowMs);
   }
 
-  /** A request that began at `startedAtMs` was served. It says nothing against what was found out since. */
+  /** A request that began at `startedAtMs` was served: the worker is ready, unless a probe found otherwise since. */
   served(id: string, startedAtMs: number, nowMs: number): void {
     const worker = this.#workers.get(id);
     if (worker === undefined) return;
@@ -214,7 +214,7 @@ export class LbPool {
     if (!isOlder) setHealth(worker, "ready", nowMs);
   }
 
-  /** It could not be reached: no more requests until a probe has found it ready, which is made at once. */
+  /** A worker could not be reached: it gets no request until a probe, which is due at once, has found it ready. */
   unreachable(id: string, nowMs: number): void {
     const worker = this.#workers.get(id);
     if (worker === undefined) return;
@@ -222,14 +222,14 @@ export class LbPool {
     worker.probedAtMs = 0;
   }
 
-  /** How a worker stands; null: it is to get no requests. */
+  /** A worker's health and running requests; null: the worker is not in service. */
   look(id: string, nowMs: number): { readonly health: LbHealth; readonly running: number } | null {
     const worker = this.#workers.get(id);
     if (worker === undefined || worker.member.slots === 0) return null;
     return { health: healthOf(worker, nowMs), running: worker.tokens.size };
   }
 
-  /** Slots by state, for `/health`. `ready`: could take a request now; an idle worker that nobody has asked is not in it. */
+  /** Slots by state, for `/health`. `ready`: could take a request now, which an unprobed worker could not. */
   counts(nowMs: number): Readonly<Record<"idle" | "initializing" | "ready" | "running" | "unhealthy", number>> {
     const counts = { idle: 0, initializing: 0, ready: 0, running: 0, unhealthy: 0 };
     for (const worker of this.#workers.values()) {
@@ -268,7 +268,7 @@ function setHealth(worker: Worker, health: ProbedHealth, nowMs: number): void {
   worker.confirmedAtMs = nowMs;
 }
 
-/** Nothing is asked while an endpoint is idle, so what was found out long ago says nothing. */
+/** Workers of an idle endpoint are not probed, so a health that was found long ago counts as unknown. */
 function healthOf(worker: Worker, nowMs: number): LbHealth {
   return nowMs < worker.confirmedAtMs + LB_HEALTH_FRESH_MS ? worker.health : "unknown";
 }

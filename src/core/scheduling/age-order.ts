@@ -1,10 +1,10 @@
-// Jobs by age: a sorted list of uuids whose front is taken often. Uuids are version 7, so their text order is their age.
+// Jobs by age: a sorted list of uuids whose front is taken often. Uuids are of version 7, so text order is age order.
 
-/** Below this the dead part of the list is not worth a copy. */
+/** The removed front of the list is cut off by a copy only once it is longer than this. */
 const DEAD_ALLOWED = 32;
 
 export class AgeOrder {
-  /** A moving head instead of a shift. */
+  /** The live part begins at #head: moving that is cheaper than shifting the list. */
   #uuids: string[] = [];
   #head = 0;
 
@@ -23,7 +23,7 @@ export class AgeOrder {
     this.#head = 0;
   }
 
-  /** Jobs before this one. */
+  /** The number of jobs before this one. */
   indexOf(uuid: string): number {
     return this.#search(uuid) - this.#head;
   }
@@ -36,7 +36,7 @@ export class AgeOrder {
       return;
     }
     this.#head += 1;
-    // Half of the array is dead, and keeps its texts in memory: copying it now costs each removal one move on average.
+    // Half of the array is removed jobs, whose texts stay in memory: a copy now costs one move a removal on average.
     if (this.size === 0 || (this.#head > DEAD_ALLOWED && this.#head * 2 > this.#uuids.length)) {
       this.#uuids = this.#uuids.slice(this.#head);
       this.#head = 0;

@@ -1,11 +1,11 @@
-// A binary heap of deadlines. Entries are never moved: a stale one is recognised by its owner when it comes up.
+// A binary heap of deadlines. Entries are never changed: the owner recognises a stale one when it becomes the first.
 
 export interface Due {
   readonly atMs: number;
   readonly uuid: string;
 }
 
-/** Below this a rebuild is not worth its time. */
+/** With fewer stale entries than this a rebuild is not worth its time. */
 const STALE_ALLOWED = 1_000;
 
 export class DueOrder {
@@ -17,7 +17,7 @@ export class DueOrder {
     return this.#times.length;
   }
 
-  /** More than half of it has been overtaken: its owner builds it anew, so that it never outgrows what lives. */
+  /** Is more than half of the heap stale? Then its owner builds it anew, so that live entries bound its size. */
   isMostlyStale(live: number): boolean {
     return this.#times.length > 2 * live + STALE_ALLOWED;
   }
@@ -56,7 +56,7 @@ export class DueOrder {
     return top;
   }
 
-  /** Beyond the end: later than everything. */
+  /** The time of an entry; behind the end of the heap a time after all others. */
   #timeAt(at: number): number {
     return this.#times[at] ?? Number.POSITIVE_INFINITY;
   }

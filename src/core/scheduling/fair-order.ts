@@ -1,6 +1,6 @@
-// Which waiting job is next: tenant first (the one served least, in GPU milliseconds), then priority, then age. What runs
-// counts as it runs, so that a tenant of long jobs does not gather slots until its first one ends. A choice costs the same
-// whoever came before: only tenants that wait are looked at, in the order of what they were served.
+// Which waiting job is next: first by tenant (the one served least, in GPU milliseconds), then by priority, then by
+// age. Running jobs count while they run, so that a tenant of long jobs gathers no slots before its first one ends. The
+// cost of a choice does not grow with past tenants: only waiting ones are compared, in the order of service.
 
 import { FAIR_KEPT_MAX } from "../limits.ts";
 import { AgeOrder } from "./age-order.ts";
@@ -14,12 +14,12 @@ interface TenantLine extends Served {
 
 export class FairOrder {
   readonly #lines = new Map<string, TenantLine>();
-  /** Each line stands in one of three orders: its jobs wait, or only run, */
+  /** Each line is in one of three orders: some of its jobs wait, or its jobs only run, */
   readonly #waiting = new ServedOrder<TenantLine>();
   readonly #running = new ServedOrder<TenantLine>();
-  /** or it has neither, and is kept because its tenant was served more than a newcomer would be taken to be. */
+  /** or it has no job, and is kept because its tenant was served more than a newcomer is counted to have been. */
   readonly #kept = new ServedOrder<TenantLine>();
-  /** The least served of those that wait: a newcomer begins here, so that old idleness buys no burst. */
+  /** The time of the least served waiting tenant: newcomers begin with it, so that idle time earns them no burst. */
   #floorMs = 0;
   #turns = 0;
 
@@ -51,7 +51,7 @@ export class FairOrder {
     this.#enter(line);
   }
 
-  /** Of a tenant's jobs none waits any more. */
+  /** Removes all waiting jobs of a tenant. */
   removeAll(tenantId: string): void {
     const line = this.#lines.get(tenantId);
     if (line === undefined || !waits(line)) return;
@@ -61,7 +61,7 @@ export class FairOrder {
     this.#enter(line);
   }
 
-  /** The next job, left in place; undefined when nothing waits. */
+  /** The next job, which stays in the order; undefined when no job waits. */
   next(nowMs: number): string | undefined {
     const line = this.#waiting.least(nowMs);
     if (line === undefined) return undefined;
@@ -75,23 +75,23 @@ export class FairOrder {
     return this.#waiting.size === 0;
   }
 
-  /** Does another job wait beside the tenant's one? */
+  /** Does another job wait, of any tenant, beside one of this tenant? */
   hasOthers(tenantId: string): boolean {
     const line = this.#lines.get(tenantId);
     return this.#waiting.size > 1 || (line !== undefined && line.normal.size + line.low.size > 1);
   }
 
-  /** An attempt of the tenant runs since then, epoch ms. */
+  /** An attempt of the tenant runs since `startedAtMs`, epoch ms. */
   noteStart(tenantId: string, startedAtMs: number): void {
     this.#change(tenantId, (line) => {
-      // A job that starts as it comes must not find old idleness either.
+      // Idle time must not count for a job that starts without waiting, either.
       if (line.running === 0 && !waits(line)) line.settledMs = Math.max(line.settledMs, this.#floorMs);
       line.running += 1;
       line.startsSumMs += startedAtMs;
     });
   }
 
-  /** It has ended after so many ms. */
+  /** The attempt that began at `startedAtMs` has ended, and counts as `executionMs`. */
   noteEnd(tenantId: string, startedAtMs: number, executionMs: number): void {
     this.#change(tenantId, (line) => {
       line.running -= 1;
@@ -100,7 +100,7 @@ export class FairOrder {
     });
   }
 
-  /** 1-based place among the tenant's own waiting jobs. */
+  /** The place of a job among the tenant's own waiting jobs, from 1. */
   position(tenantId: string, uuid: string, lowPriority: boolean): number {
     const line = this.#lines.get(tenantId);
     if (line === undefined) return 1;
@@ -120,7 +120,7 @@ export class FairOrder {
   #enter(line: TenantLine): void {
     this.#orderOf(line).add(line);
     if (this.#kept.size <= FAIR_KEPT_MAX) return;
-    // Who was served least of them gains least by being forgotten. No time passes for a line that runs nothing.
+    // The least served one gains least by being forgotten. The time 0 will do: lines without running jobs do not grow.
     const least = this.#kept.least(0);
     if (least !== undefined) this.#forget(least);
   }
@@ -130,7 +130,7 @@ export class FairOrder {
     return line.running > 0 ? this.#running : this.#kept;
   }
 
-  /** Forgets idle tenants that would begin at the floor, now and ever after: it may fall when charges for running jobs end. */
+  /** Forgets idle tenants that would begin at the floor now and later: it may fall when running jobs' charges end. */
   #forgetOvertaken(nowMs: number): void {
     let least = this.#kept.least(nowMs);
     if (least === undefined || least.settledMs > this.#floorMs) return;

@@ -1,10 +1,10 @@
-// How long the newest jobs of an endpoint took: a ring of numbers, and the time that all but one in a hundred stay under.
+// How long the newest jobs of an endpoint took: a ring of times, and the time that 99 % of the jobs stay under.
 
-/** Enough for a 99th percentile that is not just the maximum, and small enough to sort now and then. */
+/** So many times give a 99th percentile that is not just the maximum, and can still be sorted now and then. */
 const KEPT = 512;
-/** Fewer say nothing about one in a hundred. */
+/** With fewer times there is no 99th percentile below the maximum. */
 const KNOWN_MIN = 100;
-/** Sorting costs more than a job's whole turn in the broker, so the percentile is a few jobs old. */
+/** Sorting costs more than all other work of the broker on a job, so the percentile may be some jobs old. */
 const SORT_EVERY = 64;
 
 export class RecentTimes {
@@ -18,7 +18,7 @@ export class RecentTimes {
     if (this.#added === KNOWN_MIN || (this.#added > KNOWN_MIN && this.#added % SORT_EVERY === 0)) this.#sort();
   }
 
-  /** What is known, oldest first. */
+  /** The times in the ring, oldest first. */
   known(): readonly number[] {
     const oldest = this.#added % KEPT;
     return this.#added <= KEPT ? [...this.#times] : [...this.#times.slice(oldest), ...this.#times.slice(0, oldest)];

@@ -1,16 +1,16 @@
-// What is known of single releases of RunPod's SDK, which workers name in their requests (docs/wire.md 3.8).
+// How releases of RunPod's SDK differ; workers name their release in their requests (docs/wire.md 3.8).
 
-/** The first that surely takes note of a job before it asks again: those before it say for a moment that they run nothing. */
+/** The first release that always notes a job before it polls again: older ones may briefly report to run nothing. */
 const NOTES_JOBS_FROM = [1, 10, 1] as const;
-/** The first that has hooks before its handlers, and reports when one fails. */
+/** The first release that runs hooks before its handlers, and reports a failed hook. */
 const REPORTS_STARTS_FROM = [2, 0, 0] as const;
 
-/** Does a worker of this release say only then that it runs nothing when that is so? An unknown one may not. */
+/** Can a worker of this release be believed when it reports that it runs nothing? An unknown release cannot. */
 export function reportsIdleness(version: string | null): boolean {
   return isFrom(version, NOTES_JOBS_FROM) ?? false;
 }
 
-/** May a worker of this release report that it could not start? Of an older one such a report is some handler's error. */
+/** May a worker of this release report a failed start? From an older release such a report is a handler's error. */
 export function mayReportStart(version: string | null): boolean {
   return isFrom(version, REPORTS_STARTS_FROM) ?? true;
 }

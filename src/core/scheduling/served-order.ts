@@ -1,28 +1,28 @@
-// Tenants by the time that they were served, while that time grows: each grows by as many milliseconds a millisecond as it has
-// jobs running. Those with the same number running grow alike, so their order never changes by time alone: one heap for each
-// number, and the least served of all is on top of one of them. With R jobs running there are at most about sqrt(2 R) heaps.
+// Tenants by the time that they were served, while that time grows: by as many milliseconds a millisecond as the tenant
+// has running jobs. Tenants with equally many keep their order as time passes, so each such number has a heap of its
+// own, and the least served tenant is on top of one of them. R running jobs make at most about sqrt(2 R) heaps.
 
-/** What one tenant was served. A line that stands in an order is taken out before it is changed. */
+/** What one tenant was served. A line must be removed from its order before it is changed. */
 export interface Served {
-  /** By finished attempts. */
+  /** The time of finished attempts. */
   settledMs: number;
   running: number;
-  /** Sum of the starts of those that run: with their number it gives the time that they have run. */
+  /** Sum of the starts of the running attempts: with their number it gives how long they have run. */
   startsSumMs: number;
   /** Breaks ties: the lower one is first. */
   turn: number;
-  /** Where it stands in its heap; only the heap sets it. */
+  /** The line's index in its heap, which only the heap sets. */
   at: number;
 }
 
-/** Counted for each running attempt beside its time, so that a burst of starts at one moment is shared out too. */
+/** Counted for each running attempt beside its time, so that starts at one moment are shared fairly, too. */
 const START_CHARGE_MS = 1_000;
 
 export function servedMs(line: Served, nowMs: number): number {
   return line.settledMs + line.running * (nowMs + START_CHARGE_MS) - line.startsSumMs;
 }
 
-/** Without the charges of what runs, which end with it: this one never falls as time goes on. */
+/** The served time without START_CHARGE_MS, which ends with each attempt: this time never falls. */
 function lastingMs(line: Served, nowMs: number): number {
   return line.settledMs + line.running * nowMs - line.startsSumMs;
 }
@@ -45,7 +45,7 @@ export class ServedOrder<Line extends Served> {
     this.#size += 1;
   }
 
-  /** The line stands in this order, and is as it was when it was added. */
+  /** Removes a line, which must be in this order and unchanged since it was added. */
   remove(line: Line): void {
     const heap = this.#heaps.get(line.running);
     if (heap === undefined) return;
@@ -64,7 +64,7 @@ export class ServedOrder<Line extends Served> {
     return least;
   }
 
-  /** What no line of this order will ever be served less than; Infinity when it is empty. */
+  /** A served time below which no line of this order will ever fall; Infinity when it is empty. */
   lastingMs(nowMs: number): number {
     let least = Number.POSITIVE_INFINITY;
     for (const { first } of this.#heaps.values()) {
@@ -74,7 +74,7 @@ export class ServedOrder<Line extends Served> {
   }
 }
 
-/** A binary heap of lines with the same number of jobs running. Each knows its place, so that it can leave from anywhere. */
+/** A binary heap of lines with equally many running jobs. Each has its index, so that it can be removed anywhere. */
 class ServedHeap<Line extends Served> {
   readonly #lines: Line[] = [];
 
@@ -127,7 +127,7 @@ class ServedHeap<Line extends Served> {
   }
 }
 
-/** Of two lines with the same number of jobs running. */
+/** Is `a` served before `b`? Both must have the same number of running jobs. */
 function isBefore(a: Served, b: Served): boolean {
   const by = a.settledMs - a.startsSumMs - (b.settledMs - b.startsSumMs);
   return by === 0 ? a.turn < b.turn : by < 0;

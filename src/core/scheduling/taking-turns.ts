@@ -1,7 +1,7 @@
-// A line in which tenants take turns: each one's own things first come, first served.
+// A line in which tenants take turns; each tenant's own things are served in the order of their arrival.
 
 export class TakingTurns<T> {
-  /** Whose turn it is first. A tenant without anything is not in it. */
+  /** Each tenant's things; the tenant whose turn is next comes first. A tenant without things is not in it. */
   readonly #lines = new Map<string, T[]>();
 
   get isEmpty(): boolean {
@@ -14,13 +14,13 @@ export class TakingTurns<T> {
     else line.push(thing);
   }
 
-  /** The next one, left in place. */
+  /** The next thing, which stays in the line. */
   peek(): T | undefined {
     const [line] = this.#lines.values();
     return line?.[0];
   }
 
-  /** Takes the next one; its tenant goes behind the others. */
+  /** Removes and returns the next thing; its tenant goes behind the others. */
   take(): T | undefined {
     const [first] = this.#lines;
     if (first === undefined) return undefined;

@@ -1,10 +1,10 @@
-// Whose turn it is to try a troubled upstream. A job that was refused there is not the next trial too while others wait: what is
-// wrong may be the job, and the oldest job is always the first in the order.
+// Which job may try a troubled upstream. A job that was refused there is not the next trial while other jobs wait: the
+// cause may be the job itself, and as the oldest job it would be chosen again each time.
 import type { UpstreamPool } from "./upstream-pool.ts";
 
 export class TrialTurns {
   readonly #pool: UpstreamPool;
-  /** The job that an upstream has refused last. */
+  /** Upstream → the job that it refused last. */
   readonly #refused = new Map<string, string>();
 
   constructor(pool: UpstreamPool) {

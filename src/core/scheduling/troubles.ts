@@ -1,8 +1,8 @@
-// The troubles of upstreams as they outlive the object that has the pool: what is known of a pause, and a pool as it was.
+// The troubles of upstreams, which outlive the pool's object: read from one pool, and restored into the next one.
 import { RETRY_AFTER_MAX_MS } from "../limits.ts";
 import type { Entry, UpstreamPool } from "./upstream-pool.ts";
 
-/** What is known of one upstream that is paused or unhealthy. */
+/** The state of one upstream that is paused or unhealthy. */
 export interface Trouble
   extends Readonly<Pick<Entry, "detail" | "sinceMs" | "tryAtMs" | "trialToken" | "failures" | "asked">> {
   readonly id: string;
@@ -16,11 +16,11 @@ export function troublesOf(pool: UpstreamPool): Trouble[] {
   });
 }
 
-/** Troubles that an earlier pool had, once the jobs that run have their slots: taking one would look like a new trial. */
+/** Restores an earlier pool's troubles, after running jobs have taken their slots: else these would count as trials. */
 export function restoreTroubles(pool: UpstreamPool, troubles: Iterable<Trouble>, nowMs: number): void {
   const byId = new Map(pool.upstreams().map((entry) => [entry.member.id, entry]));
   for (const { id, ...trouble } of troubles) {
-    // No longer than any pause: another machine's clock may have been ahead.
+    // At most the longest pause from now: the clock of the machine that stored it may have been ahead.
     const tryAtMs = Math.min(trouble.tryAtMs, nowMs + RETRY_AFTER_MAX_MS);
     const entry = byId.get(id);
     if (entry !== undefined) Object.assign(entry, trouble, { tryAtMs });

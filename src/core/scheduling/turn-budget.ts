@@ -1,16 +1,16 @@
-// What has left an object in its present turn, and whether more may. Its owner says when a new turn begins.
+// How much an object has sent in its present turn, and whether it may send more. The owner begins new turns by `renew`.
 import { TURN_BYTES_MAX, TURN_SENDS_MAX } from "../limits.ts";
 
 export class TurnBudget {
   #sends = 0;
   #bytes = 0;
-  /** The most that left in one turn so far. */
+  /** The most calls and bytes that were sent in one turn so far. */
   sendsMost = 0;
   bytesMost = 0;
-  /** All that ever left. */
+  /** All bytes that were ever sent. */
   bytesSum = 0;
 
-  /** May one more, of up to so many bytes, leave in this turn? The first one always may. */
+  /** May another call, of at most `mostBytes`, be sent in this turn? The first one always may. */
   fits(mostBytes: number): boolean {
     if (this.#sends === 0) return true;
     return this.#sends < TURN_SENDS_MAX && this.#bytes + mostBytes <= TURN_BYTES_MAX;

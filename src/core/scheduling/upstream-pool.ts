@@ -1,5 +1,5 @@
-// The slots of an endpoint as its broker sees them now, of upstreams and of pulling workers: use, pauses, health, and whose
-// is next. A pulling worker has room only while it asks. Memory only, but for the troubles of upstreams, which its owner keeps.
+// The slots of an endpoint's upstreams and pulling workers as its broker sees them now: their use, pauses and health,
+// and which is next. A pulling worker has room only while it asks. The owner stores upstreams' troubles, nothing else.
 import { backoffMs } from "../job/backoff.ts";
 import type { Job } from "../job/job.ts";
 import type { RateKind } from "../job/pricing.ts";
@@ -12,7 +12,7 @@ import {
   UPSTREAM_PAUSE_MAX_MS,
 } from "../limits.ts";
 
-/** What the pool needs to know of an upstream; contract/settings.ts holds the rest. */
+/** The settings of an upstream that the pool needs; contract/settings.ts has all of them. */
 export interface PoolMember {
   readonly id: string;
   readonly slots: number;
@@ -24,28 +24,28 @@ type Condition = "ok" | "paused" | "unhealthy";
 export interface Entry {
   member: PoolMember;
   running: number;
-  /** Jobs that a pulling worker asks for at this moment; null for an upstream, which takes what is pushed. */
+  /** How many jobs a pulling worker asks for now; null for an upstream, which takes jobs that are pushed. */
   asks: number | null;
-  /** The place of its newest start among all: of equals the one that was served longest ago is next. */
+  /** The number of its newest start among all: among equals the one that was served longest ago is next. */
   startedAt: number;
   condition: Condition;
   detail: string;
   sinceMs: number;
-  /** A paused or unhealthy upstream is tried with one job from here on. */
+  /** From when on a paused or unhealthy upstream is tried with one job, epoch ms. */
   tryAtMs: number;
-  /** The lease of the job that is under way as the trial of a troubled upstream. */
+  /** The token of the lease of the job that is the present trial of a troubled upstream. */
   trialToken: string | null;
-  /** The pause is what the upstream asked for by Retry-After: a job of before it says nothing about its end. */
+  /** The upstream asked for the pause by Retry-After: a success of a job from before it does not end it. */
   asked: boolean;
   failures: number;
-  /** Leases that ended while their carriers may still be calling: each holds its slot until then, epoch ms. */
+  /** Ended leases whose carriers may still be calling: each holds its slot until this time, epoch ms, at most. */
   readonly lingering: Map<string, number>;
 }
 
-/** What a carrier said of an upstream: it answered a job, or a job that it runs is still alive. */
+/** A carrier's sign of life from an upstream: it answered a job, or a job that it runs is still alive. */
 export type UpstreamSign = "answer" | "heartbeat";
 
-/** Why a job cannot start now, as a reason of `queue.reason` with one plain sentence. */
+/** Why a job cannot start now: a value of `queue.reason`, and one plain sentence. */
 export interface PoolState {
   readonly reason: "NO_WORKERS" | "ALL_BUSY" | "STARTING" | "UPSTREAM_PAUSED" | "UPSTREAM_UNHEALTHY" | "CRASH_LOOP";
   readonly detail: string;
@@ -54,9 +54,9 @@ export interface PoolState {
 
 /** What limits the choice for one job. */
 export interface Choice {
-  /** Where the job has failed: taken only while no other one is sound, or one that fails fast would eat every job. */
+  /** Where the job has failed: used only if no other one is sound, or one that fails fast would fail every job. */
   readonly avoidId: string | null;
-  /** Whether the job may go there at all. */
+  /** Whether the job may go to this upstream or worker at all. */
   readonly mayTake: (id: string) => boolean;
 }
 
@@ -67,7 +67,7 @@ export class UpstreamPool {
   readonly #entries = new Map<string, Entry>();
   #starts = 0;
 
-  /** Takes new settings; what runs keeps its count, and an upstream that stays keeps its condition. */
+  /** Takes new settings; running jobs are still counted, and an upstream that stays keeps its condition. */
   configure(members: readonly PoolMember[], nowMs: number): void {
     const wanted = new Set(members.map((member) => member.id));
     for (const [id, entry] of this.#entries) {
@@ -82,7 +82,7 @@ export class UpstreamPool {
     }
   }
 
-  /** A pulling worker asks for so many jobs from now on; 0: it does not ask, but is there. */
+  /** A pulling worker asks for this many jobs from now on; 0: it is there, but does not ask. */
   ask(member: PoolMember, jobs: number, nowMs: number): void {
     const entry = this.#entries.get(member.id) ?? freshEntry(member, nowMs);
     this.#entries.set(member.id, entry);
@@ -90,7 +90,7 @@ export class UpstreamPool {
     entry.asks = jobs;
   }
 
-  /** A pulling worker takes no jobs for now; what it was given keeps its slot until its lease ends, and a pause its time. */
+  /** A pulling worker takes no jobs for now; its jobs keep their slots until their leases end, and a pause goes on. */
   leave(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
@@ -110,7 +110,7 @@ export class UpstreamPool {
     if (running === 0 && member.slots === 0 && !isPausedWorker) this.#entries.delete(id);
   }
 
-  /** A job took a slot, also one that is found running at a start of the object. */
+  /** A job takes a slot; also used for a job that a start of the object finds running. */
   occupy(id: string, token: string, nowMs: number): void {
     const entry = this.#entries.get(id) ?? freshEntry({ id, slots: 0, rateKind: "flex" }, nowMs);
     this.#entries.set(id, entry);
@@ -118,7 +118,7 @@ export class UpstreamPool {
     this.#starts += 1;
     entry.startedAt = this.#starts;
     if (entry.asks !== null && entry.asks > 0) entry.asks -= 1;
-    // This job is the trial of a troubled upstream; the next one waits for its news or for another period.
+    // This job is the trial of a troubled upstream; the next job waits for its outcome or for another period.
     if (entry.condition === "ok") return;
     entry.tryAtMs = nowMs + UNHEALTHY_PROBE_MS;
     entry.trialToken = token;
@@ -131,18 +131,18 @@ export class UpstreamPool {
     this.#dropEmpty(id, entry);
   }
 
-  /** As release, but the carrier has not let go yet: a cancelled call still fills the worker. */
+  /** As `release`, but the slot stays taken until `letGo`: a cancelled call still occupies the worker. */
   linger(id: string, token: string, untilMs: number): void {
     this.#entries.get(id)?.lingering.set(token, untilMs);
   }
 
-  /** A worker says that it runs nothing: whatever its ended leases still held is free. */
+  /** A worker reports that it runs nothing: the slots that its ended leases still hold are free. */
   letGoAll(id: string): void {
     const tokens = [...(this.#entries.get(id)?.lingering.keys() ?? [])];
     for (const token of tokens) this.letGo(token);
   }
 
-  /** The carrier of a lease that ended has let go of its upstream. False: that lease holds no slot. */
+  /** The carrier of an ended lease has ended its call, so that the slot is free. False: the lease holds no slot. */
   letGo(token: string): boolean {
     for (const [id, entry] of this.#entries) {
       if (!entry.lingering.delete(token)) continue;
@@ -153,8 +153,8 @@ export class UpstreamPool {
   }
 
   /**
-   * Whose slot the next job gets: active before flex, then the least loaded, then the one that was served longest ago; null
-   * when none has room now.
+   * The upstream or worker whose slot the next job gets: active before flex, then the least loaded, then the one that
+   * was served longest ago; null when none has room now.
    */
   choose(nowMs: number, { avoidId, mayTake }: Choice = ANYWHERE): string | null {
     this.#endLingering(nowMs);
@@ -173,7 +173,7 @@ export class UpstreamPool {
     return entry !== undefined && hasRoom(entry, nowMs);
   }
 
-  /** Is one of these worth waiting for? */
+  /** Is any entry that `isOne` accepts worth waiting for? */
   hasSound(isOne: (id: string) => boolean): boolean {
     return [...this.#entries.values()].some((entry) => isSound(entry) && isOne(entry.member.id));
   }
@@ -182,7 +182,7 @@ export class UpstreamPool {
     return (this.#entries.get(id)?.member.slots ?? 0) > 0;
   }
 
-  /** The upstream that may still run a job, to which it is bound: any other one would run it a second time. Null: none. */
+  /** The upstream that may still run the job: any other one would run it a second time. Null: the job is not bound. */
   boundTo({ upstreamJob }: Pick<Job, "upstreamJob">): string | null {
     return upstreamJob !== null && this.has(upstreamJob.upstreamId) ? upstreamJob.upstreamId : null;
   }
@@ -191,17 +191,17 @@ export class UpstreamPool {
     return [...this.#entries.values()].filter(({ asks }) => asks === null);
   }
 
-  /** Jobs that could start now on any slot. */
+  /** How many jobs could start now on any slot. */
   freeSlots(nowMs: number): number {
     return this.#free(nowMs, () => true);
   }
 
-  /** Jobs that could be pushed now. */
+  /** How many jobs could be pushed now. */
   freePushSlots(nowMs: number): number {
     return this.#free(nowMs, ({ asks }) => asks === null);
   }
 
-  /** Jobs that pulling workers ask for now. */
+  /** How many jobs pulling workers with room ask for now. */
   freePullSlots(nowMs: number): number {
     return this.#free(nowMs, ({ asks }) => asks !== null);
   }
@@ -217,7 +217,7 @@ export class UpstreamPool {
     return free;
   }
 
-  /** A sign of life by the carrier of a lease. Only its trial clears a troubled upstream, or an answer after a plain pause. */
+  /** A sign of life under a lease. It clears a trouble if it is from the trial, or an answer during a plain pause. */
   markOk(id: string, token: string, sign: UpstreamSign, nowMs: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.condition === "ok") return;
@@ -227,11 +227,11 @@ export class UpstreamPool {
     Object.assign(entry, freshEntry(entry.member, nowMs), { running, lingering, asks, startedAt });
   }
 
-  /** The upstream could not take a job. `retryAfterMs` is what it asked for, believed within bounds. */
+  /** The upstream could not take a job. `retryAfterMs`: the pause that it asked for, honoured within bounds. */
   pause(id: string, detail: string, retryAfterMs: number | null, nowMs: number, jitter: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
-    // Jobs that started together and were refused together are one piece of news, not many.
+    // Jobs that started together and were refused together count as one failure, not as many.
     if (entry.condition === "paused" && entry.trialToken === null) return;
     const failures = entry.failures + 1;
     const waitMs =
@@ -249,7 +249,7 @@ export class UpstreamPool {
       this.#worsen(entry, { condition: "unhealthy", detail, tryAtMs, failures: 0, asked: false }, nowMs);
   }
 
-  /** The trial of a troubled upstream is over. One that brought no news of the upstream leaves its turn to another job at once. */
+  /** A troubled upstream's trial is over. If it has shown nothing about the upstream, another job may try at once. */
   endTrial(id: string, token: string, nowMs: number): void {
     const entry = this.#entries.get(id);
     if (entry?.trialToken !== token || entry.asks !== null) return;
@@ -261,14 +261,14 @@ export class UpstreamPool {
     return (this.#entries.get(id)?.condition ?? "ok") !== "ok";
   }
 
-  /** When the endpoint is tried next after a refusal, epoch ms: at once while any upstream is sound. */
+  /** When a job is tried next after a refusal, epoch ms: at once while any upstream has no trouble. */
   triedAgainAtMs(nowMs: number): number {
     const entries = [...this.#entries.values()].filter((entry) => entry.member.slots > 0);
     if (entries.some((entry) => entry.condition === "ok")) return nowMs;
     return entries.reduce((earliest, entry) => Math.min(earliest, entry.tryAtMs), Number.POSITIVE_INFINITY);
   }
 
-  /** When an upstream may next have room by time alone, epoch ms: after a pause, or when a lost carrier's slot is free. */
+  /** When time alone next makes room, epoch ms: at the end of a pause, or when a lost carrier's slot is free. */
   nextTryAtMs(nowMs: number): number {
     this.#endLingering(nowMs);
     let earliest = Number.POSITIVE_INFINITY;
@@ -279,7 +279,7 @@ export class UpstreamPool {
     return earliest;
   }
 
-  /** Why the next job does not start at this moment. `onlyId`: it is one that may start nowhere else. */
+  /** Why the next job does not start at this moment. `onlyId`: the only place where it may start. */
   describe(nowMs: number, onlyId: string | null = null): PoolState {
     const counts = ({ member }: Entry) => member.slots > 0 && (onlyId === null || member.id === onlyId);
     const entries = [...this.#entries.values()].filter(counts);
@@ -313,7 +313,7 @@ export class UpstreamPool {
     return counts;
   }
 
-  /** How one stands, for the list of workers; null: it is not known. */
+  /** The state of an upstream or worker for the list of workers; null: it is not in the pool. */
   look(id: string): Pick<Entry, "running" | "condition" | "detail" | "sinceMs"> | null {
     return this.#entries.get(id) ?? null;
   }
@@ -351,19 +351,19 @@ function freshEntry(member: PoolMember, nowMs: number): Entry {
   };
 }
 
-/** Is it worth waiting for? A pulling worker that neither asks nor works may be no more than its heartbeats. */
+/** Is it worth waiting for? A pulling worker that neither asks nor works may only be sending heartbeats. */
 function isSound({ condition, member, asks, running }: Entry): boolean {
   return condition === "ok" && member.slots > 0 && (asks !== 0 || running > 0);
 }
 
-/** A troubled upstream is tried with one job at a time: a second failure then costs one start, not a slotful. */
+/** A troubled upstream is tried with one job at a time, so that another failure hits one job, not one in each slot. */
 function hasRoom(entry: Entry, nowMs: number): boolean {
   if (entry.asks === 0 || entry.running >= entry.member.slots) return false;
   return entry.condition === "ok" || entry.tryAtMs <= nowMs;
 }
 
 function isBetter(entry: Entry, best: Entry): boolean {
-  // A worker that may be in a crash loop gets only what no sound one has room for.
+  // A worker that may be in a crash loop gets only jobs for which no sound one has room.
   if (isTrial(entry) !== isTrial(best)) return isTrial(best);
   if (entry.member.rateKind !== best.member.rateKind) return entry.member.rateKind === "active";
   const load = entry.running / entry.member.slots;

@@ -1,6 +1,6 @@
-// When each owed webhook is sent: by its time, and again when a sender is lost. At most so many are in flight of one tenant to
-// one host, so many in all, and so many bytes; where that is scarce, tenants take turns, and the hosts of each tenant do too.
-// Memory only, over whatever keys its owner uses; what a try means is decided elsewhere.
+// When each owed webhook is sent: at its time, and again when its sender is lost. Limits bound the webhooks in flight
+// of one tenant to one host, and the number and bytes of all; when these are scarce, tenants take turns, and so do each
+// tenant's hosts. Memory only. The owner chooses the keys, and decides elsewhere what the result of a try means.
 
 import {
   WEBHOOK_HOST_IN_FLIGHT_MAX,
@@ -19,11 +19,11 @@ export interface WebhookTarget {
 
 interface Entry extends WebhookTarget {
   readonly atMs: number;
-  /** Its time has come, and it waits for its turn. */
+  /** The webhook's time has come, and it waits for its turn. */
   isReady: boolean;
-  /** In flight until its sender is taken for lost; null while it waits. */
+  /** When the sender of a webhook in flight is taken for lost, epoch ms; null while the webhook waits. */
   flyingUntilMs: number | null;
-  /** What its sender holds. */
+  /** The bytes that its sender holds in memory. */
   bytes: number;
 }
 
@@ -36,25 +36,25 @@ interface Lane {
 
 interface Tenant {
   readonly lanes: Map<string, Lane>;
-  /** Hosts of lanes that may send one more, whose turn it is first. */
+  /** Hosts of the lanes that may send one more webhook; the host whose turn is next comes first. */
   readonly open: Set<string>;
   inFlight: number;
   bytes: number;
 }
 
-/** Those that fall due together are sorted in by and by: after an outage there may be 200,000 of them. */
+/** Webhooks that are due together are sorted in step by step: after an outage there may be 200,000 of them. */
 const ADVANCED_AT_ONCE_MAX = 1_000;
 
 export class WebhookSchedule {
   readonly #entries = new Map<string, Entry>();
   readonly #tenants = new Map<string, Tenant>();
-  /** Tenants with an open lane, whose turn it is first. */
+  /** Tenants with an open lane; the tenant whose turn is next comes first. */
   readonly #open = new Set<string>();
   #inFlight = 0;
   #bytes = 0;
   #due = new DueOrder();
 
-  /** A webhook is to be sent at a time, epoch ms. The same plan again changes nothing: a sender may be under way. */
+  /** Plans a webhook for a time, epoch ms. The same plan again changes nothing, because a sender may be at work. */
   plan(key: string, { tenantId, host }: WebhookTarget, atMs: number): void {
     const present = this.#entries.get(key);
     if (present?.atMs === atMs && present.host === host && present.tenantId === tenantId) return;
@@ -72,7 +72,7 @@ export class WebhookSchedule {
     this.#settle(entry);
   }
 
-  /** The sender of this one has reported. Until a new plan or a drop it is due again. */
+  /** The sender of this webhook has reported. The webhook is due again, unless a new plan or a drop follows. */
   land(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined || entry.flyingUntilMs === null) return;
@@ -81,7 +81,7 @@ export class WebhookSchedule {
     this.#push(key, entry.atMs);
   }
 
-  /** The same webhook under another key, in flight or not. */
+  /** Gives a webhook another key, whether it is in flight or not. */
   rename(from: string, to: string): void {
     const entry = this.#entries.get(from);
     if (entry === undefined) return;
@@ -96,7 +96,7 @@ export class WebhookSchedule {
     this.#push(to, flyingUntilMs ?? atMs);
   }
 
-  /** Takes one that may be sent now: it is in flight until `land`, a new plan, or until its sender is taken for lost. */
+  /** Takes a webhook that may be sent now. It is in flight until `land`, a new plan, or its sender's time is over. */
   take(nowMs: number): string | undefined {
     this.#advance(nowMs);
     const entry = this.#next();
@@ -111,14 +111,14 @@ export class WebhookSchedule {
     taken.isReady = false;
     this.#beginFlight(taken, nowMs + WEBHOOK_SEND_MAX_MS);
     this.#push(key, nowMs + WEBHOOK_SEND_MAX_MS);
-    // Behind the others: hosts within the tenant, and the tenant itself.
+    // The host goes behind the tenant's other hosts, and the tenant behind the other tenants.
     this.#tenants.get(tenantId)?.open.delete(host);
     this.#open.delete(tenantId);
     this.#settle(taken);
     return key;
   }
 
-  /** What the sender of one that was taken holds. */
+  /** Sets the bytes that the sender of a webhook in flight holds. */
   weigh(key: string, bytes: number): void {
     const entry = this.#entries.get(key);
     if (entry === undefined || entry.flyingUntilMs === null) return;
@@ -128,19 +128,19 @@ export class WebhookSchedule {
     this.#bytes += change;
   }
 
-  /** Could one be taken at this moment? */
+  /** Could a webhook be taken at this moment? */
   hasReady(nowMs: number): boolean {
     this.#advance(nowMs);
     return this.#next() !== undefined;
   }
 
-  /** Have more fallen due than could be sorted in so far? Then who can take none now may take one in the next turn. */
+  /** Are more webhooks due than were sorted in so far? Then `take` may find one in the next turn, if not now. */
   isBehind(nowMs: number): boolean {
     const due = this.#due.peek();
     return due !== undefined && due.atMs <= nowMs;
   }
 
-  /** When to look again, epoch ms: now if one is ready, else the next plan or lost sender; Infinity when nothing is owed. */
+  /** When to call `take` next, epoch ms: now if one is ready, else at the next plan or lost sender; Infinity: never. */
   nextAtMs(nowMs: number): number {
     if (this.hasReady(nowMs)) return nowMs;
     for (let due = this.#due.peek(); due !== undefined; due = this.#due.peek()) {
@@ -151,13 +151,13 @@ export class WebhookSchedule {
   }
 
   /**
-   * Whose turn it is. A tenant has less in flight than is free, so that there is always room for one that comes: alone it gets
-   * half of all, of two each a third. Those that are passed over have some in flight, so they are few.
+   * The target whose turn is next. A tenant may have less in flight than is free, so that there is always room for
+   * another tenant: one alone gets half of all, two get a third each. The few that are passed over have some in flight.
    */
   #next(): WebhookTarget | undefined {
     const free = WEBHOOKS_IN_FLIGHT_MAX - this.#inFlight;
     const freeBytes = WEBHOOKS_IN_FLIGHT_MAX_BYTES - this.#bytes;
-    // How much the next one weighs is not known before it is taken.
+    // The size of the next webhook is not known before it is taken, so there must be room for the largest.
     if (freeBytes < WEBHOOK_PAYLOAD_MAX_BYTES) return undefined;
     for (const tenantId of this.#open) {
       const { inFlight, bytes, open } = this.#tenant(tenantId);
@@ -214,7 +214,7 @@ export class WebhookSchedule {
     entry.bytes = 0;
   }
 
-  /** A lane has changed: it may send one more or not, and is forgotten when nothing is left of it. */
+  /** Updates the turns after a change of a lane, and drops a lane or tenant that has nothing left. */
   #settle({ tenantId, host }: WebhookTarget): void {
     const tenant = this.#tenant(tenantId);
     const { ready, inFlight } = this.#lane({ tenantId, host });

@@ -1,22 +1,22 @@
-// Why a pulling worker takes no jobs at this moment, for the list of workers and for those who wait for one.
+// Why a pulling worker takes no jobs at this moment: shown in the list of workers and to clients of waiting jobs.
 import { STOP_LET_GO_AFTER_MS, WORKER_GONE_AFTER_MS } from "../limits.ts";
 import type { RosterWorker } from "./worker-roster.ts";
 
 export type Absence = "failed_start" | "unhealthy" | "restarting" | "shut_down" | "drained" | "starting" | "quiet";
 
-/** Null: it takes jobs, or is busy with some, or has been so a moment ago. */
+/** Null: the worker takes jobs, or is busy with some, or did so a moment ago. `runs`: it holds jobs. */
 export function absenceOf(worker: RosterWorker, runs: boolean, nowMs: number): Absence | null {
   if (worker.sick !== null) return worker.sick.kind === "start" ? "failed_start" : "unhealthy";
   if (worker.leaving !== null) return worker.leaving.why === "restart" ? "restarting" : "shut_down";
   if (worker.draining) return "drained";
   if (runs || worker.polls.size > 0) return null;
   const quietMs = nowMs - worker.actedAtMs;
-  // Its heartbeats begin before it asks for its first job.
+  // A worker's heartbeats begin before it asks for its first job.
   if (!worker.hasTaken) return quietMs > WORKER_GONE_AFTER_MS ? "quiet" : "starting";
   return quietMs > STOP_LET_GO_AFTER_MS ? "quiet" : null;
 }
 
-/** What is said of one worker and of several. */
+/** The end of a sentence about one worker, and about several. */
 const WORDS: Readonly<Record<Absence, readonly [string, string]>> = {
   failed_start: ["failed its start", "failed their start"],
   unhealthy: ["is unhealthy", "are unhealthy"],
@@ -27,7 +27,7 @@ const WORDS: Readonly<Record<Absence, readonly [string, string]>> = {
   quiet: ["does not ask for jobs", "do not ask for jobs"],
 };
 
-/** One sentence about workers that all take no jobs. */
+/** One sentence about workers none of which takes jobs. */
 export function tellAbsences(absences: readonly Absence[]): string {
   const groups = Map.groupBy(absences, (absence) => absence);
   const parts = [...groups].map(([absence, { length }]) => `${length} ${WORDS[absence][length === 1 ? 0 : 1]}`);

@@ -1,5 +1,5 @@
-// The pulling workers of an endpoint as their own words tell of them: who is there, who asks, who is ill, which id is used
-// twice. Memory only: each worker says all of it again within one poll. What it was given stands in leases, never here.
+// The pulling workers of an endpoint, known by their own calls: which are there, ask for jobs or are unhealthy, and
+// which ids two processes use. Memory only: calls show all of it again within one poll. Jobs stand in leases.
 
 import { holderOfWorker } from "../job/worker-id.ts";
 import {
@@ -12,7 +12,7 @@ import {
   WORKERS_MAX,
 } from "../limits.ts";
 
-/** The name of a worker under its key. */
+/** A worker's name: the key that it uses, and its own id. */
 export interface WorkerName {
   readonly keyId: string;
   readonly workerId: string;
@@ -21,22 +21,22 @@ export interface WorkerName {
 /** An open job-take. */
 export interface Poll {
   readonly pollId: string;
-  /** Jobs it asks for. */
+  /** How many jobs the poll asks for. */
   readonly wanted: number;
-  /** Overtaken by a newer poll of an idle process: its own process is gone, as far as anybody knows. */
+  /** A newer poll of an idle process has come, so the process of this poll is taken to have ended. */
   overtaken: boolean;
-  /** To be answered without a job, because its worker leaves. */
+  /** The poll is to be answered without a job, because its worker leaves. */
   released: boolean;
 }
 
-/** A job that a worker is to stop, with the lease that has ended. `told`: handed out by job-stop. */
+/** A job that a worker is to stop, with the token of its ended lease. `notified`: a job-stop has returned it. */
 export interface Stop {
   readonly token: string;
   readonly atMs: number;
   notified: boolean;
 }
 
-/** `settled`: its open polls have been answered, so that its next one shows that it goes on. */
+/** A worker that leaves. `settled`: its open polls have been answered, so a further poll shows that it goes on. */
 export interface Leaving {
   readonly why: "restart" | "shutdown";
   settled: boolean;
@@ -45,54 +45,54 @@ export interface Leaving {
 export interface RosterWorker extends WorkerName {
   readonly holderId: string;
   lastSeenAtMs: number;
-  /** Its newest take that said that it runs nothing; 0: none since this roster began. */
+  /** When its newest take reported that it runs nothing, epoch ms; 0: none did since this roster began. */
   idleAtMs: number;
-  /** Its newest heartbeat, with the jobs that it named and does not hold; null: none, or one that named too many. */
+  /** Its newest heartbeat, with the jobs that it named but does not hold; null: none, or it named too many. */
   heartbeat: { readonly atMs: number; readonly strays: ReadonlySet<string> } | null;
   hasTaken: boolean;
   gpu: string | null;
   version: string | null;
-  /** Its own word (a failed fitness check, a failed start), or what it did (it fell silent with jobs). */
+  /** It reported a failed fitness check (`unfit`) or a failed start, or it went silent while it held jobs. */
   sick: { readonly kind: "unfit" | "silent" | "start"; readonly detail: string; readonly sinceMs: number } | null;
-  /** It asked to be restarted by a result with `refresh_worker`. */
+  /** When it asked for its restart by a result with `refresh_worker`, epoch ms; null: it did not. */
   refreshAskedAtMs: number | null;
-  /** As far as anybody knows its process is about to end; null again when it asks for a job anew. */
+  /** Its process is taken to be about to end; null again once it asks for a job anew. */
   leaving: Leaving | null;
-  /** A handler has run in its process, so that the process has started well. */
+  /** A handler has run in its process, which has therefore started well. */
   hasRun: boolean;
-  /** A poll of it was cut since its newest one began, by the end of its process or of a connection. */
+  /** Since its newest poll began a poll was cut, by the end of the process or of a connection. */
   wasCut: boolean;
-  /** Starts of its process that failed since one of them ran a handler. */
+  /** How many starts of its process have failed since the last one that ran a handler. */
   failedStarts: number;
-  /** When its process last did something: a poll of it began or ended, it reported. Heartbeats may be another process's. */
+  /** When a poll of it last began or ended, or it reported, epoch ms. Heartbeats may come from another process. */
   actedAtMs: number;
-  /** Jobs that it lost since it finished one. */
+  /** How many jobs it has lost since it last finished one. */
   lostInARow: number;
   draining: boolean;
-  /** The newest proof that two processes use its id. */
+  /** When it was last shown that two processes use its id, epoch ms; null: never. */
   twinSeenAtMs: number | null;
-  /** When an overtaken poll was last answered: whoever comes right after that is alive. */
+  /** When an overtaken poll was last answered, epoch ms: a poll right after that comes from a living process. */
   overtakenEndedAtMs: number;
   /**
-   * Jobs that it lost by saying that it runs nothing: `away`, or given to it `again`, and then `reported`. A late report of
-   * one that is away, and a second report of one that was given again, prove a second process.
+   * Jobs that it lost because it reported that it runs nothing: `away`, or given to it `again`, and then `reported`. A
+   * late report of a job that is away, and a second report of a job that was given again, prove a second process.
    */
   readonly givenUp: Map<string, "away" | "again" | "reported">;
   /** Its open job-takes, oldest first. */
   readonly polls: Map<string, Poll>;
 }
 
-/** A poll that comes so soon after an overtaken one was answered comes from the process that nobody believed in. */
+/** A poll so soon after the answer to an overtaken one comes from the process that was taken to have ended. */
 const TWIN_RETURNS_WITHIN_MS = 2_000;
 const TWIN_SHOWN_MS = 600_000;
 const GIVEN_UP_MAX = 100;
-/** A worker names jobs that it does not hold for a moment after they were taken from it, and so a few at most. */
+/** A worker names jobs that it does not hold only for a moment after it lost them, so there are a few at most. */
 const STRAYS_MAX = 100;
 
 export class WorkerRoster {
   readonly #workers = new Map<string, RosterWorker>();
   readonly #pollers = new Map<string, RosterWorker>();
-  /** By slots, then by job id. Apart from the workers: after a start of the object a job may end before its worker is heard of. */
+  /** Holder → job id → stop. Not in the workers: after a start of the object a job may end before its worker calls. */
   readonly #stops = new Map<string, Map<string, Stop>>();
 
   get(holderId: string): RosterWorker | undefined {
@@ -103,7 +103,7 @@ export class WorkerRoster {
     return [...this.#workers.values()];
   }
 
-  /** A word of a worker, of whatever kind. Null: there are too many of them. */
+  /** Notes a call of a worker, of any kind, and returns the worker. Null: there are too many workers. */
   hear(name: WorkerName, nowMs: number): RosterWorker | null {
     const holderId = holderOfWorker(name.keyId, name.workerId);
     const known = this.#workers.get(holderId);
@@ -140,14 +140,14 @@ export class WorkerRoster {
     return worker;
   }
 
-  /** Opens a poll. An idle process has no other one, so what else is open under its id belongs to a process that is gone. */
+  /** Opens a poll; returns polls to answer now. An idle process has one poll, so others under its id are overtaken. */
   open(worker: RosterWorker, poll: Pick<Poll, "pollId" | "wanted">, idle: boolean, nowMs: number): Poll[] {
     const others = [...worker.polls.values()];
     const returned = nowMs - worker.overtakenEndedAtMs < TWIN_RETURNS_WITHIN_MS;
     if (returned && others.some(({ overtaken }) => !overtaken)) this.noteTwin(worker, nowMs);
     if (idle && !this.isTwin(worker, nowMs)) for (const other of others) other.overtaken = true;
-    // One that goes on has no other poll when it is idle, and leaves no such pause: this may be another process. A poll that was cut
-    // may have ended with the one before it, unless jobs run on.
+    // An idle process that goes on has no other poll and makes no such pause, so this may be a new process. A poll that
+    // was cut may have ended with its process, unless jobs still run.
     const isPaused = nowMs - worker.actedAtMs > STOP_LET_GO_AFTER_MS;
     if (idle && (others.length > 0 || isPaused || worker.wasCut)) worker.hasRun = false;
     worker.wasCut = false;
@@ -164,7 +164,7 @@ export class WorkerRoster {
     return others.filter(({ overtaken }, at) => at < tooMany || (overtaken && this.isCrowded));
   }
 
-  /** Ends a poll. `answered`: its client heard of it, and would come again. */
+  /** Ends a poll. `answered`: its client got the answer, so a living process would poll again. */
   close(pollId: string, answered: boolean, nowMs: number): void {
     const worker = this.#pollers.get(pollId);
     this.#pollers.delete(pollId);
@@ -175,7 +175,7 @@ export class WorkerRoster {
     if (worker !== undefined && isOvertaken && answered) worker.overtakenEndedAtMs = nowMs;
   }
 
-  /** The endpoint has so many open polls that none is left to a process that is taken to be gone. */
+  /** The endpoint has so many open polls that overtaken ones are not kept open. */
   get isCrowded(): boolean {
     return this.#pollers.size >= WORKER_POLLS_TOTAL_MAX;
   }
@@ -186,12 +186,12 @@ export class WorkerRoster {
     return [...worker.polls.values()].filter(({ overtaken, released }) => !overtaken && !released);
   }
 
-  /** Is it in service? Who leaves, or is ill, gets no job, whatever it asks for. */
+  /** Is the worker in service? A worker that leaves, is drained or is unhealthy gets no job, even if it asks. */
   mayTake({ sick, draining, leaving }: RosterWorker): boolean {
     return sick === null && !draining && leaving === null;
   }
 
-  /** What a worker is to stop. */
+  /** The jobs that a worker is to stop, by job id. */
   stopsOf(holderId: string): ReadonlyMap<string, Stop> {
     return this.#stops.get(holderId) ?? new Map();
   }
@@ -204,7 +204,7 @@ export class WorkerRoster {
     if (this.#stops.size > WORKERS_MAX && oldest !== undefined) this.#stops.delete(oldest);
   }
 
-  /** The worker does not run it any more. Returns the token of its lease; undefined: it was not to stop. */
+  /** The worker does not run the job any more. Returns its lease's token; undefined: it was not to stop. */
   dropStop(holderId: string, jobId: string): string | undefined {
     const stops = this.#stops.get(holderId);
     const token = stops?.get(jobId)?.token;
@@ -213,26 +213,26 @@ export class WorkerRoster {
     return token;
   }
 
-  /** The worker runs nothing. */
+  /** The worker runs nothing, so it has nothing to stop. */
   dropStops(holderId: string): void {
     this.#stops.delete(holderId);
   }
 
-  /** It lost a job by its own word. Only the newest are remembered: of the others nobody will report any more. */
+  /** Notes a job that the worker lost by reporting itself idle. Older ones are forgotten: nobody reports them late. */
   giveUp(worker: RosterWorker, jobId: string): void {
     worker.givenUp.set(jobId, "away");
     const [oldest] = worker.givenUp.keys();
     if (worker.givenUp.size > GIVEN_UP_MAX && oldest !== undefined) worker.givenUp.delete(oldest);
   }
 
-  /** A heartbeat, with the jobs that it named and that the worker does not hold. */
+  /** Notes a heartbeat. `strays`: the jobs that it named and that the worker does not hold. */
   noteHeartbeat(worker: RosterWorker, strays: readonly string[], nowMs: number): void {
     worker.heartbeat = strays.length > STRAYS_MAX ? null : { atMs: nowMs, strays: new Set(strays) };
   }
 
   /**
-   * Has it shown since then that it does not run a job that it had? A take of an idle worker shows that. A busy one may never be
-   * idle, so a heartbeat without the job also counts, if it is too late to have been made before.
+   * Has the worker shown since `sinceMs` that it does not run a job that it had? An idle worker's take shows that. A
+   * busy worker may never be idle, so a heartbeat without the job also counts, if it was surely made after that.
    */
   isRidOf(worker: RosterWorker, jobId: string, sinceMs: number, nowMs: number): boolean {
     const { idleAtMs, heartbeat } = worker;
@@ -245,12 +245,12 @@ export class WorkerRoster {
     worker.twinSeenAtMs = nowMs;
   }
 
-  /** Do two processes use its id? Then neither's word that it is idle says anything of the other's jobs. */
+  /** Do two processes use its id? Then a report of one that it is idle shows nothing about the other's jobs. */
   isTwin(worker: RosterWorker, nowMs: number): boolean {
     return worker.twinSeenAtMs !== null && nowMs - worker.twinSeenAtMs < TWIN_SHOWN_MS;
   }
 
-  /** Forgets workers that nobody has heard of for long and that hold nothing. Returns them. */
+  /** Removes and returns the workers that have sent nothing for long and hold no job. */
   forgetGone(nowMs: number, holdsJobs: (holderId: string) => boolean): RosterWorker[] {
     const gone = this.all().filter(({ holderId, lastSeenAtMs, sick, polls }) => {
       const shownMs = sick === null ? WORKER_GONE_AFTER_MS : WORKER_SICK_SHOWN_MS;
