@@ -1,6 +1,6 @@
-// The grammar of RFC 8259 over chunks of bytes: strict numbers, escapes and UTF-8, bounded depth, nothing buffered.
-// A subclass is told where keys and values of one depth begin and end, and where NaN and the infinities do; it never sees an
-// unchecked byte as checked.
+// The grammar of RFC 8259 over chunks of bytes: strict numbers, escapes and UTF-8, bounded depth, nothing buffered. Its
+// methods are called where keys and values of one depth, or NaN and the infinities, begin and end; a subclass is never
+// given a byte as checked that was not.
 import { JSON_DEPTH_MAX } from "../limits.ts";
 import { isSpace } from "./text.ts";
 
@@ -11,7 +11,7 @@ export interface JsonScanError {
   readonly message: string;
 }
 
-// What may come next. A string, number or literal may be cut by the end of a chunk, so each is a state of its own.
+// States: what may come next. A chunk may end within a string, number or literal, so each of these is a state, too.
 const VALUE = 0;
 const VALUE_OR_END = 1;
 const KEY = 2;
@@ -30,15 +30,15 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const MINUS = 0x2d;
 
-/** 1 for the bytes that a string may hold without a closer look. */
+/** 1 for the bytes that a string may contain and that need no further check. */
 const PLAIN = new Uint8Array(256);
 for (let byte = 0x20; byte < 0x80; byte++) PLAIN[byte] = byte === QUOTE || byte === BACKSLASH ? 0 : 1;
 
-/** 1 for the bytes that end an escape right behind its backslash. */
+/** 1 for the bytes that are a whole escape together with the backslash before them. */
 const SIMPLE_ESCAPE = new Uint8Array(256);
 for (const char of '"\\/bfnrt') SIMPLE_ESCAPE[char.charCodeAt(0)] = 1;
 
-// Numbers are a table: state × kind of byte → state. STOP ends the number, which is right only in an accepting state.
+// Numbers are a table: state × kind of byte → state. STOP ends the number, which is valid only in an accepting state.
 const NUMBER_KINDS = 7;
 const STOP = 255;
 const NUMBER_KIND = new Uint8Array(256);
@@ -62,10 +62,10 @@ const NUMBER_NEXT = Uint8Array.from([
 ]);
 const NUMBER_ACCEPTS = Uint8Array.from([0, 1, 1, 0, 1, 0, 0, 1]);
 
-/** Small enough that the engine keeps the array beside the scanner: one of JSON_DEPTH_MAX costs more than a usual document. */
+/** The engine keeps such a small array beside the scanner: one of JSON_DEPTH_MAX costs more than most documents. */
 const USUAL_DEPTH = 64;
 
-/** Checks one document given in chunks. `markDepth` is the count of open containers at which keys and values are told. */
+/** Checks one document given in chunks. `markDepth`: the depth of the keys and values that are reported. */
 export abstract class JsonGrammar {
   #state = VALUE;
   #depth = 0;
@@ -81,7 +81,7 @@ export abstract class JsonGrammar {
   #literalAt = 0;
   /** The first error; nothing is read after it. */
   protected failure: JsonScanError | null = null;
-  /** The place behind the document's value, in bytes from the start of the document; null while it is not over. */
+  /** The place behind the document's value, in bytes from the document's start; null while the value has not ended. */
   endsAt: number | null = null;
   #seenBytes = 0;
   readonly #markDepth: 0 | 1;
@@ -97,15 +97,15 @@ export abstract class JsonGrammar {
   protected abstract keyEnds(at: number): void;
   protected abstract valueStarts(at: number): void;
   protected abstract valueEnds(at: number): void;
-  /** The same for NaN, Infinity and -Infinity of any depth. Below zero: its minus was the last byte of the chunk before. */
+  /** NaN, Infinity or -Infinity begins or ends, at any depth; -1: its minus was the last byte of the chunk before. */
   protected abstract wordStarts(at: number): void;
   protected abstract wordEnds(at: number): void;
 
-  /** Checks the next chunk. The first error is the answer to every later call too. */
+  /** Checks the next chunk. After the first error every later call returns the same error. */
   protected check(chunk: Uint8Array): JsonScanError | null {
     let at = 0;
     if (this.failure === null) {
-      // What the chunk before has left open.
+      // The chunk before may have ended within one of these.
       if (this.#state === STRING) at = this.#readString(chunk, 0);
       else if (this.#state === NUMBER) at = this.#readNumber(chunk, 0);
       else if (this.#state === LITERAL) at = this.#readLiteral(chunk, 0);
@@ -118,7 +118,7 @@ export abstract class JsonGrammar {
     return this.failure;
   }
 
-  /** Says that no chunk follows. */
+  /** Checks that the document is complete; no chunk follows. */
   protected checkEnd(): JsonScanError | null {
     if (this.failure !== null) return this.failure;
     if (this.#state === NUMBER && this.#depth === 0 && NUMBER_ACCEPTS[this.#numberState] === 1) this.#endValue(0);
@@ -126,12 +126,12 @@ export abstract class JsonGrammar {
     return this.failure;
   }
 
-  /** Whether a number may be -Infinity, of which the minus has come. */
+  /** Whether the present value has begun with a minus that may belong to -Infinity. */
   protected get mayBeWord(): boolean {
     return this.#lenientNumbers && this.#state === NUMBER && this.#numberState === AFTER_MINUS;
   }
 
-  /** Ends the scan with an error at an index of the chunk in hand. */
+  /** Ends the scan with an error at an index of the present chunk. */
   protected refuse(at: number, code: JsonScanError["code"], what: string): number {
     const offset = this.#seenBytes + at;
     const subject = code === "not_object" ? "the body must be a JSON object" : "the body is not valid JSON";
@@ -270,7 +270,7 @@ export abstract class JsonGrammar {
     return at;
   }
 
-  /** The first byte of a UTF-8 sequence narrows the second: no overlong forms, no surrogates, nothing over U+10FFFF. */
+  /** A UTF-8 sequence's first byte limits its second, to refuse overlong forms, surrogates and all over U+10FFFF. */
   #beginSequence(byte: number): boolean {
     if (byte < 0xc2 || byte > 0xf4) return false;
     this.#utf8Left = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
@@ -351,7 +351,7 @@ export abstract class JsonGrammar {
   }
 }
 
-/** The words that JSON does not have begin with a capital letter. */
+/** The literals that JSON does not have (NaN and the infinities) begin with a capital letter. */
 function isJson(literal: string): boolean {
   return literal.charCodeAt(0) >= 0x61;
 }

@@ -1,4 +1,4 @@
-// Where the raw bytes of one JSON value stand. Payloads are never parsed: what came in goes out, byte for byte.
+// Where the raw bytes of one JSON value are stored. Payloads are never parsed: they go out as they came, byte for byte.
 
 /** `inline`: the bytes themselves, at most PAYLOAD_ROW_MAX_BYTES. `r2`: an object of the bucket PAYLOADS. */
 export type PayloadRef =

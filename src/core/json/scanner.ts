@@ -1,14 +1,14 @@
-// Cuts raw values out of one JSON document that comes in chunks. The bytes are checked and handed on as they are, never
-// parsed or gathered: `1.0` stays `1.0`. What a sink gets is a view of the chunk, valid until the call returns. One change can
-// be asked for: Python's json module writes NaN, Infinity and -Infinity, which are no JSON, so a client that parses strictly could
-// not read the answer around them. They become null on their way in, as JavaScript's own JSON.stringify does it.
+// Cuts raw values out of one JSON document that comes in chunks. The bytes are checked and passed on as they are, never
+// parsed or gathered: `1.0` stays `1.0`. A sink gets views of the chunk, valid until its call returns. One change can
+// be asked for: Python's json module writes NaN, Infinity and -Infinity, which are not JSON, so a client with a strict
+// parser could not read an answer that contains them. They become null, as in JavaScript's own JSON.stringify.
 import { concatBytes } from "../bytes/concat.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../limits.ts";
 import { JsonGrammar, type JsonScanError } from "./grammar.ts";
 
 export type { JsonScanError } from "./grammar.ts";
 
-/** Receives one value: any number of views, also of one chunk, then the end. */
+/** Receives one value: any number of views, perhaps several of one chunk, and then the end. */
 interface ValueSink {
   bytes(view: Uint8Array): void;
   end(): void;
@@ -19,11 +19,11 @@ export interface FieldSink extends ValueSink {
   begin(name: string): void;
 }
 
-/** Incremental scan: chunks in order, then `end`. Both answer the first error, or null while all is well. */
+/** An incremental scan: `push` takes chunks in order, then `end` follows. Both return the first error, or null. */
 export interface JsonScanner {
   push(chunk: Uint8Array): JsonScanError | null;
   end(): JsonScanError | null;
-  /** The place behind the value, in bytes from the start of the document; null before the value is over. */
+  /** The place behind the value, in bytes from the start of the document; null before the value has ended. */
   readonly endsAt: number | null;
 }
 
@@ -34,11 +34,11 @@ interface ScanOptions {
 
 interface ObjectScanOptions extends ScanOptions {
   readonly namesMaxBytes?: number;
-  /** The field in which those words become null. */
+  /** The field in which NaN, Infinity and -Infinity are replaced by null. */
   readonly nullsIn?: string;
 }
 
-/** Scans a document that must be an object; a name that stands twice is an error. */
+/** Scans a document that must be an object; a name that occurs twice is an error. */
 export function scanObject(sink: FieldSink, options: ObjectScanOptions = {}): JsonScanner {
   return new RangeScanner(1, options, sink, sink);
 }
@@ -52,7 +52,7 @@ const NOTHING = new Uint8Array(0);
 const NULL_TEXT = Uint8Array.of(0x6e, 0x75, 0x6c, 0x6c);
 const MINUS_TEXT = Uint8Array.of(0x2d);
 const LETTER_I = 0x49;
-/** A name in an error message is for people; a hostile one is cut. */
+/** A name in an error message is for people, so a very long one is cut. */
 const NAME_SHOWN_MAX_CHARS = 64;
 
 class RangeScanner extends JsonGrammar implements JsonScanner {
@@ -65,7 +65,7 @@ class RangeScanner extends JsonGrammar implements JsonScanner {
   #nameParts: Uint8Array[] = [];
   #reading: "nothing" | "name" | "value" = "nothing";
   #makesNulls = false;
-  /** The last chunk ended with a minus that may be a word's: it is handed over, or not, with the next byte. */
+  /** The last chunk ended with a minus that may begin -Infinity; the next byte decides whether the sink gets it. */
   #heldMinus = false;
   #chunk: Uint8Array = NOTHING;
   #startsAt = 0;
@@ -140,7 +140,7 @@ class RangeScanner extends JsonGrammar implements JsonScanner {
     this.#startsAt = at;
   }
 
-  /** What was read of the name or value in hand, up to an index of the chunk. */
+  /** Passes on the present name or value from where it was passed on last, up to an index of the chunk. */
   #handOver(at: number): void {
     if (this.#reading === "nothing" || at === this.#startsAt) return;
     const view = this.#chunk.subarray(this.#startsAt, at);

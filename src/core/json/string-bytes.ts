@@ -1,4 +1,4 @@
-// The texts of a JSON string, or of a list of them, as one run of bytes: unescaped as they come by, in pieces of any size.
+// Turns a JSON string, or a list of strings, into the bytes of their texts, one after the other, in pieces of any size.
 import { isEscaped, isSpace, skipString } from "./text.ts";
 import { parseJson } from "./value.ts";
 
@@ -6,22 +6,22 @@ const QUOTE = 0x22;
 const COMMA = 0x2c;
 const OPEN_LIST = 0x5b;
 const CLOSE_LIST = 0x5d;
-/** At the end of a piece: an escape of which more must come. */
+/** An unfinished escape at the end of a piece. */
 const CUT_ESCAPE = /\\(?:u[\da-f]{0,3})?$/i;
 const CUT_ESCAPE_MAX_CHARS = 5;
-/** The first half of a surrogate pair: the other one may stand in the next piece. */
+/** The first half of a surrogate pair, of which the second half may be in the next piece. */
 const HALF_PAIR = /[\ud800-\udbff]$/;
 const NOTHING = new Uint8Array(0);
 
-/** Reads valid JSON; what is no string, or a list's string, ends the reading. */
+/** Reads valid JSON. A value that is neither a string nor a list's string ends the reading. */
 export class JsonStringBytes {
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   readonly #encoder = new TextEncoder();
   #isAtStart = true;
   #isOver = false;
-  /** What the next piece goes on from: where a string has no end yet, its quote and a cut escape. */
+  /** What is put before the next piece: for an unfinished string its quote, and the escape that was cut. */
   #begun = "";
-  /** Of the string that has no end yet, in its text. */
+  /** The first half of a surrogate pair at the end of the unfinished string's text so far. */
   #half = "";
 
   /** The text within these bytes, in an array of its own; empty once another kind of value has come. */
@@ -49,15 +49,15 @@ export class JsonStringBytes {
     this.#isAtStart = false;
   }
 
-  /** A string from its quote, or from where the last piece has left it, to its end. */
+  /** The text of a string, or of the rest of one that began in an earlier piece, up to its end. */
   #readEnd(raw: string): string {
     const text = this.#half + this.#unescape(raw);
     this.#half = "";
-    // Half a pair stays half a pair, whatever the next string begins with.
+    // A half pair at a string's end is not completed by a half pair at the start of the next string.
     return text.toWellFormed();
   }
 
-  /** The same without its end: what must be read together with the next piece waits for it. */
+  /** The text of a string without its end: a cut escape or half pair waits for the next piece. */
   #readBeginning(raw: string): string {
     const tail = CUT_ESCAPE.exec(raw.slice(-CUT_ESCAPE_MAX_CHARS))?.[0] ?? "";
     const cut = isEscaped(raw, raw.length - tail.length) ? "" : tail;

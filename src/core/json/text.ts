@@ -1,5 +1,5 @@
-// Steps over JSON text that is in memory: where its strings, values and members begin and end. Nothing is checked, parsed or copied:
-// of a text that is no JSON, what can be made out counts. For text whose form is not known, and for bytes, there is the scanner.
+// Finds where strings, values and members begin and end in JSON text in memory. Nothing is checked, parsed or copied:
+// in a text that is not JSON, as much is found as can be recognised. scanner.ts checks text, and reads bytes.
 import { parseJson } from "./value.ts";
 
 /** A member of an object in a text: its name, and where its value begins and ends. */
@@ -17,11 +17,11 @@ const BACKSLASH = 0x5c;
 const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
-/** Where none of these has come for a while, as in a list of numbers, the engine's own search is many times as fast as a look at each. */
+/** After NEAR_CHARS without a mark, as in a list of numbers, the engine's search is many times as fast as a loop. */
 const MARK = /["[\]{}]/g;
 const NEAR_CHARS = 32;
 
-/** The members of the object that begins at `start`, each as often as it stands there; it ends early where the text is no object any more. */
+/** All members of the object that begins at `start`, duplicates too; ends early where the text is no object. */
 export function* membersOf(text: string, start: number): Generator<Member, void> {
   let at = skipSpace(text, start);
   if (text.charCodeAt(at) !== OPEN_OBJECT) return;
@@ -39,7 +39,7 @@ export function* membersOf(text: string, start: number): Generator<Member, void>
   } while (text.charCodeAt(at) === COMMA);
 }
 
-/** The raw text of a member of an object's top level; null when it has none. Of two equal names the last one counts, as for JSON.parse and Python. */
+/** The raw text of an object's member; null: it has none. Of equal names the last counts, as in JSON.parse. */
 export function memberText(text: string, member: string): string | null {
   let found: string | null = null;
   for (const { name, from, to } of membersOf(text, 0)) if (name === member) found = text.slice(from, to);
@@ -52,14 +52,14 @@ function nameOf(raw: string): string {
   return typeof name === "string" ? name : "";
 }
 
-/** The first index from here on that is no white space. */
+/** The first index from `from` on that is not white space. */
 export function skipSpace(text: string, from: number): number {
   let at = from;
   while (isSpace(text.charCodeAt(at))) at += 1;
   return at;
 }
 
-/** The index behind the value that begins here. */
+/** The index behind the value that begins at `from`. */
 export function skipValue(text: string, from: number): number {
   let at = from;
   for (; at < text.length; at += 1) {
@@ -72,8 +72,8 @@ export function skipValue(text: string, from: number): number {
 }
 
 /**
- * The first bracket outside of strings from here on; at least the text's length where there is none. The index it begins at must
- * not be within a string.
+ * The index of the first bracket outside of strings from `from` on; at least the text's length when there is none.
+ * `from` must not be within a string.
  */
 export function nextBracket(text: string, from: number): number {
   let at = from;
@@ -94,12 +94,12 @@ function nextMark(text: string, from: number): number {
   return MARK.test(text) ? MARK.lastIndex - 1 : text.length;
 }
 
-/** Whether this is a bracket that opens an object or a list. */
+/** Whether this character opens an object or a list. */
 export function opens(char: number): boolean {
   return char === OPEN_OBJECT || char === OPEN_LIST;
 }
 
-/** Of a character or a byte: JSON has no other white space. */
+/** Whether a character or byte is JSON's white space. */
 export function isSpace(char: number): boolean {
   return char <= 0x20 && (char === 0x20 || char === 0x0a || char === 0x0d || char === 0x09);
 }
@@ -120,12 +120,12 @@ function skipContainer(text: string, from: number): number {
 }
 
 /**
- * The index behind the string that begins here; more than the text's length where it has no end. Most of a large body is in strings,
- * so the engine's own search finds their end.
+ * The index behind the string that begins at `from`; more than the text's length when it has no end. The engine's own
+ * search is used, because most of a large body is in strings.
  */
 export function skipString(text: string, from: number): number {
   let at = text.indexOf('"', from + 1);
-  // Most quotes have no backslash before them: that one look saves the call.
+  // Most quotes have no backslash before them, and this check saves them the call of isEscaped.
   while (at !== -1 && text.charCodeAt(at - 1) === BACKSLASH && isEscaped(text, at)) at = text.indexOf('"', at + 1);
   return at === -1 ? text.length + 1 : at + 1;
 }

@@ -1,6 +1,6 @@
-// JSON from servers and workers, whose shape nobody promises: each field is checked where it is read.
+// JSON from servers and workers, of whose shape nothing is guaranteed: each field is checked where it is read.
 
-/** An object's fields, not yet known to be anything. */
+/** An object's fields, whose values are not checked yet. */
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** The value of a JSON text; undefined, which no JSON is, for any other text. */
@@ -20,6 +20,6 @@ export function textOf(value: unknown, name: string): string {
 
 /** The fields of an object that a parser made; null for every other value, lists too. */
 export function fieldsOf(value: unknown): Fields | null {
-  // The cast says nothing but that it is an object: of its fields the type promises none.
+  // The cast states only that the value is an object: the type promises no field.
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : null;
 }

@@ -1,20 +1,20 @@
-// Error texts are cut at a length, and RunPod's carry a traceback that reaches it: what stands before the cut still counts.
+// Error texts are cut at a length, which RunPod's reach by their traceback: the part before the cut must be readable.
 import { isEscaped } from "../json/text.ts";
 
 const CLOSERS: Readonly<Record<string, string>> = { "{": "}", "[": "]", "(": ")" };
-/** An error is nested a few levels; a text with more is none, and its brackets are joined at every comma. */
+/** Errors have few levels; a deeper text is none, and would be costly: open brackets are joined at each comma. */
 const OPEN_MAX = 16;
-/** A backslash, or the first part of \xNN, \uNNNN or \UNNNNNNNN, where the cut went through an escape. */
+/** A backslash, or the first part of \xNN, \uNNNN or \UNNNNNNNN, that the cut left of an escape. */
 const CUT_ESCAPE = /\\(?:x[\da-fA-F]?|u[\da-fA-F]{0,3}|U[\da-fA-F]{0,7})?$/;
 
 /**
- * Texts that a cut JSON text or Python literal may be read by, the fullest first: with its string and brackets closed, and
- * without the member in which the cut stands. None for a text whose brackets are closed.
+ * Complete texts to read in place of a cut JSON text or Python literal, the fullest first: one with the string and
+ * brackets closed, and one without the member that was cut. None for a text whose brackets are closed.
  */
 export function closeCut(text: string): string[] {
   const open: string[] = [];
   let quote = "";
-  /** Before the newest member that is whole, with the brackets that were open there. */
+  /** Where the last whole member ends, and the closers of the brackets that were open there. */
   let whole: { readonly at: number; readonly closers: string } | null = null;
   for (let at = 0; at < text.length; at += 1) {
     const char = text[at] ?? "";
@@ -34,7 +34,7 @@ export function closeCut(text: string): string[] {
   return whole === null ? [closed] : [closed, text.slice(0, whole.at) + whole.closers];
 }
 
-/** A backslash behind another one begins no escape. */
+/** Removes an escape that the cut left unfinished; an escaped backslash begins no escape. */
 function withoutCutEscape(text: string): string {
   const at = text.search(CUT_ESCAPE);
   return at === -1 || isEscaped(text, at) ? text : text.slice(0, at);

@@ -1,17 +1,17 @@
-// The error of an OpenAI route as OpenAI's clients read it, made of what a failed job left: texts of many servers and SDKs.
+// The error of an OpenAI route, in the form of OpenAI's clients, made of a failed job's text from any of many servers.
 
 import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
 import { ERROR_TEXT_MAX_CHARS } from "../limits.ts";
 import { closeCut } from "./cut-text.ts";
 import { parsePythonLiteral } from "./python-literal.ts";
 
-/** An error in OpenAI's shape with the HTTP status that its clients choose the class of their exception by. */
+/** An error in OpenAI's shape, with the HTTP status by which its clients choose the class of their exception. */
 interface OpenAiError {
   readonly status: number;
   readonly error: Omit<ParsedError, "status" | "type"> & { readonly type: string };
 }
 
-/** What a text says; null where it says nothing. */
+/** The parts of an error that a text contains; null: it does not contain that part. */
 interface ParsedError {
   readonly status: number | null;
   readonly message: string;
@@ -20,9 +20,9 @@ interface ParsedError {
   readonly code: string | number | null;
 }
 
-/** Errors are wrapped in one another: an exception's text in an SDK's JSON in an upstream's body. */
+/** Errors are nested, such as an exception's text in an SDK's JSON in an upstream's body: so many levels are read. */
 const NESTED_MAX = 8;
-/** A type, a code or the path of a parameter. */
+/** The longest type, code or path of a parameter; the rest is cut. */
 const WORD_MAX_CHARS = 200;
 const UPSTREAM_ANSWERED = /^the upstream answered (\d{3})(?:: ([\s\S]*))?$/;
 /** The text of an exception of OpenAI's Python client, which a handler that proxies with it raises. */
@@ -35,7 +35,7 @@ const EXCEPTION_LINE = /\n([A-Za-z_][\w.]*(?:: .*)?)\s*$/;
 const HTML = /^\s*<(?:!doctype html|html)\b/i;
 const HTML_TITLE = /<title>([^<]*)<\/title>/i;
 
-/** Words of types and codes, in lower case, without marks and without "error" at their end. */
+/** Statuses by types and codes, in lower case, without punctuation and without "error" at their end. */
 const STATUS_BY_WORD: Readonly<Record<string, number>> = {
   badrequest: 400,
   invalidrequest: 400,
@@ -52,7 +52,7 @@ const STATUS_BY_WORD: Readonly<Record<string, number>> = {
   conflict: 409,
   requesttoolarge: 413,
   unprocessableentity: 422,
-  // TGI's own status for it.
+  // TGI answers its validation errors with this status.
   validation: 422,
   ratelimit: 429,
   ratelimitexceeded: 429,
@@ -69,18 +69,18 @@ const TYPE_BY_STATUS: Readonly<Record<number, string>> = {
   429: "rate_limit_error",
 };
 
-/** The error for the text of a failed job; 500 with the text where it tells no more. A traceback is never in it. */
+/** The error for a failed job's text; its status is 500 if the text names none. It never contains a traceback. */
 export function openAiErrorOf(text: string): OpenAiError {
   if (text === TIMED_OUT) return toError({ ...plain(text), status: 504 });
   if (LOST_WORKER.test(text)) return toError({ ...plain(text), status: 502 });
   return toError(readText(text, 0));
 }
 
-/** The error that a completed job has for its output: `{"error": …}`, or vLLM's `{"object":"error"}`; null when it is none. */
+/** The error in a completed job's output: `{"error": …}`, or vLLM's `{"object":"error"}`; null: it is not an error. */
 export function openAiErrorOfOutput(value: unknown): OpenAiError | null {
   const fields = fieldsOf(value);
   if (fields === null) return null;
-  // The Responses API tells of a failed response by an object of its own, which has its place for the error.
+  // The Responses API returns a failed response as an object of its own, which contains the error and is kept as it is.
   const isError = typeof fields.object === "string" ? fields.object === "error" : isFilled(fields.error);
   return isError ? toError(readValue(fields, 0)) : null;
 }
@@ -88,7 +88,7 @@ export function openAiErrorOfOutput(value: unknown): OpenAiError | null {
 function toError(parsed: ParsedError): OpenAiError {
   const status = parsed.status ?? statusOfWord(parsed.type) ?? statusOfWord(parsed.code) ?? 500;
   const type = parsed.type ?? TYPE_BY_STATUS[status] ?? (status < 500 ? "invalid_request_error" : "server_error");
-  // Cut before it is searched: an output may be megabytes of white space, and the time of a search grows with its square.
+  // Cut before the search: an output may be megabytes of white space, and the search's time grows with its square.
   const text = parsed.message.slice(0, ERROR_TEXT_MAX_CHARS);
   const message = withoutTraceback(text) || "the worker failed without a message";
   const code = typeof parsed.code === "string" ? parsed.code.slice(0, WORD_MAX_CHARS) : parsed.code;
@@ -96,7 +96,7 @@ function toError(parsed: ParsedError): OpenAiError {
   return { status, error: { message, type: type.slice(0, WORD_MAX_CHARS), param, code } };
 }
 
-/** What stands before the traceback; of a text that is nothing else, the exception, which is its last line. */
+/** The text before the traceback; if there is none, the exception, which is the traceback's last line. */
 function withoutTraceback(text: string): string {
   const before = text.replace(TRACEBACK, "").trim();
   return before === "" ? (EXCEPTION_LINE.exec(text)?.[1] ?? "") : before;
@@ -155,7 +155,7 @@ function readDetail(detail: unknown, nested: number): ParsedError {
   return { ...plain(told.join("; ")), param: pathOf(problems[0]) || null };
 }
 
-/** Where a problem is, without the word for the body that every path begins with. */
+/** The path of a problem, without the `body` at its beginning. */
 function pathOf(problem: Fields | undefined): string {
   const path: unknown[] = Array.isArray(problem?.loc) ? problem.loc : [];
   return path.filter((step, at) => at > 0 || step !== "body").join(".");
@@ -180,12 +180,12 @@ function statusOfWord(word: string | number | null): number | null {
   return Object.hasOwn(STATUS_BY_WORD, plainWord) ? (STATUS_BY_WORD[plainWord] ?? null) : null;
 }
 
-/** `NotFoundError` of `<class 'openai.NotFoundError'>`. */
+/** The name of a class: `NotFoundError` for `<class 'openai.NotFoundError'>`. */
 function className(text: unknown): string | null {
   return typeof text === "string" ? (/(\w+)'?>?$/.exec(text.slice(-WORD_MAX_CHARS))?.[1] ?? null) : null;
 }
 
-/** JSON or Python's repr, whole or cut; undefined for any other text. A number or word alone is a text like any other. */
+/** The value of JSON or of Python's repr, whole or cut; undefined for other text, also for a lone number or word. */
 function parseEither(text: string): unknown {
   if (!/^\s*[{["'(]/.test(text)) return undefined;
   for (const candidate of [text, ...closeCut(text)]) {

@@ -1,6 +1,6 @@
-// Token usage out of the raw JSON of a job's output while its bytes pass: an OpenAI body, a list with one, or texts that hold
-// such a body or pieces of an event stream (RunPod's vLLM worker yields those). Constant memory, and a look at the first
-// 2 KiB for every other output.
+// Reads token usage from the raw JSON of a job's output while its bytes pass: from an OpenAI body, a list with one, or
+// strings with such a body or with pieces of an event stream (RunPod's vLLM worker yields those). It takes constant
+// memory, and of any other output it reads only the first 2 KiB.
 import { concatBytes } from "../bytes/concat.ts";
 import { JsonStringBytes } from "../json/string-bytes.ts";
 import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
@@ -11,23 +11,23 @@ import { UsageTail } from "./usage-tail.ts";
 
 /** One way to read an output. */
 interface UsageReader {
-  /** False once nothing more can be told: the bytes that follow need no look. */
+  /** False once the following bytes cannot change the result any more, so that they need not be read. */
   readonly isLooking: boolean;
   push(bytes: Uint8Array): void;
-  /** Once all bytes have come; null when nothing was told. `promptBytes` is for an estimate. */
+  /** To be called once all bytes have come; null: there is no usage. `promptBytes` serves for an estimate. */
   usage(promptBytes: number): TokenUsage | null;
 }
 
-/** The reader for a text that begins like this; null: none; undefined: more of it must be seen, unless `isAll`. */
+/** The reader for a text that begins with `head`; null: none; undefined: more text is needed, unless `isAll`. */
 type Choice = (head: string, isAll: boolean) => UsageReader | null | undefined;
 
-/** Members that OpenAI's bodies have near their start. */
+/** A member that OpenAI's bodies have near their start. */
 const BODY_SIGN = /"(?:object|choices|usage|model)"\s*:/;
 const EVENT_START = /^\s*(?:data|event|id|retry)?:/;
-/** The longest name of a field, and its colon. */
+/** The length of the longest field name (`event`, `retry`) with its colon. */
 const EVENT_START_MAX_CHARS = 6;
 
-/** Chooses a reader by the first bytes, and then hands it all of them. */
+/** Chooses a reader by the first bytes, and then passes all bytes to it. */
 class ChoosingReader implements UsageReader {
   readonly #choose: Choice;
   #head: Uint8Array = new Uint8Array(0);
@@ -56,13 +56,13 @@ class ChoosingReader implements UsageReader {
     const text = new TextDecoder().decode(head.subarray(0, OUTPUT_USAGE_HEAD_BYTES));
     const chosen = this.#choose(text, isEnough);
     this.#chosen = chosen === undefined && isEnough ? null : chosen;
-    // A copy, because the caller's view ends with this call: under 2 KiB, or it would be enough.
+    // A copy, because the caller's view is valid only during this call. It is under 2 KiB: more would be enough.
     this.#head = this.#chosen === undefined ? head.slice() : new Uint8Array(0);
     this.#chosen?.push(head);
   }
 }
 
-/** The usage of one output. An OpenAI body that tells none, such as an error, has none; a stream is estimated then. */
+/** The usage of one output. An OpenAI body without usage, such as an error, gives null; a stream gives an estimate. */
 export class OutputUsageTap extends ChoosingReader {
   constructor() {
     super((head) => (/^\s*(?:\[\s*)?"/.test(head) ? new StringsReader() : chooseBody(head)));
@@ -109,12 +109,12 @@ class EventsReader implements UsageReader {
 
   push(bytes: Uint8Array): void {
     for (const { data } of this.#splitter?.push(bytes) ?? []) this.#see(data);
-    // No server sends such an event; and what is held must stay small.
+    // No server sends such a large event, and the held bytes must stay few.
     if ((this.#splitter?.heldBytes ?? 0) > CHUNK_MAX_BYTES) this.#splitter = null;
   }
 
   usage(promptBytes: number): TokenUsage | null {
-    // A stream that broke off, or a worker that trims its last piece: what was sent of the last event counts.
+    // A stream may have broken off, or a worker may trim its last piece: the sent part of the last event counts.
     for (const { data } of this.#splitter?.end() ?? []) this.#see(data);
     return this.#isOpenAi ? this.#usage.total(promptBytes) : null;
   }

@@ -1,7 +1,7 @@
-// Reads Python's repr of plain values. RunPod's SDK writes the error of a handler by str(), so that a dict, and with it the
-// status and message of an OpenAI error, comes as a text like {'error': {'message': "it's wrong", 'param': None}}.
+// Reads Python's repr of plain values. RunPod's SDK writes a handler's error by str(), so that a dict, and in it the
+// status and message of an OpenAI error, arrives as a text like {'error': {'message': "it's wrong", 'param': None}}.
 
-/** Enough for any error; deeper ones would use up the stack. */
+/** No error is nested deeper than this; a much deeper literal would use up the stack. */
 const DEPTH_MAX = 64;
 
 const SPACE = /[ \t\r\n]*/y;
@@ -11,7 +11,7 @@ const PLAIN = { "'": /[^'\\\r\n]+/y, '"': /[^"\\\r\n]+/y } as const;
 const ESCAPE = /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([ntr\\'"]))/y;
 const SIMPLE_ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r" };
 const CODE_POINT_MAX = 0x10ffff;
-/** JSON has no word for nan and inf, so they are null as in JSON.stringify. */
+/** JSON cannot express nan and inf, so they become null as in JSON.stringify. */
 const WORDS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["True", true],
   ["False", false],
@@ -20,7 +20,7 @@ const WORDS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["inf", null],
 ]);
 
-/** The text is no literal: told by a throw within this file, by undefined outside. */
+/** Thrown within this file when the text is not a literal; callers outside get undefined instead. */
 class NotALiteral extends Error {}
 
 /**
@@ -81,7 +81,7 @@ class Reader {
     return value;
   }
 
-  /** `fromEntries` defines each key as a property of its own, `__proto__` too. */
+  /** `fromEntries` makes each key an own property, even `__proto__`. */
   #readDict(): unknown {
     const entries: [string, unknown][] = [];
     while (!this.#closes("}")) {
@@ -99,7 +99,7 @@ class Reader {
     while (!this.#closes(end)) {
       items.push(this.#readValue());
       if (this.#text[this.#at] === end && end === "]") continue;
-      // repr writes a tuple of one as (1,); without a comma the parentheses are no tuple's.
+      // repr writes a tuple with one item as (1,): parentheses around an item without a comma are not a tuple.
       if (this.#text[this.#at] !== end || items.length === 1) this.#expect(",");
     }
     return items;
@@ -138,7 +138,7 @@ class Reader {
     this.#at += 1;
   }
 
-  /** What the sticky pattern matches here, and steps behind it. */
+  /** Matches the sticky pattern at the present place and moves behind the match; null: it does not match. */
   #take(pattern: RegExp): RegExpExecArray | null {
     pattern.lastIndex = this.#at;
     const match = pattern.exec(this.#text);

@@ -3,15 +3,15 @@ import type { PayloadRef } from "../json/payload-ref.ts";
 
 export interface OpenAiRequest {
   readonly method: string;
-  /** From `/v1` on, as the client wrote it: `/v1/chat/completions`. */
+  /** The path from `/v1` on, as the client wrote it: `/v1/chat/completions`. */
   readonly path: string;
-  /** With its `?`, or empty. */
+  /** The query with its `?`, or empty. */
   readonly query: string;
-  /** Of the body; null: it has none. A body that is not JSON stands in the input as a JSON string of its base64. */
+  /** The body's type; null: there is no body. A body that is not JSON is in the input as a JSON string of base64. */
   readonly contentType: string | null;
-  /** The client wants its answer as events. */
+  /** The client asked for its answer as a stream of events. */
   readonly stream: boolean;
-  /** The client did not ask for the usage chunk, which was asked for in its name: it must not see it. */
+  /** The usage chunk was asked for in the client's name, but not by the client, which must not receive it. */
   readonly hidesUsage: boolean;
 }
 
@@ -30,7 +30,7 @@ export function isBodiless(status: number): boolean {
   return status === 204 || status === 205;
 }
 
-/** The input of such a job as RunPod's workers know it (docs/wire.md 2.1): JSON text around the raw body. */
+/** The input of such a job in the form for RunPod's workers (docs/wire.md 2.1): JSON text around the raw body. */
 export function openAiInput(request: OpenAiRequest, body: PayloadRef): (string | PayloadRef)[] {
   const { method, path, query, contentType } = request;
   const more = {

@@ -1,14 +1,14 @@
-// Which routes of an OpenAI server a tenant's request may reach: the call goes out with the operator's credential, and such
-// servers also delete models, hand out files, or stop working, for whoever has it. A list is a text of words apart by commas:
-// `inference` (the routes below), `METHOD /path`, or `all` alone. Routes are compared as they are sent, after all that a URL
-// parser does to a path.
+// Which routes of an OpenAI server a tenant's request may reach. The call is sent with the operator's credential, and
+// for anyone who has it such servers also delete models, return files, or shut down. A list is a text with entries
+// separated by commas: `inference` (the routes below), `METHOD /path`, or `all` alone. Routes are compared as they are
+// sent, after a URL parser has normalised the path.
 import type { Failure } from "../failure.ts";
 
-/** The word that stands for the routes of inference, and the whole list of an endpoint that was given none. */
+/** The entry that stands for the routes of inference; it is also the whole list of an endpoint without one. */
 export const INFERENCE = "inference";
 const ALL = "all";
 
-/** Below `/v1`. Each computes an answer out of its own body and keeps nothing; for `responses` see core/openai/stored-responses.ts. */
+/** Routes below `/v1` that compute an answer from their body and keep nothing (`responses`: stored-responses.ts). */
 const COMPUTED = [
   "chat/completions",
   "completions",
@@ -27,7 +27,7 @@ const ALSO_AT_ROOT = ["rerank", "score", "classify", "pooling", "tokenize", "det
 
 interface Rule {
   readonly method: string;
-  /** `*`: one name; `**` at the end: one or more, whose slashes may be escaped. */
+  /** `*`: one name; `**` at the end: one or more names, whose slashes may be escaped. */
   readonly segments: readonly string[];
 }
 
@@ -43,7 +43,7 @@ const INFERENCE_RULES: readonly Rule[] = [
 
 const ROUTE = /^(GET|POST|PUT|PATCH|DELETE) (\/[A-Za-z0-9._~*-]+(?:\/[A-Za-z0-9._~*-]+)*)$/;
 
-/** Why a text is no list of routes; null: it is one. */
+/** Why a text is not a valid list of routes; null: it is one. */
 export function openAiRoutesProblem(text: string): string | null {
   const words = wordsOf(text);
   if (words.includes(ALL)) return words.length === 1 ? null : `"${ALL}" stands alone: it has every other route in it`;
@@ -54,23 +54,23 @@ export function openAiRoutesProblem(text: string): string | null {
   return null;
 }
 
-/** Is it the form that lets everything through? */
+/** Is the list the wide form, which lets every route through? */
 export function isWideForm(text: string): boolean {
   return text.trim() === ALL;
 }
 
-/** The list that holds. The wide form does not where an endpoint is shared: whoever shares it later must not have to think of it. */
+/** The list in force. A shared endpoint's wide form is not: who shares an endpoint later need not think of its list. */
 export function routesInForce(settings: { readonly openaiRoutes: string; readonly shared: boolean }): string {
   return settings.shared && isWideForm(settings.openaiRoutes) ? INFERENCE : settings.openaiRoutes;
 }
 
-/** May a request reach this path of the server? `pathname`: from the slash behind the server's own path on, without a query. */
+/** May a request reach this path? `pathname`: from the slash behind the server's own path on, without a query. */
 export function allowsRoute(routes: string, method: string, pathname: string): boolean {
   if (isWideForm(routes)) return isPlain(pathname);
   return rulesOf(routes).some((rule) => rule.method === method && matches(rule.segments, pathname));
 }
 
-/** What a request is told whose route is closed. */
+/** The error message for a request whose route is closed. */
 export function closedRouteMessage(route: Omit<Extract<Failure, { kind: "route_closed" }>, "kind">): string {
   const shown = `${route.method} ${route.path.slice(0, SHOWN_MAX_CHARS)}`;
   return (
@@ -81,7 +81,7 @@ export function closedRouteMessage(route: Omit<Extract<Failure, { kind: "route_c
 
 const CLOSED = "is not among the routes that this endpoint lets through to its OpenAI server";
 
-/** A path that its sender has made long is no help to a reader. */
+/** A longer path is cut in the message, where it would help no reader. */
 const SHOWN_MAX_CHARS = 200;
 
 function wordsOf(text: string): string[] {
@@ -98,7 +98,7 @@ function routeProblem(word: string): string | null {
     return segment.includes("*") && segment !== "*";
   });
   if (isOdd) return `"${word}": a * stands for one whole name, and ** for all that follows, at the end`;
-  // Otherwise it would be the wide form under another name.
+  // A list with such a route would be as wide as the wide form, but allowed for shared endpoints.
   const [first, second] = segments;
   const isWide = first?.startsWith("*") === true || (/^v\d+$/.test(first ?? "") && second?.startsWith("*") === true);
   return isWide ? `"${word}" is as wide as "${ALL}": name the route` : null;
@@ -108,7 +108,7 @@ function rulesOf(text: string): Rule[] {
   return wordsOf(text).flatMap((word) => {
     if (word === INFERENCE) return INFERENCE_RULES;
     const [, method, path] = ROUTE.exec(word) ?? [];
-    // What cannot be read opens nothing.
+    // An entry that is not valid opens no route.
     return method === undefined || path === undefined || routeProblem(word) !== null ? [] : [toRule(method, path)];
   });
 }
@@ -117,7 +117,7 @@ function toRule(method: string, path: string): Rule {
   return { method, segments: path.split("/").slice(1) };
 }
 
-/** Names are compared letter by letter, escapes included: one that a server would decode to an open route is not that route. */
+/** Names are compared with their escapes: a name that a server would decode to an open route is not that route. */
 function matches(rule: readonly string[], pathname: string): boolean {
   const segments = pathname.split("/").slice(1);
   for (const [at, segment] of rule.entries()) {
@@ -129,12 +129,12 @@ function matches(rule: readonly string[], pathname: string): boolean {
   return segments.length === rule.length;
 }
 
-/** The names in a segment whose slashes are escaped, as a server sees them that decodes before it splits. */
+/** The names in a segment with escaped slashes, as a server reads them that decodes a path before it splits it. */
 function namesOf(segment: string): string[] {
   return segment.split(/%2f/i);
 }
 
-/** What a server further on may read anew: dots, an escape within an escape, a backslash, parameters, control characters. */
+/** Names that a server may read differently: dots, or with escapes in escapes, backslashes, parameters, controls. */
 const READ_ANEW = /^\.{0,2}$|[%/\\;?#\p{Cc}]/u;
 
 function isName(segment: string): boolean {
@@ -142,7 +142,7 @@ function isName(segment: string): boolean {
   return name !== null && !READ_ANEW.test(name);
 }
 
-/** A path that leads nowhere but below itself, however often a server decodes it. */
+/** Does the path stay the same path however often a server decodes it? It may end with a slash. */
 function isPlain(pathname: string): boolean {
   const segments = pathname.split("/").slice(1).flatMap(namesOf);
   return segments.every((segment, at) => isName(segment) || (segment === "" && at === segments.length - 1));

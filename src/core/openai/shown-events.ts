@@ -1,4 +1,4 @@
-// The events of a streamed OpenAI answer as its client is to see them: each whole, without the usage that it did not ask for.
+// The events of a streamed OpenAI answer that its client gets: whole ones, without usage that it did not ask for.
 import { parseJson } from "../json/value.ts";
 import { type SseEvent, SseSplitter } from "../sse/events.ts";
 import { DONE } from "../sse/stream-parser.ts";
@@ -6,7 +6,7 @@ import { isUsageChunk, withoutNullUsage } from "./usage-chunk.ts";
 
 const DONE_EVENT = new TextEncoder().encode(`data: ${DONE}\n\n`);
 
-/** Has a stream of this path a usage chunk for those who ask, and `[DONE]` at its end? Other ones end by an event of their own. */
+/** Has a stream of this path a usage chunk on request, and `[DONE]` at its end? Others end with their own event. */
 export function isCompletions(path: string): boolean {
   return /^\/v1\/(?:chat\/)?completions(?:\?|$)/.test(path);
 }
@@ -18,7 +18,7 @@ export class ShownEvents {
   readonly #splitter = new SseSplitter();
   readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
-  /** `[DONE]` has come: nothing behind it is the stream's. */
+  /** `[DONE]` has come: all that follows it is dropped. */
   isDone = false;
 
   /** `see` is given the value of each event, hidden ones too; undefined for data that is no JSON. */
@@ -31,17 +31,17 @@ export class ShownEvents {
     this.#see = see;
   }
 
-  /** Bytes of the event that has no end yet: nothing here bounds them. */
+  /** Bytes of the unfinished event. Nothing here bounds them, so the caller must. */
   get heldBytes(): number {
     return this.#splitter.heldBytes;
   }
 
-  /** The events that end within these bytes; views of them, where they came in one piece. */
+  /** The events that end within these bytes; an event that came in one piece is a view of it. */
   push(bytes: Uint8Array): Uint8Array[] {
     return this.#show(this.#splitter.push(bytes));
   }
 
-  /** The last event, where no blank line has ended it, and `[DONE]`, where the worker has not said it. */
+  /** The last event, if no blank line has ended it, and `[DONE]`, if the worker has not sent it. */
   end(): Uint8Array[] {
     const shown = this.#show(this.#splitter.end());
     return !this.isDone && isCompletions(this.#path) ? [...shown, DONE_EVENT] : shown;

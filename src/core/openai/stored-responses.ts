@@ -1,33 +1,33 @@
-// The Responses API can keep what it answers, and go on from what was kept. Behind one credential all tenants share that store,
-// so a request that comes through the usual list of routes is made to keep nothing: OpenAI stores a response unless it is told
-// not to, and an id of a stored one, or of an item in it, is worth as much in the hands of another tenant. What names stored
-// things is refused, and `store` is set where the request leaves it out; every other byte stays.
+// The Responses API can store its responses and continue stored ones. All tenants share that store through one
+// credential, so a request that comes through the usual list of routes is made to store nothing: OpenAI stores a
+// response unless the request forbids it, and any tenant could use the id of a stored response or of an item in it.
+// Fields that name stored things are refused, and a missing `store` is added as false; every other byte stays.
 import { allowsRoute } from "./routes.ts";
 
-/** Names as foldName makes them, and the raw values that keep nothing. */
+/** Field names in the form of foldName, and the raw values with which nothing is stored. */
 const KEEPS_NOTHING: Readonly<Record<string, readonly string[]>> = {
   store: ["false"],
   previous_response_id: ["null"],
   conversation: ["null"],
-  // A response in the background is stored to be fetched, and runs on when its client and its bill have ended.
+  // A background response is stored for its client to fetch, and runs on after the call and its bill have ended.
   background: ["false", "null"],
 };
 
 export const STORED_FIELDS: readonly string[] = Object.keys(KEEPS_NOTHING);
 
-/** As servers compare names that do not tell cases apart: Go takes the long s for an s, too. */
+/** The form in which servers that ignore case compare names: Go also takes the long s for an s. */
 export function foldName(name: string): string {
   return name.toUpperCase().toLowerCase();
 }
 
-/** Must a request to this path keep nothing? Not where the operator has opened the routes of stored responses by name. */
+/** Must a request to this path store nothing? Not if the operator has opened the routes of stored responses. */
 export function keepsNothing(routes: string, path: string): boolean {
   return /^\/v1\/responses\/?$/.test(path) && !allowsRoute(routes, "GET", "/v1/responses/any");
 }
 
-/** Looks at the members of one request, at two of one name both: parsers differ in which of them counts. */
+/** Checks all members of one request, also equal names, because parsers differ in which of two counts. */
 export class StoredFields {
-  /** The first that is refused. */
+  /** The first member that is refused; null: none is. */
   problem: { readonly field: string; readonly message: string } | null = null;
   #hasStore = false;
 
@@ -41,7 +41,7 @@ export class StoredFields {
     this.problem ??= { field: name, message };
   }
 
-  /** The member to put in before the end of the object: nothing, where it is there. */
+  /** The text to insert before the end of the object: a `store` member, or nothing if the request has one. */
   addition(isEmpty: boolean): string {
     return this.#hasStore ? "" : `${isEmpty ? "" : ","}"store":false`;
   }

@@ -1,8 +1,8 @@
-// Asks for the usage of a stream in its client's name, on the text of the request: what is not about it must reach the server
-// byte for byte.
+// Asks for a stream's usage in its client's name. This edits the text of the request, because all other bytes must
+// reach the server unchanged.
 import { membersOf, skipSpace } from "../json/text.ts";
 
-/** A piece of text to stand in the place of another. */
+/** A replacement of a range of the text. */
 interface Edit {
   readonly from: number;
   readonly to: number;
@@ -15,15 +15,15 @@ const CLOSE_OBJECT = 0x7d;
 
 /**
  * The JSON text of a streaming request, changed so that the server sends the stream's usage; every other byte stays.
- * `added`: the client did not ask for it, and must not see it. A `stream_options` that is neither an object nor null is
- * left for the server to refuse, and a text that is no object as well.
+ * `added`: the client did not ask for the usage, and must not see it. A `stream_options` that is neither an object nor
+ * null, or a text that is not an object, is left unchanged, for the server to refuse.
  */
 export function askForUsage(body: string): { readonly body: string; readonly added: boolean } {
   const start = skipSpace(body, 0);
   if (body.charCodeAt(start) !== OPEN_OBJECT) return { body, added: false };
   const edits: Edit[] = [];
   let isThere = false;
-  // Parsers differ in which of two equal names counts, so each is made to say the same.
+  // Parsers differ in which of two equal names counts, so each of them is changed alike.
   for (const { name, from, to } of membersOf(body, 0)) {
     if (name !== "stream_options") continue;
     isThere = true;
@@ -42,7 +42,7 @@ function editsWithin(body: string, start: number): Edit[] {
     .map(({ from, to }) => ({ from, to, text: "true" }));
 }
 
-/** A member at the front of the object that opens at `start`. */
+/** Inserts a member at the front of the object that opens at `start`. */
 function insertion(body: string, start: number, member: string): Edit {
   const isEmpty = body.charCodeAt(skipSpace(body, start + 1)) === CLOSE_OBJECT;
   return { from: start + 1, to: start + 1, text: isEmpty ? member : `${member},` };

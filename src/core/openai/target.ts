@@ -1,14 +1,14 @@
-// What a tenant may put into the call that an OpenAI server gets: the rules by which fetch would refuse it, or the guard of calls,
-// so that such a request fails for its own sake, before it has a lease, and says nothing of the upstream.
+// What a tenant may put into the call to an OpenAI server. These are the rules by which fetch or the guard of calls
+// would refuse it: such a request fails here, before it has a lease, so that its upstream does not seem to fail.
 import { OPENAI_CONTENT_TYPE_MAX_CHARS, OPENAI_TARGET_MAX_CHARS } from "../limits.ts";
 
-/** What is wrong with a request, and where. */
+/** A fault of a request, and the field that has it. */
 interface Problem {
   readonly field: string;
   readonly message: string;
 }
 
-/** Of a path and a query as they are sent; null: nothing. */
+/** The fault of a path and a query as they are sent; null: none. */
 export function targetProblem(path: string, query: string): Problem | null {
   const field = query === "" ? "path" : "query";
   const text = `${path}${query}`;
@@ -21,7 +21,7 @@ export function targetProblem(path: string, query: string): Problem | null {
   return { field: /[\\#]|[^\x21-\x7e]/.test(path) ? "path" : "query", message: `must not contain ${shown}` };
 }
 
-/** Of a method with or without a body, and the type of that body; null: nothing. */
+/** The fault of a method and its body's type (null: no body); null: none. */
 export function bodyProblem(method: string, contentType: string | null): Problem | null {
   if (contentType === null) return null;
   if (method === "GET" || method === "HEAD") return { field: "body", message: `a ${method} request has no body` };

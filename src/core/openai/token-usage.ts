@@ -1,5 +1,5 @@
-// Tokens that an OpenAI-like answer says it cost: read from a body, or gathered from the events of a stream, where the
-// final figure may never come because the client hung up or the server does not send one.
+// The tokens that an OpenAI-like answer reports as its cost: read from a body, or gathered from the events of a stream,
+// whose final figure may never come, because the client hung up or the server does not send one.
 import { type Fields, fieldsOf } from "../json/value.ts";
 
 /** Tokens in and out. `estimated`: the server's final figures never came. */
@@ -9,7 +9,7 @@ export interface TokenUsage {
   readonly estimated: boolean;
 }
 
-/** What a server has said so far; null for what it left out. */
+/** The figures that a server has sent so far; null: it has not sent this one. */
 interface ReportedTokens {
   readonly prompt: number | null;
   readonly completion: number | null;
@@ -18,7 +18,7 @@ interface ReportedTokens {
 /** English text has about four bytes a token and most other text fewer, so that an estimate rarely charges too much. */
 const BYTES_PER_TOKEN = 4;
 const NOTHING_REPORTED: ReportedTokens = { prompt: null, completion: null };
-/** Members of a chat delta that hold generated tokens. `role` alone, and an empty text, are none. */
+/** Members of a chat delta that hold generated tokens. A delta with only a `role` or an empty text has none. */
 const DELTA_MEMBERS = ["content", "reasoning_content", "reasoning", "tool_calls"] as const;
 /** Events by which a Responses stream ends; the usage of earlier ones is null or running. */
 const RESPONSE_ENDS = new Set(["response.completed", "response.incomplete", "response.failed"]);
@@ -33,7 +33,7 @@ export function usageOfBody(value: unknown): TokenUsage | null {
   return { prompt: reported.prompt ?? 0, completion: reported.completion ?? 0, estimated: false };
 }
 
-/** The tokens of a text of so many bytes, about. */
+/** The estimated number of tokens of a text with this many bytes. */
 export function estimateTokens(bytes: number): number {
   return Math.ceil(bytes / BYTES_PER_TOKEN);
 }
@@ -41,7 +41,7 @@ export function estimateTokens(bytes: number): number {
 /** Gathers the usage of one stream from its events. */
 export class StreamUsage {
   #newest = NOTHING_REPORTED;
-  /** Deltas since the newest usage, which covers those before it and its own event's. */
+  /** Deltas since the newest usage, which includes those of earlier events and of its own. */
   #deltas = 0;
   #isFinal = false;
 
@@ -50,7 +50,7 @@ export class StreamUsage {
     return this.#isFinal;
   }
 
-  /** One parsed data object, in the stream's order; anything that is no object (`[DONE]`) says nothing. */
+  /** One parsed data object, in the stream's order; a value that is not an object (`[DONE]`) is ignored. */
   see(event: unknown): void {
     const fields = fieldsOf(event);
     if (fields === null) return;
@@ -60,7 +60,7 @@ export class StreamUsage {
       reportedIn(fieldsOf(fields.response)?.usage) ??
       reportedIn(fieldsOf(fields.message)?.usage);
     if (reported === null) return;
-    // The messages API says what the prompt cost at the start, and what the answer cost at the end.
+    // The messages API sends the prompt's cost at the start, and the answer's cost at the end.
     const { prompt, completion } = this.#newest;
     this.#newest = { prompt: reported.prompt ?? prompt, completion: reported.completion ?? completion };
     if (reported.completion !== null) this.#deltas = 0;
@@ -78,11 +78,11 @@ export class StreamUsage {
   }
 }
 
-/** Whether the usage of this event is the stream's last word. */
+/** Whether the usage of this event is the final one of the stream. */
 function endsUsage(fields: Fields): boolean {
   if (fieldsOf(fields.response) !== null) return typeof fields.type === "string" && RESPONSE_ENDS.has(fields.type);
   if (fieldsOf(fields.message) !== null) return false;
-  // With continuous usage every chunk of a choice has one; the last word comes in a chunk of its own.
+  // With continuous usage every chunk of a choice has a usage; the final one comes in a chunk without choices.
   return !Array.isArray(fields.choices) || fields.choices.length === 0;
 }
 
@@ -103,7 +103,7 @@ function isFilled(value: unknown): boolean {
   return (typeof value === "string" || Array.isArray(value)) && value.length > 0;
 }
 
-/** A `usage` object under any of the names that servers use; null when it tells of no tokens. */
+/** A `usage` object under any of the names that servers use; null when it has no count of tokens. */
 function reportedIn(usage: unknown): ReportedTokens | null {
   const fields = fieldsOf(usage);
   if (fields === null) return null;
@@ -116,7 +116,7 @@ function reportedIn(usage: unknown): ReportedTokens | null {
   return { prompt: prompt ?? rest, completion };
 }
 
-/** Money is made of these: what is no safe count is not taken. */
+/** A count that may be billed, so only a safe integer that is not negative is accepted. */
 function tokens(value: unknown): number | null {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }

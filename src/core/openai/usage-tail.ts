@@ -1,16 +1,16 @@
-// Finds the usage of a large OpenAI body in its last bytes: servers write it behind everything that is large.
+// Finds the usage of a large OpenAI body in its last bytes, because servers write it behind all large members.
 import { concatBytes } from "../bytes/concat.ts";
 import { nextBracket, opens, skipValue } from "../json/text.ts";
 import { fieldsOf, parseJson } from "../json/value.ts";
 import { OUTPUT_USAGE_TAIL_BYTES } from "../limits.ts";
 import { type TokenUsage, usageOfBody } from "./token-usage.ts";
 
-/** A quote behind a backslash is within a string; any other one before `usage":` opens a key (see usage-chunk.ts). */
+/** A quote after a backslash is within a string; any other quote before `usage":` begins a key (see usage-chunk.ts). */
 const USAGE = /(?<!\\)"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)/g;
 
-/** Keeps the end of one JSON text that comes in pieces. `depth`: containers around its `usage`, 2 for one in a list. */
+/** Keeps the end of a JSON text that comes in pieces. `depth`: how many containers are around `usage`, 2 in a list. */
 export class UsageTail {
-  /** To the end: there the usage is. */
+  /** Always true: the usage is at the end, so all bytes must be read. */
   readonly isLooking = true;
   readonly #depth: 1 | 2;
   #pieces: Uint8Array[] = [];
@@ -21,10 +21,10 @@ export class UsageTail {
   }
 
   push(bytes: Uint8Array): void {
-    // A copy: the caller's view ends with this call, and would keep all of a large buffer alive.
+    // A copy, because the caller's view is valid only during this call, and would keep all of a large buffer alive.
     this.#pieces.push(bytes.slice(-OUTPUT_USAGE_TAIL_BYTES));
     this.#heldBytes += Math.min(bytes.length, OUTPUT_USAGE_TAIL_BYTES);
-    // Joined at twice the size only, so that small pieces cost one copy each, not one for every later piece.
+    // Joined only at twice the size, so that each small piece is copied once, not again for every later piece.
     if (this.#heldBytes < 2 * OUTPUT_USAGE_TAIL_BYTES) return;
     this.#pieces = [concatBytes(this.#pieces).slice(-OUTPUT_USAGE_TAIL_BYTES)];
     this.#heldBytes = OUTPUT_USAGE_TAIL_BYTES;
@@ -44,7 +44,7 @@ export class UsageTail {
   }
 }
 
-/** How many containers are open at an index outside of strings, known by those that close until the end. */
+/** How many containers are open at an index outside of strings: counted by the brackets from there to the end. */
 function depthAt(text: string, from: number): number {
   let depth = 0;
   for (let at = nextBracket(text, from); at < text.length; at = nextBracket(text, at + 1))

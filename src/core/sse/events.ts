@@ -1,10 +1,10 @@
-// Cuts a stream of server-sent events at its blank lines, or one of newline-delimited JSON at every line. The bytes of each event are
-// kept as they came, so that a proxy can look at what an event says and still hand on exactly what was sent.
+// Cuts a stream of server-sent events at its blank lines, or a stream of newline-delimited JSON at every line. The
+// bytes of each event are kept as they came, so that a proxy can read an event's data and still send on those bytes.
 import { concatBytes } from "../bytes/concat.ts";
 
 /**
- * One event with the blank line that ends it. `data`: its data lines joined; null for comments and fields alone. Of a stream of lines
- * each line is an event, and its text is the data.
+ * One event with the blank line that ends it. `data`: its data lines joined; null if it has only comments and other
+ * fields. In a stream of lines each line is an event, and its text is the data.
  */
 export interface SseEvent {
   readonly raw: Uint8Array;
@@ -20,7 +20,7 @@ const LINE_END = /\r\n|\n|\r/;
 const BLANK_LINE = Uint8Array.of(LF, LF);
 const BYTE_ORDER_MARK = "\ufeff";
 
-/** Splits what is pushed in any pieces. Every byte stands in exactly one event, or in `rest()`. */
+/** Splits a stream that is pushed in any pieces. Every byte is in exactly one event, or in `rest()`. */
 export class SseSplitter {
   readonly #isByLine: boolean;
   /** A byte order mark counts only at the start of the stream: elsewhere it is part of the text. */
@@ -35,7 +35,7 @@ export class SseSplitter {
     this.#isByLine = format === "lines";
   }
 
-  /** Bytes of the event that is not over: nothing here bounds them, so the caller must. */
+  /** Bytes of the unfinished event. Nothing here bounds them, so the caller must. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
@@ -49,9 +49,9 @@ export class SseSplitter {
     let afterReturn = this.#afterReturn;
     let from = 0;
     let text: string | null = null;
-    /** Where the line in hand begins; before the first byte where a part of it came earlier. */
+    /** Where the present line begins; -1: a part of it came in an earlier piece. */
     let lineFrom = this.#lineIsEmpty ? 0 : -1;
-    // The engine's search finds the ends of lines: a look at each byte costs several times as much.
+    // The engine's own search finds the line ends: a loop over the bytes costs several times as much.
     let feed = bytes.indexOf(LF);
     let carriage = bytes.indexOf(CR);
     while (feed !== -1 || carriage !== -1) {
@@ -63,8 +63,8 @@ export class SseSplitter {
         lineFrom = at + 1;
         afterReturn = isReturn;
       } else if (afterReturn && !isReturn && at === lineFrom) {
-        // The other half of a line end. After a cut between the halves of a blank line it begins the next event's bytes:
-        // the event was over at the return, and holding it back for this byte would delay streams that send none.
+        // The second half of a CRLF. If a cut went through the CRLF of a blank line, this byte begins the next event's
+        // bytes: the event ended at the CR, and holding it back for a possible LF would delay streams that send none.
         lineFrom = at + 1;
         afterReturn = false;
       } else {
@@ -73,7 +73,7 @@ export class SseSplitter {
         if (isPair) feed = bytes.indexOf(LF, lineFrom);
         afterReturn = isReturn && !isPair;
         text ??= this.#decoder.decode(bytes);
-        // Of as many characters as bytes, so that both have the same places: one decoding serves all events of the piece.
+        // With as many characters as bytes both have the same indexes, so one decoding serves all events of the piece.
         const known = text.length === bytes.length ? text.slice(from, lineFrom) : null;
         events.push(this.#endEvent(bytes.subarray(from, lineFrom), known));
         from = lineFrom;
@@ -86,7 +86,7 @@ export class SseSplitter {
     return events;
   }
 
-  /** The event that the end of the stream has cut off, where there is one: what was sent of it counts. */
+  /** The event that the end of the stream has cut off, if there is one: its part that was sent counts. */
   end(): SseEvent[] {
     return this.#heldBytes === 0 ? [] : this.push(BLANK_LINE);
   }
@@ -120,7 +120,7 @@ function dataOf(text: string): string | null {
   return data;
 }
 
-/** The text of one line without its end, and without the other half of the line end before it. */
+/** The text of one line without its end, and without the LF of the line end before it. */
 function lineOf(text: string): string {
   let end = text.length - 1;
   if (text[end - 1] === "\r") end -= 1;

@@ -2,13 +2,13 @@
 import { parseJson } from "../json/value.ts";
 import { type SseEvent, SseSplitter, type StreamFormat } from "./events.ts";
 
-/** `end`: the `[DONE]` by which OpenAI-like servers say that nothing follows. */
+/** `end`: the `[DONE]` with which OpenAI-like servers end a stream. */
 type Parsed = { readonly kind: "chunk"; readonly text: string } | { readonly kind: "end" };
 
-/** What ends an OpenAI stream, as the data of an event. */
+/** The data of the event that ends an OpenAI stream. */
 export const DONE = "[DONE]";
 
-/** Which kind of stream an answer is; null: it is one value. */
+/** The format of a streamed answer by its content type; null: the answer is one value. */
 export function streamFormat(contentType: string | null): StreamFormat | null {
   const type = (contentType ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
   if (type === "text/event-stream") return "events";
@@ -22,7 +22,7 @@ export class StreamParser {
     this.#splitter = new SseSplitter(format);
   }
 
-  /** Bytes that are held because their line or event is not over. */
+  /** Bytes that are held because their line or event is unfinished. */
   get heldBytes(): number {
     return this.#splitter.heldBytes;
   }
@@ -32,13 +32,13 @@ export class StreamParser {
     return parsed(this.#splitter.push(bytes));
   }
 
-  /** The end of the body. An event that no blank line has ended still counts: it was sent. */
+  /** Ends the body. An event that no blank line has ended still counts, because it was sent. */
   end(): Parsed[] {
     return parsed(this.#splitter.end());
   }
 }
 
-/** JSON as it came; any other text as a JSON string. */
+/** Each event's data: JSON as it came, any other text as a JSON string. */
 function parsed(events: readonly SseEvent[]): Parsed[] {
   const found: Parsed[] = [];
   for (const { data } of events) {
