@@ -3,7 +3,7 @@
 
 import type { AttemptOutcome } from "../../src/core/job/event.ts";
 import { failed } from "../../src/core/job/failure.ts";
-import type { Job, Lease } from "../../src/core/job/job.ts";
+import { type Job, type Lease, NOT_RUN } from "../../src/core/job/job.ts";
 import { holderOfWorker } from "../../src/core/job/worker-id.ts";
 import { Oracle } from "./invariants.ts";
 import { FakeAccount, type LedgerFaults } from "./ledger.ts";
@@ -338,10 +338,10 @@ function drawPrice(random: Random): Omit<Upstream, "id" | "pulls"> {
 
 function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omit<Job, "queueSeq"> {
   return {
+    ...NOT_RUN,
     uuid,
     mode: "run",
     tenantId: random.pick(TENANTS),
-    status: "IN_QUEUE",
     createdAtMs: nowMs,
     queuedAtMs: nowMs,
     ttlAtMs: nowMs + ttlMs,
@@ -350,24 +350,9 @@ function newJob(uuid: string, random: Random, nowMs: number, ttlMs: number): Omi
     retentionMs: random.pick([60_000, 1_800_000]),
     round: 0,
     attempts: 0,
-    countedFailures: 0,
-    failedOn: null,
-    restarts: 0,
-    undelivered: 0,
-    startFailures: 0,
     formerWorkers: [],
     origin: null,
-    notBeforeMs: 0,
-    lease: null,
-    upstreamJob: null,
-    delayMs: null,
-    executionMs: null,
-    workerId: null,
-    failure: null,
     history: [],
-    finishedAtMs: null,
-    bill: null,
-    finishSeq: null,
     webhook: null,
     stored: null,
   };

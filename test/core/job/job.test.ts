@@ -1,6 +1,14 @@
 // What a job's record says about time: when it is due, when it is gone, and which statuses are final.
 import { describe, expect, it } from "vitest";
-import { dueAtMs, expiresAtMs, isTerminal, type Job, type JobStatus, type Lease } from "../../../src/core/job/job.ts";
+import {
+  dueAtMs,
+  expiresAtMs,
+  isTerminal,
+  type Job,
+  type JobStatus,
+  type Lease,
+  NOT_RUN,
+} from "../../../src/core/job/job.ts";
 
 const LEASE: Lease = {
   token: "lease-1",
@@ -19,10 +27,10 @@ const LEASE: Lease = {
 
 function job(overrides: Partial<Job>): Job {
   return {
+    ...NOT_RUN,
     uuid: "018f0000-0000-7000-8000-000000000002",
     mode: "run",
     tenantId: "tenant-a",
-    status: "IN_QUEUE",
     createdAtMs: 0,
     queuedAtMs: 0,
     queueSeq: 1,
@@ -32,24 +40,9 @@ function job(overrides: Partial<Job>): Job {
     retentionMs: 60_000,
     round: 0,
     attempts: 0,
-    countedFailures: 0,
-    failedOn: null,
-    restarts: 0,
-    undelivered: 0,
-    startFailures: 0,
     formerWorkers: [],
     origin: null,
-    notBeforeMs: 0,
-    lease: null,
-    upstreamJob: null,
-    delayMs: null,
-    executionMs: null,
-    workerId: null,
-    failure: null,
     history: [],
-    finishedAtMs: null,
-    bill: null,
-    finishSeq: null,
     webhook: null,
     stored: null,
     ...overrides,

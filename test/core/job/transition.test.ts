@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import type { AttemptOutcome, JobEvent } from "../../../src/core/job/event.ts";
 import { EXECUTION_TIMEOUT, failed } from "../../../src/core/job/failure.ts";
-import type { Job, JobStatus, Lease } from "../../../src/core/job/job.ts";
+import { type Job, type JobStatus, type Lease, NOT_RUN } from "../../../src/core/job/job.ts";
 import { type Context, type Effect, type Transition, transition } from "../../../src/core/job/transition.ts";
 import {
   BACKOFF_BASE_MS,
@@ -52,6 +52,7 @@ function job(overrides: Partial<Job> = {}): Job {
   const status = overrides.status ?? "IN_QUEUE";
   const finished = status !== "IN_QUEUE" && status !== "IN_PROGRESS";
   return {
+    ...NOT_RUN,
     uuid: "018f0000-0000-7000-8000-000000000001",
     mode: "run",
     tenantId: "tenant-a",
@@ -65,24 +66,11 @@ function job(overrides: Partial<Job> = {}): Job {
     retentionMs: 60_000,
     round: 0,
     attempts: status === "IN_QUEUE" ? 0 : 1,
-    countedFailures: 0,
-    failedOn: null,
-    restarts: 0,
-    undelivered: 0,
-    startFailures: 0,
     formerWorkers: [],
     origin: null,
-    notBeforeMs: 0,
     lease: status === "IN_PROGRESS" ? lease() : null,
-    upstreamJob: null,
-    delayMs: null,
-    executionMs: null,
-    workerId: null,
-    failure: null,
     history: [],
     finishedAtMs: finished ? NOW - 1_000 : null,
-    bill: null,
-    finishSeq: null,
     webhook: null,
     stored: null,
     ...overrides,
