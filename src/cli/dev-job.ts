@@ -10,7 +10,7 @@ export interface FirstJob {
   /** The raw JSON of the request, with the picture in it and the receiver as webhook. */
   readonly body: string;
   readonly receiver: WebhookReceiver;
-  readonly say: (line: string) => void;
+  readonly print: (line: string) => void;
 }
 
 const ENDS = ["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"];
@@ -25,11 +25,11 @@ export async function runFirstJob(first: FirstJob): Promise<string> {
   const base = `${first.brokerUrl}/v2/${first.slug}`;
   const submitted = await call(first.key, `${base}/run`, first.body);
   const jobId = textOf(submitted, "id");
-  first.say(`submitted   POST ${base}/run`);
-  first.say(`job         ${jobId} ${textOf(submitted, "status")}`);
+  first.print(`submitted   POST ${base}/run`);
+  first.print(`job         ${jobId} ${textOf(submitted, "status")}`);
   const finished = await follow(first, `${base}/status/${jobId}`, lastMs);
   const finishedMs = Date.now();
-  tellResult(finished, first.say);
+  printResult(finished, first.print);
   await tellBill(first, jobId, finishedMs);
   await tellWebhook(first, jobId, lastMs);
   return jobId;
@@ -42,7 +42,7 @@ async function follow(first: FirstJob, url: string, lastMs: number): Promise<unk
   const finished = await waitFor(async () => {
     const job = await call(first.key, url);
     const line = describe(job);
-    if (line !== shown) first.say(`${`+${((Date.now() - startMs) / 1_000).toFixed(2)} s`.padEnd(12)}${line}`);
+    if (line !== shown) first.print(`${`+${((Date.now() - startMs) / 1_000).toFixed(2)} s`.padEnd(12)}${line}`);
     shown = line;
     return ENDS.includes(textOf(job, "status")) ? job : undefined;
   }, lastMs);
@@ -56,7 +56,7 @@ function describe(job: unknown): string {
   return `${textOf(job, "status")}${why}`;
 }
 
-function tellResult(job: unknown, say: FirstJob["say"]): void {
+function printResult(job: unknown, print: FirstJob["print"]): void {
   if (textOf(job, "status") !== "COMPLETED") {
     throw new Error(`The job ended ${textOf(job, "status")} instead of COMPLETED: ${textOf(job, "error")}`);
   }
@@ -64,20 +64,20 @@ function tellResult(job: unknown, say: FirstJob["say"]): void {
   const recognised = textOf(fields?.output, "text");
   if (recognised === "") throw new Error("The job's output has no recognised text.");
   const [head = "", ...rest] = recognised.split("\n");
-  say(`recognised  ${head}`);
-  for (const line of rest) say(`            ${line}`);
+  print(`recognised  ${head}`);
+  for (const line of rest) print(`            ${line}`);
   const [delayMs, executionMs] = [fields?.delayTime, fields?.executionTime];
   if (typeof delayMs !== "number" || typeof executionMs !== "number") {
     throw new Error("The final status lacks delayTime or executionTime.");
   }
-  say(`took        delayTime ${delayMs} ms, executionTime ${executionMs} ms`);
+  print(`took        delayTime ${delayMs} ms, executionTime ${executionMs} ms`);
 }
 
 async function tellWebhook(first: FirstJob, jobId: string, lastMs: number): Promise<void> {
   const webhook = await waitFor(() => first.receiver.find(jobId), lastMs);
   if (webhook === undefined) throw new Error(`The webhook of the job did not come within ${BOUND_MS / 1_000} s.`);
   if (webhook.refused !== null) throw new Error(`The webhook came, but its signature is wrong: ${webhook.refused}`);
-  first.say(`webhook     received: ${webhook.status}, signature verified`);
+  first.print(`webhook     received: ${webhook.status}, signature verified`);
 }
 
 async function tellBill(first: FirstJob, jobId: string, finishedMs: number): Promise<void> {
@@ -90,7 +90,7 @@ async function tellBill(first: FirstJob, jobId: string, finishedMs: number): Pro
     throw new Error(`GET /v1/usage?job=${jobId} shows no line ${USAGE_BOUND_MS / 1_000} s after the finish.`);
   // The amount is text with exact decimals.
   const amount = `$${textOf(line, "amountDollars")}`;
-  first.say(`billed      ${line.seconds} s of ${textOf(line, "tier")} (${textOf(line, "rateKind")}): ${amount}`);
+  first.print(`billed      ${line.seconds} s of ${textOf(line, "tier")} (${textOf(line, "rateKind")}): ${amount}`);
 }
 
 /** One call of the broker: GET, or POST when there is a body. Throws when the answer is not 200. */

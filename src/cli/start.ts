@@ -17,7 +17,7 @@ import { startOcrWorker } from "./dev-worker.ts";
 
 const WORKER_PORT = 8788;
 
-const say = (line: string): void => console.log(line);
+const print = (line: string): void => console.log(line);
 
 /** The parts that were started, the newest last; they are stopped in the opposite order. */
 const running: { stop(): Promise<void> }[] = [];
@@ -44,14 +44,14 @@ async function main(): Promise<void> {
   running.push({ stop: async () => lock.release() });
   if (!(await isPortFree(port))) throw new Error(portInUse(port));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
-  say("Waybill starts on this machine; nothing leaves it.");
-  say(`state       ${state}`);
+  print("Waybill starts on this machine; nothing leaves it.");
+  print(`state       ${state}`);
   await applyMigrations(state);
   const workerPort = await findFreePort(WORKER_PORT);
   const { first, made } = await ensureFirst(state, secrets, `http://127.0.0.1:${workerPort}/v2/ocr`);
-  say(`endpoint    ${first.slug} (${first.endpointId}), ${made ? "made now with a tenant and a key" : "as before"}`);
+  print(`endpoint    ${first.slug} (${first.endpointId}), ${made ? "made now with a tenant and a key" : "as before"}`);
   const worker = await keep(await startOcrWorker(workerPort, first.workerKey, join(state, "worker.log")));
-  say(`worker      ${worker.url} (OCR, one picture at a time)`);
+  print(`worker      ${worker.url} (OCR, one picture at a time)`);
   const logFile = join(state, "broker.log");
   // Kept before the server is ready, so that a Ctrl-C meanwhile ends the server, too.
   const spawned = (server: DevServer) => {
@@ -59,15 +59,15 @@ async function main(): Promise<void> {
     void keep(server);
   };
   const broker = await launchDevServer({ port, persistTo: state, logFile, spawned });
-  say(`broker      ${broker.url} (its output is in ${logFile})`);
+  print(`broker      ${broker.url} (its output is in ${logFile})`);
   const receiver = await keep(await startReceiver(first.webhookSecret));
-  say(`receiver    ${receiver.url} (webhooks)`);
+  print(`receiver    ${receiver.url} (webhooks)`);
   writeFileSync(requestFileIn(state), JSON.stringify({ input: readInput() }));
   const body = JSON.stringify({ input: readInput(), webhook: receiver.url });
-  const jobId = await runFirstJob({ brokerUrl: broker.url, key: first.key, slug: first.slug, body, receiver, say });
+  const jobId = await runFirstJob({ brokerUrl: broker.url, key: first.key, slug: first.slug, body, receiver, print });
   if (!once) return invite(broker.url, first, jobId, state);
   await stopAll();
-  say("stopped     everything that was started");
+  print("stopped     everything that was started");
 }
 
 function readOptions(): { readonly port: number; readonly once: boolean; readonly state: string } {
@@ -111,7 +111,7 @@ function invite(url: string, first: First, jobId: string, state: string): void {
     `curl -s '${url}/v1/usage?job=${jobId}' ${auth}`,
     ...ofState,
   ];
-  for (const line of lines) say(line);
+  for (const line of lines) print(line);
 }
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
