@@ -7,7 +7,7 @@ import { HOLD_BACK_MS } from "../../core/limits.ts";
 import type { BrokerState } from "../state.ts";
 import type { StoredJob } from "../store/job-row.ts";
 import { type OwedWebhook, owedKey } from "../webhooks/owed.ts";
-import { logChange } from "./job-events.ts";
+import { JobEvents } from "./job-events.ts";
 import { streamOf } from "./long-polls.ts";
 
 /** One decision about a job, and what it has changed so far. */
@@ -26,9 +26,11 @@ export interface Change extends Pick<Transition, "effects" | "reply"> {
 
 export class AfterCommit {
   readonly #parts: BrokerState;
+  readonly #events: JobEvents;
 
   constructor(parts: BrokerState) {
     this.#parts = parts;
+    this.#events = new JobEvents(parts.platform.endpointId);
   }
 
   /** Does all that follows a change of a job. */
@@ -50,7 +52,7 @@ export class AfterCommit {
     for (const effect of effects) this.#run(effect, before.lease?.token ?? "", before, nowMs);
     if (ended !== null) this.#endTrial(ended, change, nowMs);
     if (change.event.kind === "retry") this.#dropOldOutput(change);
-    logChange(this.#parts.platform.endpointId, before, after);
+    this.#events.logChange(before, after);
   }
 
   /** Called when a submit has written the row of a new job. */

@@ -14,17 +14,42 @@ const EVENTS: Partial<Readonly<Record<FailureCode, string>>> = {
 /** Codes of attempts that ended without a failure. */
 const WANTED: ReadonlySet<FailureCode> = new Set(["cancelled", "ttl_passed"]);
 
-/** Logs the end of an attempt that failed, and the end of a job. */
-export function logChange(endpoint: string, before: Job, after: Job): void {
-  const job = showJobId(after.uuid, after.mode);
-  const attempt = before.lease !== null && after.lease === null ? after.history.at(-1) : undefined;
-  if (attempt !== undefined && attempt.code !== null && !WANTED.has(attempt.code)) {
-    const { number, workerId, code } = attempt;
-    log(EVENTS[code] ?? "attempt_failed", { endpoint, job, attempt: number, worker: workerId, code });
+/** Long enough for the answer that a client waits for to have gone out, also from a busy machine. */
+const LOG_AFTER_MS = 10;
+
+type Facts = Parameters<typeof log>[1];
+
+export class JobEvents {
+  readonly #endpoint: string;
+  #unwritten: { readonly event: string; readonly facts: Facts }[] = [];
+
+  constructor(endpoint: string) {
+    this.#endpoint = endpoint;
   }
-  if (!isTerminal(after.status) || isTerminal(before.status)) return;
-  const { status, failure, attempts, delayMs, executionMs, bill } = after;
-  const amountNanodollars = bill?.amountNanodollars ?? 0;
-  const code = failure?.code ?? null;
-  log("job_finished", { endpoint, job, status, code, attempts, delayMs, executionMs, amountNanodollars });
+
+  /** Logs the end of an attempt that failed, and the end of a job. */
+  logChange(before: Job, after: Job): void {
+    const ended = before.lease !== null && after.lease === null ? after.history.at(-1) : undefined;
+    if (ended !== undefined && ended.code !== null && !WANTED.has(ended.code)) {
+      const { number, workerId, code } = ended;
+      this.#add(EVENTS[code] ?? "attempt_failed", after, { attempt: number, worker: workerId, code });
+    }
+    if (!isTerminal(after.status) || isTerminal(before.status)) return;
+    const { status, failure, attempts, delayMs, executionMs, bill } = after;
+    const amountNanodollars = bill?.amountNanodollars ?? 0;
+    const code = failure?.code ?? null;
+    this.#add("job_finished", after, { status, code, attempts, delayMs, executionMs, amountNanodollars });
+  }
+
+  /** Writing a line takes longer than the decision that it is about, and would hold up the answer of that call. */
+  #add(event: string, { uuid, mode }: Job, facts: Facts): void {
+    if (this.#unwritten.length === 0) setTimeout(() => this.#write(), LOG_AFTER_MS);
+    this.#unwritten.push({ event, facts: { endpoint: this.#endpoint, job: showJobId(uuid, mode), ...facts } });
+  }
+
+  #write(): void {
+    const lines = this.#unwritten;
+    this.#unwritten = [];
+    for (const { event, facts } of lines) log(event, facts);
+  }
 }

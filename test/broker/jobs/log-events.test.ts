@@ -25,7 +25,14 @@ async function runningJob() {
   const lines = vi.spyOn(console, "log").mockImplementation(() => undefined);
   const texts = (): string[] =>
     lines.mock.calls.map(([line]) => String(line)).filter((line) => line.includes(call.jobId));
-  const events = () => texts().map((line) => JSON.parse(line));
+  /** The events so far. Lines are written in order, so they are all there once a later job's line is. */
+  const events = async () => {
+    const later = submission();
+    await broker.submit(later);
+    await broker.cancel({ tenantId: "owner", jobId: later.jobId });
+    await vi.waitFor(() => expect(lines.mock.calls.join()).toContain(later.jobId));
+    return texts().map((line) => JSON.parse(line));
+  };
   return { endpointId, broker, jobId: call.jobId, lease, texts, events };
 }
 
@@ -41,7 +48,7 @@ const ends: [string, AttemptOutcome, string][] = [
 it.each(ends)("an attempt that ends so is %s, with its code alone", async (event, outcome, code) => {
   const { endpointId, broker, jobId, lease, events, texts } = await runningJob();
   await broker.finish({ jobId, lease, outcome });
-  expect(events()[0]).toMatchObject({ event, endpoint: endpointId, job: jobId, attempt: 1, code });
+  expect((await events())[0]).toMatchObject({ event, endpoint: endpointId, job: jobId, attempt: 1, code });
   expect(texts().join()).not.toContain("SECRET");
 });
 
@@ -51,7 +58,7 @@ it("a job that ends is job_finished, once, with what it cost", async () => {
   await broker.finish({ jobId, lease, outcome });
   await broker.finish({ jobId, lease, outcome });
   const facts = { endpoint: endpointId, job: jobId, status: "COMPLETED", code: null, attempts: 1 };
-  const finished = events().filter(({ event }) => event === "job_finished");
+  const finished = (await events()).filter(({ event }) => event === "job_finished");
   expect(finished).toMatchObject([{ ...facts, amountNanodollars: expect.any(Number) }]);
 });
 
@@ -60,9 +67,9 @@ it("a worker that is lost is worker_lost, and a cancel is nobody's failure", asy
   const { endpointId, events } = await runningJob();
   vi.setSystemTime(Date.now() + 120_000);
   await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
-  expect(events().map(({ event }) => event)).toEqual(["worker_lost", "job_finished"]);
+  expect((await events()).map(({ event }) => event)).toEqual(["worker_lost", "job_finished"]);
   vi.restoreAllMocks();
   const other = await runningJob();
   await other.broker.cancel({ tenantId: "owner", jobId: other.jobId });
-  expect(other.events().map(({ event }) => event)).toEqual(["job_finished"]);
+  expect((await other.events()).map(({ event }) => event)).toEqual(["job_finished"]);
 });
