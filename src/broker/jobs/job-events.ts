@@ -14,8 +14,8 @@ const EVENTS: Partial<Readonly<Record<FailureCode, string>>> = {
 /** Codes of attempts that ended without a failure. */
 const WANTED: ReadonlySet<FailureCode> = new Set(["cancelled", "ttl_passed"]);
 
-/** Long enough for the answer that a client waits for to have gone out, also from a busy machine. */
-const LOG_AFTER_MS = 10;
+/** The lines of so long are written together, so that few of the calls that follow are held up. */
+const LOG_AFTER_MS = 100;
 
 type Facts = Parameters<typeof log>[1];
 
