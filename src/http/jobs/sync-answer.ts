@@ -31,12 +31,10 @@ export function syncAnswer(c: RouteContext, call: SyncCall): Response {
 
 async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<Uint8Array>): Promise<void> {
   const writer = writable.getWriter();
-  const answered = new AbortController();
-  const waitOver = waitOut(writer, call.waitMs, answered.signal);
-  waitOver.catch(() => undefined);
+  const wait = new SpacedWait(writer, call.waitMs);
   try {
-    const job = await jobAtEnd(c, call, waitOver);
-    answered.abort();
+    const job = await jobAtEnd(c, call, wait.over);
+    wait.stop();
     const body = await bodyOf(c, call.job.id, job);
     if (body instanceof Uint8Array) await Promise.all([writer.write(body), writer.close()]);
     else {
@@ -48,24 +46,45 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
     log("sync_answer_broken", { requestId: c.get("requestId"), error: String(error) });
     await writer.abort(error).catch(() => undefined);
   } finally {
-    answered.abort();
+    wait.stop();
   }
 }
 
-/** Writes white space now and then until the wait is over, with one timer for both. Rejects when `stop` fires. */
-async function waitOut(
-  writer: WritableStreamDefaultWriter<Uint8Array>,
-  waitMs: number,
-  stop: AbortSignal,
-): Promise<null> {
-  const endMs = Date.now() + waitMs;
-  for (let leftMs = waitMs; leftMs > 0; leftMs = endMs - Date.now()) {
-    await scheduler.wait(Math.min(leftMs, SYNC_SPACE_EVERY_MS), { signal: stop });
-    // If `stop` has fired in this very turn, a space would be written into the middle of the answer.
-    stop.throwIfAborted();
-    if (Date.now() < endMs) writer.write(SPACE).catch(() => undefined);
+/**
+ * The client's wait, and white space that is written now and then until it is over: one timer for both. It is stopped by
+ * `clearTimeout`, because firing an abort signal takes 0.1 ms, and the answer's body is written after that.
+ */
+class SpacedWait {
+  readonly #over = Promise.withResolvers<null>();
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #endMs: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(writer: WritableStreamDefaultWriter<Uint8Array>, waitMs: number) {
+    this.#writer = writer;
+    this.#endMs = Date.now() + waitMs;
+    this.#goOn();
   }
-  return null;
+
+  /** Resolves when the wait is over, unless it was stopped before. */
+  get over(): Promise<null> {
+    return this.#over.promise;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer ?? null);
+  }
+
+  #goOn(): void {
+    const leftMs = this.#endMs - Date.now();
+    if (leftMs <= 0) this.#over.resolve(null);
+    else this.#timer = setTimeout(() => this.#writeSpace(), Math.min(leftMs, SYNC_SPACE_EVERY_MS));
+  }
+
+  #writeSpace(): void {
+    if (Date.now() < this.#endMs) this.#writer.write(SPACE).catch(() => undefined);
+    this.#goOn();
+  }
 }
 
 /** The job once it or the wait is over; null: the job cannot be found any more. */
