@@ -1,4 +1,5 @@
-// Every limit of Waybill with the reason for its number; docs/wire.md has RunPod's. Units last. Relations are asserted in the test.
+// The limits of Waybill with the reason for each number; those of the OpenAI routes stand in core/openai/limits.ts, and RunPod's in
+// docs/wire.md. Units last. Relations are asserted in the test.
 
 /** RunPod's documented limit of a `/run` body. */
 export const RUN_BODY_MAX_BYTES = 10 * 1024 * 1024;
@@ -117,17 +118,6 @@ export const SYNC_SPACE_EVERY_MS = 15_000;
 export const RUN_RETENTION_DEFAULT_MS = 30 * 60_000;
 export const RUNSYNC_RETENTION_DEFAULT_MS = 60_000;
 
-/** A request of an OpenAI route waits this long for a worker, as RunPod lets a /runsync: a cold start takes minutes. */
-export const OPENAI_QUEUE_MAX_MS = 300_000;
-/** It waits in calls of this length, because without a signal a gone client is noticed only between two calls. */
-export const OPENAI_WAIT_SLICE_MS = 10_000;
-/** An answer that is parsed or cut before an OpenAI client gets it is held in memory as a whole, up to this size. */
-export const OPENAI_ANSWER_MAX_BYTES = 20 * 1024 * 1024;
-/** An OpenAI server that is silent for this long has stalled: after a long prompt a minute may pass before a token. */
-export const OPENAI_IDLE_MS = 180_000;
-/** Comments keep writing to a paused event stream: only a write shows that the client has gone, which ends its bill. */
-export const OPENAI_COMMENT_EVERY_MS = 5_000;
-
 /** A lease that is not renewed ends after this; it has time for three renewals, so two may be lost. */
 export const LEASE_MS = 30_000;
 export const LEASE_RENEW_MS = 10_000;
@@ -238,10 +228,6 @@ export const SUSPICION_PROBE_TIMEOUT_MS = 5_000;
  * probe. The time is short: if the upstream's credential ends within it, the jobs of this time fail.
  */
 export const SUSPICION_CLEARED_MS = 2_000;
-/** Path and query of a request to an OpenAI server: as much as the guard allows a whole address. */
-export const OPENAI_TARGET_MAX_CHARS = 2_048;
-/** The content type of an OpenAI request's body: a boundary of multipart has at most 70 characters. */
-export const OPENAI_CONTENT_TYPE_MAX_CHARS = 256;
 /** Upstreams whose facts (a cleared suspicion, a local server) one isolate remembers. */
 export const UPSTREAM_FACTS_MAX = 1_000;
 /** An upstream that was found to be `handler.py --rp_serve_api` is not probed for that again for this long. */

@@ -5,7 +5,7 @@ import { secretsInAddress } from "../core/access/address-secrets.ts";
 import type { Reach } from "../core/access/reach.ts";
 import { SecretForms } from "../core/access/secret-forms.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, LEASE_MS, POLICY_MAX_MS, RESULT_MAX_BYTES, TTL_MIN_MS } from "../core/limits.ts";
-import type { OutputUsageTap } from "../core/openai/output-usage.ts";
+import type { OutputTap } from "../core/openai/output-usage.ts";
 import { type CallRequest, type CallResult, callUrl } from "../outbound/call.ts";
 import type { ValueOptions } from "../payload/envelope.ts";
 import { jobParts } from "../payload/job-body.ts";
@@ -48,8 +48,8 @@ export class Attempt {
   readonly credential: string | null;
   readonly #secrets: SecretForms;
   readonly #callbackUrl: string | null;
-  /** Reads the tokens of an OpenAI job out of its result; null: the job has none, or other code counts them. */
-  tap: OutputUsageTap | null = null;
+  /** Reads the tokens and the error of an OpenAI answer out of the result; null: it is none, or other code reads them. */
+  tap: OutputTap | null = null;
   readonly #endsAtMs: number;
 
   constructor(

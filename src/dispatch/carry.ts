@@ -5,8 +5,9 @@ import type { Assignment, Finished, Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
 import { credentialPlace } from "../core/access/sealing.ts";
 import { messageOf } from "../core/failure.ts";
+import { failed } from "../core/job/failure.ts";
 import { LEASE_MS } from "../core/limits.ts";
-import { OutputUsageTap } from "../core/openai/output-usage.ts";
+import { OutputTap } from "../core/openai/output-usage.ts";
 import { isHeaderValue } from "../core/openai/target.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
@@ -69,7 +70,7 @@ async function runAttempt(assignment: Assignment, deps: CarryDeps, signals: Atte
   const callbackUrl = await makeCallbackUrl(assignment, deps);
   const attempt = new Attempt(assignment, deps, credential, { ...signals, callbackUrl });
   try {
-    return withTokens(attempt, await settle(attempt, await run(attempt))) ?? leftBy(signals.client);
+    return withFacts(attempt, await settle(attempt, await run(attempt))) ?? leftBy(signals.client);
   } catch (cause) {
     log("carry_failed", { endpointId: assignment.endpointId, jobId: assignment.jobId, reason: messageOf(cause) });
     return attemptFailed("internal", "Waybill failed while it carried the job");
@@ -78,7 +79,7 @@ async function runAttempt(assignment: Assignment, deps: CarryDeps, signals: Atte
 
 function run(attempt: Attempt): Promise<Outcome | Suspicion | null> {
   const { upstream, origin } = attempt.assignment;
-  if (origin?.countsTokens === true) attempt.tap = new OutputUsageTap();
+  if (origin?.countsTokens === true || upstream.dialect === "openai") attempt.tap = new OutputTap();
   if (upstream.dialect === "openai") return runOpenAi(attempt, attempt.url);
   if (upstream.dialect === "http") return runHttp(attempt);
   // A hosted endpoint (RunPod's or another Waybill's) has the OpenAI routes itself, so a call there waits for no poll.
@@ -91,12 +92,13 @@ function leftBy(client: ClientLink | null): Outcome | null {
   return client?.gone.aborted === true ? { kind: "abandoned", tokens: null } : null;
 }
 
-/** Adds the tokens of an OpenAI job whose worker answered in the form of RunPod's workers: they are in its output. */
-function withTokens({ tap, assignment }: Attempt, outcome: Outcome | null): Outcome | null {
+/** Adds what the output shows of itself: its tokens, and an error in place of a result. */
+function withFacts({ tap, assignment }: Attempt, outcome: Outcome | null): Outcome | null {
   if (tap === null || outcome?.kind !== "completed") return outcome;
   const { input } = assignment;
-  const promptBytes = input.kind === "inline" ? input.bytes.length : input.sizeBytes;
-  return { ...outcome, tokens: tap.usage(promptBytes) };
+  const { tokens, error } = tap.facts(input.kind === "inline" ? input.bytes.length : input.sizeBytes);
+  if (error === null) return { ...outcome, tokens };
+  return { ...outcome, kind: "handler_error", failure: failed("handler_error", error), tokens };
 }
 
 /** Returns the credential of an upstream in the clear; null when it needs none. */

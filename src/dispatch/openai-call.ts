@@ -1,35 +1,78 @@
 // The HTTP call to an OpenAI server for a job: as its client made it, or made from the input of a RunPod job.
 import type { Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
+import { concatBytes } from "../core/bytes/concat.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { membersOf, memberText } from "../core/json/text.ts";
 import { parseJson } from "../core/json/value.ts";
 import { isJsonType, type OpenAiRequest } from "../core/openai/request.ts";
 import { keepsNothing, StoredFields } from "../core/openai/stored-responses.ts";
+import { USAGE_ASK } from "../core/openai/stream-options.ts";
 import { bytesOfBase64 } from "../payload/base64-bytes.ts";
 import { spliceBody } from "../payload/splice.ts";
 import type { Attempt } from "./attempt.ts";
 import { rejected, storageFailed } from "./classify.ts";
 
-export interface OpenAiCall extends Pick<OpenAiRequest, "method" | "contentType" | "stream" | "hidesUsage"> {
+export interface OpenAiCall
+  extends Pick<OpenAiRequest, "method" | "contentType" | "stream" | "headers" | "hidesUsage"> {
   /** The path from `/v1` on, with its query. */
   readonly target: string;
   readonly body: Uint8Array | ReadableStream<Uint8Array> | null;
   readonly sizeBytes: number;
+  /** The body has the member `stream_options`, which the client has not sent. */
+  readonly asksUsage: boolean;
 }
 
-/** Makes the call, or returns how the attempt ends without one. */
-export async function makeOpenAiCall(attempt: Attempt): Promise<OpenAiCall | { readonly ended: Outcome }> {
+/** Makes the call, or returns how the attempt ends without one. `mayAsk`: it may ask for the usage in the client's name. */
+export async function makeOpenAiCall(
+  attempt: Attempt,
+  mayAsk = true,
+): Promise<OpenAiCall | { readonly ended: Outcome }> {
   const { origin, input } = attempt.assignment;
   const request = openAiCallOf(origin);
   if (request === null) return await fromInput(attempt, input);
   const { path, query, ...asked } = request;
   const call = { ...asked, target: `${path}${query}` };
-  if (call.contentType === null) return { ...call, body: null, sizeBytes: 0 };
+  if (call.contentType === null) return { ...call, body: null, sizeBytes: 0, asksUsage: false };
   const { bucket } = attempt.deps;
   const spliced = await (isJsonType(call.contentType) ? spliceBody([input], bucket) : bytesOfBase64(input, bucket));
   if (spliced.kind !== "ok") return { ended: inputLost(spliced.kind) };
-  return { ...call, body: spliced.body, sizeBytes: spliced.sizeBytes };
+  const { body, sizeBytes } = spliced;
+  const asksUsage = call.hidesUsage && endsWithAsk(body);
+  if (mayAsk || !asksUsage) return { ...call, body, sizeBytes, asksUsage };
+  const plain = withoutAsk(body, sizeBytes);
+  return { ...call, body: plain, sizeBytes: sizeBytes - USAGE_ASK.length, asksUsage: false, hidesUsage: false };
+}
+
+const ASK_END = new TextEncoder().encode(`${USAGE_ASK}}`);
+
+/**
+ * Has the edge put its `stream_options` at the end? A client's own one was changed in its place and stays: its server
+ * takes the field. In a body that is a stream the edge changes nothing else (http/openai/body.ts).
+ */
+function endsWithAsk(body: Uint8Array | ReadableStream<Uint8Array>): boolean {
+  if (!(body instanceof Uint8Array)) return true;
+  const end = body.subarray(-ASK_END.length);
+  return end.length === ASK_END.length && end.every((byte, at) => byte === ASK_END[at]);
+}
+
+/** The body without the member at its end. */
+function withoutAsk(
+  body: Uint8Array | ReadableStream<Uint8Array>,
+  sizeBytes: number,
+): Uint8Array | ReadableStream<Uint8Array> {
+  const kept = sizeBytes - ASK_END.length;
+  const brace = ASK_END.subarray(-1);
+  if (body instanceof Uint8Array) return concatBytes([body.subarray(0, kept), brace]);
+  let at = 0;
+  const cut = new TransformStream<Uint8Array, Uint8Array>({
+    transform(bytes, controller) {
+      if (at < kept) controller.enqueue(bytes.subarray(0, kept - at));
+      at += bytes.length;
+    },
+    flush: (controller) => controller.enqueue(brace),
+  });
+  return body.pipeThrough(cut);
 }
 
 /** A `/run` job's call: `openai_route` and `openai_input` as RunPod's vLLM worker takes, or `messages` or `prompt`. */
@@ -50,7 +93,7 @@ async function fromInput(attempt: Attempt, input: PayloadRef): Promise<OpenAiCal
   const asked = route.body;
   const isEmpty = typeof asked !== "object" || asked === null || Object.keys(asked).length === 0;
   const stream = !isEmpty && "stream" in asked && asked.stream === true;
-  const call = { target: `${url.pathname}${url.search}`, stream, hidesUsage: false };
+  const call = { target: `${url.pathname}${url.search}`, stream, hidesUsage: false, asksUsage: false };
   if (isEmpty) return { ...call, method: "GET", contentType: null, body: null, sizeBytes: 0 };
   // The text as it was sent: a parser would change a seed of 64 bits.
   const given = asked === fields ? text.trim() : (memberText(text, "openai_input") ?? "{}");

@@ -3,15 +3,14 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { concatBytes } from "../core/bytes/concat.ts";
 import { failed, runpodText } from "../core/job/failure.ts";
-import { fieldsOf } from "../core/json/value.ts";
-import { CHUNK_MAX_BYTES } from "../core/limits.ts";
+import { OPENAI_EVENT_HELD_MAX_BYTES } from "../core/openai/limits.ts";
 import { ShownEvents } from "../core/openai/shown-events.ts";
 import { StreamUsage } from "../core/openai/token-usage.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, attemptFailed, classifyRead } from "./classify.ts";
 import { passOn } from "./openai-answer.ts";
 import type { OpenAiCall } from "./openai-call.ts";
-import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";
+import { StreamIntake } from "./stream-intake.ts";
 
 /** `sizeBytes`: the size of the prompt, for an estimate of its tokens. */
 type Asked = Pick<OpenAiCall, "target" | "hidesUsage" | "sizeBytes">;
@@ -32,7 +31,6 @@ class EventRelay {
   readonly #usage = new StreamUsage();
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   #events = 0;
-  #error: string | null = null;
 
   constructor(attempt: Attempt, answer: Answer, asked: Asked) {
     this.#attempt = attempt;
@@ -50,7 +48,8 @@ class EventRelay {
         await this.#send(this.#shown.push(bytes));
         // Bytes after the last event do not belong to the stream.
         if (this.#shown.isDone) break;
-        const refusal = this.#shown.heldBytes > CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : this.#intake.refusal();
+        if (this.#shown.heldBytes > OPENAI_EVENT_HELD_MAX_BYTES) await this.#send([this.#shown.takeHeld()]);
+        const refusal = this.#intake.refusal();
         if (refusal !== undefined) return await this.#stop(refusal);
       }
       return await this.#finish();
@@ -60,16 +59,20 @@ class EventRelay {
     }
   }
 
-  /** Ends the attempt after a stream that has ended as it should, or at least cleanly. */
+  /** Ends the attempt after a stream that has ended as HTTP demands: by its own rules it may still be cut short. */
   async #finish(): Promise<Outcome | null> {
     const last = this.#shown.end();
+    const { verdict } = this.#shown;
     if (this.#events === 0)
       return await this.#stop(attemptFailed("bad_answer", "the upstream's stream ended before its first event"));
     await this.#send(last);
+    if (verdict.error === null && !verdict.isWhole)
+      return await this.#stop(attemptFailed("bad_answer", "the upstream's stream ended before its last event"));
+    await this.#send(this.#shown.close());
     const outcome = await this.#intake.finish(this.#tokens());
     if (outcome?.kind !== "completed") return await this.#stop(outcome);
-    if (this.#error === null) return outcome;
-    const failure = failed("handler_error", this.#error);
+    if (verdict.error === null) return outcome;
+    const failure = failed("handler_error", verdict.error);
     return { kind: "handler_error", failure, output: outcome.output, tokens: this.#tokens() };
   }
 
@@ -89,14 +92,12 @@ class EventRelay {
   }
 
   #tokens() {
-    return this.#usage.total(this.#asked.sizeBytes);
+    return this.#usage.total(this.#asked.sizeBytes, this.#shown.verdict.isWhole);
   }
 
   #see(value: unknown): void {
     this.#events += 1;
     this.#usage.see(value);
-    const error = fieldsOf(value)?.error ?? null;
-    if (error !== null) this.#error = JSON.stringify({ error });
   }
 
   async #send(pieces: readonly Uint8Array[]): Promise<void> {
@@ -104,6 +105,7 @@ class EventRelay {
     if (first === undefined) return;
     const bytes = pieces.length === 1 ? first : concatBytes(pieces);
     await passOn(this.#attempt, this.#answer, bytes);
-    await this.#intake.take(JSON.stringify(this.#decoder.decode(bytes)));
+    // A large event comes in parts, which may be cut within a character.
+    await this.#intake.take(JSON.stringify(this.#decoder.decode(bytes, { stream: true })));
   }
 }

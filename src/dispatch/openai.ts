@@ -3,10 +3,11 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
-import { OPENAI_IDLE_MS } from "../core/limits.ts";
+import { OPENAI_IDLE_MS } from "../core/openai/limits.ts";
 import { isBodiless, isEventsType, isJsonType } from "../core/openai/request.ts";
 import { allowsRoute, closedRouteMessage } from "../core/openai/routes.ts";
 import { bodyProblem, targetProblem } from "../core/openai/target.ts";
+import type { CallResult } from "../outbound/call.ts";
 import { hasLargeHeaders } from "../outbound/header-bytes.ts";
 import { readValue } from "../payload/envelope.ts";
 import type { Attempt } from "./attempt.ts";
@@ -20,27 +21,32 @@ import {
 } from "./classify.ts";
 import { headOf } from "./openai-answer.ts";
 import { runBytes } from "./openai-bytes.ts";
-import { makeOpenAiCall, type OpenAiCall } from "./openai-call.ts";
+import type { OpenAiCall } from "./openai-call.ts";
 import { runEvents } from "./openai-events.ts";
+import { callWithUsageAsk } from "./usage-ask.ts";
 
 /** Runs one attempt against the server at `base`, with or without its `/v1`; null when the lease was lost meanwhile. */
 export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome | Suspicion | null> {
-  const call = await makeOpenAiCall(attempt);
-  if ("ended" in call) return call.ended;
+  const asked = await callWithUsageAsk(attempt, (call) => send(attempt, base, call));
+  if ("ended" in asked) return asked.ended;
+  return attempt.takeAnswer(asked.result, classifyAnswer, async (answer) => {
+    if (isBodiless(answer.status)) return takeHead(attempt, answer, null);
+    const type = answer.headers.get("content-type") ?? "application/json";
+    if (isEventsType(type)) return await runEvents(attempt, answer, asked.call);
+    return await (isJsonType(type) ? runJson(attempt, answer) : runBytes(attempt, answer));
+  });
+}
+
+/** Calls the server, unless the endpoint or the guard of calls would not let this call through. */
+async function send(
+  attempt: Attempt,
+  base: string,
+  call: OpenAiCall,
+): Promise<CallResult | { readonly ended: Outcome }> {
   const target = targetOf(base.replace(/\/v1$/, ""), call.target);
-  if (target === null) return rejected("invalid_request", "input.openai_route: leads out of the server's own path");
-  const isOwn = openAiCallOf(attempt.assignment.origin) === null;
-  const problem = targetProblem(target.path, target.query) ?? bodyProblem(call.method, call.contentType);
-  if (problem !== null) {
-    return rejected("invalid_request", `${isOwn ? "input.openai_route" : problem.field}: ${problem.message}`);
-  }
-  // Checked again here, and a `/run` job's route for the first time: the list may have changed while the job waited.
-  const { endpointId, openaiRoutes } = attempt.assignment;
-  const route = { method: call.method, path: target.path, endpointId };
-  if (!allowsRoute(openaiRoutes, route.method, route.path)) {
-    return rejected("route_closed", `${isOwn ? "input.openai_route: " : ""}${closedRouteMessage(route)}`);
-  }
-  const result = await attempt.call({
+  const refusal = target === null ? OUTSIDE : refusalOf(attempt, call, target);
+  if (target === null || refusal !== null) return { ended: refusal ?? OUTSIDE };
+  return await attempt.call({
     url: target.url,
     baseUrl: base,
     method: call.method,
@@ -50,12 +56,24 @@ export async function runOpenAi(attempt: Attempt, base: string): Promise<Outcome
       ? {}
       : { body: call.body, contentLength: call.sizeBytes, provable: isJsonType(call.contentType) }),
   });
-  return attempt.takeAnswer(result, classifyAnswer, async (answer) => {
-    if (isBodiless(answer.status)) return takeHead(attempt, answer, null);
-    const type = answer.headers.get("content-type") ?? "application/json";
-    if (isEventsType(type)) return await runEvents(attempt, answer, call);
-    return await (isJsonType(type) ? runJson(attempt, answer) : runBytes(attempt, answer));
-  });
+}
+
+const OUTSIDE = rejected("invalid_request", "input.openai_route: leads out of the server's own path");
+
+function refusalOf(
+  { assignment: { origin, endpointId, openaiRoutes } }: Attempt,
+  call: OpenAiCall,
+  target: { readonly path: string; readonly query: string },
+): Outcome | null {
+  const isOwn = openAiCallOf(origin) === null;
+  const problem = targetProblem(target.path, target.query) ?? bodyProblem(call.method, call.contentType);
+  if (problem !== null) {
+    return rejected("invalid_request", `${isOwn ? "input.openai_route" : problem.field}: ${problem.message}`);
+  }
+  // Checked again here, and a `/run` job's route for the first time: the list may have changed while the job waited.
+  const route = { method: call.method, path: target.path, endpointId };
+  if (allowsRoute(openaiRoutes, route.method, route.path)) return null;
+  return rejected("route_closed", `${isOwn ? "input.openai_route: " : ""}${closedRouteMessage(route)}`);
 }
 
 async function classifyAnswer(answer: Answer, nowMs: number): Promise<Outcome | Suspicion | null> {
@@ -65,9 +83,9 @@ async function classifyAnswer(answer: Answer, nowMs: number): Promise<Outcome | 
   return await classifyOpenAiStatus(answer, nowMs);
 }
 
-function headersOf({ contentType, stream }: OpenAiCall): Record<string, string> {
+function headersOf({ contentType, stream, headers }: OpenAiCall): Record<string, string> {
   const accept = stream ? "text/event-stream" : "*/*";
-  return contentType === null ? { accept } : { accept, "content-type": contentType };
+  return { ...headers, accept, ...(contentType === null ? {} : { "content-type": contentType }) };
 }
 
 async function runJson(attempt: Attempt, answer: Answer): Promise<Outcome | null> {

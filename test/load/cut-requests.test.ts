@@ -8,13 +8,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import type { DevServer } from "../../src/cli/dev-server.ts";
 import { mayClientCarry } from "../../src/core/job/client-carry.ts";
-import {
-  LEASE_MS,
-  LEASE_WATCH_AFTER_MS,
-  OPENAI_COMMENT_EVERY_MS,
-  SYNC_SPACE_EVERY_MS,
-  WAIT_DEFAULT_MS,
-} from "../../src/core/limits.ts";
+import { LEASE_MS, LEASE_WATCH_AFTER_MS, SYNC_SPACE_EVERY_MS, WAIT_DEFAULT_MS } from "../../src/core/limits.ts";
+import { OPENAI_COMMENT_EVERY_MS } from "../../src/core/openai/limits.ts";
 import { callBroker, type PreparedBroker, prepareBroker } from "../running/broker.ts";
 import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";

@@ -13,6 +13,8 @@ export type AttemptOutcome =
       readonly output: PayloadRef | null;
       readonly tokens?: TokenUsage | null;
       readonly ranMaxMs?: number;
+      /** The error that stands in the output in place of a result, if OpenAI's rules hold for the job's output. */
+      readonly errorIfOpenAi?: string | null;
     }
   /** The handler reported an error: FAILED at once, billed. */
   | {

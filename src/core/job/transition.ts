@@ -158,11 +158,23 @@ function finish(before: Job, token: string, outcome: AttemptOutcome, context: Co
   const job = { ...before, lease: reportedLease(lease, outcome, context.nowMs) };
   const { holderId: upstreamId } = lease;
   switch (outcome.kind) {
-    case "completed":
+    case "completed": {
+      // Only the job shows whether its output is OpenAI's: for other jobs an `error` is a member like any other.
+      const error = job.origin?.countsTokens === true ? (outcome.errorIfOpenAi ?? null) : null;
+      if (error !== null) {
+        const { output, tokens = null } = outcome;
+        return finish(
+          before,
+          token,
+          { kind: "handler_error", failure: failed("handler_error", error), output, tokens },
+          context,
+        );
+      }
       return changed(end(job, "COMPLETED", null, true, context, outcome.tokens), [
         { kind: "keep_output", output: outcome.output },
         { kind: "upstream_ok", upstreamId },
       ]);
+    }
     case "handler_error":
       return changed(end(job, "FAILED", outcome.failure, true, context, outcome.tokens), [
         { kind: "keep_output", output: outcome.output },

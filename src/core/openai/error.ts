@@ -85,6 +85,20 @@ export function openAiErrorOfOutput(value: unknown): OpenAiError | null {
   return isError ? toError(readValue(fields, 0)) : null;
 }
 
+/** The value in a list of one, or of a JSON text; any other value is returned as it is. */
+export function onlyValue(value: unknown): unknown {
+  const one: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value;
+  return typeof one === "string" && /^\s*\{/.test(one) ? parseJson(one) : one;
+}
+
+/** The text of the error of a job whose output is one, as `{"error": …}`; null: it is none. */
+export function errorTextOfOutput(output: unknown): string | null {
+  const value = onlyValue(output);
+  if (openAiErrorOfOutput(value) === null) return null;
+  const fields = fieldsOf(value);
+  return JSON.stringify({ error: isFilled(fields?.error) ? fields?.error : fields });
+}
+
 function toError(parsed: ParsedError): OpenAiError {
   const status = parsed.status ?? statusOfWord(parsed.type) ?? statusOfWord(parsed.code) ?? 500;
   const type = parsed.type ?? TYPE_BY_STATUS[status] ?? (status < 500 ? "invalid_request_error" : "server_error");

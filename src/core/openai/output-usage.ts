@@ -1,11 +1,14 @@
-// Reads token usage from the raw JSON of a job's output while its bytes pass: from an OpenAI body, a list with one, or
-// strings with such a body or with pieces of an event stream (RunPod's vLLM worker yields those). It takes constant
-// memory, and of any other output it reads only the first 2 KiB.
+// Reads token usage, and an error, from the raw JSON of a job's output while its bytes pass: from an OpenAI body, a list
+// with one, or strings with such a body or with pieces of an event stream (RunPod's vLLM worker yields those). It takes
+// constant memory. Of any other output it reads only the first 2 KiB, and keeps 64 KiB to look for an error.
 import { concatBytes } from "../bytes/concat.ts";
 import { JsonStringBytes } from "../json/string-bytes.ts";
 import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
 import { CHUNK_MAX_BYTES, OUTPUT_USAGE_HEAD_BYTES } from "../limits.ts";
-import { SseSplitter } from "../sse/events.ts";
+import { type SseEvent, SseSplitter } from "../sse/events.ts";
+import { DONE } from "../sse/stream-parser.ts";
+import { errorTextOfOutput } from "./error.ts";
+import { StreamVerdict } from "./stream-verdict.ts";
 import { StreamUsage, type TokenUsage } from "./token-usage.ts";
 import { UsageTail } from "./usage-tail.ts";
 
@@ -16,6 +19,8 @@ interface UsageReader {
   push(bytes: Uint8Array): void;
   /** To be called once all bytes have come; null: there is no usage. `promptBytes` serves for an estimate. */
   usage(promptBytes: number): TokenUsage | null;
+  /** To be called after `usage`: an error that an event of the output reports, as `{"error": …}`; null: none does. */
+  readonly error: string | null;
 }
 
 /** The reader for a text that begins with `head`; null: none; undefined: more text is needed, unless `isAll`. */
@@ -26,6 +31,8 @@ const BODY_SIGN = /"(?:object|choices|usage|model)"\s*:/;
 const EVENT_START = /^\s*(?:data|event|id|retry)?:/;
 /** The length of the longest field name (`event`, `retry`) with its colon. */
 const EVENT_START_MAX_CHARS = 6;
+/** An error's text has up to 32 KiB (`ERROR_TEXT_MAX_BYTES`), which escapes may double. */
+const OUTPUT_ERROR_MAX_BYTES = 64 * 1024;
 
 /** Chooses a reader by the first bytes, and then passes all bytes to it. */
 class ChoosingReader implements UsageReader {
@@ -51,6 +58,10 @@ class ChoosingReader implements UsageReader {
     return this.#chosen?.usage(promptBytes) ?? null;
   }
 
+  get error(): string | null {
+    return this.#chosen?.error ?? null;
+  }
+
   #decide(head: Uint8Array, isAll: boolean): void {
     const isEnough = isAll || head.length >= OUTPUT_USAGE_HEAD_BYTES;
     const text = new TextDecoder().decode(head.subarray(0, OUTPUT_USAGE_HEAD_BYTES));
@@ -62,10 +73,45 @@ class ChoosingReader implements UsageReader {
   }
 }
 
-/** The usage of one output. An OpenAI body without usage, such as an error, gives null; a stream gives an estimate. */
-export class OutputUsageTap extends ChoosingReader {
-  constructor() {
-    super((head) => (/^\s*(?:\[\s*)?"/.test(head) ? new StringsReader() : chooseBody(head)));
+/** What a job's output shows to its bill and its status. */
+interface OutputFacts {
+  /** An OpenAI body without usage, such as an error, gives null; a stream gives an estimate. */
+  readonly tokens: TokenUsage | null;
+  /** The error that stands in place of a result, as `{"error": …}`. */
+  readonly error: string | null;
+}
+
+/** Reads one output. */
+export class OutputTap {
+  readonly #reader = new ChoosingReader((head) =>
+    /^\s*(?:\[\s*)?"/.test(head) ? new StringsReader() : chooseBody(head),
+  );
+  readonly #start: Uint8Array[] = [];
+  #bytes = 0;
+
+  /** False once further bytes cannot change the usage. */
+  get isLooking(): boolean {
+    return this.#reader.isLooking;
+  }
+
+  push(bytes: Uint8Array): void {
+    this.#reader.push(bytes);
+    // A copy, because the caller's view is valid only during this call.
+    if (this.#bytes < OUTPUT_ERROR_MAX_BYTES) this.#start.push(bytes.slice(0, OUTPUT_ERROR_MAX_BYTES));
+    this.#bytes += bytes.length;
+  }
+
+  /** To be called once all bytes have come. `promptBytes` serves for an estimate. */
+  facts(promptBytes: number): OutputFacts {
+    const tokens = this.#reader.usage(promptBytes);
+    return { tokens, error: this.#reader.error ?? this.#errorOfBody() };
+  }
+
+  #errorOfBody(): string | null {
+    if (this.#bytes > OUTPUT_ERROR_MAX_BYTES) return null;
+    const text = new TextDecoder().decode(concatBytes(this.#start));
+    // Most outputs are none, and then this is the whole cost.
+    return text.includes("error") ? errorTextOfOutput(parseJson(text)) : null;
   }
 }
 
@@ -96,32 +142,46 @@ class StringsReader implements UsageReader {
   usage(promptBytes: number): TokenUsage | null {
     return this.#text.usage(promptBytes);
   }
+
+  get error(): string | null {
+    return this.#text.error;
+  }
 }
 
 class EventsReader implements UsageReader {
   #splitter: SseSplitter | null = new SseSplitter();
   readonly #usage = new StreamUsage();
+  readonly #verdict = new StreamVerdict();
   #isOpenAi = false;
 
   get isLooking(): boolean {
     return this.#splitter !== null;
   }
 
+  get error(): string | null {
+    return this.#verdict.error;
+  }
+
   push(bytes: Uint8Array): void {
-    for (const { data } of this.#splitter?.push(bytes) ?? []) this.#see(data);
-    // No server sends such a large event, and the held bytes must stay few.
-    if ((this.#splitter?.heldBytes ?? 0) > CHUNK_MAX_BYTES) this.#splitter = null;
+    for (const event of this.#splitter?.push(bytes) ?? []) this.#see(event);
+    // Such a large event has no usage, and the held bytes must stay few.
+    if ((this.#splitter?.heldBytes ?? 0) > CHUNK_MAX_BYTES) this.#splitter?.takeHeld();
   }
 
   usage(promptBytes: number): TokenUsage | null {
     // A stream may have broken off, or a worker may trim its last piece: the sent part of the last event counts.
-    for (const { data } of this.#splitter?.end() ?? []) this.#see(data);
-    return this.#isOpenAi ? this.#usage.total(promptBytes) : null;
+    for (const event of this.#splitter?.end() ?? []) this.#see(event);
+    return this.#isOpenAi ? this.#usage.total(promptBytes, this.#verdict.isWhole) : null;
   }
 
-  #see(data: string | null): void {
-    if (data === null || data === "" || this.#splitter === null) return;
-    const fields = fieldsOf(parseJson(data));
+  #see(event: SseEvent): void {
+    if (this.#splitter === null) return;
+    const value = event.data === null ? undefined : parseJson(event.data);
+    const isError = this.#verdict.see(event, value) !== null;
+    const isDone = event.data?.trim() === DONE;
+    if (isDone) this.#verdict.done();
+    if (isError || isDone || event.data === null || event.data === "") return;
+    const fields = fieldsOf(value);
     if (!this.#isOpenAi && (fields === null || !looksLikeOpenAi(fields))) this.#splitter = null;
     else {
       this.#isOpenAi = true;

@@ -11,6 +11,8 @@ export interface OpenAiRequest {
   readonly contentType: string | null;
   /** The client asked for its answer as a stream of events. */
   readonly stream: boolean;
+  /** Headers of the request that its server gets; left out in jobs of earlier releases. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** The usage chunk was asked for in the client's name, but not by the client, which must not receive it. */
   readonly hidesUsage: boolean;
 }

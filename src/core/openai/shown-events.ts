@@ -1,22 +1,35 @@
-// The events of a streamed OpenAI answer that its client gets: whole ones, without usage that it did not ask for.
+// The events of a streamed OpenAI answer that its client gets: whole ones, without usage that it did not ask for, and
+// with each error in the form that OpenAI's clients read.
+import { concatBytes } from "../bytes/concat.ts";
 import { parseJson } from "../json/value.ts";
 import { type SseEvent, SseSplitter } from "../sse/events.ts";
 import { DONE } from "../sse/stream-parser.ts";
+import { openAiErrorOf } from "./error.ts";
+import type { OpenAiRequest } from "./request.ts";
+import { type ReportedError, StreamVerdict } from "./stream-verdict.ts";
 import { isUsageChunk, withoutNullUsage } from "./usage-chunk.ts";
 
-const DONE_EVENT = new TextEncoder().encode(`data: ${DONE}\n\n`);
+const ENCODER = new TextEncoder();
+const DONE_EVENT = ENCODER.encode(`data: ${DONE}\n\n`);
+/** An event's name and type stand in its beginning. */
+const BEGINNING_BYTES = 1_024;
 
 /** Has a stream of this path a usage chunk on request, and `[DONE]` at its end? Others end with their own event. */
 export function isCompletions(path: string): boolean {
   return /^\/v1\/(?:chat\/)?completions(?:\?|$)/.test(path);
 }
 
+/** Does a client of this request read its answer as events, and ignore comments between them? */
+export function streamsEvents({ path, stream }: Pick<OpenAiRequest, "path" | "stream">): boolean {
+  return stream && (isCompletions(path) || /^\/v1\/(?:responses|messages)$/.test(path));
+}
+
 export class ShownEvents {
+  readonly verdict = new StreamVerdict();
   readonly #path: string;
   readonly #hidesUsage: boolean;
   readonly #see: (value: unknown) => void;
   readonly #splitter = new SseSplitter();
-  readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   /** `[DONE]` has come: all that follows it is dropped. */
   isDone = false;
@@ -41,30 +54,57 @@ export class ShownEvents {
     return this.#show(this.#splitter.push(bytes));
   }
 
-  /** The last event, if no blank line has ended it, and `[DONE]`, if the worker has not sent it. */
+  /** What is held of an event that is too large to be held whole. It is passed on unread, but for its beginning. */
+  takeHeld(): Uint8Array {
+    const held = this.#splitter.takeHeld();
+    this.verdict.seeBeginning(this.#decoder.decode(held.subarray(0, BEGINNING_BYTES)));
+    this.#see(undefined);
+    return held;
+  }
+
+  /** The last event, if no blank line has ended it. */
   end(): Uint8Array[] {
-    const shown = this.#show(this.#splitter.end());
-    return !this.isDone && isCompletions(this.#path) ? [...shown, DONE_EVENT] : shown;
+    return this.#show(this.#splitter.end());
+  }
+
+  /** The `[DONE]` that closes a stream of completions, if the worker has not sent it. After an error there is none. */
+  close(): Uint8Array[] {
+    return !this.isDone && this.verdict.error === null && isCompletions(this.#path) ? [DONE_EVENT] : [];
   }
 
   #show(events: readonly SseEvent[]): Uint8Array[] {
     const shown: Uint8Array[] = [];
-    for (const { raw, data } of events) {
+    for (const event of events) {
       if (this.isDone) break;
-      const seen = data === null ? raw : this.#look(raw, data);
+      const seen = this.#look(event);
       if (seen !== null) shown.push(seen);
     }
     return shown;
   }
 
-  #look(raw: Uint8Array, data: string): Uint8Array | null {
-    this.isDone = data.trim() === DONE;
-    const value = parseJson(data);
-    this.#see(value);
-    if (!this.#hidesUsage) return raw;
+  #look(event: SseEvent): Uint8Array | null {
+    const { raw, data } = event;
+    this.isDone = data?.trim() === DONE;
+    if (this.isDone) this.verdict.done();
+    const value = data === null ? undefined : parseJson(data);
+    const reported = this.verdict.see(event, value);
+    if (data !== null || reported !== null) this.#see(value);
+    if (reported !== null && !this.#isReadable(reported.form)) return errorEvent(reported.error, this.isDone);
+    if (data === null || !this.#hidesUsage) return raw;
     if (isUsageChunk(value)) return null;
     const text = this.#decoder.decode(raw);
     const kept = withoutNullUsage(text);
-    return kept === text ? raw : this.#encoder.encode(kept);
+    return kept === text ? raw : ENCODER.encode(kept);
   }
+  /** Do clients of this path find an error of this form? */
+  #isReadable(form: ReportedError["form"]): boolean {
+    return form === "wrapped" || (form === "typed" && !isCompletions(this.#path));
+  }
+}
+
+/** The error as the event that OpenAI's clients look for, with `[DONE]` behind it if that came in the same event. */
+function errorEvent(error: unknown, isDone: boolean): Uint8Array {
+  const shown = openAiErrorOf(JSON.stringify({ error })).error;
+  const event = ENCODER.encode(`data: ${JSON.stringify({ error: shown })}\n\n`);
+  return isDone ? concatBytes([event, DONE_EVENT]) : event;
 }

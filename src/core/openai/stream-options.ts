@@ -10,6 +10,8 @@ interface Edit {
 }
 
 const ASKED = '"include_usage":true';
+/** The member that asks, as it is put before the end of a request that has other members and no `stream_options`. */
+export const USAGE_ASK = `,"stream_options":{${ASKED}}`;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 

@@ -1,9 +1,9 @@
 // What a tenant may put into the call to an OpenAI server. These are the rules by which fetch or the guard of calls
 // would refuse it: such a request fails here, before it has a lease, so that its upstream does not seem to fail.
-import { OPENAI_CONTENT_TYPE_MAX_CHARS, OPENAI_TARGET_MAX_CHARS } from "../limits.ts";
+import { OPENAI_CONTENT_TYPE_MAX_CHARS, OPENAI_TARGET_MAX_CHARS } from "./limits.ts";
 
 /** A fault of a request, and the field that has it. */
-interface Problem {
+export interface Problem {
   readonly field: string;
   readonly message: string;
 }

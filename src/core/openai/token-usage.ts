@@ -67,13 +67,17 @@ export class StreamUsage {
     if (endsUsage(fields)) this.#isFinal = true;
   }
 
-  /** The final usage, or the best estimate: running figures, then one token a delta and the size of the prompt. */
-  total(promptBytes: number): TokenUsage {
+  /**
+   * The final usage, or the best estimate: running figures, then one token a delta and the size of the prompt. The newest
+   * figures of a stream that is whole are final where no delta has come after them, wherever they stood.
+   */
+  total(promptBytes: number, isWhole = false): TokenUsage {
     const { prompt, completion } = this.#newest;
+    const isFinal = this.#isFinal || (isWhole && completion !== null && this.#deltas === 0);
     return {
       prompt: prompt ?? estimateTokens(promptBytes),
-      completion: this.#isFinal && completion !== null ? completion : (completion ?? 0) + this.#deltas,
-      estimated: !this.#isFinal || prompt === null,
+      completion: isFinal && completion !== null ? completion : (completion ?? 0) + this.#deltas,
+      estimated: !isFinal || prompt === null,
     };
   }
 }

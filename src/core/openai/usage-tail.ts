@@ -12,6 +12,8 @@ const USAGE = /(?<!\\)"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)/g;
 export class UsageTail {
   /** Always true: the usage is at the end, so all bytes must be read. */
   readonly isLooking = true;
+  /** An error in a body is looked for in its beginning, by others. */
+  readonly error = null;
   readonly #depth: 1 | 2;
   #pieces: Uint8Array[] = [];
   #heldBytes = 0;

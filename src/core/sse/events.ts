@@ -4,11 +4,14 @@ import { concatBytes } from "../bytes/concat.ts";
 
 /**
  * One event with the blank line that ends it. `data`: its data lines joined; null if it has only comments and other
- * fields. In a stream of lines each line is an event, and its text is the data.
+ * fields. `name`: its `event` field. `unframed`: its lines that are not of the format, joined, such as JSON without a
+ * field's name. In a stream of lines each line is an event, and its text is the data.
  */
 export interface SseEvent {
   readonly raw: Uint8Array;
   readonly data: string | null;
+  readonly name: string | null;
+  readonly unframed: string;
 }
 
 /** Server-sent events, or newline-delimited JSON. */
@@ -18,6 +21,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 const LINE_END = /\r\n|\n|\r/;
 const BLANK_LINE = Uint8Array.of(LF, LF);
+/** The fields of an event, and comments, which begin with the colon. */
+const FIELD = /^(?:data|event|id|retry)?(?::|$)/;
 const BYTE_ORDER_MARK = "\ufeff";
 
 /** Splits a stream that is pushed in any pieces. Every byte is in exactly one event, or in `rest()`. */
@@ -30,6 +35,7 @@ export class SseSplitter {
   #isFirst = true;
   #lineIsEmpty = true;
   #afterReturn = false;
+  #isCut = false;
 
   constructor(format: StreamFormat = "events") {
     this.#isByLine = format === "lines";
@@ -88,7 +94,16 @@ export class SseSplitter {
 
   /** The event that the end of the stream has cut off, if there is one: its part that was sent counts. */
   end(): SseEvent[] {
-    return this.#heldBytes === 0 ? [] : this.push(BLANK_LINE);
+    return this.#heldBytes === 0 && !this.#isCut ? [] : this.push(BLANK_LINE);
+  }
+
+  /** Hands out what is held of an event that is too large to be held whole. Its end then comes as an event without data. */
+  takeHeld(): Uint8Array {
+    const held = concatBytes(this.#held);
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#isCut = true;
+    return held;
   }
 
   /** The bytes of an event that no blank line has ended; empty when there is none. */
@@ -101,23 +116,33 @@ export class SseSplitter {
     const raw = isWhole ? end : concatBytes([...this.#held, end]);
     if (!isWhole) this.#held = [];
     this.#heldBytes = 0;
+    if (this.#isCut) {
+      this.#isCut = false;
+      return { raw, data: null, name: null, unframed: "" };
+    }
     const decoded = (isWhole ? endText : null) ?? this.#decoder.decode(raw);
     const text = this.#isFirst && decoded.startsWith(BYTE_ORDER_MARK) ? decoded.slice(1) : decoded;
     this.#isFirst = false;
-    return { raw, data: this.#isByLine ? lineOf(text) : dataOf(text) };
+    return this.#isByLine ? { raw, data: lineOf(text), name: null, unframed: "" } : { raw, ...fieldsOfEvent(text) };
   }
 }
 
-/** The data lines of one event, joined by line feeds; null when it has none. */
-function dataOf(text: string): string | null {
-  let data: string | null = null;
+/** Lines of data, and lines of no field, are joined by line feeds; of several names the last one counts. */
+function fieldsOfEvent(text: string): Omit<SseEvent, "raw"> {
+  const data: string[] = [];
+  const unframed: string[] = [];
+  let name: string | null = null;
   for (const line of text.split(LINE_END)) {
-    if (!line.startsWith("data")) continue;
-    if (line.length > 4 && line[4] !== ":") continue;
-    const value = line.slice(line[5] === " " ? 6 : 5);
-    data = data === null ? value : `${data}\n${value}`;
+    if (!FIELD.test(line)) unframed.push(line);
+    else if (line.startsWith("data")) data.push(textOf(line, "data"));
+    else if (line.startsWith("event")) name = textOf(line, "event");
   }
-  return data;
+  return { data: data.length === 0 ? null : data.join("\n"), name, unframed: unframed.join("\n") };
+}
+
+function textOf(line: string, field: string): string {
+  const from = field.length + 1;
+  return line.slice(line[from] === " " ? from + 1 : from);
 }
 
 /** The text of one line without its end, and without the LF of the line end before it. */

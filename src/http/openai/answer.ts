@@ -1,12 +1,16 @@
 // The answer to an OpenAI client while its job still runs: whichever code has the first events begins it, and it
-// notices when the client has gone. Before the answer has begun a signal of the request fires then; afterwards only a
-// write to the stream fails, so a comment is written whenever a stream of events pauses. Every reader of events ignores
-// comments; other answers, such as speech, have no place for bytes of ours.
-import { OPENAI_COMMENT_EVERY_MS } from "../../core/limits.ts";
+// notices when the client has gone. Before the answer has begun a signal of the request fires then, if the connection
+// breaks; afterwards a write to the stream fails, so a comment is written whenever a stream of events pauses, and in
+// place of a first event that does not come. Every reader of events ignores comments; other answers, such as speech,
+// have no place for bytes of ours.
+
+import { fieldsOf, parseJson } from "../../core/json/value.ts";
+import { OPENAI_COMMENT_EVERY_MS, OPENAI_SILENT_MAX_MS } from "../../core/openai/limits.ts";
 import { isEventsType } from "../../core/openai/request.ts";
 import type { AnswerHead, ClientLink } from "../../dispatch/client-link.ts";
 import { rawAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
+import { eventOf } from "./sse.ts";
 
 const COMMENT = new TextEncoder().encode(": \n\n");
 /**
@@ -16,24 +20,33 @@ const COMMENT = new TextEncoder().encode(": \n\n");
 const COMMENT_AFTER_ID = COMMENT.subarray(0, -1);
 const ID_LINE = /^id:/m;
 
+/** The head of a stream that begins before its server has answered. */
+const EARLY_HEAD: AnswerHead = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
+const NO_EVENTS = { message: "the worker's answer is no stream of events", type: "server_error", param: null };
+
 export class ClientAnswer implements ClientLink {
   readonly #gone = new AbortController();
   readonly #begun = Promise.withResolvers<Response>();
   readonly #requestId: string;
   readonly #jobId: string;
   #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
+  /** Set until the answer begins, if its client waits for a stream of events. */
+  #silence: ReturnType<typeof setTimeout> | undefined;
   #takesComments = false;
   /** The bytes that were written last. */
   #events: Uint8Array = new Uint8Array(0);
   #isBroken = false;
+  #hasBegun = false;
   #hasEnded = false;
   #pause: ReturnType<typeof setTimeout> | undefined;
   /** The head for an answer that begins only when it is whole. */
   head: AnswerHead | null = null;
 
-  constructor(c: RouteContext, jobId: string) {
+  /** `awaitsEvents`: the client waits for a stream of events, and gets a comment if the first one takes long. */
+  constructor(c: RouteContext, jobId: string, awaitsEvents: boolean) {
     this.#requestId = c.get("requestId");
     this.#jobId = jobId;
+    if (awaitsEvents) this.#silence = setTimeout(() => this.#breakSilence(), OPENAI_SILENT_MAX_MS);
     const { signal } = c.req.raw;
     if (signal.aborted) this.#gone.abort();
     else signal.addEventListener("abort", () => this.#gone.abort(), { once: true });
@@ -43,17 +56,61 @@ export class ClientAnswer implements ClientLink {
     return this.#gone.signal;
   }
 
+  /** A part of the server's answer has gone out. A comment is none: another attempt may still send its events behind it. */
   get hasBegun(): boolean {
-    return this.#writer !== null;
+    return this.#hasBegun;
   }
 
-  /** Resolves with the answer once it has begun. */
+  /** Resolves with the answer once its head goes out. */
   get begun(): Promise<Response> {
     return this.#begun.promise;
   }
 
-  begin({ status, headers }: AnswerHead): void {
-    if (this.#writer !== null) throw new Error("an answer begins once");
+  begin(head: AnswerHead): void {
+    if (this.#hasBegun) throw new Error("an answer begins once");
+    this.#hasBegun = true;
+    if (this.#writer === null) this.#open(head);
+    else if (!isEventsType(head.headers["content-type"] ?? "")) this.breakOff();
+  }
+
+  /**
+   * Answers with a response that was made for a client without an answer. Null: it went out behind the head of a stream
+   * that has begun early, an error as its last event.
+   */
+  async conclude(response: Response): Promise<Response | null> {
+    clearTimeout(this.#silence ?? null);
+    if (this.#writer === null) return response;
+    const isEvents = response.ok && isEventsType(response.headers.get("content-type") ?? "");
+    if (isEvents) for await (const bytes of response.body ?? []) await this.write(bytes);
+    else await this.write(errorEvent(response.ok ? null : await response.text()));
+    await this.end(true);
+    return null;
+  }
+
+  breakOff(): void {
+    this.#isBroken = true;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#isBroken) return;
+    this.#events = bytes;
+    await this.#send(bytes);
+  }
+
+  /** Ends the answer. If `whole` is false the connection breaks, so that nobody takes a part for the whole answer. */
+  async end(whole: boolean): Promise<void> {
+    clearTimeout(this.#silence ?? null);
+    const writer = this.#writer;
+    if (writer === null) return;
+    this.#hasEnded = true;
+    clearTimeout(this.#pause ?? null);
+    await (whole && !this.#isBroken ? writer.close() : writer.abort(new Error("the answer broke off"))).catch(
+      () => undefined,
+    );
+  }
+
+  #open({ status, headers }: AnswerHead): void {
+    clearTimeout(this.#silence ?? null);
     const { readable, writable } = new IdentityTransformStream();
     this.#writer = writable.getWriter();
     this.#writer.closed.catch(() => this.#gone.abort());
@@ -62,24 +119,10 @@ export class ClientAnswer implements ClientLink {
     this.#begun.resolve(rawAnswer(status, readable, this.#requestId, { "x-job-id": this.#jobId, ...headers }));
   }
 
-  breakOff(): void {
-    this.#isBroken = true;
-  }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    this.#events = bytes;
-    await this.#send(bytes);
-  }
-
-  /** Ends the answer. If `whole` is false the connection breaks, so that nobody takes a part for the whole answer. */
-  async end(whole: boolean): Promise<void> {
-    const writer = this.#writer;
-    if (writer === null) return;
-    this.#hasEnded = true;
-    clearTimeout(this.#pause ?? null);
-    await (whole && !this.#isBroken ? writer.close() : writer.abort(new Error("the answer broke off"))).catch(
-      () => undefined,
-    );
+  #breakSilence(): void {
+    if (this.gone.aborted) return;
+    this.#open(EARLY_HEAD);
+    void this.#send(COMMENT);
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
@@ -97,4 +140,10 @@ export class ClientAnswer implements ClientLink {
     clearTimeout(this.#pause ?? null);
     this.#pause = setTimeout(() => this.#send(this.#comment()), OPENAI_COMMENT_EVERY_MS);
   }
+}
+
+/** The event for the body of an error answer; null: the answer is none, and not one of events either. */
+function errorEvent(body: string | null): Uint8Array {
+  const error = body === null ? NO_EVENTS : (fieldsOf(parseJson(body))?.error ?? NO_EVENTS);
+  return eventOf({ error });
 }

@@ -6,7 +6,7 @@ import { ENVELOPE_FIELDS_MAX_BYTES } from "../../core/limits.ts";
 import { isJsonType, type OpenAiRequest } from "../../core/openai/request.ts";
 import { isCompletions } from "../../core/openai/shown-events.ts";
 import { STORED_FIELDS, StoredFields } from "../../core/openai/stored-responses.ts";
-import { askForUsage } from "../../core/openai/stream-options.ts";
+import { askForUsage, USAGE_ASK } from "../../core/openai/stream-options.ts";
 import { readBase64 } from "../../payload/base64-body.ts";
 import type { BodySource, ValueOptions } from "../../payload/envelope.ts";
 import { readObject } from "../../payload/object-body.ts";
@@ -19,7 +19,6 @@ export interface OpenAiBody extends Pick<OpenAiRequest, "contentType" | "stream"
 }
 
 const NOTED = new Set(["stream", "stream_options", ...STORED_FIELDS]);
-const ASK = ',"stream_options":{"include_usage":true}';
 const EMPTY: PayloadRef = { kind: "inline", bytes: new TextEncoder().encode("{}") };
 
 const FIELDS_RULE = `the names of its fields may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`;
@@ -63,7 +62,7 @@ async function readJson(
     names: NOTED,
     atEnd: (noted, isEmpty) => {
       for (const [name, text] of noted) stored?.see(name, text);
-      return adds(noted) ? ASK : (stored?.addition(isEmpty) ?? "");
+      return adds(noted) ? USAGE_ASK : (stored?.addition(isEmpty) ?? "");
     },
   });
   if (read.kind !== "ok") return fail(bodyFailure(read, options.maxBytes, FIELDS_RULE));

@@ -2,6 +2,7 @@
 import { openAiOrigin } from "../../contract/openai-origin.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
+import { passedHeaders } from "../../core/openai/passed-headers.ts";
 import { allowsRoute, routesInForce } from "../../core/openai/routes.ts";
 import { keepsNothing } from "../../core/openai/stored-responses.ts";
 import { bodyProblem, targetProblem } from "../../core/openai/target.ts";
@@ -31,12 +32,21 @@ async function readJob(
     return fail({ kind: "route_closed", method, path, endpointId: settings.endpointId });
   }
   const type = c.req.raw.headers.get("content-type") ?? "application/json";
-  const problem = targetProblem(path, query) ?? bodyProblem(method, bodyStreamOf(c.req.raw) === null ? null : type);
+  const passed = passedHeaders((name) => c.req.raw.headers.get(name));
+  const problem =
+    targetProblem(path, query) ?? bodyProblem(method, bodyStreamOf(c.req.raw) === null ? null : type) ?? passed.problem;
   if (problem !== null) return fail({ kind: "invalid", ...problem });
   const limits = { bucket: c.env.PAYLOADS, key, maxBytes: RUNSYNC_BODY_MAX_BYTES };
   const body = await readOpenAiBody(c.req.raw, { ...limits, path, keepsNothing: keepsNothing(routes, path) });
   if (!body.ok) return body;
   const { input, ...asked } = body.value;
-  const origin = openAiOrigin({ method, path, query, ...asked });
+  const { headers } = passed;
+  const origin = openAiOrigin({
+    method,
+    path,
+    query,
+    ...asked,
+    ...(Object.keys(headers).length === 0 ? {} : { headers }),
+  });
   return ok({ input, fields: {}, policy: NO_WISHES, webhookUrl: null, idempotency: null, origin });
 }

@@ -4,7 +4,7 @@ import type { StreamPage } from "../../contract/stream.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult, isWaiting } from "../../core/job/job.ts";
 import { parseJson } from "../../core/json/value.ts";
-import { CHUNK_MAX_BYTES } from "../../core/limits.ts";
+import { OPENAI_EVENT_HELD_MAX_BYTES } from "../../core/openai/limits.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
 import { ShownEvents } from "../../core/openai/shown-events.ts";
 import type { ClientAnswer } from "./answer.ts";
@@ -14,7 +14,6 @@ import { eventOf } from "./sse.ts";
 const HEAD = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
 
 const LOST = toError(502, "the worker was lost in the middle of its answer", "broke_off");
-const TOO_LARGE = toError(502, `a streamed event is larger than ${CHUNK_MAX_BYTES / 1024} KiB`, "answer_too_large");
 
 export class LoggedEvents {
   readonly #request: OpenAiRequest;
@@ -43,19 +42,20 @@ export class LoggedEvents {
         this.#attempt = attempt;
       }
       shown.push(...this.#events.push(eventOf(parseJson(this.#decoder.decode(bytes)))));
+      if (this.#events.heldBytes > OPENAI_EVENT_HELD_MAX_BYTES) shown.push(this.#events.takeHeld());
     }
     const isLost = page.attempt !== this.#attempt || isWaiting(page.status);
     // Chunks of a lost attempt are not sent unless the answer has begun: the next attempt sends everything anew.
     if (this.#client.hasBegun || !isLost) await this.#send(shown);
     if (this.#client.hasBegun && isLost) return LOST;
-    return this.#events.heldBytes > CHUNK_MAX_BYTES ? TOO_LARGE : null;
+    return null;
   }
 
   /** To be called when the job is over and all its chunks were taken. */
   async finish(job: JobView): Promise<void> {
     // The half event that a lost worker has left is dropped.
-    if (hasResult(job.status)) await this.#send(this.#events.end());
-    else await this.fail(errorOfJob(job).error);
+    if (hasResult(job.status)) await this.#send([...this.#events.end(), ...this.#events.close()]);
+    else if (this.#events.verdict.error === null) await this.fail(errorOfJob(job).error);
     await this.#client.end(true);
   }
 

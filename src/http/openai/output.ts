@@ -5,8 +5,8 @@ import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { parseJson } from "../../core/json/value.ts";
-import { OPENAI_ANSWER_MAX_BYTES } from "../../core/limits.ts";
-import { openAiErrorOfOutput } from "../../core/openai/error.ts";
+import { onlyValue, openAiErrorOfOutput } from "../../core/openai/error.ts";
+import { OPENAI_ANSWER_MAX_BYTES } from "../../core/openai/limits.ts";
 import { isBodiless, type OpenAiRequest } from "../../core/openai/request.ts";
 import { ShownEvents } from "../../core/openai/shown-events.ts";
 import type { AnswerHead } from "../../dispatch/client-link.ts";
@@ -93,13 +93,7 @@ function asEvents(value: unknown, request: OpenAiRequest): Uint8Array {
   const pieces = Array.isArray(value) ? value : [value];
   const events = new ShownEvents(request);
   const text = concatBytes(pieces.map((piece) => eventOf(pieces.length === 1 ? toChunk(piece) : piece)));
-  return concatBytes([...events.push(text), ...events.end()]);
-}
-
-/** The value in a list of one, or of a JSON text; any other value is returned as it is. */
-function onlyValue(value: unknown): unknown {
-  const one: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value;
-  return typeof one === "string" && /^\s*\{/.test(one) ? parseJson(one) : one;
+  return concatBytes([...events.push(text), ...events.end(), ...events.close()]);
 }
 
 /** The form that the dialect `openai` gives to an answer that is not JSON. */

@@ -3,6 +3,7 @@
 import type { Submitted } from "../../contract/broker.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
+import { streamsEvents } from "../../core/openai/shown-events.ts";
 import { carryHere } from "../kit/carry-here.ts";
 import { finishAnyway, keepAnswering, type RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
@@ -34,8 +35,10 @@ interface Served extends OpenAiWait {
 
 /** Returns the answer as soon as it has begun; the work goes on behind it, and ends when the client leaves. */
 async function answer(c: RouteContext, job: Served, claim: Submitted["claim"]): Promise<Response> {
-  const client = new ClientAnswer(c, job.jobId);
-  const work = serve(c, job, claim, client).catch(async (bug: unknown) => {
+  const client = new ClientAnswer(c, job.jobId, streamsEvents(job.request));
+  const serving = serve(c, job, claim, client);
+  const concluding = serving.then((response) => (response === null ? null : client.conclude(response)));
+  const work = concluding.catch(async (bug: unknown) => {
     // Without this an answer that has begun would never end.
     await client.end(false);
     throw bug;
@@ -45,7 +48,7 @@ async function answer(c: RouteContext, job: Served, claim: Submitted["claim"]): 
   return first ?? (await client.begun);
 }
 
-/** Null when the answer has begun in `client`; it is over when this resolves. */
+/** Null when the events of the answer went out by `client`; it is over when this resolves. */
 async function serve(
   c: RouteContext,
   job: Served,
@@ -54,9 +57,11 @@ async function serve(
 ): Promise<Response | null> {
   if (claim !== null) {
     const carried = await carryHere(c, claim, job.input, client);
-    // An attempt that broke off has sent that as its last event; only after a lost lease is the connection broken.
-    await client.end(!carried.isLost);
-    if (client.hasBegun) return null;
+    if (client.hasBegun) {
+      // An attempt that broke off has sent that as its last event; only after a lost lease is the connection broken.
+      await client.end(!carried.isLost);
+      return null;
+    }
     if (carried.job !== null) return await finishedAnswer(c, job.request, carried.job, client.head);
   }
   return await waitForAnswer(c, job, client);

@@ -5,7 +5,8 @@ import type { StreamPage } from "../../contract/stream.ts";
 import type { Failure, Result } from "../../core/failure.ts";
 import { hasResult, isRunning, isTerminal, isTimedOut, isWaiting } from "../../core/job/job.ts";
 import { STREAM_START } from "../../core/job/stream-cursor.ts";
-import { LIMIT_RETRY_AFTER_SECONDS, OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } from "../../core/limits.ts";
+import { LIMIT_RETRY_AFTER_SECONDS } from "../../core/limits.ts";
+import { OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } from "../../core/openai/limits.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { askHeld } from "../kit/held.ts";
@@ -86,9 +87,19 @@ async function judge(
     await events?.finish(job);
     return null;
   }
-  if (!isWaiting(job.status) || job.queue?.reason !== "UPSTREAM_UNHEALTHY" || client.hasBegun) return "waits";
-  // No waiting by the client mends a wrong address or credential.
-  return await giveUp(c, wait, toError(502, job.queue.detail, "upstream_unhealthy"));
+  if (!isWaiting(job.status) || job.queue === null || client.hasBegun) return "waits";
+  const { reason, detail } = job.queue;
+  // No waiting by the client mends a wrong address or credential, or brings a worker to an endpoint that has none.
+  if (reason === "UPSTREAM_UNHEALTHY") return await giveUp(c, wait, toError(502, detail, "upstream_unhealthy"));
+  if (reason !== "NO_WORKERS" || !(await hasNobody(wait))) return "waits";
+  const message = `${detail} Add an upstream, or start a worker with a key of this endpoint.`;
+  return await giveUp(c, wait, toError(503, message, "no_worker"));
+}
+
+/** Has the endpoint neither an upstream nor a worker, of whatever health? One that cannot take jobs now may do so later. */
+async function hasNobody({ broker, tenantId }: OpenAiWait): Promise<boolean> {
+  const health = await broker.call("health", { tenantId });
+  return health.ok && Object.values(health.value.workers).every((count) => count === 0);
 }
 
 function asGone(failure: Failure): Failure {

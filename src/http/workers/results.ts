@@ -8,7 +8,7 @@ import { readStartFailure } from "../../core/job/start-failure.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { parseJson } from "../../core/json/value.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../../core/limits.ts";
-import { OutputUsageTap } from "../../core/openai/output-usage.ts";
+import { OutputTap } from "../../core/openai/output-usage.ts";
 import { mayReportStart } from "../../core/scheduling/sdk-version.ts";
 import { attemptFailed, cutString, errorText, rejected } from "../../dispatch/classify.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../../payload/envelope.ts";
@@ -25,7 +25,7 @@ export async function done(c: RouteContext, entry: WorkerJobEntry): Promise<Answ
   const { worker, broker, jobId } = entry;
   // Each post has a key of its own, because only the broker decides which of two reports wins.
   const key = `${broker.endpointId}/${jobId}/${c.get("requestId")}/output`;
-  const tap = new OutputUsageTap();
+  const tap = new OutputTap();
   const read = await readEnvelope(await workerBodyOf(c.req.raw), {
     bigField: "output",
     tap: (view) => tap.push(view),
@@ -75,7 +75,7 @@ async function toOutcome(
   c: RouteContext,
   entry: WorkerJobEntry,
   read: Envelope,
-  { key, tap }: { readonly key: string; readonly tap: OutputUsageTap },
+  { key, tap }: { readonly key: string; readonly tap: OutputTap },
 ): Promise<Result<AttemptOutcome>> {
   const error = fieldOf(read, "error");
   if (error !== undefined && error !== "null") {
@@ -85,13 +85,18 @@ async function toOutcome(
   }
   // Without `return_aggregate_stream` a generator ends with an empty list, and its chunks are the output.
   const isBareEnd = entry.query.get("isStream") === "true" && isEmptyList(read.big);
-  // The broker has the length of the prompt, which an estimate of the tokens needs.
-  if (!isBareEnd) return ok({ kind: "completed", output: read.big, tokens: tap.usage(0) });
-  const chunkTap = new OutputUsageTap();
+  if (!isBareEnd) return ok(completed(read.big, tap));
+  const chunkTap = new OutputTap();
   const gathered = await gatherChunks(c.env, entry, key, (view) => chunkTap.push(view));
-  if (gathered.ok) return ok({ kind: "completed", output: gathered.value, tokens: chunkTap.usage(0) });
+  if (gathered.ok) return ok(completed(gathered.value, chunkTap));
   // The worker does not hold the job any more, and the answer to its report will state that.
   return gathered.failure.kind === "not_found" ? ok({ kind: "completed", output: null }) : gathered;
+}
+
+function completed(output: PayloadRef | null, tap: OutputTap): AttemptOutcome {
+  // The broker has the length of the prompt, which an estimate of the tokens needs.
+  const { tokens, error } = tap.facts(0);
+  return { kind: "completed", output, tokens, errorIfOpenAi: error };
 }
 
 /** The whole text of an error, or the part of it that was read. */

@@ -59,7 +59,9 @@ describe("an event stream", () => {
     expect(splitter.push(encoder.encode("data: a\n\ndata: é"))).toHaveLength(1);
     expect(splitter.heldBytes).toBe(8);
     expect(decoder.decode(splitter.rest())).toBe("data: é");
-    expect(splitter.push(encoder.encode("\n\n"))).toEqual([{ raw: encoder.encode("data: é\n\n"), data: "é" }]);
+    expect(splitter.push(encoder.encode("\n\n"))).toEqual([
+      { raw: encoder.encode("data: é\n\n"), data: "é", name: null, unframed: "" },
+    ]);
     expect(splitter.heldBytes).toBe(0);
     expect(splitter.rest()).toHaveLength(0);
   });
@@ -68,7 +70,7 @@ describe("an event stream", () => {
     const splitter = new SseSplitter();
     expect(splitter.push(encoder.encode("data: a\r\n\r"))).toHaveLength(1);
     expect(splitter.push(encoder.encode("\ndata: b\r\n\r\n"))).toEqual([
-      { raw: encoder.encode("\ndata: b\r\n\r\n"), data: "b" },
+      { raw: encoder.encode("\ndata: b\r\n\r\n"), data: "b", name: null, unframed: "" },
     ]);
   });
 

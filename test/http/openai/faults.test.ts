@@ -1,7 +1,7 @@
 // The OpenAI routes when something between client, broker and server goes wrong, or is unusual.
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
-import { OPENAI_COMMENT_EVERY_MS } from "../../../src/core/limits.ts";
+import { OPENAI_COMMENT_EVERY_MS } from "../../../src/core/openai/limits.ts";
 import { openAnswer } from "../../support/answering.ts";
 import { answerUpstreams } from "../../support/broker.ts";
 import { openAiClient } from "../../support/openai-client.ts";
@@ -90,7 +90,9 @@ it("events with ids get no blank line in a pause: OpenAI's Python client takes o
 }, async () => {
   const upstream = openAnswer("text/event-stream");
   const { chat } = await openAiClient();
-  const events = ["1", "2"].map((id) => `id: ${id}\ndata: {"choices":[{"delta":{"content":"${id}"}}]}\n\n`);
+  const events = ["1", "2"].map(
+    (id) => `id: ${id}\ndata: {"choices":[{"delta":{"content":"${id}"},"finish_reason":"stop"}]}\n\n`,
+  );
   upstream.send(events[0] ?? "");
   const answer = await chat({ messages: [], stream: true });
   const text = answer.text();

@@ -115,10 +115,12 @@ describe("a streamed chat", () => {
   it("is counted by what was sent when its usage never comes", async () => {
     const upstream = openAnswer("text/event-stream");
     const { chat, usage } = await client();
-    for (const part of [chunk("a"), chunk("b"), chunk("c")]) upstream.send(part);
+    const last =
+      'data: {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
+    for (const part of [chunk("a"), chunk("b"), chunk("c"), last]) upstream.send(part);
     upstream.close();
     const text = await (await chat({ messages: [], stream: true })).text();
-    expect(text).toBe(`${chunk("a")}${chunk("b")}${chunk("c")}data: [DONE]\n\n`);
+    expect(text).toBe(`${chunk("a")}${chunk("b")}${chunk("c")}${last}data: [DONE]\n\n`);
     const promptBytes = (upstream.requests[0]?.body ?? "").trim().length;
     await vi.waitFor(async () => {
       const [line] = await usage();

@@ -1,0 +1,111 @@
+// What the events of an OpenAI-like stream show of its end: an error that the server reports in the stream, and whether
+// the stream is whole. HTTP shows neither: a server that fails after its first event can only stop.
+import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
+import type { SseEvent } from "../sse/events.ts";
+
+/**
+ * An error that an event reports. `form`: `wrapped` in `data: {"error": …}`, where clients of every API find it; `typed`
+ * as an event of the Responses API, where its clients do; or in another form, where no client does.
+ */
+export interface ReportedError {
+  readonly error: unknown;
+  readonly form: "wrapped" | "typed" | "other";
+}
+
+/** The events that end a stream of the Responses API. */
+const RESPONSE_ENDS = new Set(["response.completed", "response.incomplete", "response.failed", "response.cancelled"]);
+/** The event that ends a stream of the Messages API. */
+const MESSAGE_END = "message_stop";
+/** What llama.cpp writes in place of `data:`. */
+const ERROR_LINE = /^error:\s*/;
+
+export class StreamVerdict {
+  #error: unknown;
+  #isDone = false;
+  /** The API whose events these are; null: none that has a last event. */
+  #api: "completions" | "responses" | "messages" | null = null;
+  #hasLastEvent = false;
+  /** Choices that have come, and whether each has its `finish_reason`. */
+  readonly #choices = new Map<unknown, boolean>();
+
+  /** The first error as `{"error": …}`; null: the stream reports none. */
+  get error(): string | null {
+    return this.#error === undefined ? null : JSON.stringify({ error: this.#error });
+  }
+
+  /**
+   * Has the stream come to its end, by the rule of its API? A stream of completions is whole by `[DONE]` alone, since
+   * some servers send no `finish_reason`. A stream of another kind is whole wherever it ends.
+   */
+  get isWhole(): boolean {
+    if (this.#api === null) return true;
+    if (this.#api !== "completions") return this.#hasLastEvent;
+    return this.#isDone || this.#hasLastEvent || [...this.#choices.values()].every(Boolean);
+  }
+
+  /** `[DONE]` has come. */
+  done(): void {
+    this.#isDone = true;
+  }
+
+  /** Takes one event, with its data as a value: undefined if it is no JSON. Returns the error that it reports. */
+  see(event: Omit<SseEvent, "raw">, value: unknown): ReportedError | null {
+    const fields = fieldsOf(value);
+    if (fields !== null) this.#note(fields);
+    const reported = errorIn(event, fields);
+    this.#error ??= reported?.error;
+    return reported;
+  }
+
+  /** Takes the beginning of an event that is too large to be read whole: its text up to there. */
+  seeBeginning(text: string): void {
+    const type = /"type"\s*:\s*"([^"\\]*)"/.exec(text)?.[1];
+    if (type !== undefined) this.#note({ type });
+  }
+
+  #note(fields: Fields): void {
+    const { type, choices } = fields;
+    if (typeof type === "string") {
+      if (type.startsWith("response.")) this.#api ??= "responses";
+      if (type === "message_start") this.#api ??= "messages";
+      this.#hasLastEvent ||= type === MESSAGE_END || RESPONSE_ENDS.has(type);
+    }
+    if (!Array.isArray(choices)) return;
+    this.#api ??= "completions";
+    // The chunk with the usage alone comes last.
+    this.#hasLastEvent ||= choices.length === 0 && fieldsOf(fields.usage) !== null;
+    for (const choice of choices.map(fieldsOf)) {
+      if (choice === null) continue;
+      const isFinished = typeof choice.finish_reason === "string" && choice.finish_reason !== "";
+      this.#choices.set(choice.index, isFinished || this.#choices.get(choice.index) === true);
+    }
+  }
+}
+
+function errorIn({ name, data, unframed }: Omit<SseEvent, "raw">, fields: Fields | null): ReportedError | null {
+  if (fields !== null) {
+    if (isFilled(fields.error)) return { error: fields.error, form: "wrapped" };
+    if (fields.type === "error") return { error: fields, form: "typed" };
+    if (fields.type === "response.failed") {
+      const error = fieldsOf(fields.response)?.error;
+      return { error: isFilled(error) ? error : { message: "the response failed" }, form: "typed" };
+    }
+    // The form of older vLLM servers.
+    if (fields.object === "error") return { error: fields, form: "other" };
+  }
+  if (name === "error") return { error: fields ?? (data || "the server failed without a message"), form: "other" };
+  return unframed.trim() === "" ? null : errorInUnframed(unframed.trim());
+}
+
+/** Text that is not of the format of events: an error if it is one as JSON, or is named so. */
+function errorInUnframed(text: string): ReportedError | null {
+  const named = text.replace(ERROR_LINE, "");
+  const fields = fieldsOf(parseJson(named));
+  const isError = named !== text || isFilled(fields?.error) || fields?.object === "error" || isFilled(fields?.detail);
+  if (!isError) return null;
+  return { error: isFilled(fields?.error) ? fields?.error : (fields ?? named), form: "other" };
+}
+
+function isFilled(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== "" && value !== false;
+}
