@@ -86,3 +86,10 @@ export async function makePulling(options: TestTenantOptions = {}): Promise<Pull
     },
   };
 }
+
+/** The same with worker `w1` there: without any worker an OpenAI request is refused at once. */
+export async function makeReadyPulling(options: TestTenantOptions = {}): Promise<Pulling> {
+  const pulling = await makePulling(options);
+  await pulling.ping();
+  return pulling;
+}

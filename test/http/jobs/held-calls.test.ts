@@ -4,7 +4,7 @@ import { afterEach, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { HeldCalls } from "../../../src/broker/jobs/held-calls.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
-import { makePulling } from "../../support/pulling.ts";
+import { makePulling, makeReadyPulling } from "../../support/pulling.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -43,7 +43,7 @@ it("a reader of events is refused with Retry-After, before it has read anything"
 
 it("RunPod's stream and a client of OpenAI's get all of it, only later", { timeout: 20_000 }, async () => {
   vi.spyOn(HeldCalls.prototype, "hasRoom").mockReturnValue(false);
-  const pulling = await makePulling({ workerKeys: [{ slots: 2 }] });
+  const pulling = await makeReadyPulling({ workerKeys: [{ slots: 2 }] });
   const answer = pulling.asClient("openai/v1/chat/completions", '{"model":"m","messages":[]}');
   const id = await pulling.takeOne();
   const output = { object: "chat.completion", choices: [], usage: { prompt_tokens: 1, completion_tokens: 1 } };

@@ -5,7 +5,7 @@ import { OPENAI_COMMENT_EVERY_MS } from "../../../src/core/openai/limits.ts";
 import { openAnswer } from "../../support/answering.ts";
 import { answerUpstreams } from "../../support/broker.ts";
 import { openAiClient } from "../../support/openai-client.ts";
-import { makePulling } from "../../support/pulling.ts";
+import { makeReadyPulling } from "../../support/pulling.ts";
 
 const POLL = { timeout: 10_000, interval: 10 };
 const ANSWER = { object: "chat.completion", choices: [{ index: 0, message: { role: "assistant", content: "hi" } }] };
@@ -255,7 +255,7 @@ describe("a large answer", () => {
 });
 
 it("a bug of ours in the middle of an answer breaks it off, and leaves no client hanging", async () => {
-  const pulling = await makePulling();
+  const pulling = await makeReadyPulling();
   const body = JSON.stringify({ messages: [], stream: true });
   const answer = pulling.asClient("openai/v1/chat/completions", body);
   const id = await pulling.takeOne();

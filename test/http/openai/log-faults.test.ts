@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { openAnswer } from "../../support/answering.ts";
 import { openAiClient } from "../../support/openai-client.ts";
-import { makePulling, type Pulling } from "../../support/pulling.ts";
+import { makeReadyPulling, type Pulling } from "../../support/pulling.ts";
 
 const POLL = { timeout: 10_000, interval: 10 };
 const SOON = { timeout: 2_000, interval: 10 };
@@ -38,7 +38,7 @@ async function lose(pulling: Pulling): Promise<Promise<Response>> {
 
 describe("a stream whose worker is lost", () => {
   it("in the middle ends with an error event at once, and is not run again", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { stream: true });
     const id = await pulling.takeOne();
     await post(pulling, id, eventOf("a"));
@@ -52,7 +52,7 @@ describe("a stream whose worker is lost", () => {
   });
 
   it("within its first event is told by the next worker from its beginning", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { stream: true });
     const id = await pulling.takeOne();
     await post(pulling, id, 'data: {"object":"chat');
@@ -66,7 +66,7 @@ describe("a stream whose worker is lost", () => {
 
 describe("a worker's stream", () => {
   it("whose last event has no blank line behind it is as whole as any", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { stream: true });
     const id = await pulling.takeOne();
     await post(pulling, id, `${eventOf("a")}${USAGE}data: [DONE]`);
@@ -75,7 +75,7 @@ describe("a worker's stream", () => {
   });
 
   it("that ends with the usage shows it to nobody who did not ask", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { stream: true });
     const id = await pulling.takeOne();
     await post(pulling, id, `${eventOf("a")}${USAGE.trimEnd()}`);
@@ -84,7 +84,7 @@ describe("a worker's stream", () => {
   });
 
   it("that comes in one piece shows it to nobody either", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { stream: true });
     const id = await pulling.takeOne();
     const pieces = [eventOf("a").slice(0, 9), `${eventOf("a").slice(9)}${USAGE}`, DONE.trimEnd()];
@@ -93,7 +93,7 @@ describe("a worker's stream", () => {
   });
 
   it("reaches its client to the last chunk, though the broker does not answer the reader for a moment", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { stream: true });
     const id = await pulling.takeOne();
     await post(pulling, id, eventOf("a"));
@@ -124,7 +124,7 @@ describe("a worker's stream", () => {
 
 describe("an event that is too large to be held", () => {
   it.each([false, true])("is passed on as it comes (begun: %s)", async (begun) => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { stream: true });
     const id = await pulling.takeOne();
     const pieces = [begun ? eventOf("a") : "", "data: ", ...Array(12).fill("x".repeat(500_000)), "\n\n", DONE];
@@ -145,7 +145,7 @@ describe("a worker's answer", () => {
     ["a list of one, to a client of events", { output: [ERROR] }, true],
     ["a JSON text", { output: JSON.stringify(ERROR) }, false],
   ])("that is an error in %s has its status", async (_how, result, stream) => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { stream });
     const id = await pulling.takeOne();
     await pulling.done(id, JSON.stringify(result));
@@ -157,7 +157,7 @@ describe("a worker's answer", () => {
     ["no base64", { content_type: "audio/mpeg", body_base64: "%%%%" }],
     ["of no type", { content_type: "audio/mpeg\nx-evil: 1", body_base64: "AAAA" }],
   ])("of bytes that are %s is one clear 502", async (_how, output) => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, {});
     const id = await pulling.takeOne();
     await pulling.done(id, JSON.stringify({ output }));
@@ -166,7 +166,7 @@ describe("a worker's answer", () => {
   });
 
   it("keeps the numbers of a body in a list as they were", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, {});
     const id = await pulling.takeOne();
     await pulling.done(id, '{"output":[ {"seed":12345678901234567890,"x":1.0} ]}');
@@ -176,7 +176,7 @@ describe("a worker's answer", () => {
 
 describe("a client that waits", () => {
   it.each([true, false])("is told of its job's ttl by 504 (stream: %s)", async (stream) => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { stream });
     const id = await pulling.takeOne();
     await pulling.asClient(`status/${id}?ttl=10000`);
@@ -204,7 +204,7 @@ describe("a client that waits", () => {
   });
 
   it("is told not to come again when its job was cancelled", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, {});
     const id = await pulling.takeOne();
     await pulling.asClient(`cancel/${id}`, "{}");

@@ -4,7 +4,7 @@ import { OPENAI_SILENT_MAX_MS } from "../../../src/core/openai/limits.ts";
 import { openAnswer } from "../../support/answering.ts";
 import { answerUpstreams } from "../../support/broker.ts";
 import { openAiClient } from "../../support/openai-client.ts";
-import { makePulling } from "../../support/pulling.ts";
+import { makeReadyPulling } from "../../support/pulling.ts";
 
 const POLL = { timeout: 15_000, interval: 20 };
 const COMMENT = ": \n\n";
@@ -114,7 +114,7 @@ it("a client that closes before the first byte is noticed, and its job is CANCEL
 });
 
 it("a request that waits for a slot gets its comment, too", { timeout: 30_000 }, async () => {
-  const pulling = await makePulling();
+  const pulling = await makeReadyPulling();
   const ask = () => pulling.asClient("openai/v1/chat/completions", JSON.stringify(BODY));
   const first = ask();
   const id = await pulling.takeOne();

@@ -4,7 +4,7 @@ import { exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { answerUpstreams } from "../../support/broker.ts";
-import { makePulling, type Pulling } from "../../support/pulling.ts";
+import { makeReadyPulling, type Pulling } from "../../support/pulling.ts";
 import { makeTenant } from "../../support/tenant.ts";
 
 const POLL = { timeout: 10_000, interval: 10 };
@@ -42,7 +42,7 @@ async function tokensOf(tenantKey: string): Promise<unknown[]> {
 
 describe("a pulling worker", () => {
   it("gets the route and the body as RunPod's gateway gives them, and its dict is the answer", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { model: "m", messages: [], seed: 1 });
     const { id, input } = await taken(pulling);
     expect(input).toEqual({
@@ -57,7 +57,7 @@ describe("a pulling worker", () => {
   });
 
   it("is asked for its models with an empty body", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = pulling.asClient("openai/v1/models");
     const { id, input } = await taken(pulling);
     expect(input).toEqual({ openai_route: "/v1/models", openai_input: {} });
@@ -66,7 +66,7 @@ describe("a pulling worker", () => {
   });
 
   it("streams event text that is cut anywhere, without the usage that the client did not ask for", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { messages: [], stream: true });
     const { id, input } = await taken(pulling);
     expect(input).toMatchObject({ openai_input: { stream_options: { include_usage: true } } });
@@ -91,7 +91,7 @@ describe("a pulling worker", () => {
   });
 
   it("that never tells its usage is counted by what it sent, and by the size of the prompt", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { messages: [], stream: true });
     const { id } = await taken(pulling);
     await post(pulling, id, `${EVENT}${EVENT}`);
@@ -103,7 +103,7 @@ describe("a pulling worker", () => {
   });
 
   it("that answers a client of events in one piece gives it one event", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { messages: [], stream: true });
     const { id } = await taken(pulling);
     const output = { object: "chat.completion", choices: [{ index: 0, message: { content: "hi" } }] };
@@ -127,7 +127,7 @@ describe("a pulling worker", () => {
     ["as a text", '{"error":"boom"}', 500, "boom"],
     ["whose words read like ours", '{"error":"the upstream is not mine"}', 500, "the upstream is not mine"],
   ])("tells an error %s, and its client sees it in OpenAI's shape", async (_how, body, status, message) => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { messages: [] });
     const { id } = await taken(pulling);
     await pulling.done(id, body);
@@ -136,7 +136,7 @@ describe("a pulling worker", () => {
   });
 
   it("that fails in the middle of its stream ends it with an error event", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { messages: [], stream: true });
     const { id } = await taken(pulling);
     await post(pulling, id, `${EVENT}data: {"half`);
@@ -148,7 +148,7 @@ describe("a pulling worker", () => {
   });
 
   it("is told to stop when its client goes away, and the job is CANCELLED", async () => {
-    const pulling = await makePulling();
+    const pulling = await makeReadyPulling();
     const answer = chat(pulling, { messages: [], stream: true });
     const { id } = await taken(pulling);
     const stops = pulling.asWorker("job-stop/WORKER?gpu=SIM");
