@@ -74,6 +74,33 @@ describe("an event stream", () => {
     ]);
   });
 
+  it("reads the name of an event, and the lines that belong to no field", () => {
+    const events = new SseSplitter().push(
+      encoder.encode('event: a\nevent: b\ndata: 1\n{"x":\n1}\nid: 7\nretry: 1\n: c\nerror: d\n\nevent\n\n'),
+    );
+    expect(events.map(({ name, data, unframed }) => [name, data, unframed])).toEqual([
+      ["b", "1", '{"x":\n1}\nerror: d'],
+      ["", null, ""],
+    ]);
+  });
+
+  it("hands out what is held of an event, and its end without data", () => {
+    const splitter = new SseSplitter();
+    expect(splitter.push(encoder.encode("data: a\n\ndata: b"))).toHaveLength(1);
+    expect(decoder.decode(splitter.takeHeld())).toBe("data: b");
+    expect(splitter.heldBytes).toBe(0);
+    const [end, next] = splitter.push(encoder.encode("bb\n\ndata: c\n\n"));
+    expect(end).toEqual({ raw: encoder.encode("bb\n\n"), data: null, name: null, unframed: "" });
+    expect(next?.data).toBe("c");
+  });
+
+  it("ends an event whose beginning was handed out", () => {
+    const splitter = new SseSplitter();
+    splitter.push(encoder.encode("data: b"));
+    splitter.takeHeld();
+    expect(splitter.end()).toEqual([{ raw: encoder.encode("\n\n"), data: null, name: null, unframed: "" }]);
+  });
+
   it("copies nothing of events that come whole", () => {
     const bytes = encoder.encode("data: a\n\ndata: b\n\n");
     for (const { raw } of new SseSplitter().push(bytes)) expect(raw.buffer).toBe(bytes.buffer);
