@@ -3,6 +3,7 @@ import { Hono, type Next } from "hono";
 import { log } from "../log.ts";
 import type { RouteContext, Routing } from "./kit/context.ts";
 import { crashAnswer } from "./kit/failures.ts";
+import { isPlainPath, readPath } from "./kit/path.ts";
 import { takeRest } from "./kit/request-body.ts";
 import { addRoutes, refuse } from "./kit/route.ts";
 import { forwardToWorker } from "./lb/forward.ts";
@@ -13,7 +14,7 @@ import { holdRefusal } from "./workers/polls.ts";
 
 /** The application. It never throws: an unexpected error is logged and answered with 500. */
 export function createApp(): Hono<Routing> {
-  const app = new Hono<Routing>();
+  const app = new Hono<Routing>({ getPath: readPath });
   app.use(async (c, next) => {
     const startedMs = Date.now();
     c.set("requestId", crypto.randomUUID());
@@ -35,9 +36,9 @@ async function serve(c: RouteContext, next: Next): Promise<void> {
   const url = URL.parse(c.req.raw.url);
   const target = url === null ? null : findLbTarget(url, readHosts(c.env));
   if (target !== null) c.res = await forwardToWorker(c, target);
-  else if (url !== null && isPlainPath(url)) await next();
-  else c.res = isOpenAi(url) ? refuseOpenAi(c, { kind: "not_found" }) : refuse(c, { kind: "not_found" });
-  if (target === null && url !== null) await holdRefusal(c, url);
+  else if (url !== null && isPlainPath(c.req.path)) await next();
+  else c.res = isOpenAi(c.req.path) ? refuseOpenAi(c, { kind: "not_found" }) : refuse(c, { kind: "not_found" });
+  if (target === null) await holdRefusal(c);
   await takeRest(c.req.raw);
 }
 
@@ -61,26 +62,6 @@ async function logAnswered(c: RouteContext, startedMs: number): Promise<void> {
 }
 
 /** Does the client expect errors in OpenAI's form? */
-function isOpenAi(url: Pick<URL, "pathname"> | null): boolean {
-  return url !== null && /^\/v2\/[^/]+\/openai(?:\/|$)/.test(url.pathname);
-}
-
-/** A model's name may contain slashes, which OpenAI's clients escape. */
-const OPENAI_PATH = /^\/v2\/[^/%]+\/openai\/v1\//;
-
-/**
- * The path may have no empty segment, and no encoded slash, backslash or control character that a later parser could
- * decode. Slashes of an OpenAI path may be encoded if the path is plain once they are decoded.
- */
-function isPlainPath({ pathname }: Pick<URL, "pathname">): boolean {
-  if (pathname === "/") return true;
-  if (pathname.includes("//") || pathname.endsWith("/")) return false;
-  if (!pathname.includes("%")) return true;
-  if (OPENAI_PATH.test(pathname) && /%2f/i.test(pathname)) {
-    const read = pathname.replace(/%2f/gi, "/");
-    const hasDots = /\/\.{1,2}(?:\/|$)/.test(read.replace(/%2e/gi, "."));
-    return !hasDots && isPlainPath({ pathname: read });
-  }
-  const encoded = pathname.match(/%.{0,2}/g) ?? [];
-  return encoded.every((text) => /^%[0-9a-f]{2}$/i.test(text) && !/^%([01].|7f|2f|5c)$/i.test(text));
+function isOpenAi(path: string): boolean {
+  return /^\/v2\/[^/]+\/openai(?:\/|$)/.test(path);
 }

@@ -24,9 +24,9 @@ async function readJob(
   const { method } = c.req.raw;
   if (!METHODS.has(method)) return fail({ kind: "method_not_allowed", allow: [...METHODS].join(", ") });
   const routes = routesInForce(settings);
-  const { pathname, search: query } = new URL(c.req.raw.url);
+  const { search: query } = new URL(c.req.raw.url);
   // A client's base URL puts "/v2/<endpoint>/openai" before the server's own path.
-  const path = `/${pathname.split("/").slice(4).join("/")}`;
+  const path = `/${c.req.path.split("/").slice(4).join("/")}`;
   // Checked for every kind of worker: in an endpoint with two kinds it is chance which kind of worker takes the job.
   if (!allowsRoute(routes, method, path)) {
     return fail({ kind: "route_closed", method, path, endpointId: settings.endpointId });

@@ -15,8 +15,8 @@ import { readVersion, type WorkerEntry } from "./auth.ts";
 const POLL_PATH = /\/job-(?:take|take-batch|stop)(?:\/|$)/;
 
 /** Holds the refusal of a poll, and a crash of ours too: a worker then makes 12 calls a minute, not 600 a second. */
-export async function holdRefusal(c: RouteContext, { pathname }: URL): Promise<void> {
-  if (c.res.status >= 400 && POLL_PATH.test(pathname)) await scheduler.wait(REFUSAL_HOLD_MS);
+export async function holdRefusal(c: RouteContext): Promise<void> {
+  if (c.res.status >= 400 && POLL_PATH.test(c.req.path)) await scheduler.wait(REFUSAL_HOLD_MS);
 }
 
 function nothing(c: RouteContext): Response {

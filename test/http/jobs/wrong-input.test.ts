@@ -157,12 +157,12 @@ const queries: Wrong[] = [
 
 const paths: Wrong[] = [
   notFound("an unknown route", "/walk", "POST"),
-  notFound("a trailing slash", "/run/", "POST"),
+  otherMethod("GET", "/run/"),
   notFound("an encoded slash", `/status/${unknownId}%2F`),
   notFound("an encoded backslash", `/status/${unknownId}%5C`),
   notFound("an encoded zero byte", `/status/${unknownId}%00`),
   notFound("a broken escape", "/status/%zz"),
-  notFound("an empty segment", "//v2//health"),
+  notFound("an endpoint without a name", "//v2//health"),
   notFound("an empty id", "/status/"),
   notFound("no id", "/status"),
   notFound("a segment too many", `/status/${unknownId}/output`),
