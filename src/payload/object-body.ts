@@ -33,10 +33,12 @@ export async function readObject(stream: BodySource, options: ObjectOptions): Pr
   const scan = scanObject(notes, { namesMaxBytes: ENVELOPE_FIELDS_MAX_BYTES });
   let startsAt = 0;
   const take = (piece: Uint8Array): Uint8Array => {
+    // The byte order mark is dropped: not every server reads JSON behind one.
+    const behindMark = Math.max(0, scan.markBytes - startsAt);
     // The brace that ends the object is held back, and the white space behind it is dropped.
     const beforeBrace = (scan.endsAt ?? Infinity) - 1 - startsAt;
     startsAt += piece.length;
-    return piece.subarray(0, Math.max(0, beforeBrace));
+    return piece.subarray(behindMark, Math.max(behindMark, beforeBrace));
   };
   const finish = (): Uint8Array => encode(`${options.atEnd(notes.noted, notes.isEmpty)}}`);
   const intake = jsonIntake(scan, { take, finish }, ENVELOPE_FIELDS_MAX_BYTES);

@@ -298,6 +298,44 @@ describe("a hosted runpod upstream", () => {
   });
 });
 
+describe("a byte order mark before an upstream's answer", () => {
+  const MARK = "\ufeff";
+  const inBytes = (text: string) =>
+    new ReadableStream({
+      start(controller) {
+        for (const byte of new TextEncoder().encode(text)) controller.enqueue(Uint8Array.of(byte));
+        controller.close();
+      },
+    });
+  const done = '{"id":"up/1","status":"COMPLETED","output":{"a":1.0}}';
+  const output = inline('{"a":1.0}');
+
+  it.each([
+    ["http", HTTP, '{"a":1.0}'],
+    ["runpod", HOSTED, done],
+    ["local", LOCAL, done],
+    ["openai", { ...HTTP, dialect: "openai" }, '{"a":1.0}'],
+  ] as const)("of the dialect %s is skipped", async (_name, upstream, text) => {
+    const input = inline('{"openai_route":"/v1/chat/completions","openai_input":{"model":"m"}}');
+    for (const form of [(marked: string) => marked, inBytes]) {
+      upstreamAnswers(() => new Response(form(`${MARK}${text}`), { headers: { "content-type": "application/json" } }));
+      expect((await run(upstream, { assignment: { input } })).outcomes).toMatchObject([{ kind: "completed", output }]);
+      vi.restoreAllMocks();
+    }
+  });
+
+  it("is skipped in an error", async () => {
+    upstreamAnswers(() => new Response(inBytes(`${MARK}{"error":"bad"}`), { status: 400 }));
+    expect((await run(HTTP)).outcomes).toEqual([{ kind: "rejected", failure: failedWithStatus(400, "bad") }]);
+  });
+
+  it.each(["application/x-ndjson", "text/event-stream"])("is skipped in a stream of the type %s", async (type) => {
+    const line = type === "text/event-stream" ? 'data: {"a":1.0}\n\n' : '{"a":1.0}\n';
+    upstreamAnswers(() => new Response(inBytes(`${MARK}${line}`), { headers: { "content-type": type } }));
+    expect((await run(HTTP)).outcomes).toMatchObject([{ kind: "completed", output: inline('[{"a":1.0}]') }]);
+  });
+});
+
 describe("a local runpod upstream", () => {
   it.each([
     [

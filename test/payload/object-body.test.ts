@@ -56,6 +56,15 @@ describe("an object", () => {
     },
   );
 
+  it("loses a byte order mark before it, wherever that is cut", async () => {
+    const text = ' {"model":"m","stream":true}';
+    for (const cuts of [[], [1], [2], [3], [1, 2], [1, 2, 3, 4]])
+      for (const more of ["", ',"added":1'])
+        expect(await read(inPieces(`\ufeff${text}`, cuts), more)).toEqual(await read(inPieces(text, []), more));
+    expect(await read(new TextEncoder().encode(`\ufeff${text}`))).toEqual(await read(inPieces(text, [])));
+    expect(await read(inPieces("\ufeff", [1]))).toBe("bad_json");
+  });
+
   it("loses only the white space behind it", async () => {
     expect(await read(inPieces(' {"a":"} "} \n ', [7, 9, 12]))).toMatchObject({ text: ' {"a":"} "}' });
   });

@@ -22,6 +22,10 @@ const DONE = 6;
 const STRING = 7;
 const NUMBER = 8;
 const LITERAL = 9;
+const START = 10;
+
+/** RFC 8259 (8.1) lets a reader skip a byte order mark at the start of a text; senders on Windows write one. */
+const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf);
 
 const OBJECT = 0;
 const ARRAY = 1;
@@ -67,7 +71,7 @@ const USUAL_DEPTH = 64;
 
 /** Checks one document given in chunks. `markDepth`: the depth of the keys and values that are reported. */
 export abstract class JsonGrammar {
-  #state = VALUE;
+  #state = START;
   #depth = 0;
   #containers: Uint8Array = new Uint8Array(USUAL_DEPTH);
   #stringIsKey = false;
@@ -83,6 +87,8 @@ export abstract class JsonGrammar {
   protected failure: JsonScanError | null = null;
   /** The place behind the document's value, in bytes from the document's start; null while the value has not ended. */
   endsAt: number | null = null;
+  /** How many bytes of the document so far are its byte order mark, which is no part of its value. */
+  markBytes = 0;
   #seenBytes = 0;
   readonly #markDepth: 0 | 1;
   readonly #lenientNumbers: boolean;
@@ -109,6 +115,7 @@ export abstract class JsonGrammar {
       if (this.#state === STRING) at = this.#readString(chunk, 0);
       else if (this.#state === NUMBER) at = this.#readNumber(chunk, 0);
       else if (this.#state === LITERAL) at = this.#readLiteral(chunk, 0);
+      else if (this.#state === START) at = this.#readByteOrderMark(chunk);
     }
     while (at < chunk.length && this.failure === null) {
       const byte = chunk[at] ?? 0;
@@ -141,6 +148,20 @@ export abstract class JsonGrammar {
 
   #unexpected(at: number): number {
     return this.refuse(at, "syntax", this.#state === DONE ? "more than one value" : "unexpected character");
+  }
+
+  #readByteOrderMark(chunk: Uint8Array): number {
+    let at = 0;
+    while (at < chunk.length && this.markBytes < BYTE_ORDER_MARK.length) {
+      if (chunk[at] !== BYTE_ORDER_MARK[this.markBytes]) {
+        if (this.markBytes > 0) return this.#unexpected(at);
+        break;
+      }
+      this.markBytes++;
+      at++;
+    }
+    if (at < chunk.length || this.markBytes === BYTE_ORDER_MARK.length) this.#state = VALUE;
+    return at;
   }
 
   /** One byte that is neither white space nor inside a string, number or literal. */

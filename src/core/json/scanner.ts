@@ -25,6 +25,8 @@ export interface JsonScanner {
   end(): JsonScanError | null;
   /** The place behind the value, in bytes from the start of the document; null before the value has ended. */
   readonly endsAt: number | null;
+  /** How many bytes of the document so far are its byte order mark; no sink gets them. */
+  readonly markBytes: number;
 }
 
 interface ScanOptions {

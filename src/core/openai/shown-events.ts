@@ -13,6 +13,7 @@ const ENCODER = new TextEncoder();
 const DONE_EVENT = ENCODER.encode(`data: ${DONE}\n\n`);
 /** An event's name and type stand in its beginning. */
 const BEGINNING_BYTES = 1_024;
+const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf);
 
 /** Has a stream of this path a usage chunk on request, and `[DONE]` at its end? Others end with their own event. */
 export function isCompletions(path: string): boolean {
@@ -31,6 +32,7 @@ export class ShownEvents {
   readonly #see: (value: unknown) => void;
   readonly #splitter = new SseSplitter();
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+  #isFirst = true;
   /** `[DONE]` has come: all that follows it is dropped. */
   isDone = false;
 
@@ -76,7 +78,9 @@ export class ShownEvents {
     const shown: Uint8Array[] = [];
     for (const event of events) {
       if (this.isDone) break;
-      const seen = this.#look(event);
+      const raw = this.#isFirst ? withoutMark(event.raw) : event.raw;
+      this.#isFirst = false;
+      const seen = this.#look({ ...event, raw });
       if (seen !== null) shown.push(seen);
     }
     return shown;
@@ -96,6 +100,7 @@ export class ShownEvents {
     const kept = withoutNullUsage(text);
     return kept === text ? raw : ENCODER.encode(kept);
   }
+
   /** Do clients of this path find an error of this form? */
   #isReadable(form: ReportedError["form"]): boolean {
     return form === "wrapped" || (form === "typed" && !isCompletions(this.#path));
@@ -107,4 +112,9 @@ function errorEvent(error: unknown, isDone: boolean): Uint8Array {
   const shown = openAiErrorOf(JSON.stringify({ error })).error;
   const event = ENCODER.encode(`data: ${JSON.stringify({ error: shown })}\n\n`);
   return isDone ? concatBytes([event, DONE_EVENT]) : event;
+}
+
+/** The first bytes of a stream without their byte order mark, which some clients take for a part of a field's name. */
+function withoutMark(bytes: Uint8Array): Uint8Array {
+  return BYTE_ORDER_MARK.every((byte, at) => bytes[at] === byte) ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes;
 }

@@ -66,18 +66,22 @@ const DOCUMENTS = [
   "[]", "[ ]", "[1,2]", "[1,]", "[,1]", "[1 2]", "[", "]", "[1}", "[[]", "[]]", "[[[[1]]],{}]",
   "{}", "{ }", '{"a":1}', '{"a":1,}', '{,"a":1}', '{"a"}', '{"a":}', '{"a" 1}', "{a:1}", '{"a":1]', "{1:2}", '{"a":1 "b":2}',
   '{"":{"":[{"b":null}]}}', "{", "}", '{"a', '{"a":', '{"a":1', '{"a":1,', ":", ",", "",
-  " ", "\t1\r\n", "1 2", "1,2", "{} {}", "[] x", "\u00a01", "1\u00a0", "\ufeff1", "\ufeff{}", "//x\n1", "1/**/",
+  " ", "\t1\r\n", "1 2", "1,2", "{} {}", "[] x", "\u00a01", "1\u00a0", "\ufeff1", "\ufeff{}", "\ufeff \"\ufeff\"", "//x\n1", "1/**/",
   "\u000b1", "\f1", "NaN", "Infinity", "-Infinity", "[NaN]",
+  "\ufeff", "\ufeff\ufeff1", " \ufeff1", "1\ufeff", "[\ufeff1]", "\ufeff1 2", "\u00ef1", "\ufec01", "\ufffe1",
 ];
 
 describe("the JSON scanner", () => {
-  it.each(DOCUMENTS)("agrees with JSON.parse about %j, whole and byte by byte", (document) => {
-    const whole = scanOne(document);
-    const inBytes = scanOne(document, everyByte(toBytes(document)));
-    expect(whole.error === null).toBe(isJson(document));
-    expect(inBytes.error).toEqual(whole.error);
-    if (whole.error === null) expect([whole.value, inBytes.value]).toEqual([document.trim(), document.trim()]);
-  });
+  it.each(DOCUMENTS)(
+    "agrees with JSON.parse about %j but for one byte order mark, whole and byte by byte",
+    (document) => {
+      const whole = scanOne(document);
+      const inBytes = scanOne(document, everyByte(toBytes(document)));
+      expect(whole.error === null).toBe(isJson(document));
+      expect(inBytes.error).toEqual(whole.error);
+      if (whole.error === null) expect([whole.value, inBytes.value]).toEqual([document.trim(), document.trim()]);
+    },
+  );
 
   it("reproduces any JSON value cut anywhere, white space inside included", () => {
     const indent = fc.constantFrom(0, 1, "\t");
@@ -159,6 +163,23 @@ describe("the JSON scanner", () => {
     }
   });
 
+  it("takes a byte order mark cut anywhere, and counts its bytes", () => {
+    for (const cuts of [[], [1], [2], [3], [1, 2, 3, 4]]) {
+      const scanner = scanValue({ bytes: () => undefined, end: () => undefined });
+      expect(feed(scanner, toBytes("\ufeff[1]"), cuts)).toBeNull();
+      expect(scanner).toMatchObject({ markBytes: 3, endsAt: 6 });
+    }
+    for (const [broken, offset] of [
+      [[0xef, 0x31], 1],
+      [[0xef, 0xbb, 0x31], 2],
+      [[0xef, 0xbb], 2],
+      [[0xbb, 0xbf, 0x31], 0],
+    ] as const) {
+      expect(scanOne(broken).error).toMatchObject({ code: "syntax", offset });
+      expect(scanOne(broken, everyByte(toBytes(broken))).error).toMatchObject({ code: "syntax", offset });
+    }
+  });
+
   it("lets NaN and the infinities pass as they are only when told to", () => {
     const document = '[NaN,Infinity,-Infinity,-1,{"a":NaN}]';
     expect(scanOne(document, everyByte(toBytes(document)), true)).toEqual({ error: null, value: document });
@@ -207,9 +228,12 @@ describe("the JSON scanner of an object", () => {
     expect(scanFields(document).error?.code).toBe("not_object");
   });
 
-  it.each(["", "x", "\ufeff{}", "{}{}", "}"])("refuses %j because it is no JSON", (document) => {
-    expect(scanFields(document).error?.code).toBe("syntax");
-  });
+  it.each(["", "x", "\ufeff", "\ufeff\ufeff{}", " \ufeff{}", "{}{}", "}"])(
+    "refuses %j because it is no JSON",
+    (document) => {
+      expect(scanFields(document).error?.code).toBe("syntax");
+    },
+  );
 
   it("refuses names that are too long together, before it holds them", () => {
     const long = `{"${"n".repeat(600)}":1,"${"m".repeat(600)}":2}`;
@@ -234,7 +258,7 @@ describe("the JSON scanner of an object", () => {
 
 function isJson(document: string): boolean {
   try {
-    JSON.parse(document);
+    JSON.parse(document.replace(/^\ufeff/, ""));
     return true;
   } catch {
     return false;
