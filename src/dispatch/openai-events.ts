@@ -85,7 +85,7 @@ class EventRelay {
     if (outcome === null || !client.hasBegun) return outcome;
     const failure = "failure" in outcome ? outcome.failure : TOOK_TOO_LONG;
     // The message as RunPod's clients would read it: it contains the upstream's answer with its status.
-    const event = { error: { message: runpodText(failure, 1), type: "server_error", param: null, code: "broke_off" } };
+    const event = { error: { message: runpodText(failure, 0), type: "server_error", param: null, code: "broke_off" } };
     await client.write(new TextEncoder().encode(`data: ${JSON.stringify(event)}\n\n`));
     // The end by the tenant's own time limit is billed, as for any other job.
     return outcome.kind === "timed_out" ? outcome : { kind: "cut_short", failure };

@@ -56,7 +56,7 @@ const CASES = [
     title: "a result that the worker cannot write as JSON is never sent: both attempts are lost",
     mode: "plain",
     input: { kind: "unserialisable" },
-    status: { status: "FAILED", error: "job timed out after 1 retries", retries: 2 },
+    status: { status: "FAILED", error: "job timed out after 1 retries", retries: 1 },
   },
   {
     title: "refresh_worker in the returned dict is no part of the output",

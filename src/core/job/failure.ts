@@ -76,10 +76,10 @@ export const EXECUTION_TIMEOUT = failed("execution_timeout", EXECUTION_TIMEOUT_T
 /** RunPod's text for a lost worker. Older releases also stored that of a hosted upstream, with another count. */
 const LOST_TEXT = /^job timed out after \d+ retries$/;
 
-/** The `error` that RunPod's clients read. `counted`: how many attempts failed, including this one. */
-export function runpodText(failure: JobFailure, counted: number): string {
+/** The `error` that RunPod's clients read. `retries`: how many failed attempts came before this one. */
+export function runpodText(failure: JobFailure, retries: number): string {
   const { code, message, status } = failure;
-  if (code === "worker_lost") return LOST_TEXT.test(message) ? message : `job timed out after ${counted - 1} retries`;
+  if (code === "worker_lost") return LOST_TEXT.test(message) ? message : `job timed out after ${retries} retries`;
   if (code !== "upstream_status") return message;
   return `the upstream answered ${status}${message === "" ? "" : `: ${message}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
 }

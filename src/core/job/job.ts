@@ -116,7 +116,10 @@ export interface Job {
   readonly round: number;
   /** The number of leases that the job has had; it is the newest attempt's number. */
   readonly attempts: number;
-  /** Attempts since submit or retry that failed where the worker may have begun. */
+  /**
+   * Attempts since submit or retry that failed where the worker may have begun, and that another try follows. Clients
+   * read it as `retries`, so the last failure of a job does not count.
+   */
   readonly countedFailures: number;
   /** Where the newest of them failed: the next attempt goes to another upstream, if a sound one exists. */
   readonly failedOn: string | null;

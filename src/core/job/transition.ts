@@ -288,8 +288,9 @@ function formerWorkers({ lease, formerWorkers: before }: Job, nowMs: number): re
 
 function countFailure(job: Job, failure: JobFailure, context: Context): Job {
   const countedFailures = job.countedFailures + 1;
-  const counted = { ...job, countedFailures, failedOn: job.lease?.holderId ?? null };
-  if (countedFailures >= context.maxAttempts) return end(counted, "FAILED", failure, false, context);
+  const tried = { ...job, failedOn: job.lease?.holderId ?? null };
+  if (countedFailures >= context.maxAttempts) return end(tried, "FAILED", failure, false, context);
+  const counted = { ...tried, countedFailures };
   return requeue(counted, backoffMs(countedFailures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, context.jitter), context);
 }
 

@@ -149,7 +149,7 @@ describe("a worker that loses its job", () => {
       expect(await statusOf(broker, call.jobId)).toMatchObject({
         status: "FAILED",
         error: "job timed out after 1 retries",
-        retries: 2,
+        retries: 1,
       }),
     );
   });

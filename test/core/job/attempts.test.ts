@@ -146,7 +146,7 @@ describe("a failure as RunPod's clients read it", () => {
   });
 
   it("names retries of a lost worker, and the status of an upstream", () => {
-    expect(runpodText(failed("worker_lost", "nothing came"), 3)).toBe("job timed out after 2 retries");
+    expect(runpodText(failed("worker_lost", "nothing came"), 2)).toBe("job timed out after 2 retries");
     expect(runpodText({ ...failed("upstream_status", "no model"), status: 422 }, 1)).toBe(
       "the upstream answered 422: no model",
     );

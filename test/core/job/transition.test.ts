@@ -305,8 +305,13 @@ describe("a failed attempt", () => {
     expect(failed).toMatchObject({
       status: "FAILED",
       failure: { code: "bad_answer", message: "connection reset" },
-      countedFailures: 2,
+      countedFailures: 1,
     });
+  });
+
+  it("that no other try follows is no retry", () => {
+    const only = following(job({ status: "IN_PROGRESS" }), EVENTS.attempt_failed, { maxAttempts: 1 });
+    expect(only).toMatchObject({ status: "FAILED", countedFailures: 0 });
   });
 
   it.each(["upstream_paused", "upstream_unhealthy"] as const)("that was only %s is not counted", (name) => {

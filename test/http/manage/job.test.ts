@@ -75,7 +75,7 @@ describe("a job by its id alone", () => {
     const attempt = { code: "upstream_status", message: "", billed: false };
     expect(body).toMatchObject({
       status: "FAILED",
-      retries: 2,
+      retries: 1,
       error: "the upstream answered 500",
       failure: { code: "upstream_status", message: "", source: "worker", status: 500 },
       attempts: [
