@@ -31,7 +31,7 @@ export interface Pulling {
   readonly tenant: TestTenant;
   /** One call of worker `w1`, or of another one, as runpod 1.12 makes it. `WORKER` in the path stands for its id. */
   asWorker(path: string, words?: WorkerWords): Promise<Response>;
-  asClient(path: string, body?: string): Promise<Response>;
+  asClient(path: string, body?: string, words?: Readonly<Record<string, string>>): Promise<Response>;
   submit(input: string): Promise<string>;
   status(id: string): Promise<JobStatus>;
   /** The poll of a worker that runs nothing. */
@@ -61,8 +61,8 @@ export async function makePulling(options: TestTenantOptions = {}): Promise<Pull
     const init = body === undefined ? { headers } : { method: "POST", headers, body };
     return exports.default.fetch(new Request(url, init));
   };
-  const asClient = (path: string, body?: string): Promise<Response> => {
-    const headers = { authorization: `Bearer ${tenant.key}`, "content-type": "application/json" };
+  const asClient: Pulling["asClient"] = (path, body, words = {}) => {
+    const headers = { authorization: `Bearer ${tenant.key}`, "content-type": "application/json", ...words };
     const init = body === undefined ? { headers } : { method: "POST", headers, body };
     return exports.default.fetch(new Request(`https://waybill.test/v2/${tenant.endpointId}/${path}`, init));
   };

@@ -30,8 +30,8 @@ export async function cancel(c: RouteContext, { caller, broker, jobId }: JobRout
   return job.ok ? statusAnswer(c, { ...job.value, output: null }) : job;
 }
 
-/** Runs a FAILED job again. */
+/** Runs a FAILED job again. As with RunPod the answer is IN_QUEUE, also where a worker has the job already. */
 export async function retry(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
   const job = await broker.call("retry", { tenantId: caller.tenantId, jobId, waitingMax: caller.waitingMax });
-  return job.ok ? jsonAnswer(200, { id: job.value.id, status: job.value.status }, c.get("requestId")) : job;
+  return job.ok ? jsonAnswer(200, { id: job.value.id, status: "IN_QUEUE" }, c.get("requestId")) : job;
 }

@@ -167,6 +167,32 @@ describe("what is too large for a row", () => {
   });
 });
 
+describe("a submit", () => {
+  const answerOf = async (answer: Response) => answer.json();
+
+  it("is answered IN_QUEUE although a worker that waits has the job at once, after /run and after /retry", async () => {
+    const pulling = await makePulling({ maxAttempts: 1 });
+    const taking = pulling.take();
+    await vi.waitFor(async () =>
+      expect(await answerOf(await pulling.asClient("health"))).toMatchObject({ workers: { ready: 1 } }),
+    );
+    const key = { "idempotency-key": crypto.randomUUID() };
+    const ran = await pulling.asClient("run", '{"input":1}', key);
+    const { id, status } = z.strictObject({ id: z.string(), status: z.string() }).parse(await answerOf(ran));
+    expect(status).toBe("IN_QUEUE");
+    expect(await (await taking).json()).toMatchObject({ id });
+    expect(await answerOf(await pulling.asClient("run", '{"input":1}', key))).toEqual({ id, status: "IN_PROGRESS" });
+    await pulling.done(id, '{"error":"no"}');
+    expect(await pulling.status(id)).toMatchObject({ status: "FAILED" });
+    const again = pulling.take();
+    await vi.waitFor(async () =>
+      expect(await answerOf(await pulling.asClient("health"))).toMatchObject({ workers: { ready: 1 } }),
+    );
+    expect(await answerOf(await pulling.asClient(`retry/${id}`, ""))).toEqual({ id, status: "IN_QUEUE" });
+    expect(await (await again).json()).toMatchObject({ id });
+  });
+});
+
 describe("a take", () => {
   const idsOf = z.array(z.object({ id: z.string(), input: z.number() }));
 
