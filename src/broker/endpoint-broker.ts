@@ -97,12 +97,12 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async health({ tenantId }: CallOf<"health">) {
-    const { kept, index, lb, workerList } = this.#enter();
+    const { kept, index, workerList } = this.#enter();
     const { completed, failed, retried } = kept.of(tenantId);
     const { waiting, running } = index.counts(tenantId);
     return {
       jobs: { completed, failed, inProgress: running, inQueue: waiting, retried },
-      workers: lb.counts(Date.now()) ?? workerList.counts(Date.now()),
+      workers: workerList.counts(Date.now()),
     };
   }
 

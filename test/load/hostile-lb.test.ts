@@ -121,7 +121,7 @@ describe("a hostile worker of a load-balanced endpoint", () => {
     });
     await expect(left).rejects.toThrow(/timeout/i);
     const health = await broker.call("/v2/lb-closed/health");
-    expect(await health.json()).toMatchObject({ workers: { unhealthy: 5, ready: 0, running: 0 } });
+    expect(await health.json()).toMatchObject({ workers: { unhealthy: 1, ready: 0, running: 0 } });
   });
 
   it("leaves its endpoint able to serve", async () => {

@@ -68,8 +68,9 @@ function closeOf(socket: WebSocket): Promise<{ readonly code: number; readonly r
 }
 
 async function slotsInUse(endpoint = "lb"): Promise<number> {
-  const health = z.object({ workers: z.object({ running: z.number() }) });
-  return health.parse(await (await broker.call(`/v2/${endpoint}/health`)).json()).workers.running;
+  const list = z.object({ workers: z.array(z.object({ running: z.number() })) });
+  const { workers } = list.parse(await (await broker.call(`/v1/endpoints/${endpoint}/workers`)).json());
+  return workers.reduce((sum, { running }) => sum + running, 0);
 }
 
 /** Lines of load-balanced requests, by started 100 ms. */

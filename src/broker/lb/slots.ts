@@ -125,12 +125,6 @@ export class LbSlots {
     this.#tick(nowMs);
   }
 
-  /** Slots by state, for `/health`; null: not a load-balanced endpoint. */
-  counts(nowMs: number): (ReturnType<LbPool["counts"]> & { readonly throttled: number }) | null {
-    if (this.#parts.endpoint.settings?.kind !== "load_balancer") return null;
-    return { ...this.#pool.counts(nowMs), throttled: 0 };
-  }
-
   /** Returns a worker's state for the list of workers; null: the worker's tier has no rate. */
   look(upstreamId: string, nowMs: number): ReturnType<LbPool["look"]> {
     return this.#pool.look(upstreamId, nowMs);

@@ -51,13 +51,22 @@ export class WorkerList {
     this.#parts = parts;
   }
 
-  /** Counts upstreams by their slots, and each pulling worker as one. `ready`: could take a job now. */
+  /** Counts workers by their state in the list: one with four slots is one. `ready`: has room for a job now. */
   counts(nowMs: number): Health["workers"] {
     const { endpoint, roster } = this.#parts;
-    const counts = { initializing: 0, ...endpoint.pool.pushCounts() };
+    const counts = { idle: 0, initializing: 0, ready: 0, running: 0, throttled: 0, unhealthy: 0 };
+    const add = (state: WorkerView["state"], isReady: boolean) => {
+      counts[COUNTED_AS[state]] += 1;
+      if (isReady) counts.ready += 1;
+    };
+    const { kind, upstreams = [] } = endpoint.settings ?? {};
+    for (const upstream of upstreams) {
+      if (kind === "load_balancer") add(this.#stateOfLb(upstream, nowMs), this.#isReadyLb(upstream, nowMs));
+      else add(this.#stateOfUpstream(upstream), this.#isReadyUpstream(upstream));
+    }
+    if (kind === "load_balancer") return counts;
     for (const worker of roster.all()) {
-      counts[COUNTED_AS[this.#stateOf(worker, nowMs)]] += 1;
-      if (endpoint.pool.hasRoomOn(worker.holderId, nowMs)) counts.ready += 1;
+      add(this.#stateOf(worker, nowMs), endpoint.pool.hasRoomOn(worker.holderId, nowMs));
     }
     return counts;
   }
@@ -101,7 +110,8 @@ export class WorkerList {
   }
 
   /** `jobs` is empty: load-balanced requests have no ids that a caller could ask for. */
-  #viewLb({ id, tier, rateKind, slots }: Upstream, nowMs: number): WorkerView {
+  #viewLb(upstream: Upstream, nowMs: number): WorkerView {
+    const { id, tier, rateKind, slots } = upstream;
     const look = this.#parts.lb.look(id, nowMs);
     const { health, running } = look ?? { health: "unhealthy", running: 0 };
     const reason =
@@ -109,7 +119,7 @@ export class WorkerList {
     return {
       ...NOT_KNOWN_OF_PUSHED,
       id,
-      state: health === "ready" && running > 0 ? "RUNNING" : STATE_OF_HEALTH[health],
+      state: this.#stateOfLb(upstream, nowMs),
       tier,
       rateKind,
       slots,
@@ -121,15 +131,14 @@ export class WorkerList {
 
   #viewUpstreams(tenantId: string): WorkerView[] {
     const { endpoint } = this.#parts;
-    return (endpoint.settings?.upstreams ?? []).map(({ id, tier, rateKind, slots }) => {
+    return (endpoint.settings?.upstreams ?? []).map((upstream) => {
+      const { id, tier, rateKind, slots } = upstream;
       const look = endpoint.pool.look(id);
       const isOk = look?.condition === "ok";
-      const busy = look !== null && look.running > 0 ? "RUNNING" : "IDLE";
-      const troubled = look?.condition === "paused" ? "THROTTLED" : "UNHEALTHY";
       return {
         ...NOT_KNOWN_OF_PUSHED,
         id,
-        state: isOk ? busy : troubled,
+        state: this.#stateOfUpstream(upstream),
         tier,
         rateKind,
         slots,
@@ -137,6 +146,29 @@ export class WorkerList {
         reason: look === null ? NO_RATE : isOk ? null : look.detail,
       };
     });
+  }
+
+  #stateOfUpstream({ id }: Upstream): WorkerView["state"] {
+    const look = this.#parts.endpoint.pool.look(id);
+    if (look?.condition === "ok") return look.running > 0 ? "RUNNING" : "IDLE";
+    return look?.condition === "paused" ? "THROTTLED" : "UNHEALTHY";
+  }
+
+  #isReadyUpstream({ id, slots }: Upstream): boolean {
+    const look = this.#parts.endpoint.pool.look(id);
+    return look?.condition === "ok" && look.running < slots;
+  }
+
+  /** A worker that nobody has asked of late is taken to be sound, but it counts as ready only once it was asked. */
+  #stateOfLb({ id }: Upstream, nowMs: number): WorkerView["state"] {
+    const { health, running } = this.#parts.lb.look(id, nowMs) ?? { health: "unhealthy", running: 0 };
+    const state = STATE_OF_HEALTH[health];
+    return state === "IDLE" && running > 0 ? "RUNNING" : state;
+  }
+
+  #isReadyLb({ id, slots }: Upstream, nowMs: number): boolean {
+    const look = this.#parts.lb.look(id, nowMs);
+    return look?.health === "ready" && look.running < slots;
   }
 
   #jobsOn(holderId: string, tenantId: string): Pick<WorkerView, "running" | "jobs"> {

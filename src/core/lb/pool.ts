@@ -229,21 +229,6 @@ export class LbPool {
     return { health: healthOf(worker, nowMs), running: worker.tokens.size };
   }
 
-  /** Slots by state, for `/health`. `ready`: could take a request now, which an unprobed worker could not. */
-  counts(nowMs: number): Readonly<Record<"idle" | "initializing" | "ready" | "running" | "unhealthy", number>> {
-    const counts = { idle: 0, initializing: 0, ready: 0, running: 0, unhealthy: 0 };
-    for (const worker of this.#workers.values()) {
-      const free = Math.max(worker.member.slots - worker.tokens.size, 0);
-      counts.running += worker.tokens.size;
-      const health = healthOf(worker, nowMs);
-      if (health === "starting") counts.initializing += free;
-      else if (health === "unhealthy") counts.unhealthy += free;
-      else counts.idle += free;
-      if (health === "ready") counts.ready += free;
-    }
-    return counts;
-  }
-
   #worker(id: string): Worker {
     const known = this.#workers.get(id);
     if (known !== undefined) return known;

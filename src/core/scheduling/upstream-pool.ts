@@ -297,22 +297,6 @@ export class UpstreamPool {
     return { reason, detail: shown.detail, sinceMs: shown.sinceMs };
   }
 
-  /** Counts of the upstreams' slots for `/health`; pulling workers are counted by the roster. */
-  pushCounts(): Readonly<Record<"idle" | "ready" | "running" | "throttled" | "unhealthy", number>> {
-    const counts = { idle: 0, ready: 0, running: 0, throttled: 0, unhealthy: 0 };
-    for (const entry of this.#entries.values()) {
-      if (entry.asks !== null) continue;
-      const running = Math.min(entry.running, entry.member.slots);
-      counts.running += running;
-      const idle = entry.member.slots - running;
-      if (entry.condition === "unhealthy") counts.unhealthy += idle;
-      else if (entry.condition === "paused") counts.throttled += idle;
-      else counts.idle += idle;
-    }
-    counts.ready = counts.idle;
-    return counts;
-  }
-
   /** The state of an upstream or worker for the list of workers; null: it is not in the pool. */
   look(id: string): Pick<Entry, "running" | "condition" | "detail" | "sinceMs"> | null {
     return this.#entries.get(id) ?? null;

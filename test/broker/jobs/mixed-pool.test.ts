@@ -1,6 +1,6 @@
 // Which slot a job gets where several workers, or workers and upstreams, serve one endpoint.
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { holdCarriers, makeBroker, submission, upstream, workerKey } from "../../support/broker.ts";
+import { answerUpstreams, holdCarriers, makeBroker, submission, upstream, workerKey } from "../../support/broker.ts";
 import { pullOnly, pullingWorker as worker } from "../../support/pulling-worker.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -21,6 +21,39 @@ describe("an unfit worker", () => {
     await broker.abandonTake({ ...w1.name, pollId: "unfit", leases: [] });
     await taking;
     await w1.takeOne();
+  });
+});
+
+describe("the counts of /health", () => {
+  const countsOf = async (broker: Awaited<ReturnType<typeof makeBroker>>["broker"]) =>
+    (await broker.health({ tenantId: "owner" })).workers;
+  const none = { idle: 0, initializing: 0, ready: 0, running: 0, throttled: 0, unhealthy: 0 };
+
+  it("are of workers, however many slots each has: a worker or upstream with a job runs, and may be ready for more", async () => {
+    const given = holdCarriers();
+    const { broker } = await makeBroker({
+      upstreams: [upstream({ slots: 4 })],
+      workerKeys: [workerKey({ id: "key1", slots: 3 })],
+    });
+    expect(await countsOf(broker)).toEqual({ ...none, idle: 1, ready: 1 });
+    for (let count = 0; count < 3; count += 1) await broker.submit(submission());
+    await vi.waitFor(() => expect(given).toHaveLength(3));
+    expect(await countsOf(broker)).toEqual({ ...none, running: 1, ready: 1 });
+    await broker.submit(submission());
+    await vi.waitFor(() => expect(given).toHaveLength(4));
+    expect(await countsOf(broker)).toEqual({ ...none, running: 1 });
+    await broker.submit(submission());
+    await worker(broker, "w1").takeOne();
+    expect(await countsOf(broker)).toMatchObject({ running: 2, idle: 0 });
+  });
+
+  it("have an upstream that is paused as throttled, and one whose tier has no price as unhealthy", async () => {
+    answerUpstreams(() => new Response(null, { status: 429, headers: { "retry-after": "60" } }));
+    const { broker } = await makeBroker({
+      upstreams: [upstream({ slots: 4 }), upstream({ id: "no-price", slots: 4, tier: "h100" })],
+    });
+    await broker.submit(submission());
+    await vi.waitFor(async () => expect(await countsOf(broker)).toEqual({ ...none, throttled: 1, unhealthy: 1 }));
   });
 });
 

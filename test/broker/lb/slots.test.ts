@@ -44,7 +44,7 @@ describe("the workers of a load-balanced endpoint", () => {
     const asked = answerPings((id) => (id === "w1" ? slow.promise : "ready"));
     const endpointId = await makeLb({ upstreams: [upstream({ id: "w1" }), upstream({ id: "w2" })] });
     expect((await brokerOf(env, endpointId).health({ tenantId: "owner" })).workers).toMatchObject({
-      idle: 20,
+      idle: 2,
       ready: 0,
     });
     expect(asked).toEqual([]);
@@ -53,7 +53,7 @@ describe("the workers of a load-balanced endpoint", () => {
     slow.resolve("unhealthy");
     await vi.waitFor(async () => {
       const { workers } = await brokerOf(env, endpointId).health({ tenantId: "owner" });
-      expect(workers).toEqual({ idle: 9, ready: 9, running: 1, unhealthy: 10, initializing: 0, throttled: 0 });
+      expect(workers).toEqual({ idle: 0, ready: 1, running: 1, unhealthy: 1, initializing: 0, throttled: 0 });
     });
   });
 

@@ -28,7 +28,7 @@ const copySchema = z.object({
   /** What that release answered over the same rows: of each job what was not null, the output apart; null: not found. */
   told: z.object({
     views: z.record(z.string(), z.looseObject({}).nullable()),
-    health: z.record(z.string(), z.unknown()),
+    health: z.record(z.string(), z.object({ jobs: z.unknown(), workers: z.unknown() })),
   }),
   schema: z.object({ broker: z.array(z.string()), account: z.array(z.string()) }),
   queue: stateSchema,

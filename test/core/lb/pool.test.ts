@@ -204,19 +204,16 @@ describe("health", () => {
     expect(pool.choose(ANY, NOW + 30)).toEqual({ kind: "worker", id: "a" });
   });
 
-  it("is counted by the slot", () => {
+  it("is shown with its health and its requests, and its health is unknown when no probe is fresh", () => {
     const pool = readyPool(member("a"), member("b"), member("c"), member("d"));
     pool.occupy("a", hold("t"), NOW);
     pool.probed("b", "starting", NOW);
     pool.probed("c", "unhealthy", NOW);
-    expect(pool.counts(NOW)).toEqual({ idle: 3, initializing: 2, ready: 3, running: 1, unhealthy: 2 });
-    expect(pool.counts(NOW + LB_HEALTH_FRESH_MS)).toEqual({
-      idle: 7,
-      initializing: 0,
-      ready: 0,
-      running: 1,
-      unhealthy: 0,
-    });
+    const looks = (nowMs: number) => ["a", "b", "c", "d"].map((id) => pool.look(id, nowMs));
+    const shown = (health: LbHealth, running = 0) => ({ health, running });
+    expect(looks(NOW)).toEqual([shown("ready", 1), shown("starting"), shown("unhealthy"), shown("ready")]);
+    const staleMs = NOW + LB_HEALTH_FRESH_MS;
+    expect(looks(staleMs)).toEqual([shown("unknown", 1), shown("unknown"), shown("unknown"), shown("unknown")]);
     const seen: LbHealth[] = [];
     pool.nextProbeAtMs((health) => seen.push(health), NOW);
     expect(seen).toEqual(["ready", "starting", "unhealthy", "ready"]);

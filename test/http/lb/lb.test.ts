@@ -227,7 +227,7 @@ describe("whoever may not call", () => {
       expect(await response.json()).toMatchObject({ message: expect.stringContaining("/lb/") });
     }
     const health = await exports.default.fetch(new Request(`${base}/health`, { headers }));
-    expect(await health.json()).toMatchObject({ workers: { idle: 5, ready: 5, running: 0 } });
+    expect(await health.json()).toMatchObject({ workers: { idle: 1, ready: 1, running: 0 } });
   });
 });
 
