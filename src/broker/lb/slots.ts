@@ -8,6 +8,7 @@ import { fail, ok, type Result } from "../../core/failure.ts";
 import { priceRequest } from "../../core/job/pricing.ts";
 import { findYielding, inFairOrder } from "../../core/lb/line.ts";
 import { type LbHealth, LbPool, type LbWish, type ProbedHealth } from "../../core/lb/pool.ts";
+import { billedRequestId } from "../../core/lb/request-id.ts";
 import {
   LB_PLACE_KEPT_MS,
   LB_PROBE_EVERY_MS,
@@ -146,7 +147,7 @@ export class LbSlots {
       source: requestId,
       seq: 1,
       endpointId: this.#parts.endpoint.id,
-      jobId: `lb-${requestId}`,
+      jobId: billedRequestId(requestId),
       tier,
       rateKind,
       slots,

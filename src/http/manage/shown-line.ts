@@ -1,13 +1,15 @@
 // The form in which a tenant sees a usage line.
 import type { UsageLine } from "../../contract/usage.ts";
+import { isBilledRequest } from "../../core/lb/request-id.ts";
 
+/** A load-balanced request is billed by started 100 ms, beside which whole seconds would contradict its amount. */
 export function showLine(line: UsageLine) {
   return {
     jobId: line.jobId,
     endpointId: line.endpointId,
     attempt: line.seq,
     billedMs: line.billedMs ?? undefined,
-    seconds: line.seconds,
+    seconds: isBilledRequest(line.jobId) ? undefined : line.seconds,
     tier: line.tier,
     rateKind: line.rateKind,
     slots: line.slots,

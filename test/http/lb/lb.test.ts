@@ -561,6 +561,17 @@ describe("while no worker is ready", () => {
 });
 
 describe("the bill", () => {
+  it("shows the billed time of a request in milliseconds alone", { timeout: 20_000 }, async () => {
+    const { tenant, call } = await makeLb([echoPath]);
+    await (await call("/x")).text();
+    await vi.waitFor(async () => expect(await linesOf(tenant)).toHaveLength(1), { timeout: 10_000 });
+    const headers = { authorization: `Bearer ${tenant.key}` };
+    const usage = await exports.default.fetch(new Request("https://waybill.test/v1/usage", { headers }));
+    const { lines } = z.object({ lines: z.array(z.record(z.string(), z.unknown())) }).parse(await usage.json());
+    expect(lines).toMatchObject([{ billedMs: expect.any(Number) }]);
+    expect(lines[0]).not.toHaveProperty("seconds");
+  });
+
   it("goes to the caller, by started 100 ms, for an answer below 500", { timeout: 20_000 }, async () => {
     let status = 200;
     const { tenant } = await makeLb([() => new Response("x", { status })], { shared: true });
