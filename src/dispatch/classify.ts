@@ -29,7 +29,13 @@ const MESSAGE_READ_MAX_BYTES = 8_192;
  * Statuses that a proxy answers for an origin that it could not reach: refused, unreachable, failed TLS, failed DNS. A
  * deployed Worker gets one of them for a closed port. 520, 522 and 524 are left out: the origin may have begun.
  */
-const NOT_REACHED = new Set([521, 523, 525, 526, 530]);
+const NOT_REACHED: ReadonlyMap<number, string> = new Map([
+  [521, "the connection was refused"],
+  [523, "its host cannot be reached"],
+  [525, "the TLS handshake failed"],
+  [526, "its certificate is not valid"],
+  [530, "its host name was not found"],
+]);
 const SUSPICIOUS = new Set([401, 403, 404, 405]);
 const REJECTED = new Set([400, 413, 415, 422]);
 
@@ -50,7 +56,7 @@ export function classifyBroken(result: Broken, executionOver: boolean): Outcome 
     case "cut":
       return late("bad_answer", `the upstream broke off: ${result.detail}`, executionOver);
     case "reset":
-      return attemptFailed("bad_answer", "the upstream closed the connection without an answer");
+      return attemptFailed("bad_answer", `the upstream ${result.detail}`);
     case "timeout":
       return late("upstream_timeout", "the upstream did not answer in time", executionOver);
     case "redirect":
@@ -66,7 +72,8 @@ export async function classifyStatus(answer: Answer, nowMs: number): Promise<Out
   if (status < 300) return null;
   const retryAfter = answer.headers.get("retry-after");
   if (status === 429 || (status === 503 && retryAfter !== null) || NOT_REACHED.has(status)) {
-    const detail = `The upstream answered ${status}.`;
+    const meaning = NOT_REACHED.get(status);
+    const detail = `The upstream answered ${status}${meaning === undefined ? "" : ` (a proxy's status: ${meaning})`}.`;
     return { kind: "upstream_paused", detail, retryAfterMs: parseRetryAfter(retryAfter, nowMs) };
   }
   if (SUSPICIOUS.has(status)) return suspected(status, await readMessage(answer.body));

@@ -4,6 +4,7 @@
 import type { Reach } from "../core/access/reach.ts";
 import type { SecretForms } from "../core/access/secret-forms.ts";
 import { AnswerBody } from "./answer-body.ts";
+import { connectFailure, unanswered } from "./connect-failure.ts";
 import { checkUrl } from "./guard.ts";
 import { refusalOf } from "./request-refusal.ts";
 import { type SentBody, sendBody, sendBytes } from "./send-body.ts";
@@ -39,8 +40,8 @@ export type CallResult =
   | { readonly kind: "not_made"; readonly detail: string }
   /** The connect was refused, or the look-up or the handshake failed: the receiver cannot have begun. */
   | { readonly kind: "not_sent"; readonly detail: string }
-  /** The connection broke after the request had gone out. */
-  | { readonly kind: "reset" }
+  /** The connection broke after the request had gone out. `detail` is what the receiver did. */
+  | { readonly kind: "reset"; readonly detail: string }
   /** The receiver took a part of the request and then no more: it hung up, or stalled. */
   | { readonly kind: "cut"; readonly detail: string }
   | { readonly kind: "timeout"; readonly which: "total" | "headers" }
@@ -76,7 +77,7 @@ export async function callUrl(request: CallRequest, reach: Reach): Promise<CallR
     sent?.stop();
     const refusal = watch.cause === null ? refusalOf({ ...request, hasBody: sent !== null }, cause) : null;
     if (refusal !== null) return { kind: "not_made", detail: refusal };
-    return classify(cause, watch.cause, sent);
+    return classify(cause, url, watch.cause, sent);
   }
 }
 
@@ -89,21 +90,18 @@ function prepareBody(request: CallRequest, onProgress: (done: boolean) => void):
   return sendBody(body, contentLength, onProgress, provable);
 }
 
-function classify(cause: unknown, stopped: Watch["cause"], sent: SentBody | null): CallResult {
+function classify(cause: unknown, url: URL, stopped: Watch["cause"], sent: SentBody | null): CallResult {
   if (stopped === "signal") return { kind: "aborted" };
   if (sent?.complete() === false && sent.connected()) {
     const detail = stopped === null ? "it closed the connection" : "it stopped reading";
     return { kind: "cut", detail: `${detail} before it had the whole request` };
   }
   if (sent !== null && !sent.complete()) {
-    const text = cause instanceof Error ? cause.message : "";
     if (stopped !== null) return { kind: "not_sent", detail: "it did not take the request in time" };
-    // workerd reports a failed look-up only as an internal error.
-    const lookup = text.startsWith("internal error");
-    return { kind: "not_sent", detail: lookup ? "its host name was not found" : "the connection was refused" };
+    return { kind: "not_sent", detail: connectFailure(url, cause) };
   }
   if (stopped !== null) return { kind: "timeout", which: stopped === "headers" ? "headers" : "total" };
-  return { kind: "reset" };
+  return { kind: "reset", detail: unanswered(url) };
 }
 
 function judge(response: Response, watch: Watch, sent: SentBody | null, secrets: SecretForms | null): CallResult {

@@ -103,8 +103,9 @@ export async function sendWebhook(
     case "cut":
       return failed(`the receiver broke off: ${result.detail}`);
     case "reset":
+      return failed(`the receiver ${result.detail}`);
     case "aborted":
-      return failed("the receiver closed the connection without an answer");
+      return failed("the call was given up");
   }
 }
 

@@ -30,7 +30,7 @@ describe("the status of a submit", () => {
     [504, {}, "", answered(504)],
     [408, {}, "", answered(408)],
     [425, {}, "", answered(425)],
-    [521, {}, "", paused("The upstream answered 521.", null)],
+    [521, {}, "", paused("The upstream answered 521 (a proxy's status: the connection was refused).", null)],
     [503, { "retry-after": "5" }, "", paused("The upstream answered 503.", 5_000)],
     [429, {}, "", paused("The upstream answered 429.", null)],
     [429, { "retry-after": "2" }, "", paused("The upstream answered 429.", 2_000)],
@@ -75,12 +75,16 @@ describe("a connection that fails", () => {
     ]);
   });
 
-  it("pauses the upstream when its name is not found", async () => {
+  it("pauses the upstream when its name is not found or its handshake fails, which workerd does not distinguish", async () => {
     vi.spyOn(globalThis, "fetch").mockImplementation(() =>
       Promise.reject(new Error("internal error; reference = abc")),
     );
     expect((await run(HTTP)).outcomes).toEqual([
-      paused("The upstream could not be reached: its host name was not found.", null),
+      paused(
+        "The upstream could not be reached: its host name was not found, or the TLS handshake failed, " +
+          "so it may speak http:, or its certificate is not valid for this host.",
+        null,
+      ),
     ]);
   });
 

@@ -186,6 +186,27 @@ describe("a body that is not taken to its end", () => {
     });
   });
 
+  it.each([
+    ["http://gpu.example.org/", "its host name was not found"],
+    ["https://gpu.example.org/", /^its host name was not found, or the TLS handshake failed, so it may speak http:/],
+    ["https://127.0.0.1:9000/", /^the TLS handshake failed, so it may speak http:/],
+    ["https://[::1]:9000/", /^the TLS handshake failed/],
+    ["https://localhost:9000/", /^the TLS handshake failed/],
+  ])("to %s was never sent when workerd has an internal error, which names no cause", async (url, detail) => {
+    vi.spyOn(globalThis, "fetch").mockRejectedValue(new Error("internal error; reference = abc"));
+    const result = await callUrl(request({ url, provable: true }), { ...PUBLIC_ONLY, allowPrivate: true });
+    expect(result).toEqual({ kind: "not_sent", detail: expect.stringMatching(detail) });
+  });
+
+  it.each([
+    ["http://127.0.0.1:9000/", "closed the connection without an answer; it ended, or it speaks https: on this port"],
+    ["https://gpu.example.org/", "closed the connection without an answer"],
+  ])("to %s that got no answer may have gone to a port of the other protocol", async (url, detail) => {
+    answer(() => Promise.reject(new Error("Network connection lost.")));
+    const result = await callUrl(request({ url }), { ...PUBLIC_ONLY, allowPrivate: true });
+    expect(result).toEqual({ kind: "reset", detail });
+  });
+
   it("was cut when a part of it is gone: the next try would end the same way", async () => {
     takes(20);
     const body = chunks(40);
