@@ -48,6 +48,11 @@ export type Failure =
 
 export type GatewayCode = "worker_unreachable" | "worker_broke_off" | "bad_answer" | "worker_redirect";
 
+/** What is wrong with a field, as a sentence that names it once: some messages do so themselves. */
+export function fieldSentence({ field, message }: { readonly field: string; readonly message: string }): string {
+  return message.split(/[^\w.?-]+/).includes(field) ? message : `${field}: ${message}`;
+}
+
 /** The message of an error; any other thrown value as text. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

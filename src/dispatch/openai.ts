@@ -2,6 +2,7 @@
 // host have such a route too, so their OpenAI jobs are sent in the same way.
 import type { Outcome } from "../contract/dispatch.ts";
 import { openAiCallOf } from "../contract/openai-origin.ts";
+import { fieldSentence } from "../core/failure.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { OPENAI_IDLE_MS } from "../core/openai/limits.ts";
 import { isBodiless, isEventsType, isJsonType } from "../core/openai/request.ts";
@@ -68,7 +69,7 @@ function refusalOf(
   const isOwn = openAiCallOf(origin) === null;
   const problem = targetProblem(target.path, target.query) ?? bodyProblem(call.method, call.contentType);
   if (problem !== null) {
-    return rejected("invalid_request", `${isOwn ? "input.openai_route" : problem.field}: ${problem.message}`);
+    return rejected("invalid_request", isOwn ? `input.openai_route: ${problem.message}` : fieldSentence(problem));
   }
   // Checked again here, and a `/run` job's route for the first time: the list may have changed while the job waited.
   const route = { method: call.method, path: target.path, endpointId };

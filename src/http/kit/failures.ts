@@ -1,5 +1,5 @@
 // The one map from expected failures to the wire: status and `{"error", "message"}`, which every RunPod client reads.
-import type { Failure } from "../../core/failure.ts";
+import { type Failure, fieldSentence } from "../../core/failure.ts";
 import { closedRouteMessage } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "./answer.ts";
 
@@ -45,7 +45,12 @@ type ByKind = { readonly [Each in Failure as Each["kind"]]: Each };
 
 /** The one map, with an entry for every kind of failure. */
 const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFailure } = {
-  invalid: ({ field, message }) => ({ status: 400, error: `${field}: ${message}`, message, more: { field } }),
+  invalid: ({ field, message }) => ({
+    status: 400,
+    error: fieldSentence({ field, message }),
+    message,
+    more: { field },
+  }),
   unauthorized: () => ({
     status: 401,
     error: "unauthorized",
@@ -74,7 +79,7 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
   webhooks_owed: ({ owedMax, retryAfterSeconds }) =>
     tooMany(
       "webhooks owed",
-      `webhook: ${owedMax} webhooks of yours are undelivered in this endpoint; mend their receiver first`,
+      `${owedMax} webhooks of yours are undelivered in this endpoint; mend their receiver first`,
       retryAfterSeconds,
     ),
   tenant_share: ({ max, full, retryAfterSeconds }) =>
@@ -89,7 +94,7 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
   too_many_keys: ({ keysMax, retryAfterSeconds }) =>
     tooMany(
       "too many idempotency keys",
-      `Idempotency-Key: ${keysMax} keys of yours are remembered in this endpoint, each for a day; send none, or wait`,
+      `${keysMax} Idempotency-Keys of yours are remembered in this endpoint, each for a day; send none, or wait`,
       retryAfterSeconds,
     ),
   too_many_held: ({ heldMax, retryAfterSeconds }) =>

@@ -9,8 +9,9 @@ import { wireOf } from "../kit/failures.ts";
 
 /** The answer to an expected failure of this request. */
 export function refuseOpenAi(c: RouteContext, failure: Failure): Response {
-  const { status, error: code, message, more, headers } = wireOf(failure);
-  const error = { message, type: typeOf(status), param: more?.field ?? null, code: CODES[status] ?? slug(code) };
+  const { status, error: text, message, more, headers } = wireOf(failure);
+  const code = CODES[status] ?? slug(more?.field ?? text);
+  const error = { message, type: typeOf(status), param: more?.field ?? null, code };
   return jsonAnswer(status, { error }, c.get("requestId"), headers);
 }
 

@@ -1,6 +1,7 @@
 // Wrong requests: each is answered with the right 4xx, names what was wrong, and makes no job.
 import { env, exports } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
 import { POLICY_MAX_MS, RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../../src/core/limits.ts";
 import type { TestTenant } from "../../support/tenant.ts";
 import { makeTenant } from "../../support/tenant.ts";
@@ -211,7 +212,10 @@ describe("a wrong request", () => {
     if (wrong.status === 405) expect(response.headers.get("allow")).toMatch(/GET|POST/);
     const body: unknown = JSON.parse(text);
     expect(body).toMatchObject({ error: expect.any(String), message: expect.any(String) });
-    if (wrong.field !== undefined) expect(body).toMatchObject({ field: wrong.field });
+    if (wrong.field === undefined) return;
+    expect(body).toMatchObject({ field: wrong.field, error: expect.stringContaining(wrong.field) });
+    const { error } = z.object({ error: z.string() }).parse(body);
+    expect(error.split(/[^\w.?-]+/).filter((word) => word === wrong.field)).toHaveLength(1);
   });
 
   it("makes no job and leaves nothing in storage", async () => {
