@@ -64,7 +64,8 @@ export function checkUrl(text: string, reach: Reach): UrlVerdict {
   if (text.length > URL_MAX_CHARS) return refuse(`must have at most ${URL_MAX_CHARS} characters`);
   if (NOT_PRINTABLE_ASCII.test(text)) return refuse("must be printable ASCII without spaces (a name in punycode)");
   if (text.includes("\\")) return refuse("must not contain a backslash");
-  if (!/^https?:\/\/[^/]/i.test(text)) return refuse("must be an absolute https: URL");
+  const schemes = reach.allowPrivate ? "http: or https:" : "https:";
+  if (!/^https?:\/\/[^/]/i.test(text)) return refuse(`must be an absolute ${schemes} URL`);
   if (text.includes("#")) return refuse("must not have a fragment");
   // Checked in the text, because the parser drops an empty `@` or `:@`.
   if (/^[^/]+\/\/[^/?]*@/.test(text)) return refuse("must not hold a user name or password");

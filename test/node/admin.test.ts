@@ -107,7 +107,7 @@ describe("npm run admin", { timeout: 60_000 }, () => {
       ["key create --tenant nobody", "there is no tenant nobody\n"],
       [
         `upstream add --endpoint ocr --url not-a-url --dialect http --tier l4`,
-        "--url must be an absolute https: URL\n",
+        "--url must be an absolute http: or https: URL\n",
       ],
       [
         `upstream add --endpoint ocr --url http://127.0.0.1:1/ --dialect http --tier l4`,

@@ -125,6 +125,13 @@ describe("the guard", () => {
   ])("refuses %j even where private addresses are allowed", (text) => {
     expect(checkUrl(text, { ...PUBLIC_ONLY, allowPrivate: true })).toMatchObject({ ok: false });
   });
+
+  it.each(["not-a-url", "ftp://127.0.0.1/", "https:///x"])("names the schemes that are allowed there: %j", (text) => {
+    const refused = (message: string) => ({ ok: false, message });
+    const development = { ...PUBLIC_ONLY, allowPrivate: true };
+    expect(checkUrl(text, development)).toEqual(refused("must be an absolute http: or https: URL"));
+    expect(checkUrl(text, PUBLIC_ONLY)).toEqual(refused("must be an absolute https: URL"));
+  });
 });
 
 describe("the deployment's own hosts", () => {
