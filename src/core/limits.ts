@@ -190,8 +190,10 @@ export const WORKER_GONE_AFTER_MS = 60_000;
 export const WORKER_SICK_SHOWN_MS = 600_000;
 /** Jobs that a worker loses in a row before it is tried with one job at a time: a crash loop must not eat the queue. */
 export const LOST_IN_A_ROW_MAX = 3;
-/** RunPod's limit of one chunk; a row of SQLite ends at 2 MB. */
+/** RunPod's limit of one chunk, beyond which it is cut; a row of SQLite ends at 2 MB. */
 export const CHUNK_MAX_BYTES = 1024 * 1024;
+/** Of a streamed event so much is held and parsed; a larger one is read as it comes: parsed JSON may take ten times its bytes. */
+export const EVENT_HELD_MAX_BYTES = 2 * CHUNK_MAX_BYTES;
 /** Chunks of a pushed stream gather for this long, or up to this size, because each batch is a billed row. */
 export const GATHER_MS = 20;
 export const GATHER_BYTES = 16 * 1024;
@@ -271,10 +273,7 @@ export const OWED_LINES_MAX = 500_000;
 export const PARKED_LISTED_MAX = 1_000;
 /** Jobs started by one wake-up. */
 export const START_JOBS_MAX = 50;
-/**
- * Bytes that an object sends in one turn, until the event loop runs again: all of them are copied before the first one
- * leaves, and a deployed object has 128 MB for everything.
- */
+/** Bytes that an object sends in one turn: all are copied before the first one leaves, and it has 128 MB for everything. */
 export const TURN_BYTES_MAX = 16_000_000;
 /** Calls that an object sends in one turn: each takes up to 0.1 ms to make, and the next call must not wait long. */
 export const TURN_SENDS_MAX = 250;

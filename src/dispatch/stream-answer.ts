@@ -1,11 +1,12 @@
 // An upstream's answer that streams: its chunks go to the job's log as they come, and together they are the output.
 import type { Outcome } from "../contract/dispatch.ts";
-import { CHUNK_MAX_BYTES } from "../core/limits.ts";
 import type { StreamFormat } from "../core/sse/events.ts";
-import { StreamParser } from "../core/sse/stream-parser.ts";
+import { type Parsed, StreamParser } from "../core/sse/stream-parser.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, classifyRead } from "./classify.ts";
-import { CHUNK_TOO_LARGE, StreamIntake } from "./stream-intake.ts";
+import { StreamIntake } from "./stream-intake.ts";
+
+type StreamEnd = Extract<Parsed, { readonly kind: "end" | "broken" }>;
 
 /** Reads the answer to its end; null when the lease was lost meanwhile. */
 export async function runStream(attempt: Attempt, answer: Answer, format: StreamFormat): Promise<Outcome | null> {
@@ -13,17 +14,28 @@ export async function runStream(attempt: Attempt, answer: Answer, format: Stream
   const parser = new StreamParser(format);
   try {
     for await (const bytes of answer.body) {
-      for (const part of parser.push(bytes)) {
-        if (part.kind === "end") return await intake.finish();
-        await intake.take(part.text);
-      }
-      // The intake measures each whole chunk. This bounds the bytes of an unfinished one, names and line ends too.
-      const refusal = parser.heldBytes > 2 * CHUNK_MAX_BYTES ? CHUNK_TOO_LARGE : intake.refusal();
+      const last = await takeParts(intake, parser.push(bytes));
+      if (last?.kind === "end") return await intake.finish();
+      const refusal = last === null ? intake.refusal() : badJson(last.message, attempt, answer);
       if (refusal !== undefined) return await intake.stop(refusal);
     }
-    for (const part of parser.end()) if (part.kind === "chunk") await intake.take(part.text);
-    return await intake.finish();
+    const last = await takeParts(intake, parser.end());
+    return last?.kind === "broken" ? await intake.stop(badJson(last.message, attempt, answer)) : await intake.finish();
   } catch (error) {
     return await intake.stop(classifyRead({ kind: "read_failed", message: String(error) }, answer, attempt.isOver()));
   }
+}
+
+/** Takes all that was found up to what ends the stream, and returns that; null: the stream goes on. */
+async function takeParts(intake: StreamIntake, parts: readonly Parsed[]): Promise<StreamEnd | null> {
+  for (const part of parts) {
+    if (part.kind === "chunk") await intake.take(part.text);
+    else if (part.kind === "piece") await intake.takePiece(part.json, part.isLast);
+    else return part;
+  }
+  return null;
+}
+
+function badJson(message: string, attempt: Attempt, answer: Answer): Outcome | null {
+  return classifyRead({ kind: "bad_json", message }, answer, attempt.isOver());
 }

@@ -32,6 +32,8 @@ export interface JsonScanner {
 interface ScanOptions {
   /** Lets NaN, Infinity and -Infinity pass as they are: Python workers send them. */
   readonly lenientNumbers?: boolean;
+  /** Replaces them by null, wherever they stand. */
+  readonly makesNulls?: boolean;
 }
 
 interface ObjectScanOptions extends ScanOptions {
@@ -66,7 +68,7 @@ class RangeScanner extends JsonGrammar implements JsonScanner {
   #namesBytes = 0;
   #nameParts: Uint8Array[] = [];
   #reading: "nothing" | "name" | "value" = "nothing";
-  #makesNulls = false;
+  #makesNulls: boolean;
   /** The last chunk ended with a minus that may begin -Infinity; the next byte decides whether the sink gets it. */
   #heldMinus = false;
   #chunk: Uint8Array = NOTHING;
@@ -78,6 +80,7 @@ class RangeScanner extends JsonGrammar implements JsonScanner {
     this.#fields = fields;
     this.#namesMaxBytes = options.namesMaxBytes ?? ENVELOPE_FIELDS_MAX_BYTES;
     this.#nullsIn = options.nullsIn;
+    this.#makesNulls = options.makesNulls ?? false;
   }
 
   push(chunk: Uint8Array): JsonScanError | null {

@@ -19,11 +19,13 @@ export type StreamFormat = "events" | "lines";
 
 const LF = 0x0a;
 const CR = 0x0d;
-const LINE_END = /\r\n|\n|\r/;
+/** The end of a line of an event stream. */
+export const LINE_END = /\r\n|\n|\r/;
 const BLANK_LINE = Uint8Array.of(LF, LF);
 /** The fields of an event, and comments, which begin with the colon. */
 const FIELD = /^(?:data|event|id|retry)?(?::|$)/;
 const BYTE_ORDER_MARK = "\ufeff";
+const BYTE_ORDER_MARK_BYTES = new TextEncoder().encode(BYTE_ORDER_MARK);
 
 /** Splits a stream that is pushed in any pieces. Every byte is in exactly one event, or in `rest()`. */
 export class SseSplitter {
@@ -109,6 +111,19 @@ export class SseSplitter {
   /** The bytes of an event that no blank line has ended; empty when there is none. */
   rest(): Uint8Array {
     return concatBytes(this.#held);
+  }
+
+  /**
+   * Takes out the bytes that `rest` would return: of an event that is too large to be held. What comes of it later is
+   * all that its `raw` has, and its `data` is of no use then.
+   */
+  takeRest(): Uint8Array {
+    const rest = this.rest();
+    this.#held = [];
+    this.#heldBytes = 0;
+    const isMarked = this.#isFirst && BYTE_ORDER_MARK_BYTES.every((byte, at) => rest[at] === byte);
+    if (rest.length > 0) this.#isFirst = false;
+    return isMarked ? rest.subarray(BYTE_ORDER_MARK_BYTES.length) : rest;
   }
 
   #endEvent(end: Uint8Array, endText: string | null): SseEvent {

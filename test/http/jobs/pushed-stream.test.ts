@@ -3,7 +3,7 @@ import { exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
-import { GATHER_BYTES } from "../../../src/core/limits.ts";
+import { CHUNK_MAX_BYTES, GATHER_BYTES } from "../../../src/core/limits.ts";
 import { answerUpstreams } from "../../support/broker.ts";
 import { makeTenant } from "../../support/tenant.ts";
 
@@ -14,7 +14,7 @@ afterEach(() => vi.restoreAllMocks());
  * looks for them: objects of one invocation must not be used in another.
  */
 function openAnswer(type: string) {
-  const sent: (string | "close" | "cut")[] = [];
+  const sent: (string | Uint8Array | "close" | "cut")[] = [];
   const encoder = new TextEncoder();
   answerUpstreams(() => {
     const body = new ReadableStream<Uint8Array>({
@@ -23,13 +23,13 @@ function openAnswer(type: string) {
         const part = sent.shift() ?? "";
         if (part === "close") controller.close();
         else if (part === "cut") controller.error(new Error("cut"));
-        else controller.enqueue(encoder.encode(part));
+        else controller.enqueue(typeof part === "string" ? encoder.encode(part) : part);
       },
     });
     return new Response(body, { headers: { "content-type": type } });
   });
   return {
-    send: (text: string) => sent.push(text),
+    send: (part: string | Uint8Array) => sent.push(part),
     close: () => sent.push("close"),
     cut: () => sent.push("cut"),
   };
@@ -104,11 +104,78 @@ describe("a pushed stream", () => {
     answer.cut();
     expect(await done()).toMatchObject({ status: "FAILED", error: "the upstream's answer was cut short" });
   });
+});
 
-  it("with a chunk over 1 MiB fails the job by name", async () => {
-    const answer = openAnswer("text/event-stream");
-    const { done } = await job(1);
-    answer.send(`data: ${"x".repeat(1_100_000)}\n\n`);
-    expect(await done()).toMatchObject({ status: "FAILED", error: "a streamed chunk is larger than 1024 KiB" });
+describe("a chunk of a pushed stream that is larger than the log takes", () => {
+  const MIB = 1024 * 1024;
+  const doneSchema = z.object({ status: z.string(), output: z.unknown().optional(), error: z.string().optional() });
+  const pageSchema = z.object({ status: z.string(), stream: z.array(z.object({ output: z.unknown() })) });
+
+  /** Runs a job whose upstream answers with this body, by default in pieces of 64 KiB. */
+  async function answered(body: string, type = "text/event-stream", pieceBytes = 65_536) {
+    const answer = openAnswer(type);
+    const { stream, done } = await job(1);
+    const bytes = new TextEncoder().encode(body);
+    for (let at = 0; at < bytes.length; at += pieceBytes) answer.send(bytes.slice(at, at + pieceBytes));
+    answer.close();
+    const ended = doneSchema.parse(await done());
+    return { ...ended, pieces: pageSchema.parse(await stream()).stream.map(({ output }) => output) };
+  }
+
+  /** Large values are compared here, because a failed comparison by the test runner would print them. */
+  const isSame = (left: unknown, right: unknown) => JSON.stringify(left) === JSON.stringify(right);
+  const joined = (pieces: readonly unknown[]) => pieces.map((piece) => z.string().parse(piece)).join("");
+
+  it.each([
+    ["below the limit", CHUNK_MAX_BYTES - 3, 1],
+    ["at the limit", CHUNK_MAX_BYTES - 2, 1],
+    ["above the limit", CHUNK_MAX_BYTES - 1, 2],
+    ["3 MiB", 3 * MIB, 4],
+  ])("is cut into strings, and whole in the output: a text %s", async (_size, chars, count) => {
+    const text = "x".repeat(chars);
+    const { status, output, pieces } = await answered(`data: ${text}\n\n`);
+    expect([status, isSame(output, [text])]).toEqual(["COMPLETED", true]);
+    expect([pieces.length, joined(pieces) === text]).toEqual([count, true]);
+  });
+
+  it("is whole where it is small, byte by byte", async () => {
+    const { output, pieces } = await answered('data: "é😀"\n\ndata: {"n":1}\n\n', undefined, 1);
+    expect([output, pieces]).toEqual([
+      ["é😀", { n: 1 }],
+      ["é😀", { n: 1 }],
+    ]);
+  });
+
+  it("has no character in two strings", async () => {
+    const text = "é日😀".repeat(MIB / 3);
+    const { output, pieces } = await answered(`data: ${text}\n\ndata: ${JSON.stringify(`"${text}`)}\n\n`);
+    expect(isSame(output, [text, `"${text}`])).toBe(true);
+    expect(joined(pieces) === `${text}"${text}`).toBe(true);
+    expect(pieces.every((piece) => String(piece).isWellFormed())).toBe(true);
+  });
+
+  it("is cut into strings of its JSON text where it is no string", async () => {
+    const [small, large] = [{ n: 1 }, { list: Array.from({ length: 150_000 }, (_, n) => `${n}"é`) }];
+    const { output, pieces } = await answered(`data: ${JSON.stringify(small)}\n\ndata: ${JSON.stringify(large)}\n\n`);
+    expect(isSame(output, [small, large])).toBe(true);
+    expect(isSame(pieces[0], small)).toBe(true);
+    expect(isSame(JSON.parse(joined(pieces.slice(1))), large)).toBe(true);
+  });
+
+  it.each([
+    ["an event", "text/event-stream", (json: string) => `data: 1\n\ndata: ${json}\n\ndata: 2\n\n`],
+    ["a line", "application/x-ndjson", (json: string) => `1\n${json}\n2\n`],
+  ])("may be %s of 20 MiB, which is read as it comes", async (_kind, type, bodyOf) => {
+    const large = { list: Array.from({ length: 20 }, () => "y".repeat(MIB)) };
+    const { status, output, pieces } = await answered(bodyOf(JSON.stringify(large)), type);
+    expect([status, isSame(output, [1, large, 2])]).toEqual(["COMPLETED", true]);
+    expect([pieces.at(0), pieces.at(-1)]).toEqual([1, 2]);
+    expect(joined(pieces.slice(1, -1)) === JSON.stringify(large)).toBe(true);
+  });
+
+  it("fails the attempt where it begins as JSON and is cut short, because it is no whole answer", async () => {
+    const { status, error } = await answered(`data: ["${"x".repeat(4 * MIB)}\n\n`);
+    expect(status).toBe("FAILED");
+    expect(error).toMatch(/^the upstream's answer is not valid: .* at byte \d+$/);
   });
 });
