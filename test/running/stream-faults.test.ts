@@ -2,18 +2,38 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { type DirectBroker, startDirectBroker } from "./direct-broker.ts";
-import { FORMATS, STREAM_CASES, type StreamFormat } from "./stream-faults.ts";
+import { BROKE_OFF, FORMATS, STREAM_CASES, type StreamCase, type StreamFormat } from "./stream-faults.ts";
 
-const POLL_MS = 100;
+/** As many streams at once as the upstream has slots. */
+const AT_ONCE = 8;
 const DONE = "data: [DONE]";
 const modelSchema = z.object({ model: z.string() });
 const statusSchema = z.object({ status: z.string(), error: z.unknown().optional() });
 const lineSchema = z.object({ jobId: z.string(), tokens: z.looseObject({}) });
 const usageSchema = z.object({ lines: z.array(lineSchema), next: z.string().nullish() });
 
+interface Wanted {
+  readonly name: string;
+  readonly format: StreamFormat;
+  readonly isDone: boolean;
+}
+
+/** What came of one stream. */
+interface Ended {
+  readonly status: number;
+  readonly jobId: string;
+  readonly events: readonly string[];
+  readonly job: z.infer<typeof statusSchema>;
+}
+
+const table = Object.entries(STREAM_CASES).flatMap(([name, expected]) =>
+  FORMATS.flatMap((format) => [false, true].map((isDone) => ({ name, format, isDone, expected }))),
+);
+const ended = new Map<string, Ended>();
+let lines: readonly z.infer<typeof lineSchema>[] = [];
 let server: Server;
 let broker: DirectBroker;
 
@@ -27,8 +47,22 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   if (typeof address !== "object" || address === null) throw new Error("the server got no port");
-  const upstream = { url: `http://127.0.0.1:${address.port}`, dialect: "openai", slots: 8, credential: null } as const;
+  const url = `http://127.0.0.1:${address.port}`;
+  const upstream = { url, dialect: "openai", slots: AT_ONCE, credential: null } as const;
   broker = await startDirectBroker({ streams: { upstream, openaiRoutes: "all" } });
+  const left = [...table];
+  const caller = async (): Promise<void> => {
+    for (let next = left.pop(); next !== undefined; next = left.pop()) ended.set(keyOf(next), await stream(next));
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, caller));
+  const billed = table.filter((one) => expectedOf(one).tokens !== null).length;
+  await vi.waitFor(
+    async () => {
+      lines = usageSchema.parse(await (await call("/v1/usage?limit=1000")).json()).lines;
+      expect(lines.length).toBeGreaterThanOrEqual(billed);
+    },
+    { timeout: 20_000, interval: 200 },
+  );
 });
 
 afterAll(async () => {
@@ -37,26 +71,19 @@ afterAll(async () => {
   server?.closeAllConnections();
 });
 
-interface Wanted {
-  readonly name: string;
-  readonly format: StreamFormat;
-  readonly isDone: boolean;
-}
-
 async function sendStream(response: ServerResponse, { name, format, isDone }: Wanted): Promise<void> {
   const text = `${STREAM_CASES[name]?.text ?? ""}${isDone ? `${DONE}\n\n` : ""}`;
   const bytes = Buffer.from(format === "crlf" ? text.replaceAll("\n", "\r\n") : text);
   const coding = format === "gzip" ? { "content-encoding": "gzip" } : {};
   response.writeHead(200, { "content-type": "text/event-stream", ...coding });
   response.socket?.setNoDelay(true);
-  if (format === "single bytes") {
-    for (const [at] of bytes.entries()) {
-      response.write(bytes.subarray(at, at + 1));
-      // A turn of its own for some, so that they do not leave together.
-      if (at % 50 === 0) await sleep(1);
-    }
-    response.end();
-  } else response.end(format === "gzip" ? gzipSync(bytes) : bytes);
+  if (format !== "single bytes") return void response.end(format === "gzip" ? gzipSync(bytes) : bytes);
+  for (const [at] of bytes.entries()) {
+    response.write(bytes.subarray(at, at + 1));
+    // Now and then a turn of its own, so that the bytes do not leave together.
+    if (at % 50 === 0) await sleep(1);
+  }
+  response.end();
 }
 
 function call(path: string, body?: object): Promise<Response> {
@@ -65,37 +92,36 @@ function call(path: string, body?: object): Promise<Response> {
   return fetch(`${broker.url}${path}`, { headers, ...init });
 }
 
-async function usageOf(jobId: string): Promise<object | null> {
-  const { lines } = usageSchema.parse(await (await call("/v1/usage?limit=1000")).json());
-  return lines.find((line) => line.jobId === jobId)?.tokens ?? null;
+async function stream({ name, format, isDone, expected }: (typeof table)[number]): Promise<Ended> {
+  const model = JSON.stringify({ name, format, isDone });
+  const answer = await call(`/v2/streams/openai${expected.path}`, { model, stream: true });
+  const events = (await answer.text()).split(/\r?\n\r?\n/).filter((text) => text.trim() !== "");
+  const jobId = answer.headers.get("x-job-id") ?? "";
+  const job = statusSchema.parse(await (await call(`/v2/streams/status/${jobId}`)).json());
+  return { status: answer.status, jobId, events, job };
 }
 
-const table = Object.entries(STREAM_CASES).flatMap(([name, expected]) =>
-  FORMATS.flatMap((format) => [false, true].map((isDone) => ({ name, format, isDone, expected }))),
-);
+function keyOf({ name, format, isDone }: Wanted): string {
+  return JSON.stringify([name, format, isDone]);
+}
+
+function expectedOf({ isDone, expected }: (typeof table)[number]): Pick<StreamCase, "status" | "last" | "tokens"> {
+  return (isDone ? expected.withDone : null) ?? expected;
+}
 
 describe("the end of a stream", () => {
-  it.concurrent.each(table)("$name, in $format, with [DONE]: $isDone", async ({ name, format, isDone, expected }) => {
-    const { status, last, tokens } = (isDone ? expected.withDone : null) ?? expected;
-    const model = JSON.stringify({ name, format, isDone });
-    const answer = await call(`/v2/streams/openai${expected.path}`, { model, stream: true });
-    expect(answer.status).toBe(200);
-    const events = (await answer.text()).split(/\r?\n\r?\n/).filter((text) => text.trim() !== "");
-    const isClosed = events.at(-1) === DONE;
-    expect(events.at(isClosed ? -2 : -1)).toContain(last);
+  it.each(table)("$name, in $format, with [DONE]: $isDone", (one) => {
+    const { status, last, tokens } = expectedOf(one);
+    const got = ended.get(keyOf(one));
+    expect(got?.status).toBe(200);
+    const isClosed = got?.events.at(-1) === DONE;
+    expect(got?.events.at(isClosed ? -2 : -1)).toContain(last);
     // A broken chat must not look like a whole one.
-    expect(isClosed).toBe(
-      last.includes("ended before")
-        ? false
-        : isDone || (status === "COMPLETED" && expected.path === "/v1/chat/completions"),
-    );
-    const id = answer.headers.get("x-job-id") ?? "";
-    const job = statusSchema.parse(await (await call(`/v2/streams/status/${id}`)).json());
-    expect(job.status).toBe(status);
-    if (status === "FAILED") expect(String(job.error)).toMatch(/boom|ended before its last event/);
-    for (let tries = 0; tokens !== null && (await usageOf(id)) === null && tries < 100; tries += 1)
-      await sleep(POLL_MS);
-    if (tokens === null) expect(await usageOf(id)).toBeNull();
-    else expect(await usageOf(id)).toMatchObject(tokens);
+    const closesItself = status === "COMPLETED" && one.expected.path === "/v1/chat/completions";
+    expect(isClosed).toBe(last === BROKE_OFF ? false : one.isDone || closesItself);
+    expect(got?.job.status).toBe(status);
+    if (status === "FAILED") expect(String(got?.job.error)).toMatch(/boom|ended before its last event/);
+    const ofJob = lines.filter(({ jobId }) => jobId === got?.jobId).map((line) => line.tokens);
+    expect(ofJob).toEqual(tokens === null ? [] : [expect.objectContaining(tokens)]);
   });
 });

@@ -36,7 +36,7 @@ const MESSAGES = [
   event({ type: "content_block_delta", delta: { type: "text_delta", text: "hé" } }, "content_block_delta"),
 ].join("");
 
-const BROKE_OFF = '"message":"the upstream\'s stream ended before its last event"';
+export const BROKE_OFF = '"message":"the upstream\'s stream ended before its last event"';
 const CHAT_FAILED = {
   path: "/v1/chat/completions",
   status: "FAILED",
