@@ -17,6 +17,9 @@ export interface Checkpoint {
   readonly times: readonly number[];
 }
 
+/** Its row: no look that is due is null, and times are one text. */
+type CheckpointRow = Omit<Checkpoint, "sweepAtMs" | "times"> & { sweepAtMs: number | null; times: string };
+
 export class CheckpointStore {
   readonly #sql: MeteredSql;
 
@@ -26,23 +29,14 @@ export class CheckpointStore {
 
   /** The migration has made the row. */
   read(): Checkpoint {
-    const row = this.#sql.one<{
-      floor: string;
-      at: number;
-      rows: number;
-      queue_seq: number;
-      finish_seq: number;
-      sweep_at: number | null;
-      times: string;
-    }>("SELECT floor, at, rows, queue_seq, finish_seq, sweep_at, times FROM checkpoint WHERE one = 1");
+    const { sweepAtMs, times, ...row } = this.#sql.one<CheckpointRow>(
+      `SELECT floor, at AS atMs, rows, queue_seq AS queueSeq, finish_seq AS finishSeq, sweep_at AS sweepAtMs, times
+       FROM checkpoint WHERE one = 1`,
+    );
     return {
-      floor: row.floor,
-      atMs: row.at,
-      rows: row.rows,
-      queueSeq: row.queue_seq,
-      finishSeq: row.finish_seq,
-      sweepAtMs: row.sweep_at ?? Number.POSITIVE_INFINITY,
-      times: row.times === "" ? [] : row.times.split(",").map(Number),
+      ...row,
+      sweepAtMs: sweepAtMs ?? Number.POSITIVE_INFINITY,
+      times: times === "" ? [] : times.split(",").map(Number),
     };
   }
 

@@ -94,11 +94,8 @@ export class ChunkStore {
   }
 
   drained(uuid: string): StreamCursor | null {
-    const [row] = this.#sql.all<{ attempt: number; seq: number }>(
-      "SELECT attempt, seq FROM drained WHERE uuid = ?",
-      uuid,
-    );
-    return row === undefined ? null : { attempt: row.attempt, seq: row.seq };
+    const text = "SELECT attempt, seq FROM drained WHERE uuid = ?";
+    return this.#sql.all<{ attempt: number; seq: number }>(text, uuid)[0] ?? null;
   }
 
   setDrained(uuid: string, { attempt, seq }: StreamCursor): void {

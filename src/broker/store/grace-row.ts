@@ -14,17 +14,12 @@ export class GraceRow {
   }
 
   read(): Graces {
-    const row = this.#sql.all<{ given: string }>("SELECT given FROM graces WHERE one = 1")[0];
-    return new Graces(row === undefined ? [] : givenSchema.parse(JSON.parse(row.given)));
+    return new Graces(this.#sql.readOne("graces", "given", givenSchema) ?? []);
   }
 
   /** Called in the turn of the start, before anything else can happen to the leases. */
   keep(graces: Graces): void {
     const given = graces.toStore();
-    if (given === null) return;
-    this.#sql.run(
-      "INSERT INTO graces (one, given) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET given = excluded.given",
-      JSON.stringify(given),
-    );
+    if (given !== null) this.#sql.writeOne("graces", "given", given);
   }
 }

@@ -21,13 +21,13 @@ import {
 import type { MeteredSql } from "./metered-sql.ts";
 import { RowCache } from "./row-cache.ts";
 
-export interface RememberedKey {
+export type RememberedKey = {
   readonly uuid: string;
   readonly mode: string;
   readonly fingerprint: string;
   readonly lastStatus: string;
   readonly expiresAtMs: number;
-}
+};
 
 /** SQLite returns the length of a payload without reading the payload. */
 const MEASURED = `json_array(
@@ -182,33 +182,16 @@ export class BrokerStore {
 
   /** Looks among the endpoint's newest rows only: for a tenant with few jobs it would else read all rows of others. */
   newestOfTenant(tenantId: string, limit: number): StoredJob[] {
-    return this.#sql
-      .all<JobRow>(
-        `SELECT ${JOB_COLUMNS} FROM jobs WHERE uuid >= coalesce(
+    const text = `SELECT ${JOB_COLUMNS} FROM jobs WHERE uuid >= coalesce(
          (SELECT uuid FROM jobs ORDER BY uuid DESC LIMIT 1 OFFSET ${LIST_ROWS_READ_MAX}), '') AND tenant_id = ?
-       ORDER BY uuid DESC LIMIT ?`,
-        tenantId,
-        limit,
-      )
-      .map(toStoredJob);
+       ORDER BY uuid DESC LIMIT ?`;
+    return this.#sql.all<JobRow>(text, tenantId, limit).map(toStoredJob);
   }
 
   findKey(tenantId: string, key: string, nowMs: number): RememberedKey | null {
-    const row = this.#sql.all<{
-      uuid: string;
-      mode: string;
-      fingerprint: string;
-      last_status: string;
-      expires_at: number;
-    }>(
-      "SELECT uuid, mode, fingerprint, last_status, expires_at FROM idempotency WHERE tenant_id = ? AND key = ? AND expires_at > ?",
-      tenantId,
-      key,
-      nowMs,
-    )[0];
-    if (row === undefined) return null;
-    const { uuid, mode, fingerprint, last_status: lastStatus, expires_at: expiresAtMs } = row;
-    return { uuid, mode, fingerprint, lastStatus, expiresAtMs };
+    const text = `SELECT uuid, mode, fingerprint, last_status AS lastStatus, expires_at AS expiresAtMs FROM idempotency
+      WHERE tenant_id = ? AND key = ? AND expires_at > ?`;
+    return this.#sql.all<RememberedKey>(text, tenantId, key, nowMs)[0] ?? null;
   }
 
   rememberKey(tenantId: string, key: string, remembered: RememberedKey): void {
@@ -232,9 +215,8 @@ export class BrokerStore {
   }
 
   postedThrough(tenantId: string): number {
-    return (
-      this.#sql.all<{ through: number }>("SELECT through FROM posted WHERE tenant_id = ?", tenantId)[0]?.through ?? 0
-    );
+    const text = "SELECT through FROM posted WHERE tenant_id = ?";
+    return this.#sql.all<{ through: number }>(text, tenantId)[0]?.through ?? 0;
   }
 
   setPosted(tenantId: string, through: number): void {
@@ -264,15 +246,11 @@ export class BrokerStore {
   }
 
   readSettings(): EndpointSettings | null {
-    const row = this.#sql.all<{ json: string }>("SELECT json FROM settings WHERE one = 1")[0];
-    return row === undefined ? null : endpointSettingsSchema.parse(JSON.parse(row.json));
+    return this.#sql.readOne("settings", "json", endpointSettingsSchema);
   }
 
   writeSettings(settings: EndpointSettings): void {
-    this.#sql.run(
-      "INSERT INTO settings (one, json) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET json = excluded.json",
-      JSON.stringify(settings),
-    );
+    this.#sql.writeOne("settings", "json", settings);
   }
 
   #stateColumns(job: Job): [string, number, number | null, number | null, number | null, string] {

@@ -24,23 +24,14 @@ export function tallyOf(job: Pick<Job, "status" | "countedFailures">, bytes: num
   return { ...NOTHING_KEPT, rows: 1, bytes, [name]: 1, retried: job.countedFailures > 0 ? 1 : 0 };
 }
 
-export function plus(a: Tally, b: Tally): Tally {
+/** `times` -1: what is left without `b`. */
+export function plus(a: Tally, b: Tally, times: 1 | -1 = 1): Tally {
   return {
-    rows: a.rows + b.rows,
-    bytes: a.bytes + b.bytes,
-    completed: a.completed + b.completed,
-    failed: a.failed + b.failed,
-    retried: a.retried + b.retried,
-  };
-}
-
-function minus(a: Tally, b: Tally): Tally {
-  return {
-    rows: a.rows - b.rows,
-    bytes: a.bytes - b.bytes,
-    completed: a.completed - b.completed,
-    failed: a.failed - b.failed,
-    retried: a.retried - b.retried,
+    rows: a.rows + times * b.rows,
+    bytes: a.bytes + times * b.bytes,
+    completed: a.completed + times * b.completed,
+    failed: a.failed + times * b.failed,
+    retried: a.retried + times * b.retried,
   };
 }
 
@@ -65,7 +56,7 @@ export class Tallies {
   }
 
   subtract(tenantId: string, tally: Tally): void {
-    this.#byTenant.set(tenantId, minus(this.get(tenantId), tally));
+    this.#byTenant.set(tenantId, plus(this.get(tenantId), tally, -1));
   }
 
   entries(): Iterable<readonly [tenantId: string, tally: Tally]> {

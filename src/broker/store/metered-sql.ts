@@ -39,6 +39,18 @@ export class MeteredSql {
     return row;
   }
 
+  /** Reads the JSON text that a table of one row keeps; null: it has no row yet. The names are constants of the code. */
+  readOne<T>(table: string, column: string, schema: { parse(kept: unknown): T }): T | null {
+    const row = this.all<{ kept: string }>(`SELECT ${column} AS kept FROM ${table} WHERE one = 1`)[0];
+    return row === undefined ? null : schema.parse(JSON.parse(row.kept));
+  }
+
+  writeOne(table: string, column: string, kept: unknown): void {
+    const text = `INSERT INTO ${table} (one, ${column}) VALUES (1, ?)
+      ON CONFLICT (one) DO UPDATE SET ${column} = excluded.${column}`;
+    this.run(text, JSON.stringify(kept));
+  }
+
   /** Yields row by row, for results that are too large to hold at once. Nothing may be written meanwhile. */
   *each<T extends Record<string, SqlStorageValue>>(text: string, ...values: SqlStorageValue[]): Generator<T> {
     const cursor = this.#sql.exec<T>(text, ...values);

@@ -31,15 +31,9 @@ export class Purges {
 
   /** Inside the transaction that deletes these jobs' rows. `jobs` are as the rows have them, without purges applied. */
   jobsGone(jobs: readonly Job[]): void {
-    const numbers = new Map<string, number[]>();
-    for (const { status, tenantId, queueSeq } of jobs) {
-      if (!isWaiting(status)) continue;
-      const ofTenant = numbers.get(tenantId) ?? [];
-      ofTenant.push(queueSeq);
-      numbers.set(tenantId, ofTenant);
-    }
-    for (const [tenantId, gone] of numbers) {
-      gone.sort((a, b) => a - b);
+    const waiting = jobs.filter(({ status }) => isWaiting(status));
+    for (const [tenantId, ofTenant] of Map.groupBy(waiting, (job) => job.tenantId)) {
+      const gone = ofTenant.map(({ queueSeq }) => queueSeq).sort((a, b) => a - b);
       while (gone[0] !== undefined) {
         const purge = this.#firstOver(tenantId, gone[0]);
         if (purge === undefined) break;

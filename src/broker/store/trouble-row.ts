@@ -26,8 +26,7 @@ export class TroubleRow {
 
   constructor(sql: MeteredSql) {
     this.#sql = sql;
-    const row = this.#sql.all<{ known: string }>("SELECT known FROM troubles WHERE one = 1")[0];
-    const known = row === undefined ? [] : troublesSchema.parse(JSON.parse(row.known));
+    const known = this.#sql.readOne("troubles", "known", troublesSchema) ?? [];
     this.#kept = new Map(known.map((trouble) => [trouble.id, trouble]));
   }
 
@@ -47,17 +46,7 @@ export class TroubleRow {
     const isSame = kept.size === this.#kept.size && [...kept].every(([id, trouble]) => this.#kept.get(id) === trouble);
     if (isSame) return;
     this.#kept = kept;
-    this.#write();
-  }
-
-  #write(): void {
-    if (this.#kept.size === 0) {
-      this.#sql.run("DELETE FROM troubles");
-      return;
-    }
-    this.#sql.run(
-      "INSERT INTO troubles (one, known) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET known = excluded.known",
-      JSON.stringify([...this.#kept.values()]),
-    );
+    if (kept.size === 0) this.#sql.run("DELETE FROM troubles");
+    else this.#sql.writeOne("troubles", "known", [...kept.values()]);
   }
 }

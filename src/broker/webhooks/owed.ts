@@ -48,11 +48,8 @@ const owedSchema = z.object({
 });
 
 /** A webhook that an earlier start of the object has left, as the schedule needs it. */
-interface LeftWebhook {
+interface LeftWebhook extends Pick<OwedWebhook, "tenantId" | "url" | "state"> {
   readonly key: string;
-  readonly tenantId: string;
-  readonly url: string;
-  readonly state: WebhookState;
 }
 
 interface TenantCount {
