@@ -192,6 +192,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#enter().streams.appendChunk(call);
   }
 
+  async appendPiece(call: CallOf<"appendPiece">) {
+    return this.#enter().streams.appendPiece(call);
+  }
+
   async appendChunks(call: CallOf<"appendChunks">) {
     return this.#enter().streams.appendChunks(call);
   }

@@ -21,12 +21,26 @@ export interface StreamPage {
   readonly more: boolean;
 }
 
+/** A piece of a posted chunk: `index` counts from zero within one post, which the edge names by an id. */
+export interface PostedPiece {
+  readonly postId: string;
+  readonly index: number;
+  readonly isLast: boolean;
+  readonly chunk: Uint8Array;
+}
+
 export interface StreamApi {
   /**
    * Stores a chunk of a pulling worker. The chunk is durable when this returns, and no reader sees it before.
    * `too_long`: the log of this attempt, or the endpoint, is full, and the job has failed for that reason.
    */
   appendChunk(call: WorkerJobCall & { readonly chunk: Uint8Array }): Promise<ReportReply | "too_long">;
+  /**
+   * Stores one piece of a chunk that a pulling worker has posted and that is too large for one row. No reader sees any
+   * piece before the last one is durable; pieces of a post that does not come to its end are dropped by the next one.
+   * A piece that is sent again after a lost answer counts once. `lost`: the broker does not have the pieces before it.
+   */
+  appendPiece(call: WorkerJobCall & PostedPiece): Promise<ReportReply | "too_long" | "lost">;
   /**
    * Stores chunks that a carrier has gathered. The first has the number `firstSeq`, so that chunks that are sent again
    * after a lost answer count once. False: the lease is not held, or the log is full.

@@ -42,6 +42,7 @@ const AFTER_A_LOST_ANSWER: Readonly<Record<keyof BrokerApi, "again" | "once">> =
   listWorkers: "again",
   drainWorker: "again",
   appendChunk: "once",
+  appendPiece: "again",
   appendChunks: "again",
   ownChunks: "again",
   readStream: "again",

@@ -1,7 +1,7 @@
 // Streams of jobs: chunks arrive under a lease and are durable before any reader is sent them. Each reader reads on
 // from its own place; RunPod's clients share one place, the drain.
 import type { CallOf } from "../../contract/broker.ts";
-import type { StreamPage } from "../../contract/stream.ts";
+import type { PostedPiece, StreamPage } from "../../contract/stream.ts";
 import type { ReportReply, WorkerCall } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { packedBytes } from "../../core/job/chunk-frames.ts";
@@ -29,6 +29,14 @@ const FULL = failed(
   "the endpoint has no room for more of the stream: purge jobs, or keep finished ones for a shorter time",
 );
 
+const NO_PIECES = { pieces: 0, sizeBytes: 0 };
+
+/** `piece`: its place in its post, where the chunk comes in pieces. */
+interface Appended {
+  readonly chunks: readonly Uint8Array[];
+  readonly piece?: PostedPiece;
+}
+
 export class Streams {
   readonly #parts: Parts;
 
@@ -37,18 +45,31 @@ export class Streams {
   }
 
   async appendChunk(call: CallOf<"appendChunk">): Promise<ReportReply | "too_long"> {
-    const { jobs } = this.#parts;
-    const stored = jobs.byId(call.jobId);
+    const stored = this.#parts.jobs.byId(call.jobId);
     if (stored === null) return "unknown_job";
     const lease = leaseOf(stored, call);
-    if (lease === null) return "late";
-    return (await this.#append(stored, lease, null, [call.chunk])) ?? "late";
+    if (lease === null || !this.#renew(stored, lease)) return "late";
+    return await this.#append(stored, lease, { chunks: [call.chunk] });
+  }
+
+  async appendPiece(call: CallOf<"appendPiece">): Promise<ReportReply | "too_long" | "lost"> {
+    const stored = this.#parts.jobs.byId(call.jobId);
+    if (stored === null) return "unknown_job";
+    const lease = leaseOf(stored, call);
+    if (lease === null || !this.#renew(stored, lease)) return "late";
+    const { open, endedPostId } = this.#parts.chunks.end(stored.job.uuid, stored.job.attempts);
+    const pieces = open?.postId === call.postId ? open.pieces : 0;
+    if (call.index < pieces || endedPostId === call.postId) return "accepted";
+    if (call.index > pieces) return "lost";
+    return await this.#append(stored, lease, { chunks: [call.chunk], piece: call });
   }
 
   async appendChunks(call: CallOf<"appendChunks">): Promise<boolean> {
     const stored = this.#parts.jobs.byId(call.jobId);
-    if (stored?.job.lease?.token !== call.lease) return false;
-    return (await this.#append(stored, call.lease, call.firstSeq, call.chunks)) === "accepted";
+    if (stored?.job.lease?.token !== call.lease || !this.#renew(stored, call.lease)) return false;
+    const { nextSeq } = this.#parts.chunks.end(stored.job.uuid, stored.job.attempts);
+    const chunks = call.chunks.slice(Math.max(nextSeq - call.firstSeq, 0));
+    return chunks.length === 0 || (await this.#append(stored, call.lease, { chunks })) === "accepted";
   }
 
   async ownChunks(call: CallOf<"ownChunks">): Promise<StreamPage | null> {
@@ -98,32 +119,42 @@ export class Streams {
     return page === null ? fail({ kind: "not_found" }) : ok(page);
   }
 
-  /** Appends the chunks that the log does not have yet. Null: the lease has run out. */
-  async #append(
-    stored: StoredJob,
-    token: string,
-    firstSeq: number | null,
-    chunks: readonly Uint8Array[],
-  ): Promise<"accepted" | "too_long" | null> {
-    const { jobs, store, kept, chunks: log, longPolls } = this.#parts;
-    const nowMs = Date.now();
+  /** A chunk is a sign of life, so it renews the lease. False: the lease has run out. */
+  #renew(stored: StoredJob, token: string): boolean {
+    return this.#parts.jobs.apply(stored, { kind: "renew", token }, Date.now()).reply === "done";
+  }
+
+  /** Appends to the log. Pieces at its end that belong to another post are dropped: that post was given up. */
+  async #append(stored: StoredJob, token: string, { chunks, piece }: Appended): Promise<"accepted" | "too_long"> {
+    const { store, kept, chunks: log, longPolls } = this.#parts;
     const { uuid, attempts: attempt } = stored.job;
-    // A chunk is a sign of life, so it renews the lease; the reply shows whether the lease is still held.
-    if (jobs.apply(stored, { kind: "renew", token }, nowMs).reply !== "done") return null;
-    const end = log.end(uuid, attempt);
-    const fresh = firstSeq === null ? chunks : chunks.slice(Math.max(end.nextSeq - firstSeq, 0));
-    if (fresh.length === 0) return "accepted";
-    const sizeBytes = end.sizeBytes + packedBytes(fresh);
+    const { nextSeq, sizeBytes: logBytes, open } = log.end(uuid, attempt);
+    const own = open !== null && open.postId === piece?.postId ? open : NO_PIECES;
+    const droppedBytes = own === open ? 0 : (open?.sizeBytes ?? 0);
+    const addedBytes = packedBytes(chunks);
+    const sizeBytes = logBytes - droppedBytes + addedBytes;
     const failure =
       sizeBytes > RESULT_MAX_BYTES ? TOO_LONG : store.sizeBytes > ENDPOINT_STREAMS_MAX_BYTES ? FULL : null;
     if (failure !== null) {
-      await this.#refuseStream(stored, token, failure, nowMs);
+      await this.#refuseStream(stored, token, failure, Date.now());
       return "too_long";
     }
-    store.transaction(() => log.append(uuid, { attempt, seq: end.nextSeq }, fresh));
-    log.noteEnd(uuid, { attempt, nextSeq: end.nextSeq + fresh.length, sizeBytes });
+    const isOpen = piece?.isLast === false;
+    const seq = nextSeq + own.pieces;
+    store.transaction(() => {
+      if (droppedBytes > 0) log.dropOpen(uuid, { attempt, seq });
+      log.append(uuid, { attempt, seq }, chunks, isOpen);
+    });
+    const held = { pieces: own.pieces + 1, sizeBytes: own.sizeBytes + addedBytes };
+    log.noteEnd(uuid, {
+      attempt,
+      nextSeq: isOpen ? nextSeq : seq + chunks.length,
+      sizeBytes,
+      open: isOpen ? { postId: piece.postId, ...held } : null,
+      endedPostId: isOpen ? null : (piece?.postId ?? null),
+    });
     kept.put(stored.job, sizeBytes);
-    longPolls.wake(streamOf(uuid));
+    if (!isOpen) longPolls.wake(streamOf(uuid));
     return "accepted";
   }
 

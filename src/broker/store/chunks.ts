@@ -1,5 +1,6 @@
 // The SQL of chunk logs: one log an attempt, one row for what arrived together, and how far each job's stream is
-// drained. The ends of the logs that grow now are in memory, so that an append need not read the log.
+// drained. The ends of the logs that grow now are in memory, so that an append need not read the log. Of a chunk that
+// comes in pieces each is a row whose count is 0, but for the last: they are shown once a row with a count follows.
 import { packChunks, unpackChunks } from "../../core/job/chunk-frames.ts";
 import type { Job } from "../../core/job/job.ts";
 import type { StreamCursor } from "../../core/job/stream-cursor.ts";
@@ -8,9 +9,17 @@ import type { MeteredSql } from "./metered-sql.ts";
 
 /** How far the log of one attempt has come. */
 interface LogEnd {
+  /** Behind the last chunk that is shown. */
   readonly nextSeq: number;
+  /** All rows together. */
   readonly sizeBytes: number;
+  /** The pieces behind that chunk, of a post that has not come to its end; `postId` null: of one before this start. */
+  readonly open: { readonly postId: string | null; readonly pieces: number; readonly sizeBytes: number } | null;
+  /** The post whose last piece was the last thing that was appended. */
+  readonly endedPostId: string | null;
 }
+
+type ReadEnd = "nextSeq" | "sizeBytes" | "pieces" | "openBytes";
 
 interface Chunk extends StreamCursor {
   readonly bytes: Uint8Array;
@@ -27,15 +36,21 @@ export class ChunkStore {
     this.#bornAtMs = nowMs;
   }
 
-  append(uuid: string, first: StreamCursor, chunks: readonly Uint8Array[]): void {
+  /** `isOpen`: a piece that is not the last one of its chunk. */
+  append(uuid: string, first: StreamCursor, chunks: readonly Uint8Array[], isOpen = false): void {
     this.#sql.run(
       "INSERT INTO chunks (uuid, attempt, seq, count, bytes) VALUES (?, ?, ?, ?, ?)",
       uuid,
       first.attempt,
       first.seq,
-      chunks.length,
+      isOpen ? 0 : chunks.length,
       packChunks(chunks).buffer,
     );
+  }
+
+  /** Deletes the pieces of a post that has not come to its end. */
+  dropOpen(uuid: string, { attempt, seq }: StreamCursor): void {
+    this.#sql.run("DELETE FROM chunks WHERE uuid = ? AND attempt = ? AND seq >= ?", uuid, attempt, seq);
   }
 
   end(uuid: string, attempt: number): LogEnd {
@@ -61,12 +76,17 @@ export class ChunkStore {
   }
 
   #readEnd(uuid: string, attempt: number): LogEnd {
-    return this.#sql.one<{ nextSeq: number; sizeBytes: number }>(
-      `SELECT coalesce(max(seq + count), 1) AS nextSeq, coalesce(sum(length(bytes)), 0) AS sizeBytes
-       FROM chunks WHERE uuid = ? AND attempt = ?`,
+    const { nextSeq, sizeBytes, pieces, openBytes } = this.#sql.one<Record<ReadEnd, number>>(
+      `WITH log AS (SELECT seq, count, length(bytes) AS size FROM chunks WHERE uuid = ?1 AND attempt = ?2),
+         shown AS (SELECT coalesce(max(seq + count), 1) AS nextSeq FROM log WHERE count > 0)
+       SELECT nextSeq, coalesce(sum(size), 0) AS sizeBytes, count(seq) FILTER (WHERE seq >= nextSeq) AS pieces,
+         coalesce(sum(size) FILTER (WHERE seq >= nextSeq), 0) AS openBytes
+       FROM shown LEFT JOIN log`,
       uuid,
       attempt,
     );
+    const open = pieces === 0 ? null : { postId: null, pieces, sizeBytes: openBytes };
+    return { nextSeq, sizeBytes, open, endedPostId: null };
   }
 
   /** Returns chunks after a place in order, up to about STREAM_PAGE_MAX_BYTES; `more`: others follow them. */
@@ -75,6 +95,8 @@ export class ChunkStore {
     const rows = this.#sql.each<{ attempt: number; seq: number; bytes: ArrayBuffer }>(
       `SELECT attempt, seq, bytes FROM chunks WHERE uuid = ?1 AND (attempt, seq) >= (?2, coalesce(
          (SELECT max(seq) FROM chunks WHERE uuid = ?1 AND attempt = ?2 AND seq <= ?3), 0))
+       AND (count > 0 OR EXISTS (SELECT 1 FROM chunks AS later WHERE later.uuid = chunks.uuid
+         AND later.attempt = chunks.attempt AND later.seq > chunks.seq AND later.count > 0))
        ORDER BY attempt, seq`,
       uuid,
       after.attempt,

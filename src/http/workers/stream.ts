@@ -1,12 +1,12 @@
 // job-stream for pulling workers: stores one chunk of a generator handler before it answers. Also makes the output of a
 // stream whose worker did not send its aggregate, from the chunks that the worker has sent.
+import type { StreamApi } from "../../contract/stream.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { STREAM_START, type StreamCursor } from "../../core/job/stream-cursor.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
-import { CHUNK_MAX_BYTES, RESULT_MAX_BYTES } from "../../core/limits.ts";
-import { attemptFailed } from "../../dispatch/classify.ts";
-import { CHUNK_TOO_LARGE } from "../../dispatch/stream-intake.ts";
+import { RESULT_MAX_BYTES } from "../../core/limits.ts";
+import { attemptFailed, rejected } from "../../dispatch/classify.ts";
 import { readChunkBody } from "../../payload/chunk-body.ts";
 import { PayloadSink } from "../../payload/sink.ts";
 import { jsonAnswer } from "../kit/answer.ts";
@@ -15,24 +15,75 @@ import type { Answered } from "../kit/route.ts";
 import type { WorkerJobEntry } from "./auth.ts";
 import { workerBodyOf } from "./body.ts";
 
-/** Stores one chunk. */
+const TOO_LARGE = rejected("answer_too_large", `a streamed chunk is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`);
+
+/** Stores one chunk. A chunk that is too large for the log becomes several there, which are shown together. */
 export async function postChunk(c: RouteContext, entry: WorkerJobEntry): Promise<Answered> {
-  const { worker, broker, jobId } = entry;
-  const read = await readChunkBody(await workerBodyOf(c.req.raw), CHUNK_MAX_BYTES);
-  if (read.kind === "invalid") {
-    const outcome = attemptFailed("bad_answer", `a streamed chunk was not valid: ${read.message}`);
-    return refuseChunk(entry, outcome, { kind: "invalid", field: "body", message: read.message });
+  const post = new ChunkPost(c, entry);
+  const read = await readChunkBody(await workerBodyOf(c.req.raw), (piece) => post.append(piece));
+  switch (read.kind) {
+    case "ok":
+      if (read.last === null) return fail({ kind: "invalid", field: "output", message: "is required" });
+      return await post.end(read.last);
+    case "stopped":
+      return read.why;
+    case "too_large":
+      return await refuseChunk(entry, TOO_LARGE, { kind: "too_large", maxBytes: RESULT_MAX_BYTES });
+    case "invalid": {
+      const outcome = attemptFailed("bad_answer", `a streamed chunk was not valid: ${read.message}`);
+      return await refuseChunk(entry, outcome, { kind: "invalid", field: "body", message: read.message });
+    }
   }
-  if (read.kind === "too_large") {
-    const failure = { kind: "too_large", maxBytes: CHUNK_MAX_BYTES } as const;
-    return refuseChunk(entry, CHUNK_TOO_LARGE, failure);
+}
+
+/** The pieces of one post on their way to the broker, one at a time. */
+class ChunkPost {
+  readonly #c: RouteContext;
+  readonly #entry: WorkerJobEntry;
+  readonly #postId = crypto.randomUUID();
+  #index = 0;
+
+  constructor(c: RouteContext, entry: WorkerJobEntry) {
+    this.#c = c;
+    this.#entry = entry;
   }
-  if (read.chunk === null) return fail({ kind: "invalid", field: "output", message: "is required" });
-  const reply = await broker.call("appendChunk", { ...worker, jobId, chunk: read.chunk });
-  if (!reply.ok) return reply;
-  if (reply.value === "unknown_job") return fail({ kind: "not_found" });
-  if (reply.value === "too_long") return fail({ kind: "too_large", maxBytes: RESULT_MAX_BYTES });
-  return jsonAnswer(200, { accepted: reply.value === "accepted" }, c.get("requestId"));
+
+  /** Appends a piece that others follow; the answer, if they are of no use. */
+  async append(chunk: Uint8Array): Promise<Answered | null> {
+    const reply = await this.#send(chunk, false);
+    this.#index += 1;
+    return reply.ok && reply.value === "accepted" ? null : this.#answer(reply);
+  }
+
+  async end(chunk: Uint8Array): Promise<Answered> {
+    const { worker, broker, jobId } = this.#entry;
+    const isWhole = this.#index === 0;
+    const reply = isWhole
+      ? await broker.call("appendChunk", { ...worker, jobId, chunk })
+      : await this.#send(chunk, true);
+    return this.#answer(reply);
+  }
+
+  #send(chunk: Uint8Array, isLast: boolean) {
+    const { worker, broker, jobId } = this.#entry;
+    return broker.call("appendPiece", {
+      ...worker,
+      jobId,
+      postId: this.#postId,
+      index: this.#index,
+      isLast,
+      chunk,
+    });
+  }
+
+  #answer(reply: Result<Awaited<ReturnType<StreamApi["appendPiece"]>>>): Answered {
+    if (!reply.ok) return reply;
+    if (reply.value === "unknown_job") return fail({ kind: "not_found" });
+    if (reply.value === "too_long") return fail({ kind: "too_large", maxBytes: RESULT_MAX_BYTES });
+    // The worker then sends the whole chunk again, and its pieces so far are dropped.
+    if (reply.value === "lost") return fail({ kind: "unavailable", message: "the endpoint lost a part of the chunk" });
+    return jsonAnswer(200, { accepted: reply.value === "accepted" }, this.#c.get("requestId"));
+  }
 }
 
 /** Ends the attempt: the SDK would go on without the chunk and call the job done. After 5xx it sends it again. */

@@ -44,8 +44,9 @@ async function runningJob() {
   const { id } = z.object({ id: z.string() }).parse(await submitted.json());
   const take = (idle: 0 | 1) => asWorker(`job-take/WORKER?gpu=SIM&job_in_progress=${idle === 1 ? 0 : 1}`);
   expect((await take(1)).status).toBe(200);
-  const chunk = (value: unknown, workerId = "w1") =>
-    asWorker(`job-stream/WORKER/${id}?gpu=SIM&isStream=false`, JSON.stringify({ output: value }), workerId);
+  const post = (body: string, workerId = "w1") =>
+    asWorker(`job-stream/WORKER/${id}?gpu=SIM&isStream=false`, body, workerId);
+  const chunk = (value: unknown, workerId = "w1") => post(JSON.stringify({ output: value }), workerId);
   const done = (body: string) => asWorker(`job-done/WORKER/${id}?gpu=SIM&isStream=true`, body);
   const drain = async (query = "") => pageSchema.parse(await (await asClient(`stream/${id}${query}`)).json());
   const status = async () => statusSchema.parse(await (await asClient(`status/${id}`)).json());
@@ -56,7 +57,7 @@ async function runningJob() {
         ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }),
       },
     });
-  return { id, asWorker, asClient, take, chunk, done, drain, status, events };
+  return { id, asWorker, asClient, take, post, chunk, done, drain, status, events };
 }
 
 describe("RunPod's stream", () => {
@@ -169,12 +170,15 @@ describe("a chunk", () => {
     expect(await job.drain()).toEqual({ status: "COMPLETED", stream: [{ output: "own" }] });
   });
 
-  it("that is too large fails the job instead of leaving a hole", async () => {
+  /** A post that is larger than any result, though its chunk is small. */
+  const tooLarge = `{"output":1,"more":"${"x".repeat(RESULT_MAX_BYTES)}"}`;
+
+  it("whose post is larger than a result fails the job instead of leaving a hole", async () => {
     const job = await runningJob();
-    expect((await job.chunk("x".repeat(CHUNK_MAX_BYTES))).status).toBe(413);
+    expect((await job.post(tooLarge)).status).toBe(413);
     expect(await job.status()).toMatchObject({
       status: "FAILED",
-      error: "a streamed chunk is larger than 1024 KiB",
+      error: "a streamed chunk is larger than 95 MiB",
     });
   });
 
@@ -182,22 +186,30 @@ describe("a chunk", () => {
     const job = await runningJob();
     const trouble = Object.assign(new Error("overloaded"), { overloaded: true });
     const report = vi.spyOn(EndpointBroker.prototype, "report").mockRejectedValueOnce(trouble);
-    expect((await job.chunk("x".repeat(CHUNK_MAX_BYTES))).status).toBe(503);
+    expect((await job.post(tooLarge)).status).toBe(503);
     report.mockRestore();
-    expect((await job.chunk("x".repeat(CHUNK_MAX_BYTES))).status).toBe(413);
+    expect((await job.post(tooLarge)).status).toBe(413);
     expect(await job.status()).toMatchObject({ status: "FAILED" });
+  });
+
+  it("of over 95 MiB fails the job by the piece that has no room, and nothing of it is shown", {
+    timeout: 60_000,
+  }, async () => {
+    const job = await runningJob();
+    expect((await job.chunk("x".repeat(RESULT_MAX_BYTES))).status).toBe(413);
+    expect(await job.status()).toMatchObject({ status: "FAILED", error: expect.stringContaining("95 MiB") });
+    expect(await job.drain()).toEqual({ status: "FAILED", stream: [] });
   });
 
   it("without an output, or that is no JSON, is refused by name", async () => {
     const job = await runningJob();
-    const post = (body: string) => job.asWorker(`job-stream/WORKER/${job.id}?gpu=SIM&isStream=false`, body);
-    expect(await (await post("{}")).json()).toMatchObject({ field: "output" });
-    expect(await (await post('{"output":')).json()).toMatchObject({ field: "body" });
+    expect(await (await job.post("{}")).json()).toMatchObject({ field: "output" });
+    expect(await (await job.post('{"output":')).json()).toMatchObject({ field: "body" });
   });
 
   it("that is no JSON ends the attempt instead of leaving a hole", async () => {
     const job = await runningJob();
-    await job.asWorker(`job-stream/WORKER/${job.id}?gpu=SIM&isStream=false`, '{"output":');
+    await job.post('{"output":');
     expect(await job.status()).toMatchObject({ status: "IN_QUEUE" });
   });
 });
@@ -235,6 +247,21 @@ describe("an event stream", () => {
     expect(await early).toEqual(expected);
     expect(await readEvents(await job.events())).toEqual(expected);
     expect(await job.drain()).toMatchObject({ stream: [{ output: "one" }, { output: { two: "\n" } }] });
+  });
+
+  it("has a large chunk in several events, and can go on after each of them", async () => {
+    const job = await runningJob();
+    const text = "é😀x".repeat(CHUNK_MAX_BYTES / 2);
+    await job.chunk(text);
+    await job.done('{"output":[]}');
+    const whole = await readEvents(await job.events());
+    const outputs = whole.slice(0, -1).map((event) => {
+      const data: unknown = JSON.parse(/^data: (.*)$/m.exec(event)?.[1] ?? "");
+      return z.object({ output: z.string() }).parse(data).output;
+    });
+    expect([outputs.length, outputs.join("") === text]).toEqual([4, true]);
+    const rest = await readEvents(await job.events(idOf(whole[1])));
+    expect(rest.join() === whole.slice(2).join()).toBe(true);
   });
 
   it("that was cut at any event goes on with the next one", async () => {
