@@ -103,6 +103,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return {
       jobs: { completed, failed, inProgress: running, inQueue: waiting, retried },
       workers: workerList.counts(Date.now()),
+      mayServe: workerList.mayServe(Date.now()),
     };
   }
 

@@ -7,6 +7,7 @@ import type { BrokerStore } from "./store/jobs.ts";
 
 export class Endpoint {
   readonly id: string;
+  readonly startedAtMs: number;
   /** Names this start of the object: a lease that an earlier start gave may be lost by no fault of its carrier. */
   readonly incarnation = crypto.randomUUID();
   readonly pool = new UpstreamPool();
@@ -16,6 +17,7 @@ export class Endpoint {
 
   constructor(id: string, store: BrokerStore, nowMs: number) {
     this.id = id;
+    this.startedAtMs = nowMs;
     this.#store = store;
     this.#settings = store.readSettings();
     this.reprice(nowMs);

@@ -52,6 +52,8 @@ export interface Health {
     throttled: number;
     unhealthy: number;
   };
+  /** False: no upstream or worker can take a job; left out by brokers of release 0.1. */
+  readonly mayServe?: boolean;
 }
 
 export interface BrokerApi extends LeaseApi, WorkerApi, StreamApi, LbApi {

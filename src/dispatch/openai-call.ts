@@ -40,8 +40,14 @@ export async function makeOpenAiCall(
   const { body, sizeBytes } = spliced;
   const asksUsage = call.hidesUsage && endsWithAsk(body);
   if (mayAsk || !asksUsage) return { ...call, body, sizeBytes, asksUsage };
-  const plain = withoutAsk(body, sizeBytes);
-  return { ...call, body: plain, sizeBytes: sizeBytes - USAGE_ASK.length, asksUsage: false, hidesUsage: false };
+  const plain = { body: withoutAsk(body, sizeBytes), sizeBytes: sizeBytes - USAGE_ASK.length };
+  return { ...call, ...plain, headers: forPlain(call.headers), asksUsage: false, hidesUsage: false };
+}
+
+/** A server that remembers keys would refuse one that comes again with another body. */
+function forPlain(headers: OpenAiRequest["headers"] = {}): Readonly<Record<string, string>> {
+  const { "idempotency-key": key } = headers;
+  return key === undefined ? headers : { ...headers, "idempotency-key": `${key}-plain` };
 }
 
 const ASK_END = new TextEncoder().encode(`${USAGE_ASK}}`);

@@ -4,7 +4,7 @@ import type { Outcome } from "../contract/dispatch.ts";
 import { concatBytes } from "../core/bytes/concat.ts";
 import { failed, runpodText } from "../core/job/failure.ts";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../core/openai/limits.ts";
-import { ShownEvents } from "../core/openai/shown-events.ts";
+import { errorEvent, ShownEvents } from "../core/openai/shown-events.ts";
 import { StreamUsage } from "../core/openai/token-usage.ts";
 import type { Attempt } from "./attempt.ts";
 import { type Answer, attemptFailed, classifyRead } from "./classify.ts";
@@ -85,8 +85,8 @@ class EventRelay {
     if (outcome === null || !client.hasBegun) return outcome;
     const failure = "failure" in outcome ? outcome.failure : TOOK_TOO_LONG;
     // The message as RunPod's clients would read it: it contains the upstream's answer with its status.
-    const event = { error: { message: runpodText(failure, 0), type: "server_error", param: null, code: "broke_off" } };
-    await client.write(new TextEncoder().encode(`data: ${JSON.stringify(event)}\n\n`));
+    const error = { message: runpodText(failure, 0), type: "server_error", param: null, code: "broke_off" };
+    await client.write(errorEvent(this.#asked.target, error));
     // The end by the tenant's own time limit is billed, as for any other job.
     return outcome.kind === "timed_out" ? outcome : { kind: "cut_short", failure };
   }

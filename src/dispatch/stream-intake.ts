@@ -6,13 +6,7 @@ import type { TokenUsage } from "../core/openai/token-usage.ts";
 import { PayloadSink, type SinkFailure } from "../payload/sink.ts";
 import type { Attempt } from "./attempt.ts";
 import { ChunkGatherer } from "./chunk-gatherer.ts";
-import { type Answer, classifyRead, rejected } from "./classify.ts";
-
-/** An event of an OpenAI server that is too large to be held until its end. */
-export const CHUNK_TOO_LARGE = rejected(
-  "answer_too_large",
-  `a streamed chunk is larger than ${CHUNK_MAX_BYTES / 1024} KiB`,
-);
+import { type Answer, classifyRead } from "./classify.ts";
 
 export class StreamIntake {
   readonly #attempt: Attempt;

@@ -12,7 +12,6 @@ const KNOWN_MS = 3_600_000;
 const REFUSALS: ReadonlySet<number> = new Set([400, 422]);
 
 const refusing = new UpstreamFacts(KNOWN_MS);
-const taking = new UpstreamFacts(KNOWN_MS);
 
 /** A call and its result, or how the attempt ends without one. */
 type Asked = { readonly call: OpenAiCall; readonly result: CallResult } | { readonly ended: Outcome };
@@ -25,10 +24,8 @@ export async function callWithUsageAsk(
   const { assignment, deps } = attempt;
   const first = await makeAndSend(attempt, !refusing.holds(assignment, deps.clock.now()), send);
   if ("ended" in first || !first.call.asksUsage || first.result.kind !== "response") return first;
-  const { status } = first.result;
-  if (status < 300) taking.note(assignment, deps.clock.now());
-  // A server that has taken the field refuses something else, which it would refuse again.
-  if (!REFUSALS.has(status) || taking.holds(assignment, deps.clock.now())) return first;
+  // Also where the server has taken the field before: behind one address models may differ.
+  if (!REFUSALS.has(first.result.status)) return first;
   first.result.close();
   const second = await makeAndSend(attempt, false, send);
   const isTaken = "result" in second && second.result.kind === "response" && second.result.status < 300;

@@ -24,6 +24,7 @@ const delta = (content: string, finish: string | null = null, more: object = {})
     choices: [{ index: 0, delta: { content }, finish_reason: finish }],
     ...more,
   });
+const ZEROS = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
 const USAGE = { prompt_tokens: 9, completion_tokens: 7, total_tokens: 16 };
 const CHAT = `${delta("hé")}${delta("llo")}`;
 
@@ -116,6 +117,46 @@ export const STREAM_CASES: Readonly<Record<string, StreamCase>> = {
     ...CHAT_FAILED,
     text: `${CHAT}${event({ type: "error", message: "boom" })}`,
     last: '{"error":{"message":"boom"',
+  },
+  "a chat that is cut in the middle of an event": {
+    path: "/v1/chat/completions",
+    text: `${CHAT}data: {"choices":[{"index":0,"delta":{"cont`,
+    status: "FAILED",
+    last: BROKE_OFF,
+    tokens: null,
+  },
+  "a chat that is cut before its first choice": {
+    path: "/v1/chat/completions",
+    text: event({ choices: [], prompt_filter_results: [] }),
+    status: "FAILED",
+    last: BROKE_OFF,
+    tokens: null,
+    withDone: { status: "COMPLETED", last: '"choices":[]', tokens: { completion: 0, estimated: true } },
+  },
+  "an error of a choice": {
+    ...CHAT_FAILED,
+    text: `${CHAT}${event({ choices: [{ index: 0, delta: {}, error: BOOM }] })}`,
+    last: '{"error":{"message":"boom"',
+  },
+  "an error beside a usage": {
+    ...CHAT_FAILED,
+    text: `${CHAT}${event({ error: BOOM, usage: USAGE })}`,
+    last: '{"error":{"message":"boom"',
+    tokens: { completion: 7, estimated: false },
+  },
+  "a whole chat with zeros for a usage": {
+    path: "/v1/chat/completions",
+    text: `${delta("a", null, { usage: ZEROS })}${delta("b", "stop", { usage: ZEROS })}`,
+    status: "COMPLETED",
+    last: '"finish_reason":"stop"',
+    tokens: { completion: 2, estimated: true },
+  },
+  "a whole response of another server": {
+    path: "/v1/responses",
+    text: `${RESPONSES}${response("response.done", { response: { usage: RESPONSES_USAGE } })}`,
+    status: "COMPLETED",
+    last: '"type":"response.done"',
+    tokens: { completion: 7, estimated: false },
   },
   "a whole response": {
     path: "/v1/responses",

@@ -24,6 +24,10 @@ interface ParsedError {
 const NESTED_MAX = 8;
 /** The longest type, code or path of a parameter; the rest is cut. */
 const WORD_MAX_CHARS = 200;
+/** A longer output is a result, and no error: errors have 70 KB with all their logs. */
+export const ERROR_OUTPUT_MAX_CHARS = 1024 * 1024;
+/** An error's body begins with its `error`, or names itself one, before its long members. */
+export const ERROR_NAMED_MAX_CHARS = 4_096;
 const UPSTREAM_ANSWERED = /^the upstream answered (\d{3})(?:: ([\s\S]*))?$/;
 /** The text of an exception of OpenAI's Python client, which a handler that proxies with it raises. */
 const CLIENT_EXCEPTION = /^Error code: (\d{3}) - ([\s\S]*)$/;
@@ -81,8 +85,14 @@ export function openAiErrorOfOutput(value: unknown): OpenAiError | null {
   const fields = fieldsOf(value);
   if (fields === null) return null;
   // The Responses API returns a failed response as an object of its own, which contains the error and is kept as it is.
-  const isError = typeof fields.object === "string" ? fields.object === "error" : isFilled(fields.error);
-  return isError ? toError(readValue(fields, 0)) : null;
+  const isOne = typeof fields.object === "string" ? fields.object === "error" : isError(fields.error);
+  return isOne ? toError(readValue(fields, 0)) : null;
+}
+
+/** Is the value of a member `error` one? Servers also write `null`, `{}`, `0` or an empty text where there is none. */
+export function isError(value: unknown): boolean {
+  if (typeof value === "string") return value !== "";
+  return value === true || Object.keys(fieldsOf(value) ?? {}).length > 0;
 }
 
 /** The value in a list of one, or of a JSON text; any other value is returned as it is. */
@@ -91,12 +101,22 @@ export function onlyValue(value: unknown): unknown {
   return typeof one === "string" && /^\s*\{/.test(one) ? parseJson(one) : one;
 }
 
-/** The text of the error of a job whose output is one, as `{"error": …}`; null: it is none. */
-export function errorTextOfOutput(output: unknown): string | null {
-  const value = onlyValue(output);
-  if (openAiErrorOfOutput(value) === null) return null;
-  const fields = fieldsOf(value);
-  return JSON.stringify({ error: isFilled(fields?.error) ? fields?.error : fields });
+/**
+ * The error of a job whose output is one, or a list that ends with one, as `{"error": …}`; null: it has none. Looked for in
+ * outputs that name an error in their beginning and are not too long: a result may be many megabytes.
+ */
+export function errorTextOfOutput(output: string): string | null {
+  if (output.length > ERROR_OUTPUT_MAX_CHARS || !mayBeError(output)) return null;
+  const value = parseJson(output);
+  const last = onlyValue(Array.isArray(value) ? value.slice(-1) : value);
+  if (openAiErrorOfOutput(last) === null) return null;
+  const fields = fieldsOf(last);
+  return JSON.stringify({ error: isError(fields?.error) ? fields?.error : fields });
+}
+
+/** May an output with this beginning be an error? A list of events names it anywhere. */
+export function mayBeError(beginning: string): boolean {
+  return /^\s*\[/.test(beginning) || beginning.slice(0, ERROR_NAMED_MAX_CHARS).includes("error");
 }
 
 function toError(parsed: ParsedError): OpenAiError {

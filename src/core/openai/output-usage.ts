@@ -1,13 +1,13 @@
 // Reads token usage, and an error, from the raw JSON of a job's output while its bytes pass: from an OpenAI body, a list
 // with one, or strings with such a body or with pieces of an event stream (RunPod's vLLM worker yields those). It takes
-// constant memory. Of any other output it reads only the first 2 KiB, and keeps 64 KiB to look for an error.
+// constant memory. Of any other output it reads only the first 2 KiB, and keeps up to 1 MiB where it may be an error.
 import { concatBytes } from "../bytes/concat.ts";
 import { JsonStringBytes } from "../json/string-bytes.ts";
 import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
 import { CHUNK_MAX_BYTES, OUTPUT_USAGE_HEAD_BYTES } from "../limits.ts";
 import { type SseEvent, SseSplitter } from "../sse/events.ts";
 import { DONE } from "../sse/stream-parser.ts";
-import { errorTextOfOutput } from "./error.ts";
+import { ERROR_NAMED_MAX_CHARS, ERROR_OUTPUT_MAX_CHARS, errorTextOfOutput, mayBeError } from "./error.ts";
 import { StreamVerdict } from "./stream-verdict.ts";
 import { StreamUsage, type TokenUsage } from "./token-usage.ts";
 import { UsageTail } from "./usage-tail.ts";
@@ -31,8 +31,6 @@ const BODY_SIGN = /"(?:object|choices|usage|model)"\s*:/;
 const EVENT_START = /^\s*(?:data|event|id|retry)?:/;
 /** The length of the longest field name (`event`, `retry`) with its colon. */
 const EVENT_START_MAX_CHARS = 6;
-/** An error's text has up to 32 KiB (`ERROR_TEXT_MAX_BYTES`), which escapes may double. */
-const OUTPUT_ERROR_MAX_BYTES = 64 * 1024;
 
 /** Chooses a reader by the first bytes, and then passes all bytes to it. */
 class ChoosingReader implements UsageReader {
@@ -86,8 +84,11 @@ export class OutputTap {
   readonly #reader = new ChoosingReader((head) =>
     /^\s*(?:\[\s*)?"/.test(head) ? new StringsReader() : chooseBody(head),
   );
-  readonly #start: Uint8Array[] = [];
+  /** All of the output so far, while it may be an error. */
+  #start: Uint8Array[] = [];
   #bytes = 0;
+  /** Null: more of its beginning is needed. */
+  #mayBeError: boolean | null = null;
 
   /** False once further bytes cannot change the usage. */
   get isLooking(): boolean {
@@ -96,22 +97,23 @@ export class OutputTap {
 
   push(bytes: Uint8Array): void {
     this.#reader.push(bytes);
+    if (this.#mayBeError === false) return;
     // A copy, because the caller's view is valid only during this call.
-    if (this.#bytes < OUTPUT_ERROR_MAX_BYTES) this.#start.push(bytes.slice(0, OUTPUT_ERROR_MAX_BYTES));
+    this.#start.push(bytes.slice());
     this.#bytes += bytes.length;
+    if (this.#bytes > ERROR_OUTPUT_MAX_CHARS) this.#mayBeError = false;
+    else if (this.#bytes >= ERROR_NAMED_MAX_CHARS) this.#mayBeError ??= mayBeError(this.#text());
+    if (this.#mayBeError === false) this.#start = [];
   }
 
   /** To be called once all bytes have come. `promptBytes` serves for an estimate. */
   facts(promptBytes: number): OutputFacts {
     const tokens = this.#reader.usage(promptBytes);
-    return { tokens, error: this.#reader.error ?? this.#errorOfBody() };
+    return { tokens, error: this.#reader.error ?? errorTextOfOutput(this.#text()) };
   }
 
-  #errorOfBody(): string | null {
-    if (this.#bytes > OUTPUT_ERROR_MAX_BYTES) return null;
-    const text = new TextDecoder().decode(concatBytes(this.#start));
-    // Most outputs are none, and then this is the whole cost.
-    return text.includes("error") ? errorTextOfOutput(parseJson(text)) : null;
+  #text(): string {
+    return new TextDecoder().decode(concatBytes(this.#start));
   }
 }
 
@@ -151,7 +153,7 @@ class StringsReader implements UsageReader {
 class EventsReader implements UsageReader {
   #splitter: SseSplitter | null = new SseSplitter();
   readonly #usage = new StreamUsage();
-  readonly #verdict = new StreamVerdict();
+  readonly #verdict = new StreamVerdict(null);
   #isOpenAi = false;
 
   get isLooking(): boolean {
@@ -164,7 +166,7 @@ class EventsReader implements UsageReader {
 
   push(bytes: Uint8Array): void {
     for (const event of this.#splitter?.push(bytes) ?? []) this.#see(event);
-    // Such a large event has no usage, and the held bytes must stay few.
+    // The held bytes must stay few; the usage of so large an event is estimated.
     if ((this.#splitter?.heldBytes ?? 0) > CHUNK_MAX_BYTES) this.#splitter?.takeHeld();
   }
 

@@ -6,7 +6,7 @@ import { type SseEvent, SseSplitter } from "../sse/events.ts";
 import { DONE } from "../sse/stream-parser.ts";
 import { openAiErrorOf } from "./error.ts";
 import type { OpenAiRequest } from "./request.ts";
-import { type ReportedError, StreamVerdict } from "./stream-verdict.ts";
+import { apiOf, type ReportedError, StreamVerdict } from "./stream-verdict.ts";
 import { isUsageChunk, withoutNullUsage } from "./usage-chunk.ts";
 
 const ENCODER = new TextEncoder();
@@ -17,22 +17,25 @@ const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf);
 
 /** Has a stream of this path a usage chunk on request, and `[DONE]` at its end? Others end with their own event. */
 export function isCompletions(path: string): boolean {
-  return /^\/v1\/(?:chat\/)?completions(?:\?|$)/.test(path);
+  return apiOf(path) === "completions";
 }
 
 /** Does a client of this request read its answer as events, and ignore comments between them? */
 export function streamsEvents({ path, stream }: Pick<OpenAiRequest, "path" | "stream">): boolean {
-  return stream && (isCompletions(path) || /^\/v1\/(?:responses|messages)$/.test(path));
+  return stream && apiOf(path) !== null;
 }
 
+/** The events of one answer on their way to the client. */
 export class ShownEvents {
-  readonly verdict = new StreamVerdict();
+  readonly verdict: StreamVerdict;
   readonly #path: string;
   readonly #hidesUsage: boolean;
   readonly #see: (value: unknown) => void;
   readonly #splitter = new SseSplitter();
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   #isFirst = true;
+  /** An event with data has come. */
+  #hasBegun = false;
   /** `[DONE]` has come: all that follows it is dropped. */
   isDone = false;
 
@@ -41,6 +44,7 @@ export class ShownEvents {
     { path, hidesUsage }: { readonly path: string; readonly hidesUsage: boolean },
     see: (value: unknown) => void = () => undefined,
   ) {
+    this.verdict = new StreamVerdict(apiOf(path));
     this.#path = path;
     this.#hidesUsage = hidesUsage;
     this.#see = see;
@@ -59,14 +63,17 @@ export class ShownEvents {
   /** What is held of an event that is too large to be held whole. It is passed on unread, but for its beginning. */
   takeHeld(): Uint8Array {
     const held = this.#splitter.takeHeld();
+    this.#hasBegun = true;
     this.verdict.seeBeginning(this.#decoder.decode(held.subarray(0, BEGINNING_BYTES)));
     this.#see(undefined);
     return held;
   }
 
-  /** The last event, if no blank line has ended it. */
+  /** The last event, if no blank line has ended it: of a stream that has a last event only where its data is whole. */
   end(): Uint8Array[] {
-    return this.#show(this.#splitter.end());
+    const left = this.#splitter.end();
+    const isCut = left.some(({ data }) => data !== null && data.trim() !== DONE && parseJson(data) === undefined);
+    return isCut && this.verdict.hasEnd ? [] : this.#show(left);
   }
 
   /** The `[DONE]` that closes a stream of completions, if the worker has not sent it. After an error there is none. */
@@ -93,8 +100,16 @@ export class ShownEvents {
     const value = data === null ? undefined : parseJson(data);
     const reported = this.verdict.see(event, value);
     if (data !== null || reported !== null) this.#see(value);
-    if (reported !== null && !this.#isReadable(reported.form)) return errorEvent(reported.error, this.isDone);
-    if (data === null || !this.#hidesUsage) return raw;
+    if (reported !== null && !this.#isReadable(reported.form)) {
+      const shown = errorEvent(this.#path, openAiErrorOf(JSON.stringify({ error: reported.error })).error);
+      return this.isDone ? concatBytes([shown, DONE_EVENT]) : shown;
+    }
+    // Before the first event a comment would begin the answer, and no other attempt could send it then.
+    if (data === null && !this.#hasBegun) return null;
+    this.#hasBegun = true;
+    // Behind it no client would read the error of a stream without its last event.
+    if (this.isDone && !this.verdict.isWhole && this.verdict.error === null) return null;
+    if (data === null || !this.#hidesUsage || reported !== null) return raw;
     if (isUsageChunk(value)) return null;
     const text = this.#decoder.decode(raw);
     const kept = withoutNullUsage(text);
@@ -107,11 +122,13 @@ export class ShownEvents {
   }
 }
 
-/** The error as the event that OpenAI's clients look for, with `[DONE]` behind it if that came in the same event. */
-function errorEvent(error: unknown, isDone: boolean): Uint8Array {
-  const shown = openAiErrorOf(JSON.stringify({ error })).error;
-  const event = ENCODER.encode(`data: ${JSON.stringify({ error: shown })}\n\n`);
-  return isDone ? concatBytes([event, DONE_EVENT]) : event;
+/** The event by which the clients of a path learn of an error. Those of the Messages API read events by their names. */
+export function errorEvent(path: string, error: object): Uint8Array {
+  const isMessages = apiOf(path) === "messages";
+  const text = isMessages
+    ? `event: error\ndata: ${JSON.stringify({ type: "error", error })}\n\n`
+    : `data: ${JSON.stringify({ error })}\n\n`;
+  return ENCODER.encode(text);
 }
 
 /** The first bytes of a stream without their byte order mark, which some clients take for a part of a field's name. */

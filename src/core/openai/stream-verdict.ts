@@ -2,6 +2,7 @@
 // the stream is whole. HTTP shows neither: a server that fails after its first event can only stop.
 import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
 import type { SseEvent } from "../sse/events.ts";
+import { isError } from "./error.ts";
 
 /**
  * An error that an event reports. `form`: `wrapped` in `data: {"error": …}`, where clients of every API find it; `typed`
@@ -12,25 +13,51 @@ export interface ReportedError {
   readonly form: "wrapped" | "typed" | "other";
 }
 
-/** The events that end a stream of the Responses API. */
-const RESPONSE_ENDS = new Set(["response.completed", "response.incomplete", "response.failed", "response.cancelled"]);
+/** The events that end a stream of the Responses API; `response.done` is that of other servers with this API. */
+export const RESPONSE_ENDS: ReadonlySet<unknown> = new Set([
+  "response.completed",
+  "response.incomplete",
+  "response.failed",
+  "response.cancelled",
+  "response.done",
+]);
 /** The event that ends a stream of the Messages API. */
 const MESSAGE_END = "message_stop";
 /** What llama.cpp writes in place of `data:`. */
 const ERROR_LINE = /^error:\s*/;
 
+/** An API by whose rule a stream has a last event; null: none. */
+type StreamApi = "completions" | "responses" | "messages" | null;
+
+/** The API of a request's path, with its query or without. */
+export function apiOf(path: string): StreamApi {
+  const [, api = ""] = /^\/v1\/(chat\/completions|completions|responses|messages)(?:\?|$)/.exec(path) ?? [];
+  if (api === "responses" || api === "messages") return api;
+  return api === "" ? null : "completions";
+}
+
+/** Reads the events of one stream, in their order. */
 export class StreamVerdict {
   #error: unknown;
   #isDone = false;
-  /** The API whose events these are; null: none that has a last event. */
-  #api: "completions" | "responses" | "messages" | null = null;
+  #api: StreamApi;
   #hasLastEvent = false;
   /** Choices that have come, and whether each has its `finish_reason`. */
   readonly #choices = new Map<unknown, boolean>();
 
+  /** `api`: that of the request; null: it follows from the events. */
+  constructor(api: StreamApi) {
+    this.#api = api;
+  }
+
   /** The first error as `{"error": …}`; null: the stream reports none. */
   get error(): string | null {
     return this.#error === undefined ? null : JSON.stringify({ error: this.#error });
+  }
+
+  /** Is there an event by which the stream must end? */
+  get hasEnd(): boolean {
+    return this.#api !== null;
   }
 
   /**
@@ -38,9 +65,9 @@ export class StreamVerdict {
    * some servers send no `finish_reason`. A stream of another kind is whole wherever it ends.
    */
   get isWhole(): boolean {
-    if (this.#api === null) return true;
-    if (this.#api !== "completions") return this.#hasLastEvent;
-    return this.#isDone || this.#hasLastEvent || [...this.#choices.values()].every(Boolean);
+    if (this.#api === null || this.#hasLastEvent) return true;
+    if (this.#api !== "completions") return false;
+    return this.#isDone || (this.#choices.size > 0 && [...this.#choices.values()].every(Boolean));
   }
 
   /** `[DONE]` has come. */
@@ -57,9 +84,9 @@ export class StreamVerdict {
     return reported;
   }
 
-  /** Takes the beginning of an event that is too large to be read whole: its text up to there. */
+  /** Takes the beginning of an event that is too large to be read whole: its text up to there. Its name is its type. */
   seeBeginning(text: string): void {
-    const type = /"type"\s*:\s*"([^"\\]*)"/.exec(text)?.[1];
+    const type = /^event: ?(\S+)/m.exec(text)?.[1] ?? /"type"\s*:\s*"([^"\\]*)"/.exec(text)?.[1];
     if (type !== undefined) this.#note({ type });
   }
 
@@ -72,8 +99,8 @@ export class StreamVerdict {
     }
     if (!Array.isArray(choices)) return;
     this.#api ??= "completions";
-    // The chunk with the usage alone comes last.
-    this.#hasLastEvent ||= choices.length === 0 && fieldsOf(fields.usage) !== null;
+    // The chunk with the usage alone comes last, behind all choices.
+    this.#hasLastEvent = choices.length === 0 && this.#choices.size > 0 && fieldsOf(fields.usage) !== null;
     for (const choice of choices.map(fieldsOf)) {
       if (choice === null) continue;
       const isFinished = typeof choice.finish_reason === "string" && choice.finish_reason !== "";
@@ -84,28 +111,36 @@ export class StreamVerdict {
 
 function errorIn({ name, data, unframed }: Omit<SseEvent, "raw">, fields: Fields | null): ReportedError | null {
   if (fields !== null) {
-    if (isFilled(fields.error)) return { error: fields.error, form: "wrapped" };
+    if (isError(fields.error)) return { error: fields.error, form: "wrapped" };
     if (fields.type === "error") return { error: fields, form: "typed" };
     if (fields.type === "response.failed") {
       const error = fieldsOf(fields.response)?.error;
-      return { error: isFilled(error) ? error : { message: "the response failed" }, form: "typed" };
+      return { error: isError(error) ? error : { message: "the response failed" }, form: "typed" };
     }
     // The form of older vLLM servers.
     if (fields.object === "error") return { error: fields, form: "other" };
+    const ofChoice = errorOfChoice(fields.choices);
+    if (ofChoice !== null) return ofChoice;
   }
   if (name === "error") return { error: fields ?? (data || "the server failed without a message"), form: "other" };
   return unframed.trim() === "" ? null : errorInUnframed(unframed.trim());
+}
+
+/** Gateways report an error of the server behind them in a choice, or by its `finish_reason` alone. */
+function errorOfChoice(choices: unknown): ReportedError | null {
+  const all = Array.isArray(choices) ? choices.map(fieldsOf) : [];
+  const error = all.map((choice) => choice?.error).find(isError);
+  if (error !== undefined) return { error, form: "other" };
+  const isEnd = all.some((choice) => choice?.finish_reason === "error");
+  return isEnd ? { error: { message: "the server failed in the middle of its answer" }, form: "other" } : null;
 }
 
 /** Text that is not of the format of events: an error if it is one as JSON, or is named so. */
 function errorInUnframed(text: string): ReportedError | null {
   const named = text.replace(ERROR_LINE, "");
   const fields = fieldsOf(parseJson(named));
-  const isError = named !== text || isFilled(fields?.error) || fields?.object === "error" || isFilled(fields?.detail);
-  if (!isError) return null;
-  return { error: isFilled(fields?.error) ? fields?.error : (fields ?? named), form: "other" };
-}
-
-function isFilled(value: unknown): boolean {
-  return value !== undefined && value !== null && value !== "" && value !== false;
+  const hasError = isError(fields?.error);
+  const hasDetail = isError(fields?.detail) || Array.isArray(fields?.detail);
+  if (named === text && !hasError && fields?.object !== "error" && !hasDetail) return null;
+  return { error: hasError ? fields?.error : (fields ?? named), form: "other" };
 }

@@ -1,6 +1,7 @@
 // The tokens that an OpenAI-like answer reports as its cost: read from a body, or gathered from the events of a stream,
 // whose final figure may never come, because the client hung up or the server does not send one.
 import { type Fields, fieldsOf } from "../json/value.ts";
+import { RESPONSE_ENDS } from "./stream-verdict.ts";
 
 /** Tokens in and out. `estimated`: the server's final figures never came. */
 export interface TokenUsage {
@@ -18,10 +19,6 @@ interface ReportedTokens {
 /** English text has about four bytes a token and most other text fewer, so that an estimate rarely charges too much. */
 const BYTES_PER_TOKEN = 4;
 const NOTHING_REPORTED: ReportedTokens = { prompt: null, completion: null };
-/** Members of a chat delta that hold generated tokens. A delta with only a `role` or an empty text has none. */
-const DELTA_MEMBERS = ["content", "reasoning_content", "reasoning", "tool_calls"] as const;
-/** Events by which a Responses stream ends; the usage of earlier ones is null or running. */
-const RESPONSE_ENDS = new Set(["response.completed", "response.incomplete", "response.failed"]);
 
 /**
  * The `usage` of a whole answer: chat, completions, embeddings, responses, messages, audio, images. Null when it has none
@@ -43,6 +40,7 @@ export class StreamUsage {
   #newest = NOTHING_REPORTED;
   /** Deltas since the newest usage, which includes those of earlier events and of its own. */
   #deltas = 0;
+  #allDeltas = 0;
   #isFinal = false;
 
   /** Whether the server's final figures have come. */
@@ -54,7 +52,9 @@ export class StreamUsage {
   see(event: unknown): void {
     const fields = fieldsOf(event);
     if (fields === null) return;
-    this.#deltas += deltasIn(fields);
+    const deltas = deltasIn(fields);
+    this.#deltas += deltas;
+    this.#allDeltas += deltas;
     const reported =
       reportedIn(fields.usage) ??
       reportedIn(fieldsOf(fields.response)?.usage) ??
@@ -73,10 +73,13 @@ export class StreamUsage {
    */
   total(promptBytes: number, isWhole = false): TokenUsage {
     const { prompt, completion } = this.#newest;
-    const isFinal = this.#isFinal || (isWhole && completion !== null && this.#deltas === 0);
+    // Some servers send a usage of zeros with each event.
+    const isReal = completion !== 0 || this.#allDeltas === 0;
+    const isFinal = isReal && (this.#isFinal || (isWhole && completion !== null && this.#deltas === 0));
     return {
       prompt: prompt ?? estimateTokens(promptBytes),
-      completion: isFinal && completion !== null ? completion : (completion ?? 0) + this.#deltas,
+      completion:
+        isFinal && completion !== null ? completion : (completion ?? 0) + (isReal ? this.#deltas : this.#allDeltas),
       estimated: !isFinal || prompt === null,
     };
   }
@@ -84,7 +87,7 @@ export class StreamUsage {
 
 /** Whether the usage of this event is the final one of the stream. */
 function endsUsage(fields: Fields): boolean {
-  if (fieldsOf(fields.response) !== null) return typeof fields.type === "string" && RESPONSE_ENDS.has(fields.type);
+  if (fieldsOf(fields.response) !== null) return RESPONSE_ENDS.has(fields.type);
   if (fieldsOf(fields.message) !== null) return false;
   // With continuous usage every chunk of a choice has a usage; the final one comes in a chunk without choices.
   return !Array.isArray(fields.choices) || fields.choices.length === 0;
@@ -100,11 +103,14 @@ function hasTokens(choice: unknown): boolean {
   const fields = fieldsOf(choice);
   if (fields === null) return false;
   const delta = fieldsOf(fields.delta);
-  return isFilled(fields.text) || (delta !== null && DELTA_MEMBERS.some((name) => isFilled(delta[name])));
+  // Servers name what they generate in many ways: content, reasoning, refusal, tool_calls. A role is none of it.
+  const generated = Object.entries(delta ?? {}).filter(([name]) => name !== "role");
+  return isFilled(fields.text) || generated.some(([, value]) => isFilled(value));
 }
 
 function isFilled(value: unknown): boolean {
-  return (typeof value === "string" || Array.isArray(value)) && value.length > 0;
+  if (typeof value === "string" || Array.isArray(value)) return value.length > 0;
+  return Object.keys(fieldsOf(value) ?? {}).length > 0;
 }
 
 /** A `usage` object under any of the names that servers use; null when it has no count of tokens. */

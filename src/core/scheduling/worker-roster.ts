@@ -90,6 +90,8 @@ const GIVEN_UP_MAX = 100;
 const STRAYS_MAX = 100;
 
 export class WorkerRoster {
+  /** When any worker has called last, also one that is forgotten since; 0: none has since the object's start. */
+  lastCallAtMs = 0;
   readonly #workers = new Map<string, RosterWorker>();
   readonly #pollers = new Map<string, RosterWorker>();
   /** Holder → job id → stop. Not in the workers: after a start of the object a job may end before its worker calls. */
@@ -105,6 +107,7 @@ export class WorkerRoster {
 
   /** Notes a call of a worker, of any kind, and returns the worker. Null: there are too many workers. */
   hear(name: WorkerName, nowMs: number): RosterWorker | null {
+    this.lastCallAtMs = nowMs;
     const holderId = holderOfWorker(name.keyId, name.workerId);
     const known = this.#workers.get(holderId);
     if (known !== undefined) {

@@ -6,11 +6,11 @@
 
 import { fieldsOf, parseJson } from "../../core/json/value.ts";
 import { OPENAI_COMMENT_EVERY_MS, OPENAI_SILENT_MAX_MS } from "../../core/openai/limits.ts";
-import { isEventsType } from "../../core/openai/request.ts";
+import { isEventsType, type OpenAiRequest } from "../../core/openai/request.ts";
+import { errorEvent, streamsEvents } from "../../core/openai/shown-events.ts";
 import type { AnswerHead, ClientLink } from "../../dispatch/client-link.ts";
 import { rawAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
-import { eventOf } from "./sse.ts";
 
 const COMMENT = new TextEncoder().encode(": \n\n");
 /**
@@ -19,16 +19,19 @@ const COMMENT = new TextEncoder().encode(": \n\n");
  */
 const COMMENT_AFTER_ID = COMMENT.subarray(0, -1);
 const ID_LINE = /^id:/m;
+const BLANK_LINE_END = /(?:\r\n|\n|\r)(?:\r\n|\n|\r)$/;
 
 /** The head of a stream that begins before its server has answered. */
 const EARLY_HEAD: AnswerHead = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
 const NO_EVENTS = { message: "the worker's answer is no stream of events", type: "server_error", param: null };
 
+/** The answer to one client. */
 export class ClientAnswer implements ClientLink {
   readonly #gone = new AbortController();
   readonly #begun = Promise.withResolvers<Response>();
   readonly #requestId: string;
   readonly #jobId: string;
+  readonly #path: string;
   #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
   /** Set until the answer begins, if its client waits for a stream of events. */
   #silence: ReturnType<typeof setTimeout> | undefined;
@@ -38,15 +41,18 @@ export class ClientAnswer implements ClientLink {
   #isBroken = false;
   #hasBegun = false;
   #hasEnded = false;
+  /** The server's answer is no stream of events, and a stream of events has begun. */
+  #isUnfit = false;
   #pause: ReturnType<typeof setTimeout> | undefined;
   /** The head for an answer that begins only when it is whole. */
   head: AnswerHead | null = null;
 
-  /** `awaitsEvents`: the client waits for a stream of events, and gets a comment if the first one takes long. */
-  constructor(c: RouteContext, jobId: string, awaitsEvents: boolean) {
+  /** A client that waits for a stream of events gets a comment if the first one takes long. */
+  constructor(c: RouteContext, jobId: string, request: OpenAiRequest) {
     this.#requestId = c.get("requestId");
     this.#jobId = jobId;
-    if (awaitsEvents) this.#silence = setTimeout(() => this.#breakSilence(), OPENAI_SILENT_MAX_MS);
+    this.#path = request.path;
+    if (streamsEvents(request)) this.#silence = setTimeout(() => this.#breakSilence(), OPENAI_SILENT_MAX_MS);
     const { signal } = c.req.raw;
     if (signal.aborted) this.#gone.abort();
     else signal.addEventListener("abort", () => this.#gone.abort(), { once: true });
@@ -70,7 +76,7 @@ export class ClientAnswer implements ClientLink {
     if (this.#hasBegun) throw new Error("an answer begins once");
     this.#hasBegun = true;
     if (this.#writer === null) this.#open(head);
-    else if (!isEventsType(head.headers["content-type"] ?? "")) this.breakOff();
+    else this.#isUnfit = !isEventsType(head.headers["content-type"] ?? "");
   }
 
   /**
@@ -82,7 +88,7 @@ export class ClientAnswer implements ClientLink {
     if (this.#writer === null) return response;
     const isEvents = response.ok && isEventsType(response.headers.get("content-type") ?? "");
     if (isEvents) for await (const bytes of response.body ?? []) await this.write(bytes);
-    else await this.write(errorEvent(response.ok ? null : await response.text()));
+    else await this.#send(errorEvent(this.#path, response.ok ? NO_EVENTS : errorOf(await response.text())));
     await this.end(true);
     return null;
   }
@@ -92,7 +98,7 @@ export class ClientAnswer implements ClientLink {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.#isBroken) return;
+    if (this.#isUnfit) return;
     this.#events = bytes;
     await this.#send(bytes);
   }
@@ -104,6 +110,7 @@ export class ClientAnswer implements ClientLink {
     if (writer === null) return;
     this.#hasEnded = true;
     clearTimeout(this.#pause ?? null);
+    if (this.#isUnfit) await this.#send(errorEvent(this.#path, NO_EVENTS));
     await (whole && !this.#isBroken ? writer.close() : writer.abort(new Error("the answer broke off"))).catch(
       () => undefined,
     );
@@ -131,19 +138,23 @@ export class ClientAnswer implements ClientLink {
     this.#awaitPause();
   }
 
+  /** A comment within an event that is sent in parts would become a part of its data. */
+  #isBetweenEvents(): boolean {
+    return this.#events.length === 0 || BLANK_LINE_END.test(new TextDecoder().decode(this.#events.subarray(-4)));
+  }
+
   #comment(): Uint8Array {
     return ID_LINE.test(new TextDecoder().decode(this.#events)) ? COMMENT_AFTER_ID : COMMENT;
   }
 
   #awaitPause(): void {
-    if (!this.#takesComments || this.#hasEnded || this.gone.aborted) return;
+    if (!this.#takesComments || this.#hasEnded || this.gone.aborted || !this.#isBetweenEvents()) return;
     clearTimeout(this.#pause ?? null);
     this.#pause = setTimeout(() => this.#send(this.#comment()), OPENAI_COMMENT_EVERY_MS);
   }
 }
 
-/** The event for the body of an error answer; null: the answer is none, and not one of events either. */
-function errorEvent(body: string | null): Uint8Array {
-  const error = body === null ? NO_EVENTS : (fieldsOf(parseJson(body))?.error ?? NO_EVENTS);
-  return eventOf({ error });
+/** The error in the body of an answer of ours. */
+function errorOf(body: string): object {
+  return fieldsOf(fieldsOf(parseJson(body))?.error) ?? NO_EVENTS;
 }

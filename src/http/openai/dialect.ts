@@ -19,7 +19,7 @@ const METHODS = new Set(["GET", "POST", "PUT", "PATCH", "DELETE"]);
 const NO_WISHES = { executionTimeoutMs: null, ttlMs: null, lowPriority: false };
 
 async function readJob(
-  ...[c, { settings }, { key }]: Parameters<ClientDialect["readJob"]>
+  ...[c, { caller, settings }, { key }]: Parameters<ClientDialect["readJob"]>
 ): Promise<Result<WantedJob>> {
   const { method } = c.req.raw;
   if (!METHODS.has(method)) return fail({ kind: "method_not_allowed", allow: [...METHODS].join(", ") });
@@ -40,7 +40,7 @@ async function readJob(
   const body = await readOpenAiBody(c.req.raw, { ...limits, path, keepsNothing: keepsNothing(routes, path) });
   if (!body.ok) return body;
   const { input, ...asked } = body.value;
-  const { headers } = passed;
+  const headers = await ofTenant(passed.headers, caller.tenantId);
   const origin = openAiOrigin({
     method,
     path,
@@ -49,4 +49,15 @@ async function readJob(
     ...(Object.keys(headers).length === 0 ? {} : { headers }),
   });
   return ok({ input, fields: {}, policy: NO_WISHES, webhookUrl: null, idempotency: null, origin });
+}
+
+/** All tenants are one caller to the server: without this the key of one could bring another one's answer. */
+async function ofTenant(
+  headers: Readonly<Record<string, string>>,
+  tenantId: string,
+): Promise<Readonly<Record<string, string>>> {
+  const { "idempotency-key": key, ...others } = headers;
+  if (key === undefined) return headers;
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(JSON.stringify([tenantId, key])));
+  return { ...others, "idempotency-key": new Uint8Array(digest).toHex() };
 }

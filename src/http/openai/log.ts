@@ -6,7 +6,7 @@ import { hasResult, isWaiting } from "../../core/job/job.ts";
 import { parseJson } from "../../core/json/value.ts";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../../core/openai/limits.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
-import { ShownEvents } from "../../core/openai/shown-events.ts";
+import { errorEvent, ShownEvents } from "../../core/openai/shown-events.ts";
 import type { ClientAnswer } from "./answer.ts";
 import { errorOfJob, type OpenAiError, toError } from "./errors.ts";
 import { eventOf } from "./sse.ts";
@@ -15,6 +15,7 @@ const HEAD = { status: 200, headers: { "content-type": "text/event-stream; chars
 
 const LOST = toError(502, "the worker was lost in the middle of its answer", "broke_off");
 
+/** The answer to one client, made of the chunks of its job's log. */
 export class LoggedEvents {
   readonly #request: OpenAiRequest;
   readonly #client: ClientAnswer;
@@ -62,7 +63,7 @@ export class LoggedEvents {
   /** Sends the error as the last event. */
   async fail({ message, code }: Pick<OpenAiError["error"], "message" | "code">): Promise<void> {
     const error = { message, type: "server_error", param: null, code: code ?? "server_error" };
-    await this.#send([eventOf({ error })]);
+    await this.#send([errorEvent(this.#request.path, error)]);
   }
 
   async #send(events: readonly Uint8Array[]): Promise<void> {

@@ -5,7 +5,7 @@ import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { parseJson } from "../../core/json/value.ts";
-import { onlyValue, openAiErrorOfOutput } from "../../core/openai/error.ts";
+import { errorTextOfOutput, onlyValue, openAiErrorOfOutput } from "../../core/openai/error.ts";
 import { OPENAI_ANSWER_MAX_BYTES } from "../../core/openai/limits.ts";
 import { isBodiless, type OpenAiRequest } from "../../core/openai/request.ts";
 import { ShownEvents } from "../../core/openai/shown-events.ts";
@@ -43,7 +43,8 @@ export async function finishedAnswer(
   const text = await readOutput(c, job.output);
   if (text === null) return errorAnswer(c, NOT_STORED, job.id);
   const value: unknown = JSON.parse(text);
-  const error = openAiErrorOfOutput(onlyValue(value));
+  // A job of an earlier release may be COMPLETED with an error.
+  const error = errorTextOfOutput(text) === null ? null : openAiErrorOfOutput(onlyValue(value));
   if (error !== null) return errorAnswer(c, error, job.id);
   const headers = { "x-job-id": job.id, ...head?.headers };
   if (isBytes(value)) return bytesAnswer(c, value, job.id);

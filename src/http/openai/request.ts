@@ -3,7 +3,6 @@
 import type { Submitted } from "../../contract/broker.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
-import { streamsEvents } from "../../core/openai/shown-events.ts";
 import { carryHere } from "../kit/carry-here.ts";
 import { finishAnyway, keepAnswering, type RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
@@ -35,7 +34,7 @@ interface Served extends OpenAiWait {
 
 /** Returns the answer as soon as it has begun; the work goes on behind it, and ends when the client leaves. */
 async function answer(c: RouteContext, job: Served, claim: Submitted["claim"]): Promise<Response> {
-  const client = new ClientAnswer(c, job.jobId, streamsEvents(job.request));
+  const client = new ClientAnswer(c, job.jobId, job.request);
   const serving = serve(c, job, claim, client);
   const concluding = serving.then((response) => (response === null ? null : client.conclude(response)));
   const work = concluding.catch(async (bug: unknown) => {

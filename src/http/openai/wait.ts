@@ -91,15 +91,11 @@ async function judge(
   const { reason, detail } = job.queue;
   // No waiting by the client mends a wrong address or credential, or brings a worker to an endpoint that has none.
   if (reason === "UPSTREAM_UNHEALTHY") return await giveUp(c, wait, toError(502, detail, "upstream_unhealthy"));
-  if (reason !== "NO_WORKERS" || !(await hasNobody(wait))) return "waits";
+  if (reason !== "NO_WORKERS") return "waits";
+  const health = await wait.broker.call("health", { tenantId: wait.tenantId });
+  if (!health.ok || health.value.mayServe !== false) return "waits";
   const message = `${detail} Add an upstream, or start a worker with a key of this endpoint.`;
   return await giveUp(c, wait, toError(503, message, "no_worker"));
-}
-
-/** Has the endpoint neither an upstream nor a worker, of whatever health? One that cannot take jobs now may do so later. */
-async function hasNobody({ broker, tenantId }: OpenAiWait): Promise<boolean> {
-  const health = await broker.call("health", { tenantId });
-  return health.ok && Object.values(health.value.workers).every((count) => count === 0);
 }
 
 function asGone(failure: Failure): Failure {

@@ -1,12 +1,12 @@
 // What the events of a stream show of its end.
 import { describe, expect, it } from "vitest";
 import { parseJson } from "../../../src/core/json/value.ts";
-import { StreamVerdict } from "../../../src/core/openai/stream-verdict.ts";
+import { apiOf, StreamVerdict } from "../../../src/core/openai/stream-verdict.ts";
 import { SseSplitter } from "../../../src/core/sse/events.ts";
 
 /** The verdict on a stream, and the forms in which it has reported errors. */
-function judge(text: string): { readonly verdict: StreamVerdict; readonly forms: string[] } {
-  const verdict = new StreamVerdict();
+function judge(text: string, path = "/v1/models"): { readonly verdict: StreamVerdict; readonly forms: string[] } {
+  const verdict = new StreamVerdict(apiOf(path));
   const splitter = new SseSplitter();
   const forms: string[] = [];
   for (const event of [...splitter.push(new TextEncoder().encode(text)), ...splitter.end()]) {
@@ -50,6 +50,13 @@ describe("an error", () => {
     ["in a line of its own name, as a text", "error: boom", '{"error":"boom"}', "other"],
     ["without a frame", '{"error":{"message":"boom"}}', '{"error":{"message":"boom"}}', "other"],
     ["without a frame, on several lines", '{\n "detail":\n "boom"\n}', '{"error":{"detail":"boom"}}', "other"],
+    ["of a choice", 'data: {"choices":[{"error":{"message":"boom"}}]}', '{"error":{"message":"boom"}}', "other"],
+    [
+      "as a finish_reason",
+      'data: {"choices":[{"finish_reason":"error"}]}',
+      '{"error":{"message":"the server failed in the middle of its answer"}}',
+      "other",
+    ],
     ["behind data of the same event", 'data: {"choices":[]}\n{"error":"boom"}', '{"error":"boom"}', "other"],
   ])("%s is found", (_where, text, error, form) => {
     const { verdict, forms } = judge(`${text}\n\n`);
@@ -59,6 +66,9 @@ describe("an error", () => {
   it.each([
     'data: {"error":null,"choices":[]}',
     'data: {"error":"","choices":[]}',
+    'data: {"error":{},"choices":[]}',
+    'data: {"error":0,"choices":[]}',
+    'data: {"error":[],"choices":[]}',
     'data: {"type":"response.created","response":{"error":null}}',
     "data: error: boom",
     ": error: a comment",
@@ -91,6 +101,12 @@ describe("a stream is whole", () => {
       true,
     ],
     ["a response that is completed", 'data: {"type":"response.completed"}', true],
+    ["a response of another server", 'data: {"type":"response.created"}\n\ndata: {"type":"response.done"}', true],
+    [
+      "a chat that breaks off behind an early usage",
+      'data: {"choices":[],"usage":{"total_tokens":1}}\n\ndata: {"choices":[{"index":0}]}',
+      false,
+    ],
     ["a response with [DONE] alone", 'data: {"type":"response.created"}\n\ndata: [DONE]', false],
     ["a message that has not stopped", 'data: {"type":"message_start"}', false],
     ["a stream of another API", 'data: {"type":"speech.audio.delta"}', true],
@@ -98,8 +114,18 @@ describe("a stream is whole", () => {
     expect(judge(`${text}\n\n`).verdict.isWhole).toBe(expected);
   });
 
+  it.each([
+    ["/v1/chat/completions", ": ping"],
+    ["/v1/chat/completions?a=b", 'data: {"choices":[],"prompt_filter_results":[]}'],
+    ["/v1/completions", 'data: {"choices":[],"usage":{"total_tokens":1}}'],
+    ["/v1/responses", "data: {}"],
+    ["/v1/messages", 'data: {"type":"ping"}'],
+  ])("not by its path alone: %s", (path, text) => {
+    expect(judge(`${text}\n\n`, path).verdict.isWhole).toBe(false);
+  });
+
   it("by the type of an event that is too large to be read", () => {
-    const verdict = new StreamVerdict();
+    const verdict = new StreamVerdict(null);
     verdict.seeBeginning('data: {"type":"response.created","response":{"output":"xx');
     expect(verdict.isWhole).toBe(false);
     verdict.seeBeginning('event: response.completed\ndata: {"type": "response.completed","response":{"type":"x');

@@ -4,7 +4,7 @@ import { OPENAI_SILENT_MAX_MS } from "../../../src/core/openai/limits.ts";
 import { openAnswer } from "../../support/answering.ts";
 import { answerUpstreams } from "../../support/broker.ts";
 import { openAiClient } from "../../support/openai-client.ts";
-import { makeReadyPulling } from "../../support/pulling.ts";
+import { makePulling, makeReadyPulling } from "../../support/pulling.ts";
 
 const POLL = { timeout: 15_000, interval: 20 };
 const COMMENT = ": \n\n";
@@ -13,7 +13,10 @@ const DONE = "data: [DONE]\n\n";
 const BODY = { messages: [], stream: true };
 const SILENT_MS = OPENAI_SILENT_MAX_MS + 700;
 
-afterEach(() => vi.restoreAllMocks());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 describe("a stream whose server is silent", { timeout: 30_000 }, () => {
   it("begins with a comment after a few seconds, and goes on with the server's events", async () => {
@@ -96,8 +99,10 @@ describe("a stream whose server is silent", { timeout: 30_000 }, () => {
       return new Response("abc", { headers: { "content-type": "audio/mpeg" } });
     });
     const { chat } = await openAiClient();
-    const text = await (await chat(BODY)).text().catch(() => "broken");
-    expect(text).toBe("broken");
+    const text = await (await chat(BODY)).text();
+    expect(text).toBe(
+      `${COMMENT}data: {"error":{"message":"the worker's answer is no stream of events","type":"server_error","param":null}}\n\n`,
+    );
   });
 });
 
@@ -141,5 +146,23 @@ describe("an endpoint that has no worker and no upstream", () => {
     });
     expect(Date.now() - startMs).toBeLessThan(OPENAI_SILENT_MAX_MS);
     expect(await status(answer.headers.get("x-job-id"))).toMatchObject({ status: "CANCELLED" });
+  });
+
+  it("which has a key for workers, waits for one that may be starting again, and not for one that never called", {
+    timeout: 30_000,
+  }, async () => {
+    const pulling = await makePulling();
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const ask = () => pulling.asClient("openai/v1/chat/completions", JSON.stringify({ messages: [] }));
+    // The broker has just started: its workers may call in a moment.
+    const first = ask();
+    expect(await Promise.race([first, scheduler.wait(500)])).toBeUndefined();
+    await pulling.ping();
+    vi.setSystemTime(Date.now() + 4 * 60_000);
+    // The worker is forgotten, but may be starting again.
+    const second = ask();
+    expect(await Promise.race([second, scheduler.wait(1_000)])).toBeUndefined();
+    vi.setSystemTime(Date.now() + 2 * 60_000);
+    expect((await ask()).status).toBe(503);
   });
 });
