@@ -13,6 +13,7 @@ import { listAll } from "./admin-find.ts";
 import { chooseDatabase, DATABASE_OPTIONS, oneOf, optionalNumber, wholeNumber } from "./admin-options.ts";
 import { readSecret } from "./admin-secrets.ts";
 import { readReach } from "./deployment.ts";
+import { makeOutputPrivate } from "./private-file.ts";
 import { pushSettings } from "./push-settings.ts";
 
 const HELP = `npm run admin -- tenant create --name NAME [--waiting-max N]
@@ -216,12 +217,14 @@ function changedEndpoint(command: string, answer: object): string | null {
 /** Prints one fact a line for people; secrets are among them, and no command can show these again. */
 function show(answer: object): void {
   const facts = Object.entries(answer);
+  const hasSecret = "key" in answer || "webhookSecret" in answer;
+  if (hasSecret) makeOutputPrivate();
   if (options.json === true || facts.some(([, value]) => typeof value === "object")) {
     console.log(JSON.stringify(answer, null, 2));
     return;
   }
   for (const [name, value] of facts) console.log(`${name}: ${value}`);
-  if ("key" in answer || "webhookSecret" in answer) console.error("Keep it now: it is not shown again.");
+  if (hasSecret) console.error("Keep it now: it is not shown again.");
 }
 
 /** Replaces D1's message about a missing row that another one refers to by one in the terms of the command. */

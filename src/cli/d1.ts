@@ -1,11 +1,12 @@
 // The database that the operator's commands use: a local one in a folder, or the deployed one, both by wrangler.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf } from "../core/failure.ts";
 import type { Statement } from "../db/statement.ts";
 import { applyMigrations, executeOnFolder, runWrangler } from "./dev-database.ts";
+import { writePrivate } from "./private-file.ts";
 import { toSqlText } from "./sql-text.ts";
 
 /** Runs statements and returns their rows. A call only reads or only writes: a write to a deployed D1 returns none. */
@@ -35,7 +36,7 @@ export async function executeRemote(statements: readonly Statement[]): Promise<u
   const folder = mkdtempSync(join(tmpdir(), "waybill-admin-"));
   const file = join(folder, "statements.sql");
   try {
-    writeFileSync(file, sql, { mode: 0o600 });
+    writePrivate(file, sql);
     return await runRemote(["--file", file]);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -1,12 +1,13 @@
 // The tenant, key, endpoint and upstream of the first start on this machine, remembered for every later one.
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { updateUrl } from "../db/upstreams.ts";
 import { type AdminContext, addUpstream, createEndpoint, createKey, createTenant } from "./admin-create.ts";
 import { executeOnFolder } from "./dev-database.ts";
 import type { DevSecrets } from "./dev-secrets.ts";
+import { makePrivate, writePrivate } from "./private-file.ts";
 
 const firstSchema = z.object({
   /** Digest of the secrets that the key and the sealed values were made with. */
@@ -33,6 +34,7 @@ export async function ensureFirst(
   const digest = createHash("sha256")
     .update(JSON.stringify([...secrets]))
     .digest("hex");
+  if (existsSync(path)) makePrivate(path);
   const known = existsSync(path) ? firstSchema.parse(JSON.parse(readFileSync(path, "utf8"))) : null;
   if (known !== null && known.secrets !== digest) {
     throw new Error(`The secrets in .dev.vars are not those that ${persistTo} was made with: delete that folder.`);
@@ -41,7 +43,7 @@ export async function ensureFirst(
   if (known !== null) await executeOnFolder(persistTo, [updateUrl(known.upstreamId, workerUrl)]);
   const first =
     known === null ? await make(persistTo, secrets, digest, workerUrl) : { ...known, upstreamUrl: workerUrl };
-  writeFileSync(path, `${JSON.stringify(first, null, 2)}\n`, { mode: 0o600 });
+  writePrivate(path, `${JSON.stringify(first, null, 2)}\n`);
   return { first, made: known === null };
 }
 

@@ -1,7 +1,8 @@
 // The secrets of development: made once at random into `.dev.vars`, which git ignores, and never overwritten.
 import { randomBytes } from "node:crypto";
-import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { makePrivate, writePrivate } from "./private-file.ts";
 
 export type DevSecrets = ReadonlyMap<string, string>;
 
@@ -20,6 +21,7 @@ export function findWrongSecret(secrets: DevSecrets): { name: string; what: stri
 export function ensureDevSecrets(projectFolder: string): DevSecrets {
   const path = join(projectFolder, ".dev.vars");
   if (!existsSync(path)) createOnce(path);
+  makePrivate(path);
   const secrets = readDevVars(path);
   const wrong = findWrongSecret(secrets);
   if (wrong === null) return secrets;
@@ -36,7 +38,7 @@ function createOnce(path: string): void {
     `ENCRYPTION_KEY="${randomBytes(32).toString("base64")}"`,
     "",
   ];
-  writeFileSync(draft, lines.join("\n"), { mode: 0o600 });
+  writePrivate(draft, lines.join("\n"));
   try {
     linkSync(draft, path);
   } catch (error) {

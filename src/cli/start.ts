@@ -14,6 +14,7 @@ import { startReceiver } from "./dev-receiver.ts";
 import { ensureDevSecrets } from "./dev-secrets.ts";
 import { type DevServer, launchDevServer } from "./dev-server.ts";
 import { startOcrWorker } from "./dev-worker.ts";
+import { makeOutputPrivate } from "./private-file.ts";
 
 const WORKER_PORT = 8788;
 
@@ -97,6 +98,7 @@ function readInput(): { readonly image: string } {
 
 /** Prints how to go on by hand. */
 function invite(url: string, first: First, jobId: string, state: string): void {
+  makeOutputPrivate();
   const auth = `-H 'Authorization: Bearer ${first.key}'`;
   const body = `-H 'Content-Type: application/json' --data '@${requestFileIn(state)}'`;
   const ofState = state === DEV_STATE_FOLDER ? [] : ["", `npm run admin -- list --state '${state}'`];

@@ -7,6 +7,7 @@ import { findPlace } from "./admin-find.ts";
 import { chooseDatabase, DATABASE_OPTIONS, oneOf, stateFolderOf, wholeNumber } from "./admin-options.ts";
 import { portOfState } from "./dev-lock.ts";
 import { BROKER_PORT } from "./dev-ports.ts";
+import { makeOutputPrivate } from "./private-file.ts";
 import { pushSettings } from "./push-settings.ts";
 import { FORMATS, inForm, type WorkerPlace } from "./worker-forms.ts";
 
@@ -92,6 +93,7 @@ async function main(): Promise<void> {
 
 /** Prints one form, with its hint on another stream so that a file holds the form alone; or all forms, to be read. */
 function show(place: WorkerPlace, format: (typeof FORMATS)[number] | null): void {
+  makeOutputPrivate();
   if (format !== null) {
     const { lines, hint } = inForm(format, place);
     console.log(lines.join("\n"));

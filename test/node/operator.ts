@@ -1,6 +1,7 @@
 // An operator with a database in a folder of its own: runs the commands as they are typed, and reads what they wrote.
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,6 +33,15 @@ export function makeOperator() {
     return promisify(execFile)(process.execPath, args, { env: { ...process.env, ...secrets, ...env } });
   }
 
+  /** The same, with what it prints going to an open file as a shell's `>` does it. */
+  async function runInto(file: number, command: string, words: readonly string[]): Promise<void> {
+    const args = [join(PROJECT_FOLDER, "src/cli", command), ...words, "--persist-to", folder];
+    const env = { ...process.env, WAYBILL_PEPPER: pepper, WAYBILL_ENCRYPTION_KEY: encryptionKey };
+    const child = spawn(process.execPath, args, { env, stdio: ["ignore", file, "ignore"] });
+    const [code] = await once(child, "exit");
+    if (code !== 0) throw new Error(`${command} ended with ${code}`);
+  }
+
   /** Reads the database file itself: starting wrangler for each look would take most of the time of a test. */
   function rowsOf(sql: string): Record<string, unknown>[] {
     const place = join(folder, "v3", "d1", "miniflare-D1DatabaseObject");
@@ -45,5 +55,5 @@ export function makeOperator() {
   }
 
   const discard = () => rmSync(folder, { recursive: true, force: true });
-  return { context, pepper, encryptionKey, run, rowsOf, discard };
+  return { context, pepper, encryptionKey, run, runInto, rowsOf, discard };
 }
