@@ -21,9 +21,9 @@ export const R2_PART_BYTES = 5 * 1024 * 1024;
 export const ENVELOPE_FIELDS_MAX_BYTES = 64 * 1024;
 /** Deeper JSON than this is refused: common parsers of workers stop near 1,000. */
 export const JSON_DEPTH_MAX = 512;
-/** An error text is for people; a longer one is cut. */
-export const ERROR_TEXT_MAX_CHARS = 4_000;
-/** A reported error is read up to this length, then cut: a worker's failed start is JSON of 74,000 characters. */
+/** The text of an error: a traceback with its log lines fits, and the failed jobs of an endpoint still fit its rows. */
+export const ERROR_TEXT_MAX_BYTES = 32 * 1024;
+/** A reported or answered error is read up to this length, then shortened: one with its logs has 74,000 characters. */
 export const ERROR_FIELD_KEPT_CHARS = 128 * 1024;
 
 /** A shorter secret is not looked for in an upstream's answers: it would be found in words that are not secret. */

@@ -2,7 +2,7 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { type FailureCode, failed, failedWithStatus, type JobFailure } from "../core/job/failure.ts";
 import { fieldsOf, parseJson } from "../core/json/value.ts";
-import { ERROR_TEXT_MAX_CHARS, RESULT_MAX_BYTES } from "../core/limits.ts";
+import { ERROR_FIELD_KEPT_CHARS, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { CallResult } from "../outbound/call.ts";
 import { parseRetryAfter } from "../outbound/retry-after.ts";
 import type { ReadFailure } from "../payload/envelope.ts";
@@ -22,8 +22,6 @@ export interface Suspicion {
 
 /** The longest escape in a JSON string: `\\uXXXX`. */
 const ESCAPE_MAX_CHARS = 6;
-const MESSAGE_MAX_CHARS = 500;
-const MESSAGE_READ_MAX_BYTES = 8_192;
 
 /**
  * Statuses that a proxy answers for an origin that it could not reach: refused, unreachable, failed TLS, failed DNS. A
@@ -147,10 +145,7 @@ export function storageFailed(message: string): Outcome {
 
 /** The text of an error that is given as raw JSON: a string as it is, everything else as JSON. */
 export function errorText(raw = "null"): string {
-  return errorOf(parseJson(raw), raw).slice(0, ERROR_TEXT_MAX_CHARS);
-}
-
-function errorOf(value: unknown, raw: string): string {
+  const value = parseJson(raw);
   if (typeof value === "string") return value;
   if (value === null) return "the handler failed without a message";
   return value === undefined && raw.startsWith('"') ? cutString(raw) : raw;
@@ -168,23 +163,24 @@ export function cutString(raw: string): string {
 async function readMessage(body: AsyncIterable<Uint8Array>): Promise<string> {
   const text = await readPrefix(body);
   const value = parseJson(text);
-  if (typeof value === "string") return value.slice(0, MESSAGE_MAX_CHARS);
+  if (typeof value === "string") return value;
   const found = Object.entries(fieldsOf(value) ?? {}).find(
     ([name, entry]) => /^(error|message|detail)$/.test(name) && typeof entry === "string",
   );
-  return (found === undefined ? text.trim() : String(found[1])).slice(0, MESSAGE_MAX_CHARS);
+  return found === undefined ? text.trim() : String(found[1]);
 }
 
+/** The beginning of an answer, of which an error keeps less. */
 async function readPrefix(body: AsyncIterable<Uint8Array>): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   let bytes = 0;
   try {
     for await (const chunk of body) {
-      const wanted = chunk.subarray(0, MESSAGE_READ_MAX_BYTES - bytes);
+      const wanted = chunk.subarray(0, ERROR_FIELD_KEPT_CHARS - bytes);
       bytes += wanted.length;
       text += decoder.decode(wanted, { stream: true });
-      if (bytes >= MESSAGE_READ_MAX_BYTES) break;
+      if (bytes >= ERROR_FIELD_KEPT_CHARS) break;
     }
   } catch {
     // A message that was cut short is still better than none.

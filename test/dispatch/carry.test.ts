@@ -3,6 +3,8 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Outcome } from "../../src/contract/dispatch.ts";
 import { failedWithStatus } from "../../src/core/job/failure.ts";
+import { ERROR_TEXT_MAX_BYTES } from "../../src/core/limits.ts";
+import { openAiErrorOf } from "../../src/core/openai/error.ts";
 import { seal } from "../../src/outbound/credentials.ts";
 import {
   answered,
@@ -21,6 +23,18 @@ import {
 } from "../support/carrying.ts";
 
 afterEach(() => vi.restoreAllMocks());
+
+/** What RunPod's SDK reports of an exception with such a long traceback. */
+function sdkError(tracebackChars: number) {
+  return {
+    error_type: "<class 'ValueError'>",
+    error_message: "boom é",
+    error_traceback: `Traceback (most recent call last):\n${"x".repeat(tracebackChars)}\nValueError: boom é\n`,
+    hostname: "wk1-host",
+    worker_id: "wk1",
+    runpod_version: "1.12.0",
+  };
+}
 
 describe("the status of a submit", () => {
   const rows: [number, Record<string, string>, string, Outcome][] = [
@@ -63,6 +77,35 @@ describe("the status of a submit", () => {
       },
     );
   }
+});
+
+describe("the text of an error status", () => {
+  it.each([
+    ["http", HTTP, { error: "x".repeat(20_000) }, "x".repeat(20_000)],
+    ["openai", { ...HTTP, dialect: "openai" }, { error: { message: "x".repeat(20_000), code: "long" } }, null],
+  ] as const)("of the dialect %s is kept up to 32 KiB", async (_name, upstream, answer, text) => {
+    upstreamAnswers(() => Response.json(answer, { status: 422 }));
+    const input = inline('{"openai_route":"/v1/chat/completions","openai_input":{"model":"m"}}');
+    const failure = failedWithStatus(422, text ?? JSON.stringify(answer));
+    expect((await run(upstream, { assignment: { input } })).outcomes).toEqual([{ kind: "rejected", failure }]);
+    expect(failure.message.length).toBeGreaterThanOrEqual(20_000);
+  });
+
+  it.each([60_000, 300_000])("of an OpenAI server that sends %i characters stays JSON", async (chars) => {
+    const error = { type: "invalid_request_error", message: `too long: ${"é".repeat(chars)}`, code: "context" };
+    upstreamAnswers(() => Response.json({ error }, { status: 400 }));
+    const input = inline('{"openai_route":"/v1/chat/completions","openai_input":{"model":"m"}}');
+    const { outcomes } = await run({ ...HTTP, dialect: "openai" }, { assignment: { input } });
+    const [outcome] = outcomes;
+    const message = outcome !== undefined && "failure" in outcome ? outcome.failure.message : "";
+    expect(new TextEncoder().encode(message).length).toBeLessThanOrEqual(ERROR_TEXT_MAX_BYTES);
+    const shown = JSON.parse(message);
+    expect(shown).toMatchObject({ error: { type: error.type, message: expect.stringMatching(/^too long: é{9000}/) } });
+    expect(openAiErrorOf(`the upstream answered 400: ${message}`)).toMatchObject({
+      status: 400,
+      error: { type: "invalid_request_error", message: shown.error.message },
+    });
+  });
 });
 
 describe("a connection that fails", () => {
@@ -250,11 +293,28 @@ describe("a hosted runpod upstream", () => {
     );
   });
 
-  it("that reports an error of 70 KB fails the job with the beginning of it", async () => {
+  it("that reports an error of 70 KB fails the job with the beginning of it, cut between two characters", async () => {
     const error = `Traceback \u00e9 ${"x".repeat(70_000)}`;
     hosted([() => new Response(`{"id":"up/1","status":"FAILED","error":${JSON.stringify(error)}}`)]);
     const { outcomes } = await run(HOSTED);
-    expect(outcomes).toEqual([{ kind: "handler_error", failure: said(error.slice(0, 4_000)), output: null }]);
+    expect(outcomes).toEqual([
+      { kind: "handler_error", failure: said(error.slice(0, ERROR_TEXT_MAX_BYTES - 1)), output: null },
+    ]);
+  });
+
+  it("that reports an error of 70 KB as JSON fails the job with JSON", async () => {
+    const text = JSON.stringify(sdkError(70_000));
+    for (const error of [text, sdkError(70_000)]) {
+      hosted([status({ status: "FAILED", error })]);
+      const { outcomes } = await run(HOSTED);
+      expect(outcomes).toMatchObject([{ kind: "handler_error", output: null }]);
+      const [outcome] = outcomes;
+      const message = outcome !== undefined && "failure" in outcome ? outcome.failure.message : "";
+      expect(new TextEncoder().encode(message).length).toBeLessThanOrEqual(ERROR_TEXT_MAX_BYTES);
+      expect(JSON.parse(message)).toMatchObject({ error_message: "boom é", hostname: "wk1-host", worker_id: "wk1" });
+      expect(JSON.parse(message).error_traceback).toMatch(/ValueError: boom é\n$/);
+      vi.restoreAllMocks();
+    }
   });
 
   it("whose answers cannot be used is told to stop before another attempt begins", async () => {

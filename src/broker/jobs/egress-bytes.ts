@@ -8,6 +8,7 @@ import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import {
   CHUNK_MAX_BYTES,
   ENVELOPE_FIELDS_MAX_BYTES,
+  ERROR_TEXT_MAX_BYTES,
   GATHER_BYTES,
   JOBS_LISTED_MAX,
   PAYLOAD_INLINE_MAX_BYTES,
@@ -21,11 +22,13 @@ import {
 
 /** Ids, times, addresses, an upstream with its sealed credential. */
 const FLAT_BYTES = 1024;
+/** A character of a text that is not Latin takes two bytes. */
+const CHAR_BYTES = 2;
 /** The same with an error text of the largest kind, once for RunPod's clients and once with its code. */
-const FLAT_MOST_BYTES = 20 * 1024;
+const FLAT_MOST_BYTES = FLAT_BYTES + 2 * CHAR_BYTES * ERROR_TEXT_MAX_BYTES;
 
 export const VIEW_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + FLAT_MOST_BYTES;
-export const HANDED_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + ENVELOPE_FIELDS_MAX_BYTES + FLAT_MOST_BYTES;
+export const HANDED_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + ENVELOPE_FIELDS_MAX_BYTES + FLAT_BYTES;
 /** A list of jobs, each with a small output at most. */
 export const LISTED_MOST_BYTES = JOBS_LISTED_MAX * (PAYLOAD_INLINE_MAX_BYTES + FLAT_MOST_BYTES);
 /** A usage line names a job, its endpoint, a tier and some twenty numbers. */
@@ -37,7 +40,7 @@ export const WORKERS_MOST_BYTES = WORKERS_MAX * WORKER_BYTES;
 export const DELIVERY_MOST_BYTES = 2 * PAYLOAD_ROW_MAX_BYTES + FLAT_MOST_BYTES;
 /** A page may pass its limit by a row of the largest chunk, and by a row whose chunks are all of one byte. */
 export const PAGE_MOST_BYTES =
-  STREAM_PAGE_MAX_BYTES + CHUNK_MAX_BYTES + GATHER_BYTES * (1 + STREAM_PAGE_CHUNK_BYTES) + FLAT_MOST_BYTES;
+  STREAM_PAGE_MAX_BYTES + CHUNK_MAX_BYTES + GATHER_BYTES * (1 + STREAM_PAGE_CHUNK_BYTES) + FLAT_BYTES;
 
 function inlineBytes(payload: PayloadRef | null): number {
   return payload?.kind === "inline" ? payload.bytes.length : 0;
@@ -48,7 +51,7 @@ export function batchBytes({ lines }: UsageBatch): number {
 }
 
 export function viewBytes({ output, error, failure }: JobView): number {
-  return FLAT_BYTES + inlineBytes(output) + 2 * ((error?.length ?? 0) + (failure?.message.length ?? 0));
+  return FLAT_BYTES + inlineBytes(output) + CHAR_BYTES * ((error?.length ?? 0) + (failure?.message.length ?? 0));
 }
 
 export function handedBytes(input: PayloadRef, fields: Readonly<Record<string, string>>): number {

@@ -144,7 +144,8 @@ export class Jobs {
     // The measured size of a row that an earlier release wrote includes the running attempt's chunks.
     const stored = before.stored !== null ? measured : { ...measured, chunks: measured.chunks - running };
     const streamed = after.lease === null ? running : 0;
-    return { ...after, stored: bytesAfter(stored, { output, streamed, isRetry: event.kind === "retry" }) };
+    const error = before.failure === null ? (after.failure?.message ?? null) : null;
+    return { ...after, stored: bytesAfter(stored, { output, error, streamed, isRetry: event.kind === "retry" }) };
   }
 
   /** A report for a pulling worker does not contain the prompt's length, by which its tokens are estimated. */

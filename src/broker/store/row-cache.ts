@@ -7,6 +7,8 @@ import type { Place, StoredJob } from "./job-row.ts";
 const JOBS_MAX = 512;
 /** Jobs with larger fields are not cached: they would take memory for little, because such jobs are long. */
 const FIELDS_MAX_CHARS = 2_048;
+/** Nor are jobs that have ended with a longer error: 512 of the longest would take 30 MB. */
+const ERROR_MAX_CHARS = 2_048;
 
 export class RowCache {
   /** The job that was written last is last. */
@@ -24,6 +26,10 @@ export class RowCache {
   changed(job: Job, outputPlace?: Place | null): void {
     const hot = this.#byUuid.get(job.uuid);
     if (hot === undefined) return;
+    if ((job.failure?.message.length ?? 0) > ERROR_MAX_CHARS) {
+      this.forget(job.uuid);
+      return;
+    }
     this.#set({ ...hot, job, outputPlace: outputPlace === undefined ? hot.outputPlace : outputPlace });
   }
 

@@ -6,6 +6,7 @@ import type { WebhookState } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { OWED_WEBHOOK_BYTES } from "../../core/scheduling/live-bytes.ts";
 import type { MeteredSql } from "../store/metered-sql.ts";
+import { bytesOfError } from "../store/stored-bytes.ts";
 
 /** One webhook that is still to be sent. The view is the job as it was at that finish, without its output. */
 export interface OwedWebhook {
@@ -52,16 +53,20 @@ interface LeftWebhook extends Pick<OwedWebhook, "tenantId" | "url" | "state"> {
   readonly key: string;
 }
 
+type Remembered = Pick<OwedWebhook, "uuid" | "round" | "tenantId"> & {
+  readonly view: Pick<OwedWebhook["view"], "error">;
+};
+
 interface TenantCount {
   readonly tenantId: string;
   owed: number;
-  /** Bytes of outputs that stand in rows of this table. */
+  /** Bytes of outputs and error texts that stand in rows of this table. */
   bytes: number;
 }
 
 interface Owed {
   readonly tenant: TenantCount;
-  readonly outputBytes: number;
+  readonly bytes: number;
 }
 
 export class OwedWebhooks {
@@ -74,10 +79,10 @@ export class OwedWebhooks {
   /** Reads what an earlier start of the object has left. */
   constructor(sql: MeteredSql) {
     this.#sql = sql;
-    const text = "SELECT facts, coalesce(length(output), 0) AS bytes FROM owed_webhooks";
-    for (const { facts, bytes } of this.#sql.each<{ facts: string; bytes: number }>(text)) {
+    const text = "SELECT facts, coalesce(length(output), 0) AS outputBytes FROM owed_webhooks";
+    for (const { facts, outputBytes } of this.#sql.each<{ facts: string; outputBytes: number }>(text)) {
       const owed = parseOwed(facts);
-      this.remember(owed, bytes);
+      this.remember(owed, outputBytes);
       const { tenantId, url, state } = owed;
       this.#left.push({ key: owedKey(owed.uuid, owed.round), tenantId, url, state });
     }
@@ -123,15 +128,16 @@ export class OwedWebhooks {
     );
   }
 
-  remember({ uuid, round, tenantId }: Pick<OwedWebhook, "uuid" | "round" | "tenantId">, outputBytes: number): void {
+  remember({ uuid, round, tenantId, view }: Remembered, outputBytes: number): void {
+    const bytes = outputBytes + bytesOfError(view.error);
     const tenant = this.#counts.get(tenantId) ?? { tenantId, owed: 0, bytes: 0 };
     tenant.owed += 1;
-    tenant.bytes += outputBytes;
+    tenant.bytes += bytes;
     this.#counts.set(tenantId, tenant);
-    this.#byKey.set(owedKey(uuid, round), { tenant, outputBytes });
+    this.#byKey.set(owedKey(uuid, round), { tenant, bytes });
   }
 
-  /** Bytes of the outputs of a tenant's webhooks in this table: a retry has moved them here from their jobs' rows. */
+  /** Bytes of outputs and long errors of a tenant's webhooks: a retry has moved them here from their jobs' rows. */
   bytesOf(tenantId: string): number {
     return this.#counts.get(tenantId)?.bytes ?? 0;
   }
@@ -151,9 +157,9 @@ export class OwedWebhooks {
     const owed = this.#byKey.get(key);
     if (owed === undefined) return;
     this.#byKey.delete(key);
-    const { tenant, outputBytes } = owed;
+    const { tenant, bytes } = owed;
     tenant.owed -= 1;
-    tenant.bytes -= outputBytes;
+    tenant.bytes -= bytes;
     if (tenant.owed === 0) this.#counts.delete(tenant.tenantId);
   }
 

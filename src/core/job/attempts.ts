@@ -1,4 +1,5 @@
 // The history of attempts in a job's row: few and short ones, because each step of the job reads and writes the row.
+import { cutToBytes } from "../bytes/utf8.ts";
 import { ATTEMPTS_KEPT_MAX, ATTEMPTS_KEPT_MAX_BYTES } from "../limits.ts";
 import type { AttemptOutcome, JobEvent } from "./event.ts";
 import { EXECUTION_TIMEOUT, failed, type JobFailure } from "./failure.ts";
@@ -20,7 +21,7 @@ export function withAttempt(
     startedAtMs: lease.startedAtMs,
     endedAtMs: nowMs,
     code: failure?.code ?? null,
-    message: failure?.message ?? null,
+    message: failure === null ? null : cutToBytes(failure.message, ATTEMPTS_KEPT_MAX_BYTES),
     billed: after.bill !== null && after.bill !== before.bill,
   };
   return shorten([...before.history, ended]);

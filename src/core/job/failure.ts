@@ -1,6 +1,7 @@
 // Why a job, or one attempt at it, failed: a code, chosen where the failure happens, and a message. At the end both
 // become the text that RunPod's clients read; only texts that an older release stored are ever parsed back into a code.
-import { ERROR_TEXT_MAX_CHARS } from "../limits.ts";
+import { ERROR_TEXT_MAX_BYTES } from "../limits.ts";
+import { boundErrorText } from "./error-text.ts";
 
 /** Who should look at a failure: who runs the handler or upstream, who sent the job, or who runs this deployment. */
 type FailureSource = "worker" | "client" | "waybill";
@@ -58,14 +59,19 @@ export interface JobFailure {
   readonly status?: number;
 }
 
-/** A failure with its source; a long message is cut. */
+/** A failure with its source; a long message is shortened. */
 export function failed(code: FailureCode, message: string): JobFailure {
-  return { code, message: message.slice(0, ERROR_TEXT_MAX_CHARS), source: SOURCES[code] };
+  return { code, message: boundErrorText(message), source: SOURCES[code] };
 }
+
+const UPSTREAM_ANSWERED = "the upstream answered";
+/** What stands before the answer in the text for RunPod's clients. */
+const ANSWERED_BYTES = `${UPSTREAM_ANSWERED} 500: `.length;
 
 /** The failure for an upstream's error status, with the text of its answer. */
 export function failedWithStatus(status: number, message: string): JobFailure {
-  return { ...failed("upstream_status", message), status };
+  const bounded = boundErrorText(message, ERROR_TEXT_MAX_BYTES - ANSWERED_BYTES);
+  return { ...failed("upstream_status", bounded), status };
 }
 
 /** RunPod's own text (docs/wire.md 1.4). */
@@ -81,7 +87,7 @@ export function runpodText(failure: JobFailure, retries: number): string {
   const { code, message, status } = failure;
   if (code === "worker_lost") return LOST_TEXT.test(message) ? message : `job timed out after ${retries} retries`;
   if (code !== "upstream_status") return message;
-  return `the upstream answered ${status}${message === "" ? "" : `: ${message}`}`.slice(0, ERROR_TEXT_MAX_CHARS);
+  return `${UPSTREAM_ANSWERED} ${status}${message === "" ? "" : `: ${message}`}`;
 }
 
 /** The failure for a text that an earlier release stored without a code. Clients go on reading the same text. */

@@ -1,8 +1,8 @@
 // What RunPod's SDK 2 reports for the jobs that a worker holds when it cannot start (docs/wire.md 3.7): an error whose text is JSON,
 // with `event` `prestart_failed` (a hook raised or took too long) or `prestart_cancelled` (shut down before its hooks are done).
 import { type Fields, fieldsOf, parseJson, textOf } from "../json/value.ts";
-import { ERROR_TEXT_MAX_CHARS } from "../limits.ts";
 import { closeCut } from "../openai/cut-text.ts";
+import { boundErrorText } from "./error-text.ts";
 
 export interface StartFailure {
   readonly kind: "failed" | "cancelled";
@@ -19,10 +19,6 @@ const KINDS: ReadonlyMap<unknown, StartFailure["kind"]> = new Map([
 /** The members that are used of a report that was cut for its length. */
 const TOLD: ReadonlySet<string> = new Set(["event", "error_type", "error_message", "hook"]);
 const SHOWN_MAX_CHARS = 200;
-/** The characters that each member of a too long report is cut to: the first of these with which the report fits. */
-const SHORT_MEMBER_CHARS = [1_000, 400, 100];
-/** Members of which the end is kept, because it is more useful than the beginning. */
-const KEEPS_END: ReadonlySet<string> = new Set(["error_traceback", "logs"]);
 
 /** Reads the text of a reported error; null: it does not report a failed start. */
 export function readStartFailure(text: string): StartFailure | null {
@@ -31,7 +27,7 @@ export function readStartFailure(text: string): StartFailure | null {
   const members = whole === undefined ? readCut(text) : (fieldsOf(whole) ?? {});
   const kind = KINDS.get(members.event);
   if (kind === undefined) return null;
-  const error = whole !== undefined && text.length <= ERROR_TEXT_MAX_CHARS ? text : shorten(members);
+  const error = boundErrorText(whole === undefined ? JSON.stringify(members) : text);
   return { kind, error, detail: tell(kind, members) };
 }
 
@@ -40,21 +36,6 @@ function readCut(text: string): Fields {
   const fields = closeCut(text).map((closed) => fieldsOf(parseJson(closed)));
   const found = Object.entries(fields.find((one) => one !== null) ?? {});
   return Object.fromEntries(found.filter(([name, value]) => TOLD.has(name) && typeof value === "string"));
-}
-
-/** Shortens the report. Its members are cut, but the whole stays valid JSON, because programs read it. */
-function shorten(members: Fields): string {
-  for (const maxChars of SHORT_MEMBER_CHARS) {
-    const cut = Object.entries(members).map(([name, value]) => [name, cutMember(name, value, maxChars)]);
-    const text = JSON.stringify(Object.fromEntries(cut));
-    if (text.length <= ERROR_TEXT_MAX_CHARS) return text;
-  }
-  return JSON.stringify({ event: members.event });
-}
-
-function cutMember(name: string, value: unknown, maxChars: number): unknown {
-  if (typeof value !== "string") return value;
-  return KEEPS_END.has(name) ? value.slice(-maxChars) : value.slice(0, maxChars);
 }
 
 function tell(kind: StartFailure["kind"], members: Fields): string {

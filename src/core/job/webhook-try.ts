@@ -1,7 +1,10 @@
 // The state of a webhook after a try, or after its dead letter was offered: when it is tried next, or given up.
-import { ERROR_TEXT_MAX_CHARS, LETTER_RETRY_MS, WEBHOOK_SCHEDULE_MS } from "../limits.ts";
+import { LETTER_RETRY_MS, WEBHOOK_SCHEDULE_MS } from "../limits.ts";
 import type { WebhookOutcome } from "./event.ts";
 import type { WebhookState } from "./job.ts";
+
+/** The detail stands in the job's row at each try, and in a dead letter. */
+const DETAIL_MAX_CHARS = 4_000;
 
 /** The state after the dead letter was offered to D1, which may have kept it. Null when none is owed. */
 export function settleDeadLetter(webhook: WebhookState, kept: boolean, nowMs: number): WebhookState | null {
@@ -18,7 +21,7 @@ export function settleWebhookTry(
 ): WebhookState | null {
   if (webhook.nextAtMs === null || webhook.dead || webhook.tries + 1 !== tryNumber) return null;
   if (result.kind === "delivered") return { tries: tryNumber, nextAtMs: null, dead: false, detail: null };
-  const detail = result.kind === "gone" ? "the receiver answered 410" : result.detail.slice(0, ERROR_TEXT_MAX_CHARS);
+  const detail = result.kind === "gone" ? "the receiver answered 410" : result.detail.slice(0, DETAIL_MAX_CHARS);
   const waitMs = WEBHOOK_SCHEDULE_MS[tryNumber];
   // The webhook is given up: its dead letter is due now, and the receiver is not called again.
   if (result.kind === "gone" || waitMs === undefined) {

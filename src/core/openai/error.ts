@@ -1,7 +1,8 @@
 // The error of an OpenAI route, in the form of OpenAI's clients, made of a failed job's text from any of many servers.
 
+import { cutToBytes } from "../bytes/utf8.ts";
 import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
-import { ERROR_TEXT_MAX_CHARS } from "../limits.ts";
+import { ERROR_TEXT_MAX_BYTES } from "../limits.ts";
 import { closeCut } from "./cut-text.ts";
 import { parsePythonLiteral } from "./python-literal.ts";
 
@@ -34,8 +35,8 @@ const CLIENT_EXCEPTION = /^Error code: (\d{3}) - ([\s\S]*)$/;
 const TIMED_OUT = "executionTimeout exceeded";
 const LOST_WORKER = /^job timed out after \d+ retries$/;
 /** Where Python's traceback begins, in the forms of RunPod's SDK and of Python itself. */
-const TRACEBACK = /\s*\btraceback:[\s\S]*|\s*Traceback \(most recent call last\):[\s\S]*/;
-const EXCEPTION_LINE = /\n([A-Za-z_][\w.]*(?:: .*)?)\s*$/;
+const TRACEBACK = /\btraceback:|Traceback \(most recent call last\):/;
+const EXCEPTION_LINE = /^[A-Za-z_][\w.]*(?:: .*)?$/;
 const HTML = /^\s*<(?:!doctype html|html)\b/i;
 const HTML_TITLE = /<title>([^<]*)<\/title>/i;
 
@@ -122,9 +123,8 @@ export function mayBeError(beginning: string): boolean {
 function toError(parsed: ParsedError): OpenAiError {
   const status = parsed.status ?? statusOfWord(parsed.type) ?? statusOfWord(parsed.code) ?? 500;
   const type = parsed.type ?? TYPE_BY_STATUS[status] ?? (status < 500 ? "invalid_request_error" : "server_error");
-  // Cut before the search: an output may be megabytes of white space, and the search's time grows with its square.
-  const text = parsed.message.slice(0, ERROR_TEXT_MAX_CHARS);
-  const message = withoutTraceback(text) || "the worker failed without a message";
+  const message =
+    withoutTraceback(cutToBytes(parsed.message, ERROR_TEXT_MAX_BYTES)) || "the worker failed without a message";
   const code = typeof parsed.code === "string" ? parsed.code.slice(0, WORD_MAX_CHARS) : parsed.code;
   const param = parsed.param?.slice(0, WORD_MAX_CHARS) ?? null;
   return { status, error: { message, type: type.slice(0, WORD_MAX_CHARS), param, code } };
@@ -132,8 +132,11 @@ function toError(parsed: ParsedError): OpenAiError {
 
 /** The text before the traceback; if there is none, the exception, which is the traceback's last line. */
 function withoutTraceback(text: string): string {
-  const before = text.replace(TRACEBACK, "").trim();
-  return before === "" ? (EXCEPTION_LINE.exec(text)?.[1] ?? "") : before;
+  const at = text.search(TRACEBACK);
+  const before = (at === -1 ? text : text.slice(0, at)).trim();
+  if (before !== "") return before;
+  const last = text.trimEnd().split("\n").slice(1).at(-1) ?? "";
+  return EXCEPTION_LINE.test(last) ? last : "";
 }
 
 function readText(text: string, nested: number): ParsedError {

@@ -62,13 +62,18 @@ it("refuses a load-balanced request while more lines are owed than it may owe", 
 
 it("counts the webhooks that retries have moved, to the endpoint and to their tenant", async () => {
   const { endpointId, broker } = await makeBroker({ upstreams: [] });
-  const { bytes, counted } = await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, { storage }) => {
-    const owed = new OwedWebhooks(new MeteredSql(storage));
-    for (const round of [0, 1]) owed.remember({ uuid: "u", round, tenantId: "owner" }, 0);
-    return { bytes: owed.bytes, counted: owed.countOf("owner") };
-  });
+  const { bytes, counted, stored } = await runInDurableObject(
+    env.ENDPOINT_BROKER.getByName(endpointId),
+    (_, { storage }) => {
+      const owed = new OwedWebhooks(new MeteredSql(storage));
+      for (const round of [0, 1])
+        owed.remember({ uuid: "u", round, tenantId: "owner", view: { error: "é".repeat(5_000) } }, 10);
+      return { bytes: owed.bytes, counted: owed.countOf("owner"), stored: owed.bytesOf("owner") };
+    },
+  );
   expect(bytes).toBe(2 * OWED_WEBHOOK_BYTES);
   expect(counted).toBe(2);
+  expect(stored).toBe(2 * (10 + 10_000));
   const call = submission({ webhook: { url: "https://receiver.test/", sealedSecret: "s" } });
   const owing = vi.spyOn(OwedWebhooks.prototype, "countOf").mockReturnValue(TENANT_WEBHOOKS_OWED_MAX);
   expect(await broker.submit(call)).toMatchObject({ ok: false, failure: { kind: "webhooks_owed" } });

@@ -5,7 +5,12 @@ import { failed, failureOfText, runpodText } from "../../../src/core/job/failure
 import { type Job, NOT_RUN } from "../../../src/core/job/job.ts";
 import { withFailure } from "../../../src/core/job/older-outcome.ts";
 import { type Context, transition } from "../../../src/core/job/transition.ts";
-import { ATTEMPTS_KEPT_MAX, ATTEMPTS_KEPT_MAX_BYTES, LEASE_MS } from "../../../src/core/limits.ts";
+import {
+  ATTEMPTS_KEPT_MAX,
+  ATTEMPTS_KEPT_MAX_BYTES,
+  ERROR_TEXT_MAX_BYTES,
+  LEASE_MS,
+} from "../../../src/core/limits.ts";
 
 function job(partial: Partial<Job> = {}): Job {
   return {
@@ -120,6 +125,21 @@ describe("the history of a job", () => {
     }
     expect(one.history.at(-1)?.number).toBe(9);
     expect(JSON.stringify(one.history).length).toBeLessThanOrEqual(ATTEMPTS_KEPT_MAX_BYTES);
+  });
+
+  it("keeps the beginning of a text that is as long as an error may be, escapes and all", () => {
+    const failure = failed("handler_error", `boom ${'\n"é'.repeat(ERROR_TEXT_MAX_BYTES)}`);
+    const { history } = finished(started(job(), 1_000), { kind: "attempt_failed", failure }, 2_000);
+    expect(history).toMatchObject([{ message: expect.stringMatching(/^boom \n"é/) }]);
+    expect(history[0]?.message?.length).toBeGreaterThan(300);
+    expect(new TextEncoder().encode(JSON.stringify(history)).length).toBeLessThanOrEqual(ATTEMPTS_KEPT_MAX_BYTES);
+  });
+
+  it("stands alone in a job that waits: the text of an attempt that failed is not kept beside it", () => {
+    const failure = failed("handler_error", "x".repeat(ERROR_TEXT_MAX_BYTES));
+    const waiting = finished(started(job(), 1_000), { kind: "attempt_failed", failure }, 2_000);
+    expect(waiting).toMatchObject({ status: "IN_QUEUE", failure: null });
+    expect(JSON.stringify(waiting).length).toBeLessThan(ATTEMPTS_KEPT_MAX_BYTES + 2_048);
   });
 
   it("keeps an attempt whose text is a little too long and ends within a pair of UTF-16", () => {

@@ -6,7 +6,7 @@ import { readStartFailure } from "../../../src/core/job/start-failure.ts";
 import { type Context, transition } from "../../../src/core/job/transition.ts";
 import {
   ERROR_FIELD_KEPT_CHARS,
-  ERROR_TEXT_MAX_CHARS,
+  ERROR_TEXT_MAX_BYTES,
   START_FAILURES_MAX,
   UNDELIVERED_MAX,
 } from "../../../src/core/limits.ts";
@@ -100,7 +100,7 @@ describe("the report of a failed start", () => {
       logs: `${long}last`,
     };
     const error = readStartFailure(JSON.stringify(whole))?.error ?? "";
-    expect(error.length).toBeLessThanOrEqual(ERROR_TEXT_MAX_CHARS);
+    expect(error.length).toBeLessThanOrEqual(ERROR_TEXT_MAX_BYTES);
     const shown = JSON.parse(error);
     expect(shown).toMatchObject({ event: "prestart_failed", error_type: "RuntimeError", hook: "load_model" });
     expect(shown.error_message).toMatch(/^no GPU x/);

@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { ERROR_TEXT_MAX_BYTES } from "../../../src/core/limits.ts";
 import { openAiErrorOf, openAiErrorOfOutput } from "../../../src/core/openai/error.ts";
 import { cpuMsOf } from "../../support/cpu-time.ts";
 
@@ -252,7 +253,7 @@ it.each([
     answer = openAiErrorOfOutput({ error: { message, type: "x".repeat(200_000) } });
   });
   expect(tookMs).toBeLessThan(1_000);
-  expect(JSON.stringify(answer).length).toBeLessThan(20_000);
+  expect(JSON.stringify(answer).length).toBeLessThan(2 * ERROR_TEXT_MAX_BYTES);
 });
 
 it("a hostile type beside an error is read in no time", () => {

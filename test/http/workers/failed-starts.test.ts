@@ -2,7 +2,7 @@
 import { env, exports } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { ERROR_TEXT_MAX_CHARS, START_FAILURES_MAX } from "../../../src/core/limits.ts";
+import { ERROR_TEXT_MAX_BYTES, START_FAILURES_MAX } from "../../../src/core/limits.ts";
 import { makePulling, type Pulling } from "../../support/pulling.ts";
 import type { TestTenantOptions } from "../../support/tenant.ts";
 
@@ -129,7 +129,7 @@ describe("a worker whose prestart hook fails", () => {
       await s.done(id, report(workerId, long), workerId);
     }
     const { error = "" } = await s.status(id);
-    expect(error.length).toBeLessThanOrEqual(ERROR_TEXT_MAX_CHARS);
+    expect(error.length).toBeLessThanOrEqual(ERROR_TEXT_MAX_BYTES);
     expect(JSON.parse(error)).toMatchObject({ event: "prestart_failed", worker_id: `bad-${START_FAILURES_MAX}` });
   });
 

@@ -3,6 +3,7 @@
 import { env, exports } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
+import { ERROR_TEXT_MAX_BYTES } from "../../../src/core/limits.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makePulling, type Pulling } from "../../support/pulling.ts";
 import type { TestTenantOptions } from "../../support/tenant.ts";
@@ -50,6 +51,34 @@ describe("a result", () => {
         error: expect.stringContaining("the worker's result is not valid"),
       });
     }
+  });
+
+  it("that is an error of 70 KB as runpod's SDK writes it stays JSON, in the status and on an OpenAI route", async () => {
+    const error = JSON.stringify({
+      error_type: "<class 'ValueError'>",
+      error_message: "boom é",
+      error_traceback: `Traceback (most recent call last):\n${"é".repeat(35_000)}\nValueError: boom é\n`,
+      hostname: "wk1-host",
+      worker_id: "wk1",
+    });
+    const job = await heldJob();
+    expect(await (await job.done(job.id, JSON.stringify({ error }))).json()).toEqual(accepted);
+    const { status, error: shown = "" } = await job.status(job.id);
+    expect(status).toBe("FAILED");
+    expect(new TextEncoder().encode(shown).length).toBeLessThanOrEqual(ERROR_TEXT_MAX_BYTES);
+    expect(JSON.parse(shown)).toMatchObject({
+      error_message: "boom é",
+      error_traceback: expect.stringMatching(/^é{10000,}\nValueError: boom é\n$/),
+      hostname: "wk1-host",
+      worker_id: "wk1",
+    });
+
+    const asking = job.asClient("openai/v1/chat/completions", '{"model":"m","messages":[]}');
+    const id = await vi.waitFor(() => job.takeOne());
+    await job.done(id, JSON.stringify({ error: `${"x".repeat(20_000)} end` }));
+    const answer = await asking;
+    expect(answer.status).toBe(500);
+    expect(await answer.json()).toMatchObject({ error: { message: `${"x".repeat(20_000)} end` } });
   });
 
   it("counts once when it is posted twice, one after the other and at once", async () => {
