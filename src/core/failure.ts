@@ -7,7 +7,8 @@ export type Failure =
   /** Unauthorized, from an address with many such calls. */
   | { readonly kind: "too_many_failures"; readonly retryAfterSeconds: number }
   | { readonly kind: "forbidden"; readonly scope: string }
-  | { readonly kind: "not_found" }
+  /** `what`: the part of the request that names nothing of the caller's. Absent where a caller without a key may ask. */
+  | { readonly kind: "not_found"; readonly what?: UnknownPart }
   /** A route of an OpenAI server that the endpoint does not let through. */
   | { readonly kind: "route_closed"; readonly method: string; readonly path: string; readonly endpointId: string }
   | { readonly kind: "method_not_allowed"; readonly allow: string }
@@ -45,6 +46,8 @@ export type Failure =
   | { readonly kind: "request_timeout"; readonly afterMs: number }
   | { readonly kind: "settings_behind" }
   | { readonly kind: "unavailable"; readonly message: string };
+
+export type UnknownPart = "endpoint" | "job" | "worker" | "route";
 
 export type GatewayCode = "worker_unreachable" | "worker_broke_off" | "bad_answer" | "worker_redirect";
 

@@ -12,6 +12,8 @@ import { refuseOpenAi } from "./openai/errors.ts";
 import { ROUTES } from "./routes.ts";
 import { holdRefusal } from "./workers/polls.ts";
 
+const NO_ROUTE = { kind: "not_found", what: "route" } as const;
+
 /** The application. It never throws: an unexpected error is logged and answered with 500. */
 export function createApp(): Hono<Routing> {
   const app = new Hono<Routing>({ getPath: readPath });
@@ -24,7 +26,7 @@ export function createApp(): Hono<Routing> {
     c.executionCtx.waitUntil(logAnswered(c, startedMs));
   });
   addRoutes(app, ROUTES);
-  app.notFound((c) => refuse(c, { kind: "not_found" }));
+  app.notFound((c) => refuse(c, NO_ROUTE));
   app.onError((error, c) => answerCrash(c, error));
   return app;
 }
@@ -37,7 +39,7 @@ async function serve(c: RouteContext, next: Next): Promise<void> {
   const target = url === null ? null : findLbTarget(url, readHosts(c.env));
   if (target !== null) c.res = await forwardToWorker(c, target);
   else if (url !== null && isPlainPath(c.req.path)) await next();
-  else c.res = isOpenAi(c.req.path) ? refuseOpenAi(c, { kind: "not_found" }) : refuse(c, { kind: "not_found" });
+  else c.res = isOpenAi(c.req.path) ? refuseOpenAi(c, NO_ROUTE) : refuse(c, NO_ROUTE);
   if (target === null) await holdRefusal(c);
   await takeRest(c.req.raw);
 }

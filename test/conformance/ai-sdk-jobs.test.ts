@@ -16,7 +16,7 @@ import { FILES, type MediaWorker, startMediaWorker } from "../running/media-work
 const KINDS = ["image", "image-result", "speech", "transcription", "video", "video-result", "video-text"];
 /** The provider polls each few seconds unless told otherwise. */
 const POLLING = { runpod: { pollIntervalMillis: 200, maxPollAttempts: 100 } };
-const NO_ENDPOINT = "no such endpoint, job or route";
+const NO_ENDPOINT = "no such endpoint for this key: check its id or slug";
 const BAD_KEY = "the API key is missing or not valid";
 
 let worker: MediaWorker;

@@ -37,7 +37,7 @@ export class ClientCalls {
   describe(call: JobCall): Result<JobReport> {
     const nowMs = Date.now();
     const stored = this.#parts.jobs.own(call, nowMs);
-    return stored === null ? fail({ kind: "not_found" }) : ok(this.#parts.shown.report(stored, nowMs));
+    return stored === null ? fail({ kind: "not_found", what: "job" }) : ok(this.#parts.shown.report(stored, nowMs));
   }
 
   async wait(call: CallOf<"wait">): Promise<Result<JobView>> {
@@ -65,7 +65,7 @@ export class ClientCalls {
     const { jobs, shown, wake } = this.#parts;
     const nowMs = Date.now();
     const stored = jobs.own(call, nowMs);
-    if (stored === null) return fail({ kind: "not_found" });
+    if (stored === null) return fail({ kind: "not_found", what: "job" });
     if (jobs.apply(stored, event, nowMs).reply === "refused")
       return fail({ kind: "wrong_state", message: `${refusal}; it is ${stored.job.status}` });
     await wake.run(nowMs);

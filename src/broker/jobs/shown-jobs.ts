@@ -20,7 +20,7 @@ export class ShownJobs {
 
   /** The job as its client may see it, in a turn that has room for it. */
   async show(stored: StoredJob | null): Promise<Result<JobView>> {
-    return stored === null ? fail({ kind: "not_found" }) : this.showAs(stored, (job) => job);
+    return stored === null ? fail({ kind: "not_found", what: "job" }) : this.showAs(stored, (job) => job);
   }
 
   /** As `show`, for a job that many may have waited for: it is not read before there is room. */
@@ -59,7 +59,7 @@ export class ShownJobs {
     const { jobs, egress } = this.#parts;
     return egress.leave<Result<T>>(tenantId, VIEW_MOST_BYTES, (isLater) => {
       const shown = isLater || stored === null ? jobs.load(uuid) : stored;
-      if (shown === null) return { value: fail({ kind: "not_found" }), bytes: 0 };
+      if (shown === null) return { value: fail({ kind: "not_found", what: "job" }), bytes: 0 };
       const view = this.#view(shown, Date.now());
       return { value: ok(toAnswer(view)), bytes: viewBytes(view) };
     });

@@ -84,7 +84,7 @@ export class Streams {
 
   async readStream(call: CallOf<"readStream">): Promise<Result<StreamPage>> {
     const stored = this.#parts.jobs.own(call, Date.now());
-    if (stored === null) return fail({ kind: "not_found" });
+    if (stored === null) return fail({ kind: "not_found", what: "job" });
     const { tenantId, status } = stored.job;
     const { held } = this.#parts;
     const mayStay = !isTerminal(status) && (call.holdMs > 0 || call.stays === true) && held.hasRoom(tenantId);
@@ -102,21 +102,21 @@ export class Streams {
     // Later calls do not find a job that timed out; only a caller that waited for it receives TIMED_OUT, once.
     const { page } =
       first.held === null ? first : await this.#look(stored.job, null, { after: call.after, holdMs: 0, mayStay });
-    return page === null ? fail({ kind: "not_found" }) : ok(page);
+    return page === null ? fail({ kind: "not_found", what: "job" }) : ok(page);
   }
 
   /** Reads a page and moves the drain without an await in between, so that two calls at once get different chunks. */
   async drainStream(call: CallOf<"drainStream">): Promise<Result<StreamPage>> {
     const { jobs, chunks, store } = this.#parts;
     const found = jobs.own(call, Date.now());
-    if (found === null) return fail({ kind: "not_found" });
+    if (found === null) return fail({ kind: "not_found", what: "job" });
     const page = await this.#leave(found.job, found, ({ job }) => {
       const drained = this.#page(job, this.#drainedOf(job));
       const last = drained.chunks.at(-1);
       if (last !== undefined) store.transaction(() => chunks.setDrained(job.uuid, last));
       return drained;
     });
-    return page === null ? fail({ kind: "not_found" }) : ok(page);
+    return page === null ? fail({ kind: "not_found", what: "job" }) : ok(page);
   }
 
   /** A chunk is a sign of life, so it renews the lease. False: the lease has run out. */

@@ -59,7 +59,7 @@ export class Submissions {
       if (claimed !== null) return ok({ created, job: viewJob(job, null, null), claim: claimOf(claimed) });
     }
     const stored = jobs.load(job.uuid);
-    if (stored === null) return fail({ kind: "not_found" });
+    if (stored === null) return fail({ kind: "not_found", what: "job" });
     // The first answer was lost, and with it the lease: nobody else would carry the job until that lease ends.
     const isRepeated = !inserted && showJobId(job.uuid, job.mode) === call.jobId;
     const claim = isRepeated ? dispatcher.claimAgain(stored, nowMs) : null;

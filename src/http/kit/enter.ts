@@ -69,6 +69,6 @@ export async function enterJob(c: RouteContext, readKey: ReadKey): Promise<Resul
   const entered = await enterEndpoint(c, readKey);
   if (!entered.ok) return entered;
   const jobId = c.req.param("id") ?? "";
-  if (parseJobId(jobId) === null) return fail({ kind: "not_found" });
+  if (parseJobId(jobId) === null) return fail({ kind: "not_found", what: "job" });
   return ok({ ...entered.value, jobId });
 }

@@ -1,5 +1,5 @@
 // The one map from expected failures to the wire: status and `{"error", "message"}`, which every RunPod client reads.
-import { type Failure, fieldSentence } from "../../core/failure.ts";
+import { type Failure, fieldSentence, type UnknownPart } from "../../core/failure.ts";
 import { closedRouteMessage } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "./answer.ts";
 
@@ -43,6 +43,14 @@ function coded(status: number, code: string, message: string): WireFailure {
 
 type ByKind = { readonly [Each in Failure as Each["kind"]]: Each };
 
+/** What is another tenant's is as unknown as what never was, so each of these sentences is for both. */
+const UNKNOWN: Readonly<Record<UnknownPart, string>> = {
+  endpoint: "no such endpoint for this key: check its id or slug",
+  job: "no job of yours has this id here, or it is no longer kept",
+  worker: "no worker of this endpoint has this id",
+  route: "no such route: check the path, in which an id may be missing, and which no slash may end",
+};
+
 /** The one map, with an entry for every kind of failure. */
 const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFailure } = {
   invalid: ({ field, message }) => ({
@@ -60,7 +68,11 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
   too_many_failures: ({ retryAfterSeconds }) =>
     tooMany("too many failures", "too many calls without a valid API key came from this address", retryAfterSeconds),
   forbidden: ({ scope }) => ({ status: 403, error: "forbidden", message: `the API key lacks the scope ${scope}` }),
-  not_found: () => ({ status: 404, error: "not found", message: "no such endpoint, job or route" }),
+  not_found: ({ what }) => ({
+    status: 404,
+    error: "not found",
+    message: what === undefined ? "no such endpoint, job or route" : UNKNOWN[what],
+  }),
   route_closed: (failure) => ({ status: 403, error: "route not allowed", message: closedRouteMessage(failure) }),
   method_not_allowed: ({ allow }) => ({
     status: 405,

@@ -17,7 +17,7 @@ export async function findEndpoint(
   env: Env,
   nowMs: number,
 ): Promise<Result<LoadedEndpoint>> {
-  if (!isEndpointName(idOrSlug)) return fail({ kind: "not_found" });
+  if (!isEndpointName(idOrSlug)) return fail({ kind: "not_found", what: "endpoint" });
   return find(idOrSlug, caller, nowMs, () => loadEndpoint(env.DB, idOrSlug));
 }
 
@@ -46,7 +46,7 @@ async function find(
     return fail({ kind: "unavailable", message: "the endpoint cannot be looked up right now" });
   }
   const isTheirs = found !== null && (found.shared || found.settings.tenantId === caller.tenantId);
-  return found !== null && isTheirs ? ok(found) : fail({ kind: "not_found" });
+  return found !== null && isTheirs ? ok(found) : fail({ kind: "not_found", what: "endpoint" });
 }
 
 /** The id that belongs to a name, if it is cached; undefined: it has not been looked up yet. */

@@ -17,7 +17,7 @@ export async function configure(c: RouteContext): Promise<Answered> {
   const loaded = await askD1(() => loadEndpointSettings(c.env.DB, body.value.endpointId));
   if (!loaded.ok) return loaded;
   const settings = loaded.value;
-  if (settings === null) return fail({ kind: "not_found" });
+  if (settings === null) return fail({ kind: "not_found", what: "endpoint" });
   const { endpointId } = settings;
   const configured = await new BrokerClient(c.env, endpointId).call("configure", settings);
   if (!configured.ok) return configured;

@@ -17,13 +17,16 @@ import { showDollars, showLine } from "./shown-line.ts";
 /** A job has fewer lines than this, because each of its attempts has at most one. */
 const LINES_MAX = 1_000;
 
+const NO_JOB = { kind: "not_found", what: "job" } as const;
+
 /** The job, or 404 for one that is gone, another tenant's, or of a release whose ids do not contain their endpoint. */
 export async function showJob(c: RouteContext, caller: Caller): Promise<Answered> {
   const jobId = c.req.param("id") ?? "";
   const uuid = parseJobId(jobId)?.uuid;
-  if (uuid === undefined) return fail({ kind: "not_found" });
+  if (uuid === undefined) return fail(NO_JOB);
   const endpoint = await findNumberedEndpoint(endpointNumberOf(uuid), caller, c.env, Date.now());
-  if (!endpoint.ok) return endpoint;
+  // The caller has named no endpoint, and one that is another tenant's must be answered as a job that never was.
+  if (!endpoint.ok) return endpoint.failure.kind === "not_found" ? fail(NO_JOB) : endpoint;
   const { endpointId } = endpoint.value.settings;
   const { tenantId } = caller;
   const report = await new BrokerClient(c.env, endpointId).call("describe", { tenantId, jobId });

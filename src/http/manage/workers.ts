@@ -11,7 +11,7 @@ export async function listWorkers(c: RouteContext, { caller, broker }: EndpointC
   const listed = await broker.call("listWorkers", { tenantId: caller.tenantId });
   if (!listed.ok) return listed;
   const views = listed.value;
-  if (views === null) return fail({ kind: "not_found" });
+  if (views === null) return fail({ kind: "not_found", what: "endpoint" });
   return jsonAnswer(200, { workers: views.map(showWorker), summary: summarise(views) }, c.get("requestId"));
 }
 
@@ -29,7 +29,9 @@ async function setDraining(c: RouteContext, { caller, broker }: EndpointCall, dr
   const workerId = c.req.param("worker") ?? "";
   const drained = await broker.call("drainWorker", { tenantId: caller.tenantId, workerId, draining });
   if (!drained.ok) return drained;
-  return drained.value ? jsonAnswer(200, { id: workerId, draining }, c.get("requestId")) : fail({ kind: "not_found" });
+  return drained.value
+    ? jsonAnswer(200, { id: workerId, draining }, c.get("requestId"))
+    : fail({ kind: "not_found", what: "worker" });
 }
 
 function showWorker({ lastSeenAtMs, keyId, gpu, version, reason, ...rest }: WorkerView) {

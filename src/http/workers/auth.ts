@@ -50,7 +50,7 @@ export async function enterWorkerJob(c: RouteContext): Promise<Result<WorkerJobE
   const entered = await enterWorker(c);
   if (!entered.ok) return entered;
   const jobId = cutParameters(c.req.param("job") ?? "", entered.value.query);
-  return parseJobId(jobId) === null ? fail({ kind: "not_found" }) : ok({ ...entered.value, jobId });
+  return parseJobId(jobId) === null ? fail({ kind: "not_found", what: "job" }) : ok({ ...entered.value, jobId });
 }
 
 /** Checks key, endpoint and worker id, the cheapest first: a mistyped key costs no call, a made-up key no broker's. */

@@ -67,7 +67,7 @@ async function progress(
 /** Answers 200 to a late or repeated report too: the SDK would log an error, and the handler made none. */
 function answer(c: RouteContext, reply: Result<ReportReply>): Answered {
   if (!reply.ok) return reply;
-  if (reply.value === "unknown_job") return fail({ kind: "not_found" });
+  if (reply.value === "unknown_job") return fail({ kind: "not_found", what: "job" });
   return jsonAnswer(200, { accepted: reply.value === "accepted" }, c.get("requestId"));
 }
 

@@ -78,7 +78,7 @@ class ChunkPost {
 
   #answer(reply: Result<Awaited<ReturnType<StreamApi["appendPiece"]>>>): Answered {
     if (!reply.ok) return reply;
-    if (reply.value === "unknown_job") return fail({ kind: "not_found" });
+    if (reply.value === "unknown_job") return fail({ kind: "not_found", what: "job" });
     if (reply.value === "too_long") return fail({ kind: "too_large", maxBytes: RESULT_MAX_BYTES });
     // The worker then sends the whole chunk again, and its pieces so far are dropped.
     if (reply.value === "lost") return fail({ kind: "unavailable", message: "the endpoint lost a part of the chunk" });
@@ -111,7 +111,7 @@ export async function gatherChunks(
     const page = await broker.call("ownChunks", { ...worker, jobId, after });
     if (!page.ok || page.value === null) {
       await sink.abort();
-      return page.ok ? fail({ kind: "not_found" }) : page;
+      return page.ok ? fail({ kind: "not_found", what: "job" }) : page;
     }
     for (const chunk of page.value.chunks) {
       if (after.seq > 0) failure ??= await sink.write(encoder.encode(","));

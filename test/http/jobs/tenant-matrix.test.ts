@@ -102,3 +102,27 @@ describe("a stranger", () => {
     expect(await depth.json()).toEqual({ endpoints: [{ endpointId: owner.endpointId, waiting: 1, running: 0 }] });
   });
 });
+
+describe("a 404", () => {
+  it.each([
+    ["GET", "/v2/nowhere/health", "no such endpoint for this key"],
+    ["GET", `/v2/nowhere/status/${neverWas}`, "no such endpoint for this key"],
+    ["GET", "/v2/nowhere/openai/v1/models", "no such endpoint for this key"],
+    ["GET", "/lb/nowhere/path", "no such endpoint for this key"],
+    ["GET", `/v2/{ep}/status/${neverWas}`, "no job of yours has this id here"],
+    ["GET", "/v2/{ep}/status/no-id", "no job of yours has this id here"],
+    ["GET", `/v2/{ep}/stream/${neverWas}?wait=1000`, "no job of yours has this id here"],
+    ["POST", `/v2/{ep}/retry/${neverWas}`, "no job of yours has this id here"],
+    ["GET", `/v1/jobs/${neverWas}`, "no job of yours has this id here"],
+    ["GET", "/v1/jobs/no-id", "no job of yours has this id here"],
+    ["POST", "/v2/{ep}/walk", "no such route"],
+    ["POST", "/v2/{ep}/run/", "no such route"],
+    ["GET", "/v2/{ep}/status", "no such route"],
+    ["GET", "/nothing", "no such route"],
+  ] as const)("names what is unknown: %s %s", async (method, path, words) => {
+    const response = await send(owner, method, path.replace("{ep}", owner.endpointId));
+    const text = await response.text();
+    expect(response.status, text).toBe(404);
+    expect(text).toContain(words);
+  });
+});

@@ -147,7 +147,7 @@ describe("an endpoint", () => {
     const caller = { tenantId: mine.tenantId, scopes: ["jobs"] as const, waitingMax: 1, sealedWebhookSecret: "" };
     const find = (name: string) => findEndpoint(name, caller, env, NOW_MS);
     expect(await find(theirs.endpointId)).toEqual(await find("nothing-here"));
-    expect(await find(theirs.slug)).toEqual({ ok: false, failure: { kind: "not_found" } });
+    expect(await find(theirs.slug)).toEqual({ ok: false, failure: { kind: "not_found", what: "endpoint" } });
     expect(await find(shared.slug)).toMatchObject({ value: { shared: true, settings: { tenantId: shared.tenantId } } });
     expect(await find(mine.slug)).toMatchObject({ value: { shared: false } });
   });
