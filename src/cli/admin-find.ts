@@ -8,14 +8,15 @@ import { SELECT_TENANTS } from "../db/tenants.ts";
 import { SELECT_UPSTREAMS } from "../db/upstreams.ts";
 import type { Execute } from "./d1.ts";
 
-/** The id that belongs to an id or a slug, null when there is no such endpoint, and the tiers that have a price. */
+/** The id and kind behind an id or a slug, null when there is no such endpoint, and the tiers that have a price. */
 export async function findPlace(
   execute: Execute,
   idOrSlug: string,
-): Promise<{ readonly endpointId: string | null; readonly tiers: readonly string[] }> {
+): Promise<{ readonly endpointId: string | null; readonly kind: string; readonly tiers: readonly string[] }> {
   const [endpoints = [], tiers = []] = await execute(selectIdOf(idOrSlug), SELECT_TIERS);
   const endpointId = textOf(endpoints[0], "id");
-  return { endpointId: endpointId === "" ? null : endpointId, tiers: tiers.map((row) => textOf(row, "id")) };
+  const kind = textOf(endpoints[0], "kind");
+  return { endpointId: endpointId === "" ? null : endpointId, kind, tiers: tiers.map((row) => textOf(row, "id")) };
 }
 
 /** All tenants, endpoints, upstreams and keys, as rows. */

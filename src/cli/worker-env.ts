@@ -43,6 +43,8 @@ const OPTIONS = {
   broker: { type: "string" },
 } as const;
 
+const NO_PULLING = "its workers do not pull; add each as an upstream, by npm run admin -- upstream add --dialect http";
+
 /** The heading of each form when all are shown. */
 const HEADINGS = {
   docker: "docker: save these lines as worker.env",
@@ -82,8 +84,9 @@ async function main(): Promise<void> {
   const slots = wholeNumber("slots", options.slots, 1, 1_000);
   const format = options.format === undefined ? null : oneOf("format", options.format, FORMATS);
   const database = chooseDatabase(options);
-  const { endpointId, tiers } = await findPlace(database.execute, named);
+  const { endpointId, kind, tiers } = await findPlace(database.execute, named);
   if (endpointId === null) throw new Error(`there is no endpoint with the id or slug ${named}`);
+  if (kind === "load_balancer") throw new Error(`${named} is load-balanced: ${NO_PULLING}`);
   const tier = checkTier(options.tier, tiers);
   const context = { execute: database.execute, secrets: await database.secrets() };
   const { key } = await createWorkerKey(context, { endpointId, tier, rateKind, slots, name: options.name });

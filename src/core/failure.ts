@@ -3,10 +3,11 @@
 /** An expected failure. `field` names what was wrong in the request (`input`, `policy.ttl`, `?wait`). */
 export type Failure =
   | { readonly kind: "invalid"; readonly field: string; readonly message: string }
-  | { readonly kind: "unauthorized" }
+  /** `misused`: of a genuine key of another kind or place, whose holder may thus be told. */
+  | { readonly kind: "unauthorized"; readonly misused?: "client_key" | "other_endpoint" }
   /** Unauthorized, from an address with many such calls. */
   | { readonly kind: "too_many_failures"; readonly retryAfterSeconds: number }
-  | { readonly kind: "forbidden"; readonly scope: string }
+  | { readonly kind: "forbidden"; readonly scope: string; readonly isWorkerKey?: boolean }
   /** `what`: the part of the request that names nothing of the caller's. Absent where a caller without a key may ask. */
   | { readonly kind: "not_found"; readonly what?: UnknownPart }
   /** A route of an OpenAI server that the endpoint does not let through. */

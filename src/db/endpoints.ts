@@ -90,9 +90,9 @@ async function read(db: Database, statements: readonly string[], named: string |
   return { endpoints, upstreams, workerKeys, rates } as Rows;
 }
 
-/** One row with the id behind an id or a slug, or none when there is no such endpoint. */
+/** One row with the id behind an id or a slug and the kind, or none when there is no such endpoint. */
 export function selectIdOf(idOrSlug: string): Statement {
-  return statement(`SELECT id FROM endpoints WHERE id = ${ITS_ID}`, idOrSlug);
+  return statement(`SELECT id, kind FROM endpoints WHERE id = ${ITS_ID}`, idOrSlug);
 }
 
 /** The id behind an id or a slug; null when there is no such endpoint. */

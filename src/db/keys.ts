@@ -32,19 +32,19 @@ export async function findKey(db: Database, keyId: string): Promise<StoredKey | 
   return { digest, expiresAtMs, revokedAtMs, caller: { ...tenant, scopes: scopesSchema.parse(scopes.split(",")) } };
 }
 
-/** A worker key and the one endpoint that it opens. */
-export interface WorkerKeyPlace {
-  readonly digest: string;
-  readonly endpointId: string;
-  readonly slug: string;
-}
+/** A key and the one endpoint that it opens to workers; both null: it is a client's key, which opens none. */
+export type WorkerKeyPlace = { readonly digest: string } & (
+  | { readonly endpointId: string; readonly slug: string }
+  | { readonly endpointId: null; readonly slug: null }
+);
 
-/** The worker key with this id; null when there is none, or when it is revoked or has expired. */
+/** The key with this id as a worker shows it; null when there is none, or when it is revoked or has expired. */
 export async function findWorkerKey(db: Database, keyId: string): Promise<WorkerKeyPlace | null> {
   return db
     .prepare(
       `SELECT digest, endpoints.id AS endpointId, slug
-       FROM api_keys JOIN endpoints ON endpoints.id = api_keys.endpoint_id WHERE api_keys.id = ? AND ${LIVE_WORKER_KEY}`,
+       FROM api_keys LEFT JOIN endpoints ON endpoints.id = api_keys.endpoint_id
+       WHERE api_keys.id = ? AND ${LIVE_WORKER_KEY}`,
     )
     .bind(keyId)
     .first<WorkerKeyPlace>();

@@ -131,6 +131,14 @@ describe("npm run admin", { timeout: 60_000 }, () => {
     });
   });
 
+  it("makes no worker key for a load-balanced endpoint, whose workers do not pull", async () => {
+    await createEndpoint(context, { tenantId: tenant.tenantId, slug: "balanced", kind: "load_balancer" });
+    await expect(operator.run("worker-env.ts", ["balanced", "--tier", "l4"])).rejects.toMatchObject({
+      stderr: expect.stringContaining("balanced is load-balanced: its workers do not pull; add each as an upstream"),
+      stdout: "",
+    });
+  });
+
   it("names the option that is missing or wrong", async () => {
     const missing = admin("key create");
     await expect(missing).rejects.toMatchObject({ stderr: "--tenant is missing\n", stdout: "" });

@@ -17,6 +17,11 @@ interface Parts extends OverJobs {
   readonly wake: Wake;
 }
 
+const NO_JOBS = {
+  kind: "wrong_state",
+  message: "this endpoint is load-balanced and has no jobs: its owner adds this worker as an upstream that is called",
+} as const;
+
 export class PullWorkers {
   readonly #parts: Parts;
 
@@ -30,9 +35,10 @@ export class PullWorkers {
   }
 
   async takeJobs(call: TakeCall): Promise<Result<readonly HandedJob[]>> {
-    const { roster, longPolls, pullSlots, wake } = this.#parts;
+    const { endpoint, roster, longPolls, pullSlots, wake } = this.#parts;
     const nowMs = Date.now();
     if (pullSlots.keyOf(call.keyId) === null) return fail({ kind: "unauthorized" });
+    if (endpoint.settings?.kind === "load_balancer") return fail(NO_JOBS);
     // This runs here too, as no job may come that would run it: workers that are gone must not keep new ones out.
     pullSlots.forgetGone(nowMs);
     const worker = roster.hear(call, nowMs);

@@ -81,7 +81,8 @@ export function readKey(headers: Headers): PresentedKey | null {
 }
 
 export function requireScope(caller: Caller, scope: Scope): Result<Caller> {
-  return caller.scopes.includes(scope) ? ok(caller) : fail({ kind: "forbidden", scope });
+  if (caller.scopes.includes(scope)) return ok(caller);
+  return fail({ kind: "forbidden", scope, isWorkerKey: caller.scopes.includes("worker") });
 }
 
 function isOver(stored: StoredKey, nowMs: number): boolean {

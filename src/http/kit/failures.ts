@@ -51,6 +51,11 @@ const UNKNOWN: Readonly<Record<UnknownPart, string>> = {
   route: "no such route: check the path, in which an id may be missing, and which no slash may end",
 };
 
+const MISUSED: Readonly<Record<"client_key" | "other_endpoint", string>> = {
+  client_key: "this is a client's key: a worker needs one of its endpoint, which npm run worker:env makes",
+  other_endpoint: "this worker key is of another endpoint: npm run worker:env makes one of this endpoint",
+};
+
 /** The one map, with an entry for every kind of failure. */
 const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFailure } = {
   invalid: ({ field, message }) => ({
@@ -59,15 +64,21 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
     message,
     more: { field },
   }),
-  unauthorized: () => ({
+  unauthorized: ({ misused }) => ({
     status: 401,
     error: "unauthorized",
-    message: "the API key is missing or not valid",
+    message: misused === undefined ? "the API key is missing or not valid" : MISUSED[misused],
     headers: { "www-authenticate": "Bearer" },
   }),
   too_many_failures: ({ retryAfterSeconds }) =>
     tooMany("too many failures", "too many calls without a valid API key came from this address", retryAfterSeconds),
-  forbidden: ({ scope }) => ({ status: 403, error: "forbidden", message: `the API key lacks the scope ${scope}` }),
+  forbidden: ({ scope, isWorkerKey = false }) => ({
+    status: 403,
+    error: "forbidden",
+    message: isWorkerKey
+      ? `this is a worker's key: a client needs one with the scope ${scope}, which npm run admin -- key create makes`
+      : `the API key lacks the scope ${scope}`,
+  }),
   not_found: ({ what }) => ({
     status: 404,
     error: "not found",

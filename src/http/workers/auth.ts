@@ -67,7 +67,8 @@ export async function enterWorker(c: RouteContext): Promise<Result<WorkerEntry>>
     return ok({ worker: { keyId: presented.id, workerId }, broker, query });
   }
   if (endpointId.failure.kind !== "unauthorized") return endpointId;
-  return fail(await refuseCaller(headers, c.env, Date.now()));
+  const refusal = await refuseCaller(headers, c.env, Date.now());
+  return refusal.kind === "unauthorized" ? endpointId : fail(refusal);
 }
 
 /** The endpoint that a name stands for, if its broker has the key. */
@@ -108,9 +109,10 @@ async function locate(c: RouteContext, presented: PresentedKey, name: string, no
   }
   const genuine = await isGenuine(presented, place?.digest ?? null, pepper);
   if (place === null || !genuine) return fail({ kind: "unauthorized" });
+  if (place.endpointId === null) return fail({ kind: "unauthorized", misused: "client_key" });
+  // The same where no endpoint has this name: the key's holder must not learn which names others have taken.
   if (name !== place.endpointId && name !== place.slug) {
-    const other = found(await findEndpointId(name, c.env, name));
-    return other.ok ? fail({ kind: "unauthorized" }) : other;
+    return fail({ kind: "unauthorized", misused: "other_endpoint" });
   }
   await noteEndpointId(name, place.endpointId);
   return ok(place.endpointId);

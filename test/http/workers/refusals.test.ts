@@ -79,7 +79,7 @@ it.concurrent("holds every refusal of job-take and job-stop for 5 seconds", { ti
     "a mistyped key": [{ key: `${key.slice(0, -1)}${key.endsWith("0") ? "1" : "0"}` }, 401],
     "a client's key": [{ key: pulling.tenant.key }, 401],
     "the key of another endpoint": [{ key: foreignKey }, 401],
-    "an endpoint that is none": [{ endpoint: "nowhere" }, 404],
+    "an endpoint that is none": [{ endpoint: "nowhere" }, 401],
     "a name that is none": [{ workerId: "two%20words" }, 400],
     "a name with a control character": [{ workerId: "two%0Alines" }, 404],
     "a name with a slash": [{ workerId: "rack/7" }, 404],
@@ -138,4 +138,29 @@ it.concurrent("refuses a revoked key on every route within 30 s, also where it w
   ]);
   expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 401, 401, 401]);
   expect(await pulling.status(id)).toMatchObject({ status: "IN_PROGRESS" });
+});
+
+it.concurrent("names the kind of key or endpoint that is needed, to the holder of a genuine key alone", {
+  timeout: 20_000,
+}, async () => {
+  const [pulling, other, balanced] = await Promise.all([
+    makePulling(),
+    makePulling(),
+    makePulling({ kind: "load_balancer" }),
+  ]);
+  const textOf = async (asking: Promise<Response>) => (await asking).text();
+  const [ofClient, ofOther, ofNone, ofNobody, ofBalanced, asClient] = await Promise.all([
+    textOf(pulling.asWorker("ping/WORKER?gpu=SIM", { key: pulling.tenant.key })),
+    textOf(pulling.asWorker("ping/WORKER?gpu=SIM", { endpoint: other.tenant.endpointId })),
+    textOf(pulling.asWorker("ping/WORKER?gpu=SIM", { endpoint: "nowhere" })),
+    textOf(pulling.asWorker("ping/WORKER?gpu=SIM", { key: otherKey() })),
+    textOf(balanced.take()),
+    textOf(pulling.asWorker("health")),
+  ]);
+  expect(ofClient).toContain("this is a client's key: a worker needs one of its endpoint");
+  expect(ofOther).toContain("this worker key is of another endpoint");
+  expect(ofNone).toBe(ofOther);
+  expect(ofNobody).toContain("the API key is missing or not valid");
+  expect(ofBalanced).toContain("this endpoint is load-balanced and has no jobs");
+  expect(asClient).toContain("this is a worker's key: a client needs one with the scope jobs");
 });
