@@ -13,6 +13,7 @@ import { listAll } from "./admin-find.ts";
 import { chooseDatabase, DATABASE_OPTIONS, oneOf, optionalNumber, wholeNumber } from "./admin-options.ts";
 import { readSecret } from "./admin-secrets.ts";
 import { readReach } from "./deployment.ts";
+import { refuseSwallowed } from "./npm-words.ts";
 import { makeOutputPrivate } from "./private-file.ts";
 import { pushSettings } from "./push-settings.ts";
 
@@ -69,9 +70,10 @@ const OPTIONS = {
 
 const { values: options, positionals } = readArguments();
 
-/** An unknown option ends the command with one sentence, not with a stack. */
+/** An unknown option, or one that npm has taken, ends the command with one sentence, not with a stack. */
 function readArguments() {
   try {
+    refuseSwallowed("npm run admin", Object.keys(OPTIONS));
     return parseArgs({ allowPositionals: true, options: OPTIONS });
   } catch (error) {
     console.error(messageOf(error));

@@ -14,6 +14,7 @@ import { startReceiver } from "./dev-receiver.ts";
 import { ensureDevSecrets } from "./dev-secrets.ts";
 import { type DevServer, launchDevServer } from "./dev-server.ts";
 import { startOcrWorker } from "./dev-worker.ts";
+import { refuseSwallowed } from "./npm-words.ts";
 import { makeOutputPrivate } from "./private-file.ts";
 
 const WORKER_PORT = 8788;
@@ -39,7 +40,9 @@ async function keep<T extends { stop(): Promise<void> }>(part: T): Promise<T> {
 }
 
 async function main(): Promise<void> {
-  const { port, once, state } = readOptions();
+  const options = readOptions();
+  if (options === null) return print(HELP);
+  const { port, once, state } = options;
   const lock = takeStateLock(state, port);
   // The lock is the first part, so that it is released last.
   running.push({ stop: async () => lock.release() });
@@ -71,14 +74,23 @@ async function main(): Promise<void> {
   print("stopped     everything that was started");
 }
 
-function readOptions(): { readonly port: number; readonly once: boolean; readonly state: string } {
-  const { values } = parseArgs({
-    options: {
-      port: { type: "string" },
-      once: { type: "boolean", default: false },
-      state: { type: "string", default: DEV_STATE_FOLDER },
-    },
-  });
+const HELP = `npm start -- [--once] [--port N] [--state DIR]
+
+--once: stop everything after the first job. --port N: the broker's port (${BROKER_PORT}).
+--state DIR: the folder of the state (.waybill/dev), which serves one broker at a time.`;
+
+const OPTIONS = {
+  help: { type: "boolean", default: false },
+  port: { type: "string" },
+  once: { type: "boolean", default: false },
+  state: { type: "string", default: DEV_STATE_FOLDER },
+} as const;
+
+/** Null: the person only asks for help. */
+function readOptions(): { readonly port: number; readonly once: boolean; readonly state: string } | null {
+  refuseSwallowed("npm start", Object.keys(OPTIONS));
+  const { values } = parseArgs({ options: OPTIONS });
+  if (values.help) return null;
   const port = Number(values.port ?? BROKER_PORT);
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error("--port must be a number from 1 to 65535.");
   if (values.state === "") throw new Error("--state must be a folder.");

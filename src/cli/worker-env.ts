@@ -7,6 +7,7 @@ import { findPlace } from "./admin-find.ts";
 import { chooseDatabase, DATABASE_OPTIONS, oneOf, stateFolderOf, wholeNumber } from "./admin-options.ts";
 import { portOfState } from "./dev-lock.ts";
 import { BROKER_PORT } from "./dev-ports.ts";
+import { refuseSwallowed } from "./npm-words.ts";
 import { makeOutputPrivate } from "./private-file.ts";
 import { pushSettings } from "./push-settings.ts";
 import { FORMATS, inForm, type WorkerPlace } from "./worker-forms.ts";
@@ -72,6 +73,7 @@ function checkTier(tier: string | undefined, tiers: readonly string[]): string {
 }
 
 async function main(): Promise<void> {
+  refuseSwallowed("npm run worker:env", Object.keys(OPTIONS));
   const { values: options, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
   if (options.help === true || positionals.length === 0) {
     console.log(HELP);
