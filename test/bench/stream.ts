@@ -3,11 +3,13 @@
 import { percentile } from "../support/figures.ts";
 import { type StreamTimes, type Target, timeStream } from "./client.ts";
 import { modelOf, type StreamShape } from "./clock.ts";
+import { type Finding, medianOf, roundsLine } from "./findings.ts";
 import type { Bench } from "./harness.ts";
-import { type Finding, measureInTurns, type Routes, warmUp } from "./part.ts";
+import { measureInRounds, type Round, type Routes, ratiosOf, together, warmUp } from "./part.ts";
 import { table } from "./table.ts";
 
-const FIRST_TOKEN_RATIO_MAX = 1.6;
+/** A guard against getting slower (README.md): what is above the floor are promises. */
+const FIRST_TOKEN_RATIO_MAX = 1.75;
 const CHUNK_OVERHEAD_MAX_MS = 1;
 const FAIRNESS_MAX = 2;
 
@@ -18,44 +20,63 @@ const WARMING: StreamShape = { firstMs: 5, chunkCount: 2, paceMs: 1 };
 /** Long enough that a stream which gets less than its share falls behind; slow enough that the client keeps up with all. */
 const TOGETHER: StreamShape = { firstMs: 50, chunkCount: 20, paceMs: 50 };
 const STREAMS_AT_ONCE = 200;
-/** What the streams at once take, two rounds of each route, with room for a slow machine. */
-const TOGETHER_MAX_MS = 12_000;
+/** Of each route in each of five rounds: what takes 30 s. */
+const CALLS_PER_ROUND = 20;
+const TOGETHER_ROUNDS = 5;
+/** What the streams at once take, these rounds of each route and the first one, with room for a slow machine. */
+const TOGETHER_MAX_MS = 25_000;
 
-export async function measureStream(bench: Bench, requests: number, endMs: number): Promise<Finding[]> {
+export async function measureStream(bench: Bench, endMs: number, callsPerRound = CALLS_PER_ROUND): Promise<Finding[]> {
   const routes = (shape: StreamShape) => routesOf(bench, shape);
   const { waybill, floor, direct } = routes(WARMING);
   await warmUp([waybill, floor, direct], (target) => timeStream(target, WARMING.chunkCount));
   const call = (target: Target) => timeStream(target, MEASURED.chunkCount);
-  const measured = await measureInTurns(routes(MEASURED), call, requests, endMs - TOGETHER_MAX_MS);
-  const first = (times: readonly StreamTimes[]) => times.map(({ firstAddedMs }) => firstAddedMs);
+  const rounds = await measureInRounds(routes(MEASURED), call, callsPerRound, endMs - TOGETHER_MAX_MS);
+  const measured = together(rounds);
+  const first = ({ firstAddedMs }: StreamTimes) => firstAddedMs;
   const transits = (times: readonly StreamTimes[]) => times.flatMap(({ transitsMs }) => transitsMs);
-  console.log(table("time added to the first chunk", rowsOf(measured, first)));
+  const key = "first_token_ratio";
+  const ratios = ratiosOf(rounds, first);
+  console.log(
+    table(
+      "time added to the first chunk",
+      rowsOf(measured, (times) => times.map(first)),
+    ),
+  );
+  console.log(roundsLine(key, ratios));
   console.log(table("from the sending of a later chunk to its arrival", rowsOf(measured, transits)));
   const p50 = (figures: readonly number[]) => percentile(figures, 0.5);
-  const firstRatio = p50(first(measured.waybill)) / p50(first(measured.floor));
   const chunkMs = p50(transits(measured.waybill)) - p50(transits(measured.direct));
   return [
-    { key: "first_token_ratio", figure: firstRatio, max: FIRST_TOKEN_RATIO_MAX },
-    { key: "chunk_overhead_ms", figure: chunkMs, max: CHUNK_OVERHEAD_MAX_MS },
-    { key: "stream_fairness", figure: await measureFairness(routes(TOGETHER)), max: FAIRNESS_MAX },
+    { key, figure: medianOf(ratios), atMost: FIRST_TOKEN_RATIO_MAX },
+    { key: "chunk_overhead_ms", figure: chunkMs, atMost: CHUNK_OVERHEAD_MAX_MS },
+    { key: "stream_fairness", figure: await measureFairness(routes(TOGETHER)), atMost: FAIRNESS_MAX },
   ];
 }
 
-/** Slowest ÷ median of streams that run together. The floor's show what the machine itself does to them. */
+/** Slowest ÷ median of streams that run together, the median of the rounds. The floor's show what the machine itself does. */
 async function measureFairness({ waybill, floor }: Routes): Promise<number> {
-  // A first round, not counted, opens the connections.
+  // Not counted: opens the connections.
   await runTogether(waybill);
-  const ours = await runTogether(waybill);
   await runTogether(floor);
-  const floors = await runTogether(floor);
-  const spread = (totalsMs: readonly number[]) => Math.max(...totalsMs) / percentile(totalsMs, 0.5);
+  const ours: number[][] = [];
+  const floors: number[][] = [];
+  for (let round = 0; round < TOGETHER_ROUNDS; round += 1) {
+    ours.push(await runTogether(waybill));
+    floors.push(await runTogether(floor));
+  }
   const rows = [
-    { name: "waybill", figuresMs: ours },
-    { name: "floor", figuresMs: floors },
+    { name: "waybill", figuresMs: ours.flat() },
+    { name: "floor", figuresMs: floors.flat() },
   ];
   console.log(table(`${STREAMS_AT_ONCE} streams at once, from call to end`, rows));
-  console.log(`  slowest ÷ median: waybill ${spread(ours).toFixed(2)}, floor ${spread(floors).toFixed(2)}`);
-  return spread(ours);
+  console.log(roundsLine("slowest ÷ median, the floor's,", floors.map(spreadOf)));
+  console.log(roundsLine("stream_fairness", ours.map(spreadOf)));
+  return medianOf(ours.map(spreadOf));
+}
+
+function spreadOf(totalsMs: readonly number[]): number {
+  return Math.max(...totalsMs) / percentile(totalsMs, 0.5);
 }
 
 async function runTogether(target: Target): Promise<number[]> {
@@ -63,10 +84,7 @@ async function runTogether(target: Target): Promise<number[]> {
   return (await Promise.all(streams)).map(({ totalMs }) => totalMs);
 }
 
-function rowsOf(
-  measured: Record<keyof Routes, StreamTimes[]>,
-  figuresOf: (times: readonly StreamTimes[]) => readonly number[],
-) {
+function rowsOf(measured: Round<StreamTimes>, figuresOf: (times: readonly StreamTimes[]) => readonly number[]) {
   return [
     { name: "waybill", figuresMs: figuresOf(measured.waybill) },
     { name: "floor", figuresMs: figuresOf(measured.floor) },
