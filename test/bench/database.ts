@@ -15,7 +15,7 @@ export function makeSecrets(): AdminContext["secrets"] {
   return { pepper: randomBytes(32).toString("hex"), encryptionKey: randomBytes(32).toString("base64") };
 }
 
-/** Fills the database and returns the tenant's key. The endpoints have the slugs `sync` and `chat`. */
+/** Fills the database and returns the tenant's key. The endpoints have the slugs `sync`, `load` and `chat`. */
 export async function fillDatabase(
   database: Database,
   secrets: AdminContext["secrets"],
@@ -32,6 +32,7 @@ export async function fillDatabase(
   const { key } = await createKey(context, { tenantId, scopes: ["jobs"], name: "bench" });
   const upstreams = [
     { slug: "sync", url: `${upstreamUrl}/work`, dialect: "http" },
+    { slug: "load", url: `${upstreamUrl}/load`, dialect: "http" },
     { slug: "chat", url: upstreamUrl, dialect: "openai" },
   ] as const;
   for (const { slug, url, dialect } of upstreams) {

@@ -1,14 +1,12 @@
 // Everything that a run of the bench needs: the built broker and the floor in one workerd, the upstream in a process of its own.
 // Clients speak to workerd itself: wrangler's development proxy costs more than the broker (test/bench/README.md).
-import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { buildWorker, startDirect } from "../running/direct.ts";
+import { endProcess, startProgram } from "./children.ts";
 import { fillDatabase, makeSecrets } from "./database.ts";
 
 /** Addresses without a slash at the end. */
@@ -16,6 +14,7 @@ export interface Bench {
   readonly brokerUrl: string;
   readonly floorUrl: string;
   readonly upstreamUrl: string;
+  readonly upstreamPid: number;
   /** A tenant's key with the scope `jobs`. */
   readonly key: string;
   /** Is the state in memory? Then a commit costs no write to a disk. */
@@ -28,46 +27,37 @@ const MEMORY_FOLDER = "/dev/shm";
 const HOST = "127.0.0.1";
 const BROKER_CONFIG = join(PROJECT_FOLDER, "wrangler.toml");
 const FLOOR_CONFIG = fileURLToPath(new URL("floor/wrangler.toml", import.meta.url));
-const readySchema = z.object({ port: z.int() });
+const UPSTREAM = fileURLToPath(new URL("upstream.ts", import.meta.url));
+
+/** A folder for state that goes with the program: in memory where there is such a folder, so that all is measured alike. */
+export function makeStateFolder(): { readonly folder: string; readonly inMemory: boolean; remove(): void } {
+  const inMemory = existsSync(MEMORY_FOLDER);
+  const folder = mkdtempSync(join(inMemory ? MEMORY_FOLDER : tmpdir(), "waybill-bench-"));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  // Also where the program is broken off while something starts: what is left here is memory.
+  process.once("exit", remove);
+  return { folder, inMemory, remove };
+}
 
 /** Builds and starts all of it; takes a few seconds. `inspectorPort`: where V8's inspector is to listen. */
 export async function startBench(options: { readonly inspectorPort?: number } = {}): Promise<Bench> {
-  const inMemory = existsSync(MEMORY_FOLDER);
-  const folder = mkdtempSync(join(inMemory ? MEMORY_FOLDER : tmpdir(), "waybill-bench-"));
-  const removeFolder = () => rmSync(folder, { recursive: true, force: true });
-  // Also where the program is broken off while this starts: what is left here is memory.
-  process.once("exit", removeFolder);
-  const endings: (() => Promise<unknown>)[] = [async () => removeFolder()];
+  const { folder, inMemory, remove } = makeStateFolder();
+  const endings: (() => Promise<unknown>)[] = [async () => remove()];
   const stop = async (): Promise<void> => {
     for (const end of endings.splice(0).reverse()) await end();
   };
   try {
-    const upstream = await startUpstream();
+    const upstream = await startProgram(UPSTREAM);
     endings.push(() => endProcess(upstream.child));
-    const edge = await startEdge(folder, upstream.url, options.inspectorPort);
+    const upstreamUrl = `http://${HOST}:${upstream.port}`;
+    const edge = await startEdge(folder, upstreamUrl, options.inspectorPort);
     endings.push(edge.stop);
     const { brokerUrl, floorUrl, key } = edge;
-    return { brokerUrl, floorUrl, upstreamUrl: upstream.url, key, inMemory, stop };
+    return { brokerUrl, floorUrl, upstreamUrl, upstreamPid: upstream.child.pid ?? 0, key, inMemory, stop };
   } catch (error) {
     await stop();
     throw error;
   }
-}
-
-async function startUpstream(): Promise<{ readonly url: string; readonly child: ChildProcess }> {
-  const child = fork(fileURLToPath(new URL("upstream.ts", import.meta.url)));
-  const ended = once(child, "exit").then(() => {
-    throw new Error("the bench's upstream ended while it started");
-  });
-  const [message]: unknown[] = await Promise.race([once(child, "message"), ended]);
-  return { url: `http://${HOST}:${readySchema.parse(message).port}`, child };
-}
-
-async function endProcess(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGKILL");
-  await ended;
 }
 
 /** Runs both Workers in one workerd and fills the broker's database. */

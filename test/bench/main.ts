@@ -1,15 +1,17 @@
-// `npm run bench [-- sync|stream] [-- --requests N]`: what the broker adds to a call; N: calls of each route in a round. Prints tables and ends with one line of JSON;
-// the exit code is 1 when a bound is missed or a part could not be measured.
+// `npm run bench [-- sync|stream|load] [-- --requests N]`: what the broker adds to a call, and how many calls it finishes. N: calls of
+// each route in a round of sync and stream. Prints tables and ends with one line of JSON; the exit code is 1 when a bound is missed or
+// a part could not be measured.
 import { parseArgs } from "node:util";
 import { closeConnections } from "./client.ts";
 import { complaintOf, type Finding } from "./findings.ts";
 import { type Bench, startBench } from "./harness.ts";
+import { measureLoad } from "./load.ts";
 import { measureStream } from "./stream.ts";
 import { measureSync } from "./sync.ts";
 
-/** A part stops measuring after this, warm-up included. */
-const PART_MAX_MS = 60_000;
-const PARTS = { sync: measureSync, stream: measureStream } as const;
+const PARTS = { sync: measureSync, stream: measureStream, load: measureLoad } as const;
+/** A part stops measuring after this, warm-up included. All of them together take less than five minutes. */
+const PART_MAX_MS = { sync: 60_000, stream: 60_000, load: 120_000 } as const;
 
 const { values, positionals } = parseArgs({ options: { requests: { type: "string" } }, allowPositionals: true });
 const names = chooseParts(positionals);
@@ -48,16 +50,16 @@ process.exitCode = complaints.length === 0 ? 0 : 1;
 
 async function runPart(on: Bench, name: keyof typeof PARTS): Promise<void> {
   const fromMs = performance.now();
-  findings.push(...(await PARTS[name](on, fromMs + PART_MAX_MS, requests)));
+  findings.push(...(await PARTS[name](on, fromMs + PART_MAX_MS[name], requests)));
   seconds[name] = secondsSince(fromMs);
   console.log(`part ${name}: ${seconds[name]} s\n`);
 }
 
 function chooseParts(words: readonly string[]): (keyof typeof PARTS)[] {
-  const [word, ...others] = words;
-  if (word === undefined) return ["sync", "stream"];
-  if ((word === "sync" || word === "stream") && others.length === 0) return [word];
-  process.stderr.write("npm run bench [-- sync|stream] [--requests N]\n");
+  const all = ["sync", "stream", "load"] as const;
+  const chosen = all.filter((name) => words.length === 0 || words[0] === name);
+  if (words.length <= 1 && chosen.length > 0) return chosen;
+  process.stderr.write("npm run bench [-- sync|stream|load] [--requests N]\n");
   process.exit(2);
 }
 

@@ -9,12 +9,22 @@ export interface Row {
 
 /** p50, p90 and p99 of each row, under a title. */
 export function table(title: string, rows: readonly Row[]): string {
+  const cellsOf = (figuresMs: readonly number[]) => [
+    ...[0.5, 0.9, 0.99].map((share) => percentile(figuresMs, share).toFixed(2)),
+    String(figuresMs.length),
+  ];
+  const lines = rows.map(({ name, figuresMs }) => ({ name, cells: cellsOf(figuresMs) }));
+  return grid(title, ["p50 ms", "p90 ms", "p99 ms", "number"], lines);
+}
+
+/** Rows of texts under a title, with a head for each column. */
+export function grid(
+  title: string,
+  heads: readonly string[],
+  rows: readonly { readonly name: string; readonly cells: readonly string[] }[],
+): string {
   const width = Math.max(title.length, ...rows.map(({ name }) => name.length + 2));
-  const cell = (text: string) => text.padStart(9);
-  const head = [title.padEnd(width), ...["p50 ms", "p90 ms", "p99 ms", "number"].map(cell)].join(" ");
-  const lines = rows.map(({ name, figuresMs }) => {
-    const shares = [0.5, 0.9, 0.99].map((share) => cell(percentile(figuresMs, share).toFixed(2)));
-    return [`  ${name}`.padEnd(width), ...shares, cell(String(figuresMs.length))].join(" ");
-  });
-  return [head, ...lines].join("\n");
+  const line = (name: string, cells: readonly string[]) =>
+    [name.padEnd(width), ...cells.map((text, at) => text.padStart(Math.max(9, (heads[at] ?? "").length)))].join(" ");
+  return [line(title, heads), ...rows.map(({ name, cells }) => line(`  ${name}`, cells))].join("\n");
 }

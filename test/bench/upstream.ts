@@ -5,13 +5,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { epochUs, type StreamShape } from "./clock.ts";
 
-/** What `POST /work` takes by itself. */
+/** What `POST /work` and `POST /load` take by themselves. */
 const WORK_MS = 20;
+/** The answer of `/load` is the same each time: what this process does for a call is a bound of the part `load`. */
+const LOAD_ANSWER = Buffer.from('{"done":true}');
+const LOAD_HEADERS = { "Content-Type": "application/json", "Content-Length": String(LOAD_ANSWER.length) };
 
 /** `model` names the shape of the stream, so that a request has standard fields only. */
 const chatSchema = z.object({ model: z.string().regex(/^bench-\d+-\d+-\d+$/) });
 
 const server = createServer((request, response) => {
+  if (request.url === "/load") return answerLoad(request, response);
   answer(request, response).catch((error: unknown) => {
     if (!response.headersSent) response.writeHead(500);
     response.end(JSON.stringify({ error: String(error) }));
@@ -38,6 +42,12 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   const { model } = chatSchema.parse(JSON.parse(Buffer.concat(chunks).toString("utf8")));
   const [firstMs = 0, chunkCount = 0, paceMs = 0] = model.split("-").slice(1).map(Number);
   await stream(response, arrivedUs, model, { firstMs, chunkCount, paceMs });
+}
+
+/** As `work`, with as little of its own as can be. */
+function answerLoad(request: IncomingMessage, response: ServerResponse): void {
+  request.resume();
+  request.once("end", () => setTimeout(() => response.writeHead(200, LOAD_HEADERS).end(LOAD_ANSWER), WORK_MS));
 }
 
 async function work(response: ServerResponse, arrivedUs: number): Promise<void> {
