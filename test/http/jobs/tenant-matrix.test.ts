@@ -116,7 +116,7 @@ describe("a 404", () => {
     ["GET", `/v1/jobs/${neverWas}`, "no job of yours has this id here"],
     ["GET", "/v1/jobs/no-id", "no job of yours has this id here"],
     ["POST", "/v2/{ep}/walk", "no such route"],
-    ["POST", "/v2/{ep}/run/", "no such route"],
+    ["POST", "/v2/{ep}/run/twice", "no such route"],
     ["GET", "/v2/{ep}/status", "no such route"],
     ["GET", "/nothing", "no such route"],
   ] as const)("names what is unknown: %s %s", async (method, path, words) => {
