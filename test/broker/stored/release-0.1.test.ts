@@ -161,7 +161,11 @@ describe("what clients are told of a state that release 0.1 has stored", () => {
     // That release counted slots in place of workers.
     const workers = { initializing: 0, idle: 0, ready: 0, running: 3, throttled: 1, unhealthy: 0 };
     expect(await broker().health({ tenantId: names.owner })).toEqual({ ...told.health.owner, workers, mayServe: true });
-    expect(await broker().health({ tenantId: names.purger })).toEqual({ ...told.health.purger, workers, mayServe: true });
+    expect(await broker().health({ tenantId: names.purger })).toEqual({
+      ...told.health.purger,
+      workers,
+      mayServe: true,
+    });
     const { jobs: listed } = await broker().requests({ tenantId: names.owner });
     const own = Object.entries(jobs).filter(([name]) => name !== "timedOut" && !name.startsWith("purged"));
     expect(listed.map(({ id }) => id)).toEqual(own.map(([, id]) => id).reverse());

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { isJsonType, type OpenAiRequest, openAiInput } from "../../../src/core/openai/request.ts";
+import { streamsEvents } from "../../../src/core/openai/shown-events.ts";
 import { openAiRequest } from "../../support/openai-request.ts";
 
 const POST = openAiRequest({ stream: false });
@@ -38,4 +39,16 @@ describe("the input of an OpenAI job for a RunPod worker", () => {
   ])("calls %s JSON: %s", (type, expected) => {
     expect(isJsonType(type)).toBe(expected);
   });
+});
+
+it.each([
+  ["/v1/chat/completions", true, true],
+  ["/v1/completions", true, true],
+  ["/v1/responses?include=x", true, true],
+  ["/v1/messages", true, true],
+  ["/v1/messages/count_tokens", true, false],
+  ["/v1/audio/speech", true, false],
+  ["/v1/chat/completions", false, false],
+])("a client of %s (stream: %s) reads events, and ignores comments between them: %s", (path, stream, expected) => {
+  expect(streamsEvents({ path, stream })).toBe(expected);
 });

@@ -34,18 +34,15 @@ describe("a stream whose server is silent", { timeout: 30_000 }, () => {
     expect(await status(answer.headers.get("x-job-id"))).toMatchObject({ status: "COMPLETED" });
   });
 
-  it.each(["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"])(
-    "gets its comment on %s",
-    async (path) => {
-      openAnswer("text/event-stream");
-      const { ask } = await openAiClient({ openaiRoutes: "all" });
-      const headers = { "content-type": "application/json" };
-      const answer = await ask(path, { method: "POST", headers, body: JSON.stringify(BODY) });
-      const reader = answer.body?.getReader();
-      expect(new TextDecoder().decode((await reader?.read())?.value)).toBe(COMMENT);
-      await reader?.cancel();
-    },
-  );
+  it.each(["/v1/responses"])("gets its comment on %s", async (path) => {
+    openAnswer("text/event-stream");
+    const { ask } = await openAiClient({ openaiRoutes: "all" });
+    const headers = { "content-type": "application/json" };
+    const answer = await ask(path, { method: "POST", headers, body: JSON.stringify(BODY) });
+    const reader = answer.body?.getReader();
+    expect(new TextDecoder().decode((await reader?.read())?.value)).toBe(COMMENT);
+    await reader?.cancel();
+  });
 
   it("is told of a late error by an event, and its job is FAILED", async () => {
     answerUpstreams(async () => {
