@@ -16,7 +16,7 @@ export const OPENAI_EVENT_HELD_MAX_BYTES = 4 * 1024 * 1024;
 export const OPENAI_TARGET_MAX_CHARS = 2_048;
 /** The content type of an OpenAI request's body: a boundary of multipart has at most 70 characters. */
 export const OPENAI_CONTENT_TYPE_MAX_CHARS = 256;
-/** A stream without a first token begins with a comment then: proxies cut what is silent, and only a write shows who left. */
+/** A stream without a token begins with a comment then: proxies cut what is silent, and a write shows who has left. */
 export const OPENAI_SILENT_MAX_MS = 3_000;
 /** W3C allows 8,192 bytes for `baggage`. These headers stand in the job's row. */
 export const OPENAI_TRACE_HEADER_MAX_CHARS = 8_192;
