@@ -13,7 +13,6 @@ const ENCODER = new TextEncoder();
 const DONE_EVENT = ENCODER.encode(`data: ${DONE}\n\n`);
 /** An event's name and type stand in its beginning. */
 const BEGINNING_BYTES = 1_024;
-const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf);
 
 /** Has a stream of this path a usage chunk on request, and `[DONE]` at its end? Others end with their own event. */
 export function isCompletions(path: string): boolean {
@@ -33,7 +32,6 @@ export class ShownEvents {
   readonly #see: (value: unknown) => void;
   readonly #splitter = new SseSplitter();
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
-  #isFirst = true;
   /** An event with data has come. */
   #hasBegun = false;
   /** `[DONE]` has come: all that follows it is dropped. */
@@ -85,9 +83,7 @@ export class ShownEvents {
     const shown: Uint8Array[] = [];
     for (const event of events) {
       if (this.isDone) break;
-      const raw = this.#isFirst ? withoutMark(event.raw) : event.raw;
-      this.#isFirst = false;
-      const seen = this.#look({ ...event, raw });
+      const seen = this.#look(event);
       if (seen !== null) shown.push(seen);
     }
     return shown;
@@ -129,9 +125,4 @@ export function errorEvent(path: string, error: object): Uint8Array {
     ? `event: error\ndata: ${JSON.stringify({ type: "error", error })}\n\n`
     : `data: ${JSON.stringify({ error })}\n\n`;
   return ENCODER.encode(text);
-}
-
-/** The first bytes of a stream without their byte order mark, which some clients take for a part of a field's name. */
-function withoutMark(bytes: Uint8Array): Uint8Array {
-  return BYTE_ORDER_MARK.every((byte, at) => bytes[at] === byte) ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes;
 }

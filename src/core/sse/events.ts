@@ -24,10 +24,9 @@ export const LINE_END = /\r\n|\n|\r/;
 const BLANK_LINE = Uint8Array.of(LF, LF);
 /** The fields of an event, and comments, which begin with the colon. */
 const FIELD = /^(?:data|event|id|retry)?(?::|$)/;
-const BYTE_ORDER_MARK = "\ufeff";
-const BYTE_ORDER_MARK_BYTES = new TextEncoder().encode(BYTE_ORDER_MARK);
+const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf);
 
-/** Splits a stream that is pushed in any pieces. Every byte is in exactly one event, or in `rest()`. */
+/** Splits a stream that is pushed in any pieces. Every byte but a byte order mark is in exactly one event, or in `rest()`. */
 export class SseSplitter {
   readonly #isByLine: boolean;
   /** A byte order mark counts only at the start of the stream: elsewhere it is part of the text. */
@@ -99,46 +98,39 @@ export class SseSplitter {
     return this.#heldBytes === 0 && !this.#isCut ? [] : this.push(BLANK_LINE);
   }
 
+  /** The bytes of an event that no blank line has ended; empty when there is none. */
+  rest(): Uint8Array {
+    return concatBytes(this.#held);
+  }
+
   /** Hands out what is held of an event that is too large to be held whole. Its end then comes as an event without data. */
   takeHeld(): Uint8Array {
-    const held = concatBytes(this.#held);
+    const held = this.#withoutMark(this.rest());
     this.#held = [];
     this.#heldBytes = 0;
     this.#isCut = true;
     return held;
   }
 
-  /** The bytes of an event that no blank line has ended; empty when there is none. */
-  rest(): Uint8Array {
-    return concatBytes(this.#held);
-  }
-
-  /**
-   * Takes out the bytes that `rest` would return: of an event that is too large to be held. What comes of it later is
-   * all that its `raw` has, and its `data` is of no use then.
-   */
-  takeRest(): Uint8Array {
-    const rest = this.rest();
-    this.#held = [];
-    this.#heldBytes = 0;
-    const isMarked = this.#isFirst && BYTE_ORDER_MARK_BYTES.every((byte, at) => rest[at] === byte);
-    if (rest.length > 0) this.#isFirst = false;
-    return isMarked ? rest.subarray(BYTE_ORDER_MARK_BYTES.length) : rest;
-  }
-
   #endEvent(end: Uint8Array, endText: string | null): SseEvent {
     const isWhole = this.#held.length === 0;
-    const raw = isWhole ? end : concatBytes([...this.#held, end]);
+    const bytes = isWhole ? end : concatBytes([...this.#held, end]);
     if (!isWhole) this.#held = [];
     this.#heldBytes = 0;
     if (this.#isCut) {
       this.#isCut = false;
-      return { raw, data: null, name: null, unframed: "" };
+      return { raw: bytes, data: null, name: null, unframed: "" };
     }
-    const decoded = (isWhole ? endText : null) ?? this.#decoder.decode(raw);
-    const text = this.#isFirst && decoded.startsWith(BYTE_ORDER_MARK) ? decoded.slice(1) : decoded;
-    this.#isFirst = false;
+    const raw = this.#withoutMark(bytes);
+    const text = (raw === bytes && isWhole ? endText : null) ?? this.#decoder.decode(raw);
     return this.#isByLine ? { raw, data: lineOf(text), name: null, unframed: "" } : { raw, ...fieldsOfEvent(text) };
+  }
+
+  /** The first bytes of a stream without their byte order mark, which some clients take for a part of a field's name. */
+  #withoutMark(bytes: Uint8Array): Uint8Array {
+    const isMarked = this.#isFirst && BYTE_ORDER_MARK.every((byte, at) => bytes[at] === byte);
+    if (bytes.length > 0) this.#isFirst = false;
+    return isMarked ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes;
   }
 }
 

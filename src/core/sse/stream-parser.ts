@@ -64,7 +64,7 @@ export class StreamParser {
     }
     if (this.#large === null && this.#splitter.heldBytes <= EVENT_HELD_MAX_BYTES) return found;
     this.#large ??= new LargeEvent(this.#format);
-    found.push(...this.#large.push(this.#splitter.takeRest()).flatMap(parsedPart));
+    found.push(...this.#large.push(this.#splitter.takeHeld()).flatMap(parsedPart));
     return found;
   }
 }
