@@ -6,7 +6,6 @@ import { JsonStringBytes } from "../json/string-bytes.ts";
 import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
 import { CHUNK_MAX_BYTES, OUTPUT_USAGE_HEAD_BYTES } from "../limits.ts";
 import { type SseEvent, SseSplitter } from "../sse/events.ts";
-import { DONE } from "../sse/stream-parser.ts";
 import { ERROR_NAMED_MAX_CHARS, ERROR_OUTPUT_MAX_CHARS, errorTextOfOutput, mayBeError } from "./error.ts";
 import { StreamVerdict } from "./stream-verdict.ts";
 import { StreamUsage, type TokenUsage } from "./token-usage.ts";
@@ -180,9 +179,7 @@ class EventsReader implements UsageReader {
     if (this.#splitter === null) return;
     const value = event.data === null ? undefined : parseJson(event.data);
     const isError = this.#verdict.see(event, value) !== null;
-    const isDone = event.data?.trim() === DONE;
-    if (isDone) this.#verdict.done();
-    if (isError || isDone || event.data === null || event.data === "") return;
+    if (isError || event.data === null || event.data === "") return;
     const fields = fieldsOf(value);
     if (!this.#isOpenAi && (fields === null || !looksLikeOpenAi(fields))) this.#splitter = null;
     else {

@@ -34,9 +34,6 @@ export class ShownEvents {
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   /** An event with data has come. */
   #hasBegun = false;
-  /** `[DONE]` has come: all that follows it is dropped. */
-  isDone = false;
-
   /** `see` is given the value of each event, hidden ones too; undefined for data that is no JSON. */
   constructor(
     { path, hidesUsage }: { readonly path: string; readonly hidesUsage: boolean },
@@ -46,6 +43,11 @@ export class ShownEvents {
     this.#path = path;
     this.#hidesUsage = hidesUsage;
     this.#see = see;
+  }
+
+  /** `[DONE]` has come: all that follows it is dropped. */
+  get isDone(): boolean {
+    return this.verdict.isDone;
   }
 
   /** Bytes of the unfinished event. Nothing here bounds them, so the caller must. */
@@ -91,8 +93,6 @@ export class ShownEvents {
 
   #look(event: SseEvent): Uint8Array | null {
     const { raw, data } = event;
-    this.isDone = data?.trim() === DONE;
-    if (this.isDone) this.verdict.done();
     const value = data === null ? undefined : parseJson(data);
     const reported = this.verdict.see(event, value);
     if (data !== null || reported !== null) this.#see(value);

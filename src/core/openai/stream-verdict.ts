@@ -2,6 +2,7 @@
 // the stream is whole. HTTP shows neither: a server that fails after its first event can only stop.
 import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
 import type { SseEvent } from "../sse/events.ts";
+import { DONE } from "../sse/stream-parser.ts";
 import { isError } from "./error.ts";
 
 /**
@@ -70,13 +71,14 @@ export class StreamVerdict {
     return this.#isDone || (this.#choices.size > 0 && [...this.#choices.values()].every(Boolean));
   }
 
-  /** `[DONE]` has come. */
-  done(): void {
-    this.#isDone = true;
+  /** Has `[DONE]` come? */
+  get isDone(): boolean {
+    return this.#isDone;
   }
 
   /** Takes one event, with its data as a value: undefined if it is no JSON. Returns the error that it reports. */
   see(event: Omit<SseEvent, "raw">, value: unknown): ReportedError | null {
+    this.#isDone ||= event.data?.trim() === DONE;
     const fields = fieldsOf(value);
     if (fields !== null) this.#note(fields);
     const reported = errorIn(event, fields);

@@ -10,7 +10,6 @@ function judge(text: string, path = "/v1/models"): { readonly verdict: StreamVer
   const splitter = new SseSplitter();
   const forms: string[] = [];
   for (const event of [...splitter.push(new TextEncoder().encode(text)), ...splitter.end()]) {
-    if (event.data?.trim() === "[DONE]") verdict.done();
     const reported = verdict.see(event, event.data === null ? undefined : parseJson(event.data));
     if (reported !== null) forms.push(reported.form);
   }
