@@ -10,6 +10,7 @@ import { Meter } from "./meter.ts";
 import { type BrokerParts, makeParts } from "./parts.ts";
 import { Platform } from "./platform.ts";
 import { BROKER_MIGRATIONS } from "./store/schema.ts";
+import { mayServe } from "./workers/explain-absence.ts";
 
 /** Settings of the same version may differ all the same: a new release may read more out of the same rows. */
 function isNews(settings: EndpointSettings, present: EndpointSettings): boolean {
@@ -103,7 +104,7 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return {
       jobs: { completed, failed, inProgress: running, inQueue: waiting, retried },
       workers: workerList.counts(Date.now()),
-      mayServe: workerList.mayServe(Date.now()),
+      mayServe: mayServe(this.#parts, Date.now()),
     };
   }
 

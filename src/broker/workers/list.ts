@@ -9,7 +9,6 @@ import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
 import { WORKER_BYTES, WORKERS_MOST_BYTES } from "../jobs/egress-bytes.ts";
 import type { OverJobs } from "../jobs/jobs.ts";
 import type { LbSlots } from "../lb/slots.ts";
-import { mayServe } from "./explain-absence.ts";
 
 interface Parts extends OverJobs {
   readonly lb: LbSlots;
@@ -70,10 +69,6 @@ export class WorkerList {
       add(this.#stateOf(worker, nowMs), endpoint.pool.hasRoomOn(worker.holderId, nowMs));
     }
     return counts;
-  }
-
-  mayServe(nowMs: number): boolean {
-    return mayServe(this.#parts, nowMs);
   }
 
   /** Returns the list in a turn that has room for it. Null: the endpoint is another tenant's. */
