@@ -1,9 +1,22 @@
-// Kinds of tests: pure ones in Node, ones inside workerd, and three against a running broker: its own, the long ones (load),
-// and other people's clients (conformance). `npm test` runs the first three.
+// Kinds of tests: pure ones in Node, ones inside workerd, and those against a running broker; `npm test` runs these three.
+// What takes long is `npm run load`, with a part inside workerd; other people's clients are `npm run conformance`.
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 const migrations = await readD1Migrations("migrations");
+
+const inWorkerd = cloudflareTest({
+  wrangler: { configPath: "./wrangler.toml" },
+  miniflare: {
+    bindings: {
+      TEST_MIGRATIONS: migrations,
+      PEPPER: "test-pepper-test-pepper-test-pepper",
+      ENCRYPTION_KEY: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+      ALLOW_PRIVATE_ADDRESSES: "yes",
+      LB_DOMAIN: "lb.waybill.test",
+    },
+  },
+});
 
 export default defineConfig({
   // Not in node_modules: the broker of the running tests would see the change there and reload in the middle of a test.
@@ -14,20 +27,7 @@ export default defineConfig({
         test: { name: "node", include: ["test/core/**/*.test.ts", "test/sim/**/*.test.ts", "test/node/**/*.test.ts"] },
       },
       {
-        plugins: [
-          cloudflareTest({
-            wrangler: { configPath: "./wrangler.toml" },
-            miniflare: {
-              bindings: {
-                TEST_MIGRATIONS: migrations,
-                PEPPER: "test-pepper-test-pepper-test-pepper",
-                ENCRYPTION_KEY: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-                ALLOW_PRIVATE_ADDRESSES: "yes",
-                LB_DOMAIN: "lb.waybill.test",
-              },
-            },
-          }),
-        ],
+        plugins: [inWorkerd],
         test: {
           name: "workerd",
           include: ["test/{payload,outbound,db,account,dispatch,broker,consumers,http}/**/*.test.ts"],
@@ -35,7 +35,15 @@ export default defineConfig({
         },
       },
       { test: { name: "running", include: ["test/running/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
-      { test: { name: "load", include: ["test/load/**/*.test.ts"], testTimeout: 180_000, hookTimeout: 120_000 } },
+      { test: { name: "load", include: ["test/load/*.test.ts"], testTimeout: 180_000, hookTimeout: 120_000 } },
+      {
+        plugins: [inWorkerd],
+        test: {
+          name: "load-workerd",
+          include: ["test/load/in-workerd/**/*.test.ts"],
+          setupFiles: ["test/support/migrate.ts"],
+        },
+      },
       {
         test: {
           name: "conformance",

@@ -8,7 +8,7 @@ import { applyMigrations } from "../../src/cli/dev-database.ts";
 import { ensureFirst } from "../../src/cli/dev-first.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { writePrivate } from "../../src/cli/private-file.ts";
-import { makeOperator } from "../node/operator.ts";
+import { makeOperator } from "../load/operator.ts";
 
 const { context, runInto, discard } = makeOperator();
 const folder = mkdtempSync(join(tmpdir(), "waybill-private-test-"));

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { RESULT_MAX_BYTES, RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../src/core/limits.ts";
-import { digest, fragileJson, rawOutput, requestOf } from "../running/bodies.ts";
 import { finishJob, type RunningBroker, startBroker } from "../running/broker.ts";
 import { type MockWorker, rawInput, startMockWorker } from "../running/mock-worker.ts";
+import { digest, fragileJson, rawOutput, requestOf } from "./bodies.ts";
 import { collectedHeap } from "./heap.ts";
 
 const GROWN_MAX_BYTES = 16 * 1024 * 1024;

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { createEndpoint, createTenant, createWorkerKey } from "../../src/cli/admin-create.ts";
 import { inForm } from "../../src/cli/worker-forms.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
-import { makeOperator, type Printed } from "../node/operator.ts";
+import { makeOperator, type Printed } from "./operator.ts";
 
 const environmentSchema = z.record(z.string(), z.string());
 const NAMES = [

@@ -1,9 +1,9 @@
 // Payloads at their limits: what comes in goes out byte for byte, and one byte more is refused.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RESULT_MAX_BYTES, RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../src/core/limits.ts";
+import { finishJob, type RunningBroker, startBroker } from "../running/broker.ts";
+import { type MockWorker, rawInput, startMockWorker } from "../running/mock-worker.ts";
 import { digest, fragileJson, rawOutput, requestOf } from "./bodies.ts";
-import { finishJob, type RunningBroker, startBroker } from "./broker.ts";
-import { type MockWorker, rawInput, startMockWorker } from "./mock-worker.ts";
 
 describe("payloads at their limits", () => {
   let reader: MockWorker;
