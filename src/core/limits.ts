@@ -111,6 +111,8 @@ export const WAIT_DEFAULT_MS = 90_000;
 /** One wait of the edge on a broker: short, so that the edge soon asks anew when the broker has been replaced. */
 export const WAIT_SLICE_MAX_MS = 25_000;
 
+/** The status line of a /runsync goes out after so long: a quicker job is answered in one piece, which costs less. */
+export const SYNC_HEAD_AFTER_MS = 250;
 /** Interval of white space in the answer to a waiting /runsync: proxies cut a silent connection after 60 s or more. */
 export const SYNC_SPACE_EVERY_MS = 15_000;
 

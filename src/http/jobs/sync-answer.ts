@@ -1,8 +1,8 @@
-// The answer of /runsync. Its status line is sent as soon as the job is stored, so that a client that is cut off while
-// it waits knows the job's id; the body is sent when the job or the wait is over. White space in between keeps proxies
-// from cutting a silent connection, and JSON readers ignore it.
+// The answer of /runsync. A job that ends at once is answered in one piece. For any other the status line is sent while
+// the job runs, so that a client that is cut off while it waits knows the job's id; the body is sent when the job or the
+// wait is over. White space in between keeps proxies from cutting a silent connection, and JSON readers ignore it.
 import type { JobView } from "../../contract/job-view.ts";
-import { SYNC_SPACE_EVERY_MS } from "../../core/limits.ts";
+import { SYNC_HEAD_AFTER_MS, SYNC_SPACE_EVERY_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { rawAnswer } from "../kit/answer.ts";
@@ -19,23 +19,38 @@ interface SyncCall extends EndpointCall, SubmittedJob {
 
 const SPACE = new TextEncoder().encode(" ");
 
-/** Answers 200 at once, with `x-job-id` and `location`. The job does not depend on this connection. */
-export function syncAnswer(c: RouteContext, call: SyncCall): Response {
-  const { readable, writable } = new IdentityTransformStream();
-  // Goes on though the client has gone: a job that this request carries has 30 s more to end, else it is run again.
-  keepAnswering(c, answer(c, call, writable));
+/** Answers 200 with `x-job-id` and `location`. The job does not depend on this connection. */
+export async function syncAnswer(c: RouteContext, call: SyncCall): Promise<Response> {
   const { id } = call.job;
   const headers = { "x-job-id": id, location: `/v2/${call.broker.endpointId}/status/${id}` };
+  const wait = new SpacedWait(call.waitMs);
+  const body = bodyAtEnd(c, call, wait);
+  const whole = await Promise.race([body, wait.isLong]);
+  if (whole !== null) return rawAnswer(200, whole, c.get("requestId"), headers);
+  const { readable, writable } = new IdentityTransformStream();
+  // Goes on though the client has gone: a job that this request carries has 30 s more to end, else it is run again.
+  keepAnswering(c, pour(c, body, wait.writeSpacesTo(writable)));
   return rawAnswer(200, readable, c.get("requestId"), headers);
 }
 
-async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<Uint8Array>): Promise<void> {
-  const writer = writable.getWriter();
-  const wait = new SpacedWait(writer, call.waitMs);
+type AnswerBody = Uint8Array | ReadableStream<Uint8Array>;
+
+async function bodyAtEnd(c: RouteContext, call: SyncCall, wait: SpacedWait): Promise<AnswerBody> {
   try {
     const job = await jobAtEnd(c, call, wait.over);
+    return await bodyOf(c, call.job.id, job);
+  } finally {
     wait.stop();
-    const body = await bodyOf(c, call.job.id, job);
+  }
+}
+
+async function pour(
+  c: RouteContext,
+  coming: Promise<AnswerBody>,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+): Promise<void> {
+  try {
+    const body = await coming;
     if (body instanceof Uint8Array) await Promise.all([writer.write(body), writer.close()]);
     else {
       for await (const piece of body) await writer.write(piece);
@@ -45,25 +60,28 @@ async function answer(c: RouteContext, call: SyncCall, writable: WritableStream<
     // Most often the client has broken the connection; it can find the job by its id.
     log("sync_answer_broken", { requestId: c.get("requestId"), error: String(error) });
     await writer.abort(error).catch(() => undefined);
-  } finally {
-    wait.stop();
   }
 }
 
 /**
- * The client's wait, and white space that is written now and then until it is over: one timer for both. It is stopped by
+ * The client's wait, and white space that is written now and then until it is over: one timer for all. It is stopped by
  * `clearTimeout`, because firing an abort signal takes 0.1 ms, and the answer's body is written after that.
  */
 class SpacedWait {
+  readonly #long = Promise.withResolvers<null>();
   readonly #over = Promise.withResolvers<null>();
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #endMs: number;
+  #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(writer: WritableStreamDefaultWriter<Uint8Array>, waitMs: number) {
-    this.#writer = writer;
+  constructor(waitMs: number) {
     this.#endMs = Date.now() + waitMs;
-    this.#goOn();
+    this.#goOn(SYNC_HEAD_AFTER_MS);
+  }
+
+  /** Resolves when the client has waited so long that it gets the status line, unless the wait is over or stopped before. */
+  get isLong(): Promise<null> {
+    return this.#long.promise;
   }
 
   /** Resolves when the wait is over, unless it was stopped before. */
@@ -71,19 +89,27 @@ class SpacedWait {
     return this.#over.promise;
   }
 
+  writeSpacesTo(writable: WritableStream<Uint8Array>): WritableStreamDefaultWriter<Uint8Array> {
+    this.#writer = writable.getWriter();
+    return this.#writer;
+  }
+
   stop(): void {
     clearTimeout(this.#timer ?? null);
   }
 
-  #goOn(): void {
+  #goOn(afterMs: number): void {
     const leftMs = this.#endMs - Date.now();
     if (leftMs <= 0) this.#over.resolve(null);
-    else this.#timer = setTimeout(() => this.#writeSpace(), Math.min(leftMs, SYNC_SPACE_EVERY_MS));
+    else this.#timer = setTimeout(() => this.#look(), Math.min(leftMs, afterMs));
   }
 
-  #writeSpace(): void {
-    if (Date.now() < this.#endMs) this.#writer.write(SPACE).catch(() => undefined);
-    this.#goOn();
+  #look(): void {
+    if (Date.now() < this.#endMs) {
+      this.#long.resolve(null);
+      this.#writer?.write(SPACE).catch(() => undefined);
+    }
+    this.#goOn(SYNC_SPACE_EVERY_MS);
   }
 }
 
@@ -93,9 +119,9 @@ async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): P
   const endMs = Date.now() + waitMs;
   const carried = claim === null ? null : carryHere(c, claim, call.wanted.input).then(({ job }) => job);
   if (carried !== null) {
-    c.executionCtx.waitUntil(carried);
     const job = await Promise.race([carried, over]);
     if (job !== null) return job;
+    c.executionCtx.waitUntil(carried);
   }
   const known = carried === null ? call.job : null;
   const asked = { tenantId: caller.tenantId, jobId: call.job.id, waitMs: Math.max(0, endMs - Date.now()) };
@@ -104,11 +130,7 @@ async function jobAtEnd(c: RouteContext, call: SyncCall, over: Promise<null>): P
   return waited.failure.kind === "unavailable" ? call.job : null;
 }
 
-async function bodyOf(
-  c: RouteContext,
-  id: string,
-  job: JobView | null,
-): Promise<Uint8Array | ReadableStream<Uint8Array>> {
+async function bodyOf(c: RouteContext, id: string, job: JobView | null): Promise<AnswerBody> {
   const encoder = new TextEncoder();
   if (job === null) return encoder.encode(JSON.stringify({ error: "not found", id, message: "the job is gone" }));
   const spliced = await spliceBody(statusParts(job), c.env.PAYLOADS);

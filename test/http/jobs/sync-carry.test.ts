@@ -1,4 +1,5 @@
-// /runsync: its status line comes before its result, and its own request carries the job where the rules let it.
+// /runsync: a quick job is answered in one piece, the status line of a longer one comes before its result, and its own
+// request carries the job where the rules let it.
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
@@ -44,7 +45,18 @@ function gate() {
 }
 
 describe("/runsync", () => {
-  it("sends its status line with the job's id as soon as the job is stored", async () => {
+  it("answers in one piece if the job ends at once", async () => {
+    answerUpstreams(() => Response.json({ done: true }));
+    const { sync } = await client();
+    await (await sync(CARRIED)).text();
+    const finish = vi.spyOn(EndpointBroker.prototype, "finish");
+    const answer = await sync(CARRIED);
+    expect(finish).toHaveBeenCalledOnce();
+    expect(answer.headers.get("x-job-id")).toMatch(/^sync-/);
+    expect(await answer.json()).toMatchObject({ id: answer.headers.get("x-job-id"), status: "COMPLETED" });
+  });
+
+  it("sends its status line with the job's id while the job runs, a quarter of a second after the request", async () => {
     const { open, passed } = gate();
     answerUpstreams(async () => {
       await passed();
