@@ -93,8 +93,9 @@ export class Attempt {
     take: (answer: Answer) => Promise<Made>,
     deadlines: { readonly totalMs?: number } = {},
   ): Promise<Made | Outcome | Suspicion | null> {
-    const hosted = { policy: policyFor(this.assignment), webhook: this.#callbackUrl };
-    const fields = isHosted(this.assignment.upstream) ? hosted : null;
+    const fields = isHosted(this.assignment.upstream)
+      ? { policy: policyFor(this.assignment), webhook: this.#callbackUrl }
+      : null;
     const spliced = await spliceBody(jobParts(this.assignment, fields), this.deps.bucket);
     if (spliced.kind !== "ok") {
       const what = spliced.kind === "missing" ? "is not there any more" : spliced.message;

@@ -13,12 +13,20 @@ type SpliceFailure =
 
 type Piece = Uint8Array | R2ObjectBody;
 
+const ENCODER = new TextEncoder();
+
 /**
  * Concatenates the parts. Without R2 parts the body is one array; with them it is a stream of known length. Every R2
  * object is opened before this returns, so that a missing one is reported and does not break an answer that has begun.
  */
 export async function spliceBody(parts: readonly (string | PayloadRef)[], bucket: R2Bucket): Promise<SplicedBody> {
-  const opened = await Promise.allSettled(parts.map((part) => openPart(part, bucket)));
+  const payloads = parts.map(toPayload);
+  const inline = payloads.filter((payload) => payload.kind === "inline");
+  if (inline.length === payloads.length) {
+    const body = concatBytes(inline.map(({ bytes }) => bytes));
+    return { kind: "ok", body, sizeBytes: body.length };
+  }
+  const opened = await Promise.allSettled(payloads.map((payload) => openPart(payload, bucket)));
   const pieces: Piece[] = [];
   let problem: SpliceFailure | null = null;
   let sizeBytes = 0;
@@ -34,21 +42,20 @@ export async function spliceBody(parts: readonly (string | PayloadRef)[], bucket
     await Promise.all(pieces.map(discard));
     return problem;
   }
-  const arrays = pieces.filter((piece) => piece instanceof Uint8Array);
-  if (arrays.length === pieces.length) return { kind: "ok", body: concatBytes(arrays), sizeBytes };
   const { readable, writable } = new FixedLengthStream(sizeBytes);
   void pour(pieces, writable);
   return { kind: "ok", body: readable, sizeBytes };
 }
 
+function toPayload(part: string | PayloadRef): PayloadRef {
+  return typeof part === "string" ? { kind: "inline", bytes: ENCODER.encode(part) } : part;
+}
+
 async function openPart(
-  part: string | PayloadRef,
+  part: PayloadRef,
   bucket: R2Bucket,
 ): Promise<{ readonly piece: Piece; readonly sizeBytes: number } | { readonly missing: string }> {
-  if (typeof part === "string" || part.kind === "inline") {
-    const piece = typeof part === "string" ? new TextEncoder().encode(part) : part.bytes;
-    return { piece, sizeBytes: piece.length };
-  }
+  if (part.kind === "inline") return { piece: part.bytes, sizeBytes: part.bytes.length };
   const object = await bucket.get(part.key);
   if (object === null) return { missing: part.key };
   if (object.size === part.sizeBytes) return { piece: object, sizeBytes: object.size };

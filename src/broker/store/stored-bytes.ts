@@ -24,7 +24,7 @@ export function bytesOfError(text: string | null): number {
 
 export function bytesOfSubmit(call: Pick<SubmitCall, "fields" | "webhook" | "input">): StoredBytes {
   const texts = JSON.stringify(call.fields) + (call.webhook === null ? "" : JSON.stringify(call.webhook));
-  return { input: new TextEncoder().encode(texts).length + bytesOfPayload(call.input), output: 0, chunks: 0 };
+  return { input: utf8Length(texts) + bytesOfPayload(call.input), output: 0, chunks: 0 };
 }
 
 /**

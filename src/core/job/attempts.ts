@@ -1,5 +1,5 @@
 // The history of attempts in a job's row: few and short ones, because each step of the job reads and writes the row.
-import { cutToBytes } from "../bytes/utf8.ts";
+import { cutToBytes, utf8Length } from "../bytes/utf8.ts";
 import { ATTEMPTS_KEPT_MAX, ATTEMPTS_KEPT_MAX_BYTES } from "../limits.ts";
 import type { AttemptOutcome, JobEvent } from "./event.ts";
 import { EXECUTION_TIMEOUT, failed, type JobFailure } from "./failure.ts";
@@ -75,5 +75,5 @@ function shorten(attempts: readonly PastAttempt[]): readonly PastAttempt[] {
 
 /** The size of the attempts as they are stored in the row. */
 function bytesOf(attempts: readonly PastAttempt[]): number {
-  return new TextEncoder().encode(JSON.stringify(attempts)).length;
+  return utf8Length(JSON.stringify(attempts));
 }
