@@ -148,11 +148,11 @@ export function errorText(raw = "null"): string {
   const value = parseJson(raw);
   if (typeof value === "string") return value;
   if (value === null) return "the handler failed without a message";
-  return value === undefined && raw.startsWith('"') ? cutString(raw) : raw;
+  return value === undefined && raw.startsWith('"') ? textOfCutString(raw) : raw;
 }
 
 /** The part of a JSON string that is left after it was cut for its length. The cut may be within an escape. */
-export function cutString(raw: string): string {
+export function textOfCutString(raw: string): string {
   for (let dropped = 0; dropped < ESCAPE_MAX_CHARS; dropped += 1) {
     const value = parseJson(`${raw.slice(0, raw.length - dropped)}"`);
     if (typeof value === "string") return value;

@@ -1,6 +1,6 @@
 // The answer of /runsync. A job that ends at once is answered in one piece. For any other the status line is sent while
-// the job runs, so that a client that is cut off while it waits knows the job's id; the body is sent when the job or the
-// wait is over. White space in between keeps proxies from cutting a silent connection, and JSON readers ignore it.
+// the job runs, so that a client that is cut off while it waits knows the job's id; the body is sent when the job or
+// the wait is over. White space in between keeps proxies from cutting a silent connection, and JSON readers ignore it.
 import type { JobView } from "../../contract/job-view.ts";
 import { SYNC_HEAD_AFTER_MS, SYNC_SPACE_EVERY_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
@@ -25,12 +25,17 @@ export async function syncAnswer(c: RouteContext, call: SyncCall): Promise<Respo
   const headers = { "x-job-id": id, location: `/v2/${call.broker.endpointId}/status/${id}` };
   const wait = new SpacedWait(call.waitMs);
   const body = bodyAtEnd(c, call, wait);
-  const whole = await Promise.race([body, wait.isLong]);
+  const whole = await Promise.race([body, wait.headIsDue]);
   if (whole !== null) return rawAnswer(200, whole, c.get("requestId"), headers);
-  const { readable, writable } = new IdentityTransformStream();
   // Goes on though the client has gone: a job that this request carries has 30 s more to end, else it is run again.
-  keepAnswering(c, pour(c, body, wait.writeSpacesTo(writable)));
-  return rawAnswer(200, readable, c.get("requestId"), headers);
+  const goOn = (work: Promise<unknown>, rest: ReadableStream | null): Response => {
+    keepAnswering(c, work);
+    return rawAnswer(200, rest, c.get("requestId"), headers);
+  };
+  // Where nobody reads the answer any more, a write to it would never end, and with it the request.
+  if (c.req.raw.signal.aborted) return goOn(body, null);
+  const { readable, writable } = new IdentityTransformStream();
+  return goOn(pour(c, body, wait.writeSpacesTo(writable)), readable);
 }
 
 type AnswerBody = Uint8Array | ReadableStream<Uint8Array>;
@@ -68,7 +73,7 @@ async function pour(
  * `clearTimeout`, because firing an abort signal takes 0.1 ms, and the answer's body is written after that.
  */
 class SpacedWait {
-  readonly #long = Promise.withResolvers<null>();
+  readonly #head = Promise.withResolvers<null>();
   readonly #over = Promise.withResolvers<null>();
   readonly #endMs: number;
   #writer: WritableStreamDefaultWriter<Uint8Array> | null = null;
@@ -79,9 +84,9 @@ class SpacedWait {
     this.#goOn(SYNC_HEAD_AFTER_MS);
   }
 
-  /** Resolves when the client has waited so long that it gets the status line, unless the wait is over or stopped before. */
-  get isLong(): Promise<null> {
-    return this.#long.promise;
+  /** Resolves when the status line is due, unless the wait is over or was stopped before. */
+  get headIsDue(): Promise<null> {
+    return this.#head.promise;
   }
 
   /** Resolves when the wait is over, unless it was stopped before. */
@@ -106,7 +111,7 @@ class SpacedWait {
 
   #look(): void {
     if (Date.now() < this.#endMs) {
-      this.#long.resolve(null);
+      this.#head.resolve(null);
       this.#writer?.write(SPACE).catch(() => undefined);
     }
     this.#goOn(SYNC_SPACE_EVERY_MS);

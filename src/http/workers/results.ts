@@ -10,7 +10,7 @@ import { parseJson } from "../../core/json/value.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, PROGRESS_MAX_BYTES, RESULT_MAX_BYTES } from "../../core/limits.ts";
 import { OutputTap } from "../../core/openai/output-usage.ts";
 import { mayReportStart } from "../../core/scheduling/sdk-version.ts";
-import { attemptFailed, cutString, errorText, rejected } from "../../dispatch/classify.ts";
+import { attemptFailed, errorText, rejected, textOfCutString } from "../../dispatch/classify.ts";
 import { type Envelope, type ReadFailure, readEnvelope } from "../../payload/envelope.ts";
 import { deletePayload } from "../../payload/store.ts";
 import { jsonAnswer } from "../kit/answer.ts";
@@ -102,7 +102,7 @@ function completed(output: PayloadRef | null, tap: OutputTap): AttemptOutcome {
 /** The whole text of an error, or the part of it that was read. */
 function textOf(raw: string): string {
   const value = parseJson(raw);
-  return typeof value === "string" ? value : value === undefined ? cutString(raw) : raw;
+  return typeof value === "string" ? value : value === undefined ? textOfCutString(raw) : raw;
 }
 
 function isEmptyList(output: PayloadRef | null): boolean {

@@ -4,6 +4,7 @@ import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
+import { SYNC_HEAD_AFTER_MS } from "../../../src/core/limits.ts";
 import { Carrier } from "../../../src/dispatch/carrier.ts";
 import { answerUpstreams } from "../../support/broker.ts";
 import { makeTenant, type TestTenantOptions } from "../../support/tenant.ts";
@@ -12,22 +13,31 @@ const POLL = { timeout: 10_000, interval: 10 };
 /** Its timeout ends before the wait, so its own request carries it. */
 const CARRIED = '{"input":{"n":1.0},"policy":{"executionTimeout":60000}}';
 
+/** What the log has of a request that is over. */
+const ended = z.object({ tookMs: z.number().optional() });
+
 afterEach(() => vi.restoreAllMocks());
 
 async function client(options: TestTenantOptions = {}) {
   const tenant = await makeTenant({ upstreams: [{}], ...options });
-  const ask = (path: string, body: string | null = null, headers: Record<string, string> = {}) =>
+  const ask = (
+    path: string,
+    body: string | null = null,
+    headers: Record<string, string> = {},
+    signal: AbortSignal | null = null,
+  ) =>
     exports.default.fetch(
       new Request(`https://waybill.test${path}`, {
         method: body === null ? "GET" : "POST",
         headers: { authorization: tenant.key, "content-type": "application/json", ...headers },
         body,
+        signal,
       }),
     );
   return {
     ask,
-    sync: (body: string, headers: Record<string, string> = {}) =>
-      ask(`/v2/${tenant.endpointId}/runsync`, body, headers),
+    sync: (body: string, headers: Record<string, string> = {}, signal: AbortSignal | null = null) =>
+      ask(`/v2/${tenant.endpointId}/runsync`, body, headers, signal),
     endpointId: tenant.endpointId,
   };
 }
@@ -70,6 +80,27 @@ describe("/runsync", () => {
     expect(await (await ask(answer.headers.get("location") ?? "")).json()).toMatchObject({ id });
     open();
     expect(await answer.json()).toMatchObject({ id, status: "COMPLETED", output: { done: true } });
+  });
+
+  it("ends with its job, though its client has gone before the status line", async () => {
+    const { open, passed } = gate();
+    const upstream = answerUpstreams(async () => {
+      await passed();
+      return Response.json({ done: true });
+    });
+    const { sync } = await client();
+    const lines = vi.spyOn(console, "log");
+    const leaving = new AbortController();
+    const asked = sync(CARRIED, {}, leaving.signal);
+    const left = expect(asked).rejects.toThrow();
+    await vi.waitFor(() => expect(upstream).toHaveBeenCalled(), POLL);
+    leaving.abort();
+    await left;
+    await scheduler.wait(2 * SYNC_HEAD_AFTER_MS);
+    open();
+    // No other request of these tests takes so long.
+    const took = () => lines.mock.calls.map(([line]) => ended.parse(JSON.parse(line)).tookMs ?? 0);
+    await vi.waitFor(() => expect(Math.max(...took())).toBeGreaterThanOrEqual(2 * SYNC_HEAD_AFTER_MS), POLL);
   });
 
   it("costs two broker calls and no message when its own request carries the job", async () => {
