@@ -19,7 +19,7 @@ export type JobStatus = z.infer<typeof statusSchema>;
 /** What a call as a worker may change of the usual one. */
 export interface WorkerWords {
   readonly workerId?: string;
-  readonly body?: string;
+  readonly body?: string | ReadableStream;
   /** Null: no key at all. */
   readonly key?: string | null;
   readonly endpoint?: string;

@@ -1,10 +1,14 @@
 // The history of attempts in a job's row: few and short ones, because each step of the job reads and writes the row.
 import { cutToBytes, utf8Length } from "../bytes/utf8.ts";
 import { ATTEMPTS_KEPT_MAX, ATTEMPTS_KEPT_MAX_BYTES } from "../limits.ts";
+import { boundErrorText } from "./error-text.ts";
 import type { AttemptOutcome, JobEvent } from "./event.ts";
 import { EXECUTION_TIMEOUT, failed, type JobFailure } from "./failure.ts";
 import type { Job, Lease, PastAttempt } from "./job.ts";
 import { shownWorkerId } from "./worker-id.ts";
+
+/** Less than this of a JSON text shows nothing of use. */
+const JSON_TEXT_MIN_BYTES = 200;
 
 /** The job's history after this event has ended the lease of `before`. */
 export function withAttempt(
@@ -21,7 +25,7 @@ export function withAttempt(
     startedAtMs: lease.startedAtMs,
     endedAtMs: nowMs,
     code: failure?.code ?? null,
-    message: failure === null ? null : cutToBytes(failure.message, ATTEMPTS_KEPT_MAX_BYTES),
+    message: failure === null ? null : boundErrorText(failure.message, ATTEMPTS_KEPT_MAX_BYTES),
     billed: after.bill !== null && after.bill !== before.bill,
   };
   return shorten([...before.history, ended]);
@@ -65,12 +69,25 @@ function shorten(attempts: readonly PastAttempt[]): readonly PastAttempt[] {
     const overBytes = bytesOf(kept) - ATTEMPTS_KEPT_MAX_BYTES;
     if (overBytes <= 0) return kept;
     const { message } = attempt;
-    // Each character is at least a byte. Half a surrogate pair would be written as six bytes, so a cut could add some.
-    const cut = message?.slice(0, Math.max(0, message.length - overBytes)).toWellFormed();
-    kept[at] = { ...attempt, message: cut ?? null };
+    kept[at] = { ...attempt, message: message === null ? null : lessenBy(message, overBytes) };
   }
   while (bytesOf(kept) > ATTEMPTS_KEPT_MAX_BYTES) kept.shift();
   return kept;
+}
+
+/** A text that is stored in so many bytes less. Of a JSON text that is too little to be JSON, the beginning is kept. */
+function lessenBy(message: string, bytes: number): string {
+  const sizeBytes = utf8Length(message);
+  const storedBytes = storedSizeOf(message);
+  const leftBytes = storedBytes - bytes;
+  // Where escapes are stored as evenly as they stand in the text, it is shortened by no more than it must be.
+  const evenly = boundErrorText(message, Math.max(0, Math.floor((sizeBytes * leftBytes) / storedBytes)));
+  if (leftBytes >= JSON_TEXT_MIN_BYTES && storedSizeOf(evenly) <= leftBytes) return evenly;
+  return cutToBytes(message, Math.max(0, sizeBytes - bytes));
+}
+
+function storedSizeOf(text: string): number {
+  return utf8Length(JSON.stringify(text));
 }
 
 /** The size of the attempts as they are stored in the row. */

@@ -19,7 +19,7 @@ export function boundErrorText(text: string, maxBytes = ERROR_TEXT_MAX_BYTES): s
   const cut = cutToBytes(text, maxBytes);
   if (cut.length === text.length) return text;
   const value = OPENING.test(text) ? readWholeOrCut(text) : undefined;
-  return value === undefined ? cut : shortenJson(value, maxBytes);
+  return value === undefined ? cut : shortenJson(JsonString.readIn(value), maxBytes);
 }
 
 /** The value of a text, whose end may have been cut away before; undefined: it is no JSON. */
@@ -32,14 +32,45 @@ function readWholeOrCut(text: string): unknown {
 }
 
 function shortenJson(value: unknown, maxBytes: number): string {
+  const least = cutStrings("", value, LAST_MAX_CHARS);
+  if (utf8Length(JSON.stringify(least)) > maxBytes) return JSON.stringify(keepWithin("", least, maxBytes) ?? null);
   for (const maxChars of MEMBER_MAX_CHARS) {
     const text = JSON.stringify(cutStrings("", value, maxChars));
     if (utf8Length(text) <= maxBytes) return text;
   }
-  return JSON.stringify(keepWithin("", cutStrings("", value, LAST_MAX_CHARS), maxBytes) ?? null);
+  return JSON.stringify(least);
+}
+
+/** A long string that is JSON itself, such as an answer that a handler has put into its error. */
+class JsonString {
+  readonly #text: string;
+  readonly #value: object;
+
+  private constructor(text: string, value: object) {
+    this.#text = text;
+    this.#value = value;
+  }
+
+  /** The value with each such string in it as one of these. The strings within are not searched again. */
+  static readIn(value: unknown, depth = 0): unknown {
+    if (typeof value === "string") {
+      const inner = value.length > LAST_MAX_CHARS && OPENING.test(value) ? parseJson(value) : undefined;
+      return typeof inner === "object" && inner !== null ? new JsonString(value, inner) : value;
+    }
+    if (typeof value !== "object" || value === null || depth === DEPTH_MAX) return value;
+    if (Array.isArray(value)) return value.map((item) => JsonString.readIn(item, depth + 1));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, member]) => [key, JsonString.readIn(member, depth + 1)]),
+    );
+  }
+
+  cut(maxChars: number): string {
+    return this.#text.length <= maxChars ? this.#text : shortenJson(this.#value, maxChars);
+  }
 }
 
 function cutStrings(name: string, value: unknown, maxChars: number, depth = 0): unknown {
+  if (value instanceof JsonString) return value.cut(maxChars);
   if (typeof value === "string") return cutString(value, maxChars, KEEPS_END.test(name));
   if (typeof value !== "object" || value === null) return value;
   if (depth === DEPTH_MAX) return null;
@@ -85,6 +116,6 @@ function keepWithin(name: string, value: unknown, maxBytes: number): unknown {
 /** The members in the order in which they are kept. */
 function inOrder(name: string, members: [string, unknown][], isList: boolean): [string, unknown][] {
   if (isList) return KEEPS_END.test(name) ? members.toReversed() : members;
-  const sized = members.map((member) => ({ member, length: JSON.stringify(member[1]).length }));
+  const sized = members.map((member) => ({ member, length: JSON.stringify(member).length }));
   return sized.sort((one, other) => one.length - other.length).map(({ member }) => member);
 }

@@ -48,12 +48,13 @@ const UNKNOWN: Readonly<Record<UnknownPart, string>> = {
   endpoint: "no such endpoint for this key: check its id or slug",
   job: "no job of yours has this id here, or it is no longer kept",
   worker: "no worker of this endpoint has this id",
-  route: "no such route: check the path, in which an id may be missing, and which no slash may end",
+  route: "no such route: check the path, in which an id may be missing",
 };
 
 const MISUSED: Readonly<Record<"client_key" | "other_endpoint", string>> = {
   client_key: "this is a client's key: a worker needs one of its endpoint, which npm run worker:env makes",
-  other_endpoint: "this worker key is of another endpoint: npm run worker:env makes one of this endpoint",
+  other_endpoint:
+    "this worker key is of another endpoint: npm run worker:env makes one of this endpoint (a load-balanced one has upstreams)",
 };
 
 /** The one map, with an entry for every kind of failure. */

@@ -86,7 +86,10 @@ class ChunkPost {
   }
 }
 
-/** Ends the attempt: the SDK would go on without the chunk and call the job done. After 5xx it sends it again. */
+/**
+ * Ends the attempt: the SDK would go on without the chunk and call the job done. It sends a chunk again after 5xx, but
+ * not when the connection broke.
+ */
 async function refuseChunk(
   { worker, broker, jobId }: WorkerJobEntry,
   outcome: AttemptOutcome,

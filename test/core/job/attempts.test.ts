@@ -1,5 +1,6 @@
 // What a job's row keeps of its attempts: each with its end, within the bounds of a row.
 import { describe, expect, it } from "vitest";
+import { utf8Length } from "../../../src/core/bytes/utf8.ts";
 import type { AttemptOutcome, JobEvent } from "../../../src/core/job/event.ts";
 import { failed, failureOfText, runpodText } from "../../../src/core/job/failure.ts";
 import { type Job, NOT_RUN } from "../../../src/core/job/job.ts";
@@ -133,6 +134,23 @@ describe("the history of a job", () => {
     expect(history).toMatchObject([{ message: expect.stringMatching(/^boom \n"é/) }]);
     expect(history[0]?.message?.length).toBeGreaterThan(300);
     expect(new TextEncoder().encode(JSON.stringify(history)).length).toBeLessThanOrEqual(ATTEMPTS_KEPT_MAX_BYTES);
+  });
+
+  it.each([1, ATTEMPTS_KEPT_MAX])("keeps a text of JSON readable: the newest of %i", (count) => {
+    let one = job();
+    for (let attempt = 1; attempt <= count; attempt += 1) {
+      const report = {
+        error_type: "<class 'ValueError'>",
+        error_message: "boom",
+        error_traceback: '"\\n'.repeat(9_000),
+      };
+      const failure = failed("handler_error", JSON.stringify(report));
+      one = finished(started(one, attempt * 10_000), { kind: "attempt_failed", failure }, attempt * 10_000 + 1);
+    }
+    const text = one.history.at(-1)?.message ?? "";
+    expect(JSON.parse(text)).toMatchObject({ error_type: "<class 'ValueError'>", error_message: "boom" });
+    expect(one.history.length).toBeGreaterThan(count / 3);
+    expect(utf8Length(JSON.stringify(one.history))).toBeLessThanOrEqual(ATTEMPTS_KEPT_MAX_BYTES);
   });
 
   it("stands alone in a job that waits: the text of an attempt that failed is not kept beside it", () => {

@@ -107,6 +107,21 @@ describe("a longer text of JSON", () => {
     expect(readBounded(JSON.stringify({ error: { ...many, code: 7 } }))).toMatchObject({ error: { code: 7 } });
   });
 
+  it("keeps a text of JSON within it readable, too", () => {
+    const inner = JSON.stringify({ code: 7, detail: "boom", logs: `${"x".repeat(60_000)} end` });
+    const shown = readBounded(JSON.stringify({ ...REPORT, error_message: inner, list: [inner] }));
+    for (const text of [shown.error_message, Object(shown.list)[0]])
+      expect(JSON.parse(text)).toEqual({ code: 7, detail: "boom", logs: expect.stringMatching(/^x{5000,} end$/) });
+    const short = '{"a": 1.0}';
+    expect(readBounded(JSON.stringify({ short, logs: "x".repeat(70_000) }))).toMatchObject({ short });
+    const broken = readBounded(JSON.stringify({ error_message: `{"a": ${"x".repeat(60_000)}` }));
+    expect(broken.error_message).toMatch(/^\{"a": x{20000}/);
+  });
+
+  it("keeps its short members, however long the name of another one is", () => {
+    expect(readBounded(JSON.stringify({ ["n".repeat(40_000)]: 1, message: "hi" }))).toEqual({ message: "hi" });
+  });
+
   it("is JSON whatever it holds, whole or cut", () => {
     const value = fc.jsonValue({ maxDepth: 6, stringUnit: "binary" });
     fc.assert(
@@ -127,6 +142,9 @@ describe("a longer text of JSON", () => {
       `{"a":${'{"b":['.repeat(30)}"${"x".repeat(90_000)}"${"]}".repeat(30)}}`,
       `${'{"a":'.repeat(20_000)}`,
       `${" ".repeat(ERROR_FIELD_KEPT_CHARS)}x`,
+      JSON.stringify({ a: JSON.stringify(Array.from({ length: 12_000 }, (_, at) => ({ at }))) }),
+      JSON.stringify({ a: JSON.stringify(JSON.stringify({ a: '"'.repeat(9_000) })) }),
+      JSON.stringify(Array.from({ length: 1_000 }, () => JSON.stringify({ message: "x".repeat(60) }))),
       JSON.stringify({ a: "\u0001".repeat(20_000), logs: "\ud800".repeat(20_000) }),
     ];
     for (const text of texts)

@@ -19,7 +19,7 @@ async function runningJob() {
   const pulling = await makePulling();
   await pulling.submit("{}");
   const id = await pulling.takeOne();
-  const post = (body: string) => pulling.asWorker(`job-stream/WORKER/${id}?gpu=SIM&isStream=false`, { body });
+  const post = (body: string | ReadableStream) => pulling.asWorker(`job-stream/WORKER/${id}?gpu=SIM&isStream=false`, { body });
   const drain = async () => {
     const page = pageSchema.parse(await (await pulling.asClient(`stream/${id}?wait=1000`)).json());
     return page.stream.map(({ output }) => output);
@@ -155,6 +155,23 @@ describe("a large post", () => {
     const job = await runningJob();
     expect((await job.post(`{"output":"${text}`)).status).toBe(400);
     expect(await job.drain()).toEqual([]);
+    expect(await job.status(job.id)).toMatchObject({ status: "IN_QUEUE" });
+  });
+
+  it("whose connection breaks shows nothing, and ends the attempt, because the SDK sends it only once", async () => {
+    const job = await runningJob();
+    await job.chunk("before");
+    const half = new TextEncoder().encode(`{"output":"${text}`);
+    const pieces = [half.subarray(0, MIB), half.subarray(MIB)];
+    const broken = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        const piece = pieces.shift();
+        if (piece === undefined) controller.error(new Error("connection lost"));
+        else controller.enqueue(piece);
+      },
+    });
+    expect((await job.post(broken)).status).toBe(400);
+    expect(await job.drain()).toEqual(["before"]);
     expect(await job.status(job.id)).toMatchObject({ status: "IN_QUEUE" });
   });
 
