@@ -1,14 +1,13 @@
 // The chunks of streaming jobs: who appends them, and how clients read them.
 import type { Result } from "../core/failure.ts";
+import type { Frame, ValuePart } from "../core/job/chunk-frames.ts";
 import type { JobStatus } from "../core/job/job.ts";
 import type { StreamCursor } from "../core/job/stream-cursor.ts";
 import type { JobCall } from "./job-view.ts";
 import type { HandedLease, ReportReply, WorkerJobCall } from "./worker.ts";
 
-/** One chunk: its raw JSON text, and its place in the job's chunks. */
-export interface StreamChunk extends StreamCursor {
-  readonly bytes: Uint8Array;
-}
+/** One chunk: its raw JSON text, its mark if it is a piece of a cut value, and its place in the job's chunks. */
+export type StreamChunk = StreamCursor & Frame;
 
 export interface StreamPage {
   readonly status: JobStatus;
@@ -27,6 +26,8 @@ export interface PostedPiece {
   readonly index: number;
   readonly isLast: boolean;
   readonly chunk: Uint8Array;
+  /** Undefined for a piece of a string. */
+  readonly part?: ValuePart | undefined;
 }
 
 export interface StreamApi {
@@ -43,10 +44,14 @@ export interface StreamApi {
   appendPiece(call: WorkerJobCall & PostedPiece): Promise<ReportReply | "too_long" | "lost">;
   /**
    * Stores chunks that a carrier has gathered. The first has the number `firstSeq`, so that chunks that are sent again
-   * after a lost answer count once. False: the lease is not held, or the log is full.
+   * after a lost answer count once. False: the lease is not held, or the log is full. `part`: the mark of each of them.
    */
   appendChunks(
-    call: HandedLease & { readonly firstSeq: number; readonly chunks: readonly Uint8Array[] },
+    call: HandedLease & {
+      readonly firstSeq: number;
+      readonly chunks: readonly Uint8Array[];
+      readonly part?: ValuePart | undefined;
+    },
   ): Promise<boolean>;
   /** The chunks of the attempt that this worker runs, of which its output is made. Null: it does not hold the job. */
   ownChunks(call: WorkerJobCall & { readonly after: StreamCursor }): Promise<StreamPage | null>;

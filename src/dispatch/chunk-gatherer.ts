@@ -1,4 +1,5 @@
 // Sends the chunks of a pushed stream to the broker, several in one call, because each call becomes one row there.
+import type { ValuePart } from "../core/job/chunk-frames.ts";
 import { CHUNK_MAX_BYTES, GATHER_BYTES, GATHER_MS, LEASE_MS } from "../core/limits.ts";
 import type { Attempt } from "./attempt.ts";
 import { repeatCall } from "./repeat-call.ts";
@@ -18,16 +19,18 @@ export class ChunkGatherer {
   }
 
   /** Resolves when there is room for another chunk: a slow broker slows the upstream and does not fill our memory. */
-  async add(chunk: Uint8Array): Promise<void> {
-    if (this.#pendingBytes + chunk.length > CHUNK_MAX_BYTES) await this.flush();
+  async add(chunk: Uint8Array, part?: ValuePart): Promise<void> {
+    const isPart = part !== undefined;
+    // One call marks all of its chunks alike, so a piece of a cut value goes alone: most of them fill a call anyway.
+    if (isPart || this.#pendingBytes + chunk.length > CHUNK_MAX_BYTES) await this.flush();
     this.#pending.push(chunk);
     this.#pendingBytes += chunk.length;
-    if (this.#pendingBytes >= GATHER_BYTES) await this.flush();
+    if (isPart || this.#pendingBytes >= GATHER_BYTES) await this.flush(part);
     else this.#timer ??= setTimeout(() => void this.flush(), GATHER_MS);
   }
 
-  /** Sends the chunks gathered so far. Resolves when the broker has all of them; never throws. */
-  flush(): Promise<void> {
+  /** Sends the chunks gathered so far, each with this mark. Resolves when the broker has all of them; never throws. */
+  flush(part?: ValuePart): Promise<void> {
     clearTimeout(this.#timer ?? null);
     this.#timer = undefined;
     const chunks = this.#pending;
@@ -35,15 +38,15 @@ export class ChunkGatherer {
     this.#pending = [];
     this.#pendingBytes = 0;
     this.#nextSeq += chunks.length;
-    if (chunks.length > 0) this.#sending = this.#sending.then(() => this.#send(firstSeq, chunks));
+    if (chunks.length > 0) this.#sending = this.#sending.then(() => this.#send(firstSeq, chunks, part));
     return this.#sending;
   }
 
-  async #send(firstSeq: number, chunks: readonly Uint8Array[]): Promise<void> {
+  async #send(firstSeq: number, chunks: readonly Uint8Array[], part?: ValuePart): Promise<void> {
     if (this.isRefused) return;
     const { deps, assignment, signal } = this.#attempt;
     const { jobId, lease } = assignment;
-    const call = () => deps.leaseApi().appendChunks({ jobId, lease, firstSeq, chunks });
+    const call = () => deps.leaseApi().appendChunks({ jobId, lease, firstSeq, chunks, part });
     try {
       this.isRefused = !(await repeatCall(call, { clock: deps.clock, forMs: LEASE_MS, signal }));
     } catch {

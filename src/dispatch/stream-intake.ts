@@ -47,9 +47,9 @@ export class StreamIntake {
     const isWhole = isLast && this.#cutter === null && json.length <= CHUNK_MAX_BYTES;
     if (isWhole) return await gatherer.add(json);
     const cutter = this.#cutter ?? new ChunkCutter(CHUNK_MAX_BYTES);
-    for (const chunk of cutter.push(json)) await gatherer.add(chunk);
+    for (const chunk of cutter.push(json)) await gatherer.add(chunk, cutter.cutsJsonText ? "more" : undefined);
     this.#cutter = isLast ? null : cutter;
-    if (isLast) await gatherer.add(cutter.end());
+    if (isLast) await gatherer.add(cutter.end(), cutter.cutsJsonText ? "last" : undefined);
   }
 
   /** Why reading on is of no use; undefined: nothing is wrong, null: the lease is lost. */

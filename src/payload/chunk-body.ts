@@ -2,6 +2,7 @@
 // it comes, so that little of it is held.
 import { messageOf } from "../core/failure.ts";
 import { ChunkCutter } from "../core/job/chunk-cutter.ts";
+import type { Frame, ValuePart } from "../core/job/chunk-frames.ts";
 import { scanObject } from "../core/json/scanner.ts";
 import { CHUNK_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
 import { readBody } from "./body-reader.ts";
@@ -14,10 +15,10 @@ type Unread<Stop> =
   | { readonly kind: "stopped"; readonly why: Stop };
 
 /** `last`: the whole chunk, or what is left after the pieces that were given away; null when the body has no output. */
-type ChunkBody<Stop> = { readonly kind: "ok"; readonly last: Uint8Array | null } | Unread<Stop>;
+type ChunkBody<Stop> = { readonly kind: "ok"; readonly last: Frame | null } | Unread<Stop>;
 
 /** Takes a piece of a chunk. What it returns beside null ends the reading. */
-type Give<Stop> = (piece: Uint8Array) => Promise<Stop | null>;
+type Give<Stop> = (piece: Frame) => Promise<Stop | null>;
 
 /**
  * `give` is called for each piece of a large chunk but the last, before it is known whether the body is valid. The body
@@ -73,7 +74,7 @@ class OutputPieces<Stop> {
     if (error !== null) return { kind: "invalid", message: error.message };
     for (const view of this.#views.splice(0)) {
       for (const piece of this.#cutter.push(view)) {
-        const why = await this.#give(piece);
+        const why = await this.#give(this.#frameOf(piece, "more"));
         if (why !== null) return { kind: "stopped", why };
       }
     }
@@ -83,6 +84,10 @@ class OutputPieces<Stop> {
   end(): ChunkBody<Stop> {
     const error = this.#scan.end();
     if (error !== null) return { kind: "invalid", message: error.message };
-    return { kind: "ok", last: this.#hasOutput ? this.#cutter.end() : null };
+    return { kind: "ok", last: this.#hasOutput ? this.#frameOf(this.#cutter.end(), "last") : null };
+  }
+
+  #frameOf(bytes: Uint8Array, part: ValuePart): Frame {
+    return this.#cutter.cutsJsonText ? { bytes, part } : { bytes };
   }
 }

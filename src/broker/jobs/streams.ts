@@ -4,7 +4,7 @@ import type { CallOf } from "../../contract/broker.ts";
 import type { PostedPiece, StreamPage } from "../../contract/stream.ts";
 import type { ReportReply, WorkerCall } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { packedBytes } from "../../core/job/chunk-frames.ts";
+import { packedBytes, type ValuePart } from "../../core/job/chunk-frames.ts";
 import { failed, type JobFailure } from "../../core/job/failure.ts";
 import { isTerminal, type Job, shownError } from "../../core/job/job.ts";
 import { laterOf, type StreamCursor } from "../../core/job/stream-cursor.ts";
@@ -31,9 +31,10 @@ const FULL = failed(
 
 const NO_PIECES = { pieces: 0, sizeBytes: 0 };
 
-/** `piece`: its place in its post, where the chunk comes in pieces. */
+/** `part`: the mark of each chunk. `piece`: its place in its post, where the chunk comes in pieces. */
 interface Appended {
   readonly chunks: readonly Uint8Array[];
+  readonly part?: ValuePart | undefined;
   readonly piece?: PostedPiece;
 }
 
@@ -61,7 +62,7 @@ export class Streams {
     const pieces = open?.postId === call.postId ? open.pieces : 0;
     if (call.index < pieces || endedPostId === call.postId) return "accepted";
     if (call.index > pieces) return "lost";
-    return await this.#append(stored, lease, { chunks: [call.chunk], piece: call });
+    return await this.#append(stored, lease, { chunks: [call.chunk], part: call.part, piece: call });
   }
 
   async appendChunks(call: CallOf<"appendChunks">): Promise<boolean> {
@@ -69,7 +70,8 @@ export class Streams {
     if (stored?.job.lease?.token !== call.lease || !this.#renew(stored, call.lease)) return false;
     const { nextSeq } = this.#parts.chunks.end(stored.job.uuid, stored.job.attempts);
     const chunks = call.chunks.slice(Math.max(nextSeq - call.firstSeq, 0));
-    return chunks.length === 0 || (await this.#append(stored, call.lease, { chunks })) === "accepted";
+    if (chunks.length === 0) return true;
+    return (await this.#append(stored, call.lease, { chunks, part: call.part })) === "accepted";
   }
 
   async ownChunks(call: CallOf<"ownChunks">): Promise<StreamPage | null> {
@@ -125,7 +127,7 @@ export class Streams {
   }
 
   /** Appends to the log. Pieces at its end that belong to another post are dropped: that post was given up. */
-  async #append(stored: StoredJob, token: string, { chunks, piece }: Appended): Promise<"accepted" | "too_long"> {
+  async #append(stored: StoredJob, token: string, { chunks, part, piece }: Appended): Promise<"accepted" | "too_long"> {
     const { store, kept, chunks: log, longPolls } = this.#parts;
     const { uuid, attempts: attempt } = stored.job;
     const { nextSeq, sizeBytes: logBytes, open } = log.end(uuid, attempt);
@@ -143,7 +145,7 @@ export class Streams {
     const seq = nextSeq + own.pieces;
     store.transaction(() => {
       if (droppedBytes > 0) log.dropOpen(uuid, { attempt, seq });
-      log.append(uuid, { attempt, seq }, chunks, isOpen);
+      log.append(uuid, { attempt, seq }, chunks, { isOpen, part });
     });
     const held = { pieces: own.pieces + 1, sizeBytes: own.sizeBytes + addedBytes };
     log.noteEnd(uuid, {

@@ -1,7 +1,7 @@
 // The SQL of chunk logs: one log an attempt, one row for what arrived together, and how far each job's stream is
 // drained. The ends of the logs that grow now are in memory, so that an append need not read the log. Of a chunk that
 // comes in pieces each is a row whose count is 0, but for the last: they are shown once a row with a count follows.
-import { packChunks, unpackChunks } from "../../core/job/chunk-frames.ts";
+import { type Frame, packChunks, unpackChunks, type ValuePart } from "../../core/job/chunk-frames.ts";
 import type { Job } from "../../core/job/job.ts";
 import type { StreamCursor } from "../../core/job/stream-cursor.ts";
 import { STREAM_PAGE_CHUNK_BYTES, STREAM_PAGE_MAX_BYTES } from "../../core/limits.ts";
@@ -21,8 +21,12 @@ interface LogEnd {
 
 type ReadEnd = "nextSeq" | "sizeBytes" | "pieces" | "openBytes";
 
-interface Chunk extends StreamCursor {
-  readonly bytes: Uint8Array;
+type Chunk = StreamCursor & Frame;
+
+/** `isOpen`: a piece that is not the last one of its chunk. `part`: the mark of each of the chunks. */
+interface Appending {
+  readonly isOpen?: boolean;
+  readonly part?: ValuePart | undefined;
 }
 
 export class ChunkStore {
@@ -36,15 +40,19 @@ export class ChunkStore {
     this.#bornAtMs = nowMs;
   }
 
-  /** `isOpen`: a piece that is not the last one of its chunk. */
-  append(uuid: string, first: StreamCursor, chunks: readonly Uint8Array[], isOpen = false): void {
+  append(
+    uuid: string,
+    first: StreamCursor,
+    chunks: readonly Uint8Array[],
+    { isOpen = false, part }: Appending = {},
+  ): void {
     this.#sql.run(
       "INSERT INTO chunks (uuid, attempt, seq, count, bytes) VALUES (?, ?, ?, ?, ?)",
       uuid,
       first.attempt,
       first.seq,
       isOpen ? 0 : chunks.length,
-      packChunks(chunks).buffer,
+      packChunks(chunks, part).buffer,
     );
   }
 
@@ -108,8 +116,8 @@ export class ChunkStore {
       if (sizeBytes >= STREAM_PAGE_MAX_BYTES) return { chunks, more: true };
       for (const [at, chunk] of unpackChunks(new Uint8Array(bytes)).entries()) {
         if (attempt === after.attempt && seq + at <= after.seq) continue;
-        chunks.push({ attempt, seq: seq + at, bytes: chunk });
-        sizeBytes += chunk.length + STREAM_PAGE_CHUNK_BYTES;
+        chunks.push({ attempt, seq: seq + at, ...chunk });
+        sizeBytes += chunk.bytes.length + STREAM_PAGE_CHUNK_BYTES;
       }
     }
     return { chunks, more: false };

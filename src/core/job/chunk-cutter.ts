@@ -14,6 +14,7 @@ const ESCAPES: readonly (Uint8Array | undefined)[] = Array.from({ length: BACKSL
 
 /** What a chunk becomes, once it is known to be too large. */
 interface Pieces {
+  readonly isOfJsonText: boolean;
   push(json: Uint8Array): Generator<Uint8Array, void>;
   end(): Uint8Array;
 }
@@ -30,6 +31,11 @@ export class ChunkCutter {
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
+  }
+
+  /** Is what comes out pieces of the JSON text of a value that is no string? It is known before the first of them. */
+  get cutsJsonText(): boolean {
+    return this.#pieces?.isOfJsonText ?? false;
   }
 
   /** Every piece that these bytes complete; the last one comes from `end`. */
@@ -64,6 +70,7 @@ export class ChunkCutter {
 
 /** A string becomes shorter strings, whose characters are written as they were. */
 class StringPieces implements Pieces {
+  readonly isOfJsonText = false;
   readonly #piece: Uint8Array;
   #used = 0;
 
@@ -128,6 +135,7 @@ function isHighSurrogate(json: Uint8Array, at: number): boolean {
 
 /** A value that is no string becomes strings with pieces of its JSON text. */
 class TextPieces implements Pieces {
+  readonly isOfJsonText = true;
   readonly #piece: Uint8Array;
   #used = 1;
 

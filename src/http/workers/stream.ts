@@ -2,6 +2,7 @@
 // stream whose worker did not send its aggregate, from the chunks that the worker has sent.
 import type { StreamApi } from "../../contract/stream.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
+import type { Frame } from "../../core/job/chunk-frames.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
 import { STREAM_START, type StreamCursor } from "../../core/job/stream-cursor.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
@@ -49,22 +50,22 @@ class ChunkPost {
   }
 
   /** Appends a piece that others follow; the answer, if they are of no use. */
-  async append(chunk: Uint8Array): Promise<Answered | null> {
+  async append(chunk: Frame): Promise<Answered | null> {
     const reply = await this.#send(chunk, false);
     this.#index += 1;
     return reply.ok && reply.value === "accepted" ? null : this.#answer(reply);
   }
 
-  async end(chunk: Uint8Array): Promise<Answered> {
+  async end(chunk: Frame): Promise<Answered> {
     const { worker, broker, jobId } = this.#entry;
     const isWhole = this.#index === 0;
     const reply = isWhole
-      ? await broker.call("appendChunk", { ...worker, jobId, chunk })
+      ? await broker.call("appendChunk", { ...worker, jobId, chunk: chunk.bytes })
       : await this.#send(chunk, true);
     return this.#answer(reply);
   }
 
-  #send(chunk: Uint8Array, isLast: boolean) {
+  #send({ bytes, part }: Frame, isLast: boolean) {
     const { worker, broker, jobId } = this.#entry;
     return broker.call("appendPiece", {
       ...worker,
@@ -72,7 +73,8 @@ class ChunkPost {
       postId: this.#postId,
       index: this.#index,
       isLast,
-      chunk,
+      chunk: bytes,
+      part,
     });
   }
 
