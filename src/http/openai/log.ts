@@ -3,13 +3,12 @@ import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult, isWaiting } from "../../core/job/job.ts";
-import { parseJson } from "../../core/json/value.ts";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../../core/openai/limits.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
 import { errorEvent, ShownEvents } from "../../core/openai/shown-events.ts";
 import type { ClientAnswer } from "./answer.ts";
 import { errorOfJob, type OpenAiError, toError } from "./errors.ts";
-import { eventOf } from "./sse.ts";
+import { ChunkEvents } from "./sse.ts";
 
 const HEAD = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
 
@@ -19,8 +18,8 @@ const LOST = toError(502, "the worker was lost in the middle of its answer", "br
 export class LoggedEvents {
   readonly #request: OpenAiRequest;
   readonly #client: ClientAnswer;
-  readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   #events: ShownEvents;
+  #texts = new ChunkEvents();
   #attempt = 0;
 
   constructor(request: OpenAiRequest, client: ClientAnswer) {
@@ -35,14 +34,15 @@ export class LoggedEvents {
    */
   async take(page: StreamPage): Promise<OpenAiError | null> {
     let shown: Uint8Array[] = [];
-    for (const { bytes, attempt } of page.chunks) {
-      if (attempt !== this.#attempt) {
+    for (const chunk of page.chunks) {
+      if (chunk.attempt !== this.#attempt) {
         if (this.#client.hasBegun) return LOST;
         shown = [];
         this.#events = new ShownEvents(this.#request);
-        this.#attempt = attempt;
+        this.#texts = new ChunkEvents();
+        this.#attempt = chunk.attempt;
       }
-      shown.push(...this.#events.push(eventOf(parseJson(this.#decoder.decode(bytes)))));
+      shown.push(...this.#events.push(this.#texts.eventOf(chunk)));
       if (this.#events.heldBytes > OPENAI_EVENT_HELD_MAX_BYTES) shown.push(this.#events.takeHeld());
     }
     const isLost = page.attempt !== this.#attempt || isWaiting(page.status);

@@ -2,6 +2,7 @@
 // (docs/wire.md 2.2): an object, a list with one, a JSON text in a string, pieces of event text, or bytes as base64.
 import type { JobView } from "../../contract/job-view.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
+import { ok } from "../../core/failure.ts";
 import { hasResult } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { parseJson } from "../../core/json/value.ts";
@@ -15,9 +16,12 @@ import { decodeBase64 } from "../../payload/base64.ts";
 import { spliceBody } from "../../payload/splice.ts";
 import { rawAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
+import type { StreamRead } from "../kit/read-stream.ts";
+import { readWithWholeValues } from "./cut-output.ts";
 import { errorAnswer, jobFailed, toError } from "./errors.ts";
 import { eventOf, toChunk } from "./sse.ts";
 
+const NO_CHUNKS = toError(503, "the endpoint does not give the chunks of the result", "unavailable");
 const NOT_STORED = toError(503, "the storage of large results (R2) does not give it", "unavailable");
 
 /** A media type that is allowed in a header. */
@@ -26,7 +30,7 @@ const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\x20-\x7e]+$/;
 /** The answer of a job that is over. `head`: the head of the server's own answer, if this request received it. */
 export async function finishedAnswer(
   c: RouteContext,
-  request: OpenAiRequest,
+  { request, ...read }: StreamRead & { readonly request: OpenAiRequest },
   job: JobView,
   head: AnswerHead | null = null,
 ): Promise<Response> {
@@ -40,7 +44,10 @@ export async function finishedAnswer(
   if (job.output.kind === "r2" && job.output.sizeBytes > OPENAI_ANSWER_MAX_BYTES) {
     return await largeAnswer(c, request, job.id, job.output, head);
   }
-  const text = await readOutput(c, job.output);
+  // What this request has had from a server itself was in no log.
+  const whole = head === null ? await readWithWholeValues(read, job.output) : ok(null);
+  if (!whole.ok) return errorAnswer(c, NO_CHUNKS, job.id);
+  const text = whole.value ?? (await readOutput(c, job.output));
   if (text === null) return errorAnswer(c, NOT_STORED, job.id);
   const value: unknown = JSON.parse(text);
   // A job of an earlier release may be COMPLETED with an error.

@@ -61,7 +61,7 @@ async function serve(
       await client.end(!carried.isLost);
       return null;
     }
-    if (carried.job !== null) return await finishedAnswer(c, job.request, carried.job, client.head);
+    if (carried.job !== null) return await finishedAnswer(c, job, carried.job, client.head);
   }
   return await waitForAnswer(c, job, client);
 }

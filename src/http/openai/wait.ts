@@ -83,7 +83,7 @@ async function judge(
     // The log may still have chunks that came between the page and this call about the state.
     const isBehind = page === null ? client.hasBegun : !isTerminal(page.status);
     if (events !== null && isBehind) return "waits";
-    if (!client.hasBegun) return await finishedAnswer(c, wait.request, job);
+    if (!client.hasBegun) return await finishedAnswer(c, wait, job);
     await events?.finish(job);
     return null;
   }
@@ -125,7 +125,7 @@ async function giveUp(c: RouteContext, wait: OpenAiWait, error: ReturnType<typeo
   // The job may have ended at this very moment.
   if (cancelled.ok && hasResult(cancelled.value.status)) {
     const job = await lookAt(wait, 0);
-    if (job.ok) return await finishedAnswer(c, wait.request, job.value);
+    if (job.ok) return await finishedAnswer(c, wait, job.value);
   }
   return errorAnswer(c, error, wait.jobId, { "retry-after": String(LIMIT_RETRY_AFTER_SECONDS) });
 }
