@@ -19,7 +19,8 @@ async function runningJob() {
   const pulling = await makePulling();
   await pulling.submit("{}");
   const id = await pulling.takeOne();
-  const post = (body: string | ReadableStream) => pulling.asWorker(`job-stream/WORKER/${id}?gpu=SIM&isStream=false`, { body });
+  const post = (body: string | ReadableStream) =>
+    pulling.asWorker(`job-stream/WORKER/${id}?gpu=SIM&isStream=false`, { body });
   const drain = async () => {
     const page = pageSchema.parse(await (await pulling.asClient(`stream/${id}?wait=1000`)).json());
     return page.stream.map(({ output }) => output);
