@@ -86,7 +86,7 @@ class EventRelay {
     const failure = "failure" in outcome ? outcome.failure : TOOK_TOO_LONG;
     // The message as RunPod's clients would read it: it contains the upstream's answer with its status.
     const error = { message: runpodText(failure, 0), type: "server_error", param: null, code: "broke_off" };
-    await client.write(errorEvent(this.#asked.target, error));
+    await client.write(errorEvent(this.#asked.target, error, this.#shown.isWithinEvent));
     // The end by the tenant's own time limit is billed, as for any other job.
     return outcome.kind === "timed_out" ? outcome : { kind: "cut_short", failure };
   }

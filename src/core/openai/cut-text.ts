@@ -35,7 +35,7 @@ export function closeCut(text: string): string[] {
 }
 
 /** Removes an escape that the cut left unfinished; an escaped backslash begins no escape. */
-function withoutCutEscape(text: string): string {
+export function withoutCutEscape(text: string): string {
   const at = text.search(CUT_ESCAPE);
   return at === -1 || isEscaped(text, at) ? text : text.slice(0, at);
 }

@@ -10,7 +10,7 @@ export const OPENAI_ANSWER_MAX_BYTES = 20 * 1024 * 1024;
 export const OPENAI_IDLE_MS = 180_000;
 /** Comments keep writing to a paused event stream: only a write shows that the client has gone, which ends its bill. */
 export const OPENAI_COMMENT_EVERY_MS = 5_000;
-/** An OpenAI event up to this size is read whole; a larger one passes unread. An image as base64 has 1 to 3 MB. */
+/** A larger OpenAI event passes in parts and is read at both ends alone. An image as base64 has 1 to 3 MB. */
 export const OPENAI_EVENT_HELD_MAX_BYTES = 4 * 1024 * 1024;
 /** Path and query of a request to an OpenAI server: as much as the guard allows a whole address. */
 export const OPENAI_TARGET_MAX_CHARS = 2_048;

@@ -7,6 +7,7 @@ import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
 import { CHUNK_MAX_BYTES, OUTPUT_USAGE_HEAD_BYTES } from "../limits.ts";
 import { type SseEvent, SseSplitter } from "../sse/events.ts";
 import { ERROR_NAMED_MAX_CHARS, ERROR_OUTPUT_MAX_CHARS, errorTextOfOutput, mayBeError } from "./error.ts";
+import { PassedEvent } from "./passed-event.ts";
 import { StreamVerdict } from "./stream-verdict.ts";
 import { StreamUsage, type TokenUsage } from "./token-usage.ts";
 import { UsageTail } from "./usage-tail.ts";
@@ -154,6 +155,8 @@ class EventsReader implements UsageReader {
   readonly #usage = new StreamUsage();
   readonly #verdict = new StreamVerdict(null);
   #isOpenAi = false;
+  /** The unfinished event, once it is too large to be held. */
+  #passed: PassedEvent | null = null;
 
   get isLooking(): boolean {
     return this.#splitter !== null;
@@ -164,20 +167,30 @@ class EventsReader implements UsageReader {
   }
 
   push(bytes: Uint8Array): void {
-    for (const event of this.#splitter?.push(bytes) ?? []) this.#see(event);
-    // The held bytes must stay few; the usage of so large an event is estimated.
-    if ((this.#splitter?.heldBytes ?? 0) > CHUNK_MAX_BYTES) this.#splitter?.takeHeld();
+    for (const event of this.#splitter?.push(bytes) ?? []) this.#take(event);
+    // The held bytes must stay few.
+    if (this.#splitter === null || this.#splitter.heldBytes <= CHUNK_MAX_BYTES) return;
+    this.#passed ??= new PassedEvent();
+    this.#passed.push(this.#splitter.takeHeld());
   }
 
   usage(promptBytes: number): TokenUsage | null {
     // A stream may have broken off, or a worker may trim its last piece: the sent part of the last event counts.
-    for (const event of this.#splitter?.end() ?? []) this.#see(event);
+    for (const event of this.#splitter?.end() ?? []) this.#take(event);
     return this.#isOpenAi ? this.#usage.total(promptBytes, this.#verdict.isWhole) : null;
   }
 
-  #see(event: SseEvent): void {
+  #take(event: SseEvent): void {
+    const passed = this.#passed;
+    this.#passed = null;
+    passed?.push(event.raw);
+    const read = passed?.read() ?? { event, value: event.data === null ? undefined : parseJson(event.data) };
+    // A large event that is no JSON does not show what the output is.
+    if (passed === null || this.#isOpenAi || fieldsOf(read.value) !== null) this.#see(read.event, read.value);
+  }
+
+  #see(event: Omit<SseEvent, "raw">, value: unknown): void {
     if (this.#splitter === null) return;
-    const value = event.data === null ? undefined : parseJson(event.data);
     const isError = this.#verdict.see(event, value) !== null;
     if (isError || event.data === null || event.data === "") return;
     const fields = fieldsOf(value);

@@ -5,14 +5,14 @@ import { parseJson } from "../json/value.ts";
 import { type SseEvent, SseSplitter } from "../sse/events.ts";
 import { DONE } from "../sse/stream-parser.ts";
 import { openAiErrorOf } from "./error.ts";
+import { PassedEvent } from "./passed-event.ts";
 import type { OpenAiRequest } from "./request.ts";
 import { apiOf, type ReportedError, StreamVerdict } from "./stream-verdict.ts";
 import { isUsageChunk, withoutNullUsage } from "./usage-chunk.ts";
 
 const ENCODER = new TextEncoder();
+const EVENT_END = ENCODER.encode("\n\n");
 const DONE_EVENT = ENCODER.encode(`data: ${DONE}\n\n`);
-/** An event's name and type stand in its beginning. */
-const BEGINNING_BYTES = 1_024;
 
 /** Has a stream of this path a usage chunk on request, and `[DONE]` at its end? Others end with their own event. */
 export function isCompletions(path: string): boolean {
@@ -34,6 +34,9 @@ export class ShownEvents {
   readonly #decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   /** An event with data has come. */
   #hasBegun = false;
+  /** The unfinished event, once a part of it was handed out. */
+  #passed: PassedEvent | null = null;
+
   /** `see` is given the value of each event, hidden ones too; undefined for data that is no JSON. */
   constructor(
     { path, hidesUsage }: { readonly path: string; readonly hidesUsage: boolean },
@@ -60,12 +63,17 @@ export class ShownEvents {
     return this.#show(this.#splitter.push(bytes));
   }
 
-  /** What is held of an event that is too large to be held whole. It is passed on unread, but for its beginning. */
+  /** Does what was handed out end within an event? */
+  get isWithinEvent(): boolean {
+    return this.#passed !== null;
+  }
+
+  /** What is held of an event that is too large to be held whole. It is read at its end, without its middle. */
   takeHeld(): Uint8Array {
     const held = this.#splitter.takeHeld();
     this.#hasBegun = true;
-    this.verdict.seeBeginning(this.#decoder.decode(held.subarray(0, BEGINNING_BYTES)));
-    this.#see(undefined);
+    this.#passed ??= new PassedEvent();
+    this.#passed.push(held);
     return held;
   }
 
@@ -85,10 +93,20 @@ export class ShownEvents {
     const shown: Uint8Array[] = [];
     for (const event of events) {
       if (this.isDone) break;
-      const seen = this.#look(event);
+      const seen = this.#passed === null ? this.#look(event) : this.#endPassed(this.#passed, event.raw);
       if (seen !== null) shown.push(seen);
     }
     return shown;
+  }
+
+  /** `raw`: the rest of the event, which nothing hides: its client has the part before. */
+  #endPassed(passed: PassedEvent, raw: Uint8Array): Uint8Array {
+    this.#passed = null;
+    passed.push(raw);
+    const { event, value } = passed.read();
+    const reported = this.verdict.see(event, value);
+    this.#see(value);
+    return reported === null || this.#isReadable(reported.form) ? raw : concatBytes([raw, this.#readable(reported)]);
   }
 
   #look(event: SseEvent): Uint8Array | null {
@@ -97,7 +115,7 @@ export class ShownEvents {
     const reported = this.verdict.see(event, value);
     if (data !== null || reported !== null) this.#see(value);
     if (reported !== null && !this.#isReadable(reported.form)) {
-      const shown = errorEvent(this.#path, openAiErrorOf(JSON.stringify({ error: reported.error })).error);
+      const shown = this.#readable(reported);
       return this.isDone ? concatBytes([shown, DONE_EVENT]) : shown;
     }
     // Before the first event a comment would begin the answer, and no other attempt could send it then.
@@ -112,17 +130,25 @@ export class ShownEvents {
     return kept === text ? raw : ENCODER.encode(kept);
   }
 
+  #readable({ error }: ReportedError): Uint8Array {
+    return errorEvent(this.#path, openAiErrorOf(JSON.stringify({ error })).error);
+  }
+
   /** Do clients of this path find an error of this form? */
   #isReadable(form: ReportedError["form"]): boolean {
     return form === "wrapped" || (form === "typed" && !isCompletions(this.#path));
   }
 }
 
-/** The event by which the clients of a path learn of an error. Those of the Messages API read events by their names. */
-export function errorEvent(path: string, error: object): Uint8Array {
+/**
+ * The event by which the clients of a path learn of an error. Those of the Messages API read events by their names.
+ * `endsEvent`: the client has had a part of another event, which must end first: the error would be a part of its data.
+ */
+export function errorEvent(path: string, error: object, endsEvent = false): Uint8Array {
   const isMessages = apiOf(path) === "messages";
   const text = isMessages
     ? `event: error\ndata: ${JSON.stringify({ type: "error", error })}\n\n`
     : `data: ${JSON.stringify({ error })}\n\n`;
-  return ENCODER.encode(text);
+  const event = ENCODER.encode(text);
+  return endsEvent ? concatBytes([EVENT_END, event]) : event;
 }

@@ -86,12 +86,6 @@ export class StreamVerdict {
     return reported;
   }
 
-  /** Takes the beginning of an event that is too large to be read whole: its text up to there. Its name is its type. */
-  seeBeginning(text: string): void {
-    const type = /^event: ?(\S+)/m.exec(text)?.[1] ?? /"type"\s*:\s*"([^"\\]*)"/.exec(text)?.[1];
-    if (type !== undefined) this.#note({ type });
-  }
-
   #note(fields: Fields): void {
     const { type, choices } = fields;
     if (typeof type === "string") {

@@ -134,8 +134,8 @@ export class SseSplitter {
   }
 }
 
-/** Lines of data, and lines of no field, are joined by line feeds; of several names the last one counts. */
-function fieldsOfEvent(text: string): Omit<SseEvent, "raw"> {
+/** Reads one event: lines of data, and of no field, are joined by line feeds; of several names the last one counts. */
+export function fieldsOfEvent(text: string): Omit<SseEvent, "raw"> {
   const data: string[] = [];
   const unframed: string[] = [];
   let name: string | null = null;

@@ -21,6 +21,8 @@ export class LoggedEvents {
   #events: ShownEvents;
   #texts = new ChunkEvents();
   #attempt = 0;
+  /** The client has had a part of an event, and not its end. */
+  #isWithinEvent = false;
 
   constructor(request: OpenAiRequest, client: ClientAnswer) {
     this.#request = request;
@@ -63,12 +65,13 @@ export class LoggedEvents {
   /** Sends the error as the last event. */
   async fail({ message, code }: Pick<OpenAiError["error"], "message" | "code">): Promise<void> {
     const error = { message, type: "server_error", param: null, code: code ?? "server_error" };
-    await this.#send([errorEvent(this.#request.path, error)]);
+    await this.#send([errorEvent(this.#request.path, error, this.#isWithinEvent)]);
   }
 
   async #send(events: readonly Uint8Array[]): Promise<void> {
     if (events.length === 0) return;
     if (!this.#client.hasBegun) this.#client.begin(HEAD);
+    this.#isWithinEvent = this.#events.isWithinEvent;
     await this.#client.write(concatBytes(events));
   }
 }

@@ -1,6 +1,7 @@
 // What the events of a stream show of its end.
 import { describe, expect, it } from "vitest";
 import { parseJson } from "../../../src/core/json/value.ts";
+import { PassedEvent } from "../../../src/core/openai/passed-event.ts";
 import { apiOf, StreamVerdict } from "../../../src/core/openai/stream-verdict.ts";
 import { SseSplitter } from "../../../src/core/sse/events.ts";
 
@@ -123,11 +124,18 @@ describe("a stream is whole", () => {
     expect(judge(`${text}\n\n`, path).verdict.isWhole).toBe(false);
   });
 
-  it("by the type of an event that is too large to be read", () => {
+  it("by the type of an event that is too large to be held", () => {
     const verdict = new StreamVerdict(null);
-    verdict.seeBeginning('data: {"type":"response.created","response":{"output":"xx');
+    const see = (text: string) => {
+      const passed = new PassedEvent();
+      passed.push(new TextEncoder().encode(text));
+      const { event, value } = passed.read();
+      verdict.see(event, value);
+    };
+    const rest = `${"x".repeat(1_000_000)}"}}\n\n`;
+    see(`data: {"type":"response.created","response":{"output":"xx${rest}`);
     expect(verdict.isWhole).toBe(false);
-    verdict.seeBeginning('event: response.completed\ndata: {"type": "response.completed","response":{"type":"x');
+    see(`event: response.completed\ndata: {"type": "response.completed","response":{"type":"x${rest}`);
     expect(verdict.isWhole).toBe(true);
   });
 });
