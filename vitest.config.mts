@@ -18,6 +18,9 @@ const inWorkerd = cloudflareTest({
   },
 });
 
+/** Each file of tests starts anew and loads these packages: as one module each they take it a tenth less time. */
+const bundled = { optimizer: { ssr: { enabled: true, include: ["zod", "hono", "uuid", "standardwebhooks"] } } };
+
 export default defineConfig({
   // Not in node_modules: the broker of the running tests would see the change there and reload in the middle of a test.
   cacheDir: ".waybill/vite",
@@ -30,6 +33,7 @@ export default defineConfig({
         plugins: [inWorkerd],
         test: {
           name: "workerd",
+          deps: bundled,
           include: ["test/{payload,outbound,db,account,dispatch,broker,consumers,http}/**/*.test.ts"],
           setupFiles: ["test/support/migrate.ts"],
         },
@@ -40,6 +44,7 @@ export default defineConfig({
         plugins: [inWorkerd],
         test: {
           name: "load-workerd",
+          deps: bundled,
           include: ["test/load/in-workerd/**/*.test.ts"],
           setupFiles: ["test/support/migrate.ts"],
         },

@@ -1,5 +1,5 @@
 // An estimate of the memory that a broker's live index takes of its object, from the size of each part as measured in
-// V8 with pointers of 8 bytes (test/node/live-index-heap.test.ts). It is above the measured size, because tables grow
+// V8 with pointers of 8 bytes (test/load/live-index-heap.test.ts). It is above the measured size, because tables grow
 // by doubling and keep stale entries for a while.
 import { isWaiting, type JobStatus } from "../job/job.ts";
 

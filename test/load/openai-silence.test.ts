@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { OPENAI_COMMENT_EVERY_MS, OPENAI_SILENT_MAX_MS } from "../../src/core/openai/limits.ts";
-import { type DirectBroker, startDirectBroker } from "./direct-broker.ts";
+import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
 
 /** The first comment finds the connection closed, and the second one fails. */
 const NOTICED_MAX_MS = OPENAI_SILENT_MAX_MS + OPENAI_COMMENT_EVERY_MS + 4_000;
