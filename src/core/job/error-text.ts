@@ -31,11 +31,12 @@ function readWholeOrCut(text: string): unknown {
     .find((value) => value !== undefined);
 }
 
-function shortenJson(value: unknown, maxBytes: number): string {
-  const least = cutStrings("", value, LAST_MAX_CHARS);
-  if (utf8Length(JSON.stringify(least)) > maxBytes) return JSON.stringify(keepWithin("", least, maxBytes) ?? null);
+/** `name`: that of the member whose text the value is. */
+function shortenJson(value: unknown, maxBytes: number, name = ""): string {
+  const least = cutStrings(name, value, LAST_MAX_CHARS);
+  if (utf8Length(JSON.stringify(least)) > maxBytes) return JSON.stringify(keepWithin(name, least, maxBytes) ?? null);
   for (const maxChars of MEMBER_MAX_CHARS) {
-    const text = JSON.stringify(cutStrings("", value, maxChars));
+    const text = JSON.stringify(cutStrings(name, value, maxChars));
     if (utf8Length(text) <= maxBytes) return text;
   }
   return JSON.stringify(least);
@@ -55,7 +56,8 @@ class JsonString {
   static readIn(value: unknown, depth = 0): unknown {
     if (typeof value === "string") {
       const inner = value.length > LAST_MAX_CHARS && OPENING.test(value) ? parseJson(value) : undefined;
-      return typeof inner === "object" && inner !== null ? new JsonString(value, inner) : value;
+      const isCuttable = typeof inner === "object" && inner !== null && !isDeeper(inner, DEPTH_MAX);
+      return isCuttable ? new JsonString(value, inner) : value;
     }
     if (typeof value !== "object" || value === null || depth === DEPTH_MAX) return value;
     if (Array.isArray(value)) return value.map((item) => JsonString.readIn(item, depth + 1));
@@ -64,19 +66,33 @@ class JsonString {
     );
   }
 
-  cut(maxChars: number): string {
-    return this.#text.length <= maxChars ? this.#text : shortenJson(this.#value, maxChars);
+  cut(name: string, maxChars: number): string {
+    return this.#text.length <= maxChars ? this.#text : shortenJson(this.#value, maxChars, name);
   }
 }
 
 function cutStrings(name: string, value: unknown, maxChars: number, depth = 0): unknown {
-  if (value instanceof JsonString) return value.cut(maxChars);
+  if (value instanceof JsonString) return value.cut(name, maxChars);
   if (typeof value === "string") return cutString(value, maxChars, KEEPS_END.test(name));
   if (typeof value !== "object" || value === null) return value;
   if (depth === DEPTH_MAX) return null;
   if (Array.isArray(value)) return value.map((item) => cutStrings(name, item, maxChars, depth + 1));
-  const members = Object.entries(value).map(([key, member]) => [key, cutStrings(key, member, maxChars, depth + 1)]);
+  const members = Object.entries(value).map(([key, member]) => [
+    key,
+    cutStrings(nameWithin(name, key), member, maxChars, depth + 1),
+  ]);
   return Object.fromEntries(members);
+}
+
+/** Has the value more levels than this? */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1));
+}
+
+/** Whatever is within logs or a traceback is a part of them. */
+function nameWithin(name: string, key: string): string {
+  return KEEPS_END.test(name) ? name : key;
 }
 
 /** A cut leaves no half of a surrogate pair, which would not be a character. */
@@ -103,7 +119,7 @@ function keepWithin(name: string, value: unknown, maxBytes: number): unknown {
     const sizeBytes = keyBytes + utf8Length(JSON.stringify(member));
     if (sizeBytes <= room) kept.set(key, member);
     else {
-      const part = keepWithin(isList ? name : key, member, room - keyBytes);
+      const part = keepWithin(isList ? name : nameWithin(name, key), member, room - keyBytes);
       if (part !== undefined) kept.set(key, part);
       break;
     }

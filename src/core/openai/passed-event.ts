@@ -2,6 +2,7 @@
 // servers write what they report (an error, the reason of the end, a usage) before or behind what is large.
 import { concatBytes } from "../bytes/concat.ts";
 import { ByteTail } from "../bytes/tail.ts";
+import { OneValue } from "../json/one-value.ts";
 import { valuesInTail } from "../json/tail.ts";
 import { membersOf } from "../json/text.ts";
 import { type Fields, fieldsOf, parseJson } from "../json/value.ts";
@@ -25,8 +26,11 @@ interface PartlyRead {
 export class PassedEvent {
   #head: Uint8Array = new Uint8Array(0);
   readonly #tail = new ByteTail(OUTPUT_USAGE_TAIL_BYTES);
+  /** The frame around the data has no brackets and no quotes. */
+  readonly #data = new OneValue();
 
   push(bytes: Uint8Array): void {
+    this.#data.push(bytes);
     if (this.#head.length < HEAD_BYTES)
       this.#head = concatBytes([this.#head, bytes.subarray(0, HEAD_BYTES - this.#head.length)]);
     this.#tail.push(bytes);
@@ -39,6 +43,8 @@ export class PassedEvent {
     // The end begins within a line; what large events have in their long lines is data, or JSON without a frame.
     const end = fieldsOfEvent(`data:${decoder.decode(this.#tail.bytes())}`);
     const event = { data, name: name ?? end.name, unframed };
+    // Members are found in the end by the brackets behind them, which a text that breaks off lacks.
+    if (!this.#data.isWhole) return { event, value: undefined };
     if (data !== null) return { event, value: readCut(data, end.data ?? "", event.name) };
     const value = readCut(unframed, [end.data, end.unframed].join("\n"), event.name);
     return { event: { ...event, unframed: value === undefined ? unframed : JSON.stringify(value) }, value: undefined };
@@ -46,14 +52,15 @@ export class PassedEvent {
 }
 
 function readCut(head: string, tail: string, name: string | null): unknown {
-  if (!tail.trimEnd().endsWith("}")) return undefined;
   const start = withoutCutEscape(head);
   // Most often a single string is large, and then both parts are in it. The end may begin within an escape.
   const joined = parseJson(start + GAP + tail) ?? parseJson(start + GAP + tail.slice(1));
   if (joined !== undefined) return joined;
   const closed = closeCut(head.replace(CUT_NUMBER, "")).map((text) => fieldsOf(parseJson(text)));
   const fields = closed.find((found) => found !== null) ?? wholeMembers(head);
-  return fields === null ? undefined : withTail(fields, tail, name);
+  if (fields === null) return undefined;
+  const isWithinChoices = ![...membersOf(head, 0)].some((member) => member.name === "choices");
+  return withTail(fields, tail, { name, isWithinChoices });
 }
 
 /** The members of an object that has too many open brackets for its text to be closed. */
@@ -62,15 +69,23 @@ function wholeMembers(head: string): Fields | null {
   return members.length === 0 ? null : Object.fromEntries(members);
 }
 
+/** `name`: that of the event. `isWithinChoices`: the beginning ends before the end of its choices. */
+interface CutAt {
+  readonly name: string | null;
+  readonly isWithinChoices: boolean;
+}
+
 /** Adds to the beginning's fields what the end shows. The name of an event stands for a type that is in neither. */
-function withTail(fields: Fields, tail: string, name: string | null): Fields {
+function withTail(fields: Fields, tail: string, { name, isWithinChoices }: CutAt): Fields {
   const last = (member: string, depth: number) => firstOf(valuesInTail(tail, member, depth));
   const response = fieldsOf(fields.response);
   const found: Record<string, unknown> = {
     type: fields.type ?? last("type", 1) ?? (name === "error" ? undefined : name),
     error: last("error", 1) ?? fields.error,
     usage: last("usage", 1) ?? fields.usage,
-    choices: finished(fields.choices ?? last("choices", 1), last("finish_reason", 3)),
+    choices: isWithinChoices
+      ? (finished(fields.choices, last("finish_reason", 3)) ?? last("choices", 1))
+      : fields.choices,
     ...(response === null ? {} : { response: responseWith(response, last("error", 2), last("usage", 2)) }),
   };
   return { ...fields, ...found };

@@ -118,6 +118,21 @@ describe("a longer text of JSON", () => {
     expect(broken.error_message).toMatch(/^\{"a": x{20000}/);
   });
 
+  it("keeps the last lines of logs and the last frames of a traceback that are JSON in a text", () => {
+    const lines = Array.from({ length: 4_000 }, (_, at) => `line ${at}`);
+    const report = { ...REPORT, error_traceback: JSON.stringify({ frames: lines }), logs: JSON.stringify(lines) };
+    for (const maxBytes of [ERROR_TEXT_MAX_BYTES, 2_048]) {
+      const shown: typeof report = JSON.parse(boundErrorText(JSON.stringify(report), maxBytes));
+      expect(JSON.parse(shown.logs).at(-1)).toBe("line 3999");
+      expect(JSON.parse(shown.error_traceback).frames.at(-1)).toBe("line 3999");
+    }
+  });
+
+  it("keeps the beginning of a text of JSON that has too many levels", () => {
+    const response = `${'{"a":'.repeat(20)}"${"x".repeat(60_000)}"${"}".repeat(20)}`;
+    expect(readBounded(JSON.stringify({ response })).response).toBe(response.slice(0, 28_000));
+  });
+
   it("keeps its short members, however long the name of another one is", () => {
     expect(readBounded(JSON.stringify({ ["n".repeat(40_000)]: 1, message: "hi" }))).toEqual({ message: "hi" });
   });

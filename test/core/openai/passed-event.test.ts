@@ -50,6 +50,35 @@ describe("a large event", () => {
     });
   });
 
+  it.each([
+    [
+      "within a text, behind a bracket of it",
+      `{"choices":[{"finish_reason":"stop","delta":{"content":"${"{ } ".repeat(30_000)}}`,
+    ],
+    [
+      "between members",
+      `{"type":"response.completed","response":{"output":${ITEMS},"tool":{"usage":{"output_tokens":9}}`,
+    ],
+    ["behind one of its items", `{"type":"response.completed","response":{"output":${ITEMS.slice(0, -1)}`],
+  ])("has no value where it is cut %s", (_where, data) => {
+    expect(valueIn(data)).toBe(undefined);
+  });
+
+  it("has no value where it is several", () => {
+    const lines = Array.from({ length: 20_000 }, (_, at) =>
+      JSON.stringify({ at, error: at % 7 === 1 ? "again" : null }),
+    );
+    expect(read(`${lines.join("\n")}\n\n`)).toMatchObject({ event: { data: null }, value: undefined });
+    expect(JSON.stringify(read(`${lines.join("\n")}\n\n`).event).length).toBeGreaterThan(30_000);
+    expect(read(`data: ${lines.join("\ndata: ")}\n\n`).value).toBe(undefined);
+  });
+
+  it("does not take the finish_reason of another list for that of its choice", () => {
+    const other = `"results":[${ITEMS.slice(1, -1)},{"finish_reason":"stop"}]`;
+    const value = valueIn(`{"choices":[{"index":0,"delta":{},"finish_reason":null}],${other}}`);
+    expect(value).toMatchObject({ choices: [{ index: 0, finish_reason: null }] });
+  });
+
   it("has its choices, its type and its usage in its end alone", () => {
     const end = '"type":"t","choices":[],"usage":{"completion_tokens":2}';
     expect(valueIn(`{"extra":${ITEMS},${end}}`)).toMatchObject({

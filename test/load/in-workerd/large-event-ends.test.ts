@@ -196,13 +196,21 @@ describe.each(CARRIERS)("a large event at the end of a stream of %s", (_carrier,
   });
 });
 
-it("a large chunk that is cut ends no chat", async () => {
-  const sent = `${ch("a")}data: {"type":"response.completed","choices":[{"index":0,"delta":{"content":"${LARGE}`;
+it.each([
+  ["within a text", CHAT, `{"type":"response.completed","choices":[{"index":0,"delta":{"content":"${LARGE}`],
+  ["behind a brace of a text", CHAT, `{"choices":[{"finish_reason":"stop","delta":{"content":"${LARGE} if (x) { y }`],
+  [
+    "behind a usage within its response",
+    "/v1/responses",
+    `{"type":"response.completed","response":{"output":["${LARGE}"],"tool":{"usage":{"input_tokens":1,"output_tokens":99}}`,
+  ],
+])("a large event that is cut %s ends no stream, and bills no usage of it", async (_where, path, data) => {
   const upstream = openAnswer("text/event-stream");
-  const { ask, status } = await openAiClient();
-  for (const piece of pieces(sent)) upstream.send(piece);
+  const { ask, status, usage } = await openAiClient();
+  for (const piece of pieces(`${ch("a")}data: ${data}`)) upstream.send(piece);
   upstream.close();
-  const answer = await ask(CHAT, { method: "POST", headers: JSON_TYPE, body: '{"stream":true}' });
+  const answer = await ask(path, { method: "POST", headers: JSON_TYPE, body: '{"stream":true}' });
   expect((await answer.text()).slice(-200)).toContain("ended before its last event");
   expect(await status(answer.headers.get("x-job-id"))).toMatchObject({ status: "FAILED" });
+  expect((await usage()).filter(({ tokens }) => JSON.stringify(tokens).includes("99"))).toEqual([]);
 });
