@@ -1,5 +1,5 @@
 // Sends the chunks of a pushed stream to the broker, several in one call, because each call becomes one row there.
-import type { ValuePart } from "../core/job/chunk-frames.ts";
+import type { Frame, ValuePart } from "../core/job/chunk-frames.ts";
 import { CHUNK_MAX_BYTES, GATHER_BYTES, GATHER_MS, LEASE_MS } from "../core/limits.ts";
 import type { Attempt } from "./attempt.ts";
 import { repeatCall } from "./repeat-call.ts";
@@ -19,12 +19,12 @@ export class ChunkGatherer {
   }
 
   /** Resolves when there is room for another chunk: a slow broker slows the upstream and does not fill our memory. */
-  async add(chunk: Uint8Array, part?: ValuePart): Promise<void> {
+  async add({ bytes, part }: Frame): Promise<void> {
     const isPart = part !== undefined;
     // One call marks all of its chunks alike, so a piece of a cut value goes alone: most of them fill a call anyway.
-    if (isPart || this.#pendingBytes + chunk.length > CHUNK_MAX_BYTES) await this.flush();
-    this.#pending.push(chunk);
-    this.#pendingBytes += chunk.length;
+    if (isPart || this.#pendingBytes + bytes.length > CHUNK_MAX_BYTES) await this.flush();
+    this.#pending.push(bytes);
+    this.#pendingBytes += bytes.length;
     if (isPart || this.#pendingBytes >= GATHER_BYTES) await this.flush(part);
     else this.#timer ??= setTimeout(() => void this.flush(), GATHER_MS);
   }

@@ -45,11 +45,11 @@ export class StreamIntake {
 
   async #log(gatherer: ChunkGatherer, json: Uint8Array, isLast: boolean): Promise<void> {
     const isWhole = isLast && this.#cutter === null && json.length <= CHUNK_MAX_BYTES;
-    if (isWhole) return await gatherer.add(json);
+    if (isWhole) return await gatherer.add({ bytes: json });
     const cutter = this.#cutter ?? new ChunkCutter(CHUNK_MAX_BYTES);
-    for (const chunk of cutter.push(json)) await gatherer.add(chunk, cutter.cutsJsonText ? "more" : undefined);
+    for (const chunk of cutter.push(json)) await gatherer.add(chunk);
     this.#cutter = isLast ? null : cutter;
-    if (isLast) await gatherer.add(cutter.end(), cutter.cutsJsonText ? "last" : undefined);
+    if (isLast) await gatherer.add(cutter.end());
   }
 
   /** Why reading on is of no use; undefined: nothing is wrong, null: the lease is lost. */

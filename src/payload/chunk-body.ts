@@ -2,7 +2,7 @@
 // it comes, so that little of it is held.
 import { messageOf } from "../core/failure.ts";
 import { ChunkCutter } from "../core/job/chunk-cutter.ts";
-import type { Frame, ValuePart } from "../core/job/chunk-frames.ts";
+import type { Frame } from "../core/job/chunk-frames.ts";
 import { scanObject } from "../core/json/scanner.ts";
 import { CHUNK_MAX_BYTES, RESULT_MAX_BYTES } from "../core/limits.ts";
 import { readBody } from "./body-reader.ts";
@@ -74,7 +74,7 @@ class OutputPieces<Stop> {
     if (error !== null) return { kind: "invalid", message: error.message };
     for (const view of this.#views.splice(0)) {
       for (const piece of this.#cutter.push(view)) {
-        const why = await this.#give(this.#frameOf(piece, "more"));
+        const why = await this.#give(piece);
         if (why !== null) return { kind: "stopped", why };
       }
     }
@@ -84,10 +84,6 @@ class OutputPieces<Stop> {
   end(): ChunkBody<Stop> {
     const error = this.#scan.end();
     if (error !== null) return { kind: "invalid", message: error.message };
-    return { kind: "ok", last: this.#hasOutput ? this.#frameOf(this.#cutter.end(), "last") : null };
-  }
-
-  #frameOf(bytes: Uint8Array, part: ValuePart): Frame {
-    return this.#cutter.cutsJsonText ? { bytes, part } : { bytes };
+    return { kind: "ok", last: this.#hasOutput ? this.#cutter.end() : null };
   }
 }

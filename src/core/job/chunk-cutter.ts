@@ -1,5 +1,6 @@
 // Cuts a chunk that is too large for the log of its job into several. The pieces of a JSON string are shorter strings;
 // any other value is cut into strings with pieces of its JSON text. Joined, they are the whole text.
+import type { Frame, ValuePart } from "./chunk-frames.ts";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -33,26 +34,26 @@ export class ChunkCutter {
     this.#maxBytes = maxBytes;
   }
 
-  /** Is what comes out pieces of the JSON text of a value that is no string? It is known before the first of them. */
-  get cutsJsonText(): boolean {
-    return this.#pieces?.isOfJsonText ?? false;
-  }
-
   /** Every piece that these bytes complete; the last one comes from `end`. */
-  *push(json: Uint8Array): Generator<Uint8Array, void> {
+  *push(json: Uint8Array): Generator<Frame, void> {
     if (this.#pieces === null) {
       if (this.#heldBytes + json.length <= this.#maxBytes) return this.#hold(json);
       const held = this.#held.subarray(0, this.#heldBytes);
       this.#held = new Uint8Array(0);
       const isString = (held[0] ?? json[0]) === QUOTE;
       this.#pieces = isString ? new StringPieces(this.#maxBytes) : new TextPieces(this.#maxBytes);
-      yield* this.#pieces.push(held);
+      for (const bytes of this.#pieces.push(held)) yield this.#frameOf(bytes, "more");
     }
-    yield* this.#pieces.push(json);
+    for (const bytes of this.#pieces.push(json)) yield this.#frameOf(bytes, "more");
   }
 
-  end(): Uint8Array {
-    return this.#pieces?.end() ?? this.#held.slice(0, this.#heldBytes);
+  end(): Frame {
+    return this.#frameOf(this.#pieces?.end() ?? this.#held.slice(0, this.#heldBytes), "last");
+  }
+
+  /** Pieces of a string, and a whole chunk, have no mark. */
+  #frameOf(bytes: Uint8Array, part: ValuePart): Frame {
+    return this.#pieces?.isOfJsonText === true ? { bytes, part } : { bytes };
   }
 
   /** Grows by doubling: a chunk may come in very many views, each of which would take more memory than its bytes. */

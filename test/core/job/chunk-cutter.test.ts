@@ -2,19 +2,24 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ChunkCutter } from "../../../src/core/job/chunk-cutter.ts";
+import type { Frame } from "../../../src/core/job/chunk-frames.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** What a chunk becomes that comes in pieces of `size` bytes. */
 function cut(json: string, maxBytes: number, size = Number.POSITIVE_INFINITY): string[] {
+  return framesOf(json, maxBytes, size).map(({ bytes }) => decoder.decode(bytes));
+}
+
+function framesOf(json: string, maxBytes: number, size = Number.POSITIVE_INFINITY): Frame[] {
   const cutter = new ChunkCutter(maxBytes);
   const bytes = encoder.encode(json);
-  const found: Uint8Array[] = [];
+  const found: Frame[] = [];
   for (let at = 0; at < bytes.length; at += size) found.push(...cutter.push(bytes.slice(at, at + size)));
   found.push(cutter.end());
-  for (const piece of found) expect(piece.length).toBeLessThanOrEqual(maxBytes);
-  return found.map((piece) => decoder.decode(piece));
+  for (const { bytes: piece } of found) expect(piece.length).toBeLessThanOrEqual(maxBytes);
+  return found;
 }
 
 const textOf = (piece: string): string => {
@@ -96,4 +101,12 @@ describe("a chunk that is cut", () => {
     const json = `"${"\\\\".repeat(5_000)}"`;
     expect(cut(json, 1_000).map(textOf).join("")).toBe("\\".repeat(5_000));
   });
+});
+
+it.each([
+  ["of a value that is no string, the last one too", `[${"1,".repeat(30)}1]`, ["more", "more", "more", "more", "last"]],
+  ["of no string", `"${"x".repeat(60)}"`, Array(5).fill(undefined)],
+  ["of no whole chunk", '{"a":1}', [undefined]],
+])("the pieces are marked: %s", (_which, json, marks) => {
+  expect(framesOf(json, 16).map(({ part }) => part)).toEqual(marks);
 });
