@@ -80,10 +80,11 @@ function lessenBy(message: string, bytes: number): string {
   const sizeBytes = utf8Length(message);
   const storedBytes = storedSizeOf(message);
   const leftBytes = storedBytes - bytes;
+  const beginning = cutToBytes(message, Math.max(0, sizeBytes - bytes));
+  if (leftBytes < JSON_TEXT_MIN_BYTES) return beginning;
   // Where escapes are stored as evenly as they stand in the text, it is shortened by no more than it must be.
-  const evenly = boundErrorText(message, Math.max(0, Math.floor((sizeBytes * leftBytes) / storedBytes)));
-  if (leftBytes >= JSON_TEXT_MIN_BYTES && storedSizeOf(evenly) <= leftBytes) return evenly;
-  return cutToBytes(message, Math.max(0, sizeBytes - bytes));
+  const evenly = boundErrorText(message, Math.floor((sizeBytes * leftBytes) / storedBytes));
+  return storedSizeOf(evenly) <= leftBytes ? evenly : beginning;
 }
 
 function storedSizeOf(text: string): number {
