@@ -18,7 +18,7 @@ const inWorkerd = cloudflareTest({
   },
 });
 
-/** Each file of tests starts anew and loads these packages: as one module each they take it a tenth less time. */
+/** Each file of tests starts anew and loads these packages, which takes a tenth less time if each is one module. */
 const bundled = { optimizer: { ssr: { enabled: true, include: ["zod", "hono", "uuid", "standardwebhooks"] } } };
 
 export default defineConfig({

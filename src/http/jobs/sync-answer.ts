@@ -69,8 +69,9 @@ async function pour(
 }
 
 /**
- * The client's wait, and white space that is written now and then until it is over: one timer for all. It is stopped by
- * `clearTimeout`, because firing an abort signal takes 0.1 ms, and the answer's body is written after that.
+ * The client's wait: when its status line is due, the white space that is written now and then, and its end. One timer
+ * serves all three. It is stopped by `clearTimeout`, because firing an abort signal takes 0.1 ms, and the answer's body is
+ * written after that.
  */
 class SpacedWait {
   readonly #head = Promise.withResolvers<null>();
