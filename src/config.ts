@@ -1,5 +1,5 @@
 // The environment of the Worker, parsed once in each isolate. One clear sentence reports each missing or wrong value.
-import { z } from "zod";
+import * as z from "zod";
 import type { Reach } from "./core/access/reach.ts";
 
 const configSchema = z.object({

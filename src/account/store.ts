@@ -1,5 +1,5 @@
 // The SQL of a tenant's account: what each broker has posted, the batches that D1 does not have yet, and parked lines.
-import { z } from "zod";
+import * as z from "zod";
 import type { ParkedUsage, UsageBatch } from "../contract/usage.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import { ACCOUNT_MIGRATIONS } from "./schema.ts";

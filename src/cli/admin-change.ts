@@ -1,6 +1,6 @@
 // Changes existing rows. The database itself raises an endpoint's version with each change, so that its broker learns
 // that its settings are old; a function that returns an endpoint's id lets the command inform the broker at once.
-import { z } from "zod";
+import * as z from "zod";
 import { textOf } from "../core/json/value.ts";
 import { isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
 import { type EndpointChange, selectOpenness, updateEndpoint } from "../db/endpoints.ts";

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { messageOf } from "../core/failure.ts";
 import type { Statement } from "../db/statement.ts";
 import { applyMigrations, executeOnFolder, runWrangler } from "./dev-database.ts";

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { updateUrl } from "../db/upstreams.ts";
 import { type AdminContext, addUpstream, createEndpoint, createKey, createTenant } from "./admin-create.ts";
 import { executeOnFolder } from "./dev-database.ts";

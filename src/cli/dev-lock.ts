@@ -4,7 +4,7 @@
 import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { z } from "zod";
+import * as z from "zod";
 import { isBeforeBoot, isGroupAlive, startOf } from "./dev-processes.ts";
 
 const holderSchema = z.object({

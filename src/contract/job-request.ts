@@ -1,5 +1,5 @@
 // What a client may send about a job: the work, and the shapes of `policy`, `webhook` and `s3Config`.
-import { z } from "zod";
+import * as z from "zod";
 import type { Origin } from "../core/job/origin.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, POLICY_MAX_MS, TTL_MIN_MS } from "../core/limits.ts";

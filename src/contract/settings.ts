@@ -1,5 +1,5 @@
 // The settings of an endpoint as they travel from D1 to its broker: all that it needs to dispatch and price without D1.
-import { z } from "zod";
+import * as z from "zod";
 import { LB_BODY_DEFAULT_MAX_BYTES, LB_BODY_MAX_BYTES } from "../core/limits.ts";
 import { INFERENCE } from "../core/openai/routes.ts";
 

@@ -1,5 +1,5 @@
 // A usage line on its way from a broker to a tenant's account and on to D1.
-import { z } from "zod";
+import * as z from "zod";
 
 /** One billed attempt. Key: (tenant, source, seq); source is the job's bare uuid, seq the attempt. */
 export const usageLineSchema = z.object({

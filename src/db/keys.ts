@@ -1,5 +1,5 @@
 // API keys and the tenants that they stand for.
-import { z } from "zod";
+import * as z from "zod";
 import type { Caller, Scope } from "../contract/identity.ts";
 import type { WorkerKey } from "../contract/settings.ts";
 import { LIVE_WORKER_KEY } from "./rates.ts";

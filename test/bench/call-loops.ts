@@ -1,7 +1,7 @@
 // The bench's side of the callers' process: starts it, gives it one round after the other, and ends it.
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
+import * as z from "zod";
 import { endProcess, type Started, startProgram } from "./children.ts";
 
 /** A round: so many callers of this route at once, for so long. `proof`: a text that each good answer has. */

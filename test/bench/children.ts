@@ -1,7 +1,7 @@
 // The programs that the bench starts: each reports when it is ready, and ends with the bench.
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { z } from "zod";
+import * as z from "zod";
 
 const readySchema = z.object({ port: z.int() });
 

@@ -1,7 +1,7 @@
 // The client of the bench: one POST on a connection that is kept, and the times of its answer. All routes are measured with it,
 // so what it costs itself is in all figures alike.
 import { Agent, type IncomingMessage, request } from "node:http";
-import { z } from "zod";
+import * as z from "zod";
 import { epochUs } from "./clock.ts";
 
 /** A route: where it is, and what makes a call of it. */

@@ -2,7 +2,7 @@
 // took itself, because a timer that fires a millisecond late is no cost of the broker's.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { epochUs, type StreamShape } from "./clock.ts";
 
 /** What `POST /work` and `POST /load` take by themselves. */

@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { makeJob, submitJob } from "../chaos/jobs.ts";
 import { seededRandom } from "../chaos/random.ts";
 import { judge } from "../chaos/verdict.ts";

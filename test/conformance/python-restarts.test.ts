@@ -1,7 +1,7 @@
 // RunPod's own workers that leave a job to others: by a result that asks for their restart, while they have another job-take open,
 // and by a prestart hook that fails (runpod 2.0).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { isGroupAlive } from "../../src/cli/dev-processes.ts";
 import { START_FAILURES_MAX, WORKER_PING_INTERVAL_MS } from "../../src/core/limits.ts";
 import { finishJob, type RunningBroker, startBroker, type TestEndpoints } from "../running/broker.ts";

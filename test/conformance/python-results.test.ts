@@ -1,6 +1,6 @@
 // What RunPod's own workers, unmodified, make of their handlers' results, and what a client then reads.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { finishJob, type RunningBroker, startBroker, type TestEndpoints } from "../running/broker.ts";
 import { VERSIONS, type Version } from "./python.ts";
 import { describePython, PythonWorkers, statusOf, submit, until } from "./python-worker.ts";

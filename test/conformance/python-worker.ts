@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, describe, inject, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { isGroupAlive, signalGroup } from "../../src/cli/dev-processes.ts";
 import { inForm } from "../../src/cli/worker-forms.ts";
 import type { RunningBroker } from "../running/broker.ts";

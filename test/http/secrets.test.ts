@@ -1,7 +1,7 @@
 // What an upstream is given to know and repeats: the operator's credential reaches no tenant, in no form, by no way.
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import type { Upstream } from "../../src/contract/settings.ts";
 import { log } from "../../src/log.ts";
 import { open, seal } from "../../src/outbound/credentials.ts";

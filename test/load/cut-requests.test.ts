@@ -5,7 +5,7 @@ import { text as streamText } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import type { DevServer } from "../../src/cli/dev-server.ts";
 import { mayClientCarry } from "../../src/core/job/client-carry.ts";
 import { LEASE_MS, LEASE_WATCH_AFTER_MS, SYNC_SPACE_EVERY_MS, WAIT_DEFAULT_MS } from "../../src/core/limits.ts";

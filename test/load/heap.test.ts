@@ -1,6 +1,6 @@
 // The largest bodies, one after the other: the Worker holds none of them once they have passed.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { RESULT_MAX_BYTES, RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../src/core/limits.ts";
 import { finishJob, type RunningBroker, startBroker } from "../running/broker.ts";

@@ -1,5 +1,5 @@
 // V8's heap of the Worker, by its inspector: what is in use after a forced collection. All isolates that run our code count.
-import { z } from "zod";
+import * as z from "zod";
 import { openInspector } from "./inspector.ts";
 
 const usageSchema = z.object({ usedSize: z.number(), backingStorageSize: z.number().optional() });

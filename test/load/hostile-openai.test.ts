@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { IncomingMessage, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
 import { type RawWorker, startRawWorker } from "./raw-worker.ts";
 

@@ -1,6 +1,6 @@
 // A tenant that sends whatever comes to its mind, as a process of its own, so that the neighbour's clock is not held up by it.
 // Started by `node test/load/hostile-tenant.ts` with one argument, JSON; its last line is JSON: how often each act ended how.
-import { z } from "zod";
+import * as z from "zod";
 import { type Random, seededRandom } from "../sim/random.ts";
 import { ACTS, type Act, type HostileWorld } from "./hostile-acts.ts";
 

@@ -1,7 +1,7 @@
 // Workers that break HTTP, stall, bomb, redirect or hang up, on real sockets: each is contained, named in the job's error or
 // in `queue`, and holds up no other endpoint (reference table: faults of an upstream).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
 import { type RawWorker, startRawWorker } from "./raw-worker.ts";

@@ -1,5 +1,5 @@
 // A session with V8's inspector in workerd: one for each isolate that runs our code.
-import { z } from "zod";
+import * as z from "zod";
 
 const targetsSchema = z.array(z.object({ title: z.string().optional(), webSocketDebuggerUrl: z.url() }));
 const replySchema = z.object({ id: z.number(), result: z.record(z.string(), z.unknown()).optional() });

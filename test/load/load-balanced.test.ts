@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import WebSocket from "ws";
-import { z } from "zod";
+import * as z from "zod";
 import { LB_SOCKET_REST_MS } from "../../src/core/limits.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
 import { GZIPPED, type LbWorker, startLbWorker } from "../running/lb-worker.ts";

@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:http";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { OPENAI_COMMENT_EVERY_MS, OPENAI_SILENT_MAX_MS } from "../../src/core/openai/limits.ts";
 import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
 

@@ -1,7 +1,7 @@
 // One waiting worker and nothing else: how seldom it asks while there are no jobs, and how soon it has one when there is.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { callBroker, type RunningBroker, startBroker } from "../running/broker.ts";
 import { percentile, shownMs } from "../support/figures.ts";
 import { Fleet } from "./fleet.ts";

@@ -1,7 +1,7 @@
 // Many small jobs for pulling workers: submitted by several clients, waited for, and counted by what anybody can see from
 // outside: statuses, usage lines, and the answers that workers' results got.
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { forEachAtOnce } from "../chaos/jobs.ts";
 import type { RunningBroker } from "../running/broker.ts";
 import type { Gate, GateCall } from "./gate.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import type { DevServer } from "../../src/cli/dev-server.ts";
 import { LEASE_WATCH_AFTER_MS } from "../../src/core/limits.ts";
 import { callBroker, type PreparedBroker, prepareBroker, type TestEndpoint } from "../running/broker.ts";

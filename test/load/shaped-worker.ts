@@ -2,7 +2,7 @@
 // asks for: what a tenant can make other servers do to the broker.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
+import * as z from "zod";
 
 /** What the input of a job may ask of the worker; anything else is answered with `{}`. */
 export const wishSchema = z.object({

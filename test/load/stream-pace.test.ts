@@ -1,6 +1,6 @@
 // How soon a reader of events has what a handler streams, at a running broker, and that a reader loses nothing by being cut off.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { seededRandom } from "../chaos/random.ts";
 import { callBroker, type RunningBroker, startBroker } from "../running/broker.ts";
 import { percentile, shownMs } from "../support/figures.ts";

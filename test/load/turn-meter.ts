@@ -2,7 +2,7 @@
 // Two turns that follow each other at once count as one, so that the figure is never too small. A collection of garbage stops
 // whatever runs, and is counted apart: here it is of one isolate with the edge, whose bodies and streams make most of the garbage,
 // where a deployed object is collected with its like alone.
-import { z } from "zod";
+import * as z from "zod";
 import { openInspector } from "./inspector.ts";
 
 const SAMPLE_US = 1_000;

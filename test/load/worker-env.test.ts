@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { createServer } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { createEndpoint, createTenant, createWorkerKey } from "../../src/cli/admin-create.ts";
 import { inForm } from "../../src/cli/worker-forms.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";

@@ -1,7 +1,7 @@
 // A running broker and its jobs: as many at once as there are slots and never one more, and clients that hang up.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { callBroker, type RunningBroker, startBroker } from "./broker.ts";
 import { type MockWorker, rawInput, startMockWorker } from "./mock-worker.ts";
 

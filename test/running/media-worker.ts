@@ -2,7 +2,7 @@
 // do: its outputs name files, and the files are fetched from it.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { PICTURE_BASE64 } from "./openai-answers.ts";
 
 /** Enough for a client that polls to find the job running. */

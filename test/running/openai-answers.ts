@@ -1,6 +1,6 @@
 // What the OpenAI server for tests says, in the shapes of vLLM's server. It repeats the last message, one token a word, so
 // that texts and token counts follow from the request.
-import { z } from "zod";
+import * as z from "zod";
 
 /** The one model that answers. */
 export const MODEL = "tiny";

@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { type DirectBroker, startDirectBroker } from "./direct-broker.ts";
 import { BROKE_OFF, FORMATS, STREAM_CASES, type StreamCase, type StreamFormat } from "./stream-faults.ts";
 

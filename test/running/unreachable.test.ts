@@ -3,7 +3,7 @@ import { createServer as createPlain } from "node:http";
 import type { Server } from "node:net";
 import { createServer as createTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { type RunningBroker, startBroker } from "./broker.ts";
 
 const idSchema = z.object({ id: z.string() });

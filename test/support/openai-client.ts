@@ -1,6 +1,6 @@
 // A tenant with one endpoint of OpenAI servers, and its client as it speaks over HTTP.
 import { exports } from "cloudflare:workers";
-import { z } from "zod";
+import * as z from "zod";
 import { makeTenant, type TestTenant, type TestTenantOptions } from "./tenant.ts";
 
 interface OpenAiClient {

@@ -1,7 +1,7 @@
 // A tenant whose jobs are pulled, with its client and its workers as they speak over HTTP.
 import { exports } from "cloudflare:workers";
 import { expect } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { makeTenant, type TestTenant, type TestTenantOptions } from "./tenant.ts";
 
 const idSchema = z.object({ id: z.string() });

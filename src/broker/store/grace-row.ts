@@ -1,6 +1,6 @@
 // The row from which the next start of the object reads which leases have had their grace. One row holds all of them,
 // and only a start that finds a running lease without grace writes it.
-import { z } from "zod";
+import * as z from "zod";
 import { Graces } from "../../core/job/graces.ts";
 import type { MeteredSql } from "./metered-sql.ts";
 

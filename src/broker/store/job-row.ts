@@ -1,5 +1,5 @@
 // A job as the broker stores it, and the one place that turns a row into a job.
-import { z } from "zod";
+import * as z from "zod";
 import { openAiCallOf, originOf } from "../../contract/openai-origin.ts";
 import { failureOfText } from "../../core/job/failure.ts";
 import type { Job, StoredBytes } from "../../core/job/job.ts";

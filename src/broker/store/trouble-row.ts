@@ -1,7 +1,7 @@
 // Stores upstreams in trouble, so that a start of the object does not send jobs for all slots to an upstream that asked
 // for a pause of ten minutes or is tried with one job at a time. One row holds all of them, written when a long pause
 // or a trial begins or ends: a shorter pause ends before the memory that it began in is evicted.
-import { z } from "zod";
+import * as z from "zod";
 import { TROUBLE_KEPT_FROM_MS } from "../../core/limits.ts";
 import { restoreTroubles, type Trouble, troublesOf } from "../../core/scheduling/troubles.ts";
 import type { UpstreamPool } from "../../core/scheduling/upstream-pool.ts";

@@ -1,6 +1,6 @@
 // Webhooks of finishes that /retry wiped from their jobs' rows before they were delivered: each has a row of its own,
 // with all that its body contains but the input, which stays with the job. Memory has their keys and sizes alone.
-import { z } from "zod";
+import * as z from "zod";
 import type { JobView } from "../../contract/job-view.ts";
 import type { WebhookState } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";

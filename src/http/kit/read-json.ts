@@ -1,5 +1,5 @@
 // Checks small bodies and query strings against their schema; the failure names the wrong field.
-import type { z } from "zod";
+import type * as z from "zod";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { parseJson } from "../../core/json/value.ts";
 

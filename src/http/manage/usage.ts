@@ -1,5 +1,5 @@
 // What the tenant can read afterwards: billed lines, and webhooks that were given up.
-import { z } from "zod";
+import * as z from "zod";
 import { accountOf } from "../../broker/peers.ts";
 import type { Caller } from "../../contract/identity.ts";
 import { fail } from "../../core/failure.ts";

@@ -1,7 +1,7 @@
 // Puts the objects that a stored copy of an earlier release's databases describes where the present release will start them.
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { z } from "zod";
+import * as z from "zod";
 import type { LbTicket } from "../../../src/contract/load-balancer.ts";
 import { endpointSettingsSchema } from "../../../src/contract/settings.ts";
 import type { AccountApi } from "../../../src/contract/usage.ts";

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { memberText } from "../../../src/core/json/text.ts";
 import { askForUsage } from "../../../src/core/openai/stream-options.ts";
 import { cpuMsOf } from "../../support/cpu-time.ts";

@@ -3,7 +3,7 @@
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { answerUpstreams } from "../../support/broker.ts";
 import { breakD1 } from "../../support/d1.ts";

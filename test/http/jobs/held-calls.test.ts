@@ -1,7 +1,7 @@
 // What a client sees that has too many open requests at an endpoint: an answer, at once or a little later, never a lost job.
 import { env, exports } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { HeldCalls } from "../../../src/broker/jobs/held-calls.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makePulling, makeReadyPulling } from "../../support/pulling.ts";

@@ -3,7 +3,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { CHUNK_MAX_BYTES } from "../../../src/core/limits.ts";
 import { keptOf } from "../../support/kept.ts";

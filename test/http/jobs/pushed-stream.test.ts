@@ -1,7 +1,7 @@
 // An upstream that is pushed to and answers with a stream: its chunks land in the same log as those of a pulling worker.
 import { exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { CHUNK_MAX_BYTES, GATHER_BYTES } from "../../../src/core/limits.ts";
 import { answerUpstreams } from "../../support/broker.ts";

@@ -1,7 +1,7 @@
 // Streams over HTTP: what a pulling worker posts, what RunPod's drain gives, and what event readers see.
 import { exports } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { CHUNK_MAX_BYTES, IDLE_GRACE_MS, RESULT_MAX_BYTES } from "../../../src/core/limits.ts";
 import { makeTenant, type TestTenant } from "../../support/tenant.ts";

@@ -2,7 +2,7 @@
 // request carries the job where the rules let it.
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { SYNC_HEAD_AFTER_MS } from "../../../src/core/limits.ts";
 import { Carrier } from "../../../src/dispatch/carrier.ts";

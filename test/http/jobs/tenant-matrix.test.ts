@@ -1,7 +1,7 @@
 // Tenants see nothing of each other: on every route a foreign key gets what it would get for an id that never was.
 import { exports } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import type { TestTenant } from "../../support/tenant.ts";
 import { makeTenant } from "../../support/tenant.ts";
 

@@ -1,7 +1,7 @@
 // Wrong requests: each is answered with the right 4xx, names what was wrong, and makes no job.
 import { env, exports } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { POLICY_MAX_MS, RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../../src/core/limits.ts";
 import type { TestTenant } from "../../support/tenant.ts";
 import { makeTenant } from "../../support/tenant.ts";

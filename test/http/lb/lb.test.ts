@@ -2,7 +2,7 @@
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { LB_CALL_MAX_MS, LB_HOLD_MS, LB_RENEW_MS, LB_WAIT_MAX_MS } from "../../../src/core/limits.ts";
 import { makeTenant, type TestTenant, type TestTenantOptions } from "../../support/tenant.ts";

@@ -1,7 +1,7 @@
 // What an endpoint's owner sees of its workers, and how one is taken out of service.
 import { exports } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { makeTenant, type TestTenant, type TestTenantOptions } from "../../support/tenant.ts";
 
 const listSchema = z.object({ workers: z.array(z.record(z.string(), z.unknown())), summary: z.unknown() });

@@ -1,7 +1,7 @@
 // OpenAI clients of a worker whose values are too large for a row of the log: what was cut there reaches them whole.
 import { exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../../../src/core/openai/limits.ts";
 import { answerUpstreams } from "../../support/broker.ts";

@@ -1,7 +1,7 @@
 // The OpenAI routes over upstreams that speak OpenAI: the client's own request carries the job.
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import { Carrier } from "../../../src/dispatch/carrier.ts";
 import { openAnswer } from "../../support/answering.ts";

@@ -2,7 +2,7 @@
 // clients wait for another carrier (docs/wire.md 2.1).
 import { exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { answerUpstreams } from "../../support/broker.ts";
 import { makeReadyPulling, type Pulling } from "../../support/pulling.ts";
 import { makeTenant } from "../../support/tenant.ts";

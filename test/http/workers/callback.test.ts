@@ -2,7 +2,7 @@
 import { listDurableObjectIds } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import type { Config } from "../../../src/config.ts";
 import * as config from "../../../src/config.ts";

@@ -2,7 +2,7 @@
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { submission } from "../../support/broker.ts";

@@ -1,7 +1,7 @@
 // What runpod 2.0.0rc2 sends when a prestart hook fails: reports in place of results, takes that are cut, heartbeats that go on.
 import { env, exports } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { ERROR_TEXT_MAX_BYTES, START_FAILURES_MAX } from "../../../src/core/limits.ts";
 import { makePulling, type Pulling } from "../../support/pulling.ts";
 import type { TestTenantOptions } from "../../support/tenant.ts";

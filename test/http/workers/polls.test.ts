@@ -2,7 +2,7 @@
 // are doubled, late or not its own, and bodies that are too large for a row.
 import { env, exports } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { ERROR_TEXT_MAX_BYTES } from "../../../src/core/limits.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makePulling, type Pulling } from "../../support/pulling.ts";

@@ -1,7 +1,7 @@
 // A stream with an event that is too large to be held: its job ends, and is billed, as with a small event of its kind.
 import { exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { openAnswer } from "../../support/answering.ts";
 import { openAiClient } from "../../support/openai-client.ts";
 import { makeReadyPulling } from "../../support/pulling.ts";

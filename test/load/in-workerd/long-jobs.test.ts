@@ -1,7 +1,7 @@
 // A job does not depend on the client that waits for it.
 import { exports } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { answerUpstreams } from "../../support/broker.ts";
 import { makeTenant } from "../../support/tenant.ts";
 
