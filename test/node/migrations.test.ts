@@ -40,3 +40,36 @@ describe("the migration that numbers endpoints", () => {
     expect(db.prepare("SELECT version FROM endpoints").get()).toEqual({ version: 2 });
   });
 });
+
+describe("the migration that brings the management API", () => {
+  it("gives an endpoint whose slug is a word of its paths another slug, and the audit says so", () => {
+    const db = new DatabaseSync(":memory:");
+    const isBefore = (name: string): boolean => name < "0012";
+    migrate(db, isBefore);
+    db.exec(
+      "INSERT INTO tenants (id, name, waiting_max, sealed_webhook_secret, created_at) VALUES ('t', 't', 1, '', 1)",
+    );
+    const insert = db.prepare("INSERT INTO endpoints (id, tenant_id, slug, created_at) VALUES (?, 't', ?, 1)");
+    insert.run("00000000000000aa", "serverless");
+    insert.run("00000000000000bb", "Billing");
+    insert.run("00000000000000cc", "ocr");
+    migrate(db, (name) => !isBefore(name));
+    const slugs = db.prepare("SELECT slug FROM endpoints ORDER BY id").all();
+    expect(slugs.map(({ slug }) => slug)).toEqual(["serverless-00000000000000aa", "Billing-00000000000000bb", "ocr"]);
+    expect(db.prepare("SELECT object_id, changes FROM audit_lines ORDER BY object_id").all()).toEqual([
+      {
+        object_id: "00000000000000aa",
+        changes: '[{"field":"slug","old":"serverless","new":"serverless-00000000000000aa"}]',
+      },
+      { object_id: "00000000000000bb", changes: '[{"field":"slug","old":"Billing","new":"Billing-00000000000000bb"}]' },
+    ]);
+  });
+
+  it("lets no row into the table of unmet expectations, so that a statement can undo its batch", () => {
+    const db = new DatabaseSync(":memory:");
+    migrate(db, () => true);
+    const expectation = "INSERT INTO unmet_expectations SELECT 'version' WHERE NOT EXISTS (SELECT 1 WHERE ?)";
+    expect(() => db.prepare(expectation).run(1)).not.toThrow();
+    expect(() => db.prepare(expectation).run(0)).toThrow("CHECK constraint failed: unmet_expectation");
+  });
+});

@@ -8,3 +8,8 @@ export const WEBHOOK_SECRET_PLACE = "webhook";
 export function credentialPlace(upstreamId: string): string {
   return `upstream:${upstreamId}`;
 }
+
+/** The place of the environment of an endpoint's workers. */
+export function envPlace(endpointId: string): string {
+  return `env:${endpointId}`;
+}

@@ -19,3 +19,11 @@ it("takes a slug of letters, digits, - and _ that a path can name, and no other"
     expect(isEndpointName(slug), slug).toBe(false);
   }
 });
+
+it("leaves the first words of the management paths to the management API", () => {
+  for (const word of ["serverless", "templates", "catalog", "billing", "flash", "Serverless"]) {
+    expect(slugProblem(word)).toBe("is a word of the management API");
+    expect(isEndpointName(word)).toBe(false);
+  }
+  expect(slugProblem("serverless-2")).toBeNull();
+});
