@@ -3,7 +3,10 @@
 export type Scope = "jobs" | "worker" | "manage" | "admin";
 
 export interface Caller {
+  readonly keyId: string;
   readonly tenantId: string;
+  /** The only endpoints that the key opens; null: all of its tenant's and all shared ones. */
+  readonly endpointIds: readonly string[] | null;
   readonly scopes: readonly Scope[];
   /** The number of waiting jobs that the tenant may have in each endpoint. */
   readonly waitingMax: number;

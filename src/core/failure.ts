@@ -3,6 +3,16 @@
 /** An expected failure. `field` names what was wrong in the request (`input`, `policy.ttl`, `?wait`). */
 export type Failure =
   | { readonly kind: "invalid"; readonly field: string; readonly message: string }
+  /** A request of the management API that its description does not allow: every wrong field, the first one also by name. */
+  | { readonly kind: "not_conforming"; readonly wrong: readonly WrongField[] }
+  /** What the caller wants is taken by something else, such as a slug, or the state of a thing forbids it. */
+  | { readonly kind: "conflict"; readonly field?: string; readonly message: string }
+  /** Another writer was first: the thing has another version than the caller has seen. */
+  | { readonly kind: "version_passed"; readonly version: number }
+  /** The key is for some endpoints only, and this is about more than those. */
+  | { readonly kind: "restricted_key" }
+  /** More calls of the management API than a key may make in a time. */
+  | { readonly kind: "rate_limited"; readonly window: string; readonly retryAfterSeconds: number }
   /** `misused`: of a genuine key of another kind or place, whose holder may thus be told. */
   | { readonly kind: "unauthorized"; readonly misused?: "client_key" | "other_endpoint" }
   /** Unauthorized, from an address with many such calls. */
@@ -48,13 +58,39 @@ export type Failure =
   | { readonly kind: "settings_behind" }
   | { readonly kind: "unavailable"; readonly message: string };
 
-export type UnknownPart = "endpoint" | "job" | "worker" | "route";
+export type UnknownPart =
+  | "endpoint"
+  | "job"
+  | "worker"
+  | "route"
+  | "template"
+  | "tenant"
+  | "key"
+  | "upstream"
+  | "webhook"
+  | "catalogue entry";
+
+/** One wrong field of a request. `path`: its members from the outermost on; `source`: where it was sent. */
+export interface WrongField {
+  readonly source: "body" | "query" | "path" | "header";
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  /** The name of a field that the request may not have at all. */
+  readonly unknown?: string;
+}
 
 export type GatewayCode = "worker_unreachable" | "worker_broke_off" | "bad_answer" | "worker_redirect";
 
 /** What is wrong with a field, as a sentence that names it once: some messages do so themselves. */
 export function fieldSentence({ field, message }: { readonly field: string; readonly message: string }): string {
   return message.split(/[^\w.?-]+/).includes(field) ? message : `${field}: ${message}`;
+}
+
+/** The name of a wrong field: `gpu.pools.0`, `?limit`, `If-Match`; a body as a whole is `body`. */
+export function nameOfField({ source, path, unknown }: WrongField): string {
+  const names = unknown === undefined ? path : [...path, unknown];
+  if (names.length === 0) return source;
+  return `${source === "query" ? "?" : ""}${names.join(".")}`;
 }
 
 /** The message of an error; any other thrown value as text. */

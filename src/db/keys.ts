@@ -15,21 +15,26 @@ export interface StoredKey {
 
 const scopesSchema = z.array(z.enum(["jobs", "worker", "manage", "admin"]));
 
-type KeyRow = Omit<StoredKey, "caller"> & Omit<Caller, "scopes"> & { readonly scopes: string };
+const endpointIdsSchema = z.array(z.string()).nullable();
+
+type KeyRow = Omit<StoredKey, "caller"> &
+  Omit<Caller, "scopes" | "endpointIds"> & { readonly scopes: string; readonly endpointIds: string | null };
 
 /** The key with this id, and its tenant; null when there is no such key. */
 export async function findKey(db: Database, keyId: string): Promise<StoredKey | null> {
   const row = await db
     .prepare(
-      `SELECT digest, scopes, expires_at AS expiresAtMs, revoked_at AS revokedAtMs, tenant_id AS tenantId,
+      `SELECT api_keys.id AS keyId, digest, scopes, endpoint_ids AS endpointIds, expires_at AS expiresAtMs, revoked_at AS revokedAtMs, tenant_id AS tenantId,
          waiting_max AS waitingMax, sealed_webhook_secret AS sealedWebhookSecret
        FROM api_keys JOIN tenants ON tenants.id = api_keys.tenant_id WHERE api_keys.id = ?`,
     )
     .bind(keyId)
     .first<KeyRow>();
   if (row === null) return null;
-  const { digest, expiresAtMs, revokedAtMs, scopes, ...tenant } = row;
-  return { digest, expiresAtMs, revokedAtMs, caller: { ...tenant, scopes: scopesSchema.parse(scopes.split(",")) } };
+  const { digest, expiresAtMs, revokedAtMs, ...caller } = row;
+  const scopes = scopesSchema.parse(caller.scopes.split(","));
+  const endpointIds = endpointIdsSchema.parse(JSON.parse(caller.endpointIds ?? "null"));
+  return { digest, expiresAtMs, revokedAtMs, caller: { ...caller, scopes, endpointIds } };
 }
 
 /** A key and the one endpoint that it opens to workers; both null: it is a client's key, which opens none. */

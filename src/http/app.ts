@@ -1,15 +1,18 @@
 // The HTTP side of Waybill: decides which part answers a request, and what is done for every request.
 import { Hono, type Next } from "hono";
+import { RESERVED_NAMES } from "../core/access/endpoint-name.ts";
+import type { Failure } from "../core/failure.ts";
 import { log } from "../log.ts";
 import type { RouteContext, Routing } from "./kit/context.ts";
 import { crashAnswer } from "./kit/failures.ts";
 import { isPlainPath, readPath } from "./kit/path.ts";
+import { crashAsProblem, refuseAsProblem, refuseAsRunPodProblem } from "./kit/problem.ts";
 import { takeRest } from "./kit/request-body.ts";
 import { addRoutes, refuse } from "./kit/route.ts";
 import { forwardToWorker } from "./lb/forward.ts";
 import { findLbTarget, readHosts } from "./lb/target.ts";
 import { refuseOpenAi } from "./openai/errors.ts";
-import { ROUTES } from "./routes.ts";
+import { MANAGEMENT_ROUTES, ROUTES } from "./routes.ts";
 import { holdRefusal } from "./workers/polls.ts";
 
 const NO_ROUTE = { kind: "not_found", what: "route" } as const;
@@ -25,8 +28,11 @@ export function createApp(): Hono<Routing> {
     });
     c.executionCtx.waitUntil(logAnswered(c, startedMs));
   });
+  addRoutes(app, MANAGEMENT_ROUTES);
+  // Before the routes of jobs, or POST /v2/serverless/run would be a job of an endpoint named "serverless".
+  for (const word of RESERVED_NAMES) app.all(`/v2/${word}/*`, (c) => refusalAt(c.req.path)(c, NO_ROUTE));
   addRoutes(app, ROUTES);
-  app.notFound((c) => refuse(c, NO_ROUTE));
+  app.notFound((c) => refusalAt(c.req.path)(c, NO_ROUTE));
   app.onError((error, c) => answerCrash(c, error));
   return app;
 }
@@ -39,7 +45,7 @@ async function serve(c: RouteContext, next: Next): Promise<void> {
   const target = url === null ? null : findLbTarget(url, readHosts(c.env));
   if (target !== null) c.res = await forwardToWorker(c, target);
   else if (url !== null && isPlainPath(c.req.path)) await next();
-  else c.res = isOpenAi(c.req.path) ? refuseOpenAi(c, NO_ROUTE) : refuse(c, NO_ROUTE);
+  else c.res = refusalAt(c.req.path)(c, NO_ROUTE);
   if (target === null) await holdRefusal(c);
   await takeRest(c.req.raw);
 }
@@ -48,7 +54,8 @@ async function serve(c: RouteContext, next: Next): Promise<void> {
 function answerCrash(c: RouteContext, error: unknown): Response {
   const text = error instanceof Error ? (error.stack ?? String(error)) : String(error);
   log("request_crashed", { requestId: c.get("requestId"), error: text });
-  return crashAnswer(c.get("requestId"));
+  const isManagement = MANAGEMENT_PATH.test(c.req.path);
+  return isManagement ? crashAsProblem(c.get("requestId")) : crashAnswer(c.get("requestId"));
 }
 
 /**
@@ -63,7 +70,12 @@ async function logAnswered(c: RouteContext, startedMs: number): Promise<void> {
   log("request", { requestId: c.get("requestId"), method: c.req.method, status: c.res.status, tookMs });
 }
 
-/** Does the client expect errors in OpenAI's form? */
-function isOpenAi(path: string): boolean {
-  return /^\/v2\/[^/]+\/openai(?:\/|$)/.test(path);
+const RUNPOD_MANAGEMENT = new RegExp(`^/v2(?:/(?:${[...RESERVED_NAMES].join("|")}|openapi\\.json)(?:/.*)?)?$`);
+const MANAGEMENT_PATH = new RegExp(`^/v1(?:/|$)|${RUNPOD_MANAGEMENT.source}`);
+
+/** How the clients of a path read a failure, for failures that belong to no route. */
+function refusalAt(path: string): (c: RouteContext, failure: Failure) => Response {
+  if (/^\/v2\/[^/]+\/openai(?:\/|$)/.test(path)) return refuseOpenAi;
+  if (RUNPOD_MANAGEMENT.test(path)) return refuseAsRunPodProblem;
+  return MANAGEMENT_PATH.test(path) ? refuseAsProblem : refuse;
 }

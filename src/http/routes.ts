@@ -9,13 +9,17 @@ import { stream } from "./jobs/stream.ts";
 import { alive } from "./kit/alive.ts";
 import { enterAnybody, enterAnyEndpoint, enterEndpoint, enterJob, enterOwned, enterWith } from "./kit/enter.ts";
 import { type Route, route } from "./kit/route.ts";
+import { AUDIT_ROUTES } from "./manage/audit.ts";
 import { configure } from "./manage/configure.ts";
 import { depth } from "./manage/depth.ts";
+import { OWN_ENDPOINT_ROUTES } from "./manage/endpoints.ts";
 import { showJob } from "./manage/job.ts";
 import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
+import { ENDPOINT_ROUTES } from "./runpod/endpoints.ts";
+import { RELEASE_ROUTES } from "./runpod/releases.ts";
 import { enterWorker, enterWorkerJob } from "./workers/auth.ts";
 import { callback } from "./workers/callback.ts";
 import { awaitStops, ping, takeBatch, takeOne } from "./workers/polls.ts";
@@ -24,6 +28,14 @@ import { postChunk } from "./workers/stream.ts";
 
 const ENDPOINT = "/v2/:endpoint";
 const WORKERS = "/v1/endpoints/:endpoint/workers";
+
+/** The management API: its paths come before those of jobs. */
+export const MANAGEMENT_ROUTES: readonly Route[] = [
+  ...ENDPOINT_ROUTES,
+  ...RELEASE_ROUTES,
+  ...OWN_ENDPOINT_ROUTES,
+  ...AUDIT_ROUTES,
+];
 
 export const ROUTES: readonly Route[] = [
   route({ method: "POST", path: `${ENDPOINT}/run`, enter: enterEndpoint, handler: run }),

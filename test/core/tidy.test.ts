@@ -31,7 +31,20 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   account: ["core", "contract", "db", "outbound", "payload", "config.ts", "log.ts"],
   broker: ["core", "contract", "db", "outbound", "payload", "dispatch", "config.ts", "log.ts"],
   consumers: ["core", "contract", "db", "outbound", "payload", "dispatch", "account", "broker", "config.ts", "log.ts"],
-  http: ["core", "contract", "db", "outbound", "payload", "dispatch", "account", "broker", "config.ts", "log.ts"],
+  manage: ["core", "contract", "db", "outbound", "dispatch", "config.ts", "log.ts"],
+  http: [
+    "core",
+    "contract",
+    "db",
+    "outbound",
+    "payload",
+    "dispatch",
+    "account",
+    "broker",
+    "manage",
+    "config.ts",
+    "log.ts",
+  ],
   cli: ["core", "contract", "db", "outbound"],
   "index.ts": ["dispatch", "account", "broker", "consumers", "http", "contract", "config.ts", "log.ts"],
 };
@@ -41,9 +54,9 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
  * routes may import its own folder and `kit`, so that one can be read, or taken away, without the others.
  */
 const FOLDERS: Readonly<Record<string, readonly string[]>> = {
-  core: ["bytes", "json", "sse", "access", "openai", "job", "scheduling", "lb"],
+  core: ["bytes", "json", "sse", "access", "openai", "job", "scheduling", "lb", "manage"],
   broker: ["store", "jobs", "workers", "lb", "webhooks", "usage"],
-  http: ["kit", "jobs", "openai", "lb", "workers", "manage"],
+  http: ["kit", "jobs", "openai", "lb", "workers", "manage", "runpod"],
 };
 
 interface Source {

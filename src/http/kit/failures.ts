@@ -1,5 +1,5 @@
 // The one map from expected failures to the wire: status and `{"error", "message"}`, which every RunPod client reads.
-import { type Failure, fieldSentence, type UnknownPart } from "../../core/failure.ts";
+import { type Failure, fieldSentence, nameOfField, type UnknownPart } from "../../core/failure.ts";
 import { closedRouteMessage } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "./answer.ts";
 
@@ -49,6 +49,12 @@ const UNKNOWN: Readonly<Record<UnknownPart, string>> = {
   job: "no job of yours has this id here, or it is no longer kept",
   worker: "no worker of this endpoint has this id",
   route: "no such route: check the path, in which an id may be missing",
+  template: "no template of yours has this id",
+  tenant: "no such tenant for this key",
+  key: "no such key for this key",
+  upstream: "no upstream of this endpoint has this id",
+  webhook: "no dead webhook of yours has this id, or it is no longer kept",
+  "catalogue entry": "the catalogue has no such entry: its list names those that there are",
 };
 
 const MISUSED: Readonly<Record<"client_key" | "other_endpoint", string>> = {
@@ -65,6 +71,31 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
     message,
     more: { field },
   }),
+  not_conforming: ({ wrong }) => {
+    const [first] = wrong;
+    if (first === undefined) throw new Error("nothing is wrong");
+    const field = nameOfField(first);
+    const message = first.unknown === undefined ? first.message : "is not known";
+    return { status: 400, error: fieldSentence({ field, message }), message, more: { field } };
+  },
+  conflict: ({ field, message }) => ({
+    status: 409,
+    error: message,
+    message,
+    ...(field === undefined ? {} : { more: { field } }),
+  }),
+  version_passed: ({ version }) => ({
+    status: 412,
+    error: "version passed",
+    message: `it has version ${version} by now: another writer was first, so read it again`,
+  }),
+  restricted_key: () => ({
+    status: 403,
+    error: "forbidden",
+    message: "this key is for some endpoints only, and the call is about more than those",
+  }),
+  rate_limited: ({ window, retryAfterSeconds }) =>
+    tooMany("rate limited", `rate limit exceeded for the ${window} window`, retryAfterSeconds),
   unauthorized: ({ misused }) => ({
     status: 401,
     error: "unauthorized",

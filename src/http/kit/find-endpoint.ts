@@ -45,8 +45,12 @@ async function find(
     log("endpoint_lookup_failed", { error: String(error) });
     return fail({ kind: "unavailable", message: "the endpoint cannot be looked up right now" });
   }
-  const isTheirs = found !== null && (found.shared || found.settings.tenantId === caller.tenantId);
-  return found !== null && isTheirs ? ok(found) : fail({ kind: "not_found", what: "endpoint" });
+  return found !== null && mayUse(caller, found) ? ok(found) : fail({ kind: "not_found", what: "endpoint" });
+}
+
+function mayUse(caller: Caller, { shared, settings }: LoadedEndpoint): boolean {
+  if (caller.endpointIds !== null && !caller.endpointIds.includes(settings.endpointId)) return false;
+  return shared || settings.tenantId === caller.tenantId;
 }
 
 /** The id that belongs to a name, if it is cached; undefined: it has not been looked up yet. */

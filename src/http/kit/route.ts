@@ -6,8 +6,9 @@ import { type ReadKey, readKey } from "./auth.ts";
 import type { ClientDialect } from "./client-dialect.ts";
 import type { RouteContext, Routing } from "./context.ts";
 import { failureAnswer } from "./failures.ts";
+import type { OperationDoc } from "./operation-doc.ts";
 
-type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /** The result of a handler: a response, or an expected failure. */
 export type Answered = Response | { readonly ok: false; readonly failure: Failure };
@@ -31,6 +32,8 @@ export interface Route {
   readonly head: boolean;
   readonly answer: (c: RouteContext) => Promise<Response>;
   readonly refuse: (c: RouteContext, failure: Failure) => Response;
+  /** What the OpenAPI document says of it; absent: nothing. */
+  readonly doc?: OperationDoc;
 }
 
 /** Declares a route; `handler` gets what `enter` returns. */
@@ -60,7 +63,8 @@ export function addRoutes(app: Hono<Routing>, routes: readonly Route[]): void {
     else if (head) app.on([...methods], path, answer);
     else app.on([...methods], path, (c) => (c.req.raw.method === "HEAD" ? refuse(c, notAllowed(path)) : answer(c)));
   }
-  for (const path of allowed.keys()) app.all(path, (c) => refuse(c, notAllowed(path)));
+  const refusals = new Map(routes.map((one) => [one.path, one.refuse]));
+  for (const path of allowed.keys()) app.all(path, (c) => (refusals.get(path) ?? refuse)(c, notAllowed(path)));
 }
 
 /** The answer to an expected failure of this request. */

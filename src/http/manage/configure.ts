@@ -1,11 +1,11 @@
 // POST /v1/admin/configure: the command line has written settings to D1, and this call pushes them to the broker.
 import { configureRequestSchema } from "../../contract/job-request.ts";
 import { fail } from "../../core/failure.ts";
+import { askD1 } from "../../db/ask-d1.ts";
 import { loadEndpointSettings } from "../../db/endpoints.ts";
 import { noteTaken } from "../../db/taken-versions.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { jsonAnswer } from "../kit/answer.ts";
-import { askD1 } from "../kit/ask-d1.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { readJson } from "../kit/read-json.ts";
 import type { Answered } from "../kit/route.ts";

@@ -1,9 +1,9 @@
 // GET /v1/depth: how many of the caller's jobs wait and run, endpoint by endpoint.
 import type { Caller } from "../../contract/identity.ts";
+import { askD1 } from "../../db/ask-d1.ts";
 import { listEndpoints } from "../../db/endpoints.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { jsonAnswer } from "../kit/answer.ts";
-import { askD1 } from "../kit/ask-d1.ts";
 import type { RouteContext } from "../kit/context.ts";
 import type { Answered } from "../kit/route.ts";
 

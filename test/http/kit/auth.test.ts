@@ -1,6 +1,7 @@
 // Who is let in, from where it is known, and what happens while D1 is down. Time is a value here, no clock is mocked.
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { Caller } from "../../../src/contract/identity.ts";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../../src/core/access/api-key.ts";
 import { KEY_MISSING_MS } from "../../../src/core/limits.ts";
 import { authenticate, requireScope } from "../../../src/http/kit/auth.ts";
@@ -10,6 +11,12 @@ import { makeTenant, type TestTenant } from "../../support/tenant.ts";
 afterEach(() => {
   vi.restoreAllMocks();
 });
+
+/** The tenant's caller with a key for jobs. */
+function callerOf({ tenantId }: TestTenant): Caller {
+  const key = { keyId: "key", endpointIds: null, scopes: ["jobs"] } as const;
+  return { ...key, tenantId, waitingMax: 1, sealedWebhookSecret: "" };
+}
 
 const NOW_MS = 1_800_000_000_000;
 const DAY_MS = 86_400_000;
@@ -132,7 +139,7 @@ describe("while D1 is down", () => {
 
   it("an endpoint that was good stays good for 24 h", async () => {
     const tenant = await makeTenant();
-    const caller = { tenantId: tenant.tenantId, scopes: ["jobs"] as const, waitingMax: 1, sealedWebhookSecret: "" };
+    const caller = callerOf(tenant);
     expect((await findEndpoint(tenant.slug, caller, env, NOW_MS)).ok).toBe(true);
     d1Down();
     expect((await findEndpoint(tenant.slug, caller, env, NOW_MS + DAY_MS - 1)).ok).toBe(true);
@@ -144,7 +151,7 @@ describe("while D1 is down", () => {
 describe("an endpoint", () => {
   it("of another tenant and an unknown one are the same, and a shared one is everybody's", async () => {
     const [mine, theirs, shared] = await Promise.all([makeTenant(), makeTenant(), makeTenant({ shared: true })]);
-    const caller = { tenantId: mine.tenantId, scopes: ["jobs"] as const, waitingMax: 1, sealedWebhookSecret: "" };
+    const caller = callerOf(mine);
     const find = (name: string) => findEndpoint(name, caller, env, NOW_MS);
     expect(await find(theirs.endpointId)).toEqual(await find("nothing-here"));
     expect(await find(theirs.slug)).toEqual({ ok: false, failure: { kind: "not_found", what: "endpoint" } });
@@ -154,7 +161,7 @@ describe("an endpoint", () => {
 
   it("that is made after it was asked for is found within 5 s", async () => {
     const tenant = await makeTenant();
-    const caller = { tenantId: tenant.tenantId, scopes: ["jobs"] as const, waitingMax: 1, sealedWebhookSecret: "" };
+    const caller = callerOf(tenant);
     const slug = `late-${crypto.randomUUID()}`;
     expect((await findEndpoint(slug, caller, env, NOW_MS)).ok).toBe(false);
     await env.DB.prepare("UPDATE endpoints SET slug = ? WHERE id = ?").bind(slug, tenant.endpointId).run();
@@ -164,7 +171,7 @@ describe("an endpoint", () => {
 
   it("stays known however many made-up names are asked for", async () => {
     const tenant = await makeTenant();
-    const caller = { tenantId: tenant.tenantId, scopes: ["jobs"] as const, waitingMax: 1, sealedWebhookSecret: "" };
+    const caller = callerOf(tenant);
     await findEndpoint(tenant.slug, caller, env, NOW_MS);
     const empty = [{ results: [] }, { results: [] }, { results: [] }];
     vi.spyOn(env.DB, "batch").mockResolvedValue(empty as never);

@@ -1,0 +1,54 @@
+// The audit: who changed which setting, when, and from what to what. A line is written in the batch of its change.
+import * as z from "zod";
+import type { FieldChange } from "../core/manage/changes.ts";
+import { bound, type Database, type Statement, statement } from "./statement.ts";
+
+/** A change of one thing. `changes` must hold no secret. */
+export interface AuditEntry {
+  readonly tenantId: string;
+  readonly atMs: number;
+  /** The key that was used; null: the command line on the database itself. */
+  readonly keyId: string | null;
+  /** `endpoint.update`, `key.revoke` and the like. */
+  readonly action: string;
+  readonly objectId: string;
+  readonly changes: readonly FieldChange[];
+  readonly requestId: string | null;
+}
+
+/** A line as it is read. `number` grows with each line of the deployment. */
+export interface AuditLine extends AuditEntry {
+  readonly number: number;
+}
+
+export function insertAudit({ tenantId, atMs, keyId, action, objectId, changes, requestId }: AuditEntry): Statement {
+  const sql = `INSERT INTO audit_lines (tenant_id, at, key_id, action, object_id, changes, request_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?)`;
+  return statement(sql, tenantId, atMs, keyId, action, objectId, JSON.stringify(changes), requestId);
+}
+
+const changesSchema = z.array(z.object({ field: z.string(), old: z.unknown(), new: z.unknown() }));
+
+type AuditRow = Omit<AuditLine, "changes"> & { readonly changes: string };
+
+const COLUMNS = `number, tenant_id AS tenantId, at AS atMs, key_id AS keyId, action, object_id AS objectId, changes,
+  request_id AS requestId`;
+
+/** Lines of a tenant (null: of all), newest first, before a number. */
+export async function listAudit(
+  db: Database,
+  { tenantId, before, limit }: { readonly tenantId: string | null; readonly before: number; readonly limit: number },
+): Promise<AuditLine[]> {
+  // Two statements, because one with `?1 IS NULL OR` would use no index.
+  const asked =
+    tenantId === null
+      ? statement(`SELECT ${COLUMNS} FROM audit_lines WHERE number < ? ORDER BY number DESC LIMIT ?`, before, limit)
+      : statement(
+          `SELECT ${COLUMNS} FROM audit_lines WHERE tenant_id = ? AND number < ? ORDER BY number DESC LIMIT ?`,
+          tenantId,
+          before,
+          limit,
+        );
+  const { results } = await bound(db, asked).all<AuditRow>();
+  return results.map((row) => ({ ...row, changes: changesSchema.parse(JSON.parse(row.changes)) }));
+}

@@ -1,0 +1,129 @@
+// Endpoints as their owners manage them. Another tenant's endpoint is as unknown as none: every statement takes the owner.
+import {
+  type EndpointSetting,
+  type ManagedEndpoint,
+  managedEndpointSchema,
+} from "../contract/manage/managed-endpoint.ts";
+import { bound, type Database, insertInto, type SqlValue, type Statement, statement } from "./statement.ts";
+
+/** Whose things may be seen: one tenant's, or everybody's (null), for callers who operate the deployment. */
+export type Owner = string | null;
+
+/** Where a page begins, behind the last row of the page before; newest first. */
+export interface PageStart {
+  readonly createdAtMs: number;
+  readonly id: string;
+}
+
+export interface Page {
+  readonly after: PageStart | null;
+  readonly limit: number;
+}
+
+const COLUMNS = `id, tenant_id AS tenantId, coalesce(number, 0) AS number, slug, name, kind, version, release,
+  created_at AS createdAtMs, paused, max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
+  run_retention_ms AS runRetentionMs, runsync_retention_ms AS runsyncRetentionMs, body_max_bytes AS bodyMaxBytes, shared,
+  openai_routes AS openaiRoutes, tenant_share_percent AS tenantSharePercent, fleet, sealed_env AS sealedEnv,
+  template_id AS templateId`;
+
+type Row = { readonly paused: number; readonly shared: number; readonly fleet: string };
+
+function toManaged(row: Row): ManagedEndpoint {
+  return managedEndpointSchema.parse({
+    ...row,
+    paused: row.paused === 1,
+    shared: row.shared === 1,
+    fleet: JSON.parse(row.fleet),
+  });
+}
+
+/** The endpoint of an id or a slug; an id wins over a slug of the same text. Null: there is none of this owner's. */
+export async function findManaged(db: Database, owner: Owner, idOrSlug: string): Promise<ManagedEndpoint | null> {
+  const sql = `SELECT ${COLUMNS} FROM endpoints WHERE (id = ?1 OR slug = ?1) AND (?2 IS NULL OR tenant_id = ?2)
+    ORDER BY id = ?1 DESC LIMIT 1`;
+  const row = await bound(db, statement(sql, idOrSlug, owner)).first<Row>();
+  return row === null ? null : toManaged(row);
+}
+
+/** A page of the owner's endpoints, newest first; `only`: of these ids alone. */
+export async function listManaged(
+  db: Database,
+  owner: Owner,
+  { after, limit }: Page,
+  only: readonly string[] | null = null,
+): Promise<ManagedEndpoint[]> {
+  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  // One statement each, so that an index gives the page in its order: `?1 IS NULL OR tenant_id = ?1` would read every row.
+  const place = owner === null ? "" : "tenant_id = ?4 AND";
+  const among = only === null ? "" : `AND id IN (SELECT value FROM json_each(?${owner === null ? 4 : 5}))`;
+  const sql = `SELECT ${COLUMNS} FROM endpoints WHERE ${place} (created_at, id) < (?1, ?2) ${among}
+    ORDER BY created_at DESC, id DESC LIMIT ?3`;
+  const params = [createdAtMs, id, limit, ...(owner === null ? [] : [owner])];
+  if (only !== null) params.push(JSON.stringify(only));
+  const { results } = await bound(db, statement(sql, ...params)).all<Row>();
+  return results.map(toManaged);
+}
+
+/** The column of each setting. */
+const COLUMN_OF: Readonly<Record<keyof EndpointSetting, string>> = {
+  slug: "slug",
+  name: "name",
+  release: "release",
+  paused: "paused",
+  maxAttempts: "max_attempts",
+  executionTimeoutMs: "execution_timeout_ms",
+  ttlMs: "ttl_ms",
+  runRetentionMs: "run_retention_ms",
+  runsyncRetentionMs: "runsync_retention_ms",
+  bodyMaxBytes: "body_max_bytes",
+  shared: "shared",
+  openaiRoutes: "openai_routes",
+  tenantSharePercent: "tenant_share_percent",
+  fleet: "fleet",
+  sealedEnv: "sealed_env",
+  templateId: "template_id",
+};
+
+/** Adds an endpoint with all of its columns. The database refuses a slug or number that is in use. */
+export function insertManaged(endpoint: Omit<ManagedEndpoint, "version">): Statement {
+  const { id, tenantId, number, kind, createdAtMs, ...settings } = endpoint;
+  return insertInto("endpoints", {
+    id,
+    tenant_id: tenantId,
+    number,
+    kind,
+    version: 1,
+    // A broker that was never called gets its settings with its first call, so the cron need not send them.
+    taken_version: 1,
+    created_at: createdAtMs,
+    ...toColumns(settings),
+  });
+}
+
+/** Changes the settings that are given, at least one. The database raises the version. */
+export function updateManaged(id: string, change: EndpointSetting): Statement {
+  const columns = Object.entries(toColumns(change));
+  const sql = `UPDATE endpoints SET ${columns.map(([name]) => `${name} = ?`).join(", ")} WHERE id = ?`;
+  return statement(sql, ...columns.map(([, value]) => value), id);
+}
+
+function toColumns(settings: EndpointSetting): Record<string, SqlValue> {
+  const columns = Object.entries(COLUMN_OF).flatMap(([name, column]) => {
+    // The keys of COLUMN_OF are the names of the settings, which the type of its entries does not say.
+    const value = settings[name as keyof EndpointSetting];
+    return value === undefined ? [] : [[column, toSql(value)] as const];
+  });
+  return Object.fromEntries(columns);
+}
+
+function toSql(value: NonNullable<EndpointSetting[keyof EndpointSetting]> | null): SqlValue {
+  if (typeof value === "boolean") return Number(value);
+  return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
+}
+
+/** Did a batch end because its slug or its number is another endpoint's? */
+export function takenBy(error: unknown): "slug" | "number" | null {
+  const text = String(error);
+  if (text.includes("endpoints.slug")) return "slug";
+  return text.includes("endpoints.number") ? "number" : null;
+}

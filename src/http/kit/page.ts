@@ -1,0 +1,78 @@
+// Pages of lists: `?cursor&limit` in, `pagination` out. A cursor is opaque to clients; what it holds is checked like any input.
+import * as z from "zod";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import type { Page, PageStart } from "../../db/managed-endpoints.ts";
+
+const LIMIT_MAX = 100;
+const LIMIT_DEFAULT = 50;
+const CURSOR_MAX_CHARS = 300;
+
+/** Parameters of a query, for lists that come in pages. */
+export const pageShape = {
+  cursor: z
+    .string()
+    .min(1)
+    .max(CURSOR_MAX_CHARS)
+    .optional()
+    .meta({ description: "The nextCursor of the page before; without it the list begins" }),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(LIMIT_MAX)
+    .default(LIMIT_DEFAULT)
+    .meta({ description: "Entries of a page" }),
+};
+
+const startSchema = z.tuple([z.int().min(0), z.string().min(1).max(200)]);
+
+/** The page that a query asks for. */
+export function readPage(query: { readonly cursor?: string | undefined; readonly limit: number }): Result<Page> {
+  const start = decodeCursor(query.cursor, startSchema);
+  if (!start.ok) return start;
+  const after = start.value === null ? null : { createdAtMs: start.value[0], id: start.value[1] };
+  return ok({ after, limit: query.limit });
+}
+
+/** What `encodeCursor` made a cursor of; null: the query has none. */
+export function decodeCursor<Schema extends z.ZodType>(
+  cursor: string | undefined,
+  schema: Schema,
+): Result<z.output<Schema> | null> {
+  if (cursor === undefined) return ok(null);
+  const decoded = schema.safeParse(decode(cursor));
+  if (decoded.success) return ok(decoded.data);
+  return fail({ kind: "invalid", field: "?cursor", message: "is not a nextCursor of this list" });
+}
+
+/** The text by which the next page of a list is asked for. */
+export function encodeCursor(value: unknown): string {
+  return btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+export interface Pagination {
+  readonly hasNextPage: boolean;
+  readonly nextCursor: string | null;
+}
+
+/** One more row than the limit was asked for, so that the last page is known to be the last. */
+export function paginate<Row extends PageStart>(
+  rows: readonly Row[],
+  limit: number,
+): { readonly rows: readonly Row[]; readonly pagination: Pagination } {
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  const hasNextPage = rows.length > limit && last !== undefined;
+  return {
+    rows: shown,
+    pagination: { hasNextPage, nextCursor: hasNextPage ? encodeCursor([last.createdAtMs, last.id]) : null },
+  };
+}
+
+function decode(cursor: string): unknown {
+  try {
+    return JSON.parse(atob(cursor.replaceAll("-", "+").replaceAll("_", "/")));
+  } catch {
+    return null;
+  }
+}

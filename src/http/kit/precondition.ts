@@ -1,0 +1,40 @@
+// Two headers of changing calls: Idempotency-Key, by which a repeated creation makes nothing twice, and If-Match, by which the second of
+// two writers learns that it is the second.
+import { toHex } from "../../core/bytes/hex.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import type { RouteContext } from "./context.ts";
+
+/** A creating call as it is remembered: its key, and what it wants to create. */
+export interface Creation {
+  readonly key: string;
+  /** Hex of SHA-256 over method, path and body. */
+  readonly fingerprint: string;
+}
+
+/** As for jobs: up to 255 printable characters. */
+const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
+
+export async function readCreation(c: RouteContext, body: string): Promise<Result<Creation | null>> {
+  const key = c.req.raw.headers.get("idempotency-key");
+  if (key === null) return ok(null);
+  if (!IDEMPOTENCY_KEY.test(key)) {
+    return fail({
+      kind: "invalid",
+      field: "Idempotency-Key",
+      message: "must have 1 to 255 printable ASCII characters",
+    });
+  }
+  const text = new TextEncoder().encode(`${c.req.method} ${c.req.path}\n${body}`);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
+  return ok({ key, fingerprint: toHex(digest) });
+}
+
+/** The version in `If-Match: "3"`, which the `ETag` of an answer has, or bare as `3`; null: none, or `*`. */
+export function readIfMatch(headers: Headers): Result<number | null> {
+  const text = headers.get("if-match")?.trim() ?? "*";
+  if (text === "*") return ok(null);
+  const [, quoted, bare] = /^(?:"(\d{1,15})"|(\d{1,15}))$/.exec(text) ?? [];
+  const version = quoted ?? bare;
+  if (version !== undefined) return ok(Number(version));
+  return fail({ kind: "invalid", field: "If-Match", message: 'must be the version of what is changed, such as "3"' });
+}

@@ -1,0 +1,21 @@
+// Counts the management calls of each key, in the memory of this isolate: a deployment has several, and each counts for itself, so
+// the quotas bound what one isolate does, not what a key may do in all.
+import type { Caller } from "../../contract/identity.ts";
+import { RATE_LIMIT_POLICY, RateWindows } from "../../core/access/rate-windows.ts";
+import type { Failure } from "../../core/failure.ts";
+
+const CALLERS_MAX = 10_000;
+const windows = new Map<string, RateWindows>();
+
+/** Counts a call. The headers are for its answer, whatever that is; `failure`: the call is one too many. */
+export function countCall(
+  { keyId }: Pick<Caller, "keyId">,
+  nowMs: number,
+): { readonly headers: Readonly<Record<string, string>>; readonly failure: Failure | null } {
+  const counted = windows.get(keyId) ?? new RateWindows();
+  if (!windows.has(keyId) && windows.size >= CALLERS_MAX) windows.clear();
+  windows.set(keyId, counted);
+  const { header, full } = counted.take(nowMs);
+  const headers = { "ratelimit-policy": RATE_LIMIT_POLICY, ratelimit: header };
+  return { headers, failure: full === null ? null : { kind: "rate_limited", ...full } };
+}

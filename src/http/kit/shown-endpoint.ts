@@ -1,0 +1,77 @@
+// An endpoint as RunPod's management API shows it; ours shows the same fields and some more.
+import { readConfig } from "../../config.ts";
+import type { WorkerEnv } from "../../contract/manage/fleet.ts";
+import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
+import type { RunPodEndpoint } from "../../contract/manage/runpod-endpoint.ts";
+import { envPlace } from "../../core/access/sealing.ts";
+import { POLICY_MAX_MS } from "../../core/limits.ts";
+import { cpuMemoryGb } from "../../core/manage/fleet-change.ts";
+import { isIdleTimeoutUnused } from "../../core/manage/fleet-rules.ts";
+import type { ManageContext } from "../../manage/context.ts";
+import { openEnv } from "../../manage/workers-env.ts";
+import type { RouteContext } from "./context.ts";
+
+/** RunPod's form. `defaultIdleSeconds`: what is shown where the endpoint has no idle timeout of its own. */
+export async function showRunPodEndpoint(
+  c: RouteContext,
+  caller: ManageContext["caller"],
+  endpoint: ManagedEndpoint,
+  defaultIdleSeconds: number,
+): Promise<RunPodEndpoint> {
+  const { id, name, kind, fleet, executionTimeoutMs, createdAtMs } = endpoint;
+  const { cpu, workers, scaling, gpu, ...rest } = fleet;
+  const env = await visibleEnv(c.env, caller, endpoint);
+  const idleTimeout = isIdleTimeoutUnused({ kind, scaling })
+    ? {}
+    : { idleTimeout: workers.idleTimeout ?? defaultIdleSeconds };
+  return {
+    id,
+    name: name === "" ? endpoint.slug : name,
+    type: kind === "queue" ? "QUEUE" : "LOAD_BALANCER",
+    requestUrls: requestUrls(c, endpoint, env),
+    ...rest,
+    ...(env === null ? {} : { env }),
+    gpu,
+    ...(cpu === null ? {} : { cpu: cpu.map((each) => ({ ...each, memory: cpuMemoryGb(each) })) }),
+    workers: { min: workers.min, max: workers.max, ...idleTimeout },
+    scaling,
+    timeout: executionTimeoutMs >= POLICY_MAX_MS ? 0 : executionTimeoutMs,
+    createdAt: new Date(createdAtMs).toISOString(),
+  };
+}
+
+/** The environment, for a key with the scope `manage` of the endpoint's own tenant; null for every other. */
+async function visibleEnv(
+  env: Env,
+  { scopes, tenantId }: ManageContext["caller"],
+  endpoint: ManagedEndpoint,
+): Promise<WorkerEnv | null> {
+  if (!scopes.includes("manage") || endpoint.tenantId !== tenantId) return null;
+  return openEnv(endpoint.sealedEnv, readConfig(env).encryptionKey, envPlace(endpoint.id));
+}
+
+/** Where the endpoint is called: under PUBLIC_URL, else where this request came in. */
+function requestUrls(
+  c: RouteContext,
+  { id, kind }: ManagedEndpoint,
+  env: WorkerEnv | null,
+): RunPodEndpoint["requestUrls"] {
+  const { publicUrl, lbDomain } = readConfig(c.env);
+  const origin = publicUrl ?? new URL(c.req.url).origin;
+  if (kind === "load_balancer") {
+    const base = lbDomain === null ? `${origin}/lb/${id}` : `https://${id}.${lbDomain}`;
+    const path = env?.HEALTH_CHECK_PATH ?? "/ping";
+    return { base, health: `${base}${path.startsWith("/") ? "" : "/"}${path}` };
+  }
+  const root = `${origin}/v2/${id}`;
+  return {
+    run: `${root}/run`,
+    runSync: `${root}/runsync`,
+    status: `${root}/status/{job_id}`,
+    stream: `${root}/stream/{job_id}`,
+    cancel: `${root}/cancel/{job_id}`,
+    retry: `${root}/retry/{job_id}`,
+    purgeQueue: `${root}/purge-queue`,
+    health: `${root}/health`,
+  };
+}

@@ -1,0 +1,217 @@
+// /v1/endpoints: endpoints with everything that Waybill has beyond RunPod's words.
+import * as z from "zod";
+import {
+  type CreateEndpoint,
+  changedEndpointSchema,
+  createEndpointSchema,
+  endpointSchema,
+  IDLE_DEFAULT_SECONDS,
+  type PatchEndpoint,
+  patchEndpointSchema,
+  type ShownEndpoint,
+} from "../../contract/manage/endpoint.ts";
+import { fleetSchema } from "../../contract/manage/fleet.ts";
+import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
+import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import { askD1 } from "../../db/ask-d1.ts";
+import { listManaged } from "../../db/managed-endpoints.ts";
+import { ownerOf } from "../../manage/context.ts";
+import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
+import { patchFleet, toTimeoutMs } from "../../manage/requested-fleet.ts";
+import { contextOf } from "../kit/manage-context.ts";
+import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
+import { pageShape, paginate, readPage } from "../kit/page.ts";
+import type { Route } from "../kit/route.ts";
+import { showRunPodEndpoint } from "../kit/shown-endpoint.ts";
+import { listOwner, ownerShape } from "./owner.ts";
+
+const paramsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
+const querySchema = z.strictObject({ ...pageShape, ...ownerShape });
+
+const READERS = ["jobs", "manage", "admin"] as const;
+const WRITERS = ["manage", "admin"] as const;
+const shared = { plane: "v1", tag: "Endpoints" } as const;
+const PATH = "/v1/endpoints";
+
+export const OWN_ENDPOINT_ROUTES: readonly Route[] = [
+  operation({
+    ...shared,
+    method: "GET",
+    path: PATH,
+    id: "listOwnEndpoints",
+    summary: "List endpoints",
+    description: "Newest first. With the scope admin `?tenant` names another tenant, or all of them with `*`.",
+    scopes: READERS,
+    kind: "reads",
+    query: querySchema,
+    answers: {
+      200: {
+        description: "A page of endpoints",
+        schema: z.object({ endpoints: z.array(endpointSchema), pagination: paginationSchema }),
+      },
+    },
+    handle: list,
+  }),
+  operation({
+    ...shared,
+    method: "POST",
+    path: PATH,
+    id: "createOwnEndpoint",
+    summary: "Create an endpoint",
+    description:
+      "Only a name or a slug is needed: FlashBoot is on and a job may run for 600 s. Add an upstream or a worker next.",
+    scopes: WRITERS,
+    kind: "creates",
+    body: createEndpointSchema,
+    answers: { 201: { description: "The new endpoint", schema: endpointSchema } },
+    handle: create,
+  }),
+  operation({
+    ...shared,
+    method: "GET",
+    path: `${PATH}/:endpoint`,
+    id: "getOwnEndpoint",
+    summary: "Read an endpoint",
+    description: "The environment of its workers is shown to keys of its tenant with the scope manage alone.",
+    scopes: READERS,
+    kind: "reads",
+    params: paramsSchema,
+    answers: { 200: { description: "The endpoint", schema: endpointSchema } },
+    handle: read,
+  }),
+  operation({
+    ...shared,
+    method: "PATCH",
+    path: `${PATH}/:endpoint`,
+    id: "updateOwnEndpoint",
+    summary: "Change an endpoint",
+    description:
+      "A field that is left out stays. With If-Match the change is made only if the endpoint has that version.",
+    scopes: WRITERS,
+    kind: "changes",
+    params: paramsSchema,
+    body: patchEndpointSchema,
+    answers: { 200: { description: "The endpoint as it is now", schema: changedEndpointSchema } },
+    handle: change,
+  }),
+];
+
+type Params = z.infer<typeof paramsSchema>;
+type Nothing = Record<string, unknown>;
+
+async function list({
+  c,
+  caller,
+  query,
+}: OperationCall<Nothing, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
+  const owner = listOwner(caller, query.tenant);
+  if (!owner.ok) return owner;
+  const page = readPage(query);
+  if (!page.ok) return page;
+  const { after, limit } = page.value;
+  const asked = { after, limit: limit + 1 };
+  const found = await askD1(() => listManaged(c.env.DB, owner.value, asked, caller.endpointIds));
+  if (!found.ok) return found;
+  const { rows, pagination } = paginate(found.value, limit);
+  const endpoints = await Promise.all(rows.map((row) => show({ c, caller }, row)));
+  return ok({ status: 200, body: { endpoints, pagination } });
+}
+
+async function read(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+  const found = await readEndpoint(call, ownerOf(call.caller), call.params.endpoint);
+  if (!found.ok) return found;
+  return ok({ status: 200, body: await show(call, found.value), version: found.value.version });
+}
+
+async function create(call: OperationCall<Nothing, Nothing, CreateEndpoint>): Promise<Result<Reply>> {
+  const { tenantId, name, type, timeout, env = {}, ...fields } = call.body;
+  const { tenantId: own, scopes } = call.caller;
+  if (tenantId !== undefined && tenantId !== own && !scopes.includes("admin")) {
+    return fail({ kind: "forbidden", scope: "admin" });
+  }
+  // RunPod's load balancer knows no delay of a queue.
+  const scaling = fields.scaling ?? (type === "LOAD_BALANCER" ? BY_REQUESTS : undefined);
+  const made = await createEndpoint(contextOf(call), {
+    ...toSettings(fields),
+    tenantId: tenantId ?? own,
+    name: name ?? fields.slug ?? "",
+    kind: type === "QUEUE" ? "queue" : "load_balancer",
+    executionTimeoutMs: toTimeoutMs(timeout),
+    fleet: patchFleet(fleetSchema.parse({}), { ...fields, scaling }),
+    workerEnv: env,
+    needsHardware: false,
+  });
+  if (!made.ok) return made;
+  const found = await readEndpoint(call, ownerOf(call.caller), made.value.id);
+  if (!found.ok) return found;
+  return ok({ status: 201, body: await show(call, found.value), version: found.value.version });
+}
+
+const BY_REQUESTS = { type: "REQUEST_COUNT", requestCount: 4 } as const;
+
+async function change(call: OperationCall<Params, Nothing, PatchEndpoint>): Promise<Result<Reply>> {
+  const { name, timeout, env, ...fields } = call.body;
+  const patch: EndpointPatch = {
+    ...toSettings(fields),
+    ...(name === undefined ? {} : { name }),
+    ...(timeout === undefined ? {} : { executionTimeoutMs: toTimeoutMs(timeout) }),
+    workerEnv: env,
+    fleet: (now) => patchFleet(now, fields),
+  };
+  const changed = await changeEndpoint(contextOf(call), ownerOf(call.caller), call.params.endpoint, patch);
+  if (!changed.ok) return changed;
+  const { endpoint, applied } = changed.value;
+  return ok({ status: 200, body: { ...(await show(call, endpoint)), applied }, version: endpoint.version });
+}
+
+/** The fields of a request that RunPod has no words for, as they are stored. */
+function toSettings({
+  slug,
+  paused,
+  maxAttempts,
+  ttl,
+  retention,
+  bodyMaxBytes,
+  inferenceRoutes,
+  tenantSharePercent,
+  visibility,
+}: Omit<PatchEndpoint, "gpu" | "name" | "timeout" | "env">): EndpointPatch {
+  const settings = {
+    slug,
+    paused,
+    maxAttempts,
+    ttlMs: ttl,
+    runRetentionMs: retention?.run,
+    runsyncRetentionMs: retention?.runsync,
+    bodyMaxBytes,
+    openaiRoutes: inferenceRoutes,
+    tenantSharePercent,
+    shared: visibility === undefined ? undefined : visibility === "PUBLIC",
+  };
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+async function show(
+  { c, caller }: Pick<OperationCall<unknown, unknown, unknown>, "c" | "caller">,
+  endpoint: ManagedEndpoint,
+): Promise<ShownEndpoint> {
+  const { slug, tenantId, version, release, templateId, paused, maxAttempts, bodyMaxBytes, tenantSharePercent } =
+    endpoint;
+  return {
+    ...(await showRunPodEndpoint(c, caller, endpoint, IDLE_DEFAULT_SECONDS)),
+    slug,
+    tenantId,
+    version,
+    release,
+    templateId,
+    paused,
+    maxAttempts,
+    ttl: endpoint.ttlMs,
+    retention: { run: endpoint.runRetentionMs, runsync: endpoint.runsyncRetentionMs },
+    bodyMaxBytes,
+    inferenceRoutes: endpoint.openaiRoutes,
+    tenantSharePercent,
+    visibility: endpoint.shared ? "PUBLIC" : "PRIVATE",
+  };
+}

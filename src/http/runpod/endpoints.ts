@@ -1,0 +1,162 @@
+// /v2/serverless: endpoints by RunPod's management API, of the caller's own tenant.
+import * as z from "zod";
+import { fleetSchema } from "../../contract/manage/fleet.ts";
+import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
+import {
+  type CreateRunPodEndpoint,
+  createRunPodEndpointSchema,
+  type PatchRunPodEndpoint,
+  paginationSchema,
+  patchRunPodEndpointSchema,
+  RUNPOD_IDLE_DEFAULT_SECONDS,
+  runPodEndpointSchema,
+} from "../../contract/manage/runpod-endpoint.ts";
+import { ok, type Result } from "../../core/failure.ts";
+import { askD1 } from "../../db/ask-d1.ts";
+import { listManaged } from "../../db/managed-endpoints.ts";
+import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
+import { patchFleet, toTimeoutMs } from "../../manage/requested-fleet.ts";
+import { contextOf } from "../kit/manage-context.ts";
+import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
+import { paginate, readPage } from "../kit/page.ts";
+import type { Route } from "../kit/route.ts";
+import { showRunPodEndpoint } from "../kit/shown-endpoint.ts";
+
+const paramsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
+/** RunPod's clients read the whole list in one page. */
+const LIST_MAX = 1_000;
+const querySchema = z.object({
+  cursor: z.string().min(1).max(300).optional(),
+  limit: z.coerce.number().int().min(1).max(LIST_MAX).default(LIST_MAX),
+});
+
+const READERS = ["jobs", "manage"] as const;
+const WRITERS = ["manage"] as const;
+const shared = { plane: "v2", tag: "Serverless" } as const;
+const PATH = "/v2/serverless";
+
+export const ENDPOINT_ROUTES: readonly Route[] = [
+  operation({
+    ...shared,
+    method: "GET",
+    path: PATH,
+    id: "listEndpoints",
+    summary: "List endpoints",
+    description: "The endpoints of the key's tenant, newest first.",
+    scopes: READERS,
+    kind: "reads",
+    query: querySchema,
+    answers: {
+      200: {
+        description: "The endpoints",
+        schema: z.object({ endpoints: z.array(runPodEndpointSchema), pagination: paginationSchema }),
+      },
+    },
+    handle: list,
+  }),
+  operation({
+    ...shared,
+    method: "POST",
+    path: PATH,
+    id: "createEndpoint",
+    summary: "Create an endpoint",
+    description:
+      "Settings that need a fleet of workers are kept and given back; workers of your own serve the endpoint.",
+    scopes: WRITERS,
+    kind: "creates",
+    body: createRunPodEndpointSchema,
+    answers: { 201: { description: "The new endpoint", schema: runPodEndpointSchema } },
+    handle: create,
+  }),
+  operation({
+    ...shared,
+    method: "GET",
+    path: `${PATH}/:endpoint`,
+    id: "getEndpoint",
+    summary: "Read an endpoint",
+    description: "The environment is shown to keys with the scope manage alone.",
+    scopes: READERS,
+    kind: "reads",
+    params: paramsSchema,
+    answers: { 200: { description: "The endpoint", schema: runPodEndpointSchema } },
+    handle: read,
+  }),
+  operation({
+    ...shared,
+    method: "PATCH",
+    path: `${PATH}/:endpoint`,
+    id: "updateEndpoint",
+    summary: "Change an endpoint",
+    description: "A field that is left out stays. What workers are started with makes a release.",
+    scopes: WRITERS,
+    kind: "changes",
+    params: paramsSchema,
+    body: patchRunPodEndpointSchema,
+    answers: { 200: { description: "The endpoint as it is now", schema: runPodEndpointSchema } },
+    handle: change,
+  }),
+];
+
+type Params = z.infer<typeof paramsSchema>;
+type Empty = Record<string, unknown>;
+
+async function list({ c, caller, query }: OperationCall<Empty, z.infer<typeof querySchema>, unknown>) {
+  const page = readPage(query);
+  if (!page.ok) return page;
+  const { limit, after } = page.value;
+  const asked = { after, limit: limit + 1 };
+  const found = await askD1(() => listManaged(c.env.DB, caller.tenantId, asked, caller.endpointIds));
+  if (!found.ok) return found;
+  const { rows, pagination } = paginate(found.value, limit);
+  const endpoints = await Promise.all(
+    rows.map((row) => showRunPodEndpoint(c, caller, row, RUNPOD_IDLE_DEFAULT_SECONDS)),
+  );
+  return ok({ status: 200, body: { endpoints, pagination } } as const);
+}
+
+async function read(call: OperationCall<Params, Empty, unknown>): Promise<Result<Reply>> {
+  const found = await readEndpoint(call, call.caller.tenantId, call.params.endpoint);
+  return found.ok ? show(call, 200, found.value) : found;
+}
+
+async function create(call: OperationCall<Empty, Empty, CreateRunPodEndpoint>): Promise<Result<Reply>> {
+  const context = contextOf(call);
+  const { name, type, timeout, env = {}, templateId: _, ...fields } = call.body;
+  const made = await createEndpoint(context, {
+    tenantId: call.caller.tenantId,
+    name,
+    kind: type === "QUEUE" ? "queue" : "load_balancer",
+    executionTimeoutMs: toTimeoutMs(timeout),
+    fleet: patchFleet(fleetSchema.parse({}), fields),
+    workerEnv: env,
+    needsHardware: true,
+  });
+  if (!made.ok) return made;
+  const found = await readEndpoint(call, call.caller.tenantId, made.value.id);
+  return found.ok ? show(call, 201, found.value) : found;
+}
+
+async function change(call: OperationCall<Params, Empty, PatchRunPodEndpoint>): Promise<Result<Reply>> {
+  const changed = await changeEndpoint(contextOf(call), call.caller.tenantId, call.params.endpoint, toPatch(call.body));
+  if (!changed.ok) return changed;
+  return show(call, 200, changed.value.endpoint, { "x-waybill-applied": String(changed.value.applied) });
+}
+
+function toPatch({ name, timeout, env, templateId: _, ...fields }: PatchRunPodEndpoint): EndpointPatch {
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(timeout === undefined ? {} : { executionTimeoutMs: toTimeoutMs(timeout) }),
+    workerEnv: env,
+    fleet: (now) => patchFleet(now, fields),
+  };
+}
+
+async function show(
+  { c, caller }: Pick<OperationCall<unknown, unknown, unknown>, "c" | "caller">,
+  status: 200 | 201,
+  endpoint: ManagedEndpoint,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Result<Reply>> {
+  const body = await showRunPodEndpoint(c, caller, endpoint, RUNPOD_IDLE_DEFAULT_SECONDS);
+  return ok({ status, body, headers, version: endpoint.version });
+}

@@ -1,0 +1,99 @@
+// Runs the statements of a change as one batch of D1, and says why it was undone where it was.
+import { fail, ok, type Result } from "../core/failure.ts";
+import { type Created, findCreation, isRepeatedCreation, rememberCreation } from "../db/creations.ts";
+import { isUnmet } from "../db/expectations.ts";
+import { runAll, type Statement } from "../db/statement.ts";
+import { isRefusedContent } from "../db/usage.ts";
+import { log } from "../log.ts";
+import type { ManageContext } from "./context.ts";
+
+/** Why a batch was undone by a rule of the database. `taken`: a value that must be unique is another row's. */
+export type Undone =
+  | { readonly kind: "unmet" }
+  | { readonly kind: "repeated" }
+  | { readonly kind: "refused"; readonly error: unknown };
+
+/** Null: the batch is committed. `unavailable`: D1 did not answer, and the batch may be committed all the same. */
+async function commit(env: Env, statements: readonly Statement[]): Promise<Result<Undone | null>> {
+  try {
+    await runAll(env.DB, statements);
+    return ok(null);
+  } catch (error) {
+    if (isUnmet(error)) return ok({ kind: "unmet" });
+    if (isRepeatedCreation(error)) return ok({ kind: "repeated" });
+    if (isRefusedContent(error)) return ok({ kind: "refused", error });
+    log("d1_not_answering", { error: String(error) });
+    return fail({ kind: "unavailable", message: "the settings cannot be changed right now" });
+  }
+}
+
+/** The id of what was made: by this call, or by an earlier one with the same Idempotency-Key. */
+export interface Made {
+  readonly id: string;
+  readonly replayed: boolean;
+}
+
+/**
+ * Creates a thing once: a call that is repeated with its Idempotency-Key makes nothing and gets the id of what the first one made.
+ * `refused` turns a violated rule of the database into the caller's failure; it throws what is a bug of ours.
+ */
+export async function createOnce(
+  { env, creation, caller, nowMs }: ManageContext,
+  id: string,
+  statements: readonly Statement[],
+  refused: (error: unknown) => Result<never>,
+): Promise<Result<Made>> {
+  if (creation === null) return made(await commit(env, statements), id, refused);
+  const { tenantId } = caller;
+  const known = await findCreation(env.DB, tenantId, creation.key, nowMs);
+  if (known !== null) return replay(known, creation.fingerprint);
+  const committed = await commit(env, [...rememberCreation(tenantId, creation, id, nowMs), ...statements]);
+  if (!committed.ok || committed.value?.kind !== "repeated") return made(committed, id, refused);
+  // Two calls with one key at once: the other one was first.
+  const first = await findCreation(env.DB, tenantId, creation.key, nowMs);
+  return first === null ? fail({ kind: "unavailable", message: "try again" }) : replay(first, creation.fingerprint);
+}
+
+function replay({ fingerprint, objectId }: Created, asked: string): Result<Made> {
+  return fingerprint === asked ? ok({ id: objectId, replayed: true }) : fail({ kind: "idempotency_mismatch" });
+}
+
+function made(committed: Result<Undone | null>, id: string, refused: (error: unknown) => Result<never>): Result<Made> {
+  if (!committed.ok) return committed;
+  if (committed.value === null) return ok({ id, replayed: false });
+  if (committed.value.kind === "refused") return refused(committed.value.error);
+  throw new Error(`a creation was undone: ${committed.value.kind}`);
+}
+
+/** A writer without If-Match reads and tries again this often while others write the same row at once. */
+const TRIES_MAX = 5;
+
+/**
+ * Changes a thing: reads it, lets `plan` decide, and commits under the expectation that its version is still the one that was read.
+ * With an If-Match the second of two writers gets `version_passed`; without one it decides again on what the first has written.
+ * `plan` gives the statements of the change, or null where nothing changes.
+ */
+export async function changeRow<Row extends { readonly version: number }>(
+  { env, ifMatch }: ManageContext,
+  read: () => Promise<Result<Row>>,
+  plan: (row: Row) => Promise<Result<readonly Statement[] | null>>,
+  refused: (error: unknown) => Result<never>,
+): Promise<Result<{ readonly changed: boolean; readonly row: Row }>> {
+  for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+    const found = await read();
+    if (!found.ok) return found;
+    const row = found.value;
+    if (ifMatch !== null && row.version !== ifMatch) return fail({ kind: "version_passed", version: row.version });
+    const planned = await plan(row);
+    if (!planned.ok) return planned;
+    if (planned.value === null) return ok({ changed: false, row });
+    const committed = await commit(env, planned.value);
+    if (!committed.ok) return committed;
+    if (committed.value?.kind === "refused") return refused(committed.value.error);
+    if (committed.value === null) {
+      const now = await read();
+      return now.ok ? ok({ changed: true, row: now.value }) : now;
+    }
+  }
+  return fail({ kind: "conflict", message: "others change it at the same time: try again" });
+}

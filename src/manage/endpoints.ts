@@ -1,0 +1,211 @@
+// Creates and changes endpoints: for RunPod's plane, for ours, and for the GraphQL calls alike.
+import { readConfig } from "../config.ts";
+import type { Fleet, WorkerEnv } from "../contract/manage/fleet.ts";
+import type { EndpointSetting, ManagedEndpoint } from "../contract/manage/managed-endpoint.ts";
+import { ENDPOINT_ID_BYTES, makeEndpointId, slugProblem } from "../core/access/endpoint-name.ts";
+import { envPlace } from "../core/access/sealing.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import {
+  ATTEMPTS_DEFAULT_MAX,
+  LB_BODY_DEFAULT_MAX_BYTES,
+  RUN_RETENTION_DEFAULT_MS,
+  RUNSYNC_RETENTION_DEFAULT_MS,
+  TTL_DEFAULT_MS,
+} from "../core/limits.ts";
+import { type FieldChange, fieldChanges, hiddenChanges } from "../core/manage/changes.ts";
+import { fleetProblem } from "../core/manage/fleet-rules.ts";
+import { INFERENCE, isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
+import { askD1 } from "../db/ask-d1.ts";
+import { expectVersion } from "../db/expectations.ts";
+import { findManaged, insertManaged, type Owner, takenBy, updateManaged } from "../db/managed-endpoints.ts";
+import { insertRelease } from "../db/releases.ts";
+import type { Statement } from "../db/statement.ts";
+import { changeRow, createOnce, type Made } from "./commit.ts";
+import { audited, type ManageContext, opens } from "./context.ts";
+import { pushSettings } from "./push.ts";
+import { openEnv, sealEnv } from "./workers-env.ts";
+
+/** The settings of a new endpoint. What is left out has the default of core/limits.ts. */
+export interface WantedEndpoint extends Omit<EndpointSetting, "fleet" | "sealedEnv" | "release"> {
+  readonly tenantId: string;
+  readonly name: string;
+  readonly kind: ManagedEndpoint["kind"];
+  readonly executionTimeoutMs: number;
+  readonly fleet: Fleet;
+  readonly workerEnv: WorkerEnv;
+  /** RunPod's plane wants a GPU or a CPU. */
+  readonly needsHardware: boolean;
+}
+
+/** A change of an endpoint: settings that are left out stay; `workerEnv` replaces the whole environment. */
+export interface EndpointPatch extends Omit<EndpointSetting, "fleet" | "sealedEnv" | "release"> {
+  /** What the fleet's settings become, of what they are. */
+  readonly fleet?: (now: Fleet) => Fleet;
+  readonly workerEnv?: WorkerEnv | undefined;
+}
+
+/** An endpoint after a change. `applied`: its broker has the settings already, else it will within 5 min. */
+export interface ChangedEndpoint {
+  readonly endpoint: ManagedEndpoint;
+  readonly applied: boolean;
+}
+
+/** The endpoint of an id or slug, of this owner's, if the caller's key opens it. */
+export async function readEndpoint(
+  { env, caller }: Pick<ManageContext, "env" | "caller">,
+  owner: Owner,
+  idOrSlug: string,
+): Promise<Result<ManagedEndpoint>> {
+  const found = await askD1(() => findManaged(env.DB, owner, idOrSlug));
+  if (!found.ok) return found;
+  const endpoint = found.value;
+  return endpoint !== null && opens(caller, endpoint.id) ? ok(endpoint) : fail({ kind: "not_found", what: "endpoint" });
+}
+
+/** Creates an endpoint, once for each Idempotency-Key. Its broker gets the settings with its first call. */
+export async function createEndpoint(context: ManageContext, wanted: WantedEndpoint): Promise<Result<Made>> {
+  const { env, caller, nowMs } = context;
+  if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
+  const id = makeEndpointId(crypto.getRandomValues(new Uint8Array(ENDPOINT_ID_BYTES)));
+  const { tenantId, workerEnv, needsHardware, ...settings } = wanted;
+  const sealedEnv = await sealEnv(workerEnv, readConfig(env).encryptionKey, envPlace(id));
+  const endpoint = { ...DEFAULTS, ...settings, id, tenantId, sealedEnv, slug: wanted.slug ?? id, createdAtMs: nowMs };
+  const problem = problemOf(endpoint, needsHardware);
+  if (problem !== null) return problem;
+  const changes = [...fieldChanges({}, auditedFields(endpoint)), ...hiddenChanges("env", {}, workerEnv)];
+  const audit = audited(context, { tenantId, action: "endpoint.create", objectId: id, changes });
+  // Of four million endpoints one has the drawn number already once in a thousand times.
+  for (let draws = 0; ; draws += 1) {
+    const number = 1 + ((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) % 0xffff_ffff);
+    const statements = [insertManaged({ ...endpoint, number }), firstRelease(context, id), audit];
+    const made = await createOnce(context, id, statements, (error) => refuseTaken(error, endpoint.slug));
+    if (made.ok || made.failure.kind !== "conflict" || made.failure.field !== "number" || draws === DRAWS_MAX)
+      return made;
+  }
+}
+
+const DRAWS_MAX = 5;
+
+const DEFAULTS = {
+  release: 1,
+  paused: false,
+  maxAttempts: ATTEMPTS_DEFAULT_MAX,
+  ttlMs: TTL_DEFAULT_MS,
+  runRetentionMs: RUN_RETENTION_DEFAULT_MS,
+  runsyncRetentionMs: RUNSYNC_RETENTION_DEFAULT_MS,
+  bodyMaxBytes: LB_BODY_DEFAULT_MAX_BYTES,
+  shared: false,
+  openaiRoutes: INFERENCE,
+  tenantSharePercent: null,
+  templateId: null,
+};
+
+/** Changes an endpoint. What workers are started with makes a release; all else acts at once. */
+export async function changeEndpoint(
+  context: ManageContext,
+  owner: Owner,
+  idOrSlug: string,
+  patch: EndpointPatch,
+): Promise<Result<ChangedEndpoint>> {
+  const { env } = context;
+  const changed = await changeRow(
+    context,
+    () => readEndpoint(context, owner, idOrSlug),
+    (now) => planChange(context, now, patch),
+    (error) => refuseTaken(error, patch.slug ?? ""),
+  );
+  if (!changed.ok) return changed;
+  const endpoint = changed.value.row;
+  return ok({ endpoint, applied: await pushSettings(env, endpoint.id) });
+}
+
+async function planChange(
+  context: ManageContext,
+  now: ManagedEndpoint,
+  { fleet: change, workerEnv, ...settings }: EndpointPatch,
+): Promise<Result<readonly Statement[] | null>> {
+  const { encryptionKey } = readConfig(context.env);
+  const place = envPlace(now.id);
+  const fleet = change?.(now.fleet) ?? now.fleet;
+  const oldEnv = workerEnv === undefined ? {} : await openEnv(now.sealedEnv, encryptionKey, place);
+  const envChanges = hiddenChanges("env", oldEnv, workerEnv ?? oldEnv);
+  const next = { ...now, ...withoutUndefined(settings), fleet };
+  const problem = problemOf(next, false);
+  if (problem !== null) return problem;
+  const changes = [...fieldChanges(auditedFields(now), auditedFields(next)), ...envChanges];
+  if (changes.length === 0) return ok(null);
+  const diff = [...fieldChanges(startedWith(now.fleet), startedWith(fleet)), ...envChanges];
+  const isRelease = diff.length > 0;
+  const sealedEnv = envChanges.length === 0 ? {} : { sealedEnv: await sealEnv(workerEnv ?? {}, encryptionKey, place) };
+  const release = isRelease ? { release: now.release + 1 } : {};
+  const { id, tenantId } = now;
+  return ok([
+    expectVersion("endpoints", id, now.version),
+    updateManaged(id, { ...settings, fleet, ...sealedEnv, ...release }),
+    ...(isRelease ? [releaseOf(context, id, now.release + 1, diff)] : []),
+    audited(context, { tenantId, action: "endpoint.update", objectId: id, changes }),
+  ]);
+}
+
+function firstRelease(context: ManageContext, endpointId: string): Statement {
+  return releaseOf(context, endpointId, 1, []);
+}
+
+function releaseOf(
+  { caller, nowMs }: ManageContext,
+  endpointId: string,
+  number: number,
+  diff: readonly FieldChange[],
+): Statement {
+  const id = `rel-${crypto.randomUUID()}`;
+  return insertRelease({ endpointId, number, id, createdAtMs: nowMs, keyId: caller.keyId, diff });
+}
+
+/** The fields that a worker is started with: a change of one is a release. */
+function startedWith({ image, args, disk, ports, registry, gpu, cpu }: Fleet): Record<string, unknown> {
+  return { image, args, disk, ports, registry, gpu, cpu };
+}
+
+/** What the audit compares. The environment is compared apart, by its names. */
+function auditedFields(endpoint: Audited): Record<string, unknown> {
+  const { slug, name, kind, paused, maxAttempts, executionTimeoutMs, ttlMs, runRetentionMs, runsyncRetentionMs } =
+    endpoint;
+  const { bodyMaxBytes, shared, openaiRoutes, tenantSharePercent, templateId, fleet } = endpoint;
+  const jobs = { maxAttempts, executionTimeoutMs, ttlMs, runRetentionMs, runsyncRetentionMs, bodyMaxBytes };
+  return { slug, name, kind, paused, ...jobs, shared, openaiRoutes, tenantSharePercent, templateId, ...fleet };
+}
+
+type Audited = Omit<
+  ManagedEndpoint,
+  "id" | "tenantId" | "version" | "number" | "release" | "createdAtMs" | "sealedEnv"
+>;
+
+function withoutUndefined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
+}
+
+type Checked = Pick<ManagedEndpoint, "id" | "slug" | "kind" | "fleet" | "openaiRoutes" | "shared">;
+
+function problemOf({ id, slug, kind, fleet, openaiRoutes, shared }: Checked, needsHardware: boolean) {
+  const wrongSlug = slug === id ? null : slugProblem(slug);
+  if (wrongSlug !== null) return fail({ kind: "invalid", field: "slug", message: wrongSlug });
+  const wrongRoutes = openAiRoutesProblem(openaiRoutes);
+  if (wrongRoutes !== null) return fail({ kind: "invalid", field: "inferenceRoutes", message: wrongRoutes });
+  if (shared && isWideForm(openaiRoutes)) return fail(WIDE_AND_PUBLIC);
+  const wrong = fleetProblem({ ...fleet, kind }, needsHardware);
+  return wrong === null ? null : fail({ kind: "invalid", ...wrong });
+}
+
+const WIDE_AND_PUBLIC = {
+  kind: "invalid",
+  field: "inferenceRoutes",
+  message: 'all is not for a public endpoint: name the routes, such as "inference,GET /v1/files/*"',
+} as const;
+
+function refuseTaken(error: unknown, slug: string): Result<never> {
+  const taken = takenBy(error);
+  if (taken === "slug") return fail({ kind: "conflict", field: "slug", message: `the slug ${slug} is in use` });
+  if (taken === "number") return fail({ kind: "conflict", field: "number", message: "the number is in use" });
+  if (String(error).includes("FOREIGN KEY")) return fail({ kind: "not_found", what: "tenant" });
+  throw error;
+}

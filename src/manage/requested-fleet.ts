@@ -1,0 +1,42 @@
+// The settings of workers that a request asks for, as they are stored: for RunPod's plane and for ours alike.
+import type { Fleet, GpuPatch } from "../contract/manage/fleet.ts";
+import { POLICY_MAX_MS } from "../core/limits.ts";
+import { patchGpu } from "../core/manage/fleet-change.ts";
+
+type Optional<T> = { readonly [Name in keyof T]?: T[Name] | undefined };
+
+/** The fields of a request that are settings of workers. */
+export interface RequestedFleet extends Optional<Omit<Fleet, "gpu" | "cpu" | "workers">> {
+  readonly gpu?: GpuPatch | undefined;
+  readonly cpu?: NonNullable<Fleet["cpu"]> | undefined;
+  readonly workers?: Optional<Fleet["workers"]> | undefined;
+}
+
+/** What the settings become by a request: a field that is left out stays. */
+export function patchFleet(now: Fleet, fields: RequestedFleet): Fleet {
+  const { gpu, workers, cpu } = fields;
+  const idleTimeout = workers?.idleTimeout ?? now.workers.idleTimeout;
+  return {
+    image: fields.image ?? now.image,
+    args: fields.args ?? now.args,
+    disk: fields.disk ?? now.disk,
+    ports: fields.ports ?? now.ports,
+    registry: fields.registry === undefined ? now.registry : fields.registry,
+    gpu: gpu === undefined ? now.gpu : patchGpu(now.gpu, gpu),
+    cpu: cpu ?? now.cpu,
+    workers: {
+      min: workers?.min ?? now.workers.min,
+      max: workers?.max ?? now.workers.max,
+      ...(idleTimeout === undefined ? {} : { idleTimeout }),
+    },
+    scaling: fields.scaling ?? now.scaling,
+    flashboot: fields.flashboot ?? now.flashboot,
+    dataCenterIds: fields.dataCenterIds ?? now.dataCenterIds,
+    networkVolumes: fields.networkVolumes ?? now.networkVolumes,
+  };
+}
+
+/** The execution limit that a request asks for: 0 is the longest that a job may have. */
+export function toTimeoutMs(timeout: number): number {
+  return timeout === 0 ? POLICY_MAX_MS : timeout;
+}

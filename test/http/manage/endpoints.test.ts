@@ -1,0 +1,157 @@
+// /v1/endpoints: what it takes, what it gives back, and how two writers and repeated creations end.
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { BrokerClient } from "../../../src/dispatch/broker-client.ts";
+import { manage } from "../../support/manage.ts";
+import { makeTenant } from "../../support/tenant.ts";
+
+const unique = (): string => `slug-${crypto.randomUUID()}`;
+
+async function scene() {
+  const tenant = await makeTenant({ scopes: ["jobs", "manage"] });
+  const create = (body: object, headers = {}) => manage(tenant.key, "POST", "/v1/endpoints", body, headers);
+  return { ...tenant, create };
+}
+
+describe("an endpoint of /v1", () => {
+  it("needs a slug alone, and has what RunPod's guide promises", async () => {
+    const { create, tenantId } = await scene();
+    const slug = unique();
+    const { status, body, headers } = await create({ slug });
+    expect(status).toBe(201);
+    expect(body).toMatchObject({
+      slug,
+      name: slug,
+      tenantId,
+      type: "QUEUE",
+      flashboot: "FLASHBOOT",
+      timeout: 600_000,
+      workers: { min: 0, max: 3, idleTimeout: 5 },
+      scaling: { type: "QUEUE_DELAY", queueDelay: 4 },
+      gpu: null,
+      visibility: "PRIVATE",
+      inferenceRoutes: "inference",
+      retention: { run: 1_800_000, runsync: 60_000 },
+      maxAttempts: 2,
+      ttl: 86_400_000,
+    });
+    expect(headers.get("etag")).toBe(`"${body.version}"`);
+  });
+
+  it("reaches its broker at once when it is changed, and shows the version that it then has", async () => {
+    const { create, key, tenantId } = await scene();
+    const { body } = await create({ slug: unique() });
+    const broker = new BrokerClient(env, body.id);
+    const changed = await manage(key, "PATCH", `/v1/endpoints/${body.slug}`, {
+      paused: true,
+      retention: { run: 60_000 },
+    });
+    expect(changed).toMatchObject({ status: 200, body: { paused: true, applied: true, retention: { run: 60_000 } } });
+    expect(changed.body.version).toBeGreaterThan(body.version);
+    expect(await broker.call("depth", { tenantId })).toMatchObject({ ok: true });
+  });
+
+  it("tells the second of two writers who have read the same version", async () => {
+    const { create, key } = await scene();
+    const { body } = await create({ slug: unique() });
+    const path = `/v1/endpoints/${body.id}`;
+    const ifMatch = { "if-match": `"${body.version}"` };
+    expect((await manage(key, "PATCH", path, { name: "one" }, ifMatch)).status).toBe(200);
+    const second = await manage(key, "PATCH", path, { name: "two" }, ifMatch);
+    expect(second).toMatchObject({ status: 412, body: { code: "version_passed" } });
+    expect((await manage(key, "GET", path)).body.name).toBe("one");
+    expect((await manage(key, "PATCH", path, { name: "x" }, { "if-match": "soon" })).body.detail).toContain("If-Match");
+  });
+
+  it("loses no change of writers who write at once without a version", async () => {
+    const { create, key } = await scene();
+    const { body } = await create({ slug: unique() });
+    const path = `/v1/endpoints/${body.id}`;
+    const changes = [{ name: "n" }, { maxAttempts: 7 }, { workers: { max: 9 } }, { ttl: 99_000 }];
+    const answers = await Promise.all(changes.map((change) => manage(key, "PATCH", path, change)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    expect((await manage(key, "GET", path)).body).toMatchObject({
+      name: "n",
+      maxAttempts: 7,
+      workers: { max: 9 },
+      ttl: 99_000,
+    });
+  });
+
+  it("is made once by a creation that is repeated with its Idempotency-Key, also at once", async () => {
+    const { create, key } = await scene();
+    const wanted = { slug: unique() };
+    const headers = { "idempotency-key": crypto.randomUUID() };
+    const made = await Promise.all([1, 2, 3].map(() => create(wanted, headers)));
+    expect(new Set(made.map(({ body }) => body.id)).size).toBe(1);
+    expect((await create({ slug: unique() }, headers)).status).toBe(422);
+    const { body } = await manage(key, "GET", "/v1/endpoints");
+    expect(body.endpoints.filter(({ slug }: { slug: string }) => slug === wanted.slug)).toHaveLength(1);
+  });
+
+  it("refuses a slug that is in use, reserved, or has the form of an id", async () => {
+    const { create } = await scene();
+    const slug = unique();
+    await create({ slug });
+    expect(await create({ slug })).toMatchObject({ status: 409, body: { field: "slug" } });
+    expect(await create({ slug: "serverless" })).toMatchObject({ status: 400, body: { field: "slug" } });
+    expect(await create({ slug: "0123456789abcdef" })).toMatchObject({ status: 400 });
+    expect(await create({})).toMatchObject({ status: 400, body: { errors: [{ field: "name" }] } });
+  });
+
+  it("is listed in pages, newest first, each endpoint once", async () => {
+    const { create, key } = await scene();
+    const made: string[] = [];
+    for (let at = 0; at < 5; at += 1) made.unshift((await create({ slug: unique() })).body.id);
+    const seen: string[] = [];
+    let cursor = "";
+    for (let pages = 0; pages < 10; pages += 1) {
+      const { body } = await manage(key, "GET", `/v1/endpoints?limit=2${cursor}`);
+      seen.push(...body.endpoints.map(({ id }: { id: string }) => id));
+      if (!body.pagination.hasNextPage) break;
+      cursor = `&cursor=${body.pagination.nextCursor}`;
+    }
+    expect(seen.filter((id) => made.includes(id)).sort()).toEqual([...made].sort());
+    expect(new Set(seen).size).toBe(seen.length);
+    expect((await manage(key, "GET", "/v1/endpoints?cursor=AAAA")).body.field).toBe("?cursor");
+  });
+
+  it("is any tenant's for the scope admin, and nobody else's", async () => {
+    const [mine, theirs] = [await scene(), await makeTenant({ scopes: ["admin"] })];
+    const { body } = await mine.create({ slug: unique() });
+    const path = `/v1/endpoints/${body.id}`;
+    expect((await manage(theirs.key, "PATCH", path, { name: "by the operator" })).status).toBe(200);
+    expect((await manage(theirs.key, "GET", `/v1/endpoints?tenant=${mine.tenantId}`)).body.endpoints).toHaveLength(2);
+    expect((await manage(mine.key, "GET", `/v1/endpoints?tenant=${theirs.tenantId}`)).status).toBe(403);
+    const made = await manage(theirs.key, "POST", "/v1/endpoints", { slug: unique(), tenantId: mine.tenantId });
+    expect(made.body.tenantId).toBe(mine.tenantId);
+    const nobody = await manage(theirs.key, "POST", "/v1/endpoints", { slug: unique(), tenantId: "nobody" });
+    expect(nobody.status).toBe(404);
+  });
+
+  it("leaves a line in the audit for each change, with no value of the environment", async () => {
+    const { create, key } = await scene();
+    const { body } = await create({ slug: unique(), env: { TOKEN: "planted-secret" } });
+    await manage(key, "PATCH", `/v1/endpoints/${body.id}`, { env: { TOKEN: "planted-other" }, maxAttempts: 3 });
+    const audit = (await manage(key, "GET", "/v1/audit?limit=2")).body;
+    expect(audit.lines).toMatchObject([
+      {
+        action: "endpoint.update",
+        objectId: body.id,
+        changes: [
+          { field: "maxAttempts", old: 2, new: 3 },
+          { field: "env.TOKEN", old: "(hidden)", new: "(hidden)" },
+        ],
+      },
+      { action: "endpoint.create", objectId: body.id },
+    ]);
+    const releases = (await manage(key, "GET", `/v2/serverless/${body.id}/releases`)).body;
+    expect(releases).toMatchObject({
+      endpointVersion: 2,
+      releases: [{ version: 2, diff: [{ field: "env.TOKEN" }] }, { version: 1 }],
+    });
+    expect(JSON.stringify([audit, releases])).not.toContain("planted");
+    const rows = await env.DB.prepare("SELECT * FROM endpoints").all();
+    expect(JSON.stringify(rows.results)).not.toContain("planted");
+  });
+});
