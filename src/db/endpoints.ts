@@ -178,6 +178,10 @@ export function insertEndpoint(endpoint: NewEndpoint): Statement {
     body_max_bytes: endpoint.bodyMaxBytes ?? LB_BODY_DEFAULT_MAX_BYTES,
     openai_routes: endpoint.openaiRoutes ?? INFERENCE,
     tenant_share_percent: endpoint.tenantSharePercent ?? null,
+    fleet: "{}",
+    sealed_env: null,
+    release: 1,
+    template_id: null,
     created_at: endpoint.createdAtMs,
   });
 }
