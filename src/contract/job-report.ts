@@ -1,9 +1,12 @@
 // A job in full, for the tenant that sent it: GET /v1/jobs/{id} shows this.
 import type { Bill, PastAttempt, WebhookState } from "../core/job/job.ts";
+import type { Metadata } from "../core/job/metadata.ts";
 import type { JobView } from "./job-view.ts";
 
 /** Times in epoch ms. */
 export interface JobReport extends Omit<JobView, "output"> {
+  /** The tags that the client gave the job; null: none. */
+  readonly metadata: Metadata | null;
   readonly createdAtMs: number;
   /** When the job last entered the queue by submit or retry. */
   readonly queuedAtMs: number;

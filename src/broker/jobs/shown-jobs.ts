@@ -3,6 +3,7 @@ import type { JobReport } from "../../contract/job-report.ts";
 import type { JobView } from "../../contract/job-view.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { expiresAtMs, isRunning, isWaiting, type Job } from "../../core/job/job.ts";
+import { readMetadata } from "../../core/job/metadata.ts";
 import { shownWorkerId } from "../../core/job/worker-id.ts";
 import { JOBS_LISTED_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
 import type { StoredJob } from "../store/job-row.ts";
@@ -35,13 +36,14 @@ export class ShownJobs {
 
   /** Returns all that is shown of a job, except the output. */
   report(stored: StoredJob, nowMs: number): JobReport {
-    const { job, webhook } = stored;
+    const { job, webhook, fields } = stored;
     const { output: _, ...view } = this.#view({ ...stored, outputPlace: null }, nowMs);
     const { createdAtMs, queuedAtMs, ttlAtMs, finishedAtMs, history, lease, bill, attempts } = job;
     const expiresMs = expiresAtMs(job);
     return {
       ...view,
       ...{ createdAtMs, queuedAtMs, ttlAtMs, finishedAtMs, history, bill },
+      metadata: readMetadata(fields.metadata),
       expiresAtMs: Number.isFinite(expiresMs) ? expiresMs : null,
       running:
         lease === null

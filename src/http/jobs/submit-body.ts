@@ -4,6 +4,7 @@ import { jobRequestSchema } from "../../contract/job-request.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import type { Reach } from "../../core/access/reach.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { metadataProblem } from "../../core/job/metadata.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../../core/limits.ts";
 import { checkUrl } from "../../outbound/guard.ts";
 import { type BodySource, readEnvelope, type ValueOptions } from "../../payload/envelope.ts";
@@ -47,6 +48,8 @@ const NO_WISHES: Wishes = { policy: { executionTimeoutMs: null, ttlMs: null, low
 
 /** Checks the known fields. The failure names the first wrong field by its path, such as `policy.ttl`. */
 function checkFields(fields: Readonly<Record<string, string>>, { settings, reach }: SubmitBodyOptions): Result<Wishes> {
+  const problem = fields.metadata === undefined ? null : metadataProblem(fields.metadata);
+  if (problem !== null) return fail({ kind: "invalid", ...problem });
   // Most requests have no known field, and the first use of a schema costs as much as scanning the whole body.
   if (!KNOWN_FIELDS.some((name) => Object.hasOwn(fields, name))) return ok(NO_WISHES);
   const parsed = jobRequestSchema.safeParse(

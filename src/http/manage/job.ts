@@ -55,6 +55,7 @@ function show(endpointId: string, job: JobReport, lines: readonly UsageLine[]) {
     id: job.id,
     endpointId,
     status: job.status,
+    metadata: job.metadata ?? undefined,
     createdAt: job.createdAtMs,
     queuedAt: job.queuedAtMs,
     ttlAt: job.ttlAtMs,

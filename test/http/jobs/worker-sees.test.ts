@@ -16,10 +16,12 @@ it("a worker gets unknown fields as they came, also one named __proto__", async 
   const request = new Request(`https://waybill.test/v2/${tenant.endpointId}/runsync`, {
     method: "POST",
     headers: { authorization: tenant.key, "content-type": "application/json" },
-    body: '{"input":{"n":1.0},"__proto__":{"a":1e21},"s3Config":{"bucketName":"b"},"note":"\\u2028"}',
+    body: '{"input":{"n":1.0},"__proto__":{"a":1e21},"s3Config":{"bucketName":"b"},"note":"\\u2028","metadata":{"order": "7"}}',
   });
   expect(await (await exports.default.fetch(request)).json()).toMatchObject({ status: "COMPLETED" });
-  expect(received).toContain('"input":{"n":1.0},"__proto__":{"a":1e21},"s3Config":{"bucketName":"b"},"note":"\\u2028"');
+  expect(received).toContain(
+    '"input":{"n":1.0},"__proto__":{"a":1e21},"s3Config":{"bucketName":"b"},"note":"\\u2028","metadata":{"order": "7"}',
+  );
 });
 
 it("no log line holds a key, an input or an output", async () => {

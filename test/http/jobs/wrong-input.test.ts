@@ -27,6 +27,7 @@ const job = '{"input":{}}';
 const unknownId = "0193a0f2-7b1c-7def-8a11-0123456789ab-u1";
 const withPolicy = (policy: string) => `{"input":{},"policy":${policy}}`;
 const withWebhook = (webhook: string) => `{"input":{},"webhook":${webhook}}`;
+const withMetadata = (metadata: string) => `{"input":{},"metadata":${metadata}}`;
 const bad = (name: string, body: BodyInit, field: string): Wrong => ({
   name,
   method: "POST",
@@ -101,6 +102,10 @@ const bodies: Wrong[] = [
   bad("a webhook with ftp", withWebhook('"ftp://example.com/"'), "webhook"),
   bad("an s3Config that is a string", '{"input":{},"s3Config":"bucket"}', "s3Config"),
   bad("an s3Config that is an array", '{"input":{},"s3Config":[]}', "s3Config"),
+  bad("metadata that is a list", withMetadata('["red"]'), "metadata"),
+  bad("metadata of over 1,024 bytes", withMetadata(`{"note":"${"x".repeat(1_014)}"}`), "metadata"),
+  bad("metadata with a tag that is a number", withMetadata('{"order":7}'), "metadata.order"),
+  { ...bad("metadata of a /runsync that is a string", withMetadata('"red"'), "metadata"), path: "/runsync" },
 ];
 
 const headers: Wrong[] = [

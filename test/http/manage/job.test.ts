@@ -112,6 +112,13 @@ describe("a job by its id alone", () => {
     });
   });
 
+  it("shows the tags of its metadata, and none where the metadata is null", async () => {
+    const tenant = await makeTenant({ upstreams: [] });
+    const tagged = await run(tenant, { metadata: { order: "7", note: "é" } });
+    expect(await show(tenant, tagged)).toMatchObject({ metadata: { order: "7", note: "é" } });
+    expect(await show(tenant, await run(tenant, { metadata: null }))).not.toHaveProperty("metadata");
+  });
+
   it("tells how far its webhook has come", async () => {
     const tenant = await makeTenant({ upstreams: [] });
     const url = "http://127.0.0.1:9/hook";

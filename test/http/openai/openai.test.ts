@@ -44,6 +44,18 @@ describe("a chat completion", () => {
     expect(await status(answer.headers.get("x-job-id"))).toMatchObject({ status: "COMPLETED", output: ANSWER });
   });
 
+  it("keeps the metadata of OpenAI's own request, which gives the job no tags", async () => {
+    const bodies: unknown[] = [];
+    answerUpstreams(async (request) => {
+      bodies.push(await request.json());
+      return Response.json(ANSWER);
+    });
+    const { chat } = await client();
+    const asked = { messages: [], metadata: { order: 7 } };
+    expect((await chat(asked)).status).toBe(200);
+    expect(bodies).toEqual([asked]);
+  });
+
   it("costs two calls of its broker and no message", async () => {
     answerUpstreams(() => Response.json(ANSWER));
     const { chat, tenant } = await client();
