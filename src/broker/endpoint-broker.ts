@@ -112,6 +112,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return { jobs: await this.#enter().shown.list(tenantId) };
   }
 
+  async listJobs(call: CallOf<"listJobs">) {
+    return this.#enter().jobList.page(call);
+  }
+
   async depth({ tenantId }: CallOf<"depth">) {
     const { waiting, running } = this.#enter().index.counts(tenantId);
     return { waiting, running };

@@ -6,8 +6,11 @@ import { ClientCalls } from "./jobs/client-calls.ts";
 import { Deadlines } from "./jobs/deadlines.ts";
 import { DispatchWake } from "./jobs/dispatch-wake.ts";
 import { Dispatcher } from "./jobs/dispatcher.ts";
+import { JobList } from "./jobs/job-list.ts";
+import { JobSearch } from "./jobs/job-search.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { Leases } from "./jobs/leases.ts";
+import { Portions } from "./jobs/portions.ts";
 import { PriceClock } from "./jobs/price-clock.ts";
 import { PurgeTrail } from "./jobs/purge-trail.ts";
 import { rebuildMemory } from "./jobs/rebuild.ts";
@@ -70,9 +73,12 @@ function makeTimed(parts: WithJobs, nowMs: number) {
 function makeCalls(parts: WithJobs & ReturnType<typeof makeTimed>) {
   const shown = new ShownJobs(parts);
   const exits = new WorkerExits(parts);
+  const portions = new Portions(parts.egress);
+  const jobSearch = new JobSearch({ ...parts, portions });
   return {
     shown,
     clientCalls: new ClientCalls({ ...parts, shown }),
+    jobList: new JobList({ ...parts, jobSearch }),
     webhookSenders: new WebhookSenders(parts),
     leases: new Leases(parts),
     purgeTrail: new PurgeTrail(parts),

@@ -15,6 +15,7 @@ import { GraceRow } from "./store/grace-row.ts";
 import { BrokerStore } from "./store/jobs.ts";
 import { KeptRows } from "./store/kept-rows.ts";
 import { KeyCounts } from "./store/key-counts.ts";
+import { ListedRows } from "./store/listed-rows.ts";
 import { MeteredSql } from "./store/metered-sql.ts";
 import { Purges } from "./store/purges.ts";
 import { sumOf } from "./store/stored-bytes.ts";
@@ -42,6 +43,7 @@ function makeRows(sql: MeteredSql, nowMs: number) {
     keys: new KeyCounts(sql),
     kept: new KeptRows(sql, (uuid) => sumOf(store.measure(uuid))),
     lbMark: new LbMark(sql),
+    listedRows: new ListedRows(sql),
     owedWebhooks: new OwedWebhooks(sql),
     purges: new Purges(sql),
     troubles: new TroubleRow(sql),

@@ -3,6 +3,7 @@ import type { Result } from "../core/failure.ts";
 import type { WebhookOutcome } from "../core/job/event.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import type { Assignment, LeaseApi } from "./dispatch.ts";
+import type { JobListApi } from "./job-list.ts";
 import type { JobReport } from "./job-report.ts";
 import type { JobWork } from "./job-request.ts";
 import type { JobCall, JobView } from "./job-view.ts";
@@ -56,7 +57,7 @@ export interface Health {
   readonly mayServe?: boolean;
 }
 
-export interface BrokerApi extends LeaseApi, WorkerApi, StreamApi, LbApi {
+export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, LbApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
   read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>>;

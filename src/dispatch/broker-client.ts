@@ -21,6 +21,7 @@ const AFTER_A_LOST_ANSWER: Readonly<Record<keyof BrokerApi, "again" | "once">> =
   purgeQueue: "once",
   health: "again",
   requests: "again",
+  listJobs: "again",
   depth: "again",
   start: "again",
   startWebhooks: "again",

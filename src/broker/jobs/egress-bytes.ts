@@ -31,6 +31,8 @@ export const VIEW_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + FLAT_MOST_BYTES;
 export const HANDED_MOST_BYTES = PAYLOAD_ROW_MAX_BYTES + ENVELOPE_FIELDS_MAX_BYTES + FLAT_BYTES;
 /** A list of jobs, each with a small output at most. */
 export const LISTED_MOST_BYTES = JOBS_LISTED_MAX * (PAYLOAD_INLINE_MAX_BYTES + FLAT_MOST_BYTES);
+/** A page of jobs without their outputs. Their rows are read whole, though a list shows only the beginning of an error. */
+export const LIST_PAGE_MOST_BYTES = JOBS_LISTED_MAX * FLAT_MOST_BYTES;
 /** A usage line names a job, its endpoint, a tier and some twenty numbers. */
 const LINE_BYTES = 1024;
 export const BATCH_MOST_BYTES = POST_LINES_MAX * LINE_BYTES + FLAT_BYTES;
@@ -52,6 +54,11 @@ export function batchBytes({ lines }: UsageBatch): number {
 
 export function viewBytes({ output, error, failure }: JobView): number {
   return FLAT_BYTES + inlineBytes(output) + CHAR_BYTES * ((error?.length ?? 0) + (failure?.message.length ?? 0));
+}
+
+/** What a job of such a page takes, of whose row so many characters were read. */
+export function listedBytes(chars: number): number {
+  return FLAT_BYTES + CHAR_BYTES * chars;
 }
 
 export function handedBytes(input: PayloadRef, fields: Readonly<Record<string, string>>): number {

@@ -28,6 +28,18 @@ export function endpointNumberOf(uuid: string): number {
   return Number.parseInt(uuid.slice(-NUMBER_DIGITS), 16);
 }
 
+/** The digits of a uuid that hold its time, and the latest time that they can hold, epoch ms. */
+const TIME_DIGITS = 12;
+const TIME_MAX_MS = 2 ** 48 - 1;
+
+/** The beginning of all uuids of version 7 of this time: as a text it is below each of them, and above all older ones. */
+export function firstUuidAt(atMs: number): string {
+  const digits = Math.min(Math.max(Math.ceil(atMs), 0), TIME_MAX_MS)
+    .toString(16)
+    .padStart(TIME_DIGITS, "0");
+  return `${digits.slice(0, 8)}-${digits.slice(8)}`;
+}
+
 /** A copy of the text in its own memory: one cut out of a longer text keeps all of that as long as the job lives. */
 function aloneText(uuid: string): string {
   return uuid.split("-").join("-");
