@@ -116,6 +116,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#enter().jobList.page(call);
   }
 
+  async changeJobs(call: CallOf<"changeJobs">) {
+    return this.#enter().jobChanges.step(call);
+  }
+
   async depth({ tenantId }: CallOf<"depth">) {
     const { waiting, running } = this.#enter().index.counts(tenantId);
     return { waiting, running };

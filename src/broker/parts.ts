@@ -6,6 +6,7 @@ import { ClientCalls } from "./jobs/client-calls.ts";
 import { Deadlines } from "./jobs/deadlines.ts";
 import { DispatchWake } from "./jobs/dispatch-wake.ts";
 import { Dispatcher } from "./jobs/dispatcher.ts";
+import { JobChanges } from "./jobs/job-changes.ts";
 import { JobList } from "./jobs/job-list.ts";
 import { JobSearch } from "./jobs/job-search.ts";
 import { Jobs } from "./jobs/jobs.ts";
@@ -78,6 +79,7 @@ function makeCalls(parts: WithJobs & ReturnType<typeof makeTimed>) {
   return {
     shown,
     clientCalls: new ClientCalls({ ...parts, shown }),
+    jobChanges: new JobChanges({ ...parts, portions, jobSearch }),
     jobList: new JobList({ ...parts, jobSearch }),
     webhookSenders: new WebhookSenders(parts),
     leases: new Leases(parts),

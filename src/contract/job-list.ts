@@ -1,5 +1,6 @@
-// Lists of a tenant's jobs. They go newest first by the uuid, in pages: `before` is the uuid of the
+// Lists of a tenant's jobs, and changes of many of them. Both go newest first by the uuid, in pages: `before` is the uuid of the
 // last row that the page before has looked at, null for the first page, and `next` is that of the next page.
+import type { Failure } from "../core/failure.ts";
 import type { JobFailure } from "../core/job/failure.ts";
 import type { JobFilter } from "../core/job/filter.ts";
 import type { Metadata } from "../core/job/metadata.ts";
@@ -27,7 +28,7 @@ interface PageCall {
   readonly tenantId: string;
   readonly filter: JobFilter;
   readonly before: string | null;
-  /** The most jobs to show, 1 to JOBS_LISTED_MAX. */
+  /** The most jobs to show or to change, 1 to JOBS_LISTED_MAX. */
   readonly limit: number;
 }
 
@@ -39,6 +40,20 @@ interface Page {
   readonly next: string | null;
 }
 
+export interface ChangedJobs extends Page {
+  readonly changed: number;
+  /** Jobs that match and that a limit keeps from being retried, and the first reason. */
+  readonly refused: number;
+  readonly refusal: Failure | null;
+}
+
 export interface JobListApi {
   listJobs(call: PageCall): Promise<Page & { readonly jobs: JobSummary[] }>;
+  /**
+   * Cancels the matching jobs that wait or run, or retries those that are FAILED: each as the call for one job would, so
+   * `waitingMax` is that of `retry`. One page is one step; the caller makes further ones until `next` is null.
+   */
+  changeJobs(
+    call: PageCall & { readonly action: "cancel" | "retry"; readonly waitingMax: number },
+  ): Promise<ChangedJobs>;
 }

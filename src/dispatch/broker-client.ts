@@ -6,11 +6,15 @@ import { fail, ok, type Result } from "../core/failure.ts";
 import { log } from "../log.ts";
 import { repeatCall } from "./repeat-call.ts";
 
+type Repeat = "again" | "once";
+/** For a method whose calls differ in this. */
+type RepeatBy<Name extends keyof BrokerApi> = (...call: Parameters<BrokerApi[Name]>) => Repeat;
+
 /**
  * May a call be repeated when its answer was lost? `once`: the first call may have done what a second would repeat or
  * misreport: hand out chunks or jobs, store a chunk, restart a job that has failed again, count the purged jobs.
  */
-const AFTER_A_LOST_ANSWER: Readonly<Record<keyof BrokerApi, "again" | "once">> = {
+const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | RepeatBy<Name> } = {
   configure: "again",
   submit: "again",
   read: "again",
@@ -22,6 +26,8 @@ const AFTER_A_LOST_ANSWER: Readonly<Record<keyof BrokerApi, "again" | "once">> =
   health: "again",
   requests: "again",
   listJobs: "again",
+  // What a first call has cancelled matches no more; what it has retried may have failed again.
+  changeJobs: ({ action }) => (action === "cancel" ? "again" : "once"),
   depth: "again",
   start: "again",
   startWebhooks: "again",
@@ -103,7 +109,7 @@ export class BrokerClient {
       if (trouble !== null) log("broker_call_failed", { endpointId, trouble, tryNumber });
       return trouble === "reset" || trouble === "retryable";
     };
-    const triesMax = AFTER_A_LOST_ANSWER[name] === "again" ? TRIES_MAX : 1;
+    const triesMax = mayRepeat(name, call) ? TRIES_MAX : 1;
     try {
       const reply = await repeatCall(() => send(brokerOf(this.#env, endpointId), name, call), { triesMax, isPassing });
       return (isResult(reply) ? reply : ok(reply)) as Answer<Name>;
@@ -125,6 +131,11 @@ function send<Name extends keyof BrokerApi>(
 ): Promise<Reply<Name>> {
   // The method is called as a member, because `method.apply` on a stub would name another remote method.
   return (broker as unknown as Record<Name, (...call: unknown[]) => Promise<Reply<Name>>>)[name](...call);
+}
+
+function mayRepeat<Name extends keyof BrokerApi>(name: Name, call: Parameters<BrokerApi[Name]>): boolean {
+  const repeat: Repeat | RepeatBy<Name> = AFTER_A_LOST_ANSWER[name];
+  return (typeof repeat === "function" ? repeat(...call) : repeat) === "again";
 }
 
 function isResult(reply: unknown): reply is Result<unknown> {

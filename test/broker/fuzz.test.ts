@@ -68,11 +68,20 @@ async function takeStep(world: World): Promise<string> {
   if (roll < 0.35) return broker.cancel(random.pick(jobs)).then(() => "cancel");
   if (roll < 0.42) return broker.retry(random.pick(jobs)).then(() => "retry");
   if (roll < 0.44) return broker.purgeQueue({ tenantId: random.pick(tenants) }).then(() => "purge");
+  if (roll < 0.46) return changeMany(world);
   if (roll < 0.52) return broker.start().then(() => "start");
   if (roll < 0.75) return reportOne(world);
   if (roll < 0.93) return runDurableObjectAlarm(stubOf(world)).then(() => "alarm");
   if (roll < 0.97) return evictDurableObject(stubOf(world)).then(() => "evict");
   return abortAllDurableObjects().then(() => "abort");
+}
+
+/** Some of a tenant's jobs are cancelled or retried by one call. */
+async function changeMany({ random, endpointId, tenants }: World): Promise<string> {
+  const action = random.pick(["cancel", "retry"] as const);
+  const page = { tenantId: random.pick(tenants), filter: {}, before: null, limit: random.integer(1, 5) };
+  await brokerOf(env, endpointId).changeJobs({ ...page, action, waitingMax: 1_000_000 });
+  return `${action} many`;
 }
 
 /** A carrier notes its upstream's id, renews, lets go or finishes; a finish may come again later. */

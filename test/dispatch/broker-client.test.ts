@@ -23,6 +23,7 @@ function failingEnv(...flags: Record<string, boolean>[]): { env: Env; calls: () 
   const broker = {
     depth: async () => answer({ waiting: 1, running: 2 }),
     purgeQueue: async () => answer({ removed: 1 }),
+    changeJobs: async () => answer({ changed: 1, refused: 0, refusal: null, scanned: 1, next: null }),
   };
   return { env: envWith(broker), calls: () => calls };
 }
@@ -43,6 +44,19 @@ describe("a call to a broker", () => {
     const purged = await new BrokerClient(failing.env, "ep").call("purgeQueue", { tenantId: "t" });
     expect(purged).toMatchObject({ ok: false, failure: { kind: "unavailable" } });
     expect(failing.calls()).toBe(1);
+  });
+
+  it("that changes many jobs is made again when it cancels, and once when it retries", async () => {
+    for (const [action, calls] of [
+      ["cancel", 2],
+      ["retry", 1],
+    ] as const) {
+      const failing = failingEnv({ retryable: true });
+      const page = { tenantId: "t", filter: {}, before: null, limit: 100 };
+      const answer = await new BrokerClient(failing.env, "ep").call("changeJobs", { ...page, action, waitingMax: 1 });
+      expect(answer.ok).toBe(action === "cancel");
+      expect(failing.calls()).toBe(calls);
+    }
   });
 
   it("is not made again when the broker is overloaded, whatever else the error says", async () => {

@@ -1,4 +1,4 @@
-// Which of a tenant's jobs a list shows. Time is a range of the key of the rows, so that a
+// Which of a tenant's jobs a list shows or a change of many jobs takes. Time is a range of the key of the rows, so that a
 // list of one hour reads the rows of that hour alone; the rest is compared job by job.
 import type { FailureCode } from "./failure.ts";
 import { firstUuidAt } from "./id.ts";
@@ -43,4 +43,9 @@ export function matchesFilter(job: Job, metadata: Metadata | null, filter: JobFi
 
 function hasTag(metadata: Metadata | null, name: string, tag: string): boolean {
   return metadata !== null && Object.hasOwn(metadata, name) && metadata[name] === tag;
+}
+
+/** The filter with these statuses alone, of those that it allows. */
+export function withinStatuses(filter: JobFilter, statuses: readonly JobStatus[]): JobFilter {
+  return { ...filter, status: statuses.filter((status) => filter.status?.includes(status) ?? true) };
 }

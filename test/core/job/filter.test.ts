@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { v7 } from "uuid";
 import { describe, expect, it } from "vitest";
 import { failed } from "../../../src/core/job/failure.ts";
-import { type JobFilter, matchesFilter, rangeOf } from "../../../src/core/job/filter.ts";
-import { type Job, NOT_RUN } from "../../../src/core/job/job.ts";
+import { type JobFilter, matchesFilter, rangeOf, withinStatuses } from "../../../src/core/job/filter.ts";
+import { type Job, type JobStatus, NOT_RUN } from "../../../src/core/job/job.ts";
 
 const NOW = 1_000_000;
 
@@ -63,6 +63,16 @@ describe("a filter", () => {
     expect(matches(filter, { status: "FAILED", failure }, { a: "1" })).toBe(true);
     expect(matches(filter, { status: "FAILED", failure }, { a: "2" })).toBe(false);
     expect(matches(filter, { status: "FAILED", failure: failed("internal", "") }, { a: "1" })).toBe(false);
+  });
+
+  it("keeps, of the statuses that it names, those that an action can change", () => {
+    const changeable: JobStatus[] = ["IN_QUEUE", "IN_PROGRESS"];
+    expect(withinStatuses({ errorCode: "internal" }, changeable)).toEqual({
+      errorCode: "internal",
+      status: changeable,
+    });
+    expect(withinStatuses({ status: ["FAILED", "IN_QUEUE"] }, changeable)).toEqual({ status: ["IN_QUEUE"] });
+    expect(withinStatuses({ status: ["FAILED"] }, changeable)).toEqual({ status: [] });
   });
 });
 
