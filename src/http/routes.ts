@@ -14,6 +14,7 @@ import { configure } from "./manage/configure.ts";
 import { depth } from "./manage/depth.ts";
 import { OWN_ENDPOINT_ROUTES } from "./manage/endpoints.ts";
 import { showJob } from "./manage/job.ts";
+import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
 import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
@@ -34,6 +35,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...ENDPOINT_ROUTES,
   ...RELEASE_ROUTES,
   ...OWN_ENDPOINT_ROUTES,
+  ...JOB_LIST_ROUTES,
   ...AUDIT_ROUTES,
 ];
 

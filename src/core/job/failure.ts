@@ -51,6 +51,9 @@ const SOURCES = {
 
 export type FailureCode = keyof typeof SOURCES;
 
+/** Every code, for lists of what a filter may ask for. */
+export const FAILURE_CODES = Object.keys(SOURCES) as readonly FailureCode[];
+
 export interface JobFailure {
   readonly code: FailureCode;
   readonly message: string;

@@ -36,7 +36,21 @@ export function checkQuery<Schema extends z.ZodType>(schema: Schema, url: string
       repeated.map((name) => ({ source: "query", path: [name], message: "may be given only once" })),
     );
   }
-  return checkValue(schema, Object.fromEntries(searchParams), "query");
+  return checkValue(schema, nested(searchParams), "query");
+}
+
+/** `metadata[customer]=42` is the member `customer` of the object `metadata`, as OpenAPI's style deepObject writes it. */
+function nested(searchParams: URLSearchParams): object {
+  const query = new Map<string, unknown>();
+  for (const [name, value] of searchParams) {
+    const [, object, member] = /^([^[\]]+)\[([^[\]]+)\]$/.exec(name) ?? [];
+    if (object === undefined || member === undefined) query.set(name, value);
+    else {
+      const members = query.get(object);
+      query.set(object, { ...(typeof members === "object" ? members : {}), [member]: value });
+    }
+  }
+  return Object.fromEntries(query);
 }
 
 /** The body of a request as JSON. `text` is "" where there is none: routes whose fields are all optional take that. */

@@ -1,0 +1,168 @@
+// /v1/endpoints/{id}/jobs: a tenant's jobs of one endpoint in pages, and cancel or retry of those that match.
+import * as z from "zod";
+import type { JobSummary } from "../../contract/job-list.ts";
+import {
+  type JobChange,
+  jobChangeSchema,
+  jobChangesSchema,
+  jobQueryShape,
+  jobSummarySchema,
+  type ShownJobSummary,
+} from "../../contract/manage/job-list.ts";
+import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import type { JobFilter } from "../../core/job/filter.ts";
+import { BrokerClient } from "../../dispatch/broker-client.ts";
+import { readEndpoint } from "../../manage/endpoints.ts";
+import { wireOf } from "../kit/failures.ts";
+import { findEndpoint } from "../kit/find-endpoint.ts";
+import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
+import { decodeCursor, encodeCursor, pageShape } from "../kit/page.ts";
+import type { Route } from "../kit/route.ts";
+import { ownerShape } from "./owner.ts";
+
+const paramsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
+const querySchema = z.strictObject({ ...pageShape, ...jobQueryShape, ...ownerShape });
+const changeQuerySchema = z.strictObject(ownerShape);
+const cursorSchema = z.string().min(1).max(100);
+
+const SCOPES = ["jobs", "admin"] as const;
+const shared = { plane: "v1", tag: "Jobs", scopes: SCOPES, params: paramsSchema } as const;
+const PATH = "/v1/endpoints/:endpoint/jobs";
+const STEP =
+  "One call is one step: it looks at 2,000 rows at most and changes 100 jobs at most. Call again with nextCursor while there is one.";
+
+export const JOB_LIST_ROUTES: readonly Route[] = [
+  operation({
+    ...shared,
+    method: "GET",
+    path: PATH,
+    id: "listJobs",
+    summary: "List jobs",
+    description:
+      "Newest first, without payloads. A page with a filter looks at 2,000 rows at most: it says how many in `scanned`, and has a cursor also where nothing matched.",
+    kind: "reads",
+    query: querySchema,
+    answers: {
+      200: {
+        description: "A page of jobs",
+        schema: z.object({ jobs: z.array(jobSummarySchema), scanned: z.int(), pagination: paginationSchema }),
+      },
+    },
+    handle: list,
+  }),
+  operation({
+    ...shared,
+    method: "POST",
+    path: `${PATH}/cancel`,
+    id: "cancelJobs",
+    summary: "Cancel the jobs that match",
+    description: `Those that wait or run. ${STEP}`,
+    kind: "acts",
+    query: changeQuerySchema,
+    body: jobChangeSchema,
+    answers: { 200: { description: "What this step has done", schema: jobChangesSchema } },
+    handle: (call) => change(call, "cancel"),
+  }),
+  operation({
+    ...shared,
+    method: "POST",
+    path: `${PATH}/retry`,
+    id: "retryJobs",
+    summary: "Retry the jobs that match",
+    description: `Those that are FAILED. ${STEP}`,
+    kind: "acts",
+    query: changeQuerySchema,
+    body: jobChangeSchema,
+    answers: { 200: { description: "What this step has done", schema: jobChangesSchema } },
+    handle: (call) => change(call, "retry"),
+  }),
+];
+
+type Params = z.infer<typeof paramsSchema>;
+type Query = z.infer<typeof querySchema>;
+
+/** The broker of the endpoint, and whose jobs are meant: the caller's own, or with the scope admin those of `?tenant`. */
+async function findJobs(
+  { caller, env, nowMs, params }: OperationCall<Params, unknown, unknown>,
+  asked: string | undefined,
+): Promise<Result<{ readonly broker: BrokerClient; readonly tenantId: string }>> {
+  if (!caller.scopes.includes("admin")) {
+    if (asked !== undefined && asked !== caller.tenantId) return fail({ kind: "forbidden", scope: "admin" });
+    const found = await findEndpoint(params.endpoint, caller, env, nowMs);
+    if (!found.ok) return found;
+    const { settings } = found.value;
+    return ok({ broker: new BrokerClient(env, settings.endpointId, settings), tenantId: caller.tenantId });
+  }
+  const found = await readEndpoint({ env, caller }, null, params.endpoint);
+  if (!found.ok) return found;
+  return ok({ broker: new BrokerClient(env, found.value.id), tenantId: asked ?? found.value.tenantId });
+}
+
+async function list(call: OperationCall<Params, Query, unknown>): Promise<Result<Reply>> {
+  const { cursor, limit, tenant, ...filter } = call.query;
+  const place = await findJobs(call, tenant);
+  if (!place.ok) return place;
+  const before = decodeCursor(cursor, cursorSchema);
+  if (!before.ok) return before;
+  const { broker, tenantId } = place.value;
+  const asked = { tenantId, filter: toFilter(filter), before: before.value, limit };
+  const found = await broker.call("listJobs", asked);
+  if (!found.ok) return found;
+  const { jobs, scanned, next } = found.value;
+  return ok({ status: 200, body: { jobs: jobs.map(show), scanned, pagination: paginationOf(next) } });
+}
+
+async function change(
+  call: OperationCall<Params, z.infer<typeof changeQuerySchema>, JobChange>,
+  action: "cancel" | "retry",
+): Promise<Result<Reply>> {
+  const { cursor, limit, ...filter } = call.body;
+  const place = await findJobs(call, call.query.tenant);
+  if (!place.ok) return place;
+  const before = decodeCursor(cursor, cursorSchema);
+  if (!before.ok) return before;
+  const { broker, tenantId } = place.value;
+  const { waitingMax } = call.caller;
+  const asked = { tenantId, action, waitingMax, filter: toFilter(filter), before: before.value, limit };
+  const done = await broker.call("changeJobs", asked);
+  if (!done.ok) return done;
+  const { changed, refused, refusal, scanned, next } = done.value;
+  const reason = refusal === null ? null : wireOf(refusal).message;
+  return ok({ status: 200, body: { changed, refused, refusal: reason, scanned, pagination: paginationOf(next) } });
+}
+
+type Filter = Pick<Query, "from" | "to" | "status" | "errorCode" | "metadata">;
+
+function toFilter({ from, to, ...rest }: Filter): JobFilter {
+  const filter = { ...rest, fromMs: from, toMs: to };
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
+}
+
+function paginationOf(next: string | null) {
+  return { hasNextPage: next !== null, nextCursor: next === null ? null : encodeCursor(next) };
+}
+
+function show(job: JobSummary): ShownJobSummary {
+  const { id, status, workerId, attempts, retries, failure, metadata, webhook } = job;
+  return {
+    id,
+    status,
+    createdAt: toIso(job.createdAtMs),
+    queuedAt: toIso(job.queuedAtMs),
+    finishedAt: job.finishedAtMs === null ? null : toIso(job.finishedAtMs),
+    expiresAt: job.expiresAtMs === null ? null : toIso(job.expiresAtMs),
+    delayTime: job.delayMs,
+    executionTime: job.executionMs,
+    workerId,
+    attempts,
+    retries,
+    failure: failure === null ? null : { code: failure.code, message: failure.message },
+    metadata,
+    webhook,
+  };
+}
+
+function toIso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,88 @@
+// /v1/endpoints/{id}/jobs over HTTP: filters, pages, and changes of many jobs; what a page reads is in test/broker/jobs.
+import { exports } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { manage } from "../../support/manage.ts";
+import { makeTenant } from "../../support/tenant.ts";
+
+async function scene() {
+  const tenant = await makeTenant({ scopes: ["jobs"] });
+  const path = `/v1/endpoints/${tenant.slug}/jobs`;
+  const run = async (body: object) => {
+    const headers = { authorization: tenant.key, "content-type": "application/json" };
+    const url = `https://waybill.test/v2/${tenant.slug}/run`;
+    const answer = await exports.default.fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+    const { id }: { id: string } = await answer.json();
+    return id;
+  };
+  return { ...tenant, path, run, list: (query = "") => manage(tenant.key, "GET", `${path}${query}`) };
+}
+
+const ids = (body: { jobs: { id: string }[] }): string[] => body.jobs.map(({ id }) => id);
+
+describe("the jobs of an endpoint", () => {
+  it("come newest first, in pages, with their tags", async () => {
+    const { run, list } = await scene();
+    const made: string[] = [];
+    for (let at = 0; at < 3; at += 1) made.unshift(await run({ input: {}, metadata: { customer: `c${at}` } }));
+    const first = await list("?limit=2");
+    expect(ids(first.body)).toEqual(made.slice(0, 2));
+    expect(first.body.jobs[0]).toMatchObject({ status: "IN_QUEUE", metadata: { customer: "c2" }, failure: null });
+    const second = await list(`?limit=2&cursor=${first.body.pagination.nextCursor}`);
+    expect(ids(second.body)).toEqual(made.slice(2));
+    expect(second.body.pagination).toEqual({ hasNextPage: false, nextCursor: null });
+  });
+
+  it("are found by status, time, failure and tags", async () => {
+    const { run, list } = await scene();
+    const wanted = await run({ input: {}, metadata: { customer: "42", "a b": "x&y" } });
+    await run({ input: {}, metadata: { customer: "43" } });
+    expect(ids((await list("?metadata[customer]=42&metadata[a%20b]=x%26y")).body)).toEqual([wanted]);
+    expect((await list("?metadata%5Bcustomer%5D=44")).body).toMatchObject({ jobs: [], scanned: 2 });
+    expect(ids((await list("?status=IN_QUEUE,FAILED")).body)).toHaveLength(2);
+    expect(ids((await list("?status=FAILED")).body)).toEqual([]);
+    expect(ids((await list("?to=2020-01-01T00:00:00Z")).body)).toEqual([]);
+    expect(ids((await list("?from=2020-01-01T00:00:00Z&errorCode=worker_lost")).body)).toEqual([]);
+  });
+
+  it("name the parameter that is wrong, and what it may be", async () => {
+    const { list } = await scene();
+    for (const [query, field, text] of [
+      ["?status=DONE", "?status", "IN_QUEUE"],
+      ["?errorCode=oops", "?errorCode", "must be one of handler_error"],
+      ["?from=yesterday", "?from", ""],
+      ["?limit=0", "?limit", ""],
+      ["?cursor=%00", "?cursor", ""],
+      ["?bogus=1", "?bogus", "is not known"],
+    ] as const) {
+      const { status, body } = await list(query);
+      expect(status, query).toBe(400);
+      expect(`${body.errors?.[0]?.field ?? body.field}`).toContain(field);
+      expect(body.detail).toContain(text);
+    }
+  });
+
+  it("are cancelled or retried by what they match, in steps", async () => {
+    const { key, path, run, list } = await scene();
+    for (let at = 0; at < 5; at += 1) await run({ input: {}, metadata: { batch: at < 3 ? "one" : "two" } });
+    const body = { metadata: { batch: "one" }, limit: 2 };
+    const first = await manage(key, "POST", `${path}/cancel`, body);
+    expect(first.body).toMatchObject({ changed: 2, refused: 0, pagination: { hasNextPage: true } });
+    const cursor = first.body.pagination.nextCursor;
+    expect((await manage(key, "POST", `${path}/cancel`, { ...body, cursor })).body).toMatchObject({ changed: 1 });
+    expect(ids((await list("?status=CANCELLED")).body)).toHaveLength(3);
+    expect((await manage(key, "POST", `${path}/retry`, {})).body).toMatchObject({ changed: 0, scanned: 5 });
+  });
+
+  it("are the caller's own, also of a public endpoint, and any tenant's for the scope admin", async () => {
+    const { tenantId, slug, path, run } = await scene();
+    await run({ input: {} });
+    const stranger = await makeTenant({ scopes: ["jobs"] });
+    expect((await manage(stranger.key, "GET", path)).status).toBe(404);
+    expect((await manage(stranger.key, "GET", `/v1/endpoints/${stranger.slug}/jobs?tenant=${tenantId}`)).status).toBe(
+      403,
+    );
+    const operator = await makeTenant({ scopes: ["admin"] });
+    expect(ids((await manage(operator.key, "GET", `/v1/endpoints/${slug}/jobs`)).body)).toHaveLength(1);
+    expect(ids((await manage(operator.key, "GET", `${path}?tenant=${operator.tenantId}`)).body)).toEqual([]);
+  });
+});
