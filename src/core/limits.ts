@@ -316,7 +316,7 @@ export const LISTED_PAGE_UUIDS = 10_000;
 export const LIST_ROWS_READ_MAX = 10_000;
 /** Jobs in one answer of /requests, in one page of a list, and in one step of a change of many jobs. */
 export const JOBS_LISTED_MAX = 100;
-/** Rows that such a page or step looks at where few match: 20 turns of TURN_ROWS_MAX, under 100 ms. Its caller goes on. */
+/** Rows that such a page or step looks at where few match: 20 turns of TURN_ROWS_MAX, about 100 ms. Its caller goes on. */
 export const FILTER_ROWS_READ_MAX = 2_000;
 /** R2 deletes at most so many objects by one call. */
 export const R2_DELETE_KEYS_MAX = 1_000;
