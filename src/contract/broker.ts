@@ -97,6 +97,8 @@ export interface Delivery {
   /** The same in all tries of this webhook, and without a dot: `msg_<uuid>_r<round>`. */
   readonly webhookId: string;
   readonly url: string;
+  readonly tenantId: string;
+  /** The tenant's secret at the job's submit: it signs where D1 does not give those of this moment. */
   readonly sealedSecret: string;
   readonly job: JobView;
   readonly input: PayloadRef;

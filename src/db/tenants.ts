@@ -1,6 +1,6 @@
 // Tenants: who pays, and how many of their jobs may wait.
 import { TENANT_WAITING_DEFAULT_MAX } from "../core/limits.ts";
-import { insertInto, type Statement, statement } from "./statement.ts";
+import { type Database, insertInto, type Statement, statement } from "./statement.ts";
 
 export interface NewTenant {
   readonly id: string;
@@ -29,6 +29,41 @@ export function selectTenant(tenantId: string): Statement {
 
 export function updateWaitingMax(tenantId: string, waitingMax: number): Statement {
   return statement("UPDATE tenants SET waiting_max = ? WHERE id = ?", waitingMax, tenantId);
+}
+
+/**
+ * Gives a tenant a new secret for its webhooks; the one before it goes on to sign beside it until `formerUntilMs`. One
+ * that is older still ends at once. Run again with the same sealed text, it changes nothing: the answer may have been
+ * lost.
+ */
+export function rotateWebhookSecret(tenantId: string, sealedNew: string, formerUntilMs: number): Statement {
+  return statement(
+    `UPDATE tenants SET sealed_former_webhook_secret = sealed_webhook_secret, former_webhook_secret_until = ?3,
+       sealed_webhook_secret = ?2 WHERE id = ?1 AND sealed_webhook_secret <> ?2`,
+    tenantId,
+    sealedNew,
+    formerUntilMs,
+  );
+}
+
+/** The secrets of a tenant's webhooks, each sealed at WEBHOOK_SECRET_PLACE. */
+export interface WebhookSecrets {
+  readonly sealedSecret: string;
+  /** The one before the last rotation; null: there was no rotation. */
+  readonly sealedFormer: string | null;
+  /** Until when the former one signs, too, epoch ms. */
+  readonly formerUntilMs: number | null;
+}
+
+/** Null: no such tenant. */
+export async function findWebhookSecrets(db: Database, tenantId: string): Promise<WebhookSecrets | null> {
+  return db
+    .prepare(
+      `SELECT sealed_webhook_secret AS sealedSecret, sealed_former_webhook_secret AS sealedFormer,
+         former_webhook_secret_until AS formerUntilMs FROM tenants WHERE id = ?`,
+    )
+    .bind(tenantId)
+    .first<WebhookSecrets>();
 }
 
 /** All tenants without their secrets, oldest first. */

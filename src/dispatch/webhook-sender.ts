@@ -3,15 +3,14 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
 import type { Delivery, WebhookResult, WebhookSenderApi } from "../contract/broker.ts";
-import { WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
 import { messageOf } from "../core/failure.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { log } from "../log.ts";
-import { open } from "../outbound/credentials.ts";
 import { sendWebhook, webhookBody } from "../outbound/webhook.ts";
 import { spliceBody } from "../payload/splice.ts";
 import { brokerOf } from "./broker-client.ts";
 import { repeatCall } from "./repeat-call.ts";
+import { deliverySecrets } from "./webhook-secrets.ts";
 
 const TELL_FOR_MS = 60_000;
 
@@ -39,12 +38,12 @@ export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSende
 
 /** One try of a delivery. Never throws: a failure on our side is a failed try like any other. */
 export async function tryDelivery(delivery: Delivery, env: Env): Promise<WebhookResult> {
-  const config = readConfig(env);
+  const { reach } = readConfig(env);
   try {
-    const secret = await open(delivery.sealedSecret, config.encryptionKey, WEBHOOK_SECRET_PLACE);
+    const secrets = await deliverySecrets(env, delivery, Date.now());
     const body = await bodyText(delivery, env.PAYLOADS);
     const { url, webhookId } = delivery;
-    return await sendWebhook({ url, secret, webhookId, at: new Date(), body }, config.reach);
+    return await sendWebhook({ url, secrets, webhookId, at: new Date(), body }, reach);
   } catch (cause) {
     const detail = `Waybill could not send it: ${messageOf(cause)}`;
     return { kind: "failed", detail, retryAfterMs: null };

@@ -49,18 +49,30 @@ export function webhookBody(
   return [...parts, "}"];
 }
 
-/** The headers that `standardwebhooks` verifies; `secret` is `whsec_…`, `at` the time of this try. */
-export function signWebhook(secret: string, webhookId: string, at: Date, body: string): Record<string, string> {
+/**
+ * The headers that `standardwebhooks` verifies with any one of the secrets, each `whsec_…`: there is a signature by
+ * each, as the standard has it for the time of a rotation. `at` is the time of this try.
+ */
+export function signWebhook(
+  secrets: readonly string[],
+  webhookId: string,
+  at: Date,
+  body: string,
+): Record<string, string> {
   return {
     "webhook-id": webhookId,
     "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
-    "webhook-signature": new Webhook(secret).sign(webhookId, at, body),
+    "webhook-signature": secrets.map((secret) => new Webhook(secret).sign(webhookId, at, body)).join(" "),
   };
 }
 
 /** Sends a body once. 2xx is delivered, 410 gone, everything else failed with the status or the kind of failure. */
 export async function sendWebhook(
-  call: Pick<Delivery, "url" | "webhookId"> & { readonly secret: string; readonly at: Date; readonly body: string },
+  call: Pick<Delivery, "url" | "webhookId"> & {
+    readonly secrets: readonly string[];
+    readonly at: Date;
+    readonly body: string;
+  },
   reach: Reach,
 ): Promise<WebhookResult> {
   const result = await callUrl(
@@ -70,7 +82,7 @@ export async function sendWebhook(
       headers: {
         "content-type": "application/json",
         "user-agent": USER_AGENT,
-        ...signWebhook(call.secret, call.webhookId, call.at, call.body),
+        ...signWebhook(call.secrets, call.webhookId, call.at, call.body),
       },
       body: call.body,
       totalMs: WEBHOOK_TIMEOUT_MS,

@@ -35,6 +35,7 @@ async function deliver(input: PayloadRef) {
     tryNumber: 1,
     webhookId: "msg_1",
     url: "https://hooks.example.org/",
+    tenantId: "nobody",
     sealedSecret: await seal(SECRET, env.ENCRYPTION_KEY, WEBHOOK_SECRET_PLACE),
     job: { ...job, retries: 0, output: null, queue: null },
     input,

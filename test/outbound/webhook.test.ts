@@ -36,17 +36,27 @@ function text(parts: readonly (string | PayloadRef)[]): string {
 }
 
 function send(body = "{}") {
-  return sendWebhook({ url: URL_TEXT, secret: SECRET, webhookId: "msg_1", at: new Date(), body }, PUBLIC_ONLY);
+  return sendWebhook({ url: URL_TEXT, secrets: [SECRET], webhookId: "msg_1", at: new Date(), body }, PUBLIC_ONLY);
 }
 
 it("signs the public test vector of the standard", () => {
   const headers = signWebhook(
-    SECRET,
+    [SECRET],
     "msg_p5jXN8AQM9LWM0D4loKWxJek",
     new Date(1_614_265_330_000),
     '{"test": 2432232314}',
   );
   expect(headers["webhook-signature"]).toBe("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+});
+
+it("signs with each secret, so that the public library verifies with either", () => {
+  const former = `whsec_${btoa("the secret before this one")}`;
+  const at = new Date();
+  const headers = signWebhook([SECRET, former], "msg_1", at, "{}");
+  expect(headers["webhook-signature"]).toMatch(/^v1,\S+ v1,\S+$/);
+  for (const secret of [SECRET, former]) expect(new Webhook(secret).verify("{}", headers)).toEqual({});
+  const other = `whsec_${btoa("the secret of somebody else")}`;
+  expect(() => new Webhook(other).verify("{}", headers)).toThrow("No matching signature");
 });
 
 it("writes RunPod's body with sorted keys and untouched payloads", () => {
@@ -119,7 +129,7 @@ it("does not read more of an answer than it must", async () => {
 
 it("never calls a URL that the guard refuses", async () => {
   const fetched = vi.spyOn(globalThis, "fetch");
-  const call = { url: "https://127.0.0.1/", secret: SECRET, webhookId: "msg_1", at: new Date(), body: "{}" };
+  const call = { url: "https://127.0.0.1/", secrets: [SECRET], webhookId: "msg_1", at: new Date(), body: "{}" };
   expect(await sendWebhook(call, PUBLIC_ONLY)).toMatchObject({ kind: "failed", retryAfterMs: null });
   expect(fetched).not.toHaveBeenCalled();
 });

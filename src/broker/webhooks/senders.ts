@@ -96,6 +96,7 @@ export class WebhookSenders {
       tryNumber: state.tries + 1,
       webhookId: webhookIdOf({ uuid: job.uuid, round }),
       url: to.url,
+      tenantId: job.tenantId,
       sealedSecret: to.sealedSecret,
       job: view,
       input: store.readPayload(job.uuid, "input", inputPlace),

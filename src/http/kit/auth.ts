@@ -5,10 +5,10 @@ import { parseApiKey } from "../../core/access/api-key.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";
 import { findKey, type StoredKey } from "../../db/keys.ts";
+import { StaleCache } from "../../db/stale-cache.ts";
 import { log } from "../../log.ts";
 import { digestKey } from "../../outbound/credentials.ts";
 import { refuseCaller, refuseToAsk } from "./failed-callers.ts";
-import { StaleCache } from "./stale-cache.ts";
 
 const NO_DIGEST = "0".repeat(64);
 

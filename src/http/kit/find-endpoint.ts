@@ -3,8 +3,8 @@ import type { Caller } from "../../contract/identity.ts";
 import { isEndpointName } from "../../core/access/endpoint-name.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { findIdOf, type LoadedEndpoint, loadEndpoint, loadNumberedEndpoint } from "../../db/endpoints.ts";
+import { StaleCache } from "../../db/stale-cache.ts";
 import { log } from "../../log.ts";
-import { StaleCache } from "./stale-cache.ts";
 
 const endpoints = new StaleCache<LoadedEndpoint>();
 /** Ids of endpoints by the names that a path may use. Ids are never reused, so an entry never becomes wrong. */

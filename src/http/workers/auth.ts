@@ -9,13 +9,13 @@ import { isWorkerId } from "../../core/job/worker-id.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";
 import { loadEndpointSettings } from "../../db/endpoints.ts";
 import { findWorkerKey, type WorkerKeyPlace } from "../../db/keys.ts";
+import { StaleCache } from "../../db/stale-cache.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { log } from "../../log.ts";
 import { isGenuine, type PresentedKey, readKey } from "../kit/auth.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { refuseCaller, refuseToAsk } from "../kit/failed-callers.ts";
 import { findEndpointId, knownEndpointId, noteEndpointId } from "../kit/find-endpoint.ts";
-import { StaleCache } from "../kit/stale-cache.ts";
 
 /** A worker's request that was let in. */
 export interface WorkerEntry {

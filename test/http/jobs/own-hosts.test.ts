@@ -62,6 +62,7 @@ describe("the deployment's own host", () => {
       tryNumber: 1,
       webhookId: "w",
       url: OWN,
+      tenantId: "nobody",
       sealedSecret: await seal(`whsec_${btoa("x".repeat(24))}`, env.ENCRYPTION_KEY, "webhook"),
       input: { kind: "inline", bytes: new TextEncoder().encode("{}") },
       job: { ...JOB, retries: 0, output: null, queue: null },
