@@ -253,6 +253,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     await wake.arm(nowMs);
   }
 
+  async listDeliveries(call: CallOf<"listDeliveries">) {
+    return this.#enter().deliveries.list(call, Date.now());
+  }
+
   override async alarm(): Promise<void> {
     const { alarmClock, wake } = this.#parts;
     const armAnew = (): Promise<void> => wake.arm(Date.now());

@@ -21,6 +21,7 @@ import { Purges } from "./store/purges.ts";
 import { sumOf } from "./store/stored-bytes.ts";
 import { TroubleRow } from "./store/trouble-row.ts";
 import { UsageOutbox } from "./usage/outbox.ts";
+import { DeliveryLog } from "./webhooks/delivery-log.ts";
 import { OwedWebhooks } from "./webhooks/owed.ts";
 import { ProgressNotes } from "./workers/progress-notes.ts";
 import { PullSlots } from "./workers/pull-slots.ts";
@@ -39,6 +40,7 @@ function makeRows(sql: MeteredSql, nowMs: number) {
   return {
     store,
     chunks: new ChunkStore(sql, nowMs),
+    deliveries: new DeliveryLog(sql),
     graceRow: new GraceRow(sql),
     keys: new KeyCounts(sql),
     kept: new KeptRows(sql, (uuid) => sumOf(store.measure(uuid))),

@@ -2,6 +2,7 @@
 import type { Result } from "../core/failure.ts";
 import type { WebhookOutcome } from "../core/job/event.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
+import type { DeliveryLogApi } from "./delivery-log.ts";
 import type { Assignment, LeaseApi } from "./dispatch.ts";
 import type { JobListApi } from "./job-list.ts";
 import type { JobReport } from "./job-report.ts";
@@ -57,7 +58,7 @@ export interface Health {
   readonly mayServe?: boolean;
 }
 
-export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, LbApi {
+export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, LbApi, DeliveryLogApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
   read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>>;
@@ -79,8 +80,9 @@ export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, L
   startWebhooks(): Promise<{ started: number }>;
   /** An upstream has called back under this lease: the lease's carrier is to poll the upstream at once. */
   nudge(call: HandedLease): Promise<void>;
+  /** A sender's report. A sender of an earlier release gives the result alone. */
   finishWebhook(
-    call: Pick<Delivery, "jobId" | "round" | "tryNumber"> & { readonly result: WebhookOutcome },
+    call: Pick<Delivery, "jobId" | "round" | "tryNumber"> & Pick<WebhookTry, "result"> & Partial<WebhookTry>,
   ): Promise<void>;
 }
 
@@ -104,7 +106,15 @@ export interface Delivery {
   readonly input: PayloadRef;
 }
 
-export type { WebhookOutcome as WebhookResult } from "../core/job/event.ts";
+/** What one try came to. */
+export interface WebhookTry {
+  /** What the schedule goes on by. */
+  readonly result: WebhookOutcome;
+  /** The receiver's HTTP status; null: there was none. */
+  readonly status: number | null;
+  readonly atMs: number;
+  readonly tookMs: number;
+}
 
 export interface WebhookSenderApi {
   deliver(delivery: Delivery): Promise<void>;

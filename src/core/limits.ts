@@ -1,5 +1,5 @@
-// The limits of Waybill with the reason for each number; those of the OpenAI routes stand in core/openai/limits.ts, and
-// RunPod's in docs/wire.md. Units last. Relations are asserted in the test.
+// The limits of Waybill with the reason for each number; those of the OpenAI routes stand in core/openai/limits.ts, of
+// the webhooks' log in core/job/webhook-limits.ts, RunPod's in docs/wire.md. Units last. The test asserts relations.
 
 /** RunPod's documented limit of a `/run` body. */
 export const RUN_BODY_MAX_BYTES = 10 * 1024 * 1024;

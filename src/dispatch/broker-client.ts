@@ -33,6 +33,7 @@ const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | Repeat
   startWebhooks: "again",
   nudge: "again",
   finishWebhook: "again",
+  listDeliveries: "again",
   renew: "again",
   handOver: "again",
   letGo: "again",

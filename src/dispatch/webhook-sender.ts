@@ -2,7 +2,7 @@
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
-import type { Delivery, WebhookResult, WebhookSenderApi } from "../contract/broker.ts";
+import type { Delivery, WebhookSenderApi, WebhookTry } from "../contract/broker.ts";
 import { messageOf } from "../core/failure.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { log } from "../log.ts";
@@ -24,10 +24,10 @@ export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSende
 
   async #deliver(delivery: Delivery): Promise<void> {
     const { endpointId, jobId, round, tryNumber } = delivery;
-    const result = await tryDelivery(delivery, this.env);
+    const tried = await tryDelivery(delivery, this.env);
     try {
       const call = (): Promise<void> =>
-        brokerOf(this.env, endpointId).finishWebhook({ jobId, round, tryNumber, result });
+        brokerOf(this.env, endpointId).finishWebhook({ jobId, round, tryNumber, ...tried });
       await repeatCall(call, { forMs: TELL_FOR_MS });
     } catch (cause) {
       // The broker tries again by its own schedule; the receiver recognises the repeated id.
@@ -37,16 +37,18 @@ export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSende
 }
 
 /** One try of a delivery. Never throws: a failure on our side is a failed try like any other. */
-export async function tryDelivery(delivery: Delivery, env: Env): Promise<WebhookResult> {
+export async function tryDelivery(delivery: Delivery, env: Env): Promise<WebhookTry> {
   const { reach } = readConfig(env);
+  const atMs = Date.now();
   try {
-    const secrets = await deliverySecrets(env, delivery, Date.now());
+    const secrets = await deliverySecrets(env, delivery, atMs);
     const body = await bodyText(delivery, env.PAYLOADS);
     const { url, webhookId } = delivery;
     return await sendWebhook({ url, secrets, webhookId, at: new Date(), body }, reach);
   } catch (cause) {
     const detail = `Waybill could not send it: ${messageOf(cause)}`;
-    return { kind: "failed", detail, retryAfterMs: null };
+    const result = { kind: "failed", detail, retryAfterMs: null } as const;
+    return { result, status: null, atMs, tookMs: Date.now() - atMs };
   }
 }
 

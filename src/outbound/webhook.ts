@@ -1,8 +1,9 @@
 // One try of one webhook: RunPod's body, signed by Standard Webhooks, sent within 15 s. Only the receiver's status is
 // kept: a tenant may point the webhook at somebody else's server, and must read nothing of its answer.
 import { Webhook } from "standardwebhooks";
-import type { Delivery, WebhookResult } from "../contract/broker.ts";
+import type { Delivery, WebhookTry } from "../contract/broker.ts";
 import type { Reach } from "../core/access/reach.ts";
+import type { WebhookOutcome } from "../core/job/event.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { WEBHOOK_PAYLOAD_MAX_BYTES, WEBHOOK_TIMEOUT_MS } from "../core/limits.ts";
 import { callUrl } from "./call.ts";
@@ -74,7 +75,8 @@ export async function sendWebhook(
     readonly body: string;
   },
   reach: Reach,
-): Promise<WebhookResult> {
+): Promise<WebhookTry> {
+  const { at } = call;
   const result = await callUrl(
     {
       url: call.url,
@@ -82,7 +84,7 @@ export async function sendWebhook(
       headers: {
         "content-type": "application/json",
         "user-agent": USER_AGENT,
-        ...signWebhook(call.secrets, call.webhookId, call.at, call.body),
+        ...signWebhook(call.secrets, call.webhookId, at, call.body),
       },
       body: call.body,
       totalMs: WEBHOOK_TIMEOUT_MS,
@@ -90,13 +92,20 @@ export async function sendWebhook(
     },
     reach,
   );
+  const status = result.kind === "response" || result.kind === "redirect" ? result.status : null;
+  const made = { status, atMs: at.getTime(), tookMs: Date.now() - at.getTime() };
+  return { result: await readResult(result, at), ...made };
+}
+
+/** What the schedule makes of a call. */
+async function readResult(result: Awaited<ReturnType<typeof callUrl>>, at: Date): Promise<WebhookOutcome> {
   switch (result.kind) {
     case "response": {
       await readAway(result.body);
       result.close();
       if (result.status < 300) return { kind: "delivered" };
       if (result.status === 410) return { kind: "gone" };
-      const asked = parseRetryAfter(result.headers.get("retry-after"), call.at.getTime());
+      const asked = parseRetryAfter(result.headers.get("retry-after"), at.getTime());
       const retryAfterMs = asked === null ? null : Math.min(asked, RETRY_AFTER_MAX_MS);
       return { kind: "failed", detail: `the receiver answered ${result.status}`, retryAfterMs };
     }
@@ -134,7 +143,7 @@ async function readAway(body: AsyncIterable<Uint8Array>): Promise<void> {
   }
 }
 
-function failed(detail: string): WebhookResult {
+function failed(detail: string): WebhookOutcome {
   return { kind: "failed", detail, retryAfterMs: null };
 }
 

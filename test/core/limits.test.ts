@@ -1,5 +1,6 @@
 // The relations that must hold between limits: a change of one number that breaks another fails here.
 import { describe, expect, it } from "vitest";
+import { DELIVERY_MS } from "../../src/core/job/webhook-limits.ts";
 import * as limits from "../../src/core/limits.ts";
 
 const RELATIONS: readonly (readonly [string, number, number])[] = [
@@ -42,6 +43,11 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
   ["a line is posted within 5 s", limits.POST_DELAY_MS + limits.ALARM_STEP_MS, 5_000],
   ["one tenant cannot fill an endpoint", limits.TENANT_WAITING_DEFAULT_MAX, limits.LIVE_JOBS_MAX - 1],
   ["one tenant's webhooks cannot fill an endpoint", limits.TENANT_WEBHOOKS_OWED_MAX, limits.LIVE_JOBS_MAX - 1],
+  [
+    "the log still has a webhook's first try when it is given up",
+    limits.WEBHOOK_SCHEDULE_MS.reduce<number>((sum, waitMs) => sum + waitMs * 1.25, 0),
+    DELIVERY_MS,
+  ],
   ["a sender outlives its call", limits.WEBHOOK_TIMEOUT_MS, limits.WEBHOOK_SEND_MAX_MS - 1],
   ["a carrier watches its lease long before it ends", limits.LEASE_WATCH_AFTER_MS, limits.LEASE_RENEW_MS],
   ["a carrier hands over before its invocation ends", limits.CARRIER_HOLDS_MS + 120_000, 15 * 60_000],

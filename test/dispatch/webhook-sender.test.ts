@@ -40,7 +40,7 @@ async function deliver(input: PayloadRef) {
     job: { ...job, retries: 0, output: null, queue: null },
     input,
   };
-  return { result: await tryDelivery(delivery, env), received };
+  return { result: (await tryDelivery(delivery, env)).result, received };
 }
 
 it("delivers a signed body with the input", async () => {

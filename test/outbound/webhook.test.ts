@@ -35,8 +35,9 @@ function text(parts: readonly (string | PayloadRef)[]): string {
     .join("");
 }
 
-function send(body = "{}") {
-  return sendWebhook({ url: URL_TEXT, secrets: [SECRET], webhookId: "msg_1", at: new Date(), body }, PUBLIC_ONLY);
+async function send(body = "{}") {
+  const call = { url: URL_TEXT, secrets: [SECRET], webhookId: "msg_1", at: new Date(), body };
+  return (await sendWebhook(call, PUBLIC_ONLY)).result;
 }
 
 it("signs the public test vector of the standard", () => {
@@ -116,6 +117,19 @@ it.each([
   expect(await send()).toEqual(result);
 });
 
+it.each([200, 301, 404, 410])("notes the status %i, when the try began and how long it took", async (status) => {
+  vi.spyOn(globalThis, "fetch").mockImplementation(async () => {
+    await scheduler.wait(20);
+    return new Response(null, { status, headers: { location: "https://elsewhere.example.org/" } });
+  });
+  const at = new Date();
+  const call = { url: URL_TEXT, secrets: [SECRET], webhookId: "msg_1", at, body: "{}" };
+  const tried = await sendWebhook(call, PUBLIC_ONLY);
+  expect(tried).toMatchObject({ status, atMs: at.getTime() });
+  expect(tried.tookMs).toBeGreaterThanOrEqual(15);
+  expect(tried.tookMs).toBeLessThan(5_000);
+});
+
 it("does not read more of an answer than it must", async () => {
   let pulls = 0;
   const endless = new ReadableStream<Uint8Array>(
@@ -130,6 +144,8 @@ it("does not read more of an answer than it must", async () => {
 it("never calls a URL that the guard refuses", async () => {
   const fetched = vi.spyOn(globalThis, "fetch");
   const call = { url: "https://127.0.0.1/", secrets: [SECRET], webhookId: "msg_1", at: new Date(), body: "{}" };
-  expect(await sendWebhook(call, PUBLIC_ONLY)).toMatchObject({ kind: "failed", retryAfterMs: null });
+  const { result, status } = await sendWebhook(call, PUBLIC_ONLY);
+  expect(result).toMatchObject({ kind: "failed", retryAfterMs: null });
+  expect(status).toBeNull();
   expect(fetched).not.toHaveBeenCalled();
 });

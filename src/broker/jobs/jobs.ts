@@ -73,18 +73,21 @@ export class Jobs {
     return reply === "done" ? started : null;
   }
 
-  /** Lets core decide on one event, writes the change, and does all that must follow it in the same turn. */
-  apply(before: StoredJob, reported: JobEvent, nowMs: number): Change {
+  /**
+   * Lets core decide on one event, writes the change, and does all that must follow it in the same turn. `alongside`
+   * writes further rows in the same transaction; it is not called when there is nothing to write.
+   */
+  apply(before: StoredJob, reported: JobEvent, nowMs: number, alongside?: () => void): Change {
     const event = this.#withPrompt(before, reported);
     const { job, effects, reply } = transition(before.job, event, this.#context(nowMs, before.job));
     const decided = { before, after: job, event, effects, reply, isWritten: false, revived: null, owed: null };
     if (job === before.job) return decided;
-    const change = staysInMemory(event, before.job, job) ? decided : this.#write(decided, nowMs);
+    const change = staysInMemory(event, before.job, job) ? decided : this.#write(decided, nowMs, alongside);
     this.#parts.afterCommit.follow(change, nowMs);
     return change;
   }
 
-  #write(decided: Change, nowMs: number): Change {
+  #write(decided: Change, nowMs: number, alongside?: () => void): Change {
     const { store, kept, usageOutbox, owedWebhooks } = this.#parts;
     const { before, event, effects } = decided;
     const isRetry = event.kind === "retry";
@@ -101,6 +104,7 @@ export class Jobs {
       if (owed !== null) owedWebhooks.insert(owed.webhook, owed.output);
       if (output !== undefined) store.updateJobAndOutput(after, output);
       else store.updateJob(after);
+      alongside?.();
       return taken;
     });
     return { ...decided, after, isWritten: true, revived, owed };

@@ -177,4 +177,24 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
         ON CONFLICT (tenant_id) DO UPDATE SET keys = max(keys, excluded.keys);
     `,
   },
+  {
+    id: 9,
+    // The log of deliveries, by a number of each tenant's own: the newest, and those to be dropped, are found by the
+    // key.
+    sql: `
+      CREATE TABLE deliveries (
+        tenant_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        job_id TEXT NOT NULL,
+        webhook_id TEXT NOT NULL,
+        try_number INTEGER NOT NULL,
+        delivered INTEGER NOT NULL,
+        status INTEGER,
+        detail TEXT NOT NULL,
+        took_ms INTEGER,
+        PRIMARY KEY (tenant_id, number)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

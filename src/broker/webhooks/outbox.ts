@@ -1,10 +1,12 @@
-// Webhooks that a broker owes: which are due, how many are under way to a host, and what a sender's report changes. Core
-// decides when to try again (settleWebhookTry). The state is in the job's row, or after a retry in the owed webhook's.
+// Webhooks that a broker owes: which are due, how many are under way to a host, and what a sender's report changes.
+// Core decides when to try again (settleWebhookTry). The state is in the job's row, or after a retry in the owed
+// webhook's.
 
 import type { CallOf } from "../../contract/broker.ts";
-import { parseJobId } from "../../core/job/id.ts";
+import type { DeliveryTry } from "../../contract/delivery-log.ts";
+import { parseJobId, webhookIdOf } from "../../core/job/id.ts";
 import type { WebhookState } from "../../core/job/job.ts";
-import { settleDeadLetter, settleWebhookTry } from "../../core/job/webhook-try.ts";
+import { sentenceOf, settleDeadLetter, settleWebhookTry } from "../../core/job/webhook-try.ts";
 import { WAKE_RESEND_MS } from "../../core/limits.ts";
 import type { WebhookSchedule } from "../../core/scheduling/webhook-schedule.ts";
 import type { Timed } from "../alarm.ts";
@@ -24,18 +26,22 @@ export class WebhookOutbox implements Timed {
   }
 
   /** Takes a sender's report. A late report, of another round or try, changes nothing. */
-  settle({ jobId, round, tryNumber, result }: CallOf<"finishWebhook">, nowMs: number): void {
+  settle(report: CallOf<"finishWebhook">, nowMs: number): void {
+    const { jobId, round, tryNumber, result } = report;
     const uuid = parseJobId(jobId)?.uuid;
     if (uuid === undefined) return;
     const key = owedKey(uuid, round);
     const owed = this.#parts.owedWebhooks.find(key);
     if (owed !== null) {
-      this.#settleOwed(key, settleWebhookTry(owed.state, tryNumber, result, { nowMs, jitter: Math.random() }));
+      const state = settleWebhookTry(owed.state, tryNumber, result, { nowMs, jitter: Math.random() });
+      this.#settleOwed(key, state, () => this.#log(owed.tenantId, uuid, report, nowMs));
       return;
     }
     const stored = this.#parts.jobs.load(uuid);
     if (stored === null) return;
-    const { reply } = this.#parts.jobs.apply(stored, { kind: "webhook_result", round, tryNumber, result }, nowMs);
+    const event = { kind: "webhook_result", round, tryNumber, result } as const;
+    const log = () => this.#log(stored.job.tenantId, uuid, report, nowMs);
+    const { reply } = this.#parts.jobs.apply(stored, event, nowMs, log);
     // A late report must not mark the sender that is under way as landed: the receiver would be called twice.
     if (reply === "done") this.#schedule.land(uuid);
   }
@@ -79,12 +85,25 @@ export class WebhookOutbox implements Timed {
     else this.#schedule.plan(key, { tenantId, host: new URL(url).host }, state.nextAtMs);
   }
 
-  #settleOwed(key: string, state: WebhookState | null): void {
-    const { owedWebhooks, platform } = this.#parts;
+  #log(tenantId: string, uuid: string, report: CallOf<"finishWebhook">, nowMs: number): void {
+    const { jobId, round, tryNumber, result, status = null, atMs = nowMs, tookMs = null } = report;
+    const webhookId = webhookIdOf({ uuid, round });
+    const delivered = result.kind === "delivered";
+    const detail = sentenceOf(result, status);
+    const tried: DeliveryTry = { atMs, jobId, webhookId, tryNumber, delivered, status, detail, tookMs };
+    this.#parts.deliveries.insert(tenantId, tried, nowMs);
+  }
+
+  /** `alongside` writes further rows in the same transaction. */
+  #settleOwed(key: string, state: WebhookState | null, alongside?: () => void): void {
+    const { owedWebhooks, platform, store } = this.#parts;
     const owed = owedWebhooks.find(key);
     if (owed === null || state === null) return;
+    store.transaction(() => {
+      alongside?.();
+      owedWebhooks.settle(owed, state);
+    });
     this.#schedule.land(key);
-    owedWebhooks.settle(owed, state);
     this.#plan(key, owed, state);
     if (state.nextAtMs === null && owed.output?.kind === "r2") platform.dropPayloads([owed.output.key]);
   }

@@ -1,7 +1,7 @@
 // Starts senders of due webhooks, composes what each is sent, and offers dead letters of webhooks that are given up.
 import type { Delivery } from "../../contract/broker.ts";
-import { showJobId } from "../../core/job/id.ts";
-import type { Job, WebhookState } from "../../core/job/job.ts";
+import { showJobId, webhookIdOf } from "../../core/job/id.ts";
+import type { WebhookState } from "../../core/job/job.ts";
 import type { DeadLetter } from "../../db/dead-letters.ts";
 import { DELIVERY_MOST_BYTES, deliveryBytes, senderBytes } from "../jobs/egress-bytes.ts";
 import type { OverJobs } from "../jobs/jobs.ts";
@@ -24,7 +24,10 @@ export class WebhookSenders {
     this.#parts = parts;
   }
 
-  /** Starts senders and offers dead letters, as this turn may send them; the rest follows in later turns. Returns how many. */
+  /**
+   * Starts senders and offers dead letters, as this turn may send them; the rest follows in later turns. Returns how
+   * many.
+   */
   send(nowMs: number): number {
     const { egress, index } = this.#parts;
     const schedule = index.webhooks;
@@ -102,9 +105,4 @@ export class WebhookSenders {
       input: store.readPayload(job.uuid, "input", inputPlace),
     };
   }
-}
-
-/** The id of one finish's webhook: the same on every try, another after each retry, and without a dot. */
-function webhookIdOf(job: Pick<Job, "uuid" | "round">): string {
-  return `msg_${job.uuid}_r${job.round}`;
 }

@@ -40,6 +40,11 @@ export function firstUuidAt(atMs: number): string {
   return `${digits.slice(0, 8)}-${digits.slice(8)}`;
 }
 
+/** The id of one finish's webhook: the same on every try, another after each retry, and without a dot. */
+export function webhookIdOf({ uuid, round }: { readonly uuid: string; readonly round: number }): string {
+  return `msg_${uuid}_r${round}`;
+}
+
 /** A copy of the text in its own memory: one cut out of a longer text keeps all of that as long as the job lives. */
 function aloneText(uuid: string): string {
   return uuid.split("-").join("-");

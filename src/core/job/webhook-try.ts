@@ -6,6 +6,13 @@ import type { WebhookState } from "./job.ts";
 /** The detail stands in the job's row at each try, and in a dead letter. */
 const DETAIL_MAX_CHARS = 4_000;
 
+/** What a try came to, as one sentence. `status`: the receiver's, where there was one. */
+export function sentenceOf(result: WebhookOutcome, status: number | null): string {
+  if (result.kind === "failed") return result.detail.slice(0, DETAIL_MAX_CHARS);
+  if (result.kind === "gone") return "the receiver answered 410";
+  return status === null ? "the receiver took it" : `the receiver answered ${status}`;
+}
+
 /** The state after the dead letter was offered to D1, which may have kept it. Null when none is owed. */
 export function settleDeadLetter(webhook: WebhookState, kept: boolean, nowMs: number): WebhookState | null {
   if (!webhook.dead || webhook.nextAtMs === null) return null;
@@ -21,7 +28,7 @@ export function settleWebhookTry(
 ): WebhookState | null {
   if (webhook.nextAtMs === null || webhook.dead || webhook.tries + 1 !== tryNumber) return null;
   if (result.kind === "delivered") return { tries: tryNumber, nextAtMs: null, dead: false, detail: null };
-  const detail = result.kind === "gone" ? "the receiver answered 410" : result.detail.slice(0, DETAIL_MAX_CHARS);
+  const detail = sentenceOf(result, null);
   const waitMs = WEBHOOK_SCHEDULE_MS[tryNumber];
   // The webhook is given up: its dead letter is due now, and the receiver is not called again.
   if (result.kind === "gone" || waitMs === undefined) {

@@ -67,7 +67,7 @@ describe("the deployment's own host", () => {
       input: { kind: "inline", bytes: new TextEncoder().encode("{}") },
       job: { ...JOB, retries: 0, output: null, queue: null },
     } as const;
-    expect(await tryDelivery(delivery, env)).toMatchObject({
+    expect((await tryDelivery(delivery, env)).result).toMatchObject({
       kind: "failed",
       detail: "the URL must not lead to this deployment itself",
     });

@@ -1,0 +1,11 @@
+// The limits of what is kept of webhooks beside their schedule, with the reason for each number; the schedule's own
+// stand in core/limits.ts.
+
+/** Tries in the log of one tenant in one endpoint, some 300 KB: a hundred webhooks that were tried to the end. */
+export const DELIVERIES_TENANT_MAX = 1_000;
+/** Longer than a webhook is tried, so that its first tries are still there when it is given up. */
+export const DELIVERY_MS = 7 * 86_400_000;
+/** Tries in one answer. */
+export const DELIVERIES_LISTED_MAX = 100;
+/** One sentence: longer texts of failed connections repeat themselves. */
+export const DELIVERY_DETAIL_MAX_CHARS = 300;
