@@ -1,12 +1,11 @@
-// What a broker calls outside of its object: entrypoints, accounts, queues, D1 and R2. Only calls that return an answer
+// What a broker calls outside of its object: entrypoints, accounts, queues and R2. Only calls that return an answer
 // are awaited: if one of the others fails, the end of a lease or the alarm repairs it.
-import type { Delivery } from "../contract/broker.ts";
+import type { Delivery, GivenUp } from "../contract/broker.ts";
 import type { Assignment } from "../contract/dispatch.ts";
 import type { Upstream } from "../contract/settings.ts";
 import type { AccountApi } from "../contract/usage.ts";
 import type { ProbedHealth } from "../core/lb/pool.ts";
-import { POST_TIMEOUT_MS, R2_DELETE_KEYS_MAX } from "../core/limits.ts";
-import { type DeadLetter, keepDeadLetter } from "../db/dead-letters.ts";
+import { R2_DELETE_KEYS_MAX, WEBHOOK_SEND_MAX_MS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
 import { log } from "../log.ts";
 import type { Meter } from "./meter.ts";
@@ -52,13 +51,12 @@ export class Platform {
     this.launch(this.#peers.WebhookSender.deliver(delivery), "deliver");
   }
 
-  /** Stores the dead letter of a webhook that is given up, so that people can see it. False: D1 did not take it. */
-  async keepDeadLetter(tenantId: string, deadLetter: DeadLetter): Promise<boolean> {
+  /** Keeps a webhook that is given up as a dead letter. False: it must be offered again. */
+  async keepDead(delivery: Delivery, givenUp: GivenUp): Promise<boolean> {
     try {
-      await within(POST_TIMEOUT_MS, keepDeadLetter(this.#env.DB, tenantId, deadLetter), "D1");
-      return true;
+      return await within(WEBHOOK_SEND_MAX_MS, this.#peers.WebhookSender.keepDead(delivery, givenUp), "the sender");
     } catch (error) {
-      log("dead_letter_failed", { endpoint: this.endpointId, job: deadLetter.jobId, error: String(error) });
+      log("dead_letter_failed", { endpoint: this.endpointId, job: delivery.jobId, error: String(error) });
       return false;
     }
   }

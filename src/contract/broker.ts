@@ -118,4 +118,13 @@ export interface WebhookTry {
 
 export interface WebhookSenderApi {
   deliver(delivery: Delivery): Promise<void>;
+  /** Keeps a webhook that is given up as a dead letter. False: it must be offered again. */
+  keepDead(delivery: Delivery, givenUp: GivenUp): Promise<boolean>;
+}
+
+/** How far a webhook came that is given up. `givenUpAtMs`: when it is offered; the first offer counts. */
+export interface GivenUp {
+  readonly tries: number;
+  readonly detail: string;
+  readonly givenUpAtMs: number;
 }

@@ -1,15 +1,16 @@
-// The entrypoint that a broker starts for one try of one webhook. The broker has the schedule; this tries and reports.
+// The entrypoint that a broker starts for one try of one webhook, and to keep one that it gives up. The broker has the
+// schedule; this tries and reports.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { readConfig } from "../config.ts";
-import type { Delivery, WebhookSenderApi, WebhookTry } from "../contract/broker.ts";
+import type { Delivery, GivenUp, WebhookSenderApi, WebhookTry } from "../contract/broker.ts";
 import { messageOf } from "../core/failure.ts";
-import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { log } from "../log.ts";
-import { sendWebhook, webhookBody } from "../outbound/webhook.ts";
-import { spliceBody } from "../payload/splice.ts";
+import { sendWebhook } from "../outbound/webhook.ts";
 import { brokerOf } from "./broker-client.ts";
+import { keepDeadWebhook } from "./dead-webhooks.ts";
 import { repeatCall } from "./repeat-call.ts";
+import { bodyText } from "./webhook-body.ts";
 import { deliverySecrets } from "./webhook-secrets.ts";
 
 const TELL_FOR_MS = 60_000;
@@ -20,6 +21,11 @@ export class WebhookSender extends WorkerEntrypoint<Env> implements WebhookSende
     const work = this.#deliver(delivery);
     this.ctx.waitUntil(work);
     await work;
+  }
+
+  /** Keeps a webhook that is given up as a dead letter. False: it must be offered again. */
+  async keepDead(delivery: Delivery, givenUp: GivenUp): Promise<boolean> {
+    return keepDeadWebhook(this.env, delivery, givenUp);
   }
 
   async #deliver(delivery: Delivery): Promise<void> {
@@ -42,7 +48,7 @@ export async function tryDelivery(delivery: Delivery, env: Env): Promise<Webhook
   const atMs = Date.now();
   try {
     const secrets = await deliverySecrets(env, delivery, atMs);
-    const body = await bodyText(delivery, env.PAYLOADS);
+    const body = await bodyText(delivery, env.PAYLOADS, "thin");
     const { url, webhookId } = delivery;
     return await sendWebhook({ url, secrets, webhookId, at: new Date(), body }, reach);
   } catch (cause) {
@@ -50,21 +56,4 @@ export async function tryDelivery(delivery: Delivery, env: Env): Promise<Webhook
     const result = { kind: "failed", detail, retryAfterMs: null } as const;
     return { result, status: null, atMs, tookMs: Date.now() - atMs };
   }
-}
-
-async function bodyText(delivery: Delivery, bucket: R2Bucket): Promise<string> {
-  const whole = await spliceText(webhookBody(delivery), bucket);
-  if (whole !== null) return whole;
-  // A payload that R2 does not return must not hold up the news that the job ended.
-  const thin = await spliceText(webhookBody(delivery, { forceTruncated: true }), bucket);
-  if (thin === null) throw new Error("the body could not be put together");
-  return thin;
-}
-
-async function spliceText(parts: readonly (string | PayloadRef)[], bucket: R2Bucket): Promise<string | null> {
-  const spliced = await spliceBody(parts, bucket);
-  if (spliced.kind !== "ok") return null;
-  const bytes = new Uint8Array(await new Response(spliced.body).arrayBuffer());
-  // A byte order mark within a payload is part of it.
-  return new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(bytes);
 }

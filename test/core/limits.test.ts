@@ -1,6 +1,6 @@
 // The relations that must hold between limits: a change of one number that breaks another fails here.
 import { describe, expect, it } from "vitest";
-import { DELIVERY_MS } from "../../src/core/job/webhook-limits.ts";
+import { DEAD_BODY_CALL_MAX_MS, DELIVERY_MS } from "../../src/core/job/webhook-limits.ts";
 import * as limits from "../../src/core/limits.ts";
 
 const RELATIONS: readonly (readonly [string, number, number])[] = [
@@ -47,6 +47,11 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
     "the log still has a webhook's first try when it is given up",
     limits.WEBHOOK_SCHEDULE_MS.reduce<number>((sum, waitMs) => sum + waitMs * 1.25, 0),
     DELIVERY_MS,
+  ],
+  [
+    "a dead letter is kept before its sender is taken for lost",
+    2 * DEAD_BODY_CALL_MAX_MS + limits.POST_TIMEOUT_MS,
+    limits.WEBHOOK_SEND_MAX_MS,
   ],
   ["a sender outlives its call", limits.WEBHOOK_TIMEOUT_MS, limits.WEBHOOK_SEND_MAX_MS - 1],
   ["a carrier watches its lease long before it ends", limits.LEASE_WATCH_AFTER_MS, limits.LEASE_RENEW_MS],

@@ -46,7 +46,7 @@ export class WebhookOutbox implements Timed {
     if (reply === "done") this.#schedule.land(uuid);
   }
 
-  /** Takes the answer of D1, which was offered a dead letter. */
+  /** Takes the answer of the sender that was to keep a dead letter. */
   settleDeadLetter(key: string, isKept: boolean, round: number): void {
     const nowMs = Date.now();
     const owed = this.#parts.owedWebhooks.find(key);

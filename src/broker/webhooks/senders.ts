@@ -1,8 +1,7 @@
 // Starts senders of due webhooks, composes what each is sent, and offers dead letters of webhooks that are given up.
 import type { Delivery } from "../../contract/broker.ts";
-import { showJobId, webhookIdOf } from "../../core/job/id.ts";
+import { webhookIdOf } from "../../core/job/id.ts";
 import type { WebhookState } from "../../core/job/job.ts";
-import type { DeadLetter } from "../../db/dead-letters.ts";
 import { DELIVERY_MOST_BYTES, deliveryBytes, senderBytes } from "../jobs/egress-bytes.ts";
 import type { OverJobs } from "../jobs/jobs.ts";
 import { viewJob } from "../jobs/view.ts";
@@ -24,10 +23,7 @@ export class WebhookSenders {
     this.#parts = parts;
   }
 
-  /**
-   * Starts senders and offers dead letters, as this turn may send them; the rest follows in later turns. Returns how
-   * many.
-   */
+  /** Starts senders and offers dead letters, as this turn may send them; the rest follows later. Returns how many. */
   send(nowMs: number): number {
     const { egress, index } = this.#parts;
     const schedule = index.webhooks;
@@ -48,36 +44,26 @@ export class WebhookSenders {
     const stored = jobs.load(kept?.uuid ?? key);
     const state = kept?.state ?? stored?.job.webhook ?? null;
     if (stored === null || state === null) index.webhooks.drop(key);
-    else if (!state.dead) {
+    else {
       const delivery = this.#compose(kept, stored, state);
       index.webhooks.weigh(key, senderBytes(delivery));
       egress.count(deliveryBytes(delivery));
-      platform.deliver(delivery);
-    } else {
-      egress.count(0);
-      platform.launch(this.#offerDeadLetter(key, kept, stored, state, nowMs), "keepDeadLetter");
+      if (!state.dead) platform.deliver(delivery);
+      else platform.launch(this.#offerDeadLetter(key, delivery, stored.job.round, state, nowMs), "keepDeadLetter");
     }
   }
 
+  /** `jobRound`: of the job as it is, which the dead letter of an owed webhook is not about. */
   async #offerDeadLetter(
     key: string,
-    kept: OwedWebhook | null,
-    stored: StoredJob,
-    state: WebhookState,
+    delivery: Delivery,
+    jobRound: number,
+    { tries, detail }: WebhookState,
     nowMs: number,
   ): Promise<void> {
     const { platform, webhooks, wake } = this.#parts;
-    const { job } = stored;
-    const letter: DeadLetter = {
-      webhookId: webhookIdOf(kept ?? job),
-      endpointId: platform.endpointId,
-      jobId: showJobId(job.uuid, job.mode),
-      url: kept?.url ?? stored.webhook?.url ?? "",
-      tries: state.tries,
-      detail: state.detail ?? "",
-      givenUpAtMs: nowMs,
-    };
-    webhooks.settleDeadLetter(key, await platform.keepDeadLetter(job.tenantId, letter), job.round);
+    const isKept = await platform.keepDead(delivery, { tries, detail: detail ?? "", givenUpAtMs: nowMs });
+    webhooks.settleDeadLetter(key, isKept, jobRound);
     await wake.arm(Date.now());
   }
 

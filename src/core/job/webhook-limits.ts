@@ -9,3 +9,7 @@ export const DELIVERY_MS = 7 * 86_400_000;
 export const DELIVERIES_LISTED_MAX = 100;
 /** One sentence: longer texts of failed connections repeat themselves. */
 export const DELIVERY_DETAIL_MAX_CHARS = 300;
+/** R2 is asked to take the body of a dead letter for so long; then the letter stays one that cannot be sent again. */
+export const DEAD_BODY_OFFERED_MS = 86_400_000;
+/** One call of R2 for bodies. Two, and one of D1, must end before the sender that makes them is taken for lost. */
+export const DEAD_BODY_CALL_MAX_MS = 7_000;

@@ -4,6 +4,7 @@ import { accountOf } from "../../broker/peers.ts";
 import type { Caller } from "../../contract/identity.ts";
 import { fail } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
+import { DEAD_LETTERS_LISTED_MAX } from "../../core/limits.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listDeadLetters } from "../../db/dead-letters.ts";
 import { readUsage } from "../../db/usage.ts";
@@ -67,6 +68,7 @@ export async function parkedUsage(c: RouteContext, { tenantId }: Caller): Promis
 
 /** Webhooks of the caller that were given up; they are kept for 30 days. */
 export async function deadWebhooks(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
-  const deadLetters = await askD1(() => listDeadLetters(c.env.DB, tenantId));
-  return deadLetters.ok ? jsonAnswer(200, { webhooks: deadLetters.value }, c.get("requestId")) : deadLetters;
+  const page = { before: null, limit: DEAD_LETTERS_LISTED_MAX, nowMs: Date.now() };
+  const listed = await askD1(() => listDeadLetters(c.env.DB, tenantId, page));
+  return listed.ok ? jsonAnswer(200, { webhooks: listed.value.letters }, c.get("requestId")) : listed;
 }

@@ -185,8 +185,11 @@ describe("GET /v1/webhooks/dead", () => {
     const tenant = await makeTenant();
     const facts = { endpointId: tenant.endpointId, jobId: "job-u1", url: "https://receiver.test/", tries: 10 };
     const letter = { webhookId: "msg_1", ...facts, detail: "answered 500", givenUpAtMs: 5 };
-    await keepDeadLetter(env.DB, tenant.tenantId, letter);
-    expect(await get(tenant, "/v1/webhooks/dead")).toEqual({ status: 200, body: { webhooks: [letter] } });
+    await keepDeadLetter(env.DB, tenant.tenantId, letter, Date.now());
+    expect(await get(tenant, "/v1/webhooks/dead")).toEqual({
+      status: 200,
+      body: { webhooks: [{ ...letter, redeliverable: true }] },
+    });
     expect((await get(await makeTenant(), "/v1/webhooks/dead")).body).toEqual({ webhooks: [] });
   });
 });
