@@ -257,6 +257,12 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#enter().deliveries.list(call, Date.now());
   }
 
+  async noteDelivery({ tenantId, tried }: CallOf<"noteDelivery">) {
+    const { endpoint, deliveries } = this.#enter();
+    // Without settings there is no endpoint, so that nobody could read the row.
+    if (endpoint.settings !== null) deliveries.insert(tenantId, tried, Date.now());
+  }
+
   override async alarm(): Promise<void> {
     const { alarmClock, wake } = this.#parts;
     const armAnew = (): Promise<void> => wake.arm(Date.now());

@@ -24,6 +24,8 @@ export interface DeliveryLogApi {
     readonly before: number | null;
     readonly limit: number;
   }): Promise<DeliveryPage>;
+  /** Adds a try that was made past the broker: a dead letter that was sent again. */
+  noteDelivery(call: { readonly tenantId: string; readonly tried: DeliveryTry }): Promise<void>;
 }
 
 export interface DeliveryPage {

@@ -175,6 +175,14 @@ export async function noteRefused(db: D1Database, tenantId: string, webhookId: s
     .run();
 }
 
+/** R2 has no body of the letter, so it cannot be sent again. */
+export async function noteBodyGone(db: D1Database, tenantId: string, webhookId: string): Promise<void> {
+  await db
+    .prepare("UPDATE webhook_dead_letters SET body_stored_at = NULL WHERE tenant_id = ?1 AND webhook_id = ?2")
+    .bind(tenantId, webhookId)
+    .run();
+}
+
 type LetterRow = Omit<NumberedDeadLetter, "redeliverable"> & { readonly redeliverable: number };
 
 function toNumbered({ redeliverable, ...letter }: LetterRow): NumberedDeadLetter {

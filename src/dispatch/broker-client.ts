@@ -12,7 +12,8 @@ type RepeatBy<Name extends keyof BrokerApi> = (...call: Parameters<BrokerApi[Nam
 
 /**
  * May a call be repeated when its answer was lost? `once`: the first call may have done what a second would repeat or
- * misreport: hand out chunks or jobs, store a chunk, restart a job that has failed again, count the purged jobs.
+ * misreport: hand out chunks or jobs, store a chunk, log a delivery, restart a job that has failed again, count the
+ * purged jobs.
  */
 const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | RepeatBy<Name> } = {
   configure: "again",
@@ -34,6 +35,7 @@ const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | Repeat
   nudge: "again",
   finishWebhook: "again",
   listDeliveries: "again",
+  noteDelivery: "once",
   renew: "again",
   handOver: "again",
   letGo: "again",

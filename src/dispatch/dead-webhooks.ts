@@ -31,7 +31,7 @@ export async function keepDeadWebhook(env: Env, delivery: Delivery, givenUp: Giv
 }
 
 /** Deletes bodies of dead letters. If R2 does not answer, the bucket's rule deletes them when they are 30 days old. */
-async function dropBodies(bucket: R2Bucket, keys: readonly string[]): Promise<void> {
+export async function dropBodies(bucket: R2Bucket, keys: readonly string[]): Promise<void> {
   if (keys.length === 0) return;
   try {
     await within(DEAD_BODY_CALL_MAX_MS, bucket.delete([...keys]), "R2");

@@ -32,6 +32,12 @@ export async function deliverySecrets(
   return openAll(env, found === null ? [kept] : validAt(found, nowMs));
 }
 
+/** The same as D1 has them at this moment; null: no such tenant. Throws while D1 is down. */
+export async function presentSecrets(env: Env, tenantId: string, nowMs: number): Promise<readonly string[] | null> {
+  const found = await ask(env, tenantId);
+  return found === null ? null : openAll(env, validAt(found, nowMs));
+}
+
 function ask(env: Env, tenantId: string): Promise<WebhookSecrets | null> {
   return within(D1_ANSWER_MAX_MS, findWebhookSecrets(env.DB, tenantId), "D1");
 }

@@ -13,3 +13,7 @@ export const DELIVERY_DETAIL_MAX_CHARS = 300;
 export const DEAD_BODY_OFFERED_MS = 86_400_000;
 /** One call of R2 for bodies. Two, and one of D1, must end before the sender that makes them is taken for lost. */
 export const DEAD_BODY_CALL_MAX_MS = 7_000;
+/** Dead letters that one call sends again: with six at once and 15 s for each, it ends within a minute. */
+export const REDELIVERED_AT_ONCE_MAX = 20;
+/** An invocation has six connections that wait for an answer; a further one would wait while its time runs. */
+export const REDELIVERIES_UNDER_WAY_MAX = 6;
