@@ -39,7 +39,7 @@ export function updateWaitingMax(tenantId: string, waitingMax: number): Statemen
 export function rotateWebhookSecret(tenantId: string, sealedNew: string, formerUntilMs: number): Statement {
   return statement(
     `UPDATE tenants SET sealed_former_webhook_secret = sealed_webhook_secret, former_webhook_secret_until = ?3,
-       sealed_webhook_secret = ?2 WHERE id = ?1 AND sealed_webhook_secret <> ?2`,
+       sealed_webhook_secret = ?2, version = version + 1 WHERE id = ?1 AND sealed_webhook_secret <> ?2`,
     tenantId,
     sealedNew,
     formerUntilMs,

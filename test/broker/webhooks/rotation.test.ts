@@ -74,9 +74,12 @@ it("within the overlap of an earlier one ends the oldest secret at once", async 
   expect(verifiedBy(await tryAgain(CACHED_MS), first, second, third)).toEqual([second, third]);
 });
 
-it("that is run twice with the same new secret keeps the former one", async () => {
+it("that is run twice with the same new secret counts once, and keeps the former one", async () => {
   const { tenantId } = await makeTenant();
   const before = await findWebhookSecrets(env.DB, tenantId);
+  const version = () =>
+    env.DB.prepare("SELECT version FROM tenants WHERE id = ?").bind(tenantId).first<number>("version");
+  const versionBefore = Number(await version());
   const sealed = await sealWebhookSecret(makeWebhookSecret());
   for (let run = 0; run < 2; run += 1) await runAll(env.DB, [rotateWebhookSecret(tenantId, sealed, 5)]);
   expect(await findWebhookSecrets(env.DB, tenantId)).toEqual({
@@ -84,6 +87,7 @@ it("that is run twice with the same new secret keeps the former one", async () =
     sealedFormer: before?.sealedSecret,
     formerUntilMs: 5,
   });
+  expect(await version()).toBe(versionBefore + 1);
 });
 
 it("of one tenant leaves the secret of another", async () => {
