@@ -41,7 +41,11 @@ export async function dropBodies(bucket: R2Bucket, keys: readonly string[]): Pro
 }
 
 async function storeBody(bucket: R2Bucket, key: string, delivery: Delivery): Promise<boolean> {
-  const store = async () => bucket.put(key, await bodyText(delivery, bucket, "throw"));
+  const store = async () => {
+    // The body never changes. While D1 is down it is there from the first offer, and to put it again each minute costs
+    // twelve times as much as to ask for it.
+    if ((await bucket.head(key)) === null) await bucket.put(key, await bodyText(delivery, bucket, "throw"));
+  };
   try {
     await within(DEAD_BODY_CALL_MAX_MS, store(), "R2");
     return true;

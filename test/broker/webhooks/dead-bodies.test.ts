@@ -105,8 +105,10 @@ it("is offered to R2 for a day, and then its letter stays one that cannot be sen
 
 it("is kept once D1 is back, and the letter with it", async () => {
   const outage = breakD1();
+  const puts = vi.spyOn(Object.getPrototypeOf(env.PAYLOADS), "put");
   const { tenantId, webhookId, endpointId, sent, passMinute } = await givenUp();
   await vi.waitFor(async () => expect(await bodyOf(tenantId, webhookId)).toBe(sent), POLL);
+  for (let minute = 0; minute < 3; minute += 1) await passMinute();
   await scheduler.wait(20);
   await evictDurableObject(env.ENDPOINT_BROKER.getByName(endpointId));
   outage.heal();
@@ -115,6 +117,7 @@ it("is kept once D1 is back, and the letter with it", async () => {
     await letterOf(tenantId, true);
   }, POLL);
   expect(await bodyOf(tenantId, webhookId)).toBe(sent);
+  expect(puts).toHaveBeenCalledTimes(1);
 });
 
 it("goes without a payload that R2 has lost, but waits for one that R2 does not give at the moment", async () => {
