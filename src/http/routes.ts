@@ -21,6 +21,7 @@ import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
 import { ENDPOINT_ROUTES } from "./runpod/endpoints.ts";
 import { RELEASE_ROUTES } from "./runpod/releases.ts";
+import { TEMPLATE_ROUTES } from "./runpod/templates.ts";
 import { enterWorker, enterWorkerJob } from "./workers/auth.ts";
 import { callback } from "./workers/callback.ts";
 import { awaitStops, ping, takeBatch, takeOne } from "./workers/polls.ts";
@@ -34,6 +35,7 @@ const WORKERS = "/v1/endpoints/:endpoint/workers";
 export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...ENDPOINT_ROUTES,
   ...RELEASE_ROUTES,
+  ...TEMPLATE_ROUTES,
   ...OWN_ENDPOINT_ROUTES,
   ...JOB_LIST_ROUTES,
   ...AUDIT_ROUTES,

@@ -68,16 +68,43 @@ function made(committed: Result<Undone | null>, id: string, refused: (error: unk
 /** A writer without If-Match reads and tries again this often while others write the same row at once. */
 const TRIES_MAX = 5;
 
+type Plan<Row> = (row: Row) => Promise<Result<readonly Statement[] | null>>;
+type Refused = (error: unknown) => Result<never>;
+
 /**
  * Changes a thing: reads it, lets `plan` decide, and commits under the expectation that its version is still the one that was read.
  * With an If-Match the second of two writers gets `version_passed`; without one it decides again on what the first has written.
  * `plan` gives the statements of the change, or null where nothing changes.
  */
 export async function changeRow<Row extends { readonly version: number }>(
+  context: ManageContext,
+  read: () => Promise<Result<Row>>,
+  plan: Plan<Row>,
+  refused: Refused,
+): Promise<Result<{ readonly changed: boolean; readonly row: Row }>> {
+  const written = await write(context, read, plan, refused);
+  if (!written.ok || !written.value.changed) return written;
+  const now = await read();
+  return now.ok ? ok({ changed: true, row: now.value }) : now;
+}
+
+/** Removes a thing by the same rules; the row is the thing as it was. */
+export async function removeRow<Row extends { readonly version: number }>(
+  context: ManageContext,
+  read: () => Promise<Result<Row>>,
+  plan: Plan<Row>,
+  refused: Refused,
+): Promise<Result<Row>> {
+  const written = await write(context, read, plan, refused);
+  return written.ok ? ok(written.value.row) : written;
+}
+
+/** The row is the one that `plan` has decided on. */
+async function write<Row extends { readonly version: number }>(
   { env, ifMatch }: ManageContext,
   read: () => Promise<Result<Row>>,
-  plan: (row: Row) => Promise<Result<readonly Statement[] | null>>,
-  refused: (error: unknown) => Result<never>,
+  plan: Plan<Row>,
+  refused: Refused,
 ): Promise<Result<{ readonly changed: boolean; readonly row: Row }>> {
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
     const found = await read();
@@ -90,10 +117,7 @@ export async function changeRow<Row extends { readonly version: number }>(
     const committed = await commit(env, planned.value);
     if (!committed.ok) return committed;
     if (committed.value?.kind === "refused") return refused(committed.value.error);
-    if (committed.value === null) {
-      const now = await read();
-      return now.ok ? ok({ changed: true, row: now.value }) : now;
-    }
+    if (committed.value === null) return ok({ changed: true, row });
   }
   return fail({ kind: "conflict", message: "others change it at the same time: try again" });
 }

@@ -1,6 +1,6 @@
 // Creates and changes endpoints: for RunPod's plane, for ours, and for the GraphQL calls alike.
 import { readConfig } from "../config.ts";
-import type { Fleet, WorkerEnv } from "../contract/manage/fleet.ts";
+import { envSchema, type Fleet, fleetSchema, type WorkerEnv } from "../contract/manage/fleet.ts";
 import type { EndpointSetting, ManagedEndpoint } from "../contract/manage/managed-endpoint.ts";
 import { ENDPOINT_ID_BYTES, makeEndpointId, slugProblem } from "../core/access/endpoint-name.ts";
 import { envPlace } from "../core/access/sealing.ts";
@@ -23,24 +23,34 @@ import type { Statement } from "../db/statement.ts";
 import { changeRow, createOnce, type Made } from "./commit.ts";
 import { audited, type ManageContext, opens } from "./context.ts";
 import { pushSettings } from "./push.ts";
+import { overTemplate, patchFleet, type RequestedFleet } from "./requested-fleet.ts";
+import { takeTemplate } from "./templates.ts";
 import { openEnv, sealEnv } from "./workers-env.ts";
 
+type OtherSettings = Omit<EndpointSetting, "fleet" | "sealedEnv" | "release" | "templateId">;
+
+/** What a request has beside settings of our own: fields of workers, and a template that gives what is not among them. */
+interface Requested {
+  readonly fields: RequestedFleet;
+  readonly templateId?: string | undefined;
+}
+
 /** The settings of a new endpoint. What is left out has the default of core/limits.ts. */
-export interface WantedEndpoint extends Omit<EndpointSetting, "fleet" | "sealedEnv" | "release"> {
+export interface WantedEndpoint extends OtherSettings, Requested {
   readonly tenantId: string;
   readonly name: string;
   readonly kind: ManagedEndpoint["kind"];
   readonly executionTimeoutMs: number;
-  readonly fleet: Fleet;
   readonly workerEnv: WorkerEnv;
   /** RunPod's plane wants a GPU or a CPU. */
   readonly needsHardware: boolean;
 }
 
-/** A change of an endpoint: settings that are left out stay; `workerEnv` replaces the whole environment. */
-export interface EndpointPatch extends Omit<EndpointSetting, "fleet" | "sealedEnv" | "release"> {
-  /** What the fleet's settings become, of what they are. */
-  readonly fleet?: (now: Fleet) => Fleet;
+/**
+ * A change of an endpoint: settings that are left out stay; `workerEnv`, together with the template's environment, replaces the
+ * whole environment.
+ */
+export interface EndpointPatch extends OtherSettings, Requested {
   readonly workerEnv?: WorkerEnv | undefined;
 }
 
@@ -67,9 +77,25 @@ export async function createEndpoint(context: ManageContext, wanted: WantedEndpo
   const { env, caller, nowMs } = context;
   if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const id = makeEndpointId(crypto.getRandomValues(new Uint8Array(ENDPOINT_ID_BYTES)));
-  const { tenantId, workerEnv, needsHardware, ...settings } = wanted;
+  const { tenantId, needsHardware, fields, templateId, workerEnv: namedEnv, ...settings } = wanted;
+  const template = await takeTemplate(context, tenantId, templateId);
+  if (!template.ok) return template;
+  const fleet = patchFleet(fleetSchema.parse({}), overTemplate(template.value?.settings ?? null, fields, null));
+  const merged = mergeEnv(template.value?.env, namedEnv);
+  if (!merged.ok) return merged;
+  const workerEnv = merged.value;
+  const own = { fleet, templateId: templateId ?? null };
   const sealedEnv = await sealEnv(workerEnv, readConfig(env).encryptionKey, envPlace(id));
-  const endpoint = { ...DEFAULTS, ...settings, id, tenantId, sealedEnv, slug: wanted.slug ?? id, createdAtMs: nowMs };
+  const endpoint = {
+    ...DEFAULTS,
+    ...settings,
+    ...own,
+    id,
+    tenantId,
+    sealedEnv,
+    slug: wanted.slug ?? id,
+    createdAtMs: nowMs,
+  };
   const problem = problemOf(endpoint, needsHardware);
   if (problem !== null) return problem;
   const changes = [...fieldChanges({}, auditedFields(endpoint)), ...hiddenChanges("env", {}, workerEnv)];
@@ -97,7 +123,6 @@ const DEFAULTS = {
   shared: false,
   openaiRoutes: INFERENCE,
   tenantSharePercent: null,
-  templateId: null,
 };
 
 /** Changes an endpoint. What workers are started with makes a release; all else acts at once. */
@@ -122,11 +147,18 @@ export async function changeEndpoint(
 async function planChange(
   context: ManageContext,
   now: ManagedEndpoint,
-  { fleet: change, workerEnv, ...settings }: EndpointPatch,
+  { fields, templateId, workerEnv: namedEnv, ...others }: EndpointPatch,
 ): Promise<Result<readonly Statement[] | null>> {
+  const template = await takeTemplate(context, now.tenantId, templateId);
+  if (!template.ok) return template;
   const { encryptionKey } = readConfig(context.env);
   const place = envPlace(now.id);
-  const fleet = change?.(now.fleet) ?? now.fleet;
+  const asked = overTemplate(template.value?.settings ?? null, fields, now.fleet.gpu);
+  const fleet = patchFleet(now.fleet, asked);
+  const merged = template.value === null ? ok(namedEnv) : mergeEnv(template.value.env, namedEnv);
+  if (!merged.ok) return merged;
+  const workerEnv = merged.value;
+  const settings = templateId === undefined ? others : { ...others, templateId };
   const oldEnv = workerEnv === undefined ? {} : await openEnv(now.sealedEnv, encryptionKey, place);
   const envChanges = hiddenChanges("env", oldEnv, workerEnv ?? oldEnv);
   const next = { ...now, ...withoutUndefined(settings), fleet };
@@ -145,6 +177,14 @@ async function planChange(
     ...(isRelease ? [releaseOf(context, id, now.release + 1, diff)] : []),
     audited(context, { tenantId, action: "endpoint.update", objectId: id, changes }),
   ]);
+}
+
+/** The variables of a template with those of the request over them. Each was checked, and both together may be too many. */
+function mergeEnv(ofTemplate: WorkerEnv = {}, named: WorkerEnv = {}): Result<WorkerEnv> {
+  const merged = envSchema.safeParse({ ...ofTemplate, ...named });
+  if (merged.success) return ok(merged.data);
+  const [issue] = merged.error.issues;
+  return fail({ kind: "invalid", field: "env", message: `with the template's variables it ${issue?.message}` });
 }
 
 function firstRelease(context: ManageContext, endpointId: string): Statement {

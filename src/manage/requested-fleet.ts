@@ -5,6 +5,16 @@ import { patchGpu } from "../core/manage/fleet-change.ts";
 
 type Optional<T> = { readonly [Name in keyof T]?: T[Name] | undefined };
 
+/** What a template gives to an endpoint. */
+export interface TemplateFields {
+  readonly image: string;
+  readonly args: string;
+  readonly disk: number;
+  readonly ports: readonly string[];
+  readonly registry: string | null;
+  readonly allowedCudaVersions: readonly string[];
+}
+
 /** The fields of a request that are settings of workers. */
 export interface RequestedFleet extends Optional<Omit<Fleet, "gpu" | "cpu" | "workers">> {
   readonly gpu?: GpuPatch | undefined;
@@ -33,6 +43,32 @@ export function patchFleet(now: Fleet, fields: RequestedFleet): Fleet {
     flashboot: fields.flashboot ?? now.flashboot,
     dataCenterIds: fields.dataCenterIds ?? now.dataCenterIds,
     networkVolumes: fields.networkVolumes ?? now.networkVolumes,
+  };
+}
+
+/**
+ * The fields of a request with those of a template beneath them: what the request names itself wins. The template's CUDA versions
+ * stand in for those of the request, and take the place of a least version that the endpoint has had for another image.
+ */
+export function overTemplate(
+  template: TemplateFields | null,
+  fields: RequestedFleet,
+  gpuNow: Fleet["gpu"],
+): RequestedFleet {
+  if (template === null) return fields;
+  const { image, args, disk, ports, registry, allowedCudaVersions } = template;
+  const { gpu } = fields;
+  const namesCuda = gpu?.allowedCudaVersions !== undefined || gpu?.minCudaVersion !== undefined;
+  const takesCuda = allowedCudaVersions.length > 0 && !namesCuda && (gpu !== undefined || gpuNow !== null);
+  const cuda = { allowedCudaVersions: [...allowedCudaVersions], minCudaVersion: "" };
+  return {
+    ...fields,
+    image: fields.image ?? image,
+    args: fields.args ?? args,
+    disk: fields.disk ?? disk,
+    ports: fields.ports ?? [...ports],
+    registry: fields.registry === undefined ? registry : fields.registry,
+    gpu: takesCuda ? { ...gpu, ...cuda } : gpu,
   };
 }
 

@@ -58,12 +58,13 @@ const excludedTypes = z
   .refine((types) => new Set(types).size === types.length, "may name each type once")
   .meta({ description: "GPU type ids to leave out of the pools" });
 const count = z.int().min(1).max(1_000);
+export const cudaVersionsSchema = z.array(cudaVersion).max(LIST_MAX);
 
 export const createGpuSchema = z.strictObject({
   pools,
   excludedTypes: excludedTypes.optional(),
   count: count.default(1).meta({ description: "GPUs of each worker" }),
-  allowedCudaVersions: z.array(cudaVersion).max(LIST_MAX).optional(),
+  allowedCudaVersions: cudaVersionsSchema.optional(),
   minCudaVersion: cudaVersion.optional(),
 });
 
@@ -72,7 +73,7 @@ export const patchGpuSchema = z.strictObject({
   pools: pools.optional(),
   excludedTypes: excludedTypes.optional(),
   count: count.optional(),
-  allowedCudaVersions: z.array(cudaVersion).max(LIST_MAX).optional(),
+  allowedCudaVersions: cudaVersionsSchema.optional(),
   minCudaVersion: z.union([z.literal(""), cudaVersion]).optional(),
 });
 export type GpuPatch = z.infer<typeof patchGpuSchema>;

@@ -13,3 +13,8 @@ export function credentialPlace(upstreamId: string): string {
 export function envPlace(endpointId: string): string {
   return `env:${endpointId}`;
 }
+
+/** The place of the environment that a template gives the workers of its endpoints. */
+export function templateEnvPlace(templateId: string): string {
+  return `template-env:${templateId}`;
+}

@@ -10,7 +10,6 @@ import {
   patchEndpointSchema,
   type ShownEndpoint,
 } from "../../contract/manage/endpoint.ts";
-import { fleetSchema } from "../../contract/manage/fleet.ts";
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
 import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
@@ -18,7 +17,7 @@ import { askD1 } from "../../db/ask-d1.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import { ownerOf } from "../../manage/context.ts";
 import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
-import { patchFleet, toTimeoutMs } from "../../manage/requested-fleet.ts";
+import { toTimeoutMs } from "../../manage/requested-fleet.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import { pageShape, paginate, readPage } from "../kit/page.ts";
@@ -138,7 +137,8 @@ async function create(call: OperationCall<Nothing, Nothing, CreateEndpoint>): Pr
     name: name ?? fields.slug ?? "",
     kind: type === "QUEUE" ? "queue" : "load_balancer",
     executionTimeoutMs: toTimeoutMs(timeout),
-    fleet: patchFleet(fleetSchema.parse({}), { ...fields, scaling }),
+    fields: { ...fields, scaling },
+    templateId: fields.templateId,
     workerEnv: env,
     needsHardware: false,
   });
@@ -157,7 +157,8 @@ async function change(call: OperationCall<Params, Nothing, PatchEndpoint>): Prom
     ...(name === undefined ? {} : { name }),
     ...(timeout === undefined ? {} : { executionTimeoutMs: toTimeoutMs(timeout) }),
     workerEnv: env,
-    fleet: (now) => patchFleet(now, fields),
+    fields,
+    templateId: fields.templateId,
   };
   const changed = await changeEndpoint(contextOf(call), ownerOf(call.caller), call.params.endpoint, patch);
   if (!changed.ok) return changed;
@@ -176,7 +177,7 @@ function toSettings({
   inferenceRoutes,
   tenantSharePercent,
   visibility,
-}: Omit<PatchEndpoint, "gpu" | "name" | "timeout" | "env">): EndpointPatch {
+}: Omit<PatchEndpoint, "gpu" | "name" | "timeout" | "env">): Omit<EndpointPatch, "fields"> {
   const settings = {
     slug,
     paused,

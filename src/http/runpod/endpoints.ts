@@ -1,6 +1,5 @@
 // /v2/serverless: endpoints by RunPod's management API, of the caller's own tenant.
 import * as z from "zod";
-import { fleetSchema } from "../../contract/manage/fleet.ts";
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
 import {
   type CreateRunPodEndpoint,
@@ -15,7 +14,7 @@ import { ok, type Result } from "../../core/failure.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
-import { patchFleet, toTimeoutMs } from "../../manage/requested-fleet.ts";
+import { toTimeoutMs } from "../../manage/requested-fleet.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import { paginate, readPage } from "../kit/page.ts";
@@ -121,13 +120,14 @@ async function read(call: OperationCall<Params, Empty, unknown>): Promise<Result
 
 async function create(call: OperationCall<Empty, Empty, CreateRunPodEndpoint>): Promise<Result<Reply>> {
   const context = contextOf(call);
-  const { name, type, timeout, env = {}, templateId: _, ...fields } = call.body;
+  const { name, type, timeout, env = {}, templateId, ...fields } = call.body;
   const made = await createEndpoint(context, {
     tenantId: call.caller.tenantId,
     name,
     kind: type === "QUEUE" ? "queue" : "load_balancer",
     executionTimeoutMs: toTimeoutMs(timeout),
-    fleet: patchFleet(fleetSchema.parse({}), fields),
+    fields,
+    templateId,
     workerEnv: env,
     needsHardware: true,
   });
@@ -142,12 +142,13 @@ async function change(call: OperationCall<Params, Empty, PatchRunPodEndpoint>): 
   return show(call, 200, changed.value.endpoint, { "x-waybill-applied": String(changed.value.applied) });
 }
 
-function toPatch({ name, timeout, env, templateId: _, ...fields }: PatchRunPodEndpoint): EndpointPatch {
+function toPatch({ name, timeout, env, templateId, ...fields }: PatchRunPodEndpoint): EndpointPatch {
   return {
     ...(name === undefined ? {} : { name }),
     ...(timeout === undefined ? {} : { executionTimeoutMs: toTimeoutMs(timeout) }),
     workerEnv: env,
-    fleet: (now) => patchFleet(now, fields),
+    fields,
+    templateId,
   };
 }
 

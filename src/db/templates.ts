@@ -1,0 +1,78 @@
+// Templates: presets of what workers are started with. Every statement takes the tenant; a public template is read by all of them.
+import { type ManagedTemplate, managedTemplateSchema, type TemplateSettings } from "../contract/manage/template.ts";
+import type { Page } from "./managed-endpoints.ts";
+import { bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
+
+const COLUMNS = `id, tenant_id AS tenantId, name, settings, sealed_env AS sealedEnv, version, created_at AS createdAtMs`;
+const IS_PUBLIC = "settings ->> 'public' = 1";
+
+type Row = { readonly settings: string };
+
+function toTemplate(row: Row): ManagedTemplate {
+  return managedTemplateSchema.parse({ ...row, settings: JSON.parse(row.settings) });
+}
+
+/** A template that the tenant may read: its own or a public one. Null: there is none. */
+export async function findTemplate(db: Database, tenantId: string, id: string): Promise<ManagedTemplate | null> {
+  const sql = `SELECT ${COLUMNS} FROM templates WHERE id = ? AND (tenant_id = ? OR ${IS_PUBLIC})`;
+  const row = await bound(db, statement(sql, id, tenantId)).first<Row>();
+  return row === null ? null : toTemplate(row);
+}
+
+/** A page of the tenant's own templates, newest first. */
+export async function listTemplates(
+  db: Database,
+  tenantId: string,
+  { after, limit }: Page,
+): Promise<ManagedTemplate[]> {
+  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const sql = `SELECT ${COLUMNS} FROM templates WHERE tenant_id = ? AND (created_at, id) < (?, ?)
+    ORDER BY created_at DESC, id DESC LIMIT ?`;
+  const { results } = await bound(db, statement(sql, tenantId, createdAtMs, id, limit)).all<Row>();
+  return results.map(toTemplate);
+}
+
+/** The newest public templates, of all tenants. */
+export async function listPublicTemplates(db: Database, limit: number): Promise<ManagedTemplate[]> {
+  const sql = `SELECT ${COLUMNS} FROM templates WHERE ${IS_PUBLIC} ORDER BY created_at DESC, id DESC LIMIT ?`;
+  const { results } = await bound(db, statement(sql, limit)).all<Row>();
+  return results.map(toTemplate);
+}
+
+export function insertTemplate({ id, tenantId, name, settings, sealedEnv, createdAtMs }: ManagedTemplate): Statement {
+  return insertInto("templates", {
+    id,
+    tenant_id: tenantId,
+    name,
+    settings: JSON.stringify(settings),
+    sealed_env: sealedEnv,
+    version: 1,
+    created_at: createdAtMs,
+  });
+}
+
+/** Writes all that can be changed of a template, and raises its version. */
+export function updateTemplate(
+  id: string,
+  { name, settings, sealedEnv }: { name: string; settings: TemplateSettings; sealedEnv: string | null },
+): Statement {
+  const sql = "UPDATE templates SET name = ?, settings = ?, sealed_env = ?, version = version + 1 WHERE id = ?";
+  return statement(sql, name, JSON.stringify(settings), sealedEnv, id);
+}
+
+export function deleteTemplate(id: string): Statement {
+  return statement("DELETE FROM templates WHERE id = ?", id);
+}
+
+const ITS_ENDPOINTS = "FROM endpoints WHERE template_id = ? AND tenant_id = ?";
+
+/** The id of one of the tenant's endpoints to which the template was applied last; null: there is none. */
+export async function findEndpointOf(db: Database, tenantId: string, templateId: string): Promise<string | null> {
+  return bound(db, statement(`SELECT id ${ITS_ENDPOINTS} LIMIT 1`, templateId, tenantId)).first<string>("id");
+}
+
+/** Ends the batch if one of the tenant's endpoints has the template. */
+export function expectUnused(tenantId: string, templateId: string): Statement {
+  const sql = `INSERT INTO unmet_expectations SELECT 'unused' WHERE EXISTS (SELECT 1 ${ITS_ENDPOINTS})`;
+  return statement(sql, templateId, tenantId);
+}
