@@ -19,6 +19,7 @@ import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
+import { CATALOG_ROUTES } from "./runpod/catalog.ts";
 import { ENDPOINT_ROUTES } from "./runpod/endpoints.ts";
 import { RELEASE_ROUTES } from "./runpod/releases.ts";
 import { TEMPLATE_ROUTES } from "./runpod/templates.ts";
@@ -36,6 +37,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...ENDPOINT_ROUTES,
   ...RELEASE_ROUTES,
   ...TEMPLATE_ROUTES,
+  ...CATALOG_ROUTES,
   ...OWN_ENDPOINT_ROUTES,
   ...JOB_LIST_ROUTES,
   ...AUDIT_ROUTES,
