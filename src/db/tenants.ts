@@ -1,6 +1,7 @@
 // Tenants: who pays, and how many of their jobs may wait.
 import { TENANT_WAITING_DEFAULT_MAX } from "../core/limits.ts";
-import { type Database, insertInto, type Statement, statement } from "./statement.ts";
+import type { Owner, Page } from "./managed-endpoints.ts";
+import { bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
 
 export interface NewTenant {
   readonly id: string;
@@ -22,13 +23,48 @@ export function insertTenant(tenant: NewTenant): Statement {
   });
 }
 
+/** A tenant without its secret. */
+export interface Tenant {
+  readonly id: string;
+  readonly name: string;
+  readonly waitingMax: number;
+  readonly version: number;
+  readonly createdAtMs: number;
+}
+
+const COLUMNS = "id, name, waiting_max AS waitingMax, version, created_at AS createdAtMs";
+
+/** The tenant of an id; null: there is none that this owner may see, which is itself alone. */
+export async function findTenant(db: Database, owner: Owner, id: string): Promise<Tenant | null> {
+  const sql = `SELECT ${COLUMNS} FROM tenants WHERE id = ?1 AND (?2 IS NULL OR id = ?2)`;
+  return bound(db, statement(sql, id, owner)).first<Tenant>();
+}
+
+/** A page of all tenants, newest first. */
+export async function listTenants(db: Database, { after, limit }: Page): Promise<Tenant[]> {
+  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const sql = `SELECT ${COLUMNS} FROM tenants WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?`;
+  const { results } = await bound(db, statement(sql, createdAtMs, id, limit)).all<Tenant>();
+  return results;
+}
+
+/** Changes the members that are given; undefined: leave as it is. */
+export function updateTenant(
+  id: string,
+  change: { readonly name?: string | undefined; readonly waitingMax?: number | undefined },
+): Statement {
+  const sql = `UPDATE tenants SET name = coalesce(?2, name), waiting_max = coalesce(?3, waiting_max), version = version + 1
+    WHERE id = ?1`;
+  return statement(sql, id, change.name ?? null, change.waitingMax ?? null);
+}
+
 /** One row with the tenant's id; or none. */
 export function selectTenant(tenantId: string): Statement {
   return statement("SELECT id FROM tenants WHERE id = ?", tenantId);
 }
 
 export function updateWaitingMax(tenantId: string, waitingMax: number): Statement {
-  return statement("UPDATE tenants SET waiting_max = ? WHERE id = ?", waitingMax, tenantId);
+  return updateTenant(tenantId, { waitingMax });
 }
 
 /**

@@ -15,6 +15,7 @@ import { depth } from "./manage/depth.ts";
 import { OWN_ENDPOINT_ROUTES } from "./manage/endpoints.ts";
 import { showJob } from "./manage/job.ts";
 import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
+import { TENANT_ROUTES } from "./manage/tenants.ts";
 import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
@@ -40,6 +41,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...CATALOG_ROUTES,
   ...OWN_ENDPOINT_ROUTES,
   ...JOB_LIST_ROUTES,
+  ...TENANT_ROUTES,
   ...AUDIT_ROUTES,
 ];
 

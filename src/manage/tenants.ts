@@ -1,0 +1,75 @@
+// Creates and changes tenants.
+import { readConfig } from "../config.ts";
+import { WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import { TENANT_WAITING_DEFAULT_MAX } from "../core/limits.ts";
+import { fieldChanges } from "../core/manage/changes.ts";
+import { askD1 } from "../db/ask-d1.ts";
+import { expectVersion } from "../db/expectations.ts";
+import { findTenant, insertTenant, type Tenant, updateTenant } from "../db/tenants.ts";
+import { seal } from "../outbound/credentials.ts";
+import { changeRow, createOnce, type Made } from "./commit.ts";
+import { audited, type ManageContext, ownerOf } from "./context.ts";
+
+/** As long as the digest that it keys: SHA-256 in Standard Webhooks. */
+const SECRET_BYTES = 32;
+
+/** The tenant of an id: any for the scope admin, else the caller's own. A tenant is more than some of its endpoints. */
+export async function readTenant(
+  { env, caller }: Pick<ManageContext, "env" | "caller">,
+  id: string,
+): Promise<Result<Tenant>> {
+  if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
+  const found = await askD1(() => findTenant(env.DB, ownerOf(caller), id));
+  if (!found.ok) return found;
+  return found.value === null ? fail({ kind: "not_found", what: "tenant" }) : ok(found.value);
+}
+
+/** Creates a tenant, once for each Idempotency-Key, and the secret that signs its webhooks: it can be read only now. */
+export async function createTenant(
+  context: ManageContext,
+  wanted: { readonly name: string; readonly waitingMax?: number | undefined },
+): Promise<Result<Made & { readonly webhookSecret: string }>> {
+  const { env, caller, nowMs } = context;
+  if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
+  const id = `ten-${crypto.randomUUID()}`;
+  const { name, waitingMax = TENANT_WAITING_DEFAULT_MAX } = wanted;
+  const webhookSecret = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(SECRET_BYTES))))}`;
+  const sealedWebhookSecret = await seal(webhookSecret, readConfig(env).encryptionKey, WEBHOOK_SECRET_PLACE);
+  const changes = fieldChanges({}, { name, waitingMax });
+  const statements = [
+    insertTenant({ id, name, waitingMax, sealedWebhookSecret, createdAtMs: nowMs }),
+    audited(context, { tenantId: id, action: "tenant.create", objectId: id, changes }),
+  ];
+  const made = await createOnce(context, id, statements, throwIt);
+  return made.ok ? ok({ ...made.value, webhookSecret }) : made;
+}
+
+/** Changes a tenant. Calls that the edge lets in by a cached key go by the former limit for up to 30 s. */
+export async function changeTenant(
+  context: ManageContext,
+  id: string,
+  patch: { readonly name?: string | undefined; readonly waitingMax?: number | undefined },
+): Promise<Result<Tenant>> {
+  const changed = await changeRow(
+    context,
+    () => readTenant(context, id),
+    async (now) => {
+      const next = { name: patch.name ?? now.name, waitingMax: patch.waitingMax ?? now.waitingMax };
+      const changes = fieldChanges({ name: now.name, waitingMax: now.waitingMax }, next);
+      if (changes.length === 0) return ok(null);
+      return ok([
+        expectVersion("tenants", now.id, now.version),
+        updateTenant(now.id, next),
+        audited(context, { tenantId: now.id, action: "tenant.update", objectId: now.id, changes }),
+      ]);
+    },
+    throwIt,
+  );
+  return changed.ok ? ok(changed.value.row) : changed;
+}
+
+/** Checked values and random ids violate no rule of the database. */
+function throwIt(error: unknown): never {
+  throw error;
+}
