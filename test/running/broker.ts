@@ -2,20 +2,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  type AdminContext,
-  addUpstream,
-  createEndpoint,
-  createKey,
-  createTenant,
-  createWorkerKey,
-} from "../../src/cli/admin-create.ts";
 import { applyMigrations, executeOnFolder, PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
-import { type DevSecrets, ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
+import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 import type { Upstream } from "../../src/contract/settings.ts";
-import type { Statement } from "../../src/db/statement.ts";
+import { StoredRows } from "../support/stored.ts";
 
 /** What differs between the upstreams of tests; the rest is the same for all. */
 type PushedUpstream = Readonly<Pick<Upstream, "url" | "dialect" | "slots" | "credential">>;
@@ -70,26 +62,29 @@ export async function prepareBroker(endpoints: TestEndpoints, guests = 0): Promi
   const folder = mkdtempSync(join(tmpdir(), "waybill-running-"));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
   await applyMigrations(folder);
-  const { context, flush } = gatheringContext(folder, secrets);
-  const { tenantId } = await createTenant(context, { name: "Tenant of a test" });
-  const { key } = await createKey(context, { tenantId, scopes: ["jobs", "admin"], name: "test" });
+  const rows = new StoredRows({
+    pepper: secrets.get("PEPPER") ?? "",
+    encryptionKey: secrets.get("ENCRYPTION_KEY") ?? "",
+  });
+  const { tenantId } = await rows.tenant("Tenant of a test");
+  const { key } = await rows.key(tenantId, ["jobs", "admin"]);
   const workerKeys: Record<string, WorkerKeys[string]> = {};
   for (const [slug, given] of Object.entries(endpoints)) {
     const { upstream, workers, ...settings }: TestEndpoint = "url" in given ? { upstream: given } : given;
-    const { endpointId } = await createEndpoint(context, { tenantId, slug, ...settings });
+    const { endpointId } = rows.endpoint({ tenantId, slug, ...settings });
     if (upstream !== undefined)
-      await addUpstream(context, { endpointId, local: false, tier: "a4000", rateKind: "flex", ...upstream });
+      await rows.upstream(endpointId, { local: false, tier: "a4000", rateKind: "flex", ...upstream });
     if (workers !== undefined) {
       const price = { tier: "a4000", rateKind: "flex", slots: 1, ...workers } as const;
-      workerKeys[slug] = await createWorkerKey(context, { endpointId, name: "test", ...price });
+      workerKeys[slug] = await rows.workerKey(endpointId, price);
     }
   }
   const guestKeys: string[] = [];
   for (let made = 0; made < guests; made += 1) {
-    const guest = await createTenant(context, { name: `Guest ${made}` });
-    guestKeys.push((await createKey(context, { tenantId: guest.tenantId, scopes: ["jobs"], name: "test" })).key);
+    const guest = await rows.tenant(`Guest ${made}`);
+    guestKeys.push((await rows.key(guest.tenantId, ["jobs"])).key);
   }
-  await flush();
+  await executeOnFolder(folder, rows.statements);
   const port = await findFreePort();
   return {
     key,
@@ -100,30 +95,6 @@ export async function prepareBroker(endpoints: TestEndpoints, guests = 0): Promi
     launch: (options) => launchDevServer({ port, persistTo: folder, ...options }),
     discard: () => rmSync(folder, { recursive: true, force: true }),
   };
-}
-
-/** Writes gather and go together, and the fingerprints of the secrets are read once: each call of wrangler costs a second. */
-function gatheringContext(folder: string, secrets: DevSecrets) {
-  const gathered: Statement[] = [];
-  let fingerprints: unknown[][] | undefined;
-  const flush = async (): Promise<void> => {
-    if (gathered.length > 0) await executeOnFolder(folder, gathered.splice(0));
-  };
-  const execute = async (...statements: readonly Statement[]): Promise<unknown[][]> => {
-    if (!statements.every(({ sql }) => sql.startsWith("SELECT"))) {
-      gathered.push(...statements);
-      return [];
-    }
-    await flush();
-    const rows = fingerprints ?? (await executeOnFolder(folder, statements));
-    if ((rows[0] ?? []).length > 0) fingerprints = rows;
-    return rows;
-  };
-  const context: AdminContext = {
-    secrets: { pepper: secrets.get("PEPPER") ?? "", encryptionKey: secrets.get("ENCRYPTION_KEY") ?? "" },
-    execute,
-  };
-  return { context, flush };
 }
 
 /** Prepares and starts a broker. `stop` leaves nothing behind. */
