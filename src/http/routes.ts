@@ -17,6 +17,7 @@ import { showJob } from "./manage/job.ts";
 import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
 import { TENANT_ROUTES } from "./manage/tenants.ts";
 import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
+import { WEBHOOK_ROUTES } from "./manage/webhooks.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
@@ -42,6 +43,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...OWN_ENDPOINT_ROUTES,
   ...JOB_LIST_ROUTES,
   ...TENANT_ROUTES,
+  ...WEBHOOK_ROUTES,
   ...AUDIT_ROUTES,
 ];
 

@@ -1,6 +1,7 @@
 // Creates and changes tenants.
 import { readConfig } from "../config.ts";
 import { WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
+import { makeWebhookSecret, WEBHOOK_SECRET_BYTES } from "../core/access/webhook-secret.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { TENANT_WAITING_DEFAULT_MAX } from "../core/limits.ts";
 import { fieldChanges } from "../core/manage/changes.ts";
@@ -10,9 +11,6 @@ import { findTenant, insertTenant, type Tenant, updateTenant } from "../db/tenan
 import { seal } from "../outbound/credentials.ts";
 import { changeRow, createOnce, type Made } from "./commit.ts";
 import { audited, type ManageContext, ownerOf } from "./context.ts";
-
-/** As long as the digest that it keys: SHA-256 in Standard Webhooks. */
-const SECRET_BYTES = 32;
 
 /** The tenant of an id: any for the scope admin, else the caller's own. A tenant is more than some of its endpoints. */
 export async function readTenant(
@@ -34,7 +32,7 @@ export async function createTenant(
   if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const id = `ten-${crypto.randomUUID()}`;
   const { name, waitingMax = TENANT_WAITING_DEFAULT_MAX } = wanted;
-  const webhookSecret = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(SECRET_BYTES))))}`;
+  const webhookSecret = makeWebhookSecret(crypto.getRandomValues(new Uint8Array(WEBHOOK_SECRET_BYTES)));
   const sealedWebhookSecret = await seal(webhookSecret, readConfig(env).encryptionKey, WEBHOOK_SECRET_PLACE);
   const changes = fieldChanges({}, { name, waitingMax });
   const statements = [

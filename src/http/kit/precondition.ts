@@ -7,7 +7,7 @@ import type { RouteContext } from "./context.ts";
 /** A creating call as it is remembered: its key, and what it wants to create. */
 export interface Creation {
   readonly key: string;
-  /** Hex of SHA-256 over method, path and body. */
+  /** Hex of SHA-256 over method, path, query and body. */
   readonly fingerprint: string;
 }
 
@@ -24,7 +24,8 @@ export async function readCreation(c: RouteContext, body: string): Promise<Resul
       message: "must have 1 to 255 printable ASCII characters",
     });
   }
-  const text = new TextEncoder().encode(`${c.req.method} ${c.req.path}\n${body}`);
+  const { search } = new URL(c.req.url);
+  const text = new TextEncoder().encode(`${c.req.method} ${c.req.path}${search}\n${body}`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
   return ok({ key, fingerprint: toHex(digest) });
 }

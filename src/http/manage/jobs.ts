@@ -83,7 +83,7 @@ type Params = z.infer<typeof paramsSchema>;
 type Query = z.infer<typeof querySchema>;
 
 /** The broker of the endpoint, and whose jobs are meant: the caller's own, or with the scope admin those of `?tenant`. */
-async function findJobs(
+export async function findJobs(
   { caller, env, nowMs, params }: OperationCall<Params, unknown, unknown>,
   asked: string | undefined,
 ): Promise<Result<{ readonly broker: BrokerClient; readonly tenantId: string }>> {
