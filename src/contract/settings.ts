@@ -65,5 +65,7 @@ export const endpointSettingsSchema = z.object({
   shared: z.boolean().default(true),
   /** Which routes of an OpenAI server the endpoint's tenants may reach (core/openai/routes.ts). */
   openaiRoutes: z.string().default(INFERENCE),
+  /** Since when the endpoint is deleted, epoch ms; its broker then ends all that it has, and is never open again. */
+  deletedAtMs: z.int().nullable().default(null),
 });
 export type EndpointSettings = z.infer<typeof endpointSettingsSchema>;

@@ -26,10 +26,14 @@ type EndpointRow = { endpointId: string; shared: number; paused: number; tenantS
 type ItsRow = { endpointId: string; tier: string };
 type UpstreamRow = ItsRow & { local: number };
 
-/** An id wins over a slug of the same text: otherwise a slug could take the place of another tenant's endpoint. */
-const ITS_ID = "(SELECT id FROM endpoints WHERE id = ?1 OR slug = ?1 ORDER BY id = ?1 DESC LIMIT 1)";
-/** A JSON array of ids, whatever their number. */
-const THEIR_IDS = "(SELECT value FROM json_each(?1))";
+/**
+ * An id wins over a slug of the same text: otherwise a slug could take the place of another tenant's endpoint. A deleted
+ * endpoint is found by neither.
+ */
+const ITS_ID = `(SELECT id FROM endpoints WHERE (id = ?1 OR slug = ?1) AND deleted_at IS NULL
+  ORDER BY id = ?1 DESC LIMIT 1)`;
+/** A JSON array of ids, whatever their number. Deleted endpoints are among them until their brokers are empty. */
+const THEIR_IDS = "(SELECT id FROM endpoints WHERE id IN (SELECT value FROM json_each(?1)) AND emptied_at IS NULL)";
 
 /** The statements that read endpoints. `ids` is SQL with one parameter that gives the ids of the endpoints. */
 function readEndpoints(ids: string): readonly string[] {
@@ -37,7 +41,7 @@ function readEndpoints(ids: string): readonly string[] {
     `SELECT id AS endpointId, coalesce(number, 0) AS number, tenant_id AS tenantId, shared, kind, body_max_bytes AS bodyMaxBytes, version, paused,
        max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
        run_retention_ms AS runRetentionMs, runsync_retention_ms AS runsyncRetentionMs, openai_routes AS openaiRoutes,
-       tenant_share_percent AS tenantSharePercent FROM endpoints WHERE id IN ${ids}`,
+       tenant_share_percent AS tenantSharePercent, deleted_at AS deletedAtMs FROM endpoints WHERE id IN ${ids}`,
     `SELECT id, endpoint_id AS endpointId, url, dialect, local, slots, tier, rate_kind AS rateKind,
        sealed_credential AS credential FROM upstreams WHERE endpoint_id IN ${ids} AND enabled = 1 ORDER BY id`,
     `SELECT id, endpoint_id AS endpointId, digest, tier, rate_kind AS rateKind, slots, expires_at AS expiresAtMs
@@ -47,7 +51,7 @@ function readEndpoints(ids: string): readonly string[] {
 }
 
 const READ_ONE = readEndpoints(ITS_ID);
-const READ_NUMBERED = readEndpoints("(SELECT id FROM endpoints WHERE number = ?1)");
+const READ_NUMBERED = readEndpoints("(SELECT id FROM endpoints WHERE number = ?1 AND deleted_at IS NULL)");
 const READ_MANY = readEndpoints(THEIR_IDS);
 
 /** The endpoint of an id or a slug; null when there is none. One round trip. */
@@ -70,7 +74,10 @@ async function readOne(
   return row === undefined ? null : { settings: toSettings(row, rows), shared: row.shared === 1 };
 }
 
-/** The settings of those that exist, by four statements for any number. Unreadable ones are logged and left out. */
+/**
+ * The settings of those that exist, by four statements for any number: for brokers, so that deleted endpoints are among them
+ * until their brokers have emptied themselves. Unreadable ones are logged and left out.
+ */
 export async function loadManySettings(db: Database, endpointIds: readonly string[]): Promise<EndpointSettings[]> {
   const rows = await read(db, READ_MANY, JSON.stringify(endpointIds));
   return rows.endpoints.flatMap((row) => {
@@ -108,7 +115,10 @@ export async function loadEndpointSettings(db: Database, idOrSlug: string): Prom
 /** The endpoints that a tenant may call, its own and shared ones, oldest first. */
 export async function listEndpoints(db: Database, tenantId: string): Promise<{ endpointId: string; slug: string }[]> {
   const { results } = await db
-    .prepare("SELECT id, slug FROM endpoints WHERE tenant_id = ? OR shared = 1 ORDER BY created_at, id LIMIT 1000")
+    .prepare(
+      `SELECT id, slug FROM endpoints WHERE (tenant_id = ? OR shared = 1) AND deleted_at IS NULL
+       ORDER BY created_at, id LIMIT 1000`,
+    )
     .bind(tenantId)
     .all<{ id: string; slug: string }>();
   return results.map((row) => ({ endpointId: row.id, slug: row.slug }));
@@ -183,6 +193,8 @@ export function insertEndpoint(endpoint: NewEndpoint): Statement {
     release: 1,
     template_id: null,
     created_at: endpoint.createdAtMs,
+    deleted_at: null,
+    emptied_at: null,
   });
 }
 
@@ -197,17 +209,17 @@ export interface EndpointChange {
 export function updateEndpoint(endpointId: string, change: EndpointChange): Statement {
   const { shared, openaiRoutes = null, tenantSharePercent = null } = change;
   const sql = `UPDATE endpoints SET shared = coalesce(?2, shared), openai_routes = coalesce(?3, openai_routes),
-      tenant_share_percent = coalesce(?4, tenant_share_percent) WHERE id = ?1`;
+      tenant_share_percent = coalesce(?4, tenant_share_percent) WHERE id = ?1 AND deleted_at IS NULL`;
   return statement(sql, endpointId, shared === undefined ? null : Number(shared), openaiRoutes, tenantSharePercent);
 }
 
 /** One row with `shared` and `openai_routes`, which depend on each other; or none. A slug does not find it. */
 export function selectOpenness(endpointId: string): Statement {
-  return statement("SELECT shared, openai_routes FROM endpoints WHERE id = ?", endpointId);
+  return statement("SELECT shared, openai_routes FROM endpoints WHERE id = ? AND deleted_at IS NULL", endpointId);
 }
 
-/** All endpoints, oldest first. */
+/** All endpoints but deleted ones, oldest first. */
 export const SELECT_ENDPOINTS = statement(
   `SELECT id, tenant_id, slug, name, kind, shared, openai_routes, version, paused, tenant_share_percent
-    FROM endpoints ORDER BY created_at`,
+    FROM endpoints WHERE deleted_at IS NULL ORDER BY created_at`,
 );

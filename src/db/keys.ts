@@ -78,7 +78,7 @@ export function insertKey(key: NewKey & { readonly tenantId: string; readonly sc
 
 /**
  * Adds a key for the workers of an endpoint. The statement itself reads the endpoint's tenant, to whom the key belongs;
- * it fails for an endpoint that does not exist.
+ * it fails for an endpoint that does not exist or is deleted.
  */
 export function insertWorkerKey(
   key: NewKey & Pick<WorkerKey, "tier" | "rateKind" | "slots"> & { readonly endpointId: string },
@@ -86,7 +86,7 @@ export function insertWorkerKey(
   const { endpointId, id, digest, name, createdAtMs, tier, rateKind, slots } = key;
   const sql = `INSERT INTO api_keys
       (endpoint_id, tenant_id, id, digest, scopes, name, created_at, tier, rate_kind, slots)
-      VALUES (?1, (SELECT tenant_id FROM endpoints WHERE id = ?1), ?2, ?3, 'worker', ?4, ?5, ?6, ?7, ?8)`;
+      VALUES (?1, (SELECT tenant_id FROM endpoints WHERE id = ?1 AND deleted_at IS NULL), ?2, ?3, 'worker', ?4, ?5, ?6, ?7, ?8)`;
   return statement(sql, endpointId, id, digest, name, createdAtMs, tier, rateKind, slots);
 }
 

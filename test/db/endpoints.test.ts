@@ -66,6 +66,7 @@ describe("loadEndpoint", () => {
       rates: [],
       shared: false,
       openaiRoutes: "inference",
+      deletedAtMs: null,
     });
   });
 

@@ -1,0 +1,33 @@
+// The deletion of an endpoint: its row stays as the record that its id was used, its slug and its secrets do not. From then on
+// no lookup of a caller finds it (endpoints.ts); its broker gets its settings until it has emptied itself.
+import { bound, type Database, type Statement, statement } from "./statement.ts";
+
+/** Only the first deletion counts, so each statement but the last one looks whether it is that. */
+const STILL_THERE = "EXISTS (SELECT 1 FROM endpoints WHERE id = ?1 AND deleted_at IS NULL)";
+
+/**
+ * Deletes an endpoint, its upstreams with their sealed credentials, and revokes the keys of its workers. To be run as one
+ * batch, in this order; it changes nothing where the endpoint is deleted already or does not exist.
+ */
+export function deleteEndpoint(endpointId: string, atMs: number): readonly Statement[] {
+  return [
+    statement(`DELETE FROM upstreams WHERE endpoint_id = ?1 AND ${STILL_THERE}`, endpointId),
+    statement(
+      `UPDATE api_keys SET revoked_at = ?2 WHERE endpoint_id = ?1 AND revoked_at IS NULL AND ${STILL_THERE}`,
+      endpointId,
+      atMs,
+    ),
+    // Slugs are unique, and no path can name one with a space: the former slug is free, and nothing finds the endpoint.
+    statement(
+      "UPDATE endpoints SET deleted_at = ?2, slug = 'deleted ' || id WHERE id = ?1 AND deleted_at IS NULL",
+      endpointId,
+      atMs,
+    ),
+  ];
+}
+
+/** Notes that the broker of a deleted endpoint has nothing left. From then on the cron does not call it. */
+export async function noteEmptied(db: Database, endpointId: string, atMs: number): Promise<void> {
+  const sql = `UPDATE endpoints SET emptied_at = ?2 WHERE id = ?1 AND deleted_at IS NOT NULL AND emptied_at IS NULL`;
+  await bound(db, statement(sql, endpointId, atMs)).all();
+}
