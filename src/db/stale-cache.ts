@@ -1,8 +1,8 @@
 // Keeps D1's last answers in the isolate: fresh for 30 s, and usable for 24 h when D1 does not answer. Nobody can
 // change rows while D1 is down, so the last answer is then still right.
+import { SETTINGS_LAST_GOOD_MS } from "../core/endpoint/limits.ts";
 
 const FRESH_MS = 30_000;
-const LAST_GOOD_MS = 86_400_000;
 /** That a row is missing is cached only briefly, unless the cache's user sets a time, as it may be made meanwhile. */
 const MISSING_MS = 5_000;
 /** When D1 did not answer, it is not asked for this long, so that not every request waits for D1 to fail. */
@@ -46,7 +46,7 @@ export class StaleCache<T> {
       this.#keep(key, value, nowMs);
       return value;
     } catch (error) {
-      if (entry === undefined || nowMs >= entry.atMs + LAST_GOOD_MS) throw error;
+      if (entry === undefined || nowMs >= entry.atMs + SETTINGS_LAST_GOOD_MS) throw error;
       this.#entries.set(key, { ...entry, freshUntilMs: nowMs + ASK_AGAIN_MS });
       return entry.value;
     }

@@ -2,6 +2,7 @@
 // after a lost answer, and it sends the caller's settings to a broker that has older ones.
 import type { BrokerApi } from "../contract/broker.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
+import { SETTINGS_PUSH_MAX_MS } from "../core/endpoint/limits.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { log } from "../log.ts";
 import { repeatCall } from "./repeat-call.ts";
@@ -82,6 +83,7 @@ export class BrokerClient {
   readonly endpointId: string;
   readonly #env: Env;
   readonly #settings: SettingsSource | null;
+  readonly #madeAtMs = Date.now();
 
   constructor(env: Env, endpointId: string, settings: SettingsSource | null = null) {
     this.#env = env;
@@ -95,8 +97,12 @@ export class BrokerClient {
    */
   async call<Name extends keyof BrokerApi>(name: Name, ...call: Parameters<BrokerApi[Name]>): Promise<Answer<Name>> {
     const first = await this.#ask(name, call);
-    if (!isBehind(first) || this.#settings === null) return first;
-    const settings = typeof this.#settings === "function" ? await this.#settings() : this.#settings;
+    const source = this.#settings;
+    if (!isBehind(first) || source === null) return first;
+    // A broker that was emptied after the deletion of its endpoint must not be given settings from before it.
+    const isOld = typeof source !== "function" && Date.now() - this.#madeAtMs > SETTINGS_PUSH_MAX_MS;
+    if (isOld) return fail(TOO_LATE) as Answer<Name>;
+    const settings = typeof source === "function" ? await source() : source;
     if (settings === null) return first;
     const configured = await this.#ask("configure", [settings]);
     if (!configured.ok) return configured as Answer<Name>;
@@ -124,6 +130,7 @@ export class BrokerClient {
   }
 }
 
+const TOO_LATE = { kind: "unavailable", message: "the request took too long to arrive: send it again" } as const;
 const STILL_BEHIND = { kind: "unavailable", message: "the endpoint is changing its settings" } as const;
 
 /** Calls a method by its name. The compiler cannot follow a name that may be that of any method, hence the casts. */

@@ -1,10 +1,13 @@
 // Calls to a broker: made again when the platform says that this is safe, and never when it is overloaded.
 import { env } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import type { EndpointSettings } from "../../src/contract/settings.ts";
+import { SETTINGS_PUSH_MAX_MS } from "../../src/core/endpoint/limits.ts";
 import { fail, ok } from "../../src/core/failure.ts";
 import { BrokerClient } from "../../src/dispatch/broker-client.ts";
+
+afterEach(() => vi.useRealTimers());
 
 /** An environment whose broker is this one. */
 function envWith(broker: Partial<BrokerApi>): Env {
@@ -112,5 +115,16 @@ describe("a broker that is behind", () => {
     const answer = await new BrokerClient(env, "ep", async () => null).call("workerKey", { keyId: "k" });
     expect(answer).toEqual(fail({ kind: "settings_behind" }));
     expect(taken).toEqual([]);
+  });
+  it("is sent no settings that a slow request has had for long, but those that are loaded for it", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { env, taken } = brokerBehind(7);
+    const slow = new BrokerClient(env, "ep", settings);
+    const loading = new BrokerClient(env, "ep", async () => settings);
+    vi.setSystemTime(Date.now() + SETTINGS_PUSH_MAX_MS + 1);
+    const answer = await slow.call("workerKey", { keyId: "k" });
+    expect(answer).toMatchObject({ ok: false, failure: { kind: "unavailable" } });
+    expect(taken).toEqual([]);
+    expect(await loading.call("workerKey", { keyId: "k" })).toEqual(ok({ digest: "d" }));
   });
 });

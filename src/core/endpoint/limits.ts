@@ -1,0 +1,17 @@
+// The limits of an endpoint's settings on their way and of its deletion, with the reason for each number. The test asserts
+// how they relate.
+
+/** While D1 is down an edge uses the settings that it read last for so long: nobody can change them meanwhile. */
+export const SETTINGS_LAST_GOOD_MS = 86_400_000;
+/**
+ * The edge pushes settings to a broker only so long after it has taken them out of its memory: a request whose body comes
+ * slowly may be as old as its client likes. Ten times what the largest body takes at 1 Mbit/s.
+ */
+export const SETTINGS_PUSH_MAX_MS = 30 * 60_000;
+/**
+ * The broker of a deleted endpoint keeps its settings at least so long, and with them the refusal of older ones. An emptied
+ * object has no settings: it would take those that an edge still has from before the deletion, and accept jobs again.
+ */
+export const CLOSED_KEPT_MS = 25 * 3_600_000;
+/** An emptying that has failed (R2 or D1 did not answer) is tried again after this, and one that was lost on its way. */
+export const EMPTYING_RETRY_MS = 60_000;
