@@ -15,6 +15,8 @@ import { mayServe } from "./workers/explain-absence.ts";
 /** Settings of the same version may differ all the same: a new release may read more out of the same rows. */
 function isNews(settings: EndpointSettings, present: EndpointSettings): boolean {
   if (settings.version !== present.version) return settings.version > present.version;
+  // Of what comes after a deletion nothing but the version is taken.
+  if (present.deletedAtMs !== null) return false;
   return JSON.stringify(settings) !== JSON.stringify(present);
 }
 
@@ -53,14 +55,16 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async configure(settings: EndpointSettings) {
-    const { endpoint, pullSlots, lb, wake } = this.#enter();
+    const { endpoint, pullSlots, lb, closing, wake } = this.#enter();
     const nowMs = Date.now();
     const present = endpoint.settings;
+    const wasDeleted = endpoint.deletion !== null;
     // Unchanged settings are not written again: a push may come twice, and each written row is billed.
     if (present !== null && !isNews(settings, present)) return { version: present.version };
     endpoint.configure(settings, nowMs);
     pullSlots.askAll(nowMs);
     lb.configured(nowMs);
+    if (endpoint.deletion !== null && !wasDeleted) closing.begin(nowMs);
     await wake.run(nowMs);
     return { version: settings.version };
   }

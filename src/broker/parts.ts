@@ -1,6 +1,7 @@
 // Makes the parts of a broker that decide and answer. Each is given the state and parts made before it, never a later
 // one: what follows a commit, the jobs, what time makes work for, what ends a call, and what answers calls.
 import { AlarmClock, type Timed } from "./alarm.ts";
+import { Closing } from "./closing.ts";
 import { AfterCommit } from "./jobs/after-commit.ts";
 import { ClientCalls } from "./jobs/client-calls.ts";
 import { Deadlines } from "./jobs/deadlines.ts";
@@ -56,6 +57,8 @@ function makeTimed(parts: WithJobs, nowMs: number) {
   const lb = new LbSlots(parts, nowMs);
   const dispatchWake = new DispatchWake(parts);
   const webhooks = new WebhookOutbox(parts);
+  const exits = new WorkerExits(parts);
+  const closing = new Closing({ ...parts, exits });
   // An alarm runs these in this order: parts that make jobs ready come before parts that start them.
   const timed: Timed[] = [
     new PriceClock({ ...parts, lb }),
@@ -65,15 +68,15 @@ function makeTimed(parts: WithJobs, nowMs: number) {
     parts.usageOutbox,
     dispatchWake,
     webhooks,
+    closing,
   ];
   const alarmClock = new AlarmClock({ ...parts, timed });
   const wake = new Wake({ ...parts, alarmClock, dispatchWake, webhooks });
-  return { lb, dispatchWake, webhooks, timed, alarmClock, wake };
+  return { lb, dispatchWake, webhooks, exits, closing, timed, alarmClock, wake };
 }
 
 function makeCalls(parts: WithJobs & ReturnType<typeof makeTimed>) {
   const shown = new ShownJobs(parts);
-  const exits = new WorkerExits(parts);
   const portions = new Portions(parts.egress);
   const jobSearch = new JobSearch({ ...parts, portions });
   return {
@@ -84,10 +87,10 @@ function makeCalls(parts: WithJobs & ReturnType<typeof makeTimed>) {
     webhookSenders: new WebhookSenders(parts),
     leases: new Leases(parts),
     purgeTrail: new PurgeTrail(parts),
-    reports: new WorkerReports({ ...parts, exits }),
+    reports: new WorkerReports(parts),
     streams: new Streams(parts),
     submissions: new Submissions({ ...parts, shown }),
     workerList: new WorkerList(parts),
-    workers: new PullWorkers({ ...parts, exits }),
+    workers: new PullWorkers(parts),
   };
 }

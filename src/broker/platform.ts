@@ -1,12 +1,13 @@
-// What a broker calls outside of its object: entrypoints, accounts, queues and R2. Only calls that return an answer
+// What a broker calls outside of its object: entrypoints, accounts, queues, R2, and D1 for one note. Only calls that return an answer
 // are awaited: if one of the others fails, the end of a lease or the alarm repairs it.
 import type { Delivery, GivenUp } from "../contract/broker.ts";
 import type { Assignment } from "../contract/dispatch.ts";
 import type { Upstream } from "../contract/settings.ts";
 import type { AccountApi } from "../contract/usage.ts";
 import type { ProbedHealth } from "../core/lb/pool.ts";
-import { R2_DELETE_KEYS_MAX, WEBHOOK_SEND_MAX_MS } from "../core/limits.ts";
+import { POST_TIMEOUT_MS, R2_DELETE_KEYS_MAX, WEBHOOK_SEND_MAX_MS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
+import { noteEmptied } from "../db/deleted-endpoints.ts";
 import { log } from "../log.ts";
 import type { Meter } from "./meter.ts";
 import { accountOf, entrypoints } from "./peers.ts";
@@ -66,6 +67,28 @@ export class Platform {
     for (let at = 0; at < keys.length; at += R2_DELETE_KEYS_MAX) {
       this.launch(this.#env.PAYLOADS.delete(keys.slice(at, at + R2_DELETE_KEYS_MAX)), "delete_payloads");
     }
+  }
+
+  /** Deletes a page of the endpoint's objects in R2. True: there may be more. Throws when R2 does not answer. */
+  async dropObjects(): Promise<boolean> {
+    const { PAYLOADS } = this.#env;
+    const listing = PAYLOADS.list({ prefix: `${this.endpointId}/`, limit: R2_DELETE_KEYS_MAX });
+    const { objects, truncated } = await within(POST_TIMEOUT_MS, listing, "R2");
+    if (objects.length > 0) await within(POST_TIMEOUT_MS, PAYLOADS.delete(objects.map(({ key }) => key)), "R2");
+    return truncated;
+  }
+
+  /** Notes in D1 that this object is empty. Throws when D1 does not answer. */
+  async noteEmptied(atMs: number): Promise<void> {
+    await within(POST_TIMEOUT_MS, noteEmptied(this.#env.DB, this.endpointId, atMs), "D1");
+  }
+
+  /** Deletes all that the object stores, with its alarm, and the object from memory: it has no tables any more. */
+  async erase(): Promise<void> {
+    await this.storage.deleteAll();
+    await this.storage.sync();
+    log("endpoint_emptied", { endpoint: this.endpointId });
+    this.#ctx.abort("the endpoint is deleted", { retryAlarm: false });
   }
 
   /** Sends this broker a wake-up through one of these queues, which comes back as a call. */

@@ -56,7 +56,8 @@ export class ClientCalls {
   }
 
   async retry(call: CallOf<"retry">): Promise<Result<JobView>> {
-    const refusal = refuseRetry(call, this.#parts, this.#parts.endpoint.settings?.tenantSharePercent ?? 100);
+    const { endpoint } = this.#parts;
+    const refusal = endpoint.deletion ?? refuseRetry(call, this.#parts, endpoint.settings?.tenantSharePercent ?? 100);
     if (refusal !== null) return fail(refusal);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");
   }

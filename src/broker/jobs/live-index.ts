@@ -58,6 +58,7 @@ export class LiveIndex {
   /** Nearly all leases are of one start of the object, so they share the string that names it. */
   #incarnation = "";
   #jobsBytes = 0;
+  #unended = 0;
 
   get size(): number {
     return this.#entries.size;
@@ -75,6 +76,17 @@ export class LiveIndex {
   /** The number of jobs that live or owe something; a job that a purge has cancelled does neither. */
   get live(): number {
     return this.#entries.size - this.#purged.size;
+  }
+
+  /** The number of jobs that wait or run. */
+  get unended(): number {
+    return this.#unended;
+  }
+
+  /** Yields the jobs that wait or run, running ones first. Jobs may change meanwhile: one that has ended may be yielded. */
+  *unendedJobs(): Generator<string> {
+    for (const { uuids } of [...this.#holders.values()]) yield* [...uuids];
+    for (const { uuid, status } of this.#entries.values()) if (isWaiting(status) || isRunning(status)) yield uuid;
   }
 
   isLive(uuid: string): boolean {
@@ -217,6 +229,7 @@ export class LiveIndex {
     }
     this.#fair.removeAll(tenantId);
     tenant.waiting -= purged.length;
+    this.#unended -= purged.length;
     return purged;
   }
 
@@ -294,6 +307,7 @@ export class LiveIndex {
     const { uuid, tenant } = entry;
     this.#jobsBytes += liveJobBytes(entry);
     if (entry.owedHost !== null) tenant.webhooksOwed += 1;
+    if (!isTerminal(entry.status)) this.#unended += 1;
     if (isRunning(entry.status)) tenant.running += 1;
     entry.lease?.holder.uuids.add(uuid);
     if (!isWaiting(entry.status)) return;
@@ -307,6 +321,7 @@ export class LiveIndex {
     this.#parked.delete(uuid);
     this.#purged.delete(uuid);
     if (entry.owedHost !== null) tenant.webhooksOwed -= 1;
+    if (!isTerminal(entry.status)) this.#unended -= 1;
     if (isRunning(entry.status)) tenant.running -= 1;
     if (entry.lease !== null) this.#letGo(uuid, entry.lease.holder);
     if (isWaiting(entry.status)) {

@@ -28,8 +28,9 @@ export class Submissions {
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
     const nowMs = Date.now();
     const { endpoint, store, kept, jobs, index, dispatcher, keys, afterCommit, wake } = this.#parts;
-    const { settings } = endpoint;
-    if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
+    const opened = endpoint.open(call.settingsVersion);
+    if (!opened.ok) return opened;
+    const settings = opened.value;
     const waits = call.mode === "runsync";
     // Jobs that came before start first; only then may the new job start at its entry.
     if (waits && index.hasReady()) dispatcher.startReady(nowMs, { push: true });

@@ -4,7 +4,7 @@
 import type { CallOf } from "../../contract/broker.ts";
 import type { LbEntry, LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
 import type { UsageLine } from "../../contract/usage.ts";
-import { fail, ok, type Result } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { priceRequest } from "../../core/job/pricing.ts";
 import { findYielding, inFairOrder } from "../../core/lb/line.ts";
 import { type LbHealth, LbPool, type LbWish, type ProbedHealth } from "../../core/lb/pool.ts";
@@ -45,6 +45,8 @@ export class LbSlots {
   readonly #pool = new LbPool();
   /** By request, in order of arrival. */
   readonly #line = new Map<string, Waiting>();
+  /** Tickets of requests that the endpoint's deletion has ended, and that their edges have not given back yet. */
+  readonly #endedTokens = new Set<string>();
   #lastRequestAtMs = 0;
   #meanMs = 0;
   /** Until then the broker may lack running requests that an earlier start of the object has let in, epoch ms. */
@@ -65,13 +67,15 @@ export class LbSlots {
   configured(nowMs: number): void {
     const { settings } = this.#parts.endpoint;
     if (settings?.kind !== "load_balancer") return;
+    const { deletion } = this.#parts.endpoint;
+    if (deletion !== null) this.#refuseLine(deletion);
     this.#pool.configure(settings.upstreams.filter((upstream) => rateOf(upstream, settings, nowMs) !== undefined));
     this.#tick(nowMs);
   }
 
   async enterLb(call: CallOf<"enterLb">): Promise<Entered> {
-    const { settings } = this.#parts.endpoint;
-    if (settings === null || settings.version < call.settingsVersion) return fail({ kind: "settings_behind" });
+    const opened = this.#parts.endpoint.open(call.settingsVersion);
+    if (!opened.ok) return opened;
     if (this.#parts.usageOutbox.isFull)
       return fail({ kind: "unavailable", message: "usage cannot be recorded at the moment" });
     const nowMs = Date.now();
@@ -101,6 +105,10 @@ export class LbSlots {
   /** A broker that has lost its memory gets the slot of a running request back by the request's renewal. */
   renewLb(ticket: LbTicket): boolean {
     const nowMs = Date.now();
+    const { settings, deletion } = this.#parts.endpoint;
+    // Its edge ends a request that is not renewed, within LB_RENEW_MS, and gives the ticket back.
+    if (deletion !== null) this.#endedTokens.add(ticket.token);
+    if (settings === null || deletion !== null) return false;
     if (this.#pool.renew(ticket.token, nowMs)) return true;
     if (ticket.incarnation === this.#parts.endpoint.incarnation) return false;
     // A renewal that comes after the time for all renewals may find its slot given to another request.
@@ -112,6 +120,8 @@ export class LbSlots {
   /** A usage line may be owed afterwards, for which the caller arms the alarm. */
   leaveLb({ requestId, tenantId, ticket, outcome }: CallOf<"leaveLb">): void {
     const nowMs = Date.now();
+    // Without settings no ticket was ever given, but by the object that was emptied since: its lines are all posted.
+    if (this.#parts.endpoint.settings === null) return;
     if (ticket === null) {
       this.#line.get(requestId)?.answer?.(ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
       this.#line.delete(requestId);
@@ -121,8 +131,10 @@ export class LbSlots {
     // A repeated call, or a slot not renewed in time. A ticket of an earlier start counts: only memory of it is lost.
     if (!held && ticket.incarnation === this.#parts.endpoint.incarnation) return;
     if (this.#pool.outstanding === 0) this.#emptySinceMs = nowMs;
-    this.#learn(ticket, outcome, nowMs);
-    if (!UNPAID.has(outcome)) this.#bill(requestId, tenantId, ticket, nowMs);
+    // Whatever its edge makes of the end, a request that the deletion has ended is billed as one whose client has left.
+    const end = this.#endedTokens.delete(ticket.token) ? "client_left" : outcome;
+    this.#learn(ticket, end, nowMs);
+    if (!UNPAID.has(end)) this.#bill(requestId, tenantId, ticket, nowMs);
     this.#tick(nowMs);
   }
 
@@ -215,6 +227,11 @@ export class LbSlots {
       else continue;
       answer(entered ?? ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
     }
+  }
+
+  #refuseLine(failure: Failure): void {
+    for (const { answer } of this.#line.values()) answer?.(fail(failure));
+    this.#line.clear();
   }
 
   /** False: the line is full, and no request in it must yield to one of this tenant. */

@@ -24,6 +24,12 @@ export class WorkerExits {
     this.#parts.stops.letGo(worker.holderId);
   }
 
+  /** The endpoint is deleted: jobs that open polls were given and are not yet answered with go back, and the polls end. */
+  turnAway(worker: RosterWorker, nowMs: number): void {
+    this.#takeBack(worker, nowMs);
+    this.#answerPolls(worker);
+  }
+
   #answerPolls(worker: RosterWorker): void {
     for (const poll of worker.polls.values()) {
       poll.released = true;

@@ -15,3 +15,8 @@ export const SETTINGS_PUSH_MAX_MS = 30 * 60_000;
 export const CLOSED_KEPT_MS = 25 * 3_600_000;
 /** An emptying that has failed (R2 or D1 did not answer) is tried again after this, and one that was lost on its way. */
 export const EMPTYING_RETRY_MS = 60_000;
+/**
+ * Pages of objects that one alarm deletes: each takes two calls of R2, and an invocation may make 1,000. What is left has
+ * the next alarm.
+ */
+export const EMPTYING_PAGES_MAX = 400;

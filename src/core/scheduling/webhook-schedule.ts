@@ -54,6 +54,11 @@ export class WebhookSchedule {
   #bytes = 0;
   #due = new DueOrder();
 
+  /** Webhooks that are planned or in flight. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
   /** Plans a webhook for a time, epoch ms. The same plan again changes nothing, because a sender may be at work. */
   plan(key: string, { tenantId, host }: WebhookTarget, atMs: number): void {
     const present = this.#entries.get(key);
