@@ -60,7 +60,8 @@ export class Closing implements Timed {
       unended: index.unended,
       holdsUpstreams: (settings?.upstreams.length ?? 0) > 0,
       mayRunRequests: lbMark.isSet,
-      owed: index.size + index.unposted.size + index.webhooks.size,
+      // Jobs that a purge has cancelled owe nothing, although their entries go only in later turns.
+      owed: index.live + index.unposted.size + index.webhooks.size,
       progress: this.#progress,
     };
     return nextClosingStep(facts, nowMs);
@@ -86,6 +87,8 @@ export class Closing implements Timed {
     this.#emptyNotBeforeMs = nowMs + EMPTYING_RETRY_MS;
     if (this.#isEmptying) return;
     this.#isEmptying = true;
+    // Objects may have come since an earlier emptying has failed.
+    this.#progress = "begun";
     try {
       await this.#emptySome();
       this.#emptyNotBeforeMs = 0;
@@ -101,10 +104,7 @@ export class Closing implements Timed {
     const { platform } = this.#parts;
     for (let pages = 0; pages < EMPTYING_PAGES_MAX; pages += 1) {
       const step = this.#next(Date.now());
-      if (!isEmptyingStep(step)) {
-        this.#progress = "begun";
-        return;
-      }
+      if (!isEmptyingStep(step)) return;
       if (step.kind === "drop_objects") {
         if (!(await platform.dropObjects())) this.#progress = "objects_gone";
       } else if (step.kind === "note") {

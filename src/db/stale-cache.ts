@@ -52,6 +52,11 @@ export class StaleCache<T> {
     }
   }
 
+  /** Keeps a value that was found in another way. */
+  note(key: string, value: T, nowMs: number): void {
+    this.#keep(key, value, nowMs);
+  }
+
   #keep(key: string, value: T | null, atMs: number): void {
     this.#entries.delete(key);
     this.#missing.delete(key);

@@ -7,7 +7,10 @@ import { StaleCache } from "../../db/stale-cache.ts";
 import { log } from "../../log.ts";
 
 const endpoints = new StaleCache<LoadedEndpoint>();
-/** Ids of endpoints by the names that a path may use. Ids are never reused, so an entry never becomes wrong. */
+/**
+ * Ids of endpoints by the names that a path may use. Ids are never reused. The slug of a deleted endpoint may get another one:
+ * a worker with a key of that one is found in D1, and noted here.
+ */
 const endpointIds = new StaleCache<string>();
 
 /** The endpoint of an id or slug, if it is the caller's own or shared. */
@@ -72,6 +75,6 @@ export async function findEndpointId(name: string, env: Env, ifDown: string): Pr
 }
 
 /** Caches the id of a name that was found in another way. */
-export async function noteEndpointId(name: string, endpointId: string): Promise<void> {
-  await endpointIds.get(name, Date.now(), async () => endpointId);
+export function noteEndpointId(name: string, endpointId: string): void {
+  endpointIds.note(name, endpointId, Date.now());
 }

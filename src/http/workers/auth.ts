@@ -114,7 +114,7 @@ async function locate(c: RouteContext, presented: PresentedKey, name: string, no
   if (name !== place.endpointId && name !== place.slug) {
     return fail({ kind: "unauthorized", misused: "other_endpoint" });
   }
-  await noteEndpointId(name, place.endpointId);
+  noteEndpointId(name, place.endpointId);
   return ok(place.endpointId);
 }
 
