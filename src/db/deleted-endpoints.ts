@@ -6,7 +6,7 @@ import { bound, type Database, type Statement, statement } from "./statement.ts"
 const STILL_THERE = "EXISTS (SELECT 1 FROM endpoints WHERE id = ?1 AND deleted_at IS NULL)";
 
 /**
- * Deletes an endpoint, its upstreams with their sealed credentials, and revokes the keys of its workers. To be run as one
+ * Deletes an endpoint, its upstreams with their sealed credentials and the environment of its workers, and revokes their keys. To be run as one
  * batch, in this order; it changes nothing where the endpoint is deleted already or does not exist.
  */
 export function deleteEndpoint(endpointId: string, atMs: number): readonly Statement[] {
@@ -19,7 +19,8 @@ export function deleteEndpoint(endpointId: string, atMs: number): readonly State
     ),
     // Slugs are unique, and no path can name one with a space: the former slug is free, and nothing finds the endpoint.
     statement(
-      "UPDATE endpoints SET deleted_at = ?2, slug = 'deleted ' || id WHERE id = ?1 AND deleted_at IS NULL",
+      `UPDATE endpoints SET deleted_at = ?2, slug = 'deleted ' || id, sealed_env = NULL
+       WHERE id = ?1 AND deleted_at IS NULL`,
       endpointId,
       atMs,
     ),

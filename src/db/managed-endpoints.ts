@@ -1,4 +1,5 @@
-// Endpoints as their owners manage them. Another tenant's endpoint is as unknown as none: every statement takes the owner.
+// Endpoints as their owners manage them. Another tenant's endpoint is as unknown as none, and so is a deleted one: every statement
+// takes the owner.
 import {
   type EndpointSetting,
   type ManagedEndpoint,
@@ -39,7 +40,8 @@ function toManaged(row: Row): ManagedEndpoint {
 
 /** The endpoint of an id or a slug; an id wins over a slug of the same text. Null: there is none of this owner's. */
 export async function findManaged(db: Database, owner: Owner, idOrSlug: string): Promise<ManagedEndpoint | null> {
-  const sql = `SELECT ${COLUMNS} FROM endpoints WHERE (id = ?1 OR slug = ?1) AND (?2 IS NULL OR tenant_id = ?2)
+  const sql = `SELECT ${COLUMNS} FROM endpoints
+    WHERE (id = ?1 OR slug = ?1) AND (?2 IS NULL OR tenant_id = ?2) AND deleted_at IS NULL
     ORDER BY id = ?1 DESC LIMIT 1`;
   const row = await bound(db, statement(sql, idOrSlug, owner)).first<Row>();
   return row === null ? null : toManaged(row);
@@ -56,7 +58,7 @@ export async function listManaged(
   // One statement each, so that an index gives the page in its order: `?1 IS NULL OR tenant_id = ?1` would read every row.
   const place = owner === null ? "" : "tenant_id = ?4 AND";
   const among = only === null ? "" : `AND id IN (SELECT value FROM json_each(?${owner === null ? 4 : 5}))`;
-  const sql = `SELECT ${COLUMNS} FROM endpoints WHERE ${place} (created_at, id) < (?1, ?2) ${among}
+  const sql = `SELECT ${COLUMNS} FROM endpoints WHERE ${place} (created_at, id) < (?1, ?2) AND deleted_at IS NULL ${among}
     ORDER BY created_at DESC, id DESC LIMIT ?3`;
   const params = [createdAtMs, id, limit, ...(owner === null ? [] : [owner])];
   if (only !== null) params.push(JSON.stringify(only));
@@ -100,10 +102,10 @@ export function insertManaged(endpoint: Omit<ManagedEndpoint, "version">): State
   });
 }
 
-/** Changes the settings that are given, at least one. The database raises the version. */
+/** Changes the settings that are given, at least one, unless the endpoint is deleted. The database raises the version. */
 export function updateManaged(id: string, change: EndpointSetting): Statement {
   const columns = Object.entries(toColumns(change));
-  const sql = `UPDATE endpoints SET ${columns.map(([name]) => `${name} = ?`).join(", ")} WHERE id = ?`;
+  const sql = `UPDATE endpoints SET ${columns.map(([name]) => `${name} = ?`).join(", ")} WHERE id = ? AND deleted_at IS NULL`;
   return statement(sql, ...columns.map(([, value]) => value), id);
 }
 

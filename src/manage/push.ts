@@ -1,6 +1,6 @@
 // Sends the settings of an endpoint to its broker after D1 has them. A push that is lost is repeated by the cron within 5 min.
 import { within } from "../db/deadline.ts";
-import { loadEndpointSettings } from "../db/endpoints.ts";
+import { loadManySettings } from "../db/endpoints.ts";
 import { noteTaken } from "../db/taken-versions.ts";
 import { BrokerClient } from "../dispatch/broker-client.ts";
 import { log } from "../log.ts";
@@ -19,8 +19,9 @@ export async function pushSettings(env: Env, endpointId: string): Promise<boolea
 }
 
 async function push(env: Env, endpointId: string): Promise<boolean> {
-  const settings = await loadEndpointSettings(env.DB, endpointId);
-  if (settings === null) return false;
+  // Those of a deleted endpoint, too, which its broker must learn of.
+  const [settings] = await loadManySettings(env.DB, [endpointId]);
+  if (settings === undefined) return false;
   const configured = await new BrokerClient(env, endpointId).call("configure", settings);
   if (!configured.ok) return false;
   const { version } = configured.value;

@@ -15,6 +15,7 @@ import {
   updateEndpoint,
 } from "../../src/db/endpoints.ts";
 import { findWorkerKey, insertWorkerKey } from "../../src/db/keys.ts";
+import { findManaged, listManaged, updateManaged } from "../../src/db/managed-endpoints.ts";
 import { runAll } from "../../src/db/statement.ts";
 import { noteTaken, takeBehind } from "../../src/db/taken-versions.ts";
 import { insertUpstream } from "../../src/db/upstreams.ts";
@@ -54,10 +55,21 @@ describe("a deleted endpoint", () => {
     const [listed = [], openness] = await runAll(env.DB, [SELECT_ENDPOINTS, selectOpenness(endpointId)]);
     expect(listed).not.toContainEqual(expect.objectContaining({ id: endpointId }));
     expect(openness).toEqual([]);
+    for (const owner of [tenantId, null]) {
+      for (const name of [endpointId, slug, newSlug]) expect(await findManaged(env.DB, owner, name)).toBeNull();
+      const managed = await listManaged(env.DB, owner, { after: null, limit: 1_000 });
+      expect(managed.map(({ id }) => id)).not.toContain(endpointId);
+    }
   });
 
-  it("has no credential and no key of workers left", async () => {
-    const { endpointId, workerKeys } = await makeDeleted();
+  it("has no credential, no environment and no key of workers left", async () => {
+    const made = await makeTenant({ upstreams: [{ credential: "rp_secret" }], workerKeys: [{}] });
+    const { endpointId, workerKeys } = made;
+    const sealed = "UPDATE endpoints SET sealed_env = 'sealed' WHERE id = ? RETURNING sealed_env";
+    expect(await env.DB.prepare(sealed).bind(endpointId).first("sealed_env")).toBe("sealed");
+    await runAll(env.DB, deleteEndpoint(endpointId, AT_MS));
+    const kept = "SELECT sealed_env FROM endpoints WHERE id = ?";
+    expect(await env.DB.prepare(kept).bind(endpointId).first("sealed_env")).toBeNull();
     const left = "SELECT count(*) AS left FROM upstreams WHERE endpoint_id = ?";
     expect(await env.DB.prepare(left).bind(endpointId).first("left")).toBe(0);
     expect(await findWorkerKey(env.DB, parseApiKey(workerKeys[0] ?? "")?.id ?? "")).toBeNull();
@@ -83,7 +95,7 @@ describe("a deleted endpoint", () => {
     await expect(runAll(env.DB, [insertWorkerKey({ ...key, ...price })])).rejects.toThrow(/constraint failed/);
     const before = await rowOf(endpointId);
     const change = { shared: true, openaiRoutes: "all", tenantSharePercent: 1 };
-    await runAll(env.DB, [updateEndpoint(endpointId, change)]);
+    await runAll(env.DB, [updateEndpoint(endpointId, change), updateManaged(endpointId, { slug: "taken-back" })]);
     expect(await rowOf(endpointId)).toEqual(before);
   });
 

@@ -64,7 +64,7 @@ export class JobChanges {
     if (!matchesFilter(stored.job, readMetadata(stored.fields.metadata), filter, nowMs)) return "left";
     if (action === "retry") {
       const sharePercent = endpoint.settings?.tenantSharePercent ?? 100;
-      const refusal = refuseRetry({ tenantId, waitingMax }, this.#parts, sharePercent);
+      const refusal = endpoint.deletion ?? refuseRetry({ tenantId, waitingMax }, this.#parts, sharePercent);
       if (refusal !== null) return refusal;
     }
     jobs.apply(stored, { kind: action }, nowMs);

@@ -8,8 +8,9 @@ import { repairBrokers } from "../../../src/consumers/repair.ts";
 import { WEBHOOK_SECRET_PLACE } from "../../../src/core/access/sealing.ts";
 import { EMPTYING_RETRY_MS } from "../../../src/core/endpoint/limits.ts";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
+import { expectVersion } from "../../../src/db/expectations.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
-import { closeEndpoint } from "../../../src/dispatch/close-endpoint.ts";
+import { closeEndpoint } from "../../../src/manage/close-endpoint.ts";
 import { seal } from "../../../src/outbound/credentials.ts";
 import { answerUpstreams, holdCarriers, submission } from "../../support/broker.ts";
 import {
@@ -256,6 +257,14 @@ describe("closeEndpoint", () => {
     await expectEnd(world);
     expect(await closeEndpoint(env, world.endpointId)).toBeNull();
     expect(await closeEndpoint(env, "ep-nowhere")).toBeNull();
+  });
+
+  it("deletes nothing where a statement of its caller is not met, such as the version that is expected", async () => {
+    const { endpointId } = await makeTenant();
+    await expect(closeEndpoint(env, endpointId, [expectVersion("endpoints", endpointId, 7)])).rejects.toThrow("unmet");
+    expect(await closeEndpoint(env, endpointId, [expectVersion("endpoints", endpointId, 1)])).toEqual({
+      applied: true,
+    });
   });
 
   it("deletes nothing while D1 is down, and throws", async () => {

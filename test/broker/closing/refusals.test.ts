@@ -74,6 +74,12 @@ describe("the broker of a deleted endpoint", () => {
     }
     await broker.configure(deletion({ endpointId }));
     expect(await broker.retry({ tenantId: "owner", jobId: call.jobId })).toEqual(UNKNOWN);
+    const many = { tenantId: "owner", filter: {}, before: null, limit: 10, waitingMax: 10 };
+    expect(await broker.changeJobs({ ...many, action: "retry" })).toMatchObject({
+      changed: 0,
+      refused: 1,
+      refusal: UNKNOWN.failure,
+    });
     expect(await broker.depth({ tenantId: "owner" })).toEqual({ waiting: 0, running: 0 });
   });
 

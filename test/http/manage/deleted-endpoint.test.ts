@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import * as z from "zod";
 import { insertEndpoint } from "../../../src/db/endpoints.ts";
 import { runAll } from "../../../src/db/statement.ts";
-import { closeEndpoint } from "../../../src/dispatch/close-endpoint.ts";
+import { closeEndpoint } from "../../../src/manage/close-endpoint.ts";
 import { holdCarriers } from "../../support/broker.ts";
 import { POLL, ring } from "../../support/closing.ts";
 import { breakD1 } from "../../support/d1.ts";
