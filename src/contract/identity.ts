@@ -1,6 +1,10 @@
 // The caller that a key stands for: its tenant, and what the key allows.
 
-export type Scope = "jobs" | "worker" | "manage" | "admin";
+import * as z from "zod";
+
+/** The scopes of a stored key. */
+export const scopesSchema = z.array(z.enum(["jobs", "worker", "manage", "admin"]));
+export type Scope = z.infer<typeof scopesSchema>[number];
 
 export interface Caller {
   readonly keyId: string;

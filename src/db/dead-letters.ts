@@ -93,21 +93,24 @@ export interface DeadLetterPage {
   readonly before: number | null;
   readonly limit: number;
   readonly nowMs: number;
+  /** The only endpoints whose letters may be read; absent or null: all. */
+  readonly only?: readonly string[] | null;
 }
 
 /** The tenant's dead letters, newest first, at most DEAD_LETTERS_LISTED_MAX. `next` null: there are no older ones. */
 export async function listDeadLetters(
   db: D1Database,
   tenantId: string,
-  { before, limit, nowMs }: DeadLetterPage,
+  { before, limit, nowMs, only = null }: DeadLetterPage,
 ): Promise<{ readonly letters: readonly ListedDeadLetter[]; readonly next: number | null }> {
   const rowsMax = Math.max(1, Math.min(limit, DEAD_LETTERS_LISTED_MAX));
   const { results } = await db
     .prepare(
       `SELECT ${LISTED}, coalesce(body_stored_at > ?2, 0) AS redeliverable FROM webhook_dead_letters
-       WHERE tenant_id = ?1 AND delivered_at IS NULL AND number < ?3 ORDER BY number DESC LIMIT ?4`,
+       WHERE tenant_id = ?1 AND delivered_at IS NULL AND number < ?3
+         AND (?5 IS NULL OR endpoint_id IN (SELECT value FROM json_each(?5))) ORDER BY number DESC LIMIT ?4`,
     )
-    .bind(tenantId, storedAfterMs(nowMs), before ?? Number.MAX_SAFE_INTEGER, rowsMax)
+    .bind(tenantId, storedAfterMs(nowMs), before ?? Number.MAX_SAFE_INTEGER, rowsMax, only && JSON.stringify(only))
     .all<LetterRow>();
   const letters = results.map(toNumbered).map(({ number: _, ...letter }) => letter);
   return { letters, next: results.length < rowsMax ? null : (results.at(-1)?.number ?? null) };

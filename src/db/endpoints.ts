@@ -112,14 +112,19 @@ export async function loadEndpointSettings(db: Database, idOrSlug: string): Prom
   return (await loadEndpoint(db, idOrSlug))?.settings ?? null;
 }
 
-/** The endpoints that a tenant may call, its own and shared ones, oldest first. */
-export async function listEndpoints(db: Database, tenantId: string): Promise<{ endpointId: string; slug: string }[]> {
+/** The endpoints that a tenant may call, its own and shared ones, oldest first; `only`: of these ids alone. */
+export async function listEndpoints(
+  db: Database,
+  tenantId: string,
+  only: readonly string[] | null = null,
+): Promise<{ endpointId: string; slug: string }[]> {
+  const among = only === null ? "" : "AND id IN (SELECT value FROM json_each(?2))";
   const { results } = await db
     .prepare(
-      `SELECT id, slug FROM endpoints WHERE (tenant_id = ? OR shared = 1) AND deleted_at IS NULL
+      `SELECT id, slug FROM endpoints WHERE (tenant_id = ?1 OR shared = 1) AND deleted_at IS NULL ${among}
        ORDER BY created_at, id LIMIT 1000`,
     )
-    .bind(tenantId)
+    .bind(tenantId, ...(only === null ? [] : [JSON.stringify(only)]))
     .all<{ id: string; slug: string }>();
   return results.map((row) => ({ endpointId: row.id, slug: row.slug }));
 }

@@ -1,6 +1,6 @@
 // API keys and the tenants that they stand for.
 import * as z from "zod";
-import type { Caller, Scope } from "../contract/identity.ts";
+import { type Caller, type Scope, scopesSchema } from "../contract/identity.ts";
 import type { WorkerKey } from "../contract/settings.ts";
 import { LIVE_WORKER_KEY } from "./rates.ts";
 import { type Database, insertInto, type Statement, statement } from "./statement.ts";
@@ -12,8 +12,6 @@ export interface StoredKey {
   readonly revokedAtMs: number | null;
   readonly caller: Caller;
 }
-
-const scopesSchema = z.array(z.enum(["jobs", "worker", "manage", "admin"]));
 
 const endpointIdsSchema = z.array(z.string()).nullable();
 
@@ -97,7 +95,8 @@ export function selectKey(keyId: string): Statement {
 
 /** Revokes a key. A key that was revoked before keeps its earlier time. */
 export function revokeKey(keyId: string, atMs: number): Statement {
-  return statement("UPDATE api_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", atMs, keyId);
+  const sql = "UPDATE api_keys SET revoked_at = ?, version = version + 1 WHERE id = ? AND revoked_at IS NULL";
+  return statement(sql, atMs, keyId);
 }
 
 /** All keys without their digests, oldest first. */

@@ -2,7 +2,7 @@
 // change rows while D1 is down, so the last answer is then still right.
 import { SETTINGS_LAST_GOOD_MS } from "../core/endpoint/limits.ts";
 
-const FRESH_MS = 30_000;
+export const FRESH_MS = 30_000;
 /** That a row is missing is cached only briefly, unless the cache's user sets a time, as it may be made meanwhile. */
 const MISSING_MS = 5_000;
 /** When D1 did not answer, it is not asked for this long, so that not every request waits for D1 to fail. */
@@ -29,6 +29,12 @@ export class StaleCache<T> {
   /** The last value of a key, however old; undefined: there was none. */
   peek(key: string): T | undefined {
     return this.#entries.get(key)?.value;
+  }
+
+  /** Drops what is kept of a key, which has changed: the next `get` loads it. */
+  forget(key: string): void {
+    this.#entries.delete(key);
+    this.#missing.delete(key);
   }
 
   /** Would `get` have to load the key, without an older value to fall back on? */

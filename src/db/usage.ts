@@ -12,6 +12,8 @@ type UsageRow = Omit<UsageLine, "tokens"> & {
 export interface UsageFilter {
   readonly jobUuid: string | null;
   readonly endpointId: string | null;
+  /** The only endpoints whose lines may be read; absent or null: all. */
+  readonly only?: readonly string[] | null;
   readonly fromMs: number;
   readonly toMs: number;
   readonly limit: number;
@@ -54,9 +56,13 @@ export function isRefusedContent(error: unknown): boolean {
   return /SQLITE_(CONSTRAINT|MISMATCH|TOOBIG)|constraint failed|D1_TYPE_ERROR/.test(String(error));
 }
 
-/** Parameter 3 null: every endpoint. An endpoint may be given by its slug. Parameters 4 and 5 bound the finish. */
+/**
+ * Parameter 3 null: every endpoint. An endpoint may be given by its slug. Parameters 4 and 5 bound the finish, and 6 is null or a JSON
+ * array of the only endpoints.
+ */
 const FILTERED = `(?3 IS NULL OR endpoint_id = ?3 OR endpoint_id = (SELECT id FROM endpoints WHERE slug = ?3))
-  AND finished_at >= ?4 AND finished_at < ?5`;
+  AND finished_at >= ?4 AND finished_at < ?5
+  AND (?6 IS NULL OR endpoint_id IN (SELECT value FROM json_each(?6)))`;
 const OF_TENANT = `FROM usage_lines WHERE tenant_id = ?1 AND ?2 IS NULL AND ${FILTERED}`;
 /** By the primary key, so that a question about one job does not read every line of the tenant. */
 const OF_JOB = `FROM usage_lines WHERE tenant_id = ?1 AND source = ?2 AND ${FILTERED}`;
@@ -67,7 +73,8 @@ export async function readUsage(
   tenantId: string,
   filter: UsageFilter,
 ): Promise<{ readonly lines: UsageLine[]; readonly totalNanodollars: string }> {
-  const values = [tenantId, filter.jobUuid, filter.endpointId, filter.fromMs, filter.toMs] as const;
+  const { jobUuid, endpointId, fromMs, toMs, only = null } = filter;
+  const values = [tenantId, jobUuid, endpointId, fromMs, toMs, only === null ? null : JSON.stringify(only)] as const;
   const matching = filter.jobUuid === null ? OF_TENANT : OF_JOB;
   const [lines, totals] = await db.batch([
     db
@@ -76,7 +83,7 @@ export async function readUsage(
            nanodollars_per_second AS nanodollarsPerSecond, seconds, amount_nanodollars AS amountNanodollars,
            started_at AS startedAtMs, finished_at AS finishedAtMs, billed_ms AS billedMs,
            prompt_tokens AS prompt, completion_tokens AS completion, tokens_estimated AS estimated
-         ${matching} ORDER BY source DESC, seq DESC LIMIT ?6`,
+         ${matching} ORDER BY source DESC, seq DESC LIMIT ?7`,
       )
       .bind(...values, filter.limit),
     db.prepare(`SELECT CAST(coalesce(sum(amount_nanodollars), 0) AS TEXT) AS total ${matching}`).bind(...values),

@@ -15,6 +15,8 @@ import { depth } from "./manage/depth.ts";
 import { OWN_ENDPOINT_ROUTES } from "./manage/endpoints.ts";
 import { showJob } from "./manage/job.ts";
 import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
+import { KEY_ROUTES } from "./manage/keys.ts";
+import { ME_ROUTES } from "./manage/me.ts";
 import { TENANT_ROUTES } from "./manage/tenants.ts";
 import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
 import { WEBHOOK_ROUTES } from "./manage/webhooks.ts";
@@ -44,6 +46,8 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...JOB_LIST_ROUTES,
   ...TENANT_ROUTES,
   ...WEBHOOK_ROUTES,
+  ...KEY_ROUTES,
+  ...ME_ROUTES,
   ...AUDIT_ROUTES,
 ];
 

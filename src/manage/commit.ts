@@ -1,5 +1,6 @@
 // Runs the statements of a change as one batch of D1, and says why it was undone where it was.
 import { fail, ok, type Result } from "../core/failure.ts";
+import { askD1 } from "../db/ask-d1.ts";
 import { type Created, findCreation, isRepeatedCreation, rememberCreation } from "../db/creations.ts";
 import { isUnmet } from "../db/expectations.ts";
 import { runAll, type Statement } from "../db/statement.ts";
@@ -45,13 +46,27 @@ export async function createOnce(
 ): Promise<Result<Made>> {
   if (creation === null) return made(await commit(env, statements), id, refused);
   const { tenantId } = caller;
-  const known = await findCreation(env.DB, tenantId, creation.key, nowMs);
-  if (known !== null) return replay(known, creation.fingerprint);
+  const known = await findMade({ env, creation, caller, nowMs });
+  if (!known.ok) return known;
+  if (known.value !== null) return ok(known.value);
   const committed = await commit(env, [...rememberCreation(tenantId, creation, id, nowMs), ...statements]);
   if (!committed.ok || committed.value?.kind !== "repeated") return made(committed, id, refused);
   // Two calls with one key at once: the other one was first.
   const first = await findCreation(env.DB, tenantId, creation.key, nowMs);
   return first === null ? fail({ kind: "unavailable", message: "try again" }) : replay(first, creation.fingerprint);
+}
+
+/** What an earlier call with the same Idempotency-Key has made; null: there was none. */
+export async function findMade({
+  env,
+  creation,
+  caller,
+  nowMs,
+}: Pick<ManageContext, "env" | "creation" | "caller" | "nowMs">): Promise<Result<Made | null>> {
+  if (creation === null) return ok(null);
+  const known = await askD1(() => findCreation(env.DB, caller.tenantId, creation.key, nowMs));
+  if (!known.ok) return known;
+  return known.value === null ? ok(null) : replay(known.value, creation.fingerprint);
 }
 
 function replay({ fingerprint, objectId }: Created, asked: string): Result<Made> {
@@ -62,8 +77,11 @@ function made(committed: Result<Undone | null>, id: string, refused: (error: unk
   if (!committed.ok) return committed;
   if (committed.value === null) return ok({ id, replayed: false });
   if (committed.value.kind === "refused") return refused(committed.value.error);
+  if (committed.value.kind === "unmet") return fail(OVERTAKEN);
   throw new Error(`a creation was undone: ${committed.value.kind}`);
 }
+
+const OVERTAKEN = { kind: "conflict", message: "others change it at the same time: try again" } as const;
 
 /** A writer without If-Match reads and tries again this often while others write the same row at once. */
 const TRIES_MAX = 5;
@@ -119,5 +137,5 @@ async function write<Row extends { readonly version: number }>(
     if (committed.value?.kind === "refused") return refused(committed.value.error);
     if (committed.value === null) return ok({ changed: true, row });
   }
-  return fail({ kind: "conflict", message: "others change it at the same time: try again" });
+  return fail(OVERTAKEN);
 }

@@ -43,6 +43,11 @@ export async function authenticate(
   return fail(await refuseCaller(headers, env, nowMs));
 }
 
+/** To be called where a key was changed: this isolate goes by the change at once, others within FRESH_MS. */
+export function forgetKey(id: string): void {
+  keys.forget(id);
+}
+
 /** Keys that were found genuine, by id, with their digests: to digest a key again takes longer than all else here. */
 const genuineKeys = new Map<string, { readonly bytes: Uint8Array; readonly digest: string }>();
 const GENUINE_KEYS_MAX = 10_000;

@@ -7,9 +7,9 @@ import { jsonAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
 import type { Answered } from "../kit/route.ts";
 
-/** Waiting and running jobs of the caller, for each endpoint that it may call. */
-export async function depth(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
-  const endpoints = await askD1(() => listEndpoints(c.env.DB, tenantId));
+/** Waiting and running jobs of the caller, for each endpoint that its key opens. */
+export async function depth(c: RouteContext, { tenantId, endpointIds }: Caller): Promise<Answered> {
+  const endpoints = await askD1(() => listEndpoints(c.env.DB, tenantId, endpointIds));
   if (!endpoints.ok) return endpoints;
   const brokers = endpoints.value.map(({ endpointId }) => new BrokerClient(c.env, endpointId));
   const depths = await Promise.all(brokers.map((broker) => broker.call("depth", { tenantId })));

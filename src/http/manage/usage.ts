@@ -37,13 +37,14 @@ const querySchema = z.strictObject({
 });
 
 /** Billed lines of the caller, newest first, and their sum. */
-export async function usage(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
+export async function usage(c: RouteContext, { tenantId, endpointIds }: Caller): Promise<Answered> {
   const query = readQuery(c.req.url, querySchema);
   if (!query.ok) return query;
   const { job, endpoint, from, to, limit } = query.value;
   const filter = {
     jobUuid: job === undefined ? null : (parseJobId(job)?.uuid ?? null),
     endpointId: endpoint ?? null,
+    only: endpointIds,
     fromMs: from ?? 0,
     toMs: to ?? Number.MAX_SAFE_INTEGER,
     limit: limit ?? LIMIT_MAX,
@@ -61,14 +62,15 @@ export async function usage(c: RouteContext, { tenantId }: Caller): Promise<Answ
 }
 
 /** Lines of the tenant that are in no record, because D1 refused their values. There should be none. */
-export async function parkedUsage(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
-  const lines = await accountOf(c.env, tenantId).parked();
+export async function parkedUsage(c: RouteContext, { tenantId, endpointIds }: Caller): Promise<Answered> {
+  const parked = await accountOf(c.env, tenantId).parked();
+  const lines = parked.filter(({ endpointId }) => endpointIds === null || endpointIds.includes(endpointId));
   return jsonAnswer(200, { lines }, c.get("requestId"));
 }
 
 /** Webhooks of the caller that were given up; they are kept for 30 days. */
-export async function deadWebhooks(c: RouteContext, { tenantId }: Caller): Promise<Answered> {
-  const page = { before: null, limit: DEAD_LETTERS_LISTED_MAX, nowMs: Date.now() };
+export async function deadWebhooks(c: RouteContext, { tenantId, endpointIds }: Caller): Promise<Answered> {
+  const page = { before: null, limit: DEAD_LETTERS_LISTED_MAX, nowMs: Date.now(), only: endpointIds };
   const listed = await askD1(() => listDeadLetters(c.env.DB, tenantId, page));
   return listed.ok ? jsonAnswer(200, { webhooks: listed.value.letters }, c.get("requestId")) : listed;
 }

@@ -1,0 +1,132 @@
+// API keys as they are managed. Those of workers are in worker-keys.ts: no statement here finds or changes one.
+import * as z from "zod";
+import { type Scope, scopesSchema } from "../contract/identity.ts";
+import type { Owner, Page } from "./managed-endpoints.ts";
+import { bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
+
+/** A key without its digest. */
+export interface ManagedKey {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  /** The only endpoints that it opens; null: all of its tenant's and all shared ones. */
+  readonly endpointIds: readonly string[] | null;
+  readonly expiresAtMs: number | null;
+  readonly revokedAtMs: number | null;
+  readonly createdAtMs: number;
+  readonly version: number;
+}
+
+const endpointIdsSchema = z.array(z.string()).nullable();
+
+type Row = Omit<ManagedKey, "scopes" | "endpointIds"> & {
+  readonly scopes: string;
+  readonly endpointIds: string | null;
+};
+
+const COLUMNS = `id, tenant_id AS tenantId, name, scopes, endpoint_ids AS endpointIds, expires_at AS expiresAtMs,
+  revoked_at AS revokedAtMs, created_at AS createdAtMs, version`;
+
+function toKey({ scopes, endpointIds, ...row }: Row): ManagedKey {
+  return {
+    ...row,
+    scopes: scopesSchema.parse(scopes.split(",")),
+    endpointIds: endpointIdsSchema.parse(JSON.parse(endpointIds ?? "null")),
+  };
+}
+
+/** The key of an id; null: there is none of this owner's. */
+export async function findClientKey(db: Database, owner: Owner, id: string): Promise<ManagedKey | null> {
+  const sql = `SELECT ${COLUMNS} FROM api_keys WHERE id = ?1 AND endpoint_id IS NULL AND (?2 IS NULL OR tenant_id = ?2)`;
+  const row = await bound(db, statement(sql, id, owner)).first<Row>();
+  return row === null ? null : toKey(row);
+}
+
+/** A page of the owner's keys, newest first, revoked ones included. */
+export async function listClientKeys(db: Database, owner: Owner, { after, limit }: Page): Promise<ManagedKey[]> {
+  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const place = owner === null ? "" : "tenant_id = ?4 AND";
+  const sql = `SELECT ${COLUMNS} FROM api_keys WHERE ${place} endpoint_id IS NULL AND (created_at, id) < (?1, ?2)
+    ORDER BY created_at DESC, id DESC LIMIT ?3`;
+  const params = [createdAtMs, id, limit, ...(owner === null ? [] : [owner])];
+  const { results } = await bound(db, statement(sql, ...params)).all<Row>();
+  return results.map(toKey);
+}
+
+/** Adds a key. `digest`: hex of HMAC-SHA-256(pepper, key). */
+export function insertClientKey(
+  key: Omit<ManagedKey, "revokedAtMs" | "version"> & { readonly digest: string },
+): Statement {
+  return insertInto("api_keys", {
+    id: key.id,
+    tenant_id: key.tenantId,
+    digest: key.digest,
+    name: key.name,
+    created_at: key.createdAtMs,
+    ...toColumns(key),
+  });
+}
+
+/** What of a key can be changed. */
+export type KeySettings = Pick<ManagedKey, "name" | "scopes" | "endpointIds" | "expiresAtMs">;
+
+/** Gives a key these settings. */
+export function updateClientKey(id: string, settings: KeySettings): Statement {
+  const columns = Object.entries({ name: settings.name, ...toColumns(settings) });
+  const sql = `UPDATE api_keys SET ${columns.map(([name]) => `${name} = ?`).join(", ")}, version = version + 1
+    WHERE id = ? AND endpoint_id IS NULL`;
+  return statement(sql, ...columns.map(([, value]) => value), id);
+}
+
+function toColumns({ scopes, endpointIds, expiresAtMs }: Omit<KeySettings, "name">) {
+  return {
+    scopes: scopes.join(","),
+    endpoint_ids: endpointIds === null ? null : JSON.stringify(endpointIds),
+    expires_at: expiresAtMs,
+  };
+}
+
+/** SQL: another key than ?1 that operates the deployment at ?2; where ?3 is 1, for ever. Its index is admin_keys. */
+const OTHER_ADMIN = `SELECT 1 FROM api_keys WHERE instr(scopes, 'admin') > 0 AND id <> ?1 AND revoked_at IS NULL
+  AND endpoint_ids IS NULL AND (expires_at IS NULL OR (?3 = 0 AND expires_at > ?2))`;
+
+/** Is there a key beside this one with which the deployment can be operated? `forEver`: one without an expiry. */
+export async function hasOtherAdmin(db: Database, id: string, nowMs: number, forEver: boolean): Promise<boolean> {
+  const sql = `SELECT EXISTS (${OTHER_ADMIN}) AS found`;
+  return (await bound(db, statement(sql, id, nowMs, Number(forEver))).first<number>("found")) === 1;
+}
+
+/** Ends the batch unless `hasOtherAdmin`: two calls at once must not revoke the last two keys. */
+export function expectOtherAdmin(id: string, nowMs: number, forEver: boolean): Statement {
+  const sql = `INSERT INTO unmet_expectations SELECT 'other admin' WHERE NOT EXISTS (${OTHER_ADMIN})`;
+  return statement(sql, id, nowMs, Number(forEver));
+}
+
+/**
+ * Ends the batch unless a key is still as the caller has it: isolates keep one for up to 30 s after it was revoked, in which it
+ * must not make another one.
+ */
+export function expectLiveKey(
+  { keyId, scopes }: { readonly keyId: string; readonly scopes: readonly Scope[] },
+  nowMs: number,
+): Statement {
+  const sql = `INSERT INTO unmet_expectations SELECT 'live key' WHERE NOT EXISTS (SELECT 1 FROM api_keys
+    WHERE id = ? AND scopes = ? AND revoked_at IS NULL AND endpoint_ids IS NULL AND (expires_at IS NULL OR expires_at > ?))`;
+  return statement(sql, keyId, scopes.join(","), nowMs);
+}
+
+/** The ids of the endpoints that a tenant may call, by what they are named: an id or a slug. Others are not in it. */
+export async function findCallable(
+  db: Database,
+  tenantId: string,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const sql = `SELECT value AS name, (SELECT id FROM endpoints WHERE (id = value OR slug = value) AND (tenant_id = ?1 OR shared = 1)
+      ORDER BY id = value DESC LIMIT 1) AS id FROM json_each(?2)`;
+  const { results } = await bound(db, statement(sql, tenantId, JSON.stringify(names))).all<{
+    name: string;
+    id: string | null;
+  }>();
+  return new Map(results.flatMap(({ name, id }) => (id === null ? [] : [[name, id] as const])));
+}
