@@ -19,3 +19,9 @@ CREATE TRIGGER worker_key_of_deleted BEFORE INSERT ON api_keys
 BEGIN
   SELECT RAISE(ABORT, 'FOREIGN KEY constraint failed: the endpoint is deleted');
 END;
+
+-- Lists show no deleted endpoint, and must not read those of a tenant that deletes many.
+DROP INDEX endpoints_of_tenant;
+CREATE INDEX endpoints_of_tenant ON endpoints (tenant_id, created_at, id) WHERE deleted_at IS NULL;
+DROP INDEX endpoints_by_age;
+CREATE INDEX endpoints_by_age ON endpoints (created_at, id) WHERE deleted_at IS NULL;

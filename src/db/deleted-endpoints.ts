@@ -32,3 +32,15 @@ export async function noteEmptied(db: Database, endpointId: string, atMs: number
   const sql = `UPDATE endpoints SET emptied_at = ?2 WHERE id = ?1 AND deleted_at IS NOT NULL AND emptied_at IS NULL`;
   await bound(db, statement(sql, endpointId, atMs)).all();
 }
+
+/** A deleted endpoint of this owner's; null: none has this id. `applied`: its broker has taken the deletion. */
+export async function findDeleted(
+  db: Database,
+  owner: string | null,
+  id: string,
+): Promise<{ readonly applied: boolean } | null> {
+  const sql = `SELECT taken_version >= version OR emptied_at IS NOT NULL AS applied FROM endpoints
+    WHERE id = ?1 AND (?2 IS NULL OR tenant_id = ?2) AND deleted_at IS NOT NULL`;
+  const applied = await bound(db, statement(sql, id, owner)).first<number>("applied");
+  return applied === null ? null : { applied: applied === 1 };
+}

@@ -140,3 +140,12 @@ export const changedEndpointSchema = z
   })
   .meta({ id: "ChangedEndpoint" });
 export type ShownEndpoint = z.infer<typeof endpointSchema>;
+
+export const deletedEndpointSchema = z
+  .object({
+    id: z.string(),
+    applied: z.boolean().meta({
+      description: "The broker has begun to end its jobs; false: it does within 5 min, and they run on until then",
+    }),
+  })
+  .meta({ id: "DeletedEndpoint" });

@@ -4,6 +4,7 @@ import {
   type CreateEndpoint,
   changedEndpointSchema,
   createEndpointSchema,
+  deletedEndpointSchema,
   endpointSchema,
   IDLE_DEFAULT_SECONDS,
   type PatchEndpoint,
@@ -16,6 +17,7 @@ import { fail, ok, type Result } from "../../core/failure.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import { ownerOf } from "../../manage/context.ts";
+import { deleteEndpoint } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
 import { contextOf } from "../kit/manage-context.ts";
@@ -94,6 +96,20 @@ export const OWN_ENDPOINT_ROUTES: readonly Route[] = [
     answers: { 200: { description: "The endpoint as it is now", schema: changedEndpointSchema } },
     handle: change,
   }),
+  operation({
+    ...shared,
+    method: "DELETE",
+    path: `${PATH}/:endpoint`,
+    id: "deleteOwnEndpoint",
+    summary: "Delete an endpoint",
+    description:
+      "It is unknown at once; its waiting jobs are cancelled, its running ones ended and billed, every line and webhook goes out, and a day later nothing of it is left but the bill. Repeated with its id, it answers the same.",
+    scopes: WRITERS,
+    kind: "changes",
+    params: paramsSchema,
+    answers: { 200: { description: "It is deleted", schema: deletedEndpointSchema } },
+    handle: remove,
+  }),
 ];
 
 type Params = z.infer<typeof paramsSchema>;
@@ -164,6 +180,11 @@ async function change(call: OperationCall<Params, Nothing, PatchEndpoint>): Prom
   if (!changed.ok) return changed;
   const { endpoint, applied } = changed.value;
   return ok({ status: 200, body: { ...(await show(call, endpoint)), applied }, version: endpoint.version });
+}
+
+async function remove(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+  const deleted = await deleteEndpoint(contextOf(call), ownerOf(call.caller), call.params.endpoint);
+  return deleted.ok ? ok({ status: 200, body: deleted.value }) : deleted;
 }
 
 /** The fields of a request that RunPod has no words for, as they are stored. */

@@ -13,6 +13,7 @@ import {
 import { ok, type Result } from "../../core/failure.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
+import { deleteEndpoint } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
 import { contextOf } from "../kit/manage-context.ts";
@@ -94,6 +95,20 @@ export const ENDPOINT_ROUTES: readonly Route[] = [
     answers: { 200: { description: "The endpoint as it is now", schema: runPodEndpointSchema } },
     handle: change,
   }),
+  operation({
+    ...shared,
+    method: "DELETE",
+    path: `${PATH}/:endpoint`,
+    id: "deleteEndpoint",
+    summary: "Delete an endpoint",
+    description:
+      "Its waiting jobs are cancelled and its running ones ended; what they cost is billed. Repeated, it answers the same.",
+    scopes: WRITERS,
+    kind: "changes",
+    params: paramsSchema,
+    answers: { 204: { description: "It is deleted", schema: null } },
+    handle: remove,
+  }),
 ];
 
 type Params = z.infer<typeof paramsSchema>;
@@ -150,6 +165,12 @@ function toPatch({ name, timeout, env, templateId, ...fields }: PatchRunPodEndpo
     fields,
     templateId,
   };
+}
+
+async function remove(call: OperationCall<Params, Empty, unknown>): Promise<Result<Reply>> {
+  const deleted = await deleteEndpoint(contextOf(call), call.caller.tenantId, call.params.endpoint);
+  if (!deleted.ok) return deleted;
+  return ok({ status: 204, headers: { "x-waybill-applied": String(deleted.value.applied) } });
 }
 
 async function show(

@@ -129,6 +129,27 @@ describe("an endpoint of /v1", () => {
     expect(nobody.status).toBe(404);
   });
 
+  it("is deleted once, unknown at once on both planes, and its slug is free for another", async () => {
+    const { create, key } = await scene();
+    const slug = unique();
+    const { body } = await create({ slug });
+    const path = `/v1/endpoints/${body.id}`;
+    expect((await manage(key, "DELETE", path, undefined, { "if-match": "99" })).status).toBe(412);
+    const deleted = await manage(key, "DELETE", `/v1/endpoints/${slug}`);
+    expect(deleted).toMatchObject({ status: 200, body: { id: body.id, applied: true } });
+    expect((await manage(key, "DELETE", path)).body).toEqual(deleted.body);
+    expect((await manage(key, "DELETE", `/v2/serverless/${body.id}`)).status).toBe(204);
+    for (const gone of [path, `/v1/endpoints/${slug}`, `/v2/serverless/${body.id}`]) {
+      expect((await manage(key, "GET", gone)).status).toBe(404);
+      expect((await manage(key, "PATCH", gone, { name: "x" })).status).toBe(404);
+    }
+    const stranger = await makeTenant({ scopes: ["manage"] });
+    expect((await manage(stranger.key, "DELETE", path)).status).toBe(404);
+    expect((await create({ slug })).body.id).not.toBe(body.id);
+    const audit = (await manage(key, "GET", "/v1/audit")).body.lines;
+    expect(audit.filter(({ action }: { action: string }) => action === "endpoint.delete")).toHaveLength(1);
+  });
+
   it("leaves a line in the audit for each change, with no value of the environment", async () => {
     const { create, key } = await scene();
     const { body } = await create({ slug: unique(), env: { TOKEN: "planted-secret" } });
