@@ -23,6 +23,7 @@ import { WEBHOOK_ROUTES } from "./manage/webhooks.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
+import { BILLING_ROUTES } from "./runpod/billing.ts";
 import { CATALOG_ROUTES } from "./runpod/catalog.ts";
 import { ENDPOINT_ROUTES } from "./runpod/endpoints.ts";
 import { RELEASE_ROUTES } from "./runpod/releases.ts";
@@ -42,6 +43,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...RELEASE_ROUTES,
   ...TEMPLATE_ROUTES,
   ...CATALOG_ROUTES,
+  ...BILLING_ROUTES,
   ...OWN_ENDPOINT_ROUTES,
   ...JOB_LIST_ROUTES,
   ...TENANT_ROUTES,

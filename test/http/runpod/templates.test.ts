@@ -130,7 +130,10 @@ describe("a template", () => {
       expect(foreign.status).toBe(404);
       expect(foreign.body).toEqual((await manage(other.key, method, "/v2/templates/nothing", body)).body);
     }
-    expect(await other.endpoint({ templateId })).toMatchObject({ status: 404, body: { detail: /template/ } });
+    expect(await other.endpoint({ templateId })).toMatchObject({
+      status: 404,
+      body: { detail: expect.stringContaining("template") },
+    });
     await manage(key, "PATCH", path, { public: true });
     expect((await manage(other.key, "GET", path)).body).toMatchObject({ name: "vllm", registry: null });
     expect((await manage(other.key, "PATCH", path, { name: "mine" })).status).toBe(404);
