@@ -28,6 +28,7 @@ import { CATALOG_ROUTES } from "./runpod/catalog.ts";
 import { ENDPOINT_ROUTES } from "./runpod/endpoints.ts";
 import { RELEASE_ROUTES } from "./runpod/releases.ts";
 import { TEMPLATE_ROUTES } from "./runpod/templates.ts";
+import { WORKER_ROUTES } from "./runpod/workers.ts";
 import { enterWorker, enterWorkerJob } from "./workers/auth.ts";
 import { callback } from "./workers/callback.ts";
 import { awaitStops, ping, takeBatch, takeOne } from "./workers/polls.ts";
@@ -44,6 +45,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...TEMPLATE_ROUTES,
   ...CATALOG_ROUTES,
   ...BILLING_ROUTES,
+  ...WORKER_ROUTES,
   ...OWN_ENDPOINT_ROUTES,
   ...JOB_LIST_ROUTES,
   ...TENANT_ROUTES,

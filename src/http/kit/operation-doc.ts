@@ -19,6 +19,13 @@ export interface OperationDoc {
   readonly body: z.ZodType | null;
   /** `creates`: takes an Idempotency-Key; `changes`: takes If-Match. */
   readonly kind: "reads" | "creates" | "changes" | "acts";
-  /** Null: an answer without a body. */
-  readonly answers: Readonly<Record<number, { readonly description: string; readonly schema: z.ZodType | null }>>;
+  readonly answers: Readonly<Record<number, AnswerDoc>>;
+}
+
+interface AnswerDoc {
+  readonly description: string;
+  /** Null: an answer without a body, or one that is no JSON. */
+  readonly schema: z.ZodType | null;
+  /** Of an answer that is a stream of events; without it JSON. */
+  readonly mediaType?: "text/event-stream";
 }

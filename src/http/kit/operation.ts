@@ -3,7 +3,7 @@
 import type * as z from "zod";
 import type { Caller, Scope } from "../../contract/identity.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { jsonAnswer } from "./answer.ts";
+import { jsonAnswer, rawAnswer } from "./answer.ts";
 import { authenticate, readKey } from "./auth.ts";
 import { checkBody, checkQuery, checkValue } from "./checked.ts";
 import type { RouteContext } from "./context.ts";
@@ -17,6 +17,8 @@ import type { Method, Route } from "./route.ts";
 export interface Reply {
   readonly status: 200 | 201 | 204;
   readonly body?: object;
+  /** In place of a body: server-sent events. */
+  readonly events?: ReadableStream<Uint8Array>;
   readonly version?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -99,7 +101,9 @@ export function operation<
     });
   }
 
-  return { methods: [method], path, head: true, answer, refuse, doc: { ...rest, params, query, body } };
+  // A HEAD would open a stream that nobody reads.
+  const head = !Object.values(rest.answers).some(({ mediaType }) => mediaType !== undefined);
+  return { methods: [method], path, head, answer, refuse, doc: { ...rest, params, query, body } };
 }
 
 const NOTHING = {};
@@ -126,9 +130,17 @@ async function readBody(request: Request, isTaken: boolean): Promise<Result<stri
   return ok(text + decoder.decode());
 }
 
-function show(c: RouteContext, { status, body, version, headers }: Reply): Response {
+function show(c: RouteContext, { status, body, events, version, headers }: Reply): Response {
   const requestId = c.get("requestId");
   const extra = { ...(version === undefined ? {} : { etag: `"${version}"` }), ...headers };
   if (body !== undefined) return jsonAnswer(status, body, requestId, extra);
+  if (events !== undefined) return rawAnswer(status, events, requestId, { ...EVENT_STREAM, ...extra });
   return new Response(null, { status, headers: { "x-request-id": requestId, "cache-control": "no-store", ...extra } });
 }
+
+/** As RunPod's: proxies must neither keep nor gather what comes. */
+const EVENT_STREAM = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-cache",
+  "x-accel-buffering": "no",
+};

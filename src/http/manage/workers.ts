@@ -1,6 +1,7 @@
 // Routes under /v1 about the workers of an endpoint, for its owner: lists workers, and takes one out of service.
 import type { WorkerView } from "../../contract/worker.ts";
 import { fail } from "../../core/failure.ts";
+import { summariseWorkers } from "../../core/manage/worker-summary.ts";
 import { jsonAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
@@ -12,7 +13,7 @@ export async function listWorkers(c: RouteContext, { caller, broker }: EndpointC
   if (!listed.ok) return listed;
   const views = listed.value;
   if (views === null) return fail({ kind: "not_found", what: "endpoint" });
-  return jsonAnswer(200, { workers: views.map(showWorker), summary: summarise(views) }, c.get("requestId"));
+  return jsonAnswer(200, { workers: views.map(showWorker), summary: summariseWorkers(views) }, c.get("requestId"));
 }
 
 /** Answers the worker's open polls and gives it no more jobs; its jobs run on. To be done before it is shut down. */
@@ -42,18 +43,5 @@ function showWorker({ lastSeenAtMs, keyId, gpu, version, reason, ...rest }: Work
     gpu: gpu ?? undefined,
     version: version ?? undefined,
     reason: reason ?? undefined,
-  };
-}
-
-/** RunPod's summary of a list of workers. */
-function summarise(views: readonly WorkerView[]) {
-  const count = (state: WorkerView["state"]): number => views.filter((view) => view.state === state).length;
-  return {
-    running: count("RUNNING"),
-    idle: count("IDLE"),
-    initializing: count("INITIALIZING"),
-    throttled: count("THROTTLED"),
-    unhealthy: count("UNHEALTHY"),
-    total: views.length,
   };
 }

@@ -1,0 +1,141 @@
+// /v2/serverless/{id}/workers: who serves an endpoint, and a stream for each one's log.
+import * as z from "zod";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import { STREAM_COMMENT_EVERY_MS } from "../../core/limits.ts";
+import { summariseWorkers, WORKER_STATES } from "../../core/manage/worker-summary.ts";
+import { readEndpoint } from "../../manage/endpoints.ts";
+import { listWorkers } from "../../manage/workers.ts";
+import { keepAnswering, type RouteContext } from "../kit/context.ts";
+import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
+import type { Route } from "../kit/route.ts";
+
+const paramsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
+const logParamsSchema = paramsSchema.extend({
+  worker: z.string().meta({ description: "Id of a worker, as the list of workers has it" }),
+});
+const logQuerySchema = z.strictObject({
+  source: z.enum(["container", "system"]).optional(),
+  tail: z.coerce.number().int().min(0).max(5_000).default(100),
+  since: z.iso.datetime({ offset: true, error: "must be a time such as 2026-06-01T00:00:00Z" }).optional(),
+});
+
+const count = z.int();
+const workersSchema = z.object({
+  workers: z.array(
+    z
+      .object({
+        id: z.string(),
+        status: z.enum(WORKER_STATES),
+        isStale: z.boolean(),
+        version: z.null(),
+        gpuCount: z.int(),
+        image: z.null(),
+        uptimeSeconds: z.null(),
+        gpuTypeId: z.string().nullable().meta({ description: "The GPU that the worker reports" }),
+        dataCenterId: z.null(),
+        startedAt: z.null(),
+      })
+      .meta({ id: "Worker" }),
+  ),
+  summary: z.object({
+    running: count,
+    idle: count,
+    initializing: count,
+    throttled: count,
+    unhealthy: count,
+    total: count,
+  }),
+  endpointVersion: z.int(),
+});
+
+const shared = { plane: "v2", tag: "Serverless", method: "GET", scopes: ["jobs", "manage"], kind: "reads" } as const;
+const PATH = "/v2/serverless/:endpoint/workers";
+
+export const WORKER_ROUTES: readonly Route[] = [
+  operation({
+    ...shared,
+    path: PATH,
+    id: "listEndpointWorkers",
+    summary: "List an endpoint's workers",
+    description:
+      "Workers that pull, and upstreams that are called. Why one is unhealthy is in /v1/endpoints/{id}/workers.",
+    params: paramsSchema,
+    answers: { 200: { description: "The workers", schema: workersSchema } },
+    handle: list,
+  }),
+  operation({
+    ...shared,
+    path: `${PATH}/:worker/logs`,
+    id: "getWorkerLogs",
+    summary: "Follow a worker's log",
+    description:
+      "Server-sent events. The stream stays open with comments alone: workers send no log lines here, and a handler's output is in its job.",
+    params: logParamsSchema,
+    query: logQuerySchema,
+    answers: { 200: { description: "The log", schema: null, mediaType: "text/event-stream" } },
+    handle: followLog,
+  }),
+];
+
+async function list(call: OperationCall<z.infer<typeof paramsSchema>, unknown, unknown>): Promise<Result<Reply>> {
+  const endpoint = await readEndpoint(call, call.caller.tenantId, call.params.endpoint);
+  if (!endpoint.ok) return endpoint;
+  const found = await listWorkers(call.env, endpoint.value);
+  if (!found.ok) return found;
+  const { gpu, cpu } = endpoint.value.fleet;
+  const workers = found.value.map((worker) => ({
+    id: worker.id,
+    status: worker.state,
+    isStale: false,
+    version: null,
+    // Machines do not report how many GPUs they have, so it is what the endpoint asks for.
+    gpuCount: gpu?.count ?? (cpu === null ? 1 : 0),
+    image: null,
+    uptimeSeconds: null,
+    gpuTypeId: worker.gpu,
+    dataCenterId: null,
+    startedAt: null,
+  }));
+  const body = { workers, summary: summariseWorkers(found.value), endpointVersion: endpoint.value.release };
+  return ok({ status: 200, body });
+}
+
+async function followLog(
+  call: OperationCall<z.infer<typeof logParamsSchema>, unknown, unknown>,
+): Promise<Result<Reply>> {
+  const { c, env, caller, params } = call;
+  const lastId = c.req.raw.headers.get("last-event-id");
+  if (lastId !== null && Number.isNaN(Date.parse(lastId.split("/")[0] ?? ""))) {
+    return fail({ kind: "invalid", field: "Last-Event-ID", message: "must be the id of an event of this stream" });
+  }
+  const endpoint = await readEndpoint(call, caller.tenantId, params.endpoint);
+  if (!endpoint.ok) return endpoint;
+  const found = await listWorkers(env, endpoint.value);
+  if (!found.ok) return found;
+  if (!found.value.some(({ id }) => id === params.worker)) return fail({ kind: "not_found", what: "worker" });
+  return ok({ status: 200, events: openStream(c) });
+}
+
+/** A reader that has left without a word is let go after this; RunPod's clients follow a log for minutes. */
+const STREAM_MAX_MS = 3_600_000;
+
+function openStream(c: RouteContext): ReadableStream<Uint8Array> {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  keepAnswering(c, comment(writable.getWriter()));
+  return readable;
+}
+
+/** RunPod's newer client gives up after 60 s without a byte, and asks again at once when a stream ends. */
+async function comment(writer: WritableStreamDefaultWriter<Uint8Array>): Promise<void> {
+  const bytes = new TextEncoder().encode(": no log lines\n\n");
+  try {
+    for (let openMs = 0; openMs < STREAM_MAX_MS; openMs += STREAM_COMMENT_EVERY_MS) {
+      await writer.write(bytes);
+      await scheduler.wait(STREAM_COMMENT_EVERY_MS);
+    }
+    await writer.close();
+  } catch (error) {
+    // The reader has gone.
+    await writer.abort(error).catch(() => undefined);
+  }
+}
