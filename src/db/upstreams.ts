@@ -1,9 +1,26 @@
-// The rows of upstreams. Triggers in D1 raise the version of the endpoint with each change.
+// The rows of upstreams. Triggers in D1 raise the version of the endpoint with each change; their own is raised here.
 import type { Upstream } from "../contract/settings.ts";
-import { insertInto, type Statement, statement } from "./statement.ts";
+import type { Page } from "./managed-endpoints.ts";
+import { bound, type Database, insertInto, type SqlValue, type Statement, statement } from "./statement.ts";
 
-/** Adds an enabled upstream. Its `credential` is sealed at `credentialPlace(id)`, or null when it needs none. */
-export function insertUpstream(endpointId: string, upstream: Upstream, createdAtMs: number): Statement {
+/** An upstream as it is managed: its credential is sealed. */
+export interface ManagedUpstream extends Upstream {
+  readonly endpointId: string;
+  readonly name: string;
+  readonly enabled: boolean;
+  readonly version: number;
+  readonly createdAtMs: number;
+}
+
+/**
+ * Adds an upstream, enabled unless it is said otherwise. Its `credential` is sealed at `credentialPlace(id)`, or null when it needs
+ * none.
+ */
+export function insertUpstream(
+  endpointId: string,
+  upstream: Upstream & Partial<Pick<ManagedUpstream, "name" | "enabled">>,
+  createdAtMs: number,
+): Statement {
   return insertInto("upstreams", {
     id: upstream.id,
     endpoint_id: endpointId,
@@ -14,9 +31,62 @@ export function insertUpstream(endpointId: string, upstream: Upstream, createdAt
     tier: upstream.tier,
     rate_kind: upstream.rateKind,
     sealed_credential: upstream.credential,
-    enabled: 1,
+    enabled: upstream.enabled === false ? 0 : 1,
+    name: upstream.name ?? "",
     created_at: createdAtMs,
   });
+}
+
+const COLUMNS = `id, endpoint_id AS endpointId, url, dialect, local, slots, tier, rate_kind AS rateKind,
+  sealed_credential AS credential, enabled, name, version, created_at AS createdAtMs`;
+
+type Row = Omit<ManagedUpstream, "local" | "enabled"> & { readonly local: number; readonly enabled: number };
+
+function toManaged({ local, enabled, ...row }: Row): ManagedUpstream {
+  return { ...row, local: local === 1, enabled: enabled === 1 };
+}
+
+/** An upstream of this endpoint; null: it has none with this id. */
+export async function findUpstream(db: Database, endpointId: string, id: string): Promise<ManagedUpstream | null> {
+  const sql = `SELECT ${COLUMNS} FROM upstreams WHERE id = ? AND endpoint_id = ?`;
+  const row = await bound(db, statement(sql, id, endpointId)).first<Row>();
+  return row === null ? null : toManaged(row);
+}
+
+/** A page of an endpoint's upstreams, newest first. */
+export async function listUpstreams(
+  db: Database,
+  endpointId: string,
+  { after, limit }: Page,
+): Promise<ManagedUpstream[]> {
+  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const sql = `SELECT ${COLUMNS} FROM upstreams WHERE endpoint_id = ? AND (created_at, id) < (?, ?)
+    ORDER BY created_at DESC, id DESC LIMIT ?`;
+  const { results } = await bound(db, statement(sql, endpointId, createdAtMs, id, limit)).all<Row>();
+  return results.map(toManaged);
+}
+
+/** What of an upstream can be changed. */
+export type UpstreamSettings = Pick<
+  ManagedUpstream,
+  "url" | "slots" | "tier" | "rateKind" | "credential" | "enabled" | "name"
+>;
+
+/** Gives an upstream the settings that are given, at least one. */
+export function updateUpstream(id: string, settings: Partial<UpstreamSettings>): Statement {
+  const { url, slots, tier, rateKind, credential, enabled, name } = settings;
+  const wanted: Record<string, SqlValue | undefined> = {
+    url,
+    slots,
+    tier,
+    rate_kind: rateKind,
+    sealed_credential: credential,
+    enabled: enabled === undefined ? undefined : Number(enabled),
+    name,
+  };
+  const columns = Object.entries(wanted).flatMap(([column, value]) => (value === undefined ? [] : [{ column, value }]));
+  const sql = `UPDATE upstreams SET ${columns.map(({ column }) => `${column} = ?`).join(", ")}, version = version + 1 WHERE id = ?`;
+  return statement(sql, ...columns.map(({ value }) => value), id);
 }
 
 export function deleteUpstream(upstreamId: string): Statement {
@@ -25,11 +95,11 @@ export function deleteUpstream(upstreamId: string): Statement {
 
 /** An upstream that is not enabled keeps its row, and gets no job. */
 export function updateEnabled(upstreamId: string, enabled: boolean): Statement {
-  return statement("UPDATE upstreams SET enabled = ? WHERE id = ?", enabled ? 1 : 0, upstreamId);
+  return updateUpstream(upstreamId, { enabled });
 }
 
 export function updateUrl(upstreamId: string, url: string): Statement {
-  return statement("UPDATE upstreams SET url = ? WHERE id = ?", url, upstreamId);
+  return updateUpstream(upstreamId, { url });
 }
 
 /** One row with the `endpoint_id`, or none. */

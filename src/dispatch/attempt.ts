@@ -165,7 +165,7 @@ export async function askStatus(
 }
 
 /** The headers of every call to an upstream. */
-function upstreamHeaders(credential: string | null, jobId: string | null): Record<string, string> {
+export function upstreamHeaders(credential: string | null, jobId: string | null): Record<string, string> {
   return {
     accept: "application/json",
     "user-agent": "Waybill/1",

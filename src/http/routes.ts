@@ -18,6 +18,7 @@ import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
 import { KEY_ROUTES } from "./manage/keys.ts";
 import { ME_ROUTES } from "./manage/me.ts";
 import { TENANT_ROUTES } from "./manage/tenants.ts";
+import { UPSTREAM_ROUTES } from "./manage/upstreams.ts";
 import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
 import { WEBHOOK_ROUTES } from "./manage/webhooks.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
@@ -52,6 +53,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...WEBHOOK_ROUTES,
   ...KEY_ROUTES,
   ...ME_ROUTES,
+  ...UPSTREAM_ROUTES,
   ...AUDIT_ROUTES,
 ];
 

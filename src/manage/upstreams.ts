@@ -1,0 +1,222 @@
+// Adds, changes and removes the upstreams of an endpoint, and asks one whether it answers.
+import { readConfig } from "../config.ts";
+import type { Upstream } from "../contract/settings.ts";
+import { addressProblem, secretsInAddress } from "../core/access/address-secrets.ts";
+import type { Reach } from "../core/access/reach.ts";
+import { credentialPlace } from "../core/access/sealing.ts";
+import { SecretForms } from "../core/access/secret-forms.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import { SECRET_MIN_CHARS } from "../core/limits.ts";
+import { fieldChanges } from "../core/manage/changes.ts";
+import { askD1 } from "../db/ask-d1.ts";
+import { expectVersion } from "../db/expectations.ts";
+import type { Statement } from "../db/statement.ts";
+import {
+  deleteUpstream,
+  findUpstream,
+  insertUpstream,
+  type ManagedUpstream,
+  type UpstreamSettings,
+  updateUpstream,
+} from "../db/upstreams.ts";
+import { type TestedUpstream, testUpstream } from "../dispatch/test-upstream.ts";
+import { open, seal } from "../outbound/credentials.ts";
+import { checkUrl } from "../outbound/guard.ts";
+import { changeRow, createOnce, type Made, removeRow } from "./commit.ts";
+import { audited, type ManageContext, ownerOf } from "./context.ts";
+import { readEndpoint } from "./endpoints.ts";
+import { pushSettings } from "./push.ts";
+import { checkTier } from "./tiers.ts";
+
+/** An upstream after a change. `applied`: its endpoint's broker has the change already. */
+export interface ChangedUpstream {
+  readonly upstream: ManagedUpstream;
+  readonly applied: boolean;
+  readonly warning: string | null;
+}
+
+type Context = Pick<ManageContext, "env" | "caller">;
+
+/** An upstream of an endpoint that the caller may see. */
+export async function readUpstream(context: Context, idOrSlug: string, id: string): Promise<Result<ManagedUpstream>> {
+  const endpoint = await readEndpoint(context, ownerOf(context.caller), idOrSlug);
+  if (!endpoint.ok) return endpoint;
+  const found = await askD1(() => findUpstream(context.env.DB, endpoint.value.id, id));
+  if (!found.ok) return found;
+  return found.value === null ? fail({ kind: "not_found", what: "upstream" }) : ok(found.value);
+}
+
+/** An upstream that is asked for; its credential is in the clear. `requestUrl`: of the call, whose host is the deployment's own. */
+export interface WantedUpstream extends Omit<Upstream, "id">, Pick<ManagedUpstream, "name" | "enabled"> {
+  readonly requestUrl: string;
+}
+
+/** Adds an upstream, once for each Idempotency-Key. */
+export async function createUpstream(
+  context: ManageContext,
+  idOrSlug: string,
+  { requestUrl, ...wanted }: WantedUpstream,
+): Promise<Result<Made & Omit<ChangedUpstream, "upstream">>> {
+  const { env, caller, nowMs } = context;
+  const endpoint = await readEndpoint(context, ownerOf(caller), idOrSlug);
+  if (!endpoint.ok) return endpoint;
+  const { encryptionKey, reach } = readConfig(env);
+  const address = checkAddress(wanted.url, wanted.credential, { ...reach, requestUrl });
+  if (!address.ok) return address;
+  const tier = await checkTier(env, wanted.tier);
+  if (!tier.ok) return tier;
+  const id = `up-${crypto.randomUUID()}`;
+  const { id: endpointId, tenantId } = endpoint.value;
+  const credential =
+    wanted.credential === null ? null : await seal(wanted.credential, encryptionKey, credentialPlace(id));
+  const upstream = { ...wanted, id, credential };
+  const { dialect, local } = wanted;
+  const changes = fieldChanges({}, { endpointId, dialect, local, ...auditedFields(upstream) });
+  const statements = [
+    insertUpstream(endpointId, upstream, nowMs),
+    audited(context, { tenantId, action: "upstream.create", objectId: id, changes }),
+  ];
+  const made = await createOnce(context, id, statements, refuseGone);
+  if (!made.ok) return made;
+  const applied = await pushSettings(env, endpointId);
+  return ok({ ...made.value, applied, warning: warningOf(wanted.credential) });
+}
+
+/** A change of an upstream: members that are left out stay; a credential of null removes it. */
+export type UpstreamPatch = { readonly [Name in keyof UpstreamSettings]?: UpstreamSettings[Name] | undefined } & {
+  readonly requestUrl: string;
+};
+
+/** Changes an upstream; jobs that run there go on. */
+export async function changeUpstream(
+  context: ManageContext,
+  idOrSlug: string,
+  id: string,
+  patch: UpstreamPatch,
+): Promise<Result<ChangedUpstream>> {
+  const changed = await changeRow(
+    context,
+    () => readUpstream(context, idOrSlug, id),
+    (now) => planChange(context, now, patch),
+    refuseGone,
+  );
+  if (!changed.ok) return changed;
+  const upstream = changed.value.row;
+  const applied = await pushSettings(context.env, upstream.endpointId);
+  return ok({ upstream, applied, warning: warningOf(patch.credential ?? null) });
+}
+
+async function planChange(
+  context: ManageContext,
+  now: ManagedUpstream,
+  { requestUrl, credential, ...settings }: UpstreamPatch,
+): Promise<Result<readonly Statement[] | null>> {
+  const { env } = context;
+  const { encryptionKey, reach } = readConfig(env);
+  const { id, endpointId } = now;
+  const place = credentialPlace(id);
+  const next = { ...now, ...withoutUndefined(settings) };
+  const old = now.credential === null ? null : await open(now.credential, encryptionKey, place);
+  const plain = credential === undefined ? old : credential;
+  if (next.url !== now.url || plain !== old) {
+    // An address that an older release took may hold a credential, and goes on to work as long as it stays.
+    const isNew = next.url !== now.url;
+    const address = isNew ? checkAddress(next.url, plain, { ...reach, requestUrl }) : checkSecret(next.url, plain);
+    if (!address.ok) return address;
+  }
+  const tier = next.tier === now.tier ? ok(null) : await checkTier(env, next.tier);
+  if (!tier.ok) return tier;
+  const hidden = plain === old ? [] : [{ field: "credential", old: hide(old), new: hide(plain) }];
+  const changes = [
+    ...fieldChanges(auditedFields(now), auditedFields({ ...next, credential: now.credential })),
+    ...hidden,
+  ];
+  if (changes.length === 0) return ok(null);
+  const sealed = plain === null ? null : await seal(plain, encryptionKey, place);
+  const endpoint = await readEndpoint(context, ownerOf(context.caller), endpointId);
+  if (!endpoint.ok) return endpoint;
+  return ok([
+    expectVersion("upstreams", id, now.version),
+    updateUpstream(id, { ...withoutUndefined(settings), ...(plain === old ? {} : { credential: sealed }) }),
+    audited(context, { tenantId: endpoint.value.tenantId, action: "upstream.update", objectId: id, changes }),
+  ]);
+}
+
+/** Removes an upstream. True: its endpoint's broker gives it no more jobs already. */
+export async function removeUpstream(
+  context: ManageContext,
+  idOrSlug: string,
+  id: string,
+): Promise<Result<{ readonly id: string; readonly applied: boolean }>> {
+  const removed = await removeRow(
+    context,
+    () => readUpstream(context, idOrSlug, id),
+    async (now) => {
+      const endpoint = await readEndpoint(context, ownerOf(context.caller), now.endpointId);
+      if (!endpoint.ok) return endpoint;
+      const changes = fieldChanges({ endpointId: now.endpointId, ...auditedFields(now) }, {});
+      return ok([
+        expectVersion("upstreams", id, now.version),
+        deleteUpstream(id),
+        audited(context, { tenantId: endpoint.value.tenantId, action: "upstream.delete", objectId: id, changes }),
+      ]);
+    },
+    refuseGone,
+  );
+  if (!removed.ok) return removed;
+  return ok({ id, applied: await pushSettings(context.env, removed.value.endpointId) });
+}
+
+/** Calls an upstream once, with its credential, and states what came. It need not be enabled. */
+export async function askUpstream(context: Context, idOrSlug: string, id: string): Promise<Result<TestedUpstream>> {
+  const endpoint = await readEndpoint(context, ownerOf(context.caller), idOrSlug);
+  if (!endpoint.ok) return endpoint;
+  const found = await readUpstream(context, endpoint.value.id, id);
+  if (!found.ok) return found;
+  const { encryptionKey, reach } = readConfig(context.env);
+  return ok(await testUpstream(found.value, endpoint.value.kind, encryptionKey, reach));
+}
+
+/** The address as it is shown: those of older releases may hold credentials. */
+export function shownAddress(url: string): string {
+  return new SecretForms(secretsInAddress(url)).blankText(url);
+}
+
+/** The guard of each send checks the address here, too: one that it refuses would only make every job wait. */
+function checkAddress(url: string, credential: string | null, reach: Reach): Result<null> {
+  const verdict = checkUrl(url, reach);
+  return verdict.ok ? checkSecret(url, credential) : fail({ kind: "invalid", field: "url", message: verdict.message });
+}
+
+function checkSecret(url: string, credential: string | null): Result<null> {
+  const problem = addressProblem(url, credential);
+  if (problem === null) return ok(null);
+  return fail({ kind: "invalid", field: "url", message: `${problem}: the field credential takes it, and seals it` });
+}
+
+function warningOf(credential: string | null): string | null {
+  if (credential === null || credential.length >= SECRET_MIN_CHARS) return null;
+  return `A credential of under ${SECRET_MIN_CHARS} characters is not looked for in what the upstream answers: clients may see it.`;
+}
+
+/** What the audit compares: of the credential only whether there is one. */
+function auditedFields(upstream: Omit<UpstreamSettings, "credential"> & { readonly credential: string | null }) {
+  const { name, url, slots, tier, rateKind, enabled, credential } = upstream;
+  return { name, url: shownAddress(url), slots, tier, rateKind, enabled, hasCredential: credential !== null };
+}
+
+function hide(credential: string | null): string | null {
+  return credential === null ? null : "(hidden)";
+}
+
+function withoutUndefined<T extends object>(value: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
+    [Name in keyof T]?: Exclude<T[Name], undefined>;
+  };
+}
+
+/** The endpoint was removed between its look-up and the batch. */
+function refuseGone(error: unknown): Result<never> {
+  if (String(error).includes("FOREIGN KEY")) return fail({ kind: "not_found", what: "endpoint" });
+  throw error;
+}
