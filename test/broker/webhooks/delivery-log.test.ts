@@ -175,6 +175,14 @@ it("shows a tenant of a shared endpoint no try of another", async () => {
   expect((await list(endpointId, theirs)).deliveries).toHaveLength(2);
 });
 
+it("takes no try of an endpoint that has no settings, such as one that was deleted and is empty", async () => {
+  const endpointId = `ep-${crypto.randomUUID()}`;
+  const tried = { atMs: Date.now(), jobId: "j", webhookId: "msg_1_r0", tryNumber: 11, delivered: true };
+  const entry = { ...tried, status: 204, detail: "the receiver answered 204", tookMs: 5 };
+  await brokerOf(env, endpointId).noteDelivery({ tenantId: "owner", tried: entry });
+  expect(await list(endpointId, "owner")).toEqual({ deliveries: [], next: null });
+});
+
 it("is read page by page, newest first, and no try comes twice while others are added", async () => {
   const tenantId = `tn-${crypto.randomUUID()}`;
   const { endpointId, deliverOne } = await quietBroker(tenantId);
