@@ -1,6 +1,7 @@
 // The route table: every path that Waybill answers, except those of load-balanced endpoints, which belong to their
 // workers (lb/target.ts). Another method of a path gets 405, another path 404.
 
+import { GRAPHQL_ROUTE } from "./graphql/request.ts";
 import { cancel, retry, status, statusSync } from "./jobs/job.ts";
 import { health, purgeQueue, requests } from "./jobs/queue.ts";
 import { run } from "./jobs/run.ts";
@@ -58,6 +59,8 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
 ];
 
 export const ROUTES: readonly Route[] = [
+  GRAPHQL_ROUTE,
+
   route({ method: "POST", path: `${ENDPOINT}/run`, enter: enterEndpoint, handler: run }),
   route({ method: "POST", path: `${ENDPOINT}/runsync`, enter: enterEndpoint, handler: runsync }),
   // RunPod's Go client uses POST where the other clients use GET.

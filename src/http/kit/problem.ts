@@ -61,7 +61,8 @@ function titleOf(status: number): string {
   return TITLES[status] ?? "Error";
 }
 
-function detailOf(failure: Failure, message: string): string {
+/** What is wrong, in one sentence, or one for each wrong field. `message`: the failure's on the wire. */
+export function detailOf(failure: Failure, message: string): string {
   if (failure.kind === "invalid") return fieldSentence(failure);
   if (failure.kind !== "not_conforming") return message;
   return failure.wrong.map((wrong) => fieldSentence(showWrong(wrong))).join("; ");

@@ -1,0 +1,174 @@
+// Endpoints by RunPod's GraphQL: `saveEndpoint`, `updateEndpointTemplate`, and the form in which a query shows one.
+import * as z from "zod";
+import { readConfig } from "../../config.ts";
+import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
+import { createRunPodEndpointSchema, patchRunPodEndpointSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { envPlace } from "../../core/access/sealing.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
+import { EXECUTION_TIMEOUT_DEFAULT_MS } from "../../core/limits.ts";
+import { changeEndpoint, createEndpoint, readEndpoint } from "../../manage/endpoints.ts";
+import { toTimeoutMs } from "../../manage/requested-fleet.ts";
+import { openEnv } from "../../manage/workers-env.ts";
+import { checkValue } from "../kit/checked.ts";
+import { type GraphQlCall, type Resolved, splitText } from "./call.ts";
+
+const IDLE_DEFAULT_SECONDS = 5;
+const text = z.string().nullable().optional();
+
+/** The names and defaults of RunPod's GraphQL; the values are checked under the names of its REST API. */
+const inputSchema = z.strictObject({
+  id: text,
+  name: z.string(),
+  templateId: text,
+  type: z.enum(["QB", "LB"]).optional(),
+  gpuIds: text,
+  gpuCount: z.number().default(1),
+  allowedCudaVersions: text,
+  minCudaVersion: text,
+  networkVolumeId: text,
+  locations: text,
+  idleTimeout: z.number().default(IDLE_DEFAULT_SECONDS),
+  scalerType: z.enum(["QUEUE_DELAY", "REQUEST_COUNT"]).default("QUEUE_DELAY"),
+  scalerValue: z.number().default(4),
+  workersMin: z.number().default(0),
+  workersMax: z.number().default(3),
+  flashBootType: z.string().default("OFF"),
+  executionTimeoutMs: z.number().default(EXECUTION_TIMEOUT_DEFAULT_MS),
+});
+type Input = z.infer<typeof inputSchema>;
+const saveSchema = z.strictObject({ input: inputSchema });
+const templateSchema = z.strictObject({ input: z.strictObject({ endpointId: z.string(), templateId: z.string() }) });
+
+export async function saveEndpoint(call: GraphQlCall, args: unknown): Promise<Resolved> {
+  const checked = checkValue(saveSchema, args, "body");
+  if (!checked.ok) return checked;
+  const { input } = checked.value;
+  const saved = isGiven(input.id) ? await change(call, input.id, input) : await create(call, input);
+  return saved.ok ? ok(await showGraphQlEndpoint(call, saved.value)) : saved;
+}
+
+export async function updateEndpointTemplate({ context, caller }: GraphQlCall, args: unknown): Promise<Resolved> {
+  const checked = checkValue(templateSchema, args, "body");
+  if (!checked.ok) return checked;
+  const { endpointId, templateId } = checked.value.input;
+  const changed = await changeEndpoint(context, caller.tenantId, endpointId, { fields: {}, templateId });
+  return changed.ok ? ok({ id: changed.value.endpoint.id, templateId }) : changed;
+}
+
+async function create({ context, caller, env }: GraphQlCall, input: Input): Promise<Result<ManagedEndpoint>> {
+  const type = input.type === "LB" ? "LOAD_BALANCER" : "QUEUE";
+  const checked = checkValue(createRunPodEndpointSchema, { ...toBody(input, type), type }, "body");
+  if (!checked.ok) return checked;
+  const { name, timeout, templateId, type: _, env: __, ...fields } = checked.value;
+  const made = await createEndpoint(context, {
+    tenantId: caller.tenantId,
+    name,
+    kind: type === "QUEUE" ? "queue" : "load_balancer",
+    executionTimeoutMs: toTimeoutMs(timeout),
+    fields,
+    templateId,
+    workerEnv: {},
+    needsHardware: true,
+  });
+  return made.ok ? readEndpoint({ env, caller }, caller.tenantId, made.value.id) : made;
+}
+
+/** RunPod's `saveEndpoint` resets what is left out, but for the template and the pools, without which there is no endpoint. */
+async function change(call: GraphQlCall, id: string, input: Input): Promise<Result<ManagedEndpoint>> {
+  const { context, caller } = call;
+  const found = await readEndpoint(call, caller.tenantId, id);
+  if (!found.ok) return found;
+  const type = found.value.kind === "queue" ? "QUEUE" : "LOAD_BALANCER";
+  if (input.type !== undefined && (input.type === "LB") !== (type === "LOAD_BALANCER")) return fail(TYPE_STAYS);
+  const checked = checkValue(patchRunPodEndpointSchema, toBody(input, type), "body");
+  if (!checked.ok) return checked;
+  const { name, timeout, templateId, env: _, ...fields } = checked.value;
+  const changed = await changeEndpoint(context, caller.tenantId, id, {
+    ...(name === undefined ? {} : { name }),
+    ...(timeout === undefined ? {} : { executionTimeoutMs: toTimeoutMs(timeout) }),
+    fields,
+    templateId,
+  });
+  return changed.ok ? ok(changed.value.endpoint) : changed;
+}
+
+const TYPE_STAYS = { kind: "invalid", field: "type", message: "cannot be changed: make a new endpoint" } as const;
+
+/** The body by which RunPod's REST API would be asked for the same. */
+function toBody(input: Input, type: "QUEUE" | "LOAD_BALANCER"): object {
+  const { scalerType, scalerValue, workersMin: min, workersMax: max, idleTimeout } = input;
+  const isByDelay = scalerType === "QUEUE_DELAY";
+  // RunPod's GraphQL takes the idle timeout also where it has no meaning; the REST API refuses it.
+  const isIdleUsed = isByDelay || type === "LOAD_BALANCER";
+  return {
+    name: input.name,
+    ...(isGiven(input.templateId) ? { templateId: input.templateId } : {}),
+    ...gpuOf(input),
+    workers: { min, max, ...(isIdleUsed ? { idleTimeout } : {}) },
+    scaling: isByDelay
+      ? { type: scalerType, queueDelay: scalerValue }
+      : { type: scalerType, requestCount: scalerValue },
+    flashboot: input.flashBootType,
+    timeout: input.executionTimeoutMs,
+    networkVolumes: isGiven(input.networkVolumeId) ? [input.networkVolumeId] : [],
+    dataCenterIds: splitText(input.locations),
+  };
+}
+
+/** `gpuIds` is one text of pools, in which `-TYPE` leaves a GPU type out. */
+function gpuOf({ id, templateId, gpuIds, gpuCount: count, allowedCudaVersions, minCudaVersion }: Input): object {
+  const names = splitText(gpuIds);
+  if (names.length === 0) return {};
+  const versions = splitText(allowedCudaVersions);
+  // Versions that are not named are those of the template, and without one none.
+  const isReset = isGiven(id) && !isGiven(templateId);
+  return {
+    gpu: {
+      pools: names.filter((name) => !name.startsWith("-")),
+      excludedTypes: names.filter((name) => name.startsWith("-")).map((name) => name.slice(1)),
+      count,
+      ...(versions.length > 0 || isReset ? { allowedCudaVersions: versions } : {}),
+      ...(isGiven(minCudaVersion) ? { minCudaVersion } : isReset ? { minCudaVersion: "" } : {}),
+    },
+  };
+}
+
+function isGiven(value: string | null | undefined): value is string {
+  return value !== null && value !== undefined && value !== "";
+}
+
+/** An endpoint with all the members that RunPod's clients ask for. */
+export async function showGraphQlEndpoint(
+  { env, caller }: Pick<GraphQlCall, "env" | "caller">,
+  endpoint: ManagedEndpoint,
+) {
+  const { id, name, slug, kind, fleet, tenantId, templateId, version, executionTimeoutMs, createdAtMs } = endpoint;
+  const { gpu, workers, scaling, flashboot, dataCenterIds, networkVolumes } = fleet;
+  const mayRead = caller.scopes.includes("manage");
+  const variables = mayRead ? await openEnv(endpoint.sealedEnv, readConfig(env).encryptionKey, envPlace(id)) : {};
+  return {
+    id,
+    name: name === "" ? slug : name,
+    userId: tenantId,
+    templateId,
+    type: kind === "queue" ? "QB" : "LB",
+    version,
+    gpuIds: [...(gpu?.pools ?? []), ...(gpu?.excludedTypes ?? []).map((type) => `-${type}`)].join(","),
+    gpuCount: gpu?.count ?? 0,
+    allowedCudaVersions: gpu?.allowedCudaVersions.join(",") ?? "",
+    minCudaVersion: gpu?.minCudaVersion ?? null,
+    idleTimeout: workers.idleTimeout ?? IDLE_DEFAULT_SECONDS,
+    scalerType: scaling.type,
+    scalerValue: scaling.type === "QUEUE_DELAY" ? scaling.queueDelay : scaling.requestCount,
+    workersMin: workers.min,
+    workersMax: workers.max,
+    workersStandby: workers.min,
+    flashBootType: flashboot,
+    executionTimeoutMs,
+    networkVolumeId: networkVolumes[0] ?? null,
+    networkVolume: null,
+    locations: dataCenterIds.join(","),
+    env: Object.entries(variables).map(([key, value]) => ({ key, value })),
+    createdAt: new Date(createdAtMs).toISOString(),
+  };
+}

@@ -1,0 +1,33 @@
+// `myself`: who the key is, and its endpoints.
+import { ok } from "../../core/failure.ts";
+import type { GraphQlField } from "../../core/manage/graphql-document.ts";
+import { askD1 } from "../../db/ask-d1.ts";
+import { listManaged } from "../../db/managed-endpoints.ts";
+import { type GraphQlCall, notServed, type Resolved } from "./call.ts";
+import { showGraphQlEndpoint } from "./endpoints.ts";
+
+/** GraphQL has no pages here: clients get the newest ones. */
+const LIST_MAX = 1_000;
+
+/** Members that a tenant has none of: RunPod's client looks through the volumes of its user. */
+const EMPTY: ReadonlyMap<string, unknown> = new Map(Object.entries({ pubKey: null, email: null, networkVolumes: [] }));
+
+const IN_PLACE: ReadonlyMap<string, string> = new Map([["pods", "an endpoint with workers of your own"]]);
+
+export async function myself(call: GraphQlCall, _args: unknown, selection: readonly GraphQlField[]): Promise<Resolved> {
+  const { caller, env } = call;
+  const members: [string, unknown][] = [];
+  for (const { name } of selection) {
+    if (name === "id") members.push([name, caller.tenantId]);
+    else if (EMPTY.has(name)) members.push([name, EMPTY.get(name)]);
+    else if (name !== "endpoints")
+      return notServed(`myself.${name}`, IN_PLACE.get(name) ?? "RunPod's REST routes under /v2");
+    else {
+      const page = { after: null, limit: LIST_MAX };
+      const found = await askD1(() => listManaged(env.DB, caller.tenantId, page, caller.endpointIds));
+      if (!found.ok) return found;
+      members.push([name, await Promise.all(found.value.map((row) => showGraphQlEndpoint(call, row)))]);
+    }
+  }
+  return ok(Object.fromEntries(members));
+}

@@ -1,0 +1,96 @@
+// POST /graphql, for clients of RunPod that are older than its REST API: the few fields that its Python package 1.12 asks for. Every
+// other one gets an error that names what to use, in GraphQL's form, which is the only one that those clients can read.
+import * as z from "zod";
+import type { Caller } from "../../contract/identity.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
+import { type GraphQlField, parseGraphQl } from "../../core/manage/graphql-document.ts";
+import { jsonAnswer } from "../kit/answer.ts";
+import { authenticate, readKey } from "../kit/auth.ts";
+import type { RouteContext } from "../kit/context.ts";
+import { wireOf } from "../kit/failures.ts";
+import { detailOf } from "../kit/problem.ts";
+import { countCall } from "../kit/rate-limit.ts";
+import { readJson } from "../kit/read-json.ts";
+import { type Answered, route } from "../kit/route.ts";
+import { type GraphQlCall, notServed, type Resolved } from "./call.ts";
+import { saveEndpoint, updateEndpointTemplate } from "./endpoints.ts";
+import { gpuTypes } from "./gpus.ts";
+import { myself } from "./myself.ts";
+import { saveTemplate } from "./templates.ts";
+
+/** As of the other management calls. */
+const BODY_MAX_BYTES = 256 * 1024;
+const bodySchema = z.looseObject({ query: z.string() });
+
+type Resolver = (call: GraphQlCall, args: unknown, selection: readonly GraphQlField[]) => Promise<Resolved>;
+
+/** Maps, because a client may ask for `constructor`, which every object has. */
+const QUERIES: ReadonlyMap<string, Resolver> = new Map(Object.entries({ myself, gpuTypes }));
+const MUTATIONS: ReadonlyMap<string, Resolver> = new Map(
+  Object.entries({ saveEndpoint, saveTemplate, updateEndpointTemplate }),
+);
+
+/** What to use in place of fields that people look for. */
+const IN_PLACE: ReadonlyMap<string, string> = new Map([
+  ["deleteEndpoint", "DELETE /v2/serverless/{id}"],
+  ["deleteTemplate", "DELETE /v2/templates/{id}"],
+  ["endpoint", "GET /v2/serverless/{id}"],
+  ["podFindAndDeployOnDemand", "an endpoint with workers of your own"],
+  ["deployCpuPod", "an endpoint with workers of your own"],
+  ["pod", "an endpoint with workers of your own"],
+]);
+
+export const GRAPHQL_ROUTE = route({
+  method: "POST",
+  path: "/graphql",
+  dialect: { readKey, refuse },
+  enter: (c, key) => authenticate(c.req.raw.headers, c.env, Date.now(), key(c.req.raw.headers)),
+  handler: answer,
+});
+
+async function answer(c: RouteContext, caller: Caller): Promise<Answered> {
+  const nowMs = Date.now();
+  const counted = countCall(caller, nowMs);
+  const answered = counted.failure === null ? await serve(c, caller, nowMs) : fail(counted.failure);
+  const response = answered.ok
+    ? jsonAnswer(200, { data: answered.value }, c.get("requestId"))
+    : refuse(c, answered.failure);
+  for (const [name, value] of Object.entries(counted.headers)) response.headers.set(name, value);
+  return response;
+}
+
+async function serve(c: RouteContext, caller: Caller, nowMs: number): Promise<Result<object>> {
+  const body = await readJson(c.req.raw, bodySchema, BODY_MAX_BYTES);
+  if (!body.ok) return body;
+  const document = parseGraphQl(body.value.query);
+  if ("problem" in document) return fail({ kind: "wrong_state", message: document.problem });
+  const { field } = document;
+  const resolver = (document.operation === "mutation" ? MUTATIONS : QUERIES).get(field.name);
+  if (resolver === undefined)
+    return notServed(field.name, IN_PLACE.get(field.name) ?? "RunPod's REST routes under /v2");
+  const scopes = document.operation === "mutation" ? (["manage"] as const) : (["jobs", "manage"] as const);
+  if (!scopes.some((scope) => caller.scopes.includes(scope))) {
+    return fail({ kind: "forbidden", scope: scopes.join(" or "), isWorkerKey: caller.scopes.includes("worker") });
+  }
+  const context = { env: c.env, caller, nowMs, requestId: c.get("requestId"), creation: null, ifMatch: null };
+  const resolved = await resolver({ env: c.env, caller, nowMs, context }, field.args, field.selection);
+  return resolved.ok ? ok({ [field.name]: select(resolved.value, field.selection) }) : resolved;
+}
+
+/** The members that the query names, each of them null where the value has it not. */
+function select(value: unknown, selection: readonly GraphQlField[]): unknown {
+  if (Array.isArray(value)) return value.map((item) => select(item, selection));
+  if (typeof value !== "object" || value === null || selection.length === 0) return value;
+  const members = new Map(Object.entries(value));
+  return Object.fromEntries(selection.map((one) => [one.name, select(members.get(one.name) ?? null, one.selection)]));
+}
+
+/** Statuses that a client or a proxy acts on; every other failure is one of the field, and so of status 200. */
+const KEPT_STATUSES: ReadonlySet<number> = new Set([401, 405, 413, 429, 503]);
+
+/** RunPod's clients show the first message, and break on an empty list or on another form. */
+function refuse(c: RouteContext, failure: Failure): Response {
+  const { status, message, headers } = wireOf(failure);
+  const body = { errors: [{ message: detailOf(failure, message) }] };
+  return jsonAnswer(KEPT_STATUSES.has(status) ? status : 200, body, c.get("requestId"), headers);
+}
