@@ -60,6 +60,7 @@ export type Failure =
 
 export type UnknownPart =
   | "endpoint"
+  | "flash endpoint"
   | "job"
   | "worker"
   | "route"

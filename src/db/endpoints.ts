@@ -107,6 +107,13 @@ export async function findIdOf(db: Database, idOrSlug: string): Promise<string |
   return bound(db, selectIdOf(idOrSlug)).first<string>("id");
 }
 
+/** The id of the only endpoint of a tenant with this name for people; null: there is none, or there are several. */
+export async function findIdOfName(db: Database, tenantId: string, name: string): Promise<string | null> {
+  const sql = "SELECT id FROM endpoints WHERE tenant_id = ? AND name = ? LIMIT 2";
+  const { results } = await bound(db, statement(sql, tenantId, name)).all<{ id: string }>();
+  return results.length === 1 ? (results[0]?.id ?? null) : null;
+}
+
 /** The settings alone, which the edge sends to the broker; null when there is no such endpoint. */
 export async function loadEndpointSettings(db: Database, idOrSlug: string): Promise<EndpointSettings | null> {
   return (await loadEndpoint(db, idOrSlug))?.settings ?? null;

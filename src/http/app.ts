@@ -3,6 +3,7 @@ import { Hono, type Next } from "hono";
 import { RESERVED_NAMES } from "../core/access/endpoint-name.ts";
 import type { Failure } from "../core/failure.ts";
 import { log } from "../log.ts";
+import { FLASH_ROUTES } from "./jobs/flash.ts";
 import type { RouteContext, Routing } from "./kit/context.ts";
 import { crashAnswer } from "./kit/failures.ts";
 import { isPlainPath, readPath } from "./kit/path.ts";
@@ -29,6 +30,7 @@ export function createApp(): Hono<Routing> {
     c.executionCtx.waitUntil(logAnswered(c, startedMs));
   });
   addRoutes(app, MANAGEMENT_ROUTES);
+  addRoutes(app, FLASH_ROUTES);
   // Before the routes of jobs, or POST /v2/serverless/run would be a job of an endpoint named "serverless".
   for (const word of RESERVED_NAMES) app.all(`/v2/${word}/*`, (c) => refusalAt(c.req.path)(c, NO_ROUTE));
   addRoutes(app, ROUTES);

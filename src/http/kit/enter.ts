@@ -42,31 +42,42 @@ export function enterOwned(scope: Scope): (c: RouteContext, readKey: ReadKey) =>
   return (c, readKey) => enterNamed(c, c.req.param("endpoint") ?? "", scope, readKey);
 }
 
-/** The caller and the endpoint of this name. */
+/** The caller and the endpoint of this name. `find`: what a name is. */
 export async function enterNamed(
   c: RouteContext,
   name: string,
   scope: Scope,
   readKey: ReadKey,
+  find = findEndpoint,
 ): Promise<Result<EndpointCall>> {
   const caller = await enterWith(scope)(c, readKey);
   if (!caller.ok) return caller;
-  const endpoint = await findEndpoint(name, caller.value, c.env, Date.now());
+  const endpoint = await find(name, caller.value, c.env, Date.now());
   if (!endpoint.ok) return endpoint;
   const { settings } = endpoint.value;
   return ok({ caller: caller.value, settings, broker: new BrokerClient(c.env, settings.endpointId, settings) });
 }
 
-/** The caller and the endpoint of a route about jobs. */
-export async function enterEndpoint(c: RouteContext, readKey: ReadKey): Promise<Result<EndpointCall>> {
-  const entered = await enterAnyEndpoint(c, readKey);
+type EnterAny = (c: RouteContext, readKey: ReadKey) => Promise<Result<EndpointCall>>;
+
+/** The caller and the endpoint of a route about jobs. `enterAny`: where the request names it. */
+export async function enterEndpoint(
+  c: RouteContext,
+  readKey: ReadKey,
+  enterAny: EnterAny = enterAnyEndpoint,
+): Promise<Result<EndpointCall>> {
+  const entered = await enterAny(c, readKey);
   if (!entered.ok || entered.value.settings.kind === "queue") return entered;
   return fail({ kind: "wrong_state", message: "this endpoint is load-balanced and takes no jobs: call it under /lb/" });
 }
 
 /** The same, and the job id of the path. An id that we cannot have given out gets the usual 404, without a call. */
-export async function enterJob(c: RouteContext, readKey: ReadKey): Promise<Result<JobRouteCall>> {
-  const entered = await enterEndpoint(c, readKey);
+export async function enterJob(
+  c: RouteContext,
+  readKey: ReadKey,
+  enterAny: EnterAny = enterAnyEndpoint,
+): Promise<Result<JobRouteCall>> {
+  const entered = await enterEndpoint(c, readKey, enterAny);
   if (!entered.ok) return entered;
   const jobId = c.req.param("id") ?? "";
   if (parseJobId(jobId) === null) return fail({ kind: "not_found", what: "job" });

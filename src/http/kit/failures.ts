@@ -46,6 +46,9 @@ type ByKind = { readonly [Each in Failure as Each["kind"]]: Each };
 /** What is another tenant's is as unknown as what never was, so each of these sentences is for both. */
 const UNKNOWN: Readonly<Record<UnknownPart, string>> = {
   endpoint: "no such endpoint for this key: check its id or slug",
+  "flash endpoint":
+    "X-Flash-Endpoint must name an endpoint of this key by its id, its slug, or a name that no other one has; there are no Flash apps " +
+    "here, so create it with POST /v2/serverless and give it a worker",
   job: "no job of yours has this id here, or it is no longer kept",
   worker: "no worker of this endpoint has this id",
   route: "no such route: check the path, in which an id may be missing",

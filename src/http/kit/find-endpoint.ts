@@ -2,7 +2,7 @@
 import type { Caller } from "../../contract/identity.ts";
 import { isEndpointName } from "../../core/access/endpoint-name.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { findIdOf, type LoadedEndpoint, loadEndpoint, loadNumberedEndpoint } from "../../db/endpoints.ts";
+import { findIdOf, findIdOfName, type LoadedEndpoint, loadEndpoint, loadNumberedEndpoint } from "../../db/endpoints.ts";
 import { StaleCache } from "../../db/stale-cache.ts";
 import { log } from "../../log.ts";
 
@@ -22,6 +22,35 @@ export async function findEndpoint(
 ): Promise<Result<LoadedEndpoint>> {
   if (!isEndpointName(idOrSlug)) return fail({ kind: "not_found", what: "endpoint" });
   return find(idOrSlug, caller, nowMs, () => loadEndpoint(env.DB, idOrSlug));
+}
+
+/** Ids of endpoints by their tenant and their name for people. A name that changes is followed within 30 s. */
+const namedIds = new StaleCache<string>();
+/** As of contract/manage/runpod-endpoint.ts. An endpoint may have no name, which is no name to find it by. */
+const PEOPLES_NAME = /^.{1,200}$/su;
+
+const NOT_NAMED = { kind: "not_found", what: "flash endpoint" } as const;
+
+/** The same for an id, a slug, or the name for people of an endpoint of the caller's tenant, if no other one has it. */
+export async function findEndpointByAnyName(
+  name: string,
+  caller: Caller,
+  env: Env,
+  nowMs: number,
+): Promise<Result<LoadedEndpoint>> {
+  const found = await findEndpoint(name, caller, env, nowMs);
+  if (found.ok || found.failure.kind !== "not_found") return found;
+  if (!PEOPLES_NAME.test(name)) return fail(NOT_NAMED);
+  const { tenantId } = caller;
+  try {
+    const id = await namedIds.get(`${tenantId} ${name}`, nowMs, () => findIdOfName(env.DB, tenantId, name));
+    if (id === null) return fail(NOT_NAMED);
+    const named = await findEndpoint(id, caller, env, nowMs);
+    return named.ok || named.failure.kind !== "not_found" ? named : fail(NOT_NAMED);
+  } catch (error) {
+    log("endpoint_lookup_failed", { error: String(error) });
+    return fail({ kind: "unavailable", message: "the endpoint cannot be looked up right now" });
+  }
 }
 
 /** The same for the number that is part of the ids of the endpoint's jobs. */
