@@ -52,3 +52,14 @@ export async function listAudit(
   const { results } = await bound(db, asked).all<AuditRow>();
   return results.map((row) => ({ ...row, changes: changesSchema.parse(JSON.parse(row.changes)) }));
 }
+
+/** Lines that are looked through for an earlier change: more than are written while a client repeats a call. */
+const EARLIER_LINES_MAX = 1_000;
+
+/** Was this done to a thing of the tenant, as far as its newest lines show? */
+export async function wasDone(db: Database, tenantId: string, action: string, objectId: string): Promise<boolean> {
+  const sql = `SELECT count(*) AS found FROM
+    (SELECT action, object_id FROM audit_lines WHERE tenant_id = ? ORDER BY number DESC LIMIT ${EARLIER_LINES_MAX})
+    WHERE action = ? AND object_id = ?`;
+  return ((await bound(db, statement(sql, tenantId, action, objectId)).first<number>("found")) ?? 0) > 0;
+}

@@ -109,7 +109,7 @@ export async function findIdOf(db: Database, idOrSlug: string): Promise<string |
 
 /** The id of the only endpoint of a tenant with this name for people; null: there is none, or there are several. */
 export async function findIdOfName(db: Database, tenantId: string, name: string): Promise<string | null> {
-  const sql = "SELECT id FROM endpoints WHERE tenant_id = ? AND name = ? LIMIT 2";
+  const sql = "SELECT id FROM endpoints WHERE tenant_id = ? AND name = ? AND deleted_at IS NULL LIMIT 2";
   const { results } = await bound(db, statement(sql, tenantId, name)).all<{ id: string }>();
   return results.length === 1 ? (results[0]?.id ?? null) : null;
 }

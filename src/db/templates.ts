@@ -64,7 +64,7 @@ export function deleteTemplate(id: string): Statement {
   return statement("DELETE FROM templates WHERE id = ?", id);
 }
 
-const ITS_ENDPOINTS = "FROM endpoints WHERE template_id = ? AND tenant_id = ?";
+const ITS_ENDPOINTS = "FROM endpoints WHERE template_id = ? AND tenant_id = ? AND deleted_at IS NULL";
 
 /** The id of one of the tenant's endpoints to which the template was applied last; null: there is none. */
 export async function findEndpointOf(db: Database, tenantId: string, templateId: string): Promise<string | null> {

@@ -6,6 +6,7 @@ import { templateEnvPlace } from "../core/access/sealing.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { fieldChanges, hiddenChanges } from "../core/manage/changes.ts";
 import { askD1 } from "../db/ask-d1.ts";
+import { wasDone } from "../db/audit.ts";
 import { expectVersion } from "../db/expectations.ts";
 import type { Statement } from "../db/statement.ts";
 import {
@@ -117,15 +118,22 @@ async function planChange(
   ]);
 }
 
-/** Removes a template of the caller's tenant, unless one of its endpoints has it. */
-export async function removeTemplate(context: ManageContext, id: string): Promise<Result<ManagedTemplate>> {
-  return removeRow(
-    context,
-    () => readOwn(context, id),
-    (now) => planRemoval(context, now),
-    neverRefused,
-  );
+/**
+ * Removes a template of the caller's tenant, unless one of its endpoints has it. A call that is repeated because its answer was lost
+ * finds that it was done.
+ */
+export async function removeTemplate(context: ManageContext, id: string): Promise<Result<null>> {
+  const { env, caller } = context;
+  const read = () => readOwn(context, id);
+  const removed = await removeRow(context, read, (now) => planRemoval(context, now), neverRefused);
+  if (removed.ok) return ok(null);
+  if (removed.failure.kind !== "not_found") return removed;
+  const earlier = await askD1(() => wasDone(env.DB, caller.tenantId, DELETION, id));
+  if (!earlier.ok) return earlier;
+  return earlier.value ? ok(null) : removed;
 }
+
+const DELETION = "template.delete";
 
 async function planRemoval(
   context: ManageContext,
@@ -143,7 +151,7 @@ async function planRemoval(
     deleteTemplate(id),
     audited(context, {
       tenantId,
-      action: "template.delete",
+      action: DELETION,
       objectId: id,
       changes: [{ field: "name", old: name, new: null }],
     }),

@@ -1,4 +1,4 @@
-// Endpoints by RunPod's GraphQL: `saveEndpoint`, `updateEndpointTemplate`, and the form in which a query shows one.
+// Endpoints by RunPod's GraphQL: `saveEndpoint`, `updateEndpointTemplate`, `deleteEndpoint`, and the form in which a query shows one.
 import * as z from "zod";
 import { readConfig } from "../../config.ts";
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
@@ -6,6 +6,7 @@ import { createRunPodEndpointSchema, patchRunPodEndpointSchema } from "../../con
 import { envPlace } from "../../core/access/sealing.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { EXECUTION_TIMEOUT_DEFAULT_MS } from "../../core/limits.ts";
+import { deleteEndpoint as closeEndpoint } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, readEndpoint } from "../../manage/endpoints.ts";
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
 import { openEnv } from "../../manage/workers-env.ts";
@@ -37,6 +38,7 @@ const inputSchema = z.strictObject({
 });
 type Input = z.infer<typeof inputSchema>;
 const saveSchema = z.strictObject({ input: inputSchema });
+const deleteSchema = z.strictObject({ id: z.string() });
 const templateSchema = z.strictObject({ input: z.strictObject({ endpointId: z.string(), templateId: z.string() }) });
 
 export async function saveEndpoint(call: GraphQlCall, args: unknown): Promise<Resolved> {
@@ -53,6 +55,14 @@ export async function updateEndpointTemplate({ context, caller }: GraphQlCall, a
   const { endpointId, templateId } = checked.value.input;
   const changed = await changeEndpoint(context, caller.tenantId, endpointId, { fields: {}, templateId });
   return changed.ok ? ok({ id: changed.value.endpoint.id, templateId }) : changed;
+}
+
+/** RunPod wants its workers to be set to 0 before; here the endpoint ends whatever runs. */
+export async function deleteEndpoint({ context, caller }: GraphQlCall, args: unknown): Promise<Resolved> {
+  const checked = checkValue(deleteSchema, args, "body");
+  if (!checked.ok) return checked;
+  const deleted = await closeEndpoint(context, caller.tenantId, checked.value.id);
+  return deleted.ok ? ok(null) : deleted;
 }
 
 async function create({ context, caller, env }: GraphQlCall, input: Input): Promise<Result<ManagedEndpoint>> {

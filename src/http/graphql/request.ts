@@ -13,7 +13,7 @@ import { countCall } from "../kit/rate-limit.ts";
 import { readJson } from "../kit/read-json.ts";
 import { type Answered, route } from "../kit/route.ts";
 import { type GraphQlCall, notServed, type Resolved } from "./call.ts";
-import { saveEndpoint, updateEndpointTemplate } from "./endpoints.ts";
+import { deleteEndpoint, saveEndpoint, updateEndpointTemplate } from "./endpoints.ts";
 import { gpuTypes } from "./gpus.ts";
 import { myself } from "./myself.ts";
 import { saveTemplate } from "./templates.ts";
@@ -27,12 +27,11 @@ type Resolver = (call: GraphQlCall, args: unknown, selection: readonly GraphQlFi
 /** Maps, because a client may ask for `constructor`, which every object has. */
 const QUERIES: ReadonlyMap<string, Resolver> = new Map(Object.entries({ myself, gpuTypes }));
 const MUTATIONS: ReadonlyMap<string, Resolver> = new Map(
-  Object.entries({ saveEndpoint, saveTemplate, updateEndpointTemplate }),
+  Object.entries({ saveEndpoint, saveTemplate, updateEndpointTemplate, deleteEndpoint }),
 );
 
 /** What to use in place of fields that people look for. */
 const IN_PLACE: ReadonlyMap<string, string> = new Map([
-  ["deleteEndpoint", "DELETE /v2/serverless/{id}"],
   ["deleteTemplate", "DELETE /v2/templates/{id}"],
   ["endpoint", "GET /v2/serverless/{id}"],
   ["podFindAndDeployOnDemand", "an endpoint with workers of your own"],

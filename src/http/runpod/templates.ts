@@ -108,7 +108,8 @@ export const TEMPLATE_ROUTES: readonly Route[] = [
     method: "DELETE",
     id: "deleteTemplate",
     summary: "Delete a template",
-    description: "400 where an endpoint of the tenant was given it last: give that endpoint another one first.",
+    description:
+      "400 where an endpoint of the tenant was given it last: give that endpoint another one first. A repeated call is answered as the first.",
     scopes: WRITERS,
     kind: "changes",
     answers: { 204: { description: "It is gone", schema: null } },

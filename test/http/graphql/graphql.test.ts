@@ -140,6 +140,18 @@ describe("the calls of RunPod's Python package 1.12", () => {
     expect(shown.gpu.excludedTypes).toBeUndefined();
   });
 
+  it("delete an endpoint", async () => {
+    const { key, template, endpoint } = await scene();
+    const { data } = await endpoint((await template()).id);
+    const { id } = data.saveEndpoint;
+    expect((await ask(key, `mutation { deleteEndpoint(id: "${id}") }`)).body).toEqual({
+      data: { deleteEndpoint: null },
+    });
+    expect((await manage(key, "GET", `/v2/serverless/${id}`)).status).toBe(404);
+    const unknown = await ask(key, 'mutation { deleteEndpoint(id: "nothing") }');
+    expect(unknown.body.errors[0].message).toContain("no such endpoint");
+  });
+
   it("find GPUs", async () => {
     const { key } = await scene();
     const { body } = await ask(key, "query GpuTypes { gpuTypes { id displayName memoryInGb } }");
@@ -172,7 +184,7 @@ describe("every other call", () => {
   it("gets an error that names what to use", async () => {
     const { key } = await scene();
     const cases = [
-      ['mutation { deleteEndpoint(id: "x") }', "DELETE /v2/serverless/{id}"],
+      ['mutation { deleteTemplate(templateName: "x") }', "DELETE /v2/templates/{id}"],
       ["query { myself { pods { id } } }", "workers of your own"],
       ["query { myself { secrets { id } } }", "/v2"],
       ['mutation { podStop(input: {podId: "x"}) { id } }', "/v2"],
