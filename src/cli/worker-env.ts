@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { messageOf } from "../core/failure.ts";
+import { checkBase as asBase, FORMATS, inForm, type WorkerPlace } from "../core/manage/worker-forms.ts";
 import { createWorkerKey } from "./admin-create.ts";
 import { findPlace } from "./admin-find.ts";
 import { chooseDatabase, DATABASE_OPTIONS, oneOf, stateFolderOf, wholeNumber } from "./admin-options.ts";
@@ -10,7 +11,6 @@ import { BROKER_PORT } from "./dev-ports.ts";
 import { refuseSwallowed } from "./npm-words.ts";
 import { makeOutputPrivate } from "./private-file.ts";
 import { pushSettings } from "./push-settings.ts";
-import { FORMATS, inForm, type WorkerPlace } from "./worker-forms.ts";
 
 const HELP = `npm run worker:env -- ENDPOINT --tier TIER [--base URL] [--rate flex|active] [--slots N] [--gpu NAME] [--name NAME]
                               [--format docker|sh|fields]
@@ -56,12 +56,9 @@ const HEADINGS = {
 /** The broker's address without a slash at its end. */
 function checkBase(base: string | undefined, remote: boolean, stateFolder: string): string {
   if (base === undefined && remote) throw new Error("--base is missing: the public URL of the deployment");
-  const url = URL.parse(base ?? `http://127.0.0.1:${portOfState(stateFolder) ?? BROKER_PORT}`);
-  if (url === null || !["http:", "https:"].includes(url.protocol)) throw new Error("--base must be an http(s): URL");
-  if (remote && url.protocol === "http:") throw new Error("--base must be an https: URL: each call carries the key");
-  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "")
-    throw new Error("--base must be an address without a user, a query or a fragment");
-  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+  const checked = asBase(base ?? `http://127.0.0.1:${portOfState(stateFolder) ?? BROKER_PORT}`, !remote);
+  if (!checked.ok) throw new Error(`--base ${checked.problem}`);
+  return checked.base;
 }
 
 /** The tier, if it has a price. Only the database has the list of those that do. */

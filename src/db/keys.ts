@@ -79,13 +79,17 @@ export function insertKey(key: NewKey & { readonly tenantId: string; readonly sc
  * it fails for an endpoint that does not exist or is deleted.
  */
 export function insertWorkerKey(
-  key: NewKey & Pick<WorkerKey, "tier" | "rateKind" | "slots"> & { readonly endpointId: string },
+  key: NewKey &
+    Pick<WorkerKey, "tier" | "rateKind" | "slots"> & {
+      readonly endpointId: string;
+      readonly expiresAtMs?: number | null;
+    },
 ): Statement {
-  const { endpointId, id, digest, name, createdAtMs, tier, rateKind, slots } = key;
+  const { endpointId, id, digest, name, createdAtMs, tier, rateKind, slots, expiresAtMs = null } = key;
   const sql = `INSERT INTO api_keys
-      (endpoint_id, tenant_id, id, digest, scopes, name, created_at, tier, rate_kind, slots)
-      VALUES (?1, (SELECT tenant_id FROM endpoints WHERE id = ?1 AND deleted_at IS NULL), ?2, ?3, 'worker', ?4, ?5, ?6, ?7, ?8)`;
-  return statement(sql, endpointId, id, digest, name, createdAtMs, tier, rateKind, slots);
+      (endpoint_id, tenant_id, id, digest, scopes, name, created_at, tier, rate_kind, slots, expires_at)
+      VALUES (?1, (SELECT tenant_id FROM endpoints WHERE id = ?1 AND deleted_at IS NULL), ?2, ?3, 'worker', ?4, ?5, ?6, ?7, ?8, ?9)`;
+  return statement(sql, endpointId, id, digest, name, createdAtMs, tier, rateKind, slots, expiresAtMs);
 }
 
 /** One row with `id` and `endpoint_id`, which is null unless the key is a worker's; or none. */

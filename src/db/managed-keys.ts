@@ -82,9 +82,13 @@ export function updateClientKey(id: string, settings: KeySettings): Statement {
 function toColumns({ scopes, endpointIds, expiresAtMs }: Omit<KeySettings, "name">) {
   return {
     scopes: scopes.join(","),
-    endpoint_ids: endpointIds === null ? null : JSON.stringify(endpointIds),
+    endpoint_ids: toText(endpointIds),
     expires_at: expiresAtMs,
   };
+}
+
+function toText(endpointIds: readonly string[] | null): string | null {
+  return endpointIds === null ? null : JSON.stringify(endpointIds);
 }
 
 /** SQL: another key than ?1 that operates the deployment at ?2; where ?3 is 1, for ever. Its index is admin_keys. */
@@ -108,12 +112,12 @@ export function expectOtherAdmin(id: string, nowMs: number, forEver: boolean): S
  * must not make another one.
  */
 export function expectLiveKey(
-  { keyId, scopes }: { readonly keyId: string; readonly scopes: readonly Scope[] },
+  { keyId, scopes, endpointIds }: { readonly keyId: string } & Pick<ManagedKey, "scopes" | "endpointIds">,
   nowMs: number,
 ): Statement {
   const sql = `INSERT INTO unmet_expectations SELECT 'live key' WHERE NOT EXISTS (SELECT 1 FROM api_keys
-    WHERE id = ? AND scopes = ? AND revoked_at IS NULL AND endpoint_ids IS NULL AND (expires_at IS NULL OR expires_at > ?))`;
-  return statement(sql, keyId, scopes.join(","), nowMs);
+    WHERE id = ? AND scopes = ? AND endpoint_ids IS ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?))`;
+  return statement(sql, keyId, scopes.join(","), toText(endpointIds), nowMs);
 }
 
 /** The ids of the endpoints that a tenant may call, by what they are named: an id or a slug. Others are not in it. */
@@ -123,7 +127,7 @@ export async function findCallable(
   names: readonly string[],
 ): Promise<ReadonlyMap<string, string>> {
   const sql = `SELECT value AS name, (SELECT id FROM endpoints WHERE (id = value OR slug = value) AND (tenant_id = ?1 OR shared = 1)
-      ORDER BY id = value DESC LIMIT 1) AS id FROM json_each(?2)`;
+        AND deleted_at IS NULL ORDER BY id = value DESC LIMIT 1) AS id FROM json_each(?2)`;
   const { results } = await bound(db, statement(sql, tenantId, JSON.stringify(names))).all<{
     name: string;
     id: string | null;

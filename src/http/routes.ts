@@ -22,6 +22,7 @@ import { TENANT_ROUTES } from "./manage/tenants.ts";
 import { UPSTREAM_ROUTES } from "./manage/upstreams.ts";
 import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
 import { WEBHOOK_ROUTES } from "./manage/webhooks.ts";
+import { WORKER_KEY_ROUTES } from "./manage/worker-keys.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
@@ -55,6 +56,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...KEY_ROUTES,
   ...ME_ROUTES,
   ...UPSTREAM_ROUTES,
+  ...WORKER_KEY_ROUTES,
   ...AUDIT_ROUTES,
 ];
 

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, describe, inject, it } from "vitest";
 import * as z from "zod";
 import { isGroupAlive, signalGroup } from "../../src/cli/dev-processes.ts";
-import { inForm } from "../../src/cli/worker-forms.ts";
+import { inForm } from "../../src/core/manage/worker-forms.ts";
 import type { RunningBroker } from "../running/broker.ts";
 import type { Environment } from "./python.ts";
 

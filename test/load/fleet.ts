@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { inForm, type WorkerPlace } from "../../src/cli/worker-forms.ts";
+import { inForm, type WorkerPlace } from "../../src/core/manage/worker-forms.ts";
 
 const SCRIPT = fileURLToPath(new URL("pull-worker.ts", import.meta.url));
 

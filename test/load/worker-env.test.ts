@@ -5,8 +5,8 @@ import { createServer } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
 import { createEndpoint, createTenant, createWorkerKey } from "../../src/cli/admin-create.ts";
-import { inForm } from "../../src/cli/worker-forms.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
+import { inForm } from "../../src/core/manage/worker-forms.ts";
 import { makeOperator, type Printed } from "./operator.ts";
 
 const environmentSchema = z.record(z.string(), z.string());

@@ -25,7 +25,7 @@ const endpointIds = z
   .meta({ description: "The only endpoints that the key opens, by id or slug" });
 
 const time = z.iso.datetime({ offset: true });
-const expiryShape = {
+export const expiryShape = {
   expiresAt: time.optional().meta({ description: "When the key ends" }),
   expiresInSeconds: z
     .int()
@@ -36,13 +36,13 @@ const expiryShape = {
 };
 
 /** One way to give an expiry is enough, and two may differ. */
-function isOneExpiry(body: {
+export function isOneExpiry(body: {
   readonly expiresAt?: string | null | undefined;
   readonly expiresInSeconds?: number | undefined;
 }): boolean {
   return body.expiresAt === undefined || body.expiresInSeconds === undefined;
 }
-const ONE_EXPIRY = { path: ["expiresInSeconds"], error: "and expiresAt exclude each other" };
+export const ONE_EXPIRY = { path: ["expiresInSeconds"], error: "and expiresAt exclude each other" };
 
 export const createKeySchema = z
   .strictObject({
@@ -95,7 +95,7 @@ export const keySchema = z.object(keyShape).meta({ id: "Key" });
 export type ShownKey = z.infer<typeof keySchema>;
 
 /** The key itself, in the answer of its creation. */
-const keyText = z
+export const keyText = z
   .string()
   .optional()
   .meta({ description: "Shown here alone, and not where a creation is repeated: only its digest is stored" });

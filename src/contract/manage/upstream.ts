@@ -8,7 +8,7 @@ const CREDENTIAL_MAX_CHARS = 4_096;
 const url = z.string().min(1).max(URL_MAX_CHARS).meta({ description: "Where jobs are sent" });
 const name = z.string().max(200).meta({ description: "A name for people" });
 /** A worker's price, for upstreams and for workers that pull. */
-const priceShape = {
+export const priceShape = {
   tier: z.string().min(1).max(100).meta({ description: "Id of a GPU type, which sets the price" }),
   rateKind: z
     .enum(["flex", "active"])
@@ -76,7 +76,7 @@ const upstreamShape = {
 export const upstreamSchema = z.object(upstreamShape).meta({ id: "Upstream" });
 export type ShownUpstream = z.infer<typeof upstreamSchema>;
 
-const appliedSchema = z
+export const appliedSchema = z
   .boolean()
   .meta({ description: "The endpoint's broker has the change; false: it gets it within 5 min" });
 export const changedUpstreamSchema = z

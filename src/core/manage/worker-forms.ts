@@ -21,8 +21,27 @@ type Format = (typeof FORMATS)[number];
 /** This file of the kernel exists on every Linux, while `uuidgen` does not. */
 const FRESH_UUID = "cat /proc/sys/kernel/random/uuid";
 
+/** A base as it is used, or why it cannot be, as the rest of a sentence. */
+export type CheckedBase =
+  | { readonly ok: true; readonly base: string }
+  | { readonly ok: false; readonly problem: string };
+
+/** The address at which workers reach the broker. `local`: on a machine of one's own plain http: will do. */
+export function checkBase(text: string, local: boolean): CheckedBase {
+  const url = URL.parse(text);
+  if (url === null || !["http:", "https:"].includes(url.protocol))
+    return { ok: false, problem: "must be an http(s): URL" };
+  if (!local && url.protocol === "http:") {
+    return { ok: false, problem: "must be an https: URL: each call carries the key" };
+  }
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
+    return { ok: false, problem: "must be an address without a user, a query or a fragment" };
+  }
+  return { ok: true, base: `${url.origin}${url.pathname.replace(/\/+$/, "")}` };
+}
+
 /** The variables by name. The worker itself replaces `$ID` and `$RUNPOD_POD_ID`, which must reach it unchanged. */
-function workerVariables({ base, endpointId, key, gpu }: WorkerPlace): ReadonlyMap<string, string> {
+export function workerVariables({ base, endpointId, key, gpu }: WorkerPlace): ReadonlyMap<string, string> {
   // The worker appends "&…", so each address must have a "?" already. Text that it would replace is escaped here.
   const tail = `?${new URLSearchParams({ gpu })}`;
   const endpoint = `${base}/v2/${endpointId}`;
