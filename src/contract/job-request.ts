@@ -40,7 +40,7 @@ export const jobRequestSchema = z.object({
 });
 
 /** The body of `POST /v1/admin/configure`. */
-export const configureRequestSchema = z.object(
-  { endpointId: z.string({ error: "must be the id of an endpoint" }).min(1).max(200) },
-  { error: "must be a JSON object" },
-);
+export const configureRequestSchema = z
+  .strictObject({ endpointId: z.string({ error: "must be the id of an endpoint" }).min(1).max(200) })
+  .meta({ id: "ConfigureRequest" });
+export type ConfigureRequest = z.infer<typeof configureRequestSchema>;

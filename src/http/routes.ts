@@ -8,22 +8,23 @@ import { run } from "./jobs/run.ts";
 import { runsync } from "./jobs/runsync.ts";
 import { stream } from "./jobs/stream.ts";
 import { alive } from "./kit/alive.ts";
-import { enterAnybody, enterAnyEndpoint, enterEndpoint, enterJob, enterOwned, enterWith } from "./kit/enter.ts";
+import { enterAnybody, enterAnyEndpoint, enterEndpoint, enterJob } from "./kit/enter.ts";
 import { type Route, route } from "./kit/route.ts";
 import { AUDIT_ROUTES } from "./manage/audit.ts";
-import { configure } from "./manage/configure.ts";
-import { depth } from "./manage/depth.ts";
+import { CONFIGURE_ROUTES } from "./manage/configure.ts";
+import { DEPTH_ROUTES } from "./manage/depth.ts";
 import { OWN_ENDPOINT_ROUTES } from "./manage/endpoints.ts";
-import { showJob } from "./manage/job.ts";
+import { JOB_ROUTES } from "./manage/job.ts";
 import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
 import { KEY_ROUTES } from "./manage/keys.ts";
 import { ME_ROUTES } from "./manage/me.ts";
 import { TENANT_ROUTES } from "./manage/tenants.ts";
 import { UPSTREAM_ROUTES } from "./manage/upstreams.ts";
-import { deadWebhooks, parkedUsage, usage } from "./manage/usage.ts";
+import { USAGE_ROUTES } from "./manage/usage.ts";
 import { WEBHOOK_ROUTES } from "./manage/webhooks.ts";
 import { WORKER_KEY_ROUTES } from "./manage/worker-keys.ts";
 import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
+import { OWN_WORKER_ROUTES } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
 import { BILLING_ROUTES } from "./runpod/billing.ts";
@@ -39,7 +40,6 @@ import { done } from "./workers/results.ts";
 import { postChunk } from "./workers/stream.ts";
 
 const ENDPOINT = "/v2/:endpoint";
-const WORKERS = "/v1/endpoints/:endpoint/workers";
 
 /** The management API: its paths come before those of jobs. */
 export const MANAGEMENT_ROUTES: readonly Route[] = [
@@ -57,6 +57,11 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...ME_ROUTES,
   ...UPSTREAM_ROUTES,
   ...WORKER_KEY_ROUTES,
+  ...OWN_WORKER_ROUTES,
+  ...JOB_ROUTES,
+  ...DEPTH_ROUTES,
+  ...USAGE_ROUTES,
+  ...CONFIGURE_ROUTES,
   ...AUDIT_ROUTES,
 ];
 
@@ -95,13 +100,4 @@ export const ROUTES: readonly Route[] = [
 
   route({ method: "GET", path: "/", enter: enterAnybody, handler: alive }),
   route({ method: "GET", path: "/healthz", enter: enterAnybody, handler: alive }),
-  route({ method: "GET", path: "/v1/depth", enter: enterWith("jobs"), handler: depth }),
-  route({ method: "GET", path: "/v1/jobs/:id", enter: enterWith("jobs"), handler: showJob }),
-  route({ method: "GET", path: "/v1/usage", enter: enterWith("jobs"), handler: usage }),
-  route({ method: "GET", path: "/v1/usage/parked", enter: enterWith("jobs"), handler: parkedUsage }),
-  route({ method: "GET", path: "/v1/webhooks/dead", enter: enterWith("jobs"), handler: deadWebhooks }),
-  route({ method: "POST", path: "/v1/admin/configure", enter: enterWith("admin"), handler: configure }),
-  route({ method: "GET", path: WORKERS, enter: enterOwned("jobs"), handler: listWorkers }),
-  route({ method: "POST", path: `${WORKERS}/:worker/drain`, enter: enterOwned("manage"), handler: drainWorker }),
-  route({ method: "POST", path: `${WORKERS}/:worker/resume`, enter: enterOwned("manage"), handler: resumeWorker }),
 ];

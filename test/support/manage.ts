@@ -37,7 +37,8 @@ export async function manage(
 
 const problemSchema = z.object({ title: z.string(), status: z.int(), detail: z.string() });
 
-function checkAnswer(method: string, path: string, { status, body, headers }: Answered): void {
+/** Throws where an answer is not one that the operation's description has. */
+export function checkAnswer(method: string, path: string, { status, body, headers }: Answered): void {
   if (status >= 400) {
     if (headers.get("content-type") !== "application/problem+json") throw new Error(`${path}: not a problem`);
     if (problemSchema.parse(body).status !== status) throw new Error(`${path}: the problem has another status`);

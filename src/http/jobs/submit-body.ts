@@ -1,15 +1,15 @@
 // The body of a submit: the input is cut out as bytes while it streams by, and the few known fields are checked.
+import type * as z from "zod";
 import type { SubmitCall } from "../../contract/broker.ts";
 import { jobRequestSchema } from "../../contract/job-request.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import type { Reach } from "../../core/access/reach.ts";
-import { fail, ok, type Result } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { metadataProblem } from "../../core/job/metadata.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../../core/limits.ts";
 import { checkUrl } from "../../outbound/guard.ts";
 import { type BodySource, readEnvelope, type ValueOptions } from "../../payload/envelope.ts";
 import { bodyFailure } from "../kit/body-failures.ts";
-import { failureOfIssue } from "../kit/read-json.ts";
 import { dropInput } from "../kit/submit-job.ts";
 
 /** A checked request. `input` may be in R2 already: a caller that does not use it must delete it. */
@@ -74,4 +74,12 @@ function checkFields(fields: Readonly<Record<string, string>>, { settings, reach
 function parseField(fields: Readonly<Record<string, string>>, name: string): unknown {
   const text = Object.hasOwn(fields, name) ? fields[name] : undefined;
   return text === undefined ? undefined : JSON.parse(text);
+}
+
+/** The failure names the first wrong field by its path, such as `policy.ttl`. */
+function failureOfIssue({ issues }: z.ZodError): Failure {
+  const [issue] = issues;
+  const path = issue?.path ?? [];
+  const field = path.length === 0 ? "body" : path.join(".");
+  return { kind: "invalid", field, message: issue?.message ?? "is not valid" };
 }

@@ -29,6 +29,8 @@ export function checkValue<Schema extends z.ZodType>(
 /** The query of a request, whose parameters may be given once each. */
 export function checkQuery<Schema extends z.ZodType>(schema: Schema, url: string): Result<z.output<Schema>> {
   const { searchParams } = new URL(url);
+  // A value without a name is no parameter.
+  searchParams.delete("");
   const names = [...new Set(searchParams.keys())];
   const repeated = names.filter((name) => searchParams.getAll(name).length > 1);
   if (repeated.length > 0) {

@@ -20,8 +20,8 @@ export interface JobRouteCall extends EndpointCall {
   readonly jobId: string;
 }
 
-/** The caller, if the key is good and has the scope: the whole `enter` of routes about the caller's tenant. */
-export function enterWith(scope: Scope): (c: RouteContext, readKey: ReadKey) => Promise<Result<Caller>> {
+/** The caller, if the key is good and has the scope. */
+function enterWith(scope: Scope): (c: RouteContext, readKey: ReadKey) => Promise<Result<Caller>> {
   return async (c, readKey) => {
     const { headers } = c.req.raw;
     const caller = await authenticate(headers, c.env, Date.now(), readKey(headers));
@@ -35,11 +35,8 @@ export async function enterAnybody(): Promise<Result<null>> {
 }
 
 /** The caller and an endpoint of either kind, which the path names. */
-export const enterAnyEndpoint = enterOwned("jobs");
-
-/** The same, for the endpoint's owner only. The broker refuses the caller of a shared endpoint of another tenant. */
-export function enterOwned(scope: Scope): (c: RouteContext, readKey: ReadKey) => Promise<Result<EndpointCall>> {
-  return (c, readKey) => enterNamed(c, c.req.param("endpoint") ?? "", scope, readKey);
+export function enterAnyEndpoint(c: RouteContext, readKey: ReadKey): Promise<Result<EndpointCall>> {
+  return enterNamed(c, c.req.param("endpoint") ?? "", "jobs", readKey);
 }
 
 /** The caller and the endpoint of this name. `find`: what a name is. */

@@ -5,6 +5,7 @@ import { fail, ok, type Result } from "../../core/failure.ts";
 import { findIdOf, findIdOfName, type LoadedEndpoint, loadEndpoint, loadNumberedEndpoint } from "../../db/endpoints.ts";
 import { StaleCache } from "../../db/stale-cache.ts";
 import { log } from "../../log.ts";
+import { opens } from "../../manage/context.ts";
 
 const endpoints = new StaleCache<LoadedEndpoint>();
 /**
@@ -22,6 +23,17 @@ export async function findEndpoint(
 ): Promise<Result<LoadedEndpoint>> {
   if (!isEndpointName(idOrSlug)) return fail({ kind: "not_found", what: "endpoint" });
   return find(idOrSlug, caller, nowMs, () => loadEndpoint(env.DB, idOrSlug));
+}
+
+/** The same for whoever manages it: a key of its tenant, or any with the scope admin. Being shared opens it to nobody else. */
+export async function findOwnEndpoint(
+  idOrSlug: string,
+  caller: Caller,
+  env: Env,
+  nowMs: number,
+): Promise<Result<LoadedEndpoint>> {
+  if (!isEndpointName(idOrSlug)) return fail({ kind: "not_found", what: "endpoint" });
+  return find(idOrSlug, caller, nowMs, () => loadEndpoint(env.DB, idOrSlug), mayManage);
 }
 
 /** Ids of endpoints by their tenant and their name for people. A name that changes is followed within 30 s. */
@@ -69,6 +81,7 @@ async function find(
   caller: Caller,
   nowMs: number,
   load: () => Promise<LoadedEndpoint | null>,
+  may = mayUse,
 ): Promise<Result<LoadedEndpoint>> {
   let found: LoadedEndpoint | null;
   try {
@@ -77,12 +90,16 @@ async function find(
     log("endpoint_lookup_failed", { error: String(error) });
     return fail({ kind: "unavailable", message: "the endpoint cannot be looked up right now" });
   }
-  return found !== null && mayUse(caller, found) ? ok(found) : fail({ kind: "not_found", what: "endpoint" });
+  return found !== null && may(caller, found) ? ok(found) : fail({ kind: "not_found", what: "endpoint" });
 }
 
 function mayUse(caller: Caller, { shared, settings }: LoadedEndpoint): boolean {
-  if (caller.endpointIds !== null && !caller.endpointIds.includes(settings.endpointId)) return false;
-  return shared || settings.tenantId === caller.tenantId;
+  return opens(caller, settings.endpointId) && (shared || settings.tenantId === caller.tenantId);
+}
+
+function mayManage(caller: Caller, { settings }: LoadedEndpoint): boolean {
+  const { endpointId, tenantId } = settings;
+  return opens(caller, endpointId) && (tenantId === caller.tenantId || caller.scopes.includes("admin"));
 }
 
 /** The id that belongs to a name, if it is cached; undefined: it has not been looked up yet. */

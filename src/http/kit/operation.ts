@@ -7,11 +7,11 @@ import { jsonAnswer, rawAnswer } from "./answer.ts";
 import { authenticate, readKey } from "./auth.ts";
 import { checkBody, checkQuery, checkValue } from "./checked.ts";
 import type { RouteContext } from "./context.ts";
-import type { OperationDoc } from "./operation-doc.ts";
+import type { Method, OperationDoc, Plane } from "./operation-doc.ts";
 import { type Creation, readCreation, readIfMatch } from "./precondition.ts";
 import { refuseAsProblem, refuseAsRunPodProblem } from "./problem.ts";
 import { countCall } from "./rate-limit.ts";
-import type { Method, Route } from "./route.ts";
+import type { Route } from "./route.ts";
 
 /** An answer of a handler. `version`: of the thing that it shows, for the header `ETag`. */
 export interface Reply {
@@ -39,7 +39,8 @@ export interface OperationCall<Params, Query, Body> {
 }
 
 interface Spec<Params extends z.ZodObject, Query extends z.ZodObject, Body extends z.ZodType>
-  extends Omit<OperationDoc, "params" | "query" | "body"> {
+  extends Omit<OperationDoc, "params" | "query" | "body" | "plane"> {
+  readonly plane: Plane;
   readonly method: Method;
   readonly path: string;
   readonly params?: Params;

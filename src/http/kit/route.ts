@@ -6,9 +6,7 @@ import { type ReadKey, readKey } from "./auth.ts";
 import type { ClientDialect } from "./client-dialect.ts";
 import type { RouteContext, Routing } from "./context.ts";
 import { failureAnswer } from "./failures.ts";
-import type { OperationDoc } from "./operation-doc.ts";
-
-export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+import type { Method, OperationDoc } from "./operation-doc.ts";
 
 /** The result of a handler: a response, or an expected failure. */
 export type Answered = Response | { readonly ok: false; readonly failure: Failure };

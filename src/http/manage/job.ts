@@ -1,17 +1,17 @@
 // GET /v1/jobs/{id}: one job of the caller in full, found by its id alone: its times, its attempts, why it waits, its
 // webhook and its cost. Its output is in its status.
-import type { Caller } from "../../contract/identity.ts";
+import * as z from "zod";
 import type { JobReport } from "../../contract/job-report.ts";
+import { shownJobSchema } from "../../contract/manage/job.ts";
 import type { UsageLine } from "../../contract/usage.ts";
-import { fail } from "../../core/failure.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
 import { endpointNumberOf, parseJobId } from "../../core/job/id.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { readUsage } from "../../db/usage.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
-import { jsonAnswer } from "../kit/answer.ts";
-import type { RouteContext } from "../kit/context.ts";
 import { findNumberedEndpoint } from "../kit/find-endpoint.ts";
-import type { Answered } from "../kit/route.ts";
+import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
+import type { Route } from "../kit/route.ts";
 import { showDollars, showLine } from "./shown-line.ts";
 
 /** A job has fewer lines than this, because each of its attempts has at most one. */
@@ -19,23 +19,48 @@ const LINES_MAX = 1_000;
 
 const NO_JOB = { kind: "not_found", what: "job" } as const;
 
+const paramsSchema = z.object({ id: z.string().meta({ description: "Id of a job" }) });
+
+export const JOB_ROUTES: readonly Route[] = [
+  operation({
+    plane: "v1",
+    tag: "Jobs",
+    method: "GET",
+    path: "/v1/jobs/:id",
+    id: "getJob",
+    summary: "Read a job in full",
+    description:
+      "Its times, its last attempts, why it waits, how far its webhook has come, and its lines of the bill. Its output is in its status.",
+    scopes: ["jobs", "manage", "admin"],
+    kind: "reads",
+    params: paramsSchema,
+    query: z.strictObject({}),
+    answers: { 200: { description: "The job", schema: shownJobSchema } },
+    handle: showJob,
+  }),
+];
+
 /** The job, or 404 for one that is gone, another tenant's, or of a release whose ids do not contain their endpoint. */
-export async function showJob(c: RouteContext, caller: Caller): Promise<Answered> {
-  const jobId = c.req.param("id") ?? "";
+async function showJob({
+  env,
+  caller,
+  params: { id: jobId },
+  nowMs,
+}: OperationCall<z.infer<typeof paramsSchema>, unknown, unknown>): Promise<Result<Reply>> {
   const uuid = parseJobId(jobId)?.uuid;
   if (uuid === undefined) return fail(NO_JOB);
-  const endpoint = await findNumberedEndpoint(endpointNumberOf(uuid), caller, c.env, Date.now());
+  const endpoint = await findNumberedEndpoint(endpointNumberOf(uuid), caller, env, nowMs);
   // The caller has named no endpoint, and one that is another tenant's must be answered as a job that never was.
   if (!endpoint.ok) return endpoint.failure.kind === "not_found" ? fail(NO_JOB) : endpoint;
   const { endpointId } = endpoint.value.settings;
   const { tenantId } = caller;
-  const report = await new BrokerClient(c.env, endpointId).call("describe", { tenantId, jobId });
+  const report = await new BrokerClient(env, endpointId).call("describe", { tenantId, jobId });
   if (!report.ok) return report;
   const filter = { jobUuid: uuid, endpointId, fromMs: 0, toMs: Number.MAX_SAFE_INTEGER, limit: LINES_MAX };
-  const recorded = await askD1(() => readUsage(c.env.DB, tenantId, filter));
+  const recorded = await askD1(() => readUsage(env.DB, tenantId, filter));
   if (!recorded.ok) return recorded;
   const lines = withNewest(recorded.value.lines, report.value, { endpointId, source: uuid });
-  return jsonAnswer(200, show(endpointId, report.value, lines), c.get("requestId"));
+  return ok({ status: 200, body: show(endpointId, report.value, lines) });
 }
 
 /** Adds the newest line from the job's row if it is still on its way to the record. Newest first, as recorded. */

@@ -1,38 +1,99 @@
-// Routes under /v1 about the workers of an endpoint, for its owner: lists workers, and takes one out of service.
+// /v1/endpoints/{endpoint}/workers, for the endpoint's owner: lists workers, and takes one out of service.
+import * as z from "zod";
+import { shownWorkerSchema, workerSummarySchema } from "../../contract/manage/worker.ts";
 import type { WorkerView } from "../../contract/worker.ts";
-import { fail } from "../../core/failure.ts";
+import { fail, ok, type Result } from "../../core/failure.ts";
 import { summariseWorkers } from "../../core/manage/worker-summary.ts";
-import { jsonAnswer } from "../kit/answer.ts";
-import type { RouteContext } from "../kit/context.ts";
-import type { EndpointCall } from "../kit/enter.ts";
-import type { Answered } from "../kit/route.ts";
+import { BrokerClient } from "../../dispatch/broker-client.ts";
+import { findOwnEndpoint } from "../kit/find-endpoint.ts";
+import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
+import type { Route } from "../kit/route.ts";
 
-/** All workers and upstreams of the endpoint, and RunPod's summary of them. */
-export async function listWorkers(c: RouteContext, { caller, broker }: EndpointCall): Promise<Answered> {
-  const listed = await broker.call("listWorkers", { tenantId: caller.tenantId });
+const PATH = "/v1/endpoints/:endpoint/workers";
+const endpointShape = { endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) };
+const listParams = z.object(endpointShape);
+const workerParams = z.object({ ...endpointShape, worker: z.string().meta({ description: "Id of a worker" }) });
+
+const change = { plane: "v1", tag: "Workers", method: "POST", scopes: ["manage", "admin"], kind: "acts" } as const;
+const drainSchema = z.object({ id: z.string(), draining: z.boolean() });
+
+export const OWN_WORKER_ROUTES: readonly Route[] = [
+  operation({
+    plane: "v1",
+    tag: "Workers",
+    method: "GET",
+    path: PATH,
+    id: "listOwnWorkers",
+    summary: "List an endpoint's workers",
+    description: "Workers that pull, and upstreams that are called, each with its state and the reason.",
+    scopes: ["jobs", "manage", "admin"],
+    kind: "reads",
+    params: listParams,
+    query: z.strictObject({}),
+    answers: {
+      200: {
+        description: "The workers",
+        schema: z.object({ workers: z.array(shownWorkerSchema), summary: workerSummarySchema }),
+      },
+    },
+    handle: list,
+  }),
+  operation({
+    ...change,
+    path: `${PATH}/:worker/drain`,
+    id: "drainWorker",
+    summary: "Take a worker out of service",
+    description:
+      "Its open polls are answered and it gets no more jobs; those that it has run on. Do this before you stop it.",
+    params: workerParams,
+    query: z.strictObject({}),
+    answers: { 200: { description: "The worker is drained", schema: drainSchema } },
+    handle: (call) => setDraining(call, true),
+  }),
+  operation({
+    ...change,
+    path: `${PATH}/:worker/resume`,
+    id: "resumeWorker",
+    summary: "Bring a drained worker back",
+    description: "It gets jobs again.",
+    params: workerParams,
+    query: z.strictObject({}),
+    answers: { 200: { description: "The worker is in service", schema: drainSchema } },
+    handle: (call) => setDraining(call, false),
+  }),
+];
+
+type Call<Params> = OperationCall<Params, unknown, unknown>;
+
+async function list(call: Call<z.infer<typeof listParams>>): Promise<Result<Reply>> {
+  const found = await enter(call);
+  if (!found.ok) return found;
+  const { broker, tenantId } = found.value;
+  const listed = await broker.call("listWorkers", { tenantId });
   if (!listed.ok) return listed;
   const views = listed.value;
   if (views === null) return fail({ kind: "not_found", what: "endpoint" });
-  return jsonAnswer(200, { workers: views.map(showWorker), summary: summariseWorkers(views) }, c.get("requestId"));
+  return ok({ status: 200, body: { workers: views.map(showWorker), summary: summariseWorkers(views) } });
 }
 
-/** Answers the worker's open polls and gives it no more jobs; its jobs run on. To be done before it is shut down. */
-export async function drainWorker(c: RouteContext, call: EndpointCall): Promise<Answered> {
-  return setDraining(c, call, true);
-}
-
-/** Takes a drained worker back into service. */
-export async function resumeWorker(c: RouteContext, call: EndpointCall): Promise<Answered> {
-  return setDraining(c, call, false);
-}
-
-async function setDraining(c: RouteContext, { caller, broker }: EndpointCall, draining: boolean): Promise<Answered> {
-  const workerId = c.req.param("worker") ?? "";
-  const drained = await broker.call("drainWorker", { tenantId: caller.tenantId, workerId, draining });
+async function setDraining(call: Call<z.infer<typeof workerParams>>, draining: boolean): Promise<Result<Reply>> {
+  const found = await enter(call);
+  if (!found.ok) return found;
+  const { broker, tenantId } = found.value;
+  const { worker: workerId } = call.params;
+  const drained = await broker.call("drainWorker", { tenantId, workerId, draining });
   if (!drained.ok) return drained;
   return drained.value
-    ? jsonAnswer(200, { id: workerId, draining }, c.get("requestId"))
+    ? ok({ status: 200, body: { id: workerId, draining } })
     : fail({ kind: "not_found", what: "worker" });
+}
+
+/** The broker of the endpoint, and whose it is: with the scope admin it need not be the caller's. */
+async function enter({ env, caller, params, nowMs }: Call<z.infer<typeof listParams>>) {
+  const found = await findOwnEndpoint(params.endpoint, caller, env, nowMs);
+  if (!found.ok) return found;
+  const { settings } = found.value;
+  return ok({ tenantId: settings.tenantId, broker: new BrokerClient(env, settings.endpointId, settings) });
 }
 
 function showWorker({ lastSeenAtMs, keyId, gpu, version, reason, ...rest }: WorkerView) {

@@ -3,6 +3,7 @@ import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { answerUpstreams } from "../../support/broker.ts";
+import { checkAnswer } from "../../support/manage.ts";
 import { makeTenant, type TestTenant, type TestTenantOptions } from "../../support/tenant.ts";
 
 afterEach(() => {
@@ -15,7 +16,10 @@ async function send(tenant: TestTenant, method: string, path: string, body?: Jso
   const headers = { authorization: `Bearer ${tenant.key}`, "content-type": "application/json" };
   const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
   const response = await exports.default.fetch(new Request(`https://waybill.test${path}`, init));
-  return [response.status, await response.json()];
+  const { status } = response;
+  const answer: Json = await response.json();
+  if (path.startsWith("/v1/")) checkAnswer(method, path, { status, headers: response.headers, body: answer });
+  return [status, answer];
 }
 
 async function run(tenant: TestTenant, body: Json = {}): Promise<string> {
@@ -151,7 +155,9 @@ describe("a job that is not the caller's to see", () => {
   });
 
   it("is hidden from a key without the scope", async () => {
-    const tenant = await makeTenant({ scopes: ["manage"] });
-    expect((await send(tenant, "GET", "/v1/jobs/nothing"))[0]).toBe(403);
+    const worker = await makeTenant({ scopes: ["worker"] });
+    expect((await send(worker, "GET", "/v1/jobs/nothing"))[0]).toBe(403);
+    const manager = await makeTenant({ scopes: ["manage"] });
+    expect((await send(manager, "GET", "/v1/jobs/nothing"))[0]).toBe(404);
   });
 });

@@ -7,6 +7,7 @@ import { keepDeadLetter } from "../../../src/db/dead-letters.ts";
 import { writeUsage } from "../../../src/db/usage.ts";
 import { createApp } from "../../../src/http/app.ts";
 import { breakD1 } from "../../support/d1.ts";
+import { checkAnswer } from "../../support/manage.ts";
 import { makeTenant, type TestTenant } from "../../support/tenant.ts";
 
 afterEach(() => {
@@ -16,7 +17,10 @@ afterEach(() => {
 async function get(tenant: TestTenant, path: string): Promise<{ status: number; body: Record<string, unknown> }> {
   const request = new Request(`https://waybill.test${path}`, { headers: { authorization: `Bearer ${tenant.key}` } });
   const response = await createApp().fetch(request, env, createExecutionContext());
-  return { status: response.status, body: await response.json() };
+  const { status, headers } = response;
+  const body: Record<string, unknown> = await response.json();
+  checkAnswer("GET", path, { status, headers, body });
+  return { status, body };
 }
 
 function line(endpointId: string, number: number, change: Partial<UsageLine> = {}): UsageLine {
@@ -157,8 +161,14 @@ describe("GET /v1/usage", () => {
     outage.heal();
   });
 
-  it("needs the scope jobs", async () => {
-    expect((await get(await makeTenant({ scopes: ["worker"] }), "/v1/usage")).status).toBe(403);
+  it("is for keys of clients and managers, and its refusals are problems", async () => {
+    expect(await get(await makeTenant({ scopes: ["worker"] }), "/v1/usage")).toMatchObject({
+      status: 403,
+      body: { title: "Forbidden", code: "forbidden" },
+    });
+    expect((await get(await makeTenant({ scopes: ["manage"] }), "/v1/usage")).status).toBe(200);
+    const { body } = await get(await makeTenant(), "/v1/usage?speed=9&limit=x");
+    expect(body.errors).toMatchObject([{ field: "?limit" }, { field: "?speed", message: "is not known here" }]);
   });
 });
 

@@ -2,9 +2,8 @@
 import { exports } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import * as z from "zod";
+import { manage } from "../../support/manage.ts";
 import { makeTenant, type TestTenant, type TestTenantOptions } from "../../support/tenant.ts";
-
-const listSchema = z.object({ workers: z.array(z.record(z.string(), z.unknown())), summary: z.unknown() });
 
 function ask(tenant: TestTenant, path: string, method = "GET", key = tenant.key) {
   const headers = { authorization: key };
@@ -18,7 +17,7 @@ async function scene(options: TestTenantOptions = {}) {
   const take = (id: string) => ask(tenant, `${base}/job-take/${id}?gpu=L4&job_in_progress=0`, "GET", key);
   const ping = (id: string, more = "") =>
     ask(tenant, `${base}/ping/${id}?gpu=L4&runpod_version=1.12.0${more}`, "GET", key);
-  const list = async () => listSchema.parse(await (await ask(tenant, `/v1/endpoints/${tenant.slug}/workers`)).json());
+  const list = async () => (await manage(tenant.key, "GET", `/v1/endpoints/${tenant.slug}/workers`)).body;
   const submit = async () => {
     const headers = { authorization: tenant.key, "content-type": "application/json" };
     const request = new Request(`https://waybill.test${base}/run`, { method: "POST", headers, body: '{"input":{}}' });
@@ -65,6 +64,17 @@ describe("the list of workers", () => {
     const stranger = await makeTenant({ scopes: ["jobs", "manage"] });
     expect((await ask(stranger, `/v1/endpoints/${tenant.slug}/workers`)).status).toBe(404);
     expect((await ask(stranger, `/v1/endpoints/${tenant.slug}/workers/w1/drain`, "POST")).status).toBe(404);
+  });
+
+  it("is an operator's, too, whose they are", async () => {
+    const { tenant, take, list } = await scene();
+    const taking = take("w1");
+    await vi.waitFor(async () => expect((await list()).workers).toHaveLength(1));
+    const operator = await makeTenant({ scopes: ["admin"] });
+    const path = `/v1/endpoints/${tenant.slug}/workers`;
+    expect((await manage(operator.key, "GET", path)).body.workers).toMatchObject([{ id: "w1" }]);
+    expect((await manage(operator.key, "POST", `${path}/w1/drain`)).body).toEqual({ id: "w1", draining: true });
+    expect((await taking).status).toBe(204);
   });
 });
 

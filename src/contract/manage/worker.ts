@@ -1,0 +1,32 @@
+// The workers of an endpoint as its owner sees them.
+import * as z from "zod";
+
+export const shownWorkerSchema = z
+  .object({
+    id: z.string(),
+    kind: z.enum(["pull", "push"]).meta({ description: "pull: it fetches its jobs; push: an upstream that is called" }),
+    state: z.enum(["RUNNING", "IDLE", "INITIALIZING", "THROTTLED", "UNHEALTHY"]),
+    tier: z.string(),
+    rateKind: z.enum(["flex", "active"]),
+    slots: z.int(),
+    running: z.int().meta({ description: "Jobs that it holds, of all tenants" }),
+    jobs: z.array(z.string()).meta({ description: "Ids of those of them that are the owner's" }),
+    lastSeenAt: z.int().optional().meta({ description: "Milliseconds since 1970" }),
+    keyId: z.string().optional(),
+    gpu: z.string().optional(),
+    version: z.string().optional(),
+    draining: z.boolean(),
+    reason: z.string().optional().meta({ description: "Why it is unhealthy, or what else is odd about it" }),
+  })
+  .meta({ id: "Worker" });
+
+export const workerSummarySchema = z
+  .object({
+    running: z.int(),
+    idle: z.int(),
+    initializing: z.int(),
+    throttled: z.int(),
+    unhealthy: z.int(),
+    total: z.int(),
+  })
+  .meta({ id: "WorkerSummary" });
