@@ -2,6 +2,7 @@
 // workers (lb/target.ts). Another method of a path gets 405, another path 404.
 
 import { GRAPHQL_ROUTE } from "./graphql/request.ts";
+import { JOB_OPERATIONS } from "./job-docs.ts";
 import { cancel, retry, status, statusSync } from "./jobs/job.ts";
 import { health, purgeQueue, requests } from "./jobs/queue.ts";
 import { run } from "./jobs/run.ts";
@@ -9,6 +10,7 @@ import { runsync } from "./jobs/runsync.ts";
 import { stream } from "./jobs/stream.ts";
 import { alive } from "./kit/alive.ts";
 import { enterAnybody, enterAnyEndpoint, enterEndpoint, enterJob } from "./kit/enter.ts";
+import type { DescribedOperation } from "./kit/operation-doc.ts";
 import { type Route, route } from "./kit/route.ts";
 import { AUDIT_ROUTES } from "./manage/audit.ts";
 import { CONFIGURE_ROUTES } from "./manage/configure.ts";
@@ -27,12 +29,14 @@ import { drainWorker, listWorkers, resumeWorker } from "./manage/workers.ts";
 import { OWN_WORKER_ROUTES } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
+import { openApiRoutes } from "./openapi/routes.ts";
 import { BILLING_ROUTES } from "./runpod/billing.ts";
 import { CATALOG_ROUTES } from "./runpod/catalog.ts";
 import { ENDPOINT_ROUTES } from "./runpod/endpoints.ts";
 import { RELEASE_ROUTES } from "./runpod/releases.ts";
 import { TEMPLATE_ROUTES } from "./runpod/templates.ts";
 import { WORKER_ROUTES } from "./runpod/workers.ts";
+import { PUBLIC_OPERATIONS, WORKER_OPERATIONS } from "./worker-docs.ts";
 import { enterWorker, enterWorkerJob } from "./workers/auth.ts";
 import { callback } from "./workers/callback.ts";
 import { awaitStops, ping, takeBatch, takeOne } from "./workers/polls.ts";
@@ -43,6 +47,7 @@ const ENDPOINT = "/v2/:endpoint";
 
 /** The management API: its paths come before those of jobs. */
 export const MANAGEMENT_ROUTES: readonly Route[] = [
+  ...openApiRoutes(() => OPERATIONS),
   ...ENDPOINT_ROUTES,
   ...RELEASE_ROUTES,
   ...TEMPLATE_ROUTES,
@@ -100,4 +105,14 @@ export const ROUTES: readonly Route[] = [
 
   route({ method: "GET", path: "/", enter: enterAnybody, handler: alive }),
   route({ method: "GET", path: "/healthz", enter: enterAnybody, handler: alive }),
+];
+
+/** Everything that the OpenAPI document has: what the management API's routes say of themselves, and what is said of the others. */
+export const OPERATIONS: readonly DescribedOperation[] = [
+  ...JOB_OPERATIONS,
+  ...MANAGEMENT_ROUTES.flatMap(({ methods, path, doc }) =>
+    doc === undefined || methods === "ALL" ? [] : methods.map((method) => ({ method, path, doc })),
+  ),
+  ...WORKER_OPERATIONS,
+  ...PUBLIC_OPERATIONS,
 ];

@@ -56,7 +56,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   core: ["bytes", "json", "sse", "access", "openai", "job", "scheduling", "lb", "manage", "endpoint"],
   broker: ["store", "jobs", "workers", "lb", "webhooks", "usage"],
-  http: ["kit", "jobs", "openai", "lb", "workers", "manage", "runpod", "graphql"],
+  http: ["kit", "jobs", "openai", "lb", "workers", "manage", "runpod", "graphql", "openapi"],
 };
 
 interface Source {

@@ -4,11 +4,11 @@ import * as z from "zod";
 const time = z.int().meta({ description: "Milliseconds since 1970" });
 const dollars = z.string().meta({ description: "Exact, with nine decimals", examples: ["0.000320000"] });
 
-const jobStatusSchema = z
+export const jobStatusSchema = z
   .enum(["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"])
   .meta({ id: "JobStatusName", description: "RunPod's states of a job" });
 
-const queueSchema = z
+export const queueSchema = z
   .object({
     position: z.int(),
     reason: z.enum([

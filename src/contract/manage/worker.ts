@@ -18,7 +18,7 @@ export const shownWorkerSchema = z
     draining: z.boolean(),
     reason: z.string().optional().meta({ description: "Why it is unhealthy, or what else is odd about it" }),
   })
-  .meta({ id: "Worker" });
+  .meta({ id: "OwnWorker" });
 
 export const workerSummarySchema = z
   .object({
@@ -29,4 +29,4 @@ export const workerSummarySchema = z
     unhealthy: z.int(),
     total: z.int(),
   })
-  .meta({ id: "WorkerSummary" });
+  .meta({ id: "OwnWorkerSummary" });

@@ -11,7 +11,7 @@ export type Plane = "v1" | "v2";
 /** Those, and the APIs of clients and workers. Each has a form of its errors. */
 export type DescribedPlane = Plane | "jobs" | "openai" | "workers" | "lb";
 
-interface AnswerDoc {
+export interface AnswerDoc {
   readonly description: string;
   /** Null: an answer without a body, or one that is no JSON. */
   readonly schema: z.ZodType | null;
@@ -38,4 +38,12 @@ export interface OperationDoc {
   readonly answers: Readonly<Record<number, AnswerDoc>>;
   /** Statuses of refusals beside those that every operation of its plane and kind has. */
   readonly refusals?: readonly number[];
+}
+
+/** An operation at its place. */
+export interface DescribedOperation {
+  readonly method: Method;
+  /** As in the table of routes: `/v1/endpoints/:endpoint`. */
+  readonly path: string;
+  readonly doc: OperationDoc;
 }
