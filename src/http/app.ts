@@ -13,6 +13,7 @@ import { addRoutes, refuse } from "./kit/route.ts";
 import { forwardToWorker } from "./lb/forward.ts";
 import { findLbTarget, readHosts } from "./lb/target.ts";
 import { refuseOpenAi } from "./openai/errors.ts";
+import { isPagePath, showPage } from "./pages/page.ts";
 import { MANAGEMENT_ROUTES, ROUTES } from "./routes.ts";
 import { holdRefusal } from "./workers/polls.ts";
 
@@ -46,10 +47,18 @@ async function serve(c: RouteContext, next: Next): Promise<void> {
   const url = URL.parse(c.req.raw.url);
   const target = url === null ? null : findLbTarget(url, readHosts(c.env));
   if (target !== null) c.res = await forwardToWorker(c, target);
+  else if (url !== null && isPagePath(url.pathname)) c.res = await answerPage(c);
   else if (url !== null && isPlainPath(c.req.path)) await next();
   else c.res = refusalAt(c.req.path)(c, NO_ROUTE);
   if (target === null) await holdRefusal(c);
   await takeRest(c.req.raw);
+}
+
+async function answerPage(c: RouteContext): Promise<Response> {
+  if (c.req.raw.method !== "GET" && c.req.raw.method !== "HEAD") {
+    return refuse(c, { kind: "method_not_allowed", allow: "GET" });
+  }
+  return (await showPage(c)) ?? refuse(c, NO_ROUTE);
 }
 
 /** The text of an unexpected error is for the operator to read, not for the client. */

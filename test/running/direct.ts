@@ -81,8 +81,10 @@ export async function startDirect(
 
 function toOptions({ name, config, file, bindings }: BuiltWorker, port: number) {
   const { workerOptions } = workerOptionsOf(config);
+  // With assets Miniflare puts a router and a proxy before the Worker, also on its own socket: 0.7 ms a call.
+  const { assets: _, ...options } = workerOptions;
   return {
-    ...workerOptions,
+    ...options,
     name,
     modules: [{ type: "ESModule" as const, path: "index.js", contents: readFileSync(file, "utf8") }],
     unsafeDirectSockets: [{ host: HOST, port }],

@@ -1,5 +1,5 @@
 // GET /openapi.json and /v2/openapi.json: the description of this deployment, for whoever asks.
-import { jsonAnswer } from "../kit/answer.ts";
+import { rawAnswer } from "../kit/answer.ts";
 import { readKey } from "../kit/auth.ts";
 import { enterAnybody } from "../kit/enter.ts";
 import type { DescribedOperation } from "../kit/operation-doc.ts";
@@ -42,23 +42,23 @@ export function openApiRoutes(operations: () => readonly DescribedOperation[]): 
       path: "/openapi.json",
       enter: enterAnybody,
       dialect: { readKey, refuse: refuseAsProblem },
-      handler: async (c) => jsonAnswer(200, whole(), c.get("requestId")),
+      handler: async (c) => rawAnswer(200, whole(), c.get("requestId")),
     }),
     route({
       method: "GET",
       path: "/v2/openapi.json",
       enter: enterAnybody,
       dialect: { readKey, refuse: refuseAsRunPodProblem },
-      handler: async (c) => jsonAnswer(200, management(), c.get("requestId")),
+      handler: async (c) => rawAnswer(200, management(), c.get("requestId")),
     }),
   ];
 }
 
-/** A document takes some 50 ms to make, so it is made once an isolate, and not before it is asked for. */
-function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | undefined;
+/** The text of a document takes some 50 ms to make, so it is made once an isolate, and not before it is asked for. */
+function once(make: () => object): () => string {
+  let made: string | undefined;
   return () => {
-    made ??= { value: make() };
-    return made.value;
+    made ??= JSON.stringify(make());
+    return made;
   };
 }
