@@ -6,11 +6,12 @@ import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { type GraphQlField, parseGraphQl } from "../../core/manage/graphql-document.ts";
 import { jsonAnswer } from "../kit/answer.ts";
 import { authenticate, readKey } from "../kit/auth.ts";
+import { readBodyText } from "../kit/body-text.ts";
+import { checkBody } from "../kit/checked.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { wireOf } from "../kit/failures.ts";
 import { detailOf } from "../kit/problem.ts";
 import { countCall } from "../kit/rate-limit.ts";
-import { readJson } from "../kit/read-json.ts";
 import { type Answered, route } from "../kit/route.ts";
 import { type GraphQlCall, notServed, type Resolved } from "./call.ts";
 import { deleteEndpoint, saveEndpoint, updateEndpointTemplate } from "./endpoints.ts";
@@ -18,8 +19,6 @@ import { gpuTypes } from "./gpus.ts";
 import { myself } from "./myself.ts";
 import { saveTemplate } from "./templates.ts";
 
-/** As of the other management calls. */
-const BODY_MAX_BYTES = 256 * 1024;
 const bodySchema = z.looseObject({ query: z.string() });
 
 type Resolver = (call: GraphQlCall, args: unknown, selection: readonly GraphQlField[]) => Promise<Resolved>;
@@ -59,7 +58,9 @@ async function answer(c: RouteContext, caller: Caller): Promise<Answered> {
 }
 
 async function serve(c: RouteContext, caller: Caller, nowMs: number): Promise<Result<object>> {
-  const body = await readJson(c.req.raw, bodySchema, BODY_MAX_BYTES);
+  const text = await readBodyText(c.req.raw);
+  if (!text.ok) return text;
+  const body = checkBody(bodySchema, text.value);
   if (!body.ok) return body;
   const document = parseGraphQl(body.value.query);
   if ("problem" in document) return fail({ kind: "wrong_state", message: document.problem });

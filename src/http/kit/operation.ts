@@ -5,6 +5,7 @@ import type { Caller, Scope } from "../../contract/identity.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { jsonAnswer, rawAnswer } from "./answer.ts";
 import { authenticate, readKey } from "./auth.ts";
+import { readBodyText } from "./body-text.ts";
 import { checkBody, checkQuery, checkValue } from "./checked.ts";
 import type { RouteContext } from "./context.ts";
 import type { Method, OperationDoc, Plane } from "./operation-doc.ts";
@@ -49,9 +50,6 @@ interface Spec<Params extends z.ZodObject, Query extends z.ZodObject, Body exten
   readonly handle: (call: OperationCall<z.output<Params>, z.output<Query>, z.output<Body>>) => Promise<Result<Reply>>;
 }
 
-/** An environment of some hundred variables fits; a larger body is none of a management call. */
-const BODY_MAX_BYTES = 256 * 1024;
-
 /** Declares an operation as a route of the table. */
 export function operation<
   Params extends z.ZodObject = z.ZodObject,
@@ -75,7 +73,8 @@ export function operation<
     const counted = countCall(caller.value, nowMs);
     Object.assign(headers, counted.headers);
     if (counted.failure !== null) return fail(counted.failure);
-    const text = await readBody(c.req.raw, body !== null || rest.kind === "creates");
+    const isTaken = body !== null || rest.kind === "creates";
+    const text = isTaken ? await readBodyText(c.req.raw) : ok("");
     if (!text.ok) return text;
     const parts = checkParts(c, text.value);
     if (!parts.ok) return parts;
@@ -116,19 +115,6 @@ async function enter(c: RouteContext, scopes: readonly Scope[], nowMs: number): 
   if (!caller.ok || caller.value.scopes.some((scope) => scopes.includes(scope))) return caller;
   const isWorkerKey = caller.value.scopes.includes("worker");
   return fail({ kind: "forbidden", scope: scopes.join(" or "), isWorkerKey });
-}
-
-async function readBody(request: Request, isTaken: boolean): Promise<Result<string>> {
-  if (!isTaken || request.body === null) return ok("");
-  const decoder = new TextDecoder();
-  let text = "";
-  let sizeBytes = 0;
-  for await (const chunk of request.body.values({ preventCancel: true })) {
-    sizeBytes += chunk.byteLength;
-    if (sizeBytes > BODY_MAX_BYTES) return fail({ kind: "too_large", maxBytes: BODY_MAX_BYTES });
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return ok(text + decoder.decode());
 }
 
 function show(c: RouteContext, { status, body, events, version, headers }: Reply): Response {
