@@ -17,9 +17,10 @@ export function deleteEndpoint(endpointId: string, atMs: number): readonly State
       endpointId,
       atMs,
     ),
-    // Slugs are unique, and no path can name one with a space: the former slug is free, and nothing finds the endpoint.
+    // Slugs are unique, and no path can name one with a space: the former slug is free, and nothing finds the endpoint. A template
+    // that it had may be removed.
     statement(
-      `UPDATE endpoints SET deleted_at = ?2, slug = 'deleted ' || id, sealed_env = NULL
+      `UPDATE endpoints SET deleted_at = ?2, slug = 'deleted ' || id, sealed_env = NULL, template_id = NULL
        WHERE id = ?1 AND deleted_at IS NULL`,
       endpointId,
       atMs,

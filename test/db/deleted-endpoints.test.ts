@@ -62,14 +62,14 @@ describe("a deleted endpoint", () => {
     }
   });
 
-  it("has no credential, no environment and no key of workers left", async () => {
+  it("has no credential, no environment and no key of workers left, and no template that it would hold", async () => {
     const made = await makeTenant({ upstreams: [{ credential: "rp_secret" }], workerKeys: [{}] });
     const { endpointId, workerKeys } = made;
-    const sealed = "UPDATE endpoints SET sealed_env = 'sealed' WHERE id = ? RETURNING sealed_env";
+    const sealed = "UPDATE endpoints SET sealed_env = 'sealed', template_id = 'tpl' WHERE id = ? RETURNING sealed_env";
     expect(await env.DB.prepare(sealed).bind(endpointId).first("sealed_env")).toBe("sealed");
     await runAll(env.DB, deleteEndpoint(endpointId, AT_MS));
-    const kept = "SELECT sealed_env FROM endpoints WHERE id = ?";
-    expect(await env.DB.prepare(kept).bind(endpointId).first("sealed_env")).toBeNull();
+    const kept = "SELECT sealed_env, template_id FROM endpoints WHERE id = ?";
+    expect(await env.DB.prepare(kept).bind(endpointId).first()).toEqual({ sealed_env: null, template_id: null });
     const left = "SELECT count(*) AS left FROM upstreams WHERE endpoint_id = ?";
     expect(await env.DB.prepare(left).bind(endpointId).first("left")).toBe(0);
     expect(await findWorkerKey(env.DB, parseApiKey(workerKeys[0] ?? "")?.id ?? "")).toBeNull();
