@@ -25,6 +25,7 @@ import { UPSTREAM_ROUTES } from "./manage/upstreams.ts";
 import { USAGE_ROUTES } from "./manage/usage.ts";
 import { WEBHOOK_ROUTES } from "./manage/webhooks.ts";
 import { WORKER_KEY_ROUTES } from "./manage/worker-keys.ts";
+import { OWN_WORKER_ROUTES } from "./manage/workers.ts";
 import { OPENAI } from "./openai/dialect.ts";
 import { openAi } from "./openai/request.ts";
 import { openApiRoutes } from "./openapi/routes.ts";
