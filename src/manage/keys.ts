@@ -199,10 +199,14 @@ function insertion(
 
 const isAdmin = (scope: Scope): boolean => scope === "admin";
 
-/** A scope that the caller cannot give, because it has not got it; null: it has all. The scope admin stands for all. */
+/**
+ * A scope that the caller cannot give, because it has not got it; null: it has all. The scope admin stands for all, and who manages a
+ * tenant can send its jobs elsewhere anyway, so that manage stands for jobs.
+ */
 function lackedScope({ caller }: ManageContext, scopes: readonly Scope[]): Scope | null {
   if (caller.scopes.includes("admin")) return null;
-  return scopes.find((scope) => !caller.scopes.includes(scope)) ?? null;
+  const given = caller.scopes.includes("manage") ? [...caller.scopes, "jobs"] : caller.scopes;
+  return scopes.find((scope) => !given.includes(scope)) ?? null;
 }
 
 /** A key that has ended stays so: who has its text may be the one for whom it was ended. */

@@ -26,8 +26,9 @@ const querySchema = z.strictObject({ ...pageShape, ...jobQueryShape, ...ownerSha
 const changeQuerySchema = z.strictObject(ownerShape);
 const cursorSchema = z.string().min(1).max(100);
 
-const SCOPES = ["jobs", "admin"] as const;
-const shared = { plane: "v1", tag: "Jobs", scopes: SCOPES, params: paramsSchema } as const;
+const READERS = ["jobs", "manage", "admin"] as const;
+const CHANGERS = ["jobs", "admin"] as const;
+const shared = { plane: "v1", tag: "Jobs", params: paramsSchema } as const;
 const PATH = "/v1/endpoints/:endpoint/jobs";
 const STEP =
   "One call is one step: it looks at 2,000 rows at most and changes 100 jobs at most. Call again with nextCursor while there is one.";
@@ -41,6 +42,7 @@ export const JOB_LIST_ROUTES: readonly Route[] = [
     summary: "List jobs",
     description:
       "Newest first, without payloads. A page with a filter looks at 2,000 rows at most: it says how many in `scanned`, and has a cursor also where nothing matched.",
+    scopes: READERS,
     kind: "reads",
     query: querySchema,
     answers: {
@@ -58,6 +60,7 @@ export const JOB_LIST_ROUTES: readonly Route[] = [
     id: "cancelJobs",
     summary: "Cancel the jobs that match",
     description: `Those that wait or run. ${STEP}`,
+    scopes: CHANGERS,
     kind: "acts",
     query: changeQuerySchema,
     body: jobChangeSchema,
@@ -71,6 +74,7 @@ export const JOB_LIST_ROUTES: readonly Route[] = [
     id: "retryJobs",
     summary: "Retry the jobs that match",
     description: `Those that are FAILED. ${STEP}`,
+    scopes: CHANGERS,
     kind: "acts",
     query: changeQuerySchema,
     body: jobChangeSchema,

@@ -70,7 +70,7 @@ export const WEBHOOK_ROUTES: readonly Route[] = [
     id: "listDeliveries",
     summary: "List tries of webhooks",
     description: "Newest first: the last 1,000 tries of a tenant in an endpoint, for 7 days.",
-    scopes: ["jobs", "admin"],
+    scopes: ["jobs", "manage", "admin"],
     kind: "reads",
     params: endpointParams,
     query: deliveriesQuery,

@@ -245,10 +245,11 @@ describe("nobody gives what they lack", () => {
     expect((await me(theirs.body.key)).status).toBe(200);
   });
 
-  it("nor the scope jobs without it, nor worker at all", async () => {
+  it("but whoever manages a tenant gives jobs, and nobody gives worker", async () => {
     const { create, key } = await scene({ scopes: ["manage"] });
-    expect((await create({})).body.detail).toContain("scope jobs");
-    expect((await create({ scopes: ["manage"] })).status).toBe(201);
+    expect((await create({})).status).toBe(201);
+    expect((await create({ scopes: ["jobs", "manage"] })).status).toBe(201);
+    expect((await create({ scopes: ["jobs", "admin"] })).body.detail).toContain("scope admin");
     expect((await create({ scopes: ["worker"] })).body.detail).toContain("worker-keys");
     expect((await manage(key, "POST", "/v1/keys", { scopes: [] })).status).toBe(400);
     expect((await manage(key, "POST", "/v1/keys", { scopes: ["manage", "manage"] })).status).toBe(400);
