@@ -247,14 +247,17 @@ export const ALARM_STEP_MS = 500;
 /** An alarm that is this late is set again: the platform promises it, but a late alarm holds up every deadline. */
 export const ALARM_LOST_AFTER_MS = 5_000;
 /**
- * Brokers to which one round of the cron sends new settings. Each is a subrequest, of which an invocation has 1,000,
- * and so is each statement of D1, of which a page takes five.
+ * Brokers to which one round of the cron sends new settings. Each is a subrequest, of which an invocation has 10,000; a page takes
+ * five statements of D1, of which it has 1,000. A new price is announced 10 min ahead, in which two rounds begin: they bring it to
+ * 10,000 endpoints, also where the call that announced it sent it to none.
  */
-export const REPAIR_ENDPOINTS_MAX = 800;
-/** Brokers of one page, called at once: their settings are held in memory together. */
-export const REPAIR_PAGE_ENDPOINTS = 50;
+export const REPAIR_ENDPOINTS_MAX = 8_000;
+/** Brokers of one page, called at once: their settings are held in memory together, mostly a few KB each. */
+export const REPAIR_PAGE_ENDPOINTS = 200;
 /** A hanging broker holds up its page this long: a round in which all pages hang still ends before the next begins. */
-export const REPAIR_CALL_MAX_MS = 10_000;
+export const REPAIR_CALL_MAX_MS = 5_000;
+/** A round begins no page later than this, so that it ends before the next one of 5 min, also where D1 is slow. */
+export const REPAIR_ROUND_MAX_MS = 240_000;
 /** Rows one alarm may handle before it arms itself again, so that it never holds the object for long. */
 export const ALARM_ROWS_MAX = 1_000;
 /** Rows that one turn of an alarm handles: each takes 0.1 to 0.2 ms, and a turn must not hold up the next call for long. */

@@ -28,6 +28,12 @@ export async function takeBehind(db: D1Database, limit: number): Promise<string[
   return ids;
 }
 
+/** Is any broker behind? */
+export async function isAnyBehind(db: D1Database): Promise<boolean> {
+  const sql = "SELECT EXISTS (SELECT 1 FROM endpoints WHERE taken_version < version AND emptied_at IS NULL) AS found";
+  return (await db.prepare(sql).first<number>("found")) === 1;
+}
+
 /** Stores the reported versions. A stored version never falls: an older report that arrives late changes nothing. */
 export async function noteTaken(db: D1Database, taken: readonly TakenVersion[]): Promise<void> {
   if (taken.length > 0) await db.prepare(NOTE_TAKEN).bind(JSON.stringify(taken)).run();

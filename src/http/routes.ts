@@ -16,10 +16,12 @@ import { AUDIT_ROUTES } from "./manage/audit.ts";
 import { CONFIGURE_ROUTES } from "./manage/configure.ts";
 import { DEPTH_ROUTES } from "./manage/depth.ts";
 import { OWN_ENDPOINT_ROUTES } from "./manage/endpoints.ts";
+import { GPU_TYPE_ROUTES } from "./manage/gpu-types.ts";
 import { JOB_ROUTES } from "./manage/job.ts";
 import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
 import { KEY_ROUTES } from "./manage/keys.ts";
 import { ME_ROUTES } from "./manage/me.ts";
+import { RATE_ROUTES } from "./manage/rates.ts";
 import { TENANT_ROUTES } from "./manage/tenants.ts";
 import { UPSTREAM_ROUTES } from "./manage/upstreams.ts";
 import { USAGE_ROUTES } from "./manage/usage.ts";
@@ -61,6 +63,8 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...ME_ROUTES,
   ...UPSTREAM_ROUTES,
   ...WORKER_KEY_ROUTES,
+  ...GPU_TYPE_ROUTES,
+  ...RATE_ROUTES,
   ...OWN_WORKER_ROUTES,
   ...JOB_ROUTES,
   ...DEPTH_ROUTES,

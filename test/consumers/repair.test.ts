@@ -1,4 +1,4 @@
-// The cron asks the brokers that are behind and nobody else, within the platform's 1,000 subrequests a round, and none of them
+// The cron asks the brokers that are behind and nobody else, within the platform's 10,000 subrequests a round, and none of them
 // waits for ever behind one that fails.
 import { runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
@@ -44,7 +44,10 @@ async function makeChanged(options: Parameters<typeof makeTenant>[0] = {}) {
 }
 
 /** Runs one round with brokers of the test's own. Returns the endpoints that it asked and the statements that it ran. */
-async function runRound(configure: (settings: EndpointSettings) => Promise<{ version: number }>) {
+async function runRound(
+  configure: (settings: EndpointSettings) => Promise<{ version: number }>,
+  endpointsMax?: number,
+) {
   const asked: string[] = [];
   const getByName = (endpointId: string): Partial<BrokerApi> => ({
     configure: (settings) => {
@@ -56,7 +59,7 @@ async function runRound(configure: (settings: EndpointSettings) => Promise<{ ver
   const statements = watchD1();
   // A line for each that fails would bury the report of the tests.
   vi.spyOn(console, "log").mockImplementation(() => undefined);
-  await repairBrokers({ ...env, ENDPOINT_BROKER: namespace });
+  await repairBrokers({ ...env, ENDPOINT_BROKER: namespace }, endpointsMax);
   vi.restoreAllMocks();
   return { asked, statements };
 }
@@ -101,11 +104,15 @@ describe("the cron", () => {
     expect((await runRound(takes)).asked).toEqual([endpointId]);
   });
 
-  it("brings 1,200 up in two rounds of at most 1,000 subrequests", async () => {
-    await makeEndpoints("late", 1_200, 0);
+  it("brings 10,000 up in two rounds of at most 10,000 subrequests and 1,000 statements", async () => {
+    await makeEndpoints("late", 10_000, 0);
     const rounds = [await runRound(takes), await runRound(takes)];
-    for (const { asked, statements } of rounds) expect(asked.length + statements.length).toBeLessThan(1_000);
-    expect(new Set(rounds.flatMap(({ asked }) => asked)).size).toBe(1_200);
+    for (const { asked, statements } of rounds) {
+      expect(asked.length + statements.length).toBeLessThan(10_000);
+      expect(statements.length).toBeLessThan(1_000);
+    }
+    expect(rounds[0]?.asked).toHaveLength(8_000);
+    expect(new Set(rounds.flatMap(({ asked }) => asked)).size).toBe(10_000);
     expect(await behind()).toBe(0);
     expect((await runRound(takes)).statements).toHaveLength(1);
   });
@@ -120,12 +127,12 @@ describe("the cron", () => {
       if (settings.endpointId.startsWith("a-dead")) throw new Error("the object is overloaded");
       return takes(settings);
     };
-    await runRound(failing);
-    await runRound(failing);
+    await runRound(failing, 800);
+    await runRound(failing, 800);
     // 800 a round: the second one begins where the first has ended, and reaches everybody.
     expect(await behind()).toBe(901);
     // Those are asked again, in turn, and the cursor never loses one.
-    const again = new Set([...(await runRound(failing)).asked, ...(await runRound(failing)).asked]);
+    const again = new Set([...(await runRound(failing, 800)).asked, ...(await runRound(failing, 800)).asked]);
     expect(again.size).toBe(900);
     await runRound(takes);
     await runRound(takes);

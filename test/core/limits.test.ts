@@ -67,7 +67,18 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
   [
     "a round of the cron fits the subrequests of an invocation: two statements, and five for each page",
     2 + limits.REPAIR_ENDPOINTS_MAX + 5 * Math.ceil(limits.REPAIR_ENDPOINTS_MAX / limits.REPAIR_PAGE_ENDPOINTS),
+    10_000,
+  ],
+  [
+    "a round of the cron fits the statements of D1 of an invocation",
+    2 + 5 * Math.ceil(limits.REPAIR_ENDPOINTS_MAX / limits.REPAIR_PAGE_ENDPOINTS),
     1_000,
+  ],
+  ["the two rounds in the 10 min before a new price reach 10,000 endpoints", 10_000, 2 * limits.REPAIR_ENDPOINTS_MAX],
+  [
+    "a round ends before the next one, also where its last page hangs",
+    limits.REPAIR_ROUND_MAX_MS + limits.REPAIR_CALL_MAX_MS,
+    300_000,
   ],
   [
     "a round of the cron whose brokers all hang ends before the next one",

@@ -1,0 +1,67 @@
+// GPU types and their prices, as /v1 shows and takes them. Money is exact: whole nano-dollars, and decimal texts beside them.
+import * as z from "zod";
+
+/** 10 dollars a second: what a job of seven days costs is still a whole number that a double holds exactly (core/job/pricing.ts). */
+const NANODOLLARS_MAX = 10_000_000_000;
+
+const kind = z.enum(["flex", "active"]);
+const nanodollars = z.int().min(0).max(NANODOLLARS_MAX);
+
+export const createRateSchema = z
+  .strictObject({
+    tier: z.string().min(1).max(100).meta({ description: "Id of a GPU type" }),
+    kind,
+    nanodollarsPerSecond: nanodollars.optional(),
+    dollarsPerSecond: z
+      .string()
+      .regex(/^\d{1,2}(?:\.\d{1,9})?$/, "must be a decimal text with up to nine decimals, such as 0.00016")
+      .refine((dollars) => Number(dollars) * 1e9 <= NANODOLLARS_MAX, "must be at most 10")
+      .optional()
+      .meta({ description: "The same as text", examples: ["0.00016"] }),
+    effectiveFrom: z.iso
+      .datetime({ offset: true })
+      .optional()
+      .meta({ description: "At least 10 min ahead; 11 min ahead unless given" }),
+  })
+  .refine(
+    ({ nanodollarsPerSecond, dollarsPerSecond }) =>
+      (nanodollarsPerSecond === undefined) !== (dollarsPerSecond === undefined),
+    {
+      path: ["nanodollarsPerSecond"],
+      error: "or dollarsPerSecond is required, and not both",
+    },
+  )
+  .meta({ id: "NewRate" });
+export type CreateRate = z.infer<typeof createRateSchema>;
+
+const priceShape = {
+  nanodollarsPerSecond: z.int(),
+  dollarsPerSecond: z.string().meta({ description: "Exact, with nine decimals" }),
+  dollarsPerHour: z.string().meta({ description: "Exact, with nine decimals" }),
+};
+const rateShape = { tier: z.string(), kind, ...priceShape, effectiveFrom: z.iso.datetime() };
+export const rateSchema = z.object(rateShape).meta({ id: "Rate" });
+export type ShownRate = z.infer<typeof rateSchema>;
+export const createdRateSchema = z
+  .object({
+    ...rateShape,
+    applied: z.boolean().meta({
+      description: "Every broker has it already; false: those of its tier get it before it begins",
+    }),
+  })
+  .meta({ id: "CreatedRate" });
+
+export const gpuTypeSchema = z
+  .object({
+    id: z.string(),
+    title: z.string(),
+    vramGb: z.int(),
+    runpodPools: z
+      .array(z.object({ id: z.string(), types: z.array(z.string()) }))
+      .meta({ description: "RunPod's pools whose work is billed by this type, with their GPU type ids" }),
+    flex: z.object(priceShape).nullable(),
+    active: z.object(priceShape).nullable(),
+    announced: z.array(rateSchema).meta({ description: "Prices that begin later, the next one first" }),
+  })
+  .meta({ id: "PricedGpuType" });
+export type ShownGpuType = z.infer<typeof gpuTypeSchema>;

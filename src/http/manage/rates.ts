@@ -1,0 +1,96 @@
+// /v1/rates: every price that holds, has held or will hold, and the announcement of a new one.
+import * as z from "zod";
+import { type CreateRate, createdRateSchema, createRateSchema, rateSchema } from "../../contract/manage/rate.ts";
+import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { ok, type Result } from "../../core/failure.ts";
+import { askD1 } from "../../db/ask-d1.ts";
+import { listRates } from "../../db/rates.ts";
+import { pushBehind } from "../../dispatch/push-behind.ts";
+import { log } from "../../log.ts";
+import { createRate } from "../../manage/rates.ts";
+import { contextOf } from "../kit/manage-context.ts";
+import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
+import { pageShape, paginate, readPage } from "../kit/page.ts";
+import type { Route } from "../kit/route.ts";
+import { showRate } from "./shown-rate.ts";
+
+/**
+ * What the announcing call itself sends once it has answered: the platform ends such work 30 s after the answer, of which the last page
+ * may take five. The rest is the cron's, which alone reaches 10,000 endpoints in the 10 min (REPAIR_ENDPOINTS_MAX).
+ */
+const PUSH_AT_ONCE = { endpointsMax: 2_000, forMs: 20_000 };
+
+const querySchema = z.strictObject(pageShape);
+const shared = { plane: "v1", tag: "Prices" } as const;
+const PATH = "/v1/rates";
+
+export const RATE_ROUTES: readonly Route[] = [
+  operation({
+    ...shared,
+    method: "GET",
+    path: PATH,
+    id: "listRates",
+    summary: "List prices",
+    description: "Past, present and announced ones, the one that begins last first.",
+    scopes: ["jobs", "manage", "admin"],
+    kind: "reads",
+    query: querySchema,
+    answers: {
+      200: {
+        description: "A page of prices",
+        schema: z.object({ rates: z.array(rateSchema), pagination: paginationSchema }),
+      },
+    },
+    handle: list,
+  }),
+  operation({
+    ...shared,
+    method: "POST",
+    path: PATH,
+    id: "createRate",
+    summary: "Announce a price",
+    description:
+      "It holds from its time on until the next price of its tier and kind. No price is ever changed. Attempts that run when it " +
+      "begins are billed by the price of their start.",
+    scopes: ["admin"],
+    kind: "creates",
+    body: createRateSchema,
+    answers: { 201: { description: "The new price", schema: createdRateSchema } },
+    handle: create,
+  }),
+];
+
+type Nothing = Record<string, unknown>;
+
+async function list({
+  env,
+  query,
+}: OperationCall<Nothing, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
+  const page = readPage(query);
+  if (!page.ok) return page;
+  const { after, limit } = page.value;
+  const found = await askD1(() => listRates(env.DB, { after, limit: limit + 1 }));
+  if (!found.ok) return found;
+  const { rows, pagination } = paginate(found.value, limit);
+  return ok({ status: 200, body: { rates: rows.map(showRate), pagination } });
+}
+
+async function create(call: OperationCall<Nothing, Nothing, CreateRate>): Promise<Result<Reply>> {
+  const { nanodollarsPerSecond, dollarsPerSecond = "", ...wanted } = call.body;
+  const price = nanodollarsPerSecond ?? toNanodollars(dollarsPerSecond);
+  const made = await createRate(contextOf(call), { ...wanted, nanodollarsPerSecond: price });
+  if (!made.ok) return made;
+  const { rate, applied } = made.value;
+  if (!applied) call.c.executionCtx.waitUntil(pushSome(call.env));
+  return ok({ status: 201, body: { ...showRate(rate), applied } });
+}
+
+async function pushSome(env: Env): Promise<void> {
+  await pushBehind(env, PUSH_AT_ONCE).catch((error: unknown) => log("rate_push_failed", { error: String(error) }));
+}
+
+/** A decimal text of at most nine decimals, which a float would round. */
+function toNanodollars(dollars: string): number {
+  const [whole = "", decimals = ""] = dollars.split(".");
+  return Number(whole) * 1_000_000_000 + Number(decimals.padEnd(9, "0"));
+}
