@@ -1,7 +1,7 @@
 // The route table: every path that Waybill answers, except those of load-balanced endpoints, which belong to their
 // workers (lb/target.ts). Another method of a path gets 405, another path 404.
 
-import { GRAPHQL_ROUTE } from "./graphql/request.ts";
+import { GRAPHQL_OPERATION, GRAPHQL_ROUTE } from "./graphql/request.ts";
 import { JOB_OPERATIONS } from "./job-docs.ts";
 import { cancel, retry, status, statusSync } from "./jobs/job.ts";
 import { health, purgeQueue, requests } from "./jobs/queue.ts";
@@ -116,6 +116,7 @@ export const OPERATIONS: readonly DescribedOperation[] = [
   ...MANAGEMENT_ROUTES.flatMap(({ methods, path, doc }) =>
     doc === undefined || methods === "ALL" ? [] : methods.map((method) => ({ method, path, doc })),
   ),
+  GRAPHQL_OPERATION,
   ...WORKER_OPERATIONS,
   ...PUBLIC_OPERATIONS,
 ];

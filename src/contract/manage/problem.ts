@@ -37,6 +37,11 @@ export const runPodProblemSchema = z
 /** Of the routes of jobs and workers. */
 export const jobErrorSchema = z.looseObject({ error: z.string(), message: z.string() }).meta({ id: "JobError" });
 
+/** Of GraphQL calls: RunPod's clients show the first message. */
+export const graphQlErrorSchema = z
+  .object({ errors: z.array(z.object({ message: z.string() })).min(1) })
+  .meta({ id: "GraphQLError" });
+
 /** Of the routes of OpenAI. */
 export const openAiErrorSchema = z
   .object({

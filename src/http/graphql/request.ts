@@ -10,6 +10,7 @@ import { readBodyText } from "../kit/body-text.ts";
 import { checkBody } from "../kit/checked.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { wireOf } from "../kit/failures.ts";
+import type { DescribedOperation } from "../kit/operation-doc.ts";
 import { detailOf } from "../kit/problem.ts";
 import { countCall } from "../kit/rate-limit.ts";
 import { type Answered, route } from "../kit/route.ts";
@@ -19,7 +20,13 @@ import { gpuTypes } from "./gpus.ts";
 import { myself } from "./myself.ts";
 import { saveTemplate } from "./templates.ts";
 
-const bodySchema = z.looseObject({ query: z.string() });
+const bodySchema = z.looseObject({ query: z.string() }).meta({ id: "GraphQLCall" });
+const answerSchema = z
+  .object({
+    data: z.record(z.string(), z.unknown()).optional(),
+    errors: z.array(z.object({ message: z.string() })).optional(),
+  })
+  .meta({ id: "GraphQLAnswer" });
 
 type Resolver = (call: GraphQlCall, args: unknown, selection: readonly GraphQlField[]) => Promise<Resolved>;
 
@@ -45,6 +52,25 @@ export const GRAPHQL_ROUTE = route({
   enter: (c, key) => authenticate(c.req.raw.headers, c.env, Date.now(), key(c.req.raw.headers)),
   handler: answer,
 });
+
+export const GRAPHQL_OPERATION: DescribedOperation = {
+  method: "POST",
+  path: "/graphql",
+  doc: {
+    id: "callGraphQl",
+    summary: "Call one field of RunPod's GraphQL",
+    description: `Queries: ${[...QUERIES.keys()].join(", ")}; mutations, which need the scope manage: ${[...MUTATIONS.keys()].join(", ")}. One field at a time, its arguments inline. Any other field is an error that names what to use.`,
+    tag: "GraphQL",
+    plane: "graphql",
+    scopes: ["jobs", "manage"],
+    params: null,
+    query: null,
+    body: bodySchema,
+    kind: "acts",
+    answers: { 200: { description: "The data, or why there is none", schema: answerSchema } },
+    refusals: [413],
+  },
+};
 
 async function answer(c: RouteContext, caller: Caller): Promise<Answered> {
   const nowMs = Date.now();

@@ -9,7 +9,7 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export type Plane = "v1" | "v2";
 
 /** Those, and the APIs of clients and workers. Each has a form of its errors. */
-export type DescribedPlane = Plane | "jobs" | "openai" | "workers" | "lb";
+export type DescribedPlane = Plane | "jobs" | "openai" | "workers" | "lb" | "graphql";
 
 export interface AnswerDoc {
   readonly description: string;

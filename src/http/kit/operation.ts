@@ -73,8 +73,7 @@ export function operation<
     const counted = countCall(caller.value, nowMs);
     Object.assign(headers, counted.headers);
     if (counted.failure !== null) return fail(counted.failure);
-    const isTaken = body !== null || rest.kind === "creates";
-    const text = isTaken ? await readBodyText(c.req.raw) : ok("");
+    const text = body !== null || rest.kind === "creates" ? await readBodyText(c.req.raw) : ok("");
     if (!text.ok) return text;
     const parts = checkParts(c, text.value);
     if (!parts.ok) return parts;

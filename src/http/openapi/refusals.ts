@@ -1,6 +1,7 @@
 // The refusals that each operation of a plane may answer, beside those that it names itself.
 import type * as z from "zod";
 import {
+  graphQlErrorSchema,
   jobErrorSchema,
   openAiErrorSchema,
   problemSchema,
@@ -24,6 +25,7 @@ const FORMS: Readonly<Record<DescribedPlane, ErrorForm>> = {
   jobs: JOB_ERROR,
   workers: JOB_ERROR,
   lb: JOB_ERROR,
+  graphql: { name: "GraphQLError", type: "application/json", schema: graphQlErrorSchema },
   openai: { name: "OpenAIError", type: "application/json", schema: openAiErrorSchema },
 };
 
