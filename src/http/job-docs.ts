@@ -56,6 +56,16 @@ function job(method: Method, path: string, doc: Described): DescribedOperation {
   return { method, path: `/v2/:endpoint/${path}`, doc: { ...common, kind, params, ...doc } };
 }
 
+/** RunPod's Go client posts where the others get. */
+function posted(got: readonly DescribedOperation[]): DescribedOperation[] {
+  const isBoth = ({ path }: DescribedOperation) => /\/(?:status|status-sync|stream)\/:id$/.test(path);
+  return got.filter(isBoth).map(({ path, doc }) => ({
+    method: "POST",
+    path,
+    doc: { ...doc, id: `${doc.id}ByPost`, description: `As GET, for RunPod's Go client. ${doc.description}` },
+  }));
+}
+
 const JOBS: readonly DescribedOperation[] = [
   job("POST", "run", {
     id: "run",
@@ -81,14 +91,14 @@ const JOBS: readonly DescribedOperation[] = [
   job("GET", "status/:id", {
     id: "getStatus",
     summary: "Read a job's state and result",
-    description: "While the job waits, `queue` gives the reason. POST does the same.",
+    description: "While the job waits, `queue` gives the reason.",
     query: ttlQuery,
     answers: { 200: { description: "The job", schema: jobSchema } },
   }),
   job("GET", "status-sync/:id", {
     id: "waitForStatus",
     summary: "Wait for a job's result",
-    description: "Answers when the job is over, or when the wait is. POST does the same.",
+    description: "Answers when the job is over, or when the wait is.",
     query: waitQuery(WAIT_DEFAULT_MS),
     answers: { 200: { description: "The job as it stands", schema: jobSchema } },
   }),
@@ -97,7 +107,7 @@ const JOBS: readonly DescribedOperation[] = [
     summary: "Read the chunks of a streaming job",
     description:
       "Hands out each chunk once. With `Accept: text/event-stream` the answer is a stream of events that any number of readers can " +
-      "follow, and resume by Last-Event-ID. POST does the same.",
+      "follow, and resume by Last-Event-ID.",
     query: waitQuery(STREAM_HOLD_MS),
     answers: {
       200: {
@@ -214,6 +224,7 @@ function loadBalanced(method: Method, id: string): DescribedOperation {
 /** Routes that clients of jobs call. */
 export const JOB_OPERATIONS: readonly DescribedOperation[] = [
   ...JOBS,
+  ...posted(JOBS),
   ...OPENAI,
   loadBalanced("GET", "getFromWorker"),
   loadBalanced("POST", "postToWorker"),

@@ -1,4 +1,4 @@
-// RunPod's own Python package in four versions, and what the examples require, each in a virtual environment of its own, from whatever index pip is
+// RunPod's own Python package in four versions, what the examples require, and a checker of OpenAPI documents, each in a virtual environment of its own, from whatever index pip is
 // configured for. Made once and kept under .waybill/: delete the folder to get a newer release. Run before the first test.
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -22,6 +22,8 @@ const REQUIREMENTS = {
     "-r",
     join(PROJECT_FOLDER, "examples/python-stream/requirements.txt"),
   ],
+  /** Calls everything that /openapi.json describes, and judges the answers by it. */
+  schemathesis: ["schemathesis==4.32.5"],
 } as const;
 
 export type Environment = keyof typeof REQUIREMENTS;
@@ -51,7 +53,7 @@ export async function setup(project: TestProject): Promise<void> {
 }
 
 async function preparePythons(): Promise<Pythons> {
-  const made = await Promise.allSettled([...VERSIONS, "examples" as const].map(prepare));
+  const made = await Promise.allSettled([...VERSIONS, "examples" as const, "schemathesis" as const].map(prepare));
   for (const result of made) if (result.status === "rejected") return { missing: messageOf(result.reason) };
   return {
     interpreters: {
@@ -60,6 +62,7 @@ async function preparePythons(): Promise<Pythons> {
       "1.7.4": interpreterOf("1.7.4"),
       "1.6.2": interpreterOf("1.6.2"),
       examples: interpreterOf("examples"),
+      schemathesis: interpreterOf("schemathesis"),
     },
   };
 }
@@ -80,7 +83,10 @@ async function prepare(version: Environment): Promise<void> {
   const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
   const requirements = REQUIREMENTS[version];
   await step(`pip cannot install ${requirements.join(" ")}`, python, [...pip, ...requirements]);
-  await step(`${requirements.join(" ")} cannot be imported`, python, ["-c", "import runpod.serverless"]);
+  await step(`${requirements.join(" ")} cannot be imported`, python, [
+    "-c",
+    `import ${version === "schemathesis" ? "schemathesis" : "runpod.serverless"}`,
+  ]);
   writeFileSync(ready, `${new Date().toISOString()}\n`);
 }
 

@@ -6,6 +6,7 @@ import { applyMigrations, executeOnFolder, PROJECT_FOLDER } from "../../src/cli/
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
+import type { Scope } from "../../src/contract/identity.ts";
 import type { Upstream } from "../../src/contract/settings.ts";
 import { StoredRows } from "../support/stored.ts";
 
@@ -33,7 +34,7 @@ export type WorkerKeys = Readonly<Record<string, { readonly endpointId: string; 
 /** A broker's folder with everything in its database, not yet started. */
 export interface PreparedBroker {
   readonly key: string;
-  /** Keys with the scope `jobs`, each of another tenant: they may call what is shared. */
+  /** Keys with the scope `jobs`, or those asked for, each of another tenant: they may call what is shared. */
   readonly guestKeys: readonly string[];
   readonly workerKeys: WorkerKeys;
   readonly port: number;
@@ -58,7 +59,11 @@ export interface RunningBroker {
 }
 
 /** Makes the tenant, one endpoint for each slug, and so many more tenants. */
-export async function prepareBroker(endpoints: TestEndpoints, guests = 0): Promise<PreparedBroker> {
+export async function prepareBroker(
+  endpoints: TestEndpoints,
+  guests = 0,
+  guestScopes: readonly Scope[] = ["jobs"],
+): Promise<PreparedBroker> {
   const folder = mkdtempSync(join(tmpdir(), "waybill-running-"));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
   await applyMigrations(folder);
@@ -82,7 +87,7 @@ export async function prepareBroker(endpoints: TestEndpoints, guests = 0): Promi
   const guestKeys: string[] = [];
   for (let made = 0; made < guests; made += 1) {
     const guest = await rows.tenant(`Guest ${made}`);
-    guestKeys.push((await rows.key(guest.tenantId, ["jobs"])).key);
+    guestKeys.push((await rows.key(guest.tenantId, guestScopes)).key);
   }
   await executeOnFolder(folder, rows.statements);
   const port = await findFreePort();

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
+import type { Scope } from "../../src/contract/identity.ts";
 import { prepareBroker, type TestEndpoints } from "./broker.ts";
 import { buildWorker, startDirect } from "./direct.ts";
 
@@ -15,12 +16,18 @@ export interface DirectBroker {
   stop(): Promise<void>;
 }
 
+interface DirectOptions {
+  readonly guests?: number;
+  readonly guestScopes?: readonly Scope[];
+  readonly inspectorPort?: number;
+}
+
 /** Prepares, builds and starts it. `stop` leaves nothing behind. */
 export async function startDirectBroker(
   endpoints: TestEndpoints,
-  { guests = 0, inspectorPort }: { readonly guests?: number; readonly inspectorPort?: number } = {},
+  { guests = 0, guestScopes, inspectorPort }: DirectOptions = {},
 ): Promise<DirectBroker> {
-  const prepared = await prepareBroker(endpoints, guests);
+  const prepared = await prepareBroker(endpoints, guests, guestScopes);
   try {
     const config = join(PROJECT_FOLDER, "wrangler.toml");
     const bundle = await buildWorker(config, join(prepared.folder, "built"), "index.js");

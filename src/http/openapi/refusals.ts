@@ -65,6 +65,7 @@ export function refusalsOf({ path, doc }: Pick<DescribedOperation, "path" | "doc
   if (isChecked || kind === "creates" || kind === "changes") found.add(400);
   if (plane === "v2" && isChecked) found.add(422);
   if (body !== null || kind === "creates") found.add(413);
+  if (query?.shape.tenant !== undefined) found.add(404);
   // Of a creation: the tenant or the template that it names.
   if (kind === "creates") for (const status of [404, 409, 422]) found.add(status);
   if (kind === "changes") for (const status of [409, 412]) found.add(status);

@@ -15,7 +15,7 @@ export const TAGS: Readonly<Record<string, string>> = {
   Workers: "The workers of an endpoint, and how one is taken out of service",
   Usage: "The bill, line by line",
   Prices: "GPU types and what they cost, now and later",
-  Webhooks: "Webhooks that could not be delivered",
+  Webhooks: "Their secret, their tries, and those that could not be delivered",
   Keys: "API keys: who may do what, and until when",
   Tenants: "Who pays, and how many of their jobs may wait",
   Audit: "Who changed what, and when",
