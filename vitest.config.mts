@@ -53,7 +53,7 @@ export default defineConfig({
         test: {
           name: "conformance",
           include: ["test/conformance/**/*.test.ts"],
-          globalSetup: "test/conformance/python.ts",
+          globalSetup: ["test/conformance/python.ts", "test/conformance/mcp.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

@@ -72,7 +72,7 @@ export async function prepareBroker(
     encryptionKey: secrets.get("ENCRYPTION_KEY") ?? "",
   });
   const { tenantId } = await rows.tenant("Tenant of a test");
-  const { key } = await rows.key(tenantId, ["jobs", "admin"]);
+  const { key } = await rows.key(tenantId, ["jobs", "manage", "admin"]);
   const workerKeys: Record<string, WorkerKeys[string]> = {};
   for (const [slug, given] of Object.entries(endpoints)) {
     const { upstream, workers, ...settings }: TestEndpoint = "url" in given ? { upstream: given } : given;
