@@ -28,9 +28,12 @@ describePython("RunPod's Python clients", (interpreters) => {
     await broker?.stop();
   });
 
-  it("run, wait, stream, cancel, purge and look, blocking and with asyncio", async () => {
-    const env = { PATH: process.env.PATH ?? "", HOME: home, RUNPOD_ENDPOINT_BASE_URL: `${broker.url}/v2` };
-    const { stdout } = await run(interpreters.newest, [CLIENT, broker.key], { env, timeout: 100_000 });
-    expect(stdout.trim().split("\n").at(-1)).toBe("all as it should be");
-  });
+  it.each(["newest", "2.0.0rc2"] as const)(
+    "of runpod %s run, wait, stream, cancel, purge and look, blocking and with asyncio",
+    async (version) => {
+      const env = { PATH: process.env.PATH ?? "", HOME: home, RUNPOD_ENDPOINT_BASE_URL: `${broker.url}/v2` };
+      const { stdout } = await run(interpreters[version], [CLIENT, broker.key], { env, timeout: 100_000 });
+      expect(stdout.trim().split("\n").at(-1)).toBe("all as it should be");
+    },
+  );
 });

@@ -17,7 +17,13 @@ describePython("RunPod's Python worker that is to end", (interpreters) => {
   let broker: RunningBroker;
 
   beforeAll(async () => {
-    const slugs = [...VERSIONS.flatMap((version) => [slugOf("sigterm", version), slugOf("refresh", version)]), "idle"];
+    const slugs = [
+      ...VERSIONS.flatMap((version) => [
+        slugOf("sigterm", version),
+        slugOf("refresh", version),
+        slugOf("idle", version),
+      ]),
+    ];
     const endpoints: TestEndpoints = Object.fromEntries(slugs.map((slug) => [slug, { workers: {} }]));
     broker = await startBroker(endpoints);
   });
@@ -51,12 +57,15 @@ describePython("RunPod's Python worker that is to end", (interpreters) => {
       },
     );
 
-    it("after the job-take that SIGTERM finds open", async () => {
-      const worker = workers.start(broker, "idle", { mode: "async" });
-      await until("it has asked for a job", () => worker.log().includes("Starting job acquisition"), 60_000);
-      worker.signal("SIGTERM");
-      await expectExit(worker, TAKE_HOLD_MAX_MS + SOON_MS);
-    });
+    it.each(["newest", "2.0.0rc2"] as const)(
+      "after the job-take that SIGTERM finds open, as runpod %s",
+      async (version) => {
+        const worker = workers.start(broker, slugOf("idle", version), { version, mode: "async" });
+        await until("it has asked for a job", () => worker.log().includes("Starting job acquisition"), 60_000);
+        worker.signal("SIGTERM");
+        await expectExit(worker, TAKE_HOLD_MAX_MS + SOON_MS);
+      },
+    );
 
     it.each(VERSIONS)("after a job when its configuration says refresh_worker, as runpod %s", async (version) => {
       const slug = slugOf("refresh", version);
@@ -68,6 +77,6 @@ describePython("RunPod's Python worker that is to end", (interpreters) => {
   });
 });
 
-function slugOf(what: "sigterm" | "refresh", version: Version): string {
+function slugOf(what: "sigterm" | "refresh" | "idle", version: Version): string {
   return `${what}-${version.replaceAll(".", "-")}`;
 }

@@ -33,8 +33,14 @@ describePython("RunPod's Python workers that are killed under load", (interprete
 
   afterAll(() => broker?.stop());
 
-  const start = (id?: string): PythonWorker =>
-    workers.start(broker, "chaos", { mode: "async", jobsAtOnce: AT_ONCE, ...(id !== undefined && { id }) });
+  /** Every other worker is of the next version. */
+  const start = (place: number, id?: string): PythonWorker =>
+    workers.start(broker, "chaos", {
+      version: place % 2 === 0 ? "newest" : "2.0.0rc2",
+      mode: "async",
+      jobsAtOnce: AT_ONCE,
+      ...(id !== undefined && { id }),
+    });
 
   it(
     `complete all of ${JOBS} jobs, each billed once`,
@@ -48,7 +54,7 @@ describePython("RunPod's Python workers that are killed under load", (interprete
       const submitted = Promise.all(submits);
       // A failure is told where it is awaited; until then it must not end the process.
       submitted.catch(() => undefined);
-      const hands = Array.from({ length: WORKERS }, () => start());
+      const hands = Array.from({ length: WORKERS }, (_, place) => start(place));
       for (let kills = 0; kills < KILLS; kills++) {
         const place = Math.floor(random() * WORKERS);
         const keepsId = random() < 0.5;
@@ -56,7 +62,7 @@ describePython("RunPod's Python workers that are killed under load", (interprete
         await until("some job runs", async () => (await countJobs()).inProgress > 0);
         const victim = hands[place];
         await victim?.kill9();
-        hands[place] = start(keepsId ? victim?.id : undefined);
+        hands[place] = start(place, keepsId ? victim?.id : undefined);
       }
       await submitted;
       expect(await judge(broker, jobs, givenUp)).toEqual({

@@ -1,5 +1,5 @@
 // RunPod's own workers that leave a job to others: by a result that asks for their restart, while they have another job-take open,
-// and by a prestart hook that fails (runpod 2.0).
+// and by a prestart hook that fails or is stopped (runpod 2.0).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
 import { isGroupAlive } from "../../src/cli/dev-processes.ts";
@@ -16,12 +16,14 @@ const SDK2 = "2.0.0rc2";
 
 const listSchema = z.object({ workers: z.array(z.looseObject({ id: z.string(), state: z.string() })) });
 
-describePython("RunPod's Python worker that leaves", (interpreters) => {
+describePython("RunPod's Python worker that starts or leaves", (interpreters) => {
   const workers = new PythonWorkers(interpreters);
   let broker: RunningBroker;
 
   beforeAll(async () => {
-    const one = ["refresh-1-7-4", "late-hook", "early-hook", "loop"].map((slug) => [slug, { workers: {} }] as const);
+    const one = ["refresh-1-7-4", "good-hook", "stopped-hook", "late-hook", "early-hook", "loop"].map(
+      (slug) => [slug, { workers: {} }] as const,
+    );
     const four = ["refresh-newest", "refresh-2-0"].map((slug) => [slug, { workers: { slots: AT_ONCE } }] as const);
     const endpoints: TestEndpoints = Object.fromEntries([...one, ...four]);
     broker = await startBroker(endpoints);
@@ -61,6 +63,20 @@ describePython("RunPod's Python worker that leaves", (interpreters) => {
     expect(await billOf(broker, id)).toHaveLength(1);
   }
 
+  it("waits with the job that it has taken until its prestart hook is done", async () => {
+    const slug = "good-hook";
+    const worker = workers.start(broker, slug, { version: SDK2, mode: "hook" });
+    const id = await submit(broker, slug, { kind: "hold", name: slug });
+    await until("it holds the job", async () => (await statusOf(broker, slug, id)).status === "IN_PROGRESS", 60_000);
+    await workers.mark(`hook-${worker.id}`, "started");
+    expect(workers.has(slug, "started")).toBe(false);
+    workers.release(`hook-${worker.id}`);
+    await workers.mark(slug, "started");
+    workers.release(slug);
+    expect(await finish(slug, id)).toMatchObject({ status: "COMPLETED", output: "held", workerId: worker.id });
+    await expectBilledOnce(id);
+  });
+
   // Each has an endpoint and workers of its own, and most of them wait.
   describe.concurrent("does not take the next job with it", () => {
     it.each([
@@ -85,6 +101,27 @@ describePython("RunPod's Python worker that leaves", (interpreters) => {
       const leaver = workers.start(broker, slug, { version: "1.7.4", mode: "refresh" });
       await finish(slug, await submit(broker, slug, { kind: "value" }));
       await expectNextElsewhere(slug, leaver, await submit(broker, slug, { n: 2 }));
+    });
+
+    it("when it is shut down while its prestart hook runs", async () => {
+      const slug = "stopped-hook";
+      const stopped = workers.start(broker, slug, { version: SDK2, mode: "hook" });
+      const id = await submit(broker, slug, { n: 1 });
+      await until("it holds the job", async () => (await statusOf(broker, slug, id)).status === "IN_PROGRESS", 60_000);
+      await workers.mark(`hook-${stopped.id}`, "started");
+      stopped.signal("SIGTERM");
+      const isBack = async () => (await statusOf(broker, slug, id)).status === "IN_QUEUE";
+      await until("the job waits again", isBack, EXIT_MAX_MS);
+      await exitOf(stopped);
+      expect(await viewOf(slug, stopped)).toMatchObject({
+        state: "UNHEALTHY",
+        reason: "It was shut down before its start was done.",
+      });
+      const good = workers.start(broker, slug, { version: SDK2, mode: "async" });
+      const ended = await finish(slug, id);
+      expect(ended).toMatchObject({ status: "COMPLETED", workerId: good.id });
+      expect(ended).not.toHaveProperty("retries");
+      await expectBilledOnce(id);
     });
 
     it("when its prestart hook fails, and its heartbeats that go on make it no idle one", async () => {

@@ -73,8 +73,8 @@ describePython("RunPod's Python worker with an async handler", (interpreters) =>
     return lines;
   }
 
-  it("stops the newest version's handler within 2 s of a cancel", async () => {
-    const cancelled = await cancelRunning("newest");
+  it.each(["newest", "2.0.0rc2"] as const)("stops the handler of runpod %s within 2 s of a cancel", async (version) => {
+    const cancelled = await cancelRunning(version);
     const { atMs } = await workers.mark(cancelled.name, "cancelled");
     expect(atMs - cancelled.askedAtMs).toBeLessThan(2_000);
     await billUntilCancel(cancelled);

@@ -33,6 +33,7 @@ export interface WorkerOptions {
     | "list"
     | "chunks"
     | "async"
+    | "hook"
     | "hook fails"
     | "hook fails at once";
   /** Instead of worker.py. */
