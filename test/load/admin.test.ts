@@ -61,10 +61,17 @@ describe("npm run admin", { timeout: 60_000 }, () => {
     expect(stderr).toContain("within 30 s");
     const upstreamId = /upstreamId: (\S+)/.exec(stdout)?.[1];
     const [row] = rowsOf(
-      `SELECT upstreams.*, version, max_attempts FROM upstreams JOIN endpoints ON endpoints.id = endpoint_id
+      `SELECT upstreams.*, endpoints.version AS endpoint_version, max_attempts FROM upstreams JOIN endpoints ON endpoints.id = endpoint_id
        WHERE endpoint_id = '${endpointId}'`,
     );
-    expect(row).toMatchObject({ id: upstreamId, slots: 2, tier: "l4", enabled: 1, version: 2, max_attempts: 3 });
+    expect(row).toMatchObject({
+      id: upstreamId,
+      slots: 2,
+      tier: "l4",
+      enabled: 1,
+      endpoint_version: 2,
+      max_attempts: 3,
+    });
     expect(await open(String(row?.sealed_credential), encryptionKey, `upstream:${upstreamId}`)).toBe("rp_secret");
   });
 

@@ -140,6 +140,8 @@ describe("npm run worker:env", { timeout: 60_000 }, () => {
         tier: "h100-pro",
         rate_kind: "active",
         slots: 4,
+        endpoint_ids: null,
+        version: 1,
       },
     ]);
     expect(stderr).toContain('-e RUNPOD_POD_ID="$(cat /proc/sys/kernel/random/uuid)" IMAGE');
