@@ -5,8 +5,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../core/failure.ts";
+import { makeApi } from "./api.ts";
 import { applyMigrations, DEV_STATE_FOLDER, PROJECT_FOLDER } from "./dev-database.ts";
-import { ensureFirst, type First } from "./dev-first.ts";
+import { ensureEndpoint, ensureFirst } from "./dev-first.ts";
 import { runFirstJob } from "./dev-job.ts";
 import { takeStateLock } from "./dev-lock.ts";
 import { BROKER_PORT, findFreePort, isPortFree, portInUse } from "./dev-ports.ts";
@@ -52,8 +53,7 @@ async function main(): Promise<void> {
   print(`state       ${state}`);
   await applyMigrations(state);
   const workerPort = await findFreePort(WORKER_PORT);
-  const { first, made } = await ensureFirst(state, secrets, `http://127.0.0.1:${workerPort}/v2/ocr`);
-  print(`endpoint    ${first.slug} (${first.endpointId}), ${made ? "made now with a tenant and a key" : "as before"}`);
+  const first = await ensureFirst(state, secrets);
   const worker = await keep(await startOcrWorker(workerPort, first.workerKey, join(state, "worker.log")));
   print(`worker      ${worker.url} (OCR, one picture at a time)`);
   const logFile = join(state, "broker.log");
@@ -64,12 +64,15 @@ async function main(): Promise<void> {
   };
   const broker = await launchDevServer({ port, persistTo: state, logFile, spawned });
   print(`broker      ${broker.url} (its output is in ${logFile})`);
+  const api = makeApi({ base: broker.url, key: first.key, keyFrom: `in ${state}` });
+  const { slug, endpointId, made } = await ensureEndpoint(api, state, first, worker.url);
+  print(`endpoint    ${slug} (${endpointId}), ${made ? "made now with a tenant and a key" : "as before"}`);
   const receiver = await keep(await startReceiver(first.webhookSecret));
   print(`receiver    ${receiver.url} (webhooks)`);
   writeFileSync(requestFileIn(state), JSON.stringify({ input: readInput() }));
   const body = JSON.stringify({ input: readInput(), webhook: receiver.url });
-  const jobId = await runFirstJob({ brokerUrl: broker.url, key: first.key, slug: first.slug, body, receiver, print });
-  if (!once) return invite(broker.url, first, jobId, state);
+  const jobId = await runFirstJob({ brokerUrl: broker.url, key: first.key, slug, body, receiver, print });
+  if (!once) return invite(broker.url, { key: first.key, slug }, jobId, state);
   await stopAll();
   print("stopped     everything that was started");
 }
@@ -109,7 +112,12 @@ function readInput(): { readonly image: string } {
 }
 
 /** Prints how to go on by hand. */
-function invite(url: string, first: First, jobId: string, state: string): void {
+function invite(
+  url: string,
+  first: { readonly key: string; readonly slug: string },
+  jobId: string,
+  state: string,
+): void {
   makeOutputPrivate();
   const auth = `-H 'Authorization: Bearer ${first.key}'`;
   const body = `-H 'Content-Type: application/json' --data '@${requestFileIn(state)}'`;

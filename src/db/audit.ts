@@ -7,7 +7,7 @@ import { bound, type Database, type Statement, statement } from "./statement.ts"
 export interface AuditEntry {
   readonly tenantId: string;
   readonly atMs: number;
-  /** The key that was used; null: the command line on the database itself. */
+  /** The key that was used; null: a migration, or somebody on the database itself. */
   readonly keyId: string | null;
   /** `endpoint.update`, `key.revoke` and the like. */
   readonly action: string;

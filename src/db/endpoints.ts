@@ -1,18 +1,9 @@
 // Endpoints with their upstreams, worker keys and rates, as they are stored in D1.
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
-import {
-  ATTEMPTS_DEFAULT_MAX,
-  EXECUTION_TIMEOUT_DEFAULT_MS,
-  LB_BODY_DEFAULT_MAX_BYTES,
-  RUN_RETENTION_DEFAULT_MS,
-  RUNSYNC_RETENTION_DEFAULT_MS,
-  TENANT_SHARE_DEFAULT_PERCENT,
-  TTL_DEFAULT_MS,
-} from "../core/limits.ts";
-import { INFERENCE } from "../core/openai/routes.ts";
+import { TENANT_SHARE_DEFAULT_PERCENT } from "../core/limits.ts";
 import { log } from "../log.ts";
 import { LIVE_WORKER_KEY, selectRates } from "./rates.ts";
-import { bound, type Database, insertInto, runAll, type Statement, statement } from "./statement.ts";
+import { bound, type Database, runAll, statement } from "./statement.ts";
 
 /** An endpoint with the settings for its broker, and with what decides whether a caller may use it. */
 export interface LoadedEndpoint {
@@ -97,14 +88,9 @@ async function read(db: Database, statements: readonly string[], named: string |
   return { endpoints, upstreams, workerKeys, rates } as Rows;
 }
 
-/** One row with the id behind an id or a slug and the kind, or none when there is no such endpoint. */
-export function selectIdOf(idOrSlug: string): Statement {
-  return statement(`SELECT id, kind FROM endpoints WHERE id = ${ITS_ID}`, idOrSlug);
-}
-
 /** The id behind an id or a slug; null when there is no such endpoint. */
 export async function findIdOf(db: Database, idOrSlug: string): Promise<string | null> {
-  return bound(db, selectIdOf(idOrSlug)).first<string>("id");
+  return bound(db, statement(`SELECT id FROM endpoints WHERE id = ${ITS_ID}`, idOrSlug)).first<string>("id");
 }
 
 /** The id of the only endpoint of a tenant with this name for people; null: there is none, or there are several. */
@@ -160,78 +146,3 @@ function toSettings(row: EndpointRow, rows: Rows): EndpointSettings {
     rates: rows.rates.filter(({ tier }) => tiers.has(tier)),
   });
 }
-
-/** A member that is left out has the default of core/limits.ts, or no value where there is no default. */
-export interface NewEndpoint extends Partial<EndpointChange> {
-  readonly id: string;
-  readonly tenantId: string;
-  /** Random, from 1 to 2^32 − 1; D1 refuses a number that another endpoint has. */
-  readonly number: number;
-  readonly slug: string;
-  readonly createdAtMs: number;
-  /** A name for people to read. */
-  readonly name?: string | undefined;
-  readonly kind?: EndpointSettings["kind"] | undefined;
-  readonly paused?: boolean | undefined;
-  readonly maxAttempts?: number | undefined;
-  readonly executionTimeoutMs?: number | undefined;
-  readonly bodyMaxBytes?: number | undefined;
-}
-
-/** Adds an endpoint. Every column is written, because the table's defaults are meant for rows older than a column. */
-export function insertEndpoint(endpoint: NewEndpoint): Statement {
-  return insertInto("endpoints", {
-    id: endpoint.id,
-    tenant_id: endpoint.tenantId,
-    number: endpoint.number,
-    slug: endpoint.slug,
-    name: endpoint.name ?? "",
-    shared: endpoint.shared === true ? 1 : 0,
-    kind: endpoint.kind ?? "queue",
-    version: 1,
-    // A broker that was never called gets its settings with its first call, so the cron need not send them.
-    taken_version: 1,
-    paused: endpoint.paused === true ? 1 : 0,
-    max_attempts: endpoint.maxAttempts ?? ATTEMPTS_DEFAULT_MAX,
-    execution_timeout_ms: endpoint.executionTimeoutMs ?? EXECUTION_TIMEOUT_DEFAULT_MS,
-    ttl_ms: TTL_DEFAULT_MS,
-    run_retention_ms: RUN_RETENTION_DEFAULT_MS,
-    runsync_retention_ms: RUNSYNC_RETENTION_DEFAULT_MS,
-    body_max_bytes: endpoint.bodyMaxBytes ?? LB_BODY_DEFAULT_MAX_BYTES,
-    openai_routes: endpoint.openaiRoutes ?? INFERENCE,
-    tenant_share_percent: endpoint.tenantSharePercent ?? null,
-    fleet: "{}",
-    sealed_env: null,
-    release: 1,
-    template_id: null,
-    created_at: endpoint.createdAtMs,
-    deleted_at: null,
-    emptied_at: null,
-  });
-}
-
-/** The settings of an endpoint that can be changed; undefined: leave as it is. */
-export interface EndpointChange {
-  readonly shared: boolean | undefined;
-  readonly openaiRoutes: string | undefined;
-  readonly tenantSharePercent: number | undefined;
-}
-
-/** Changes the members that are given, and leaves the others as they are. */
-export function updateEndpoint(endpointId: string, change: EndpointChange): Statement {
-  const { shared, openaiRoutes = null, tenantSharePercent = null } = change;
-  const sql = `UPDATE endpoints SET shared = coalesce(?2, shared), openai_routes = coalesce(?3, openai_routes),
-      tenant_share_percent = coalesce(?4, tenant_share_percent) WHERE id = ?1 AND deleted_at IS NULL`;
-  return statement(sql, endpointId, shared === undefined ? null : Number(shared), openaiRoutes, tenantSharePercent);
-}
-
-/** One row with `shared` and `openai_routes`, which depend on each other; or none. A slug does not find it. */
-export function selectOpenness(endpointId: string): Statement {
-  return statement("SELECT shared, openai_routes FROM endpoints WHERE id = ? AND deleted_at IS NULL", endpointId);
-}
-
-/** All endpoints but deleted ones, oldest first. */
-export const SELECT_ENDPOINTS = statement(
-  `SELECT id, tenant_id, slug, name, kind, shared, openai_routes, version, paused, tenant_share_percent
-    FROM endpoints WHERE deleted_at IS NULL ORDER BY created_at`,
-);

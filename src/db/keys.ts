@@ -92,19 +92,15 @@ export function insertWorkerKey(
   return statement(sql, endpointId, id, digest, name, createdAtMs, tier, rateKind, slots, expiresAtMs);
 }
 
-/** One row with `id` and `endpoint_id`, which is null unless the key is a worker's; or none. */
-export function selectKey(keyId: string): Statement {
-  return statement("SELECT id, endpoint_id FROM api_keys WHERE id = ?", keyId);
-}
-
 /** Revokes a key. A key that was revoked before keeps its earlier time. */
 export function revokeKey(keyId: string, atMs: number): Statement {
   const sql = "UPDATE api_keys SET revoked_at = ?, version = version + 1 WHERE id = ? AND revoked_at IS NULL";
   return statement(sql, atMs, keyId);
 }
 
-/** All keys without their digests, oldest first. */
-export const SELECT_KEYS = statement(
-  `SELECT id, tenant_id, name, scopes, expires_at, revoked_at, endpoint_id, tier, rate_kind, slots
-    FROM api_keys ORDER BY created_at`,
-);
+/** The ids of keys that open the whole deployment, some of them. */
+export function selectUsableAdminKeys(nowMs: number): Statement {
+  const sql = `SELECT id FROM api_keys WHERE instr(scopes, 'admin') > 0 AND endpoint_ids IS NULL AND revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > ?) LIMIT 3`;
+  return statement(sql, nowMs);
+}

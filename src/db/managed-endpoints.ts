@@ -98,6 +98,8 @@ export function insertManaged(endpoint: Omit<ManagedEndpoint, "version">): State
     // A broker that was never called gets its settings with its first call, so the cron need not send them.
     taken_version: 1,
     created_at: createdAtMs,
+    deleted_at: null,
+    emptied_at: null,
     ...toColumns(settings),
   });
 }

@@ -9,7 +9,7 @@ export interface Release {
   readonly number: number;
   readonly id: string;
   readonly createdAtMs: number;
-  /** The key that made it; null: the command line on the database itself. */
+  /** The key that made it; null: a migration, or somebody on the database itself. */
   readonly keyId: string | null;
   /** Never with a value of the environment. */
   readonly diff: readonly FieldChange[];

@@ -58,15 +58,6 @@ export function updateTenant(
   return statement(sql, id, change.name ?? null, change.waitingMax ?? null);
 }
 
-/** One row with the tenant's id; or none. */
-export function selectTenant(tenantId: string): Statement {
-  return statement("SELECT id FROM tenants WHERE id = ?", tenantId);
-}
-
-export function updateWaitingMax(tenantId: string, waitingMax: number): Statement {
-  return updateTenant(tenantId, { waitingMax });
-}
-
 /**
  * Gives a tenant a new secret for its webhooks; the one before it goes on to sign beside it until `formerUntilMs`. One
  * that is older still ends at once. Run again with the same sealed text, it changes nothing: the answer may have been
@@ -101,6 +92,3 @@ export async function findWebhookSecrets(db: Database, tenantId: string): Promis
     .bind(tenantId)
     .first<WebhookSecrets>();
 }
-
-/** All tenants without their secrets, oldest first. */
-export const SELECT_TENANTS = statement("SELECT id, name, waiting_max FROM tenants ORDER BY created_at");

@@ -92,23 +92,3 @@ export function updateUpstream(id: string, settings: Partial<UpstreamSettings>):
 export function deleteUpstream(upstreamId: string): Statement {
   return statement("DELETE FROM upstreams WHERE id = ?", upstreamId);
 }
-
-/** An upstream that is not enabled keeps its row, and gets no job. */
-export function updateEnabled(upstreamId: string, enabled: boolean): Statement {
-  return updateUpstream(upstreamId, { enabled });
-}
-
-export function updateUrl(upstreamId: string, url: string): Statement {
-  return updateUpstream(upstreamId, { url });
-}
-
-/** One row with the `endpoint_id`, or none. */
-export function selectEndpointOf(upstreamId: string): Statement {
-  return statement("SELECT endpoint_id FROM upstreams WHERE id = ?", upstreamId);
-}
-
-/** All upstreams without their credentials, oldest first. */
-export const SELECT_UPSTREAMS = statement(
-  `SELECT id, endpoint_id, url, dialect, local, slots, tier, rate_kind, enabled FROM upstreams
-    ORDER BY created_at`,
-);

@@ -2,19 +2,23 @@
 import { chmodSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
-import { createEndpoint, createTenant } from "../../src/cli/admin-create.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeApi } from "../../src/cli/api.ts";
 import { applyMigrations } from "../../src/cli/dev-database.ts";
-import { ensureFirst } from "../../src/cli/dev-first.ts";
+import { ensureEndpoint, ensureFirst } from "../../src/cli/dev-first.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { writePrivate } from "../../src/cli/private-file.ts";
-import { makeOperator } from "../load/operator.ts";
+import { type Operator, startOperator } from "../load/operator.ts";
 
-const { context, runInto, discard } = makeOperator();
+let operator: Operator;
 const folder = mkdtempSync(join(tmpdir(), "waybill-private-test-"));
 
-afterAll(() => {
-  discard();
+beforeAll(async () => {
+  operator = await startOperator({ ocr: {} });
+});
+
+afterAll(async () => {
+  await operator?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -34,7 +38,7 @@ function leave(name: string, rights: number, text = ""): string {
 async function printInto(path: string, command: string, words: readonly string[]): Promise<string> {
   const file = openSync(path, "w");
   try {
-    await runInto(file, command, words);
+    await operator.runInto(file, command, words);
   } finally {
     closeSync(file);
   }
@@ -64,21 +68,24 @@ it("what npm start keeps of its first start is its owner's alone", { timeout: 60
   const state = join(folder, "state");
   await applyMigrations(state);
   const secrets = ensureDevSecrets(folder);
-  const { first } = await ensureFirst(state, secrets, "http://127.0.0.1:9/v2/ocr");
+  const first = await ensureFirst(state, secrets);
   const path = join(state, "first.json");
   expect(readFileSync(path, "utf8")).toContain(first.key);
   expect(rightsOf(path)).toBe("600");
+  chmodSync(path, 0o664);
+  await ensureFirst(state, secrets);
+  expect(rightsOf(path)).toBe("600");
+  const api = makeApi({ base: operator.broker.url, key: operator.broker.key, keyFrom: "of the test" });
+  const { tenantId } = await operator.json("whoami");
   for (const url of ["http://127.0.0.1:9/v2/ocr", "http://127.0.0.1:10/v2/ocr"]) {
     chmodSync(path, 0o664);
-    await ensureFirst(state, secrets, url);
+    await ensureEndpoint(api, state, { ...first, tenantId }, url);
     expect(rightsOf(path), url).toBe("600");
   }
 });
 
 describe("a file that a command's output is sent to", { timeout: 60_000 }, () => {
   it("is its owner's alone when a worker's key goes into it, in each form", async () => {
-    const { tenantId } = await createTenant(context, { name: "Workers" });
-    await createEndpoint(context, { tenantId, slug: "ocr" });
     const path = leave("worker.sh", 0o644);
     for (const form of [["--format", "sh"], ["--format", "docker"], []]) {
       chmodSync(path, 0o644);
@@ -92,13 +99,13 @@ describe("a file that a command's output is sent to", { timeout: 60_000 }, () =>
 
   it("is its owner's alone when a new tenant's secret or a new key goes into it, and is left alone otherwise", async () => {
     const path = leave("out", 0o644);
-    const made: { tenantId: string; webhookSecret: string } = JSON.parse(
+    const made: { id: string; webhookSecret: string } = JSON.parse(
       await printInto(path, "admin.ts", ["tenant", "create", "--name", "New", "--json"]),
     );
     expect(made.webhookSecret).toMatch(/^whsec_/);
     expect(rightsOf(path)).toBe("600");
     chmodSync(path, 0o644);
-    expect(await printInto(path, "admin.ts", ["key", "create", "--tenant", made.tenantId])).toContain("wb_live_");
+    expect(await printInto(path, "admin.ts", ["key", "create", "--tenant", made.id])).toContain("wb_live_");
     expect(rightsOf(path)).toBe("600");
     chmodSync(path, 0o644);
     await printInto(path, "admin.ts", ["list"]);

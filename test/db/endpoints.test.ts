@@ -1,19 +1,15 @@
 // Endpoints as D1 gives them: by id or slug, with enabled upstreams, live worker keys and the prices of the tiers in use.
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
+import { fleetSchema } from "../../src/contract/manage/fleet.ts";
 import { endpointSettingsSchema } from "../../src/contract/settings.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
-import {
-  insertEndpoint,
-  loadEndpoint,
-  loadEndpointSettings,
-  loadManySettings,
-  loadNumberedEndpoint,
-  updateEndpoint,
-} from "../../src/db/endpoints.ts";
+import { loadEndpoint, loadEndpointSettings, loadManySettings, loadNumberedEndpoint } from "../../src/db/endpoints.ts";
 import { insertWorkerKey } from "../../src/db/keys.ts";
+import { updateManaged } from "../../src/db/managed-endpoints.ts";
 import { runAll } from "../../src/db/statement.ts";
 import { settings as makeSettings } from "../support/broker.ts";
+import { insertEndpoint } from "../support/endpoint-row.ts";
 import { drawNumber, makeTenant } from "../support/tenant.ts";
 
 describe("an endpoint's number", () => {
@@ -185,7 +181,10 @@ describe("a new endpoint", () => {
     const row = (id: string) => ({ sql: "SELECT * FROM endpoints WHERE id = ?", params: [id] });
     const rows = await runAll(env.DB, [statement, { sql: filled, params: [tenantId] }, row("written"), row("filled")]);
     const [, , [written] = [], [older] = []] = rows;
-    expect(written).toEqual({ ...Object(older), id: "written", slug: "written", number: expect.any(Number) });
+    const own = { id: "written", slug: "written", number: expect.any(Number), fleet: expect.any(String) };
+    expect(written).toEqual({ ...Object(older), ...own });
+    const [fleet, ofOlder] = [written, older].map((one) => fleetSchema.parse(JSON.parse(Object(one).fleet)));
+    expect(fleet).toEqual(ofOlder);
     const columns = /\((.*?)\)/.exec(statement.sql)?.[1]?.split(", ") ?? [];
     expect(columns.sort()).toEqual(Object.keys(Object(written)).sort());
   });
@@ -216,11 +215,10 @@ describe("a change of an endpoint", () => {
   it("leaves what is not given as it is, and raises the version", async () => {
     const { endpointId } = await makeTenant({ openaiRoutes: "inference,GET /v1/files/*", tenantSharePercent: 7 });
     const before = await loadEndpointSettings(env.DB, endpointId);
-    const open = { shared: true, openaiRoutes: undefined, tenantSharePercent: undefined };
-    await runAll(env.DB, [updateEndpoint(endpointId, open)]);
+    await runAll(env.DB, [updateManaged(endpointId, { shared: true })]);
     expect(await loadEndpointSettings(env.DB, endpointId)).toEqual({ ...before, shared: true, version: 2 });
     const close = { shared: false, openaiRoutes: "all", tenantSharePercent: 9 };
-    await runAll(env.DB, [updateEndpoint(endpointId, close)]);
+    await runAll(env.DB, [updateManaged(endpointId, close)]);
     expect(await loadEndpointSettings(env.DB, endpointId)).toEqual({ ...before, ...close, version: 3 });
   });
 });

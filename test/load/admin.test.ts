@@ -1,187 +1,427 @@
-// The operator's command as it is typed, against a database in a folder of its own.
-import { randomBytes } from "node:crypto";
+// The operator's command as it is typed, against a broker that runs.
+import { createHmac } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createEndpoint, createTenant } from "../../src/cli/admin-create.ts";
+import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { takeStateLock } from "../../src/cli/dev-lock.ts";
+import { findFreePort } from "../../src/cli/dev-ports.ts";
+import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
-import { statement } from "../../src/db/statement.ts";
 import { open } from "../../src/outbound/credentials.ts";
-import { makeOperator, type Printed } from "./operator.ts";
+import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
+import { type Operator, runCommand, startOperator } from "./operator.ts";
 
-const { context, pepper, encryptionKey, rowsOf, ...operator } = makeOperator();
+const secrets = ensureDevSecrets(PROJECT_FOLDER);
+const encryptionKey = secrets.get("ENCRYPTION_KEY") ?? "";
+let operator: Operator;
+let worker: MockWorker;
+let admin: Operator["admin"];
+let json: Operator["json"];
+/** The tenant of the operator's own key. */
+let ownTenant: string;
+/** Another one. */
+let tenant: { id: string; webhookSecret: string };
 
-afterAll(() => {
-  operator.discard();
+beforeAll(async () => {
+  // A question without a body is whether it is there.
+  worker = await startMockWorker(async (body) =>
+    body.length === 0 ? '"here"' : JSON.stringify({ echo: JSON.parse(body.toString()).input }),
+  );
+  operator = await startOperator({ first: {}, second: {} });
+  ({ admin, json } = operator);
+  ownTenant = (await json("whoami")).tenantId;
+  tenant = await json("tenant create --name Another");
+  await json(`key create --tenant ${tenant.id} --name another`);
+}, 120_000);
+
+afterAll(async () => {
+  await operator?.stop();
+  await worker?.stop();
 });
 
-/** Runs the command as it is typed, words apart by spaces. */
-function admin(words: string, env: Record<string, string> = {}): Promise<Printed> {
-  return operator.run("admin.ts", words.split(" "), env);
+/** A command that was typed wrong (2), or that the broker refuses (1), prints one sentence and nothing else. */
+const ends = (code: 1 | 2, sentence: unknown) => ({ code, stdout: "", stderr: sentence });
+const holds = (text: string) => expect.stringContaining(text);
+
+async function makeEndpoint(slug: string, words = ""): Promise<{ id: string; slug: string; version: number }> {
+  return json(`endpoint create --slug ${slug}${words === "" ? "" : ` ${words}`}`);
 }
 
-describe("npm run admin", { timeout: 60_000 }, () => {
-  let tenant: { tenantId: string; webhookSecret: string };
-
-  beforeAll(async () => {
-    tenant = await createTenant(context, { name: "O'Brien'); DROP TABLE tenants; --" });
-  }, 60_000);
-
-  it("stores a name as it was given, whatever is in it, and seals the webhook secret", async () => {
-    const [row] = rowsOf(`SELECT name, sealed_webhook_secret FROM tenants WHERE id = '${tenant.tenantId}'`);
-    expect(row).toMatchObject({ name: "O'Brien'); DROP TABLE tenants; --" });
-    expect(await open(String(row?.sealed_webhook_secret), encryptionKey, "webhook")).toBe(tenant.webhookSecret);
-    expect(tenant.webhookSecret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
+describe("a tenant", () => {
+  it("is stored with the name that was given, whatever is in it, and its webhook secret is printed once", async () => {
+    const name = "O'Brien'); DROP TABLE tenants; --";
+    const made = JSON.parse(
+      (await operator.run("admin.ts", ["tenant", "create", "--name", name, "--waiting-max", "7", "--json"])).stdout,
+    );
+    const [row] = operator.rowsOf(`SELECT * FROM tenants WHERE id = '${made.id}'`);
+    expect(row).toMatchObject({ name, waiting_max: 7 });
+    expect(await open(String(row?.sealed_webhook_secret), encryptionKey, "webhook")).toBe(made.webhookSecret);
+    expect(made.webhookSecret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
+    const { stdout, stderr } = await admin("tenant create --name Plain");
+    expect(stdout).toMatch(/^webhookSecret: whsec_/m);
+    expect(stderr).toBe("Keep it now: it is not shown again.\n");
   });
 
-  it("makes a key that is printed once and stored as a digest", async () => {
-    const { stdout } = await admin(`key create --tenant ${tenant.tenantId} --scopes jobs,manage --json`);
-    const made: { keyId: string; key: string } = JSON.parse(stdout);
-    expect(parseApiKey(made.key)).toEqual({ id: made.keyId });
-    const [row] = rowsOf(`SELECT * FROM api_keys WHERE id = '${made.keyId}'`);
-    expect(row).toMatchObject({ tenant_id: tenant.tenantId, scopes: "jobs,manage", revoked_at: null });
+  it("is changed, and listed with what it is now", async () => {
+    expect(await json(`tenant set --tenant ${tenant.id} --waiting-max 5`)).toMatchObject({ waitingMax: 5 });
+    const { tenants } = await json("tenant list");
+    expect(tenants).toContainEqual(expect.objectContaining({ id: tenant.id, name: "Another", waitingMax: 5 }));
+    expect(JSON.stringify(tenants)).not.toContain("whsec_");
+  });
+});
+
+describe("a key", () => {
+  it("is printed once and stored as a digest", async () => {
+    const made = await json(`key create --tenant ${tenant.id} --scopes jobs,manage`);
+    expect(parseApiKey(made.key)).toEqual({ id: made.id });
+    const [row] = operator.rowsOf(`SELECT * FROM api_keys WHERE id = '${made.id}'`);
+    expect(row).toMatchObject({ tenant_id: tenant.id, scopes: "jobs,manage", revoked_at: null });
+    expect(row?.digest).toBe(
+      createHmac("sha256", secrets.get("PEPPER") ?? "")
+        .update(made.key)
+        .digest("hex"),
+    );
     expect(JSON.stringify(row)).not.toContain(made.key.split("_")[3]);
+    const listed = await admin(`key list --tenant ${tenant.id}`);
+    expect(listed.stdout).toContain(made.id);
+    expect(listed.stdout).not.toContain(made.key);
   });
 
-  it("adds an endpoint to the database of an earlier release, which it migrates for it", async () => {
-    await context.execute(
-      statement("DROP INDEX endpoint_numbers"),
-      statement("ALTER TABLE endpoints DROP COLUMN number"),
-      statement("DELETE FROM d1_migrations WHERE name = '0011_endpoint_numbers.sql'"),
+  it("is of the key's own tenant where none is named, opens some endpoints only, and ends when it was said to", async () => {
+    await makeEndpoint("only");
+    const { id, key } = await json("key create --endpoints only --expires-in 12h");
+    const [row] = operator.rowsOf(`SELECT tenant_id, endpoint_ids, expires_at FROM api_keys WHERE id = '${id}'`);
+    expect(row?.tenant_id).toBe(ownTenant);
+    const hoursLeft = (Number(row?.expires_at) - Date.now()) / 3_600_000;
+    expect(hoursLeft).toBeGreaterThan(11.9);
+    expect(hoursLeft).toBeLessThanOrEqual(12);
+    const self = await json("whoami", { WAYBILL_KEY: key });
+    expect(self).toMatchObject({ keyId: id, tenantId: ownTenant, scopes: ["jobs"] });
+    expect(JSON.stringify([self.endpointIds])).toBe(`[${row?.endpoint_ids}]`);
+    expect((await json("endpoint list", { WAYBILL_KEY: key })).endpoints).toMatchObject([{ slug: "only" }]);
+  });
+
+  it("is rotated, with an overlap, and revoked", async () => {
+    const old = await json("key create --name turning");
+    const next = await json(`key rotate --id ${old.id} --overlap 1h`);
+    expect(next).toMatchObject({ name: "turning", key: expect.stringMatching(/^wb_live_/) });
+    expect(await json("whoami", { WAYBILL_KEY: old.key })).toMatchObject({ keyId: old.id });
+    const { stdout } = await admin(`key revoke --id ${next.id}`);
+    expect(stdout).toMatch(new RegExp(`^key ${next.id} is revoked; it is refused everywhere from 20\\S+Z on\n$`));
+    const refused = admin("whoami", { WAYBILL_KEY: next.key });
+    await expect(refused).rejects.toMatchObject(
+      ends(1, holds(`${operator.broker.url} refuses the key in WAYBILL_KEY`)),
     );
-    const { stdout } = await admin(`endpoint create --tenant ${tenant.tenantId} --slug migrated --json`);
-    const { endpointId }: { endpointId: string } = JSON.parse(stdout);
-    const [row] = rowsOf(`SELECT slug, number FROM endpoints WHERE id = '${endpointId}'`);
-    expect(row).toMatchObject({ slug: "migrated", number: expect.any(Number) });
   });
 
-  it("adds an upstream with a sealed credential, raises the version, and says when it will be seen", async () => {
-    const { endpointId } = await createEndpoint(context, { tenantId: tenant.tenantId, slug: "ocr", maxAttempts: 3 });
-    const upstream = "--url http://127.0.0.1:8000 --dialect runpod --slots 2 --tier l4 --with-credential";
-    const credential = { WAYBILL_CREDENTIAL: "rp_secret" };
-    const { stdout, stderr } = await admin(`upstream add --endpoint ${endpointId} ${upstream}`, credential);
-    expect(stderr).toContain("within 30 s");
-    const upstreamId = /upstreamId: (\S+)/.exec(stdout)?.[1];
-    const [row] = rowsOf(
-      `SELECT upstreams.*, endpoints.version AS endpoint_version, max_attempts FROM upstreams JOIN endpoints ON endpoints.id = endpoint_id
-       WHERE endpoint_id = '${endpointId}'`,
+  it("that operates the deployment alone is not revoked, in a sentence", async () => {
+    const id = parseApiKey(operator.broker.key)?.id ?? "";
+    await expect(admin(`key revoke --id ${id}`)).rejects.toMatchObject(
+      ends(1, expect.stringMatching(/^[^\n]*admin[^\n]*\n$/)),
     );
-    expect(row).toMatchObject({
-      id: upstreamId,
-      slots: 2,
-      tier: "l4",
-      enabled: 1,
-      endpoint_version: 2,
-      max_attempts: 3,
-    });
-    expect(await open(String(row?.sealed_credential), encryptionKey, `upstream:${upstreamId}`)).toBe("rp_secret");
   });
+});
 
-  it("sets what one tenant may keep of an endpoint, at first or later, and raises the version", async () => {
-    const place = `--tenant ${tenant.tenantId} --slug share`;
-    const { stdout } = await admin(`endpoint create ${place} --tenant-share 10 --json`);
-    const { endpointId }: { endpointId: string } = JSON.parse(stdout);
-    const row = () => rowsOf(`SELECT tenant_share_percent, version FROM endpoints WHERE id = '${endpointId}'`);
+describe("an endpoint", () => {
+  it("may keep a share for one tenant, at first or later, and each change raises its version", async () => {
+    const { id } = await makeEndpoint("share", "--tenant-share 10");
+    const row = () => operator.rowsOf(`SELECT tenant_share_percent, version FROM endpoints WHERE id = '${id}'`);
     expect(row()).toEqual([{ tenant_share_percent: 10, version: 1 }]);
-    const { stderr } = await admin(`endpoint set --endpoint ${endpointId} --tenant-share 40`);
-    expect(stderr).toContain("within 30 s");
+    const { stderr } = await admin("endpoint set --endpoint share --tenant-share 40");
+    expect(stderr).toBe("");
     expect(row()).toEqual([{ tenant_share_percent: 40, version: 2 }]);
-    const words = "endpoint set --endpoint nothing --tenant-share";
-    await expect(admin(`${words} 40`)).rejects.toMatchObject({
-      stderr: expect.stringContaining("there is no endpoint"),
-    });
-    await expect(admin(`${words} 101`)).rejects.toMatchObject({
-      stderr: expect.stringContaining("--tenant-share must be"),
-    });
+    await expect(admin("endpoint set --endpoint nothing --tenant-share 40")).rejects.toMatchObject(
+      ends(1, holds("there is no endpoint nothing; there are ")),
+    );
+    await expect(admin("endpoint set --endpoint share --tenant-share 101")).rejects.toMatchObject(
+      ends(2, "--tenant-share must be a whole number from 1 to 100\n"),
+    );
   });
 
-  it("refuses a pepper that is not the one of this database", async () => {
-    const other = { WAYBILL_PEPPER: randomBytes(32).toString("base64") };
-    const refused = admin("tenant create --name second", other);
-    await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining("the pepper is not the one") });
-    expect(rowsOf("SELECT id FROM tenants WHERE name = 'second'")).toEqual([]);
+  it("is another tenant's where one is named, and every kind of endpoint can be made", async () => {
+    const words = `--tenant ${tenant.id} --kind load_balancer --body-max-mib 64 --max-attempts 3 --shared --name Web`;
+    const { id } = await makeEndpoint("web", words);
+    expect(operator.rowsOf(`SELECT * FROM endpoints WHERE id = '${id}'`)).toMatchObject([
+      {
+        tenant_id: tenant.id,
+        kind: "load_balancer",
+        body_max_bytes: 64 * 1024 * 1024,
+        max_attempts: 3,
+        shared: 1,
+        name: "Web",
+      },
+    ]);
+    const shown = await admin("endpoint show --endpoint web");
+    expect(shown.stdout).toContain(`id: ${id}\nslug: web\n`.split("\n")[0]);
+    expect(shown.stdout).toContain("visibility: PUBLIC\n");
   });
 
-  it.each([
-    [{ WAYBILL_ENCRYPTION_KEY: "oops" }, "WAYBILL_ENCRYPTION_KEY must be 32 bytes in base64"],
-    [{ WAYBILL_PEPPER: "short" }, "WAYBILL_PEPPER must be at least 32 characters"],
-  ])("refuses a malformed secret before the database could remember it", async (secrets, sentence) => {
-    await expect(admin("tenant create --name third", secrets)).rejects.toMatchObject({
-      stderr: expect.stringContaining(sentence),
-    });
+  it("starts no job while it is paused", async () => {
+    await makeEndpoint("resting");
+    expect(await json("endpoint set --endpoint resting --pause")).toMatchObject({ paused: true, applied: true });
+    expect(await json("endpoint set --endpoint resting --resume")).toMatchObject({ paused: false });
+    await expect(admin("endpoint set --endpoint resting --pause --resume")).rejects.toMatchObject(
+      ends(2, "--pause or --resume, not both\n"),
+    );
   });
 
-  it("says in one line what does not exist, and what no job could be sent to", async () => {
-    const rows: [string, string][] = [
-      ["key create --tenant nobody", "there is no tenant nobody\n"],
-      [
-        `upstream add --endpoint ocr --url not-a-url --dialect http --tier l4`,
-        "--url must be an absolute http: or https: URL\n",
-      ],
-      [
-        `upstream add --endpoint ocr --url http://127.0.0.1:1/ --dialect http --tier l4`,
-        "there is no endpoint with the id ocr",
-      ],
-      [
-        "upstream add --endpoint ocr --url http://127.0.0.1:1/v1?api_key=abc --dialect openai --tier l4",
-        "--url must not hold a credential (its parameter api_key): --with-credential takes it, and seals it\n",
-      ],
-      ["tenant set --tenant nobody --waiting-max 5", "there is no tenant nobody\n"],
-      [
-        `key create --tenant ${tenant.tenantId} --scopes jobs,worker`,
-        "a key of the scope worker belongs to an endpoint: make it with npm run worker:env\n",
-      ],
-    ];
-    for (const [words, sentence] of rows) {
-      await expect(admin(words)).rejects.toMatchObject({ stdout: "", stderr: expect.stringContaining(sentence) });
-    }
-    await expect(admin("list --bogus")).rejects.toMatchObject({
-      stderr: expect.stringMatching(/^Unknown option '--bogus'.*\n$/),
-    });
+  it("has no slug that no path can name, that is in use, or that has the form of an endpoint id", async () => {
+    for (const slug of ["a/b", "-a", "0123456789abcdef", "serverless"])
+      await expect(admin(`endpoint create --slug=${slug}`), slug).rejects.toMatchObject(ends(1, holds("--slug")));
+    await expect(operator.run("admin.ts", ["endpoint", "create", "--slug", ""])).rejects.toMatchObject(
+      ends(2, "--slug is missing\n"),
+    );
+    await makeEndpoint("taken");
+    await expect(admin("endpoint create --slug taken")).rejects.toMatchObject(
+      ends(1, expect.stringMatching(/^--slug [^\n]*in use\n$/)),
+    );
   });
 
-  it("makes no worker key for a load-balanced endpoint, whose workers do not pull", async () => {
-    await createEndpoint(context, { tenantId: tenant.tenantId, slug: "balanced", kind: "load_balancer" });
-    await expect(operator.run("worker-env.ts", ["balanced", "--tier", "l4"])).rejects.toMatchObject({
-      stderr: expect.stringContaining("balanced is load-balanced: its workers do not pull; add each as an upstream"),
-      stdout: "",
-    });
-  });
-
-  it("names the option that is missing or wrong", async () => {
-    const missing = admin("key create");
-    await expect(missing).rejects.toMatchObject({ stderr: "--tenant is missing\n", stdout: "" });
-    const wrong = admin("tenant create --name x --waiting-max many");
-    await expect(wrong).rejects.toMatchObject({ stderr: expect.stringContaining("--waiting-max must be a whole") });
-  });
-
-  it("refuses a slug that no path can name, or that has the form of an endpoint id", async () => {
-    for (const slug of ["", "a/b", "-a", "0123456789abcdef"]) {
-      await expect(createEndpoint(context, { tenantId: tenant.tenantId, slug })).rejects.toThrow(/the slug/);
-    }
-  });
-
-  it("opens routes of an OpenAI server by name, and all of them only where the endpoint is not shared", async () => {
-    const { endpointId } = await createEndpoint(context, { tenantId: tenant.tenantId, slug: "routes" });
+  it("opens routes of an OpenAI server by name, and all of them only where it is not shared", async () => {
+    const { id } = await makeEndpoint("routes");
     const set = (...words: string[]) =>
-      operator.run("admin.ts", ["endpoint", "set", "--endpoint", endpointId, ...words], {});
-    const routesOf = () => rowsOf(`SELECT openai_routes, shared, version FROM endpoints WHERE id = '${endpointId}'`)[0];
+      operator.run("admin.ts", ["endpoint", "set", "--endpoint", "routes", ...words, "--json"]);
+    const routesOf = () =>
+      operator.rowsOf(`SELECT openai_routes, shared, version FROM endpoints WHERE id = '${id}'`)[0];
     expect(routesOf()).toEqual({ openai_routes: "inference", shared: 0, version: 1 });
     await set("--openai-routes", "inference,GET /v1/files/*");
     expect(routesOf()).toEqual({ openai_routes: "inference,GET /v1/files/*", shared: 0, version: 2 });
     await set("--openai-routes", "all");
-    const both = "--openai-routes all is not for a shared endpoint: name the routes";
-    await expect(set("--shared")).rejects.toMatchObject({ stderr: expect.stringContaining(both) });
+    const both = holds("--openai-routes all is not for a public endpoint: name the routes");
+    await expect(set("--shared")).rejects.toMatchObject(ends(1, both));
     await set("--shared", "--openai-routes", "inference");
     expect(routesOf()).toEqual({ openai_routes: "inference", shared: 1, version: 4 });
-    await expect(set("--openai-routes", "all")).rejects.toMatchObject({ stderr: expect.stringContaining(both) });
-    await expect(set("--openai-routes", "files")).rejects.toMatchObject({
-      stderr: expect.stringContaining('--openai-routes: "files" is neither "inference", "all" nor a route such as'),
-    });
-    await expect(set()).rejects.toMatchObject({
-      stderr: "--shared, --private, --openai-routes or --tenant-share is missing\n",
-    });
+    await expect(set("--openai-routes", "all")).rejects.toMatchObject(ends(1, both));
+    await expect(set("--openai-routes", "files")).rejects.toMatchObject(
+      ends(1, holds('--openai-routes "files" is neither "inference", "all" nor a route such as')),
+    );
+    await expect(set()).rejects.toMatchObject(ends(2, expect.stringMatching(/^--shared, --private, .* is missing\n$/)));
+    await expect(set("--shared", "--private")).rejects.toMatchObject(ends(2, "--shared or --private, not both\n"));
     await set("--private", "--openai-routes", "all");
     expect(routesOf()).toEqual({ openai_routes: "all", shared: 0, version: 5 });
-    const shared = admin(`endpoint create --tenant ${tenant.tenantId} --slug wide --shared --openai-routes all`);
-    await expect(shared).rejects.toMatchObject({ stderr: expect.stringContaining(both) });
+    const shared = admin("endpoint create --slug wide --shared --openai-routes all");
+    await expect(shared).rejects.toMatchObject(ends(1, both));
+  });
+});
+
+describe("an upstream", () => {
+  const credential = { WAYBILL_CREDENTIAL: "rp_secret" };
+
+  it("is added with a sealed credential, and raises the version of its endpoint", async () => {
+    const { id: endpointId } = await makeEndpoint("ocr", "--max-attempts 3");
+    const words = "--endpoint ocr --url http://127.0.0.1:8000 --dialect runpod --slots 2 --tier l4 --with-credential";
+    const { id } = await json(`upstream add ${words}`, credential);
+    const [row] = operator.rowsOf(
+      `SELECT upstreams.*, endpoints.version AS of_endpoint, max_attempts FROM upstreams JOIN endpoints
+       ON endpoints.id = endpoint_id WHERE endpoint_id = '${endpointId}'`,
+    );
+    expect(row).toMatchObject({ id, slots: 2, tier: "l4", rate_kind: "flex", enabled: 1, max_attempts: 3 });
+    expect(row?.of_endpoint).toBe(2);
+    expect(await open(String(row?.sealed_credential), encryptionKey, `upstream:${id}`)).toBe("rp_secret");
+    expect(JSON.stringify(await json("upstream list --endpoint ocr"))).not.toContain("rp_secret");
+  });
+
+  it("runs jobs at once, and none while it is disabled; its address can be changed, and it can be tried", async () => {
+    await makeEndpoint("echo");
+    const { call } = operator.broker;
+    const { id } = await json(
+      "upstream add --endpoint echo --url http://127.0.0.1:9/ --dialect http --slots 4 --tier a4000 --name rack",
+    );
+    const one = `--endpoint echo --upstream ${id}`;
+    await expect(admin(`upstream test ${one}`)).rejects.toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/^failed: .+ \(\d+ ms\)\n$/),
+    });
+    expect(await json(`upstream set ${one} --url ${worker.url}`)).toMatchObject({ url: worker.url, name: "rack" });
+    expect((await admin(`upstream test ${one}`)).stdout).toMatch(/^ok: .+ \(\d+ ms\)\n$/);
+    expect(await json(`upstream disable ${one}`)).toMatchObject({ enabled: false });
+    const waiting = await (await call("/v2/echo/run", '{"input":1}')).json();
+    expect(await json(`upstream enable ${one}`)).toMatchObject({ enabled: true });
+    const ended = await (await call(`/v2/echo/status-sync/${textOfId(waiting)}?wait=20000`)).json();
+    expect(ended).toMatchObject({ status: "COMPLETED", output: { echo: 1 } });
+    const { stdout } = await admin(`upstream remove ${one}`);
+    expect(stdout).toBe(`upstream ${id} is removed\n`);
+    expect((await admin("upstream list --endpoint echo")).stdout).toBe("(none)\n");
+  });
+
+  it("keeps its credential until another one takes its place, or none", async () => {
+    await makeEndpoint("sealed");
+    const words = "--endpoint sealed --url http://127.0.0.1:8000/work --dialect http --tier l4 --with-credential";
+    const { id } = await json(`upstream add ${words}`, credential);
+    const sealed = () => operator.rowsOf(`SELECT sealed_credential AS text FROM upstreams WHERE id = '${id}'`)[0]?.text;
+    const one = `--endpoint sealed --upstream ${id}`;
+    await admin(`upstream set ${one} --slots 3`);
+    expect(await open(String(sealed()), encryptionKey, `upstream:${id}`)).toBe("rp_secret");
+    const short = await admin(`upstream set ${one} --with-credential`, { WAYBILL_CREDENTIAL: "short" });
+    expect(short.stderr).toContain("8 characters");
+    await admin(`upstream set ${one} --without-credential`);
+    expect(sealed()).toBe(null);
+    await expect(admin(`upstream set ${one} --with-credential`)).rejects.toMatchObject(
+      ends(1, holds("WAYBILL_CREDENTIAL is not set")),
+    );
+  });
+
+  it("that no job could be sent to is refused in a sentence that names the option", async () => {
+    await makeEndpoint("strict");
+    const rows: [string, string][] = [
+      ["--url not-a-url --dialect http --tier l4", "--url must be an absolute http: or https: URL"],
+      [
+        "--url http://127.0.0.1:1/v1?api_key=abc --dialect openai --tier l4",
+        "--url must not hold a credential (its parameter api_key)",
+      ],
+      ["--url http://127.0.0.1:1/ --dialect http --tier l5", "a4000, 4090-pro, l4, a6000, l40s, a100, h100-pro"],
+    ];
+    for (const [words, sentence] of rows)
+      await expect(admin(`upstream add --endpoint strict ${words}`), words).rejects.toMatchObject(
+        ends(1, expect.stringMatching(new RegExp(`^[^\n]*${sentence.replace(/[()?]/g, "\\$&")}[^\n]*\n$`))),
+      );
+    expect(operator.rowsOf("SELECT id FROM upstreams WHERE url LIKE '%127.0.0.1:1/%'")).toEqual([]);
+  });
+});
+
+const textOfId = (answer: unknown): string =>
+  typeof answer === "object" && answer !== null && "id" in answer ? String(answer.id) : "";
+
+describe("what there is", () => {
+  it("is listed: tenants, endpoints and keys of everybody for an admin, of itself for others", async () => {
+    const { stdout } = await admin("list");
+    expect(stdout.match(/^\w+$/gm)).toEqual(["Tenants", "Endpoints", "Keys"]);
+    expect(stdout).toContain(tenant.id);
+    const all = await json("list");
+    expect(all.endpoints).toContainEqual(expect.objectContaining({ slug: "web", tenantId: tenant.id }));
+    const { key } = await json(`key create --tenant ${tenant.id} --scopes jobs,manage`);
+    const own = await json("list", { WAYBILL_KEY: key });
+    expect(own.tenants).toMatchObject([{ id: tenant.id, name: "Another" }]);
+    expect(own.endpoints).toMatchObject([{ slug: "web" }]);
+    const { key: jobs } = await json(`key create --tenant ${tenant.id} --scopes jobs`);
+    const least = await admin("list", { WAYBILL_KEY: jobs });
+    expect(least.stderr).toContain("keys: ");
+    expect(least.stdout).toContain("web");
+  });
+
+  it("is told in words where it is more than a page", async () => {
+    for (let made = 0; made < 3; made += 1) await makeEndpoint(`many-${made}`);
+    const first = await admin("endpoint list --limit 2");
+    const cursor = /--cursor (\S+)\n$/.exec(first.stderr)?.[1] ?? "";
+    const second = await json(`endpoint list --limit 2 --cursor ${cursor}`);
+    expect(second.endpoints).toHaveLength(2);
+    expect(first.stdout).not.toContain(second.endpoints[0].id);
+  });
+
+  it("has changed as the audit says, by which key", async () => {
+    const { id } = await makeEndpoint("audited");
+    await admin("endpoint set --endpoint audited --max-attempts 9");
+    const { lines } = await json("audit");
+    expect(lines[0]).toMatchObject({
+      action: "endpoint.update",
+      objectId: id,
+      keyId: parseApiKey(operator.broker.key)?.id,
+    });
+    expect((await admin("audit --limit 1")).stdout).toContain("maxAttempts: 2 → 9");
+  });
+
+  it("has prices, to which one can be announced", async () => {
+    const { stdout } = await admin("gpu-types");
+    expect(stdout).toMatch(/^a4000 .*0\.00016/m);
+    const announced = await json("rates add --tier l4 --rate flex --dollars 0.0002");
+    expect(announced).toMatchObject({ tier: "l4", kind: "flex" });
+    expect((await json("rates list")).rates).toContainEqual(expect.objectContaining({ tier: "l4", kind: "flex" }));
+    await expect(admin("rates add --tier l5 --rate flex --dollars 0.0002")).rejects.toMatchObject(
+      ends(1, holds("a4000")),
+    );
+  });
+});
+
+describe("a command that cannot be done", () => {
+  it("names what there is in place of what does not exist", async () => {
+    const rows: [string, string][] = [
+      ["key create --tenant nobody", "there is no tenant nobody; there are ten-"],
+      ["tenant set --tenant nobody --waiting-max 5", "there is no tenant nobody; there are ten-"],
+      ["upstream list --endpoint nowhere", "there is no endpoint nowhere; there are "],
+      ["upstream remove --endpoint first --upstream up-1", "there is no upstream up-1; there is none yet"],
+      [
+        "worker-key revoke --endpoint first --id AAAAAAAAAAAA",
+        "there is no worker key AAAAAAAAAAAA; there is none yet",
+      ],
+      ["key revoke --id AAAAAAAAAAAA", "there is no key AAAAAAAAAAAA; there are "],
+    ];
+    for (const [words, sentence] of rows)
+      await expect(admin(words), words).rejects.toMatchObject(
+        ends(1, expect.stringMatching(new RegExp(`^${sentence}[^\n]*\n$`))),
+      );
+  });
+
+  it("names the option that is missing, wrong or of another command", async () => {
+    const rows: [string, string][] = [
+      ["key rotate", "--id is missing\n"],
+      ["tenant create --name x --waiting-max many", "--waiting-max must be a whole number from 0 to 200000\n"],
+      [
+        "key create --scopes jobs,worker",
+        "a key of the scope worker belongs to an endpoint: make it with npm run worker:env\n",
+      ],
+      ["key create --scopes all", "--scopes must be one of jobs, manage, admin\n"],
+      [
+        "key create --expires-in soon",
+        "--expires-in must be a duration such as 90s, 15m, 12h or 30d, and at most 3650 d\n",
+      ],
+      [
+        "key create --tier l4",
+        "key create has no option --tier; it has --tenant, --scopes, --name, --endpoints, --expires-in\n",
+      ],
+      ["key", 'there is no command "key"; there are key create, key list, key rotate, key revoke\n'],
+      ["list --remote", "list speaks to a broker, not to a database: --broker URL in place of --remote\n"],
+      ["list --broker gpu.example", "--broker must be an http(s): URL\n"],
+      ["list --broker http://gpu.example", "--broker must be an https: URL: each call carries the key\n"],
+      ["list --broker https://a:b@gpu.example", "--broker must be an address without a user, a query or a fragment\n"],
+    ];
+    for (const [words, sentence] of rows) await expect(admin(words), words).rejects.toMatchObject(ends(2, sentence));
+    await expect(admin("list --bogus")).rejects.toMatchObject(
+      ends(2, expect.stringMatching(/^Unknown option '--bogus'.*\n$/)),
+    );
+  });
+
+  it("says where it looked for the broker and for the key", async () => {
+    const port = await findFreePort();
+    const nowhere = admin(`list --broker http://127.0.0.1:${port}`);
+    await expect(nowhere).rejects.toMatchObject(
+      ends(
+        1,
+        expect.stringMatching(/^no broker answers at http:\/\/127\.0\.0\.1:\d+ \(ECONNREFUSED\): npm start [^\n]*\n$/),
+      ),
+    );
+    await expect(admin("list", { WAYBILL_KEY: "" })).rejects.toMatchObject(ends(1, holds("WAYBILL_KEY is not set")));
+    await expect(admin("list", { WAYBILL_KEY: "wb_live_x" })).rejects.toMatchObject(
+      ends(1, `${operator.broker.url} refuses the key in WAYBILL_KEY: the API key is missing or not valid\n`),
+    );
+    await expect(admin(`list --broker ${worker.url}`)).rejects.toMatchObject(
+      ends(1, holds("is that the address of a broker?")),
+    );
+  });
+});
+
+describe("the broker of a state folder", () => {
+  const folder = mkdtempSync(join(tmpdir(), "waybill-state-test-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const list = (env = {}) => runCommand("admin.ts", ["whoami", "--state", folder, "--json"], env);
+
+  it("is found by its folder, with the key that is kept there, and before what the environment names", async () => {
+    await expect(list()).rejects.toMatchObject(
+      ends(1, holds(`no broker runs on the state in ${folder}: npm start starts one`)),
+    );
+    const port = Number(new URL(operator.broker.url).port);
+    const lock = takeStateLock(folder, port);
+    try {
+      writeFileSync(join(folder, "first.json"), JSON.stringify({ key: operator.broker.key }));
+      const found = await list({ WAYBILL_URL: "https://gpu.example" });
+      expect(JSON.parse(found.stdout)).toMatchObject({ tenantId: ownTenant });
+      const other = runCommand("admin.ts", ["whoami", "--state", folder, "--broker", "http://127.0.0.1:9"]);
+      await expect(other, "the kept key goes to no other broker").rejects.toMatchObject(
+        ends(1, holds("WAYBILL_KEY is not set")),
+      );
+    } finally {
+      lock.release();
+    }
   });
 });

@@ -1,13 +1,13 @@
 // The environment of a worker as `npm run worker:env` prints it: read by a real shell, and bound to what the database holds.
 import { execFileSync } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { createServer } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
-import { createEndpoint, createTenant, createWorkerKey } from "../../src/cli/admin-create.ts";
+import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { inForm } from "../../src/core/manage/worker-forms.ts";
-import { makeOperator, type Printed } from "./operator.ts";
+import { type Operator, type Printed, startOperator } from "./operator.ts";
 
 const environmentSchema = z.record(z.string(), z.string());
 const NAMES = [
@@ -19,18 +19,15 @@ const NAMES = [
   "RUNPOD_AI_API_KEY",
   "RUNPOD_ENDPOINT_ID",
 ];
-const { context, pepper, rowsOf, ...operator } = makeOperator();
-let tenantId: string;
+let operator: Operator;
 let endpointId: string;
 
 beforeAll(async () => {
-  ({ tenantId } = await createTenant(context, { name: "Workers" }));
-  ({ endpointId } = await createEndpoint(context, { tenantId, slug: "ocr" }));
-}, 60_000);
+  operator = await startOperator({ ocr: {} });
+  endpointId = (await operator.json("endpoint show --endpoint ocr")).id;
+}, 120_000);
 
-afterAll(() => {
-  operator.discard();
-});
+afterAll(() => operator?.stop());
 
 function workerEnv(...words: string[]): Promise<Printed> {
   return operator.run("worker-env.ts", words);
@@ -57,7 +54,7 @@ function readEnvFile(text: string): [string, string][] {
 }
 
 function versionOf(id: string): unknown {
-  return rowsOf(`SELECT version FROM endpoints WHERE id = '${id}'`)[0]?.version;
+  return operator.rowsOf(`SELECT version FROM endpoints WHERE id = '${id}'`)[0]?.version;
 }
 
 describe("the forms of a worker's environment", () => {
@@ -98,7 +95,7 @@ describe("npm run worker:env", { timeout: 60_000 }, () => {
   it("gives a shell addresses whose tokens reach the worker as they are, and each worker an id of its own", async () => {
     const { stdout } = await workerEnv("ocr", "--tier", "l4", "--gpu", "Bob's RTX $ID", "--format", "sh");
     const [first, second] = source(stdout, 2);
-    const endpoint = `http://127.0.0.1:8787/v2/${endpointId}`;
+    const endpoint = `${operator.broker.url}/v2/${endpointId}`;
     expect(first).toMatchObject({
       RUNPOD_WEBHOOK_GET_JOB: `${endpoint}/job-take/$ID?gpu=Bob%27s+RTX+%24ID`,
       RUNPOD_WEBHOOK_POST_OUTPUT: `${endpoint}/job-done/$RUNPOD_POD_ID/$ID?gpu=Bob%27s+RTX+%24ID`,
@@ -120,23 +117,23 @@ describe("npm run worker:env", { timeout: 60_000 }, () => {
   });
 
   it("binds the key to the endpoint and to its price, keeps only a digest, and raises the version", async () => {
-    const made = await createEndpoint(context, { tenantId, slug: "bound" });
+    const made = await operator.json("endpoint create --slug bound");
     const price = ["--tier", "h100-pro", "--rate", "active", "--slots", "4"];
     const { stdout, stderr } = await workerEnv("bound", ...price, "--name", "rack 7", "--format", "docker");
     const key = Object.fromEntries(readEnvFile(stdout)).RUNPOD_AI_API_KEY ?? "";
     const id = parseApiKey(key)?.id ?? "";
-    const rows = rowsOf(`SELECT * FROM api_keys WHERE endpoint_id = '${made.endpointId}'`);
-    expect(rows).toEqual([
+    const pepper = ensureDevSecrets(PROJECT_FOLDER).get("PEPPER") ?? "";
+    expect(operator.rowsOf(`SELECT * FROM api_keys WHERE endpoint_id = '${made.id}'`)).toEqual([
       {
         id,
-        tenant_id: tenantId,
+        tenant_id: made.tenantId,
         digest: createHmac("sha256", pepper).update(key).digest("hex"),
         scopes: "worker",
         name: "rack 7",
         created_at: expect.any(Number),
         expires_at: null,
         revoked_at: null,
-        endpoint_id: made.endpointId,
+        endpoint_id: made.id,
         tier: "h100-pro",
         rate_kind: "active",
         slots: 4,
@@ -145,79 +142,72 @@ describe("npm run worker:env", { timeout: 60_000 }, () => {
       },
     ]);
     expect(stderr).toContain('-e RUNPOD_POD_ID="$(cat /proc/sys/kernel/random/uuid)" IMAGE');
-    expect(versionOf(made.endpointId)).toBe(2);
+    expect(versionOf(made.id)).toBe(2);
   });
 
-  it("lists a key with its price, and tells the broker's side when it is revoked", async () => {
-    const made = await createEndpoint(context, { tenantId, slug: "revoked" });
-    const price = { tier: "h100-pro", rateKind: "active", slots: 4 } as const;
-    const { keyId: id } = await createWorkerKey(context, { endpointId: made.endpointId, name: "rack 8", ...price });
-    const listed = await operator.run("admin.ts", ["list"]);
-    expect(JSON.parse(listed.stdout).keys).toContainEqual(
-      expect.objectContaining({ id, endpoint_id: made.endpointId, tier: "h100-pro", rate_kind: "active", slots: 4 }),
+  it("makes a key that fetches a job at once, is listed with its price, and fetches none once it is revoked", async () => {
+    const made = await operator.json("endpoint create --slug fetched");
+    const price = ["--tier", "h100-pro", "--rate", "active", "--slots", "4"];
+    const { stdout } = await workerEnv("fetched", ...price, "--name", "rack 8", "--format", "docker");
+    const { RUNPOD_WEBHOOK_GET_JOB: address = "", RUNPOD_AI_API_KEY: key = "" } = Object.fromEntries(
+      readEnvFile(stdout),
     );
-    const revoked = await operator.run("admin.ts", ["key", "revoke", "--id", id]);
-    expect(revoked).toMatchObject({ stdout: `endpointId: ${made.endpointId}\n` });
-    expect(revoked.stderr).toContain("within 5 min");
-    expect(versionOf(made.endpointId)).toBe(3);
-    expect(rowsOf(`SELECT revoked_at FROM api_keys WHERE id = '${id}'`)).toEqual([{ revoked_at: expect.any(Number) }]);
+    const take = () => fetch(address.replaceAll("$ID", "worker-1"), { headers: { authorization: `Bearer ${key}` } });
+    const submit = async () => (await operator.broker.call("/v2/fetched/run", '{"input":{"n":1}}')).json();
+    await submit();
+    const taken = await take();
+    expect([taken.status, await taken.json()]).toEqual([200, expect.objectContaining({ input: { n: 1 } })]);
+    const id = parseApiKey(key)?.id ?? "";
+    const { workerKeys } = await operator.json("worker-key list --endpoint fetched");
+    expect(workerKeys).toMatchObject([{ id, endpointId: made.id, tier: "h100-pro", rateKind: "active", slots: 4 }]);
+    const revoked = await operator.admin(`worker-key revoke --endpoint fetched --id ${id}`);
+    expect(revoked).toEqual({ stdout: `worker key ${id} is revoked: its workers get no more jobs\n`, stderr: "" });
+    await submit();
+    expect((await take()).status).toBe(401);
+    expect(versionOf(made.id)).toBe(3);
+    const rows = operator.rowsOf(`SELECT revoked_at FROM api_keys WHERE id = '${id}'`);
+    expect(rows).toEqual([{ revoked_at: expect.any(Number) }]);
   });
 
-  it("tells a running broker at once when it knows where it is", async () => {
-    const told: unknown[] = [];
-    const server = createServer(async (request, response) => {
-      const body = (await request.setEncoding("utf8").toArray()).join("");
-      told.push({ path: request.url, authorization: request.headers.authorization, body: JSON.parse(body) });
-      response.end("{}");
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const address = z.object({ port: z.number() }).parse(server.address());
-    const words = ["ocr", "--tier", "l4", "--broker", `http://127.0.0.1:${address.port}`, "--format", "sh"];
-    await operator.run("worker-env.ts", words, { WAYBILL_KEY: "wb_admin" });
-    server.close();
-    expect(told).toEqual([{ path: "/v1/admin/configure", authorization: "Bearer wb_admin", body: { endpointId } }]);
-  });
-
-  it("prints the key all the same when the broker cannot be told, and says so", async () => {
-    const words = ["ocr", "--tier", "l4", "--broker", "http://127.0.0.1:9", "--format", "docker"];
-    await expect(operator.run("worker-env.ts", words, { WAYBILL_KEY: "wb_admin" })).rejects.toMatchObject({
+  it("makes no worker key for a load-balanced endpoint, whose workers do not pull", async () => {
+    await operator.admin("endpoint create --slug balanced --kind load_balancer");
+    await expect(workerEnv("balanced", "--tier", "l4")).rejects.toMatchObject({
+      stderr: expect.stringMatching(/^[^\n]*load-balanced[^\n]*upstream[^\n]*\n$/),
+      stdout: "",
       code: 1,
-      stdout: expect.stringContaining("RUNPOD_AI_API_KEY=wb_live_"),
-      stderr: expect.stringContaining("written, but http://127.0.0.1:9 cannot be told"),
     });
   });
 
   it("says in one sentence what is wrong, and makes no key then", async () => {
     const tiers = "a4000, 4090-pro, l4, a6000, l40s, a100, h100-pro, h200-pro, b200";
-    const before = rowsOf("SELECT count(*) AS keys FROM api_keys");
-    const rows: [string, string][] = [
-      ["nowhere --tier l4", "there is no endpoint with the id or slug nowhere"],
-      ["ocr", `--tier is missing, which sets the price: ${tiers}`],
-      ["ocr --tier l5", `there is no tier l5; there are ${tiers}`],
-      ["ocr --tier l4 --rate spot", "--rate must be one of flex, active"],
-      ["ocr --tier l4 --slots 0", "--slots must be a whole number from 1 to 1000"],
-      ["ocr --tier l4 --format yaml", "--format must be one of docker, sh, fields"],
-      ["ocr --tier l4 --base gpu.example", "--base must be an http(s): URL"],
+    const keys = () => operator.rowsOf("SELECT count(*) AS keys FROM api_keys");
+    const before = keys();
+    const rows: [string, 1 | 2, string][] = [
+      ["nowhere --tier l4", 1, "there is no endpoint nowhere; there are "],
+      ["ocr", 2, `--tier is missing, which sets the price: ${tiers}\n`],
+      ["ocr --tier l5", 1, tiers],
+      ["ocr --tier l4 --rate spot", 2, "--rate must be one of flex, active\n"],
+      ["ocr --tier l4 --slots 0", 2, "--slots must be a whole number from 1 to 1000\n"],
+      ["ocr --tier l4 --format yaml", 2, "--format must be one of docker, sh, fields\n"],
+      ["ocr --tier l4 --base gpu.example", 1, "--base must be an http(s): URL\n"],
       [
         "ocr --tier l4 --base http://gpu.example/?a=1",
-        "--base must be an address without a user, a query or a fragment",
+        1,
+        "--base must be an address without a user, a query or a fragment\n",
       ],
-      ["ocr --tier l4 --remote", "--base is missing: the public URL of the deployment"],
-      ["ocr --tier l4 --remote --base http://gpu.example", "--base must be an https: URL: each call carries the key"],
-      ["ocr --tier l4 --local --remote --base https://gpu.example", "--local or --remote, not both"],
-      ["ocr asr --tier l4", "one endpoint at a time, not ocr and asr"],
+      [
+        "ocr --tier l4 --remote",
+        2,
+        "worker:env speaks to a broker, not to a database: --broker URL in place of --remote\n",
+      ],
+      ["ocr asr --tier l4", 2, "one endpoint at a time, not ocr and asr\n"],
+      ["ocr --bogus", 2, "Unknown option '--bogus'"],
     ];
-    // One after the other: two at once on one local database can find it locked.
-    for (const [words, sentence] of rows) {
-      await expect(workerEnv(...words.split(" ")), words).rejects.toMatchObject({
-        code: 1,
-        stdout: "",
-        stderr: `${sentence}\n`,
-      });
+    for (const [words, code, sentence] of rows) {
+      const run = workerEnv(...words.split(" "));
+      await expect(run, words).rejects.toMatchObject({ code, stdout: "", stderr: expect.stringContaining(sentence) });
+      await expect(run, words).rejects.toMatchObject({ stderr: expect.stringMatching(/^[^\n]+\n$/) });
     }
-    await expect(workerEnv("ocr", "--bogus")).rejects.toMatchObject({
-      stderr: expect.stringMatching(/^Unknown option '--bogus'.*\n$/),
-    });
-    expect(rowsOf("SELECT count(*) AS keys FROM api_keys")).toEqual(before);
+    expect(keys()).toEqual(before);
   });
 });

@@ -5,12 +5,12 @@ import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/access/api-key.ts";
 import { ENDPOINT_ID_BYTES, makeEndpointId } from "../../src/core/access/endpoint-name.ts";
 import { credentialPlace, WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import { toHex } from "../../src/core/bytes/hex.ts";
-import { insertEndpoint } from "../../src/db/endpoints.ts";
 import { insertKey, insertWorkerKey } from "../../src/db/keys.ts";
 import type { Statement } from "../../src/db/statement.ts";
 import { insertTenant } from "../../src/db/tenants.ts";
 import { insertUpstream } from "../../src/db/upstreams.ts";
 import { digestKey, seal } from "../../src/outbound/credentials.ts";
+import { insertEndpoint } from "./endpoint-row.ts";
 
 /** The secrets of the deployment that will read the rows. */
 export interface StoredSecrets {

@@ -5,12 +5,12 @@ import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/s
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/access/api-key.ts";
 import { credentialPlace, WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import { toHex } from "../../src/core/bytes/hex.ts";
-import { insertEndpoint } from "../../src/db/endpoints.ts";
 import { insertKey, insertWorkerKey, type NewKey } from "../../src/db/keys.ts";
 import { runAll, type Statement } from "../../src/db/statement.ts";
 import { insertTenant } from "../../src/db/tenants.ts";
 import { insertUpstream } from "../../src/db/upstreams.ts";
 import { digestKey, seal } from "../../src/outbound/credentials.ts";
+import { insertEndpoint } from "./endpoint-row.ts";
 
 export interface TestTenant {
   readonly tenantId: string;

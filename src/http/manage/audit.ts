@@ -17,7 +17,10 @@ const lineSchema = z
     number: z.int(),
     tenantId: z.string(),
     at: z.iso.datetime(),
-    keyId: z.string().nullable().meta({ description: "The key that was used; null: the command line on the database" }),
+    keyId: z
+      .string()
+      .nullable()
+      .meta({ description: "The key that was used; null: a migration, or somebody on the database itself" }),
     action: z.string(),
     objectId: z.string(),
     changes: z.array(z.object({ field: z.string(), old: z.unknown(), new: z.unknown() })),

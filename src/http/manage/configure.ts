@@ -1,4 +1,4 @@
-// POST /v1/admin/configure: the command line has written settings to D1, and this call pushes them to the broker.
+// POST /v1/admin/configure: settings were written to D1 by hand, and this call pushes them to the broker.
 import * as z from "zod";
 import { type ConfigureRequest, configureRequestSchema } from "../../contract/job-request.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
@@ -17,8 +17,7 @@ export const CONFIGURE_ROUTES: readonly Route[] = [
     path: "/v1/admin/configure",
     id: "configureBroker",
     summary: "Send an endpoint's settings to its broker",
-    description:
-      "For settings that were written to the database by the command line. The cron does the same within 5 min.",
+    description: "For settings that were written to the database by hand. The cron does the same within 5 min.",
     scopes: ["admin"],
     kind: "acts",
     query: z.strictObject({}),

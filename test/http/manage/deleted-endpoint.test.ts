@@ -3,12 +3,12 @@ import { runDurableObjectAlarm } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import * as z from "zod";
-import { insertEndpoint } from "../../../src/db/endpoints.ts";
 import { runAll } from "../../../src/db/statement.ts";
 import { closeEndpoint } from "../../../src/manage/close-endpoint.ts";
 import { holdCarriers } from "../../support/broker.ts";
 import { POLL, ring } from "../../support/closing.ts";
 import { breakD1 } from "../../support/d1.ts";
+import { insertEndpoint } from "../../support/endpoint-row.ts";
 import { makePulling } from "../../support/pulling.ts";
 import { drawNumber, makeTenant, type TestTenant } from "../../support/tenant.ts";
 

@@ -1,0 +1,113 @@
+// The broker's HTTP API as the operator's commands call it: JSON in and out, and a refusal as an error that a sentence is made of.
+import { messageOf } from "../core/failure.ts";
+import { type Fields, fieldsOf, parseJson, textOf } from "../core/json/value.ts";
+import { WrongUse } from "./wrong-use.ts";
+
+/** Where a broker is, and the key to call it with. */
+export interface BrokerPlace {
+  /** Its address, without a slash at its end. */
+  readonly base: string;
+  readonly key: string;
+  /** Where the key was found, for a sentence about it. */
+  readonly keyFrom: string;
+}
+
+export type Query = Readonly<Record<string, string | number | undefined>>;
+
+export interface Api {
+  readonly base: string;
+  get(path: string, query?: Query): Promise<Fields>;
+  /** `body` is left out where the route takes none. Resolves with {} where the answer has no body. */
+  send(method: "POST" | "PATCH" | "DELETE", path: string, body?: object): Promise<Fields>;
+}
+
+/** A field that a request must not have as it was. */
+export interface RefusedField {
+  readonly field: string;
+  readonly message: string;
+}
+
+/** The broker has answered a call with a refusal. */
+export class Refusal extends Error {
+  readonly status: number;
+  /** What was wrong, by field; empty where the refusal is about the call as a whole. */
+  readonly fields: readonly RefusedField[];
+
+  constructor(status: number, sentence: string, fields: readonly RefusedField[]) {
+    super(sentence);
+    this.status = status;
+    this.fields = fields;
+  }
+}
+
+/** A change is a commit in D1 and a push to the broker, which has 5 s by itself. */
+const ANSWER_MAX_MS = 60_000;
+
+export function makeApi(place: BrokerPlace): Api {
+  return {
+    base: place.base,
+    get: (path, query = {}) => call(place, "GET", `${path}${queryText(query)}`),
+    send: (method, path, body) => call(place, method, path, body),
+  };
+}
+
+/** A part of a path, such as an id that somebody has typed. */
+export function part(text: string): string {
+  // However it is written, an address loses such a part and the one before it.
+  if (text === "." || text === "..") throw new WrongUse(`nothing has the name ${text}`);
+  return encodeURIComponent(text);
+}
+
+function queryText(query: Query): string {
+  const given = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
+  return given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
+}
+
+async function call(place: BrokerPlace, method: string, path: string, body?: object): Promise<Fields> {
+  const { base, key } = place;
+  const response = await fetch(`${base}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    // The key is for this address: whoever is redirected to must not get it.
+    redirect: "manual",
+    signal: AbortSignal.timeout(ANSWER_MAX_MS),
+  }).catch((error: unknown) => {
+    throw new Error(unreachable(base, error));
+  });
+  const text = await response.text();
+  const answer = text === "" ? {} : fieldsOf(parseJson(text));
+  if (response.ok && answer !== null) return answer;
+  throw refusalOf(place, method, path, response.status, answer ?? {});
+}
+
+function unreachable(base: string, error: unknown): string {
+  // The message of fetch is only "fetch failed"; the reason is in its cause.
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : messageOf(cause);
+  return `no broker answers at ${base} (${code}): npm start starts one on this machine, --broker URL names another`;
+}
+
+function refusalOf(place: BrokerPlace, method: string, path: string, status: number, answer: Fields): Refusal {
+  const { base, keyFrom } = place;
+  const detail = textOf(answer, "detail") || textOf(answer, "message");
+  if (status === 401) return new Refusal(status, `${base} refuses the key ${keyFrom}: ${detail}`, []);
+  if (detail === "" || status < 400) {
+    return new Refusal(status, `${base} answered ${status} to ${method} ${path}: is that the address of a broker?`, []);
+  }
+  if (status === 404 && detail.startsWith("no such route")) {
+    return new Refusal(status, `the broker at ${base} has no ${method} ${path}: it is of another release`, []);
+  }
+  return new Refusal(status, detail, fieldsRefused(answer, detail));
+}
+
+/** A problem of several fields lists them; one of a single field names it beside its sentence. */
+function fieldsRefused(answer: Fields, detail: string): RefusedField[] {
+  const { errors } = answer;
+  if (Array.isArray(errors)) {
+    return errors.map((each) => ({ field: textOf(each, "field"), message: textOf(each, "message") }));
+  }
+  const field = textOf(answer, "field");
+  if (field === "") return [];
+  return [{ field, message: detail.startsWith(`${field}: `) ? detail.slice(field.length + 2) : detail }];
+}

@@ -1,0 +1,21 @@
+// The table of the operator's commands, in the order of the help.
+import { CATALOGUE_COMMANDS } from "./catalogue.ts";
+import type { Command } from "./command.ts";
+import { ENDPOINT_COMMANDS } from "./endpoints.ts";
+import { INIT_COMMAND } from "./init.ts";
+import { KEY_COMMANDS } from "./keys.ts";
+import { OVERVIEW_COMMANDS } from "./overview.ts";
+import { TENANT_COMMANDS } from "./tenants.ts";
+import { UPSTREAM_COMMANDS } from "./upstreams.ts";
+import { WORKER_KEY_COMMANDS } from "./worker-keys.ts";
+
+export const COMMANDS: readonly Command[] = [
+  INIT_COMMAND,
+  ...OVERVIEW_COMMANDS,
+  ...TENANT_COMMANDS,
+  ...KEY_COMMANDS,
+  ...ENDPOINT_COMMANDS,
+  ...UPSTREAM_COMMANDS,
+  ...WORKER_KEY_COMMANDS,
+  ...CATALOGUE_COMMANDS,
+];

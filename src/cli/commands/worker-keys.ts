@@ -1,0 +1,48 @@
+// Keys of workers that fetch their jobs. npm run worker:env makes them.
+import { part } from "../api.ts";
+import { type Command, command } from "./command.ts";
+import { ENDPOINT, LISTED } from "./options.ts";
+import { showDone, showPage } from "./show.ts";
+
+export const WORKER_KEY_COMMANDS: readonly Command[] = [
+  command({
+    words: "worker-key list",
+    summary: "list the keys of an endpoint's workers",
+    options: { ...ENDPOINT, limit: LISTED.limit, cursor: LISTED.cursor },
+    notes: ["npm run worker:env -- ENDPOINT makes one."],
+    run: async ({ api, options: { endpoint, ...page } }) =>
+      showPage(await (await api()).get(pathOf(endpoint), page), "workerKeys", COLUMNS),
+  }),
+  command({
+    words: "worker-key revoke",
+    summary: "end the key of an endpoint's workers",
+    options: {
+      ...ENDPOINT,
+      id: {
+        type: "text",
+        value: "ID",
+        about: "the second part of the key: wb_live_ID_…",
+        required: true,
+        names: "worker key",
+      },
+    },
+    run: async ({ api, options: { endpoint, id } }) => {
+      const answer = await (await api()).send("DELETE", `${pathOf(endpoint)}/${part(id)}`);
+      return showDone(answer, `worker key ${id} is revoked: its workers get no more jobs`);
+    },
+  }),
+];
+
+function pathOf(endpoint: string): string {
+  return `/v1/endpoints/${part(endpoint)}/worker-keys`;
+}
+
+const COLUMNS = {
+  ID: "id",
+  NAME: "name",
+  TIER: "tier",
+  RATE: "rateKind",
+  SLOTS: "slots",
+  EXPIRES: "expiresAt",
+  REVOKED: "revokedAt",
+};

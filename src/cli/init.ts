@@ -1,0 +1,81 @@
+// The first tenant and the first admin key of a deployment: the only rows that the command line writes by itself, because without
+// such a key nobody can call the API that makes all others.
+import { randomBytes, randomUUID } from "node:crypto";
+import { KEY_RANDOM_BYTES, makeApiKey } from "../core/access/api-key.ts";
+import { WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
+import { toHex } from "../core/bytes/hex.ts";
+import { textOf } from "../core/json/value.ts";
+import { insertFingerprint, SELECT_FINGERPRINTS } from "../db/fingerprints.ts";
+import { insertKey, selectUsableAdminKeys } from "../db/keys.ts";
+import type { Statement } from "../db/statement.ts";
+import { insertTenant } from "../db/tenants.ts";
+import { digestKey, keyFingerprint, seal } from "../outbound/credentials.ts";
+import type { AdminSecrets } from "./admin-secrets.ts";
+import type { Execute } from "./d1.ts";
+
+/** The database to write to, and the two secrets of the deployment. */
+export interface InitContext {
+  readonly secrets: AdminSecrets;
+  readonly execute: Execute;
+}
+
+/** The key opens everything. Neither it nor the secret can be read again. */
+export interface FirstTenant {
+  readonly tenantId: string;
+  readonly key: string;
+  readonly webhookSecret: string;
+}
+
+/** Makes them, unless there is a usable admin key, by which all else can be made. */
+export async function initDeployment(context: InitContext, name: string): Promise<FirstTenant> {
+  // In one call with what is read next, because each call takes a second.
+  const [keys = [], fingerprints = []] = await context.execute(selectUsableAdminKeys(Date.now()), SELECT_FINGERPRINTS);
+  if (keys.length > 0) {
+    const ids = keys.map((row) => textOf(row, "id")).join(", ");
+    throw new Error(
+      `there is a key of the scope admin already (${ids}): npm run admin -- tenant create and key create make the others with it`,
+    );
+  }
+  return make(context, name, fingerprints);
+}
+
+/** Makes them, whatever there is. */
+export async function makeFirstTenant(context: InitContext, name: string): Promise<FirstTenant> {
+  const [fingerprints = []] = await context.execute(SELECT_FINGERPRINTS);
+  return make(context, name, fingerprints);
+}
+
+async function make({ secrets, execute }: InitContext, name: string, stored: readonly unknown[]): Promise<FirstTenant> {
+  const fingerprints = await checkSecrets(secrets, stored);
+  const tenantId = `ten-${randomUUID()}`;
+  const webhookSecret = `whsec_${randomBytes(32).toString("base64")}`;
+  const sealedWebhookSecret = await seal(webhookSecret, secrets.encryptionKey, WEBHOOK_SECRET_PLACE);
+  const { id, key } = makeApiKey(randomBytes(KEY_RANDOM_BYTES));
+  const digest = toHex(await digestKey(key, secrets.pepper));
+  const createdAtMs = Date.now();
+  // All of it or none: a tenant without a key would be in the way of the next try.
+  await execute(
+    ...fingerprints,
+    insertTenant({ id: tenantId, name, sealedWebhookSecret, createdAtMs }),
+    insertKey({ id, digest, tenantId, scopes: ["jobs", "manage", "admin"], name: "first", createdAtMs }),
+  );
+  return { tenantId, key, webhookSecret };
+}
+
+/**
+ * Keys and credentials that are made under other secrets would be useless: refuses when D1 was set up with different ones, of which
+ * `rows` are the fingerprints. Returns the statements that remember the secrets of the first use.
+ */
+async function checkSecrets(secrets: AdminSecrets, rows: readonly unknown[]): Promise<Statement[]> {
+  const prints = {
+    pepper: await keyFingerprint(secrets.pepper),
+    encryption_key: await keyFingerprint(secrets.encryptionKey),
+  };
+  const stored = new Map(rows.map((row) => [textOf(row, "name"), textOf(row, "value")]));
+  return Object.entries(prints).flatMap(([name, print]) => {
+    const known = stored.get(name);
+    if (known === undefined) return [insertFingerprint(name, print)];
+    if (known === print) return [];
+    throw new Error(`the ${name.replace("_", " ")} is not the one that this database was set up with`);
+  });
+}

@@ -1,0 +1,86 @@
+// Which broker a command is for, and the key to call it with.
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseJson, textOf } from "../core/json/value.ts";
+import { checkBase } from "../core/manage/worker-forms.ts";
+import { readSecret } from "./admin-secrets.ts";
+import type { BrokerPlace } from "./api.ts";
+import type { OptionSpecs } from "./commands/command.ts";
+import { DEV_STATE_FOLDER } from "./dev-database.ts";
+import { portOfState } from "./dev-lock.ts";
+import { makePrivate } from "./private-file.ts";
+import { WrongUse } from "./wrong-use.ts";
+
+/** The options by which every command finds its broker. */
+export const PLACE_OPTIONS = {
+  broker: {
+    type: "text",
+    value: "URL",
+    about: "the broker; else WAYBILL_URL, else the one that npm start runs",
+  },
+  state: {
+    type: "text",
+    value: "DIR",
+    about: "the folder of a local broker's state (.waybill/dev)",
+  },
+  /** The first name of `--state`, which still works. */
+  "persist-to": { type: "text", value: "DIR", about: "the same as --state", isFormer: true },
+} as const satisfies OptionSpecs;
+
+export interface Place {
+  readonly broker?: string | undefined;
+  readonly state?: string | undefined;
+  readonly "persist-to"?: string | undefined;
+}
+
+/** The folder of a local broker's state. */
+export function stateFolderOf(place: Place): string {
+  return resolve(place.state ?? place["persist-to"] ?? DEV_STATE_FOLDER);
+}
+
+/** The broker that a command line names, else the environment, else the one that runs on the state. */
+export async function findBroker(place: Place, env = process.env): Promise<BrokerPlace> {
+  const base = baseOf(place, env);
+  const given = env.WAYBILL_KEY;
+  if (given !== undefined && given !== "") return { base, key: given, keyFrom: "in WAYBILL_KEY" };
+  const state = stateFolderOf(place);
+  const kept = base === localBase(state) ? keptKey(state) : null;
+  if (kept !== null) return { base, ...kept };
+  return { base, key: await readSecret("WAYBILL_KEY", `key for ${base}`), keyFrom: "that was typed" };
+}
+
+/** An option goes before the environment: whoever types `--state` means the broker of that folder. */
+function baseOf(place: Place, env: NodeJS.ProcessEnv): string {
+  const isStateNamed = place.state !== undefined || place["persist-to"] !== undefined;
+  if (place.broker !== undefined) return checkAddress("--broker", place.broker);
+  if (!isStateNamed && env.WAYBILL_URL !== undefined && env.WAYBILL_URL !== "")
+    return checkAddress("WAYBILL_URL", env.WAYBILL_URL);
+  const state = stateFolderOf(place);
+  const base = localBase(state);
+  if (base !== null) return base;
+  throw new Error(
+    `no broker runs on the state in ${state}: npm start starts one, --broker URL (or WAYBILL_URL) names a deployed one`,
+  );
+}
+
+function localBase(state: string): string | null {
+  const port = portOfState(state);
+  return port === null ? null : `http://127.0.0.1:${port}`;
+}
+
+/** The key that `npm start` or `init` has kept beside the state; null: there is none. */
+function keptKey(state: string): Pick<BrokerPlace, "key" | "keyFrom"> | null {
+  const path = join(state, "first.json");
+  if (!existsSync(path)) return null;
+  makePrivate(path);
+  const key = textOf(parseJson(readFileSync(path, "utf8")), "key");
+  return key === "" ? null : { key, keyFrom: `in ${path}` };
+}
+
+/** An address without a slash at its end. `name`: what was typed, for the sentence. */
+function checkAddress(name: string, text: string): string {
+  const isOfThisMachine = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(URL.parse(text)?.hostname ?? "");
+  const checked = checkBase(text, isOfThisMachine);
+  if (checked.ok) return checked.base;
+  throw new WrongUse(`${name} ${checked.problem}`);
+}

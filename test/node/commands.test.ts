@@ -1,0 +1,220 @@
+// The table of the operator's commands, and the sentences that come of what a broker answers, with a server that answers anything.
+import { execFile } from "node:child_process";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { COMMANDS } from "../../src/cli/commands/table.ts";
+import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+
+describe("the table of commands", () => {
+  it("has each command once, with a summary that is one line", () => {
+    const words = COMMANDS.map((command) => command.words);
+    expect(new Set(words).size).toBe(words.length);
+    for (const { words: typed, summary } of COMMANDS) expect(summary, typed).toMatch(/^[a-z][^\n.]+$/);
+  });
+
+  it("has options that are read alike in every command, because they are read before the command is known", () => {
+    const isFlag = new Map<string, boolean>();
+    for (const { words, options } of COMMANDS) {
+      for (const [name, { type, value }] of Object.entries(options)) {
+        expect(type === "flag", `${words} --${name}`).toBe(isFlag.get(name) ?? type === "flag");
+        expect(value === undefined, `the help of ${words} --${name}`).toBe(type === "flag");
+        isFlag.set(name, type === "flag");
+      }
+    }
+  });
+
+  it("takes no secret as an argument", () => {
+    const names = new Set(COMMANDS.flatMap(({ options }) => Object.entries(options)).map(([name]) => name));
+    for (const name of names) expect(name).not.toMatch(/^(key|pepper|secret|credential|encryption-key)$/);
+  });
+});
+
+interface Asked {
+  readonly method: string | undefined;
+  readonly path: string | undefined;
+  readonly authorization: string | undefined;
+  readonly body: string;
+}
+
+let server: Server;
+let url: string;
+let asked: Asked[] = [];
+let answer: { status: number; body: string; headers?: Record<string, string> };
+
+beforeAll(async () => {
+  server = createServer(async (request, response) => {
+    const body = (await request.setEncoding("utf8").toArray()).join("");
+    const { method, url: path, headers } = request;
+    asked.push({ method, path, authorization: headers.authorization, body });
+    response.writeHead(answer.status, { "content-type": "application/json", ...answer.headers }).end(answer.body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterAll(() => new Promise((resolve) => server.close(resolve)));
+
+beforeEach(() => {
+  asked = [];
+});
+
+/** Of npm run admin, whose broker is the server. */
+function admin(words: readonly string[], env: Record<string, string> = {}) {
+  const place = { WAYBILL_URL: url, WAYBILL_KEY: "wb_key" };
+  const args = ["src/cli/run-script.mjs", "src/cli/admin.ts", ...words];
+  return promisify(execFile)(process.execPath, args, {
+    cwd: PROJECT_FOLDER,
+    env: { ...process.env, ...place, ...env },
+  });
+}
+
+function problem(status: number, body: object) {
+  return { status, body: JSON.stringify({ title: "Bad Request", status, ...body }) };
+}
+
+describe("a request of a command", () => {
+  it("has the fields of the options that were typed, and the key in a header", async () => {
+    answer = { status: 201, body: JSON.stringify({ id: "ep", slug: "ocr" }) };
+    await admin([
+      "endpoint",
+      "create",
+      "--slug",
+      "ocr",
+      "--body-max-mib",
+      "2",
+      "--tenant-share",
+      "10",
+      "--kind",
+      "queue",
+    ]);
+    const body = { slug: "ocr", bodyMaxBytes: 2_097_152, tenantSharePercent: 10, type: "QUEUE", visibility: "PRIVATE" };
+    expect(asked).toEqual([
+      { method: "POST", path: "/v1/endpoints", authorization: "Bearer wb_key", body: expect.any(String) },
+    ]);
+    expect(JSON.parse(asked[0]?.body ?? "")).toEqual(body);
+  });
+
+  it("does not follow a redirect, which would get the key", async () => {
+    answer = { status: 302, body: "", headers: { location: `${url}/elsewhere` } };
+    await expect(admin(["whoami"])).rejects.toMatchObject({
+      code: 1,
+      stderr: `${url} answered 302 to GET /v1/me: is that the address of a broker?\n`,
+    });
+    expect(asked.map(({ path }) => path)).toEqual(["/v1/me"]);
+  });
+
+  it("names a thing in its path, whatever is in the name", async () => {
+    answer = { status: 200, body: "{}" };
+    await admin(["endpoint", "show", "--endpoint", "../keys?x=1"]);
+    expect(asked[0]?.path).toBe("/v1/endpoints/..%2Fkeys%3Fx%3D1");
+  });
+});
+
+describe("a refusal", () => {
+  it("names each wrong field by the option that sets it", async () => {
+    const errors = [
+      { field: "inferenceRoutes", message: '"x" is neither this nor that' },
+      { field: "bodyMaxBytes", message: "Too big: expected number to be <=1" },
+      { field: "type", message: "must be another one" },
+      { field: "elsewhere.0", message: "is wrong" },
+    ];
+    answer = problem(400, { detail: "four are wrong", code: "not_conforming", errors });
+    await expect(admin(["endpoint", "create", "--slug", "ocr"])).rejects.toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: [
+        '--openai-routes "x" is neither this nor that',
+        "--body-max-mib: Too big: expected number to be <=1",
+        "--kind must be another one",
+        "elsewhere.0 is wrong",
+        "",
+      ].join("\n"),
+    });
+  });
+
+  it("of one field names its option", async () => {
+    answer = problem(400, { detail: "waitingMax: must be less", code: "invalid", field: "waitingMax" });
+    const set = admin(["tenant", "set", "--tenant", "t", "--waiting-max", "7"]);
+    await expect(set).rejects.toMatchObject({ stderr: "--waiting-max must be less\n" });
+  });
+
+  it("of the whole call is its own sentence", async () => {
+    answer = problem(409, { detail: "it is the last one", code: "conflict" });
+    await expect(admin(["key", "revoke", "--id", "x"])).rejects.toMatchObject({ stderr: "it is the last one\n" });
+  });
+
+  it("by a broker of another release says so", async () => {
+    answer = problem(404, {
+      detail: "no such route: check the path, in which an id may be missing",
+      code: "not_found",
+    });
+    await expect(admin(["rates", "list"])).rejects.toMatchObject({
+      stderr: `the broker at ${url} has no GET /v1/rates: it is of another release\n`,
+    });
+  });
+
+  it.each([
+    ["a page of a web server", { status: 200, body: "<html>" }],
+    ["an error without a sentence", { status: 502, body: "oops" }],
+  ])("by what is no broker says so: %s", async (_name, given) => {
+    answer = given;
+    await expect(admin(["whoami"])).rejects.toMatchObject({
+      stderr: `${url} answered ${given.status} to GET /v1/me: is that the address of a broker?\n`,
+    });
+  });
+});
+
+describe("an answer", () => {
+  it("of a change that the broker does not have yet says when it will, and a warning is shown", async () => {
+    answer = { status: 200, body: JSON.stringify({ id: "up-1", slots: 2, applied: false, warning: "It is short." }) };
+    const printed = await admin(["upstream", "set", "--endpoint", "ocr", "--upstream", "up-1", "--slots", "2"]);
+    expect(printed).toEqual({
+      stdout: "id: up-1\nslots: 2\n",
+      stderr: "It is short.\nStored. The endpoint's broker did not answer: it has the change within 5 min.\n",
+    });
+  });
+
+  it("with the environment of a worker is printed also where the broker does not have its key yet", async () => {
+    const form = { lines: ["RUNPOD_AI_API_KEY=wb_live_x"], hint: "docker run IMAGE" };
+    answer = { status: 201, body: JSON.stringify({ applied: false, forms: { docker: form } }) };
+    const args = ["src/cli/worker-env.ts", "ocr", "--tier", "l4", "--format", "docker"];
+    const env = { ...process.env, WAYBILL_URL: url, WAYBILL_KEY: "wb_key" };
+    expect(await promisify(execFile)(process.execPath, args, { cwd: PROJECT_FOLDER, env })).toEqual({
+      stdout: "RUNPOD_AI_API_KEY=wb_live_x\n",
+      stderr: "docker run IMAGE\nStored. The endpoint's broker did not answer: it has the change within 5 min.\n",
+    });
+    expect(JSON.parse(asked[0]?.body ?? "")).toEqual({ base: url, tier: "l4" });
+  });
+
+  it("as JSON is all of it", async () => {
+    const whole = { id: "up-1", applied: false, hasCredential: true };
+    answer = { status: 200, body: JSON.stringify(whole) };
+    const printed = await admin(["upstream", "set", "--endpoint", "o", "--upstream", "u", "--slots", "2", "--json"]);
+    expect(JSON.parse(printed.stdout)).toEqual(whole);
+  });
+
+  it("counts the pages of an overview that are not shown", async () => {
+    const pagination = { hasNextPage: true, nextCursor: "n" };
+    answer = {
+      status: 200,
+      body: JSON.stringify({ scopes: ["admin"], tenants: [], endpoints: [], keys: [], pagination }),
+    };
+    const { stderr } = await admin(["list"]);
+    expect(stderr).toContain(
+      "endpoints: more than 9 more pages of up to 100; npm run admin -- endpoint list shows them by --cursor.",
+    );
+  });
+});
+
+it("without a broker a command says how to get one, and asks nobody", async () => {
+  const state = join(tmpdir(), "waybill-no-such-state");
+  await expect(admin(["list", "--state", state])).rejects.toMatchObject({
+    code: 1,
+    stderr: `no broker runs on the state in ${state}: npm start starts one, --broker URL (or WAYBILL_URL) names a deployed one\n`,
+  });
+  expect(asked).toEqual([]);
+});
