@@ -206,6 +206,27 @@ describe("an endpoint", () => {
   });
 });
 
+it("an endpoint is deleted where that is meant, and its jobs can be listed before", async () => {
+  await makeEndpoint("gone");
+  await operator.broker.call("/v2/gone/run", '{"input":1}');
+  expect((await admin("job list --endpoint gone --status IN_QUEUE")).stdout).toMatch(/^\S+ +IN_QUEUE /m);
+  await expect(admin("endpoint delete --endpoint gone")).rejects.toMatchObject(ends(2, holds("--yes is missing")));
+  expect((await admin("endpoint delete --endpoint gone --yes")).stdout).toBe("endpoint gone is deleted\n");
+  await expect(admin("endpoint show --endpoint gone")).rejects.toMatchObject(
+    ends(1, holds("there is no endpoint gone")),
+  );
+});
+
+it("the secret of webhooks is rotated and shown once, and webhooks that were given up are listed", async () => {
+  const rotated = await admin("webhook rotate --overlap 1h");
+  expect(rotated.stdout).toMatch(/^secret: whsec_/m);
+  expect(rotated.stderr).toContain("it is not shown again");
+  expect((await admin("webhook dead")).stdout).toBe("(none)\n");
+  expect((await admin("webhook tries --endpoint first")).stdout).toBe("(none)\n");
+  await expect(admin("webhook redeliver")).rejects.toMatchObject(ends(2, "--id or --all, one of them\n"));
+  expect(await json("webhook redeliver --all")).toMatchObject({ delivered: 0, failed: 0 });
+});
+
 describe("an upstream", () => {
   const credential = { WAYBILL_CREDENTIAL: "rp_secret" };
 

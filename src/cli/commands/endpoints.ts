@@ -3,7 +3,7 @@ import { part } from "../api.ts";
 import { WrongUse } from "../wrong-use.ts";
 import { type Command, command } from "./command.ts";
 import { ENDPOINT, LISTED, OF_TENANT } from "./options.ts";
-import { showOne, showPage } from "./show.ts";
+import { showDone, showOne, showPage } from "./show.ts";
 
 const PATH = "/v1/endpoints";
 const MIB = 1024 * 1024;
@@ -108,6 +108,19 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
         ...(pause || resume ? { paused: pause } : {}),
       };
       return showOne(await (await api()).send("PATCH", `${PATH}/${part(options.endpoint)}`, wanted), FACTS);
+    },
+  }),
+  command({
+    words: "endpoint delete",
+    summary: "delete an endpoint: its jobs end, and a day later nothing of it is left but the bill",
+    options: {
+      ...ENDPOINT,
+      yes: { type: "flag", about: "it is meant: a deleted endpoint does not come back" },
+    },
+    run: async ({ api, options: { endpoint, yes } }) => {
+      if (!yes) throw new WrongUse(`--yes is missing: ${endpoint} and its jobs do not come back`);
+      const answer = await (await api()).send("DELETE", `${PATH}/${part(endpoint)}`);
+      return showDone(answer, `endpoint ${endpoint} is deleted`);
     },
   }),
   command({

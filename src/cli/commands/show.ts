@@ -20,7 +20,7 @@ export function showOne(answer: Fields, only?: readonly string[]): Shown {
 }
 
 /** The fields of a new key or secret. */
-const SECRETS = ["key", "webhookSecret"];
+const SECRETS = ["key", "webhookSecret", "secret"];
 
 /** A sentence in place of facts, for an answer that has none. */
 export function showDone(answer: Fields, sentence: string): Shown {

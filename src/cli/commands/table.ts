@@ -3,10 +3,12 @@ import { CATALOGUE_COMMANDS } from "./catalogue.ts";
 import type { Command } from "./command.ts";
 import { ENDPOINT_COMMANDS } from "./endpoints.ts";
 import { INIT_COMMAND } from "./init.ts";
+import { JOB_COMMANDS } from "./jobs.ts";
 import { KEY_COMMANDS } from "./keys.ts";
 import { OVERVIEW_COMMANDS } from "./overview.ts";
 import { TENANT_COMMANDS } from "./tenants.ts";
 import { UPSTREAM_COMMANDS } from "./upstreams.ts";
+import { WEBHOOK_COMMANDS } from "./webhooks.ts";
 import { WORKER_KEY_COMMANDS } from "./worker-keys.ts";
 
 export const COMMANDS: readonly Command[] = [
@@ -17,5 +19,7 @@ export const COMMANDS: readonly Command[] = [
   ...ENDPOINT_COMMANDS,
   ...UPSTREAM_COMMANDS,
   ...WORKER_KEY_COMMANDS,
+  ...JOB_COMMANDS,
+  ...WEBHOOK_COMMANDS,
   ...CATALOGUE_COMMANDS,
 ];

@@ -1,0 +1,70 @@
+// Webhooks: those that were given up, and the secret that signs them.
+import { textOf } from "../../core/json/value.ts";
+import { part } from "../api.ts";
+import { WrongUse } from "../wrong-use.ts";
+import { type Command, command } from "./command.ts";
+import { ENDPOINT, LISTED } from "./options.ts";
+import { showOne, showPage, wordOf } from "./show.ts";
+
+const OVERLAP_MAX_SECONDS = 7 * 86_400;
+const TENANT = { type: "text", value: "ID", about: "another tenant, with a key of the scope admin" } as const;
+
+export const WEBHOOK_COMMANDS: readonly Command[] = [
+  command({
+    words: "webhook dead",
+    summary: "list webhooks that were given up",
+    options: {},
+    run: async ({ api }) => showPage(await (await api()).get("/v1/webhooks/dead"), "webhooks", DEAD_COLUMNS),
+  }),
+  command({
+    words: "webhook tries",
+    summary: "list the last tries of an endpoint's webhooks, and what came of each",
+    options: { ...ENDPOINT, ...LISTED },
+    run: async ({ api, options: { endpoint, ...page } }) => {
+      const answer = await (await api()).get(`/v1/endpoints/${part(endpoint)}/deliveries`, page);
+      return showPage(answer, "deliveries", TRY_COLUMNS);
+    },
+  }),
+  command({
+    words: "webhook redeliver",
+    summary: "send one webhook again that was given up, or all of them, 20 at a time",
+    options: {
+      id: { type: "text", value: "ID", about: "the webhook, of webhook dead" },
+      all: { type: "flag", about: "every one that can be sent again" },
+      tenant: TENANT,
+    },
+    run: async ({ api, options: { id, all, tenant } }) => {
+      if ((id === undefined) !== all) throw new WrongUse("--id or --all, one of them");
+      const whose = tenant === undefined ? "" : `?tenant=${part(tenant)}`;
+      if (id === undefined) return showOne(await (await api()).send("POST", `/v1/webhooks/dead/redeliver${whose}`, {}));
+      const answer = await (await api()).send("POST", `/v1/webhooks/dead/${part(id)}/redeliver${whose}`);
+      const { delivered, tookMs } = answer;
+      const lines = [
+        `${delivered === true ? "delivered" : "failed"}: ${textOf(answer, "detail")} (${wordOf(tookMs)} ms)`,
+      ];
+      return { json: answer, lines, isBad: delivered !== true };
+    },
+  }),
+  command({
+    words: "webhook rotate",
+    summary: "make a new secret that signs a tenant's webhooks, and print it",
+    options: {
+      overlap: {
+        type: "duration",
+        value: "TIME",
+        min: 0,
+        max: OVERLAP_MAX_SECONDS,
+        about: "how long the former secret signs, too, such as 0s or 7d (24h)",
+        field: "overlapSeconds",
+      },
+      tenant: TENANT,
+    },
+    run: async ({ api, options: { tenant }, body }) => {
+      const whose = tenant === undefined ? "" : `?tenant=${part(tenant)}`;
+      return showOne(await (await api()).send("POST", `/v1/webhooks/secret/rotate${whose}`, body));
+    },
+  }),
+];
+
+const DEAD_COLUMNS = { ID: "webhookId", JOB: "jobId", URL: "url", TRIES: "tries", DETAIL: "detail" };
+const TRY_COLUMNS = { AT: "at", JOB: "jobId", TRY: "try", DELIVERED: "delivered", STATUS: "status", DETAIL: "detail" };
