@@ -1,6 +1,7 @@
 // Runs one command of the table: checks its options, finds the broker, and prints what comes, or one sentence on why nothing does.
 import { type Api, makeApi } from "./api.ts";
 import type { Command, OptionSpecs, Shown } from "./commands/command.ts";
+import { printable, printableLine } from "./printable.ts";
 import { makeOutputPrivate } from "./private-file.ts";
 import { bodyOf, checkOptions, refuseForeign, type Typed } from "./read-options.ts";
 import { explain } from "./refused.ts";
@@ -54,7 +55,7 @@ function refuseFormer({ words, options }: Command, given: Typed["given"]): void 
 
 function print({ json, lines, notes = [], isSecret = false, isBad = false }: Shown, asJson: boolean): void {
   if (isSecret) makeOutputPrivate();
-  console.log(asJson ? JSON.stringify(json, null, 2) : lines.join("\n"));
-  for (const note of notes) console.error(note);
+  console.log(asJson ? printable(JSON.stringify(json, null, 2)) : lines.map(printableLine).join("\n"));
+  for (const note of notes) console.error(printableLine(note));
   if (isBad) process.exitCode = 1;
 }

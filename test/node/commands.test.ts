@@ -190,6 +190,19 @@ describe("an answer", () => {
     expect(JSON.parse(asked[0]?.body ?? "")).toEqual({ base: url, tier: "l4" });
   });
 
+  it("has no character that commands the terminal, whatever a tenant has called its things", async () => {
+    const keys = [{ id: "k", name: "\u001b]0;title\u0007\nroot\u009b2J" }];
+    answer = { status: 200, body: JSON.stringify({ keys }) };
+    const { stdout } = await admin(["key", "list"]);
+    expect(stdout.split("\n")).toHaveLength(3);
+    expect(stdout).toContain("\\u001b]0;title\\u0007\\u000aroot\\u009b2J");
+    const asJson = (await admin(["key", "list", "--json"])).stdout;
+    expect(JSON.parse(asJson)).toEqual({ keys });
+    answer = problem(409, { detail: "taken by \u009b2J", code: "conflict" });
+    const refused = await admin(["key", "list"]).catch((error: { stderr: string }) => error);
+    for (const text of [stdout, asJson, refused.stderr]) expect(text.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+  });
+
   it("as JSON is all of it", async () => {
     const whole = { id: "up-1", applied: false, hasCredential: true };
     answer = { status: 200, body: JSON.stringify(whole) };
