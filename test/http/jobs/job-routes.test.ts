@@ -194,7 +194,7 @@ describe("an operator", () => {
     const init = { method: "POST", headers, body: readable };
     const answering = exports.default.fetch(new Request("https://waybill.test/v1/admin/configure", init));
     const writer = writable.getWriter();
-    for (let piece = 0; piece < 10; piece += 1) await writer.write(new Uint8Array(10_000).fill(0x20));
+    for (let piece = 0; piece < 40; piece += 1) await writer.write(new Uint8Array(10_000).fill(0x20));
     await writer.close();
     expect((await answering).status).toBe(413);
   });

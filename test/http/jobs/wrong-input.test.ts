@@ -212,10 +212,16 @@ describe("a wrong request", () => {
     const response = await send(wrong);
     const text = await response.text();
     expect(response.status, text).toBe(wrong.status);
-    expect(response.headers.get("content-type")).toBe("application/json; charset=utf-8");
     expect(response.headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
     if (wrong.status === 405) expect(response.headers.get("allow")).toMatch(/GET|POST/);
     const body: unknown = JSON.parse(text);
+    if (wrong.path.startsWith("//v1/")) {
+      // Under /v1 a failure is a problem of RFC 9457.
+      expect(response.headers.get("content-type")).toBe("application/problem+json");
+      expect(body).toMatchObject({ title: expect.any(String), status: wrong.status, detail: expect.any(String) });
+      return;
+    }
+    expect(response.headers.get("content-type")).toBe("application/json; charset=utf-8");
     expect(body).toMatchObject({ error: expect.any(String), message: expect.any(String) });
     if (wrong.field === undefined) return;
     expect(body).toMatchObject({ field: wrong.field, error: expect.stringContaining(wrong.field) });
