@@ -452,7 +452,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a template
-         * @description 400 where an endpoint of the tenant was given it last: give that endpoint another one first. Needs a key with the scope manage.
+         * @description 400 where an endpoint of the tenant was given it last: give that endpoint another one first. A repeated call is answered as the first. Needs a key with the scope manage.
          */
         delete: operations["deleteTemplate"];
         options?: never;
@@ -825,7 +825,7 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Newest first, without payloads. A page with a filter looks at 2,000 rows at most: it says how many in `scanned`, and has a cursor also where nothing matched. Needs a key with the scope jobs or admin.
+         * @description Newest first, without payloads. A page with a filter looks at 2,000 rows at most: it says how many in `scanned`, and has a cursor also where nothing matched. Needs a key with the scope jobs or manage or admin.
          */
         get: operations["listJobs"];
         put?: never;
@@ -973,7 +973,7 @@ export interface paths {
         };
         /**
          * List tries of webhooks
-         * @description Newest first: the last 1,000 tries of a tenant in an endpoint, for 7 days. Needs a key with the scope jobs or admin.
+         * @description Newest first: the last 1,000 tries of a tenant in an endpoint, for 7 days. Needs a key with the scope jobs or manage or admin.
          */
         get: operations["listDeliveries"];
         put?: never;
@@ -1188,6 +1188,118 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/endpoints/{endpoint}/worker-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the keys of an endpoint's workers
+         * @description Newest first, revoked ones included. Needs a key with the scope manage or admin.
+         */
+        get: operations["listWorkerKeys"];
+        put?: never;
+        /**
+         * Create a key for an endpoint's workers
+         * @description The key is in this answer alone. It carries the price of what its workers do. Needs a key with the scope manage or admin.
+         */
+        post: operations["createWorkerKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints/{endpoint}/worker-keys/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a key of an endpoint's workers
+         * @description Everything but the key itself. Needs a key with the scope manage or admin.
+         */
+        get: operations["getWorkerKey"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a key of an endpoint's workers
+         * @description Its workers get no more jobs, and what they report is not taken. Needs a key with the scope manage or admin.
+         */
+        delete: operations["revokeWorkerKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints/{endpoint}/worker-env": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create the environment of a worker
+         * @description Makes a key, and gives the environment with which an unmodified RunPod worker image fetches jobs here. Needs a key with the scope manage or admin.
+         */
+        post: operations["createWorkerEnvironment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/gpu-types": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List GPU types
+         * @description Smallest first: what upstreams and worker keys name as their tier, with its prices. Needs a key with the scope jobs or manage or admin.
+         */
+        get: operations["listPricedGpuTypes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List prices
+         * @description Past, present and announced ones, the one that begins last first. Needs a key with the scope jobs or manage or admin.
+         */
+        get: operations["listRates"];
+        put?: never;
+        /**
+         * Announce a price
+         * @description It holds from its time on until the next price of its tier and kind. No price is ever changed. Attempts that run when it begins are billed by the price of their start. Needs a key with the scope admin.
+         */
+        post: operations["createRate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/endpoints/{endpoint}/workers": {
         parameters: {
             query?: never;
@@ -1359,7 +1471,7 @@ export interface paths {
         put?: never;
         /**
          * Send an endpoint's settings to its broker
-         * @description For settings that were written to the database by the command line. The cron does the same within 5 min. Needs a key with the scope admin.
+         * @description For settings that were written to the database by hand. The cron does the same within 5 min. Needs a key with the scope admin.
          */
         post: operations["configureBroker"];
         delete?: never;
@@ -1382,6 +1494,26 @@ export interface paths {
         get: operations["listAudit"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/graphql": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Call one field of RunPod's GraphQL
+         * @description Queries: myself, gpuTypes; mutations, which need the scope manage: saveEndpoint, saveTemplate, updateEndpointTemplate, deleteEndpoint. One field at a time, its arguments inline. Any other field is an error that names what to use. Needs a key with the scope jobs or manage.
+         */
+        post: operations["callGraphQl"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1593,7 +1725,7 @@ export interface components {
             tenantId: string;
             /** Format: date-time */
             at: string;
-            /** @description The key that was used; null: the command line on the database */
+            /** @description The key that was used; null: a migration, or somebody on the database itself */
             keyId: string | null;
             action: string;
             objectId: string;
@@ -1881,6 +2013,20 @@ export interface components {
             /** @description Shown here alone, and not where a creation is repeated: only its digest is stored */
             key?: string;
         };
+        CreatedRate: {
+            tier: string;
+            /** @enum {string} */
+            kind: "flex" | "active";
+            nanodollarsPerSecond: number;
+            /** @description Exact, with nine decimals */
+            dollarsPerSecond: string;
+            /** @description Exact, with nine decimals */
+            dollarsPerHour: string;
+            /** Format: date-time */
+            effectiveFrom: string;
+            /** @description Every broker has it already; false: those of its tier get it before it begins */
+            applied: boolean;
+        };
         CreatedTenant: {
             id: string;
             name: string;
@@ -1891,6 +2037,24 @@ export interface components {
             createdAt: string;
             /** @description Verifies the tenant's webhooks; shown here alone, and not where a creation is repeated */
             webhookSecret?: string;
+        };
+        CreatedWorkerKey: {
+            /** @description Stands in the key: wb_live_{id}_… */
+            id: string;
+            endpointId: string;
+            name: string;
+            tier: string;
+            rateKind: string;
+            slots: number;
+            expiresAt: string | null;
+            revokedAt: string | null;
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description Shown here alone, and not where a creation is repeated: only its digest is stored */
+            key?: string;
+            /** @description The endpoint's broker has the change; false: it gets it within 5 min */
+            applied: boolean;
         };
         DataCenter: {
             id: string;
@@ -2117,6 +2281,24 @@ export interface components {
                 name: string;
                 /** @enum {string} */
                 availability: "NONE" | "LOW" | "MEDIUM" | "HIGH";
+            }[];
+        };
+        GraphQLAnswer: {
+            data?: {
+                [key: string]: unknown;
+            };
+            errors?: {
+                message: string;
+            }[];
+        };
+        GraphQLCall: {
+            query: string;
+        } & {
+            [key: string]: unknown;
+        };
+        GraphQLError: {
+            errors: {
+                message: string;
             }[];
         };
         Health: {
@@ -2446,6 +2628,23 @@ export interface components {
             /** @description With the scope admin: whose key it becomes */
             tenantId?: string;
         };
+        NewRate: {
+            /** @description Id of a GPU type */
+            tier: string;
+            /** @enum {string} */
+            kind: "flex" | "active";
+            nanodollarsPerSecond?: number;
+            /**
+             * @description The same as text
+             * @example 0.00016
+             */
+            dollarsPerSecond?: string;
+            /**
+             * Format: date-time
+             * @description At least 10 min ahead; 11 min ahead unless given
+             */
+            effectiveFrom?: string;
+        };
         NewTenant: {
             /** @description A name for people; it need not be unique */
             name: string;
@@ -2490,6 +2689,64 @@ export interface components {
             enabled?: boolean;
             /** @default null */
             credential?: string | null;
+        };
+        NewWorkerEnvironment: {
+            /**
+             * @description A name for people
+             * @default worker
+             */
+            name?: string;
+            /** @description Id of a GPU type, which sets the price */
+            tier: string;
+            /**
+             * @description active: the worker is paid for as a whole, so its jobs cost nothing more
+             * @default flex
+             * @enum {string}
+             */
+            rateKind?: "flex" | "active";
+            /**
+             * @description Jobs that one worker of this key runs at once
+             * @default 1
+             */
+            slots?: number;
+            /**
+             * Format: date-time
+             * @description When the key ends
+             */
+            expiresAt?: string;
+            /** @description The same, counted from this call */
+            expiresInSeconds?: number;
+            /** @description What the worker calls its GPU; the tier unless given */
+            gpu?: string;
+            /** @description Where workers reach the deployment; its own address unless given */
+            base?: string;
+        };
+        NewWorkerKey: {
+            /**
+             * @description A name for people
+             * @default worker
+             */
+            name?: string;
+            /** @description Id of a GPU type, which sets the price */
+            tier: string;
+            /**
+             * @description active: the worker is paid for as a whole, so its jobs cost nothing more
+             * @default flex
+             * @enum {string}
+             */
+            rateKind?: "flex" | "active";
+            /**
+             * @description Jobs that one worker of this key runs at once
+             * @default 1
+             */
+            slots?: number;
+            /**
+             * Format: date-time
+             * @description When the key ends
+             */
+            expiresAt?: string;
+            /** @description The same, counted from this call */
+            expiresInSeconds?: number;
         };
         /** @description As OpenAI's API has it */
         OpenAIAnswer: {
@@ -2646,6 +2903,32 @@ export interface components {
             reason: string;
             parkedAtMs: number;
         };
+        PricedGpuType: {
+            id: string;
+            title: string;
+            vramGb: number;
+            /** @description RunPod's pools whose work is billed by this type, with their GPU type ids */
+            runpodPools: {
+                id: string;
+                types: string[];
+            }[];
+            flex: {
+                nanodollarsPerSecond: number;
+                /** @description Exact, with nine decimals */
+                dollarsPerSecond: string;
+                /** @description Exact, with nine decimals */
+                dollarsPerHour: string;
+            } | null;
+            active: {
+                nanodollarsPerSecond: number;
+                /** @description Exact, with nine decimals */
+                dollarsPerSecond: string;
+                /** @description Exact, with nine decimals */
+                dollarsPerHour: string;
+            } | null;
+            /** @description Prices that begin later, the next one first */
+            announced: components["schemas"]["Rate"][];
+        };
         Problem: {
             title: string;
             status: number;
@@ -2676,6 +2959,18 @@ export interface components {
             detail: string;
             /** @description Milliseconds since 1970 */
             since: number;
+        };
+        Rate: {
+            tier: string;
+            /** @enum {string} */
+            kind: "flex" | "active";
+            nanodollarsPerSecond: number;
+            /** @description Exact, with nine decimals */
+            dollarsPerSecond: string;
+            /** @description Exact, with nine decimals */
+            dollarsPerHour: string;
+            /** Format: date-time */
+            effectiveFrom: string;
         };
         RedeliverStep: {
             /** @description The nextCursor of the step before */
@@ -2741,6 +3036,22 @@ export interface components {
              * @description By then no part of the deployment takes the key any more, unless its database is down
              */
             effectiveAt: string;
+        };
+        RevokedWorkerKey: {
+            /** @description Stands in the key: wb_live_{id}_… */
+            id: string;
+            endpointId: string;
+            name: string;
+            tier: string;
+            rateKind: string;
+            slots: number;
+            expiresAt: string | null;
+            revokedAt: string | null;
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description The endpoint's broker has the change; false: it gets it within 5 min */
+            applied: boolean;
         };
         RotatedKey: {
             /** @description Stands in the key: wb_live_{id}_… */
@@ -3048,6 +3359,50 @@ export interface components {
             gpuTypeId: string | null;
             dataCenterId: null;
             startedAt: null;
+        };
+        WorkerEnvironment: {
+            workerKey: components["schemas"]["WorkerKey"];
+            /** @description The endpoint's broker has the change; false: it gets it within 5 min */
+            applied: boolean;
+            /** @description By name; the key is among them, so a repeated creation has none */
+            variables?: {
+                [key: string]: string;
+            };
+            /** @description The same for docker's --env-file, for a shell, and for a provider's form */
+            forms?: {
+                docker: {
+                    /** @description All that a file of this form may hold */
+                    lines: string[];
+                    /** @description How it is used */
+                    hint: string;
+                };
+                sh: {
+                    /** @description All that a file of this form may hold */
+                    lines: string[];
+                    /** @description How it is used */
+                    hint: string;
+                };
+                fields: {
+                    /** @description All that a file of this form may hold */
+                    lines: string[];
+                    /** @description How it is used */
+                    hint: string;
+                };
+            };
+        };
+        WorkerKey: {
+            /** @description Stands in the key: wb_live_{id}_… */
+            id: string;
+            endpointId: string;
+            name: string;
+            tier: string;
+            rateKind: string;
+            slots: number;
+            expiresAt: string | null;
+            revokedAt: string | null;
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
         };
         WorkerReport: {
             output?: unknown;
@@ -3531,6 +3886,68 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The call is not as described: the answer names what is wrong */
+        GraphQLError400: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["GraphQLError"];
+            };
+        };
+        /** @description The API key is missing or not valid */
+        GraphQLError401: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["GraphQLError"];
+            };
+        };
+        /** @description The key lacks a scope, or is for other endpoints only */
+        GraphQLError403: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["GraphQLError"];
+            };
+        };
+        /** @description The body is too large */
+        GraphQLError413: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["GraphQLError"];
+            };
+        };
+        /** @description Too many calls: Retry-After has the seconds to wait */
+        GraphQLError429: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["GraphQLError"];
+            };
+        };
+        /** @description Something that the call needs does not answer at the moment: try again */
+        GraphQLError503: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["GraphQLError"];
             };
         };
     };
@@ -6729,6 +7146,318 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    listWorkerKeys: {
+        parameters: {
+            query?: {
+                /** @description The nextCursor of the page before; without it the list begins */
+                cursor?: string;
+                /** @description Entries of a page */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of keys */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        workerKeys: components["schemas"]["WorkerKey"][];
+                        pagination: components["schemas"]["Pagination"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    createWorkerKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A call that is repeated with the same key within a day creates nothing and gets what the first one made */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWorkerKey"];
+            };
+        };
+        responses: {
+            /** @description The new key */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedWorkerKey"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    getWorkerKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+                /** @description Id of a key of this endpoint's workers */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerKey"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    revokeWorkerKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The version that is to be changed, such as `"3"`: with another one the answer is 412 */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+                /** @description Id of a key of this endpoint's workers */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The revoked key */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevokedWorkerKey"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            412: components["responses"]["Problem412"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    createWorkerEnvironment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A call that is repeated with the same key within a day creates nothing and gets what the first one made */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWorkerEnvironment"];
+            };
+        };
+        responses: {
+            /** @description The key and the environment */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerEnvironment"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listPricedGpuTypes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All types */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        gpuTypes: components["schemas"]["PricedGpuType"][];
+                    };
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listRates: {
+        parameters: {
+            query?: {
+                /** @description The nextCursor of the page before; without it the list begins */
+                cursor?: string;
+                /** @description Entries of a page */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of prices */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        rates: components["schemas"]["Rate"][];
+                        pagination: components["schemas"]["Pagination"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    createRate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A call that is repeated with the same key within a day creates nothing and gets what the first one made */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRate"];
+            };
+        };
+        responses: {
+            /** @description The new price */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedRate"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     listOwnWorkers: {
         parameters: {
             query?: never;
@@ -7090,6 +7819,37 @@ export interface operations {
             404: components["responses"]["Problem404"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
+        };
+    };
+    callGraphQl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GraphQLCall"];
+            };
+        };
+        responses: {
+            /** @description The data, or why there is none */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphQLAnswer"];
+                };
+            };
+            400: components["responses"]["GraphQLError400"];
+            401: components["responses"]["GraphQLError401"];
+            403: components["responses"]["GraphQLError403"];
+            413: components["responses"]["GraphQLError413"];
+            429: components["responses"]["GraphQLError429"];
+            503: components["responses"]["GraphQLError503"];
         };
     };
     takeJob: {

@@ -68,27 +68,31 @@ export const GRAPHQL_OPERATION: DescribedOperation = {
     body: bodySchema,
     kind: "acts",
     answers: { 200: { description: "The data, or why there is none", schema: answerSchema } },
-    refusals: [413],
+    refusals: [400, 413],
   },
 };
 
 async function answer(c: RouteContext, caller: Caller): Promise<Answered> {
   const nowMs = Date.now();
   const counted = countCall(caller, nowMs);
-  const answered = counted.failure === null ? await serve(c, caller, nowMs) : fail(counted.failure);
+  const query = counted.failure === null ? await readQuery(c) : fail(counted.failure);
+  const answered = query.ok ? await serve(c, caller, query.value, nowMs) : query;
   const response = answered.ok
     ? jsonAnswer(200, { data: answered.value }, c.get("requestId"))
-    : refuse(c, answered.failure);
+    : refuse(c, answered.failure, query.ok ? KEPT_STATUSES : null);
   for (const [name, value] of Object.entries(counted.headers)) response.headers.set(name, value);
   return response;
 }
 
-async function serve(c: RouteContext, caller: Caller, nowMs: number): Promise<Result<object>> {
+async function readQuery(c: RouteContext): Promise<Result<string>> {
   const text = await readBodyText(c.req.raw);
   if (!text.ok) return text;
   const body = checkBody(bodySchema, text.value);
-  if (!body.ok) return body;
-  const document = parseGraphQl(body.value.query);
+  return body.ok ? ok(body.value.query) : body;
+}
+
+async function serve(c: RouteContext, caller: Caller, query: string, nowMs: number): Promise<Result<object>> {
+  const document = parseGraphQl(query);
   if ("problem" in document) return fail({ kind: "wrong_state", message: document.problem });
   const { field } = document;
   const resolver = (document.operation === "mutation" ? MUTATIONS : QUERIES).get(field.name);
@@ -114,9 +118,12 @@ function select(value: unknown, selection: readonly GraphQlField[]): unknown {
 /** Statuses that a client or a proxy acts on; every other failure is one of the field, and so of status 200. */
 const KEPT_STATUSES: ReadonlySet<number> = new Set([401, 405, 413, 429, 503]);
 
-/** RunPod's clients show the first message, and break on an empty list or on another form. */
-function refuse(c: RouteContext, failure: Failure): Response {
+/**
+ * RunPod's clients show the first message, and break on an empty list or on another form. `kept`: the statuses that are answered as
+ * they are; null: every one, because the request has no query that could be answered.
+ */
+function refuse(c: RouteContext, failure: Failure, kept: ReadonlySet<number> | null = KEPT_STATUSES): Response {
   const { status, message, headers } = wireOf(failure);
   const body = { errors: [{ message: detailOf(failure, message) }] };
-  return jsonAnswer(KEPT_STATUSES.has(status) ? status : 200, body, c.get("requestId"), headers);
+  return jsonAnswer(kept === null || kept.has(status) ? status : 200, body, c.get("requestId"), headers);
 }

@@ -221,6 +221,16 @@ describe("every other call", () => {
     expect((await ask(key, "query { gpuTypes { id } }")).status).toBe(200);
   });
 
+  it("gets 400 where it has no query", async () => {
+    const { key } = await makeTenant({ scopes: ["jobs"] });
+    for (const body of ["", "{}", "not JSON"]) {
+      const init = { method: "POST", headers: { authorization: key }, body };
+      const answer = await exports.default.fetch("https://waybill.test/graphql", init);
+      expect(answer.status).toBe(400);
+      expect(await answer.json()).toMatchObject({ errors: [{ message: expect.any(String) }] });
+    }
+  });
+
   it("is about the key's own tenant", async () => {
     const [mine, theirs] = [await scene(), await scene()];
     const template = await theirs.template();
