@@ -1039,7 +1039,7 @@ export interface paths {
         put?: never;
         /**
          * Create a key
-         * @description The key is in this answer alone. A caller gives no scope that it lacks, but for the scope admin. Needs a key with the scope manage or admin.
+         * @description The key is in this answer alone. A caller gives no scope that it lacks: admin stands for all, manage for jobs. Needs a key with the scope manage or admin.
          */
         post: operations["createKey"];
         delete?: never;
