@@ -57,7 +57,8 @@ export const KEY_ROUTES: readonly Route[] = [
     path: PATH,
     id: "createKey",
     summary: "Create a key",
-    description: "The key is in this answer alone. A caller gives no scope that it lacks: admin stands for all, manage for jobs.",
+    description:
+      "The key is in this answer alone. A caller gives no scope that it lacks: admin stands for all, manage for jobs.",
     kind: "creates",
     body: createKeySchema,
     answers: { 201: { description: "The new key", schema: createdKeySchema } },
