@@ -78,7 +78,7 @@ async function ensureUpstream(api: Api, endpointId: string, first: FirstWithWork
     return textOf(await api.send("POST", path, upstream), "id");
   }
   const id = textOf(known, "id");
-  if (known.url !== url) await api.send("PATCH", `${path}/${part(id)}`, { url });
+  if (known.url !== url) await api.send("PATCH", `${path}/${part(id)}`, { url, credential: first.workerKey });
   return id;
 }
 

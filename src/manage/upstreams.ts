@@ -123,6 +123,7 @@ async function planChange(
     const isNew = next.url !== now.url;
     const address = isNew ? checkAddress(next.url, plain, { ...reach, requestUrl }) : checkSecret(next.url, plain);
     if (!address.ok) return address;
+    if (old !== null && credential === undefined && originOf(next.url) !== originOf(now.url)) return GIVE_AGAIN;
   }
   const tier = next.tier === now.tier ? ok(null) : await checkTier(env, next.tier);
   if (!tier.ok) return tier;
@@ -132,14 +133,25 @@ async function planChange(
     ...hidden,
   ];
   if (changes.length === 0) return ok(null);
-  const sealed = plain === null ? null : await seal(plain, encryptionKey, place);
   const endpoint = await readEndpoint(context, ownerOf(context.caller), endpointId);
   if (!endpoint.ok) return endpoint;
+  const sealed = async () => (plain === null ? null : seal(plain, encryptionKey, place));
   return ok([
     expectVersion("upstreams", id, now.version),
-    updateUpstream(id, { ...withoutUndefined(settings), ...(plain === old ? {} : { credential: sealed }) }),
+    updateUpstream(id, { ...withoutUndefined(settings), ...(plain === old ? {} : { credential: await sealed() }) }),
     audited(context, { tenantId: endpoint.value.tenantId, action: "upstream.update", objectId: id, changes }),
   ]);
+}
+
+/** Nobody can read a credential, so nobody may have it sent to a server of their own either. */
+const GIVE_AGAIN = fail({
+  kind: "invalid",
+  field: "credential",
+  message: "must be given again, or be null, where the url leads to another server: the present one is not sent there",
+});
+
+function originOf(url: string): string | null {
+  return URL.parse(url)?.origin ?? null;
 }
 
 /** Removes an upstream. True: its endpoint's broker gives it no more jobs already. */

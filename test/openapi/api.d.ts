@@ -3303,7 +3303,7 @@ export interface components {
             slots?: number;
             /** @description One that is not enabled gets no jobs */
             enabled?: boolean;
-            /** @description null removes it */
+            /** @description null removes it. To be given with a url that leads to another server */
             credential?: string | null;
         };
         UsageLine: {

@@ -53,7 +53,10 @@ export const patchUpstreamSchema = z
     rateKind: priceShape.rateKind.optional(),
     slots: priceShape.slots.optional(),
     enabled: enabled.optional(),
-    credential: credential.nullable().optional().meta({ description: "null removes it" }),
+    credential: credential
+      .nullable()
+      .optional()
+      .meta({ description: "null removes it. To be given with a url that leads to another server" }),
   })
   .meta({ id: "UpstreamPatch" });
 export type PatchUpstream = z.infer<typeof patchUpstreamSchema>;

@@ -108,12 +108,28 @@ describe("an upstream of /v1", () => {
     expect((await change({ url: `https://gpu.example.com/${CREDENTIAL}` })).status).toBe(400);
     expect((await change({ credential: "127.0.0.1:9/work" })).status).toBe(400);
     expect((await change({ tier: "nothing" })).body.detail).toContain("there are");
-    expect((await change({ url: "http://127.0.0.1:10/", enabled: false })).body).toMatchObject({
+    expect((await change({ url: "http://127.0.0.1:10/", credential: CREDENTIAL, enabled: false })).body).toMatchObject({
       url: "http://127.0.0.1:10/",
       enabled: false,
       hasCredential: true,
       version: 2,
     });
+  });
+
+  it("takes its credential to no other server unless it is given again", async () => {
+    const { key, create, path } = await scene();
+    const { body } = await create({ credential: CREDENTIAL });
+    const change = (patch: object) => manage(key, "PATCH", `${path}/${body.id}`, patch);
+    for (const url of ["https://thief.example.com/work", "http://127.0.0.1:10/work"]) {
+      expect(await change({ url })).toMatchObject({ status: 400, body: { field: "credential" } });
+    }
+    expect((await change({ url: "http://127.0.0.1:9/other" })).status).toBe(200);
+    expect((await change({ url: "http://127.0.0.1:10/", credential: CREDENTIAL })).status).toBe(200);
+    expect(await change({ url: "http://127.0.0.1:11/", credential: null })).toMatchObject({
+      status: 200,
+      body: { url: "http://127.0.0.1:11/", hasCredential: false },
+    });
+    expect((await change({ url: "http://127.0.0.1:12/" })).status).toBe(200);
   });
 
   it("blanks a credential in an address that an older release took, also in the audit", async () => {
