@@ -1,6 +1,7 @@
 // Pages of lists: `?cursor&limit` in, `pagination` out. A cursor is opaque to clients; what it holds is checked like any input.
 import * as z from "zod";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { askD1 } from "../../db/ask-d1.ts";
 import type { Page, PageStart } from "../../db/managed-endpoints.ts";
 
 const LIMIT_MAX = 100;
@@ -26,12 +27,21 @@ export const pageShape = {
 
 const startSchema = z.tuple([z.int().min(0), z.string().min(1).max(200)]);
 
-/** The page that a query asks for. */
-export function readPage(query: { readonly cursor?: string | undefined; readonly limit: number }): Result<Page> {
-  const start = decodeCursor(query.cursor, startSchema);
+/** The page of D1's rows that a query asks for, newest first. `load` reads a page; it is asked for one row more, so that the last page is known. */
+export async function loadPage<Row extends PageStart>(
+  { cursor, limit }: { readonly cursor?: string | undefined; readonly limit: number },
+  load: (page: Page) => Promise<readonly Row[]>,
+): Promise<Result<{ readonly rows: readonly Row[]; readonly pagination: Pagination }>> {
+  const start = decodeCursor(cursor, startSchema);
   if (!start.ok) return start;
   const after = start.value === null ? null : { createdAtMs: start.value[0], id: start.value[1] };
-  return ok({ after, limit: query.limit });
+  const found = await askD1(() => load({ after, limit: limit + 1 }));
+  if (!found.ok) return found;
+  const rows = found.value.slice(0, limit);
+  const last = rows.at(-1);
+  const hasNextPage = found.value.length > limit && last !== undefined;
+  const nextCursor = hasNextPage ? encodeCursor([last.createdAtMs, last.id]) : null;
+  return ok({ rows, pagination: { hasNextPage, nextCursor } });
 }
 
 /** What `encodeCursor` made a cursor of; null: the query has none. */
@@ -53,20 +63,6 @@ export function encodeCursor(value: unknown): string {
 export interface Pagination {
   readonly hasNextPage: boolean;
   readonly nextCursor: string | null;
-}
-
-/** One more row than the limit was asked for, so that the last page is known to be the last. */
-export function paginate<Row extends PageStart>(
-  rows: readonly Row[],
-  limit: number,
-): { readonly rows: readonly Row[]; readonly pagination: Pagination } {
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  const hasNextPage = rows.length > limit && last !== undefined;
-  return {
-    rows: shown,
-    pagination: { hasNextPage, nextCursor: hasNextPage ? encodeCursor([last.createdAtMs, last.id]) : null },
-  };
 }
 
 function decode(cursor: string): unknown {

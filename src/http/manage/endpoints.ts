@@ -14,7 +14,6 @@ import {
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
 import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { askD1 } from "../../db/ask-d1.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import { ownerOf } from "../../manage/context.ts";
 import { deleteEndpoint } from "../../manage/delete-endpoint.ts";
@@ -22,7 +21,7 @@ import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { pageShape, paginate, readPage } from "../kit/page.ts";
+import { loadPage, pageShape } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { showRunPodEndpoint } from "../kit/shown-endpoint.ts";
 import { listOwner, ownerShape } from "./owner.ts";
@@ -122,13 +121,9 @@ async function list({
 }: OperationCall<Nothing, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   const owner = listOwner(caller, query.tenant);
   if (!owner.ok) return owner;
-  const page = readPage(query);
-  if (!page.ok) return page;
-  const { after, limit } = page.value;
-  const asked = { after, limit: limit + 1 };
-  const found = await askD1(() => listManaged(c.env.DB, owner.value, asked, caller.endpointIds));
+  const found = await loadPage(query, (page) => listManaged(c.env.DB, owner.value, page, caller.endpointIds));
   if (!found.ok) return found;
-  const { rows, pagination } = paginate(found.value, limit);
+  const { rows, pagination } = found.value;
   const endpoints = await Promise.all(rows.map((row) => show({ c, caller }, row)));
   return ok({ status: 200, body: { endpoints, pagination } });
 }

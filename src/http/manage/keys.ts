@@ -15,14 +15,13 @@ import {
 } from "../../contract/manage/key.ts";
 import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { askD1 } from "../../db/ask-d1.ts";
 import { listClientKeys, type ManagedKey } from "../../db/managed-keys.ts";
 import { FRESH_MS } from "../../db/stale-cache.ts";
 import { changeKey, createKey, readKey, revokeKey, rotateKey } from "../../manage/keys.ts";
 import { forgetKey } from "../kit/auth.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { pageShape, paginate, readPage } from "../kit/page.ts";
+import { loadPage, pageShape } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { listOwner, ownerShape } from "./owner.ts";
 
@@ -129,12 +128,9 @@ async function list({
   if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const owner = listOwner(caller, query.tenant);
   if (!owner.ok) return owner;
-  const page = readPage(query);
-  if (!page.ok) return page;
-  const { after, limit } = page.value;
-  const found = await askD1(() => listClientKeys(env.DB, owner.value, { after, limit: limit + 1 }));
+  const found = await loadPage(query, (page) => listClientKeys(env.DB, owner.value, page));
   if (!found.ok) return found;
-  const { rows, pagination } = paginate(found.value, limit);
+  const { rows, pagination } = found.value;
   return ok({ status: 200, body: { keys: rows.map(show), pagination } });
 }
 

@@ -3,14 +3,13 @@ import * as z from "zod";
 import { type CreateRate, createdRateSchema, createRateSchema, rateSchema } from "../../contract/manage/rate.ts";
 import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
 import { ok, type Result } from "../../core/failure.ts";
-import { askD1 } from "../../db/ask-d1.ts";
 import { listRates } from "../../db/rates.ts";
 import { pushBehind } from "../../dispatch/push-behind.ts";
 import { log } from "../../log.ts";
 import { createRate } from "../../manage/rates.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { pageShape, paginate, readPage } from "../kit/page.ts";
+import { loadPage, pageShape } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { showRate } from "./shown-rate.ts";
 
@@ -66,12 +65,9 @@ async function list({
   env,
   query,
 }: OperationCall<Nothing, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
-  const page = readPage(query);
-  if (!page.ok) return page;
-  const { after, limit } = page.value;
-  const found = await askD1(() => listRates(env.DB, { after, limit: limit + 1 }));
+  const found = await loadPage(query, (page) => listRates(env.DB, page));
   if (!found.ok) return found;
-  const { rows, pagination } = paginate(found.value, limit);
+  const { rows, pagination } = found.value;
   return ok({ status: 200, body: { rates: rows.map(showRate), pagination } });
 }
 

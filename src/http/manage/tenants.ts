@@ -10,12 +10,11 @@ import {
   tenantSchema,
 } from "../../contract/manage/tenant.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { askD1 } from "../../db/ask-d1.ts";
 import { listTenants, type Tenant } from "../../db/tenants.ts";
 import { changeTenant, createTenant, readTenant } from "../../manage/tenants.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { pageShape, paginate, readPage } from "../kit/page.ts";
+import { loadPage, pageShape } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 
 const paramsSchema = z.object({ tenant: z.string().meta({ description: "Id of a tenant" }) });
@@ -93,12 +92,9 @@ async function list({
   query,
 }: OperationCall<Nothing, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
-  const page = readPage(query);
-  if (!page.ok) return page;
-  const { after, limit } = page.value;
-  const found = await askD1(() => listTenants(env.DB, { after, limit: limit + 1 }));
+  const found = await loadPage(query, (page) => listTenants(env.DB, page));
   if (!found.ok) return found;
-  const { rows, pagination } = paginate(found.value, limit);
+  const { rows, pagination } = found.value;
   return ok({ status: 200, body: { tenants: rows.map(show), pagination } });
 }
 

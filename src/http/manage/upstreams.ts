@@ -13,7 +13,6 @@ import {
   upstreamSchema,
 } from "../../contract/manage/upstream.ts";
 import { ok, type Result } from "../../core/failure.ts";
-import { askD1 } from "../../db/ask-d1.ts";
 import { listUpstreams, type ManagedUpstream } from "../../db/upstreams.ts";
 import { ownerOf } from "../../manage/context.ts";
 import { readEndpoint } from "../../manage/endpoints.ts";
@@ -27,7 +26,7 @@ import {
 } from "../../manage/upstreams.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { pageShape, paginate, readPage } from "../kit/page.ts";
+import { loadPage, pageShape } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 
 const listParamsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
@@ -129,12 +128,9 @@ type Nothing = Record<string, unknown>;
 async function list(call: OperationCall<ListParams, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   const endpoint = await readEndpoint(call, ownerOf(call.caller), call.params.endpoint);
   if (!endpoint.ok) return endpoint;
-  const page = readPage(call.query);
-  if (!page.ok) return page;
-  const { after, limit } = page.value;
-  const found = await askD1(() => listUpstreams(call.env.DB, endpoint.value.id, { after, limit: limit + 1 }));
+  const found = await loadPage(call.query, (page) => listUpstreams(call.env.DB, endpoint.value.id, page));
   if (!found.ok) return found;
-  const { rows, pagination } = paginate(found.value, limit);
+  const { rows, pagination } = found.value;
   return ok({ status: 200, body: { upstreams: rows.map(show), pagination } });
 }
 

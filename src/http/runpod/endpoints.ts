@@ -11,14 +11,13 @@ import {
   runPodEndpointSchema,
 } from "../../contract/manage/runpod-endpoint.ts";
 import { ok, type Result } from "../../core/failure.ts";
-import { askD1 } from "../../db/ask-d1.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import { deleteEndpoint } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { paginate, readPage } from "../kit/page.ts";
+import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { showRunPodEndpoint } from "../kit/shown-endpoint.ts";
 
@@ -115,13 +114,9 @@ type Params = z.infer<typeof paramsSchema>;
 type Empty = Record<string, unknown>;
 
 async function list({ c, caller, query }: OperationCall<Empty, z.infer<typeof querySchema>, unknown>) {
-  const page = readPage(query);
-  if (!page.ok) return page;
-  const { limit, after } = page.value;
-  const asked = { after, limit: limit + 1 };
-  const found = await askD1(() => listManaged(c.env.DB, caller.tenantId, asked, caller.endpointIds));
+  const found = await loadPage(query, (page) => listManaged(c.env.DB, caller.tenantId, page, caller.endpointIds));
   if (!found.ok) return found;
-  const { rows, pagination } = paginate(found.value, limit);
+  const { rows, pagination } = found.value;
   const endpoints = await Promise.all(
     rows.map((row) => showRunPodEndpoint(c, caller, row, RUNPOD_IDLE_DEFAULT_SECONDS)),
   );

@@ -23,7 +23,7 @@ import {
 } from "../../manage/templates.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { paginate, readPage } from "../kit/page.ts";
+import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 
 const paramsSchema = z.object({ template: z.string().meta({ description: "Id of a template" }) });
@@ -136,12 +136,9 @@ type Empty = Record<string, unknown>;
 
 async function list({ env, caller, query }: OperationCall<Empty, z.infer<typeof querySchema>, unknown>) {
   if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
-  const page = readPage(query);
-  if (!page.ok) return page;
-  const { limit, after } = page.value;
-  const found = await askD1(() => listTemplates(env.DB, caller.tenantId, { after, limit: limit + 1 }));
+  const found = await loadPage(query, (page) => listTemplates(env.DB, caller.tenantId, page));
   if (!found.ok) return found;
-  const { rows, pagination } = paginate(found.value, limit);
+  const { rows, pagination } = found.value;
   return ok({ status: 200, body: { templates: await showAll(env, caller, rows), pagination } } as const);
 }
 
