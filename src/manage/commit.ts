@@ -42,7 +42,7 @@ export async function createOnce(
   { env, creation, caller, nowMs }: ManageContext,
   id: string,
   statements: readonly Statement[],
-  refused: (error: unknown) => Result<never>,
+  refused: Refused = throwIt,
 ): Promise<Result<Made>> {
   if (creation === null) return made(await commit(env, statements), id, refused);
   const { tenantId } = caller;
@@ -73,7 +73,7 @@ function replay({ fingerprint, objectId }: Created, asked: string): Result<Made>
   return fingerprint === asked ? ok({ id: objectId, replayed: true }) : fail({ kind: "idempotency_mismatch" });
 }
 
-function made(committed: Result<Undone | null>, id: string, refused: (error: unknown) => Result<never>): Result<Made> {
+function made(committed: Result<Undone | null>, id: string, refused: Refused): Result<Made> {
   if (!committed.ok) return committed;
   if (committed.value === null) return ok({ id, replayed: false });
   if (committed.value.kind === "refused") return refused(committed.value.error);
@@ -89,6 +89,11 @@ const TRIES_MAX = 5;
 type Plan<Row> = (row: Row) => Promise<Result<readonly Statement[] | null>>;
 type Refused = (error: unknown) => Result<never>;
 
+/** For changes that violate no rule of the database unless there is a bug of ours. */
+function throwIt(error: unknown): never {
+  throw error;
+}
+
 /**
  * Changes a thing: reads it, lets `plan` decide, and commits under the expectation that its version is still the one that was read.
  * With an If-Match the second of two writers gets `version_passed`; without one it decides again on what the first has written.
@@ -98,7 +103,7 @@ export async function changeRow<Row extends { readonly version: number }>(
   context: ManageContext,
   read: () => Promise<Result<Row>>,
   plan: Plan<Row>,
-  refused: Refused,
+  refused: Refused = throwIt,
 ): Promise<Result<{ readonly changed: boolean; readonly row: Row }>> {
   const written = await write(context, read, plan, refused);
   if (!written.ok || !written.value.changed) return written;
@@ -111,7 +116,7 @@ export async function removeRow<Row extends { readonly version: number }>(
   context: ManageContext,
   read: () => Promise<Result<Row>>,
   plan: Plan<Row>,
-  refused: Refused,
+  refused: Refused = throwIt,
 ): Promise<Result<Row>> {
   const written = await write(context, read, plan, refused);
   return written.ok ? ok(written.value.row) : written;

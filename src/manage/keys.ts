@@ -78,7 +78,6 @@ export async function changeKey(context: ManageContext, id: string, patch: KeyPa
     context,
     () => readKey(context, id),
     (now) => planChange(context, now, patch),
-    throwIt,
   );
   return changed.ok ? ok(changed.value.row) : changed;
 }
@@ -150,7 +149,7 @@ export async function rotateKey(context: ManageContext, id: string, overlapMs: n
     updateClientKey(id, { ...old, expiresAtMs }),
     audited(context, { tenantId: old.tenantId, action: "key.rotate", objectId: id, changes }),
   ];
-  const made = await createOnce(context, drawn.id, statements, throwIt);
+  const made = await createOnce(context, drawn.id, statements);
   if (!made.ok) return made;
   return ok({ ...made.value, key, replaced: made.value.replayed ? null : { id, expiresAtMs } });
 }
@@ -175,7 +174,6 @@ export async function revokeKey(context: ManageContext, id: string): Promise<Res
         audited(context, { tenantId: now.tenantId, action: "key.revoke", objectId: id, changes }),
       ]);
     },
-    throwIt,
   );
   return changed.ok ? ok(changed.value.row) : changed;
 }
@@ -259,10 +257,5 @@ function auditedFields({ name, scopes, endpointIds, expiresAtMs }: KeySettings):
 
 function refuseTenant(error: unknown): Result<never> {
   if (String(error).includes("FOREIGN KEY")) return fail({ kind: "not_found", what: "tenant" });
-  throw error;
-}
-
-/** Checked values and random ids violate no rule of the database. */
-function throwIt(error: unknown): never {
   throw error;
 }

@@ -76,7 +76,7 @@ export async function createTemplate(context: ManageContext, wanted: CreateTempl
     insertTemplate({ id, tenantId, name, settings, sealedEnv, version: 1, createdAtMs: nowMs }),
     audited(context, { tenantId, action: "template.create", objectId: id, changes }),
   ];
-  return createOnce(context, id, statements, neverRefused);
+  return createOnce(context, id, statements);
 }
 
 /** Changes a template of the caller's tenant; endpoints that have it already stay as they are. */
@@ -89,7 +89,6 @@ export async function changeTemplate(
     context,
     () => readOwn(context, id),
     (now) => planChange(context, now, patch),
-    neverRefused,
   );
   return changed.ok ? ok(changed.value.row) : changed;
 }
@@ -125,7 +124,7 @@ async function planChange(
 export async function removeTemplate(context: ManageContext, id: string): Promise<Result<null>> {
   const { env, caller } = context;
   const read = () => readOwn(context, id);
-  const removed = await removeRow(context, read, (now) => planRemoval(context, now), neverRefused);
+  const removed = await removeRow(context, read, (now) => planRemoval(context, now));
   if (removed.ok) return ok(null);
   if (removed.failure.kind !== "not_found") return removed;
   const earlier = await askD1(() => wasDone(env.DB, caller.tenantId, DELETION, id));
@@ -168,9 +167,4 @@ async function readOwn({ env, caller }: ManageContext, id: string): Promise<Resu
 
 async function seal(env: Env, id: string, workerEnv: WorkerEnv): Promise<string | null> {
   return sealEnv(workerEnv, readConfig(env).encryptionKey, templateEnvPlace(id));
-}
-
-/** No rule of the table concerns a caller. */
-function neverRefused(error: unknown): Result<never> {
-  throw error;
 }

@@ -39,7 +39,7 @@ export async function createTenant(
     insertTenant({ id, name, waitingMax, sealedWebhookSecret, createdAtMs: nowMs }),
     audited(context, { tenantId: id, action: "tenant.create", objectId: id, changes }),
   ];
-  const made = await createOnce(context, id, statements, throwIt);
+  const made = await createOnce(context, id, statements);
   return made.ok ? ok({ ...made.value, webhookSecret }) : made;
 }
 
@@ -62,12 +62,6 @@ export async function changeTenant(
         audited(context, { tenantId: now.id, action: "tenant.update", objectId: now.id, changes }),
       ]);
     },
-    throwIt,
   );
   return changed.ok ? ok(changed.value.row) : changed;
-}
-
-/** Checked values and random ids violate no rule of the database. */
-function throwIt(error: unknown): never {
-  throw error;
 }

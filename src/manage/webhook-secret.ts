@@ -48,13 +48,8 @@ export async function rotateSecret(
     rotateWebhookSecret(tenantId, sealed, formerUntilMs),
     audited(context, { tenantId, action: "webhook_secret.rotate", objectId: tenantId, changes }),
   ];
-  const made = await createOnce(context, tenantId, statements, throwIt);
+  const made = await createOnce(context, tenantId, statements);
   if (!made.ok) return made;
   const until = await readFormerUntil(context, tenantId);
   return until.ok ? ok({ secret: made.value.replayed ? null : secret, formerUntilMs: until.value }) : until;
-}
-
-/** Sealed text and times violate no rule of the database. */
-function throwIt(error: unknown): never {
-  throw error;
 }

@@ -5,8 +5,16 @@ import { expect, vi } from "vitest";
 import type { EndpointSettings } from "../../src/contract/settings.ts";
 import { CLOSED_KEPT_MS } from "../../src/core/endpoint/limits.ts";
 import { brokerOf } from "../../src/dispatch/broker-client.ts";
+import { deleteEndpoint } from "../../src/manage/delete-endpoint.ts";
 import { settings } from "./broker.ts";
 import { stateOf } from "./quiet.ts";
+
+/** The deletion as an operator's call makes it. `ifMatch`: the version that the caller expects. */
+export function deleteByOperator(endpointId: string, from: Env = env, ifMatch: number | null = null) {
+  const caller = { keyId: "operator", tenantId: "operator", scopes: ["admin"], endpointIds: null } as const;
+  const context = { env: from, caller, requestId: "r", nowMs: Date.now(), creation: null, ifMatch };
+  return deleteEndpoint(context, null, endpointId);
+}
 
 export const POLL = { timeout: 15_000, interval: 10 };
 

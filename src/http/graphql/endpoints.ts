@@ -6,7 +6,7 @@ import { createRunPodEndpointSchema, patchRunPodEndpointSchema } from "../../con
 import { envPlace } from "../../core/access/sealing.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { EXECUTION_TIMEOUT_DEFAULT_MS } from "../../core/limits.ts";
-import { deleteEndpoint as closeEndpoint } from "../../manage/delete-endpoint.ts";
+import { deleteEndpoint as deleteForCaller } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, readEndpoint } from "../../manage/endpoints.ts";
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
 import { openEnv } from "../../manage/workers-env.ts";
@@ -61,7 +61,7 @@ export async function updateEndpointTemplate({ context, caller }: GraphQlCall, a
 export async function deleteEndpoint({ context, caller }: GraphQlCall, args: unknown): Promise<Resolved> {
   const checked = checkValue(deleteSchema, args, "body");
   if (!checked.ok) return checked;
-  const deleted = await closeEndpoint(context, caller.tenantId, checked.value.id);
+  const deleted = await deleteForCaller(context, caller.tenantId, checked.value.id);
   return deleted.ok ? ok(null) : deleted;
 }
 

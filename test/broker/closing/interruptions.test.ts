@@ -8,13 +8,12 @@ import { repairBrokers } from "../../../src/consumers/repair.ts";
 import { WEBHOOK_SECRET_PLACE } from "../../../src/core/access/sealing.ts";
 import { EMPTYING_RETRY_MS } from "../../../src/core/endpoint/limits.ts";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
-import { expectVersion } from "../../../src/db/expectations.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
-import { closeEndpoint } from "../../../src/manage/close-endpoint.ts";
 import { seal } from "../../../src/outbound/credentials.ts";
 import { answerUpstreams, holdCarriers, submission } from "../../support/broker.ts";
 import {
   alarmOf,
+  deleteByOperator,
   objectsLeft,
   POLL,
   passTheDay,
@@ -81,7 +80,7 @@ async function linesOf(tenantId: string): Promise<number> {
 type Step = (world: World) => Promise<unknown>;
 
 const STEPS: Readonly<Record<string, Step>> = {
-  "the deletion": ({ endpointId }) => closeEndpoint(env, endpointId),
+  "the deletion": ({ endpointId }) => deleteByOperator(endpointId),
   "the end of the jobs": ({ endpointId, tenantId }) => untilEnded(endpointId, tenantId),
   "the bill": ({ endpointId, tenantId }) =>
     vi.waitFor(async () => {
@@ -237,7 +236,7 @@ describe("a closing", () => {
     const gone = { getByName: () => ({ configure: () => Promise.reject(new Error("lost")) }) };
     // The broker is out of reach for the push alone.
     const cut = { ...env, ENDPOINT_BROKER: gone as unknown as Env["ENDPOINT_BROKER"] };
-    expect(await closeEndpoint(cut, endpointId)).toEqual({ applied: false });
+    expect(await deleteByOperator(endpointId, cut)).toMatchObject({ ok: true, value: { applied: false } });
     expect(await brokerOf(env, endpointId).depth({ tenantId })).toEqual({ waiting: 1, running: 1 });
     await repairBrokers(env);
     for (const [name, step] of Object.entries(STEPS)) if (name !== "the deletion") await step(world);
@@ -245,32 +244,32 @@ describe("a closing", () => {
   });
 });
 
-describe("closeEndpoint", () => {
-  it("applies at once, may be repeated, and does not know what is empty or never was", async () => {
+describe("the call that deletes an endpoint", () => {
+  it("applies at once, may be repeated also when all is gone, and knows nothing of what never was", async () => {
     const world = await makeWorld();
-    expect(await closeEndpoint(env, world.endpointId)).toEqual({ applied: true });
+    const deleted = { ok: true, value: { id: world.endpointId, applied: true } };
+    expect(await deleteByOperator(world.endpointId)).toEqual(deleted);
     const { deletedAtMs } = await rowOf(world.endpointId);
     vi.setSystemTime(Date.now() + 1_000);
-    expect(await closeEndpoint(env, world.endpointId)).toEqual({ applied: true });
+    expect(await deleteByOperator(world.endpointId)).toEqual(deleted);
     expect((await rowOf(world.endpointId)).deletedAtMs).toBe(deletedAtMs);
     for (const [name, step] of Object.entries(STEPS)) if (name !== "the deletion") await step(world);
     await expectEnd(world);
-    expect(await closeEndpoint(env, world.endpointId)).toBeNull();
-    expect(await closeEndpoint(env, "ep-nowhere")).toBeNull();
+    expect(await deleteByOperator(world.endpointId)).toEqual(deleted);
+    await expectEnd(world);
+    expect(await deleteByOperator("ep-nowhere")).toMatchObject({ failure: { kind: "not_found" } });
   });
 
-  it("deletes nothing where a statement of its caller is not met, such as the version that is expected", async () => {
+  it("deletes nothing where the endpoint has another version than is expected", async () => {
     const { endpointId } = await makeTenant();
-    await expect(closeEndpoint(env, endpointId, [expectVersion("endpoints", endpointId, 7)])).rejects.toThrow("unmet");
-    expect(await closeEndpoint(env, endpointId, [expectVersion("endpoints", endpointId, 1)])).toEqual({
-      applied: true,
-    });
+    expect(await deleteByOperator(endpointId, env, 7)).toMatchObject({ failure: { kind: "version_passed" } });
+    expect(await deleteByOperator(endpointId, env, 1)).toMatchObject({ ok: true, value: { applied: true } });
   });
 
-  it("deletes nothing while D1 is down, and throws", async () => {
+  it("deletes nothing while D1 is down, and says so", async () => {
     const { endpointId } = await makeTenant();
     const d1 = breakD1();
-    await expect(closeEndpoint(env, endpointId)).rejects.toThrow("D1 is unreachable");
+    expect(await deleteByOperator(endpointId)).toMatchObject({ failure: { kind: "unavailable" } });
     d1.heal();
     expect(await loadEndpointSettings(env.DB, endpointId)).not.toBeNull();
   });

@@ -4,9 +4,8 @@ import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import * as z from "zod";
 import { runAll } from "../../../src/db/statement.ts";
-import { closeEndpoint } from "../../../src/manage/close-endpoint.ts";
 import { holdCarriers } from "../../support/broker.ts";
-import { POLL, ring } from "../../support/closing.ts";
+import { deleteByOperator, POLL, ring } from "../../support/closing.ts";
 import { breakD1 } from "../../support/d1.ts";
 import { insertEndpoint } from "../../support/endpoint-row.ts";
 import { makePulling } from "../../support/pulling.ts";
@@ -51,7 +50,7 @@ describe("a deleted endpoint", () => {
     const { tenant } = await makeUsed();
     const unknown = await answerOf(ask(tenant, "/v2/never-was/run", { input: {} }));
     expect(unknown.status).toBe(404);
-    expect(await closeEndpoint(env, tenant.endpointId)).toEqual({ applied: true });
+    expect(await deleteByOperator(tenant.endpointId)).toMatchObject({ ok: true, value: { applied: true } });
     for (const waitMs of [0, STALE_MS]) {
       vi.setSystemTime(Date.now() + waitMs);
       for (const name of [tenant.endpointId, tenant.slug, encodeURIComponent(`deleted ${tenant.endpointId}`)]) {
@@ -67,7 +66,7 @@ describe("a deleted endpoint", () => {
 
   it("hides its jobs, and is in no list, while its usage can still be read by its id", async () => {
     const { tenant, id } = await makeUsed();
-    await closeEndpoint(env, tenant.endpointId);
+    expect(await deleteByOperator(tenant.endpointId)).toMatchObject({ ok: true });
     vi.setSystemTime(Date.now() + STALE_MS);
     expect((await ask(tenant, `/v2/${tenant.endpointId}/status/${id}`)).status).toBe(404);
     expect((await ask(tenant, `/v1/jobs/${id}`)).status).toBe(404);
@@ -85,7 +84,7 @@ describe("a deleted endpoint", () => {
 
   it("takes no job while D1 is down and the edge still has its settings", async () => {
     const { tenant } = await makeUsed();
-    await closeEndpoint(env, tenant.endpointId);
+    expect(await deleteByOperator(tenant.endpointId)).toMatchObject({ ok: true });
     const d1 = breakD1();
     vi.setSystemTime(Date.now() + STALE_MS);
     const refused = await ask(tenant, `/v2/${tenant.slug}/run`, { input: {} });
@@ -95,7 +94,7 @@ describe("a deleted endpoint", () => {
 
   it("leaves its slug to a new one, which is reached by it", async () => {
     const { tenant } = await makeUsed();
-    await closeEndpoint(env, tenant.endpointId);
+    expect(await deleteByOperator(tenant.endpointId)).toMatchObject({ ok: true });
     const { tenantId, slug } = tenant;
     const next = { id: `ep-${crypto.randomUUID()}`, number: drawNumber(), tenantId, slug, createdAtMs: Date.now() };
     await runAll(env.DB, [insertEndpoint(next)]);
@@ -110,7 +109,7 @@ describe("a deleted endpoint", () => {
     const pulling = await makePulling();
     const { endpointId, slug } = pulling.tenant;
     expect((await pulling.asWorker("ping/WORKER?gpu=SIM", { endpoint: slug })).status).toBe(200);
-    await closeEndpoint(env, endpointId);
+    expect(await deleteByOperator(endpointId)).toMatchObject({ ok: true });
     const next = await makePulling();
     await env.DB.prepare("UPDATE endpoints SET slug = ? WHERE id = ?").bind(slug, next.tenant.endpointId).run();
     vi.setSystemTime(Date.now() + STALE_MS);
@@ -128,7 +127,7 @@ describe("a deleted endpoint", () => {
     const { endpointId } = pulling.tenant;
     await pulling.submit("{}");
     const id = await pulling.takeOne();
-    await closeEndpoint(env, endpointId);
+    expect(await deleteByOperator(endpointId)).toMatchObject({ ok: true });
     expect(await (await pulling.done(id, '{"output":1}')).json()).toEqual({ accepted: false });
     vi.setSystemTime(Date.now() + STALE_MS);
     expect((await pulling.done(id, '{"output":1}')).status).toBe(401);
