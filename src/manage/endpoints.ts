@@ -14,6 +14,7 @@ import {
 } from "../core/limits.ts";
 import { type FieldChange, fieldChanges, hiddenChanges } from "../core/manage/changes.ts";
 import { fleetProblem } from "../core/manage/fleet-rules.ts";
+import { givenOf } from "../core/manage/given.ts";
 import { INFERENCE, isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion } from "../db/expectations.ts";
@@ -161,7 +162,7 @@ async function planChange(
   const settings = templateId === undefined ? others : { ...others, templateId };
   const oldEnv = workerEnv === undefined ? {} : await openEnv(now.sealedEnv, encryptionKey, place);
   const envChanges = hiddenChanges("env", oldEnv, workerEnv ?? oldEnv);
-  const next = { ...now, ...withoutUndefined(settings), fleet };
+  const next = { ...now, ...givenOf(settings), fleet };
   const problem = problemOf(next, false);
   if (problem !== null) return problem;
   const changes = [...fieldChanges(auditedFields(now), auditedFields(next)), ...envChanges];
@@ -219,10 +220,6 @@ type Audited = Omit<
   ManagedEndpoint,
   "id" | "tenantId" | "version" | "number" | "release" | "createdAtMs" | "sealedEnv"
 >;
-
-function withoutUndefined<T extends object>(value: T): T {
-  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
-}
 
 type Checked = Pick<ManagedEndpoint, "id" | "slug" | "kind" | "fleet" | "openaiRoutes" | "shared">;
 

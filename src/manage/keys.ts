@@ -3,6 +3,7 @@
 import type { Scope } from "../contract/identity.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { fieldChanges } from "../core/manage/changes.ts";
+import { toTimeText } from "../core/manage/time-text.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion } from "../db/expectations.ts";
 import { revokeKey as revokeStored } from "../db/keys.ts";
@@ -166,7 +167,7 @@ export async function revokeKey(context: ManageContext, id: string): Promise<Res
       if (lacked !== null) return fail({ kind: "forbidden", scope: lacked });
       const guard = await keepOperable(context, now);
       if (!guard.ok) return guard;
-      const changes = [{ field: "revokedAt", old: null, new: new Date(nowMs).toISOString() }];
+      const changes = [{ field: "revokedAt", old: null, new: toTimeText(nowMs) }];
       return ok([
         expectVersion("api_keys", id, now.version),
         ...guard.value,
@@ -251,7 +252,7 @@ async function resolve(
 }
 
 function auditedFields({ name, scopes, endpointIds, expiresAtMs }: KeySettings): Record<string, unknown> {
-  const expiresAt = expiresAtMs === null ? null : new Date(expiresAtMs).toISOString();
+  const expiresAt = toTimeText(expiresAtMs);
   return { name, scopes, endpointIds, expiresAt };
 }
 

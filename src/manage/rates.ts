@@ -2,6 +2,7 @@
 import { fail, ok, type Result } from "../core/failure.ts";
 import type { Rate, RateKind } from "../core/job/pricing.ts";
 import { fieldChanges } from "../core/manage/changes.ts";
+import { toTimeText } from "../core/manage/time-text.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { findRateAt, insertRate, isTakenTime } from "../db/rates.ts";
 import { isAnyBehind } from "../db/taken-versions.ts";
@@ -46,7 +47,7 @@ export async function createRate(
   if (!(effectiveFromMs >= earliestMs)) return tooSoon(earliestMs);
   const rate = { tier, kind, effectiveFromMs, nanodollarsPerSecond };
   const id = [tier, kind, effectiveFromMs].join("/");
-  const changes = fieldChanges({}, { nanodollarsPerSecond, effectiveFrom: new Date(effectiveFromMs).toISOString() });
+  const changes = fieldChanges({}, { nanodollarsPerSecond, effectiveFrom: toTimeText(effectiveFromMs) });
   const statements = [
     insertRate(rate),
     audited(context, { tenantId: caller.tenantId, action: "rate.create", objectId: id, changes }),
@@ -66,12 +67,12 @@ async function readMade(env: Env, id: string): Promise<Result<MadeRate>> {
 }
 
 function tooSoon(earliestMs: number): Result<never> {
-  const message = `must be at least ${LEAD_MIN_MS / 60_000} min ahead, not before ${new Date(earliestMs).toISOString()}`;
+  const message = `must be at least ${LEAD_MIN_MS / 60_000} min ahead, not before ${toTimeText(earliestMs)}`;
   return fail({ kind: "invalid", field: "effectiveFrom", message });
 }
 
 function refuseTaken(error: unknown, { tier, kind, effectiveFromMs }: Rate): Result<never> {
   if (!isTakenTime(error)) throw error;
-  const message = `a price of ${tier} ${kind} begins at ${new Date(effectiveFromMs).toISOString()} already, and none is changed`;
+  const message = `a price of ${tier} ${kind} begins at ${toTimeText(effectiveFromMs)} already, and none is changed`;
   return fail({ kind: "conflict", field: "effectiveFrom", message });
 }

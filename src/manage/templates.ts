@@ -5,6 +5,7 @@ import type { CreateTemplate, ManagedTemplate, PatchTemplate, TemplateSettings }
 import { templateEnvPlace } from "../core/access/sealing.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { fieldChanges, hiddenChanges } from "../core/manage/changes.ts";
+import { givenOf } from "../core/manage/given.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { wasDone } from "../db/audit.ts";
 import { expectVersion } from "../db/expectations.ts";
@@ -102,7 +103,7 @@ async function planChange(
   const oldEnv = workerEnv === undefined ? {} : await openTemplateEnv(context.env, now);
   // An empty object of mounts leaves the mount as it is (RunPod's OpenAPI document, TemplateMounts).
   const newMounts = mounts?.persistent === undefined ? now.settings.mounts : mounts;
-  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+  const given = givenOf(rest);
   const settings: TemplateSettings = { ...now.settings, ...given, mounts: newMounts };
   const changes = [
     ...fieldChanges({ name: now.name, ...now.settings }, { name, ...settings }),

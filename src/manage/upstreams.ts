@@ -8,6 +8,7 @@ import { SecretForms } from "../core/access/secret-forms.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { SECRET_MIN_CHARS } from "../core/limits.ts";
 import { fieldChanges } from "../core/manage/changes.ts";
+import { givenOf } from "../core/manage/given.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion } from "../db/expectations.ts";
 import type { Statement } from "../db/statement.ts";
@@ -115,7 +116,7 @@ async function planChange(
   const { encryptionKey, reach } = readConfig(env);
   const { id, endpointId } = now;
   const place = credentialPlace(id);
-  const next = { ...now, ...withoutUndefined(settings) };
+  const next = { ...now, ...givenOf(settings) };
   const old = now.credential === null ? null : await open(now.credential, encryptionKey, place);
   const plain = credential === undefined ? old : credential;
   if (next.url !== now.url || plain !== old) {
@@ -138,7 +139,7 @@ async function planChange(
   const sealed = async () => (plain === null ? null : seal(plain, encryptionKey, place));
   return ok([
     expectVersion("upstreams", id, now.version),
-    updateUpstream(id, { ...withoutUndefined(settings), ...(plain === old ? {} : { credential: await sealed() }) }),
+    updateUpstream(id, { ...givenOf(settings), ...(plain === old ? {} : { credential: await sealed() }) }),
     audited(context, { tenantId: endpoint.value.tenantId, action: "upstream.update", objectId: id, changes }),
   ]);
 }
@@ -219,12 +220,6 @@ function auditedFields(upstream: Omit<UpstreamSettings, "credential"> & { readon
 
 function hide(credential: string | null): string | null {
   return credential === null ? null : "(hidden)";
-}
-
-function withoutUndefined<T extends object>(value: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
-    [Name in keyof T]?: Exclude<T[Name], undefined>;
-  };
 }
 
 /** The endpoint was removed between its look-up and the batch. */

@@ -2,6 +2,7 @@
 import type { WorkerKey } from "../contract/settings.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { fieldChanges } from "../core/manage/changes.ts";
+import { toTimeText } from "../core/manage/time-text.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion } from "../db/expectations.ts";
 import { insertWorkerKey, revokeKey } from "../db/keys.ts";
@@ -57,7 +58,7 @@ export async function createWorkerKey(
   if (!expiry.ok) return expiry;
   const { key, ...drawn } = await drawKey(env);
   const settings = { ...wanted, expiresAtMs: expiry.value ?? null };
-  const ends = settings.expiresAtMs === null ? null : new Date(settings.expiresAtMs).toISOString();
+  const ends = toTimeText(settings.expiresAtMs);
   const changes = fieldChanges({}, { endpointId, ...wanted, expiresAt: ends });
   const statements = [
     expectLiveKey(caller, nowMs),
@@ -81,7 +82,7 @@ export async function revokeWorkerKey(
     () => readWorkerKey(context, idOrSlug, id),
     async (now) => {
       if (now.revokedAtMs !== null) return ok(null);
-      const changes = [{ field: "revokedAt", old: null, new: new Date(nowMs).toISOString() }];
+      const changes = [{ field: "revokedAt", old: null, new: toTimeText(nowMs) }];
       return ok([
         expectVersion("api_keys", id, now.version),
         revokeKey(id, nowMs),

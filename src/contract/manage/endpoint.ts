@@ -114,10 +114,6 @@ export const patchEndpointSchema = z
     timeout: timeoutSchema.optional(),
     gpu: patchGpuSchema.optional(),
   })
-  .refine(({ gpu }) => gpu?.excludedTypes === undefined || gpu.pools !== undefined, {
-    path: ["gpu", "excludedTypes"],
-    error: "needs gpu.pools beside it: the two are one selection",
-  })
   .meta({ id: "EndpointPatch" });
 export type PatchEndpoint = z.infer<typeof patchEndpointSchema>;
 

@@ -69,13 +69,18 @@ export const createGpuSchema = z.strictObject({
 });
 
 /** A member that is left out stays; `allowedCudaVersions: []` and `minCudaVersion: ""` clear. */
-export const patchGpuSchema = z.strictObject({
-  pools: pools.optional(),
-  excludedTypes: excludedTypes.optional(),
-  count: count.optional(),
-  allowedCudaVersions: cudaVersionsSchema.optional(),
-  minCudaVersion: z.union([z.literal(""), cudaVersion]).optional(),
-});
+export const patchGpuSchema = z
+  .strictObject({
+    pools: pools.optional(),
+    excludedTypes: excludedTypes.optional(),
+    count: count.optional(),
+    allowedCudaVersions: cudaVersionsSchema.optional(),
+    minCudaVersion: z.union([z.literal(""), cudaVersion]).optional(),
+  })
+  .refine((gpu) => gpu.excludedTypes === undefined || gpu.pools !== undefined, {
+    path: ["excludedTypes"],
+    error: "needs gpu.pools beside it: the two are one selection",
+  });
 export type GpuPatch = z.infer<typeof patchGpuSchema>;
 
 const storedGpuSchema = z.object({

@@ -75,10 +75,6 @@ export const patchRunPodEndpointSchema = z
     timeout: timeoutSchema.optional(),
     flashboot: flashbootSchema.optional(),
   })
-  .refine(({ gpu }) => gpu?.excludedTypes === undefined || gpu.pools !== undefined, {
-    path: ["gpu", "excludedTypes"],
-    error: "needs gpu.pools beside it: the two are one selection",
-  })
   .meta({ id: "UpdateEndpointRequest" });
 export type PatchRunPodEndpoint = z.infer<typeof patchRunPodEndpointSchema>;
 

@@ -6,6 +6,7 @@ import { createRunPodEndpointSchema, patchRunPodEndpointSchema } from "../../con
 import { envPlace } from "../../core/access/sealing.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { EXECUTION_TIMEOUT_DEFAULT_MS } from "../../core/limits.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { deleteEndpoint as deleteForCaller } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, readEndpoint } from "../../manage/endpoints.ts";
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
@@ -179,6 +180,6 @@ export async function showGraphQlEndpoint(
     networkVolume: null,
     locations: dataCenterIds.join(","),
     env: Object.entries(variables).map(([key, value]) => ({ key, value })),
-    createdAt: new Date(createdAtMs).toISOString(),
+    createdAt: toTimeText(createdAtMs),
   };
 }

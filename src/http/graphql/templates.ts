@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { createTemplateSchema, type ManagedTemplate } from "../../contract/manage/template.ts";
 import { ok, type Result } from "../../core/failure.ts";
+import { givenOf } from "../../core/manage/given.ts";
 import { changeTemplate, createTemplate, openTemplateEnv, readTemplate } from "../../manage/templates.ts";
 import { checkValue } from "../kit/checked.ts";
 import { type GraphQlCall, type Resolved, splitText } from "./call.ts";
@@ -75,7 +76,7 @@ function toBody(input: z.infer<typeof inputSchema>): object {
     startJupyter: input.startJupyter,
     category: input.category,
   };
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+  return givenOf(body);
 }
 
 async function show(env: Env, template: ManagedTemplate) {

@@ -39,9 +39,8 @@ export async function loadPage<Row extends PageStart>(
   if (!found.ok) return found;
   const rows = found.value.slice(0, limit);
   const last = rows.at(-1);
-  const hasNextPage = found.value.length > limit && last !== undefined;
-  const nextCursor = hasNextPage ? encodeCursor([last.createdAtMs, last.id]) : null;
-  return ok({ rows, pagination: { hasNextPage, nextCursor } });
+  const hasNext = found.value.length > limit && last !== undefined;
+  return ok({ rows, pagination: paginationOf(hasNext ? [last.createdAtMs, last.id] : null) });
 }
 
 /** What `encodeCursor` made a cursor of; null: the query has none. */
@@ -56,13 +55,18 @@ export function decodeCursor<Schema extends z.ZodType>(
 }
 
 /** The text by which the next page of a list is asked for. */
-export function encodeCursor(value: unknown): string {
+function encodeCursor(value: unknown): string {
   return btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 export interface Pagination {
   readonly hasNextPage: boolean;
   readonly nextCursor: string | null;
+}
+
+/** `next`: by what the next page is asked for; null: there is none. */
+export function paginationOf(next: unknown): Pagination {
+  return { hasNextPage: next !== null, nextCursor: next === null ? null : encodeCursor(next) };
 }
 
 function decode(cursor: string): unknown {

@@ -7,6 +7,7 @@ import { envPlace } from "../../core/access/sealing.ts";
 import { POLICY_MAX_MS } from "../../core/limits.ts";
 import { cpuMemoryGb } from "../../core/manage/fleet-change.ts";
 import { isIdleTimeoutUnused } from "../../core/manage/fleet-rules.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import type { ManageContext } from "../../manage/context.ts";
 import { openEnv } from "../../manage/workers-env.ts";
 import type { RouteContext } from "./context.ts";
@@ -36,7 +37,7 @@ export async function showRunPodEndpoint(
     workers: { min: workers.min, max: workers.max, ...idleTimeout },
     scaling,
     timeout: executionTimeoutMs >= POLICY_MAX_MS ? 0 : executionTimeoutMs,
-    createdAt: new Date(createdAtMs).toISOString(),
+    createdAt: toTimeText(createdAtMs),
   };
 }
 

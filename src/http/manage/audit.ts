@@ -2,10 +2,11 @@
 import * as z from "zod";
 import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listAudit } from "../../db/audit.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { decodeCursor, encodeCursor, pageShape } from "../kit/page.ts";
+import { decodeCursor, pageShape, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { listOwner, ownerShape } from "./owner.ts";
 
@@ -64,8 +65,7 @@ async function list({
   const asked = { tenantId: owner.value, before: before.value ?? Number.MAX_SAFE_INTEGER, limit: limit + 1 };
   const found = await askD1(() => listAudit(env.DB, asked));
   if (!found.ok) return found;
-  const lines = found.value.slice(0, limit).map(({ atMs, ...line }) => ({ ...line, at: new Date(atMs).toISOString() }));
-  const hasNextPage = found.value.length > limit;
-  const nextCursor = hasNextPage ? encodeCursor(lines.at(-1)?.number) : null;
-  return ok({ status: 200, body: { lines, pagination: { hasNextPage, nextCursor } } });
+  const lines = found.value.slice(0, limit).map(({ atMs, ...line }) => ({ ...line, at: toTimeText(atMs) }));
+  const next = found.value.length > limit ? (lines.at(-1)?.number ?? null) : null;
+  return ok({ status: 200, body: { lines, pagination: paginationOf(next) } });
 }

@@ -14,6 +14,7 @@ import {
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
 import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { givenOf } from "../../core/manage/given.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import { ownerOf } from "../../manage/context.ts";
 import { deleteEndpoint } from "../../manage/delete-endpoint.ts";
@@ -206,7 +207,7 @@ function toSettings({
     tenantSharePercent,
     shared: visibility === undefined ? undefined : visibility === "PUBLIC",
   };
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+  return givenOf(settings);
 }
 
 async function show(

@@ -12,12 +12,14 @@ import {
 import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import type { JobFilter } from "../../core/job/filter.ts";
+import { givenOf } from "../../core/manage/given.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { readEndpoint } from "../../manage/endpoints.ts";
 import { wireOf } from "../kit/failures.ts";
 import { findEndpoint } from "../kit/find-endpoint.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { decodeCursor, encodeCursor, pageShape } from "../kit/page.ts";
+import { decodeCursor, pageShape, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { ownerShape } from "./owner.ts";
 
@@ -140,11 +142,7 @@ type Filter = Pick<Query, "from" | "to" | "status" | "errorCode" | "metadata">;
 
 function toFilter({ from, to, ...rest }: Filter): JobFilter {
   const filter = { ...rest, fromMs: from, toMs: to };
-  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
-}
-
-function paginationOf(next: string | null) {
-  return { hasNextPage: next !== null, nextCursor: next === null ? null : encodeCursor(next) };
+  return givenOf(filter);
 }
 
 function show(job: JobSummary): ShownJobSummary {
@@ -152,10 +150,10 @@ function show(job: JobSummary): ShownJobSummary {
   return {
     id,
     status,
-    createdAt: toIso(job.createdAtMs),
-    queuedAt: toIso(job.queuedAtMs),
-    finishedAt: job.finishedAtMs === null ? null : toIso(job.finishedAtMs),
-    expiresAt: job.expiresAtMs === null ? null : toIso(job.expiresAtMs),
+    createdAt: toTimeText(job.createdAtMs),
+    queuedAt: toTimeText(job.queuedAtMs),
+    finishedAt: toTimeText(job.finishedAtMs),
+    expiresAt: toTimeText(job.expiresAtMs),
     delayTime: job.delayMs,
     executionTime: job.executionMs,
     workerId,
@@ -165,8 +163,4 @@ function show(job: JobSummary): ShownJobSummary {
     metadata,
     webhook,
   };
-}
-
-function toIso(ms: number): string {
-  return new Date(ms).toISOString();
 }

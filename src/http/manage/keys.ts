@@ -15,6 +15,7 @@ import {
 } from "../../contract/manage/key.ts";
 import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { listClientKeys, type ManagedKey } from "../../db/managed-keys.ts";
 import { FRESH_MS } from "../../db/stale-cache.ts";
 import { changeKey, createKey, readKey, revokeKey, rotateKey } from "../../manage/keys.ts";
@@ -173,8 +174,8 @@ async function rotate(call: OperationCall<Params, Nothing, RotateKey>): Promise<
   if (replaced === null) return ok({ status: 201, body, version });
   forgetKey(replaced.id);
   // Isolates that have kept the old key go by its former expiry until they read it again.
-  const effectiveAt = toTime(Math.max(replaced.expiresAtMs, call.nowMs + FRESH_MS));
-  const old = { id: replaced.id, expiresAt: toTime(replaced.expiresAtMs), effectiveAt };
+  const effectiveAt = toTimeText(Math.max(replaced.expiresAtMs, call.nowMs + FRESH_MS));
+  const old = { id: replaced.id, expiresAt: toTimeText(replaced.expiresAtMs), effectiveAt };
   return ok({ status: 201, body: { ...body, replaced: old }, version });
 }
 
@@ -183,7 +184,7 @@ async function revoke(call: OperationCall<Params, Nothing, unknown>): Promise<Re
   if (!revoked.ok) return revoked;
   const { id, revokedAtMs, version } = revoked.value;
   forgetKey(id);
-  const effectiveAt = toTime((revokedAtMs ?? call.nowMs) + FRESH_MS);
+  const effectiveAt = toTimeText((revokedAtMs ?? call.nowMs) + FRESH_MS);
   return ok({ status: 200, body: { ...show(revoked.value), effectiveAt }, version });
 }
 
@@ -192,12 +193,8 @@ function show({ createdAtMs, expiresAtMs, revokedAtMs, scopes, endpointIds, ...k
     ...key,
     scopes: [...scopes],
     endpointIds: endpointIds === null ? null : [...endpointIds],
-    expiresAt: expiresAtMs === null ? null : toTime(expiresAtMs),
-    revokedAt: revokedAtMs === null ? null : toTime(revokedAtMs),
-    createdAt: toTime(createdAtMs),
+    expiresAt: toTimeText(expiresAtMs),
+    revokedAt: toTimeText(revokedAtMs),
+    createdAt: toTimeText(createdAtMs),
   };
-}
-
-function toTime(ms: number): string {
-  return new Date(ms).toISOString();
 }

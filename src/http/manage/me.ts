@@ -1,6 +1,7 @@
 // /v1/me: what the key of the call is and may do. A key for some endpoints only may ask, too.
 import { selfSchema } from "../../contract/manage/key.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { findClientKey } from "../../db/managed-keys.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
@@ -28,6 +29,6 @@ async function read({ env, caller }: OperationCall<unknown, unknown, unknown>): 
   if (!found.ok) return found;
   if (found.value === null) return fail({ kind: "unauthorized" });
   const { name, expiresAtMs } = found.value;
-  const expiresAt = expiresAtMs === null ? null : new Date(expiresAtMs).toISOString();
+  const expiresAt = toTimeText(expiresAtMs);
   return ok({ status: 200, body: { keyId, name, tenantId, scopes, endpointIds, expiresAt, waitingMax } });
 }

@@ -1,6 +1,7 @@
 // The form in which a price is seen: exact, for a second and for an hour.
 import type { ShownRate } from "../../contract/manage/rate.ts";
 import type { Rate } from "../../core/job/pricing.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { showDollars } from "./shown-line.ts";
 
 export function showPrice({ nanodollarsPerSecond }: Pick<Rate, "nanodollarsPerSecond">) {
@@ -13,5 +14,5 @@ export function showPrice({ nanodollarsPerSecond }: Pick<Rate, "nanodollarsPerSe
 
 export function showRate(rate: Rate): ShownRate {
   const { tier, kind, effectiveFromMs } = rate;
-  return { tier, kind, ...showPrice(rate), effectiveFrom: new Date(effectiveFromMs).toISOString() };
+  return { tier, kind, ...showPrice(rate), effectiveFrom: toTimeText(effectiveFromMs) };
 }

@@ -10,6 +10,7 @@ import {
   tenantSchema,
 } from "../../contract/manage/tenant.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { listTenants, type Tenant } from "../../db/tenants.ts";
 import { changeTenant, createTenant, readTenant } from "../../manage/tenants.ts";
 import { contextOf } from "../kit/manage-context.ts";
@@ -121,5 +122,5 @@ function reply(found: Result<Tenant>): Result<Reply> {
 }
 
 function show({ createdAtMs, ...tenant }: Tenant) {
-  return { ...tenant, createdAt: new Date(createdAtMs).toISOString() };
+  return { ...tenant, createdAt: toTimeText(createdAtMs) };
 }

@@ -13,6 +13,7 @@ import {
   upstreamSchema,
 } from "../../contract/manage/upstream.ts";
 import { ok, type Result } from "../../core/failure.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { listUpstreams, type ManagedUpstream } from "../../db/upstreams.ts";
 import { ownerOf } from "../../manage/context.ts";
 import { readEndpoint } from "../../manage/endpoints.ts";
@@ -181,6 +182,6 @@ function show({ credential, createdAtMs, url, ...upstream }: ManagedUpstream): S
     ...upstream,
     url: shownAddress(url),
     hasCredential: credential !== null,
-    createdAt: new Date(createdAtMs).toISOString(),
+    createdAt: toTimeText(createdAtMs),
   };
 }

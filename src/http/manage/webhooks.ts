@@ -15,11 +15,12 @@ import {
   webhookSecretSchema,
 } from "../../contract/manage/webhook.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { redeliver, redeliverSome } from "../../dispatch/redeliver.ts";
 import { readFormerUntil, rotateSecret } from "../../manage/webhook-secret.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { decodeCursor, encodeCursor, pageShape } from "../kit/page.ts";
+import { decodeCursor, pageShape, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { findJobs } from "./jobs.ts";
 import { ownerShape } from "./owner.ts";
@@ -129,7 +130,7 @@ async function readSecret(call: OperationCall<Nothing, OfTenant, unknown>): Prom
   const tenantId = tenantOf(call);
   if (!tenantId.ok) return tenantId;
   const until = await readFormerUntil(call, tenantId.value);
-  return until.ok ? ok({ status: 200, body: { formerValidUntil: toIso(until.value) } }) : until;
+  return until.ok ? ok({ status: 200, body: { formerValidUntil: toTimeText(until.value) } }) : until;
 }
 
 async function rotate(call: OperationCall<Nothing, OfTenant, RotateSecret>): Promise<Result<Reply>> {
@@ -138,7 +139,10 @@ async function rotate(call: OperationCall<Nothing, OfTenant, RotateSecret>): Pro
   const rotated = await rotateSecret(contextOf(call), tenantId.value, call.body.overlapSeconds * 1_000);
   if (!rotated.ok) return rotated;
   const { secret, formerUntilMs } = rotated.value;
-  return ok({ status: 201, body: { ...(secret === null ? {} : { secret }), formerValidUntil: toIso(formerUntilMs) } });
+  return ok({
+    status: 201,
+    body: { ...(secret === null ? {} : { secret }), formerValidUntil: toTimeText(formerUntilMs) },
+  });
 }
 
 async function listTries(
@@ -177,13 +181,5 @@ async function redeliverStep(call: OperationCall<Nothing, OfTenant, Redeliver>):
 }
 
 function show({ atMs, jobId, webhookId, tryNumber, delivered, status, detail, tookMs }: DeliveryTry): ShownDelivery {
-  return { at: new Date(atMs).toISOString(), jobId, webhookId, try: tryNumber, delivered, status, detail, tookMs };
-}
-
-function paginationOf(next: number | null) {
-  return { hasNextPage: next !== null, nextCursor: next === null ? null : encodeCursor(next) };
-}
-
-function toIso(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
+  return { at: toTimeText(atMs), jobId, webhookId, try: tryNumber, delivered, status, detail, tookMs };
 }

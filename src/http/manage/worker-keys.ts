@@ -14,6 +14,7 @@ import {
   workerKeySchema,
 } from "../../contract/manage/worker-key.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { checkBase, inForm, workerVariables } from "../../core/manage/worker-forms.ts";
 import { listWorkerKeys, type ManagedWorkerKey } from "../../db/worker-keys.ts";
 import { ownerOf } from "../../manage/context.ts";
@@ -163,8 +164,8 @@ async function createEnv(call: OperationCall<ListParams, Nothing, CreateWorkerEn
 function show({ tenantId: _, createdAtMs, expiresAtMs, revokedAtMs, ...key }: ManagedWorkerKey): ShownWorkerKey {
   return {
     ...key,
-    expiresAt: expiresAtMs === null ? null : new Date(expiresAtMs).toISOString(),
-    revokedAt: revokedAtMs === null ? null : new Date(revokedAtMs).toISOString(),
-    createdAt: new Date(createdAtMs).toISOString(),
+    expiresAt: toTimeText(expiresAtMs),
+    revokedAt: toTimeText(revokedAtMs),
+    createdAt: toTimeText(createdAtMs),
   };
 }

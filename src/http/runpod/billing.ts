@@ -4,6 +4,7 @@ import * as z from "zod";
 import { AMOUNTS, BILLS, billingQueryShape } from "../../contract/manage/billing.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { type BillingWindow, type BucketSize, billingWindow, shiftBuckets } from "../../core/manage/billing-window.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { type BilledBucket, sumByBucket } from "../../db/billing.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
@@ -164,7 +165,7 @@ function rangeOf({ startMs }: BilledBucket, size: BucketSize) {
 }
 
 function showWindow({ startMs, endMs }: BillingWindow) {
-  return { startTime: new Date(startMs).toISOString(), endTime: new Date(endMs).toISOString() };
+  return { startTime: toTimeText(startMs), endTime: toTimeText(endMs) };
 }
 
 function zeroes(names: readonly string[]): Record<string, number> {

@@ -1,6 +1,7 @@
 // /v2/serverless/{id}/releases: the versions of what an endpoint's workers are started with.
 import * as z from "zod";
 import { ok, type Result } from "../../core/failure.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listReleases } from "../../db/releases.ts";
 import { readEndpoint } from "../../manage/endpoints.ts";
@@ -65,7 +66,7 @@ async function list(
     buildId: null,
     createdByUserId: null,
     workerCount: 0,
-    createdAt: new Date(createdAtMs).toISOString(),
+    createdAt: toTimeText(createdAtMs),
     diff,
   }));
   return ok({ status: 200, body: { endpointVersion: endpoint.value.release, rollout: NO_ROLLOUT, releases } });
