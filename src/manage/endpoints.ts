@@ -73,6 +73,12 @@ export async function readEndpoint(
   return endpoint !== null && opens(caller, endpoint.id) ? ok(endpoint) : fail({ kind: "not_found", what: "endpoint" });
 }
 
+/** An endpoint was deleted between its look-up and the batch that adds to it: its tenant is then null, or its id refers to nothing. */
+export function refuseGone(error: unknown): Result<never> {
+  if (/FOREIGN KEY|api_keys\.tenant_id/.test(String(error))) return fail({ kind: "not_found", what: "endpoint" });
+  throw error;
+}
+
 /** Creates an endpoint, once for each Idempotency-Key. Its broker gets the settings with its first call. */
 export async function createEndpoint(context: ManageContext, wanted: WantedEndpoint): Promise<Result<Made>> {
   const { env, caller, nowMs } = context;

@@ -12,7 +12,7 @@ import { seal } from "../outbound/credentials.ts";
 import { changeRow, createOnce, type Made } from "./commit.ts";
 import { audited, type ManageContext, ownerOf } from "./context.ts";
 
-/** The tenant of an id: any for the scope admin, else the caller's own. A tenant is more than some of its endpoints. */
+/** The tenant of an id: any for the scope admin, else the caller's own. A key that is for some endpoints only may not read it. */
 export async function readTenant(
   { env, caller }: Pick<ManageContext, "env" | "caller">,
   id: string,

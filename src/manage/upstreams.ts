@@ -25,7 +25,7 @@ import { open, seal } from "../outbound/credentials.ts";
 import { checkUrl } from "../outbound/guard.ts";
 import { changeRow, createOnce, type Made, removeRow } from "./commit.ts";
 import { audited, type ManageContext, ownerOf } from "./context.ts";
-import { readEndpoint } from "./endpoints.ts";
+import { readEndpoint, refuseGone } from "./endpoints.ts";
 import { pushSettings } from "./push.ts";
 import { checkTier } from "./tiers.ts";
 
@@ -220,10 +220,4 @@ function auditedFields(upstream: Omit<UpstreamSettings, "credential"> & { readon
 
 function hide(credential: string | null): string | null {
   return credential === null ? null : "(hidden)";
-}
-
-/** The endpoint was removed between its look-up and the batch. */
-function refuseGone(error: unknown): Result<never> {
-  if (String(error).includes("FOREIGN KEY")) return fail({ kind: "not_found", what: "endpoint" });
-  throw error;
 }

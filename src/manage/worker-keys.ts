@@ -11,7 +11,7 @@ import { findManagedWorkerKey, type ManagedWorkerKey } from "../db/worker-keys.t
 import { drawKey } from "./api-key.ts";
 import { changeRow, createOnce, type Made } from "./commit.ts";
 import { audited, type ManageContext, ownerOf } from "./context.ts";
-import { readEndpoint } from "./endpoints.ts";
+import { readEndpoint, refuseGone } from "./endpoints.ts";
 import { type AskedExpiry, readExpiry } from "./expiry.ts";
 import { pushSettings } from "./push.ts";
 import { checkTier } from "./tiers.ts";
@@ -101,10 +101,4 @@ function noPulling(endpointId: string): string {
     "this endpoint is load-balanced, so its workers do not pull: add each as an upstream that is called, by " +
     `POST /v1/endpoints/${endpointId}/upstreams with the dialect http`
   );
-}
-
-/** The endpoint was removed between its look-up and the batch: its tenant is then null, or its id refers to nothing. */
-function refuseGone(error: unknown): Result<never> {
-  if (/FOREIGN KEY|api_keys\.tenant_id/.test(String(error))) return fail({ kind: "not_found", what: "endpoint" });
-  throw error;
 }
