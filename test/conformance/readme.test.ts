@@ -15,10 +15,11 @@ import { describePython } from "./python-worker.ts";
 const run = promisify(execFile);
 const INPUT = { image: "cGljdHVyZQ==" };
 
-/** The first block of this language in a section of a document. */
-function snippet(file: string, heading: string, language: string): string {
+/** A block of this language in a section of a document: the first, or one after it. */
+function snippet(file: string, heading: string, language: string, index = 0): string {
   const [, section = ""] = readFileSync(join(PROJECT_FOLDER, file), "utf8").split(`\n## ${heading}\n`);
-  const [, code] = new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(section.split("\n## ")[0] ?? "") ?? [];
+  const blocks = (section.split("\n## ")[0] ?? "").matchAll(new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``, "g"));
+  const code = [...blocks][index]?.[1];
   if (code === undefined) throw new Error(`${file} has no ${language} below ${heading}`);
   return code;
 }
@@ -66,6 +67,29 @@ describe("a client of the README", () => {
       output: { echo: INPUT },
     });
   });
+});
+
+it("by the calls of the README a tenant is made with a key, an endpoint, its workers and a first job, which is billed", async () => {
+  const port = String(await findFreePort());
+  const setUp = snippet("README.md", "Manage it by API", "sh").replace("export KEY=…\n", "");
+  const usage = snippet("README.md", "Manage it by API", "sh", 1);
+  // The second snippet is for some moments later, as the text between them says. `$!` is the worker that the first one starts.
+  const script = `trap 'kill $!' EXIT\nset -e\n${setUp}\nuntil ${usage.trim()} | grep amountDollars; do sleep 0.1; done\n`;
+  const here = script.replaceAll("http://127.0.0.1:8787", broker.url).replaceAll("9100", port);
+  const env = { ...process.env, KEY: broker.key };
+  const { stdout, stderr } = await run("sh", ["-c", here], { cwd: folder, env, timeout: 60_000 });
+  expect(stderr).toBe("");
+  const answers = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const endpoint = { slug: "echo", type: "QUEUE", tenantId: expect.stringMatching(/^ten-/) };
+  const upstream = { url: `http://127.0.0.1:${port}`, applied: true };
+  const environment = { applied: true, variables: { RUNPOD_ENDPOINT_ID: answers[0].id } };
+  const job = { status: "COMPLETED", output: { input: "hello" }, workerId: answers[1].id };
+  const workers = { workers: [{ id: answers[1].id, kind: "push" }], summary: { total: 1 } };
+  const bill = { lines: [{ jobId: answers[3].id, amountDollars: "0.000040000" }], totalDollars: "0.000040000" };
+  expect(answers).toMatchObject([endpoint, upstream, environment, job, workers, bill]);
 });
 
 describePython("a client of the README in Python", (interpreters) => {
