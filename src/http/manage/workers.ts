@@ -5,6 +5,7 @@ import type { WorkerView } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { summariseWorkers } from "../../core/manage/worker-summary.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
+import { listWorkers } from "../../manage/workers.ts";
 import { findOwnEndpoint } from "../kit/find-endpoint.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
@@ -66,13 +67,13 @@ export const OWN_WORKER_ROUTES: readonly Route[] = [
 type Call<Params> = OperationCall<Params, unknown, unknown>;
 
 async function list(call: Call<z.infer<typeof listParams>>): Promise<Result<Reply>> {
-  const found = await enter(call);
+  const { caller, env, params, nowMs } = call;
+  const found = await findOwnEndpoint(params.endpoint, caller, env, nowMs);
   if (!found.ok) return found;
-  const { broker, tenantId } = found.value;
-  const listed = await broker.call("listWorkers", { tenantId });
+  const { endpointId: id, tenantId } = found.value.settings;
+  const listed = await listWorkers(env, { id, tenantId });
   if (!listed.ok) return listed;
   const views = listed.value;
-  if (views === null) return fail({ kind: "not_found", what: "endpoint" });
   return ok({ status: 200, body: { workers: views.map(showWorker), summary: summariseWorkers(views) } });
 }
 

@@ -58,6 +58,15 @@ describe("the list of workers", () => {
     expect(summary).toEqual({ running: 1, idle: 1, initializing: 1, throttled: 0, unhealthy: 1, total: 4 });
   });
 
+  it("is there for an endpoint that nobody has called yet", async () => {
+    const { key } = await makeTenant({ scopes: ["jobs", "manage"] });
+    const { id } = (await manage(key, "POST", "/v1/endpoints", { name: "new" })).body;
+    expect(await manage(key, "GET", `/v1/endpoints/${id}/workers`)).toMatchObject({
+      status: 200,
+      body: { workers: [], summary: { total: 0 } },
+    });
+  });
+
   it("is the owner's alone, also of a shared endpoint", async () => {
     const { tenant, submit } = await scene({ shared: true });
     await submit();
