@@ -41,6 +41,8 @@ describe("the jobs of an endpoint", () => {
     expect(ids((await list("?status=IN_QUEUE,FAILED")).body)).toHaveLength(2);
     expect(ids((await list("?status=FAILED")).body)).toEqual([]);
     expect(ids((await list("?to=2020-01-01T00:00:00Z")).body)).toEqual([]);
+    expect(ids((await list("?from=2100-01-01T00:00:00Z")).body)).toEqual([]);
+    expect(ids((await list("?from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z")).body)).toHaveLength(2);
     expect(ids((await list("?from=2020-01-01T00:00:00Z&errorCode=worker_lost")).body)).toEqual([]);
   });
 

@@ -376,6 +376,13 @@ describe("a key for some endpoints", () => {
     return { ...tenant, otherId: second.body.id, limited: await restricted(tenant, ["jobs"]) };
   }
 
+  /** Two endpoints, and a key that manages the first one alone. */
+  async function managing() {
+    const tenant = await scene();
+    const second = await manage(tenant.key, "POST", "/v1/endpoints", { name: "second" });
+    return { ...tenant, otherId: second.body.id, limited: await restricted(tenant, ["jobs", "manage"]) };
+  }
+
   async function ask(key: string, path: string) {
     const request = new Request(`https://waybill.test${path}`, { headers: { authorization: key } });
     const response = await exports.default.fetch(request);
@@ -411,6 +418,26 @@ describe("a key for some endpoints", () => {
     expect((await run(limited, otherId)).status).toBe(404);
     const own = await (await run(limited, endpointId)).json<{ id: string }>();
     expect((await ask(limited, `/v1/jobs/${own.id}`)).status).toBe(200);
+  });
+
+  it("lists those alone on every plane, and finds none of the others by its id", async () => {
+    const { limited, endpointId, otherId, key } = await managing();
+    const asked = { query: "{ myself { endpoints { id } } }" };
+    const headers = { authorization: limited, "content-type": "application/json" };
+    const init = { method: "POST", headers, body: JSON.stringify(asked) };
+    const older = await exports.default.fetch("https://waybill.test/graphql", init);
+    expect(await older.json()).toEqual({ data: { myself: { endpoints: [{ id: endpointId }] } } });
+    for (const path of ["/v1/endpoints", "/v2/serverless"]) {
+      expect((await manage(limited, "GET", path)).body.endpoints).toMatchObject([{ id: endpointId }]);
+      expect((await manage(key, "GET", path)).body.endpoints).toHaveLength(2);
+      for (const tail of ["", path === "/v1/endpoints" ? "/upstreams" : "/releases", "/workers"]) {
+        expect((await manage(limited, "GET", `${path}/${otherId}${tail}`)).status, tail).toBe(404);
+        expect((await manage(limited, "GET", `${path}/${endpointId}${tail}`)).status, tail).toBe(200);
+      }
+      expect((await manage(limited, "PATCH", `${path}/${otherId}`, { name: "x" })).status).toBe(404);
+      expect((await manage(limited, "DELETE", `${path}/${otherId}`)).status).toBe(404);
+    }
+    expect((await manage(limited, "POST", "/v1/endpoints", { name: "more" })).status).toBe(403);
   });
 
   it("names endpoints that its tenant may call, by id or slug, and no others", async () => {
