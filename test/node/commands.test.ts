@@ -210,6 +210,19 @@ describe("an answer", () => {
     expect(JSON.parse(printed.stdout)).toEqual(whole);
   });
 
+  it("of a step of many says how to go on, and the next one begins there", async () => {
+    const step = { delivered: 1, failed: 19, remaining: 7, pagination: { hasNextPage: true, nextCursor: "MjA" } };
+    answer = { status: 200, body: JSON.stringify(step) };
+    const first = await admin(["webhook", "redeliver", "--all"]);
+    expect(first.stdout).toBe("delivered: 1\nfailed: 19\nremaining: 7\n");
+    expect(first.stderr).toContain("There are more: --all --cursor MjA");
+    await admin(["webhook", "redeliver", "--all", "--cursor", "MjA"]);
+    expect(asked.map(({ body }) => body)).toEqual(["{}", '{"cursor":"MjA"}']);
+    await expect(admin(["webhook", "redeliver", "--id", "msg_1", "--cursor", "MjA"])).rejects.toMatchObject({
+      code: 2,
+    });
+  });
+
   it("counts the pages of an overview that are not shown", async () => {
     const pagination = { hasNextPage: true, nextCursor: "n" };
     answer = {

@@ -5,7 +5,7 @@ import { type Command, command, type Shown } from "./command.ts";
 import { ENDPOINT_COLUMNS } from "./endpoints.ts";
 import { KEY_COLUMNS } from "./keys.ts";
 import { LISTED } from "./options.ts";
-import { type Columns, rowsOf, showOne, showPage, table, wordOf } from "./show.ts";
+import { type Columns, nextCursorOf, rowsOf, showOne, showPage, table, wordOf } from "./show.ts";
 import { TENANT_COLUMNS } from "./tenants.ts";
 
 export const OVERVIEW_COMMANDS: readonly Command[] = [
@@ -83,21 +83,16 @@ function section(heading: string, { rows }: Page, columns: Columns): string[] {
 async function firstPage(api: Api, path: string, name: string, query: Query): Promise<Page> {
   try {
     const first = await api.get(path, { ...query, limit: PAGE });
-    let cursor = nextOf(first);
+    let cursor = nextCursorOf(first);
     let more = 0;
     for (; cursor !== null && more < COUNTED_PAGES_MAX; more += 1) {
-      cursor = nextOf(await api.get(path, { ...query, limit: PAGE, cursor }));
+      cursor = nextCursorOf(await api.get(path, { ...query, limit: PAGE, cursor }));
     }
     return { rows: rowsOf(first, name), more: more === 0 ? "" : morePages(name, more, cursor !== null) };
   } catch (error) {
     if (error instanceof Refusal && error.status === 403) return { rows: [], more: `${name}: ${error.message}` };
     throw error;
   }
-}
-
-function nextOf(answer: Fields): string | null {
-  const cursor = fieldsOf(answer.pagination)?.nextCursor;
-  return typeof cursor === "string" ? cursor : null;
 }
 
 function morePages(name: string, pages: number, isMore: boolean): string {

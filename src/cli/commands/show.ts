@@ -30,9 +30,15 @@ export function showDone(answer: Fields, sentence: string): Shown {
 /** A page of a list. `name`: the field that the rows are in. */
 export function showPage(answer: Fields, name: string, columns: Columns): Shown {
   const rows = rowsOf(answer, name);
-  const next = fieldsOf(answer.pagination)?.nextCursor;
-  const more = typeof next === "string" ? [`There are more: --cursor ${next}`] : [];
+  const next = nextCursorOf(answer);
+  const more = next === null ? [] : [`There are more: --cursor ${next}`];
   return { json: answer, lines: table(rows, columns), notes: more };
+}
+
+/** Where the next page or step goes on; null: this was the last one. */
+export function nextCursorOf(answer: Fields): string | null {
+  const cursor = fieldsOf(answer.pagination)?.nextCursor;
+  return typeof cursor === "string" ? cursor : null;
 }
 
 /** The rows in a field of an answer. */

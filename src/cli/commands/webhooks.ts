@@ -4,7 +4,7 @@ import { part } from "../api.ts";
 import { WrongUse } from "../wrong-use.ts";
 import { type Command, command } from "./command.ts";
 import { ENDPOINT, LISTED } from "./options.ts";
-import { showOne, showPage, wordOf } from "./show.ts";
+import { nextCursorOf, showOne, showPage, wordOf } from "./show.ts";
 
 const OVERLAP_MAX_SECONDS = 7 * 86_400;
 const TENANT = { type: "text", value: "ID", about: "another tenant, with a key of the scope admin" } as const;
@@ -30,13 +30,25 @@ export const WEBHOOK_COMMANDS: readonly Command[] = [
     summary: "send one webhook again that was given up, or all of them, 20 at a time",
     options: {
       id: { type: "text", value: "ID", about: "the webhook, of webhook dead" },
-      all: { type: "flag", about: "every one that can be sent again" },
+      all: { type: "flag", about: "every one that can be sent again, the oldest first" },
+      cursor: {
+        type: "text",
+        value: "CURSOR",
+        about: "with --all: go on where an earlier call has ended",
+        field: "cursor",
+      },
       tenant: TENANT,
     },
-    run: async ({ api, options: { id, all, tenant } }) => {
+    run: async ({ api, options: { id, all, cursor, tenant }, body }) => {
       if ((id === undefined) !== all) throw new WrongUse("--id or --all, one of them");
+      if (cursor !== undefined && !all) throw new WrongUse("--cursor goes with --all");
       const whose = tenant === undefined ? "" : `?tenant=${part(tenant)}`;
-      if (id === undefined) return showOne(await (await api()).send("POST", `/v1/webhooks/dead/redeliver${whose}`, {}));
+      if (id === undefined) {
+        const step = await (await api()).send("POST", `/v1/webhooks/dead/redeliver${whose}`, body);
+        const next = nextCursorOf(step);
+        const notes = next === null ? [] : [`There are more: --all --cursor ${next}`];
+        return { ...showOne(step, STEP_FACTS), notes };
+      }
       const answer = await (await api()).send("POST", `/v1/webhooks/dead/${part(id)}/redeliver${whose}`);
       const { delivered, tookMs } = answer;
       const lines = [
@@ -66,5 +78,6 @@ export const WEBHOOK_COMMANDS: readonly Command[] = [
   }),
 ];
 
+const STEP_FACTS = ["delivered", "failed", "remaining"];
 const DEAD_COLUMNS = { ID: "webhookId", JOB: "jobId", URL: "url", TRIES: "tries", DETAIL: "detail" };
 const TRY_COLUMNS = { AT: "at", JOB: "jobId", TRY: "try", DELIVERED: "delivered", STATUS: "status", DETAIL: "detail" };
