@@ -1,9 +1,14 @@
 // /v1/endpoints: what it takes, what it gives back, and how two writers and repeated creations end.
-import { env } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { env, exports } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
 import { BrokerClient } from "../../../src/dispatch/broker-client.ts";
 import { manage } from "../../support/manage.ts";
 import { makeTenant } from "../../support/tenant.ts";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const unique = (): string => `slug-${crypto.randomUUID()}`;
 
@@ -49,6 +54,49 @@ describe("an endpoint of /v1", () => {
     expect(changed).toMatchObject({ status: 200, body: { paused: true, applied: true, retention: { run: 60_000 } } });
     expect(changed.body.version).toBeGreaterThan(body.version);
     expect(await broker.call("depth", { tenantId })).toMatchObject({ ok: true });
+  });
+
+  it("takes each setting that RunPod has no word for, gives it back, and brings it to the broker", async () => {
+    const { create, key } = await scene();
+    const { body } = await create({ slug: unique(), type: "LOAD_BALANCER" });
+    const settings = {
+      paused: true,
+      maxAttempts: 5,
+      ttl: 120_000,
+      retention: { run: 90_000, runsync: 7_000 },
+      bodyMaxBytes: 1_000_000,
+      inferenceRoutes: "inference,GET /v1/files/*",
+      tenantSharePercent: 40,
+    };
+    const path = `/v1/endpoints/${body.id}`;
+    expect((await manage(key, "PATCH", path, settings)).body).toMatchObject(settings);
+    expect((await manage(key, "GET", path)).body).toMatchObject({ ...settings, visibility: "PRIVATE" });
+    expect(await loadEndpointSettings(env.DB, body.id)).toMatchObject({
+      paused: true,
+      maxAttempts: 5,
+      ttlMs: 120_000,
+      runRetentionMs: 90_000,
+      runsyncRetentionMs: 7_000,
+      bodyMaxBytes: 1_000_000,
+      openaiRoutes: "inference,GET /v1/files/*",
+      tenantSharePercent: 40,
+    });
+    const stranger = await makeTenant();
+    const health = async () =>
+      (
+        await exports.default.fetch(`https://waybill.test/v2/${body.id}/health`, {
+          headers: { authorization: stranger.key },
+        })
+      ).status;
+    expect(await health()).toBe(404);
+    expect((await manage(key, "PATCH", path, { visibility: "PUBLIC", tenantSharePercent: null })).body).toMatchObject({
+      visibility: "PUBLIC",
+      tenantSharePercent: null,
+    });
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 31_000 });
+    expect(await health()).toBe(200);
+    const wide = await manage(key, "PATCH", path, { inferenceRoutes: "all" });
+    expect(wide).toMatchObject({ status: 400, body: { field: "inferenceRoutes" } });
   });
 
   it("tells the second of two writers who have read the same version", async () => {

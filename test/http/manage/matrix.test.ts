@@ -229,9 +229,10 @@ function fillPath(path: string, param: string, whose: Whose, own: Things, foreig
   });
 }
 
-async function ask(scope: Scope, route: string, path: string, row: Row) {
+async function ask(scope: Scope, route: string, path: string, row: Row, more: Readonly<Record<string, string>> = {}) {
   const [method = ""] = route.split(" ");
   const headers = {
+    ...more,
     authorization: keys[scope],
     ...(row.body === undefined ? {} : { "content-type": "application/json" }),
   };
@@ -243,6 +244,10 @@ async function ask(scope: Scope, route: string, path: string, row: Row) {
   }
   return { status: response.status, text: await response.text() };
 }
+
+const changes = MANAGEMENT_ROUTES.flatMap(({ methods, path, doc }) =>
+  methods !== "ALL" && path.includes(":") && doc?.kind === "changes" ? methods.map((one) => named(one, path)) : [],
+);
 
 /** Calls after which what they are about is gone. */
 const ENDS = /^DELETE |\/rotate$|\/redeliver$/;
@@ -279,5 +284,23 @@ describe("the matrix of routes, owners and scopes", { timeout: 60_000 }, () => {
         expect(new Set(refused.values()).size, `${route}: one text for all that is not there`).toBeLessThanOrEqual(1);
       }
     }
+  });
+});
+
+describe("a change that expects another version than there is", () => {
+  it.each(changes)("%s is refused with 412, and changes nothing", async (route) => {
+    const row = TABLE[route];
+    if (row === undefined) throw new Error("no row");
+    const [, path = ""] = route.split(" ");
+    const own = await makeThings(mine.tenantId, mine.key);
+    const filled = fillPath(path, "", "own", own, own);
+    const [scope] = SCOPES.filter((one) => Object.values(row.cells).every((cells) => cells.own[one] === "ok"));
+    if (scope === undefined) throw new Error("nobody may call it");
+    const lines = async () => (await manage(mine.key, "GET", "/v1/audit?limit=1")).body.lines[0]?.number;
+    const before = await lines();
+    const refused = await ask(scope, route, filled, row, { "if-match": '"999"' });
+    expect(refused.status, refused.text).toBe(412);
+    expect(await lines()).toBe(before);
+    expect((await ask(scope, route, filled, row)).status).toBe(row.ok);
   });
 });
