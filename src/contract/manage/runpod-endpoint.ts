@@ -56,10 +56,6 @@ export const createRunPodEndpointSchema = z
     path: ["image"],
     error: "is required where there is no templateId",
   })
-  .refine(({ type, scaling }) => type === "QUEUE" || scaling.type === "REQUEST_COUNT", {
-    path: ["scaling", "type"],
-    error: "must be REQUEST_COUNT where type is LOAD_BALANCER",
-  })
   .meta({ id: "CreateEndpointRequest" });
 export type CreateRunPodEndpoint = z.infer<typeof createRunPodEndpointSchema>;
 
