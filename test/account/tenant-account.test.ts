@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { AccountStore } from "../../src/account/store.ts";
 import type { AccountApi, UsageBatch, UsageLine } from "../../src/contract/usage.ts";
 import { ACCOUNT_MAX_BYTES } from "../../src/core/limits.ts";
+import { usageLine } from "../support/usage-line.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -17,27 +18,6 @@ function stubOf(tenantId: string) {
 /** A fresh stub each time: one that saw an eviction stays broken. */
 function accountOf(tenantId: string): AccountApi {
   return stubOf(tenantId) as unknown as AccountApi;
-}
-
-function line(change: Partial<UsageLine> = {}): UsageLine {
-  const source = crypto.randomUUID();
-  return {
-    source,
-    seq: 1,
-    endpointId: "ep-1",
-    jobId: `${source}-u1`,
-    tier: "a4000",
-    rateKind: "flex",
-    slots: 1,
-    nanodollarsPerSecond: 160_000,
-    seconds: 2,
-    amountNanodollars: 320_000,
-    startedAtMs: 1_000,
-    finishedAtMs: 3_000,
-    billedMs: 2_000,
-    tokens: null,
-    ...change,
-  };
 }
 
 function batch(from: number, lines: readonly UsageLine[], broker = "broker-1"): UsageBatch {
@@ -70,7 +50,7 @@ async function untilWritten(tenantId: string, count: number): Promise<void> {
 
 describe("a posted batch", () => {
   it("is in D1 at once, with the broker's position, and leaves nothing behind", async () => {
-    const lines = [line(), line(), line()];
+    const lines = [usageLine(), usageLine(), usageLine()];
     expect(await accountOf("t-plain").post(batch(1, lines))).toEqual({ postedThrough: 3 });
     await untilWritten("t-plain", 3);
     expect(await sources("t-plain")).toEqual(lines.map(({ source }) => source).sort());
@@ -79,7 +59,7 @@ describe("a posted batch", () => {
   });
 
   it("counts once when it is posted again, and when it overlaps the next", async () => {
-    const [one, two, three] = [line(), line(), line()];
+    const [one, two, three] = [usageLine(), usageLine(), usageLine()];
     await accountOf("t-twice").post(batch(1, [one, two]));
     expect(await accountOf("t-twice").post(batch(1, [one, two]))).toEqual({ postedThrough: 2 });
     expect(await accountOf("t-twice").post(batch(2, [two, three]))).toEqual({ postedThrough: 3 });
@@ -89,7 +69,7 @@ describe("a posted batch", () => {
 
   it("is refused by an account that is full, and taken once D1 has taken the others", async () => {
     const full = vi.spyOn(AccountStore.prototype, "sizeBytes", "get").mockReturnValue(ACCOUNT_MAX_BYTES);
-    const posted = batch(1, [line()]);
+    const posted = batch(1, [usageLine()]);
     await runInDurableObject(stubOf("t-full"), async (account) => {
       await expect((account as unknown as AccountApi).post(posted)).rejects.toThrow("full");
     });
@@ -99,13 +79,13 @@ describe("a posted batch", () => {
   });
 
   it("of one broker does not move the position of another", async () => {
-    await accountOf("t-brokers").post(batch(1, [line(), line()], "broker-1"));
-    expect(await accountOf("t-brokers").post(batch(1, [line()], "broker-2"))).toEqual({ postedThrough: 1 });
+    await accountOf("t-brokers").post(batch(1, [usageLine(), usageLine()], "broker-1"));
+    expect(await accountOf("t-brokers").post(batch(1, [usageLine()], "broker-2"))).toEqual({ postedThrough: 1 });
     await untilWritten("t-brokers", 3);
   });
 
   it("keeps every field of a line as it was, up to the largest safe integer", async () => {
-    const said = line({
+    const said = usageLine({
       tier: `it's "4090"`,
       amountNanodollars: Number.MAX_SAFE_INTEGER,
       rateKind: "active",
@@ -148,7 +128,7 @@ describe("a posted batch", () => {
     await accountOf("t-cost").post(
       batch(
         1,
-        Array.from({ length: 10 }, () => line()),
+        Array.from({ length: 10 }, () => usageLine()),
       ),
     );
     await untilWritten("t-cost", 10);
@@ -160,7 +140,7 @@ describe("a posted batch", () => {
     await accountOf("t-large").post(
       batch(
         1,
-        Array.from({ length: 500 }, () => line()),
+        Array.from({ length: 500 }, () => usageLine()),
       ),
     );
     await untilWritten("t-large", 500);
@@ -170,7 +150,7 @@ describe("a posted batch", () => {
 describe("while D1 is down", () => {
   it("every batch is taken and none is lost or doubled once it is back", async () => {
     const down = vi.spyOn(env.DB, "batch").mockRejectedValue(new Error("D1_ERROR: D1 DB is overloaded"));
-    const lines = Array.from({ length: 30 }, () => line());
+    const lines = Array.from({ length: 30 }, () => usageLine());
     for (let at = 0; at < lines.length; at += 10) {
       const posted = await accountOf("t-down").post(batch(at + 1, lines.slice(at, at + 10)));
       expect(posted.postedThrough).toBe(at + 10);
@@ -187,7 +167,7 @@ describe("while D1 is down", () => {
 
   it("what is kept outlives the object", async () => {
     const down = vi.spyOn(env.DB, "batch").mockRejectedValue(new Error("D1_ERROR: Network connection lost."));
-    const kept = line();
+    const kept = usageLine();
     await accountOf("t-evicted").post(batch(1, [kept]));
     await evictDurableObject(stubOf("t-evicted"));
     down.mockRestore();
@@ -198,9 +178,9 @@ describe("while D1 is down", () => {
 
   it("posts do not ask it out of turn", async () => {
     const down = vi.spyOn(env.DB, "batch").mockRejectedValue(new Error("D1_ERROR: D1 DB is overloaded"));
-    await accountOf("t-turn").post(batch(1, [line()]));
+    await accountOf("t-turn").post(batch(1, [usageLine()]));
     await vi.waitFor(() => expect(down).toHaveBeenCalledTimes(1));
-    for (let seq = 2; seq <= 20; seq += 1) await accountOf("t-turn").post(batch(seq, [line()]));
+    for (let seq = 2; seq <= 20; seq += 1) await accountOf("t-turn").post(batch(seq, [usageLine()]));
     expect(down).toHaveBeenCalledTimes(1);
     down.mockRestore();
     await runDurableObjectAlarm(stubOf("t-turn"));
@@ -213,7 +193,7 @@ describe("while D1 is down", () => {
       await send(statements);
       throw new Error("D1_ERROR: Network connection lost.");
     });
-    const lines = [line(), line()];
+    const lines = [usageLine(), usageLine()];
     await accountOf("t-written").post(batch(1, lines));
     await untilWritten("t-written", 2);
     expect(await rowsOf("t-written", "batches")).toHaveLength(1);
@@ -225,8 +205,8 @@ describe("while D1 is down", () => {
 
 describe("a line that makes no sense", () => {
   it("is parked with its reason when its shape is wrong, and the others go on", async () => {
-    const good = [line(), line()];
-    const bad = { ...line(), slots: 0 };
+    const good = [usageLine(), usageLine()];
+    const bad = { ...usageLine(), slots: 0 };
     await accountOf("t-shape").post(batch(1, [...good, bad]));
     await untilWritten("t-shape", 2);
     await vi.waitFor(async () => expect(await rowsOf("t-shape", "batches")).toEqual([]));
@@ -242,7 +222,7 @@ describe("a line that makes no sense", () => {
        BEGIN SELECT RAISE(ABORT, 'this tier is refused'); END`,
     ).run();
     try {
-      const lines = Array.from({ length: 20 }, (_, at) => line(at === 13 ? { tier: "refused" } : {}));
+      const lines = Array.from({ length: 20 }, (_, at) => usageLine(at === 13 ? { tier: "refused" } : {}));
       const tries = vi.spyOn(env.DB, "batch");
       await accountOf("t-refused").post(batch(1, lines));
       await untilWritten("t-refused", 19);
@@ -252,7 +232,7 @@ describe("a line that makes no sense", () => {
       expect(parked[0]?.reason).toMatch(/this tier is refused/);
       expect(await postedThrough("t-refused")).toBe(20);
       expect(tries.mock.calls.length).toBeLessThan(20);
-      await accountOf("t-refused").post(batch(21, [line()]));
+      await accountOf("t-refused").post(batch(21, [usageLine()]));
       await untilWritten("t-refused", 20);
     } finally {
       await env.DB.prepare("DROP TRIGGER refuse_some").run();

@@ -1,15 +1,11 @@
 // The record of usage: what a question about it reads.
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
-import type { UsageLine } from "../../src/contract/usage.ts";
 import { readUsage, writeUsage } from "../../src/db/usage.ts";
 import { metered } from "../support/d1.ts";
+import { usageLine } from "../support/usage-line.ts";
 
-function line(source: string): UsageLine {
-  const price = { tier: "a4000", rateKind: "flex" as const, slots: 1, nanodollarsPerSecond: 5, amountNanodollars: 5 };
-  const times = { seconds: 1, startedAtMs: 1_000, finishedAtMs: 2_000, billedMs: 1_000 };
-  return { source, seq: 1, endpointId: "ep", jobId: `${source}-u1`, tokens: null, ...price, ...times };
-}
+const line = (source: string) => usageLine({ source, amountNanodollars: 5 });
 
 it("reads of one job its lines, and not every line of the tenant", async () => {
   const lines = Array.from({ length: 2_000 }, (_, at) => line(`job-${at}`));

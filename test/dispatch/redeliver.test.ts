@@ -1,7 +1,6 @@
 // Dead letters that are sent again: one signed try each, by the tenant's secrets of this moment, oldest first.
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Delivery } from "../../src/contract/broker.ts";
 import { listDeadLetters } from "../../src/db/dead-letters.ts";
 import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { keepDeadWebhook } from "../../src/dispatch/dead-webhooks.ts";
@@ -11,7 +10,7 @@ import { makeBroker } from "../support/broker.ts";
 import { breakD1 } from "../support/d1.ts";
 import { breakR2 } from "../support/r2.ts";
 import { makeTenant } from "../support/tenant.ts";
-import { RECEIVER_URL, receiveWebhooks, rotate, verifiedBy } from "../support/webhooks.ts";
+import { deliveryOf, RECEIVER_URL, receiveWebhooks, rotate, verifiedBy } from "../support/webhooks.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -31,19 +30,8 @@ async function makeOwner() {
     made += 1;
     const jobId = `job-${made}-u1`;
     const webhookId = `msg_${made}_r0`;
-    const view = {
-      status: "COMPLETED",
-      delayMs: 1,
-      executionMs: 2,
-      workerId: null,
-      error: null,
-      failure: null,
-    } as const;
-    const delivery: Delivery = {
-      ...{ endpointId, jobId, webhookId, tenantId, url, round: 0, tryNumber: 11, sealedSecret: "of the submit" },
-      job: { ...view, id: jobId, retries: 0, output: null, queue: null },
-      input: { kind: "inline", bytes: new TextEncoder().encode(`{"made":${made},"t":"\u2028é"}`) },
-    };
+    const input = { kind: "inline", bytes: new TextEncoder().encode(`{"made":${made},"t":"\u2028é"}`) } as const;
+    const delivery = deliveryOf({ endpointId, jobId, webhookId, tenantId, url, tryNumber: 11, input });
     const givenUp = { tries: 10, detail: "the receiver answered 500", givenUpAtMs: Date.now() };
     expect(await keepDeadWebhook(env, delivery, givenUp)).toBe(true);
     return webhookId;
@@ -236,20 +224,7 @@ describe("a dead letter that is sent again", () => {
     const webhookId = await giveUp();
     receiveWebhooks(() => new Response(null, { status: 204 }));
     expect(await redeliver(env, tenantId, webhookId)).toMatchObject({ ok: true });
-    const view = {
-      status: "COMPLETED",
-      delayMs: 1,
-      executionMs: 2,
-      workerId: null,
-      error: null,
-      failure: null,
-    } as const;
-    const delivery: Delivery = {
-      ...{ endpointId, tenantId, webhookId, jobId: "job-1-u1", url: RECEIVER_URL, round: 0, tryNumber: 11 },
-      sealedSecret: "of the submit",
-      job: { ...view, id: "job-1-u1", retries: 0, output: null, queue: null },
-      input: { kind: "inline", bytes: new TextEncoder().encode("{}") },
-    };
+    const delivery = deliveryOf({ endpointId, tenantId, webhookId, jobId: "job-1-u1", tryNumber: 11 });
     expect(await keepDeadWebhook(env, delivery, { tries: 10, detail: "", givenUpAtMs: Date.now() })).toBe(true);
     expect(await letters()).toEqual([]);
     expect(await body(webhookId)).toBeNull();

@@ -2,11 +2,11 @@
 import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { afterEach, expect, it, vi } from "vitest";
-import type { Delivery } from "../../src/contract/broker.ts";
 import { WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import type { PayloadRef } from "../../src/core/json/payload-ref.ts";
 import { tryDelivery } from "../../src/dispatch/webhook-sender.ts";
 import { seal } from "../../src/outbound/credentials.ts";
+import { deliveryOf } from "../support/webhooks.ts";
 
 const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -19,28 +19,9 @@ async function deliver(input: PayloadRef) {
     received = new Webhook(SECRET).verify(await request.text(), Object.fromEntries(request.headers));
     return new Response(null, { status: 200 });
   });
-  const job = {
-    id: "j-u1",
-    status: "COMPLETED",
-    delayMs: 1,
-    executionMs: 2,
-    workerId: null,
-    error: null,
-    failure: null,
-  } as const;
-  const delivery: Delivery = {
-    endpointId: "ep",
-    jobId: "j-u1",
-    round: 0,
-    tryNumber: 1,
-    webhookId: "msg_1",
-    url: "https://hooks.example.org/",
-    tenantId: "nobody",
-    sealedSecret: await seal(SECRET, env.ENCRYPTION_KEY, WEBHOOK_SECRET_PLACE),
-    job: { ...job, retries: 0, output: null, queue: null },
-    input,
-  };
-  return { result: (await tryDelivery(delivery, env)).result, received };
+  const sealedSecret = await seal(SECRET, env.ENCRYPTION_KEY, WEBHOOK_SECRET_PLACE);
+  const { result } = await tryDelivery(deliveryOf({ jobId: "j-u1", sealedSecret, input }), env);
+  return { result, received };
 }
 
 it("delivers a signed body with the input", async () => {

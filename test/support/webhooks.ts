@@ -1,6 +1,7 @@
 // Receivers of webhooks for tests inside workerd: what each call brought, and with which secrets it verifies.
 import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
+import type { Delivery } from "../../src/contract/broker.ts";
 import { WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import { runAll } from "../../src/db/statement.ts";
 import { rotateWebhookSecret } from "../../src/db/tenants.ts";
@@ -35,6 +36,25 @@ export async function rotate(tenantId: string, formerUntilMs: number): Promise<s
   const secret = makeWebhookSecret();
   await runAll(env.DB, [rotateWebhookSecret(tenantId, await sealWebhookSecret(secret), formerUntilMs)]);
   return secret;
+}
+
+/** A webhook of a completed job as a sender gets it; members that are left out have values of no matter. */
+export function deliveryOf(partial: Partial<Delivery> = {}): Delivery {
+  const { jobId = "job-u1" } = partial;
+  const job = { id: jobId, status: "COMPLETED", retries: 0, delayMs: 1, executionMs: 2, workerId: null } as const;
+  return {
+    endpointId: "ep",
+    jobId,
+    round: 0,
+    tryNumber: 1,
+    webhookId: "msg_1",
+    url: RECEIVER_URL,
+    tenantId: "nobody",
+    sealedSecret: "of the submit",
+    job: { ...job, output: null, error: null, failure: null, queue: null },
+    input: { kind: "inline", bytes: new TextEncoder().encode("{}") },
+    ...partial,
+  };
 }
 
 /** Receivers answer by this function, upstreams complete every job; returns all calls of receivers, in order. */

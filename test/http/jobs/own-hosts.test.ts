@@ -11,17 +11,9 @@ import { openTunnel } from "../../../src/outbound/tunnel.ts";
 import { answerUpstreams, upstream } from "../../support/broker.ts";
 import { openAiClient } from "../../support/openai-client.ts";
 import { makeTenant } from "../../support/tenant.ts";
+import { deliveryOf } from "../../support/webhooks.ts";
 
 const POLL = { timeout: 5_000, interval: 10 };
-const JOB = {
-  id: "job-u1",
-  status: "COMPLETED",
-  delayMs: 1,
-  executionMs: 2,
-  workerId: null,
-  error: null,
-  failure: null,
-} as const;
 const OWN = "http://EP.lb.waybill.test./run";
 
 afterEach(() => vi.restoreAllMocks());
@@ -55,18 +47,8 @@ describe("the deployment's own host", () => {
 
   it("is refused as a webhook when it is sent, where an older release has taken it", async () => {
     const calls = answerUpstreams(() => new Response("ok"));
-    const delivery = {
-      endpointId: "ep",
-      jobId: "job-u1",
-      round: 1,
-      tryNumber: 1,
-      webhookId: "w",
-      url: OWN,
-      tenantId: "nobody",
-      sealedSecret: await seal(`whsec_${btoa("x".repeat(24))}`, env.ENCRYPTION_KEY, "webhook"),
-      input: { kind: "inline", bytes: new TextEncoder().encode("{}") },
-      job: { ...JOB, retries: 0, output: null, queue: null },
-    } as const;
+    const sealedSecret = await seal(`whsec_${btoa("x".repeat(24))}`, env.ENCRYPTION_KEY, "webhook");
+    const delivery = deliveryOf({ url: OWN, sealedSecret });
     expect((await tryDelivery(delivery, env)).result).toMatchObject({
       kind: "failed",
       detail: "the URL must not lead to this deployment itself",

@@ -9,6 +9,7 @@ import { createApp } from "../../../src/http/app.ts";
 import { breakD1 } from "../../support/d1.ts";
 import { checkAnswer } from "../../support/manage.ts";
 import { makeTenant, type TestTenant } from "../../support/tenant.ts";
+import { usageLine } from "../../support/usage-line.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -25,23 +26,8 @@ async function get(tenant: TestTenant, path: string): Promise<{ status: number; 
 
 function line(endpointId: string, number: number, change: Partial<UsageLine> = {}): UsageLine {
   const source = `0193a0f2-7b1c-7def-8a11-${String(number).padStart(12, "0")}`;
-  return {
-    source,
-    seq: 1,
-    endpointId,
-    jobId: `${source}-u1`,
-    tier: "a4000",
-    rateKind: "flex",
-    slots: 1,
-    nanodollarsPerSecond: 160_000,
-    seconds: 2,
-    amountNanodollars: 320_000,
-    startedAtMs: number * 1_000,
-    finishedAtMs: number * 1_000 + 2_000,
-    billedMs: 2_000,
-    tokens: null,
-    ...change,
-  };
+  const startedAtMs = number * 1_000;
+  return usageLine({ source, endpointId, startedAtMs, finishedAtMs: startedAtMs + 2_000, ...change });
 }
 
 /** Three jobs, the first with two attempts. */

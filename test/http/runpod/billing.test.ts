@@ -6,25 +6,11 @@ import { BUCKET_SIZES, startOfBucket } from "../../../src/core/manage/billing-wi
 import { writeUsage } from "../../../src/db/usage.ts";
 import { manage } from "../../support/manage.ts";
 import { makeTenant } from "../../support/tenant.ts";
+import { usageLine } from "../../support/usage-line.ts";
 
 function line(endpointId: string, finished: string, amountNanodollars: number): UsageLine {
-  const source = crypto.randomUUID();
-  return {
-    source,
-    seq: 1,
-    endpointId,
-    jobId: `${source}-u1`,
-    tier: "a4000",
-    rateKind: "flex",
-    slots: 1,
-    nanodollarsPerSecond: 160_000,
-    seconds: 2,
-    amountNanodollars,
-    startedAtMs: Date.parse(finished) - 2_000,
-    finishedAtMs: Date.parse(finished),
-    billedMs: 2_000,
-    tokens: null,
-  };
+  const finishedAtMs = Date.parse(finished);
+  return usageLine({ endpointId, amountNanodollars, startedAtMs: finishedAtMs - 2_000, finishedAtMs });
 }
 
 /** A tenant with usage of two endpoints in May and June 2026. */
