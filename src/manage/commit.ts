@@ -8,8 +8,11 @@ import { isRefusedContent } from "../db/usage.ts";
 import { log } from "../log.ts";
 import type { ManageContext } from "./context.ts";
 
-/** Why a batch was undone by a rule of the database. `taken`: a value that must be unique is another row's. */
-export type Undone =
+/**
+ * Why a batch was undone: an expectation was not met, the Idempotency-Key has made something already, or another rule of the database
+ * was violated.
+ */
+type Undone =
   | { readonly kind: "unmet" }
   | { readonly kind: "repeated" }
   | { readonly kind: "refused"; readonly error: unknown };

@@ -29,7 +29,7 @@ export interface MadeKey extends Made {
   readonly key: string;
 }
 
-/** The key of an id. A key for some endpoints only sees none but itself. */
+/** The key of an id. A key for some endpoints only sees none here: what it is itself /v1/me tells it. */
 export async function readKey(
   { env, caller }: Pick<ManageContext, "env" | "caller">,
   id: string,

@@ -155,7 +155,7 @@ function originOf(url: string): string | null {
   return URL.parse(url)?.origin ?? null;
 }
 
-/** Removes an upstream. True: its endpoint's broker gives it no more jobs already. */
+/** Removes an upstream. `applied`: its endpoint's broker gives it no more jobs already. */
 export async function removeUpstream(
   context: ManageContext,
   idOrSlug: string,

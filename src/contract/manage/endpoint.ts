@@ -20,7 +20,7 @@ import {
 
 /** What RunPod's guide promises for an idle worker. */
 export const IDLE_DEFAULT_SECONDS = 5;
-/** DESIGN: settable to 14 days. */
+/** Well under the 30 days of the bucket's own rule for large payloads: a retry in the last hours keeps them longer. */
 const RETENTION_MAX_MS = 14 * 86_400_000;
 
 const retentionMs = z.int().min(1_000).max(RETENTION_MAX_MS);

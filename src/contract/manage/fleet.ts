@@ -7,7 +7,7 @@ const TEXT_MAX_CHARS = 4_096;
 /** Lists of a request, such as ports or pools. */
 const LIST_MAX = 100;
 const ENV_VARIABLES_MAX = 500;
-/** Bytes of all names and values: Linux takes 128 KiB for one of them, and containers pass them on a command line. */
+/** Of all names and values: Linux takes 128 KiB for one of them, and containers pass them on a command line. */
 const ENV_MAX_CHARS = 65_536;
 
 const text = z.string().min(1).max(TEXT_MAX_CHARS);
