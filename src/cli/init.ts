@@ -6,7 +6,8 @@ import { WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
 import { toHex } from "../core/bytes/hex.ts";
 import { textOf } from "../core/json/value.ts";
 import { insertFingerprint, SELECT_FINGERPRINTS } from "../db/fingerprints.ts";
-import { insertKey, selectUsableAdminKeys } from "../db/keys.ts";
+import { selectUsableAdminKeys } from "../db/keys.ts";
+import { insertClientKey } from "../db/managed-keys.ts";
 import type { Statement } from "../db/statement.ts";
 import { insertTenant } from "../db/tenants.ts";
 import { digestKey, keyFingerprint, seal } from "../outbound/credentials.ts";
@@ -57,7 +58,10 @@ async function make({ secrets, execute }: InitContext, name: string, stored: rea
   await execute(
     ...fingerprints,
     insertTenant({ id: tenantId, name, sealedWebhookSecret, createdAtMs }),
-    insertKey({ id, digest, tenantId, scopes: ["jobs", "manage", "admin"], name: "first", createdAtMs }),
+    insertClientKey({
+      ...{ id, digest, tenantId, name: "first", createdAtMs },
+      ...{ scopes: ["jobs", "manage", "admin"], endpointIds: null, expiresAtMs: null },
+    }),
   );
   return { tenantId, key, webhookSecret };
 }

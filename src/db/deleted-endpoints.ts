@@ -1,5 +1,6 @@
 // The deletion of an endpoint: its row stays as the record that its id was used, its slug and its secrets do not. From then on
 // no lookup of a caller finds it (endpoints.ts); its broker gets its settings until it has emptied itself.
+import type { Owner } from "./managed-endpoints.ts";
 import { bound, type Database, type Statement, statement } from "./statement.ts";
 
 /** Only the first deletion counts, so each statement but the last one looks whether it is that. */
@@ -37,7 +38,7 @@ export async function noteEmptied(db: Database, endpointId: string, atMs: number
 /** A deleted endpoint of this owner's; null: none has this id. `applied`: its broker has taken the deletion. */
 export async function findDeleted(
   db: Database,
-  owner: string | null,
+  owner: Owner,
   id: string,
 ): Promise<{ readonly applied: boolean } | null> {
   const sql = `SELECT taken_version >= version OR emptied_at IS NOT NULL AS applied FROM endpoints

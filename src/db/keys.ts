@@ -1,9 +1,9 @@
 // API keys and the tenants that they stand for.
-import * as z from "zod";
-import { type Caller, type Scope, scopesSchema } from "../contract/identity.ts";
+import type { Caller } from "../contract/identity.ts";
 import type { WorkerKey } from "../contract/settings.ts";
+import { parseLists, type StoredLists } from "./key-lists.ts";
 import { LIVE_WORKER_KEY } from "./rates.ts";
-import { type Database, insertInto, type Statement, statement } from "./statement.ts";
+import { type Database, type Statement, statement } from "./statement.ts";
 
 /** A stored key. `digest` is hex of HMAC-SHA-256(pepper, key). */
 export interface StoredKey {
@@ -13,10 +13,7 @@ export interface StoredKey {
   readonly caller: Caller;
 }
 
-const endpointIdsSchema = z.array(z.string()).nullable();
-
-type KeyRow = Omit<StoredKey, "caller"> &
-  Omit<Caller, "scopes" | "endpointIds"> & { readonly scopes: string; readonly endpointIds: string | null };
+type KeyRow = Omit<StoredKey, "caller"> & Omit<Caller, keyof StoredLists> & StoredLists;
 
 /** The key with this id, and its tenant; null when there is no such key. */
 export async function findKey(db: Database, keyId: string): Promise<StoredKey | null> {
@@ -30,9 +27,7 @@ export async function findKey(db: Database, keyId: string): Promise<StoredKey | 
     .first<KeyRow>();
   if (row === null) return null;
   const { digest, expiresAtMs, revokedAtMs, ...caller } = row;
-  const scopes = scopesSchema.parse(caller.scopes.split(","));
-  const endpointIds = endpointIdsSchema.parse(JSON.parse(caller.endpointIds ?? "null"));
-  return { digest, expiresAtMs, revokedAtMs, caller: { ...caller, scopes, endpointIds } };
+  return { digest, expiresAtMs, revokedAtMs, caller: { ...caller, ...parseLists(caller) } };
 }
 
 /** A key and the one endpoint that it opens to workers; both null: it is a client's key, which opens none. */
@@ -60,18 +55,6 @@ export interface NewKey {
   /** A name for people to read. */
   readonly name: string;
   readonly createdAtMs: number;
-}
-
-/** Adds a tenant's key, which is valid until it is revoked. */
-export function insertKey(key: NewKey & { readonly tenantId: string; readonly scopes: readonly Scope[] }): Statement {
-  return insertInto("api_keys", {
-    id: key.id,
-    tenant_id: key.tenantId,
-    digest: key.digest,
-    scopes: key.scopes.join(","),
-    name: key.name,
-    created_at: key.createdAtMs,
-  });
 }
 
 /**

@@ -5,21 +5,19 @@ import {
   type ManagedEndpoint,
   managedEndpointSchema,
 } from "../contract/manage/managed-endpoint.ts";
-import { bound, type Database, insertInto, type SqlValue, type Statement, statement } from "./statement.ts";
+import { BEFORE_NEWEST, type Page } from "./page.ts";
+import {
+  assignments,
+  bound,
+  type Database,
+  insertInto,
+  type SqlValue,
+  type Statement,
+  statement,
+} from "./statement.ts";
 
 /** Whose things may be seen: one tenant's, or everybody's (null), for callers who operate the deployment. */
 export type Owner = string | null;
-
-/** Where a page begins, behind the last row of the page before; newest first. */
-export interface PageStart {
-  readonly createdAtMs: number;
-  readonly id: string;
-}
-
-export interface Page {
-  readonly after: PageStart | null;
-  readonly limit: number;
-}
 
 const COLUMNS = `id, tenant_id AS tenantId, coalesce(number, 0) AS number, slug, name, kind, version, release,
   created_at AS createdAtMs, paused, max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
@@ -54,7 +52,7 @@ export async function listManaged(
   { after, limit }: Page,
   only: readonly string[] | null = null,
 ): Promise<ManagedEndpoint[]> {
-  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const { createdAtMs, id } = after ?? BEFORE_NEWEST;
   // One statement each, so that an index gives the page in its order: `?1 IS NULL OR tenant_id = ?1` would read every row.
   const place = owner === null ? "" : "tenant_id = ?4 AND";
   const among = only === null ? "" : `AND id IN (SELECT value FROM json_each(?${owner === null ? 4 : 5}))`;
@@ -106,9 +104,8 @@ export function insertManaged(endpoint: Omit<ManagedEndpoint, "version">): State
 
 /** Changes the settings that are given, at least one, unless the endpoint is deleted. The database raises the version. */
 export function updateManaged(id: string, change: EndpointSetting): Statement {
-  const columns = Object.entries(toColumns(change));
-  const sql = `UPDATE endpoints SET ${columns.map(([name]) => `${name} = ?`).join(", ")} WHERE id = ? AND deleted_at IS NULL`;
-  return statement(sql, ...columns.map(([, value]) => value), id);
+  const { set, values } = assignments(toColumns(change));
+  return statement(`UPDATE endpoints SET ${set} WHERE id = ? AND deleted_at IS NULL`, ...values, id);
 }
 
 function toColumns(settings: EndpointSetting): Record<string, SqlValue> {

@@ -1,8 +1,10 @@
 // API keys as they are managed. Those of workers are in worker-keys.ts: no statement here finds or changes one.
-import * as z from "zod";
-import { type Scope, scopesSchema } from "../contract/identity.ts";
-import type { Owner, Page } from "./managed-endpoints.ts";
-import { bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
+import type { Scope } from "../contract/identity.ts";
+import { expectThat } from "./expectations.ts";
+import { listColumns, parseLists, type StoredLists } from "./key-lists.ts";
+import type { Owner } from "./managed-endpoints.ts";
+import { BEFORE_NEWEST, type Page } from "./page.ts";
+import { assignments, bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
 
 /** A key without its digest. */
 export interface ManagedKey {
@@ -18,22 +20,13 @@ export interface ManagedKey {
   readonly version: number;
 }
 
-const endpointIdsSchema = z.array(z.string()).nullable();
-
-type Row = Omit<ManagedKey, "scopes" | "endpointIds"> & {
-  readonly scopes: string;
-  readonly endpointIds: string | null;
-};
+type Row = Omit<ManagedKey, keyof StoredLists> & StoredLists;
 
 const COLUMNS = `id, tenant_id AS tenantId, name, scopes, endpoint_ids AS endpointIds, expires_at AS expiresAtMs,
   revoked_at AS revokedAtMs, created_at AS createdAtMs, version`;
 
-function toKey({ scopes, endpointIds, ...row }: Row): ManagedKey {
-  return {
-    ...row,
-    scopes: scopesSchema.parse(scopes.split(",")),
-    endpointIds: endpointIdsSchema.parse(JSON.parse(endpointIds ?? "null")),
-  };
+function toKey(row: Row): ManagedKey {
+  return { ...row, ...parseLists(row) };
 }
 
 /** The key of an id; null: there is none of this owner's. */
@@ -45,7 +38,7 @@ export async function findClientKey(db: Database, owner: Owner, id: string): Pro
 
 /** A page of the owner's keys, newest first, revoked ones included. */
 export async function listClientKeys(db: Database, owner: Owner, { after, limit }: Page): Promise<ManagedKey[]> {
-  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const { createdAtMs, id } = after ?? BEFORE_NEWEST;
   const place = owner === null ? "" : "tenant_id = ?4 AND";
   const sql = `SELECT ${COLUMNS} FROM api_keys WHERE ${place} endpoint_id IS NULL AND (created_at, id) < (?1, ?2)
     ORDER BY created_at DESC, id DESC LIMIT ?3`;
@@ -62,7 +55,6 @@ export function insertClientKey(
     id: key.id,
     tenant_id: key.tenantId,
     digest: key.digest,
-    name: key.name,
     created_at: key.createdAtMs,
     ...toColumns(key),
   });
@@ -73,22 +65,13 @@ export type KeySettings = Pick<ManagedKey, "name" | "scopes" | "endpointIds" | "
 
 /** Gives a key these settings. */
 export function updateClientKey(id: string, settings: KeySettings): Statement {
-  const columns = Object.entries({ name: settings.name, ...toColumns(settings) });
-  const sql = `UPDATE api_keys SET ${columns.map(([name]) => `${name} = ?`).join(", ")}, version = version + 1
-    WHERE id = ? AND endpoint_id IS NULL`;
-  return statement(sql, ...columns.map(([, value]) => value), id);
+  const { set, values } = assignments(toColumns(settings));
+  const sql = `UPDATE api_keys SET ${set}, version = version + 1 WHERE id = ? AND endpoint_id IS NULL`;
+  return statement(sql, ...values, id);
 }
 
-function toColumns({ scopes, endpointIds, expiresAtMs }: Omit<KeySettings, "name">) {
-  return {
-    scopes: scopes.join(","),
-    endpoint_ids: toText(endpointIds),
-    expires_at: expiresAtMs,
-  };
-}
-
-function toText(endpointIds: readonly string[] | null): string | null {
-  return endpointIds === null ? null : JSON.stringify(endpointIds);
+function toColumns({ name, expiresAtMs, ...lists }: KeySettings) {
+  return { name, ...listColumns(lists), expires_at: expiresAtMs };
 }
 
 /** SQL: another key than ?1 that operates the deployment at ?2; where ?3 is 1, for ever. Its index is admin_keys. */
@@ -103,8 +86,7 @@ export async function hasOtherAdmin(db: Database, id: string, nowMs: number, for
 
 /** Ends the batch unless `hasOtherAdmin`: two calls at once must not revoke the last two keys. */
 export function expectOtherAdmin(id: string, nowMs: number, forEver: boolean): Statement {
-  const sql = `INSERT INTO unmet_expectations SELECT 'other admin' WHERE NOT EXISTS (${OTHER_ADMIN})`;
-  return statement(sql, id, nowMs, Number(forEver));
+  return expectThat("other admin", `EXISTS (${OTHER_ADMIN})`, id, nowMs, Number(forEver));
 }
 
 /**
@@ -112,12 +94,13 @@ export function expectOtherAdmin(id: string, nowMs: number, forEver: boolean): S
  * must not make another one.
  */
 export function expectLiveKey(
-  { keyId, scopes, endpointIds }: { readonly keyId: string } & Pick<ManagedKey, "scopes" | "endpointIds">,
+  { keyId, ...lists }: { readonly keyId: string } & Pick<ManagedKey, "scopes" | "endpointIds">,
   nowMs: number,
 ): Statement {
-  const sql = `INSERT INTO unmet_expectations SELECT 'live key' WHERE NOT EXISTS (SELECT 1 FROM api_keys
+  const { scopes, endpoint_ids: endpointIds } = listColumns(lists);
+  const isLive = `EXISTS (SELECT 1 FROM api_keys
     WHERE id = ? AND scopes = ? AND endpoint_ids IS ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?))`;
-  return statement(sql, keyId, scopes.join(","), toText(endpointIds), nowMs);
+  return expectThat("live key", isLive, keyId, scopes, endpointIds, nowMs);
 }
 
 /** The ids of the endpoints that a tenant may call, by what they are named: an id or a slug. Others are not in it. */

@@ -1,6 +1,6 @@
 // Prices of GPU tiers. Rows are added, never changed, so that a broker gets past, present and announced prices.
 import type { Rate } from "../core/job/pricing.ts";
-import type { Page } from "./managed-endpoints.ts";
+import { BEFORE_NEWEST, type Page } from "./page.ts";
 import { bound, type Database, insertInto, runAll, type Statement, statement } from "./statement.ts";
 
 /** SQL condition: the worker key is neither revoked nor expired, so that it still opens its endpoint. */
@@ -16,8 +16,13 @@ export function selectRates(ids: string): string {
     ORDER BY tier, kind, effective_from`;
 }
 
-/** The tiers that have a price, smallest first. */
-export const SELECT_TIERS = statement("SELECT id FROM gpu_tiers ORDER BY vram_gb, id");
+const TIERS_IN_ORDER = "FROM gpu_tiers ORDER BY vram_gb, id";
+
+/** The ids of all tiers, smallest first. */
+export async function listTierIds(db: Database): Promise<string[]> {
+  const { results } = await bound(db, statement(`SELECT id ${TIERS_IN_ORDER}`)).all<{ id: string }>();
+  return results.map(({ id }) => id);
+}
 
 /** Nano-dollars per second of each tier at a time, by the tier's id, for work that is not always on. */
 export async function findFlexRates(db: Database, atMs: number): Promise<ReadonlyMap<string, number>> {
@@ -42,7 +47,7 @@ const RATE = "tier, kind, nanodollars_per_second AS nanodollarsPerSecond";
 /** All tiers, smallest first. */
 export async function listTiers(db: Database, atMs: number): Promise<PricedTier[]> {
   const [tiers = [], rates = []] = await runAll(db, [
-    statement("SELECT id, title, vram_gb AS vramGb FROM gpu_tiers ORDER BY vram_gb, id"),
+    statement(`SELECT id, title, vram_gb AS vramGb ${TIERS_IN_ORDER}`),
     statement(
       `SELECT ${RATE}, max(effective_from) AS effectiveFromMs FROM gpu_rates WHERE effective_from <= ?1 GROUP BY tier, kind
        UNION ALL SELECT ${RATE}, effective_from FROM gpu_rates WHERE effective_from > ?1 ORDER BY effectiveFromMs`,
@@ -62,7 +67,7 @@ export interface ListedRate extends Rate {
 
 /** A page of all prices, the one that begins last first. */
 export async function listRates(db: Database, { after, limit }: Page): Promise<ListedRate[]> {
-  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const { createdAtMs, id } = after ?? BEFORE_NEWEST;
   const sql = `SELECT ${RATE}, effective_from AS effectiveFromMs, effective_from AS createdAtMs, tier || '/' || kind AS id
     FROM gpu_rates WHERE (effective_from, tier || '/' || kind) < (?, ?) ORDER BY effective_from DESC, id DESC LIMIT ?`;
   const { results } = await bound(db, statement(sql, createdAtMs, id, limit)).all<ListedRate>();

@@ -38,6 +38,18 @@ export async function runAll(db: Database, statements: readonly Statement[]): Pr
   return answers.map(({ results }) => results);
 }
 
+/**
+ * `a = ?, b = ?` for an UPDATE, and its values; undefined: the column stays. The names of columns must be constants of the
+ * code.
+ */
+export function assignments(row: Readonly<Record<string, SqlValue | undefined>>): {
+  readonly set: string;
+  readonly values: readonly SqlValue[];
+} {
+  const given = Object.entries(row).flatMap(([column, value]) => (value === undefined ? [] : [{ column, value }]));
+  return { set: given.map(({ column }) => `${column} = ?`).join(", "), values: given.map(({ value }) => value) };
+}
+
 /** Adds a row. The names of the table and its columns must be constants of the code, never a caller's text. */
 export function insertInto(table: string, row: Readonly<Record<string, SqlValue>>): Statement {
   const columns = Object.keys(row);

@@ -1,6 +1,7 @@
 // Templates: presets of what workers are started with. Every statement takes the tenant; a public template is read by all of them.
 import { type ManagedTemplate, managedTemplateSchema, type TemplateSettings } from "../contract/manage/template.ts";
-import type { Page } from "./managed-endpoints.ts";
+import { expectThat } from "./expectations.ts";
+import { BEFORE_NEWEST, type Page } from "./page.ts";
 import { bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
 
 const COLUMNS = `id, tenant_id AS tenantId, name, settings, sealed_env AS sealedEnv, version, created_at AS createdAtMs`;
@@ -25,7 +26,7 @@ export async function listTemplates(
   tenantId: string,
   { after, limit }: Page,
 ): Promise<ManagedTemplate[]> {
-  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const { createdAtMs, id } = after ?? BEFORE_NEWEST;
   const sql = `SELECT ${COLUMNS} FROM templates WHERE tenant_id = ? AND (created_at, id) < (?, ?)
     ORDER BY created_at DESC, id DESC LIMIT ?`;
   const { results } = await bound(db, statement(sql, tenantId, createdAtMs, id, limit)).all<Row>();
@@ -39,7 +40,8 @@ export async function listPublicTemplates(db: Database, limit: number): Promise<
   return results.map(toTemplate);
 }
 
-export function insertTemplate({ id, tenantId, name, settings, sealedEnv, createdAtMs }: ManagedTemplate): Statement {
+export function insertTemplate(template: Omit<ManagedTemplate, "version">): Statement {
+  const { id, tenantId, name, settings, sealedEnv, createdAtMs } = template;
   return insertInto("templates", {
     id,
     tenant_id: tenantId,
@@ -73,6 +75,5 @@ export async function findEndpointOf(db: Database, tenantId: string, templateId:
 
 /** Ends the batch if one of the tenant's endpoints has the template. */
 export function expectUnused(tenantId: string, templateId: string): Statement {
-  const sql = `INSERT INTO unmet_expectations SELECT 'unused' WHERE EXISTS (SELECT 1 ${ITS_ENDPOINTS})`;
-  return statement(sql, templateId, tenantId);
+  return expectThat("unused", `NOT EXISTS (SELECT 1 ${ITS_ENDPOINTS})`, templateId, tenantId);
 }

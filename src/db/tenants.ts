@@ -1,6 +1,7 @@
 // Tenants: who pays, and how many of their jobs may wait.
 import { TENANT_WAITING_DEFAULT_MAX } from "../core/limits.ts";
-import type { Owner, Page } from "./managed-endpoints.ts";
+import type { Owner } from "./managed-endpoints.ts";
+import { BEFORE_NEWEST, type Page } from "./page.ts";
 import { bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
 
 export interface NewTenant {
@@ -42,20 +43,16 @@ export async function findTenant(db: Database, owner: Owner, id: string): Promis
 
 /** A page of all tenants, newest first. */
 export async function listTenants(db: Database, { after, limit }: Page): Promise<Tenant[]> {
-  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const { createdAtMs, id } = after ?? BEFORE_NEWEST;
   const sql = `SELECT ${COLUMNS} FROM tenants WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?`;
   const { results } = await bound(db, statement(sql, createdAtMs, id, limit)).all<Tenant>();
   return results;
 }
 
-/** Changes the members that are given; undefined: leave as it is. */
-export function updateTenant(
-  id: string,
-  change: { readonly name?: string | undefined; readonly waitingMax?: number | undefined },
-): Statement {
-  const sql = `UPDATE tenants SET name = coalesce(?2, name), waiting_max = coalesce(?3, waiting_max), version = version + 1
-    WHERE id = ?1`;
-  return statement(sql, id, change.name ?? null, change.waitingMax ?? null);
+/** Writes all that can be changed of a tenant, and raises its version. */
+export function updateTenant(id: string, { name, waitingMax }: Pick<Tenant, "name" | "waitingMax">): Statement {
+  const sql = "UPDATE tenants SET name = ?, waiting_max = ?, version = version + 1 WHERE id = ?";
+  return statement(sql, name, waitingMax, id);
 }
 
 /**

@@ -1,7 +1,7 @@
 // The rows of upstreams. Triggers in D1 raise the version of the endpoint with each change; their own is raised here.
 import type { Upstream } from "../contract/settings.ts";
-import type { Page } from "./managed-endpoints.ts";
-import { bound, type Database, insertInto, type SqlValue, type Statement, statement } from "./statement.ts";
+import { BEFORE_NEWEST, type Page } from "./page.ts";
+import { assignments, bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
 
 /** An upstream as it is managed: its credential is sealed. */
 export interface ManagedUpstream extends Upstream {
@@ -59,7 +59,7 @@ export async function listUpstreams(
   endpointId: string,
   { after, limit }: Page,
 ): Promise<ManagedUpstream[]> {
-  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const { createdAtMs, id } = after ?? BEFORE_NEWEST;
   const sql = `SELECT ${COLUMNS} FROM upstreams WHERE endpoint_id = ? AND (created_at, id) < (?, ?)
     ORDER BY created_at DESC, id DESC LIMIT ?`;
   const { results } = await bound(db, statement(sql, endpointId, createdAtMs, id, limit)).all<Row>();
@@ -75,7 +75,7 @@ export type UpstreamSettings = Pick<
 /** Gives an upstream the settings that are given, at least one. */
 export function updateUpstream(id: string, settings: Partial<UpstreamSettings>): Statement {
   const { url, slots, tier, rateKind, credential, enabled, name } = settings;
-  const wanted: Record<string, SqlValue | undefined> = {
+  const { set, values } = assignments({
     url,
     slots,
     tier,
@@ -83,10 +83,8 @@ export function updateUpstream(id: string, settings: Partial<UpstreamSettings>):
     sealed_credential: credential,
     enabled: enabled === undefined ? undefined : Number(enabled),
     name,
-  };
-  const columns = Object.entries(wanted).flatMap(([column, value]) => (value === undefined ? [] : [{ column, value }]));
-  const sql = `UPDATE upstreams SET ${columns.map(({ column }) => `${column} = ?`).join(", ")}, version = version + 1 WHERE id = ?`;
-  return statement(sql, ...columns.map(({ value }) => value), id);
+  });
+  return statement(`UPDATE upstreams SET ${set}, version = version + 1 WHERE id = ?`, ...values, id);
 }
 
 export function deleteUpstream(upstreamId: string): Statement {

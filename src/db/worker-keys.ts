@@ -1,6 +1,6 @@
 // The keys of an endpoint's workers as they are managed. Triggers in D1 raise the version of the endpoint with each change.
 import type { WorkerKey } from "../contract/settings.ts";
-import type { Page } from "./managed-endpoints.ts";
+import { BEFORE_NEWEST, type Page } from "./page.ts";
 import { bound, type Database, statement } from "./statement.ts";
 
 /** A worker's key without its digest. */
@@ -32,7 +32,7 @@ export async function listWorkerKeys(
   endpointId: string,
   { after, limit }: Page,
 ): Promise<ManagedWorkerKey[]> {
-  const { createdAtMs, id } = after ?? { createdAtMs: Number.MAX_SAFE_INTEGER, id: "" };
+  const { createdAtMs, id } = after ?? BEFORE_NEWEST;
   const sql = `SELECT ${COLUMNS} FROM api_keys WHERE endpoint_id = ? AND (created_at, id) < (?, ?)
     ORDER BY created_at DESC, id DESC LIMIT ?`;
   const { results } = await bound(db, statement(sql, endpointId, createdAtMs, id, limit)).all<ManagedWorkerKey>();

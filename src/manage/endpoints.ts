@@ -17,7 +17,7 @@ import { fleetProblem } from "../core/manage/fleet-rules.ts";
 import { givenOf } from "../core/manage/given.ts";
 import { INFERENCE, isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
 import { askD1 } from "../db/ask-d1.ts";
-import { expectVersion } from "../db/expectations.ts";
+import { expectVersion, isWithoutOwner } from "../db/expectations.ts";
 import { findManaged, insertManaged, type Owner, takenBy, updateManaged } from "../db/managed-endpoints.ts";
 import { insertRelease } from "../db/releases.ts";
 import type { Statement } from "../db/statement.ts";
@@ -75,7 +75,7 @@ export async function readEndpoint(
 
 /** An endpoint was deleted between its look-up and the batch that adds to it: its tenant is then null, or its id refers to nothing. */
 export function refuseGone(error: unknown): Result<never> {
-  if (/FOREIGN KEY|api_keys\.tenant_id/.test(String(error))) return fail({ kind: "not_found", what: "endpoint" });
+  if (isWithoutOwner(error)) return fail({ kind: "not_found", what: "endpoint" });
   throw error;
 }
 
@@ -249,6 +249,6 @@ function refuseTaken(error: unknown, slug: string): Result<never> {
   const taken = takenBy(error);
   if (taken === "slug") return fail({ kind: "conflict", field: "slug", message: `the slug ${slug} is in use` });
   if (taken === "number") return fail({ kind: "conflict", field: "number", message: "the number is in use" });
-  if (String(error).includes("FOREIGN KEY")) return fail({ kind: "not_found", what: "tenant" });
+  if (isWithoutOwner(error)) return fail({ kind: "not_found", what: "tenant" });
   throw error;
 }

@@ -5,7 +5,7 @@ import { fail, ok, type Result } from "../core/failure.ts";
 import { fieldChanges } from "../core/manage/changes.ts";
 import { toTimeText } from "../core/manage/time-text.ts";
 import { askD1 } from "../db/ask-d1.ts";
-import { expectVersion } from "../db/expectations.ts";
+import { expectVersion, isWithoutOwner } from "../db/expectations.ts";
 import { revokeKey as revokeStored } from "../db/keys.ts";
 import {
   expectLiveKey,
@@ -257,6 +257,6 @@ function auditedFields({ name, scopes, endpointIds, expiresAtMs }: KeySettings):
 }
 
 function refuseTenant(error: unknown): Result<never> {
-  if (String(error).includes("FOREIGN KEY")) return fail({ kind: "not_found", what: "tenant" });
+  if (isWithoutOwner(error)) return fail({ kind: "not_found", what: "tenant" });
   throw error;
 }

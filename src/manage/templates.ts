@@ -74,7 +74,7 @@ export async function createTemplate(context: ManageContext, wanted: CreateTempl
   const sealedEnv = await seal(env, id, workerEnv);
   const changes = [...fieldChanges({}, { name, ...settings }), ...hiddenChanges("env", {}, workerEnv)];
   const statements = [
-    insertTemplate({ id, tenantId, name, settings, sealedEnv, version: 1, createdAtMs: nowMs }),
+    insertTemplate({ id, tenantId, name, settings, sealedEnv, createdAtMs: nowMs }),
     audited(context, { tenantId, action: "template.create", objectId: id, changes }),
   ];
   return createOnce(context, id, statements);

@@ -5,7 +5,8 @@ import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/access/api-key.ts";
 import { ENDPOINT_ID_BYTES, makeEndpointId } from "../../src/core/access/endpoint-name.ts";
 import { credentialPlace, WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import { toHex } from "../../src/core/bytes/hex.ts";
-import { insertKey, insertWorkerKey } from "../../src/db/keys.ts";
+import { insertWorkerKey } from "../../src/db/keys.ts";
+import { insertClientKey } from "../../src/db/managed-keys.ts";
 import type { Statement } from "../../src/db/statement.ts";
 import { insertTenant } from "../../src/db/tenants.ts";
 import { insertUpstream } from "../../src/db/upstreams.ts";
@@ -49,7 +50,7 @@ export class StoredRows {
 
   async key(tenantId: string, scopes: readonly Scope[]): Promise<{ readonly keyId: string; readonly key: string }> {
     const { key, ...stored } = await this.#makeKey();
-    this.statements.push(insertKey({ ...stored, tenantId, scopes }));
+    this.statements.push(insertClientKey({ ...stored, tenantId, scopes, endpointIds: null, expiresAtMs: null }));
     return { keyId: stored.id, key };
   }
 

@@ -5,7 +5,8 @@ import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/s
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/access/api-key.ts";
 import { credentialPlace, WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import { toHex } from "../../src/core/bytes/hex.ts";
-import { insertKey, insertWorkerKey, type NewKey } from "../../src/db/keys.ts";
+import { insertWorkerKey, type NewKey } from "../../src/db/keys.ts";
+import { insertClientKey } from "../../src/db/managed-keys.ts";
 import { runAll, type Statement } from "../../src/db/statement.ts";
 import { insertTenant } from "../../src/db/tenants.ts";
 import { insertUpstream } from "../../src/db/upstreams.ts";
@@ -54,7 +55,7 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
   const workers = await Promise.all(workerKeys.map(async (worker) => ({ ...worker, ...(await makeKey()) })));
   await runAll(env.DB, [
     insertTenant({ id: tenantId, name: tenantId, waitingMax, sealedWebhookSecret, createdAtMs }),
-    insertKey({ ...stored, tenantId, scopes }),
+    insertClientKey({ ...stored, tenantId, scopes, endpointIds: null, expiresAtMs: null }),
     insertEndpoint({ ...settings, id: endpointId, number: drawNumber(), tenantId, slug, createdAtMs }),
     ...(await Promise.all(upstreams.map((upstream) => sealedUpstream(endpointId, upstream, createdAtMs)))),
     ...workers.map((worker) => insertWorkerKey({ tier: "a4000", rateKind: "flex", slots: 1, ...worker, endpointId })),

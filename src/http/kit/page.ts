@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { askD1 } from "../../db/ask-d1.ts";
-import type { Page, PageStart } from "../../db/managed-endpoints.ts";
+import type { Page, PageStart } from "../../db/page.ts";
 
 const LIMIT_MAX = 100;
 const LIMIT_DEFAULT = 50;
