@@ -1,9 +1,10 @@
 // npm run worker:env -- ENDPOINT [--options]: a fresh key for workers, in the environment of a RunPod worker image.
+import { RATE_KINDS } from "../core/job/pricing.ts";
 import { type Fields, fieldsOf, textOf } from "../core/json/value.ts";
 import { FORMATS } from "../core/manage/worker-forms.ts";
 import { type Api, part } from "./api.ts";
 import { type CommandCall, command, type Shown } from "./commands/command.ts";
-import { ENDPOINT, RATES, SLOTS } from "./commands/options.ts";
+import { ENDPOINT, SLOTS } from "./commands/options.ts";
 import { notesOf, rowsOf } from "./commands/show.ts";
 import { helpOfOne } from "./help.ts";
 import { refuseSwallowed } from "./npm-words.ts";
@@ -21,7 +22,7 @@ const OPTIONS = {
     about: "what a second of work costs, whatever the worker says of itself",
     field: "tier",
   },
-  rate: { type: "text", value: "RATE", choices: RATES, about: "flex or active (flex)", field: "rateKind" },
+  rate: { type: "text", value: "RATE", choices: RATE_KINDS, about: "flex or active (flex)", field: "rateKind" },
   slots: {
     ...SLOTS,
     about:

@@ -1,5 +1,6 @@
 // The settings of an endpoint as they travel from D1 to its broker: all that it needs to dispatch and price without D1.
 import * as z from "zod";
+import { RATE_KINDS } from "../core/job/pricing.ts";
 import { LB_BODY_DEFAULT_MAX_BYTES, LB_BODY_MAX_BYTES } from "../core/limits.ts";
 import { INFERENCE } from "../core/openai/routes.ts";
 
@@ -12,7 +13,7 @@ const upstreamSchema = z.object({
   local: z.boolean().default(false),
   slots: z.int().min(1).max(1_000),
   tier: z.string().min(1),
-  rateKind: z.enum(["flex", "active"]),
+  rateKind: z.enum(RATE_KINDS),
   credential: z.string().nullable(),
 });
 export type Upstream = z.infer<typeof upstreamSchema>;
@@ -23,7 +24,7 @@ const workerKeySchema = z.object({
   /** Hex of HMAC-SHA-256(pepper, key). */
   digest: z.string().min(1),
   tier: z.string().min(1),
-  rateKind: z.enum(["flex", "active"]),
+  rateKind: z.enum(RATE_KINDS),
   /** Jobs that one worker of this key runs at once. */
   slots: z.int().min(1).max(1_000),
   /** When the key expires, epoch ms; brokers must check it, because the settings do not change at that time. */
@@ -33,7 +34,7 @@ export type WorkerKey = z.infer<typeof workerKeySchema>;
 
 const rateSchema = z.object({
   tier: z.string(),
-  kind: z.enum(["flex", "active"]),
+  kind: z.enum(RATE_KINDS),
   nanodollarsPerSecond: z.int().min(0),
   effectiveFromMs: z.int(),
 });

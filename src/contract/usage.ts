@@ -1,5 +1,6 @@
 // A usage line on its way from a broker to a tenant's account and on to D1.
 import * as z from "zod";
+import { RATE_KINDS } from "../core/job/pricing.ts";
 
 /** One billed attempt. Key: (tenant, source, seq); source is the job's bare uuid, seq the attempt. */
 export const usageLineSchema = z.object({
@@ -8,7 +9,7 @@ export const usageLineSchema = z.object({
   endpointId: z.string().min(1),
   jobId: z.string().min(1),
   tier: z.string(),
-  rateKind: z.enum(["flex", "active"]),
+  rateKind: z.enum(RATE_KINDS),
   slots: z.int().min(1),
   nanodollarsPerSecond: z.int().min(0),
   seconds: z.int().min(0),

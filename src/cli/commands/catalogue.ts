@@ -1,7 +1,8 @@
 // Tiers of GPUs and their prices.
+import { RATE_KINDS } from "../../core/job/pricing.ts";
 import { type Fields, textOf } from "../../core/json/value.ts";
 import { type Command, command } from "./command.ts";
-import { LISTED, RATES } from "./options.ts";
+import { LISTED } from "./options.ts";
 import { showOne, showPage } from "./show.ts";
 
 export const CATALOGUE_COMMANDS: readonly Command[] = [
@@ -22,7 +23,14 @@ export const CATALOGUE_COMMANDS: readonly Command[] = [
     summary: "announce a price, which holds from a time on",
     options: {
       tier: { type: "text", value: "TIER", about: "the tier of GPUs", required: true, field: "tier" },
-      rate: { type: "text", value: "RATE", choices: RATES, about: "flex or active", required: true, field: "kind" },
+      rate: {
+        type: "text",
+        value: "RATE",
+        choices: RATE_KINDS,
+        about: "flex or active",
+        required: true,
+        field: "kind",
+      },
       dollars: {
         type: "text",
         value: "DOLLARS",

@@ -24,5 +24,4 @@ export const ENDPOINT = {
 } as const satisfies OptionSpecs;
 
 /** What a second of work costs, and how many jobs run at once. */
-export const RATES = ["flex", "active"] as const;
 export const SLOTS = { type: "number", value: "N", min: 1, max: 1_000, field: "slots" } as const;

@@ -1,10 +1,11 @@
 // Upstreams: addresses of workers that jobs are pushed to.
+import { RATE_KINDS } from "../../core/job/pricing.ts";
 import type { Fields } from "../../core/json/value.ts";
 import { readSecret } from "../admin-secrets.ts";
 import { part } from "../api.ts";
 import { WrongUse } from "../wrong-use.ts";
 import { type Command, type CommandCall, command, type Shown } from "./command.ts";
-import { ENDPOINT, LISTED, RATES, SLOTS } from "./options.ts";
+import { ENDPOINT, LISTED, SLOTS } from "./options.ts";
 import { showDone, showOne, showPage, wordOf } from "./show.ts";
 
 const ONE = {
@@ -14,7 +15,7 @@ const ONE = {
 
 const SETTINGS = {
   slots: { ...SLOTS, about: "jobs that it runs at once (1)" },
-  rate: { type: "text", value: "RATE", choices: RATES, about: "flex or active (flex)", field: "rateKind" },
+  rate: { type: "text", value: "RATE", choices: RATE_KINDS, about: "flex or active (flex)", field: "rateKind" },
   name: { type: "text", value: "NAME", about: "for people", field: "name" },
   "with-credential": {
     type: "flag",

@@ -1,5 +1,6 @@
 // A job, its bill and its attempts as /v1 shows them. Times are milliseconds since 1970, as in RunPod's answers about jobs.
 import * as z from "zod";
+import { RATE_KINDS } from "../../core/job/pricing.ts";
 
 const time = z.int().meta({ description: "Milliseconds since 1970" });
 const dollars = z.string().meta({ description: "Exact, with nine decimals", examples: ["0.000320000"] });
@@ -37,7 +38,7 @@ const shownLineSchema = z
     billedMs: z.int().optional(),
     seconds: z.int().optional().meta({ description: "Absent for a load-balanced request, which is billed by 100 ms" }),
     tier: z.string(),
-    rateKind: z.enum(["flex", "active"]),
+    rateKind: z.enum(RATE_KINDS),
     slots: z.int(),
     nanodollarsPerSecond: z.int(),
     amountNanodollars: z.int(),

@@ -1,10 +1,11 @@
 // GPU types and their prices, as /v1 shows and takes them. Money is exact: whole nano-dollars, and decimal texts beside them.
 import * as z from "zod";
+import { RATE_KINDS } from "../../core/job/pricing.ts";
 
 /** 10 dollars a second: what a job of seven days costs is still a whole number that a double holds exactly (core/job/pricing.ts). */
 const NANODOLLARS_MAX = 10_000_000_000;
 
-const kind = z.enum(["flex", "active"]);
+const kind = z.enum(RATE_KINDS);
 const nanodollars = z.int().min(0).max(NANODOLLARS_MAX);
 
 export const createRateSchema = z

@@ -1,5 +1,6 @@
 // Upstreams of an endpoint as /v1 shows and takes them.
 import * as z from "zod";
+import { RATE_KINDS } from "../../core/job/pricing.ts";
 
 const URL_MAX_CHARS = 2_048;
 /** A header that a server takes is at most 8 KB in all. */
@@ -11,7 +12,7 @@ const name = z.string().max(200).meta({ description: "A name for people" });
 export const priceShape = {
   tier: z.string().min(1).max(100).meta({ description: "Id of a GPU type, which sets the price" }),
   rateKind: z
-    .enum(["flex", "active"])
+    .enum(RATE_KINDS)
     .meta({ description: "active: the worker is paid for as a whole, so its jobs cost nothing more" }),
   slots: z.int().min(1).max(1_000).meta({ description: "Jobs at once; the price of a job is divided by it" }),
 };

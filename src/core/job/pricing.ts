@@ -1,7 +1,8 @@
 // Prices: which rate applies, and what an attempt costs. Integers only: nano-dollars and milliseconds.
 
 /** Flex: each attempt is paid. Active: every second that the worker is held is paid, so its jobs cost nothing more. */
-export type RateKind = "flex" | "active";
+export const RATE_KINDS = ["flex", "active"] as const;
+export type RateKind = (typeof RATE_KINDS)[number];
 
 /** One price of a tier, valid from `effectiveFromMs` until the next row of the same tier and kind. */
 export interface Rate {
