@@ -1,5 +1,5 @@
 // The audit: who changed which setting, when, and from what to what. A line is written in the batch of its change.
-import * as z from "zod";
+import { fieldChangesSchema } from "../contract/manage/change.ts";
 import type { FieldChange } from "../core/manage/changes.ts";
 import { bound, type Database, type Statement, statement } from "./statement.ts";
 
@@ -27,8 +27,6 @@ export function insertAudit({ tenantId, atMs, keyId, action, objectId, changes, 
   return statement(sql, tenantId, atMs, keyId, action, objectId, JSON.stringify(changes), requestId);
 }
 
-const changesSchema = z.array(z.object({ field: z.string(), old: z.unknown(), new: z.unknown() }));
-
 type AuditRow = Omit<AuditLine, "changes"> & { readonly changes: string };
 
 const COLUMNS = `number, tenant_id AS tenantId, at AS atMs, key_id AS keyId, action, object_id AS objectId, changes,
@@ -50,7 +48,7 @@ export async function listAudit(
           limit,
         );
   const { results } = await bound(db, asked).all<AuditRow>();
-  return results.map((row) => ({ ...row, changes: changesSchema.parse(JSON.parse(row.changes)) }));
+  return results.map((row) => ({ ...row, changes: fieldChangesSchema.parse(JSON.parse(row.changes)) }));
 }
 
 /** Lines that are looked through for an earlier change: more than are written while a client repeats a call. */

@@ -1,5 +1,5 @@
 // Releases: the versions of what an endpoint's workers are started with, each with what it changed.
-import * as z from "zod";
+import { fieldChangesSchema } from "../contract/manage/change.ts";
 import type { FieldChange } from "../core/manage/changes.ts";
 import { bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
 
@@ -26,8 +26,6 @@ export function insertRelease({ endpointId, number, id, createdAtMs, keyId, diff
   });
 }
 
-const diffSchema = z.array(z.object({ field: z.string(), old: z.unknown(), new: z.unknown() }));
-
 type ReleaseRow = Omit<Release, "diff"> & { readonly diff: string };
 
 /** The newest releases of an endpoint, newest first. */
@@ -35,5 +33,5 @@ export async function listReleases(db: Database, endpointId: string, limit: numb
   const sql = `SELECT endpoint_id AS endpointId, number, id, created_at AS createdAtMs, key_id AS keyId, diff
     FROM releases WHERE endpoint_id = ? ORDER BY number DESC LIMIT ?`;
   const { results } = await bound(db, statement(sql, endpointId, limit)).all<ReleaseRow>();
-  return results.map((row) => ({ ...row, diff: diffSchema.parse(JSON.parse(row.diff)) }));
+  return results.map((row) => ({ ...row, diff: fieldChangesSchema.parse(JSON.parse(row.diff)) }));
 }

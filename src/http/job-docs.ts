@@ -18,11 +18,10 @@ import {
   WAIT_MAX_MS,
   WAIT_MIN_MS,
 } from "../core/limits.ts";
+import { endpointParams } from "./kit/endpoint-params.ts";
 import type { DescribedOperation, Method, OperationDoc } from "./kit/operation-doc.ts";
 
-const endpoint = z.string().meta({ description: "Id or slug of an endpoint" });
-const ofEndpoint = z.object({ endpoint });
-const ofJob = z.object({ endpoint, id: z.string().meta({ description: "Id of a job" }) });
+const ofJob = endpointParams.extend({ id: z.string().meta({ description: "Id of a job" }) });
 
 function waitQuery(defaultMs: number) {
   return z.object({
@@ -52,7 +51,7 @@ type Described = Partial<OperationDoc> & Pick<OperationDoc, "id" | "summary" | "
 function job(method: Method, path: string, doc: Described): DescribedOperation {
   const common = { plane: "jobs", tag: "Jobs", scopes: ["jobs"], query: null, body: null, refusals: [400] } as const;
   const kind = method === "GET" ? "reads" : "acts";
-  const params = path.includes(":id") ? ofJob : ofEndpoint;
+  const params = path.includes(":id") ? ofJob : endpointParams;
   return { method, path: `/v2/:endpoint/${path}`, doc: { ...common, kind, params, ...doc } };
 }
 
@@ -171,7 +170,7 @@ function openAi(method: Method, route: string, id: string, summary: string): Des
     description: `${OPENAI_TEXT} The header x-job-id of the answer names its job.`,
     scopes: ["jobs"],
     kind: isPost ? "acts" : "reads",
-    params: ofEndpoint,
+    params: endpointParams,
     query: null,
     body: isPost ? openAiBody : null,
     answers: { 200: answer },
@@ -192,8 +191,7 @@ const OPENAI: readonly DescribedOperation[] = [
 ];
 
 function loadBalanced(method: Method, id: string): DescribedOperation {
-  const params = z.object({
-    endpoint,
+  const params = endpointParams.extend({
     path: z.string().meta({ description: "Any path of the worker's, with slashes" }),
   });
   const doc: OperationDoc = {

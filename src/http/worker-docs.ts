@@ -1,12 +1,12 @@
 // What the OpenAPI document says of the routes of workers that pull, and of those that need no key.
 import * as z from "zod";
 import { receivedSchema, takenJobSchema, workerReportSchema } from "../contract/job-answers.ts";
+import { endpointParams } from "./kit/endpoint-params.ts";
 import type { DescribedOperation, Method, OperationDoc } from "./kit/operation-doc.ts";
 
-const endpoint = z.string().meta({ description: "Id or slug of an endpoint" });
 const worker = z.string().meta({ description: "The id that the worker gives itself" });
-const ofWorker = z.object({ endpoint, worker });
-const ofWorkerJob = z.object({ endpoint, worker, job: z.string().meta({ description: "Id of a job that it holds" }) });
+const ofWorker = endpointParams.extend({ worker });
+const ofWorkerJob = ofWorker.extend({ job: z.string().meta({ description: "Id of a job that it holds" }) });
 const takeShape = {
   gpu: z.string().optional().meta({ description: "The name of the worker's GPU, to be shown" }),
   runpod_version: z.string().optional().meta({ description: "The version of RunPod's SDK" }),

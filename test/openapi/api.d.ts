@@ -2365,10 +2365,7 @@ export interface components {
             /** @description The first reason */
             refusal: string | null;
             scanned: number;
-            pagination: {
-                hasNextPage: boolean;
-                nextCursor: string | null;
-            };
+            pagination: components["schemas"]["Pagination"];
         };
         JobError: {
             error: string;
@@ -2986,10 +2983,7 @@ export interface components {
             failed: number;
             /** @description Dead webhooks behind these that can be sent again */
             remaining: number;
-            pagination: {
-                hasNextPage: boolean;
-                nextCursor: string | null;
-            };
+            pagination: components["schemas"]["Pagination"];
         };
         Redelivery: {
             delivered: boolean;

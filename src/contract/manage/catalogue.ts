@@ -1,5 +1,6 @@
 // RunPod's catalogue as its management API shows it, and the questions that may be asked of it (its OpenAPI document 2.0.0).
 import * as z from "zod";
+import { cudaVersionSchema } from "./fleet.ts";
 
 const availabilitySchema = z.enum(["NONE", "LOW", "MEDIUM", "HIGH"]);
 export type Availability = z.infer<typeof availabilitySchema>;
@@ -73,7 +74,6 @@ function listOf<Item extends z.ZodType<unknown, string>>(item: Item, description
 }
 
 const AVAILABILITY = listOf(z.enum(["AVAILABILITY"]), "Needs `product` beside it");
-const cudaVersion = z.string().regex(/^\d{1,4}\.\d{1,4}$/, "must be major.minor, such as 12.8");
 
 export const gpuQuerySchema = z.strictObject({
   include: AVAILABILITY,
@@ -81,7 +81,7 @@ export const gpuQuerySchema = z.strictObject({
   count: z.coerce.number().int().min(1).max(1_000).optional(),
   cloud: z.enum(["SECURE", "COMMUNITY"]).optional(),
   countryCodes: listOf(z.string().regex(/^[A-Z]{2}$/, "must be two capital letters"), "Countries"),
-  cudaVersions: listOf(cudaVersion, "Versions of CUDA"),
+  cudaVersions: listOf(cudaVersionSchema, "Versions of CUDA"),
   minCudaVersion: z
     .string()
     .regex(/^\d{1,4}(?:\.\d{1,4})?$/, "must be major or major.minor, such as 12.8")

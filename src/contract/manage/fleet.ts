@@ -12,7 +12,7 @@ const ENV_MAX_CHARS = 65_536;
 
 const text = z.string().min(1).max(TEXT_MAX_CHARS);
 const ids = z.array(text.max(200)).max(LIST_MAX);
-const cudaVersion = z.string().regex(/^\d{1,4}\.\d{1,4}$/, "must be major.minor, such as 12.8");
+export const cudaVersionSchema = z.string().regex(/^\d{1,4}\.\d{1,4}$/, "must be major.minor, such as 12.8");
 
 /** The environment of workers. Names are those that every shell and container engine takes. */
 export const envSchema = z
@@ -58,14 +58,14 @@ const excludedTypes = z
   .refine((types) => new Set(types).size === types.length, "may name each type once")
   .meta({ description: "GPU type ids to leave out of the pools" });
 const count = z.int().min(1).max(1_000);
-export const cudaVersionsSchema = z.array(cudaVersion).max(LIST_MAX);
+export const cudaVersionsSchema = z.array(cudaVersionSchema).max(LIST_MAX);
 
 export const createGpuSchema = z.strictObject({
   pools,
   excludedTypes: excludedTypes.optional(),
   count: count.default(1).meta({ description: "GPUs of each worker" }),
   allowedCudaVersions: cudaVersionsSchema.optional(),
-  minCudaVersion: cudaVersion.optional(),
+  minCudaVersion: cudaVersionSchema.optional(),
 });
 
 /** A member that is left out stays; `allowedCudaVersions: []` and `minCudaVersion: ""` clear. */
@@ -75,7 +75,7 @@ export const patchGpuSchema = z
     excludedTypes: excludedTypes.optional(),
     count: count.optional(),
     allowedCudaVersions: cudaVersionsSchema.optional(),
-    minCudaVersion: z.union([z.literal(""), cudaVersion]).optional(),
+    minCudaVersion: z.union([z.literal(""), cudaVersionSchema]).optional(),
   })
   .refine((gpu) => gpu.excludedTypes === undefined || gpu.pools !== undefined, {
     path: ["excludedTypes"],
@@ -83,7 +83,7 @@ export const patchGpuSchema = z
   });
 export type GpuPatch = z.infer<typeof patchGpuSchema>;
 
-const storedGpuSchema = z.object({
+export const storedGpuSchema = z.object({
   pools: z.array(z.string()),
   excludedTypes: z.array(z.string()).optional(),
   count: z.int(),

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { FAILURE_CODES, type FailureCode } from "../../core/job/failure.ts";
 import { metadataProblem } from "../../core/job/metadata.ts";
+import { paginationSchema, stepCursorSchema } from "./page.ts";
 
 const STATUSES = ["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED"] as const;
 const statusSchema = z.enum([...STATUSES, "TIMED_OUT"]);
@@ -41,7 +42,7 @@ export const jobChangeSchema = z
   .strictObject({
     ...filterShape,
     status: z.array(z.enum(STATUSES)).min(1).max(STATUSES.length).optional(),
-    cursor: z.string().min(1).max(300).optional().meta({ description: "The nextCursor of the step before" }),
+    cursor: stepCursorSchema,
     limit: z.int().min(1).max(100).default(100).meta({ description: "Jobs that one step changes at most" }),
   })
   .meta({ id: "JobChange" });
@@ -73,6 +74,6 @@ export const jobChangesSchema = z
     refused: z.int().meta({ description: "Jobs that match and that a limit keeps from being retried" }),
     refusal: z.string().nullable().meta({ description: "The first reason" }),
     scanned: z.int(),
-    pagination: z.object({ hasNextPage: z.boolean(), nextCursor: z.string().nullable() }),
+    pagination: paginationSchema,
   })
   .meta({ id: "JobChanges" });

@@ -9,6 +9,7 @@ import {
   idListSchema,
   patchGpuSchema,
   scalingSchema,
+  storedGpuSchema,
   workersShape,
 } from "./fleet.ts";
 
@@ -101,15 +102,7 @@ export const runPodEndpointShape = {
   ports: z.array(z.string()).optional(),
   registry: z.string().nullable().optional(),
   env: z.record(z.string(), z.string()).optional(),
-  gpu: z
-    .object({
-      pools: z.array(z.string()),
-      excludedTypes: z.array(z.string()).optional(),
-      count: z.int(),
-      allowedCudaVersions: z.array(z.string()),
-      minCudaVersion: z.string().nullable(),
-    })
-    .nullable(),
+  gpu: storedGpuSchema.nullable(),
   cpu: z.array(z.object({ id: z.string(), vcpuCount: z.int(), memory: z.int() })).optional(),
   workers: z.object({ min: z.int(), max: z.int(), idleTimeout: z.int().optional() }),
   scaling: scalingSchema,
@@ -121,7 +114,3 @@ export const runPodEndpointShape = {
 };
 export const runPodEndpointSchema = z.object(runPodEndpointShape).meta({ id: "Endpoint" });
 export type RunPodEndpoint = z.infer<typeof runPodEndpointSchema>;
-
-export const paginationSchema = z
-  .object({ hasNextPage: z.boolean(), nextCursor: z.string().nullable() })
-  .meta({ id: "Pagination" });

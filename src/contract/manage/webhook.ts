@@ -1,5 +1,6 @@
 // Webhooks as /v1 shows them: the secret, the log of tries, and what came of sending dead ones again.
 import * as z from "zod";
+import { paginationSchema, stepCursorSchema } from "./page.ts";
 
 /** A receiver must get its new secret within this time; longer, and a secret that has leaked is of use for long. */
 const OVERLAP_MAX_SECONDS = 7 * 86_400;
@@ -56,7 +57,7 @@ export const redeliverySchema = z
 
 export const redeliverSchema = z
   .strictObject({
-    cursor: z.string().min(1).max(300).optional().meta({ description: "The nextCursor of the step before" }),
+    cursor: stepCursorSchema,
     limit: z.int().min(1).max(20).default(20).meta({ description: "Webhooks that one step sends at most" }),
   })
   .meta({ id: "RedeliverStep" });
@@ -67,6 +68,6 @@ export const redeliveriesSchema = z
     delivered: z.int(),
     failed: z.int(),
     remaining: z.int().meta({ description: "Dead webhooks behind these that can be sent again" }),
-    pagination: z.object({ hasNextPage: z.boolean(), nextCursor: z.string().nullable() }),
+    pagination: paginationSchema,
   })
   .meta({ id: "Redeliveries" });

@@ -1,13 +1,15 @@
 // The workers of an endpoint as its owner sees them.
 import * as z from "zod";
+import { RATE_KINDS } from "../../core/job/pricing.ts";
+import { WORKER_STATES } from "../../core/manage/worker-summary.ts";
 
 export const shownWorkerSchema = z
   .object({
     id: z.string(),
     kind: z.enum(["pull", "push"]).meta({ description: "pull: it fetches its jobs; push: an upstream that is called" }),
-    state: z.enum(["RUNNING", "IDLE", "INITIALIZING", "THROTTLED", "UNHEALTHY"]),
+    state: z.enum(WORKER_STATES),
     tier: z.string(),
-    rateKind: z.enum(["flex", "active"]),
+    rateKind: z.enum(RATE_KINDS),
     slots: z.int(),
     running: z.int().meta({ description: "Jobs that it holds, of all tenants" }),
     jobs: z.array(z.string()).meta({ description: "Ids of those of them that are the owner's" }),

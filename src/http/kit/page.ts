@@ -1,29 +1,9 @@
 // Pages of lists: `?cursor&limit` in, `pagination` out. A cursor is opaque to clients; what it holds is checked like any input.
 import * as z from "zod";
+import type { Pagination } from "../../contract/manage/page.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import type { Page, PageStart } from "../../db/page.ts";
-
-const LIMIT_MAX = 100;
-const LIMIT_DEFAULT = 50;
-const CURSOR_MAX_CHARS = 300;
-
-/** Parameters of a query, for lists that come in pages. */
-export const pageShape = {
-  cursor: z
-    .string()
-    .min(1)
-    .max(CURSOR_MAX_CHARS)
-    .optional()
-    .meta({ description: "The nextCursor of the page before; without it the list begins" }),
-  limit: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(LIMIT_MAX)
-    .default(LIMIT_DEFAULT)
-    .meta({ description: "Entries of a page" }),
-};
 
 const startSchema = z.tuple([z.int().min(0), z.string().min(1).max(200)]);
 
@@ -57,11 +37,6 @@ export function decodeCursor<Schema extends z.ZodType>(
 /** The text by which the next page of a list is asked for. */
 function encodeCursor(value: unknown): string {
   return btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
-
-export interface Pagination {
-  readonly hasNextPage: boolean;
-  readonly nextCursor: string | null;
 }
 
 /** `next`: by what the next page is asked for; null: there is none. */

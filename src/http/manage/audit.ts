@@ -1,12 +1,13 @@
 // /v1/audit: who changed which setting, when, and from what to what.
 import * as z from "zod";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { fieldChangesSchema } from "../../contract/manage/change.ts";
+import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listAudit } from "../../db/audit.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { decodeCursor, pageShape, paginationOf } from "../kit/page.ts";
+import { decodeCursor, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { listOwner, ownerShape } from "./owner.ts";
 
@@ -24,7 +25,7 @@ const lineSchema = z
       .meta({ description: "The key that was used; null: a migration, or somebody on the database itself" }),
     action: z.string(),
     objectId: z.string(),
-    changes: z.array(z.object({ field: z.string(), old: z.unknown(), new: z.unknown() })),
+    changes: fieldChangesSchema,
     requestId: z.string().nullable(),
   })
   .meta({ id: "AuditLine" });

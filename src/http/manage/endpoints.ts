@@ -12,7 +12,7 @@ import {
   type ShownEndpoint,
 } from "../../contract/manage/endpoint.ts";
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { givenOf } from "../../core/manage/given.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
@@ -20,14 +20,14 @@ import { ownerOf } from "../../manage/context.ts";
 import { deleteEndpoint } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
+import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { loadPage, pageShape } from "../kit/page.ts";
+import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { showRunPodEndpoint } from "../kit/shown-endpoint.ts";
 import { listOwner, ownerShape } from "./owner.ts";
 
-const paramsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
 const querySchema = z.strictObject({ ...pageShape, ...ownerShape });
 
 const READERS = ["jobs", "manage", "admin"] as const;
@@ -77,7 +77,7 @@ export const OWN_ENDPOINT_ROUTES: readonly Route[] = [
     description: "The environment of its workers is shown to keys of its tenant with the scope manage alone.",
     scopes: READERS,
     kind: "reads",
-    params: paramsSchema,
+    params: endpointParams,
     answers: { 200: { description: "The endpoint", schema: endpointSchema } },
     handle: read,
   }),
@@ -91,7 +91,7 @@ export const OWN_ENDPOINT_ROUTES: readonly Route[] = [
       "A field that is left out stays. With If-Match the change is made only if the endpoint has that version.",
     scopes: WRITERS,
     kind: "changes",
-    params: paramsSchema,
+    params: endpointParams,
     body: patchEndpointSchema,
     answers: { 200: { description: "The endpoint as it is now", schema: changedEndpointSchema } },
     handle: change,
@@ -106,20 +106,17 @@ export const OWN_ENDPOINT_ROUTES: readonly Route[] = [
       "It is unknown at once; its waiting jobs are cancelled, its running ones ended and billed, every line and webhook goes out, and a day later nothing of it is left but the bill. Repeated with its id, it answers the same.",
     scopes: WRITERS,
     kind: "changes",
-    params: paramsSchema,
+    params: endpointParams,
     answers: { 200: { description: "It is deleted", schema: deletedEndpointSchema } },
     handle: remove,
   }),
 ];
 
-type Params = z.infer<typeof paramsSchema>;
-type Nothing = Record<string, unknown>;
-
 async function list({
   c,
   caller,
   query,
-}: OperationCall<Nothing, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
+}: OperationCall<unknown, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   const owner = listOwner(caller, query.tenant);
   if (!owner.ok) return owner;
   const found = await loadPage(query, (page) => listManaged(c.env.DB, owner.value, page, caller.endpointIds));
@@ -129,13 +126,13 @@ async function list({
   return ok({ status: 200, body: { endpoints, pagination } });
 }
 
-async function read(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function read(call: OperationCall<EndpointParams, unknown, unknown>): Promise<Result<Reply>> {
   const found = await readEndpoint(call, ownerOf(call.caller), call.params.endpoint);
   if (!found.ok) return found;
   return ok({ status: 200, body: await show(call, found.value), version: found.value.version });
 }
 
-async function create(call: OperationCall<Nothing, Nothing, CreateEndpoint>): Promise<Result<Reply>> {
+async function create(call: OperationCall<unknown, unknown, CreateEndpoint>): Promise<Result<Reply>> {
   const { tenantId, name, type, timeout, env = {}, ...fields } = call.body;
   const { tenantId: own, scopes } = call.caller;
   if (tenantId !== undefined && tenantId !== own && !scopes.includes("admin")) {
@@ -162,7 +159,7 @@ async function create(call: OperationCall<Nothing, Nothing, CreateEndpoint>): Pr
 
 const BY_REQUESTS = { type: "REQUEST_COUNT", requestCount: 4 } as const;
 
-async function change(call: OperationCall<Params, Nothing, PatchEndpoint>): Promise<Result<Reply>> {
+async function change(call: OperationCall<EndpointParams, unknown, PatchEndpoint>): Promise<Result<Reply>> {
   const { name, timeout, env, ...fields } = call.body;
   const patch: EndpointPatch = {
     ...toSettings(fields),
@@ -178,7 +175,7 @@ async function change(call: OperationCall<Params, Nothing, PatchEndpoint>): Prom
   return ok({ status: 200, body: { ...(await show(call, endpoint)), applied }, version: endpoint.version });
 }
 
-async function remove(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function remove(call: OperationCall<EndpointParams, unknown, unknown>): Promise<Result<Reply>> {
   const deleted = await deleteEndpoint(contextOf(call), ownerOf(call.caller), call.params.endpoint);
   return deleted.ok ? ok({ status: 200, body: deleted.value }) : deleted;
 }

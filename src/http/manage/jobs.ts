@@ -9,28 +9,28 @@ import {
   jobSummarySchema,
   type ShownJobSummary,
 } from "../../contract/manage/job-list.ts";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import type { JobFilter } from "../../core/job/filter.ts";
 import { givenOf } from "../../core/manage/given.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { readEndpoint } from "../../manage/endpoints.ts";
+import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { wireOf } from "../kit/failures.ts";
 import { findEndpoint } from "../kit/find-endpoint.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { decodeCursor, pageShape, paginationOf } from "../kit/page.ts";
+import { decodeCursor, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { ownerShape } from "./owner.ts";
 
-const paramsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
 const querySchema = z.strictObject({ ...pageShape, ...jobQueryShape, ...ownerShape });
 const changeQuerySchema = z.strictObject(ownerShape);
 const cursorSchema = z.string().min(1).max(100);
 
 const READERS = ["jobs", "manage", "admin"] as const;
 const CHANGERS = ["jobs", "admin"] as const;
-const shared = { plane: "v1", tag: "Jobs", params: paramsSchema } as const;
+const shared = { plane: "v1", tag: "Jobs", params: endpointParams } as const;
 const PATH = "/v1/endpoints/:endpoint/jobs";
 const STEP =
   "One call is one step: it looks at 2,000 rows at most and changes 100 jobs at most. Call again with nextCursor while there is one.";
@@ -85,12 +85,11 @@ export const JOB_LIST_ROUTES: readonly Route[] = [
   }),
 ];
 
-type Params = z.infer<typeof paramsSchema>;
 type Query = z.infer<typeof querySchema>;
 
 /** The broker of the endpoint, and whose jobs are meant: the caller's own, or with the scope admin those of `?tenant`. */
 export async function findJobs(
-  { caller, env, nowMs, params }: OperationCall<Params, unknown, unknown>,
+  { caller, env, nowMs, params }: OperationCall<EndpointParams, unknown, unknown>,
   asked: string | undefined,
 ): Promise<Result<{ readonly broker: BrokerClient; readonly tenantId: string }>> {
   if (!caller.scopes.includes("admin")) {
@@ -105,7 +104,7 @@ export async function findJobs(
   return ok({ broker: new BrokerClient(env, found.value.id), tenantId: asked ?? found.value.tenantId });
 }
 
-async function list(call: OperationCall<Params, Query, unknown>): Promise<Result<Reply>> {
+async function list(call: OperationCall<EndpointParams, Query, unknown>): Promise<Result<Reply>> {
   const { cursor, limit, tenant, ...filter } = call.query;
   const place = await findJobs(call, tenant);
   if (!place.ok) return place;
@@ -120,7 +119,7 @@ async function list(call: OperationCall<Params, Query, unknown>): Promise<Result
 }
 
 async function change(
-  call: OperationCall<Params, z.infer<typeof changeQuerySchema>, JobChange>,
+  call: OperationCall<EndpointParams, z.infer<typeof changeQuerySchema>, JobChange>,
   action: "cancel" | "retry",
 ): Promise<Result<Reply>> {
   const { cursor, limit, ...filter } = call.body;

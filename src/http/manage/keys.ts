@@ -13,7 +13,7 @@ import {
   rotateKeySchema,
   type ShownKey,
 } from "../../contract/manage/key.ts";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import { listClientKeys, type ManagedKey } from "../../db/managed-keys.ts";
@@ -22,7 +22,7 @@ import { changeKey, createKey, readKey, revokeKey, rotateKey } from "../../manag
 import { forgetKey } from "../kit/auth.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { loadPage, pageShape } from "../kit/page.ts";
+import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { listOwner, ownerShape } from "./owner.ts";
 
@@ -119,13 +119,12 @@ export const KEY_ROUTES: readonly Route[] = [
 ];
 
 type Params = z.infer<typeof paramsSchema>;
-type Nothing = Record<string, unknown>;
 
 async function list({
   env,
   caller,
   query,
-}: OperationCall<Nothing, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
+}: OperationCall<unknown, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const owner = listOwner(caller, query.tenant);
   if (!owner.ok) return owner;
@@ -135,7 +134,7 @@ async function list({
   return ok({ status: 200, body: { keys: rows.map(show), pagination } });
 }
 
-async function create(call: OperationCall<Nothing, Nothing, CreateKey>): Promise<Result<Reply>> {
+async function create(call: OperationCall<unknown, unknown, CreateKey>): Promise<Result<Reply>> {
   const { tenantId: own, scopes } = call.caller;
   const { tenantId = own, ...wanted } = call.body;
   if (tenantId !== own && !scopes.includes("admin")) return fail({ kind: "forbidden", scope: "admin" });
@@ -151,19 +150,19 @@ async function create(call: OperationCall<Nothing, Nothing, CreateKey>): Promise
   });
 }
 
-async function read(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function read(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   const found = await readKey(call, call.params.key);
   return found.ok ? ok({ status: 200, body: show(found.value), version: found.value.version }) : found;
 }
 
-async function change(call: OperationCall<Params, Nothing, PatchKey>): Promise<Result<Reply>> {
+async function change(call: OperationCall<Params, unknown, PatchKey>): Promise<Result<Reply>> {
   const changed = await changeKey(contextOf(call), call.params.key, call.body);
   if (!changed.ok) return changed;
   forgetKey(changed.value.id);
   return ok({ status: 200, body: show(changed.value), version: changed.value.version });
 }
 
-async function rotate(call: OperationCall<Params, Nothing, RotateKey>): Promise<Result<Reply>> {
+async function rotate(call: OperationCall<Params, unknown, RotateKey>): Promise<Result<Reply>> {
   const made = await rotateKey(contextOf(call), call.params.key, call.body.overlapSeconds * 1_000);
   if (!made.ok) return made;
   const { id, key, replayed, replaced } = made.value;
@@ -179,7 +178,7 @@ async function rotate(call: OperationCall<Params, Nothing, RotateKey>): Promise<
   return ok({ status: 201, body: { ...body, replaced: old }, version });
 }
 
-async function revoke(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function revoke(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   const revoked = await revokeKey(contextOf(call), call.params.key);
   if (!revoked.ok) return revoked;
   const { id, revokedAtMs, version } = revoked.value;

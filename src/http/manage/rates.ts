@@ -1,7 +1,7 @@
 // /v1/rates: every price that holds, has held or will hold, and the announcement of a new one.
 import * as z from "zod";
+import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import { type CreateRate, createdRateSchema, createRateSchema, rateSchema } from "../../contract/manage/rate.ts";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import { listRates } from "../../db/rates.ts";
 import { pushBehind } from "../../dispatch/push-behind.ts";
@@ -9,7 +9,7 @@ import { log } from "../../log.ts";
 import { createRate } from "../../manage/rates.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { loadPage, pageShape } from "../kit/page.ts";
+import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { showRate } from "./shown-rate.ts";
 
@@ -59,19 +59,17 @@ export const RATE_ROUTES: readonly Route[] = [
   }),
 ];
 
-type Nothing = Record<string, unknown>;
-
 async function list({
   env,
   query,
-}: OperationCall<Nothing, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
+}: OperationCall<unknown, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   const found = await loadPage(query, (page) => listRates(env.DB, page));
   if (!found.ok) return found;
   const { rows, pagination } = found.value;
   return ok({ status: 200, body: { rates: rows.map(showRate), pagination } });
 }
 
-async function create(call: OperationCall<Nothing, Nothing, CreateRate>): Promise<Result<Reply>> {
+async function create(call: OperationCall<unknown, unknown, CreateRate>): Promise<Result<Reply>> {
   const { nanodollarsPerSecond, dollarsPerSecond = "", ...wanted } = call.body;
   const price = nanodollarsPerSecond ?? toNanodollars(dollarsPerSecond);
   const made = await createRate(contextOf(call), { ...wanted, nanodollarsPerSecond: price });

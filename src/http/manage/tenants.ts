@@ -1,6 +1,6 @@
 // /v1/tenants: made and changed by the operator of the deployment; a tenant may read itself.
 import * as z from "zod";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import {
   type CreateTenant,
   createdTenantSchema,
@@ -15,7 +15,7 @@ import { listTenants, type Tenant } from "../../db/tenants.ts";
 import { changeTenant, createTenant, readTenant } from "../../manage/tenants.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { loadPage, pageShape } from "../kit/page.ts";
+import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 
 const paramsSchema = z.object({ tenant: z.string().meta({ description: "Id of a tenant" }) });
@@ -85,13 +85,12 @@ export const TENANT_ROUTES: readonly Route[] = [
 ];
 
 type Params = z.infer<typeof paramsSchema>;
-type Nothing = Record<string, unknown>;
 
 async function list({
   env,
   caller,
   query,
-}: OperationCall<Nothing, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
+}: OperationCall<unknown, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const found = await loadPage(query, (page) => listTenants(env.DB, page));
   if (!found.ok) return found;
@@ -99,7 +98,7 @@ async function list({
   return ok({ status: 200, body: { tenants: rows.map(show), pagination } });
 }
 
-async function create(call: OperationCall<Nothing, Nothing, CreateTenant>): Promise<Result<Reply>> {
+async function create(call: OperationCall<unknown, unknown, CreateTenant>): Promise<Result<Reply>> {
   const made = await createTenant(contextOf(call), call.body);
   if (!made.ok) return made;
   const { id, replayed, webhookSecret } = made.value;
@@ -109,11 +108,11 @@ async function create(call: OperationCall<Nothing, Nothing, CreateTenant>): Prom
   return ok({ status: 201, body, version: found.value.version });
 }
 
-async function read(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function read(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   return reply(await readTenant(call, call.params.tenant));
 }
 
-async function change(call: OperationCall<Params, Nothing, PatchTenant>): Promise<Result<Reply>> {
+async function change(call: OperationCall<Params, unknown, PatchTenant>): Promise<Result<Reply>> {
   return reply(await changeTenant(contextOf(call), call.params.tenant, call.body));
 }
 

@@ -1,6 +1,6 @@
 // /v1/endpoints/{endpoint}/upstreams: the servers that an endpoint's jobs are sent to.
 import * as z from "zod";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import {
   type CreateUpstream,
   changedUpstreamSchema,
@@ -25,14 +25,13 @@ import {
   removeUpstream,
   shownAddress,
 } from "../../manage/upstreams.ts";
+import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { loadPage, pageShape } from "../kit/page.ts";
+import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 
-const listParamsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
-const paramsSchema = z.object({
-  ...listParamsSchema.shape,
+const paramsSchema = endpointParams.extend({
   upstream: z.string().meta({ description: "Id of an upstream of this endpoint" }),
 });
 const querySchema = z.strictObject(pageShape);
@@ -48,7 +47,7 @@ export const UPSTREAM_ROUTES: readonly Route[] = [
     summary: "List an endpoint's upstreams",
     description: "Newest first, disabled ones included.",
     kind: "reads",
-    params: listParamsSchema,
+    params: endpointParams,
     query: querySchema,
     answers: {
       200: {
@@ -66,7 +65,7 @@ export const UPSTREAM_ROUTES: readonly Route[] = [
     summary: "Add an upstream",
     description: "Its credential is sealed and never shown again. POST …/test asks it whether it answers.",
     kind: "creates",
-    params: listParamsSchema,
+    params: endpointParams,
     body: createUpstreamSchema,
     answers: { 201: { description: "The new upstream", schema: changedUpstreamSchema } },
     handle: create,
@@ -122,11 +121,9 @@ export const UPSTREAM_ROUTES: readonly Route[] = [
   }),
 ];
 
-type ListParams = z.infer<typeof listParamsSchema>;
 type Params = z.infer<typeof paramsSchema>;
-type Nothing = Record<string, unknown>;
 
-async function list(call: OperationCall<ListParams, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
+async function list(call: OperationCall<EndpointParams, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   const endpoint = await readEndpoint(call, ownerOf(call.caller), call.params.endpoint);
   if (!endpoint.ok) return endpoint;
   const found = await loadPage(call.query, (page) => listUpstreams(call.env.DB, endpoint.value.id, page));
@@ -135,7 +132,7 @@ async function list(call: OperationCall<ListParams, z.infer<typeof querySchema>,
   return ok({ status: 200, body: { upstreams: rows.map(show), pagination } });
 }
 
-async function create(call: OperationCall<ListParams, Nothing, CreateUpstream>): Promise<Result<Reply>> {
+async function create(call: OperationCall<EndpointParams, unknown, CreateUpstream>): Promise<Result<Reply>> {
   const { endpoint } = call.params;
   const made = await createUpstream(contextOf(call), endpoint, { ...call.body, requestUrl: call.c.req.url });
   if (!made.ok) return made;
@@ -144,24 +141,24 @@ async function create(call: OperationCall<ListParams, Nothing, CreateUpstream>):
   return found.ok ? ok(changed(201, { upstream: found.value, applied, warning })) : found;
 }
 
-async function read(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function read(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   const found = await readUpstream(call, call.params.endpoint, call.params.upstream);
   return found.ok ? ok({ status: 200, body: show(found.value), version: found.value.version }) : found;
 }
 
-async function change(call: OperationCall<Params, Nothing, PatchUpstream>): Promise<Result<Reply>> {
+async function change(call: OperationCall<Params, unknown, PatchUpstream>): Promise<Result<Reply>> {
   const { endpoint, upstream } = call.params;
   const patch = { ...call.body, requestUrl: call.c.req.url };
   const done = await changeUpstream(contextOf(call), endpoint, upstream, patch);
   return done.ok ? ok(changed(200, done.value)) : done;
 }
 
-async function remove(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function remove(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   const removed = await removeUpstream(contextOf(call), call.params.endpoint, call.params.upstream);
   return removed.ok ? ok({ status: 200, body: removed.value }) : removed;
 }
 
-async function test(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function test(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   const tested = await askUpstream(call, call.params.endpoint, call.params.upstream);
   return tested.ok ? ok({ status: 200, body: tested.value }) : tested;
 }

@@ -1,7 +1,7 @@
 // /v1/webhooks: the secret that signs a tenant's webhooks, the log of their tries, and dead ones that are sent again.
 import * as z from "zod";
 import type { DeliveryTry } from "../../contract/delivery-log.ts";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import {
   deliverySchema,
   type Redeliver,
@@ -18,9 +18,10 @@ import { fail, ok, type Result } from "../../core/failure.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import { redeliver, redeliverSome } from "../../dispatch/redeliver.ts";
 import { readFormerUntil, rotateSecret } from "../../manage/webhook-secret.ts";
+import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { decodeCursor, pageShape, paginationOf } from "../kit/page.ts";
+import { decodeCursor, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { findJobs } from "./jobs.ts";
 import { ownerShape } from "./owner.ts";
@@ -29,7 +30,6 @@ const ofTenant = z.strictObject({
   tenant: ownerShape.tenant.meta({ description: "With the scope admin: the id of another tenant than the key's" }),
 });
 const deliveriesQuery = z.strictObject({ ...pageShape, ...ownerShape });
-const endpointParams = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
 const webhookParams = z.object({ webhook: z.string().meta({ description: "The webhookId of a dead webhook" }) });
 const cursorSchema = z.int().min(0);
 
@@ -114,7 +114,6 @@ export const WEBHOOK_ROUTES: readonly Route[] = [
   }),
 ];
 
-type Nothing = Record<string, unknown>;
 type OfTenant = z.infer<typeof ofTenant>;
 
 /** The tenant that is meant: the caller's own, or with the scope admin any. Webhooks are of a tenant as a whole. */
@@ -126,14 +125,14 @@ function tenantOf({ caller, query }: OperationCall<unknown, OfTenant, unknown>):
     : fail({ kind: "forbidden", scope: "admin" });
 }
 
-async function readSecret(call: OperationCall<Nothing, OfTenant, unknown>): Promise<Result<Reply>> {
+async function readSecret(call: OperationCall<unknown, OfTenant, unknown>): Promise<Result<Reply>> {
   const tenantId = tenantOf(call);
   if (!tenantId.ok) return tenantId;
   const until = await readFormerUntil(call, tenantId.value);
   return until.ok ? ok({ status: 200, body: { formerValidUntil: toTimeText(until.value) } }) : until;
 }
 
-async function rotate(call: OperationCall<Nothing, OfTenant, RotateSecret>): Promise<Result<Reply>> {
+async function rotate(call: OperationCall<unknown, OfTenant, RotateSecret>): Promise<Result<Reply>> {
   const tenantId = tenantOf(call);
   if (!tenantId.ok) return tenantId;
   const rotated = await rotateSecret(contextOf(call), tenantId.value, call.body.overlapSeconds * 1_000);
@@ -146,7 +145,7 @@ async function rotate(call: OperationCall<Nothing, OfTenant, RotateSecret>): Pro
 }
 
 async function listTries(
-  call: OperationCall<z.infer<typeof endpointParams>, z.infer<typeof deliveriesQuery>, unknown>,
+  call: OperationCall<EndpointParams, z.infer<typeof deliveriesQuery>, unknown>,
 ): Promise<Result<Reply>> {
   const { cursor, limit, tenant } = call.query;
   const place = await findJobs(call, tenant);
@@ -169,7 +168,7 @@ async function redeliverOne(
   return sent.ok ? ok({ status: 200, body: sent.value }) : sent;
 }
 
-async function redeliverStep(call: OperationCall<Nothing, OfTenant, Redeliver>): Promise<Result<Reply>> {
+async function redeliverStep(call: OperationCall<unknown, OfTenant, Redeliver>): Promise<Result<Reply>> {
   const tenantId = tenantOf(call);
   if (!tenantId.ok) return tenantId;
   const after = decodeCursor(call.body.cursor, cursorSchema);

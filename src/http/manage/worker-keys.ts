@@ -1,7 +1,7 @@
 // /v1/endpoints/{endpoint}/worker-keys: keys of workers that fetch jobs; and /worker-env: the environment of such a worker.
 import * as z from "zod";
 import { readConfig } from "../../config.ts";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import {
   type CreateWorkerEnv,
   type CreateWorkerKey,
@@ -20,14 +20,13 @@ import { listWorkerKeys, type ManagedWorkerKey } from "../../db/worker-keys.ts";
 import { ownerOf } from "../../manage/context.ts";
 import { readEndpoint } from "../../manage/endpoints.ts";
 import { createWorkerKey, readWorkerKey, revokeWorkerKey } from "../../manage/worker-keys.ts";
+import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { loadPage, pageShape } from "../kit/page.ts";
+import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 
-const listParamsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
-const paramsSchema = z.object({
-  ...listParamsSchema.shape,
+const paramsSchema = endpointParams.extend({
   key: z.string().meta({ description: "Id of a key of this endpoint's workers" }),
 });
 const querySchema = z.strictObject(pageShape);
@@ -44,7 +43,7 @@ export const WORKER_KEY_ROUTES: readonly Route[] = [
     summary: "List the keys of an endpoint's workers",
     description: "Newest first, revoked ones included.",
     kind: "reads",
-    params: listParamsSchema,
+    params: endpointParams,
     query: querySchema,
     answers: {
       200: {
@@ -62,7 +61,7 @@ export const WORKER_KEY_ROUTES: readonly Route[] = [
     summary: "Create a key for an endpoint's workers",
     description: "The key is in this answer alone. It carries the price of what its workers do.",
     kind: "creates",
-    params: listParamsSchema,
+    params: endpointParams,
     body: createWorkerKeySchema,
     answers: { 201: { description: "The new key", schema: createdWorkerKeySchema } },
     handle: create,
@@ -100,18 +99,16 @@ export const WORKER_KEY_ROUTES: readonly Route[] = [
     description:
       "Makes a key, and gives the environment with which an unmodified RunPod worker image fetches jobs here.",
     kind: "creates",
-    params: listParamsSchema,
+    params: endpointParams,
     body: createWorkerEnvSchema,
     answers: { 201: { description: "The key and the environment", schema: workerEnvSchema } },
     handle: createEnv,
   }),
 ];
 
-type ListParams = z.infer<typeof listParamsSchema>;
 type Params = z.infer<typeof paramsSchema>;
-type Nothing = Record<string, unknown>;
 
-async function list(call: OperationCall<ListParams, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
+async function list(call: OperationCall<EndpointParams, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   const endpoint = await readEndpoint(call, ownerOf(call.caller), call.params.endpoint);
   if (!endpoint.ok) return endpoint;
   const found = await loadPage(call.query, (page) => listWorkerKeys(call.env.DB, endpoint.value.id, page));
@@ -120,7 +117,7 @@ async function list(call: OperationCall<ListParams, z.infer<typeof querySchema>,
   return ok({ status: 200, body: { workerKeys: rows.map(show), pagination } });
 }
 
-async function create(call: OperationCall<ListParams, Nothing, CreateWorkerKey>): Promise<Result<Reply>> {
+async function create(call: OperationCall<EndpointParams, unknown, CreateWorkerKey>): Promise<Result<Reply>> {
   const made = await createWorkerKey(contextOf(call), call.params.endpoint, call.body);
   if (!made.ok) return made;
   const { id, endpointId, replayed, key, applied } = made.value;
@@ -130,19 +127,19 @@ async function create(call: OperationCall<ListParams, Nothing, CreateWorkerKey>)
   return ok({ status: 201, body, version: found.value.version });
 }
 
-async function read(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function read(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   const found = await readWorkerKey(call, call.params.endpoint, call.params.key);
   return found.ok ? ok({ status: 200, body: show(found.value), version: found.value.version }) : found;
 }
 
-async function revoke(call: OperationCall<Params, Nothing, unknown>): Promise<Result<Reply>> {
+async function revoke(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   const revoked = await revokeWorkerKey(contextOf(call), call.params.endpoint, call.params.key);
   if (!revoked.ok) return revoked;
   const { workerKey, applied } = revoked.value;
   return ok({ status: 200, body: { ...show(workerKey), applied }, version: workerKey.version });
 }
 
-async function createEnv(call: OperationCall<ListParams, Nothing, CreateWorkerEnv>): Promise<Result<Reply>> {
+async function createEnv(call: OperationCall<EndpointParams, unknown, CreateWorkerEnv>): Promise<Result<Reply>> {
   const { gpu, base: asked, ...wanted } = call.body;
   const { publicUrl, reach } = readConfig(call.env);
   const base = checkBase(asked ?? publicUrl ?? new URL(call.c.req.url).origin, reach.allowPrivate);

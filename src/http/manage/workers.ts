@@ -6,14 +6,13 @@ import { fail, ok, type Result } from "../../core/failure.ts";
 import { summariseWorkers } from "../../core/manage/worker-summary.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { listWorkers } from "../../manage/workers.ts";
+import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { findOwnEndpoint } from "../kit/find-endpoint.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
 
 const PATH = "/v1/endpoints/:endpoint/workers";
-const endpointShape = { endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) };
-const listParams = z.object(endpointShape);
-const workerParams = z.object({ ...endpointShape, worker: z.string().meta({ description: "Id of a worker" }) });
+const workerParams = endpointParams.extend({ worker: z.string().meta({ description: "Id of a worker" }) });
 
 const change = { plane: "v1", tag: "Workers", method: "POST", scopes: ["manage", "admin"], kind: "acts" } as const;
 const drainSchema = z.object({ id: z.string(), draining: z.boolean() });
@@ -29,7 +28,7 @@ export const OWN_WORKER_ROUTES: readonly Route[] = [
     description: "Workers that pull, and upstreams that are called, each with its state and the reason.",
     scopes: ["jobs", "manage", "admin"],
     kind: "reads",
-    params: listParams,
+    params: endpointParams,
     query: z.strictObject({}),
     answers: {
       200: {
@@ -66,7 +65,7 @@ export const OWN_WORKER_ROUTES: readonly Route[] = [
 
 type Call<Params> = OperationCall<Params, unknown, unknown>;
 
-async function list(call: Call<z.infer<typeof listParams>>): Promise<Result<Reply>> {
+async function list(call: Call<EndpointParams>): Promise<Result<Reply>> {
   const { caller, env, params, nowMs } = call;
   const found = await findOwnEndpoint(params.endpoint, caller, env, nowMs);
   if (!found.ok) return found;
@@ -90,7 +89,7 @@ async function setDraining(call: Call<z.infer<typeof workerParams>>, draining: b
 }
 
 /** The broker of the endpoint, and whose it is: with the scope admin it need not be the caller's. */
-async function enter({ env, caller, params, nowMs }: Call<z.infer<typeof listParams>>) {
+async function enter({ env, caller, params, nowMs }: Call<EndpointParams>) {
   const found = await findOwnEndpoint(params.endpoint, caller, env, nowMs);
   if (!found.ok) return found;
   const { settings } = found.value;

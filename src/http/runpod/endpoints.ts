@@ -1,11 +1,11 @@
 // /v2/serverless: endpoints by RunPod's management API, of the caller's own tenant.
 import * as z from "zod";
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
+import { paginationSchema, runPodPageShape } from "../../contract/manage/page.ts";
 import {
   type CreateRunPodEndpoint,
   createRunPodEndpointSchema,
   type PatchRunPodEndpoint,
-  paginationSchema,
   patchRunPodEndpointSchema,
   RUNPOD_IDLE_DEFAULT_SECONDS,
   runPodEndpointSchema,
@@ -15,19 +15,14 @@ import { listManaged } from "../../db/managed-endpoints.ts";
 import { deleteEndpoint } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
+import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { showRunPodEndpoint } from "../kit/shown-endpoint.ts";
 
-const paramsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
-/** RunPod's clients read the whole list in one page. */
-const LIST_MAX = 1_000;
-const querySchema = z.object({
-  cursor: z.string().min(1).max(300).optional(),
-  limit: z.coerce.number().int().min(1).max(LIST_MAX).default(LIST_MAX),
-});
+const querySchema = z.object(runPodPageShape);
 
 const READERS = ["jobs", "manage"] as const;
 const WRITERS = ["manage"] as const;
@@ -76,7 +71,7 @@ export const ENDPOINT_ROUTES: readonly Route[] = [
     description: "The environment is shown to keys with the scope manage alone.",
     scopes: READERS,
     kind: "reads",
-    params: paramsSchema,
+    params: endpointParams,
     answers: { 200: { description: "The endpoint", schema: runPodEndpointSchema } },
     handle: read,
   }),
@@ -89,7 +84,7 @@ export const ENDPOINT_ROUTES: readonly Route[] = [
     description: "A field that is left out stays. What workers are started with makes a release.",
     scopes: WRITERS,
     kind: "changes",
-    params: paramsSchema,
+    params: endpointParams,
     body: patchRunPodEndpointSchema,
     answers: { 200: { description: "The endpoint as it is now", schema: runPodEndpointSchema } },
     handle: change,
@@ -104,16 +99,13 @@ export const ENDPOINT_ROUTES: readonly Route[] = [
       "Its waiting jobs are cancelled and its running ones ended; what they cost is billed. Repeated, it answers the same.",
     scopes: WRITERS,
     kind: "changes",
-    params: paramsSchema,
+    params: endpointParams,
     answers: { 204: { description: "It is deleted", schema: null } },
     handle: remove,
   }),
 ];
 
-type Params = z.infer<typeof paramsSchema>;
-type Empty = Record<string, unknown>;
-
-async function list({ c, caller, query }: OperationCall<Empty, z.infer<typeof querySchema>, unknown>) {
+async function list({ c, caller, query }: OperationCall<unknown, z.infer<typeof querySchema>, unknown>) {
   const found = await loadPage(query, (page) => listManaged(c.env.DB, caller.tenantId, page, caller.endpointIds));
   if (!found.ok) return found;
   const { rows, pagination } = found.value;
@@ -123,12 +115,12 @@ async function list({ c, caller, query }: OperationCall<Empty, z.infer<typeof qu
   return ok({ status: 200, body: { endpoints, pagination } } as const);
 }
 
-async function read(call: OperationCall<Params, Empty, unknown>): Promise<Result<Reply>> {
+async function read(call: OperationCall<EndpointParams, unknown, unknown>): Promise<Result<Reply>> {
   const found = await readEndpoint(call, call.caller.tenantId, call.params.endpoint);
   return found.ok ? show(call, 200, found.value) : found;
 }
 
-async function create(call: OperationCall<Empty, Empty, CreateRunPodEndpoint>): Promise<Result<Reply>> {
+async function create(call: OperationCall<unknown, unknown, CreateRunPodEndpoint>): Promise<Result<Reply>> {
   const context = contextOf(call);
   const { name, type, timeout, env = {}, templateId, ...fields } = call.body;
   const made = await createEndpoint(context, {
@@ -146,7 +138,7 @@ async function create(call: OperationCall<Empty, Empty, CreateRunPodEndpoint>): 
   return found.ok ? show(call, 201, found.value) : found;
 }
 
-async function change(call: OperationCall<Params, Empty, PatchRunPodEndpoint>): Promise<Result<Reply>> {
+async function change(call: OperationCall<EndpointParams, unknown, PatchRunPodEndpoint>): Promise<Result<Reply>> {
   const changed = await changeEndpoint(contextOf(call), call.caller.tenantId, call.params.endpoint, toPatch(call.body));
   if (!changed.ok) return changed;
   return show(call, 200, changed.value.endpoint, { "x-waybill-applied": String(changed.value.applied) });
@@ -162,7 +154,7 @@ function toPatch({ name, timeout, env, templateId, ...fields }: PatchRunPodEndpo
   };
 }
 
-async function remove(call: OperationCall<Params, Empty, unknown>): Promise<Result<Reply>> {
+async function remove(call: OperationCall<EndpointParams, unknown, unknown>): Promise<Result<Reply>> {
   const deleted = await deleteEndpoint(contextOf(call), call.caller.tenantId, call.params.endpoint);
   if (!deleted.ok) return deleted;
   return ok({ status: 204, headers: { "x-waybill-applied": String(deleted.value.applied) } });

@@ -1,14 +1,15 @@
 // /v2/serverless/{id}/releases: the versions of what an endpoint's workers are started with.
 import * as z from "zod";
+import { fieldChangesSchema } from "../../contract/manage/change.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listReleases } from "../../db/releases.ts";
 import { readEndpoint } from "../../manage/endpoints.ts";
+import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
 
-const paramsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
 const RELEASES_MAX = 100;
 
 const answerSchema = z.object({
@@ -29,7 +30,7 @@ const answerSchema = z.object({
         createdByUserId: z.null(),
         workerCount: z.int(),
         createdAt: z.iso.datetime(),
-        diff: z.array(z.object({ field: z.string(), old: z.unknown(), new: z.unknown() })),
+        diff: fieldChangesSchema,
       })
       .meta({ id: "Release" }),
   ),
@@ -46,15 +47,13 @@ export const RELEASE_ROUTES: readonly Route[] = [
     description: `The newest ${RELEASES_MAX}, newest first, each with what it changed; values of the environment are hidden.`,
     scopes: ["jobs", "manage"],
     kind: "reads",
-    params: paramsSchema,
+    params: endpointParams,
     answers: { 200: { description: "The releases", schema: answerSchema } },
     handle: list,
   }),
 ];
 
-async function list(
-  call: OperationCall<z.infer<typeof paramsSchema>, Record<string, unknown>, unknown>,
-): Promise<Result<Reply>> {
+async function list(call: OperationCall<EndpointParams, Record<string, unknown>, unknown>): Promise<Result<Reply>> {
   const endpoint = await readEndpoint(call, call.caller.tenantId, call.params.endpoint);
   if (!endpoint.ok) return endpoint;
   const found = await askD1(() => listReleases(call.env.DB, endpoint.value.id, RELEASES_MAX));

@@ -1,6 +1,6 @@
 // /v2/templates: presets of what workers are started with, of the caller's own tenant, and /v2/catalog/templates: the public ones of all.
 import * as z from "zod";
-import { paginationSchema } from "../../contract/manage/runpod-endpoint.ts";
+import { paginationSchema, runPodPageShape } from "../../contract/manage/page.ts";
 import {
   type CreateTemplate,
   createTemplateSchema,
@@ -23,16 +23,11 @@ import {
 } from "../../manage/templates.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { loadPage } from "../kit/page.ts";
+import { loadPage, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 
 const paramsSchema = z.object({ template: z.string().meta({ description: "Id of a template" }) });
-/** RunPod's clients read the whole list in one page. */
-const LIST_MAX = 1_000;
-const querySchema = z.strictObject({
-  cursor: z.string().min(1).max(300).optional(),
-  limit: z.coerce.number().int().min(1).max(LIST_MAX).default(LIST_MAX),
-});
+const querySchema = z.strictObject(runPodPageShape);
 /** RunPod's bound of its public catalogue. */
 const PUBLIC_MAX = 100;
 const publicQuerySchema = z.strictObject({
@@ -132,9 +127,8 @@ export const TEMPLATE_ROUTES: readonly Route[] = [
 ];
 
 type Params = z.infer<typeof paramsSchema>;
-type Empty = Record<string, unknown>;
 
-async function list({ env, caller, query }: OperationCall<Empty, z.infer<typeof querySchema>, unknown>) {
+async function list({ env, caller, query }: OperationCall<unknown, z.infer<typeof querySchema>, unknown>) {
   if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const found = await loadPage(query, (page) => listTemplates(env.DB, caller.tenantId, page));
   if (!found.ok) return found;
@@ -142,32 +136,32 @@ async function list({ env, caller, query }: OperationCall<Empty, z.infer<typeof 
   return ok({ status: 200, body: { templates: await showAll(env, caller, rows), pagination } } as const);
 }
 
-async function listPublic({ env, caller }: OperationCall<Empty, unknown, unknown>) {
+async function listPublic({ env, caller }: OperationCall<unknown, unknown, unknown>) {
   const found = await askD1(() => listPublicTemplates(env.DB, PUBLIC_MAX));
   if (!found.ok) return found;
-  const pagination = { hasNextPage: false, nextCursor: null };
-  return ok({ status: 200, body: { templates: await showAll(env, caller, found.value), pagination } } as const);
+  const body = { templates: await showAll(env, caller, found.value), pagination: paginationOf(null) };
+  return ok({ status: 200, body } as const);
 }
 
-async function create(call: OperationCall<Empty, Empty, CreateTemplate>): Promise<Result<Reply>> {
+async function create(call: OperationCall<unknown, unknown, CreateTemplate>): Promise<Result<Reply>> {
   const made = await createTemplate(contextOf(call), call.body);
   if (!made.ok) return made;
   const found = await readTemplate(call.env, call.caller.tenantId, made.value.id);
   return found.ok ? answer(call, 201, found.value) : found;
 }
 
-async function read(call: OperationCall<Params, Empty, unknown>): Promise<Result<Reply>> {
+async function read(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   if (call.caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const found = await readTemplate(call.env, call.caller.tenantId, call.params.template);
   return found.ok ? answer(call, 200, found.value) : found;
 }
 
-async function change(call: OperationCall<Params, Empty, PatchTemplate>): Promise<Result<Reply>> {
+async function change(call: OperationCall<Params, unknown, PatchTemplate>): Promise<Result<Reply>> {
   const changed = await changeTemplate(contextOf(call), call.params.template, call.body);
   return changed.ok ? answer(call, 200, changed.value) : changed;
 }
 
-async function remove(call: OperationCall<Params, Empty, unknown>): Promise<Result<Reply>> {
+async function remove(call: OperationCall<Params, unknown, unknown>): Promise<Result<Reply>> {
   const removed = await removeTemplate(contextOf(call), call.params.template);
   return removed.ok ? ok({ status: 204 }) : removed;
 }

@@ -1,16 +1,17 @@
 // /v2/serverless/{id}/workers: who serves an endpoint, and a stream for each one's log.
 import * as z from "zod";
+import { workerSummarySchema } from "../../contract/manage/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { STREAM_COMMENT_EVERY_MS } from "../../core/limits.ts";
 import { summariseWorkers, WORKER_STATES } from "../../core/manage/worker-summary.ts";
 import { readEndpoint } from "../../manage/endpoints.ts";
 import { listWorkers } from "../../manage/workers.ts";
 import { keepAnswering, type RouteContext } from "../kit/context.ts";
+import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
 
-const paramsSchema = z.object({ endpoint: z.string().meta({ description: "Id or slug of an endpoint" }) });
-const logParamsSchema = paramsSchema.extend({
+const logParamsSchema = endpointParams.extend({
   worker: z.string().meta({ description: "Id of a worker, as the list of workers has it" }),
 });
 const logQuerySchema = z.strictObject({
@@ -19,7 +20,6 @@ const logQuerySchema = z.strictObject({
   since: z.iso.datetime({ offset: true, error: "must be a time such as 2026-06-01T00:00:00Z" }).optional(),
 });
 
-const count = z.int();
 const workersSchema = z.object({
   workers: z.array(
     z
@@ -37,14 +37,7 @@ const workersSchema = z.object({
       })
       .meta({ id: "Worker" }),
   ),
-  summary: z.object({
-    running: count,
-    idle: count,
-    initializing: count,
-    throttled: count,
-    unhealthy: count,
-    total: count,
-  }),
+  summary: z.object(workerSummarySchema.shape),
   endpointVersion: z.int(),
 });
 
@@ -59,7 +52,7 @@ export const WORKER_ROUTES: readonly Route[] = [
     summary: "List an endpoint's workers",
     description:
       "Workers that pull, and upstreams that are called. Why one is unhealthy is in /v1/endpoints/{id}/workers.",
-    params: paramsSchema,
+    params: endpointParams,
     answers: { 200: { description: "The workers", schema: workersSchema } },
     handle: list,
   }),
@@ -77,7 +70,7 @@ export const WORKER_ROUTES: readonly Route[] = [
   }),
 ];
 
-async function list(call: OperationCall<z.infer<typeof paramsSchema>, unknown, unknown>): Promise<Result<Reply>> {
+async function list(call: OperationCall<EndpointParams, unknown, unknown>): Promise<Result<Reply>> {
   const endpoint = await readEndpoint(call, call.caller.tenantId, call.params.endpoint);
   if (!endpoint.ok) return endpoint;
   const found = await listWorkers(call.env, endpoint.value);
