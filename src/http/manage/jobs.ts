@@ -10,19 +10,17 @@ import {
   type ShownJobSummary,
 } from "../../contract/manage/job-list.ts";
 import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
-import { fail, ok, type Result } from "../../core/failure.ts";
+import { ok, type Result } from "../../core/failure.ts";
 import type { JobFilter } from "../../core/job/filter.ts";
 import { givenOf } from "../../core/manage/given.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
-import { BrokerClient } from "../../dispatch/broker-client.ts";
-import { readEndpoint } from "../../manage/endpoints.ts";
 import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { wireOf } from "../kit/failures.ts";
-import { findEndpoint } from "../kit/find-endpoint.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import { decodeCursor, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { ownerShape } from "./owner.ts";
+import { findTenantJobs } from "./tenant-jobs.ts";
 
 const querySchema = z.strictObject({ ...pageShape, ...jobQueryShape, ...ownerShape });
 const changeQuerySchema = z.strictObject(ownerShape);
@@ -87,26 +85,9 @@ export const JOB_LIST_ROUTES: readonly Route[] = [
 
 type Query = z.infer<typeof querySchema>;
 
-/** The broker of the endpoint, and whose jobs are meant: the caller's own, or with the scope admin those of `?tenant`. */
-export async function findJobs(
-  { caller, env, nowMs, params }: OperationCall<EndpointParams, unknown, unknown>,
-  asked: string | undefined,
-): Promise<Result<{ readonly broker: BrokerClient; readonly tenantId: string }>> {
-  if (!caller.scopes.includes("admin")) {
-    if (asked !== undefined && asked !== caller.tenantId) return fail({ kind: "forbidden", scope: "admin" });
-    const found = await findEndpoint(params.endpoint, caller, env, nowMs);
-    if (!found.ok) return found;
-    const { settings } = found.value;
-    return ok({ broker: new BrokerClient(env, settings.endpointId, settings), tenantId: caller.tenantId });
-  }
-  const found = await readEndpoint({ env, caller }, null, params.endpoint);
-  if (!found.ok) return found;
-  return ok({ broker: new BrokerClient(env, found.value.id), tenantId: asked ?? found.value.tenantId });
-}
-
 async function list(call: OperationCall<EndpointParams, Query, unknown>): Promise<Result<Reply>> {
   const { cursor, limit, tenant, ...filter } = call.query;
-  const place = await findJobs(call, tenant);
+  const place = await findTenantJobs(call, tenant);
   if (!place.ok) return place;
   const before = decodeCursor(cursor, cursorSchema);
   if (!before.ok) return before;
@@ -123,7 +104,7 @@ async function change(
   action: "cancel" | "retry",
 ): Promise<Result<Reply>> {
   const { cursor, limit, ...filter } = call.body;
-  const place = await findJobs(call, call.query.tenant);
+  const place = await findTenantJobs(call, call.query.tenant);
   if (!place.ok) return place;
   const before = decodeCursor(cursor, cursorSchema);
   if (!before.ok) return before;

@@ -24,7 +24,7 @@ import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
-import { listOwner, ownerShape } from "./owner.ts";
+import { askedTenant, listOwner, ownerShape } from "./owner.ts";
 
 const paramsSchema = z.object({ key: z.string().meta({ description: "Id of a key: wb_live_{id}_…" }) });
 const querySchema = z.strictObject({ ...pageShape, ...ownerShape });
@@ -135,10 +135,9 @@ async function list({
 }
 
 async function create(call: OperationCall<unknown, unknown, CreateKey>): Promise<Result<Reply>> {
-  const { tenantId: own, scopes } = call.caller;
-  const { tenantId = own, ...wanted } = call.body;
-  if (tenantId !== own && !scopes.includes("admin")) return fail({ kind: "forbidden", scope: "admin" });
-  const made = await createKey(contextOf(call), { ...wanted, tenantId });
+  const tenantId = askedTenant(call.caller, call.body.tenantId);
+  if (!tenantId.ok) return tenantId;
+  const made = await createKey(contextOf(call), { ...call.body, tenantId: tenantId.value });
   if (!made.ok) return made;
   const { id, replayed, key } = made.value;
   const found = await readKey(call, id);

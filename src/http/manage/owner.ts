@@ -1,4 +1,4 @@
-// Whose things a list of /v1 shows: the caller's own tenant's, or with the scope admin another's or everybody's.
+// Whose things a call of /v1 is about: the caller's own tenant's, or with the scope admin another's or everybody's.
 import * as z from "zod";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import type { Owner } from "../../db/managed-endpoints.ts";
@@ -14,9 +14,14 @@ export const ownerShape = {
     .meta({ description: "With the scope admin: the id of a tenant, or * for all; without it the key's own" }),
 };
 
-/** `*` is null: everybody's. */
-export function listOwner({ tenantId, scopes }: ManageContext["caller"], asked: string | undefined): Result<Owner> {
-  if (asked === undefined || asked === tenantId) return ok(tenantId);
-  if (!scopes.includes("admin")) return fail({ kind: "forbidden", scope: "admin" });
-  return ok(asked === "*" ? null : asked);
+/** The tenant that is asked for, or the caller's own. */
+export function askedTenant({ tenantId, scopes }: ManageContext["caller"], asked: string | undefined): Result<string> {
+  if (asked === undefined || asked === tenantId || scopes.includes("admin")) return ok(asked ?? tenantId);
+  return fail({ kind: "forbidden", scope: "admin" });
+}
+
+/** The same for a list, in which `*` is everybody. */
+export function listOwner(caller: ManageContext["caller"], asked: string | undefined): Result<Owner> {
+  const tenantId = askedTenant(caller, asked);
+  return tenantId.ok && tenantId.value === "*" ? ok(null) : tenantId;
 }

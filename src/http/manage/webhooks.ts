@@ -23,8 +23,8 @@ import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import { decodeCursor, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
-import { findJobs } from "./jobs.ts";
-import { ownerShape } from "./owner.ts";
+import { askedTenant, ownerShape } from "./owner.ts";
+import { findTenantJobs } from "./tenant-jobs.ts";
 
 const ofTenant = z.strictObject({
   tenant: ownerShape.tenant.meta({ description: "With the scope admin: the id of another tenant than the key's" }),
@@ -116,13 +116,9 @@ export const WEBHOOK_ROUTES: readonly Route[] = [
 
 type OfTenant = z.infer<typeof ofTenant>;
 
-/** The tenant that is meant: the caller's own, or with the scope admin any. Webhooks are of a tenant as a whole. */
+/** The tenant that is meant. Webhooks are of a tenant as a whole. */
 function tenantOf({ caller, query }: OperationCall<unknown, OfTenant, unknown>): Result<string> {
-  if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
-  const { tenant = caller.tenantId } = query;
-  return tenant === caller.tenantId || caller.scopes.includes("admin")
-    ? ok(tenant)
-    : fail({ kind: "forbidden", scope: "admin" });
+  return caller.endpointIds === null ? askedTenant(caller, query.tenant) : fail({ kind: "restricted_key" });
 }
 
 async function readSecret(call: OperationCall<unknown, OfTenant, unknown>): Promise<Result<Reply>> {
@@ -148,7 +144,7 @@ async function listTries(
   call: OperationCall<EndpointParams, z.infer<typeof deliveriesQuery>, unknown>,
 ): Promise<Result<Reply>> {
   const { cursor, limit, tenant } = call.query;
-  const place = await findJobs(call, tenant);
+  const place = await findTenantJobs(call, tenant);
   if (!place.ok) return place;
   const before = decodeCursor(cursor, cursorSchema);
   if (!before.ok) return before;
