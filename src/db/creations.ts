@@ -2,9 +2,11 @@
 import { IDEMPOTENCY_MS } from "../core/limits.ts";
 import { bound, type Database, type Statement, statement } from "./statement.ts";
 
-/** A creating call: `key` as the client sent it, `fingerprint` of what it asked for. */
+/** A creating call as it is remembered. */
 export interface CreatingCall {
+  /** As the client sent it. */
   readonly key: string;
+  /** Of what it asked for: hex of SHA-256 over method, path, query and body. */
   readonly fingerprint: string;
 }
 

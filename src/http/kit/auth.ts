@@ -85,9 +85,10 @@ export function readKey(headers: Headers): PresentedKey | null {
   return key === undefined || parsed === null ? null : { key, id: parsed.id };
 }
 
-export function requireScope(caller: Caller, scope: Scope): Result<Caller> {
-  if (caller.scopes.includes(scope)) return ok(caller);
-  return fail({ kind: "forbidden", scope, isWorkerKey: caller.scopes.includes("worker") });
+/** The caller, if its key has one of the scopes. */
+export function requireScope(caller: Caller, ...scopes: readonly Scope[]): Result<Caller> {
+  if (scopes.some((scope) => caller.scopes.includes(scope))) return ok(caller);
+  return fail({ kind: "forbidden", scope: scopes.join(" or "), isWorkerKey: caller.scopes.includes("worker") });
 }
 
 function isOver(stored: StoredKey, nowMs: number): boolean {

@@ -3,13 +3,14 @@
 import type * as z from "zod";
 import type { Caller, Scope } from "../../contract/identity.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import type { CreatingCall } from "../../db/creations.ts";
 import { jsonAnswer, rawAnswer } from "./answer.ts";
-import { authenticate, readKey } from "./auth.ts";
+import { authenticate, readKey, requireScope } from "./auth.ts";
 import { readBodyText } from "./body-text.ts";
 import { checkBody, checkQuery, checkValue } from "./checked.ts";
 import type { RouteContext } from "./context.ts";
 import type { Method, OperationDoc, Plane } from "./operation-doc.ts";
-import { type Creation, readCreation, readIfMatch } from "./precondition.ts";
+import { readCreation, readIfMatch } from "./precondition.ts";
 import { refuseAsProblem, refuseAsRunPodProblem } from "./problem.ts";
 import { countCall } from "./rate-limit.ts";
 import type { Route } from "./route.ts";
@@ -33,7 +34,7 @@ export interface OperationCall<Params, Query, Body> {
   readonly query: Query;
   readonly body: Body;
   /** The Idempotency-Key of a creating call; null: it has none. */
-  readonly creation: Creation | null;
+  readonly creation: CreatingCall | null;
   /** The version that a changing call expects; null: any. */
   readonly ifMatch: number | null;
   readonly nowMs: number;
@@ -111,9 +112,7 @@ const NOTHING = {};
 async function enter(c: RouteContext, scopes: readonly Scope[], nowMs: number): Promise<Result<Caller>> {
   const { headers } = c.req.raw;
   const caller = await authenticate(headers, c.env, nowMs, readKey(headers));
-  if (!caller.ok || caller.value.scopes.some((scope) => scopes.includes(scope))) return caller;
-  const isWorkerKey = caller.value.scopes.includes("worker");
-  return fail({ kind: "forbidden", scope: scopes.join(" or "), isWorkerKey });
+  return caller.ok ? requireScope(caller.value, ...scopes) : caller;
 }
 
 function show(c: RouteContext, { status, body, events, version, headers }: Reply): Response {

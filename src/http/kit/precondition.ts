@@ -2,19 +2,14 @@
 // two writers learns that it is the second.
 import { toHex } from "../../core/bytes/hex.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import type { CreatingCall } from "../../db/creations.ts";
 import type { RouteContext } from "./context.ts";
-
-/** A creating call as it is remembered: its key, and what it wants to create. */
-export interface Creation {
-  readonly key: string;
-  /** Hex of SHA-256 over method, path, query and body. */
-  readonly fingerprint: string;
-}
 
 /** As for jobs: up to 255 printable characters. */
 const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
 
-export async function readCreation(c: RouteContext, body: string): Promise<Result<Creation | null>> {
+/** The key of a creating call; null: it has none. */
+export async function readCreation(c: RouteContext, body: string): Promise<Result<CreatingCall | null>> {
   const key = c.req.raw.headers.get("idempotency-key");
   if (key === null) return ok(null);
   if (!IDEMPOTENCY_KEY.test(key)) {
