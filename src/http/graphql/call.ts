@@ -1,14 +1,5 @@
-// A GraphQL call on its way to the code that serves its field, and what that code may give.
-import type { Caller } from "../../contract/identity.ts";
+// What the code that serves a field of GraphQL may give, and how it reads the field's arguments.
 import { fail, type Result } from "../../core/failure.ts";
-import type { ManageContext } from "../../manage/context.ts";
-
-export interface GraphQlCall {
-  readonly env: Env;
-  readonly caller: Caller;
-  readonly nowMs: number;
-  readonly context: ManageContext;
-}
 
 /** What a field is; of an object, only the members that the query names are sent. */
 export type Resolved = Result<object | null>;
@@ -19,6 +10,11 @@ export function notServed(field: string, use: string): Result<never> {
     kind: "wrong_state",
     message: `${field} is not served by this Waybill deployment: use ${use} instead`,
   });
+}
+
+/** RunPod's clients send null or an empty text for what is not given. */
+export function isGiven(value: string | null | undefined): value is string {
+  return value !== null && value !== undefined && value !== "";
 }
 
 /** Items of a text with commas between them, as RunPod's GraphQL takes lists. */

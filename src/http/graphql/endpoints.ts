@@ -1,19 +1,19 @@
 // Endpoints by RunPod's GraphQL: `saveEndpoint`, `updateEndpointTemplate`, `deleteEndpoint`, and the form in which a query shows one.
 import * as z from "zod";
-import { readConfig } from "../../config.ts";
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
 import { createRunPodEndpointSchema, patchRunPodEndpointSchema } from "../../contract/manage/runpod-endpoint.ts";
-import { envPlace } from "../../core/access/sealing.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { EXECUTION_TIMEOUT_DEFAULT_MS } from "../../core/limits.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
+import type { ManageContext } from "../../manage/context.ts";
 import { deleteEndpoint as deleteForCaller } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, readEndpoint } from "../../manage/endpoints.ts";
-import { toTimeoutMs } from "../../manage/requested-fleet.ts";
-import { openEnv } from "../../manage/workers-env.ts";
+import { toPatch, toWanted, typeOf } from "../../manage/requested-endpoint.ts";
 import { checkValue } from "../kit/checked.ts";
-import { type GraphQlCall, type Resolved, splitText } from "./call.ts";
+import { visibleEnv } from "../kit/shown-endpoint.ts";
+import { isGiven, type Resolved, splitText } from "./call.ts";
 
+/** Another one than that of the REST API. */
 const IDLE_DEFAULT_SECONDS = 5;
 const text = z.string().nullable().optional();
 
@@ -42,64 +42,50 @@ const saveSchema = z.strictObject({ input: inputSchema });
 const deleteSchema = z.strictObject({ id: z.string() });
 const templateSchema = z.strictObject({ input: z.strictObject({ endpointId: z.string(), templateId: z.string() }) });
 
-export async function saveEndpoint(call: GraphQlCall, args: unknown): Promise<Resolved> {
+export async function saveEndpoint(context: ManageContext, args: unknown): Promise<Resolved> {
   const checked = checkValue(saveSchema, args, "body");
   if (!checked.ok) return checked;
   const { input } = checked.value;
-  const saved = isGiven(input.id) ? await change(call, input.id, input) : await create(call, input);
-  return saved.ok ? ok(await showGraphQlEndpoint(call, saved.value)) : saved;
+  const saved = isGiven(input.id) ? await change(context, input.id, input) : await create(context, input);
+  return saved.ok ? ok(await showGraphQlEndpoint(context, saved.value)) : saved;
 }
 
-export async function updateEndpointTemplate({ context, caller }: GraphQlCall, args: unknown): Promise<Resolved> {
+export async function updateEndpointTemplate(context: ManageContext, args: unknown): Promise<Resolved> {
   const checked = checkValue(templateSchema, args, "body");
   if (!checked.ok) return checked;
   const { endpointId, templateId } = checked.value.input;
-  const changed = await changeEndpoint(context, caller.tenantId, endpointId, { fields: {}, templateId });
+  const { tenantId } = context.caller;
+  const changed = await changeEndpoint(context, tenantId, endpointId, { fields: {}, templateId });
   return changed.ok ? ok({ id: changed.value.endpoint.id, templateId }) : changed;
 }
 
 /** RunPod wants its workers to be set to 0 before; here the endpoint ends whatever runs. */
-export async function deleteEndpoint({ context, caller }: GraphQlCall, args: unknown): Promise<Resolved> {
+export async function deleteEndpoint(context: ManageContext, args: unknown): Promise<Resolved> {
   const checked = checkValue(deleteSchema, args, "body");
   if (!checked.ok) return checked;
-  const deleted = await deleteForCaller(context, caller.tenantId, checked.value.id);
+  const deleted = await deleteForCaller(context, context.caller.tenantId, checked.value.id);
   return deleted.ok ? ok(null) : deleted;
 }
 
-async function create({ context, caller, env }: GraphQlCall, input: Input): Promise<Result<ManagedEndpoint>> {
+async function create(context: ManageContext, input: Input): Promise<Result<ManagedEndpoint>> {
   const type = input.type === "LB" ? "LOAD_BALANCER" : "QUEUE";
   const checked = checkValue(createRunPodEndpointSchema, { ...toBody(input, type), type }, "body");
   if (!checked.ok) return checked;
-  const { name, timeout, templateId, type: _, env: __, ...fields } = checked.value;
-  const made = await createEndpoint(context, {
-    tenantId: caller.tenantId,
-    name,
-    kind: type === "QUEUE" ? "queue" : "load_balancer",
-    executionTimeoutMs: toTimeoutMs(timeout),
-    fields,
-    templateId,
-    workerEnv: {},
-    needsHardware: true,
-  });
-  return made.ok ? readEndpoint({ env, caller }, caller.tenantId, made.value.id) : made;
+  const { tenantId } = context.caller;
+  const made = await createEndpoint(context, toWanted(checked.value, tenantId));
+  return made.ok ? readEndpoint(context, tenantId, made.value.id) : made;
 }
 
 /** RunPod's `saveEndpoint` resets what is left out, but for the template and the pools, without which there is no endpoint. */
-async function change(call: GraphQlCall, id: string, input: Input): Promise<Result<ManagedEndpoint>> {
-  const { context, caller } = call;
-  const found = await readEndpoint(call, caller.tenantId, id);
+async function change(context: ManageContext, id: string, input: Input): Promise<Result<ManagedEndpoint>> {
+  const { tenantId } = context.caller;
+  const found = await readEndpoint(context, tenantId, id);
   if (!found.ok) return found;
-  const type = found.value.kind === "queue" ? "QUEUE" : "LOAD_BALANCER";
+  const type = typeOf(found.value.kind);
   if (input.type !== undefined && (input.type === "LB") !== (type === "LOAD_BALANCER")) return fail(TYPE_STAYS);
   const checked = checkValue(patchRunPodEndpointSchema, toBody(input, type), "body");
   if (!checked.ok) return checked;
-  const { name, timeout, templateId, env: _, ...fields } = checked.value;
-  const changed = await changeEndpoint(context, caller.tenantId, id, {
-    ...(name === undefined ? {} : { name }),
-    ...(timeout === undefined ? {} : { executionTimeoutMs: toTimeoutMs(timeout) }),
-    fields,
-    templateId,
-  });
+  const changed = await changeEndpoint(context, tenantId, id, toPatch(checked.value));
   return changed.ok ? ok(changed.value.endpoint) : changed;
 }
 
@@ -144,19 +130,14 @@ function gpuOf({ id, templateId, gpuIds, gpuCount: count, allowedCudaVersions, m
   };
 }
 
-function isGiven(value: string | null | undefined): value is string {
-  return value !== null && value !== undefined && value !== "";
-}
-
 /** An endpoint with all the members that RunPod's clients ask for. */
 export async function showGraphQlEndpoint(
-  { env, caller }: Pick<GraphQlCall, "env" | "caller">,
+  { env, caller }: Pick<ManageContext, "env" | "caller">,
   endpoint: ManagedEndpoint,
 ) {
   const { id, name, slug, kind, fleet, tenantId, templateId, version, executionTimeoutMs, createdAtMs } = endpoint;
   const { gpu, workers, scaling, flashboot, dataCenterIds, networkVolumes } = fleet;
-  const mayRead = caller.scopes.includes("manage");
-  const variables = mayRead ? await openEnv(endpoint.sealedEnv, readConfig(env).encryptionKey, envPlace(id)) : {};
+  const variables = (await visibleEnv(env, caller, endpoint)) ?? {};
   return {
     id,
     name: name === "" ? slug : name,

@@ -2,13 +2,14 @@
 import * as z from "zod";
 import { ok } from "../../core/failure.ts";
 import { GPU_TYPES, type GpuType } from "../../core/manage/catalogue.ts";
+import type { ManageContext } from "../../manage/context.ts";
 import { checkValue } from "../kit/checked.ts";
-import type { GraphQlCall, Resolved } from "./call.ts";
+import type { Resolved } from "./call.ts";
 
 const argsSchema = z.strictObject({ input: z.strictObject({ id: z.string() }).optional() });
 
 /** All types, or those of an id: the client takes an empty list for "there is no such GPU". */
-export async function gpuTypes(_call: GraphQlCall, args: unknown): Promise<Resolved> {
+export async function gpuTypes(_context: ManageContext, args: unknown): Promise<Resolved> {
   const checked = checkValue(argsSchema, args, "body");
   if (!checked.ok) return checked;
   const { input } = checked.value;

@@ -3,7 +3,8 @@ import { ok } from "../../core/failure.ts";
 import type { GraphQlField } from "../../core/manage/graphql-document.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
-import { type GraphQlCall, notServed, type Resolved } from "./call.ts";
+import type { ManageContext } from "../../manage/context.ts";
+import { notServed, type Resolved } from "./call.ts";
 import { showGraphQlEndpoint } from "./endpoints.ts";
 
 /** GraphQL has no pages here: clients get the newest ones. */
@@ -14,8 +15,12 @@ const EMPTY: ReadonlyMap<string, unknown> = new Map(Object.entries({ pubKey: nul
 
 const IN_PLACE: ReadonlyMap<string, string> = new Map([["pods", "an endpoint with workers of your own"]]);
 
-export async function myself(call: GraphQlCall, _args: unknown, selection: readonly GraphQlField[]): Promise<Resolved> {
-  const { caller, env } = call;
+export async function myself(
+  context: ManageContext,
+  _args: unknown,
+  selection: readonly GraphQlField[],
+): Promise<Resolved> {
+  const { caller, env } = context;
   const members: [string, unknown][] = [];
   for (const { name } of selection) {
     if (name === "id") members.push([name, caller.tenantId]);
@@ -26,7 +31,7 @@ export async function myself(call: GraphQlCall, _args: unknown, selection: reado
       const page = { after: null, limit: LIST_MAX };
       const found = await askD1(() => listManaged(env.DB, caller.tenantId, page, caller.endpointIds));
       if (!found.ok) return found;
-      members.push([name, await Promise.all(found.value.map((row) => showGraphQlEndpoint(call, row)))]);
+      members.push([name, await Promise.all(found.value.map((row) => showGraphQlEndpoint(context, row)))]);
     }
   }
   return ok(Object.fromEntries(members));

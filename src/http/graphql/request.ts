@@ -4,8 +4,9 @@ import * as z from "zod";
 import type { Caller } from "../../contract/identity.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { type GraphQlField, parseGraphQl } from "../../core/manage/graphql-document.ts";
+import type { ManageContext } from "../../manage/context.ts";
 import { jsonAnswer } from "../kit/answer.ts";
-import { authenticate, readKey } from "../kit/auth.ts";
+import { authenticate, readKey, requireScope } from "../kit/auth.ts";
 import { readBodyText } from "../kit/body-text.ts";
 import { checkBody } from "../kit/checked.ts";
 import type { RouteContext } from "../kit/context.ts";
@@ -14,7 +15,7 @@ import type { DescribedOperation } from "../kit/operation-doc.ts";
 import { detailOf } from "../kit/problem.ts";
 import { countCall } from "../kit/rate-limit.ts";
 import { type Answered, route } from "../kit/route.ts";
-import { type GraphQlCall, notServed, type Resolved } from "./call.ts";
+import { notServed, type Resolved } from "./call.ts";
 import { deleteEndpoint, saveEndpoint, updateEndpointTemplate } from "./endpoints.ts";
 import { gpuTypes } from "./gpus.ts";
 import { myself } from "./myself.ts";
@@ -28,7 +29,7 @@ const answerSchema = z
   })
   .meta({ id: "GraphQLAnswer" });
 
-type Resolver = (call: GraphQlCall, args: unknown, selection: readonly GraphQlField[]) => Promise<Resolved>;
+type Resolver = (context: ManageContext, args: unknown, selection: readonly GraphQlField[]) => Promise<Resolved>;
 
 /** Maps, because a client may ask for `constructor`, which every object has. */
 const QUERIES: ReadonlyMap<string, Resolver> = new Map(Object.entries({ myself, gpuTypes }));
@@ -99,11 +100,10 @@ async function serve(c: RouteContext, caller: Caller, query: string, nowMs: numb
   if (resolver === undefined)
     return notServed(field.name, IN_PLACE.get(field.name) ?? "RunPod's REST routes under /v2");
   const scopes = document.operation === "mutation" ? (["manage"] as const) : (["jobs", "manage"] as const);
-  if (!scopes.some((scope) => caller.scopes.includes(scope))) {
-    return fail({ kind: "forbidden", scope: scopes.join(" or "), isWorkerKey: caller.scopes.includes("worker") });
-  }
+  const allowed = requireScope(caller, ...scopes);
+  if (!allowed.ok) return allowed;
   const context = { env: c.env, caller, nowMs, requestId: c.get("requestId"), creation: null, ifMatch: null };
-  const resolved = await resolver({ env: c.env, caller, nowMs, context }, field.args, field.selection);
+  const resolved = await resolver(context, field.args, field.selection);
   return resolved.ok ? ok({ [field.name]: select(resolved.value, field.selection) }) : resolved;
 }
 

@@ -3,9 +3,10 @@ import * as z from "zod";
 import { createTemplateSchema, type ManagedTemplate } from "../../contract/manage/template.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import { givenOf } from "../../core/manage/given.ts";
+import type { ManageContext } from "../../manage/context.ts";
 import { changeTemplate, createTemplate, openTemplateEnv, readTemplate } from "../../manage/templates.ts";
 import { checkValue } from "../kit/checked.ts";
-import { type GraphQlCall, type Resolved, splitText } from "./call.ts";
+import { isGiven, type Resolved, splitText } from "./call.ts";
 
 const MOUNT_PATH = "/workspace";
 const text = z.string().nullable().optional();
@@ -31,29 +32,26 @@ const inputSchema = z.strictObject({
 });
 const argsSchema = z.strictObject({ input: inputSchema });
 
-export async function saveTemplate(call: GraphQlCall, args: unknown): Promise<Resolved> {
+export async function saveTemplate(context: ManageContext, args: unknown): Promise<Resolved> {
   const checked = checkValue(argsSchema, args, "body");
   if (!checked.ok) return checked;
   const { input } = checked.value;
   const wanted = checkValue(createTemplateSchema, toBody(input), "body");
   if (!wanted.ok) return wanted;
   const { id } = input;
-  const saved =
-    id === null || id === undefined || id === ""
-      ? await make(call, wanted.value)
-      : await change(call, id, wanted.value);
-  return saved.ok ? ok(await show(call.env, saved.value)) : saved;
+  const saved = isGiven(id) ? await change(context, id, wanted.value) : await make(context, wanted.value);
+  return saved.ok ? ok(await show(context.env, saved.value)) : saved;
 }
 
 type Wanted = z.infer<typeof createTemplateSchema>;
 
-async function make({ context, env, caller }: GraphQlCall, wanted: Wanted): Promise<Result<ManagedTemplate>> {
+async function make(context: ManageContext, wanted: Wanted): Promise<Result<ManagedTemplate>> {
   const made = await createTemplate(context, wanted);
-  return made.ok ? readTemplate(env, caller.tenantId, made.value.id) : made;
+  return made.ok ? readTemplate(context.env, context.caller.tenantId, made.value.id) : made;
 }
 
 /** RunPod's `saveTemplate` resets what is left out, so that the whole template is given each time. */
-async function change({ context }: GraphQlCall, id: string, wanted: Wanted): Promise<Result<ManagedTemplate>> {
+async function change(context: ManageContext, id: string, wanted: Wanted): Promise<Result<ManagedTemplate>> {
   const { args = "", ports = [], registry = null, env = {}, ...rest } = wanted;
   return changeTemplate(context, id, { ...rest, args, ports, registry, env });
 }

@@ -9,6 +9,7 @@ import { cpuMemoryGb } from "../../core/manage/fleet-change.ts";
 import { isIdleTimeoutUnused } from "../../core/manage/fleet-rules.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import type { ManageContext } from "../../manage/context.ts";
+import { typeOf } from "../../manage/requested-endpoint.ts";
 import { openEnv } from "../../manage/workers-env.ts";
 import type { RouteContext } from "./context.ts";
 
@@ -28,7 +29,7 @@ export async function showRunPodEndpoint(
   return {
     id,
     name: name === "" ? endpoint.slug : name,
-    type: kind === "queue" ? "QUEUE" : "LOAD_BALANCER",
+    type: typeOf(kind),
     requestUrls: requestUrls(c, endpoint, env),
     ...rest,
     ...(env === null ? {} : { env }),
@@ -42,7 +43,7 @@ export async function showRunPodEndpoint(
 }
 
 /** The environment, for a key with the scope `manage` of the endpoint's own tenant; null for every other. */
-async function visibleEnv(
+export async function visibleEnv(
   env: Env,
   { scopes, tenantId }: ManageContext["caller"],
   endpoint: ManagedEndpoint,

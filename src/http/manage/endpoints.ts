@@ -13,12 +13,13 @@ import {
 } from "../../contract/manage/endpoint.ts";
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
 import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
-import { fail, ok, type Result } from "../../core/failure.ts";
+import { ok, type Result } from "../../core/failure.ts";
 import { givenOf } from "../../core/manage/given.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import { ownerOf } from "../../manage/context.ts";
 import { deleteEndpoint } from "../../manage/delete-endpoint.ts";
 import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
+import { kindOf, toPatch } from "../../manage/requested-endpoint.ts";
 import { toTimeoutMs } from "../../manage/requested-fleet.ts";
 import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { contextOf } from "../kit/manage-context.ts";
@@ -26,7 +27,7 @@ import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { showRunPodEndpoint } from "../kit/shown-endpoint.ts";
-import { listOwner, ownerShape } from "./owner.ts";
+import { askedTenant, listOwner, ownerShape } from "./owner.ts";
 
 const querySchema = z.strictObject({ ...pageShape, ...ownerShape });
 
@@ -133,18 +134,16 @@ async function read(call: OperationCall<EndpointParams, unknown, unknown>): Prom
 }
 
 async function create(call: OperationCall<unknown, unknown, CreateEndpoint>): Promise<Result<Reply>> {
-  const { tenantId, name, type, timeout, env = {}, ...fields } = call.body;
-  const { tenantId: own, scopes } = call.caller;
-  if (tenantId !== undefined && tenantId !== own && !scopes.includes("admin")) {
-    return fail({ kind: "forbidden", scope: "admin" });
-  }
+  const { tenantId: asked, name, type, timeout, env = {}, ...fields } = call.body;
+  const tenantId = askedTenant(call.caller, asked);
+  if (!tenantId.ok) return tenantId;
   // RunPod's load balancer knows no delay of a queue.
   const scaling = fields.scaling ?? (type === "LOAD_BALANCER" ? BY_REQUESTS : undefined);
   const made = await createEndpoint(contextOf(call), {
     ...toSettings(fields),
-    tenantId: tenantId ?? own,
+    tenantId: tenantId.value,
     name: name ?? fields.slug ?? "",
-    kind: type === "QUEUE" ? "queue" : "load_balancer",
+    kind: kindOf(type),
     executionTimeoutMs: toTimeoutMs(timeout),
     fields: { ...fields, scaling },
     templateId: fields.templateId,
@@ -160,15 +159,7 @@ async function create(call: OperationCall<unknown, unknown, CreateEndpoint>): Pr
 const BY_REQUESTS = { type: "REQUEST_COUNT", requestCount: 4 } as const;
 
 async function change(call: OperationCall<EndpointParams, unknown, PatchEndpoint>): Promise<Result<Reply>> {
-  const { name, timeout, env, ...fields } = call.body;
-  const patch: EndpointPatch = {
-    ...toSettings(fields),
-    ...(name === undefined ? {} : { name }),
-    ...(timeout === undefined ? {} : { executionTimeoutMs: toTimeoutMs(timeout) }),
-    workerEnv: env,
-    fields,
-    templateId: fields.templateId,
-  };
+  const patch = { ...toSettings(call.body), ...toPatch(call.body) };
   const changed = await changeEndpoint(contextOf(call), ownerOf(call.caller), call.params.endpoint, patch);
   if (!changed.ok) return changed;
   const { endpoint, applied } = changed.value;

@@ -13,8 +13,8 @@ import {
 import { ok, type Result } from "../../core/failure.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import { deleteEndpoint } from "../../manage/delete-endpoint.ts";
-import { changeEndpoint, createEndpoint, type EndpointPatch, readEndpoint } from "../../manage/endpoints.ts";
-import { toTimeoutMs } from "../../manage/requested-fleet.ts";
+import { changeEndpoint, createEndpoint, readEndpoint } from "../../manage/endpoints.ts";
+import { toPatch, toWanted } from "../../manage/requested-endpoint.ts";
 import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
@@ -121,20 +121,10 @@ async function read(call: OperationCall<EndpointParams, unknown, unknown>): Prom
 }
 
 async function create(call: OperationCall<unknown, unknown, CreateRunPodEndpoint>): Promise<Result<Reply>> {
-  const context = contextOf(call);
-  const { name, type, timeout, env = {}, templateId, ...fields } = call.body;
-  const made = await createEndpoint(context, {
-    tenantId: call.caller.tenantId,
-    name,
-    kind: type === "QUEUE" ? "queue" : "load_balancer",
-    executionTimeoutMs: toTimeoutMs(timeout),
-    fields,
-    templateId,
-    workerEnv: env,
-    needsHardware: true,
-  });
+  const { tenantId } = call.caller;
+  const made = await createEndpoint(contextOf(call), toWanted(call.body, tenantId));
   if (!made.ok) return made;
-  const found = await readEndpoint(call, call.caller.tenantId, made.value.id);
+  const found = await readEndpoint(call, tenantId, made.value.id);
   return found.ok ? show(call, 201, found.value) : found;
 }
 
@@ -142,16 +132,6 @@ async function change(call: OperationCall<EndpointParams, unknown, PatchRunPodEn
   const changed = await changeEndpoint(contextOf(call), call.caller.tenantId, call.params.endpoint, toPatch(call.body));
   if (!changed.ok) return changed;
   return show(call, 200, changed.value.endpoint, { "x-waybill-applied": String(changed.value.applied) });
-}
-
-function toPatch({ name, timeout, env, templateId, ...fields }: PatchRunPodEndpoint): EndpointPatch {
-  return {
-    ...(name === undefined ? {} : { name }),
-    ...(timeout === undefined ? {} : { executionTimeoutMs: toTimeoutMs(timeout) }),
-    workerEnv: env,
-    fields,
-    templateId,
-  };
 }
 
 async function remove(call: OperationCall<EndpointParams, unknown, unknown>): Promise<Result<Reply>> {
