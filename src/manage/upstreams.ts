@@ -7,7 +7,7 @@ import { credentialPlace } from "../core/access/sealing.ts";
 import { SecretForms } from "../core/access/secret-forms.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { SECRET_MIN_CHARS } from "../core/limits.ts";
-import { fieldChanges } from "../core/manage/changes.ts";
+import { fieldChanges, HIDDEN } from "../core/manage/changes.ts";
 import { givenOf } from "../core/manage/given.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion } from "../db/expectations.ts";
@@ -219,5 +219,5 @@ function auditedFields(upstream: Omit<UpstreamSettings, "credential"> & { readon
 }
 
 function hide(credential: string | null): string | null {
-  return credential === null ? null : "(hidden)";
+  return credential === null ? null : HIDDEN;
 }

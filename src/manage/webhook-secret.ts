@@ -4,6 +4,7 @@ import { readConfig } from "../config.ts";
 import { WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
 import { makeWebhookSecret, WEBHOOK_SECRET_BYTES } from "../core/access/webhook-secret.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
+import { HIDDEN } from "../core/manage/changes.ts";
 import { toTimeText } from "../core/manage/time-text.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { findWebhookSecrets, rotateWebhookSecret } from "../db/tenants.ts";
@@ -42,7 +43,7 @@ export async function rotateSecret(
   const sealed = await seal(secret, readConfig(env).encryptionKey, WEBHOOK_SECRET_PLACE);
   const formerUntilMs = nowMs + overlapMs;
   const changes = [
-    { field: "webhookSecret", old: "(hidden)", new: "(hidden)" },
+    { field: "webhookSecret", old: HIDDEN, new: HIDDEN },
     { field: "formerValidUntil", old: null, new: toTimeText(formerUntilMs) },
   ];
   const statements = [

@@ -21,7 +21,7 @@ export function fieldChanges(
 }
 
 /** In place of a value that may be a secret. */
-const HIDDEN = "(hidden)";
+export const HIDDEN = "(hidden)";
 
 /** Which names of a map got another value, were added or went away: `env.TOKEN`, without any value. */
 export function hiddenChanges(

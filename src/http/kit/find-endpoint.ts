@@ -54,15 +54,12 @@ export async function findEndpointByAnyName(
   if (found.ok || found.failure.kind !== "not_found") return found;
   if (!PEOPLES_NAME.test(name)) return fail(NOT_NAMED);
   const { tenantId } = caller;
-  try {
-    const id = await namedIds.get(`${tenantId} ${name}`, nowMs, () => findIdOfName(env.DB, tenantId, name));
-    if (id === null) return fail(NOT_NAMED);
-    const named = await findEndpoint(id, caller, env, nowMs);
-    return named.ok || named.failure.kind !== "not_found" ? named : fail(NOT_NAMED);
-  } catch (error) {
-    log("endpoint_lookup_failed", { error: String(error) });
-    return fail({ kind: "unavailable", message: "the endpoint cannot be looked up right now" });
-  }
+  const load = () => findIdOfName(env.DB, tenantId, name);
+  const id = await lookUp(() => namedIds.get(`${tenantId} ${name}`, nowMs, load));
+  if (!id.ok) return id;
+  if (id.value === null) return fail(NOT_NAMED);
+  const named = await findEndpoint(id.value, caller, env, nowMs);
+  return named.ok || named.failure.kind !== "not_found" ? named : fail(NOT_NAMED);
 }
 
 /** The same for the number that is part of the ids of the endpoint's jobs. */
@@ -83,14 +80,20 @@ async function find(
   load: () => Promise<LoadedEndpoint | null>,
   may = mayUse,
 ): Promise<Result<LoadedEndpoint>> {
-  let found: LoadedEndpoint | null;
+  const found = await lookUp(() => endpoints.get(key, nowMs, load));
+  if (!found.ok) return found;
+  const endpoint = found.value;
+  return endpoint !== null && may(caller, endpoint) ? ok(endpoint) : fail({ kind: "not_found", what: "endpoint" });
+}
+
+/** `unavailable` where D1 does not answer and no cache does. */
+async function lookUp<T>(ask: () => Promise<T>): Promise<Result<T>> {
   try {
-    found = await endpoints.get(key, nowMs, load);
+    return ok(await ask());
   } catch (error) {
     log("endpoint_lookup_failed", { error: String(error) });
     return fail({ kind: "unavailable", message: "the endpoint cannot be looked up right now" });
   }
-  return found !== null && may(caller, found) ? ok(found) : fail({ kind: "not_found", what: "endpoint" });
 }
 
 function mayUse(caller: Caller, { shared, settings }: LoadedEndpoint): boolean {
@@ -112,12 +115,8 @@ export async function findEndpointId(name: string, env: Env, ifDown: string): Pr
   const known = knownEndpointId(name);
   if (known !== undefined) return known;
   if (!isEndpointName(name)) return null;
-  try {
-    return await endpointIds.get(name, Date.now(), () => findIdOf(env.DB, name));
-  } catch (error) {
-    log("endpoint_lookup_failed", { error: String(error) });
-    return ifDown;
-  }
+  const found = await lookUp(() => endpointIds.get(name, Date.now(), () => findIdOf(env.DB, name)));
+  return found.ok ? found.value : ifDown;
 }
 
 /** Caches the id of a name that was found in another way. */

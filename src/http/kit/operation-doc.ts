@@ -11,6 +11,11 @@ export type Plane = "v1" | "v2";
 /** Those, and the APIs of clients and workers. Each has a form of its errors. */
 export type DescribedPlane = Plane | "jobs" | "openai" | "workers" | "lb" | "graphql";
 
+/** Is it of the management API, whose calls are checked against their description? */
+export function isManaged(plane: DescribedPlane): boolean {
+  return plane === "v1" || plane === "v2";
+}
+
 export interface AnswerDoc {
   readonly description: string;
   /** Null: an answer without a body, or one that is no JSON. */

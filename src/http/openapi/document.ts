@@ -1,7 +1,7 @@
 // Makes the OpenAPI 3.1 document of operations: their schemas are those that calls are checked by, so the two cannot differ.
 import type * as z from "zod";
 import { IDEMPOTENCY_KEY_MAX_CHARS } from "../../core/limits.ts";
-import type { AnswerDoc, DescribedOperation, OperationDoc } from "../kit/operation-doc.ts";
+import { type AnswerDoc, type DescribedOperation, isManaged, type OperationDoc } from "../kit/operation-doc.ts";
 import { errorFormOf, MEANINGS, refusalsOf } from "./refusals.ts";
 import { type Json, type RenderedSchemas, renderSchemas } from "./schemas.ts";
 
@@ -118,8 +118,7 @@ function parameter(place: "path" | "query", name: string, field: z.ZodType | nul
 /** Idempotency-Key and If-Match. Routes of jobs take a key as the draft standard has it, without spaces, commas and quotes. */
 function preconditionsOf({ kind, plane }: OperationDoc): Json[] {
   if (kind === "creates") {
-    const isManaged = plane === "v1" || plane === "v2";
-    const pattern = isManaged ? "^[!-~]([ -~]{0,253}[!-~])?$" : "^[!#-+.-~-]+$";
+    const pattern = isManaged(plane) ? "^[!-~]([ -~]{0,253}[!-~])?$" : "^[!#-+.-~-]+$";
     const schema = { type: "string", minLength: 1, maxLength: IDEMPOTENCY_KEY_MAX_CHARS, pattern };
     return [{ name: "Idempotency-Key", in: "header", required: false, description: REPEATED, schema }];
   }
@@ -142,9 +141,9 @@ function requestBodyOf(body: z.ZodType, schemas: RenderedSchemas): Json {
 const MANAGED_HEADERS = ["X-Request-Id", "RateLimit", "RateLimit-Policy"];
 
 function answersOf({ plane, kind, scopes, params, answers }: OperationDoc, schemas: RenderedSchemas): Json {
-  const isManaged = (plane === "v1" || plane === "v2") && scopes.length > 0;
-  const hasVersion = isManaged && (kind === "creates" || kind === "changes" || (kind === "reads" && params !== null));
-  const names = [...(isManaged ? MANAGED_HEADERS : ["X-Request-Id"]), ...(hasVersion ? ["ETag"] : [])];
+  const isLimited = isManaged(plane) && scopes.length > 0;
+  const hasVersion = isLimited && (kind === "creates" || kind === "changes" || (kind === "reads" && params !== null));
+  const names = [...(isLimited ? MANAGED_HEADERS : ["X-Request-Id"]), ...(hasVersion ? ["ETag"] : [])];
   const shown = Object.entries(answers).map(([status, answer]) => {
     const content = contentOf(answer, schemas);
     const isEmpty = Object.keys(content).length === 0;

@@ -7,7 +7,7 @@ import {
   problemSchema,
   runPodProblemSchema,
 } from "../../contract/manage/problem.ts";
-import type { DescribedOperation, DescribedPlane } from "../kit/operation-doc.ts";
+import { type DescribedOperation, type DescribedPlane, isManaged } from "../kit/operation-doc.ts";
 
 interface ErrorForm {
   /** The beginning of the names of its answers among the components. */
@@ -60,7 +60,7 @@ export function refusalsOf({ path, doc }: Pick<DescribedOperation, "path" | "doc
   if (scopes.length > 0) for (const status of [401, 403, 429, 503]) found.add(status);
   // An escaped slash in a name makes it another path.
   if (path.includes(":")) for (const status of [404, 405]) found.add(status);
-  if (plane !== "v1" && plane !== "v2") return inOrder(found);
+  if (!isManaged(plane)) return inOrder(found);
   const isChecked = params !== null || query !== null || body !== null;
   if (isChecked || kind === "creates" || kind === "changes") found.add(400);
   if (plane === "v2" && isChecked) found.add(422);
