@@ -3,6 +3,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../core/access/api-key.ts";
 import { WEBHOOK_SECRET_PLACE } from "../core/access/sealing.ts";
+import { makeWebhookSecret, WEBHOOK_SECRET_BYTES } from "../core/access/webhook-secret.ts";
 import { toHex } from "../core/bytes/hex.ts";
 import { textOf } from "../core/json/value.ts";
 import { insertFingerprint, SELECT_FINGERPRINTS } from "../db/fingerprints.ts";
@@ -49,7 +50,7 @@ export async function makeFirstTenant(context: InitContext, name: string): Promi
 async function make({ secrets, execute }: InitContext, name: string, stored: readonly unknown[]): Promise<FirstTenant> {
   const fingerprints = await checkSecrets(secrets, stored);
   const tenantId = `ten-${randomUUID()}`;
-  const webhookSecret = `whsec_${randomBytes(32).toString("base64")}`;
+  const webhookSecret = makeWebhookSecret(randomBytes(WEBHOOK_SECRET_BYTES));
   const sealedWebhookSecret = await seal(webhookSecret, secrets.encryptionKey, WEBHOOK_SECRET_PLACE);
   const { id, key } = makeApiKey(randomBytes(KEY_RANDOM_BYTES));
   const digest = toHex(await digestKey(key, secrets.pepper));
