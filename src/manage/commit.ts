@@ -1,5 +1,6 @@
 // Runs the statements of a change as one batch of D1, and says why it was undone where it was.
 import { fail, ok, type Result } from "../core/failure.ts";
+import { CHANGE_TRIES_MAX } from "../core/manage/limits.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { type Created, findCreation, isRepeatedCreation, rememberCreation } from "../db/creations.ts";
 import { isUnmet } from "../db/expectations.ts";
@@ -86,9 +87,6 @@ function made(committed: Result<Undone | null>, id: string, refused: Refused): R
 
 const OVERTAKEN = { kind: "conflict", message: "others change it at the same time: try again" } as const;
 
-/** A writer without If-Match reads and tries again this often while others write the same row at once. */
-const TRIES_MAX = 5;
-
 type Plan<Row> = (row: Row) => Promise<Result<readonly Statement[] | null>>;
 type Refused = (error: unknown) => Result<never>;
 
@@ -132,7 +130,7 @@ async function write<Row extends { readonly version: number }>(
   plan: Plan<Row>,
   refused: Refused,
 ): Promise<Result<{ readonly changed: boolean; readonly row: Row }>> {
-  for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+  for (let tries = 0; tries < CHANGE_TRIES_MAX; tries += 1) {
     const found = await read();
     if (!found.ok) return found;
     const row = found.value;

@@ -1,12 +1,10 @@
 // Sends the settings of an endpoint to its broker after D1 has them. A push that is lost is repeated by the cron within 5 min.
+import { PUSH_MAX_MS } from "../core/manage/limits.ts";
 import { within } from "../db/deadline.ts";
 import { loadManySettings } from "../db/endpoints.ts";
 import { noteTaken } from "../db/taken-versions.ts";
 import { BrokerClient } from "../dispatch/broker-client.ts";
 import { log } from "../log.ts";
-
-/** A caller waits for the push, so it must be shorter than what clients of the management API wait: 30 s. */
-const PUSH_MAX_MS = 5_000;
 
 /** True: the broker has these settings or newer ones. False: the cron will send them. */
 export async function pushSettings(env: Env, endpointId: string): Promise<boolean> {

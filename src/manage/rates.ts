@@ -2,6 +2,7 @@
 import { fail, ok, type Result } from "../core/failure.ts";
 import type { Rate, RateKind } from "../core/job/pricing.ts";
 import { fieldChanges } from "../core/manage/changes.ts";
+import { PRICE_LEAD_DEFAULT_MS, PRICE_LEAD_MIN_MS } from "../core/manage/limits.ts";
 import { toTimeText } from "../core/manage/time-text.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { findRateAt, insertRate, isTakenTime } from "../db/rates.ts";
@@ -9,11 +10,6 @@ import { isAnyBehind } from "../db/taken-versions.ts";
 import { createOnce, findMade } from "./commit.ts";
 import { audited, type ManageContext } from "./context.ts";
 import { checkTier } from "./tiers.ts";
-
-/** In this time the price reaches every broker of its tier: two rounds of the cron (REPAIR_ENDPOINTS_MAX). */
-const LEAD_MIN_MS = 600_000;
-/** A minute more, for what the second round takes. */
-const LEAD_DEFAULT_MS = 660_000;
 
 export interface WantedRate {
   readonly tier: string;
@@ -42,8 +38,8 @@ export async function createRate(
   const earlier = await findMade(context);
   if (!earlier.ok) return earlier;
   if (earlier.value !== null) return readMade(env, earlier.value.id);
-  const effectiveFromMs = effectiveFrom === undefined ? nowMs + LEAD_DEFAULT_MS : Date.parse(effectiveFrom);
-  const earliestMs = nowMs + LEAD_MIN_MS;
+  const effectiveFromMs = effectiveFrom === undefined ? nowMs + PRICE_LEAD_DEFAULT_MS : Date.parse(effectiveFrom);
+  const earliestMs = nowMs + PRICE_LEAD_MIN_MS;
   if (!(effectiveFromMs >= earliestMs)) return tooSoon(earliestMs);
   const rate = { tier, kind, effectiveFromMs, nanodollarsPerSecond };
   const id = [tier, kind, effectiveFromMs].join("/");
@@ -67,7 +63,7 @@ async function readMade(env: Env, id: string): Promise<Result<MadeRate>> {
 }
 
 function tooSoon(earliestMs: number): Result<never> {
-  const message = `must be at least ${LEAD_MIN_MS / 60_000} min ahead, not before ${toTimeText(earliestMs)}`;
+  const message = `must be at least ${PRICE_LEAD_MIN_MS / 60_000} min ahead, not before ${toTimeText(earliestMs)}`;
   return fail({ kind: "invalid", field: "effectiveFrom", message });
 }
 

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { DEAD_BODY_CALL_MAX_MS, DELIVERY_MS } from "../../src/core/job/webhook-limits.ts";
 import * as limits from "../../src/core/limits.ts";
+import { PRICE_LEAD_MIN_MS, PUSH_MAX_MS, RETENTION_MAX_MS } from "../../src/core/manage/limits.ts";
 
 const RELATIONS: readonly (readonly [string, number, number])[] = [
   [
@@ -10,6 +11,9 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
     limits.START_SETTLED_ROWS_MAX,
   ],
   ["a page of uuids stays below SQLite's 2 MB", limits.LISTED_PAGE_UUIDS * 37, 2_000_000],
+  ["a new price comes with two rounds of the cron", 2 * 5 * 60_000, PRICE_LEAD_MIN_MS],
+  ["a push ends before a client of the management API gives up", PUSH_MAX_MS, 30_000],
+  ["a result goes before the bucket's own rule takes its payload", RETENTION_MAX_MS, 30 * 86_400_000],
   ["an inline payload fits a payload row", limits.PAYLOAD_INLINE_MAX_BYTES, limits.PAYLOAD_ROW_MAX_BYTES],
   ["a payload row stays below SQLite's 2 MB", limits.PAYLOAD_ROW_MAX_BYTES, 2_000_000],
   ["a /run body is no larger than a /runsync body", limits.RUN_BODY_MAX_BYTES, limits.RUNSYNC_BODY_MAX_BYTES],

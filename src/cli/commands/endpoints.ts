@@ -1,4 +1,6 @@
 // Endpoints: what clients call.
+import { LB_BODY_MAX_BYTES } from "../../core/limits.ts";
+import { ATTEMPTS_MAX } from "../../core/manage/limits.ts";
 import { part } from "../api.ts";
 import { WrongUse } from "../wrong-use.ts";
 import { type Command, command } from "./command.ts";
@@ -12,12 +14,19 @@ const MIB = 1024 * 1024;
 const SETTINGS = {
   name: { type: "text", value: "NAME", about: "for people", field: "name" },
   shared: { type: "flag", about: "every tenant with a key may call it" },
-  "max-attempts": { type: "number", value: "N", min: 1, max: 100, about: "tries of a job (2)", field: "maxAttempts" },
+  "max-attempts": {
+    type: "number",
+    value: "N",
+    min: 1,
+    max: ATTEMPTS_MAX,
+    about: "tries of a job (2)",
+    field: "maxAttempts",
+  },
   "body-max-mib": {
     type: "number",
     value: "N",
     min: 1,
-    max: 100,
+    max: LB_BODY_MAX_BYTES / MIB,
     about: "load-balanced: MiB that a request may carry, each way (30)",
     field: "bodyMaxBytes",
     unit: MIB,
@@ -43,20 +52,21 @@ const ROUTES_NOTE =
 
 /** What people are shown of one; `--json` has the rest. */
 const FACTS = [
-  ...[
-    "id",
-    "slug",
-    "name",
-    "tenantId",
-    "type",
-    "visibility",
-    "paused",
-    "maxAttempts",
-    "timeout",
-    "ttl",
-    "bodyMaxBytes",
-  ],
-  ...["inferenceRoutes", "tenantSharePercent", "version", "createdAt"],
+  "id",
+  "slug",
+  "name",
+  "tenantId",
+  "type",
+  "visibility",
+  "paused",
+  "maxAttempts",
+  "timeout",
+  "ttl",
+  "bodyMaxBytes",
+  "inferenceRoutes",
+  "tenantSharePercent",
+  "version",
+  "createdAt",
 ];
 
 export const ENDPOINT_COMMANDS: readonly Command[] = [
@@ -94,8 +104,16 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
       resume: { type: "flag", about: "start jobs again" },
     },
     needsOneOf: [
-      ...(["shared", "private", "openai-routes", "tenant-share"] as const),
-      ...(["slug", "name", "max-attempts", "body-max-mib", "pause", "resume"] as const),
+      "shared",
+      "private",
+      "openai-routes",
+      "tenant-share",
+      "slug",
+      "name",
+      "max-attempts",
+      "body-max-mib",
+      "pause",
+      "resume",
     ],
     notes: [ROUTES_NOTE],
     run: async ({ api, options, body }) => {

@@ -1,20 +1,12 @@
 // Keys of clients and operators. Keys of workers belong to an endpoint (worker-keys.ts).
 import type { Fields } from "../../core/json/value.ts";
+import { KEY_EXPIRES_IN_MAX_SECONDS, KEY_OVERLAP_MAX_SECONDS } from "../../core/manage/limits.ts";
 import { part } from "../api.ts";
 import { type Command, command } from "./command.ts";
-import { LISTED, OF_TENANT } from "./options.ts";
+import { KEY_ID, LISTED, OF_TENANT } from "./options.ts";
 import { showDone, showOne, showPage, wordOf } from "./show.ts";
 
-const ID = {
-  type: "text",
-  value: "ID",
-  about: "the second part of the key: wb_live_ID_…",
-  required: true,
-  names: "key",
-} as const;
-const OVERLAP_MAX_SECONDS = 7 * 86_400;
-/** Ten years: a key that is to last longer has no end. */
-const EXPIRES_IN_MAX_SECONDS = 3_650 * 86_400;
+const ID = { ...KEY_ID, names: "key" } as const;
 
 export const KEY_COMMANDS: readonly Command[] = [
   command({
@@ -41,7 +33,7 @@ export const KEY_COMMANDS: readonly Command[] = [
         type: "duration",
         value: "TIME",
         min: 1,
-        max: EXPIRES_IN_MAX_SECONDS,
+        max: KEY_EXPIRES_IN_MAX_SECONDS,
         about: "when it ends, such as 12h or 90d",
         field: "expiresInSeconds",
       },
@@ -63,7 +55,7 @@ export const KEY_COMMANDS: readonly Command[] = [
         type: "duration",
         value: "TIME",
         min: 0,
-        max: OVERLAP_MAX_SECONDS,
+        max: KEY_OVERLAP_MAX_SECONDS,
         about: "how long the old key still works, such as 0s or 24h (1h)",
         field: "overlapSeconds",
       },

@@ -1,5 +1,6 @@
 // What there is, who the key is, and who has changed what.
 import { type Fields, fieldsOf, textOf } from "../../core/json/value.ts";
+import { PAGE_MAX } from "../../core/manage/limits.ts";
 import { type Api, part, type Query, Refusal } from "../api.ts";
 import { type Command, command, type Shown } from "./command.ts";
 import { ENDPOINT_COLUMNS } from "./endpoints.ts";
@@ -44,7 +45,6 @@ function word(change: unknown, name: string): string {
   return wordOf(fieldsOf(change)?.[name]);
 }
 
-const PAGE = 100;
 /** Pages behind the first one are only counted, and no further than this. */
 const COUNTED_PAGES_MAX = 9;
 
@@ -82,11 +82,11 @@ function section(heading: string, { rows }: Page, columns: Columns): string[] {
 /** A list that the key may not see is empty, and the sentence says so. */
 async function firstPage(api: Api, path: string, name: string, query: Query): Promise<Page> {
   try {
-    const first = await api.get(path, { ...query, limit: PAGE });
+    const first = await api.get(path, { ...query, limit: PAGE_MAX });
     let cursor = nextCursorOf(first);
     let more = 0;
     for (; cursor !== null && more < COUNTED_PAGES_MAX; more += 1) {
-      cursor = nextCursorOf(await api.get(path, { ...query, limit: PAGE, cursor }));
+      cursor = nextCursorOf(await api.get(path, { ...query, limit: PAGE_MAX, cursor }));
     }
     return { rows: rowsOf(first, name), more: more === 0 ? "" : morePages(name, more, cursor !== null) };
   } catch (error) {
@@ -97,7 +97,7 @@ async function firstPage(api: Api, path: string, name: string, query: Query): Pr
 
 function morePages(name: string, pages: number, isMore: boolean): string {
   const count = isMore ? `more than ${pages} more pages` : pages === 1 ? "one more page" : `${pages} more pages`;
-  return `${name}: ${count} of up to ${PAGE}; npm run admin -- ${name.replace(/s$/, "")} list shows them by --cursor.`;
+  return `${name}: ${count} of up to ${PAGE_MAX}; npm run admin -- ${name.replace(/s$/, "")} list shows them by --cursor.`;
 }
 
 async function ownTenant(api: Api, id: string): Promise<Fields[]> {

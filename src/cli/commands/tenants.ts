@@ -1,4 +1,5 @@
 // Tenants: who pays.
+import { LIVE_JOBS_MAX } from "../../core/limits.ts";
 import { part } from "../api.ts";
 import { type Command, command } from "./command.ts";
 import { LISTED } from "./options.ts";
@@ -8,7 +9,7 @@ const waitingMax = {
   type: "number",
   value: "N",
   min: 0,
-  max: 200_000,
+  max: LIVE_JOBS_MAX,
   about: "jobs that may wait in each endpoint",
   field: "waitingMax",
 } as const;

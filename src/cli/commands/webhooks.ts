@@ -1,12 +1,12 @@
 // Webhooks: those that were given up, and the secret that signs them.
 import { textOf } from "../../core/json/value.ts";
+import { SECRET_OVERLAP_MAX_SECONDS } from "../../core/manage/limits.ts";
 import { part } from "../api.ts";
 import { WrongUse } from "../wrong-use.ts";
 import { type Command, command } from "./command.ts";
 import { ENDPOINT, LISTED } from "./options.ts";
 import { nextCursorOf, showOne, showPage, wordOf } from "./show.ts";
 
-const OVERLAP_MAX_SECONDS = 7 * 86_400;
 const TENANT = { type: "text", value: "ID", about: "another tenant, with a key of the scope admin" } as const;
 
 export const WEBHOOK_COMMANDS: readonly Command[] = [
@@ -42,7 +42,7 @@ export const WEBHOOK_COMMANDS: readonly Command[] = [
     run: async ({ api, options: { id, all, cursor, tenant }, body }) => {
       if ((id === undefined) !== all) throw new WrongUse("--id or --all, one of them");
       if (cursor !== undefined && !all) throw new WrongUse("--cursor goes with --all");
-      const whose = tenant === undefined ? "" : `?tenant=${part(tenant)}`;
+      const whose = queryOf(tenant);
       if (id === undefined) {
         const step = await (await api()).send("POST", `/v1/webhooks/dead/redeliver${whose}`, body);
         const next = nextCursorOf(step);
@@ -65,19 +65,22 @@ export const WEBHOOK_COMMANDS: readonly Command[] = [
         type: "duration",
         value: "TIME",
         min: 0,
-        max: OVERLAP_MAX_SECONDS,
+        max: SECRET_OVERLAP_MAX_SECONDS,
         about: "how long the former secret signs, too, such as 0s or 7d (24h)",
         field: "overlapSeconds",
       },
       tenant: TENANT,
     },
     run: async ({ api, options: { tenant }, body }) => {
-      const whose = tenant === undefined ? "" : `?tenant=${part(tenant)}`;
-      return showOne(await (await api()).send("POST", `/v1/webhooks/secret/rotate${whose}`, body));
+      return showOne(await (await api()).send("POST", `/v1/webhooks/secret/rotate${queryOf(tenant)}`, body));
     },
   }),
 ];
 
 const STEP_FACTS = ["delivered", "failed", "remaining"];
+function queryOf(tenant: string | undefined): string {
+  return tenant === undefined ? "" : `?tenant=${part(tenant)}`;
+}
+
 const DEAD_COLUMNS = { ID: "webhookId", JOB: "jobId", URL: "url", TRIES: "tries", DETAIL: "detail" };
 const TRY_COLUMNS = { AT: "at", JOB: "jobId", TRY: "try", DELIVERED: "delivered", STATUS: "status", DETAIL: "detail" };

@@ -1,7 +1,7 @@
 // Keys of workers that fetch their jobs. npm run worker:env makes them.
 import { part } from "../api.ts";
 import { type Command, command } from "./command.ts";
-import { ENDPOINT, LISTED } from "./options.ts";
+import { ENDPOINT, KEY_ID, LISTED } from "./options.ts";
 import { showDone, showPage } from "./show.ts";
 
 export const WORKER_KEY_COMMANDS: readonly Command[] = [
@@ -18,13 +18,7 @@ export const WORKER_KEY_COMMANDS: readonly Command[] = [
     summary: "end the key of an endpoint's workers",
     options: {
       ...ENDPOINT,
-      id: {
-        type: "text",
-        value: "ID",
-        about: "the second part of the key: wb_live_ID_…",
-        required: true,
-        names: "worker key",
-      },
+      id: { ...KEY_ID, names: "worker key" },
     },
     run: async ({ api, options: { endpoint, id } }) => {
       const answer = await (await api()).send("DELETE", `${pathOf(endpoint)}/${part(id)}`);

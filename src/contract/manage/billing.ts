@@ -1,9 +1,8 @@
 // Bills as RunPod's management API shows them (its OpenAPI document 2.0.0): amounts are numbers of USD.
 import * as z from "zod";
 import { BUCKET_SIZES } from "../../core/manage/billing-window.ts";
+import { BILL_RECORDS_MAX } from "../../core/manage/limits.ts";
 
-/** More buckets than this have more records than an answer may have. */
-const BUCKETS_MAX = 1_000;
 /** Years of four digits, whatever bucket they are widened to. */
 const TIME_MAX_MS = Date.UTC(9_000, 0);
 
@@ -21,7 +20,7 @@ export const billingQueryShape = {
     .number()
     .int()
     .min(1)
-    .max(BUCKETS_MAX)
+    .max(BILL_RECORDS_MAX)
     .optional()
     .meta({ description: "So many buckets up to the present one, in place of startTime and endTime" }),
 };

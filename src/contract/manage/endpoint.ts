@@ -1,6 +1,7 @@
 // Endpoints as /v1 shows and takes them: RunPod's object and field names, and what RunPod has no words for.
 import * as z from "zod";
 import { EXECUTION_TIMEOUT_DEFAULT_MS, LB_BODY_MAX_BYTES, POLICY_MAX_MS, TTL_MIN_MS } from "../../core/limits.ts";
+import { ATTEMPTS_MAX, RETENTION_MAX_MS } from "../../core/manage/limits.ts";
 import {
   containerShape,
   cpuSchema,
@@ -20,8 +21,6 @@ import {
 
 /** What RunPod's guide promises for an idle worker. */
 export const IDLE_DEFAULT_SECONDS = 5;
-/** Well under the 30 days of the bucket's own rule for large payloads: a retry in the last hours keeps them longer. */
-const RETENTION_MAX_MS = 14 * 86_400_000;
 
 const retentionMs = z.int().min(1_000).max(RETENTION_MAX_MS);
 const slugSchema = z
@@ -33,7 +32,7 @@ const slugSchema = z
 const ours = {
   slug: slugSchema,
   paused: z.boolean().meta({ description: "A paused endpoint takes jobs and starts none" }),
-  maxAttempts: z.int().min(1).max(100).meta({ description: "Tries of a job" }),
+  maxAttempts: z.int().min(1).max(ATTEMPTS_MAX).meta({ description: "Tries of a job" }),
   ttl: z
     .int()
     .min(TTL_MIN_MS)

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { FAILURE_CODES, type FailureCode } from "../../core/job/failure.ts";
 import { metadataProblem } from "../../core/job/metadata.ts";
+import { JOBS_LISTED_MAX } from "../../core/limits.ts";
 import { paginationSchema, stepCursorSchema } from "./page.ts";
 
 const STATUSES = ["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED"] as const;
@@ -43,7 +44,12 @@ export const jobChangeSchema = z
     ...filterShape,
     status: z.array(z.enum(STATUSES)).min(1).max(STATUSES.length).optional(),
     cursor: stepCursorSchema,
-    limit: z.int().min(1).max(100).default(100).meta({ description: "Jobs that one step changes at most" }),
+    limit: z
+      .int()
+      .min(1)
+      .max(JOBS_LISTED_MAX)
+      .default(JOBS_LISTED_MAX)
+      .meta({ description: "Jobs that one step changes at most" }),
   })
   .meta({ id: "JobChange" });
 export type JobChange = z.infer<typeof jobChangeSchema>;

@@ -1,11 +1,11 @@
 // API keys as /v1 shows and takes them. Keys of workers belong to an endpoint and have routes there (worker-key.ts).
 import * as z from "zod";
-
-/** Ten years: a key that is to last longer has no expiry at all. */
-const EXPIRES_IN_MAX_SECONDS = 315_360_000;
-/** Longer than any roll-out of a new key takes; beyond it two keys that do the same are forgotten. */
-const OVERLAP_MAX_SECONDS = 7 * 86_400;
-const ENDPOINTS_MAX = 100;
+import {
+  KEY_ENDPOINTS_MAX,
+  KEY_EXPIRES_IN_MAX_SECONDS,
+  KEY_OVERLAP_DEFAULT_SECONDS,
+  KEY_OVERLAP_MAX_SECONDS,
+} from "../../core/manage/limits.ts";
 
 const name = z.string().min(1).max(200).meta({ description: "A name for people" });
 /** `worker` is no scope that a request can give: a worker's key belongs to an endpoint. */
@@ -21,7 +21,7 @@ const scopes = z
 const endpointIds = z
   .array(z.string().min(1).max(100))
   .min(1)
-  .max(ENDPOINTS_MAX)
+  .max(KEY_ENDPOINTS_MAX)
   .meta({ description: "The only endpoints that the key opens, by id or slug" });
 
 const time = z.iso.datetime({ offset: true });
@@ -30,7 +30,7 @@ export const expiryShape = {
   expiresInSeconds: z
     .int()
     .min(1)
-    .max(EXPIRES_IN_MAX_SECONDS)
+    .max(KEY_EXPIRES_IN_MAX_SECONDS)
     .optional()
     .meta({ description: "The same, counted from this call" }),
 };
@@ -73,8 +73,8 @@ export const rotateKeySchema = z
     overlapSeconds: z
       .int()
       .min(0)
-      .max(OVERLAP_MAX_SECONDS)
-      .default(3_600)
+      .max(KEY_OVERLAP_MAX_SECONDS)
+      .default(KEY_OVERLAP_DEFAULT_SECONDS)
       .meta({ description: "For how long the old key goes on to work" }),
   })
   .meta({ id: "KeyRotation" });

@@ -1,10 +1,8 @@
 // Lists in pages, as both planes of the management API take and answer them.
 import * as z from "zod";
+import { PAGE_DEFAULT, PAGE_MAX, RUNPOD_PAGE_MAX } from "../../core/manage/limits.ts";
 
-const LIMIT_MAX = 100;
-const LIMIT_DEFAULT = 50;
-/** RunPod's clients read the whole list in one page. */
-const RUNPOD_LIMIT_MAX = 1_000;
+/** No list makes a longer one. */
 const CURSOR_MAX_CHARS = 300;
 
 /** A cursor in a call: opaque to clients, and checked like any input. */
@@ -14,13 +12,13 @@ const limitSchema = z.coerce.number().int().min(1);
 /** Parameters of a list of /v1. */
 export const pageShape = {
   cursor: cursorSchema.meta({ description: "The nextCursor of the page before; without it the list begins" }),
-  limit: limitSchema.max(LIMIT_MAX).default(LIMIT_DEFAULT).meta({ description: "Entries of a page" }),
+  limit: limitSchema.max(PAGE_MAX).default(PAGE_DEFAULT).meta({ description: "Entries of a page" }),
 };
 
 /** Parameters of a list of RunPod's plane. */
 export const runPodPageShape = {
   cursor: cursorSchema,
-  limit: limitSchema.max(RUNPOD_LIMIT_MAX).default(RUNPOD_LIMIT_MAX),
+  limit: limitSchema.max(RUNPOD_PAGE_MAX).default(RUNPOD_PAGE_MAX),
 };
 
 /** A member of calls that work through a list step by step. */

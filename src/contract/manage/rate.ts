@@ -1,12 +1,10 @@
 // GPU types and their prices, as /v1 shows and takes them. Money is exact: whole nano-dollars, and decimal texts beside them.
 import * as z from "zod";
 import { RATE_KINDS } from "../../core/job/pricing.ts";
-
-/** 10 dollars a second: what a job of seven days costs is still a whole number that a double holds exactly (core/job/pricing.ts). */
-const NANODOLLARS_MAX = 10_000_000_000;
+import { NANODOLLARS_PER_SECOND_MAX } from "../../core/manage/limits.ts";
 
 const kind = z.enum(RATE_KINDS);
-const nanodollars = z.int().min(0).max(NANODOLLARS_MAX);
+const nanodollars = z.int().min(0).max(NANODOLLARS_PER_SECOND_MAX);
 
 export const createRateSchema = z
   .strictObject({
@@ -16,7 +14,7 @@ export const createRateSchema = z
     dollarsPerSecond: z
       .string()
       .regex(/^\d{1,2}(?:\.\d{1,9})?$/, "must be a decimal text with up to nine decimals, such as 0.00016")
-      .refine((dollars) => Number(dollars) * 1e9 <= NANODOLLARS_MAX, "must be at most 10")
+      .refine((dollars) => Number(dollars) * 1e9 <= NANODOLLARS_PER_SECOND_MAX, "must be at most 10")
       .optional()
       .meta({ description: "The same as text", examples: ["0.00016"] }),
     effectiveFrom: z.iso

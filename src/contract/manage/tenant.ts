@@ -1,14 +1,12 @@
 // Tenants as /v1 shows and takes them.
 import * as z from "zod";
-
-/** As many as one endpoint may have in all (LIVE_JOBS_MAX). */
-const WAITING_MAX = 200_000;
+import { LIVE_JOBS_MAX } from "../../core/limits.ts";
 
 const nameSchema = z.string().min(1).max(200).meta({ description: "A name for people; it need not be unique" });
 const waitingMaxSchema = z
   .int()
   .min(0)
-  .max(WAITING_MAX)
+  .max(LIVE_JOBS_MAX)
   .meta({ description: "Waiting jobs that the tenant may have in each endpoint" });
 
 export const createTenantSchema = z

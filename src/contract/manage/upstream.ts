@@ -1,6 +1,7 @@
 // Upstreams of an endpoint as /v1 shows and takes them.
 import * as z from "zod";
 import { RATE_KINDS } from "../../core/job/pricing.ts";
+import { SLOTS_MAX } from "../../core/manage/limits.ts";
 
 const URL_MAX_CHARS = 2_048;
 /** A header that a server takes is at most 8 KB in all. */
@@ -14,7 +15,7 @@ export const priceShape = {
   rateKind: z
     .enum(RATE_KINDS)
     .meta({ description: "active: the worker is paid for as a whole, so its jobs cost nothing more" }),
-  slots: z.int().min(1).max(1_000).meta({ description: "Jobs at once; the price of a job is divided by it" }),
+  slots: z.int().min(1).max(SLOTS_MAX).meta({ description: "Jobs at once; the price of a job is divided by it" }),
 };
 const enabled = z.boolean().meta({ description: "One that is not enabled gets no jobs" });
 const credential = z

@@ -1,10 +1,8 @@
 // Webhooks as /v1 shows them: the secret, the log of tries, and what came of sending dead ones again.
 import * as z from "zod";
+import { REDELIVERED_AT_ONCE_MAX } from "../../core/job/webhook-limits.ts";
+import { SECRET_OVERLAP_DEFAULT_SECONDS, SECRET_OVERLAP_MAX_SECONDS } from "../../core/manage/limits.ts";
 import { paginationSchema, stepCursorSchema } from "./page.ts";
-
-/** A receiver must get its new secret within this time; longer, and a secret that has leaked is of use for long. */
-const OVERLAP_MAX_SECONDS = 7 * 86_400;
-const OVERLAP_DEFAULT_SECONDS = 86_400;
 
 export const webhookSecretSchema = z
   .object({
@@ -20,8 +18,8 @@ export const rotateSecretSchema = z
     overlapSeconds: z
       .int()
       .min(0)
-      .max(OVERLAP_MAX_SECONDS)
-      .default(OVERLAP_DEFAULT_SECONDS)
+      .max(SECRET_OVERLAP_MAX_SECONDS)
+      .default(SECRET_OVERLAP_DEFAULT_SECONDS)
       .meta({ description: "How long each webhook is signed with the former secret, too" }),
   })
   .meta({ id: "WebhookSecretRotation" });
@@ -58,7 +56,12 @@ export const redeliverySchema = z
 export const redeliverSchema = z
   .strictObject({
     cursor: stepCursorSchema,
-    limit: z.int().min(1).max(20).default(20).meta({ description: "Webhooks that one step sends at most" }),
+    limit: z
+      .int()
+      .min(1)
+      .max(REDELIVERED_AT_ONCE_MAX)
+      .default(REDELIVERED_AT_ONCE_MAX)
+      .meta({ description: "Webhooks that one step sends at most" }),
   })
   .meta({ id: "RedeliverStep" });
 export type Redeliver = z.infer<typeof redeliverSchema>;

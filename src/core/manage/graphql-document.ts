@@ -1,4 +1,5 @@
 // Reads a GraphQL document of the form that RunPod's clients send: one field at its root, with its arguments inline.
+import { VALUE_DEPTH_MAX } from "./limits.ts";
 
 export type GraphQlValue =
   | string
@@ -19,9 +20,6 @@ export interface GraphQlDocument {
   readonly operation: "query" | "mutation";
   readonly field: GraphQlField;
 }
-
-/** Nothing that is served has deeper selections or values. */
-const DEPTH_MAX = 16;
 
 const IGNORED = /(?:[\s,\ufeff]+|#[^\n\r]*)+/y;
 const TOKEN =
@@ -83,7 +81,7 @@ class Parser {
   }
 
   #selection(depth: number): GraphQlField[] {
-    if (depth > DEPTH_MAX) throw new Unreadable("the query is nested too deeply");
+    if (depth > VALUE_DEPTH_MAX) throw new Unreadable("the query is nested too deeply");
     this.#expect("{");
     const fields: GraphQlField[] = [];
     while (this.#next() !== "}") fields.push(this.#field(depth));
@@ -112,7 +110,7 @@ class Parser {
   }
 
   #value(depth: number): GraphQlValue {
-    if (depth > DEPTH_MAX) throw new Unreadable("the query is nested too deeply");
+    if (depth > VALUE_DEPTH_MAX) throw new Unreadable("the query is nested too deeply");
     if (this.#next() === "{") return this.#members("{", "}", depth);
     if (this.#next() === "[") return this.#list(depth);
     const token = this.#take();

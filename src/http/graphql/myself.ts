@@ -1,14 +1,12 @@
 // `myself`: who the key is, and its endpoints.
 import { ok } from "../../core/failure.ts";
 import type { GraphQlField } from "../../core/manage/graphql-document.ts";
+import { RUNPOD_PAGE_MAX } from "../../core/manage/limits.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import type { ManageContext } from "../../manage/context.ts";
 import { notServed, type Resolved } from "./call.ts";
 import { showGraphQlEndpoint } from "./endpoints.ts";
-
-/** GraphQL has no pages here: clients get the newest ones. */
-const LIST_MAX = 1_000;
 
 /** Members that a tenant has none of: RunPod's client looks through the volumes of its user. */
 const EMPTY: ReadonlyMap<string, unknown> = new Map(Object.entries({ pubKey: null, email: null, networkVolumes: [] }));
@@ -28,7 +26,8 @@ export async function myself(
     else if (name !== "endpoints")
       return notServed(`myself.${name}`, IN_PLACE.get(name) ?? "RunPod's REST routes under /v2");
     else {
-      const page = { after: null, limit: LIST_MAX };
+      // GraphQL has no pages here: clients get the newest ones.
+      const page = { after: null, limit: RUNPOD_PAGE_MAX };
       const found = await askD1(() => listManaged(env.DB, caller.tenantId, page, caller.endpointIds));
       if (!found.ok) return found;
       members.push([name, await Promise.all(found.value.map((row) => showGraphQlEndpoint(context, row)))]);

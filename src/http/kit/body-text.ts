@@ -1,8 +1,6 @@
 // The body of a management call as text.
 import { fail, ok, type Result } from "../../core/failure.ts";
-
-/** An environment of some hundred variables fits; a larger body is none of a management call. */
-const BODY_MAX_BYTES = 256 * 1024;
+import { MANAGE_BODY_MAX_BYTES } from "../../core/manage/limits.ts";
 
 /** "" where there is no body. It is read no further than its limit. */
 export async function readBodyText(request: Request): Promise<Result<string>> {
@@ -12,7 +10,7 @@ export async function readBodyText(request: Request): Promise<Result<string>> {
   let sizeBytes = 0;
   for await (const chunk of request.body.values({ preventCancel: true })) {
     sizeBytes += chunk.byteLength;
-    if (sizeBytes > BODY_MAX_BYTES) return fail({ kind: "too_large", maxBytes: BODY_MAX_BYTES });
+    if (sizeBytes > MANAGE_BODY_MAX_BYTES) return fail({ kind: "too_large", maxBytes: MANAGE_BODY_MAX_BYTES });
     text += decoder.decode(chunk, { stream: true });
   }
   return ok(text + decoder.decode());

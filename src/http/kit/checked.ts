@@ -3,12 +3,7 @@
 import type * as z from "zod";
 import { type Failure, fail, ok, type Result, type WrongField } from "../../core/failure.ts";
 import { parseJson } from "../../core/json/value.ts";
-
-/** More wrong fields than this help nobody, and each is a line of the answer. */
-const WRONG_FIELDS_MAX = 20;
-
-/** No request has deeper values, and each level costs the check a call of its own. */
-const DEPTH_MAX = 16;
+import { VALUE_DEPTH_MAX, WRONG_FIELDS_MAX } from "../../core/manage/limits.ts";
 
 /** A text that has half of a UTF-16 pair, or a NUL, with which SQLite would end it. */
 const NOT_STORABLE = "must be well-formed text without NUL characters";
@@ -79,7 +74,7 @@ function wrongFields({ issues }: z.ZodError, source: WrongField["source"]): Wron
 function findRefused(value: unknown, path: readonly (string | number)[]): Pick<WrongField, "path" | "message"> | null {
   if (typeof value === "string") return UNSTORABLE.test(value) ? { path, message: NOT_STORABLE } : null;
   if (typeof value !== "object" || value === null) return null;
-  if (path.length === DEPTH_MAX) return { path, message: "is nested too deeply" };
+  if (path.length === VALUE_DEPTH_MAX) return { path, message: "is nested too deeply" };
   for (const [name, member] of Object.entries(value)) {
     if (UNSTORABLE.test(name)) return { path, message: NOT_STORABLE };
     const found = findRefused(member, [...path, Array.isArray(value) ? Number(name) : name]);

@@ -3,8 +3,8 @@
 import type { Caller } from "../../contract/identity.ts";
 import { RATE_LIMIT_POLICY, RateWindows } from "../../core/access/rate-windows.ts";
 import type { Failure } from "../../core/failure.ts";
+import { COUNTED_KEYS_MAX } from "../../core/manage/limits.ts";
 
-const CALLERS_MAX = 10_000;
 const windows = new Map<string, RateWindows>();
 
 /** Counts a call. The headers are for its answer, whatever that is; `failure`: the call is one too many. */
@@ -13,7 +13,7 @@ export function countCall(
   nowMs: number,
 ): { readonly headers: Readonly<Record<string, string>>; readonly failure: Failure | null } {
   const counted = windows.get(keyId) ?? new RateWindows();
-  if (!windows.has(keyId) && windows.size >= CALLERS_MAX) windows.clear();
+  if (!windows.has(keyId) && windows.size >= COUNTED_KEYS_MAX) windows.clear();
   windows.set(keyId, counted);
   const { header, full } = counted.take(nowMs);
   const headers = { "ratelimit-policy": RATE_LIMIT_POLICY, ratelimit: header };

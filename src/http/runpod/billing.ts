@@ -4,14 +4,12 @@ import * as z from "zod";
 import { AMOUNTS, BILLS, billingQueryShape } from "../../contract/manage/billing.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { type BillingWindow, type BucketSize, billingWindow, shiftBuckets } from "../../core/manage/billing-window.ts";
+import { BILL_RECORDS_MAX } from "../../core/manage/limits.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { type BilledBucket, sumByBucket } from "../../db/billing.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
-
-/** Records of one answer: what a person reads, and a chart draws. */
-const RECORDS_MAX = 1_000;
 
 const querySchema = z.strictObject(billingQueryShape);
 type Query = z.infer<typeof querySchema>;
@@ -30,7 +28,7 @@ const shared = {
   kind: "reads",
 } as const;
 const NOTHING_HERE = "Always empty: there is nothing of the kind here.";
-const LIMITS = `At most ${RECORDS_MAX} records; buckets without usage have none. Lines reach the record some seconds after a job has ended.`;
+const LIMITS = `At most ${BILL_RECORDS_MAX} records; buckets without usage have none. Lines reach the record some seconds after a job has ended.`;
 
 /** RunPod's filter by id, the count of ids and the amounts of each bill that is always empty; null: it has no filter. */
 const EMPTY_BILLS = [
@@ -142,11 +140,11 @@ async function readBill(
   const window = readWindow(query, nowMs);
   if (!window.ok) return window;
   const size = query.bucketSize;
-  const filter = { ...window.value, size, byEndpoint, endpoint, only: caller.endpointIds, limit: RECORDS_MAX + 1 };
+  const filter = { ...window.value, size, byEndpoint, endpoint, only: caller.endpointIds, limit: BILL_RECORDS_MAX + 1 };
   const found = await askD1(() => sumByBucket(env.DB, caller.tenantId, filter));
   if (!found.ok) return found;
-  if (found.value.length <= RECORDS_MAX) return ok({ window: window.value, size, buckets: found.value });
-  const message = `would make over ${RECORDS_MAX} records: ask for a shorter time, larger buckets or one endpoint`;
+  if (found.value.length <= BILL_RECORDS_MAX) return ok({ window: window.value, size, buckets: found.value });
+  const message = `would make over ${BILL_RECORDS_MAX} records: ask for a shorter time, larger buckets or one endpoint`;
   return fail({ kind: "invalid", field: "?bucketSize", message });
 }
 

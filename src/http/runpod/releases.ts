@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { fieldChangesSchema } from "../../contract/manage/change.ts";
 import { ok, type Result } from "../../core/failure.ts";
+import { RELEASES_LISTED_MAX } from "../../core/manage/limits.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listReleases } from "../../db/releases.ts";
@@ -9,8 +10,6 @@ import { readEndpoint } from "../../manage/endpoints.ts";
 import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
-
-const RELEASES_MAX = 100;
 
 const answerSchema = z.object({
   endpointVersion: z.int(),
@@ -44,7 +43,7 @@ export const RELEASE_ROUTES: readonly Route[] = [
     path: "/v2/serverless/:endpoint/releases",
     id: "listEndpointReleases",
     summary: "List an endpoint's releases",
-    description: `The newest ${RELEASES_MAX}, newest first, each with what it changed; values of the environment are hidden.`,
+    description: `The newest ${RELEASES_LISTED_MAX}, newest first, each with what it changed; values of the environment are hidden.`,
     scopes: ["jobs", "manage"],
     kind: "reads",
     params: endpointParams,
@@ -56,7 +55,7 @@ export const RELEASE_ROUTES: readonly Route[] = [
 async function list(call: OperationCall<EndpointParams, Record<string, unknown>, unknown>): Promise<Result<Reply>> {
   const endpoint = await readEndpoint(call, call.caller.tenantId, call.params.endpoint);
   if (!endpoint.ok) return endpoint;
-  const found = await askD1(() => listReleases(call.env.DB, endpoint.value.id, RELEASES_MAX));
+  const found = await askD1(() => listReleases(call.env.DB, endpoint.value.id, RELEASES_LISTED_MAX));
   if (!found.ok) return found;
   const releases = found.value.map(({ id, number, createdAtMs, diff }) => ({
     id,

@@ -11,6 +11,7 @@ import {
   templateSchema,
 } from "../../contract/manage/template.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
+import { PUBLIC_TEMPLATES_MAX } from "../../core/manage/limits.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listPublicTemplates, listTemplates } from "../../db/templates.ts";
 import type { ManageContext } from "../../manage/context.ts";
@@ -28,8 +29,6 @@ import type { Route } from "../kit/route.ts";
 
 const paramsSchema = z.object({ template: z.string().meta({ description: "Id of a template" }) });
 const querySchema = z.strictObject(runPodPageShape);
-/** RunPod's bound of its public catalogue. */
-const PUBLIC_MAX = 100;
 const publicQuerySchema = z.strictObject({
   source: z.enum(["official", "verified", "community"]).default("official").meta({
     description: "Taken for RunPod's clients: there is one catalogue here, whatever is asked for",
@@ -117,7 +116,7 @@ export const TEMPLATE_ROUTES: readonly Route[] = [
     path: "/v2/catalog/templates",
     id: "listPublicTemplates",
     summary: "List public templates",
-    description: `The newest ${PUBLIC_MAX} templates that tenants have made public.`,
+    description: `The newest ${PUBLIC_TEMPLATES_MAX} templates that tenants have made public.`,
     scopes: READERS,
     kind: "reads",
     query: publicQuerySchema,
@@ -137,7 +136,7 @@ async function list({ env, caller, query }: OperationCall<unknown, z.infer<typeo
 }
 
 async function listPublic({ env, caller }: OperationCall<unknown, unknown, unknown>) {
-  const found = await askD1(() => listPublicTemplates(env.DB, PUBLIC_MAX));
+  const found = await askD1(() => listPublicTemplates(env.DB, PUBLIC_TEMPLATES_MAX));
   if (!found.ok) return found;
   const body = { templates: await showAll(env, caller, found.value), pagination: paginationOf(null) };
   return ok({ status: 200, body } as const);

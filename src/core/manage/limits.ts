@@ -1,0 +1,53 @@
+// The limits of the management API, with the reason for each number: its schemas, the command line and the changes themselves go by
+// them. The test asserts how they relate.
+
+/** An environment of some hundred variables fits; a larger body is none of a management call. */
+export const MANAGE_BODY_MAX_BYTES = 256 * 1024;
+/** No request has deeper values, and each level costs the check a call of its own. */
+export const VALUE_DEPTH_MAX = 16;
+/** More wrong fields than this help nobody, and each is a line of the answer. */
+export const WRONG_FIELDS_MAX = 20;
+/** Keys whose calls one isolate counts, a few hundred bytes each. */
+export const COUNTED_KEYS_MAX = 10_000;
+
+/** Entries of a page of /v1: what a person looks through. */
+export const PAGE_MAX = 100;
+export const PAGE_DEFAULT = 50;
+/** RunPod's clients read the whole list in one page. */
+export const RUNPOD_PAGE_MAX = 1_000;
+/** RunPod's bound of its public catalogue. */
+export const PUBLIC_TEMPLATES_MAX = 100;
+/** Releases of an endpoint in one answer, which has no pages. */
+export const RELEASES_LISTED_MAX = 100;
+/** Records of one bill: what a person reads, and a chart draws. */
+export const BILL_RECORDS_MAX = 1_000;
+
+/** Well under the 30 days of the bucket's own rule for large payloads: a retry in the last hours keeps them longer. */
+export const RETENTION_MAX_MS = 14 * 86_400_000;
+/** A job that has failed so often fails again. */
+export const ATTEMPTS_MAX = 100;
+/** Jobs at once on one upstream, or on one worker of a key. */
+export const SLOTS_MAX = 1_000;
+
+/** Ten years: a key that is to last longer has no expiry at all. */
+export const KEY_EXPIRES_IN_MAX_SECONDS = 3_650 * 86_400;
+/** Longer than any roll-out of a new key takes; beyond it two keys that do the same are forgotten. */
+export const KEY_OVERLAP_MAX_SECONDS = 7 * 86_400;
+export const KEY_OVERLAP_DEFAULT_SECONDS = 3_600;
+/** Endpoints that a key can be restricted to. They stand in its row, which each isolate keeps. */
+export const KEY_ENDPOINTS_MAX = 100;
+/** A receiver must get its new secret within this time; longer, and a secret that has leaked is of use for long. */
+export const SECRET_OVERLAP_MAX_SECONDS = 7 * 86_400;
+export const SECRET_OVERLAP_DEFAULT_SECONDS = 86_400;
+
+/** In this time a price reaches every broker of its tier: two rounds of the cron (REPAIR_ENDPOINTS_MAX). */
+export const PRICE_LEAD_MIN_MS = 600_000;
+/** A minute more, for what the second round takes. */
+export const PRICE_LEAD_DEFAULT_MS = 660_000;
+/** 10 dollars a second: what a job of seven days costs is still a whole number that a double holds exactly (core/job/pricing.ts). */
+export const NANODOLLARS_PER_SECOND_MAX = 10_000_000_000;
+
+/** A caller waits for the push, so it must be shorter than what clients of the management API wait: 30 s. */
+export const PUSH_MAX_MS = 5_000;
+/** A writer without If-Match reads and tries again this often while others write the same row at once. */
+export const CHANGE_TRIES_MAX = 5;
