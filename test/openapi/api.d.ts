@@ -2085,6 +2085,8 @@ export interface components {
             tries: number;
             detail: string;
             givenUpAtMs: number;
+            /** @description Its body is kept, so it can be sent again */
+            redeliverable: boolean;
         };
         DeletedEndpoint: {
             id: string;

@@ -38,6 +38,7 @@ const deadLetterSchema = z
     tries: z.int(),
     detail: z.string(),
     givenUpAtMs: z.int(),
+    redeliverable: z.boolean().meta({ description: "Its body is kept, so it can be sent again" }),
   })
   .meta({ id: "DeadWebhook" });
 
