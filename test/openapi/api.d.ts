@@ -1897,10 +1897,14 @@ export interface components {
             }[];
             dataCenterIds?: string[];
             networkVolumes?: string[];
-            /** @description A name for people; it need not be unique */
-            name: string;
-            /** @enum {string} */
-            type: "QUEUE" | "LOAD_BALANCER";
+            templateId?: string;
+            /** @default {} */
+            workers?: {
+                min?: number;
+                max?: number;
+                /** @description Seconds before an idle worker ends */
+                idleTimeout?: number;
+            };
             scaling: {
                 /** @constant */
                 type: "QUEUE_DELAY";
@@ -1910,7 +1914,15 @@ export interface components {
                 type: "REQUEST_COUNT";
                 requestCount: number;
             };
-            templateId?: string;
+            /**
+             * @default OFF
+             * @enum {string}
+             */
+            flashboot?: "OFF" | "FLASHBOOT" | "PRIORITY_FLASHBOOT";
+            /** @description A name for people; it need not be unique */
+            name: string;
+            /** @enum {string} */
+            type: "QUEUE" | "LOAD_BALANCER";
             gpu?: {
                 /** @description GPU pool ids, as in the catalogue */
                 pools: string[];
@@ -1924,23 +1936,11 @@ export interface components {
                 allowedCudaVersions?: string[];
                 minCudaVersion?: string;
             };
-            /** @default {} */
-            workers?: {
-                min?: number;
-                max?: number;
-                /** @description Seconds before an idle worker ends */
-                idleTimeout?: number;
-            };
             /**
              * @description Execution limit of a job in ms; 0: the longest there is
              * @default 300000
              */
             timeout?: 0 | number;
-            /**
-             * @default OFF
-             * @enum {string}
-             */
-            flashboot?: "OFF" | "FLASHBOOT" | "PRIORITY_FLASHBOOT";
         };
         CreateTemplateRequest: {
             image: string;
@@ -3193,8 +3193,13 @@ export interface components {
             }[];
             dataCenterIds?: string[];
             networkVolumes?: string[];
-            /** @description A name for people; it need not be unique */
-            name?: string;
+            templateId?: string;
+            workers?: {
+                min?: number;
+                max?: number;
+                /** @description Seconds before an idle worker ends */
+                idleTimeout?: number;
+            };
             scaling?: {
                 /** @constant */
                 type: "QUEUE_DELAY";
@@ -3204,7 +3209,10 @@ export interface components {
                 type: "REQUEST_COUNT";
                 requestCount: number;
             };
-            templateId?: string;
+            /** @enum {string} */
+            flashboot?: "OFF" | "FLASHBOOT" | "PRIORITY_FLASHBOOT";
+            /** @description A name for people; it need not be unique */
+            name?: string;
             gpu?: {
                 /** @description GPU pool ids, as in the catalogue */
                 pools?: string[];
@@ -3214,16 +3222,8 @@ export interface components {
                 allowedCudaVersions?: string[];
                 minCudaVersion?: "" | string;
             };
-            workers?: {
-                min?: number;
-                max?: number;
-                /** @description Seconds before an idle worker ends */
-                idleTimeout?: number;
-            };
             /** @description Execution limit of a job in ms; 0: the longest there is */
             timeout?: 0 | number;
-            /** @enum {string} */
-            flashboot?: "OFF" | "FLASHBOOT" | "PRIORITY_FLASHBOOT";
         };
         UpdateTemplateRequest: {
             /**

@@ -2,21 +2,13 @@
 import * as z from "zod";
 import { EXECUTION_TIMEOUT_DEFAULT_MS, LB_BODY_MAX_BYTES, POLICY_MAX_MS, TTL_MIN_MS } from "../../core/limits.ts";
 import { ATTEMPTS_MAX, RETENTION_MAX_MS } from "../../core/manage/limits.ts";
-import {
-  containerShape,
-  cpuSchema,
-  createGpuSchema,
-  flashbootSchema,
-  idListSchema,
-  patchGpuSchema,
-  scalingSchema,
-} from "./fleet.ts";
+import { createGpuSchema, patchGpuSchema } from "./fleet.ts";
 import {
   endpointTypeSchema,
   nameSchema,
-  patchWorkersSchema,
   runPodEndpointShape,
   timeoutSchema,
+  workersRequestShape,
 } from "./runpod-endpoint.ts";
 
 /** What RunPod's guide promises for an idle worker. */
@@ -71,20 +63,9 @@ const optionalOurs = {
   visibility: ours.visibility.optional(),
 };
 
-const fleetFields = {
-  ...containerShape,
-  cpu: cpuSchema.optional(),
-  dataCenterIds: idListSchema.optional(),
-  networkVolumes: idListSchema.optional(),
-  templateId: z.string().min(1).max(200).optional(),
-  workers: patchWorkersSchema.optional(),
-  scaling: scalingSchema.optional(),
-  flashboot: flashbootSchema.optional(),
-};
-
 export const createEndpointSchema = z
   .strictObject({
-    ...fleetFields,
+    ...workersRequestShape,
     ...optionalOurs,
     tenantId: z
       .string()
@@ -106,7 +87,7 @@ export type CreateEndpoint = z.infer<typeof createEndpointSchema>;
 
 export const patchEndpointSchema = z
   .strictObject({
-    ...fleetFields,
+    ...workersRequestShape,
     ...optionalOurs,
     tenantSharePercent: ours.tenantSharePercent.nullable().optional().meta({ description: "null: the default" }),
     name: nameSchema.optional(),

@@ -28,26 +28,30 @@ export const timeoutSchema = z
   .meta({ description: "Execution limit of a job in ms; 0: the longest there is" });
 
 const { min, max, idleTimeout } = workersShape;
-export const patchWorkersSchema = z.strictObject({
+const patchWorkersSchema = z.strictObject({
   min: min.optional(),
   max: max.optional(),
   idleTimeout: idleTimeout.optional(),
 });
 
-const hardware = {
+/** What a request of either plane may say of workers. A GPU is chosen in one form by a creation and in another by a change. */
+export const workersRequestShape = {
+  ...containerShape,
   cpu: cpuSchema.optional(),
   dataCenterIds: idListSchema.optional(),
   networkVolumes: idListSchema.optional(),
+  templateId: z.string().min(1).max(200).optional(),
+  workers: patchWorkersSchema.optional(),
+  scaling: scalingSchema.optional(),
+  flashboot: flashbootSchema.optional(),
 };
 
 export const createRunPodEndpointSchema = z
   .strictObject({
-    ...containerShape,
-    ...hardware,
+    ...workersRequestShape,
     name: nameSchema,
     type: endpointTypeSchema,
     scaling: scalingSchema,
-    templateId: z.string().min(1).max(200).optional(),
     gpu: createGpuSchema.optional(),
     workers: patchWorkersSchema.default({}),
     timeout: timeoutSchema.default(RUNPOD_TIMEOUT_DEFAULT_MS),
@@ -62,15 +66,10 @@ export type CreateRunPodEndpoint = z.infer<typeof createRunPodEndpointSchema>;
 
 export const patchRunPodEndpointSchema = z
   .strictObject({
-    ...containerShape,
-    ...hardware,
+    ...workersRequestShape,
     name: nameSchema.optional(),
-    scaling: scalingSchema.optional(),
-    templateId: z.string().min(1).max(200).optional(),
     gpu: patchGpuSchema.optional(),
-    workers: patchWorkersSchema.optional(),
     timeout: timeoutSchema.optional(),
-    flashboot: flashbootSchema.optional(),
   })
   .meta({ id: "UpdateEndpointRequest" });
 export type PatchRunPodEndpoint = z.infer<typeof patchRunPodEndpointSchema>;
