@@ -358,8 +358,6 @@ export const WEBHOOK_PAYLOAD_MAX_BYTES = 1024 * 1024;
 export const DEAD_LETTER_MS = 30 * 86_400_000;
 /** Dead letters of one tenant over all its endpoints: the oldest go first. About 5 MB of the 10 GB that all tenants share. */
 export const DEAD_LETTERS_TENANT_MAX = 10_000;
-/** Dead letters in one list, the newest: as many as a person can look through. */
-export const DEAD_LETTERS_LISTED_MAX = 1_000;
 /** The sweep walks over all rows at most this often; meanwhile reads refuse an expired job by its own time. */
 export const SWEEP_EVERY_MS = 30_000;
 /** Sweep interval for expired jobs that owe a line or webhook for hours: they must not keep waking an idle object. */

@@ -1,6 +1,6 @@
 // Dead letters: webhooks that were given up, which their tenant can list and send again. A row that was delivered since
 // is in no list, and stays until it is dropped: a letter that is offered again must find it.
-import { DEAD_LETTER_MS, DEAD_LETTERS_LISTED_MAX, DEAD_LETTERS_TENANT_MAX } from "../core/limits.ts";
+import { DEAD_LETTER_MS, DEAD_LETTERS_TENANT_MAX } from "../core/limits.ts";
 
 export interface DeadLetter {
   readonly webhookId: string;
@@ -97,23 +97,23 @@ export interface DeadLetterPage {
   readonly only?: readonly string[] | null;
 }
 
-/** The tenant's dead letters, newest first, at most DEAD_LETTERS_LISTED_MAX. `next` null: there are no older ones. */
+/** A page of the tenant's dead letters, newest first. `next` null: there are no older ones. */
 export async function listDeadLetters(
   db: D1Database,
   tenantId: string,
   { before, limit, nowMs, only = null }: DeadLetterPage,
 ): Promise<{ readonly letters: readonly ListedDeadLetter[]; readonly next: number | null }> {
-  const rowsMax = Math.max(1, Math.min(limit, DEAD_LETTERS_LISTED_MAX));
   const { results } = await db
     .prepare(
       `SELECT ${LISTED}, coalesce(body_stored_at > ?2, 0) AS redeliverable FROM webhook_dead_letters
        WHERE tenant_id = ?1 AND delivered_at IS NULL AND number < ?3
          AND (?5 IS NULL OR endpoint_id IN (SELECT value FROM json_each(?5))) ORDER BY number DESC LIMIT ?4`,
     )
-    .bind(tenantId, storedAfterMs(nowMs), before ?? Number.MAX_SAFE_INTEGER, rowsMax, only && JSON.stringify(only))
+    .bind(tenantId, storedAfterMs(nowMs), before ?? Number.MAX_SAFE_INTEGER, limit + 1, only && JSON.stringify(only))
     .all<LetterRow>();
-  const letters = results.map(toNumbered).map(({ number: _, ...letter }) => letter);
-  return { letters, next: results.length < rowsMax ? null : (results.at(-1)?.number ?? null) };
+  const page = results.slice(0, limit).map(toNumbered);
+  const next = results.length > limit ? (page.at(-1)?.number ?? null) : null;
+  return { letters: page.map(({ number: _, ...letter }) => letter), next };
 }
 
 /** A dead letter by its webhook id; null: the tenant has none of it that is still to be delivered. */

@@ -2,6 +2,7 @@
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
 import { TENANT_SHARE_DEFAULT_PERCENT } from "../core/limits.ts";
 import { log } from "../log.ts";
+import { BEFORE_NEWEST, type Page, type PageStart } from "./page.ts";
 import { LIVE_WORKER_KEY, selectRates } from "./rates.ts";
 import { bound, type Database, runAll, statement } from "./statement.ts";
 
@@ -105,21 +106,21 @@ export async function loadEndpointSettings(db: Database, idOrSlug: string): Prom
   return (await loadEndpoint(db, idOrSlug))?.settings ?? null;
 }
 
-/** The endpoints that a tenant may call, its own and shared ones, oldest first; `only`: of these ids alone. */
-export async function listEndpoints(
+/** A page of the endpoints that a tenant may call, its own and shared ones, newest first; `only`: of these ids alone. */
+export async function listCallable(
   db: Database,
   tenantId: string,
+  { after, limit }: Page,
   only: readonly string[] | null = null,
-): Promise<{ endpointId: string; slug: string }[]> {
-  const among = only === null ? "" : "AND id IN (SELECT value FROM json_each(?2))";
-  const { results } = await db
-    .prepare(
-      `SELECT id, slug FROM endpoints WHERE (tenant_id = ?1 OR shared = 1) AND deleted_at IS NULL ${among}
-       ORDER BY created_at, id LIMIT 1000`,
-    )
-    .bind(tenantId, ...(only === null ? [] : [JSON.stringify(only)]))
-    .all<{ id: string; slug: string }>();
-  return results.map((row) => ({ endpointId: row.id, slug: row.slug }));
+): Promise<PageStart[]> {
+  const { createdAtMs, id } = after ?? BEFORE_NEWEST;
+  // One statement for each index, because `tenant_id = ? OR shared = 1` would read every row.
+  const page = (whose: string) => `SELECT * FROM (SELECT id, created_at AS createdAtMs FROM endpoints
+    WHERE ${whose} AND (created_at, id) < (?2, ?3) AND deleted_at IS NULL
+      AND (?5 IS NULL OR id IN (SELECT value FROM json_each(?5))) ORDER BY created_at DESC, id DESC LIMIT ?4)`;
+  const sql = `${page("tenant_id = ?1")} UNION ${page("shared = 1")} ORDER BY createdAtMs DESC, id DESC LIMIT ?4`;
+  const ids = only === null ? null : JSON.stringify(only);
+  return (await bound(db, statement(sql, tenantId, createdAtMs, id, limit, ids)).all<PageStart>()).results;
 }
 
 /** Rows of one endpoint, or of several. */

@@ -16,6 +16,8 @@ export interface UsageFilter {
   readonly only?: readonly string[] | null;
   readonly fromMs: number;
   readonly toMs: number;
+  /** The line that the page before ended with; absent or null: the newest lines. */
+  readonly after?: Pick<UsageLine, "source" | "seq"> | null;
   readonly limit: number;
 }
 
@@ -67,27 +69,31 @@ const OF_TENANT = `FROM usage_lines WHERE tenant_id = ?1 AND ?2 IS NULL AND ${FI
 /** By the primary key, so that a question about one job does not read every line of the tenant. */
 const OF_JOB = `FROM usage_lines WHERE tenant_id = ?1 AND source = ?2 AND ${FILTERED}`;
 
-/** The tenant's lines, newest job first, and the exact sum of all matching ones, also beyond `limit`, as text. */
+/**
+ * A page of the tenant's lines, newest job first. The first page comes with the exact sum of all matching lines, as text, for which all
+ * of them are read; the pages after it with null.
+ */
 export async function readUsage(
   db: D1Database,
   tenantId: string,
   filter: UsageFilter,
-): Promise<{ readonly lines: UsageLine[]; readonly totalNanodollars: string }> {
-  const { jobUuid, endpointId, fromMs, toMs, only = null } = filter;
+): Promise<{ readonly lines: UsageLine[]; readonly totalNanodollars: string | null }> {
+  const { jobUuid, endpointId, fromMs, toMs, after = null, only = null } = filter;
   const values = [tenantId, jobUuid, endpointId, fromMs, toMs, only === null ? null : JSON.stringify(only)] as const;
   const matching = filter.jobUuid === null ? OF_TENANT : OF_JOB;
-  const [lines, totals] = await db.batch([
-    db
-      .prepare(
-        `SELECT source, seq, endpoint_id AS endpointId, job_id AS jobId, tier, rate_kind AS rateKind, slots,
-           nanodollars_per_second AS nanodollarsPerSecond, seconds, amount_nanodollars AS amountNanodollars,
-           started_at AS startedAtMs, finished_at AS finishedAtMs, billed_ms AS billedMs,
-           prompt_tokens AS prompt, completion_tokens AS completion, tokens_estimated AS estimated
-         ${matching} ORDER BY source DESC, seq DESC LIMIT ?7`,
-      )
-      .bind(...values, filter.limit),
-    db.prepare(`SELECT CAST(coalesce(sum(amount_nanodollars), 0) AS TEXT) AS total ${matching}`).bind(...values),
-  ]);
+  const start = after === null ? "" : "AND (source, seq) < (?8, ?9)";
+  const select = db
+    .prepare(
+      `SELECT source, seq, endpoint_id AS endpointId, job_id AS jobId, tier, rate_kind AS rateKind, slots,
+         nanodollars_per_second AS nanodollarsPerSecond, seconds, amount_nanodollars AS amountNanodollars,
+         started_at AS startedAtMs, finished_at AS finishedAtMs, billed_ms AS billedMs,
+         prompt_tokens AS prompt, completion_tokens AS completion, tokens_estimated AS estimated
+       ${matching} ${start} ORDER BY source DESC, seq DESC LIMIT ?7`,
+    )
+    .bind(...values, filter.limit, ...(after === null ? [] : [after.source, after.seq]));
+  if (after !== null) return { lines: (await select.all<UsageRow>()).results.map(toLine), totalNanodollars: null };
+  const sum = db.prepare(`SELECT CAST(coalesce(sum(amount_nanodollars), 0) AS TEXT) AS total ${matching}`);
+  const [lines, totals] = await db.batch([select, sum.bind(...values)]);
   // D1 types the rows of a batch as unknown; these are the columns selected above, typed by STRICT tables.
   const [total] = (totals?.results ?? []) as { total: string }[];
   if (total === undefined) throw new Error("D1 gave no sum");

@@ -5,7 +5,7 @@ import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { deleteEndpoint, noteEmptied } from "../../src/db/deleted-endpoints.ts";
 import {
   findIdOf,
-  listEndpoints,
+  listCallable,
   loadEndpoint,
   loadManySettings,
   loadNumberedEndpoint,
@@ -48,7 +48,8 @@ describe("a deleted endpoint", () => {
       expect(await findIdOf(env.DB, name)).toBeNull();
     }
     expect(await loadNumberedEndpoint(env.DB, number)).toBeNull();
-    expect(await listEndpoints(env.DB, tenantId)).not.toContainEqual(expect.objectContaining({ endpointId }));
+    const callable = await listCallable(env.DB, tenantId, { after: null, limit: 1_000 });
+    expect(callable.map(({ id }) => id)).not.toContain(endpointId);
     for (const owner of [tenantId, null]) {
       for (const name of [endpointId, slug, newSlug]) expect(await findManaged(env.DB, owner, name)).toBeNull();
       const managed = await listManaged(env.DB, owner, { after: null, limit: 1_000 });

@@ -15,6 +15,11 @@ it("reads of one job its lines, and not every line of the tenant", async () => {
   expect(answer).toEqual({ lines: [line("job-700")], totalNanodollars: "5" });
   expect(read).toBeGreaterThan(0);
   expect(read).toBeLessThanOrEqual(10);
+  const after = { source: "job-700", seq: 1 };
+  const page = await metered(() => readUsage(env.DB, "usage-by-job", { ...filter, jobUuid: null, after, limit: 10 }));
+  expect([page.answer.lines[0]?.source, page.answer.lines.length]).toEqual(["job-70", 10]);
+  expect(page.answer.totalNanodollars).toBeNull();
+  expect(page.read).toBeLessThanOrEqual(11);
   const all = await readUsage(env.DB, "usage-by-job", { ...filter, jobUuid: null });
   expect([all.lines.length, all.totalNanodollars]).toEqual([1_000, "10000"]);
 });

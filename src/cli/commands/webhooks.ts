@@ -13,8 +13,9 @@ export const WEBHOOK_COMMANDS: readonly Command[] = [
   command({
     words: "webhook dead",
     summary: "list webhooks that were given up",
-    options: {},
-    run: async ({ api }) => showPage(await (await api()).get("/v1/webhooks/dead"), "webhooks", DEAD_COLUMNS),
+    options: LISTED,
+    run: async ({ api, options: page }) =>
+      showPage(await (await api()).get("/v1/webhooks/dead", page), "webhooks", DEAD_COLUMNS),
   }),
   command({
     words: "webhook tries",

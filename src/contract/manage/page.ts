@@ -1,6 +1,12 @@
 // Lists in pages, as both planes of the management API take and answer them.
 import * as z from "zod";
-import { PAGE_DEFAULT, PAGE_MAX, RUNPOD_PAGE_MAX } from "../../core/manage/limits.ts";
+import {
+  BILL_LINES_MAX,
+  DEPTH_PAGE_DEFAULT,
+  PAGE_DEFAULT,
+  PAGE_MAX,
+  RUNPOD_PAGE_MAX,
+} from "../../core/manage/limits.ts";
 
 /** No list makes a longer one. */
 const CURSOR_MAX_CHARS = 300;
@@ -13,6 +19,18 @@ const limitSchema = z.coerce.number().int().min(1);
 export const pageShape = {
   cursor: cursorSchema.meta({ description: "The nextCursor of the page before; without it the list begins" }),
   limit: limitSchema.max(PAGE_MAX).default(PAGE_DEFAULT).meta({ description: "Entries of a page" }),
+};
+
+/** The same of counts, each of which is a call of a broker. */
+export const depthPageShape = {
+  ...pageShape,
+  limit: limitSchema.max(PAGE_MAX).default(DEPTH_PAGE_DEFAULT).meta({ description: "Endpoints of a page" }),
+};
+
+/** The same of the bill. */
+export const billPageShape = {
+  ...pageShape,
+  limit: limitSchema.max(BILL_LINES_MAX).default(BILL_LINES_MAX).meta({ description: "Lines of a page" }),
 };
 
 /** Parameters of a list of RunPod's plane. */

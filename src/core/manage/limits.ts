@@ -13,6 +13,10 @@ export const COUNTED_KEYS_MAX = 10_000;
 /** Entries of a page of /v1: what a person looks through. */
 export const PAGE_MAX = 100;
 export const PAGE_DEFAULT = 50;
+/** Endpoints of which one call counts the jobs: each is a call of its broker, which may have to start for it. */
+export const DEPTH_PAGE_DEFAULT = 20;
+/** Lines of the bill in one page, a few hundred bytes each: a script that reads all of it makes few calls. */
+export const BILL_LINES_MAX = 1_000;
 /** RunPod's clients read the whole list in one page. */
 export const RUNPOD_PAGE_MAX = 1_000;
 /** RunPod's bound of its public catalogue. */

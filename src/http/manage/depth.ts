@@ -1,11 +1,14 @@
 // GET /v1/depth: how many of the caller's jobs wait and run, endpoint by endpoint.
 import * as z from "zod";
+import { depthPageShape, paginationSchema } from "../../contract/manage/page.ts";
 import { ok, type Result } from "../../core/failure.ts";
-import { askD1 } from "../../db/ask-d1.ts";
-import { listEndpoints } from "../../db/endpoints.ts";
+import { listCallable } from "../../db/endpoints.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
+import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
+
+const querySchema = z.strictObject(depthPageShape);
 
 const depthSchema = z
   .object({ endpointId: z.string(), waiting: z.int(), running: z.int() })
@@ -19,25 +22,34 @@ export const DEPTH_ROUTES: readonly Route[] = [
     path: "/v1/depth",
     id: "getDepth",
     summary: "Count waiting and running jobs",
-    description: "For each endpoint that the key opens.",
+    description: "For each endpoint that the key opens, newest first. Each is asked, so the pages are short.",
     scopes: ["jobs", "manage", "admin"],
     kind: "reads",
-    query: z.strictObject({}),
-    answers: { 200: { description: "The counts", schema: z.object({ endpoints: z.array(depthSchema) }) } },
+    query: querySchema,
+    answers: {
+      200: {
+        description: "A page of counts",
+        schema: z.object({ endpoints: z.array(depthSchema), pagination: paginationSchema }),
+      },
+    },
     handle: depth,
   }),
 ];
 
-async function depth({ env, caller }: OperationCall<unknown, unknown, unknown>): Promise<Result<Reply>> {
+async function depth({
+  env,
+  caller,
+  query,
+}: OperationCall<unknown, z.infer<typeof querySchema>, unknown>): Promise<Result<Reply>> {
   const { tenantId, endpointIds } = caller;
-  const listed = await askD1(() => listEndpoints(env.DB, tenantId, endpointIds));
+  const listed = await loadPage(query, (page) => listCallable(env.DB, tenantId, page, endpointIds));
   if (!listed.ok) return listed;
-  const brokers = listed.value.map(({ endpointId }) => new BrokerClient(env, endpointId));
-  const depths = await Promise.all(brokers.map((broker) => broker.call("depth", { tenantId })));
+  const { rows, pagination } = listed.value;
+  const depths = await Promise.all(rows.map(({ id }) => new BrokerClient(env, id).call("depth", { tenantId })));
   const endpoints = [];
   for (const [at, depth] of depths.entries()) {
     if (!depth.ok) return depth;
-    endpoints.push({ endpointId: brokers[at]?.endpointId, ...depth.value });
+    endpoints.push({ endpointId: rows[at]?.id, ...depth.value });
   }
-  return ok({ status: 200, body: { endpoints } });
+  return ok({ status: 200, body: { endpoints, pagination } });
 }

@@ -2,18 +2,18 @@
 import * as z from "zod";
 import { accountOf } from "../../broker/peers.ts";
 import { billShape } from "../../contract/manage/job.ts";
+import { billPageShape, pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
-import { DEAD_LETTERS_LISTED_MAX } from "../../core/limits.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { listDeadLetters } from "../../db/dead-letters.ts";
 import { readUsage } from "../../db/usage.ts";
 import { opens } from "../../manage/context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
+import { decodeCursor, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { showDollars, showLine } from "./shown-line.ts";
 
-const LIMIT_MAX = 1_000;
 const TIME_MAX_MS = 999_999_999_999_999;
 
 const time = z.coerce.number().int().min(0).max(TIME_MAX_MS).optional();
@@ -26,8 +26,21 @@ const querySchema = z.strictObject({
   endpoint: z.string().max(100).optional().meta({ description: "Only lines of the endpoint of this id or slug" }),
   from: time.meta({ description: "Only jobs that ended at this time or later, in milliseconds since 1970" }),
   to: time.meta({ description: "Only jobs that ended before this time" }),
-  limit: z.coerce.number().int().min(1).max(LIMIT_MAX).default(LIMIT_MAX).meta({ description: "Lines that are shown" }),
+  ...billPageShape,
 });
+type UsageQuery = z.infer<typeof querySchema>;
+const lineCursorSchema = z.tuple([z.string().min(1).max(100), z.int().min(0)]);
+/** A page of the bill. Its sum takes a walk over all lines, so a client that reads on need not pay for it again. */
+const billPageSchema = z.object({
+  lines: billShape.lines,
+  totalNanodollars: billShape.totalNanodollars.optional().meta({ description: "On the first page alone" }),
+  totalDollars: billShape.totalDollars.optional().meta({ description: "On the first page alone" }),
+  pagination: paginationSchema,
+});
+
+const deadQuerySchema = z.strictObject(pageShape);
+type DeadQuery = z.infer<typeof deadQuerySchema>;
+const letterCursorSchema = z.int().min(1);
 
 const deadLetterSchema = z
   .object({
@@ -60,9 +73,10 @@ export const USAGE_ROUTES: readonly Route[] = [
     path: "/v1/usage",
     id: "listUsage",
     summary: "Read the bill",
-    description: "Lines of the key's tenant, newest job first, and the sum of all that match, also beyond those shown.",
+    description:
+      "Lines of the key's tenant, newest job first. The first page has the sum of all that match, also beyond those shown.",
     query: querySchema,
-    answers: { 200: { description: "The lines and their sum", schema: z.object(billShape) } },
+    answers: { 200: { description: "A page of lines, and the sum of all", schema: billPageSchema } },
     handle: usage,
   }),
   operation({
@@ -83,34 +97,53 @@ export const USAGE_ROUTES: readonly Route[] = [
     id: "listDeadWebhooks",
     summary: "List webhooks that were given up",
     description: "Newest first. They are kept for 30 days.",
-    query: z.strictObject({}),
-    answers: { 200: { description: "The webhooks", schema: z.object({ webhooks: z.array(deadLetterSchema) }) } },
+    query: deadQuerySchema,
+    answers: {
+      200: {
+        description: "A page of webhooks",
+        schema: z.object({ webhooks: z.array(deadLetterSchema), pagination: paginationSchema }),
+      },
+    },
     handle: deadWebhooks,
   }),
 ];
 
 type Call<Query = unknown> = OperationCall<unknown, Query, unknown>;
 
-async function usage({ env, caller, query }: Call<z.infer<typeof querySchema>>): Promise<Result<Reply>> {
+async function usage({ env, caller, query }: Call<UsageQuery>): Promise<Result<Reply>> {
   const { job, endpoint, from, to, limit } = query;
+  const after = decodeCursor(query.cursor, lineCursorSchema);
+  if (!after.ok) return after;
   const filter = {
     jobUuid: job === undefined ? null : (parseJobId(job)?.uuid ?? null),
     endpointId: endpoint ?? null,
     only: caller.endpointIds,
     fromMs: from ?? 0,
     toMs: to ?? Number.MAX_SAFE_INTEGER,
-    limit,
+    after: after.value === null ? null : { source: after.value[0], seq: after.value[1] },
+    // One more, which shows whether there is a next page.
+    limit: limit + 1,
   };
   const read = await askD1(() => readUsage(env.DB, caller.tenantId, filter));
   if (!read.ok) return read;
-  const { lines, totalNanodollars } = read.value;
-  const total = Number(totalNanodollars);
-  if (!Number.isSafeInteger(total)) {
-    const message = `the sum ${totalNanodollars} is too large for JSON: ask for a shorter time`;
-    return fail({ kind: "invalid", field: "?from", message });
-  }
-  const body = { lines: lines.map(showLine), totalNanodollars: total, totalDollars: showDollars(total) };
-  return ok({ status: 200, body });
+  const lines = read.value.lines.slice(0, limit);
+  const last = read.value.lines.length > limit ? lines.at(-1) : undefined;
+  const total = showTotal(read.value.totalNanodollars);
+  if (!total.ok) return total;
+  const pagination = paginationOf(last === undefined ? null : [last.source, last.seq]);
+  return ok({ status: 200, body: { lines: lines.map(showLine), ...total.value, pagination } });
+}
+
+/** Null: the page is not the first. */
+function showTotal(sum: string | null): Result<object> {
+  if (sum === null) return ok({});
+  const total = Number(sum);
+  if (Number.isSafeInteger(total)) return ok({ totalNanodollars: total, totalDollars: showDollars(total) });
+  return fail({
+    kind: "invalid",
+    field: "?from",
+    message: `the sum ${sum} is too large for JSON: ask for a shorter time`,
+  });
 }
 
 async function parkedUsage({ env, caller }: Call): Promise<Result<Reply>> {
@@ -118,8 +151,12 @@ async function parkedUsage({ env, caller }: Call): Promise<Result<Reply>> {
   return ok({ status: 200, body: { lines: parked.filter(({ endpointId }) => opens(caller, endpointId)) } });
 }
 
-async function deadWebhooks({ env, caller, nowMs }: Call): Promise<Result<Reply>> {
-  const page = { before: null, limit: DEAD_LETTERS_LISTED_MAX, nowMs, only: caller.endpointIds };
+async function deadWebhooks({ env, caller, nowMs, query }: Call<DeadQuery>): Promise<Result<Reply>> {
+  const before = decodeCursor(query.cursor, letterCursorSchema);
+  if (!before.ok) return before;
+  const page = { before: before.value, limit: query.limit, nowMs, only: caller.endpointIds };
   const listed = await askD1(() => listDeadLetters(env.DB, caller.tenantId, page));
-  return listed.ok ? ok({ status: 200, body: { webhooks: listed.value.letters } }) : listed;
+  if (!listed.ok) return listed;
+  const { letters, next } = listed.value;
+  return ok({ status: 200, body: { webhooks: letters, pagination: paginationOf(next) } });
 }

@@ -70,7 +70,10 @@ describe("a deleted endpoint", () => {
     vi.setSystemTime(Date.now() + STALE_MS);
     expect((await ask(tenant, `/v2/${tenant.endpointId}/status/${id}`)).status).toBe(404);
     expect((await ask(tenant, `/v1/jobs/${id}`)).status).toBe(404);
-    expect(await (await ask(tenant, "/v1/depth")).json()).toEqual({ endpoints: [] });
+    expect(await (await ask(tenant, "/v1/depth")).json()).toEqual({
+      endpoints: [],
+      pagination: { hasNextPage: false, nextCursor: null },
+    });
     await vi.waitFor(async () => {
       vi.setSystemTime(Date.now() + 1_000);
       await ring(tenant.endpointId);

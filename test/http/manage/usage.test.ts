@@ -2,6 +2,7 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import * as z from "zod";
 import type { AccountApi, UsageLine } from "../../../src/contract/usage.ts";
 import { keepDeadLetter } from "../../../src/db/dead-letters.ts";
 import { writeUsage } from "../../../src/db/usage.ts";
@@ -28,6 +29,22 @@ function line(endpointId: string, number: number, change: Partial<UsageLine> = {
   const source = `0193a0f2-7b1c-7def-8a11-${String(number).padStart(12, "0")}`;
   const startedAtMs = number * 1_000;
   return usageLine({ source, endpointId, startedAtMs, finishedAtMs: startedAtMs + 2_000, ...change });
+}
+
+const pageSchema = z.looseObject({
+  pagination: z.object({ hasNextPage: z.boolean(), nextCursor: z.string().nullable() }),
+});
+
+/** Reads a list by pages of one entry, to its end. */
+async function readAll(tenant: TestTenant, path: string, name: string) {
+  const pages: Record<string, unknown>[] = [];
+  for (let query = "?limit=1"; query !== ""; ) {
+    const page = pageSchema.parse((await get(tenant, `${path}${query}`)).body);
+    const { hasNextPage, nextCursor } = page.pagination;
+    pages.push(page);
+    query = hasNextPage ? `?limit=1&cursor=${nextCursor}` : "";
+  }
+  return { pages, shown: pages.flatMap((page) => page[name]) };
 }
 
 /** Three jobs, the first with two attempts. */
@@ -65,6 +82,7 @@ describe("GET /v1/usage", () => {
         ],
         totalNanodollars: 320_000,
         totalDollars: "0.000320000",
+        pagination: { hasNextPage: false, nextCursor: null },
       },
     });
   });
@@ -93,6 +111,17 @@ describe("GET /v1/usage", () => {
     const { body } = await get(await billed(), "/v1/usage?limit=1");
     expect(body.lines).toMatchObject([{ jobId: "0193a0f2-7b1c-7def-8a11-000000000003-u1" }]);
     expect(body.totalNanodollars).toBe(1_280_000);
+  });
+
+  it("is read page by page, newest job first, each line once, with the sum on the first page", async () => {
+    const tenant = await billed();
+    const { lines: all } = (await get(tenant, "/v1/usage")).body;
+    const { shown, pages } = await readAll(tenant, "/v1/usage", "lines");
+    expect(pages.map((page) => page.totalNanodollars)).toEqual([1_280_000, undefined, undefined, undefined]);
+    expect(shown).toEqual(all);
+    expect(shown).toHaveLength(4);
+    for (const cursor of ["x", btoa("[1]"), btoa('["a"]')])
+      expect(JSON.stringify((await get(tenant, `/v1/usage?cursor=${cursor}`)).body)).toContain("?cursor");
   });
 
   it("shows nothing of another tenant", async () => {
@@ -184,8 +213,37 @@ describe("GET /v1/webhooks/dead", () => {
     await keepDeadLetter(env.DB, tenant.tenantId, letter, Date.now());
     expect(await get(tenant, "/v1/webhooks/dead")).toEqual({
       status: 200,
-      body: { webhooks: [{ ...letter, redeliverable: true }] },
+      body: { webhooks: [{ ...letter, redeliverable: true }], pagination: { hasNextPage: false, nextCursor: null } },
     });
-    expect((await get(await makeTenant(), "/v1/webhooks/dead")).body).toEqual({ webhooks: [] });
+    expect((await get(await makeTenant(), "/v1/webhooks/dead")).body).toEqual({
+      webhooks: [],
+      pagination: { hasNextPage: false, nextCursor: null },
+    });
+  });
+
+  it("is read page by page, newest first", async () => {
+    const tenant = await makeTenant();
+    for (const webhookId of ["msg_1", "msg_2", "msg_3"]) {
+      const facts = { endpointId: tenant.endpointId, jobId: "job-u1", url: "https://receiver.test/", tries: 10 };
+      await keepDeadLetter(env.DB, tenant.tenantId, { webhookId, ...facts, detail: "x", givenUpAtMs: 5 }, Date.now());
+    }
+    const { shown, pages } = await readAll(tenant, "/v1/webhooks/dead", "webhooks");
+    expect(shown).toMatchObject([{ webhookId: "msg_3" }, { webhookId: "msg_2" }, { webhookId: "msg_1" }]);
+    expect(pages).toHaveLength(3);
+  });
+});
+
+describe("GET /v1/depth", () => {
+  it("counts in the tenant's own endpoints and in shared ones, page by page, each once", async () => {
+    const [own, hidden, shared] = [
+      await makeTenant({ shared: true }),
+      await makeTenant(),
+      await makeTenant({ shared: true }),
+    ];
+    const { shown, pages } = await readAll(own, "/v1/depth", "endpoints");
+    const ids = shown.map((each) => z.object({ endpointId: z.string() }).parse(each).endpointId);
+    expect([...ids].sort()).toEqual([own.endpointId, shared.endpointId].sort());
+    expect(ids).not.toContain(hidden.endpointId);
+    expect(pages).toHaveLength(2);
   });
 });
