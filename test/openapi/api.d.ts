@@ -1389,7 +1389,7 @@ export interface paths {
         };
         /**
          * Count waiting and running jobs
-         * @description For each endpoint that the key opens. Needs a key with the scope jobs or manage or admin.
+         * @description For each endpoint that the key opens, newest first. Each is asked, so the pages are short. Needs a key with the scope jobs or manage or admin.
          */
         get: operations["getDepth"];
         put?: never;
@@ -1409,7 +1409,7 @@ export interface paths {
         };
         /**
          * Read the bill
-         * @description Lines of the key's tenant, newest job first, and the sum of all that match, also beyond those shown. Needs a key with the scope jobs or manage or admin.
+         * @description Lines of the key's tenant, newest job first. The first page has the sum of all that match, also beyond those shown. Needs a key with the scope jobs or manage or admin.
          */
         get: operations["listUsage"];
         put?: never;
@@ -7605,14 +7605,19 @@ export interface operations {
     };
     getDepth: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The nextCursor of the page before; without it the list begins */
+                cursor?: string;
+                /** @description Endpoints of a page */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The counts */
+            /** @description A page of counts */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -7623,6 +7628,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         endpoints: components["schemas"]["Depth"][];
+                        pagination: components["schemas"]["Pagination"];
                     };
                 };
             };
@@ -7644,7 +7650,9 @@ export interface operations {
                 from?: number;
                 /** @description Only jobs that ended before this time */
                 to?: number;
-                /** @description Lines that are shown */
+                /** @description The nextCursor of the page before; without it the list begins */
+                cursor?: string;
+                /** @description Lines of a page */
                 limit?: number;
             };
             header?: never;
@@ -7653,7 +7661,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The lines and their sum */
+            /** @description A page of lines, and the sum of all */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -7664,12 +7672,14 @@ export interface operations {
                 content: {
                     "application/json": {
                         lines: components["schemas"]["UsageLine"][];
-                        totalNanodollars: number;
+                        /** @description On the first page alone */
+                        totalNanodollars?: number;
                         /**
-                         * @description Exact, with nine decimals
+                         * @description On the first page alone
                          * @example 0.000320000
                          */
-                        totalDollars: string;
+                        totalDollars?: string;
+                        pagination: components["schemas"]["Pagination"];
                     };
                 };
             };
@@ -7712,14 +7722,19 @@ export interface operations {
     };
     listDeadWebhooks: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The nextCursor of the page before; without it the list begins */
+                cursor?: string;
+                /** @description Entries of a page */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The webhooks */
+            /** @description A page of webhooks */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -7730,6 +7745,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         webhooks: components["schemas"]["DeadWebhook"][];
+                        pagination: components["schemas"]["Pagination"];
                     };
                 };
             };
