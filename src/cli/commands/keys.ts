@@ -38,7 +38,7 @@ export const KEY_COMMANDS: readonly Command[] = [
         field: "expiresInSeconds",
       },
     },
-    run: async ({ api, body }) => showOne(await (await api()).send("POST", "/v1/keys", { ...DEFAULTS, ...body })),
+    run: async ({ api, body }) => showOne(await (await api()).send("POST", "/v1/keys", body)),
   }),
   command({
     words: "key list",
@@ -76,8 +76,6 @@ export const KEY_COMMANDS: readonly Command[] = [
     },
   }),
 ];
-
-const DEFAULTS = { scopes: ["jobs"], name: "key" };
 
 /** What people read first: whose key, for what, and whether it still works. */
 export const KEY_COLUMNS = {

@@ -55,7 +55,7 @@ export const UPSTREAM_COMMANDS: readonly Command[] = [
       ...SETTINGS,
     },
     run: async ({ api, options, body }) => {
-      const wanted = await withCredential(options["with-credential"], { slots: 1, rateKind: "flex", ...body });
+      const wanted = await withCredential(options["with-credential"], body);
       return showOne(await (await api()).send("POST", pathOf(options.endpoint), wanted));
     },
   }),
