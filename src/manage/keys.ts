@@ -1,6 +1,7 @@
 // Makes, changes, rotates and revokes the API keys of tenants. Nobody gives what they lack, and the deployment keeps a key by which it
 // can be operated.
 import type { Scope } from "../contract/identity.ts";
+import { isKeyOver } from "../core/access/api-key.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { fieldChanges } from "../core/manage/changes.ts";
 import { toTimeText } from "../core/manage/time-text.ts";
@@ -209,10 +210,10 @@ function lackedScope({ caller }: ManageContext, scopes: readonly Scope[]): Scope
 }
 
 /** A key that has ended stays so: who has its text may be the one for whom it was ended. */
-function checkUsable({ revokedAtMs, expiresAtMs }: ManagedKey, nowMs: number): Result<null> {
-  if (revokedAtMs !== null) return fail({ kind: "conflict", message: "the key is revoked: make another one" });
-  const isOver = expiresAtMs !== null && expiresAtMs <= nowMs;
-  return isOver ? fail({ kind: "conflict", message: "the key has expired: make another one" }) : ok(null);
+function checkUsable(key: ManagedKey, nowMs: number): Result<null> {
+  if (!isKeyOver(key, nowMs)) return ok(null);
+  const how = key.revokedAtMs === null ? "has expired" : "is revoked";
+  return fail({ kind: "conflict", message: `the key ${how}: make another one` });
 }
 
 /** Can the deployment be operated with a key of these settings, as long as it lasts? */
@@ -226,8 +227,7 @@ function lasts(now: KeySettings, next: KeySettings): boolean {
 
 /** The expectation under which this key may go: another one is left with which the deployment can be operated as long. */
 async function keepOperable({ env, nowMs }: ManageContext, now: ManagedKey): Promise<Result<readonly Statement[]>> {
-  const isUsable = now.revokedAtMs === null && (now.expiresAtMs === null || now.expiresAtMs > nowMs);
-  if (!operates(now) || !isUsable) return ok([]);
+  if (!operates(now) || isKeyOver(now, nowMs)) return ok([]);
   const forEver = now.expiresAtMs === null;
   const other = await askD1(() => hasOtherAdmin(env.DB, now.id, nowMs, forEver));
   if (!other.ok) return other;

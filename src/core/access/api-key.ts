@@ -31,6 +31,14 @@ export function parseApiKey(text: string): { readonly id: string } | null {
   return id !== undefined && sum === checksum(stem) ? { id } : null;
 }
 
+/** Has the key ended? Times are epoch ms; null: it is not revoked, or has no expiry. */
+export function isKeyOver(
+  { revokedAtMs, expiresAtMs }: { readonly revokedAtMs: number | null; readonly expiresAtMs: number | null },
+  nowMs: number,
+): boolean {
+  return revokedAtMs !== null || (expiresAtMs !== null && expiresAtMs <= nowMs);
+}
+
 /** CRC-32 in CHECKSUM_CHARS characters of base 62. */
 function checksum(text: string): string {
   let crc = 0xffffffff;

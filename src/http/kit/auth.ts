@@ -1,7 +1,7 @@
 // Finds out who calls. A key's checksum is checked, then its digest under the pepper, in the same time for any key.
 import { readConfig } from "../../config.ts";
 import type { Caller, Scope } from "../../contract/identity.ts";
-import { parseApiKey } from "../../core/access/api-key.ts";
+import { isKeyOver, parseApiKey } from "../../core/access/api-key.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";
 import { findKey, type StoredKey } from "../../db/keys.ts";
@@ -39,7 +39,7 @@ export async function authenticate(
     return fail({ kind: "unavailable", message: "keys cannot be checked right now" });
   }
   const genuine = await isGenuine(presented, stored?.digest ?? null, readConfig(env).pepper);
-  if (stored !== null && genuine && !isOver(stored, nowMs)) return ok(stored.caller);
+  if (stored !== null && genuine && !isKeyOver(stored, nowMs)) return ok(stored.caller);
   return fail(await refuseCaller(headers, env, nowMs));
 }
 
@@ -89,9 +89,4 @@ export function readKey(headers: Headers): PresentedKey | null {
 export function requireScope(caller: Caller, ...scopes: readonly Scope[]): Result<Caller> {
   if (scopes.some((scope) => caller.scopes.includes(scope))) return ok(caller);
   return fail({ kind: "forbidden", scope: scopes.join(" or "), isWorkerKey: caller.scopes.includes("worker") });
-}
-
-function isOver(stored: StoredKey, nowMs: number): boolean {
-  if (stored.revokedAtMs !== null) return true;
-  return stored.expiresAtMs !== null && stored.expiresAtMs <= nowMs;
 }
