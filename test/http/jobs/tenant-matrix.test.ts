@@ -85,7 +85,9 @@ describe("a stranger", () => {
   it("sees only endpoints of its own in depth", async () => {
     const response = await send(stranger, "GET", "/v1/depth");
     expect(response.status).toBe(200);
-    expect(await response.json()).toMatchObject({ endpoints: [{ endpointId: stranger.endpointId, waiting: 0, running: 0 }] });
+    expect(await response.json()).toMatchObject({
+      endpoints: [{ endpointId: stranger.endpointId, waiting: 0, running: 0 }],
+    });
   });
 
   it("sees no foreign usage", async () => {
