@@ -9,6 +9,9 @@ import { VALUE_DEPTH_MAX, WRONG_FIELDS_MAX } from "../../core/manage/limits.ts";
 const NOT_STORABLE = "must be well-formed text without NUL characters";
 const UNSTORABLE = /\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
+/** The one member that zod leaves out without a word: a filter of jobs would then match all of them. */
+const LEFT_OUT = "__proto__";
+
 /** Checks a value; the failure lists its wrong fields. */
 export function checkValue<Schema extends z.ZodType>(
   schema: Schema,
@@ -70,13 +73,14 @@ function wrongFields({ issues }: z.ZodError, source: WrongField["source"]): Wron
   });
 }
 
-/** The first value that no schema is asked about: a text that cannot be stored, or one that is nested too deeply. */
+/** The first value that no schema is asked about: a text that cannot be stored, a name that is left out, or too deep a nesting. */
 function findRefused(value: unknown, path: readonly (string | number)[]): Pick<WrongField, "path" | "message"> | null {
   if (typeof value === "string") return UNSTORABLE.test(value) ? { path, message: NOT_STORABLE } : null;
   if (typeof value !== "object" || value === null) return null;
   if (path.length === VALUE_DEPTH_MAX) return { path, message: "is nested too deeply" };
   for (const [name, member] of Object.entries(value)) {
     if (UNSTORABLE.test(name)) return { path, message: NOT_STORABLE };
+    if (name === LEFT_OUT) return { path: [...path, name], message: "is no name that is taken" };
     const found = findRefused(member, [...path, Array.isArray(value) ? Number(name) : name]);
     if (found !== null) return found;
   }

@@ -14,6 +14,8 @@ import { ok, type Result } from "../../core/failure.ts";
 import type { JobFilter } from "../../core/job/filter.ts";
 import { givenOf } from "../../core/manage/given.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
+import { askD1 } from "../../db/ask-d1.ts";
+import { findTenant } from "../../db/tenants.ts";
 import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { wireOf } from "../kit/failures.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
@@ -109,13 +111,31 @@ async function change(
   const before = decodeCursor(cursor, cursorSchema);
   if (!before.ok) return before;
   const { broker, tenantId } = place.value;
-  const { waitingMax } = call.caller;
-  const asked = { tenantId, action, waitingMax, filter: toFilter(filter), before: before.value, limit };
+  const waitingMax = await waitingMaxOf(call, tenantId);
+  if (!waitingMax.ok) return waitingMax;
+  const asked = {
+    tenantId,
+    action,
+    waitingMax: waitingMax.value,
+    filter: toFilter(filter),
+    before: before.value,
+    limit,
+  };
   const done = await broker.call("changeJobs", asked);
   if (!done.ok) return done;
   const { changed, refused, refusal, scanned, next } = done.value;
   const reason = refusal === null ? null : wireOf(refusal).message;
   return ok({ status: 200, body: { changed, refused, refusal: reason, scanned, pagination: paginationOf(next) } });
+}
+
+/** The limit is that of the tenant whose jobs are meant, whoever retries them. */
+async function waitingMaxOf(
+  { caller, env }: Pick<OperationCall<unknown, unknown, unknown>, "caller" | "env">,
+  tenantId: string,
+): Promise<Result<number>> {
+  if (tenantId === caller.tenantId) return ok(caller.waitingMax);
+  const found = await askD1(() => findTenant(env.DB, null, tenantId));
+  return found.ok ? ok(found.value?.waitingMax ?? 0) : found;
 }
 
 type Filter = Pick<Query, "from" | "to" | "status" | "errorCode" | "metadata">;

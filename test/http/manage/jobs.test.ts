@@ -1,8 +1,13 @@
 // /v1/endpoints/{id}/jobs over HTTP: filters, pages, and changes of many jobs; what a page reads is in test/broker/jobs.
 import { exports } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { BrokerClient } from "../../../src/dispatch/broker-client.ts";
 import { manage } from "../../support/manage.ts";
 import { makeTenant } from "../../support/tenant.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 async function scene() {
   const tenant = await makeTenant({ scopes: ["jobs"] });
@@ -73,6 +78,30 @@ describe("the jobs of an endpoint", () => {
     expect((await manage(key, "POST", `${path}/cancel`, { ...body, cursor })).body).toMatchObject({ changed: 1 });
     expect(ids((await list("?status=CANCELLED")).body)).toHaveLength(3);
     expect((await manage(key, "POST", `${path}/retry`, {})).body).toMatchObject({ changed: 0, scanned: 5 });
+  });
+
+  it("are all left alone where the filter has a name that its check would drop", async () => {
+    const { key, path, run, list } = await scene();
+    await run({ input: {}, metadata: { batch: "one" } });
+    const cancelled = await manage(key, "POST", `${path}/cancel`, '{"metadata":{"__proto__":"none"}}');
+    expect(cancelled).toMatchObject({ status: 400, body: { detail: expect.stringContaining("metadata.__proto__") } });
+    expect((await list("?metadata[__proto__]=none")).status).toBe(400);
+    expect(ids((await list("?status=IN_QUEUE")).body)).toHaveLength(1);
+  });
+
+  it("are retried up to their own tenant's limit, whoever retries them", async () => {
+    const tenant = await makeTenant({ scopes: ["jobs"], waitingMax: 7 });
+    const operator = await makeTenant({ scopes: ["admin"], waitingMax: 100 });
+    const asked = vi.spyOn(BrokerClient.prototype, "call");
+    const limitOf = async (key: string, query = "") => {
+      await manage(key, "POST", `/v1/endpoints/${tenant.slug}/jobs/retry${query}`, {});
+      return asked.mock.lastCall;
+    };
+    expect(await limitOf(tenant.key)).toMatchObject(["changeJobs", { tenantId: tenant.tenantId, waitingMax: 7 }]);
+    expect(await limitOf(operator.key)).toMatchObject(["changeJobs", { tenantId: tenant.tenantId, waitingMax: 7 }]);
+    const own = { tenantId: operator.tenantId, waitingMax: 100 };
+    expect(await limitOf(operator.key, `?tenant=${operator.tenantId}`)).toMatchObject(["changeJobs", own]);
+    expect(await limitOf(operator.key, "?tenant=none")).toMatchObject(["changeJobs", { waitingMax: 0 }]);
   });
 
   it("are the caller's own, also of a public endpoint, and any tenant's for the scope admin", async () => {
