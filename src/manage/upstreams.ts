@@ -117,12 +117,13 @@ async function planChange(
   const { id, endpointId } = now;
   const place = credentialPlace(id);
   const next = { ...now, ...givenOf(settings) };
-  const old = now.credential === null ? null : await open(now.credential, encryptionKey, place);
+  const old = await openPresent(now, encryptionKey);
   const plain = credential === undefined ? old : credential;
   if (next.url !== now.url || plain !== old) {
     // An address that an older release took may hold a credential, and goes on to work as long as it stays.
     const isNew = next.url !== now.url;
-    const address = isNew ? checkAddress(next.url, plain, { ...reach, requestUrl }) : checkSecret(next.url, plain);
+    const secret = plain ?? null;
+    const address = isNew ? checkAddress(next.url, secret, { ...reach, requestUrl }) : checkSecret(next.url, secret);
     if (!address.ok) return address;
     if (old !== null && credential === undefined && originOf(next.url) !== originOf(now.url)) return GIVE_AGAIN;
   }
@@ -136,12 +137,23 @@ async function planChange(
   if (changes.length === 0) return ok(null);
   const endpoint = await readEndpoint(context, ownerOf(context.caller), endpointId);
   if (!endpoint.ok) return endpoint;
-  const sealed = async () => (plain === null ? null : seal(plain, encryptionKey, place));
+  const sealed = async () => (plain === null || plain === undefined ? null : seal(plain, encryptionKey, place));
   return ok([
     expectVersion("upstreams", id, now.version),
     updateUpstream(id, { ...givenOf(settings), ...(plain === old ? {} : { credential: await sealed() }) }),
     audited(context, { tenantId: endpoint.value.tenantId, action: "upstream.update", objectId: id, changes }),
   ]);
+}
+
+/**
+ * The credential that is stored; undefined: there is one that does not open, as after a change of ENCRYPTION_KEY. Such an upstream must
+ * be one that can be switched off or given another credential.
+ */
+async function openPresent(
+  { id, credential }: ManagedUpstream,
+  encryptionKey: string,
+): Promise<string | null | undefined> {
+  return credential === null ? null : open(credential, encryptionKey, credentialPlace(id)).catch(() => undefined);
 }
 
 /** Nobody can read a credential, so nobody may have it sent to a server of their own either. */
@@ -218,6 +230,6 @@ function auditedFields(upstream: Omit<UpstreamSettings, "credential"> & { readon
   return { name, url: shownAddress(url), slots, tier, rateKind, enabled, hasCredential: credential !== null };
 }
 
-function hide(credential: string | null): string | null {
+function hide(credential: string | null | undefined): string | null {
   return credential === null ? null : HIDDEN;
 }

@@ -75,6 +75,23 @@ describe("an upstream of /v1", () => {
     expect(seen).not.toMatch(/sk-operator|sk-another|v1\./);
   });
 
+  it("can be switched off or get another credential where its own does not open any more", async () => {
+    const { create, path, key } = await scene();
+    const { body } = await create({ credential: CREDENTIAL });
+    const spoil = () =>
+      env.DB.prepare("UPDATE upstreams SET sealed_credential = 'v1.AAAA' WHERE id = ?").bind(body.id).run();
+    await spoil();
+    const change = (patch: object) => manage(key, "PATCH", `${path}/${body.id}`, patch);
+    expect(await change({ enabled: false })).toMatchObject({ status: 200, body: { enabled: false } });
+    expect(await change({ url: "http://127.0.0.1:8/" })).toMatchObject({ status: 400 });
+    expect(await change({ credential: "sk-another-0123456789" })).toMatchObject({ status: 200 });
+    const stored = env.DB.prepare("SELECT sealed_credential AS it FROM upstreams WHERE id = ?").bind(body.id);
+    const sealed = (await stored.first<string>("it")) ?? "";
+    expect(await open(sealed, env.ENCRYPTION_KEY, credentialPlace(body.id))).toBe("sk-another-0123456789");
+    await spoil();
+    expect((await change({ credential: null })).body).toMatchObject({ hasCredential: false });
+  });
+
   it("warns of a credential that is too short to be looked for in answers", async () => {
     const { create, path, key } = await scene();
     const short = await create({ credential: "secret" });
