@@ -21,12 +21,21 @@ export interface GraphQlDocument {
   readonly field: GraphQlField;
 }
 
+/** Nothing that is served has so many members, and each costs a member of every object of the answer. */
+const FIELDS_MAX = 100;
+
 const IGNORED = /(?:[\s,\ufeff]+|#[^\n\r]*)+/y;
 const TOKEN =
   /\.\.\.|[!$():=@[\]{|}&]|[_A-Za-z][_0-9A-Za-z]*|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|"(?:[^"\\\n\r]|\\[^\n\r])*"/y;
 const NAME = /^[_A-Za-z]/;
 
 class Unreadable extends Error {}
+
+interface Token {
+  readonly text: string;
+  /** The index of its first character in the query. */
+  readonly at: number;
+}
 
 /** The document, or one sentence on why it is none that is served. */
 export function parseGraphQl(text: string): GraphQlDocument | { readonly problem: string } {
@@ -38,16 +47,24 @@ export function parseGraphQl(text: string): GraphQlDocument | { readonly problem
   }
 }
 
-function tokensOf(text: string): string[] {
-  const tokens: string[] = [];
+function tokensOf(text: string): Token[] {
+  const tokens: Token[] = [];
   for (let at = 0; ; ) {
     at += matchAt(IGNORED, text, at).length;
     if (at === text.length) return tokens;
     const token = matchAt(TOKEN, text, at);
-    if (token === "") throw new Unreadable(`the query cannot be read at ${JSON.stringify(text.slice(at, at + 20))}`);
-    tokens.push(token);
+    if (token === "") throw new Unreadable(`the query cannot be read at ${placeOf(at)}`);
+    tokens.push({ text: token, at });
     at += token.length;
   }
+}
+
+/**
+ * Where the query is wrong. Its text is not repeated: clients put values of environments into it as they are, so that one with a quote
+ * or a backslash in it, often a token, is where it cannot be read.
+ */
+function placeOf(at: number): string {
+  return `its character ${at + 1}`;
 }
 
 function matchAt(pattern: RegExp, text: string, at: number): string {
@@ -56,19 +73,20 @@ function matchAt(pattern: RegExp, text: string, at: number): string {
 }
 
 class Parser {
-  readonly #tokens: readonly string[];
+  readonly #tokens: readonly Token[];
   #at = 0;
+  #fields = 0;
 
-  constructor(tokens: readonly string[]) {
+  constructor(tokens: readonly Token[]) {
     this.#tokens = tokens;
   }
 
   document(): GraphQlDocument {
     let operation: GraphQlDocument["operation"] = "query";
     if (this.#next() !== "{") {
-      const word = this.#take();
+      const word = this.#take().text;
       if (word !== "query" && word !== "mutation")
-        throw new Unreadable(`${word} is not served here: send one query or mutation`);
+        throw new Unreadable("it does not begin with a query or a mutation, and nothing else is served here");
       operation = word;
       if (NAME.test(this.#next())) this.#take();
       if (this.#next() === "(")
@@ -83,14 +101,22 @@ class Parser {
   #selection(depth: number): GraphQlField[] {
     if (depth > VALUE_DEPTH_MAX) throw new Unreadable("the query is nested too deeply");
     this.#expect("{");
-    const fields: GraphQlField[] = [];
-    while (this.#next() !== "}") fields.push(this.#field(depth));
+    const fields = new Map<string, GraphQlField>();
+    while (this.#next() !== "}") {
+      const field = this.#field(depth);
+      const again = fields.get(field.name);
+      if (again !== undefined && (again.selection.length > 0 || field.selection.length > 0))
+        throw new Unreadable(`ask for ${field.name} once`);
+      fields.set(field.name, field);
+    }
     this.#take();
-    return fields;
+    return [...fields.values()];
   }
 
   #field(depth: number): GraphQlField {
     const name = this.#name();
+    this.#fields += 1;
+    if (this.#fields > FIELDS_MAX) throw new Unreadable(`the query asks for over ${FIELDS_MAX} fields`);
     const args = this.#next() === "(" ? this.#members("(", ")", depth) : {};
     const selection = this.#next() === "{" ? this.#selection(depth + 1) : [];
     return { name, args, selection };
@@ -113,14 +139,14 @@ class Parser {
     if (depth > VALUE_DEPTH_MAX) throw new Unreadable("the query is nested too deeply");
     if (this.#next() === "{") return this.#members("{", "}", depth);
     if (this.#next() === "[") return this.#list(depth);
-    const token = this.#take();
+    const { text: token, at } = this.#take();
     if (token === "$") throw new Unreadable("variables are not taken here: write the arguments into the query");
-    if (token.startsWith('"')) return textOf(token);
+    if (token.startsWith('"')) return textOf(token, at);
     if (/^[-\d]/.test(token)) return Number(token);
     if (token === "true" || token === "false") return token === "true";
     if (token === "null") return null;
     if (NAME.test(token)) return token;
-    throw new Unreadable(`a value was expected at ${token}`);
+    throw new Unreadable(`a value was expected at ${placeOf(at)}`);
   }
 
   #list(depth: number): GraphQlValue[] {
@@ -132,23 +158,23 @@ class Parser {
   }
 
   #name(): string {
-    const token = this.#take();
+    const { text: token, at } = this.#take();
     if (token === "...") throw new Unreadable("fragments are not taken here: name the fields");
-    if (!NAME.test(token)) throw new Unreadable(`a name was expected at ${token}`);
+    if (!NAME.test(token)) throw new Unreadable(`a name was expected at ${placeOf(at)}`);
     return token;
   }
 
   #expect(token: string): void {
     const found = this.#take();
-    if (found !== token) throw new Unreadable(`${token} was expected at ${found}`);
+    if (found.text !== token) throw new Unreadable(`${token} was expected at ${placeOf(found.at)}`);
   }
 
   /** The token that comes next; "" at the end. */
   #next(): string {
-    return this.#tokens[this.#at] ?? "";
+    return this.#tokens[this.#at]?.text ?? "";
   }
 
-  #take(): string {
+  #take(): Token {
     const token = this.#tokens[this.#at];
     if (token === undefined) throw new Unreadable("the query ends too early");
     this.#at += 1;
@@ -157,10 +183,10 @@ class Parser {
 }
 
 /** GraphQL's escapes are those of JSON; a raw tab is allowed here, and not there. */
-function textOf(token: string): string {
+function textOf(token: string, at: number): string {
   try {
     return String(JSON.parse(token.replaceAll("\t", "\\t")));
   } catch {
-    throw new Unreadable(`the text ${token.slice(0, 40)} has an escape that cannot be read`);
+    throw new Unreadable(`the text at ${placeOf(at)} has an escape that cannot be read`);
   }
 }

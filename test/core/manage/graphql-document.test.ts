@@ -46,15 +46,38 @@ describe("a GraphQL document", () => {
       ["query ($id: ID!) { a(id: $id) }", "variables are not taken"],
       ["{ a(id: $id) }", "variables are not taken"],
       ["{ ...All }", "fragments are not taken"],
-      ["subscription { a }", "subscription is not served"],
+      ["subscription { a }", "query or a mutation"],
       ['{ a(name: "b"c") }', "cannot be read"],
       ['{ a(name: "\\x") }', "escape"],
-      ["{ short: a }", "name was expected at :"],
+      ["{ short: a }", "name was expected at its character 8"],
+      ["{ a { b { c } b { d } } }", "ask for b once"],
+      [`{ a { ${Array.from({ length: 100 }, (_, at) => `f${at}`).join(" ")} } }`, "over 100 fields"],
       [`{${"a{".repeat(40)}`, "nested too deeply"],
       [`{ a(b: ${"[".repeat(40)}`, "nested too deeply"],
     ] as const;
     for (const [text, problem] of cases)
       expect(parseGraphQl(text), text).toMatchObject({ problem: expect.stringContaining(problem) });
+  });
+
+  it("takes a field that is named again as one", () => {
+    const parsed = parseGraphQl(`{ a { ${"b ".repeat(50)} } }`);
+    expect(parsed).toMatchObject({ field: { selection: [{ name: "b" }] } });
+  });
+
+  it("is not repeated in the sentence, because clients put values of environments into it as they are", () => {
+    for (const secret of [
+      "hf\\secret",
+      'x"hf_secret',
+      'x" hf_secret',
+      'x" }] }) { hf_secret } "',
+      "hf_secret\n",
+      'x""hf_secret',
+    ]) {
+      const parsed = parseGraphQl(`mutation { a(input: { env: [{ key: "HF", value: "${secret}" }] }) { id } }`);
+      expect(parsed, secret).toHaveProperty("problem");
+      expect(JSON.stringify(parsed), secret).not.toContain("hf");
+    }
+    expect(JSON.stringify(parseGraphQl('"hf_secret"'))).not.toContain("hf_secret");
   });
 
   it("never fails in another way, whatever comes", () => {

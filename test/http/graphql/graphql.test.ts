@@ -1,8 +1,13 @@
 // POST /graphql with the queries of RunPod's Python package 1.12 (runpod/api), and what others are told.
 import { exports } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { watchD1 } from "../../support/d1.ts";
 import { manage } from "../../support/manage.ts";
 import { makeTenant } from "../../support/tenant.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 async function ask(key: string | null, query: string, more: object = {}) {
   const headers = { "content-type": "application/json", ...(key === null ? {} : { authorization: `Bearer ${key}` }) };
@@ -229,6 +234,13 @@ describe("every other call", () => {
       expect(answer.status).toBe(400);
       expect(await answer.json()).toMatchObject({ errors: [{ message: expect.any(String) }] });
     }
+  });
+
+  it("reads the endpoints once, however often it names them", async () => {
+    const { key } = await scene();
+    const statements = watchD1();
+    await ask(key, `{ myself { ${"endpoints ".repeat(40)} } }`);
+    expect(statements.filter((sql) => sql.includes("FROM endpoints"))).toHaveLength(1);
   });
 
   it("is about the key's own tenant", async () => {
