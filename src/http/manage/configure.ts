@@ -6,6 +6,7 @@ import { askD1 } from "../../db/ask-d1.ts";
 import { loadEndpointSettings } from "../../db/endpoints.ts";
 import { noteTaken } from "../../db/taken-versions.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
+import { opens } from "../../manage/context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
 
@@ -34,11 +35,15 @@ export const CONFIGURE_ROUTES: readonly Route[] = [
 ];
 
 /** Reads the settings from D1, not from a cache, and sends them to the broker; answers with the broker's version. */
-async function configure({ env, body }: OperationCall<unknown, unknown, ConfigureRequest>): Promise<Result<Reply>> {
+async function configure({
+  env,
+  caller,
+  body,
+}: OperationCall<unknown, unknown, ConfigureRequest>): Promise<Result<Reply>> {
   const loaded = await askD1(() => loadEndpointSettings(env.DB, body.endpointId));
   if (!loaded.ok) return loaded;
   const settings = loaded.value;
-  if (settings === null) return fail({ kind: "not_found", what: "endpoint" });
+  if (settings === null || !opens(caller, settings.endpointId)) return fail({ kind: "not_found", what: "endpoint" });
   const { endpointId } = settings;
   const configured = await new BrokerClient(env, endpointId).call("configure", settings);
   if (!configured.ok) return configured;

@@ -405,6 +405,17 @@ describe("a key for some endpoints", () => {
     expect((await ask(key, "/v1/webhooks/dead")).body.webhooks).toHaveLength(2);
   });
 
+  it("sends settings to no other broker, also with the scope admin", async () => {
+    const operator = await makeTenant({ scopes: ["admin"] });
+    const other = await makeTenant();
+    const wanted = { scopes: ["admin"], endpointIds: [operator.slug] };
+    const { body } = await manage(operator.key, "POST", "/v1/keys", wanted);
+    const configure = (endpointId: string) => manage(body.key, "POST", "/v1/admin/configure", { endpointId });
+    expect((await configure(operator.endpointId)).status).toBe(200);
+    expect(await configure(other.endpointId)).toMatchObject({ status: 404 });
+    expect((await configure(other.endpointId)).body).toEqual((await configure("unknown")).body);
+  });
+
   it("sees jobs of those alone, and sends jobs to no other", async () => {
     const { limited, endpointId, otherId, key } = await billed();
     const run = async (by: string, endpoint: string) => {
