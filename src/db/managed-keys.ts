@@ -89,10 +89,7 @@ export function expectOtherAdmin(id: string, nowMs: number, forEver: boolean): S
   return expectThat("other admin", `EXISTS (${OTHER_ADMIN})`, id, nowMs, Number(forEver));
 }
 
-/**
- * Ends the batch unless a key is still as the caller has it: isolates keep one for up to 30 s after it was revoked, in which it
- * must not make another one.
- */
+/** Ends the batch unless a key is still as the caller has it: isolates keep one for up to 30 s after it was revoked. */
 export function expectLiveKey(
   { keyId, ...lists }: { readonly keyId: string } & Pick<ManagedKey, "scopes" | "endpointIds">,
   nowMs: number,

@@ -21,6 +21,8 @@ export class StaleCache<T> {
   /** Kept apart from the entries, so that a flood of made-up names does not push those out. Name → until when. */
   readonly #missing = new Map<string, number>();
   readonly #missingMs: number;
+  /** How often `forget` was called: what was being loaded meanwhile may be from before the change. */
+  #forgotten = 0;
 
   constructor(missingMs = MISSING_MS) {
     this.#missingMs = missingMs;
@@ -35,6 +37,7 @@ export class StaleCache<T> {
   forget(key: string): void {
     this.#entries.delete(key);
     this.#missing.delete(key);
+    this.#forgotten += 1;
   }
 
   /** Would `get` have to load the key, without an older value to fall back on? */
@@ -48,8 +51,9 @@ export class StaleCache<T> {
     if (entry !== undefined && nowMs < entry.freshUntilMs) return entry.value;
     if (entry === undefined && nowMs < (this.#missing.get(key) ?? 0)) return null;
     try {
+      const forgotten = this.#forgotten;
       const value = await load();
-      this.#keep(key, value, nowMs);
+      if (forgotten === this.#forgotten) this.#keep(key, value, nowMs);
       return value;
     } catch (error) {
       if (entry === undefined || nowMs >= entry.atMs + SETTINGS_LAST_GOOD_MS) throw error;

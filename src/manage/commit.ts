@@ -4,6 +4,7 @@ import { CHANGE_TRIES_MAX } from "../core/manage/limits.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { type Created, findCreation, isRepeatedCreation, rememberCreation } from "../db/creations.ts";
 import { isUnmet } from "../db/expectations.ts";
+import { expectLiveKey } from "../db/managed-keys.ts";
 import { runAll, type Statement } from "../db/statement.ts";
 import { isRefusedContent } from "../db/usage.ts";
 import { log } from "../log.ts";
@@ -18,10 +19,18 @@ type Undone =
   | { readonly kind: "repeated" }
   | { readonly kind: "refused"; readonly error: unknown };
 
-/** Null: the batch is committed. `unavailable`: D1 did not answer, and the batch may be committed all the same. */
-async function commit(env: Env, statements: readonly Statement[]): Promise<Result<Undone | null>> {
+/**
+ * Null: the batch is committed. `unavailable`: D1 did not answer, and the batch may be committed all the same. Each batch expects that the
+ * caller's key is still as the call has it: for up to 30 s an isolate lets in a key that was revoked, whose holder could else let
+ * themselves in for good, by another key, a server that gets the tenant's jobs, or a new secret of its webhooks.
+ */
+async function commit(
+  { env, caller, nowMs }: Pick<ManageContext, "env" | "caller" | "nowMs">,
+  statements: readonly Statement[],
+  creation: readonly Statement[] = [],
+): Promise<Result<Undone | null>> {
   try {
-    await runAll(env.DB, statements);
+    await runAll(env.DB, [...creation, expectLiveKey(caller, nowMs), ...statements]);
     return ok(null);
   } catch (error) {
     if (isUnmet(error)) return ok({ kind: "unmet" });
@@ -43,17 +52,18 @@ export interface Made {
  * `refused` turns a violated rule of the database into the caller's failure; it throws what is a bug of ours.
  */
 export async function createOnce(
-  { env, creation, caller, nowMs }: ManageContext,
+  context: ManageContext,
   id: string,
   statements: readonly Statement[],
   refused: Refused = throwIt,
 ): Promise<Result<Made>> {
-  if (creation === null) return made(await commit(env, statements), id, refused);
+  const { env, creation, caller, nowMs } = context;
+  if (creation === null) return made(await commit(context, statements), id, refused);
   const { tenantId } = caller;
-  const known = await findMade({ env, creation, caller, nowMs });
+  const known = await findMade(context);
   if (!known.ok) return known;
   if (known.value !== null) return ok(known.value);
-  const committed = await commit(env, [...rememberCreation(tenantId, creation, id, nowMs), ...statements]);
+  const committed = await commit(context, statements, rememberCreation(tenantId, creation, id, nowMs));
   if (!committed.ok || committed.value?.kind !== "repeated") return made(committed, id, refused);
   // Two calls with one key at once: the other one was first.
   const first = await findCreation(env.DB, tenantId, creation.key, nowMs);
@@ -125,11 +135,12 @@ export async function removeRow<Row extends { readonly version: number }>(
 
 /** The row is the one that `plan` has decided on. */
 async function write<Row extends { readonly version: number }>(
-  { env, ifMatch }: ManageContext,
+  context: ManageContext,
   read: () => Promise<Result<Row>>,
   plan: Plan<Row>,
   refused: Refused,
 ): Promise<Result<{ readonly changed: boolean; readonly row: Row }>> {
+  const { ifMatch } = context;
   for (let tries = 0; tries < CHANGE_TRIES_MAX; tries += 1) {
     const found = await read();
     if (!found.ok) return found;
@@ -138,7 +149,7 @@ async function write<Row extends { readonly version: number }>(
     const planned = await plan(row);
     if (!planned.ok) return planned;
     if (planned.value === null) return ok({ changed: false, row });
-    const committed = await commit(env, planned.value);
+    const committed = await commit(context, planned.value);
     if (!committed.ok) return committed;
     if (committed.value?.kind === "refused") return refused(committed.value.error);
     if (committed.value === null) return ok({ changed: true, row });

@@ -9,7 +9,6 @@ import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion, isWithoutOwner } from "../db/expectations.ts";
 import { revokeKey as revokeStored } from "../db/keys.ts";
 import {
-  expectLiveKey,
   expectOtherAdmin,
   findCallable,
   findClientKey,
@@ -113,7 +112,6 @@ async function planChange(
   const { id, tenantId } = now;
   return ok([
     expectVersion("api_keys", id, now.version),
-    expectLiveKey(context.caller, nowMs),
     ...guard.value,
     updateClientKey(id, next),
     audited(context, { tenantId, action: "key.update", objectId: id, changes }),
@@ -187,11 +185,10 @@ function insertion(
   drawn: { readonly id: string; readonly digest: string },
   { name, scopes, endpointIds, expiresAtMs }: KeySettings,
 ): Statement[] {
-  const { caller, nowMs } = context;
+  const { nowMs } = context;
   const settings = { name, scopes, endpointIds, expiresAtMs };
   const changes = fieldChanges({}, auditedFields(settings));
   return [
-    expectLiveKey(caller, nowMs),
     insertClientKey({ ...drawn, ...settings, tenantId, createdAtMs: nowMs }),
     audited(context, { tenantId, action: "key.create", objectId: drawn.id, changes }),
   ];

@@ -6,7 +6,6 @@ import { toTimeText } from "../core/manage/time-text.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion } from "../db/expectations.ts";
 import { insertWorkerKey, revokeKey } from "../db/keys.ts";
-import { expectLiveKey } from "../db/managed-keys.ts";
 import { findManagedWorkerKey, type ManagedWorkerKey } from "../db/worker-keys.ts";
 import { drawKey } from "./api-key.ts";
 import { changeRow, createOnce, type Made } from "./commit.ts";
@@ -61,7 +60,6 @@ export async function createWorkerKey(
   const ends = toTimeText(settings.expiresAtMs);
   const changes = fieldChanges({}, { endpointId, ...wanted, expiresAt: ends });
   const statements = [
-    expectLiveKey(caller, nowMs),
     insertWorkerKey({ ...drawn, ...settings, endpointId, createdAtMs: nowMs }),
     audited(context, { tenantId, action: "worker_key.create", objectId: drawn.id, changes }),
   ];

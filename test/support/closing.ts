@@ -3,15 +3,28 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, vi } from "vitest";
 import type { EndpointSettings } from "../../src/contract/settings.ts";
+import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { CLOSED_KEPT_MS } from "../../src/core/endpoint/limits.ts";
 import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { deleteEndpoint } from "../../src/manage/delete-endpoint.ts";
 import { settings } from "./broker.ts";
 import { stateOf } from "./quiet.ts";
+import { makeTenant, type TestTenant } from "./tenant.ts";
 
 /** The deletion as an operator's call makes it. `ifMatch`: the version that the caller expects. */
-export function deleteByOperator(endpointId: string, from: Env = env, ifMatch: number | null = null) {
-  const caller = { keyId: "operator", tenantId: "operator", scopes: ["admin"], endpointIds: null } as const;
+export async function deleteByOperator(endpointId: string, from: Env = env, ifMatch: number | null = null) {
+  return deleteBy(await makeTenant({ scopes: ["admin"] }), endpointId, from, ifMatch);
+}
+
+/** The same with the key of an operator whom D1 has already. */
+export function deleteBy(
+  { key, tenantId }: TestTenant,
+  endpointId: string,
+  from: Env = env,
+  ifMatch: number | null = null,
+) {
+  const keyId = parseApiKey(key)?.id ?? "";
+  const caller = { keyId, tenantId, scopes: ["admin"], endpointIds: null } as const;
   const context = { env: from, caller, requestId: "r", nowMs: Date.now(), creation: null, ifMatch };
   return deleteEndpoint(context, null, endpointId);
 }

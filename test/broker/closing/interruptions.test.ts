@@ -13,6 +13,7 @@ import { seal } from "../../../src/outbound/credentials.ts";
 import { answerUpstreams, holdCarriers, submission } from "../../support/broker.ts";
 import {
   alarmOf,
+  deleteBy,
   deleteByOperator,
   objectsLeft,
   POLL,
@@ -268,8 +269,9 @@ describe("the call that deletes an endpoint", () => {
 
   it("deletes nothing while D1 is down, and says so", async () => {
     const { endpointId } = await makeTenant();
+    const operator = await makeTenant({ scopes: ["admin"] });
     const d1 = breakD1();
-    expect(await deleteByOperator(endpointId)).toMatchObject({ failure: { kind: "unavailable" } });
+    expect(await deleteBy(operator, endpointId)).toMatchObject({ failure: { kind: "unavailable" } });
     d1.heal();
     expect(await loadEndpointSettings(env.DB, endpointId)).not.toBeNull();
   });

@@ -157,8 +157,29 @@ describe("revoking a key", () => {
     expect((await authenticate(headers, env, nowMs)).ok).toBe(false);
   });
 
+  it("stops it on that isolate also where the key was being read as it was revoked", async () => {
+    const { create, key } = await scene();
+    const { body } = await create({});
+    const held = Promise.withResolvers<void>();
+    const read = Promise.withResolvers<void>();
+    const statement: D1PreparedStatement = Object.getPrototypeOf(env.DB.prepare("SELECT 1"));
+    const { first } = statement;
+    vi.spyOn(statement, "first").mockImplementationOnce(async function (this: D1PreparedStatement) {
+      const row = await first.call(this);
+      read.resolve();
+      await held.promise;
+      return row;
+    });
+    const slow = authenticate(new Headers({ authorization: body.key }), env, Date.now());
+    await read.promise;
+    await manage(key, "DELETE", `/v1/keys/${body.id}`);
+    held.resolve();
+    await slow;
+    expect((await me(body.key)).status).toBe(401);
+  });
+
   it("leaves nothing that a key may still make where an isolate has kept it", async () => {
-    const { create, key, ownId } = await scene();
+    const { create, key, ownId, slug } = await scene();
     const { body } = await create({ scopes: ["jobs", "manage"] });
     await me(body.key);
     await env.DB.prepare("UPDATE api_keys SET revoked_at = 1 WHERE id = ?").bind(body.id).run();
@@ -167,6 +188,13 @@ describe("revoking a key", () => {
     expect((await manage(body.key, "POST", "/v1/keys", {})).status).toBe(409);
     expect((await manage(body.key, "PATCH", `/v1/keys/${ownId}`, { name: "x" })).status).toBe(409);
     expect((await manage(body.key, "POST", `/v1/keys/${ownId}/rotate`, { overlapSeconds: 0 })).status).toBe(409);
+    expect((await manage(body.key, "DELETE", `/v1/keys/${ownId}`)).status).toBe(409);
+    // Each of these would let its holder in for good: by a server that gets the jobs, or a secret that signs.
+    const upstream = { url: "http://127.0.0.1:9/", dialect: "http", tier: "l4" };
+    expect((await manage(body.key, "POST", `/v1/endpoints/${slug}/upstreams`, upstream)).status).toBe(409);
+    expect((await manage(body.key, "POST", `/v1/endpoints/${slug}/worker-keys`, { tier: "l4" })).status).toBe(409);
+    expect((await manage(body.key, "POST", "/v1/webhooks/secret/rotate", {})).status).toBe(409);
+    expect((await manage(body.key, "DELETE", `/v1/endpoints/${slug}`)).status).toBe(409);
     expect((await manage(key, "GET", "/v1/keys")).body.keys).toHaveLength(2);
   });
 
