@@ -25,11 +25,14 @@ export async function readCreation(c: RouteContext, body: string): Promise<Resul
   return ok({ key, fingerprint: toHex(digest) });
 }
 
-/** The version in `If-Match: "3"`, which the `ETag` of an answer has, or bare as `3`; null: none, or `*`. */
+/**
+ * The version in `If-Match: "3"`, which the `ETag` of an answer has, or bare as `3`; null: none, or `*`. A proxy that compresses an answer
+ * makes its tag a weak one, as Cloudflare does, and the client sends back what it got: `W/"3"` is the same version.
+ */
 export function readIfMatch(headers: Headers): Result<number | null> {
   const text = headers.get("if-match")?.trim() ?? "*";
   if (text === "*") return ok(null);
-  const [, quoted, bare] = /^(?:"(\d{1,15})"|(\d{1,15}))$/.exec(text) ?? [];
+  const [, quoted, bare] = /^(?:(?:W\/)?"(\d{1,15})"|(\d{1,15}))$/.exec(text) ?? [];
   const version = quoted ?? bare;
   if (version !== undefined) return ok(Number(version));
   return fail({ kind: "invalid", field: "If-Match", message: 'must be the version of what is changed, such as "3"' });

@@ -124,7 +124,7 @@ function preconditionsOf({ kind, plane }: OperationDoc): Json[] {
   }
   if (kind !== "changes") return [];
   // An empty one does not reach the Worker: workerd drops it.
-  const schema = { type: "string", pattern: '^(\\*|"[0-9]{1,15}"|[0-9]{1,15})?$' };
+  const schema = { type: "string", pattern: '^(\\*|(W/)?"[0-9]{1,15}"|[0-9]{1,15})?$' };
   return [{ name: "If-Match", in: "header", required: false, description: EXPECTED, schema }];
 }
 
