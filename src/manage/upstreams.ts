@@ -27,6 +27,7 @@ import { changeRow, createOnce, type Made, removeRow } from "./commit.ts";
 import { audited, type ManageContext, ownerOf } from "./context.ts";
 import { readEndpoint, refuseGone } from "./endpoints.ts";
 import { pushSettings } from "./push.ts";
+import { checkRoom } from "./settings-room.ts";
 import { checkTier } from "./tiers.ts";
 
 /** An upstream after a change. `applied`: its endpoint's broker has the change already. */
@@ -66,6 +67,8 @@ export async function createUpstream(
   if (!address.ok) return address;
   const tier = await checkTier(env, wanted.tier);
   if (!tier.ok) return tier;
+  const room = await checkRoom(env, endpoint.value.id);
+  if (!room.ok) return room;
   const id = `up-${crypto.randomUUID()}`;
   const { id: endpointId, tenantId } = endpoint.value;
   const credential =
@@ -137,6 +140,9 @@ async function planChange(
   if (changes.length === 0) return ok(null);
   const endpoint = await readEndpoint(context, ownerOf(context.caller), endpointId);
   if (!endpoint.ok) return endpoint;
+  const isLonger = next.url.length > now.url.length || (plain !== old && plain !== null);
+  const room = isLonger ? await checkRoom(env, endpointId) : ok(null);
+  if (!room.ok) return room;
   const sealed = async () => (plain === null || plain === undefined ? null : seal(plain, encryptionKey, place));
   return ok([
     expectVersion("upstreams", id, now.version),

@@ -13,6 +13,7 @@ import { audited, type ManageContext, ownerOf } from "./context.ts";
 import { readEndpoint, refuseGone } from "./endpoints.ts";
 import { type AskedExpiry, readExpiry } from "./expiry.ts";
 import { pushSettings } from "./push.ts";
+import { checkRoom } from "./settings-room.ts";
 import { checkTier } from "./tiers.ts";
 
 /** A worker's key as it was made: `key` is its text, for this answer alone. */
@@ -53,6 +54,8 @@ export async function createWorkerKey(
   if (kind === "load_balancer") return fail({ kind: "wrong_state", message: noPulling(endpointId) });
   const tier = await checkTier(env, wanted.tier);
   if (!tier.ok) return tier;
+  const room = await checkRoom(env, endpointId);
+  if (!room.ok) return room;
   const expiry = readExpiry({ expiresAt, expiresInSeconds }, nowMs);
   if (!expiry.ok) return expiry;
   const { key, ...drawn } = await drawKey(env);

@@ -20,3 +20,8 @@ export const EMPTYING_RETRY_MS = 60_000;
  * the next alarm.
  */
 export const EMPTYING_PAGES_MAX = 400;
+/**
+ * Characters of an endpoint's upstreams and worker keys together, beyond which none is added: some 4,000 keys. A broker stores its settings
+ * in one row, of which the platform takes 2 MB: half of that is left for prices, and for what is added at the same moment.
+ */
+export const SETTINGS_CHARS_MAX = 1_000_000;

@@ -92,6 +92,26 @@ describe("an upstream of /v1", () => {
     expect((await change({ credential: null })).body).toMatchObject({ hasCredential: false });
   });
 
+  it("is refused, as a worker's key is, where the broker could not hold the endpoint's settings any more", async () => {
+    const { create, path, key, endpointId, slug } = await scene();
+    const { body } = await create();
+    await env.DB.prepare(
+      `INSERT INTO upstreams (id, endpoint_id, url, dialect, local, slots, tier, rate_kind, enabled, name, created_at)
+       SELECT 'up-' || ?1 || value, ?1, 'https://gpu.example.com/' || printf('%01900d', value), 'http', 0, 1, 'l4', 'flex', 0, '', 1
+       FROM json_each(?2)`,
+    )
+      .bind(endpointId, JSON.stringify(Array.from({ length: 480 }, (_, at) => at)))
+      .run();
+    const full = { status: 409, body: { detail: expect.stringContaining("as its broker can hold") } };
+    expect(await create()).toMatchObject(full);
+    expect(await manage(key, "POST", `/v1/endpoints/${slug}/worker-keys`, { tier: "l4" })).toMatchObject(full);
+    const change = (patch: object) => manage(key, "PATCH", `${path}/${body.id}`, patch);
+    expect(await change({ url: `${WANTED.url}/longer` })).toMatchObject(full);
+    expect(await change({ enabled: false })).toMatchObject({ status: 200 });
+    await env.DB.prepare("DELETE FROM upstreams WHERE endpoint_id = ? AND enabled = 0").bind(endpointId).run();
+    expect((await create()).status).toBe(201);
+  });
+
   it("warns of a credential that is too short to be looked for in answers", async () => {
     const { create, path, key } = await scene();
     const short = await create({ credential: "secret" });
