@@ -22,7 +22,7 @@ import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import { decodeCursor, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { ownerShape } from "./owner.ts";
-import { findTenantJobs } from "./tenant-jobs.ts";
+import { findTenantJobs, findTenantJobsNow } from "./tenant-jobs.ts";
 
 const querySchema = z.strictObject({ ...pageShape, ...jobQueryShape, ...ownerShape });
 const changeQuerySchema = z.strictObject(ownerShape);
@@ -106,7 +106,7 @@ async function change(
   action: "cancel" | "retry",
 ): Promise<Result<Reply>> {
   const { cursor, limit, ...filter } = call.body;
-  const place = await findTenantJobs(call, call.query.tenant);
+  const place = await findTenantJobsNow(call, call.query.tenant);
   if (!place.ok) return place;
   const before = decodeCursor(cursor, cursorSchema);
   if (!before.ok) return before;

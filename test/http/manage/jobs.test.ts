@@ -9,8 +9,10 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-async function scene() {
-  const tenant = await makeTenant({ scopes: ["jobs"] });
+const scene = () => sceneOf({ scopes: ["jobs"] });
+
+async function sceneOf(options: Parameters<typeof makeTenant>[0]) {
+  const tenant = await makeTenant(options);
   const path = `/v1/endpoints/${tenant.slug}/jobs`;
   const run = async (body: object) => {
     const headers = { authorization: tenant.key, "content-type": "application/json" };
@@ -102,6 +104,29 @@ describe("the jobs of an endpoint", () => {
     const own = { tenantId: operator.tenantId, waitingMax: 100 };
     expect(await limitOf(operator.key, `?tenant=${operator.tenantId}`)).toMatchObject(["changeJobs", own]);
     expect(await limitOf(operator.key, "?tenant=none")).toMatchObject(["changeJobs", { waitingMax: 0 }]);
+  });
+
+  it("are those of the endpoint that has the slug now, when they are changed", async () => {
+    const { key, run, slug, endpointId } = await sceneOf({ scopes: ["jobs", "manage"] });
+    await run({ input: {} });
+    const other = await manage(key, "POST", "/v1/endpoints", { name: "next" });
+    await manage(key, "PATCH", `/v1/endpoints/${endpointId}`, { slug: `${slug}-old` });
+    await manage(key, "PATCH", `/v1/endpoints/${other.body.id}`, { slug });
+    const cancel = (name: string) => manage(key, "POST", `/v1/endpoints/${name}/jobs/cancel`, {});
+    expect((await cancel(slug)).body).toMatchObject({ changed: 0, scanned: 0 });
+    await manage(key, "PATCH", `/v1/endpoints/${other.body.id}`, { slug: `${slug}-next` });
+    expect((await cancel(slug)).status).toBe(404);
+    expect((await cancel(`${slug}-old`)).body).toMatchObject({ changed: 1 });
+  });
+
+  it("are cancelled also in a public endpoint, each tenant's by itself", async () => {
+    const owner = await sceneOf({ scopes: ["jobs"], shared: true });
+    await owner.run({ input: {} });
+    const guest = await makeTenant({ scopes: ["jobs"] });
+    expect((await manage(guest.key, "POST", `${owner.path}/cancel`, {})).body).toMatchObject({ changed: 0 });
+    expect((await manage(owner.key, "POST", `${owner.path}/cancel`, {})).body).toMatchObject({ changed: 1 });
+    const stranger = `/v1/endpoints/${guest.slug}/jobs/cancel`;
+    expect((await manage(owner.key, "POST", stranger, {})).status).toBe(404);
   });
 
   it("are the caller's own, also of a public endpoint, and any tenant's for the scope admin", async () => {
