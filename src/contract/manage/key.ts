@@ -6,6 +6,7 @@ import {
   KEY_OVERLAP_DEFAULT_SECONDS,
   KEY_OVERLAP_MAX_SECONDS,
 } from "../../core/manage/limits.ts";
+import { givenTimeSchema } from "./time.ts";
 
 const name = z.string().min(1).max(200).meta({ description: "A name for people" });
 /** `worker` is no scope that a request can give: a worker's key belongs to an endpoint. */
@@ -24,9 +25,8 @@ const endpointIds = z
   .max(KEY_ENDPOINTS_MAX)
   .meta({ description: "The only endpoints that the key opens, by id or slug" });
 
-const time = z.iso.datetime({ offset: true });
 export const expiryShape = {
-  expiresAt: time.optional().meta({ description: "When the key ends" }),
+  expiresAt: givenTimeSchema.optional().meta({ description: "When the key ends" }),
   expiresInSeconds: z
     .int()
     .min(1)
@@ -62,7 +62,7 @@ export const patchKeySchema = z
     scopes: scopes.optional(),
     endpointIds: endpointIds.nullable().optional().meta({ description: "null: all of its tenant's and public ones" }),
     ...expiryShape,
-    expiresAt: time.nullable().optional().meta({ description: "null: the key does not end" }),
+    expiresAt: givenTimeSchema.nullable().optional().meta({ description: "null: the key does not end" }),
   })
   .refine(isOneExpiry, ONE_EXPIRY)
   .meta({ id: "KeyPatch" });

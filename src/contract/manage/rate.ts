@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { RATE_KINDS } from "../../core/job/pricing.ts";
 import { NANODOLLARS_PER_SECOND_MAX } from "../../core/manage/limits.ts";
+import { givenTimeSchema } from "./time.ts";
 
 const kind = z.enum(RATE_KINDS);
 const nanodollars = z.int().min(0).max(NANODOLLARS_PER_SECOND_MAX);
@@ -17,10 +18,7 @@ export const createRateSchema = z
       .refine((dollars) => Number(dollars) * 1e9 <= NANODOLLARS_PER_SECOND_MAX, "must be at most 10")
       .optional()
       .meta({ description: "The same as text", examples: ["0.00016"] }),
-    effectiveFrom: z.iso
-      .datetime({ offset: true })
-      .optional()
-      .meta({ description: "At least 10 min ahead; 11 min ahead unless given" }),
+    effectiveFrom: givenTimeSchema.optional().meta({ description: "At least 10 min ahead; 11 min ahead unless given" }),
   })
   .refine(
     ({ nanodollarsPerSecond, dollarsPerSecond }) =>

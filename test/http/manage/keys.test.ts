@@ -87,6 +87,9 @@ describe("a key of /v1", () => {
     expect((await me(body.key)).status).toBe(401);
     const past = await create({ expiresAt: "2020-01-01T00:00:00Z" });
     expect(past).toMatchObject({ status: 400, body: { field: "expiresAt" } });
+    const never = await create({ expiresAt: "9999-12-31T23:59:59-23:59" });
+    expect(never).toMatchObject({ status: 400, body: { errors: [{ field: "expiresAt" }] } });
+    expect((await create({ expiresAt: "9999-12-31T23:59:59Z" })).status).toBe(201);
     const both = await create({ expiresAt: "2100-01-01T00:00:00+02:00", expiresInSeconds: 5 });
     expect(both).toMatchObject({ status: 400, body: { errors: [{ field: "expiresInSeconds" }] } });
   });

@@ -91,6 +91,12 @@ describe("a price", () => {
     expect(refused.body.detail).toContain("10 min ahead");
   });
 
+  it("begins in a year that can be written", async () => {
+    const { announce } = await scene();
+    const { status, body } = await announce({ ...A100, effectiveFrom: "9999-12-31T23:59:59-23:59" });
+    expect({ status, body }).toMatchObject({ status: 400, body: { errors: [{ field: "effectiveFrom" }] } });
+  });
+
   it("is never changed: another one for its very time is refused", async () => {
     const { announce, key } = await scene();
     const effectiveFrom = inMinutes(30);
