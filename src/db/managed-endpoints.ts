@@ -6,6 +6,7 @@ import {
   managedEndpointSchema,
 } from "../contract/manage/managed-endpoint.ts";
 import { BEFORE_NEWEST, type Page } from "./page.ts";
+import { boundedPage, type Cut, cutRows, type SizedRow } from "./page-size.ts";
 import {
   assignments,
   bound,
@@ -45,23 +46,24 @@ export async function findManaged(db: Database, owner: Owner, idOrSlug: string):
   return row === null ? null : toManaged(row);
 }
 
-/** A page of the owner's endpoints, newest first; `only`: of these ids alone. */
+/** A page of the owner's endpoints, newest first, cut where it is large; `only`: of these ids alone. */
 export async function listManaged(
   db: Database,
   owner: Owner,
   { after, limit }: Page,
   only: readonly string[] | null = null,
-): Promise<ManagedEndpoint[]> {
+): Promise<(ManagedEndpoint & Cut)[]> {
   const { createdAtMs, id } = after ?? BEFORE_NEWEST;
   // One statement each, so that an index gives the page in its order: `?1 IS NULL OR tenant_id = ?1` would read every row.
   const place = owner === null ? "" : "tenant_id = ?4 AND";
   const among = only === null ? "" : `AND id IN (SELECT value FROM json_each(?${owner === null ? 4 : 5}))`;
-  const sql = `SELECT ${COLUMNS} FROM endpoints WHERE ${place} (created_at, id) < (?1, ?2) AND deleted_at IS NULL ${among}
+  const rows = `SELECT * FROM endpoints WHERE ${place} (created_at, id) < (?1, ?2) AND deleted_at IS NULL ${among}
     ORDER BY created_at DESC, id DESC LIMIT ?3`;
+  const sql = boundedPage(COLUMNS, rows, "length(fleet) + coalesce(length(sealed_env), 0)");
   const params = [createdAtMs, id, limit, ...(owner === null ? [] : [owner])];
   if (only !== null) params.push(JSON.stringify(only));
-  const { results } = await bound(db, statement(sql, ...params)).all<Row>();
-  return results.map(toManaged);
+  const { results } = await bound(db, statement(sql, ...params)).all<Row & SizedRow>();
+  return cutRows(results, toManaged);
 }
 
 /** The column of each setting. */

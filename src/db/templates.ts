@@ -2,10 +2,13 @@
 import { type ManagedTemplate, managedTemplateSchema, type TemplateSettings } from "../contract/manage/template.ts";
 import { expectThat } from "./expectations.ts";
 import { BEFORE_NEWEST, type Page } from "./page.ts";
+import { boundedPage, type Cut, cutRows, type SizedRow } from "./page-size.ts";
 import { bound, type Database, insertInto, type Statement, statement } from "./statement.ts";
 
 const COLUMNS = `id, tenant_id AS tenantId, name, settings, sealed_env AS sealedEnv, version, created_at AS createdAtMs`;
 const IS_PUBLIC = "settings ->> 'public' = 1";
+
+const CHARS = "length(settings) + coalesce(length(sealed_env), 0)";
 
 type Row = { readonly settings: string };
 
@@ -20,23 +23,24 @@ export async function findTemplate(db: Database, tenantId: string, id: string): 
   return row === null ? null : toTemplate(row);
 }
 
-/** A page of the tenant's own templates, newest first. */
+/** A page of the tenant's own templates, newest first, cut where it is large. */
 export async function listTemplates(
   db: Database,
   tenantId: string,
   { after, limit }: Page,
-): Promise<ManagedTemplate[]> {
+): Promise<(ManagedTemplate & Cut)[]> {
   const { createdAtMs, id } = after ?? BEFORE_NEWEST;
-  const sql = `SELECT ${COLUMNS} FROM templates WHERE tenant_id = ? AND (created_at, id) < (?, ?)
+  const rows = `SELECT * FROM templates WHERE tenant_id = ? AND (created_at, id) < (?, ?)
     ORDER BY created_at DESC, id DESC LIMIT ?`;
-  const { results } = await bound(db, statement(sql, tenantId, createdAtMs, id, limit)).all<Row>();
-  return results.map(toTemplate);
+  const asked = statement(boundedPage(COLUMNS, rows, CHARS), tenantId, createdAtMs, id, limit);
+  const { results } = await bound(db, asked).all<Row & SizedRow>();
+  return cutRows(results, toTemplate);
 }
 
 /** The newest public templates, of all tenants. */
 export async function listPublicTemplates(db: Database, limit: number): Promise<ManagedTemplate[]> {
-  const sql = `SELECT ${COLUMNS} FROM templates WHERE ${IS_PUBLIC} ORDER BY created_at DESC, id DESC LIMIT ?`;
-  const { results } = await bound(db, statement(sql, limit)).all<Row>();
+  const rows = `SELECT * FROM templates WHERE ${IS_PUBLIC} ORDER BY created_at DESC, id DESC LIMIT ?`;
+  const { results } = await bound(db, statement(boundedPage(COLUMNS, rows, CHARS), limit)).all<Row>();
   return results.map(toTemplate);
 }
 

@@ -7,8 +7,11 @@ import type { Page, PageStart } from "../../db/page.ts";
 
 const startSchema = z.tuple([z.int().min(0), z.string().min(1).max(200)]);
 
-/** The page of D1's rows that a query asks for, newest first. `load` reads a page; it is asked for one row more, so that the last page is known. */
-export async function loadPage<Row extends PageStart>(
+/**
+ * The page of D1's rows that a query asks for, newest first. `load` reads a page; it is asked for one row more, so that the last page is
+ * known, and may give fewer, of which the last one then says that it is cut.
+ */
+export async function loadPage<Row extends PageStart & { readonly isCut?: boolean }>(
   { cursor, limit }: { readonly cursor?: string | undefined; readonly limit: number },
   load: (page: Page) => Promise<readonly Row[]>,
 ): Promise<Result<{ readonly rows: readonly Row[]; readonly pagination: Pagination }>> {
@@ -19,7 +22,7 @@ export async function loadPage<Row extends PageStart>(
   if (!found.ok) return found;
   const rows = found.value.slice(0, limit);
   const last = rows.at(-1);
-  const hasNext = found.value.length > limit && last !== undefined;
+  const hasNext = last !== undefined && (found.value.length > limit || last.isCut === true);
   return ok({ rows, pagination: paginationOf(hasNext ? [last.createdAtMs, last.id] : null) });
 }
 

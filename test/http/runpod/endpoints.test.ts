@@ -1,4 +1,5 @@
 // /v2/serverless as RunPod's clients call it.
+import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { manage } from "../../support/manage.ts";
 import { makeTenant } from "../../support/tenant.ts";
@@ -45,6 +46,37 @@ describe("an endpoint of RunPod's plane", () => {
     expect(run).toBe(`/v2/${body.id}/run`);
     const submitted = await manage(key, "POST", run, { input: {} }).catch(String);
     expect(submitted).toContain("answered 200");
+  });
+
+  const ENDPOINTS = `INSERT INTO endpoints (id, tenant_id, slug, created_at, fleet)
+    SELECT 'large' || value || ?1, ?1, 'slug' || value || ?1, value, ?2 FROM json_each(?3)`;
+  const TEMPLATES = `INSERT INTO templates (id, tenant_id, name, created_at, settings)
+    SELECT 'large' || value || ?1, ?1, 'large', value, ?2 FROM json_each(?3)`;
+  it.each([
+    ["/v2/serverless", "endpoints", ENDPOINTS],
+    ["/v2/templates", "templates", TEMPLATES],
+  ])("is listed by %s in pages that fit into memory, also where a thousand are asked for", async (path, of, insert) => {
+    const { key, tenantId } = await makeTenant({ scopes: ["jobs", "manage"] });
+    const { body: template } = await manage(key, "POST", "/v2/templates", { name: "t", image: "i" });
+    const { id: _, name: __, env: ___, ...settings } = template;
+    const large = JSON.stringify({ ...settings, args: "x".repeat(60_000) });
+    const numbers = JSON.stringify(Array.from({ length: 100 }, (_item, at) => at));
+    await env.DB.prepare(insert).bind(tenantId, large, numbers).run();
+    const seen: string[] = [];
+    let cursor = "";
+    for (let pages = 1; ; pages += 1) {
+      const { status, body } = await manage(key, "GET", `${path}${cursor}`);
+      expect(status).toBe(200);
+      expect(JSON.stringify(body).length).toBeLessThan(4_300_000);
+      seen.push(...body[of].map(({ id }: { id: string }) => id));
+      if (!body.pagination.hasNextPage) {
+        expect(pages).toBe(2);
+        break;
+      }
+      cursor = `?cursor=${body.pagination.nextCursor}`;
+    }
+    expect(seen.filter((id) => id.startsWith("large"))).toHaveLength(100);
+    expect(new Set(seen).size).toBe(seen.length);
   });
 
   it("keeps what is left out, and makes a release of what workers are started with", async () => {
