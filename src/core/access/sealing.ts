@@ -18,3 +18,8 @@ export function envPlace(endpointId: string): string {
 export function templateEnvPlace(templateId: string): string {
   return `template-env:${templateId}`;
 }
+
+/** The place of a cursor of a tenant's jobs in an endpoint: of no other tenant, and of no other endpoint. */
+export function jobCursorPlace(endpointId: string, tenantId: string): string {
+  return `job-cursor:${endpointId}:${tenantId}`;
+}

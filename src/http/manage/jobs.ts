@@ -19,14 +19,13 @@ import { findTenant } from "../../db/tenants.ts";
 import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { wireOf } from "../kit/failures.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
-import { decodeCursor, paginationOf } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
+import { openCursor, sealedPagination } from "../kit/sealed-cursor.ts";
 import { ownerShape } from "./owner.ts";
 import { findTenantJobs, findTenantJobsNow } from "./tenant-jobs.ts";
 
 const querySchema = z.strictObject({ ...pageShape, ...jobQueryShape, ...ownerShape });
 const changeQuerySchema = z.strictObject(ownerShape);
-const cursorSchema = z.string().min(1).max(100);
 
 const READERS = ["jobs", "manage", "admin"] as const;
 const CHANGERS = ["jobs", "admin"] as const;
@@ -91,14 +90,16 @@ async function list(call: OperationCall<EndpointParams, Query, unknown>): Promis
   const { cursor, limit, tenant, ...filter } = call.query;
   const place = await findTenantJobs(call, tenant);
   if (!place.ok) return place;
-  const before = decodeCursor(cursor, cursorSchema);
-  if (!before.ok) return before;
   const { broker, tenantId } = place.value;
+  const owner = { endpointId: broker.endpointId, tenantId };
+  const before = await openCursor(call.env, owner, cursor);
+  if (!before.ok) return before;
   const asked = { tenantId, filter: toFilter(filter), before: before.value, limit };
   const found = await broker.call("listJobs", asked);
   if (!found.ok) return found;
   const { jobs, scanned, next } = found.value;
-  return ok({ status: 200, body: { jobs: jobs.map(show), scanned, pagination: paginationOf(next) } });
+  const pagination = await sealedPagination(call.env, owner, next);
+  return ok({ status: 200, body: { jobs: jobs.map(show), scanned, pagination } });
 }
 
 async function change(
@@ -108,9 +109,10 @@ async function change(
   const { cursor, limit, ...filter } = call.body;
   const place = await findTenantJobsNow(call, call.query.tenant);
   if (!place.ok) return place;
-  const before = decodeCursor(cursor, cursorSchema);
-  if (!before.ok) return before;
   const { broker, tenantId } = place.value;
+  const owner = { endpointId: broker.endpointId, tenantId };
+  const before = await openCursor(call.env, owner, cursor);
+  if (!before.ok) return before;
   const waitingMax = await waitingMaxOf(call, tenantId);
   if (!waitingMax.ok) return waitingMax;
   const asked = {
@@ -125,7 +127,8 @@ async function change(
   if (!done.ok) return done;
   const { changed, refused, refusal, scanned, next } = done.value;
   const reason = refusal === null ? null : wireOf(refusal).message;
-  return ok({ status: 200, body: { changed, refused, refusal: reason, scanned, pagination: paginationOf(next) } });
+  const pagination = await sealedPagination(call.env, owner, next);
+  return ok({ status: 200, body: { changed, refused, refusal: reason, scanned, pagination } });
 }
 
 /** The limit is that of the tenant whose jobs are meant, whoever retries them. */

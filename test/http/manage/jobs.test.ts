@@ -119,6 +119,24 @@ describe("the jobs of an endpoint", () => {
     expect((await cancel(`${slug}-old`)).body).toMatchObject({ changed: 1 });
   });
 
+  it("of another tenant cannot be read from a cursor, which is good for one tenant and endpoint alone", async () => {
+    const owner = await sceneOf({ scopes: ["jobs"], shared: true });
+    const guest = await makeTenant({ scopes: ["jobs"] });
+    const foreign = [await owner.run({ input: {} }), await owner.run({ input: {} })];
+    const first = await manage(owner.key, "GET", `${owner.path}?limit=1`);
+    const { nextCursor } = first.body.pagination;
+    const shown = atob(nextCursor.replaceAll("-", "+").replaceAll("_", "/"));
+    expect(foreign.some((id) => shown.includes(id.slice(0, 23)))).toBe(false);
+    const refused = { status: 400, body: { field: "?cursor" } };
+    expect(await manage(guest.key, "GET", `${owner.path}?cursor=${nextCursor}`)).toMatchObject(refused);
+    const cancel = await manage(guest.key, "POST", `${owner.path}/cancel`, { cursor: nextCursor });
+    expect(cancel).toMatchObject(refused);
+    const other = `/v1/endpoints/${guest.slug}/jobs?cursor=${nextCursor}`;
+    expect(await manage(guest.key, "GET", other)).toMatchObject(refused);
+    const second = await manage(owner.key, "GET", `${owner.path}?limit=1&cursor=${nextCursor}`);
+    expect([...ids(first.body), ...ids(second.body)]).toEqual(foreign.toReversed());
+  });
+
   it("are cancelled also in a public endpoint, each tenant's by itself", async () => {
     const owner = await sceneOf({ scopes: ["jobs"], shared: true });
     await owner.run({ input: {} });
