@@ -1,7 +1,5 @@
 // Bounds a page of rows that may be large: RunPod's clients ask for a thousand at once, of which each may have an environment of 64 KB.
-
-/** Characters after which a page ends. Usual rows have one thousand; an isolate holds a page several times, and has 128 MB. */
-const PAGE_CHARS_MAX = 4_000_000;
+import { PAGE_CHARS_MAX } from "../core/manage/limits.ts";
 
 /** What a row of a page says beside itself. `isCut`: the page is large enough with it, so that another one may follow. */
 export interface Cut {

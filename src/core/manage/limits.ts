@@ -19,6 +19,8 @@ export const DEPTH_PAGE_DEFAULT = 20;
 export const BILL_LINES_MAX = 1_000;
 /** RunPod's clients read the whole list in one page. */
 export const RUNPOD_PAGE_MAX = 1_000;
+/** Characters after which a page ends. Usual rows have one thousand; an isolate holds a page several times, and has 128 MB. */
+export const PAGE_CHARS_MAX = 4_000_000;
 /** RunPod's bound of its public catalogue. */
 export const PUBLIC_TEMPLATES_MAX = 100;
 /** Releases of an endpoint in one answer, which has no pages. */

@@ -3,10 +3,11 @@
 
 import * as z from "zod";
 import { readConfig } from "../../config.ts";
+import type { Pagination } from "../../contract/manage/page.ts";
 import { jobCursorPlace } from "../../core/access/sealing.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { openUnguarded, seal } from "../../outbound/credentials.ts";
-import { decodeCursor, type Pagination, paginationOf } from "./page.ts";
+import { decodeCursor, paginationOf } from "./page.ts";
 
 const sealedSchema = z.string().min(1).max(200);
 
