@@ -11,6 +11,8 @@ export type Failure =
   | { readonly kind: "version_passed"; readonly version: number }
   /** The key is for some endpoints only, and this is about more than those. */
   | { readonly kind: "restricted_key" }
+  /** A tenant may not change what an operator bills it. */
+  | { readonly kind: "operators_price" }
   /** More calls of the management API than a key may make in a time. */
   | { readonly kind: "rate_limited"; readonly window: string; readonly retryAfterSeconds: number }
   /** `misused`: of a genuine key of another kind or place, whose holder may thus be told. */

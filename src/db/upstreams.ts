@@ -8,17 +8,19 @@ export interface ManagedUpstream extends Upstream {
   readonly endpointId: string;
   readonly name: string;
   readonly enabled: boolean;
+  /** Tier, rate and slots are an operator's, not the tenant's own. */
+  readonly pricedByOperator: boolean;
   readonly version: number;
   readonly createdAtMs: number;
 }
 
 /**
- * Adds an upstream, enabled unless it is said otherwise. Its `credential` is sealed at `credentialPlace(id)`, or null when it needs
+ * Adds an upstream, enabled and at an operator's price unless it is said otherwise. Its `credential` is sealed at `credentialPlace(id)`, or null when it needs
  * none.
  */
 export function insertUpstream(
   endpointId: string,
-  upstream: Upstream & Partial<Pick<ManagedUpstream, "name" | "enabled">>,
+  upstream: Upstream & Partial<Pick<ManagedUpstream, "name" | "enabled" | "pricedByOperator">>,
   createdAtMs: number,
 ): Statement {
   return insertInto("upstreams", {
@@ -33,17 +35,20 @@ export function insertUpstream(
     sealed_credential: upstream.credential,
     enabled: upstream.enabled === false ? 0 : 1,
     name: upstream.name ?? "",
+    priced_by_operator: upstream.pricedByOperator === false ? 0 : 1,
     created_at: createdAtMs,
   });
 }
 
 const COLUMNS = `id, endpoint_id AS endpointId, url, dialect, local, slots, tier, rate_kind AS rateKind,
-  sealed_credential AS credential, enabled, name, version, created_at AS createdAtMs`;
+  sealed_credential AS credential, enabled, name,
+  priced_by_operator AS pricedByOperator, version, created_at AS createdAtMs`;
 
-type Row = Omit<ManagedUpstream, "local" | "enabled"> & { readonly local: number; readonly enabled: number };
+type Switch = "local" | "enabled" | "pricedByOperator";
+type Row = Omit<ManagedUpstream, Switch> & { readonly [Name in Switch]: number };
 
-function toManaged({ local, enabled, ...row }: Row): ManagedUpstream {
-  return { ...row, local: local === 1, enabled: enabled === 1 };
+function toManaged({ local, enabled, pricedByOperator, ...row }: Row): ManagedUpstream {
+  return { ...row, local: local === 1, enabled: enabled === 1, pricedByOperator: pricedByOperator === 1 };
 }
 
 /** An upstream of this endpoint; null: it has none with this id. */
@@ -69,12 +74,12 @@ export async function listUpstreams(
 /** What of an upstream can be changed. */
 export type UpstreamSettings = Pick<
   ManagedUpstream,
-  "url" | "slots" | "tier" | "rateKind" | "credential" | "enabled" | "name"
+  "url" | "slots" | "tier" | "rateKind" | "credential" | "enabled" | "name" | "pricedByOperator"
 >;
 
 /** Gives an upstream the settings that are given, at least one. */
 export function updateUpstream(id: string, settings: Partial<UpstreamSettings>): Statement {
-  const { url, slots, tier, rateKind, credential, enabled, name } = settings;
+  const { url, slots, tier, rateKind, credential, enabled, name, pricedByOperator } = settings;
   const { set, values } = assignments({
     url,
     slots,
@@ -83,6 +88,7 @@ export function updateUpstream(id: string, settings: Partial<UpstreamSettings>):
     sealed_credential: credential,
     enabled: enabled === undefined ? undefined : Number(enabled),
     name,
+    priced_by_operator: pricedByOperator === undefined ? undefined : Number(pricedByOperator),
   });
   return statement(`UPDATE upstreams SET ${set}, version = version + 1 WHERE id = ?`, ...values, id);
 }

@@ -73,7 +73,7 @@ export async function createUpstream(
   const { id: endpointId, tenantId } = endpoint.value;
   const credential =
     wanted.credential === null ? null : await seal(wanted.credential, encryptionKey, credentialPlace(id));
-  const upstream = { ...wanted, id, credential };
+  const upstream = { ...wanted, id, credential, pricedByOperator: operates(caller) };
   const { dialect, local } = wanted;
   const changes = fieldChanges({}, { endpointId, dialect, local, ...auditedFields(upstream) });
   const statements = [
@@ -87,9 +87,9 @@ export async function createUpstream(
 }
 
 /** A change of an upstream: members that are left out stay; a credential of null removes it. */
-export type UpstreamPatch = { readonly [Name in keyof UpstreamSettings]?: UpstreamSettings[Name] | undefined } & {
-  readonly requestUrl: string;
-};
+export type UpstreamPatch = {
+  readonly [Name in Exclude<keyof UpstreamSettings, "pricedByOperator">]?: UpstreamSettings[Name] | undefined;
+} & { readonly requestUrl: string };
 
 /** Changes an upstream; jobs that run there go on. */
 export async function changeUpstream(
@@ -130,6 +130,9 @@ async function planChange(
     if (!address.ok) return address;
     if (old !== null && credential === undefined && originOf(next.url) !== originOf(now.url)) return GIVE_AGAIN;
   }
+  const isPriced = next.tier !== now.tier || next.rateKind !== now.rateKind || next.slots !== now.slots;
+  if (isPriced && now.pricedByOperator && !operates(context.caller)) return fail({ kind: "operators_price" });
+  const price = isPriced && operates(context.caller) ? { pricedByOperator: true } : {};
   const tier = next.tier === now.tier ? ok(null) : await checkTier(env, next.tier);
   if (!tier.ok) return tier;
   const hidden = plain === old ? [] : [{ field: "credential", old: hide(old), new: hide(plain) }];
@@ -146,7 +149,7 @@ async function planChange(
   const sealed = async () => (plain === null || plain === undefined ? null : seal(plain, encryptionKey, place));
   return ok([
     expectVersion("upstreams", id, now.version),
-    updateUpstream(id, { ...givenOf(settings), ...(plain === old ? {} : { credential: await sealed() }) }),
+    updateUpstream(id, { ...givenOf(settings), ...price, ...(plain === old ? {} : { credential: await sealed() }) }),
     audited(context, { tenantId: endpoint.value.tenantId, action: "upstream.update", objectId: id, changes }),
   ]);
 }
@@ -160,6 +163,11 @@ async function openPresent(
   encryptionKey: string,
 ): Promise<string | null | undefined> {
   return credential === null ? null : open(credential, encryptionKey, credentialPlace(id)).catch(() => undefined);
+}
+
+/** May the caller set prices of the operator's machines? */
+function operates({ scopes }: ManageContext["caller"]): boolean {
+  return scopes.includes("admin");
 }
 
 /** Nobody can read a credential, so nobody may have it sent to a server of their own either. */

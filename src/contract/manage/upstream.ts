@@ -75,6 +75,9 @@ const upstreamShape = {
   slots: z.int(),
   enabled: z.boolean(),
   hasCredential: z.boolean(),
+  pricedBy: z
+    .enum(["operator", "tenant"])
+    .meta({ description: "Who has set tier, rateKind and slots. The tenant does not change what an operator has set" }),
   version: z.int(),
   createdAt: z.iso.datetime(),
 };

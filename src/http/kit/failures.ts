@@ -92,6 +92,12 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
     error: "version passed",
     message: `it has version ${version} by now: another writer was first, so read it again`,
   }),
+  operators_price: () => ({
+    status: 403,
+    error: "forbidden",
+    message:
+      "an operator has set the price of this upstream: its tier, rateKind and slots change by a key of the scope admin",
+  }),
   restricted_key: () => ({
     status: 403,
     error: "forbidden",

@@ -174,11 +174,12 @@ function changed(status: 200 | 201, { upstream, applied, warning }: Changed): Re
   return { status, body, version: upstream.version };
 }
 
-function show({ credential, createdAtMs, url, ...upstream }: ManagedUpstream): ShownUpstream {
+function show({ credential, createdAtMs, url, pricedByOperator, ...upstream }: ManagedUpstream): ShownUpstream {
   return {
     ...upstream,
     url: shownAddress(url),
     hasCredential: credential !== null,
+    pricedBy: pricedByOperator ? "operator" : "tenant",
     createdAt: toTimeText(createdAtMs),
   };
 }

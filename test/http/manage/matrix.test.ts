@@ -96,7 +96,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   "PATCH /v1/endpoints/:endpoint/upstreams/:upstream": {
     cells: { endpoint: own("manage"), upstream: within("manage") },
     ok: 200,
-    body: { slots: 3 },
+    body: { name: "n" },
   },
   "DELETE /v1/endpoints/:endpoint/upstreams/:upstream": {
     cells: { endpoint: own("manage"), upstream: within("manage") },

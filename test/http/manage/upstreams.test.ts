@@ -153,6 +153,35 @@ describe("an upstream of /v1", () => {
     });
   });
 
+  it("has the price of the operator who added it, which its tenant does not change", async () => {
+    const { key, path, endpointId } = await scene();
+    const operator = (await makeTenant({ scopes: ["admin"] })).key;
+    const wanted = { ...WANTED, credential: CREDENTIAL };
+    const { id, pricedBy } = (await manage(operator, "POST", `/v1/endpoints/${endpointId}/upstreams`, wanted)).body;
+    expect(pricedBy).toBe("operator");
+    for (const price of [{ tier: "a4000" }, { rateKind: "active" }, { slots: 1_000 }, { slots: 2, name: "n" }]) {
+      const { status, body } = await manage(key, "PATCH", `${path}/${id}`, price);
+      expect([status, body.detail]).toEqual([403, expect.stringContaining("an operator has set the price")]);
+    }
+    const same = { tier: "l4", rateKind: "flex", slots: 1, name: "renamed", enabled: false };
+    expect((await manage(key, "PATCH", `${path}/${id}`, same)).body).toMatchObject({ name: "renamed", version: 2 });
+    const priced = await manage(operator, "PATCH", `/v1/endpoints/${endpointId}/upstreams/${id}`, { slots: 4 });
+    expect(priced.body).toMatchObject({ slots: 4, pricedBy: "operator" });
+  });
+
+  it("has the price of its tenant who added it, until an operator sets one", async () => {
+    const { create, key, path, endpointId } = await scene();
+    const { id, pricedBy } = (await create()).body;
+    expect(pricedBy).toBe("tenant");
+    expect((await manage(key, "PATCH", `${path}/${id}`, { slots: 2 })).body).toMatchObject({ slots: 2, pricedBy });
+    const operator = (await makeTenant({ scopes: ["admin"] })).key;
+    const byOperator = (patch: object) =>
+      manage(operator, "PATCH", `/v1/endpoints/${endpointId}/upstreams/${id}`, patch);
+    expect((await byOperator({ name: "n" })).body.pricedBy).toBe("tenant");
+    expect((await byOperator({ tier: "a4000" })).body.pricedBy).toBe("operator");
+    expect((await manage(key, "PATCH", `${path}/${id}`, { tier: "l4" })).status).toBe(403);
+  });
+
   it("takes its credential to no other server unless it is given again", async () => {
     const { key, create, path } = await scene();
     const { body } = await create({ credential: CREDENTIAL });
