@@ -2,9 +2,9 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { EndpointBroker } from "../../src/broker/endpoint-broker.ts";
-import { brokerOf } from "../../src/dispatch/broker-client.ts";
-import { answerUpstreams, makeBroker, submission } from "../support/broker.ts";
+import type { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
+import { answerUpstreams, makeBroker, submission } from "../../support/broker.ts";
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import * as z from "zod";
-import { type DirectBroker, startDirectBroker } from "./direct-broker.ts";
+import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
 import { BROKE_OFF, FORMATS, STREAM_CASES, type StreamCase, type StreamFormat } from "./stream-faults.ts";
 
 /** As many streams at once as the upstream has slots. */
