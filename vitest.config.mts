@@ -18,6 +18,12 @@ const inWorkerd = cloudflareTest({
   },
 });
 
+/**
+ * When a test hangs. No test is about this time: what is bounded in time is measured, as processor time where it can be. A whole run on a
+ * busy machine of two cores takes some tests five times as long as they take alone.
+ */
+const HANGS_AFTER_MS = 30_000;
+
 /** Each file of tests starts anew and loads these packages, which takes a tenth less time if each is one module. */
 const bundled = { optimizer: { ssr: { enabled: true, include: ["zod", "hono", "uuid", "standardwebhooks"] } } };
 
@@ -27,7 +33,11 @@ export default defineConfig({
   test: {
     projects: [
       {
-        test: { name: "node", include: ["test/core/**/*.test.ts", "test/sim/**/*.test.ts", "test/node/**/*.test.ts"] },
+        test: {
+          name: "node",
+          include: ["test/core/**/*.test.ts", "test/sim/**/*.test.ts", "test/node/**/*.test.ts"],
+          testTimeout: HANGS_AFTER_MS,
+        },
       },
       {
         plugins: [inWorkerd],
@@ -36,6 +46,7 @@ export default defineConfig({
           deps: bundled,
           include: ["test/{payload,outbound,db,account,dispatch,broker,consumers,http}/**/*.test.ts"],
           setupFiles: ["test/support/migrate.ts"],
+          testTimeout: HANGS_AFTER_MS,
         },
       },
       { test: { name: "running", include: ["test/running/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
@@ -47,6 +58,7 @@ export default defineConfig({
           deps: bundled,
           include: ["test/load/in-workerd/**/*.test.ts"],
           setupFiles: ["test/support/migrate.ts"],
+          testTimeout: HANGS_AFTER_MS,
         },
       },
       {

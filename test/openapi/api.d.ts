@@ -1839,6 +1839,11 @@ export interface components {
             slots: number;
             enabled: boolean;
             hasCredential: boolean;
+            /**
+             * @description Who has set tier, rateKind and slots. The tenant does not change what an operator has set
+             * @enum {string}
+             */
+            pricedBy: "operator" | "tenant";
             version: number;
             /** Format: date-time */
             createdAt: string;
@@ -3279,6 +3284,11 @@ export interface components {
             slots: number;
             enabled: boolean;
             hasCredential: boolean;
+            /**
+             * @description Who has set tier, rateKind and slots. The tenant does not change what an operator has set
+             * @enum {string}
+             */
+            pricedBy: "operator" | "tenant";
             version: number;
             /** Format: date-time */
             createdAt: string;
