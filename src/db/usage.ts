@@ -1,5 +1,7 @@
 // The record of usage: lines of finished attempts, written once each by the tenant's account.
 import type { UsageLine } from "../contract/usage.ts";
+import { firstUuidAt } from "../core/job/id.ts";
+import { POLICY_MAX_MS } from "../core/limits.ts";
 
 /** A usage line as it is read from D1; the three members of the tokens are null for a line without tokens. */
 type UsageRow = Omit<UsageLine, "tokens"> & {
@@ -98,6 +100,28 @@ export async function readUsage(
   const [total] = (totals?.results ?? []) as { total: string }[];
   if (total === undefined) throw new Error("D1 gave no sum");
   return { lines: ((lines?.results ?? []) as UsageRow[]).map(toLine), totalNanodollars: total.total };
+}
+
+/** The longest that a job may wait and run, so that a line of some time is of a job no older than that before it. */
+const JOB_AGE_MAX_MS = 2 * POLICY_MAX_MS;
+
+/** How many attempts of an endpoint ended in some time, and how long they ran on average; 0 where there was none. */
+export async function summariseUsage(
+  db: D1Database,
+  tenantId: string,
+  endpointId: string,
+  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+): Promise<{ readonly attempts: number; readonly meanSeconds: number }> {
+  // A line begins with its job's uuid, which begins with the time of its submission: so the key bounds what is read.
+  const row = await db
+    .prepare(
+      `SELECT count(*) AS attempts, coalesce(avg(finished_at - started_at), 0) / 1000.0 AS meanSeconds FROM usage_lines
+       WHERE tenant_id = ?1 AND source >= ?2 AND endpoint_id = ?3 AND finished_at >= ?4 AND finished_at < ?5`,
+    )
+    .bind(tenantId, firstUuidAt(fromMs - JOB_AGE_MAX_MS), endpointId, fromMs, toMs)
+    .first<{ attempts: number; meanSeconds: number }>();
+  if (row === null) throw new Error("D1 gave no sum");
+  return row;
 }
 
 function toLine({ prompt, completion, estimated, ...line }: UsageRow): UsageLine {

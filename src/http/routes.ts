@@ -22,6 +22,7 @@ import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
 import { KEY_ROUTES } from "./manage/keys.ts";
 import { ME_ROUTES } from "./manage/me.ts";
 import { RATE_ROUTES } from "./manage/rates.ts";
+import { SIZING_ROUTES } from "./manage/sizing.ts";
 import { TENANT_ROUTES } from "./manage/tenants.ts";
 import { UPSTREAM_ROUTES } from "./manage/upstreams.ts";
 import { USAGE_ROUTES } from "./manage/usage.ts";
@@ -64,6 +65,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...UPSTREAM_ROUTES,
   ...WORKER_KEY_ROUTES,
   ...GPU_TYPE_ROUTES,
+  ...SIZING_ROUTES,
   ...RATE_ROUTES,
   ...OWN_WORKER_ROUTES,
   ...JOB_ROUTES,

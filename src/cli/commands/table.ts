@@ -1,4 +1,5 @@
 // The table of the operator's commands, in the order of the help.
+import { ADVICE_COMMANDS } from "./advice.ts";
 import { CATALOGUE_COMMANDS } from "./catalogue.ts";
 import type { Command } from "./command.ts";
 import { ENDPOINT_COMMANDS } from "./endpoints.ts";
@@ -22,4 +23,5 @@ export const COMMANDS: readonly Command[] = [
   ...JOB_COMMANDS,
   ...WEBHOOK_COMMANDS,
   ...CATALOGUE_COMMANDS,
+  ...ADVICE_COMMANDS,
 ];

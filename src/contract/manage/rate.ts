@@ -31,7 +31,8 @@ export const createRateSchema = z
   .meta({ id: "NewRate" });
 export type CreateRate = z.infer<typeof createRateSchema>;
 
-const priceShape = {
+/** A price, exactly. */
+export const priceShape = {
   nanodollarsPerSecond: z.int(),
   dollarsPerSecond: z.string().meta({ description: "Exact, with nine decimals" }),
   dollarsPerHour: z.string().meta({ description: "Exact, with nine decimals" }),
