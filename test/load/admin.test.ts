@@ -355,6 +355,21 @@ describe("what there is", () => {
   });
 });
 
+describe("advice", () => {
+  it("names the GPUs for a model, the smallest first, and why", async () => {
+    const { stdout } = await admin("recommend gpu --parameters 70B --bits 4");
+    expect(stdout).toContain("35 GB of weights");
+    expect(stdout).toMatch(/^TIER .*\na6000 .* 1\.224/m);
+    await expect(admin("recommend gpu --parameters many")).rejects.toMatchObject(ends(1, holds("--parameters")));
+  });
+
+  it("counts the active workers for a load", async () => {
+    await admin("endpoint create --slug advised");
+    const { stdout } = await admin("recommend workers --endpoint advised --per-minute 6 --seconds 30");
+    expect(stdout).toMatch(/^Active workers: 3$/m);
+  });
+});
+
 describe("a command that cannot be done", () => {
   it("names what there is in place of what does not exist", async () => {
     const rows: [string, string][] = [
