@@ -1276,6 +1276,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/gpu-types/recommend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Recommend a GPU type for a model
+         * @description By a rule of thumb: what the weights and the cache take of the memory. Other needs, such as speed, are yours. Needs a key with the scope jobs or manage or admin.
+         */
+        get: operations["recommendGpuType"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints/{endpoint}/active-workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Recommend a number of active workers
+         * @description Requests a minute x seconds / 60. What is not given is that of the endpoint's own last hour. Needs a key with the scope jobs or manage or admin.
+         */
+        get: operations["recommendActiveWorkers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/rates": {
         parameters: {
             query?: never;
@@ -1707,6 +1747,17 @@ export interface components {
         AcceptedJob: {
             id: string;
             status: components["schemas"]["JobStatusName"];
+        };
+        ActiveWorkers: {
+            activeWorkers: number;
+            /** @description Workers that are busy on average */
+            busy: number;
+            requestsPerMinute: number;
+            seconds: number;
+            slots: number;
+            /** @description Billed attempts of the endpoint's tenant that the numbers are of; null: all were given */
+            jobsInLastHour: number | null;
+            reasoning: string[];
         };
         Attempt: {
             number: number;
@@ -2256,6 +2307,39 @@ export interface components {
                 allowedCudaVersions?: string[];
                 minCudaVersion?: "" | string;
             };
+        };
+        GpuOption: {
+            gpuType: string;
+            title: string;
+            vramGb: number;
+            /** @description GPUs of one worker */
+            gpus: number;
+            /** @description Of all GPUs of a worker */
+            flex: {
+                nanodollarsPerSecond: number;
+                /** @description Exact, with nine decimals */
+                dollarsPerSecond: string;
+                /** @description Exact, with nine decimals */
+                dollarsPerHour: string;
+            } | null;
+            /** @description The same for an active worker */
+            active: {
+                nanodollarsPerSecond: number;
+                /** @description Exact, with nine decimals */
+                dollarsPerSecond: string;
+                /** @description Exact, with nine decimals */
+                dollarsPerHour: string;
+            } | null;
+        };
+        GpuRecommendation: {
+            weightsGb: number;
+            cacheGb: number;
+            totalGb: number;
+            /** @description null: no GPU type is large enough */
+            recommended: components["schemas"]["GpuOption"] | null;
+            /** @description All others that hold the model */
+            others: components["schemas"]["GpuOption"][];
+            reasoning: string[];
         };
         GpuType: {
             id: string;
@@ -7384,6 +7468,84 @@ export interface operations {
             };
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    recommendGpuType: {
+        parameters: {
+            query: {
+                /** @description Parameters of the model: 70e9, 70B or 350M */
+                parameters: string;
+                /** @description Bits of a parameter in memory: 16, or 8 or 4 if it is quantised */
+                bits?: number;
+                /** @description Tokens of one request and its answer; without it the cache is left out */
+                context?: number;
+                /** @description Requests that a worker runs at once */
+                batch?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The smallest that is enough, and all others */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GpuRecommendation"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    recommendActiveWorkers: {
+        parameters: {
+            query?: {
+                /** @description Those of the last hour unless given */
+                requestsPerMinute?: number;
+                /** @description Mean time of a request on a worker; that of the last hour unless given */
+                seconds?: number;
+                /** @description Requests that a worker runs at once */
+                slots?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The number, and how it comes about */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActiveWorkers"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };
