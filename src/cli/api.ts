@@ -19,6 +19,8 @@ export interface Api {
   get(path: string, query?: Query): Promise<Fields>;
   /** `body` is left out where the route takes none. Resolves with {} where the answer has no body. */
   send(method: "POST" | "PATCH" | "DELETE", path: string, body?: object): Promise<Fields>;
+  /** The text of an answer that is no single JSON value, however long it takes. */
+  text(path: string, query?: Query): Promise<string>;
 }
 
 /** A field that a request must not have as it was. */
@@ -48,6 +50,7 @@ export function makeApi(place: BrokerPlace): Api {
     base: place.base,
     get: (path, query = {}) => call(place, "GET", `${path}${queryText(query)}`),
     send: (method, path, body) => call(place, method, path, body),
+    text: (path, query = {}) => download(place, `${path}${queryText(query)}`),
   };
 }
 
@@ -64,21 +67,31 @@ function queryText(query: Query): string {
 }
 
 async function call(place: BrokerPlace, method: string, path: string, body?: object): Promise<Fields> {
-  const { base, key } = place;
-  const response = await fetch(`${base}${path}`, {
+  const response = await ask(place, path, {
     method,
-    headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    headers: body === undefined ? {} : { "content-type": "application/json" },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    // The key is for this address: whoever is redirected to must not get it.
-    redirect: "manual",
     signal: AbortSignal.timeout(ANSWER_MAX_MS),
-  }).catch((error: unknown) => {
-    throw new Error(unreachable(base, error));
   });
   const text = await response.text();
   const answer = text === "" ? {} : fieldsOf(parseJson(text));
   if (response.ok && answer !== null) return answer;
   throw refusalOf(place, method, path, response.status, answer ?? {});
+}
+
+async function download(place: BrokerPlace, path: string): Promise<string> {
+  const response = await ask(place, path, { method: "GET" });
+  const text = await response.text();
+  if (response.ok) return text;
+  throw refusalOf(place, "GET", path, response.status, fieldsOf(parseJson(text)) ?? {});
+}
+
+function ask({ base, key }: BrokerPlace, path: string, init: RequestInit): Promise<Response> {
+  const headers = { ...init.headers, authorization: `Bearer ${key}` };
+  // The key is for this address: whoever is redirected to must not get it.
+  return fetch(`${base}${path}`, { ...init, headers, redirect: "manual" }).catch((error: unknown) => {
+    throw new Error(unreachable(base, error));
+  });
 }
 
 function unreachable(base: string, error: unknown): string {

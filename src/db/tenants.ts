@@ -89,3 +89,6 @@ export async function findWebhookSecrets(db: Database, tenantId: string): Promis
     .bind(tenantId)
     .first<WebhookSecrets>();
 }
+
+/** Is there any tenant? A row, or none. */
+export const SELECT_ANY_TENANT = statement("SELECT id FROM tenants LIMIT 1");

@@ -16,6 +16,7 @@ import { AUDIT_ROUTES } from "./manage/audit.ts";
 import { CONFIGURE_ROUTES } from "./manage/configure.ts";
 import { DEPTH_ROUTES } from "./manage/depth.ts";
 import { OWN_ENDPOINT_ROUTES } from "./manage/endpoints.ts";
+import { EXPORT_ROUTES } from "./manage/export.ts";
 import { GPU_TYPE_ROUTES } from "./manage/gpu-types.ts";
 import { JOB_ROUTES } from "./manage/job.ts";
 import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
@@ -73,6 +74,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...USAGE_ROUTES,
   ...CONFIGURE_ROUTES,
   ...AUDIT_ROUTES,
+  ...EXPORT_ROUTES,
 ];
 
 export const ROUTES: readonly Route[] = [

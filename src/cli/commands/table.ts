@@ -8,6 +8,7 @@ import { JOB_COMMANDS } from "./jobs.ts";
 import { KEY_COMMANDS } from "./keys.ts";
 import { OVERVIEW_COMMANDS } from "./overview.ts";
 import { TENANT_COMMANDS } from "./tenants.ts";
+import { TRANSFER_COMMANDS } from "./transfer.ts";
 import { UPSTREAM_COMMANDS } from "./upstreams.ts";
 import { WEBHOOK_COMMANDS } from "./webhooks.ts";
 import { WORKER_KEY_COMMANDS } from "./worker-keys.ts";
@@ -24,4 +25,5 @@ export const COMMANDS: readonly Command[] = [
   ...WEBHOOK_COMMANDS,
   ...CATALOGUE_COMMANDS,
   ...ADVICE_COMMANDS,
+  ...TRANSFER_COMMANDS,
 ];

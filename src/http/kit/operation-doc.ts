@@ -20,8 +20,8 @@ export interface AnswerDoc {
   readonly description: string;
   /** Null: an answer without a body, or one that is no JSON. */
   readonly schema: z.ZodType | null;
-  /** Of an answer that is a stream of events; without it JSON. */
-  readonly mediaType?: "text/event-stream";
+  /** Of an answer that is a stream; without it JSON. */
+  readonly mediaType?: "text/event-stream" | "application/x-ndjson";
   /** Media types that it may have in place of JSON, whose form has no schema. */
   readonly otherTypes?: readonly string[];
 }

@@ -21,6 +21,8 @@ export interface Reply {
   readonly body?: object;
   /** In place of a body: server-sent events. */
   readonly events?: ReadableStream<Uint8Array>;
+  /** In place of a body: lines of JSON. */
+  readonly lines?: ReadableStream<Uint8Array>;
   readonly version?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -115,14 +117,16 @@ async function enter(c: RouteContext, scopes: readonly Scope[], nowMs: number): 
   return caller.ok ? requireScope(caller.value, ...scopes) : caller;
 }
 
-function show(c: RouteContext, { status, body, events, version, headers }: Reply): Response {
+function show(c: RouteContext, { status, body, events, lines, version, headers }: Reply): Response {
   const requestId = c.get("requestId");
   const extra = { ...(version === undefined ? {} : { etag: `"${version}"` }), ...headers };
   if (body !== undefined) return jsonAnswer(status, body, requestId, extra);
   if (events !== undefined) return rawAnswer(status, events, requestId, { ...EVENT_STREAM, ...extra });
+  if (lines !== undefined) return rawAnswer(status, lines, requestId, { ...LINES, ...extra });
   return new Response(null, { status, headers: { "x-request-id": requestId, "cache-control": "no-store", ...extra } });
 }
 
+const LINES = { "content-type": "application/x-ndjson; charset=utf-8" };
 /** As RunPod's: proxies must neither keep nor gather what comes. */
 const EVENT_STREAM = {
   "content-type": "text/event-stream; charset=utf-8",

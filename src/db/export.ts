@@ -1,0 +1,122 @@
+// Everything of a deployment or of one tenant that is worth keeping, row by row. Left out is what only its own brokers understand: how far
+// they are with settings and lines, and endpoints that are being deleted.
+import { EXPORTED_TABLES, type ExportedTable, type ExportRow } from "../contract/manage/export.ts";
+import { bound, type Database, type SqlValue, type Statement, statement } from "./statement.ts";
+
+interface Source {
+  /** Columns of the primary key, by which pages follow each other. */
+  readonly key: readonly string[];
+  /** SQL condition for the rows of the tenant `?1`; null: they are nobody's, and in an export of everything alone. */
+  readonly ofTenant: string | null;
+  readonly where?: string;
+  /** The column that names the endpoint, which must be in the export, too. */
+  readonly endpoint?: string;
+  /** Columns that mean something to the deployment's own objects alone. */
+  readonly without?: readonly string[];
+  readonly pageRows: number;
+}
+
+/** A row with an environment may have 100 KB. */
+const LARGE_ROWS = 100;
+/** A few hundred bytes each: D1 answers 1,000 statements of one request, so two million lines fit. */
+const SMALL_ROWS = 2_000;
+
+const OF_ENDPOINT = "endpoint_id IN (SELECT id FROM endpoints WHERE tenant_id = ?1)";
+const SOURCES: Readonly<Record<ExportedTable, Source>> = {
+  gpu_tiers: { key: ["id"], ofTenant: null, pageRows: SMALL_ROWS },
+  gpu_rates: { key: ["tier", "kind", "effective_from"], ofTenant: null, pageRows: SMALL_ROWS },
+  tenants: { key: ["id"], ofTenant: "id = ?1", pageRows: SMALL_ROWS },
+  templates: { key: ["id"], ofTenant: "tenant_id = ?1", pageRows: LARGE_ROWS },
+  endpoints: {
+    key: ["id"],
+    ofTenant: "tenant_id = ?1",
+    where: "deleted_at IS NULL",
+    without: ["taken_version", "deleted_at", "emptied_at"],
+    pageRows: LARGE_ROWS,
+  },
+  releases: {
+    key: ["endpoint_id", "number"],
+    ofTenant: OF_ENDPOINT,
+    endpoint: "endpoint_id",
+    pageRows: LARGE_ROWS,
+  },
+  upstreams: { key: ["id"], ofTenant: OF_ENDPOINT, endpoint: "endpoint_id", pageRows: LARGE_ROWS },
+  api_keys: { key: ["id"], ofTenant: "tenant_id = ?1", endpoint: "endpoint_id", pageRows: SMALL_ROWS },
+  usage_lines: { key: ["tenant_id", "source", "seq"], ofTenant: "tenant_id = ?1", pageRows: SMALL_ROWS },
+  webhook_dead_letters: {
+    key: ["tenant_id", "number"],
+    ofTenant: "tenant_id = ?1",
+    // The bodies are in R2, and stay there.
+    without: ["body_stored_at"],
+    pageRows: SMALL_ROWS,
+  },
+  audit_lines: { key: ["number"], ofTenant: "tenant_id = ?1", pageRows: SMALL_ROWS },
+};
+
+type Row = Record<string, SqlValue>;
+
+/** The rows in pages, in the order of EXPORTED_TABLES and of their keys. `tenantId` null: of everybody. */
+export async function* readExport(db: Database, tenantId: string | null): AsyncGenerator<ExportRow[]> {
+  // A row that was added meanwhile may belong to an endpoint that was not there when endpoints were read.
+  const endpoints = new Set<SqlValue>();
+  for (const table of EXPORTED_TABLES) {
+    const source = SOURCES[table];
+    if (tenantId !== null && source.ofTenant === null) continue;
+    for await (const rows of readPages(db, table, source, tenantId)) {
+      if (table === "endpoints") for (const { id = null } of rows) endpoints.add(id);
+      const { endpoint } = source;
+      const whole = rows.filter((row) => endpoint === undefined || isOfExported(row[endpoint] ?? null, endpoints));
+      yield whole.map((row) => ({ table, row: dropColumns(row, source.without ?? []) }));
+    }
+  }
+}
+
+/** A client's key is of no endpoint. */
+function isOfExported(endpointId: SqlValue, endpoints: ReadonlySet<SqlValue>): boolean {
+  return endpointId === null || endpoints.has(endpointId);
+}
+
+function dropColumns(row: Row, without: readonly string[]): Row {
+  return Object.fromEntries(Object.entries(row).filter(([column]) => !without.includes(column)));
+}
+
+async function* readPages(
+  db: Database,
+  table: ExportedTable,
+  { key, ofTenant, where = "true", pageRows }: Source,
+  tenantId: string | null,
+): AsyncGenerator<Row[]> {
+  const columns = key.join(", ");
+  const own = tenantId === null || ofTenant === null ? "?1 IS NULL" : ofTenant;
+  const places = key.map((_, at) => `?${at + 2}`).join(", ");
+  let after: SqlValue[] | null = null;
+  while (true) {
+    const beyond: string = after === null ? "true" : `(${columns}) > (${places})`;
+    const sql = `SELECT * FROM ${table} WHERE ${own} AND ${where} AND ${beyond} ORDER BY ${columns} LIMIT ${pageRows}`;
+    const asked = statement(sql, tenantId, ...(after ?? []));
+    const { results }: { readonly results: Row[] } = await bound(db, asked).all<Row>();
+    if (results.length > 0) yield results;
+    const last: Row | undefined = results.at(-1);
+    if (last === undefined || results.length < pageRows) return;
+    after = key.map((column) => last[column] ?? null);
+  }
+}
+
+/** The name of the newest migration of the database. */
+export const SELECT_MIGRATION = statement("SELECT name FROM d1_migrations ORDER BY id DESC LIMIT 1");
+
+/** Writes a row of an export. The tiers and prices that every deployment begins with are there already. */
+export function restoreRow({ table, row }: ExportRow): Statement {
+  const columns = Object.keys(row);
+  for (const column of columns) if (!/^[a-z_]+$/.test(column)) throw new Error(`${column} is no column of ${table}`);
+  const known = SOURCES[table].ofTenant === null ? "OR IGNORE " : "";
+  const sql = `INSERT ${known}INTO ${table} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`;
+  return statement(sql, ...Object.values(row));
+}
+
+/** Gives an endpoint the version that it had. Its broker here has nothing yet, and gets its settings with its first call. */
+export function restoreVersion({ id = null, version = null }: ExportRow["row"]): Statement {
+  const sql =
+    "UPDATE endpoints SET version = ?1, taken_version = ?1 WHERE id = ?2 AND (version <> ?1 OR taken_version <> ?1)";
+  return statement(sql, version, id);
+}
