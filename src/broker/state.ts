@@ -19,6 +19,7 @@ import { ListedRows } from "./store/listed-rows.ts";
 import { MeteredSql } from "./store/metered-sql.ts";
 import { Purges } from "./store/purges.ts";
 import { sumOf } from "./store/stored-bytes.ts";
+import { TenantBounds } from "./store/tenant-bounds.ts";
 import { TroubleRow } from "./store/trouble-row.ts";
 import { UsageOutbox } from "./usage/outbox.ts";
 import { DeliveryLog } from "./webhooks/delivery-log.ts";
@@ -48,16 +49,22 @@ function makeRows(sql: MeteredSql, nowMs: number) {
     listedRows: new ListedRows(sql),
     owedWebhooks: new OwedWebhooks(sql),
     purges: new Purges(sql),
+    tenantBounds: new TenantBounds(sql),
     troubles: new TroubleRow(sql),
   };
 }
 
 /** The memory that each start of the object begins anew. */
-function makeMemory(platform: Platform, { store, kept, purges }: ReturnType<typeof makeRows>, nowMs: number) {
+function makeMemory(
+  platform: Platform,
+  { store, kept, purges, tenantBounds }: ReturnType<typeof makeRows>,
+  nowMs: number,
+) {
   const { endpointId } = platform;
   const endpoint = new Endpoint(endpointId, store, nowMs);
   const egress = new Egress();
   const index = new LiveIndex();
+  for (const [tenantId, { runningMax }] of tenantBounds.known) index.bound(tenantId, runningMax, nowMs);
   const longPolls = new LongPolls();
   const roster = new WorkerRoster();
   const accountOf = (tenantId: string) => platform.accountOf(tenantId);

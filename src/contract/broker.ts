@@ -13,7 +13,18 @@ import type { EndpointSettings } from "./settings.ts";
 import type { StreamApi } from "./stream.ts";
 import type { HandedLease, WorkerApi } from "./worker.ts";
 
-export interface SubmitCall extends JobWork {
+/** How many jobs a tenant may run at once in an endpoint; null: as many as there are slots. `version`: the tenant's. */
+export interface TenantBound {
+  readonly runningMax: number | null;
+  readonly version: number;
+}
+
+/** Edges of an earlier release do not tell the bound. */
+interface TellsBound {
+  readonly bound?: TenantBound;
+}
+
+export interface SubmitCall extends JobWork, TellsBound {
   readonly tenantId: string;
   readonly settingsVersion: number;
   /** The edge makes this id, because it stores a large input under the id before this call. */
@@ -61,14 +72,14 @@ export interface Health {
 export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, LbApi, DeliveryLogApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
-  read(call: JobCall & { readonly ttlMs: number | null }): Promise<Result<JobView>>;
+  read(call: JobCall & TellsBound & { readonly ttlMs: number | null }): Promise<Result<JobView>>;
   /** Everything about a job of the caller except its output. */
   describe(call: JobCall): Promise<Result<JobReport>>;
   /** Answers as soon as the job is terminal, or after `holdMs` (at most WAIT_SLICE_MAX_MS) with the present state. */
   wait(call: JobCall & { readonly holdMs: number }): Promise<Result<JobView>>;
   cancel(call: JobCall): Promise<Result<JobView>>;
   /** `waitingMax` as in a submit, because the job waits again. An edge of an earlier release does not send it. */
-  retry(call: JobCall & { readonly waitingMax?: number }): Promise<Result<JobView>>;
+  retry(call: JobCall & TellsBound & { readonly waitingMax?: number }): Promise<Result<JobView>>;
   purgeQueue(call: { readonly tenantId: string }): Promise<{ removed: number }>;
   health(call: { readonly tenantId: string }): Promise<Health>;
   /** The newest jobs of the caller, newest first, at most 100. */

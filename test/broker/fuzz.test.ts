@@ -24,6 +24,8 @@ interface World {
   readonly random: Random;
   readonly endpointId: string;
   readonly tenants: readonly string[];
+  /** How many jobs each of them may run at once. */
+  readonly bounds: readonly (number | null)[];
   readonly carriers: { readonly jobId: string; readonly lease: string }[];
   readonly jobs: { readonly tenantId: string; readonly jobId: string }[];
   /** `<uuid>/<attempt>` of every billed finish that a row ever showed. */
@@ -60,7 +62,9 @@ async function takeStep(world: World): Promise<string> {
     const uuid = v7({ msecs: Date.now() - random.pick([0, 0, 0, 5_000, 60_000]) });
     const jobId = mode === "run" ? `${uuid}-u1` : `sync-${uuid}-u1`;
     const input = { kind: "inline", bytes: new Uint8Array(random.pick([1, 100, 20_000])).fill(49) } as const;
-    const call = submission({ tenantId: random.pick(tenants), mode, policy, jobId, input });
+    const tenantId = random.pick(tenants);
+    const bound = { runningMax: world.bounds[tenants.indexOf(tenantId)] ?? null, version: 1 };
+    const call = submission({ tenantId, mode, policy, jobId, input, bound });
     await broker.submit(call);
     jobs.push(call);
     return "submit";
@@ -111,7 +115,7 @@ async function reportOne(world: World): Promise<string> {
 }
 
 async function compareMemoryWithRows(world: World, at: string): Promise<void> {
-  for (const tenantId of world.tenants) {
+  for (const [index, tenantId] of world.tenants.entries()) {
     const [rows] = await rowsOf<{ waiting: number; running: number; completed: number; failed: number }>(
       world,
       `SELECT
@@ -126,6 +130,7 @@ async function compareMemoryWithRows(world: World, at: string): Promise<void> {
     const { jobs } = await brokerOf(env, world.endpointId).health({ tenantId });
     const { inQueue: waiting, inProgress: running, completed, failed } = jobs;
     expect({ waiting, running, completed, failed }, at).toEqual(rows);
+    expect(running, at).toBeLessThanOrEqual(world.bounds[index] ?? Number.POSITIVE_INFINITY);
   }
   const { rows, start, memory, numbers } = await keptOf(world.endpointId, world.tenants);
   expect(start, at).toEqual(rows);
@@ -150,7 +155,8 @@ it.each([1, 2, 3, 4, 5, 6])("memory equals rows and the bill is whole: seed %s",
   const tenants = [`a-${crypto.randomUUID()}`, `b-${crypto.randomUUID()}`];
   const highest = { queueSeq: 0, finishSeq: 0 };
   const random = seededRandom(seed);
-  const world: World = { random, endpointId, tenants, carriers, jobs: [], billed: new Set(), highest };
+  const bounds = [random.pick([1, 2]), null];
+  const world: World = { random, endpointId, tenants, bounds, carriers, jobs: [], billed: new Set(), highest };
   for (let step = 0; step < STEPS; step += 1) {
     vi.setSystemTime(Date.now() + (world.random.chance(0.1) ? 31_000 : world.random.integer(0, 1_500)));
     await noteBilled(world);

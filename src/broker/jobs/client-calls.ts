@@ -8,6 +8,7 @@ import { isTerminal } from "../../core/job/job.ts";
 import { WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import type { Wake } from "../wake.ts";
 import { refuseRetry } from "./admit.ts";
+import { learnBound } from "./bounds.ts";
 import { TOO_MANY_HELD } from "./held-calls.ts";
 import type { OverJobs } from "./jobs.ts";
 import type { ShownJobs } from "./shown-jobs.ts";
@@ -27,6 +28,7 @@ export class ClientCalls {
   async read(call: CallOf<"read">): Promise<Result<JobView>> {
     const { jobs, shown, wake } = this.#parts;
     const nowMs = Date.now();
+    if (learnBound(call, this.#parts, nowMs)) await wake.run(nowMs);
     const stored = jobs.own(call, nowMs);
     if (stored === null || call.ttlMs === null) return shown.show(stored);
     const { after } = jobs.apply(stored, { kind: "set_ttl", ttlMs: call.ttlMs }, nowMs);
@@ -57,6 +59,7 @@ export class ClientCalls {
 
   async retry(call: CallOf<"retry">): Promise<Result<JobView>> {
     const { endpoint } = this.#parts;
+    learnBound(call, this.#parts, Date.now());
     const refusal = endpoint.deletion ?? refuseRetry(call, this.#parts, endpoint.settings?.tenantSharePercent ?? 100);
     if (refusal !== null) return fail(refusal);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");

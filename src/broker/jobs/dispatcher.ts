@@ -115,6 +115,7 @@ export class Dispatcher {
     const { endpoint, jobs, kept, index } = this.#parts;
     const { settings } = endpoint;
     if (settings === null || settings.paused || !call.carries || index.hasReady()) return null;
+    if (index.boundReached(job.tenantId) !== null) return null;
     if (!mayClientCarry(job, call.waitMs, kept.recentTimes.p99)) return null;
     const chosen = endpoint.pool.choose(nowMs);
     const upstream = settings.upstreams.find(({ id }) => id === chosen);

@@ -198,6 +198,16 @@ export class LiveIndex {
     return this.#fair.position(job.tenantId, job.uuid, job.lowPriority);
   }
 
+  bound(tenantId: string, runningMax: number | null, nowMs: number): void {
+    this.#fair.bound(tenantId, runningMax, nowMs);
+  }
+
+  /** The bound that keeps further jobs of the tenant from starting now; null: none does. */
+  boundReached(tenantId: string): number | null {
+    return this.#fair.boundReached(tenantId);
+  }
+
+  /** Does a job wait that may start? */
   hasReady(): boolean {
     return !this.#fair.isEmpty;
   }

@@ -92,7 +92,9 @@ export class ShownJobs {
     const output = store.readOutput(stored);
     if (!isWaiting(job.status)) return viewJob(job, output, null);
     const paused = endpoint.settings?.paused ?? false;
-    const facts = { paused, pool: endpoint.pool, absence: () => explainAbsence(this.#parts, nowMs), nowMs };
+    const bound = index.boundReached(job.tenantId);
+    const absence = () => explainAbsence(this.#parts, nowMs);
+    const facts = { paused, bound, pool: endpoint.pool, absence, nowMs };
     return viewJob(job, output, explainWait(job, index.position(job), facts));
   }
 }

@@ -6,6 +6,7 @@ import type { Job } from "../../core/job/job.ts";
 import type { Wake } from "../wake.ts";
 import { admit } from "./admit.ts";
 import type { AfterCommit } from "./after-commit.ts";
+import { learnBound } from "./bounds.ts";
 import type { Claimed, Dispatcher } from "./dispatcher.ts";
 import type { OverJobs } from "./jobs.ts";
 import type { ShownJobs } from "./shown-jobs.ts";
@@ -31,6 +32,7 @@ export class Submissions {
     const opened = endpoint.open(call.settingsVersion);
     if (!opened.ok) return opened;
     const settings = opened.value;
+    learnBound(call, this.#parts, nowMs);
     const waits = call.mode === "runsync";
     // Jobs that came before start first; only then may the new job start at its entry.
     if (waits && index.hasReady()) dispatcher.startReady(nowMs, { push: true });

@@ -27,6 +27,8 @@ export function explainWait(
   position: number,
   facts: {
     readonly paused: boolean;
+    /** As many jobs as the tenant may run at once, where so many run; null: its jobs may start. */
+    readonly bound: number | null;
     readonly pool: UpstreamPool;
     /** Returns why no worker takes jobs; null: the wait has another cause. */
     readonly absence: () => string | null;
@@ -38,6 +40,10 @@ export function explainWait(
   if (job.notBeforeMs > facts.nowMs) {
     const seconds = Math.ceil((job.notBeforeMs - facts.nowMs) / 1_000);
     return explain("RETRY_WAIT", `An attempt failed; the next one starts in ${seconds} s.`, job.queuedAtMs);
+  }
+  if (facts.bound !== null) {
+    const many = facts.bound === 1 ? "1 job of yours runs" : `${facts.bound} jobs of yours run`;
+    return explain("TENANT_LIMIT", `${many} in this endpoint, as many as may run at once.`, job.queuedAtMs);
   }
   const state = facts.pool.describe(facts.nowMs, facts.pool.boundTo(job));
   // The pool only counts slots; whether a worker is there to fill them follows from the workers' own calls.

@@ -197,4 +197,15 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    id: 10,
+    // How many jobs a tenant may run at once: a row for each tenant that has such a bound, or had one.
+    sql: `
+      CREATE TABLE tenant_bounds (
+        tenant_id TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        running_max INTEGER CHECK (running_max >= 1)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

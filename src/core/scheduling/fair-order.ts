@@ -1,6 +1,7 @@
 // Which waiting job is next: first by tenant (the one served least, in GPU milliseconds), then by priority, then by
-// age. Running jobs count while they run, so that a tenant of long jobs gathers no slots before its first one ends. The
-// cost of a choice does not grow with past tenants: only waiting ones are compared, in the order of service.
+// age. Running jobs count while they run, so that a tenant of long jobs gathers no slots before its first one ends. A
+// tenant that runs as many jobs as it may is left out until one of them ends. The cost of a choice does not grow with
+// past tenants: only waiting ones are compared, in the order of service.
 
 import { FAIR_KEPT_MAX } from "../limits.ts";
 import { AgeOrder } from "./age-order.ts";
@@ -10,12 +11,18 @@ interface TenantLine extends Served {
   readonly tenantId: string;
   readonly normal: AgeOrder;
   readonly low: AgeOrder;
+  /** The number of jobs that the tenant may run at once; Infinity: no bound. */
+  runningMax: number;
 }
 
 export class FairOrder {
   readonly #lines = new Map<string, TenantLine>();
-  /** Each line is in one of three orders: some of its jobs wait, or its jobs only run, */
+  /** The bounds of tenants that have one: they outlive a tenant's line. */
+  readonly #bounds = new Map<string, number>();
+  /** Each line is in one of four orders: some of its jobs wait and may start, */
   readonly #waiting = new ServedOrder<TenantLine>();
+  /** or its jobs wait until one of its running ones ends, or its jobs only run, */
+  readonly #bounded = new ServedOrder<TenantLine>();
   readonly #running = new ServedOrder<TenantLine>();
   /** or it has no job, and is kept because its tenant was served more than a newcomer is counted to have been. */
   readonly #kept = new ServedOrder<TenantLine>();
@@ -45,9 +52,10 @@ export class FairOrder {
   remove(tenantId: string, uuid: string, lowPriority: boolean): void {
     const line = this.#lines.get(tenantId);
     if (line === undefined || !waits(line)) return;
+    const order = this.#orderOf(line);
     queueOf(line, lowPriority).remove(uuid);
     if (waits(line)) return;
-    this.#waiting.remove(line);
+    order.remove(line);
     this.#enter(line);
   }
 
@@ -55,13 +63,30 @@ export class FairOrder {
   removeAll(tenantId: string): void {
     const line = this.#lines.get(tenantId);
     if (line === undefined || !waits(line)) return;
+    const order = this.#orderOf(line);
     line.normal.clear();
     line.low.clear();
-    this.#waiting.remove(line);
+    order.remove(line);
     this.#enter(line);
   }
 
-  /** The next job, which stays in the order; undefined when no job waits. */
+  /** Sets how many jobs the tenant may run at once, at least 1; null: no bound. Jobs that run already go on. */
+  bound(tenantId: string, runningMax: number | null, nowMs: number): void {
+    if (runningMax === null) this.#bounds.delete(tenantId);
+    else this.#bounds.set(tenantId, runningMax);
+    if (!this.#lines.has(tenantId)) return;
+    this.#free(tenantId, nowMs, (line) => {
+      line.runningMax = runningMax ?? Number.POSITIVE_INFINITY;
+    });
+  }
+
+  /** The bound that keeps further jobs of the tenant from starting now; null: none does. */
+  boundReached(tenantId: string): number | null {
+    const line = this.#lines.get(tenantId);
+    return line !== undefined && isAtBound(line) ? line.runningMax : null;
+  }
+
+  /** The next job, which stays in the order; undefined when no job waits that may start. */
   next(nowMs: number): string | undefined {
     const line = this.#waiting.least(nowMs);
     if (line === undefined) return undefined;
@@ -70,12 +95,12 @@ export class FairOrder {
     return line.normal.first() ?? line.low.first();
   }
 
-  /** Does any job wait? */
+  /** Does no job wait that may start? */
   get isEmpty(): boolean {
     return this.#waiting.size === 0;
   }
 
-  /** Does another job wait, of any tenant, beside one of this tenant? */
+  /** Does another job wait that may start, of any tenant, beside one of this tenant? */
   hasOthers(tenantId: string): boolean {
     const line = this.#lines.get(tenantId);
     return this.#waiting.size > 1 || (line !== undefined && line.normal.size + line.low.size > 1);
@@ -93,7 +118,7 @@ export class FairOrder {
 
   /** The attempt that began at `startedAtMs` has ended, and counts as `executionMs`. */
   noteEnd(tenantId: string, startedAtMs: number, executionMs: number): void {
-    this.#change(tenantId, (line) => {
+    this.#free(tenantId, startedAtMs + executionMs, (line) => {
       line.running -= 1;
       line.startsSumMs -= startedAtMs;
       line.settledMs += executionMs;
@@ -107,10 +132,19 @@ export class FairOrder {
     return 1 + (lowPriority ? line.normal.size + line.low.indexOf(uuid) : line.normal.indexOf(uuid));
   }
 
+  /** As `#change`, for what may let a tenant at its bound go on: time at the bound earns no burst, as idle time earns none. */
+  #free(tenantId: string, nowMs: number, change: (line: TenantLine) => void): void {
+    this.#change(tenantId, (line) => {
+      const wasAtBound = waits(line) && isAtBound(line);
+      change(line);
+      if (wasAtBound && !isAtBound(line)) line.settledMs += Math.max(this.#floorMs - servedMs(line, nowMs), 0);
+    });
+  }
+
   #change(tenantId: string, change: (line: TenantLine) => void): void {
     let line = this.#lines.get(tenantId);
     if (line === undefined) {
-      line = makeLine(tenantId, this.#floorMs);
+      line = makeLine(tenantId, this.#floorMs, this.#bounds.get(tenantId) ?? Number.POSITIVE_INFINITY);
       this.#lines.set(tenantId, line);
     } else this.#orderOf(line).remove(line);
     change(line);
@@ -126,7 +160,7 @@ export class FairOrder {
   }
 
   #orderOf(line: TenantLine): ServedOrder<TenantLine> {
-    if (waits(line)) return this.#waiting;
+    if (waits(line)) return isAtBound(line) ? this.#bounded : this.#waiting;
     return line.running > 0 ? this.#running : this.#kept;
   }
 
@@ -134,7 +168,8 @@ export class FairOrder {
   #forgetOvertaken(nowMs: number): void {
     let least = this.#kept.least(nowMs);
     if (least === undefined || least.settledMs > this.#floorMs) return;
-    const lastingMs = Math.min(this.#floorMs, this.#waiting.lastingMs(nowMs), this.#running.lastingMs(nowMs));
+    const lines = [this.#waiting, this.#bounded, this.#running];
+    const lastingMs = Math.min(this.#floorMs, ...lines.map((order) => order.lastingMs(nowMs)));
     for (; least !== undefined && least.settledMs <= lastingMs; least = this.#kept.least(nowMs)) this.#forget(least);
   }
 
@@ -144,9 +179,10 @@ export class FairOrder {
   }
 }
 
-function makeLine(tenantId: string, settledMs: number): TenantLine {
+function makeLine(tenantId: string, settledMs: number, runningMax: number): TenantLine {
   return {
     tenantId,
+    runningMax,
     normal: new AgeOrder(),
     low: new AgeOrder(),
     settledMs,
@@ -159,6 +195,10 @@ function makeLine(tenantId: string, settledMs: number): TenantLine {
 
 function waits(line: TenantLine): boolean {
   return line.normal.size + line.low.size > 0;
+}
+
+function isAtBound(line: TenantLine): boolean {
+  return line.running >= line.runningMax;
 }
 
 function queueOf(line: TenantLine, lowPriority: boolean): AgeOrder {

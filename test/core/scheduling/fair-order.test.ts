@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FAIR_KEPT_MAX } from "../../../src/core/limits.ts";
 import { FairOrder } from "../../../src/core/scheduling/fair-order.ts";
+import { seededRandom } from "../../sim/random.ts";
 import { cpuMsOf } from "../../support/cpu-time.ts";
 import { WalkedOrder } from "./walked-order.ts";
 
@@ -96,7 +97,7 @@ describe("the fair order", () => {
 
   it("chooses as a walk of every tenant that ever came would", () => {
     const step = fc.record({
-      kind: fc.constantFrom("add", "add", "low", "start", "start", "enter", "end", "aside", "look"),
+      kind: fc.constantFrom("add", "add", "low", "start", "start", "enter", "end", "end", "aside", "bound", "look"),
       tenant: fc.constantFrom("a", "b", "c", "d", "e"),
       pick: fc.nat(1_000),
       passMs: fc.constantFrom(0, 0, 1, 50, 700, 5_000),
@@ -112,12 +113,14 @@ describe("the fair order", () => {
           nowMs += passMs;
           const next = fair.next(nowMs);
           expect(next).toBe(walked.next(nowMs));
-          expect(fair.isEmpty).toBe(waiting.size === 0);
+          expect(fair.isEmpty).toBe(next === undefined);
           const ended = running[pick % Math.max(running.length, 1)];
           if (kind === "add" || kind === "low") {
             const uuid = `${tenant}-${String((pick * 7_919 + at) % 100_000).padStart(6, "0")}-${at}`;
             waiting.set(uuid, { tenant, low: kind === "low" });
             for (const order of [fair, walked]) order.add(tenant, uuid, kind === "low", nowMs);
+          } else if (kind === "bound") {
+            for (const order of [fair, walked]) order.bound(tenant, pick % 3 === 0 ? null : 1 + (pick % 4), nowMs);
           } else if (kind === "enter") {
             running.push({ tenant, startMs: nowMs });
             for (const order of [fair, walked]) order.noteStart(tenant, nowMs);
@@ -138,6 +141,91 @@ describe("the fair order", () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it("leaves out a tenant that runs as many jobs as it may, until one of them ends, and starves nobody", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1_000_000 }), fc.integer({ min: 1, max: 4 }), (seed, runningMax) => {
+        const random = seededRandom(seed);
+        const fair = new FairOrder();
+        const tenants = ["bound", "free", "other"];
+        const left: Record<string, number> = { bound: 40, free: 40, other: 40 };
+        const running: { readonly tenant: string; readonly startMs: number; readonly endMs: number }[] = [];
+        fair.bound("bound", runningMax, 0);
+        for (const tenant of tenants)
+          for (let job = 0; job < 40; job += 1) fair.add(tenant, `${tenant}-${job}`, false, 0);
+        for (let nowMs = 0; Object.values(left).some((jobs) => jobs > 0); nowMs += 250) {
+          // Every job ends within 4 s, so 120 jobs one after the other take at most 480 s.
+          expect(nowMs).toBeLessThan(500_000);
+          for (const job of running.filter(({ endMs }) => endMs <= nowMs)) {
+            fair.noteEnd(job.tenant, job.startMs, nowMs - job.startMs);
+            running.splice(running.indexOf(job), 1);
+          }
+          for (let uuid = fair.next(nowMs); uuid !== undefined && running.length < 8; uuid = fair.next(nowMs)) {
+            const tenant = uuid.split("-")[0] ?? "";
+            fair.noteStart(tenant, nowMs);
+            fair.remove(tenant, uuid, false);
+            left[tenant] = (left[tenant] ?? 0) - 1;
+            running.push({ tenant, startMs: nowMs, endMs: nowMs + 250 + random.integer(0, 3_750) });
+          }
+          const bounded = running.filter(({ tenant }) => tenant === "bound").length;
+          expect(bounded).toBeLessThanOrEqual(runningMax);
+          expect(fair.boundReached("bound")).toBe(bounded === runningMax ? runningMax : null);
+          // Nobody waits in vain: slots are left only where no job may start.
+          if (running.length < 8) expect(left.bound === 0 || bounded === runningMax).toBe(true);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("gives no credit for the time at the bound: a tenant whose bound is lifted goes on at the present floor", () => {
+    const fair = new FairOrder();
+    fair.bound("bound", 1, 0);
+    for (let job = 0; job < 10; job += 1) fair.add("bound", `a${job}`, false, 0);
+    for (let job = 0; job < 10; job += 1) fair.add("busy", `b${job}`, false, 0);
+    fair.noteStart("bound", 0);
+    fair.remove("bound", "a0", false);
+    for (const uuid of ["b0", "b1", "b2"]) {
+      expect(fair.next(0)).toBe(uuid);
+      fair.noteStart("busy", 0);
+      fair.remove("busy", uuid, false);
+      fair.noteEnd("busy", 0, 60_000);
+    }
+    expect(fair.next(60_000)).toBe("b3");
+    fair.bound("bound", null, 60_000);
+    const turns = [];
+    for (let turn = 0; turn < 4; turn += 1) {
+      const uuid = fair.next(60_000) ?? "";
+      const tenant = uuid.startsWith("a") ? "bound" : "busy";
+      turns.push(tenant);
+      fair.noteStart(tenant, 60_000);
+      fair.remove(tenant, uuid, false);
+    }
+    expect(turns.toSorted()).toEqual(["bound", "bound", "busy", "busy"]);
+  });
+
+  it("keeps a bound for a tenant that has no job, and lets go on what runs beyond a lower one", () => {
+    const fair = new FairOrder();
+    fair.bound("one", 1, 0);
+    fair.noteStart("one", 0);
+    fair.noteEnd("one", 0, 1);
+    for (let job = 0; job < 3; job += 1) fair.add("one", `${job}`, false, 10);
+    fair.bound("one", 3, 10);
+    for (const uuid of ["0", "1"]) {
+      expect(fair.next(10)).toBe(uuid);
+      fair.noteStart("one", 10);
+      fair.remove("one", uuid, false);
+    }
+    fair.bound("one", 1, 10);
+    expect(fair.next(10)).toBeUndefined();
+    fair.noteEnd("one", 10, 5);
+    expect(fair.next(15)).toBeUndefined();
+    expect(fair.isEmpty).toBe(true);
+    fair.noteEnd("one", 10, 5);
+    expect(fair.next(15)).toBe("2");
+    fair.removeAll("one");
+    expect(fair.next(15)).toBeUndefined();
   });
 
   it("remembers a bounded number of the tenants that came and went, those that were served most", () => {

@@ -18,6 +18,7 @@ function servedMs(line: Line, nowMs: number): number {
 
 export class WalkedOrder {
   readonly #lines = new Map<string, Line>();
+  readonly #bounds = new Map<string, number>();
   #floorMs = 0;
   #turns = 0;
 
@@ -38,8 +39,8 @@ export class WalkedOrder {
 
   next(nowMs: number): string | undefined {
     let best: Line | undefined;
-    for (const line of this.#lines.values()) {
-      if (!waits(line)) continue;
+    for (const [tenantId, line] of this.#lines) {
+      if (!waits(line) || this.#isAtBound(tenantId)) continue;
       const by = best === undefined ? -1 : servedMs(line, nowMs) - servedMs(best, nowMs);
       if (best === undefined || by < 0 || (by === 0 && line.turn < best.turn)) best = line;
     }
@@ -55,11 +56,30 @@ export class WalkedOrder {
     line.startsSumMs += startedAtMs;
   }
 
+  bound(tenantId: string, runningMax: number | null, nowMs: number): void {
+    const wasAtBound = this.#isAtBound(tenantId);
+    this.#bounds.set(tenantId, runningMax ?? Number.POSITIVE_INFINITY);
+    this.#lift(tenantId, wasAtBound, nowMs);
+  }
+
   noteEnd(tenantId: string, startedAtMs: number, executionMs: number): void {
+    const wasAtBound = this.#isAtBound(tenantId);
     const line = this.#line(tenantId);
     line.running -= 1;
     line.startsSumMs -= startedAtMs;
     line.settledMs += executionMs;
+    this.#lift(tenantId, wasAtBound, startedAtMs + executionMs);
+  }
+
+  #isAtBound(tenantId: string): boolean {
+    const line = this.#lines.get(tenantId);
+    return line !== undefined && line.running >= (this.#bounds.get(tenantId) ?? Number.POSITIVE_INFINITY);
+  }
+
+  #lift(tenantId: string, wasAtBound: boolean, nowMs: number): void {
+    const line = this.#lines.get(tenantId);
+    if (line === undefined || !waits(line) || !wasAtBound || this.#isAtBound(tenantId)) return;
+    line.settledMs += Math.max(this.#floorMs - servedMs(line, nowMs), 0);
   }
 
   #line(tenantId: string): Line {
