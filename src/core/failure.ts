@@ -17,6 +17,14 @@ export type Failure =
   | { readonly kind: "rate_limited"; readonly window: string; readonly retryAfterSeconds: number }
   /** `misused`: of a genuine key of another kind or place, whose holder may thus be told. */
   | { readonly kind: "unauthorized"; readonly misused?: "client_key" | "other_endpoint" }
+  /** More calls of an operation than a key may make at an endpoint: in a time, or at once. */
+  | {
+      readonly kind: "calls_limited";
+      readonly operation: string;
+      readonly full: "calls" | "open";
+      readonly max: number;
+      readonly retryAfterSeconds: number;
+    }
   /** Unauthorized, from an address with many such calls. */
   | { readonly kind: "too_many_failures"; readonly retryAfterSeconds: number }
   | { readonly kind: "forbidden"; readonly scope: string; readonly isWorkerKey?: boolean }

@@ -176,9 +176,9 @@ export const RESTART_SETTLE_MS = 500;
 export const WORKER_QUIET_AFTER_MS = 15_000;
 /** Former workers that are remembered of one job: more would make its row large, and no older one still reports. */
 export const FORMER_WORKERS_MAX = 32;
-/** Attempts in the history of a job, which stands in its row: rows of 4.7 KB already limit an endpoint; */
+/** Attempts in the history of a job, which stands in its row: rows of 4.7 KB already limit an endpoint. */
 export const ATTEMPTS_KEPT_MAX = 8;
-/** the bytes of those attempts together. */
+/** The bytes of those attempts together. */
 export const ATTEMPTS_KEPT_MAX_BYTES = 2_048;
 /** Jobs that one list of workers looks up to show their ids; jobs beyond them are counted but not named. */
 export const WORKER_JOBS_NAMED_MAX = 1_000;

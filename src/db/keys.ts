@@ -1,5 +1,5 @@
 // API keys and the tenants that they stand for.
-import type { Caller } from "../contract/identity.ts";
+import { type Caller, changedLimitsSchema } from "../contract/identity.ts";
 import type { WorkerKey } from "../contract/settings.ts";
 import { parseLists, type StoredLists } from "./key-lists.ts";
 import { LIVE_WORKER_KEY } from "./rates.ts";
@@ -13,21 +13,32 @@ export interface StoredKey {
   readonly caller: Caller;
 }
 
-type KeyRow = Omit<StoredKey, "caller"> & Omit<Caller, keyof StoredLists> & StoredLists;
+interface KeyRow extends Omit<StoredKey, "caller">, Omit<Caller, keyof StoredLists | "limits" | "bound">, StoredLists {
+  readonly runningMax: number | null;
+  readonly tenantVersion: number;
+  readonly limits: string | null;
+}
 
 /** The key with this id, and its tenant; null when there is no such key. */
 export async function findKey(db: Database, keyId: string): Promise<StoredKey | null> {
   const row = await db
     .prepare(
       `SELECT api_keys.id AS keyId, digest, scopes, endpoint_ids AS endpointIds, expires_at AS expiresAtMs, revoked_at AS revokedAtMs, tenant_id AS tenantId,
-         waiting_max AS waitingMax, sealed_webhook_secret AS sealedWebhookSecret
+         waiting_max AS waitingMax, running_max AS runningMax, limits, tenants.version AS tenantVersion, sealed_webhook_secret AS sealedWebhookSecret
        FROM api_keys JOIN tenants ON tenants.id = api_keys.tenant_id WHERE api_keys.id = ?`,
     )
     .bind(keyId)
     .first<KeyRow>();
   if (row === null) return null;
-  const { digest, expiresAtMs, revokedAtMs, ...caller } = row;
-  return { digest, expiresAtMs, revokedAtMs, caller: { ...caller, ...parseLists(caller) } };
+  const { digest, expiresAtMs, revokedAtMs, runningMax, tenantVersion, limits, ...caller } = row;
+  const bound = { runningMax, version: tenantVersion };
+  const shown = { ...caller, ...parseLists(caller), bound, limits: parseLimits(limits) };
+  return { digest, expiresAtMs, revokedAtMs, caller: shown };
+}
+
+/** The limits of a tenant, which D1 has as a text. */
+export function parseLimits(text: string | null): Caller["limits"] {
+  return changedLimitsSchema.nullable().parse(JSON.parse(text ?? "null"));
 }
 
 /** A key and the one endpoint that it opens to workers; both null: it is a client's key, which opens none. */

@@ -10,6 +10,7 @@ import {
   streamPageSchema,
   submitSchema,
 } from "../contract/job-answers.ts";
+import { CALLS_WINDOW_SECONDS, OPERATION_LIMITS, OPERATIONS, type Operation } from "../core/access/limits.ts";
 import {
   POLICY_MAX_MS,
   STREAM_HOLD_MS,
@@ -48,11 +49,32 @@ const SUBMIT_REFUSALS = [400, 413, 415, 422];
 
 type Described = Partial<OperationDoc> & Pick<OperationDoc, "id" | "summary" | "description" | "answers">;
 
+/** How often the calls may be made that count as this operation. */
+function limitText(operation: Operation): string {
+  const { calls, open } = OPERATION_LIMITS[operation];
+  const atOnce = open === null ? "" : `, and ${open} open at once,`;
+  return (
+    `A key may make ${calls} calls of \`${operation}\` in ${CALLS_WINDOW_SECONDS} s${atOnce} at one endpoint, unless its operator sets ` +
+    "other limits; each isolate of the deployment counts for itself."
+  );
+}
+
+/** What the calls of a path are counted as, if it is not what its last word is. */
+const COUNTED_AS: Readonly<Record<string, Operation>> = { retry: "run", health: "status", stream: "status" };
+
+function operationOf(path: string): Operation {
+  const [word = ""] = path.split("/");
+  const operation = COUNTED_AS[word] ?? OPERATIONS.findLast((each) => word.startsWith(each));
+  if (operation === undefined) throw new Error(`the calls of ${path} are not counted`);
+  return operation;
+}
+
 function job(method: Method, path: string, doc: Described): DescribedOperation {
   const common = { plane: "jobs", tag: "Jobs", scopes: ["jobs"], query: null, body: null, refusals: [400] } as const;
   const kind = method === "GET" ? "reads" : "acts";
   const params = path.includes(":id") ? ofJob : endpointParams;
-  return { method, path: `/v2/:endpoint/${path}`, doc: { ...common, kind, params, ...doc } };
+  const description = `${doc.description} ${limitText(operationOf(path))}`;
+  return { method, path: `/v2/:endpoint/${path}`, doc: { ...common, kind, params, ...doc, description } };
 }
 
 /** RunPod's Go client posts where the others get. */
@@ -167,7 +189,7 @@ function openAi(method: Method, route: string, id: string, summary: string): Des
     tag: "OpenAI",
     id,
     summary,
-    description: `${OPENAI_TEXT} The header x-job-id of the answer names its job.`,
+    description: `${OPENAI_TEXT} The header x-job-id of the answer names its job. ${limitText("openai")}`,
     scopes: ["jobs"],
     kind: isPost ? "acts" : "reads",
     params: endpointParams,

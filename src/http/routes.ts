@@ -9,6 +9,7 @@ import { run } from "./jobs/run.ts";
 import { runsync } from "./jobs/runsync.ts";
 import { stream } from "./jobs/stream.ts";
 import { alive } from "./kit/alive.ts";
+import { counted } from "./kit/call-limit.ts";
 import { enterAnybody, enterAnyEndpoint, enterEndpoint, enterJob } from "./kit/enter.ts";
 import type { DescribedOperation } from "./kit/operation-doc.ts";
 import { type Route, route } from "./kit/route.ts";
@@ -80,19 +81,46 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
 export const ROUTES: readonly Route[] = [
   GRAPHQL_ROUTE,
 
-  route({ method: "POST", path: `${ENDPOINT}/run`, enter: enterEndpoint, handler: run }),
-  route({ method: "POST", path: `${ENDPOINT}/runsync`, enter: enterEndpoint, handler: runsync }),
+  route({ method: "POST", path: `${ENDPOINT}/run`, enter: counted("run", enterEndpoint), handler: run }),
+  route({ method: "POST", path: `${ENDPOINT}/runsync`, enter: counted("runsync", enterEndpoint), handler: runsync }),
   // RunPod's Go client uses POST where the other clients use GET.
-  route({ method: ["GET", "POST"], path: `${ENDPOINT}/status/:id`, enter: enterJob, handler: status }),
-  route({ method: ["GET", "POST"], path: `${ENDPOINT}/status-sync/:id`, enter: enterJob, handler: statusSync }),
-  route({ method: ["GET", "POST"], path: `${ENDPOINT}/stream/:id`, head: false, enter: enterJob, handler: stream }),
-  route({ method: "POST", path: `${ENDPOINT}/cancel/:id`, enter: enterJob, handler: cancel }),
-  route({ method: "POST", path: `${ENDPOINT}/retry/:id`, enter: enterJob, handler: retry }),
-  route({ method: "POST", path: `${ENDPOINT}/purge-queue`, enter: enterEndpoint, handler: purgeQueue }),
-  route({ method: "GET", path: `${ENDPOINT}/health`, enter: enterAnyEndpoint, handler: health }),
-  route({ method: "GET", path: `${ENDPOINT}/requests`, enter: enterEndpoint, handler: requests }),
+  route({
+    method: ["GET", "POST"],
+    path: `${ENDPOINT}/status/:id`,
+    enter: counted("status", enterJob),
+    handler: status,
+  }),
+  route({
+    method: ["GET", "POST"],
+    path: `${ENDPOINT}/status-sync/:id`,
+    enter: counted("status", enterJob),
+    handler: statusSync,
+  }),
+  route({
+    method: ["GET", "POST"],
+    path: `${ENDPOINT}/stream/:id`,
+    head: false,
+    enter: counted("status", enterJob),
+    handler: stream,
+  }),
+  route({ method: "POST", path: `${ENDPOINT}/cancel/:id`, enter: counted("cancel", enterJob), handler: cancel }),
+  route({ method: "POST", path: `${ENDPOINT}/retry/:id`, enter: counted("run", enterJob), handler: retry }),
+  route({
+    method: "POST",
+    path: `${ENDPOINT}/purge-queue`,
+    enter: counted("purge-queue", enterEndpoint),
+    handler: purgeQueue,
+  }),
+  route({ method: "GET", path: `${ENDPOINT}/health`, enter: counted("status", enterAnyEndpoint), handler: health }),
+  route({ method: "GET", path: `${ENDPOINT}/requests`, enter: counted("requests", enterEndpoint), handler: requests }),
 
-  route({ method: "ALL", path: `${ENDPOINT}/openai/*`, dialect: OPENAI, enter: enterEndpoint, handler: openAi }),
+  route({
+    method: "ALL",
+    path: `${ENDPOINT}/openai/*`,
+    dialect: OPENAI,
+    enter: counted("openai", enterEndpoint),
+    handler: openAi,
+  }),
 
   // Workers that pull.
   route({ method: "GET", path: `${ENDPOINT}/job-take/:worker`, head: false, enter: enterWorker, handler: takeOne }),

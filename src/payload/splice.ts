@@ -2,9 +2,14 @@
 import { concatBytes } from "../core/bytes/concat.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 
-/** `ok` has the exact size of the body. `missing`: R2 has no such object, or one of another size. */
+/** `ok` has the exact size of the body; `sent` of a stream: when all of it was taken, or nobody takes it. `missing`: R2 has no such object, or one of another size. */
 export type SplicedBody =
-  | { readonly kind: "ok"; readonly body: ReadableStream<Uint8Array> | Uint8Array; readonly sizeBytes: number }
+  | {
+      readonly kind: "ok";
+      readonly body: ReadableStream<Uint8Array> | Uint8Array;
+      readonly sizeBytes: number;
+      readonly sent?: Promise<void>;
+    }
   | SpliceFailure;
 
 type SpliceFailure =
@@ -43,8 +48,7 @@ export async function spliceBody(parts: readonly (string | PayloadRef)[], bucket
     return problem;
   }
   const { readable, writable } = new FixedLengthStream(sizeBytes);
-  void pour(pieces, writable);
-  return { kind: "ok", body: readable, sizeBytes };
+  return { kind: "ok", body: readable, sizeBytes, sent: pour(pieces, writable) };
 }
 
 function toPayload(part: string | PayloadRef): PayloadRef {

@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Submit a job
-         * @description Answers at once with the job's id. An Idempotency-Key makes a repeated call get the job of the first; ask for the result by its status. Needs a key with the scope jobs.
+         * @description Answers at once with the job's id. An Idempotency-Key makes a repeated call get the job of the first; ask for the result by its status. A key may make 1000 calls of `run` in 10 s, and 200 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["run"];
         delete?: never;
@@ -35,7 +35,7 @@ export interface paths {
         put?: never;
         /**
          * Submit a job and wait for its result
-         * @description A job that is not done when the wait is over answers as it stands and runs on. The header x-job-id names it. Needs a key with the scope jobs.
+         * @description A job that is not done when the wait is over answers as it stands and runs on. The header x-job-id names it. A key may make 2000 calls of `runsync` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["runSync"];
         delete?: never;
@@ -53,13 +53,13 @@ export interface paths {
         };
         /**
          * Read a job's state and result
-         * @description While the job waits, `queue` gives the reason. Needs a key with the scope jobs.
+         * @description While the job waits, `queue` gives the reason. A key may make 2000 calls of `status` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         get: operations["getStatus"];
         put?: never;
         /**
          * Read a job's state and result
-         * @description As GET, for RunPod's Go client. While the job waits, `queue` gives the reason. Needs a key with the scope jobs.
+         * @description As GET, for RunPod's Go client. While the job waits, `queue` gives the reason. A key may make 2000 calls of `status` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["getStatusByPost"];
         delete?: never;
@@ -77,13 +77,13 @@ export interface paths {
         };
         /**
          * Wait for a job's result
-         * @description Answers when the job is over, or when the wait is. Needs a key with the scope jobs.
+         * @description Answers when the job is over, or when the wait is. A key may make 2000 calls of `status` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         get: operations["waitForStatus"];
         put?: never;
         /**
          * Wait for a job's result
-         * @description As GET, for RunPod's Go client. Answers when the job is over, or when the wait is. Needs a key with the scope jobs.
+         * @description As GET, for RunPod's Go client. Answers when the job is over, or when the wait is. A key may make 2000 calls of `status` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["waitForStatusByPost"];
         delete?: never;
@@ -101,13 +101,13 @@ export interface paths {
         };
         /**
          * Read the chunks of a streaming job
-         * @description Hands out each chunk once. With `Accept: text/event-stream` the answer is a stream of events that any number of readers can follow, and resume by Last-Event-ID. Needs a key with the scope jobs.
+         * @description Hands out each chunk once. With `Accept: text/event-stream` the answer is a stream of events that any number of readers can follow, and resume by Last-Event-ID. A key may make 2000 calls of `status` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         get: operations["readStream"];
         put?: never;
         /**
          * Read the chunks of a streaming job
-         * @description As GET, for RunPod's Go client. Hands out each chunk once. With `Accept: text/event-stream` the answer is a stream of events that any number of readers can follow, and resume by Last-Event-ID. Needs a key with the scope jobs.
+         * @description As GET, for RunPod's Go client. Hands out each chunk once. With `Accept: text/event-stream` the answer is a stream of events that any number of readers can follow, and resume by Last-Event-ID. A key may make 2000 calls of `status` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["readStreamByPost"];
         delete?: never;
@@ -127,7 +127,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel a job
-         * @description A job that is over keeps its state. Needs a key with the scope jobs.
+         * @description A job that is over keeps its state. A key may make 100 calls of `cancel` in 10 s, and 20 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["cancelJob"];
         delete?: never;
@@ -147,7 +147,7 @@ export interface paths {
         put?: never;
         /**
          * Run a failed job again
-         * @description With the same id and input. Needs a key with the scope jobs.
+         * @description With the same id and input. A key may make 1000 calls of `run` in 10 s, and 200 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["retryJob"];
         delete?: never;
@@ -167,7 +167,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel all waiting jobs
-         * @description Of the key's tenant, in this endpoint. Needs a key with the scope jobs.
+         * @description Of the key's tenant, in this endpoint. A key may make 2 calls of `purge-queue` in 10 s at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["purgeQueue"];
         delete?: never;
@@ -185,7 +185,7 @@ export interface paths {
         };
         /**
          * Count jobs and workers
-         * @description Works for load-balanced endpoints, too. Needs a key with the scope jobs.
+         * @description Works for load-balanced endpoints, too. A key may make 2000 calls of `status` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         get: operations["getHealth"];
         put?: never;
@@ -205,7 +205,7 @@ export interface paths {
         };
         /**
          * List the newest jobs
-         * @description Of the key's tenant. Large outputs are in each job's own status alone. Needs a key with the scope jobs.
+         * @description Of the key's tenant. Large outputs are in each job's own status alone. A key may make 10 calls of `requests` in 10 s, and 2 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         get: operations["listRequests"];
         put?: never;
@@ -227,7 +227,7 @@ export interface paths {
         put?: never;
         /**
          * Chat
-         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. Needs a key with the scope jobs.
+         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. A key may make 2000 calls of `openai` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["createChatCompletion"];
         delete?: never;
@@ -247,7 +247,7 @@ export interface paths {
         put?: never;
         /**
          * Complete a text
-         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. Needs a key with the scope jobs.
+         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. A key may make 2000 calls of `openai` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["createCompletion"];
         delete?: never;
@@ -267,7 +267,7 @@ export interface paths {
         put?: never;
         /**
          * Embed texts
-         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. Needs a key with the scope jobs.
+         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. A key may make 2000 calls of `openai` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["createEmbeddings"];
         delete?: never;
@@ -287,7 +287,7 @@ export interface paths {
         put?: never;
         /**
          * Make a response
-         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. Needs a key with the scope jobs.
+         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. A key may make 2000 calls of `openai` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["createResponse"];
         delete?: never;
@@ -305,7 +305,7 @@ export interface paths {
         };
         /**
          * List models
-         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. Needs a key with the scope jobs.
+         * @description An endpoint is an OpenAI server, which has more routes than these: each is open if the endpoint's inferenceRoutes name it. The header x-job-id of the answer names its job. A key may make 2000 calls of `openai` in 10 s, and 400 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         get: operations["listModels"];
         put?: never;
@@ -919,7 +919,7 @@ export interface paths {
         head?: never;
         /**
          * Change a tenant
-         * @description A field that is left out stays. A new waitingMax holds everywhere within 30 s. Needs a key with the scope admin.
+         * @description A field that is left out stays. New limits hold everywhere within 30 s; a new runningMax in each endpoint from the tenant's next submit or status on. Needs a key with the scope admin.
          */
         patch: operations["updateTenant"];
         trace?: never;
@@ -2108,6 +2108,10 @@ export interface components {
             name: string;
             /** @description Waiting jobs that the tenant may have in each endpoint */
             waitingMax: number;
+            /** @description Jobs that the tenant may run at once in each queue endpoint; further ones wait. null: no bound. Load-balanced requests do not count */
+            runningMax: number | null;
+            /** @description Limits of each key's calls at one endpoint, by operation; an operation that is left out, or null, has the default limits. Each isolate of the deployment counts for itself */
+            limits: components["schemas"]["OperationLimits"] | null;
             version: number;
             /** Format: date-time */
             createdAt: string;
@@ -2758,6 +2762,10 @@ export interface components {
             name: string;
             /** @description Waiting jobs that the tenant may have in each endpoint */
             waitingMax?: number;
+            /** @description Jobs that the tenant may run at once in each queue endpoint; further ones wait. null: no bound. Load-balanced requests do not count */
+            runningMax?: number | null;
+            /** @description Limits of each key's calls at one endpoint, by operation; an operation that is left out, or null, has the default limits. Each isolate of the deployment counts for itself */
+            limits?: components["schemas"]["OperationLimits"] | null;
         };
         NewUpstream: {
             /** @description Where jobs are sent */
@@ -2876,6 +2884,14 @@ export interface components {
             stream?: boolean;
         } & {
             [key: string]: unknown;
+        };
+        OperationLimits: {
+            [key: string]: {
+                /** @description Calls in 10 s, counted in each isolate apart */
+                calls: number;
+                /** @description Calls that are open at once, counted so, too; null: no bound */
+                open: number | null;
+            };
         };
         OwnEndpoint: {
             id: string;
@@ -3259,6 +3275,10 @@ export interface components {
             name: string;
             /** @description Waiting jobs that the tenant may have in each endpoint */
             waitingMax: number;
+            /** @description Jobs that the tenant may run at once in each queue endpoint; further ones wait. null: no bound. Load-balanced requests do not count */
+            runningMax: number | null;
+            /** @description Limits of each key's calls at one endpoint, by operation; an operation that is left out, or null, has the default limits. Each isolate of the deployment counts for itself */
+            limits: components["schemas"]["OperationLimits"] | null;
             version: number;
             /** Format: date-time */
             createdAt: string;
@@ -3268,6 +3288,10 @@ export interface components {
             name?: string;
             /** @description Waiting jobs that the tenant may have in each endpoint */
             waitingMax?: number;
+            /** @description Jobs that the tenant may run at once in each queue endpoint; further ones wait. null: no bound. Load-balanced requests do not count */
+            runningMax?: number | null;
+            /** @description Limits of each key's calls at one endpoint, by operation; an operation that is left out, or null, has the default limits. Each isolate of the deployment counts for itself */
+            limits?: components["schemas"]["OperationLimits"] | null;
         };
         TestedUpstream: {
             /** @description Jobs may be sent to it, as far as one question shows */
@@ -4104,6 +4128,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4148,6 +4174,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4188,6 +4216,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4224,6 +4254,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4260,6 +4292,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4296,6 +4330,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4332,6 +4368,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4343,6 +4381,8 @@ export interface operations {
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -4377,6 +4417,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4388,6 +4430,8 @@ export interface operations {
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -4419,6 +4463,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4452,6 +4498,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4483,6 +4531,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4518,6 +4568,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4549,6 +4601,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4586,6 +4640,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4626,6 +4682,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4666,6 +4724,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4706,6 +4766,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4742,6 +4804,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -8368,6 +8432,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -8392,6 +8458,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -8417,6 +8485,8 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {

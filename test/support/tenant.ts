@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import type { Scope } from "../../src/contract/identity.ts";
 import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/settings.ts";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/access/api-key.ts";
+import type { ChangedLimits } from "../../src/core/access/limits.ts";
 import { credentialPlace, WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import { toHex } from "../../src/core/bytes/hex.ts";
 import { insertWorkerKey, type NewKey } from "../../src/db/keys.ts";
@@ -32,6 +33,8 @@ export interface TestTenantOptions {
   readonly scopes?: readonly Scope[];
   /** Waiting jobs that the tenant may have in an endpoint. */
   readonly waitingMax?: number;
+  readonly runningMax?: number;
+  readonly limits?: ChangedLimits;
   readonly shared?: boolean;
   readonly paused?: boolean;
   readonly maxAttempts?: number;
@@ -50,11 +53,11 @@ export async function makeTenant(options: TestTenantOptions = {}): Promise<TestT
   const webhookSecret = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(24))))}`;
   const sealedWebhookSecret = await seal(webhookSecret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_PLACE);
   const createdAtMs = Date.now();
-  const { scopes = ["jobs"], waitingMax, upstreams = [], workerKeys = [], ...settings } = options;
+  const { scopes = ["jobs"], waitingMax, runningMax, limits, upstreams = [], workerKeys = [], ...settings } = options;
   const { key, ...stored } = await makeKey();
   const workers = await Promise.all(workerKeys.map(async (worker) => ({ ...worker, ...(await makeKey()) })));
   await runAll(env.DB, [
-    insertTenant({ id: tenantId, name: tenantId, waitingMax, sealedWebhookSecret, createdAtMs }),
+    insertTenant({ id: tenantId, name: tenantId, waitingMax, runningMax, limits, sealedWebhookSecret, createdAtMs }),
     insertClientKey({ ...stored, tenantId, scopes, endpointIds: null, expiresAtMs: null }),
     insertEndpoint({ ...settings, id: endpointId, number: drawNumber(), tenantId, slug, createdAtMs }),
     ...(await Promise.all(upstreams.map((upstream) => sealedUpstream(endpointId, upstream, createdAtMs)))),

@@ -14,6 +14,15 @@ const waitingMax = {
   field: "waitingMax",
 } as const;
 
+const runningMax = {
+  type: "number",
+  value: "N",
+  min: 1,
+  max: LIVE_JOBS_MAX,
+  about: "jobs that may run at once in each endpoint",
+  field: "runningMax",
+} as const;
+
 export const TENANT_COMMANDS: readonly Command[] = [
   command({
     words: "tenant create",
@@ -21,6 +30,7 @@ export const TENANT_COMMANDS: readonly Command[] = [
     options: {
       name: { type: "text", value: "NAME", about: "for people", required: true, field: "name" },
       "waiting-max": waitingMax,
+      "running-max": runningMax,
     },
     run: async ({ api, body }) => showOne(await (await api()).send("POST", "/v1/tenants", body)),
   }),
@@ -31,8 +41,9 @@ export const TENANT_COMMANDS: readonly Command[] = [
       tenant: { type: "text", value: "ID", about: "the tenant", required: true, names: "tenant" },
       name: { type: "text", value: "NAME", about: "for people", field: "name" },
       "waiting-max": waitingMax,
+      "running-max": runningMax,
     },
-    needsOneOf: ["name", "waiting-max"],
+    needsOneOf: ["name", "waiting-max", "running-max"],
     run: async ({ api, options, body }) =>
       showOne(await (await api()).send("PATCH", `/v1/tenants/${part(options.tenant)}`, body)),
   }),
@@ -45,4 +56,10 @@ export const TENANT_COMMANDS: readonly Command[] = [
   }),
 ];
 
-export const TENANT_COLUMNS = { ID: "id", NAME: "name", "WAITING MAX": "waitingMax", CREATED: "createdAt" };
+export const TENANT_COLUMNS = {
+  ID: "id",
+  NAME: "name",
+  "WAITING MAX": "waitingMax",
+  "RUNNING MAX": "runningMax",
+  CREATED: "createdAt",
+};

@@ -1,6 +1,7 @@
 // Tenants as /v1 shows and takes them.
 import * as z from "zod";
 import { LIVE_JOBS_MAX } from "../../core/limits.ts";
+import { changedLimitsSchema } from "../identity.ts";
 
 const nameSchema = z.string().min(1).max(200).meta({ description: "A name for people; it need not be unique" });
 const waitingMaxSchema = z
@@ -9,13 +10,26 @@ const waitingMaxSchema = z
   .max(LIVE_JOBS_MAX)
   .meta({ description: "Waiting jobs that the tenant may have in each endpoint" });
 
-export const createTenantSchema = z
-  .strictObject({ name: nameSchema, waitingMax: waitingMaxSchema.optional() })
-  .meta({ id: "NewTenant" });
+const runningMaxSchema = z.int().min(1).max(LIVE_JOBS_MAX).nullable().meta({
+  description:
+    "Jobs that the tenant may run at once in each queue endpoint; further ones wait. null: no bound. Load-balanced requests do not count",
+});
+const limitsSchema = changedLimitsSchema.nullable().meta({
+  description:
+    "Limits of each key's calls at one endpoint, by operation; an operation that is left out, or null, has the default limits. Each " +
+    "isolate of the deployment counts for itself",
+});
+const limitsShape = {
+  waitingMax: waitingMaxSchema.optional(),
+  runningMax: runningMaxSchema.optional(),
+  limits: limitsSchema.optional(),
+};
+
+export const createTenantSchema = z.strictObject({ name: nameSchema, ...limitsShape }).meta({ id: "NewTenant" });
 export type CreateTenant = z.infer<typeof createTenantSchema>;
 
 export const patchTenantSchema = z
-  .strictObject({ name: nameSchema.optional(), waitingMax: waitingMaxSchema.optional() })
+  .strictObject({ name: nameSchema.optional(), ...limitsShape })
   .meta({ id: "TenantPatch" });
 export type PatchTenant = z.infer<typeof patchTenantSchema>;
 
@@ -23,6 +37,8 @@ const tenantShape = {
   id: z.string(),
   name: z.string(),
   waitingMax: z.int().meta({ description: "Waiting jobs that the tenant may have in each endpoint" }),
+  runningMax: runningMaxSchema,
+  limits: limitsSchema,
   version: z.int(),
   createdAt: z.iso.datetime(),
 };

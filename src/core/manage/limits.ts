@@ -1,5 +1,6 @@
 // The limits of the management API, with the reason for each number: its schemas, the command line and the changes themselves go by
 // them. The test asserts how they relate.
+import type { RateWindow } from "../access/rate-windows.ts";
 
 /** An environment of some hundred variables fits; a larger body is none of a management call. */
 export const MANAGE_BODY_MAX_BYTES = 256 * 1024;
@@ -7,6 +8,15 @@ export const MANAGE_BODY_MAX_BYTES = 256 * 1024;
 export const VALUE_DEPTH_MAX = 16;
 /** More wrong fields than this help nobody, and each is a line of the answer. */
 export const WRONG_FIELDS_MAX = 20;
+/**
+ * RunPod has 60, 3,000 and 50,000. A deployment of one's own has no other customers to protect, but each call costs up to ten
+ * rows of D1, which takes some thousand writes a second from all of its callers.
+ */
+export const MANAGE_WINDOWS: readonly RateWindow[] = [
+  { name: "minute", seconds: 60, quota: 3_000 },
+  { name: "hour", seconds: 3_600, quota: 60_000 },
+  { name: "day", seconds: 86_400, quota: 500_000 },
+];
 /** Keys whose calls one isolate counts, a few hundred bytes each. */
 export const COUNTED_KEYS_MAX = 10_000;
 

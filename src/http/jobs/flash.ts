@@ -1,7 +1,9 @@
 // /v2/flash: job routes whose endpoint is named in a header, as RunPod's newer Python client calls its Flash apps (runpod/apps/targets.py
 // of 2.0.0rc2). Here every endpoint can be called so, by its id, its slug or its name.
+import type { Operation } from "../../core/access/limits.ts";
 import type { Failure } from "../../core/failure.ts";
 import { type ReadKey, readKey } from "../kit/auth.ts";
+import { counted } from "../kit/call-limit.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { enterEndpoint, enterJob, enterNamed } from "../kit/enter.ts";
 import { findEndpointByAnyName } from "../kit/find-endpoint.ts";
@@ -20,26 +22,29 @@ function enterAny(c: RouteContext, readKeyOf: ReadKey) {
   return enterNamed(c, name, "jobs", readKeyOf, findEndpointByAnyName);
 }
 
-const ofEndpoint = {
+const ofEndpoint = (operation: Operation) => ({
   dialect,
-  enter: (c: RouteContext, readKeyOf: ReadKey) => enterEndpoint(c, readKeyOf, enterAny),
-};
-const ofJob = { dialect, enter: (c: RouteContext, readKeyOf: ReadKey) => enterJob(c, readKeyOf, enterAny) };
+  enter: counted(operation, (c: RouteContext, readKeyOf: ReadKey) => enterEndpoint(c, readKeyOf, enterAny)),
+});
+const ofJob = (operation: Operation) => ({
+  dialect,
+  enter: counted(operation, (c: RouteContext, readKeyOf: ReadKey) => enterJob(c, readKeyOf, enterAny)),
+});
 
 const READS = ["GET", "POST"] as const;
 const PATH = "/v2/flash";
 
 export const FLASH_ROUTES: readonly Route[] = [
-  route({ ...ofEndpoint, method: "POST", path: `${PATH}/run`, handler: run }),
-  route({ ...ofEndpoint, method: "POST", path: `${PATH}/runsync`, handler: runsync }),
-  route({ ...ofJob, method: READS, path: `${PATH}/status/:id`, handler: status }),
-  route({ ...ofJob, method: READS, path: `${PATH}/status-sync/:id`, handler: statusSync }),
-  route({ ...ofJob, method: READS, path: `${PATH}/stream/:id`, head: false, handler: stream }),
-  route({ ...ofJob, method: "POST", path: `${PATH}/cancel/:id`, handler: cancel }),
-  route({ ...ofJob, method: "POST", path: `${PATH}/retry/:id`, handler: retry }),
-  route({ ...ofEndpoint, method: "POST", path: `${PATH}/purge-queue`, handler: purgeQueue }),
-  route({ dialect, enter: enterAny, method: "GET", path: `${PATH}/health`, handler: health }),
-  route({ ...ofEndpoint, method: "GET", path: `${PATH}/requests`, handler: requests }),
+  route({ ...ofEndpoint("run"), method: "POST", path: `${PATH}/run`, handler: run }),
+  route({ ...ofEndpoint("runsync"), method: "POST", path: `${PATH}/runsync`, handler: runsync }),
+  route({ ...ofJob("status"), method: READS, path: `${PATH}/status/:id`, handler: status }),
+  route({ ...ofJob("status"), method: READS, path: `${PATH}/status-sync/:id`, handler: statusSync }),
+  route({ ...ofJob("status"), method: READS, path: `${PATH}/stream/:id`, head: false, handler: stream }),
+  route({ ...ofJob("cancel"), method: "POST", path: `${PATH}/cancel/:id`, handler: cancel }),
+  route({ ...ofJob("run"), method: "POST", path: `${PATH}/retry/:id`, handler: retry }),
+  route({ ...ofEndpoint("purge-queue"), method: "POST", path: `${PATH}/purge-queue`, handler: purgeQueue }),
+  route({ dialect, enter: counted("status", enterAny), method: "GET", path: `${PATH}/health`, handler: health }),
+  route({ ...ofEndpoint("requests"), method: "GET", path: `${PATH}/requests`, handler: requests }),
 ];
 
 /** An endpoint that is not named is a matter of the management plane; all else is answered as job routes do. */

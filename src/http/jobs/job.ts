@@ -11,7 +11,8 @@ import { waitForJob } from "./wait.ts";
 export async function status(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
   const ttl = readTtl(c.req.url);
   if (!ttl.ok) return ttl;
-  const job = await broker.call("read", { tenantId: caller.tenantId, jobId, ttlMs: ttl.value });
+  const { tenantId, bound } = caller;
+  const job = await broker.call("read", { tenantId, jobId, ttlMs: ttl.value, bound });
   return job.ok ? statusAnswer(c, job.value) : job;
 }
 
@@ -32,6 +33,7 @@ export async function cancel(c: RouteContext, { caller, broker, jobId }: JobRout
 
 /** Runs a FAILED job again. As with RunPod the answer is IN_QUEUE, also where a worker has the job already. */
 export async function retry(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
-  const job = await broker.call("retry", { tenantId: caller.tenantId, jobId, waitingMax: caller.waitingMax });
+  const { tenantId, waitingMax, bound } = caller;
+  const job = await broker.call("retry", { tenantId, jobId, waitingMax, bound });
   return job.ok ? jsonAnswer(200, { id: job.value.id, status: "IN_QUEUE" }, c.get("requestId")) : job;
 }

@@ -51,7 +51,10 @@ export function statusParts(job: JobView): (string | PayloadRef)[] {
 async function splicedAnswer(c: RouteContext, parts: (string | PayloadRef)[]): Promise<Answered> {
   const spliced = await spliceBody(parts, c.env.PAYLOADS);
   const requestId = c.get("requestId");
-  if ("body" in spliced) return rawAnswer(200, spliced.body, requestId);
+  if ("body" in spliced) {
+    if (spliced.sent !== undefined) c.set("answering", spliced.sent);
+    return rawAnswer(200, spliced.body, requestId);
+  }
   if (spliced.kind === "missing") {
     log("payload_missing", { requestId, key: spliced.key });
     return fail({ kind: "unavailable", message: "the storage of large results (R2) does not have this result" });

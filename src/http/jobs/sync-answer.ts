@@ -140,7 +140,10 @@ async function bodyOf(c: RouteContext, id: string, job: JobView | null): Promise
   const encoder = new TextEncoder();
   if (job === null) return encoder.encode(JSON.stringify({ error: "not found", id, message: "the job is gone" }));
   const spliced = await spliceBody(statusParts(job), c.env.PAYLOADS);
-  if (spliced.kind === "ok") return spliced.body;
+  if (spliced.kind === "ok") {
+    if (spliced.sent !== undefined) c.set("answering", spliced.sent);
+    return spliced.body;
+  }
   log("payload_not_read", { requestId: c.get("requestId"), kind: spliced.kind });
   const message = "the storage of large results (R2) does not answer; the job's status has the result later";
   return encoder.encode(JSON.stringify({ error: "unavailable", id, message, status: job.status }));

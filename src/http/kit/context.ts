@@ -1,10 +1,11 @@
 // One request on its way: what Hono passes to every handler, and work that goes on after the answer has begun.
 import type { Context } from "hono";
+import type { CallTaken } from "../../core/access/call-counts.ts";
 
 export interface Routing {
   Bindings: Env;
-  /** `answering`: work that goes on after the answer has begun; absent: there is none. */
-  Variables: { requestId: string; answering?: Promise<unknown> };
+  /** `answering`: work that goes on after the answer has begun; `counted`: what a limited call has taken. Absent: there is none. */
+  Variables: { requestId: string; answering?: Promise<unknown>; counted?: CallTaken };
 }
 
 export type RouteContext = Context<Routing>;

@@ -1,4 +1,5 @@
 // The one map from expected failures to the wire: status and `{"error", "message"}`, which every RunPod client reads.
+import { CALLS_WINDOW_SECONDS } from "../../core/access/limits.ts";
 import { type Failure, fieldSentence, nameOfField, type UnknownPart } from "../../core/failure.ts";
 import { closedRouteMessage } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "./answer.ts";
@@ -105,6 +106,11 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
   }),
   rate_limited: ({ window, retryAfterSeconds }) =>
     tooMany("rate limited", `rate limit exceeded for the ${window} window`, retryAfterSeconds),
+  calls_limited: ({ operation, full, max, retryAfterSeconds }) => {
+    const allowed = full === "open" ? `${max} may be open at once` : `there may be ${max} in ${CALLS_WINDOW_SECONDS} s`;
+    const error = full === "open" ? "too many open requests" : "rate limited";
+    return tooMany(error, `too many calls of ${operation} by this key at this endpoint: ${allowed}`, retryAfterSeconds);
+  },
   unauthorized: ({ misused }) => ({
     status: 401,
     error: "unauthorized",

@@ -3,6 +3,7 @@
 import type { Hono } from "hono";
 import type { Failure, Result } from "../../core/failure.ts";
 import { type ReadKey, readKey } from "./auth.ts";
+import { answerCounted } from "./call-limit.ts";
 import type { ClientDialect } from "./client-dialect.ts";
 import type { RouteContext, Routing } from "./context.ts";
 import { failureAnswer } from "./failures.ts";
@@ -38,9 +39,14 @@ export interface Route {
 export function route<Entered>(spec: RouteSpec<Entered>): Route {
   const { method, path, enter, handler, head = true, dialect = { readKey, refuse } } = spec;
   const answer = async (c: RouteContext): Promise<Response> => {
-    const entered = await enter(c, dialect.readKey);
-    const answered = entered.ok ? await handler(c, entered.value) : entered;
-    return answered instanceof Response ? answered : dialect.refuse(c, answered.failure);
+    try {
+      const entered = await enter(c, dialect.readKey);
+      const answered = entered.ok ? await handler(c, entered.value) : entered;
+      return answerCounted(c, answered instanceof Response ? answered : dialect.refuse(c, answered.failure));
+    } catch (bug) {
+      c.get("counted")?.leave();
+      throw bug;
+    }
   };
   const methods = typeof method === "string" && method !== "ALL" ? [method] : method;
   return { methods, path, head, answer, refuse: dialect.refuse };

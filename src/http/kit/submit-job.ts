@@ -40,6 +40,7 @@ export async function submitJob(
     waitMs,
     webhook: webhookUrl === null ? null : { url: webhookUrl, sealedSecret: caller.sealedWebhookSecret },
     waitingMax: caller.waitingMax,
+    bound: caller.bound,
     carries: true,
   });
   if (!isTaken(submitted, jobId)) await dropInput(wanted.input, c.env.PAYLOADS);

@@ -74,7 +74,8 @@ export const TENANT_ROUTES: readonly Route[] = [
     path: `${PATH}/:tenant`,
     id: "updateTenant",
     summary: "Change a tenant",
-    description: "A field that is left out stays. A new waitingMax holds everywhere within 30 s.",
+    description:
+      "A field that is left out stays. New limits hold everywhere within 30 s; a new runningMax in each endpoint from the tenant's next submit or status on.",
     scopes: ["admin"],
     kind: "changes",
     params: paramsSchema,

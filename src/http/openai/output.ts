@@ -78,6 +78,7 @@ async function largeAnswer(
   }
   const spliced = await spliceBody([output], c.env.PAYLOADS);
   if (spliced.kind !== "ok") return errorAnswer(c, NOT_STORED, jobId);
+  if (spliced.sent !== undefined) c.set("answering", spliced.sent);
   return rawAnswer(head.status, spliced.body, c.get("requestId"), { "x-job-id": jobId, ...head.headers });
 }
 

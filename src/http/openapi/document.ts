@@ -138,12 +138,13 @@ function requestBodyOf(body: z.ZodType, schemas: RenderedSchemas): Json {
   return { required, content: { "application/json": { schema: schemas.input.get(body) } } };
 }
 
-const MANAGED_HEADERS = ["X-Request-Id", "RateLimit", "RateLimit-Policy"];
+const LIMITED_HEADERS = ["X-Request-Id", "RateLimit", "RateLimit-Policy"];
 
 function answersOf({ plane, kind, scopes, params, answers }: OperationDoc, schemas: RenderedSchemas): Json {
-  const isLimited = isManaged(plane) && scopes.length > 0;
-  const hasVersion = isLimited && (kind === "creates" || kind === "changes" || (kind === "reads" && params !== null));
-  const names = [...(isLimited ? MANAGED_HEADERS : ["X-Request-Id"]), ...(hasVersion ? ["ETag"] : [])];
+  const isKeyed = isManaged(plane) && scopes.length > 0;
+  const isLimited = isKeyed || plane === "jobs" || plane === "openai";
+  const hasVersion = isKeyed && (kind === "creates" || kind === "changes" || (kind === "reads" && params !== null));
+  const names = [...(isLimited ? LIMITED_HEADERS : ["X-Request-Id"]), ...(hasVersion ? ["ETag"] : [])];
   const shown = Object.entries(answers).map(([status, answer]) => {
     const content = contentOf(answer, schemas);
     const isEmpty = Object.keys(content).length === 0;

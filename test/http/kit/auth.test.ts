@@ -15,7 +15,8 @@ afterEach(() => {
 /** The tenant's caller with a key for jobs. */
 function callerOf({ tenantId }: TestTenant): Caller {
   const key = { keyId: "key", endpointIds: null, scopes: ["jobs"] } as const;
-  return { ...key, tenantId, waitingMax: 1, sealedWebhookSecret: "" };
+  const limits = { waitingMax: 1, bound: { runningMax: null, version: 1 }, limits: null };
+  return { ...key, tenantId, ...limits, sealedWebhookSecret: "" };
 }
 
 const NOW_MS = 1_800_000_000_000;
