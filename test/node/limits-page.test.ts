@@ -1,0 +1,61 @@
+// docs/limits.md is what the limits files say, and no limit is left out of it unnoticed.
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { LIMIT_FILES, limitsPage, shownLimits } from "../../src/cli/limits-text.ts";
+
+/** Limits that no user meets: how the broker divides its work, what it keeps of its own, and how often it tries. */
+const INNER = new Set(
+  `
+    COUNTED_CALLS_MAX ACCOUNT_MAX_BYTES ACCOUNT_SAFETY_MS ALARM_LOST_AFTER_MS ALARM_ROWS_MAX ALARM_STEP_MS
+    ATTEMPTS_KEPT_MAX_BYTES CARRIER_HOLDS_MS D1_RETRY_BASE_MS D1_RETRY_MAX_MS ERROR_FIELD_KEPT_CHARS
+    EVENT_HELD_MAX_BYTES FAILED_CALLERS_MAX FAIR_KEPT_MAX FILTER_ROWS_READ_MAX FINISH_SEQS_RESERVED
+    FLOOR_RECENT_ROWS FORMER_WORKERS_MAX GATHER_BYTES GATHER_MS HOLD_BACK_MS IDEMPOTENCY_SWEEP_EVERY_MS
+    IDLE_GRACE_MS KEYS_COUNTED_AHEAD KEYS_RETRY_AFTER_SECONDS KEYS_WALKED_AT_ONCE KEY_MISSING_MS LB_FILL_BYTES
+    LB_GIVEN_UP_AFTER_MS LB_HEALTH_FRESH_MS LB_HOLD_MS LB_NEXT_WAIT_MAX_MS LB_PING_TIMEOUT_MS LB_PIPE_BYTES
+    LB_PLACE_KEPT_MS LB_PROBE_EVERY_MS LB_PROBE_UNTIL_MS LB_PROBE_WAITED_MS LB_RECALL_MS LB_RENEW_MS
+    LB_SOCKET_READ_BYTES_PER_SECOND LB_SOCKET_REST_MS LEASE_RENEW_MS LEASE_WATCH_AFTER_MS LETTER_RETRY_MS
+    LISTED_PAGE_UUIDS LOCAL_SERVER_KNOWN_MS OUTPUT_USAGE_HEAD_BYTES OUTPUT_USAGE_TAIL_BYTES PARKED_LISTED_MAX
+    PARKED_MAX_MS PAYLOAD_INLINE_MAX_BYTES PAYLOAD_ROW_MAX_BYTES POST_DELAY_MS POST_LINES_MAX POST_TENANTS_MAX
+    POST_TIMEOUT_MS PROGRESS_TOTAL_MAX_BYTES R2_DELETE_KEYS_MAX R2_PART_BYTES REFUSAL_HOLD_MS REPAIR_CALL_MAX_MS
+    REPAIR_ENDPOINTS_MAX REPAIR_PAGE_ENDPOINTS REPAIR_ROUND_MAX_MS RESTART_SETTLE_MS REST_MAX_MS RETRY_AFTER_MIN_MS
+    SECRET_MIN_CHARS SETTLED_IN_START START_JOBS_MAX START_SETTLED_ROWS_MAX STOPS_HELD_MAX STOP_HOLD_MS
+    STOP_LET_GO_AFTER_MS STREAM_COMMENT_EVERY_MS STREAM_PAGE_CHUNK_BYTES STREAM_PAGE_MAX_BYTES SUSPICION_CLEARED_MS
+    SUSPICION_PROBE_TIMEOUT_MS SWEEP_EVERY_MS SWEEP_OWING_EVERY_MS SYNC_HEAD_AFTER_MS SYNC_SPACE_EVERY_MS
+    TAKE_HOLD_MAX_MS TROUBLE_KEPT_FROM_MS TURN_BYTES_MAX TURN_ROWS_MAX TURN_SENDS_MAX UNHEALTHY_PROBE_MS
+    UNHELD_PAUSE_MS UPSTREAM_FACTS_MAX UPSTREAM_PAUSE_BASE_MS UPSTREAM_POLL_CALLED_BACK_MS UPSTREAM_POLL_MAX_MS
+    UPSTREAM_POLL_RELAXED_AFTER_MS WAIT_SLICE_MAX_MS WAKE_RESEND_MS WEBHOOKS_IN_FLIGHT_MAX
+    WEBHOOKS_IN_FLIGHT_MAX_BYTES WEBHOOK_SEND_MAX_MS WORKER_GONE_AFTER_MS WORKER_JOBS_NAMED_MAX
+    WORKER_PING_INTERVAL_MS WORKER_QUIET_AFTER_MS WORKER_SICK_SHOWN_MS OPENAI_COMMENT_EVERY_MS
+    OPENAI_EVENT_HELD_MAX_BYTES OPENAI_SILENT_MAX_MS OPENAI_WAIT_SLICE_MS CHANGE_TRIES_MAX COUNTED_KEYS_MAX
+    PUSH_MAX_MS CLOSED_KEPT_MS EMPTYING_PAGES_MAX EMPTYING_RETRY_MS SETTINGS_LAST_GOOD_MS SETTINGS_PUSH_MAX_MS
+    DEAD_BODY_CALL_MAX_MS DEAD_BODY_OFFERED_MS DELIVERY_DETAIL_MAX_CHARS REDELIVERIES_UNDER_WAY_MAX`
+    .trim()
+    .split(/\s+/),
+);
+
+it("the page is as npm run limits writes it", () => {
+  expect(readFileSync(join(PROJECT_FOLDER, "docs/limits.md"), "utf8")).toBe(limitsPage(PROJECT_FOLDER));
+});
+
+it("is made of every limits file", () => {
+  const files = globSync("src/core/**/*limits.ts", { cwd: PROJECT_FOLDER });
+  expect([...LIMIT_FILES.keys()].toSorted()).toEqual(files.map((file) => file.replaceAll("\\", "/")).toSorted());
+});
+
+it("shows each limit that a user can meet once", () => {
+  const shown = shownLimits();
+  expect(new Set(shown).size).toBe(shown.length);
+  const all = [...LIMIT_FILES.values()].flatMap((file) => Object.keys(file));
+  expect(all.filter((name) => shown.includes(name) === INNER.has(name))).toEqual([]);
+  expect([...shown, ...INNER].filter((name) => !all.includes(name))).toEqual([]);
+});
+
+it("has a reason for each, in a sentence", () => {
+  const rows = limitsPage(PROJECT_FOLDER)
+    .split("\n")
+    .filter((line) => line.endsWith("` |") && line.startsWith("| "));
+  expect(rows.length).toBeGreaterThan(70);
+  for (const row of rows) expect(row).toMatch(/^\| [^|]+ \| [^|]+ \| [A-Z0-9`][^|]+\. \| `[A-Z0-9_]+` \|$/);
+});
