@@ -80,7 +80,8 @@ const SECTIONS: readonly Section[] = [
     title: "Jobs of a tenant and of an endpoint",
     text:
       "Counted exactly, in the broker of the endpoint: the answer is 429 with `Retry-After`. `runningMax` of a tenant has no default: " +
-      "where an operator sets it, jobs beyond it wait, and `queue` of their status has the reason `TENANT_LIMIT`.",
+      "where an operator sets it, jobs beyond it wait, and `queue` of their status has the reason `TENANT_LIMIT`. What is handed to a " +
+      "worker or an upstream counts as running. A new `runningMax` holds in an endpoint from the tenant's next submit, status or retry on.",
     limits: {
       TENANT_WAITING_DEFAULT_MAX: "waiting jobs of a tenant in an endpoint (`waitingMax`)",
       LIVE_JOBS_MAX: "jobs that wait or run in an endpoint",
@@ -113,7 +114,7 @@ const SECTIONS: readonly Section[] = [
   },
   {
     title: "Load-balanced endpoints",
-    text: "Calls of their workers are not counted by key: slots and the line are their bound, shared fairly among tenants.",
+    text: "Their requests are neither counted by key nor against `runningMax`: slots and the line are their bound, shared fairly among tenants.",
     limits: {
       LB_BODY_DEFAULT_MAX_BYTES: "body, each way",
       LB_BODY_MAX_BYTES: "most that an endpoint may set for it",

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { unstable_splitSqlQuery as splitSql } from "wrangler";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { type Database, runAll, statement } from "../../src/db/statement.ts";
-import { StoredRows, type StoredSecrets } from "../support/stored.ts";
+import { NO_LIMITS, StoredRows, type StoredSecrets } from "../support/stored.ts";
 
 /** More than the streams that run at once: what waits for a slot is no cost of the path that is measured. */
 const SLOTS = 512;
@@ -24,7 +24,7 @@ export async function fillDatabase(database: Database, secrets: StoredSecrets, u
     await runAll(database, statements);
   }
   const rows = new StoredRows(secrets);
-  const { tenantId } = await rows.tenant("Tenant of the bench");
+  const { tenantId } = await rows.tenant("Tenant of the bench", NO_LIMITS);
   const { key } = await rows.key(tenantId, ["jobs"]);
   const upstreams = [
     { slug: "sync", url: `${upstreamUrl}/work`, dialect: "http" },

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import * as z from "zod";
 import { callBroker } from "../running/broker.ts";
 import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
+import { NO_LIMITS } from "../support/stored.ts";
 import { describePython } from "./python-worker.ts";
 
 const run = promisify(execFile);
@@ -53,7 +54,7 @@ describePython("the description of a running broker", (interpreters) => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "waybill-schemathesis-"));
     const guestScopes = ["jobs", "manage", "admin"] as const;
-    broker = await startDirectBroker({}, { guests: Object.keys(PARTS).length, guestScopes });
+    broker = await startDirectBroker({}, { guests: Object.keys(PARTS).length, guestScopes, limits: NO_LIMITS });
   });
 
   afterAll(async () => {

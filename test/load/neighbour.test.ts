@@ -13,6 +13,7 @@ import { type LbWorker, startLbWorker } from "../running/lb-worker.ts";
 import { MODEL } from "../running/openai-answers.ts";
 import { type OpenAiServer, startOpenAiServer } from "../running/openai-server.ts";
 import { percentile } from "../support/figures.ts";
+import { NO_LIMITS } from "../support/stored.ts";
 import { type Hostility, tallySchema } from "./hostile-tenant.ts";
 import { type ShapedWorker, startShapedWorker } from "./shaped-worker.ts";
 import { startTurnMeter } from "./turn-meter.ts";
@@ -65,7 +66,7 @@ beforeAll(async () => {
       },
       [ENDPOINTS.lb]: { shared: true, kind: "load_balancer", upstream: { ...pushed, url: lb.url, dialect: "http" } },
     },
-    { guests: 2, inspectorPort },
+    { guests: 2, inspectorPort, limits: NO_LIMITS },
   );
 });
 

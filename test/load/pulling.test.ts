@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { seededRandom } from "../chaos/random.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
+import { NO_LIMITS } from "../support/stored.ts";
 import { Fleet } from "./fleet.ts";
 import { type Gate, startGate } from "./gate.ts";
 import {
@@ -29,10 +30,8 @@ const TEST_MAX_MS = 360_000;
 let broker: RunningBroker;
 
 beforeAll(async () => {
-  broker = await startBroker({
-    "pull-kills": { workers: {}, maxAttempts: 10 },
-    "pull-even": { workers: {}, maxAttempts: 10 },
-  });
+  const endpoint = { workers: {}, maxAttempts: 10 };
+  broker = await startBroker({ "pull-kills": endpoint, "pull-even": endpoint }, { limits: NO_LIMITS });
 });
 
 afterAll(async () => {

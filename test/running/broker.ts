@@ -8,6 +8,7 @@ import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 import type { Scope } from "../../src/contract/identity.ts";
 import type { Upstream } from "../../src/contract/settings.ts";
+import type { ChangedLimits } from "../../src/core/access/limits.ts";
 import { StoredRows } from "../support/stored.ts";
 
 /** What differs between the upstreams of tests; the rest is the same for all. */
@@ -58,11 +59,12 @@ export interface RunningBroker {
   stop(): Promise<void>;
 }
 
-/** Makes the tenant, one endpoint for each slug, and so many more tenants. */
+/** Makes the tenant, one endpoint for each slug, and so many more tenants. `limits` of calls: of all of them. */
 export async function prepareBroker(
   endpoints: TestEndpoints,
   guests = 0,
   guestScopes: readonly Scope[] = ["jobs"],
+  limits: ChangedLimits | null = null,
 ): Promise<PreparedBroker> {
   const folder = mkdtempSync(join(tmpdir(), "waybill-running-"));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
@@ -71,7 +73,7 @@ export async function prepareBroker(
     pepper: secrets.get("PEPPER") ?? "",
     encryptionKey: secrets.get("ENCRYPTION_KEY") ?? "",
   });
-  const { tenantId } = await rows.tenant("Tenant of a test");
+  const { tenantId } = await rows.tenant("Tenant of a test", limits);
   const { key } = await rows.key(tenantId, ["jobs", "manage", "admin"]);
   const workerKeys: Record<string, WorkerKeys[string]> = {};
   for (const [slug, given] of Object.entries(endpoints)) {
@@ -86,7 +88,7 @@ export async function prepareBroker(
   }
   const guestKeys: string[] = [];
   for (let made = 0; made < guests; made += 1) {
-    const guest = await rows.tenant(`Guest ${made}`);
+    const guest = await rows.tenant(`Guest ${made}`, limits);
     guestKeys.push((await rows.key(guest.tenantId, guestScopes)).key);
   }
   await executeOnFolder(folder, rows.statements);
@@ -105,9 +107,9 @@ export async function prepareBroker(
 /** Prepares and starts a broker. `stop` leaves nothing behind. */
 export async function startBroker(
   endpoints: TestEndpoints,
-  options: { readonly inspectorPort?: number } = {},
+  { limits, ...options }: { readonly inspectorPort?: number; readonly limits?: ChangedLimits } = {},
 ): Promise<RunningBroker> {
-  const prepared = await prepareBroker(endpoints);
+  const prepared = await prepareBroker(endpoints, 0, undefined, limits);
   const server = await prepared.launch(options);
   return {
     url: server.url,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import type { Scope } from "../../src/contract/identity.ts";
+import type { ChangedLimits } from "../../src/core/access/limits.ts";
 import { prepareBroker, type TestEndpoints } from "./broker.ts";
 import { buildWorker, startDirect } from "./direct.ts";
 
@@ -20,14 +21,15 @@ interface DirectOptions {
   readonly guests?: number;
   readonly guestScopes?: readonly Scope[];
   readonly inspectorPort?: number;
+  readonly limits?: ChangedLimits;
 }
 
 /** Prepares, builds and starts it. `stop` leaves nothing behind. */
 export async function startDirectBroker(
   endpoints: TestEndpoints,
-  { guests = 0, guestScopes, inspectorPort }: DirectOptions = {},
+  { guests = 0, guestScopes, inspectorPort, limits }: DirectOptions = {},
 ): Promise<DirectBroker> {
-  const prepared = await prepareBroker(endpoints, guests, guestScopes);
+  const prepared = await prepareBroker(endpoints, guests, guestScopes, limits);
   try {
     const config = join(PROJECT_FOLDER, "wrangler.toml");
     const bundle = await buildWorker(config, join(prepared.folder, "built"), "index.js");

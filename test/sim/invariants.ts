@@ -171,6 +171,7 @@ export class Oracle {
     look(uuid: string): { readonly job: Job; readonly inputHash: string; readonly hasOutput: boolean } | undefined;
     depth(tenantId: string): { readonly waiting: number; readonly running: number };
     readonly tenants: readonly string[];
+    readonly bounds: ReadonlyMap<string, number>;
   }): void {
     const depth = new Map(shell.tenants.map((tenant) => [tenant, { waiting: 0, running: 0 }]));
     for (const [uuid, history] of this.#histories) {
@@ -190,6 +191,9 @@ export class Oracle {
       if (count !== undefined && history.status === "IN_PROGRESS") count.running += 1;
     }
     for (const [tenant, count] of depth) {
+      const bound = shell.bounds.get(tenant) ?? Number.POSITIVE_INFINITY;
+      demand(count.running <= bound, "Q5", () => `${tenant} runs ${count.running} jobs at once, and may run ${bound}`);
+      if (count.running === bound && count.waiting > 0) this.saw("a job waits for the bound of its tenant");
       demand(
         same(shell.depth(tenant), count),
         "S6",

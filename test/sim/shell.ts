@@ -7,6 +7,7 @@ import type { Job, Lease } from "../../src/core/job/job.ts";
 import { dueAtMs, expiresAtMs } from "../../src/core/job/job.ts";
 import type { Context, Effect, Transition } from "../../src/core/job/transition.ts";
 import { LEASE_MS, WORKER_LEASE_MS } from "../../src/core/limits.ts";
+import { FairOrder } from "../../src/core/scheduling/fair-order.ts";
 import type { Oracle } from "./invariants.ts";
 import type { Line } from "./ledger.ts";
 
@@ -33,6 +34,9 @@ interface Memory {
   readonly waiting: Map<string, number>;
   readonly running: Map<string, number>;
   readonly busy: Map<string, number>;
+  readonly fair: FairOrder;
+  /** The waiting jobs that `fair` has. */
+  readonly inOrder: Map<string, Job>;
   /** When each pulling worker was last heard of. */
   readonly seenAtMs: Map<string, number>;
 }
@@ -48,6 +52,8 @@ export interface Upstream {
 
 export class Shell {
   readonly tenants: readonly string[];
+  /** How many jobs a tenant may run at once; without an entry as many as there are slots. */
+  readonly bounds: ReadonlyMap<string, number>;
   readonly upstreams: readonly Upstream[];
   nowMs = 1_000_000;
   readonly rows = new Map<string, Row>();
@@ -71,6 +77,7 @@ export class Shell {
 
   constructor(parts: {
     readonly tenants: readonly string[];
+    readonly bounds: ReadonlyMap<string, number>;
     readonly upstreams: readonly Upstream[];
     readonly core: TransitionFunction;
     readonly leaseKeeping: LeaseKeeping;
@@ -80,6 +87,7 @@ export class Shell {
     readonly onEffect: (effect: Effect) => void;
   }) {
     this.tenants = parts.tenants;
+    this.bounds = parts.bounds;
     this.upstreams = parts.upstreams;
     this.#core = parts.core;
     this.#leaseKeeping = parts.leaseKeeping;
@@ -124,22 +132,44 @@ export class Shell {
     return job.lease === null || lease === undefined ? row : { ...row, job: { ...job, lease } };
   }
 
-  /** Leases the oldest ready jobs while slots are free; `choose` picks among the upstreams with room. */
+  /** Leases ready jobs in the fair order while slots are free; `choose` picks among the upstreams with room. */
   startReady(choose: (free: readonly Upstream[]) => Upstream, open: (upstreamId: string) => boolean): string[] {
     const started: string[] = [];
-    for (const uuid of this.rows.keys()) {
+    this.#bringInOrder();
+    for (;;) {
       const free = this.upstreams.filter((one) => (this.#memory.busy.get(one.id) ?? 0) < one.slots && open(one.id));
-      if (free.length === 0) break;
-      const job = this.look(uuid)?.job;
-      if (job === undefined || job.status !== "IN_QUEUE" || job.notBeforeMs > this.nowMs) continue;
+      const uuid = free.length === 0 ? undefined : this.#memory.fair.next(this.nowMs);
+      if (uuid === undefined) return started;
       const result = this.decide(uuid, { kind: "start", lease: this.#lease(choose(free)) });
       if (result?.reply === "done") started.push(uuid);
+      this.#leaveOrder(uuid);
     }
-    return started;
+  }
+
+  /** Brings the order in step with the jobs: waits end by time, too. */
+  #bringInOrder(): void {
+    const { fair, inOrder } = this.#memory;
+    for (const uuid of [...inOrder.keys()]) this.#leaveOrder(uuid);
+    for (const uuid of this.rows.keys()) {
+      const job = this.look(uuid)?.job;
+      if (job === undefined || job.status !== "IN_QUEUE" || job.notBeforeMs > this.nowMs) continue;
+      inOrder.set(uuid, job);
+      fair.add(job.tenantId, uuid, job.lowPriority, this.nowMs);
+    }
+  }
+
+  #leaveOrder(uuid: string): void {
+    const { fair, inOrder } = this.#memory;
+    const job = inOrder.get(uuid);
+    if (job === undefined) return;
+    inOrder.delete(uuid);
+    fair.remove(job.tenantId, uuid, job.lowPriority);
   }
 
   /** A start out of turn, as from an index that is behind: the core must not rely on being asked rightly. */
   strayStart(uuid: string, upstream: Upstream): void {
+    // Only of the status may it be behind: what a tenant runs it counts itself.
+    if (this.#memory.fair.boundReached(this.rows.get(uuid)?.job.tenantId ?? "") !== null) return;
     this.decide(uuid, { kind: "start", lease: this.#lease(upstream) });
   }
 
@@ -254,6 +284,11 @@ export class Shell {
     this.#finishSeq = Math.max(this.#finishSeq, job.finishSeq ?? 0);
     count(this.#memory, before, -1);
     count(this.#memory, job, 1);
+    const { fair } = this.#memory;
+    if (before.lease === null && job.lease !== null) fair.noteStart(job.tenantId, job.lease.startedAtMs);
+    if (before.lease !== null && job.lease === null) {
+      fair.noteEnd(job.tenantId, before.lease.startedAtMs, this.nowMs - before.lease.startedAtMs);
+    }
   }
 
   #remember(): Memory {
@@ -265,14 +300,19 @@ export class Shell {
       running: new Map(),
       busy: new Map(),
       seenAtMs: new Map(),
+      fair: new FairOrder(),
+      inOrder: new Map(),
     };
     this.#memory = memory;
+    for (const [tenantId, runningMax] of this.bounds) memory.fair.bound(tenantId, runningMax, this.nowMs);
     const graces = this.#leaseKeeping.graces(this.#graces);
     for (const uuid of this.rows.keys()) {
       const job = this.look(uuid)?.job;
       if (job === undefined) continue;
       count(memory, job, 1);
-      if (job.lease !== null) memory.leases.set(uuid, graces.resume(job.lease, this.nowMs));
+      if (job.lease === null) continue;
+      memory.leases.set(uuid, graces.resume(job.lease, this.nowMs));
+      memory.fair.noteStart(job.tenantId, job.lease.startedAtMs);
     }
     this.#graces = graces.toStore() ?? this.#graces;
     return memory;

@@ -14,6 +14,7 @@ const CORNERS = [
   "lease lost with its client",
   "word of a holder after its lease",
   "purged while waiting",
+  "a job waits for the bound of its tenant",
   "retry FAILED IN_QUEUE",
   "cancel IN_PROGRESS CANCELLED",
   "time IN_PROGRESS TIMED_OUT",

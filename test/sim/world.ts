@@ -80,6 +80,7 @@ export class World {
     this.#executionMs = random.pick([500, 4_000, 20_000]);
     this.shell = new Shell({
       tenants: TENANTS,
+      bounds: random.chance(0.25) ? new Map([[TENANTS[0], random.integer(1, 2)]]) : new Map(),
       upstreams: drawUpstreams(random),
       core,
       leaseKeeping,
@@ -317,7 +318,7 @@ function drawFaults(random: Random): Faults {
     alarmLate: strength(0.7),
     workerLoses: strength(0.9),
     // Mostly none, else often: a job ends by it only when several workers in turn have failed.
-    startFails: random.pick([0, 0, 0.3, 0.95]),
+    startFails: random.pick([0, 0, 0.3, 0.95, 0.95]),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Scope } from "../../src/contract/identity.ts";
 import type { EndpointSettings, Upstream, WorkerKey } from "../../src/contract/settings.ts";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../src/core/access/api-key.ts";
 import { ENDPOINT_ID_BYTES, makeEndpointId } from "../../src/core/access/endpoint-name.ts";
+import { CALLS_SET_MAX, type ChangedLimits, OPERATIONS } from "../../src/core/access/limits.ts";
 import { credentialPlace, WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import { toHex } from "../../src/core/bytes/hex.ts";
 import { insertWorkerKey } from "../../src/db/keys.ts";
@@ -31,6 +32,11 @@ export interface StoredEndpoint {
   readonly shared?: boolean | undefined;
 }
 
+/** Limits of calls that no test reaches: for those that measure what lies behind the limits. */
+export const NO_LIMITS: ChangedLimits = Object.fromEntries(
+  OPERATIONS.map((operation) => [operation, { calls: CALLS_SET_MAX, open: null }]),
+);
+
 /** Gathers rows; `statements` is to be run as one batch, in this order. */
 export class StoredRows {
   readonly statements: Statement[] = [];
@@ -40,11 +46,14 @@ export class StoredRows {
     this.#secrets = secrets;
   }
 
-  async tenant(name: string): Promise<{ readonly tenantId: string; readonly webhookSecret: string }> {
+  async tenant(
+    name: string,
+    limits: ChangedLimits | null = null,
+  ): Promise<{ readonly tenantId: string; readonly webhookSecret: string }> {
     const tenantId = `ten-${crypto.randomUUID()}`;
     const webhookSecret = `whsec_${btoa(String.fromCharCode(...random(32)))}`;
     const sealedWebhookSecret = await seal(webhookSecret, this.#secrets.encryptionKey, WEBHOOK_SECRET_PLACE);
-    this.statements.push(insertTenant({ id: tenantId, name, sealedWebhookSecret, createdAtMs: Date.now() }));
+    this.statements.push(insertTenant({ id: tenantId, name, limits, sealedWebhookSecret, createdAtMs: Date.now() }));
     return { tenantId, webhookSecret };
   }
 
