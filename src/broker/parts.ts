@@ -65,6 +65,7 @@ function makeTimed(parts: WithJobs, nowMs: number) {
     new Deadlines(parts),
     new Retention(parts),
     parts.keys,
+    parts.tokenCalls,
     parts.usageOutbox,
     dispatchWake,
     webhooks,

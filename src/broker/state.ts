@@ -20,6 +20,7 @@ import { MeteredSql } from "./store/metered-sql.ts";
 import { Purges } from "./store/purges.ts";
 import { sumOf } from "./store/stored-bytes.ts";
 import { TenantBounds } from "./store/tenant-bounds.ts";
+import { TokenCalls } from "./store/token-calls.ts";
 import { TroubleRow } from "./store/trouble-row.ts";
 import { UsageOutbox } from "./usage/outbox.ts";
 import { DeliveryLog } from "./webhooks/delivery-log.ts";
@@ -50,6 +51,7 @@ function makeRows(sql: MeteredSql, nowMs: number) {
     owedWebhooks: new OwedWebhooks(sql),
     purges: new Purges(sql),
     tenantBounds: new TenantBounds(sql),
+    tokenCalls: new TokenCalls(sql),
     troubles: new TroubleRow(sql),
   };
 }

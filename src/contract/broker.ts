@@ -2,6 +2,7 @@
 import type { Result } from "../core/failure.ts";
 import type { WebhookOutcome } from "../core/job/event.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
+import type { SubmittingToken } from "./browser-token.ts";
 import type { DeliveryLogApi } from "./delivery-log.ts";
 import type { Assignment, LeaseApi } from "./dispatch.ts";
 import type { JobListApi } from "./job-list.ts";
@@ -41,6 +42,8 @@ export interface SubmitCall extends JobWork, TellsBound {
   /** `runsync` only: the wait that the client asked for; the result is kept at least as long. */
   readonly waitMs: number | null;
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+  /** The token for browsers that submits it, whose calls are counted; absent: a key does. */
+  readonly token?: SubmittingToken | undefined;
   /** The caller can carry the job itself, where the rules let it (core/job/client-carry.ts). */
   readonly carries: boolean;
 }

@@ -3,6 +3,7 @@
 import * as z from "zod";
 import { CALLS_SET_MAX, type ChangedLimits, OPERATIONS } from "../core/access/limits.ts";
 import type { TenantBound } from "./broker.ts";
+import type { SubmittingToken } from "./browser-token.ts";
 
 /** The scopes of a stored key. */
 export const scopesSchema = z.array(z.enum(["jobs", "worker", "manage", "admin"]));
@@ -37,4 +38,6 @@ export interface Caller {
   readonly limits: ChangedLimits | null;
   /** The tenant's webhook signing secret (`whsec_…`), sealed. */
   readonly sealedWebhookSecret: string;
+  /** The token for browsers that the caller has presented in place of the key that made it. It has no scope. */
+  readonly token?: SubmittingToken;
 }

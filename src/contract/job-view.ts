@@ -40,4 +40,6 @@ export interface JobView {
 export interface JobCall {
   readonly tenantId: string;
   readonly jobId: string;
+  /** And only if this token for browsers has submitted it. Absent: a key asks, which finds all jobs of its tenant. */
+  readonly tokenId?: string | undefined;
 }

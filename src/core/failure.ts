@@ -16,7 +16,7 @@ export type Failure =
   /** More calls of the management API than a key may make in a time. */
   | { readonly kind: "rate_limited"; readonly window: string; readonly retryAfterSeconds: number }
   /** `misused`: of a genuine key of another kind or place, whose holder may thus be told. */
-  | { readonly kind: "unauthorized"; readonly misused?: "client_key" | "other_endpoint" }
+  | { readonly kind: "unauthorized"; readonly misused?: "client_key" | "other_endpoint" | "token_over" }
   /** More calls of an operation than a key may make at an endpoint: in a time, or at once. */
   | {
       readonly kind: "calls_limited";
@@ -28,6 +28,10 @@ export type Failure =
   /** Unauthorized, from an address with many such calls. */
   | { readonly kind: "too_many_failures"; readonly retryAfterSeconds: number }
   | { readonly kind: "forbidden"; readonly scope: string; readonly isWorkerKey?: boolean }
+  /** A genuine token for browsers that is not for this: it lacks the scope, comes from another page, or has no calls left. */
+  | { readonly kind: "token_refused"; readonly why: TokenRefusal }
+  /** More tokens for browsers than an endpoint counts for a tenant. */
+  | { readonly kind: "too_many_tokens"; readonly tokensMax: number; readonly retryAfterSeconds: number }
   /** `what`: the part of the request that names nothing of the caller's. Absent where a caller without a key may ask. */
   | { readonly kind: "not_found"; readonly what?: UnknownPart }
   /** A route of an OpenAI server that the endpoint does not let through. */
@@ -67,6 +71,8 @@ export type Failure =
   | { readonly kind: "request_timeout"; readonly afterMs: number }
   | { readonly kind: "settings_behind" }
   | { readonly kind: "unavailable"; readonly message: string };
+
+export type TokenRefusal = "scope" | "origin" | "calls";
 
 export type UnknownPart =
   | "endpoint"

@@ -1,4 +1,5 @@
 // Endpoints with their upstreams, worker keys and rates, as they are stored in D1.
+import { allowedOriginsSchema } from "../contract/manage/managed-endpoint.ts";
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
 import { TENANT_SHARE_DEFAULT_PERCENT } from "../core/limits.ts";
 import { log } from "../log.ts";
@@ -11,10 +12,18 @@ export interface LoadedEndpoint {
   readonly settings: EndpointSettings;
   /** Open to every tenant with a key. */
   readonly shared: boolean;
+  /** The origins whose pages may call it. Brokers have no use for them. */
+  readonly allowedOrigins: readonly string[];
 }
 
 // Columns are read under the names that they have in the settings, whose schema checks their values.
-type EndpointRow = { endpointId: string; shared: number; paused: number; tenantSharePercent: number | null };
+type EndpointRow = {
+  endpointId: string;
+  shared: number;
+  paused: number;
+  tenantSharePercent: number | null;
+  allowedOrigins: string;
+};
 type ItsRow = { endpointId: string; tier: string };
 type UpstreamRow = ItsRow & { local: number };
 
@@ -33,7 +42,7 @@ function readEndpoints(ids: string): readonly string[] {
     `SELECT id AS endpointId, coalesce(number, 0) AS number, tenant_id AS tenantId, shared, kind, body_max_bytes AS bodyMaxBytes, version, paused,
        max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
        run_retention_ms AS runRetentionMs, runsync_retention_ms AS runsyncRetentionMs, openai_routes AS openaiRoutes,
-       tenant_share_percent AS tenantSharePercent, deleted_at AS deletedAtMs FROM endpoints WHERE id IN ${ids}`,
+       tenant_share_percent AS tenantSharePercent, allowed_origins AS allowedOrigins, deleted_at AS deletedAtMs FROM endpoints WHERE id IN ${ids}`,
     `SELECT id, endpoint_id AS endpointId, url, dialect, local, slots, tier, rate_kind AS rateKind,
        sealed_credential AS credential FROM upstreams WHERE endpoint_id IN ${ids} AND enabled = 1 ORDER BY id`,
     `SELECT id, endpoint_id AS endpointId, digest, tier, rate_kind AS rateKind, slots, expires_at AS expiresAtMs
@@ -63,7 +72,9 @@ async function readOne(
 ): Promise<LoadedEndpoint | null> {
   const rows = await read(db, statements, named);
   const [row] = rows.endpoints;
-  return row === undefined ? null : { settings: toSettings(row, rows), shared: row.shared === 1 };
+  if (row === undefined) return null;
+  const allowedOrigins = allowedOriginsSchema.parse(JSON.parse(row.allowedOrigins));
+  return { settings: toSettings(row, rows), shared: row.shared === 1, allowedOrigins };
 }
 
 /**

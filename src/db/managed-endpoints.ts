@@ -24,9 +24,14 @@ const COLUMNS = `id, tenant_id AS tenantId, coalesce(number, 0) AS number, slug,
   created_at AS createdAtMs, paused, max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
   run_retention_ms AS runRetentionMs, runsync_retention_ms AS runsyncRetentionMs, body_max_bytes AS bodyMaxBytes, shared,
   openai_routes AS openaiRoutes, tenant_share_percent AS tenantSharePercent, fleet, sealed_env AS sealedEnv,
-  template_id AS templateId`;
+  allowed_origins AS allowedOrigins, template_id AS templateId`;
 
-type Row = { readonly paused: number; readonly shared: number; readonly fleet: string };
+type Row = {
+  readonly paused: number;
+  readonly shared: number;
+  readonly fleet: string;
+  readonly allowedOrigins: string;
+};
 
 function toManaged(row: Row): ManagedEndpoint {
   return managedEndpointSchema.parse({
@@ -34,6 +39,7 @@ function toManaged(row: Row): ManagedEndpoint {
     paused: row.paused === 1,
     shared: row.shared === 1,
     fleet: JSON.parse(row.fleet),
+    allowedOrigins: JSON.parse(row.allowedOrigins),
   });
 }
 
@@ -83,6 +89,7 @@ const COLUMN_OF: Readonly<Record<keyof EndpointSetting, string>> = {
   tenantSharePercent: "tenant_share_percent",
   fleet: "fleet",
   sealedEnv: "sealed_env",
+  allowedOrigins: "allowed_origins",
   templateId: "template_id",
 };
 

@@ -11,6 +11,7 @@ import { stream } from "./jobs/stream.ts";
 import { alive } from "./kit/alive.ts";
 import { counted } from "./kit/call-limit.ts";
 import { enterAnybody, enterAnyEndpoint, enterEndpoint, enterJob } from "./kit/enter.ts";
+import { forPages } from "./kit/enter-token.ts";
 import type { DescribedOperation } from "./kit/operation-doc.ts";
 import { type Route, route } from "./kit/route.ts";
 import { AUDIT_ROUTES } from "./manage/audit.ts";
@@ -26,6 +27,7 @@ import { ME_ROUTES } from "./manage/me.ts";
 import { RATE_ROUTES } from "./manage/rates.ts";
 import { SIZING_ROUTES } from "./manage/sizing.ts";
 import { TENANT_ROUTES } from "./manage/tenants.ts";
+import { TOKEN_ROUTES } from "./manage/tokens.ts";
 import { UPSTREAM_ROUTES } from "./manage/upstreams.ts";
 import { USAGE_ROUTES } from "./manage/usage.ts";
 import { WEBHOOK_ROUTES } from "./manage/webhooks.ts";
@@ -63,6 +65,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...TENANT_ROUTES,
   ...WEBHOOK_ROUTES,
   ...KEY_ROUTES,
+  ...TOKEN_ROUTES,
   ...ME_ROUTES,
   ...UPSTREAM_ROUTES,
   ...WORKER_KEY_ROUTES,
@@ -81,29 +84,45 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
 export const ROUTES: readonly Route[] = [
   GRAPHQL_ROUTE,
 
-  route({ method: "POST", path: `${ENDPOINT}/run`, enter: counted("run", enterEndpoint), handler: run }),
-  route({ method: "POST", path: `${ENDPOINT}/runsync`, enter: counted("runsync", enterEndpoint), handler: runsync }),
+  route({
+    method: "POST",
+    path: `${ENDPOINT}/run`,
+    ...forPages("submit", counted("run", enterEndpoint)),
+    handler: run,
+  }),
+  route({
+    method: "POST",
+    path: `${ENDPOINT}/runsync`,
+    ...forPages("submit", counted("runsync", enterEndpoint)),
+    handler: runsync,
+  }),
+  // These six a token for browsers opens, with the scope that is named, and no other route.
   // RunPod's Go client uses POST where the other clients use GET.
   route({
     method: ["GET", "POST"],
     path: `${ENDPOINT}/status/:id`,
-    enter: counted("status", enterJob),
+    ...forPages("status", counted("status", enterJob)),
     handler: status,
   }),
   route({
     method: ["GET", "POST"],
     path: `${ENDPOINT}/status-sync/:id`,
-    enter: counted("status", enterJob),
+    ...forPages("status", counted("status", enterJob)),
     handler: statusSync,
   }),
   route({
     method: ["GET", "POST"],
     path: `${ENDPOINT}/stream/:id`,
     head: false,
-    enter: counted("status", enterJob),
+    ...forPages("stream", counted("status", enterJob)),
     handler: stream,
   }),
-  route({ method: "POST", path: `${ENDPOINT}/cancel/:id`, enter: counted("cancel", enterJob), handler: cancel }),
+  route({
+    method: "POST",
+    path: `${ENDPOINT}/cancel/:id`,
+    ...forPages("cancel", counted("cancel", enterJob)),
+    handler: cancel,
+  }),
   route({ method: "POST", path: `${ENDPOINT}/retry/:id`, enter: counted("run", enterJob), handler: retry }),
   route({
     method: "POST",

@@ -130,6 +130,7 @@ const DEFAULTS = {
   shared: false,
   openaiRoutes: INFERENCE,
   tenantSharePercent: null,
+  allowedOrigins: [],
 };
 
 /** Changes an endpoint. What workers are started with makes a release; all else acts at once. */
@@ -217,9 +218,21 @@ function startedWith({ image, args, disk, ports, registry, gpu, cpu }: Fleet): R
 function auditedFields(endpoint: Audited): Record<string, unknown> {
   const { slug, name, kind, paused, maxAttempts, executionTimeoutMs, ttlMs, runRetentionMs, runsyncRetentionMs } =
     endpoint;
-  const { bodyMaxBytes, shared, openaiRoutes, tenantSharePercent, templateId, fleet } = endpoint;
+  const { bodyMaxBytes, shared, openaiRoutes, tenantSharePercent, allowedOrigins, templateId, fleet } = endpoint;
   const jobs = { maxAttempts, executionTimeoutMs, ttlMs, runRetentionMs, runsyncRetentionMs, bodyMaxBytes };
-  return { slug, name, kind, paused, ...jobs, shared, openaiRoutes, tenantSharePercent, templateId, ...fleet };
+  return {
+    slug,
+    name,
+    kind,
+    paused,
+    ...jobs,
+    shared,
+    openaiRoutes,
+    tenantSharePercent,
+    allowedOrigins,
+    templateId,
+    ...fleet,
+  };
 }
 
 type Audited = Omit<

@@ -1,5 +1,6 @@
 // The relations that must hold between limits: a change of one number that breaks another fails here.
 import { describe, expect, it } from "vitest";
+import * as access from "../../src/core/access/limits.ts";
 import { DEAD_BODY_CALL_MAX_MS, DELIVERY_MS } from "../../src/core/job/webhook-limits.ts";
 import * as limits from "../../src/core/limits.ts";
 import { PRICE_LEAD_MIN_MS, PUSH_MAX_MS, RETENTION_MAX_MS } from "../../src/core/manage/limits.ts";
@@ -11,6 +12,14 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
     limits.START_SETTLED_ROWS_MAX,
   ],
   ["a page of uuids stays below SQLite's 2 MB", limits.LISTED_PAGE_UUIDS * 37, 2_000_000],
+  ["a token's default life is at most the most", access.TOKEN_LIFE_DEFAULT_SECONDS, access.TOKEN_LIFE_MAX_SECONDS],
+  [
+    "rows of ended tokens are few beside those of live ones",
+    access.TOKENS_SWEEP_AFTER_MS,
+    access.TOKEN_LIFE_DEFAULT_SECONDS * 1_000,
+  ],
+  ["an origin may have the longest name of DNS", "https://".length + 253 + ":65535".length, access.ORIGIN_CHARS_MAX],
+  ["an answer to a preflight is good no longer than Safari keeps one", access.PREFLIGHT_KEPT_SECONDS, 600],
   ["a new price comes with two rounds of the cron", 2 * 5 * 60_000, PRICE_LEAD_MIN_MS],
   ["a push ends before a client of the management API gives up", PUSH_MAX_MS, 30_000],
   ["a result goes before the bucket's own rule takes its payload", RETENTION_MAX_MS, 30 * 86_400_000],

@@ -98,6 +98,17 @@ describe("a request of a command", () => {
     expect(JSON.parse(asked[0]?.body ?? "")).toEqual(body);
   });
 
+  it("has the origins that were typed, and an empty list for none", async () => {
+    answer = { status: 200, body: JSON.stringify({ id: "ep", allowedOrigins: [] }) };
+    for (const [typed, allowedOrigins] of [
+      ["https://app.example, http://localhost:8000", ["https://app.example", "http://localhost:8000"]],
+      ["none", []],
+    ] as const) {
+      await admin(["endpoint", "set", "--endpoint", "ep", "--allowed-origins", typed]);
+      expect(JSON.parse(asked.at(-1)?.body ?? "")).toEqual({ allowedOrigins });
+    }
+  });
+
   it("does not follow a redirect, which would get the key", async () => {
     answer = { status: 302, body: "", headers: { location: `${url}/elsewhere` } };
     await expect(admin(["whoami"])).rejects.toMatchObject({

@@ -1096,6 +1096,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/endpoints/{endpoint}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a token for a browser
+         * @description It submits a number of jobs to this endpoint and follows them, and opens nothing else. It is signed and not stored: it ends by its time, or within 30 s with the key that made it. Needs a key with the scope jobs or manage.
+         */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me": {
         parameters: {
             query?: never;
@@ -1879,6 +1899,8 @@ export interface components {
             /** @description Routes of an OpenAI server that clients reach: "inference", with more such as "inference,GET /v1/files/*", or "all" */
             inferenceRoutes: string;
             tenantSharePercent: number | null;
+            /** @description Origins whose pages may call it from a browser, such as https://app.example */
+            allowedOrigins: string[];
             /**
              * @description PUBLIC: every tenant with a key may call it
              * @enum {string}
@@ -2118,6 +2140,17 @@ export interface components {
             /** @description Verifies the tenant's webhooks; shown here alone, and not where a creation is repeated */
             webhookSecret?: string;
         };
+        CreatedToken: {
+            /** @description wb_tok_…: shown this once */
+            token: string;
+            id: string;
+            endpointId: string;
+            /** Format: date-time */
+            expiresAt: string;
+            calls: number;
+            allow: ("submit" | "status" | "stream" | "cancel")[];
+            origin: string | null;
+        };
         CreatedWorkerKey: {
             /** @description Stands in the key: wb_live_{id}_… */
             id: string;
@@ -2313,6 +2346,8 @@ export interface components {
             inferenceRoutes?: string;
             /** @description null: the default */
             tenantSharePercent?: number | null;
+            /** @description Origins whose pages may call it from a browser, such as https://app.example */
+            allowedOrigins?: string[];
             /**
              * @description PUBLIC: every tenant with a key may call it
              * @enum {string}
@@ -2682,6 +2717,8 @@ export interface components {
             inferenceRoutes?: string;
             /** @description Of the endpoint's rows and bytes that one tenant may keep */
             tenantSharePercent?: number;
+            /** @description Origins whose pages may call it from a browser, such as https://app.example */
+            allowedOrigins?: string[];
             /**
              * @description PUBLIC: every tenant with a key may call it
              * @enum {string}
@@ -2766,6 +2803,30 @@ export interface components {
             runningMax?: number | null;
             /** @description Limits of each key's calls at one endpoint, by operation; an operation that is left out, or null, has the default limits. Each isolate of the deployment counts for itself */
             limits?: components["schemas"]["OperationLimits"] | null;
+        };
+        NewToken: {
+            /**
+             * @description How long it is good; it ends with its key in any case
+             * @default 3600
+             */
+            expiresInSeconds?: number;
+            /**
+             * @description How many jobs it may submit
+             * @default 1
+             */
+            calls?: number;
+            /**
+             * @description submit: /run and /runsync; status: /status and /status-sync; stream; cancel
+             * @default [
+             *       "submit",
+             *       "status",
+             *       "stream",
+             *       "cancel"
+             *     ]
+             */
+            allow?: ("submit" | "status" | "stream" | "cancel")[];
+            /** @description The only origin whose pages may use it */
+            origin?: string;
         };
         NewUpstream: {
             /** @description Where jobs are sent */
@@ -2965,6 +3026,8 @@ export interface components {
             /** @description Routes of an OpenAI server that clients reach: "inference", with more such as "inference,GET /v1/files/*", or "all" */
             inferenceRoutes: string;
             tenantSharePercent: number | null;
+            /** @description Origins whose pages may call it from a browser, such as https://app.example */
+            allowedOrigins: string[];
             /**
              * @description PUBLIC: every tenant with a key may call it
              * @enum {string}
@@ -7044,6 +7107,45 @@ export interface operations {
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
             422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description The token, in this answer alone */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedToken"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };

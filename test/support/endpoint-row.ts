@@ -38,6 +38,7 @@ export function insertEndpoint({ id, tenantId, number, slug, createdAtMs, ...giv
     shared: given.shared ?? false,
     openaiRoutes: given.openaiRoutes ?? INFERENCE,
     tenantSharePercent: given.tenantSharePercent ?? null,
+    allowedOrigins: given.allowedOrigins ?? [],
     fleet: given.fleet ?? fleetSchema.parse({}),
     sealedEnv: given.sealedEnv ?? null,
     templateId: given.templateId ?? null,

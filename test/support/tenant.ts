@@ -43,6 +43,7 @@ export interface TestTenantOptions {
   readonly bodyMaxBytes?: number;
   readonly openaiRoutes?: string;
   readonly tenantSharePercent?: number;
+  readonly allowedOrigins?: string[];
 }
 
 /** Makes a tenant with one endpoint. Without `upstreams` its jobs wait for ever. */

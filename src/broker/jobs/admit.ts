@@ -22,6 +22,7 @@ import type { KeptRows } from "../store/kept-rows.ts";
 import { NOTHING_KEPT } from "../store/kept-tally.ts";
 import type { KeyCounts } from "../store/key-counts.ts";
 import { bytesOfSubmit, sumOf } from "../store/stored-bytes.ts";
+import type { TokenCalls } from "../store/token-calls.ts";
 import type { OwedWebhooks } from "../webhooks/owed.ts";
 import type { LiveIndex } from "./live-index.ts";
 import { refuseBeyondShare } from "./tenant-share.ts";
@@ -50,6 +51,7 @@ interface Facts {
   readonly queueSeq: number;
   readonly memory: LiveMemory;
   readonly keys: Pick<KeyCounts, "hasRoom" | "note">;
+  readonly tokenCalls: Pick<TokenCalls, "refuse" | "note">;
   /** The new job as its row is to be written: waiting, or started already. */
   readonly enterAs: (job: Job) => Job;
 }
@@ -68,6 +70,9 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   // Two edges may draw one id, once in some 10^12 pairs of a millisecond.
   if (known !== null && known.job.tenantId !== call.tenantId) return fail(ID_TAKEN);
   if (known !== null) return ok({ job: known.job, created: true, inserted: false, webhookHost: null });
+  // After the repetitions, which are no further jobs; what the limits below refuse does not count.
+  const spent = call.token === undefined ? null : facts.tokenCalls.refuse(call.tenantId, call.token, nowMs);
+  if (spent !== null) return fail(spent);
   const waiting = refuseMoreWaiting(call.tenantId, call.waitingMax, facts.memory);
   if (waiting !== null) return fail(waiting);
   const owing = call.webhook === null ? null : refuseMoreWebhooks(call.tenantId, facts.memory);
@@ -83,6 +88,7 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   const idempotencyKey = call.idempotency?.key ?? null;
   kept.insert(job.uuid);
   store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);
+  if (call.token !== undefined) facts.tokenCalls.note(call.tenantId, call.token);
   if (call.idempotency !== null) {
     const { key, fingerprint } = call.idempotency;
     const expiresAtMs = nowMs + IDEMPOTENCY_MS;
@@ -164,6 +170,7 @@ function makeJob(call: SubmitCall, uuid: string, stored: StoredBytes, settings: 
     uuid,
     mode: call.mode,
     tenantId: call.tenantId,
+    ...(call.token === undefined ? {} : { tokenId: call.token.id }),
     origin: originOf(call),
     createdAtMs: nowMs,
     queuedAtMs: nowMs,

@@ -52,10 +52,14 @@ export class Jobs {
     return id === null ? null : this.load(id.uuid);
   }
 
-  /** Returns the caller's own job while it is readable; null alike if it is foreign, unknown, expired or timed out. */
+  /**
+   * Returns the caller's own job while it is readable; null alike if it is foreign, unknown, expired or timed out. What
+   * another visitor's token has submitted is as foreign to a token as another tenant's job is.
+   */
   own(call: JobCall, nowMs: number): StoredJob | null {
     const stored = this.byId(call.jobId);
     if (stored === null || stored.job.tenantId !== call.tenantId) return null;
+    if (call.tokenId !== undefined && stored.job.tokenId !== call.tokenId) return null;
     if (showJobId(stored.job.uuid, stored.job.mode) !== call.jobId) return null;
     return expiresAtMs(stored.job) > nowMs ? stored : null;
   }

@@ -28,7 +28,7 @@ export class Submissions {
 
   async submit(call: SubmitCall): Promise<Result<Submitted>> {
     const nowMs = Date.now();
-    const { endpoint, store, kept, jobs, index, dispatcher, keys, afterCommit, wake } = this.#parts;
+    const { endpoint, store, kept, jobs, index, dispatcher, keys, tokenCalls, afterCommit, wake } = this.#parts;
     const opened = endpoint.open(call.settingsVersion);
     if (!opened.ok) return opened;
     const settings = opened.value;
@@ -49,6 +49,7 @@ export class Submissions {
       queueSeq: kept.numbers.queueSeq + 1,
       memory: this.#parts,
       keys,
+      tokenCalls,
       enterAs,
     };
     const admitted = store.transaction(() => admit(call, settings, facts));

@@ -208,4 +208,17 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    id: 11,
+    // The submits of tokens for browsers, by their end: what is to be dropped stands first.
+    sql: `
+      CREATE TABLE token_calls (
+        expires_at INTEGER NOT NULL,
+        token_id TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        calls INTEGER NOT NULL,
+        PRIMARY KEY (expires_at, token_id)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

@@ -45,10 +45,21 @@ const SETTINGS = {
     about: "of the endpoint's rows and bytes that one tenant may keep",
     field: "tenantSharePercent",
   },
+  "allowed-origins": {
+    type: "list",
+    value: "LIST",
+    about: "origins whose pages may call it from a browser, such as https://app.example; none: no page (none)",
+    field: "allowedOrigins",
+  },
 } as const;
 
 const ROUTES_NOTE =
   'LIST: "inference" (chat, embeddings and the like), with more such as "inference,GET /v1/files/*", or "all" for an endpoint that is not shared.';
+
+/** `none` stands for the empty list, which cannot be typed. */
+function originsOf(typed: readonly string[] | undefined): { readonly allowedOrigins?: readonly string[] } {
+  return typed?.join() === "none" ? { allowedOrigins: [] } : {};
+}
 
 /** What people are shown of one; `--json` has the rest. */
 const FACTS = [
@@ -65,6 +76,7 @@ const FACTS = [
   "bodyMaxBytes",
   "inferenceRoutes",
   "tenantSharePercent",
+  "allowedOrigins",
   "version",
   "createdAt",
 ];
@@ -88,7 +100,9 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
     notes: [ROUTES_NOTE],
     run: async ({ api, options, body }) => {
       const { kind = "queue", shared } = options;
-      const wanted = { ...body, type: kind.toUpperCase(), visibility: shared ? "PUBLIC" : "PRIVATE" };
+      const visibility = shared ? "PUBLIC" : "PRIVATE";
+      const origins = originsOf(options["allowed-origins"]);
+      const wanted = { ...body, ...origins, type: kind.toUpperCase(), visibility };
       return showOne(await (await api()).send("POST", PATH, wanted), FACTS);
     },
   }),
@@ -108,6 +122,7 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
       "private",
       "openai-routes",
       "tenant-share",
+      "allowed-origins",
       "slug",
       "name",
       "max-attempts",
@@ -122,6 +137,7 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
       if (pause && resume) throw new WrongUse("--pause or --resume, not both");
       const wanted = {
         ...body,
+        ...originsOf(options["allowed-origins"]),
         ...(shared || isPrivate ? { visibility: shared ? "PUBLIC" : "PRIVATE" } : {}),
         ...(pause || resume ? { paused: pause } : {}),
       };

@@ -1,5 +1,7 @@
 // Endpoints as /v1 shows and takes them: RunPod's object and field names, and what RunPod has no words for.
 import * as z from "zod";
+import { ORIGIN_CHARS_MAX, ORIGINS_MAX } from "../../core/access/limits.ts";
+import { originProblem } from "../../core/access/origin.ts";
 import { EXECUTION_TIMEOUT_DEFAULT_MS, LB_BODY_MAX_BYTES, POLICY_MAX_MS, TTL_MIN_MS } from "../../core/limits.ts";
 import { ATTEMPTS_MAX, RETENTION_MAX_MS } from "../../core/manage/limits.ts";
 import { createGpuSchema, patchGpuSchema } from "./fleet.ts";
@@ -20,6 +22,14 @@ const slugSchema = z
   .min(1)
   .max(100)
   .meta({ description: "A name for paths, beside the id; unique in the deployment" });
+
+export const originSchema = z
+  .string()
+  .max(ORIGIN_CHARS_MAX)
+  .superRefine((text, context) => {
+    const problem = originProblem(text);
+    if (problem !== null) context.addIssue({ code: "custom", message: problem });
+  });
 
 const ours = {
   slug: slugSchema,
@@ -44,6 +54,11 @@ const ours = {
     .min(1)
     .max(100)
     .meta({ description: "Of the endpoint's rows and bytes that one tenant may keep" }),
+  allowedOrigins: z
+    .array(originSchema)
+    .max(ORIGINS_MAX)
+    .refine((all) => new Set(all).size === all.length, "may name each origin once")
+    .meta({ description: "Origins whose pages may call it from a browser, such as https://app.example" }),
   visibility: z.enum(["PRIVATE", "PUBLIC"]).meta({ description: "PUBLIC: every tenant with a key may call it" }),
 };
 
@@ -60,6 +75,7 @@ const optionalOurs = {
   bodyMaxBytes: ours.bodyMaxBytes.optional(),
   inferenceRoutes: ours.inferenceRoutes.optional(),
   tenantSharePercent: ours.tenantSharePercent.optional(),
+  allowedOrigins: ours.allowedOrigins.optional(),
   visibility: ours.visibility.optional(),
 };
 

@@ -2,6 +2,9 @@
 import * as z from "zod";
 import { fleetSchema } from "./fleet.ts";
 
+/** As stored; what may be stored is checked where it is given (endpoint.ts). */
+export const allowedOriginsSchema = z.array(z.string());
+
 export const managedEndpointSchema = z.object({
   id: z.string(),
   tenantId: z.string(),
@@ -31,6 +34,8 @@ export const managedEndpointSchema = z.object({
   fleet: fleetSchema,
   /** The workers' environment as one sealed JSON text; null: it is empty. */
   sealedEnv: z.string().nullable(),
+  /** The origins whose pages may call it from a browser. */
+  allowedOrigins: allowedOriginsSchema,
   /** The template that was applied last; null: none. */
   templateId: z.string().nullable(),
 });

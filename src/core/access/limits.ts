@@ -1,5 +1,5 @@
-// The limits of clients' calls about jobs, with the reason for each number; those of the management API stand in
-// core/manage/limits.ts. The test asserts how they relate.
+// The limits of clients' calls about jobs, of tokens for browsers and of the pages that may use them, with the reason for each number;
+// those of the management API stand in core/manage/limits.ts. The test asserts how they relate.
 
 /** The operations that are counted apart, as RunPod counts them: `status` is every read of a job, `run` every job that enters. */
 export const OPERATIONS = ["run", "runsync", "status", "openai", "cancel", "purge-queue", "requests"] as const;
@@ -39,3 +39,24 @@ export const OPEN_RETRY_AFTER_SECONDS = 1;
 export const OPEN_COUNTED_MAX_MS = 15 * 60_000;
 /** Keys, endpoints and operations that one isolate counts together, 300 bytes each. Beyond it the one unused for longest is forgotten. */
 export const COUNTED_CALLS_MAX = 20_000;
+
+/** The life of a token: a page that is left open over night makes its next call with a new one. */
+export const TOKEN_LIFE_MAX_SECONDS = 86_400;
+/** Time for a visit. */
+export const TOKEN_LIFE_DEFAULT_SECONDS = 3_600;
+/** Submits of one token. One that leaks costs its tenant so many jobs at most, and a visitor rarely sends a hundred. */
+export const TOKEN_CALLS_MAX = 1_000;
+/**
+ * Tokens of a tenant that have submitted to an endpoint and have not ended: each is a row of some 80 bytes, which is counted at a
+ * start of the object. At the default life that is 28 new visitors a second.
+ */
+export const TOKENS_TENANT_MAX = 100_000;
+/** Rows of ended tokens stay so much longer, so that an alarm takes many of them, not each one its own. */
+export const TOKENS_SWEEP_AFTER_MS = 600_000;
+
+/** Origins whose pages may call an endpoint: the sites of one product, with those of its tests. */
+export const ORIGINS_MAX = 20;
+/** The longest name that DNS allows, with scheme and port. */
+export const ORIGIN_CHARS_MAX = 270;
+/** For so long a browser may go by an earlier answer after an origin was taken off the list. */
+export const PREFLIGHT_KEPT_SECONDS = 600;

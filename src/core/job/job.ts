@@ -101,6 +101,8 @@ export interface Job {
   readonly uuid: string;
   readonly mode: JobMode;
   readonly tenantId: string;
+  /** The token for browsers that submitted it; absent: a key did. Of other tokens none finds it. */
+  readonly tokenId?: string;
   readonly origin: Origin | null;
   readonly status: JobStatus;
   readonly createdAtMs: number;

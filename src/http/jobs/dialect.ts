@@ -12,7 +12,7 @@ import { checkSubmitHeaders, readIdempotencyKey } from "./submit-headers.ts";
 export const RUNPOD: ClientDialect = { readKey, readJob, refuse };
 
 async function readJob(
-  ...[c, { settings }, { mode, key }]: Parameters<ClientDialect["readJob"]>
+  ...[c, { caller, settings }, { mode, key }]: Parameters<ClientDialect["readJob"]>
 ): Promise<Result<WantedJob>> {
   const maxBytes = mode === "run" ? RUN_BODY_MAX_BYTES : RUNSYNC_BODY_MAX_BYTES;
   const headers = checkSubmitHeaders(c.req.raw.headers, maxBytes);
@@ -25,6 +25,7 @@ async function readJob(
     maxBytes,
     hash: idempotencyKey.value !== null,
     settings,
+    isByToken: caller.token !== undefined,
     // A client of a local broker may send any Host: it is used for this request alone, and only to refuse URLs.
     reach: { ...readConfig(c.env).reach, requestUrl: c.req.url },
   });

@@ -14,8 +14,8 @@ import type { Answered } from "../kit/route.ts";
 import { eventStreamAnswer, readLastEventId } from "./stream-events.ts";
 
 /** Chunks of a job: events for a client that accepts them, else RunPod's long poll. The Go client uses POST. */
-export async function stream(c: RouteContext, { caller, broker, jobId }: JobRouteCall): Promise<Answered> {
-  const read = { broker, tenantId: caller.tenantId, jobId };
+export async function stream(c: RouteContext, { broker, job }: JobRouteCall): Promise<Answered> {
+  const read = { broker, ...job };
   const wantsEvents = (c.req.header("accept") ?? "").includes("text/event-stream");
   return wantsEvents ? events(c, read) : drain(c, read);
 }
@@ -58,8 +58,8 @@ async function take(c: RouteContext, read: StreamRead, seen: StreamPage): Promis
   return isLastWord ? drainAnswer(c, read, { ...seen, more: false }) : page;
 }
 
-function drainPage({ broker, tenantId, jobId }: StreamRead) {
-  return broker.call("drainStream", { tenantId, jobId });
+function drainPage({ broker, ...job }: StreamRead) {
+  return broker.call("drainStream", job);
 }
 
 /** A terminal status is sent with all chunks that are left: RunPod's JavaScript client stops at the first one. */

@@ -22,6 +22,8 @@ export interface SubmitBodyOptions extends ValueOptions {
   /** Asks for the fingerprint of the raw bytes, which an Idempotency-Key needs. */
   readonly hash: boolean;
   readonly settings: EndpointSettings;
+  /** A browser's token submits it: a visitor chooses less than a tenant does. */
+  readonly isByToken: boolean;
   readonly reach: Reach;
 }
 
@@ -47,7 +49,10 @@ const KNOWN_FIELDS = jobRequestSchema.keyof().options;
 const NO_WISHES: Wishes = { policy: { executionTimeoutMs: null, ttlMs: null, lowPriority: false }, webhook: null };
 
 /** Checks the known fields. The failure names the first wrong field by its path, such as `policy.ttl`. */
-function checkFields(fields: Readonly<Record<string, string>>, { settings, reach }: SubmitBodyOptions): Result<Wishes> {
+function checkFields(
+  fields: Readonly<Record<string, string>>,
+  { settings, reach, isByToken }: SubmitBodyOptions,
+): Result<Wishes> {
   const problem = fields.metadata === undefined ? null : metadataProblem(fields.metadata);
   if (problem !== null) return fail({ kind: "invalid", ...problem });
   // Most requests have no known field, and the first use of a schema costs as much as scanning the whole body.
@@ -58,6 +63,8 @@ function checkFields(fields: Readonly<Record<string, string>>, { settings, reach
   if (!parsed.success) return fail(failureOfIssue(parsed.error));
   const { policy, webhook = null } = parsed.data;
   const { executionTimeout = null, ttl = null, lowPriority = false } = policy ?? {};
+  const beyond = isByToken ? beyondToken(parsed.data, settings) : null;
+  if (beyond !== null) return fail({ kind: "invalid", ...beyond });
   const isHeld = settings.upstreams.some((upstream) => upstream.dialect !== "runpod" || upstream.local);
   if (isHeld && (executionTimeout ?? 0) > HELD_CALL_MAX_MS) {
     const message = `may be at most ${HELD_CALL_MAX_MS} in this endpoint, whose workers answer within one HTTP call`;
@@ -69,6 +76,26 @@ function checkFields(fields: Readonly<Record<string, string>>, { settings, reach
   }
   return ok({ policy: { executionTimeoutMs: executionTimeout, ttlMs: ttl, lowPriority }, webhook });
 }
+
+/**
+ * What a visitor of a page may not choose: an address that we or a worker call, and more time than the endpoint gives to a job. An
+ * endpoint's worker that takes addresses out of the input has to judge them itself.
+ */
+function beyondToken(
+  { policy, webhook, s3Config }: z.infer<typeof jobRequestSchema>,
+  { executionTimeoutMs, ttlMs }: EndpointSettings,
+): { readonly field: string; readonly message: string } | null {
+  const { executionTimeout = 0, ttl = 0 } = policy ?? {};
+  const bounded = (maxMs: number) => `may be at most the endpoint's, ${maxMs}, with a browser's token`;
+  if (webhook !== null && webhook !== undefined) return { field: "webhook", message: NOT_BY_TOKEN };
+  if (s3Config !== undefined) return { field: "s3Config", message: NOT_BY_TOKEN };
+  if (executionTimeout > executionTimeoutMs) {
+    return { field: "policy.executionTimeout", message: bounded(executionTimeoutMs) };
+  }
+  return ttl > ttlMs ? { field: "policy.ttl", message: bounded(ttlMs) } : null;
+}
+
+const NOT_BY_TOKEN = "is not for a browser's token";
 
 /** The text is valid JSON, because the scanner has accepted it. */
 function parseField(fields: Readonly<Record<string, string>>, name: string): unknown {

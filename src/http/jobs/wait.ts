@@ -15,21 +15,20 @@ const PAUSE_MS = 500;
  */
 export async function waitForJob(
   broker: BrokerClient,
-  call: JobCall & { readonly waitMs: number; readonly known: JobView | null },
+  { waitMs, known: first, ...job }: JobCall & { readonly waitMs: number; readonly known: JobView | null },
   signal: AbortSignal,
 ): Promise<Result<JobView>> {
-  const { tenantId, jobId } = call;
-  const endMs = Date.now() + call.waitMs;
-  let known = call.known;
+  const endMs = Date.now() + waitMs;
+  let known = first;
   while (true) {
     const askedMs = Date.now();
     const holdMs = Math.max(0, Math.min(WAIT_SLICE_MAX_MS, endMs - askedMs));
     if (known !== null && (isTerminal(known.status) || holdMs === 0 || signal.aborted)) return ok(known);
-    const answer = await broker.call("wait", { tenantId, jobId, holdMs });
+    const answer = await broker.call("wait", { ...job, holdMs });
     if (answer.ok) known = answer.value;
     // Answered as at the end of its wait: a client that polls /status from here on loses nothing.
     else if (answer.failure.kind === "too_many_held") {
-      return known === null ? broker.call("wait", { tenantId, jobId, holdMs: 0 }) : ok(known);
+      return known === null ? broker.call("wait", { ...job, holdMs: 0 }) : ok(known);
     } else if (answer.failure.kind !== "unavailable") return answer;
     else if (known === null && (Date.now() >= endMs || signal.aborted)) return answer;
     const isEarly = Date.now() < askedMs + holdMs / 2;

@@ -31,16 +31,22 @@ export async function authenticate(
   const { id } = presented;
   const refused = keys.isUnknown(id, nowMs) ? refuseToAsk(headers, nowMs) : null;
   if (refused !== null) return fail(refused);
-  let stored: StoredKey | null;
+  const found = await findStoredKey(id, env, nowMs);
+  if (!found.ok) return found;
+  const stored = found.value;
+  const genuine = await isGenuine(presented, stored?.digest ?? null, readConfig(env).pepper);
+  if (stored !== null && genuine && !isKeyOver(stored, nowMs)) return ok(stored.caller);
+  return fail(await refuseCaller(headers, env, nowMs));
+}
+
+/** The key of an id, as this isolate knows it: of the last 30 s, or older while D1 does not answer. */
+export async function findStoredKey(id: string, env: Env, nowMs: number): Promise<Result<StoredKey | null>> {
   try {
-    stored = await keys.get(id, nowMs, () => findKey(env.DB, id));
+    return ok(await keys.get(id, nowMs, () => findKey(env.DB, id)));
   } catch (error) {
     log("key_lookup_failed", { error: String(error) });
     return fail({ kind: "unavailable", message: "keys cannot be checked right now" });
   }
-  const genuine = await isGenuine(presented, stored?.digest ?? null, readConfig(env).pepper);
-  if (stored !== null && genuine && !isKeyOver(stored, nowMs)) return ok(stored.caller);
-  return fail(await refuseCaller(headers, env, nowMs));
 }
 
 /** To be called where a key was changed: this isolate goes by the change at once, others within FRESH_MS. */

@@ -10,12 +10,20 @@ import type { EndpointCall } from "./enter.ts";
 
 const counts = new CallCounts();
 
-type Enter<Entered> = (c: RouteContext, readKey: ReadKey) => Promise<Result<Entered>>;
+/** `more`: how the route finds who calls, where it is not by a key alone. */
+type Enter<Entered, More extends readonly unknown[]> = (
+  c: RouteContext,
+  readKey: ReadKey,
+  ...more: More
+) => Promise<Result<Entered>>;
 
 /** Lets in as `enter` does, as long as the key may make further calls of the operation. */
-export function counted<Entered extends EndpointCall>(operation: Operation, enter: Enter<Entered>): Enter<Entered> {
-  return async (c, readKey) => {
-    const entered = await enter(c, readKey);
+export function counted<Entered extends EndpointCall, More extends readonly unknown[]>(
+  operation: Operation,
+  enter: Enter<Entered, More>,
+): Enter<Entered, More> {
+  return async (c, readKey, ...more) => {
+    const entered = await enter(c, readKey, ...more);
     if (!entered.ok) return entered;
     const { caller, settings } = entered.value;
     const limit = limitOf(operation, caller.limits);

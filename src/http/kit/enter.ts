@@ -1,6 +1,7 @@
 // Finds out who calls and which endpoint is meant. Authentication comes first, then the endpoint, then the rest, so
 // that an unknown caller learns nothing. Each function here is the `enter` of routes.
 import type { Caller, Scope } from "../../contract/identity.ts";
+import type { JobCall } from "../../contract/job-view.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
@@ -18,6 +19,8 @@ export interface EndpointCall {
 
 export interface JobRouteCall extends EndpointCall {
   readonly jobId: string;
+  /** How the broker is asked for the job: as the caller may see it. */
+  readonly job: JobCall;
 }
 
 /** The caller, if the key is good and has the scope. */
@@ -51,8 +54,11 @@ export async function enterNamed(
   if (!caller.ok) return caller;
   const endpoint = await find(name, caller.value, c.env, Date.now());
   if (!endpoint.ok) return endpoint;
-  const { settings } = endpoint.value;
-  return ok({ caller: caller.value, settings, broker: new BrokerClient(c.env, settings.endpointId, settings) });
+  return ok(endpointCall(c, caller.value, endpoint.value.settings));
+}
+
+export function endpointCall({ env }: RouteContext, caller: Caller, settings: EndpointSettings): EndpointCall {
+  return { caller, settings, broker: new BrokerClient(env, settings.endpointId, settings) };
 }
 
 type EnterAny = (c: RouteContext, readKey: ReadKey) => Promise<Result<EndpointCall>>;
@@ -78,5 +84,6 @@ export async function enterJob(
   if (!entered.ok) return entered;
   const jobId = c.req.param("id") ?? "";
   if (parseJobId(jobId) === null) return fail({ kind: "not_found", what: "job" });
-  return ok({ ...entered.value, jobId });
+  const { tenantId, token } = entered.value.caller;
+  return ok({ ...entered.value, jobId, job: { tenantId, jobId, tokenId: token?.id } });
 }

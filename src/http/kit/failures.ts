@@ -1,6 +1,6 @@
 // The one map from expected failures to the wire: status and `{"error", "message"}`, which every RunPod client reads.
 import { CALLS_WINDOW_SECONDS } from "../../core/access/limits.ts";
-import { type Failure, fieldSentence, nameOfField, type UnknownPart } from "../../core/failure.ts";
+import { type Failure, fieldSentence, nameOfField, type TokenRefusal, type UnknownPart } from "../../core/failure.ts";
 import { closedRouteMessage } from "../../core/openai/routes.ts";
 import { jsonAnswer } from "./answer.ts";
 
@@ -61,10 +61,17 @@ const UNKNOWN: Readonly<Record<UnknownPart, string>> = {
   "catalogue entry": "the catalogue has no such entry: its list names those that there are",
 };
 
-const MISUSED: Readonly<Record<"client_key" | "other_endpoint", string>> = {
+const MISUSED: Readonly<Record<"client_key" | "other_endpoint" | "token_over", string>> = {
   client_key: "this is a client's key: a worker needs one of its endpoint, which npm run worker:env makes",
   other_endpoint:
     "this worker key is of another endpoint: npm run worker:env makes one of this endpoint (a load-balanced one has upstreams)",
+  token_over: "this token has ended, by its time or with the key that made it: get another one",
+};
+
+const TOKEN_REFUSED: Readonly<Record<TokenRefusal, string>> = {
+  scope: "this token was not made for this: its allow lacks it",
+  origin: "pages of this origin may not use this token: the endpoint's allowedOrigins, or the token, name others",
+  calls: "this token has submitted all the jobs that it may: get another one",
 };
 
 /** The one map, with an entry for every kind of failure. */
@@ -126,6 +133,13 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
       ? `this is a worker's key: a client needs one with the scope ${scope}, which npm run admin -- key create makes`
       : `the API key lacks the scope ${scope}`,
   }),
+  token_refused: ({ why }) => ({ status: 403, error: "forbidden", message: TOKEN_REFUSED[why] }),
+  too_many_tokens: ({ tokensMax, retryAfterSeconds }) =>
+    tooMany(
+      "too many tokens",
+      `${tokensMax} tokens of yours have submitted to this endpoint and have not ended: make them for a shorter time`,
+      retryAfterSeconds,
+    ),
   not_found: ({ what }) => ({
     status: 404,
     error: "not found",

@@ -6,6 +6,7 @@ import { findIdOf, findIdOfName, type LoadedEndpoint, loadEndpoint, loadNumbered
 import { StaleCache } from "../../db/stale-cache.ts";
 import { log } from "../../log.ts";
 import { opens } from "../../manage/context.ts";
+import { refuseCaller, refuseToAsk } from "./failed-callers.ts";
 
 const endpoints = new StaleCache<LoadedEndpoint>();
 /**
@@ -23,6 +24,25 @@ export async function findEndpoint(
 ): Promise<Result<LoadedEndpoint>> {
   if (!isEndpointName(idOrSlug)) return fail({ kind: "not_found", what: "endpoint" });
   return find(idOrSlug, caller, nowMs, () => loadEndpoint(env.DB, idOrSlug));
+}
+
+/**
+ * The origins whose pages may call the endpoint of an id or slug, for a browser that asks before it sends a key. Names that there
+ * are not count as a call without a valid key, so that to ask for many of them does not cost a statement each.
+ */
+export async function findAllowedOrigins(
+  name: string,
+  headers: Headers,
+  env: Env,
+  nowMs: number,
+): Promise<readonly string[]> {
+  if (!isEndpointName(name)) return [];
+  const isUnknown = endpoints.isUnknown(name, nowMs);
+  if (isUnknown && refuseToAsk(headers, nowMs) !== null) return [];
+  const found = await lookUp(() => endpoints.get(name, nowMs, () => loadEndpoint(env.DB, name)));
+  if (!found.ok) return [];
+  if (found.value === null && isUnknown) await refuseCaller(headers, env, nowMs);
+  return found.value?.allowedOrigins ?? [];
 }
 
 /** The same for whoever manages it: a key of its tenant, or any with the scope admin. Being shared opens it to nobody else. */

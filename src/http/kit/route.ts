@@ -6,13 +6,14 @@ import { type ReadKey, readKey } from "./auth.ts";
 import { answerCounted } from "./call-limit.ts";
 import type { ClientDialect } from "./client-dialect.ts";
 import type { RouteContext, Routing } from "./context.ts";
+import { answerPages } from "./cors.ts";
 import { failureAnswer } from "./failures.ts";
 import type { Method, OperationDoc } from "./operation-doc.ts";
 
 /** The result of a handler: a response, or an expected failure. */
 export type Answered = Response | { readonly ok: false; readonly failure: Failure };
 
-interface RouteSpec<Entered> extends Pick<Route, "path"> {
+interface RouteSpec<Entered> extends Pick<Route, "path" | "isForPages"> {
   /** `ALL`: the handler checks the method itself. */
   readonly method: Method | readonly Method[] | "ALL";
   /** Hono gives a HEAD to the route of GET and drops the body: `false` where a body can be handed out only once. */
@@ -31,13 +32,15 @@ export interface Route {
   readonly head: boolean;
   readonly answer: (c: RouteContext) => Promise<Response>;
   readonly refuse: (c: RouteContext, failure: Failure) => Response;
+  /** Pages of the origins that its endpoint allows may call it (enter-token.ts, cors.ts). */
+  readonly isForPages?: boolean;
   /** What the OpenAPI document says of it; absent: nothing. */
   readonly doc?: OperationDoc;
 }
 
 /** Declares a route; `handler` gets what `enter` returns. */
 export function route<Entered>(spec: RouteSpec<Entered>): Route {
-  const { method, path, enter, handler, head = true, dialect = { readKey, refuse } } = spec;
+  const { method, path, enter, handler, head = true, isForPages = false, dialect = { readKey, refuse } } = spec;
   const answer = async (c: RouteContext): Promise<Response> => {
     try {
       const entered = await enter(c, dialect.readKey);
@@ -49,7 +52,7 @@ export function route<Entered>(spec: RouteSpec<Entered>): Route {
     }
   };
   const methods = typeof method === "string" && method !== "ALL" ? [method] : method;
-  return { methods, path, head, answer, refuse: dialect.refuse };
+  return { methods, path, head, isForPages, answer, refuse: dialect.refuse };
 }
 
 /** Registers the routes, and for each of their paths the answer to every other method. */
@@ -62,7 +65,8 @@ export function addRoutes(app: Hono<Routing>, routes: readonly Route[]): void {
     kind: "method_not_allowed",
     allow: (allowed.get(path) ?? []).join(", "),
   });
-  for (const { methods, path, head, answer, refuse } of routes) {
+  for (const { methods, path, head, isForPages, answer, refuse } of routes) {
+    if (isForPages) app.use(path, answerPages);
     if (methods === "ALL") app.all(path, answer);
     else if (head) app.on([...methods], path, answer);
     else app.on([...methods], path, (c) => (c.req.raw.method === "HEAD" ? refuse(c, notAllowed(path)) : answer(c)));

@@ -1,6 +1,7 @@
 // Submits a job to the broker, whatever API its client speaks. A stored input that no job took is deleted.
 import { v7 as uuidv7 } from "uuid";
 import type { Submitted } from "../../contract/broker.ts";
+import type { Caller } from "../../contract/identity.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import { makeJobId } from "../../core/job/id.ts";
@@ -30,8 +31,11 @@ export async function submitJob(
   const read = await readJob(c, call, { mode, key });
   if (!read.ok) return read;
   const { webhookUrl, ...wanted } = read.value;
+  const { token } = caller;
   const submitted = await broker.call("submit", {
     ...wanted,
+    idempotency: ofToken(wanted.idempotency, caller),
+    token,
     request: openAiCallOf(wanted.origin),
     tenantId: caller.tenantId,
     settingsVersion: settings.version,
@@ -45,6 +49,11 @@ export async function submitJob(
   });
   if (!isTaken(submitted, jobId)) await dropInput(wanted.input, c.env.PAYLOADS);
   return submitted.ok ? ok({ ...submitted.value, wanted: read.value }) : submitted;
+}
+
+/** A visitor's key finds what the same token has submitted, nothing of its tenant: a space is in no key that is sent. */
+function ofToken(sent: WantedJob["idempotency"], { token }: Caller): WantedJob["idempotency"] {
+  return sent === null || token === undefined ? sent : { ...sent, key: `${token.id} ${sent.key}` };
 }
 
 /** May the broker hold the input stored for this id? If it did not answer, it may: a sweep then decides later. */

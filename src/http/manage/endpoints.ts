@@ -181,6 +181,7 @@ function toSettings({
   bodyMaxBytes,
   inferenceRoutes,
   tenantSharePercent,
+  allowedOrigins,
   visibility,
 }: Omit<PatchEndpoint, "gpu" | "name" | "timeout" | "env">): Omit<EndpointPatch, "fields"> {
   const settings = {
@@ -193,6 +194,7 @@ function toSettings({
     bodyMaxBytes,
     openaiRoutes: inferenceRoutes,
     tenantSharePercent,
+    allowedOrigins,
     shared: visibility === undefined ? undefined : visibility === "PUBLIC",
   };
   return givenOf(settings);
@@ -218,6 +220,7 @@ async function show(
     bodyMaxBytes,
     inferenceRoutes: endpoint.openaiRoutes,
     tenantSharePercent,
+    allowedOrigins: endpoint.allowedOrigins,
     visibility: endpoint.shared ? "PUBLIC" : "PRIVATE",
   };
 }

@@ -23,7 +23,16 @@ afterEach(() => vi.restoreAllMocks());
 /** As a release before would have left it: its rows do not have their bytes either. */
 function becomeOld(sql: SqlStorage): void {
   sql.exec("UPDATE jobs SET facts = json_remove(facts, '$.stored')");
-  for (const table of ["purges", "checkpoint", "listed", "tallies", "key_counts", "key_walk", "deliveries"])
+  for (const table of [
+    "purges",
+    "checkpoint",
+    "listed",
+    "tallies",
+    "key_counts",
+    "key_walk",
+    "deliveries",
+    "token_calls",
+  ])
     sql.exec(`DROP TABLE ${table}`);
   sql.exec("DELETE FROM migrations WHERE id >= 6");
   sql.exec("CREATE TABLE purged (tenant_id TEXT PRIMARY KEY, through INTEGER, at INTEGER) STRICT, WITHOUT ROWID");

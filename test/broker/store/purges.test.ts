@@ -189,7 +189,16 @@ describe("rows of purges", () => {
     const purgedMs = Date.now();
     await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, { storage: { sql } }) => {
       sql.exec("DELETE FROM migrations WHERE id >= 6");
-      for (const table of ["purges", "checkpoint", "listed", "tallies", "key_counts", "key_walk", "deliveries"])
+      for (const table of [
+        "purges",
+        "checkpoint",
+        "listed",
+        "tallies",
+        "key_counts",
+        "key_walk",
+        "deliveries",
+        "token_calls",
+      ])
         sql.exec(`DROP TABLE ${table}`);
       sql.exec(
         "CREATE TABLE purged (tenant_id TEXT PRIMARY KEY, through INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID",

@@ -83,6 +83,8 @@ const TABLE: Readonly<Record<string, Row>> = {
   "GET /v1/endpoints/:endpoint": { cells: { endpoint: own("jobs", "manage") }, ok: 200 },
   "PATCH /v1/endpoints/:endpoint": { cells: { endpoint: own("manage") }, ok: 200, body: { name: "n" } },
   "DELETE /v1/endpoints/:endpoint": { cells: { endpoint: own("manage") }, ok: 200 },
+  // For a key's own jobs, which an operator's has none of.
+  "POST /v1/endpoints/:endpoint/tokens": { cells: { endpoint: runpod("jobs", "manage") }, ok: 201, body: {} },
   "GET /v1/endpoints/:endpoint/jobs": { cells: { endpoint: own("jobs", "manage") }, ok: 200 },
   "POST /v1/endpoints/:endpoint/jobs/cancel": { cells: { endpoint: own("jobs") }, ok: 200, body: {} },
   "POST /v1/endpoints/:endpoint/jobs/retry": { cells: { endpoint: own("jobs") }, ok: 200, body: {} },
