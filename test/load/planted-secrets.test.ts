@@ -58,24 +58,31 @@ afterAll(async () => {
 });
 
 /** Jobs that end well and badly, with a webhook that is refused for good. */
-async function runJobs({ both, endpoints, upstreams }: PlantedTenant): Promise<void> {
+async function runJobs({ both, token, endpoints, upstreams }: PlantedTenant): Promise<void> {
   const [endpoint, llm] = endpoints;
-  const send = async (mode: string): Promise<void> => {
-    const body = { input: { mode }, webhook: `${server.url}/gone` };
-    const { text } = await planter.call(both, "POST", `/v2/${endpoint}/run`, body);
+  const send = async (mode: string, caller = both): Promise<void> => {
+    const body = { input: { mode }, ...(caller === both ? { webhook: `${server.url}/gone` } : {}) };
+    const { text } = await planter.call(caller, "POST", `/v2/${endpoint}/run`, body);
     const { id } = JSON.parse(text);
-    await planter.call(both, "GET", `/v2/${endpoint}/status-sync/${id}?wait=${JOB_WAIT_MS}`);
-    await planter.call(both, "GET", `/v2/${endpoint}/stream/${id}`);
+    await planter.call(caller, "GET", `/v2/${endpoint}/status-sync/${id}?wait=${JOB_WAIT_MS}`);
+    await planter.call(caller, "GET", `/v2/${endpoint}/stream/${id}`);
     await planter.call(both, "GET", `/v1/jobs/${id}`);
   };
   const chat = (model: string) => {
     const body = { model, messages: [{ role: "user", content: "x" }] };
     return planter.call(both, "POST", `/v2/${llm}/openai/v1/chat/completions`, body);
   };
-  await Promise.all(["ok", "ok", "ok", "large", "large", "stream", "stream", "refuse", "refuse"].map(send));
+  await Promise.all(
+    ["ok", "ok", "ok", "large", "large", "stream", "stream", "refuse", "refuse"].map((mode) => send(mode)),
+  );
+  await Promise.all(["ok", "stream"].map((mode) => send(mode, token)));
+  // Its calls are used up, it is not for this route, and it is not as it was made.
+  await planter.call(token, "POST", `/v2/${endpoint}/run`, { input: {} });
+  await planter.call(token, "GET", `/v2/${endpoint}/health`);
+  await planter.call({ key: `${token.key}x`, scopes: [] }, "POST", `/v2/${endpoint}/run`, { input: {} });
   await Promise.all(["ok", "ok", "refuse"].map(chat));
   // Last, because an upstream that fails is paused.
-  await Promise.all(["fail", "fail"].map(send));
+  await Promise.all(["fail", "fail"].map((mode) => send(mode)));
   await chat("fail");
   for (const upstream of upstreams)
     await planter.call(both, "POST", `/v1/endpoints/${upstream.endpoint}/upstreams/${upstream.id}/test`, {});
@@ -183,7 +190,7 @@ describe("over two hundred secrets of a broker that has been used", () => {
       expect(texts.filter((text) => sentence.test(text)).length, String(sentence)).toBeGreaterThan(0);
     const shown = planter.secrets.filter(({ text }) => texts.some((answer) => answer.includes(text)));
     expect(new Set(shown.map(({ kind }) => kind))).toEqual(
-      new Set(["key", "worker key", "webhook secret", "env value"]),
+      new Set(["key", "worker key", "token", "webhook secret", "env value"]),
     );
   });
 

@@ -1,7 +1,7 @@
 // Gives a running broker secrets of every kind through its API, and writes down each answer, so that a test can look where they went.
 import { randomBytes } from "node:crypto";
 
-export type SecretKind = "key" | "worker key" | "credential" | "webhook secret" | "env value" | "deployment";
+export type SecretKind = "key" | "worker key" | "token" | "credential" | "webhook secret" | "env value" | "deployment";
 
 export interface Answer {
   /** What the calling key may do. */
@@ -32,6 +32,8 @@ export interface PlantedTenant {
   readonly name: string;
   readonly both: Caller;
   readonly callers: readonly Caller[];
+  /** A token for browsers of the first endpoint. */
+  readonly token: Caller;
   readonly things: Things;
   /** Ids of its endpoint of RunPod's kind and of the one of OpenAI's. */
   readonly endpoints: readonly [string, string];
@@ -64,7 +66,7 @@ export class Planter {
     return answer;
   }
 
-  /** One tenant with 21 secrets: 4 keys, 3 worker keys, 5 credentials, 3 webhook secrets and 6 values of environments. */
+  /** One tenant with 22 secrets: 4 keys, 3 worker keys, a token, 5 credentials, 3 webhook secrets and 6 values of environments. */
   async plant(operator: Caller, number: number): Promise<PlantedTenant> {
     const name = `planted-tenant-${number}`;
     const tenant = await this.#create(operator, "/v1/tenants", { name });
@@ -99,11 +101,15 @@ export class Planter {
     const workerKey = await this.#makeWorkerKey(both.caller, `/v1/endpoints/${endpoint}/worker-keys`);
     await this.#makeWorkerKey(both.caller, `/v1/endpoints/${llm}/worker-keys`);
     await this.#makeWorkerKey(both.caller, `/v1/endpoints/${endpoint}/worker-env`);
+    const token = await this.call(both.caller, "POST", `/v1/endpoints/${endpoint}/tokens`, { calls: 2 });
+    const tokenText = String(JSON.parse(token.text).token);
+    this.#keep("token", tokenText.split(".")[1], token);
     const things = {
       ...{ endpoints: endpoint, serverless: endpoint, v2: endpoint, templates: templateId, keys: both.id },
       ...{ upstreams: first?.id ?? "", workers: first?.id ?? "", "worker-keys": workerKey, tenants: tenant.body.id },
     };
-    return { name, both: both.caller, callers, things, endpoints: [endpoint, llm], upstreams };
+    const visitor: Caller = { key: tokenText, scopes: [] };
+    return { name, both: both.caller, callers, token: visitor, things, endpoints: [endpoint, llm], upstreams };
   }
 
   /** What a broker is set up with. */
