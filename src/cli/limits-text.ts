@@ -49,6 +49,19 @@ const SECTIONS: readonly Section[] = [
     },
   },
   {
+    title: "Tokens for browsers",
+    text: "A token that asks for more is refused with 400; one that has made its calls gets 403.",
+    limits: {
+      TOKEN_LIFE_MAX_SECONDS: "life of a token",
+      TOKEN_LIFE_DEFAULT_SECONDS: "life of one that asks for none",
+      TOKEN_CALLS_MAX: "submits of a token",
+      TOKENS_TENANT_MAX: "tokens of a tenant that have submitted to an endpoint and have not ended",
+      ORIGINS_MAX: "origins whose pages may call an endpoint",
+      ORIGIN_CHARS_MAX: "an origin",
+      PREFLIGHT_KEPT_SECONDS: "how long a browser goes by an earlier preflight",
+    },
+  },
+  {
     title: "Times of a job",
     text: "A time outside of its bounds is refused with 400.",
     limits: {
