@@ -1,8 +1,9 @@
 // 64 callers of one key at twice its limit, on the built broker: no window lets more through than the limit, every refusal says
 // when to come again, whoever does is served, and what was refused has left nothing in the broker.
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { CALLS_WINDOW_SECONDS, OPERATION_LIMITS } from "../../src/core/access/limits.ts";
+import { STREAM_COMMENT_EVERY_MS } from "../../src/core/limits.ts";
 import { callBroker } from "../running/broker.ts";
 import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
 
@@ -24,7 +25,7 @@ interface Answer {
 let broker: DirectBroker;
 
 beforeAll(async () => {
-  broker = await startDirectBroker({ limited: {} });
+  broker = await startDirectBroker({ limited: {}, cut: {} });
 });
 
 afterAll(async () => {
@@ -104,6 +105,42 @@ describe("64 callers at twice the limit for 30 s", () => {
     console.info(
       `by window ${[...byWindow.values()].join(", ")}; ${line("taken", accepted)}; ${line("refused", refused)}`,
     );
+  });
+
+  it.each([
+    ["wait for a result", "runsync?wait=300000", OPERATION_LIMITS.runsync.open],
+    ["read events", "stream/JOB", OPERATION_LIMITS.status.open],
+  ])("make room when they hang up: they %s", async (_, path, open) => {
+    const submitted = await callBroker(`${broker.url}/v2/cut/run`, broker.key, { body: '{"input":{}}' });
+    const { id } = await submitted.json();
+    const url = `${broker.url}/v2/cut/${path.replace("JOB", id)}`;
+    const headers = { accept: "text/event-stream" };
+    const body = path.startsWith("runsync") ? '{"input":{}}' : undefined;
+    const call = (signal: AbortSignal) => callBroker(url, broker.key, { body, headers, signal });
+    const leaving = new AbortController();
+    const held = Array.from({ length: open ?? 0 }, () =>
+      call(leaving.signal).then(
+        async (response) => {
+          // A wait of a second shows its status line at once, and a stream its first comment.
+          await response.text().catch(() => undefined);
+          return response.status;
+        },
+        () => null,
+      ),
+    );
+    const probe = async (): Promise<number> => {
+      const trying = new AbortController();
+      const { status } = await call(trying.signal);
+      trying.abort();
+      return status;
+    };
+    await vi.waitFor(async () => expect(await probe()).toBe(429), { timeout: 20_000, interval: 500 });
+    leaving.abort();
+    expect(await Promise.all(held)).not.toContain(429);
+    // A stream notices at its next comment that its reader has gone.
+    const many = async () => Promise.all(Array.from({ length: 50 }, probe));
+    const waits = { timeout: 2 * STREAM_COMMENT_EVERY_MS, interval: 1_000 };
+    await vi.waitFor(async () => expect(new Set(await many())).toEqual(new Set([200])), waits);
   });
 
   it("cost about what a call of the edge alone does where they are refused", async () => {
