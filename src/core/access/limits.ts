@@ -37,8 +37,11 @@ export const OPEN_RETRY_AFTER_SECONDS = 1;
  * counted for ever. An event stream may last longer; those that do are few.
  */
 export const OPEN_COUNTED_MAX_MS = 15 * 60_000;
-/** Keys, endpoints and operations that one isolate counts together, 300 bytes each. Beyond it the one unused for longest is forgotten. */
-export const COUNTED_CALLS_MAX = 20_000;
+/**
+ * Keys, endpoints and operations that one isolate counts together, some 700 bytes each of its 128 MB. Beyond it the one that was unused
+ * for longest is forgotten.
+ */
+export const COUNTED_CALLS_MAX = 10_000;
 
 /** The life of a token: a page that is left open over night makes its next call with a new one. */
 export const TOKEN_LIFE_MAX_SECONDS = 86_400;
