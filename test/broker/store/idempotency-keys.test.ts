@@ -110,7 +110,7 @@ it("counts the keys that an earlier release has left, at the first start after t
     storage.sql.exec(
       "INSERT INTO key_counts (tenant_id, keys) VALUES ('counted-too-low', 100), ('counted-ahead', 101)",
     );
-    for (const table of ["deliveries", "token_calls"]) storage.sql.exec(`DROP TABLE ${table}`);
+    for (const table of ["deliveries", "tenant_bounds", "token_calls"]) storage.sql.exec(`DROP TABLE ${table}`);
     storage.sql.exec("DELETE FROM migrations WHERE id > 7");
   });
   await evictDurableObject(object());

@@ -31,6 +31,7 @@ function becomeOld(sql: SqlStorage): void {
     "key_counts",
     "key_walk",
     "deliveries",
+    "tenant_bounds",
     "token_calls",
   ])
     sql.exec(`DROP TABLE ${table}`);

@@ -197,6 +197,7 @@ describe("rows of purges", () => {
         "key_counts",
         "key_walk",
         "deliveries",
+        "tenant_bounds",
         "token_calls",
       ])
         sql.exec(`DROP TABLE ${table}`);
