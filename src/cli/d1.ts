@@ -27,17 +27,20 @@ export async function executeLocal(persistTo: string, statements: readonly State
   }
 }
 
-/** Runs them on the deployed database. All of the statements read, or all of them write. */
-export async function executeRemote(statements: readonly Statement[]): Promise<unknown[][]> {
+/** Runs them on the deployed database. All of the statements read, or all of them write. `words`: more for wrangler. */
+export async function executeRemote(
+  statements: readonly Statement[],
+  words: readonly string[] = [],
+): Promise<unknown[][]> {
   const sql = statements.map(toSqlText).join("\n");
   // wrangler returns no rows for a file; it does for a command, but every process of the machine can see that. So all
   // writes, which may contain a sealed secret, go through a file.
-  if (/^\s*SELECT\b/i.test(sql)) return runRemote(["--command", sql]);
+  if (/^\s*SELECT\b/i.test(sql)) return runRemote([...words, "--command", sql]);
   const folder = mkdtempSync(join(tmpdir(), "waybill-admin-"));
   const file = join(folder, "statements.sql");
   try {
     writePrivate(file, sql);
-    return await runRemote(["--file", file]);
+    return await runRemote([...words, "--file", file]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -45,7 +48,8 @@ export async function executeRemote(statements: readonly Statement[]): Promise<u
 
 /** The rows of each statement, read from what wrangler prints with --json. */
 async function runRemote(source: readonly string[]): Promise<unknown[][]> {
-  const stdout = await runWrangler(["d1", "execute", "waybill", "--remote", "--json", "--yes", ...source]);
+  // By its binding: the name of the database is the operator's choice.
+  const stdout = await runWrangler(["d1", "execute", "DB", "--remote", "--json", "--yes", ...source]);
   const parsed = resultsSchema.parse(JSON.parse(stdout.slice(Math.max(0, stdout.indexOf("[")))));
   return parsed.map(({ results }) => results);
 }

@@ -62,13 +62,16 @@ export async function executeOnFolder(persistTo: string, statements: readonly St
   }
 }
 
-/** Runs wrangler to its end and returns its output. Throws that output when it fails. */
-export async function runWrangler(words: readonly string[], env = process.env): Promise<string> {
+/** Runs wrangler to its end, with `input` to read, and returns its output. Throws that output when it fails. */
+export async function runWrangler(words: readonly string[], env = process.env, input = ""): Promise<string> {
   const { file, args } = wranglerCommand(words);
   const options = { cwd: PROJECT_FOLDER, env, maxBuffer: OUTPUT_MAX_BYTES };
   try {
-    const { stdout } = await promisify(execFile)(file, args, options);
-    return stdout;
+    const running = promisify(execFile)(file, args, options);
+    // A command that ends without reading closes the pipe, and its own error says why.
+    running.child.stdin?.on("error", () => {});
+    running.child.stdin?.end(input);
+    return (await running).stdout;
   } catch (error) {
     // The message of execFile only repeats the command; the reason of the failure is in wrangler's output.
     const output = error instanceof Error && "stdout" in error && "stderr" in error;

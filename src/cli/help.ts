@@ -36,6 +36,12 @@ export function helpOfOne(program: string, { summary, options, notes = [] }: Com
   ].join("\n");
 }
 
+/** A program that is a single command of its own. */
+export function helpOfProgram(program: string, summary: string, options: OptionSpecs): string {
+  const words = Object.entries(options).map(([name, spec]) => optionWord(name, spec));
+  return [...wrap(`${program} --`, words), "", summary, "", ...optionLines(options)].join("\n");
+}
+
 const SECRETS = [
   "Secrets are never arguments, which others can see: the key is in WAYBILL_KEY, or beside the state of a local broker, and a",
   "credential of an upstream in WAYBILL_CREDENTIAL; else you are asked, unseen. Exit code 1: it failed; 2: it was typed wrong.",

@@ -28,8 +28,11 @@ export interface FirstTenant {
   readonly webhookSecret: string;
 }
 
+/** Is called with what is about to be written, so that it is not lost if the answer of the write is. */
+export type KeepFirst = (first: FirstTenant) => void;
+
 /** Makes them, unless there is a usable admin key, by which all else can be made. */
-export async function initDeployment(context: InitContext, name: string): Promise<FirstTenant> {
+export async function initDeployment(context: InitContext, name: string, keep?: KeepFirst): Promise<FirstTenant> {
   // In one call with what is read next, because each call takes a second.
   const [keys = [], fingerprints = []] = await context.execute(selectUsableAdminKeys(Date.now()), SELECT_FINGERPRINTS);
   if (keys.length > 0) {
@@ -38,7 +41,7 @@ export async function initDeployment(context: InitContext, name: string): Promis
       `there is a key of the scope admin already (${ids}): npm run admin -- tenant create and key create make the others with it`,
     );
   }
-  return make(context, name, fingerprints);
+  return make(context, name, fingerprints, keep);
 }
 
 /** Makes them, whatever there is. */
@@ -47,7 +50,12 @@ export async function makeFirstTenant(context: InitContext, name: string): Promi
   return make(context, name, fingerprints);
 }
 
-async function make({ secrets, execute }: InitContext, name: string, stored: readonly unknown[]): Promise<FirstTenant> {
+async function make(
+  { secrets, execute }: InitContext,
+  name: string,
+  stored: readonly unknown[],
+  keep?: KeepFirst,
+): Promise<FirstTenant> {
   const fingerprints = await checkSecrets(secrets, stored);
   const tenantId = `ten-${randomUUID()}`;
   const webhookSecret = makeWebhookSecret(randomBytes(WEBHOOK_SECRET_BYTES));
@@ -55,6 +63,7 @@ async function make({ secrets, execute }: InitContext, name: string, stored: rea
   const { id, key } = makeApiKey(randomBytes(KEY_RANDOM_BYTES));
   const digest = toHex(await digestKey(key, secrets.pepper));
   const createdAtMs = Date.now();
+  keep?.({ tenantId, key, webhookSecret });
   // All of it or none: a tenant without a key would be in the way of the next try.
   await execute(
     ...fingerprints,

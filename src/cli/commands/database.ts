@@ -37,7 +37,7 @@ function localSecrets(): string {
 /** A sentence of our own, or of wrangler on its login, stays. */
 function inPlainWords(message: string): string {
   if (/no such (?:table|column)|has no column named/.test(message))
-    return "the database is of an earlier release: npx wrangler d1 migrations apply waybill --remote brings it up to date";
+    return "the database is of an earlier release: npx wrangler d1 migrations apply DB --remote brings it up to date";
   if (/SQLITE_BUSY|database is locked/.test(message)) return "another process writes the database: try again";
   if (/UNIQUE constraint failed/.test(message)) return "another init was first: use the key that it has printed";
   return message;
