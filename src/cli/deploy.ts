@@ -6,7 +6,7 @@ import { readDeployConfig } from "./deploy/config.ts";
 import { destroy } from "./deploy/destroy.ts";
 import { KeptFile } from "./deploy/kept.ts";
 import { chooseAccount, lookAt } from "./deploy/look.ts";
-import { refuseForeignQueues } from "./deploy/plan.ts";
+import { refuseForeignQueues, refuseOtherDatabase } from "./deploy/plan.ts";
 import { bringUp } from "./deploy/up.ts";
 import { helpOfProgram } from "./help.ts";
 import { refuseSwallowed } from "./npm-words.ts";
@@ -53,6 +53,7 @@ async function main(): Promise<void> {
   print(`The account ${account.name} (${account.id}), the Worker ${config.names.worker}`);
   const found = await lookAt(config.names);
   refuseForeignQueues(config.names, found.queues);
+  refuseOtherDatabase(config.names, config.databaseId, found);
   const kept = new KeptFile(account.id, config.names.worker);
   const isDry = options["dry-run"];
   if (options.destroy) return destroy({ config, found, kept, isDry, print });

@@ -2,7 +2,7 @@
 // or shown twice.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type DeployProject, startDeployProject } from "./deploy-project.ts";
-import { changesIn, expectWhole, STEPS, succeed } from "./deployed.ts";
+import { changesIn, deployEarlier, expectWhole, migrationNames, noteId, STEPS, succeed } from "./deployed.ts";
 
 let project: DeployProject;
 beforeAll(async () => {
@@ -51,5 +51,32 @@ describe("a step that fails once", { timeout: 120_000 }, () => {
     const failed = await project.deploy();
     expect(failed.stderr).toContain("could not make the endpoint first: not now\n");
     expectWhole(project, failed.stdout + (await succeed(project)));
+  });
+});
+
+describe("a deletion that fails once", { timeout: 120_000 }, () => {
+  const commands = [
+    "delete waybill --force",
+    "queues delete dispatch",
+    "queues delete webhooks-dead",
+    "r2 bucket delete waybill-payloads",
+    "d1 delete DB --skip-confirmation --config PATH",
+  ];
+  const failing = commands.flatMap((words) => (["before", "after"] as const).map((when) => ({ words, when })));
+
+  it.each(failing)("$words fails $when it is done, and the next run deletes the rest", async (failure) => {
+    const clean = project.toml();
+    deployEarlier(project, migrationNames(project).length);
+    project.change(({ buckets }) => {
+      buckets["waybill-payloads"] = { rules: ["orphans"], objects: 0 };
+    });
+    noteId(project);
+    project.failOnce(failure);
+    const failed = await project.deploy(["--destroy"], { input: "waybill\n" });
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining("The network was down") });
+    const again = await project.deploy(["--destroy"], { input: "waybill\n" });
+    expect(again).toMatchObject({ code: 0, stderr: "" });
+    expect(project.account()).toMatchObject({ databases: {}, buckets: {}, queues: {}, worker: null });
+    expect(project.toml()).toBe(clean);
   });
 });

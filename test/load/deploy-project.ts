@@ -2,6 +2,7 @@
 import { type ChildProcess, execFile } from "node:child_process";
 import { createHmac } from "node:crypto";
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -172,14 +173,23 @@ function copyProject(project: string): void {
     cpSync(join(PROJECT_FOLDER, name), join(project, name), { recursive: true });
   const packages = join(PROJECT_FOLDER, "node_modules");
   for (const name of readdirSync(packages))
-    if (name !== "wrangler") symlinkSync(join(packages, name), join(project, "node_modules", name));
+    if (name !== "wrangler" && name !== ".bin") symlinkSync(join(packages, name), join(project, "node_modules", name));
   const inFake = (name: string, text: string) => writeFileSync(join(project, "node_modules", "wrangler", name), text);
   inFake("package.json", JSON.stringify({ name: "wrangler", type: "module", exports: "./index.js" }));
   const real = join(packages, "wrangler", "wrangler-dist", "cli.js");
   inFake("index.js", FAKE_INDEX.replace("REAL", JSON.stringify(real)));
   inFake("wrangler.toml", readFileSync(join(project, "wrangler.toml"), "utf8"));
   inFake("config.json", JSON.stringify(readConfig({ config: join(project, "wrangler.toml") })));
-  inFake("bin/wrangler.js", `import ${JSON.stringify(join(PROJECT_FOLDER, "test/load/fake-wrangler.ts"))};\n`);
+  const programs = join(project, "node_modules", ".bin");
+  mkdirSync(programs);
+  for (const name of readdirSync(join(packages, ".bin")))
+    if (name !== "wrangler") symlinkSync(join(packages, ".bin", name), join(programs, name));
+  symlinkSync("../wrangler/bin/wrangler.js", join(programs, "wrangler"));
+  inFake(
+    "bin/wrangler.js",
+    `#!/usr/bin/env node\nimport ${JSON.stringify(join(PROJECT_FOLDER, "test/load/fake-wrangler.ts"))};\n`,
+  );
+  chmodSync(join(project, "node_modules", "wrangler", "bin", "wrangler.js"), 0o755);
 }
 
 /** The real reader takes a second, so a file that differs from the project's in its database alone is not read anew. */

@@ -107,13 +107,12 @@ describe("the database", () => {
     answers = {
       "GET /d1/database?": [{ uuid: id, name: "waybill", version: "production", created_at: "2026-11-29" }],
       "POST /d1/database": { uuid: id, name: "waybill" },
-      "GET /d1/database/other": { uuid: id, name: "other" },
       [`DELETE /d1/database/${id}`]: null,
     };
     expect(await findDatabase("waybill")).toBe(id);
     expect(await findDatabase("other")).toBe(null);
     await createDatabase("waybill");
-    await deleteDatabase("other");
+    await deleteDatabase({ name: "waybill", id });
     expect(changes()).toEqual([
       { call: "POST /d1/database", body: '{"name":"waybill"}' },
       { call: `DELETE /d1/database/${id}`, body: "" },

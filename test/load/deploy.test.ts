@@ -6,8 +6,17 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { keyFingerprint } from "../../src/outbound/credentials.ts";
 import { type DeployProject, startDeployProject } from "./deploy-project.ts";
-import { changesIn, expectWhole, keyIn, migrationNames, STEPS, secretsIn, succeed } from "./deployed.ts";
-import { CREATE_MIGRATIONS } from "./fake-wrangler.ts";
+import {
+  changesIn,
+  deployEarlier,
+  expectWhole,
+  keyIn,
+  migrationNames,
+  noteId,
+  STEPS,
+  secretsIn,
+  succeed,
+} from "./deployed.ts";
 
 let project: DeployProject;
 beforeAll(async () => {
@@ -77,33 +86,6 @@ describe("from nothing", { timeout: 120_000 }, () => {
   });
 });
 
-/** An account with a deployment whose database has so many migrations, and a key that was made by hand. */
-function deployEarlier(migrations: number): { readonly secrets: Record<string, string> } {
-  const secrets = { PEPPER: "p".repeat(40), ENCRYPTION_KEY: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" };
-  const readers = () => ["waybill"];
-  project.change((account) => {
-    account.databases = { waybill: "11111111-1111-4111-8111-111111111111" };
-    account.buckets = { "waybill-payloads": { rules: ["orphans"], objects: 3 } };
-    account.queues = {
-      dispatch: readers(),
-      webhooks: readers(),
-      "dispatch-dead": readers(),
-      "webhooks-dead": readers(),
-    };
-    account.worker = { secrets, versions: [{ id: "v1", tag: null }] };
-  });
-  project.execute(CREATE_MIGRATIONS);
-  for (const name of migrationNames(project).slice(0, migrations)) {
-    project.execute(readFileSync(join(project.folder, "migrations", name), "utf8"));
-    project.execute(`INSERT INTO d1_migrations (name) VALUES ('${name}')`);
-  }
-  project.execute(`INSERT INTO tenants (id, name, waiting_max, sealed_webhook_secret, created_at)
-      VALUES ('ten-1', 'Old', 100, 's', 1);
-    INSERT INTO api_keys (id, tenant_id, digest, scopes, name, created_at)
-      VALUES ('k1', 'ten-1', '${"d".repeat(64)}', 'jobs,admin', 'first', 1);`);
-  return { secrets };
-}
-
 async function rememberSecrets(secrets: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(secrets))
     project.execute(
@@ -115,7 +97,7 @@ describe("over a deployment that is there", { timeout: 120_000 }, () => {
   it.each([1, 11, 16, migrationCount() - 1])(
     "of a release with %i migrations, it migrates and deploys, and keeps the rest",
     async (count) => {
-      const { secrets } = deployEarlier(count);
+      const { secrets } = deployEarlier(project, count);
       await rememberSecrets(secrets);
       const said = await succeed(project);
       expect(changesIn(project)).toEqual(["d1 migrations apply DB --remote", "deploy --tag TAG"]);
@@ -147,7 +129,7 @@ describe("over a deployment that is there", { timeout: 120_000 }, () => {
   });
 
   it("that has lost its secrets it makes no others: they would end every key", async () => {
-    const { secrets } = deployEarlier(migrationCount());
+    const { secrets } = deployEarlier(project, migrationCount());
     await rememberSecrets(secrets);
     project.change(({ worker }) => {
       if (worker !== null) worker.secrets = {};
@@ -163,7 +145,7 @@ describe("over a deployment that is there", { timeout: 120_000 }, () => {
   });
 
   it("without a key, such as of the deploy button, it makes one with the secrets that it is given", async () => {
-    const { secrets } = deployEarlier(migrationCount());
+    const { secrets } = deployEarlier(project, migrationCount());
     project.execute("DELETE FROM api_keys; DELETE FROM tenants");
     const asked = await project.deploy();
     expect(asked.stderr).toContain("it is made with PEPPER, which was set before: give that one in WAYBILL_PEPPER");
@@ -221,6 +203,28 @@ describe("it ends in a sentence, before anything is changed,", { timeout: 120_00
     project.failOnce({ words: "whoami --json", when: "before" });
     expect((await project.deploy()).stderr).toMatch(/^wrangler is not logged in: npx wrangler login, [^\n]+\n$/);
     expect(changesIn(project)).toEqual([]);
+  });
+
+  it("where wrangler.toml names a database that this account does not have", async () => {
+    const other = project
+      .toml()
+      .replace("00000000-0000-0000-0000-000000000000", "22222222-2222-4222-8222-222222222222");
+    writeFileSync(join(project.folder, "wrangler.toml"), other);
+    for (const words of [[], ["--destroy"]])
+      expect(await project.deploy(words)).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining("but this account has no database waybill: choose the right account"),
+      });
+    expect(changesIn(project)).toEqual([]);
+  });
+
+  it("where it would show secrets, and the output is kept; a later deploy shows none", async () => {
+    const env = { CI: "true" };
+    const refused = await project.deploy([], { env });
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("this would show secrets") });
+    expect(changesIn(project)).toEqual([]);
+    await succeed(project);
+    expect(await succeed(project, [], env)).toContain("\n0 changes: all is as it should be\n");
   });
 
   it("where npm has taken an option for its own: --dry-run would else deploy", async () => {
@@ -284,12 +288,12 @@ describe("in a build of Cloudflare's, such as that of the deploy button,", { tim
   const env = { WORKERS_CI: "1" };
 
   it("it makes the queues without a binding, migrates and deploys, and neither makes nor prints a secret", async () => {
-    const { secrets } = deployEarlier(1);
+    const { secrets } = deployEarlier(project, 1);
     project.change((account) => {
       account.queues = { dispatch: [], webhooks: [] };
       account.buckets = { "waybill-payloads": { rules: [], objects: 0 } };
     });
-    noteId();
+    noteId(project);
     const said = await succeed(project, [], env);
     expect(changesIn(project)).toEqual([
       "queues create dispatch-dead",
@@ -304,8 +308,8 @@ describe("in a build of Cloudflare's, such as that of the deploy button,", { tim
   });
 
   it("it tells what its token may not do, and deploys all the same", async () => {
-    deployEarlier(migrationCount());
-    noteId();
+    deployEarlier(project, migrationCount());
+    noteId(project);
     project.failOnce({ words: "queues info dispatch", when: "before" });
     const said = await succeed(project, [], env);
     expect(said).toContain(
@@ -315,10 +319,3 @@ describe("in a build of Cloudflare's, such as that of the deploy button,", { tim
     expect(await project.deploy(["--destroy"], { env })).toMatchObject({ code: 2 });
   });
 });
-
-/** As the deploy button writes it into the repository that it makes. */
-function noteId(): void {
-  const { waybill = "" } = project.account().databases;
-  const noted = project.toml().replace("00000000-0000-0000-0000-000000000000", waybill);
-  writeFileSync(join(project.folder, "wrangler.toml"), noted);
-}

@@ -1,9 +1,10 @@
 // What the tests of npm run deploy ask of a project that it was typed in.
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import type { DeployProject } from "./deploy-project.ts";
+import { CREATE_MIGRATIONS } from "./fake-wrangler.ts";
 
 const SECRET = /wb_live_\w+|whsec_\S+|(?:PEPPER|ENCRYPTION_KEY): \S+/g;
 const READS =
@@ -85,3 +86,40 @@ export const STEPS = [
   "d1 execute DB --remote --json --yes --file PATH",
   "deploy --tag TAG",
 ];
+
+/** An account with a deployment whose database has so many migrations, and a key that was made by hand. */
+export function deployEarlier(
+  project: DeployProject,
+  migrations: number,
+): { readonly secrets: Record<string, string> } {
+  const secrets = { PEPPER: "p".repeat(40), ENCRYPTION_KEY: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" };
+  const readers = () => ["waybill"];
+  project.change((account) => {
+    account.databases = { waybill: "11111111-1111-4111-8111-111111111111" };
+    account.buckets = { "waybill-payloads": { rules: ["orphans"], objects: 3 } };
+    account.queues = {
+      dispatch: readers(),
+      webhooks: readers(),
+      "dispatch-dead": readers(),
+      "webhooks-dead": readers(),
+    };
+    account.worker = { secrets, versions: [{ id: "v1", tag: null }] };
+  });
+  project.execute(CREATE_MIGRATIONS);
+  for (const name of migrationNames(project).slice(0, migrations)) {
+    project.execute(readFileSync(join(project.folder, "migrations", name), "utf8"));
+    project.execute(`INSERT INTO d1_migrations (name) VALUES ('${name}')`);
+  }
+  project.execute(`INSERT INTO tenants (id, name, waiting_max, sealed_webhook_secret, created_at)
+      VALUES ('ten-1', 'Old', 100, 's', 1);
+    INSERT INTO api_keys (id, tenant_id, digest, scopes, name, created_at)
+      VALUES ('k1', 'ten-1', '${"d".repeat(64)}', 'jobs,admin', 'first', 1);`);
+  return { secrets };
+}
+
+/** Writes the database's id into wrangler.toml. */
+export function noteId(project: DeployProject): void {
+  const { waybill = "" } = project.account().databases;
+  const noted = project.toml().replace("00000000-0000-0000-0000-000000000000", waybill);
+  writeFileSync(join(project.folder, "wrangler.toml"), noted);
+}

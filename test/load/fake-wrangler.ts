@@ -87,13 +87,17 @@ function apiError(path: string, text: string, code: number): Refused {
   );
 }
 
-/** The database that the binding DB of a configuration leads to. */
-function openDatabase(): DatabaseSync {
+/** The id of the database that the binding DB of a configuration leads to. */
+function noted(): string {
   const text = readFileSync(optionOf("--config") ?? join(project, "wrangler.toml"), "utf8");
   const [, id = ""] = /"?database_id"?\s*[=:]\s*"([^"]*)"/.exec(text) ?? [];
   if (!Object.values(read().databases).includes(id))
     throw apiError(`d1/database/${id}/query`, `The database ${id} could not be found`, 7404);
-  return new DatabaseSync(join(folder, `${id}.sqlite`));
+  return id;
+}
+
+function openDatabase(): DatabaseSync {
+  return new DatabaseSync(join(folder, `${noted()}.sqlite`));
 }
 
 function execute(): void {
@@ -188,8 +192,7 @@ function deploy(): void {
 }
 
 /** A secret makes a version of its own, without a tag. */
-function putSecrets(): void {
-  const values: Record<string, string> = JSON.parse(readFileSync(0, "utf8"));
+function putSecrets(values: Readonly<Record<string, string>>): void {
   change((account) => {
     account.worker ??= { secrets: {}, versions: [] };
     Object.assign(account.worker.secrets, values);
@@ -218,7 +221,11 @@ const COMMANDS: Readonly<Record<string, (name: string) => void>> = {
       makeOnce(databases, name);
       databases[name] = randomUUID();
     }),
-  "d1 delete": (name) => change(({ databases }) => delete databases[name]),
+  "d1 delete DB --skip-confirmation": () =>
+    change(({ databases }) => {
+      const id = noted();
+      for (const [name, uuid] of Object.entries(databases)) if (uuid === id) delete databases[name];
+    }),
   "d1 execute DB --remote --json --yes": execute,
   "d1 migrations apply DB --remote": migrate,
   "r2 bucket lifecycle list": lifecycle,
@@ -244,7 +251,9 @@ const COMMANDS: Readonly<Record<string, (name: string) => void>> = {
   "queues delete": (name) => change(({ queues }) => delete queues[name]),
   "secret list --format json": () =>
     printJson(Object.keys(isDeployed().secrets).map((name) => ({ name, type: "secret_text" }))),
-  "secret bulk": putSecrets,
+  "secret bulk": () => putSecrets(JSON.parse(readFileSync(0, "utf8"))),
+  "secret put": (name) => putSecrets({ [name]: readFileSync(0, "utf8").trim() }),
+  login: () => print(BANNER, "Successfully logged in."),
   "deployments status --json": () => {
     const version = isDeployed().versions.at(-1);
     if (version === undefined) throw new Refused("The Worker waybill has no deployments.");

@@ -12,6 +12,7 @@ import {
   planDeploy,
   planDestroy,
   refuseForeignQueues,
+  refuseOtherDatabase,
   type Unfinished,
 } from "../../src/cli/deploy/plan.ts";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
@@ -67,12 +68,22 @@ describe("the steps", () => {
     expect(() => refuseForeignQueues(names, whole.queues)).not.toThrow();
   });
 
+  it("refuse a database that is not the one of wrangler.toml", () => {
+    expect(() => refuseOtherDatabase(names, "db2", whole)).toThrow(
+      "wrangler.toml names the database db2, but in this account another database has the name waybill: choose",
+    );
+    expect(() => refuseOtherDatabase(names, "db2", { ...whole, databaseId: null })).toThrow(
+      "but this account has no database waybill: choose the right account, or write 00000000-",
+    );
+    for (const id of ["", NO_DATABASE_ID, "db1"]) expect(() => refuseOtherDatabase(names, id, whole)).not.toThrow();
+  });
+
   it("of a deletion begin with the Worker and leave out what is not there", () => {
-    expect(planDestroy(names, whole, "db1", NO_DATABASE_ID).map(({ kind }) => kind)).toEqual([
-      ...["worker", "queue", "queue", "bucket", "database", "note"],
+    expect(planDestroy(names, whole, "db1").map(({ kind }) => kind)).toEqual([
+      ...["worker", "queue", "queue", "bucket", "note", "database"],
     ]);
     const rest: Found = { ...whole, secrets: null, queues: new Map(), databaseId: null };
-    expect(planDestroy(names, rest, NO_DATABASE_ID, NO_DATABASE_ID)).toEqual([{ kind: "bucket", name: "payloads" }]);
+    expect(planDestroy(names, rest, NO_DATABASE_ID)).toEqual([{ kind: "bucket", name: "payloads" }]);
   });
 });
 

@@ -19,7 +19,7 @@ export interface DestroyRequest {
 
 export async function destroy({ config, found, kept, isDry, print }: DestroyRequest): Promise<void> {
   const { names } = config;
-  const deletions = planDestroy(names, found, config.databaseId, NO_DATABASE_ID);
+  const deletions = planDestroy(names, found, config.databaseId);
   if (deletions.length === 0) return print("0 changes: nothing of it is there");
   print("This deletes for ever:");
   for (const deletion of deletions) print(`  ${await lossOf(deletion, found)}`);
@@ -79,7 +79,7 @@ async function remove(deletion: Deletion): Promise<boolean> {
     case "bucket":
       return deleteBucket(deletion.name);
     case "database":
-      await deleteDatabase(deletion.name);
+      await deleteDatabase(deletion);
       return true;
     case "note":
       noteDatabaseId(NO_DATABASE_ID);

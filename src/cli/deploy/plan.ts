@@ -1,5 +1,7 @@
 // What is there and what is wanted -> the steps between. Pure, so that --dry-run says exactly what a run would do.
 
+import { NO_DATABASE_ID } from "./database-line.ts";
+
 /** The names of the parts of a deployment, of wrangler.toml. */
 export interface Names {
   readonly worker: string;
@@ -136,6 +138,18 @@ function migrationsIn(names: readonly string[]): string {
   return names.length === 1 ? `the migration ${first}` : `${names.length} migrations, ${first} to ${names.at(-1)}`;
 }
 
+/**
+ * An id in wrangler.toml that is not that of the account's database: this is another account, or another database has its
+ * name. Throws a sentence, because a second deployment would be made beside the first, or the wrong one deleted.
+ */
+export function refuseOtherDatabase({ database }: Names, notedId: string, { databaseId }: Found): void {
+  if (notedId === "" || notedId === NO_DATABASE_ID || notedId === databaseId) return;
+  const here = databaseId === null ? "this account has no database" : "in this account another database has the name";
+  throw new Error(
+    `wrangler.toml names the database ${notedId}, but ${here} ${database}: choose the right account, or write ${NO_DATABASE_ID} in its place`,
+  );
+}
+
 /** A queue that another Worker reads is another project's: throws a sentence that names both. */
 export function refuseForeignQueues(names: Names, queues: Found["queues"]): void {
   for (const [queue, readers] of queues) {
@@ -148,17 +162,19 @@ export function refuseForeignQueues(names: Names, queues: Found["queues"]): void
 }
 
 export type Deletion =
-  | { readonly kind: "worker" | "queue" | "bucket" | "database"; readonly name: string }
+  | { readonly kind: "worker" | "queue" | "bucket"; readonly name: string }
+  | { readonly kind: "database"; readonly name: string; readonly id: string }
   | { readonly kind: "note" };
 
 /** What is deleted, in this order: nothing writes any more once the Worker is gone. */
-export function planDestroy(names: Names, found: Found, notedId: string, noId: string): readonly Deletion[] {
+export function planDestroy(names: Names, found: Found, notedId: string): readonly Deletion[] {
   const deletions: (Deletion | false)[] = [
     found.secrets !== null && { kind: "worker", name: names.worker },
     ...names.queues.map((name) => (found.queues.get(name) ?? null) !== null && { kind: "queue" as const, name }),
     found.bucket !== null && { kind: "bucket", name: names.bucket },
-    found.databaseId !== null && { kind: "database", name: names.database },
-    notedId !== noId && { kind: "note" },
+    // The note goes first: a run that ends between them finds the database by its name, and no id that leads nowhere.
+    notedId !== NO_DATABASE_ID && { kind: "note" },
+    found.databaseId !== null && { kind: "database", name: names.database, id: found.databaseId },
   ];
   return deletions.filter((deletion) => deletion !== false);
 }

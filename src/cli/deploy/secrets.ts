@@ -61,6 +61,15 @@ export function showSecrets(kept: KeptFile, print: Print): void {
   kept.change({ areSecretsShown: true });
 }
 
+/** Where the output is kept in a log, others may read it. Throws a sentence, before anything is made. */
+export function refuseInLog(): void {
+  const { CI = "" } = process.env;
+  if (CI === "" || CI === "false" || CI === "0") return;
+  throw new Error(
+    "this would show secrets, and here (CI is set) the output is kept: run it once on a machine of yours, later runs show none",
+  );
+}
+
 /** Makes the first tenant and its key, and shows them. False: there is a key of the scope admin already. */
 export async function makeFirstKey(
   kept: KeptFile,
@@ -69,6 +78,7 @@ export async function makeFirstKey(
   print: Print,
 ): Promise<boolean> {
   if (!isSure && (await hasAdminKey())) return false;
+  refuseInLog();
   const context = {
     secrets: await secretsOf(kept),
     execute: (...statements: Parameters<typeof executeRemote>[0]) => executeRemote(statements),

@@ -2,8 +2,8 @@
 import { waitUntilUp } from "./address.ts";
 import { type Config, migrationFiles, tagOfBuild } from "./config.ts";
 import { type KeptFile, unfinishedIn } from "./kept.ts";
-import { type Found, planDeploy, sentenceOf } from "./plan.ts";
-import type { Print } from "./secrets.ts";
+import { type Found, planDeploy, type Step, sentenceOf } from "./plan.ts";
+import { type Print, refuseInLog } from "./secrets.ts";
 import { runSteps } from "./steps.ts";
 
 export interface UpRequest {
@@ -32,6 +32,7 @@ export async function bringUp(request: UpRequest): Promise<void> {
     for (const step of steps) print(`would: ${sentenceOf(step)}`);
     return print(`${counted(steps.length)} would be made; nothing was changed`);
   }
+  if (steps.some(showsSecrets)) refuseInLog();
   const deployment = { ...request, wanted };
   let done = await runSteps(
     deployment,
@@ -52,6 +53,11 @@ export async function bringUp(request: UpRequest): Promise<void> {
   finish(kept);
   print(done === 0 ? "0 changes: all is as it should be" : counted(done));
   if (url !== null) for (const line of linesToTry(url, made > 0 ? slug : (found.stored?.slug ?? null))) print(line);
+}
+
+function showsSecrets(step: Step): boolean {
+  // Whether a key is made at all is not known of an earlier release until it is migrated.
+  return ["make-secrets", "show-secrets", "show-key"].includes(step.kind) || (step.kind === "make-key" && step.isSure);
 }
 
 function counted(changes: number): string {

@@ -45,21 +45,28 @@ export async function createDatabase(name: string): Promise<void> {
   await run(["d1", "create", name]);
 }
 
-export async function deleteDatabase(name: string): Promise<void> {
-  await run(["d1", "delete", name, "--skip-confirmation"]);
+export interface NamedDatabase {
+  readonly name: string;
+  readonly id: string;
 }
 
-/** Runs SELECTs on a database of this id, whatever wrangler.toml says. */
-export async function readDatabase(
-  database: { readonly name: string; readonly id: string },
-  statements: readonly Statement[],
-): Promise<unknown[][]> {
+export async function deleteDatabase(database: NamedDatabase): Promise<void> {
+  await withConfigOf(database, (words) => run(["d1", "delete", "DB", "--skip-confirmation", ...words]));
+}
+
+/** Runs SELECTs. */
+export async function readDatabase(database: NamedDatabase, statements: readonly Statement[]): Promise<unknown[][]> {
+  return withConfigOf(database, (words) => executeRemote(statements, words));
+}
+
+/** wrangler takes the id of a database from its configuration, where another may stand or none: it gets one for this call. */
+async function withConfigOf<T>({ name, id }: NamedDatabase, act: (words: readonly string[]) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "waybill-deploy-"));
   try {
     const config = join(folder, "wrangler.json");
-    const bound = { binding: "DB", database_name: database.name, database_id: database.id };
-    writePrivate(config, JSON.stringify({ name: "waybill-database", d1_databases: [bound] }));
-    return await executeRemote(statements, ["--config", config]);
+    const database = { binding: "DB", database_name: name, database_id: id };
+    writePrivate(config, JSON.stringify({ name: "waybill-database", d1_databases: [database] }));
+    return await act(["--config", config]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
