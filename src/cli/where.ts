@@ -78,7 +78,7 @@ function keptKey(state: string): Pick<BrokerPlace, "key" | "keyFrom"> | null {
 }
 
 /** An address without a slash at its end. `name`: what was typed, for the sentence. */
-function checkAddress(name: string, text: string): string {
+export function checkAddress(name: string, text: string): string {
   const isOfThisMachine = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(URL.parse(text)?.hostname ?? "");
   const checked = checkBase(text, isOfThisMachine);
   if (checked.ok) return checked.base;

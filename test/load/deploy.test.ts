@@ -1,6 +1,6 @@
 // npm run deploy, as it is typed, over an account that a fake of wrangler keeps: from nothing, again, over an earlier
 // release, in a build of Cloudflare's, and taken away.
-import { readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
@@ -61,7 +61,12 @@ describe("from nothing", { timeout: 120_000 }, () => {
       .replace('database_name = "waybill"', "database_name = 'acme-data' # of Acme")
       .replace('bucket_name = "waybill-payloads"', 'bucket_name = "acme-payloads"');
     writeFileSync(join(project.folder, "wrangler.toml"), named);
-    await succeed(project, ["--name", "O'Brien", "--slug", "llm"]);
+    const line = "node src/cli/run-script.mjs src/cli/deploy.ts --name O\\'Brien --slug llm > printed";
+    expect(await project.shell(line)).toMatchObject({ code: 0, stderr: "" });
+    // It holds the secrets.
+    const printed = join(project.folder, "printed");
+    expect(keyIn(readFileSync(printed, "utf8"))).toMatch(/^wb_live_/);
+    expect(statSync(printed).mode & 0o777).toBe(0o600);
     expect(Object.keys(project.account().databases)).toEqual(["acme-data"]);
     expect(Object.keys(project.account().buckets)).toEqual(["acme-payloads"]);
     expect(project.rows("SELECT name FROM tenants")).toEqual([{ name: "O'Brien" }]);
@@ -216,6 +221,17 @@ describe("it ends in a sentence, before anything is changed,", { timeout: 120_00
         stderr: expect.stringContaining("but this account has no database waybill: choose the right account"),
       });
     expect(changesIn(project)).toEqual([]);
+  });
+
+  it("where the address of the deployment would carry the key in clear", async () => {
+    const plain = project.toml().replace('PUBLIC_URL = ""', 'PUBLIC_URL = "http://waybill.example.com"');
+    writeFileSync(join(project.folder, "wrangler.toml"), plain);
+    const { code, stderr } = await project.deploy();
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: "PUBLIC_URL must be an https: URL: each call carries the key\n",
+    });
+    expect(project.calls()).toEqual([]);
   });
 
   it("where it would show secrets, and the output is kept; a later deploy shows none", async () => {

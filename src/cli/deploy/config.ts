@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import * as z from "zod";
 import { PROJECT_FOLDER } from "../dev-database.ts";
+import { checkAddress } from "../where.ts";
 import { withDatabaseId } from "./database-line.ts";
 import type { Names } from "./plan.ts";
 import { build } from "./wrangler.ts";
@@ -61,7 +62,8 @@ export async function readDeployConfig(): Promise<Config> {
       queues: [...new Set(queues)].filter((queue) => queue !== undefined),
     },
     accountId: config.account_id ?? null,
-    publicUrl: typeof publicUrl === "string" && publicUrl !== "" ? publicUrl.replace(/\/+$/, "") : null,
+    // The first key goes there.
+    publicUrl: typeof publicUrl === "string" && publicUrl !== "" ? checkAddress("PUBLIC_URL", publicUrl) : null,
     databaseId: database?.database_id ?? "",
     assets: config.assets?.directory ?? null,
   };

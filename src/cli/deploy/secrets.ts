@@ -1,6 +1,5 @@
 // The secrets of a deployment and its first key: made here, kept until they are shown, and shown once.
 import { randomBytes } from "node:crypto";
-import { SELECT_FINGERPRINTS } from "../../db/fingerprints.ts";
 import { selectUsableAdminKeys } from "../../db/keys.ts";
 import { keyFingerprint } from "../../outbound/credentials.ts";
 import { readSecret } from "../admin-secrets.ts";
@@ -89,7 +88,7 @@ export async function makeFirstKey(
 }
 
 async function hasAdminKey(): Promise<boolean> {
-  const [keys = []] = await executeRemote([selectUsableAdminKeys(Date.now()), SELECT_FINGERPRINTS]);
+  const [keys = []] = await executeRemote([selectUsableAdminKeys(Date.now())]);
   return keys.length > 0;
 }
 
