@@ -5,6 +5,11 @@ export type Failure =
   | { readonly kind: "invalid"; readonly field: string; readonly message: string }
   /** A request of the management API that its description does not allow: every wrong field, the first one also by name. */
   | { readonly kind: "not_conforming"; readonly wrong: readonly WrongField[] }
+  /** The input of a job does not fit its endpoint's schema: what is wrong where, at least one. */
+  | {
+      readonly kind: "input_refused";
+      readonly problems: readonly { readonly pointer: string; readonly message: string }[];
+    }
   /** What the caller wants is taken by something else, such as a slug, or the state of a thing forbids it. */
   | { readonly kind: "conflict"; readonly field?: string; readonly message: string }
   /** Another writer was first: the thing has another version than the caller has seen. */
@@ -37,7 +42,8 @@ export type Failure =
   /** A route of an OpenAI server that the endpoint does not let through. */
   | { readonly kind: "route_closed"; readonly method: string; readonly path: string; readonly endpointId: string }
   | { readonly kind: "method_not_allowed"; readonly allow: string }
-  | { readonly kind: "too_large"; readonly maxBytes: number }
+  /** `part`: of the body, where it is not the whole. */
+  | { readonly kind: "too_large"; readonly maxBytes: number; readonly part?: "input" }
   | { readonly kind: "unsupported_media"; readonly message: string }
   | { readonly kind: "tenant_limit"; readonly waitingMax: number; readonly retryAfterSeconds: number }
   | { readonly kind: "webhooks_owed"; readonly owedMax: number; readonly retryAfterSeconds: number }

@@ -14,6 +14,8 @@ export interface LoadedEndpoint {
   readonly shared: boolean;
   /** The origins whose pages may call it. Brokers have no use for them. */
   readonly allowedOrigins: readonly string[];
+  /** The JSON Schema of its jobs' inputs, as text; null: any input is taken. Its broker does not need it. */
+  readonly inputSchema: string | null;
 }
 
 // Columns are read under the names that they have in the settings, whose schema checks their values.
@@ -23,6 +25,7 @@ type EndpointRow = {
   paused: number;
   tenantSharePercent: number | null;
   allowedOrigins: string;
+  inputSchema?: string | null;
 };
 type ItsRow = { endpointId: string; tier: string };
 type UpstreamRow = ItsRow & { local: number };
@@ -36,13 +39,16 @@ const ITS_ID = `(SELECT id FROM endpoints WHERE (id = ?1 OR slug = ?1) AND delet
 /** A JSON array of ids, whatever their number. Deleted endpoints are among them until their brokers are empty. */
 const THEIR_IDS = "(SELECT id FROM endpoints WHERE id IN (SELECT value FROM json_each(?1)) AND emptied_at IS NULL)";
 
-/** The statements that read endpoints. `ids` is SQL with one parameter that gives the ids of the endpoints. */
-function readEndpoints(ids: string): readonly string[] {
+/**
+ * The statements that read endpoints. `ids` is SQL with one parameter that gives the ids of the endpoints; `more`: SQL of further
+ * columns of theirs.
+ */
+function readEndpoints(ids: string, more = ""): readonly string[] {
   return [
     `SELECT id AS endpointId, coalesce(number, 0) AS number, tenant_id AS tenantId, shared, kind, body_max_bytes AS bodyMaxBytes, version, paused,
        max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
        run_retention_ms AS runRetentionMs, runsync_retention_ms AS runsyncRetentionMs, openai_routes AS openaiRoutes,
-       tenant_share_percent AS tenantSharePercent, allowed_origins AS allowedOrigins, deleted_at AS deletedAtMs FROM endpoints WHERE id IN ${ids}`,
+       tenant_share_percent AS tenantSharePercent, allowed_origins AS allowedOrigins, deleted_at AS deletedAtMs${more} FROM endpoints WHERE id IN ${ids}`,
     `SELECT id, endpoint_id AS endpointId, url, dialect, local, slots, tier, rate_kind AS rateKind,
        sealed_credential AS credential FROM upstreams WHERE endpoint_id IN ${ids} AND enabled = 1 ORDER BY id`,
     `SELECT id, endpoint_id AS endpointId, digest, tier, rate_kind AS rateKind, slots, expires_at AS expiresAtMs
@@ -51,8 +57,12 @@ function readEndpoints(ids: string): readonly string[] {
   ];
 }
 
-const READ_ONE = readEndpoints(ITS_ID);
-const READ_NUMBERED = readEndpoints("(SELECT id FROM endpoints WHERE number = ?1 AND deleted_at IS NULL)");
+const FOR_THE_EDGE = ", input_schema AS inputSchema";
+const READ_ONE = readEndpoints(ITS_ID, FOR_THE_EDGE);
+const READ_NUMBERED = readEndpoints(
+  "(SELECT id FROM endpoints WHERE number = ?1 AND deleted_at IS NULL)",
+  FOR_THE_EDGE,
+);
 const READ_MANY = readEndpoints(THEIR_IDS);
 
 /** The endpoint of an id or a slug; null when there is none. One round trip. */
@@ -74,7 +84,12 @@ async function readOne(
   const [row] = rows.endpoints;
   if (row === undefined) return null;
   const allowedOrigins = allowedOriginsSchema.parse(JSON.parse(row.allowedOrigins));
-  return { settings: toSettings(row, rows), shared: row.shared === 1, allowedOrigins };
+  return {
+    settings: toSettings(row, rows),
+    shared: row.shared === 1,
+    allowedOrigins,
+    inputSchema: row.inputSchema ?? null,
+  };
 }
 
 /**

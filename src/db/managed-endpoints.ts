@@ -23,7 +23,7 @@ export type Owner = string | null;
 const COLUMNS = `id, tenant_id AS tenantId, coalesce(number, 0) AS number, slug, name, kind, version, release,
   created_at AS createdAtMs, paused, max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
   run_retention_ms AS runRetentionMs, runsync_retention_ms AS runsyncRetentionMs, body_max_bytes AS bodyMaxBytes, shared,
-  openai_routes AS openaiRoutes, tenant_share_percent AS tenantSharePercent, fleet, sealed_env AS sealedEnv,
+  openai_routes AS openaiRoutes, tenant_share_percent AS tenantSharePercent, input_schema AS inputSchema, fleet, sealed_env AS sealedEnv,
   allowed_origins AS allowedOrigins, template_id AS templateId`;
 
 type Row = {
@@ -42,6 +42,9 @@ function toManaged(row: Row): ManagedEndpoint {
     allowedOrigins: JSON.parse(row.allowedOrigins),
   });
 }
+
+/** Characters of what is large of an endpoint. */
+const SIZE = "length(fleet) + coalesce(length(sealed_env), 0) + coalesce(length(input_schema), 0)";
 
 /** The endpoint of an id or a slug; an id wins over a slug of the same text. Null: there is none of this owner's. */
 export async function findManaged(db: Database, owner: Owner, idOrSlug: string): Promise<ManagedEndpoint | null> {
@@ -65,7 +68,7 @@ export async function listManaged(
   const among = only === null ? "" : `AND id IN (SELECT value FROM json_each(?${owner === null ? 4 : 5}))`;
   const rows = `SELECT * FROM endpoints WHERE ${place} (created_at, id) < (?1, ?2) AND deleted_at IS NULL ${among}
     ORDER BY created_at DESC, id DESC LIMIT ?3`;
-  const sql = boundedPage(COLUMNS, rows, "length(fleet) + coalesce(length(sealed_env), 0)");
+  const sql = boundedPage(COLUMNS, rows, SIZE);
   const params = [createdAtMs, id, limit, ...(owner === null ? [] : [owner])];
   if (only !== null) params.push(JSON.stringify(only));
   const { results } = await bound(db, statement(sql, ...params)).all<Row & SizedRow>();
@@ -87,6 +90,7 @@ const COLUMN_OF: Readonly<Record<keyof EndpointSetting, string>> = {
   shared: "shared",
   openaiRoutes: "openai_routes",
   tenantSharePercent: "tenant_share_percent",
+  inputSchema: "input_schema",
   fleet: "fleet",
   sealedEnv: "sealed_env",
   allowedOrigins: "allowed_origins",

@@ -16,6 +16,8 @@ import { type FieldChange, fieldChanges, hiddenChanges } from "../core/manage/ch
 import { fleetProblem } from "../core/manage/fleet-rules.ts";
 import { givenOf } from "../core/manage/given.ts";
 import { INFERENCE, isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
+import { compileSchema } from "../core/schema/compile.ts";
+import { shorten } from "../core/schema/keywords.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion, isWithoutOwner } from "../db/expectations.ts";
 import { findManaged, insertManaged, type Owner, takenBy, updateManaged } from "../db/managed-endpoints.ts";
@@ -105,7 +107,7 @@ export async function createEndpoint(context: ManageContext, wanted: WantedEndpo
   };
   const problem = problemOf(endpoint, needsHardware);
   if (problem !== null) return problem;
-  const changes = [...fieldChanges({}, auditedFields(endpoint)), ...hiddenChanges("env", {}, workerEnv)];
+  const changes = [...briefly(fieldChanges({}, auditedFields(endpoint))), ...hiddenChanges("env", {}, workerEnv)];
   const audit = audited(context, { tenantId, action: "endpoint.create", objectId: id, changes });
   // Of four million endpoints one has the drawn number already once in a thousand times.
   for (let draws = 0; ; draws += 1) {
@@ -131,6 +133,7 @@ const DEFAULTS = {
   openaiRoutes: INFERENCE,
   tenantSharePercent: null,
   allowedOrigins: [],
+  inputSchema: null,
 };
 
 /** Changes an endpoint. What workers are started with makes a release; all else acts at once. */
@@ -172,7 +175,7 @@ async function planChange(
   const next = { ...now, ...givenOf(settings), fleet };
   const problem = problemOf(next, false);
   if (problem !== null) return problem;
-  const changes = [...fieldChanges(auditedFields(now), auditedFields(next)), ...envChanges];
+  const changes = [...briefly(fieldChanges(auditedFields(now), auditedFields(next))), ...envChanges];
   if (changes.length === 0) return ok(null);
   const diff = [...fieldChanges(startedWith(now.fleet), startedWith(fleet)), ...envChanges];
   const isRelease = diff.length > 0;
@@ -218,21 +221,19 @@ function startedWith({ image, args, disk, ports, registry, gpu, cpu }: Fleet): R
 function auditedFields(endpoint: Audited): Record<string, unknown> {
   const { slug, name, kind, paused, maxAttempts, executionTimeoutMs, ttlMs, runRetentionMs, runsyncRetentionMs } =
     endpoint;
-  const { bodyMaxBytes, shared, openaiRoutes, tenantSharePercent, allowedOrigins, templateId, fleet } = endpoint;
+  const { bodyMaxBytes, shared, openaiRoutes, tenantSharePercent, allowedOrigins, templateId, inputSchema, fleet } =
+    endpoint;
   const jobs = { maxAttempts, executionTimeoutMs, ttlMs, runRetentionMs, runsyncRetentionMs, bodyMaxBytes };
-  return {
-    slug,
-    name,
-    kind,
-    paused,
-    ...jobs,
-    shared,
-    openaiRoutes,
-    tenantSharePercent,
-    allowedOrigins,
-    templateId,
-    ...fleet,
-  };
+  const others = { shared, openaiRoutes, tenantSharePercent, allowedOrigins, templateId, inputSchema };
+  return { slug, name, kind, paused, ...jobs, ...others, ...fleet };
+}
+
+/** The audit shows the beginning of a schema: its lines are read in lists. */
+function briefly(changes: readonly FieldChange[]): FieldChange[] {
+  const short = (value: unknown): unknown => (typeof value === "string" ? shorten(value) : value);
+  return changes.map((change) =>
+    change.field === "inputSchema" ? { ...change, old: short(change.old), new: short(change.new) } : change,
+  );
 }
 
 type Audited = Omit<
@@ -240,16 +241,24 @@ type Audited = Omit<
   "id" | "tenantId" | "version" | "number" | "release" | "createdAtMs" | "sealedEnv"
 >;
 
-type Checked = Pick<ManagedEndpoint, "id" | "slug" | "kind" | "fleet" | "openaiRoutes" | "shared">;
+type Checked = Pick<ManagedEndpoint, "id" | "slug" | "kind" | "fleet" | "openaiRoutes" | "shared" | "inputSchema">;
 
-function problemOf({ id, slug, kind, fleet, openaiRoutes, shared }: Checked, needsHardware: boolean) {
+function problemOf({ id, slug, kind, fleet, openaiRoutes, shared, inputSchema }: Checked, needsHardware: boolean) {
   const wrongSlug = slug === id ? null : slugProblem(slug);
   if (wrongSlug !== null) return fail({ kind: "invalid", field: "slug", message: wrongSlug });
   const wrongRoutes = openAiRoutesProblem(openaiRoutes);
   if (wrongRoutes !== null) return fail({ kind: "invalid", field: "inferenceRoutes", message: wrongRoutes });
   if (shared && isWideForm(openaiRoutes)) return fail(WIDE_AND_PUBLIC);
+  const wrongSchema = inputSchema === null ? null : schemaProblem(kind, inputSchema);
+  if (wrongSchema !== null) return fail({ kind: "invalid", field: "inputSchema", message: wrongSchema });
   const wrong = fleetProblem({ ...fleet, kind }, needsHardware);
   return wrong === null ? null : fail({ kind: "invalid", ...wrong });
+}
+
+function schemaProblem(kind: ManagedEndpoint["kind"], text: string): string | null {
+  if (kind === "load_balancer") return "is for endpoints of jobs: a load-balanced one has no input";
+  const compiled = compileSchema(text);
+  return compiled.ok ? null : `${compiled.problem.place} ${compiled.problem.message}`;
 }
 
 const WIDE_AND_PUBLIC = {

@@ -35,6 +35,8 @@ export interface EnvelopeOptions extends ValueOptions {
   readonly cutField?: string;
   /** Accepts NaN and Infinity, as null in the payload, because Python workers send them. */
   readonly lenientNumbers?: boolean;
+  /** Bounds the big field alone; it must be at least what stays in memory. */
+  readonly bigMaxBytes?: number;
   /** Asks for the SHA-256 of the raw body. */
   readonly hash?: boolean;
 }
@@ -50,7 +52,7 @@ export async function readEnvelope(stream: BodySource, options: EnvelopeOptions)
     await digest?.write(piece);
     return take(piece);
   };
-  const read = await storeBody(stream, options, { take: takeHashed, finish });
+  const read = await storeBody(stream, options, { take: takeHashed, finish }, options.bigMaxBytes);
   if (read.kind !== "ok") {
     await digest?.abort();
     return read;

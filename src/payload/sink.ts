@@ -14,6 +14,8 @@ export interface SinkOptions {
   readonly bucket: R2Bucket;
   readonly key: string;
   readonly maxBytes: number;
+  /** Up to this size a payload stays in memory; PAYLOAD_ROW_MAX_BYTES unless its reader has more to do with it. */
+  readonly inlineMaxBytes?: number;
   /**
    * Called after each failed call to R2 with the number of failures of this payload; true: try again. So a Carrier can
    * keep a finished result for the time of one lease. Without this function the first failure is final.
@@ -30,6 +32,7 @@ export class PayloadSink {
   peakHeldBytes = 0;
 
   readonly #options: SinkOptions;
+  readonly #inlineMaxBytes: number;
   #buffer = new Uint8Array(0);
   #used = 0;
   #totalBytes = 0;
@@ -41,6 +44,7 @@ export class PayloadSink {
 
   constructor(options: SinkOptions) {
     this.#options = options;
+    this.#inlineMaxBytes = options.inlineMaxBytes ?? PAYLOAD_ROW_MAX_BYTES;
   }
 
   /** Takes the next bytes; the view may be reused when the promise is done. Null means that all is well. */
@@ -65,7 +69,7 @@ export class PayloadSink {
   /** Ends the payload and returns where it is stored. */
   async finish(): Promise<PayloadRef | SinkFailure> {
     if (this.#failure !== null) return this.#failure;
-    if (this.#totalBytes <= PAYLOAD_ROW_MAX_BYTES) {
+    if (this.#totalBytes <= this.#inlineMaxBytes) {
       const bytes = this.#buffer.slice(0, this.#used);
       this.#release();
       return { kind: "inline", bytes };
@@ -105,10 +109,10 @@ export class PayloadSink {
     return fits.length;
   }
 
-  /** Doubles the buffer up to the size of a row, then takes the room of one part at once. */
+  /** Doubles the buffer up to what stays in memory, then takes the room of one part at once. */
   #grow(wantedBytes: number): void {
     const doubled = Math.max(wantedBytes, this.#buffer.length * 2, 1_024);
-    const size = wantedBytes > PAYLOAD_ROW_MAX_BYTES ? R2_PART_BYTES : Math.min(doubled, PAYLOAD_ROW_MAX_BYTES);
+    const size = wantedBytes > this.#inlineMaxBytes ? R2_PART_BYTES : Math.min(doubled, this.#inlineMaxBytes);
     const old = this.#buffer;
     this.#hold(size);
     this.#buffer = new Uint8Array(size);

@@ -39,6 +39,7 @@ export function insertEndpoint({ id, tenantId, number, slug, createdAtMs, ...giv
     openaiRoutes: given.openaiRoutes ?? INFERENCE,
     tenantSharePercent: given.tenantSharePercent ?? null,
     allowedOrigins: given.allowedOrigins ?? [],
+    inputSchema: given.inputSchema ?? null,
     fleet: given.fleet ?? fleetSchema.parse({}),
     sealedEnv: given.sealedEnv ?? null,
     templateId: given.templateId ?? null,

@@ -44,6 +44,8 @@ export interface TestTenantOptions {
   readonly openaiRoutes?: string;
   readonly tenantSharePercent?: number;
   readonly allowedOrigins?: string[];
+  /** As JSON text. */
+  readonly inputSchema?: string;
 }
 
 /** Makes a tenant with one endpoint. Without `upstreams` its jobs wait for ever. */

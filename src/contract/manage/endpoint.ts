@@ -59,6 +59,10 @@ const ours = {
     .max(ORIGINS_MAX)
     .refine((all) => new Set(all).size === all.length, "may name each origin once")
     .meta({ description: "Origins whose pages may call it from a browser, such as https://app.example" }),
+  inputSchema: z.record(z.string(), z.unknown()).nullable().meta({
+    description:
+      "QUEUE: the JSON Schema (draft 2020-12 or draft-07) by which the input of a job is checked before it is taken; null: any input is taken",
+  }),
   visibility: z.enum(["PRIVATE", "PUBLIC"]).meta({ description: "PUBLIC: every tenant with a key may call it" }),
 };
 
@@ -76,6 +80,7 @@ const optionalOurs = {
   inferenceRoutes: ours.inferenceRoutes.optional(),
   tenantSharePercent: ours.tenantSharePercent.optional(),
   allowedOrigins: ours.allowedOrigins.optional(),
+  inputSchema: ours.inputSchema.optional(),
   visibility: ours.visibility.optional(),
 };
 

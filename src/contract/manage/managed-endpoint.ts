@@ -31,6 +31,8 @@ export const managedEndpointSchema = z.object({
   openaiRoutes: z.string(),
   /** Percent of its rows and bytes that one tenant may keep; null: the default. */
   tenantSharePercent: z.int().nullable(),
+  /** The JSON Schema of its jobs' inputs, as compact text; null: any input is taken. */
+  inputSchema: z.string().nullable(),
   fleet: fleetSchema,
   /** The workers' environment as one sealed JSON text; null: it is empty. */
   sealedEnv: z.string().nullable(),

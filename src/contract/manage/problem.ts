@@ -35,7 +35,18 @@ export const runPodProblemSchema = z
   .meta({ id: "RunPodProblem" });
 
 /** Of the routes of jobs and workers. */
-export const jobErrorSchema = z.looseObject({ error: z.string(), message: z.string() }).meta({ id: "JobError" });
+export const jobErrorSchema = z
+  .looseObject({
+    error: z.string(),
+    message: z.string(),
+    errors: z
+      .array(z.object({ field: z.string(), message: z.string() }))
+      .optional()
+      .meta({
+        description: "Of an input that its endpoint's schema refuses: where, as input/images/0, and what was expected",
+      }),
+  })
+  .meta({ id: "JobError" });
 
 /** Of GraphQL calls: RunPod's clients show the first message. */
 export const graphQlErrorSchema = z

@@ -4,8 +4,8 @@ import type { RateWindow } from "../access/rate-windows.ts";
 
 /** An environment of some hundred variables fits; a larger body is none of a management call. */
 export const MANAGE_BODY_MAX_BYTES = 256 * 1024;
-/** No request has deeper values, and each level costs the check a call of its own. */
-export const VALUE_DEPTH_MAX = 16;
+/** An input schema has the deepest values (SCHEMA_DEPTH_MAX), and each level costs the check a call of its own. */
+export const VALUE_DEPTH_MAX = 34;
 /** More wrong fields than this help nobody, and each is a line of the answer. */
 export const WRONG_FIELDS_MAX = 20;
 /**

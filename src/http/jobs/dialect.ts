@@ -12,7 +12,7 @@ import { checkSubmitHeaders, readIdempotencyKey } from "./submit-headers.ts";
 export const RUNPOD: ClientDialect = { readKey, readJob, refuse };
 
 async function readJob(
-  ...[c, { caller, settings }, { mode, key }]: Parameters<ClientDialect["readJob"]>
+  ...[c, { caller, settings, inputSchema }, { mode, key }]: Parameters<ClientDialect["readJob"]>
 ): Promise<Result<WantedJob>> {
   const maxBytes = mode === "run" ? RUN_BODY_MAX_BYTES : RUNSYNC_BODY_MAX_BYTES;
   const headers = checkSubmitHeaders(c.req.raw.headers, maxBytes);
@@ -26,6 +26,7 @@ async function readJob(
     hash: idempotencyKey.value !== null,
     settings,
     isByToken: caller.token !== undefined,
+    inputSchema,
     // A client of a local broker may send any Host: it is used for this request alone, and only to refuse URLs.
     reach: { ...readConfig(c.env).reach, requestUrl: c.req.url },
   });

@@ -6,11 +6,15 @@ import type { EndpointSettings } from "../../contract/settings.ts";
 import type { Reach } from "../../core/access/reach.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { metadataProblem } from "../../core/job/metadata.ts";
-import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS } from "../../core/limits.ts";
+import type { PayloadRef } from "../../core/json/payload-ref.ts";
+import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS, PAYLOAD_ROW_MAX_BYTES } from "../../core/limits.ts";
+import { CHECKED_INPUT_MAX_BYTES } from "../../core/schema/limits.ts";
 import { checkUrl } from "../../outbound/guard.ts";
-import { type BodySource, readEnvelope, type ValueOptions } from "../../payload/envelope.ts";
+import { type BodySource, type ReadFailure, readEnvelope, type ValueOptions } from "../../payload/envelope.ts";
+import { storeBytes } from "../../payload/store.ts";
 import { bodyFailure } from "../kit/body-failures.ts";
 import { dropInput } from "../kit/submit-job.ts";
+import { checkJobInput } from "./input-check.ts";
 
 /** A checked request. `input` may be in R2 already: a caller that does not use it must delete it. */
 export interface SubmitBody extends Pick<SubmitCall, "input" | "fields" | "policy"> {
@@ -24,21 +28,48 @@ export interface SubmitBodyOptions extends ValueOptions {
   readonly settings: EndpointSettings;
   /** A browser's token submits it: a visitor chooses less than a tenant does. */
   readonly isByToken: boolean;
+  /** The JSON Schema of the input, as text; null: any input is taken. */
+  readonly inputSchema: string | null;
   readonly reach: Reach;
 }
 
 /** Reads and checks a body. After a refusal nothing is left in R2. */
 export async function readSubmitBody(stream: BodySource, options: SubmitBodyOptions): Promise<Result<SubmitBody>> {
   const fieldsMaxBytes = ENVELOPE_FIELDS_MAX_BYTES;
-  const envelope = await readEnvelope(stream, { ...options, bigField: "input", fieldsMaxBytes });
-  if (envelope.kind !== "ok") return fail(bodyFailure(envelope, options.maxBytes, FIELDS_RULE));
+  const bounds = options.inputSchema === null ? {} : CHECKED;
+  const envelope = await readEnvelope(stream, { ...options, ...bounds, bigField: "input", fieldsMaxBytes });
+  if (envelope.kind !== "ok") return fail(refusalOf(envelope, options));
   const { big: input, fields } = envelope;
   const checked = checkFields(fields, options);
   if (checked.ok && input !== null) {
-    return ok({ input, fields, ...checked.value, sha256Hex: envelope.sha256Hex ?? null });
+    const stored = await checkStored(input, options);
+    return stored.ok
+      ? ok({ input: stored.value, fields, ...checked.value, sha256Hex: envelope.sha256Hex ?? null })
+      : stored;
   }
   if (input !== null) await dropInput(input, options.bucket);
   return checked.ok ? fail({ kind: "invalid", field: "input", message: "is required" }) : checked;
+}
+
+/** An input that is to be checked is bounded, and stays in memory until it is: what is refused costs nothing. */
+const CHECKED = { bigMaxBytes: CHECKED_INPUT_MAX_BYTES, inlineMaxBytes: CHECKED_INPUT_MAX_BYTES };
+
+function refusalOf(refusal: ReadFailure, { maxBytes, inputSchema }: SubmitBodyOptions): Failure {
+  const isOfInput =
+    inputSchema !== null && refusal.kind === "too_large" && refusal.maxBytes === CHECKED_INPUT_MAX_BYTES;
+  if (isOfInput) return { kind: "too_large", maxBytes: CHECKED_INPUT_MAX_BYTES, part: "input" };
+  return bodyFailure(refusal, maxBytes, FIELDS_RULE);
+}
+
+/** Checks an input by the endpoint's schema, and then stores it as any other: the bytes themselves. */
+async function checkStored(input: PayloadRef, options: SubmitBodyOptions): Promise<Result<PayloadRef>> {
+  if (options.inputSchema === null || input.kind !== "inline") return ok(input);
+  const checked = checkJobInput(options.inputSchema, input.bytes);
+  if (!checked.ok) return checked;
+  if (input.bytes.length <= PAYLOAD_ROW_MAX_BYTES) return ok(input);
+  const stored = await storeBytes(input.bytes, options);
+  if (stored.kind === "inline" || stored.kind === "r2") return ok(stored);
+  return fail(bodyFailure(stored, options.maxBytes, FIELDS_RULE));
 }
 
 const FIELDS_RULE = `all fields beside input may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`;

@@ -45,7 +45,7 @@ async function enterKeyOrToken(c: RouteContext, readKey: ReadKey, scope: TokenSc
   if (!mayCome(headers.get("origin"), grant, endpoint.value.allowedOrigins)) {
     return fail({ kind: "token_refused", why: "origin" });
   }
-  return ok(endpointCall(c, caller.value, endpoint.value.settings));
+  return ok(endpointCall(c, caller.value, endpoint.value));
 }
 
 /** Only a browser says where its page comes from, and it says the truth; all else may leave the header out. */

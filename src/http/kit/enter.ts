@@ -5,6 +5,7 @@ import type { JobCall } from "../../contract/job-view.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
+import type { LoadedEndpoint } from "../../db/endpoints.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { authenticate, type ReadKey, requireScope } from "./auth.ts";
 import type { RouteContext } from "./context.ts";
@@ -14,6 +15,8 @@ import { findEndpoint } from "./find-endpoint.ts";
 export interface EndpointCall {
   readonly caller: Caller;
   readonly settings: EndpointSettings;
+  /** The JSON Schema of its jobs' inputs, as text; null: any input is taken. */
+  readonly inputSchema: string | null;
   readonly broker: BrokerClient;
 }
 
@@ -54,11 +57,15 @@ export async function enterNamed(
   if (!caller.ok) return caller;
   const endpoint = await find(name, caller.value, c.env, Date.now());
   if (!endpoint.ok) return endpoint;
-  return ok(endpointCall(c, caller.value, endpoint.value.settings));
+  return ok(endpointCall(c, caller.value, endpoint.value));
 }
 
-export function endpointCall({ env }: RouteContext, caller: Caller, settings: EndpointSettings): EndpointCall {
-  return { caller, settings, broker: new BrokerClient(env, settings.endpointId, settings) };
+export function endpointCall(
+  { env }: RouteContext,
+  caller: Caller,
+  { settings, inputSchema }: Pick<LoadedEndpoint, "settings" | "inputSchema">,
+): EndpointCall {
+  return { caller, settings, inputSchema, broker: new BrokerClient(env, settings.endpointId, settings) };
 }
 
 type EnterAny = (c: RouteContext, readKey: ReadKey) => Promise<Result<EndpointCall>>;

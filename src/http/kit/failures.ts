@@ -11,6 +11,8 @@ interface WireFailure {
   readonly message: string;
   /** More keys for the body. */
   readonly more?: Readonly<Record<string, string>>;
+  /** Everything that is wrong, where that can be told place by place. */
+  readonly errors?: readonly { readonly field: string; readonly message: string }[];
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -19,8 +21,8 @@ const UNAVAILABLE_RETRY_SECONDS = 5;
 
 /** The answer to a request that failed in an expected way. */
 export function failureAnswer(failure: Failure, requestId: string): Response {
-  const { status, error, message, more, headers } = wireOf(failure);
-  return jsonAnswer(status, { error, message, ...more }, requestId, headers);
+  const { status, error, message, more, errors, headers } = wireOf(failure);
+  return jsonAnswer(status, { error, message, ...more, errors }, requestId, headers);
 }
 
 /** The answer to a bug of ours: it does not contain the cause, which is in the log under the same request id. */
@@ -89,6 +91,14 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
     const message = first.unknown === undefined ? first.message : "is not known";
     return { status: 400, error: fieldSentence({ field, message }), message, more: { field } };
   },
+  input_refused: ({ problems }) => {
+    const [first] = problems;
+    if (first === undefined) throw new Error("nothing is wrong");
+    const errors = problems.map(({ pointer, message }) => ({ field: pointer, message }));
+    const message = errors.map((each) => fieldSentence(each)).join("; ");
+    const error = `the input does not fit the endpoint's schema: ${message}`;
+    return { status: 400, error, message, more: { field: first.pointer }, errors };
+  },
   conflict: ({ field, message }) => ({
     status: 409,
     error: message,
@@ -152,10 +162,13 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
     message: `this route takes ${allow}`,
     headers: { allow },
   }),
-  too_large: ({ maxBytes }) => ({
+  too_large: ({ maxBytes, part }) => ({
     status: 413,
     error: "too large",
-    message: `the body may have at most ${maxBytes} bytes`,
+    message:
+      part === undefined
+        ? `the body may have at most ${maxBytes} bytes`
+        : `${part} may have at most ${maxBytes} bytes in this endpoint, which checks it by a schema`,
   }),
   unsupported_media: ({ message }) => ({ status: 415, error: "unsupported media type", message }),
   tenant_limit: ({ waitingMax, retryAfterSeconds }) =>

@@ -26,8 +26,8 @@ const TYPE = { "content-type": "application/problem+json" };
 
 /** A problem of /v1: `code` names the kind of failure for programs, `errors` every wrong field. */
 export function refuseAsProblem(c: RouteContext, failure: Failure): Response {
-  const { status, message, more, headers } = wireOf(failure);
-  const errors = failure.kind === "not_conforming" ? failure.wrong.map(showWrong) : undefined;
+  const { status, message, more, headers, errors: told } = wireOf(failure);
+  const errors = failure.kind === "not_conforming" ? failure.wrong.map(showWrong) : told;
   const body = {
     title: titleOf(status),
     status,

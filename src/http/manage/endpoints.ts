@@ -182,6 +182,7 @@ function toSettings({
   inferenceRoutes,
   tenantSharePercent,
   allowedOrigins,
+  inputSchema,
   visibility,
 }: Omit<PatchEndpoint, "gpu" | "name" | "timeout" | "env">): Omit<EndpointPatch, "fields"> {
   const settings = {
@@ -195,6 +196,8 @@ function toSettings({
     openaiRoutes: inferenceRoutes,
     tenantSharePercent,
     allowedOrigins,
+    // Compact, so that its size does not depend on how it was sent.
+    inputSchema: inputSchema === undefined || inputSchema === null ? inputSchema : JSON.stringify(inputSchema),
     shared: visibility === undefined ? undefined : visibility === "PUBLIC",
   };
   return givenOf(settings);
@@ -221,6 +224,7 @@ async function show(
     inferenceRoutes: endpoint.openaiRoutes,
     tenantSharePercent,
     allowedOrigins: endpoint.allowedOrigins,
+    inputSchema: endpoint.inputSchema === null ? null : JSON.parse(endpoint.inputSchema),
     visibility: endpoint.shared ? "PUBLIC" : "PRIVATE",
   };
 }

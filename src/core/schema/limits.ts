@@ -1,0 +1,31 @@
+// The limits of an endpoint's input schema, with the reason for each number. The test asserts how they relate.
+
+/** A schema as compact JSON. A large published one has 10 KB; each isolate keeps those of the endpoints that it serves. */
+export const SCHEMA_MAX_BYTES = 32 * 1024;
+/** Levels of a schema: an object in a list in an object takes six. */
+export const SCHEMA_DEPTH_MAX = 32;
+/** Subschemas. A form with two hundred fields has some three hundred. */
+export const SUBSCHEMAS_MAX = 1_000;
+/** Subschemas that one and the same value may be checked against: `allOf` of `$ref` of `anyOf` multiplies them. */
+export const SCHEMAS_OF_VALUE_MAX = 256;
+/** Characters of a regular expression. */
+export const PATTERN_MAX_CHARS = 500;
+/** States of all regular expressions of a schema: `[a-z]{1,500}` has a thousand. Each may have to be looked at for each character. */
+export const PATTERN_STATES_MAX = 4_000;
+/** Groups in groups of a regular expression: it is read by a function that calls itself. */
+export const PATTERN_DEPTH_MAX = 50;
+
+/** An input that is checked is held and parsed, which takes up to ten times its bytes; 64 at once share an isolate's 128 MB. */
+export const CHECKED_INPUT_MAX_BYTES = 1024 * 1024;
+/** Values in such an input, members and items of all levels: reading and walking them takes some 200 ns each. */
+export const CHECKED_VALUES_MAX = 25_000;
+/** What a check may do, in units of some 50 ns: 5 ms on a machine of 2024. A list of 30,000 numbers takes half of it. */
+export const CHECK_WORK_MAX = 100_000;
+/** Calls in one another of a check: an input of 500 levels whose schema takes two for each. Each takes some 300 bytes of the stack. */
+export const CHECK_DEPTH_MAX = 1_000;
+/** Schemas that an isolate keeps as it walks them: some ten times their texts, which their endpoints have. */
+export const COMPILED_SCHEMAS_MAX = 32;
+/** What is wrong with an input: more help nobody. */
+export const PROBLEMS_MAX = 20;
+/** Characters of a name, a pointer or a list of values in a message; a longer one is cut. */
+export const SHOWN_MAX_CHARS = 200;

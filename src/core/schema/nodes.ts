@@ -1,0 +1,109 @@
+// A schema as a check walks it: made once by compile.ts, with its references followed and its expressions read.
+import type { Machine } from "./pattern-parser.ts";
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
+
+export type TypeName = "null" | "boolean" | "object" | "array" | "number" | "string" | "integer";
+
+/** The values of `enum` or `const`: lists and objects by their canonical text. */
+export interface Values {
+  readonly plain: ReadonlySet<Json>;
+  readonly composed: ReadonlySet<string>;
+  /** For messages. */
+  readonly shown: string;
+}
+
+export interface NumberRules {
+  readonly minimum: number | null;
+  readonly maximum: number | null;
+  readonly exclusiveMinimum: number | null;
+  readonly exclusiveMaximum: number | null;
+  readonly multipleOf: number | null;
+}
+
+export interface StringRules {
+  readonly minLength: number;
+  readonly maxLength: number;
+  readonly pattern: Machine | null;
+  readonly format: { readonly name: string; readonly has: (text: string) => boolean } | null;
+}
+
+export interface ObjectRules {
+  readonly required: readonly string[];
+  readonly minProperties: number;
+  readonly maxProperties: number;
+  readonly properties: ReadonlyMap<string, SchemaNode>;
+  readonly patterns: readonly { readonly machine: Machine; readonly node: SchemaNode }[];
+  readonly additional: SchemaNode | null;
+  readonly names: SchemaNode | null;
+  readonly dependentRequired: readonly { readonly name: string; readonly needs: readonly string[] }[];
+  readonly dependentSchemas: readonly { readonly name: string; readonly node: SchemaNode }[];
+  readonly unevaluated: SchemaNode | null;
+}
+
+export interface ArrayRules {
+  readonly minItems: number;
+  readonly maxItems: number;
+  readonly unique: boolean;
+  readonly prefix: readonly SchemaNode[];
+  /** Behind the prefix. */
+  readonly items: SchemaNode | null;
+  readonly contains: { readonly node: SchemaNode; readonly min: number; readonly max: number } | null;
+  readonly unevaluated: SchemaNode | null;
+}
+
+/** One subschema. Its members are filled in after it is made, because a schema may refer to itself. */
+export interface SchemaNode {
+  /** Where it stands, as a JSON pointer with a `#` before it. */
+  readonly place: string;
+  /** The schema `false`. */
+  never: boolean;
+  types: readonly TypeName[] | null;
+  values: Values | null;
+  numbers: NumberRules | null;
+  strings: StringRules | null;
+  objects: ObjectRules | null;
+  arrays: ArrayRules | null;
+  /** `$ref`, and every schema of `allOf`. */
+  all: readonly SchemaNode[];
+  any: readonly SchemaNode[] | null;
+  one: readonly SchemaNode[] | null;
+  not: SchemaNode | null;
+  condition: {
+    readonly when: SchemaNode;
+    readonly met: SchemaNode | null;
+    readonly unmet: SchemaNode | null;
+  } | null;
+}
+
+/** The subschemas that are checked against the same value. */
+export function inPlace(node: SchemaNode): readonly SchemaNode[] {
+  const { all, any, one, not, condition, objects } = node;
+  const { when = null, met = null, unmet = null } = condition ?? {};
+  const maybe = [not, when, met, unmet].filter((each) => each !== null);
+  return [
+    ...all,
+    ...(any ?? []),
+    ...(one ?? []),
+    ...maybe,
+    ...(objects?.dependentSchemas ?? []).map((each) => each.node),
+  ];
+}
+
+/** A text that equal values have in common, whatever the order of their members. `spend` is told of the work. */
+export function canonical(value: Json, spend: (units: number) => void): string {
+  if (typeof value === "string") {
+    spend(1 + value.length / 16);
+    return JSON.stringify(value);
+  }
+  spend(2);
+  if (typeof value !== "object" || value === null) return String(value);
+  if (isList(value)) return `[${value.map((item) => canonical(item, spend)).join()}]`;
+  const names = Object.keys(value).sort();
+  spend(names.length);
+  return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(value[name] ?? null, spend)}`).join()}}`;
+}
+
+export function isList(value: Json): value is readonly Json[] {
+  return Array.isArray(value);
+}

@@ -1,0 +1,134 @@
+// What is wrong with an input, in words: where, and what was expected. The input itself is not repeated, but for names of its members.
+
+import { escaped } from "./keywords.ts";
+import { PROBLEMS_MAX, SHOWN_MAX_CHARS } from "./limits.ts";
+import type { NumberRules, SchemaNode, StringRules, TypeName } from "./nodes.ts";
+
+/** `pointer`: as `input/images/0/url`, which names the input and what is in it as a JSON pointer does. */
+export interface Problem {
+  readonly pointer: string;
+  readonly message: string;
+}
+
+/** A place in an input, from the inside out: most are never told, so no text is made of them. */
+export interface Path {
+  readonly up: Path | null;
+  readonly name: string | number;
+}
+
+export function atName(up: Path, name: string | number): Path {
+  return { up, name };
+}
+
+interface Noted {
+  readonly path: Path;
+  readonly message: string;
+  /** `form`: the value is of another type or is another word than is meant, so that another form may be meant. */
+  readonly about: "form" | "other";
+}
+
+export class Problems {
+  readonly #noted: Noted[] = [];
+
+  get length(): number {
+    return this.#noted.length;
+  }
+
+  add(path: Path, message: string, about: Noted["about"]): void {
+    if (this.#noted.length < PROBLEMS_MAX) this.#noted.push({ path, message, about });
+  }
+
+  /**
+   * Adds what is wrong with the one form of several that was meant. A form is not meant if the value has another type than its, or a
+   * member is another word than it has there, such as `"kind": "image"`. If that leaves none or several, they are named together.
+   */
+  addNearest(failed: readonly Problems[], path: Path, forms: readonly SchemaNode[], together: string): void {
+    const meant = failed.filter((each) => !each.#isOfOtherForm(path));
+    const [only] = meant;
+    if (only !== undefined && meant.length === 1) {
+      for (const { path: its, message, about } of only.#noted) this.add(its, message, about);
+      return;
+    }
+    const types = forms.map(({ types: its }) => its);
+    const isOfTypes = failed.every((each) => each.#noted[0]?.path === path && each.#noted[0].about === "form");
+    const named = types.filter((its) => its !== null).flat();
+    if (isOfTypes && named.length > 0 && !types.includes(null) && forms.every(({ values }) => values === null)) {
+      this.add(path, `must be ${typesText([...new Set(named)])}`, "form");
+    } else this.add(path, together, isOfTypes ? "form" : "other");
+  }
+
+  #isOfOtherForm(path: Path): boolean {
+    return this.#noted.some(({ path: its, about }) => about === "form" && (its === path || its.up === path));
+  }
+
+  shown(): Problem[] {
+    return this.#noted.map(({ path, message }) => ({ pointer: pointerOf(path), message }));
+  }
+}
+
+function pointerOf(path: Path): string {
+  const parts: string[] = [];
+  for (let at: Path | null = path; at !== null; at = at.up) parts.push(cut(escaped(String(at.name))));
+  const text = parts.reverse().join("/");
+  return text.length <= 2 * SHOWN_MAX_CHARS
+    ? text
+    : `${text.slice(0, SHOWN_MAX_CHARS)}…${text.slice(-SHOWN_MAX_CHARS)}`;
+}
+
+function cut(name: string): string {
+  return name.length <= SHOWN_MAX_CHARS ? name : `${name.slice(0, SHOWN_MAX_CHARS)}…`;
+}
+
+const WORDS: Readonly<Record<TypeName, string>> = {
+  null: "null",
+  boolean: "true or false",
+  object: "an object",
+  array: "a list",
+  number: "a number",
+  string: "a string",
+  integer: "a whole number",
+};
+
+export function typesText(types: readonly TypeName[]): string {
+  return types.map((type) => WORDS[type]).join(" or ");
+}
+
+export function rangeProblem(rules: NumberRules, value: number): string | null {
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = rules;
+  if (minimum !== null && value < minimum) return `must be at least ${minimum}`;
+  if (maximum !== null && value > maximum) return `must be at most ${maximum}`;
+  if (exclusiveMinimum !== null && value <= exclusiveMinimum) return `must be more than ${exclusiveMinimum}`;
+  if (exclusiveMaximum !== null && value >= exclusiveMaximum) return `must be less than ${exclusiveMaximum}`;
+  if (multipleOf !== null && !isMultiple(value, multipleOf)) return `must be a multiple of ${multipleOf}`;
+  return null;
+}
+
+/** 0.3 is three times 0.1, though its quotient in doubles is not 3: the last bit of it may be wrong. */
+function isMultiple(value: number, of: number): boolean {
+  const times = value / of;
+  return Math.abs(times - Math.round(times)) <= Math.abs(times) * 2 * Number.EPSILON;
+}
+
+/** Length and format of a text. Lengths are in characters, of which some take two units of UTF-16. */
+export function formProblem({ minLength, maxLength, format }: StringRules, text: string): string | null {
+  if (text.length < minLength || (text.length < 2 * minLength && charsOf(text) < minLength)) {
+    return `must have at least ${minLength} characters`;
+  }
+  if (text.length > maxLength && (text.length > 2 * maxLength || charsOf(text) > maxLength)) {
+    return `may have at most ${maxLength} characters`;
+  }
+  return format === null || format.has(text) ? null : `must be of the format ${format.name}`;
+}
+
+function charsOf(text: string): number {
+  let chars = text.length;
+  for (let at = 1; at < text.length; at += 1) {
+    if (isHalf(text, at, 0xdc00) && isHalf(text, at - 1, 0xd800)) chars -= 1;
+  }
+  return chars;
+}
+
+/** Is this unit of UTF-16 the first (0xd800) or the second (0xdc00) half of a character? */
+function isHalf(text: string, at: number, half: number): boolean {
+  return (text.charCodeAt(at) & 0xfc00) === half;
+}
