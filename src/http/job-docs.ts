@@ -92,7 +92,8 @@ const JOBS: readonly DescribedOperation[] = [
     id: "run",
     summary: "Submit a job",
     description:
-      "Answers at once with the job's id. An Idempotency-Key makes a repeated call get the job of the first; ask for the result by its status.",
+      "Answers at once with the job's id. An input that does not fit the endpoint's input schema is refused, with what is wrong in `errors`. " +
+      "An Idempotency-Key makes a repeated call get the job of the first; ask for the result by its status.",
     kind: "creates",
     body: submitSchema,
     answers: { 200: { description: "The job is stored and cannot be lost", schema: acceptedSchema } },

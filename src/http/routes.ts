@@ -20,6 +20,7 @@ import { DEPTH_ROUTES } from "./manage/depth.ts";
 import { OWN_ENDPOINT_ROUTES } from "./manage/endpoints.ts";
 import { EXPORT_ROUTES } from "./manage/export.ts";
 import { GPU_TYPE_ROUTES } from "./manage/gpu-types.ts";
+import { INPUT_SCHEMA_ROUTES } from "./manage/input-schema.ts";
 import { JOB_ROUTES } from "./manage/job.ts";
 import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
 import { KEY_ROUTES } from "./manage/keys.ts";
@@ -61,6 +62,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...BILLING_ROUTES,
   ...WORKER_ROUTES,
   ...OWN_ENDPOINT_ROUTES,
+  ...INPUT_SCHEMA_ROUTES,
   ...JOB_LIST_ROUTES,
   ...TENANT_ROUTES,
   ...WEBHOOK_ROUTES,

@@ -158,6 +158,30 @@ describe("an endpoint", () => {
     expect(shown.stdout).toContain("visibility: PUBLIC\n");
   });
 
+  it("checks inputs by the schema of a file, until it is removed", async () => {
+    await makeEndpoint("strict");
+    const file = join(mkdtempSync(join(tmpdir(), "waybill-schema-")), "schema.json");
+    const schema = { type: "object", required: ["prompt"] };
+    writeFileSync(file, JSON.stringify(schema));
+    expect(await json(`endpoint set --endpoint strict --input-schema ${file}`)).toMatchObject({ inputSchema: schema });
+    expect(await json("endpoint set --endpoint strict --without-input-schema")).toMatchObject({ inputSchema: null });
+    expect(await makeEndpoint("strict-at-once", `--input-schema ${file}`)).toMatchObject({ inputSchema: schema });
+    writeFileSync(file, '{"pattern":"(?=a)"}');
+    await expect(admin(`endpoint set --endpoint strict --input-schema ${file}`)).rejects.toMatchObject(
+      ends(1, holds("--input-schema: #/pattern the regular expression may not look ahead or behind")),
+    );
+    writeFileSync(file, "no JSON");
+    await expect(admin(`endpoint set --endpoint strict --input-schema ${file}`)).rejects.toMatchObject(
+      ends(2, `--input-schema: ${file} holds no JSON object\n`),
+    );
+    await expect(admin("endpoint set --endpoint strict --input-schema none.json")).rejects.toMatchObject(
+      ends(2, holds("--input-schema: none.json cannot be read")),
+    );
+    await expect(
+      admin(`endpoint set --endpoint strict --input-schema ${file} --without-input-schema`),
+    ).rejects.toMatchObject(ends(2, "--input-schema or --without-input-schema, not both\n"));
+  });
+
   it("starts no job while it is paused", async () => {
     await makeEndpoint("resting");
     expect(await json("endpoint set --endpoint resting --pause")).toMatchObject({ paused: true, applied: true });

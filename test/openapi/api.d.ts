@@ -816,6 +816,26 @@ export interface paths {
         patch: operations["updateOwnEndpoint"];
         trace?: never;
     };
+    "/v1/endpoints/{endpoint}/input-schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the input schema of an endpoint
+         * @description Of the caller's own endpoints and of public ones. It is what this part of the deployment checks by now: a change is followed within 30 s. Needs a key with the scope jobs or manage or admin.
+         */
+        get: operations["getInputSchema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/endpoints/{endpoint}/jobs": {
         parameters: {
             query?: never;
@@ -2520,6 +2540,11 @@ export interface components {
         JobError: {
             error: string;
             message: string;
+            /** @description Of an input that its endpoint's schema refuses: where, as input/images/0, and what was expected */
+            errors?: {
+                field: string;
+                message: string;
+            }[];
         } & {
             [key: string]: unknown;
         };
@@ -6378,6 +6403,45 @@ export interface operations {
             409: components["responses"]["Problem409"];
             412: components["responses"]["Problem412"];
             413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    getInputSchema: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The schema */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description QUEUE: the JSON Schema (draft 2020-12 or draft-07) by which the input of a job is checked before it is taken; null: any input is taken */
+                        inputSchema: {
+                            [key: string]: unknown;
+                        } | null;
+                    };
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };

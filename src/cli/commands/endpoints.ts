@@ -4,6 +4,7 @@ import { ATTEMPTS_MAX } from "../../core/manage/limits.ts";
 import { part } from "../api.ts";
 import { WrongUse } from "../wrong-use.ts";
 import { type Command, command } from "./command.ts";
+import { inputSchemaOf } from "./input-schema.ts";
 import { ENDPOINT, LISTED, OF_TENANT } from "./options.ts";
 import { showDone, showOne, showPage } from "./show.ts";
 
@@ -50,6 +51,12 @@ const SETTINGS = {
     value: "LIST",
     about: "origins whose pages may call it from a browser, such as https://app.example; none: no page (none)",
     field: "allowedOrigins",
+  },
+  "input-schema": {
+    type: "text",
+    value: "FILE",
+    about: "a JSON Schema: a job whose input does not fit it is refused",
+    field: "inputSchema",
   },
 } as const;
 
@@ -100,9 +107,10 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
     notes: [ROUTES_NOTE],
     run: async ({ api, options, body }) => {
       const { kind = "queue", shared } = options;
+      const schema = inputSchemaOf(options["input-schema"]);
       const visibility = shared ? "PUBLIC" : "PRIVATE";
       const origins = originsOf(options["allowed-origins"]);
-      const wanted = { ...body, ...origins, type: kind.toUpperCase(), visibility };
+      const wanted = { ...body, ...origins, ...schema, type: kind.toUpperCase(), visibility };
       return showOne(await (await api()).send("POST", PATH, wanted), FACTS);
     },
   }),
@@ -114,6 +122,7 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
       slug: { type: "text", value: "SLUG", about: "its name in paths", field: "slug" },
       ...SETTINGS,
       private: { type: "flag", about: "its own tenant alone may call it" },
+      "without-input-schema": { type: "flag", about: "take any input again" },
       pause: { type: "flag", about: "take jobs and start none" },
       resume: { type: "flag", about: "start jobs again" },
     },
@@ -127,6 +136,8 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
       "name",
       "max-attempts",
       "body-max-mib",
+      "input-schema",
+      "without-input-schema",
       "pause",
       "resume",
     ],
@@ -138,6 +149,7 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
       const wanted = {
         ...body,
         ...originsOf(options["allowed-origins"]),
+        ...inputSchemaOf(options["input-schema"], options["without-input-schema"]),
         ...(shared || isPrivate ? { visibility: shared ? "PUBLIC" : "PRIVATE" } : {}),
         ...(pause || resume ? { paused: pause } : {}),
       };

@@ -31,6 +31,11 @@ export const originSchema = z
     if (problem !== null) context.addIssue({ code: "custom", message: problem });
   });
 
+export const inputSchemaSchema = z.record(z.string(), z.unknown()).nullable().meta({
+  description:
+    "QUEUE: the JSON Schema (draft 2020-12 or draft-07) by which the input of a job is checked before it is taken; null: any input is taken",
+});
+
 const ours = {
   slug: slugSchema,
   paused: z.boolean().meta({ description: "A paused endpoint takes jobs and starts none" }),
@@ -59,10 +64,7 @@ const ours = {
     .max(ORIGINS_MAX)
     .refine((all) => new Set(all).size === all.length, "may name each origin once")
     .meta({ description: "Origins whose pages may call it from a browser, such as https://app.example" }),
-  inputSchema: z.record(z.string(), z.unknown()).nullable().meta({
-    description:
-      "QUEUE: the JSON Schema (draft 2020-12 or draft-07) by which the input of a job is checked before it is taken; null: any input is taken",
-  }),
+  inputSchema: inputSchemaSchema,
   visibility: z.enum(["PRIVATE", "PUBLIC"]).meta({ description: "PUBLIC: every tenant with a key may call it" }),
 };
 

@@ -175,6 +175,16 @@ describe("the input schema of an endpoint", () => {
     expect(body.detail).toContain(why);
   });
 
+  it("is read by whoever may send jobs, and by nobody else", async () => {
+    const own = await withSchema();
+    const open = await makeTenant({ inputSchema: "{}", shared: true });
+    const read = (key: string, slug: string) => manage(key, "GET", `/v1/endpoints/${slug}/input-schema`);
+    expect((await read(own.key, own.slug)).body).toEqual({ inputSchema: SCHEMA });
+    expect((await read(own.key, open.slug)).body).toEqual({ inputSchema: {} });
+    expect((await read(open.key, own.slug)).status).toBe(404);
+    expect((await read(own.key, (await makeTenant({ shared: true })).slug)).body).toEqual({ inputSchema: null });
+  });
+
   it("is for endpoints of jobs alone", async () => {
     const { key, slug } = await makeTenant({ scopes: ["manage"], kind: "load_balancer" });
     const { status, body } = await manage(key, "PATCH", `/v1/endpoints/${slug}`, { inputSchema: {} });
