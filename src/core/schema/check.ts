@@ -108,8 +108,8 @@ class Check {
       return problem === null || refuse(problems, path, problem);
     }
     if (typeof value !== "string" || node.strings === null) return true;
-    this.#spend(value.length / 16);
-    const { pattern } = node.strings;
+    const { pattern, format, minLength, maxLength } = node.strings;
+    if (format !== null || minLength > 0 || maxLength < Infinity) this.#spend(value.length / 24);
     const problem = formProblem(node.strings, value);
     if (problem !== null) return refuse(problems, path, problem);
     if (pattern === null || this.#matches(pattern, value)) return true;

@@ -18,7 +18,6 @@ const NOT_OF_URI = /[^\w\-.~:/?#[\]@!$&'()*+,;=%]/;
 const BAD_PERCENT = /%(?![\da-f]{2})/i;
 const HOST = /^(?:\[([^[\]]*)\]|[^:[\]]*)(?::\d*)?$/;
 const FUTURE_ADDRESS = /^v[\da-f]+\..+$/i;
-const BRACKET = /[[\]]/;
 const BAD_TILDE = /~(?![01])/;
 const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
@@ -109,21 +108,28 @@ function groupsOf(text: string, isLast: boolean): number {
 /** RFC 3986 but for what depends on a scheme: its characters, its escapes, and one fragment. */
 function isReference(text: string): boolean {
   if (NOT_OF_URI.test(text) || BAD_PERCENT.test(text) || text.indexOf("#") !== text.lastIndexOf("#")) return false;
-  const [place = ""] = text.split(/[?#]/, 1);
+  const place = before(before(text, "#"), "?");
   const scheme = SCHEME.exec(place.slice(0, SHORT_MAX_CHARS))?.[0] ?? "";
   const rest = place.slice(scheme.length);
-  const [first = ""] = rest.split("/", 1);
   // The first part of a relative path may have no colon, which would end a scheme.
-  if (scheme === "" && first.includes(":")) return false;
-  if (!rest.startsWith("//")) return !/[[\]]/.test(text);
-  const [authority = ""] = rest.slice(2).split("/", 1);
+  if (scheme === "" && before(rest, "/").includes(":")) return false;
+  if (!rest.startsWith("//")) return !text.includes("[") && !text.includes("]");
+  const authority = before(rest.slice(2), "/");
+  if (authority.length > SHORT_MAX_CHARS) return false;
   const [user, more] = authority.split("@");
   if (authority.split("@").length > 2) return false;
   const found = HOST.exec(more ?? user ?? "");
   if (found === null) return false;
   const [, literal] = found;
   // Brackets stand around an address alone.
-  const brackets = text.split(BRACKET).length - 1;
-  if (literal === undefined) return brackets === 0;
-  return brackets === 2 && (isIpv6(literal) || FUTURE_ADDRESS.test(literal));
+  const at = text.indexOf("[");
+  if (literal === undefined) return at < 0 && !text.includes("]");
+  const isOnly = at === text.lastIndexOf("[") && text.indexOf("]") === text.lastIndexOf("]");
+  return isOnly && (isIpv6(literal) || FUTURE_ADDRESS.test(literal));
+}
+
+/** What stands before the first of these characters; all of a text that has none. */
+function before(text: string, char: string): string {
+  const at = text.indexOf(char);
+  return at < 0 ? text : text.slice(0, at);
 }

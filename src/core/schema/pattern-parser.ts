@@ -16,6 +16,8 @@ export interface Machine {
   readonly source: string;
   readonly states: readonly State[];
   readonly first: number;
+  /** It can begin at the start of a text alone. */
+  readonly isAnchored: boolean;
   /** Each tells of one character whether it is what a part of the expression stands for. */
   readonly tests: readonly RegExp[];
 }
@@ -44,7 +46,23 @@ export function readPattern(source: string, statesMax: number): Machine {
   const tree = parser.read();
   const builder = new Builder(statesMax);
   const first = builder.add(tree, builder.push({ kind: "found" }));
-  return { source, states: builder.states, first, tests: parser.tests };
+  const { states } = builder;
+  return { source, states, first, isAnchored: isAnchored(states, first), tests: parser.tests };
+}
+
+/** Is there no way from the first state to a character, or to the end, but by the start of the text? */
+function isAnchored(states: readonly State[], first: number): boolean {
+  const left = [first];
+  const seen = new Set<number>();
+  for (let number = left.pop(); number !== undefined; number = left.pop()) {
+    const state = states[number];
+    if (seen.has(number) || state === undefined) continue;
+    seen.add(number);
+    if (state.kind === "char" || state.kind === "found") return false;
+    if (state.kind === "either") left.push(state.next, state.other);
+    else if (state.place !== "start") left.push(state.next);
+  }
+  return true;
 }
 
 /** One character as it may be written: an escape, a class in brackets, a dot, or itself. */

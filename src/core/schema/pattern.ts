@@ -21,10 +21,19 @@ interface Here {
   readonly before: Before;
   /** By the number of the next character's sort; null: the expression is found. */
   readonly following: (Here | null)[];
+  /** The same by the next character itself: most characters of most texts cost this look-up and no other. */
+  readonly ascii: (Here | null | undefined)[];
+  /** Nothing that follows can be found any more. */
+  readonly isLost: boolean;
 }
 
 /** Characters that one look-up each costs, in a unit of work. */
-const CHARS_A_UNIT = 4;
+const CHARS_A_UNIT = 16;
+/** Work is counted piece by piece: an expression may be found at the beginning of a long text. */
+const PIECE_CHARS = 1_024;
+const ASCII_CHARS = 128;
+/** Work for the kilobyte that a place of the machine takes. */
+const HERE_UNITS = 16;
 const WORD = /^\w$/;
 
 /** Matches one expression, in one check: what it remembers is bounded by the work of that check. */
@@ -42,17 +51,35 @@ export class Matcher {
 
   /** As `new RegExp(source, "u").test(text)`. */
   test(text: string): boolean {
-    this.#spend(1 + text.length / CHARS_A_UNIT);
     let here: Here | null = this.#hereOf([], "nothing");
-    for (let at = 0; at < text.length; ) {
-      const code = text.codePointAt(at) ?? 0;
-      at += code > 0xffff ? 2 : 1;
-      const sort = this.#sortOf.get(code) ?? this.#learn(code);
-      const known: Here | null | undefined = here.following[sort.number];
-      here = known === undefined ? this.#step(here, sort) : known;
+    for (let from = 0; from < text.length; from += PIECE_CHARS) {
+      const to = Math.min(text.length, from + PIECE_CHARS);
+      this.#spend(1 + (to - from) / CHARS_A_UNIT);
+      here = this.#run(here, text, from, to);
       if (here === null) return true;
+      if (here.isLost) return false;
     }
     return this.#close(here, null).isFound;
+  }
+
+  /** Where the machine is behind a piece of a text; null: the expression is found. */
+  #run(start: Here, text: string, from: number, to: number): Here | null {
+    let here = start;
+    for (let at = from; at < to; at += 1) {
+      const unit = text.charCodeAt(at);
+      const known = unit < ASCII_CHARS ? here.ascii[unit] : this.#beyondAscii(here, text, at);
+      const next = known === undefined ? this.#step(here, unit) : known;
+      if (next === here) continue;
+      if (next === null || next.isLost) return next;
+      here = next;
+    }
+    return here;
+  }
+
+  #beyondAscii(here: Here, text: string, at: number): Here | null {
+    // The second half of a character of two units was read with the first one, which may stand in the piece before.
+    const isRead = isSecondHalf(text.charCodeAt(at)) && at > 0 && isFirstHalf(text.charCodeAt(at - 1));
+    return isRead ? here : this.#step(here, text.codePointAt(at) ?? 0);
   }
 
   #learn(code: number): Sort {
@@ -68,27 +95,39 @@ export class Matcher {
     return sort;
   }
 
-  #step(here: Here, sort: Sort): Here | null {
+  #step(here: Here, code: number): Here | null {
+    const sort = this.#sortOf.get(code) ?? this.#learn(code);
+    const known = here.following[sort.number];
+    const next = known === undefined ? this.#follow(here, sort) : known;
+    here.following[sort.number] = next;
+    if (code < ASCII_CHARS) here.ascii[code] = next;
+    return next;
+  }
+
+  #follow(here: Here, sort: Sort): Here | null {
     const { isFound, chars } = this.#close(here, sort);
+    if (isFound) return null;
     const { states } = this.#machine;
     const reached = new Set<number>();
     for (const state of chars) {
       const one = states[state];
       if (one?.kind === "char" && sort.holds[one.test] === true) reached.add(one.next);
     }
-    const next = isFound
-      ? null
-      : this.#hereOf(
-          [...reached].sort((a, b) => a - b),
-          sort.isWord ? "word" : "other",
-        );
-    here.following[sort.number] = next;
-    return next;
+    this.#spend(2 * reached.size);
+    return this.#hereOf(
+      [...reached].sort((a, b) => a - b),
+      sort.isWord ? "word" : "other",
+    );
   }
 
   #hereOf(states: readonly number[], before: Before): Here {
     const key = `${before} ${states.join()}`;
-    const here = this.#heres.get(key) ?? { states, before, following: [] };
+    const known = this.#heres.get(key);
+    if (known !== undefined) return known;
+    const isLost = states.length === 0 && before !== "nothing" && this.#machine.isAnchored;
+    this.#spend(HERE_UNITS);
+    const ascii: Here["ascii"] = new Array(ASCII_CHARS).fill(undefined);
+    const here = { states, before, following: [], ascii, isLost };
     this.#heres.set(key, here);
     return here;
   }
@@ -123,4 +162,12 @@ function isAt(place: "start" | "end" | "edge" | "inside", before: Before, next: 
   if (place === "end") return next === null;
   const isEdge = (before === "word") !== (next?.isWord === true);
   return isEdge === (place === "edge");
+}
+
+function isFirstHalf(unit: number): boolean {
+  return (unit & 0xfc00) === 0xd800;
+}
+
+function isSecondHalf(unit: number): boolean {
+  return (unit & 0xfc00) === 0xdc00;
 }

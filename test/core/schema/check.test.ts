@@ -119,6 +119,20 @@ describe("a schema", () => {
     expect(linesOf({ "x-order": 1, format: "color", nullable: true, default: 7, examples: [1] }, "red")).toEqual([]);
   });
 
+  it("can check the largest input by a format, a length or an expression", () => {
+    const image = `data:image/png;base64,${"Ab+/".repeat((CHECKED_INPUT_MAX_BYTES - 40) / 4)}`;
+    for (const schema of [
+      { format: "uri" },
+      { maxLength: image.length },
+      { pattern: "^data:image/[a-z]+;base64,[A-Za-z0-9+/]*={0,2}$" },
+    ]) {
+      expect(linesOf({ properties: { image: { type: "string", ...schema } } }, { image })).toEqual([]);
+      expect(linesOf({ properties: { image: { type: "string", ...schema } } }, { image: `${image}!{` })).toHaveLength(
+        1,
+      );
+    }
+  });
+
   it("takes numbers as mathematics does", () => {
     expect(linesOf({ multipleOf: 0.1 }, 0.3)).toEqual([]);
     expect(linesOf({ multipleOf: 0.01 }, 19.99)).toEqual([]);

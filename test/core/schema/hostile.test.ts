@@ -36,7 +36,7 @@ describe("a hostile schema", () => {
     const run = (): void => {
       for (let times = 0; times < TIMES; times += 1) found = attack(text, sent);
     };
-    const ms = Math.min(cpuMsOf(run), cpuMsOf(run)) / TIMES;
+    const ms = Math.min(cpuMsOf(run), cpuMsOf(run), cpuMsOf(run)) / TIMES;
     expect(ms).toBeLessThan(MAX_MS);
     if (input === null) expect(found).toMatch(/^refused: #/);
   });
