@@ -9,6 +9,7 @@ import * as webhooks from "../core/job/webhook-limits.ts";
 import * as core from "../core/limits.ts";
 import * as manage from "../core/manage/limits.ts";
 import * as openai from "../core/openai/limits.ts";
+import * as schema from "../core/schema/limits.ts";
 
 /** The limits files, by their paths. */
 export const LIMIT_FILES: ReadonlyMap<string, Readonly<Record<string, unknown>>> = new Map<
@@ -19,6 +20,7 @@ export const LIMIT_FILES: ReadonlyMap<string, Readonly<Record<string, unknown>>>
   ["src/core/limits.ts", core],
   ["src/core/openai/limits.ts", openai],
   ["src/core/manage/limits.ts", manage],
+  ["src/core/schema/limits.ts", schema],
   ["src/core/endpoint/limits.ts", endpoint],
   ["src/core/job/webhook-limits.ts", webhooks],
 ]);
@@ -59,6 +61,23 @@ const SECTIONS: readonly Section[] = [
       ORIGINS_MAX: "origins whose pages may call an endpoint",
       ORIGIN_CHARS_MAX: "an origin",
       PREFLIGHT_KEPT_SECONDS: "how long a browser goes by an earlier preflight",
+    },
+  },
+  {
+    title: "Input schemas",
+    text: "A schema beyond them is refused when it is saved, an input when it is sent.",
+    limits: {
+      SCHEMA_MAX_BYTES: "a schema",
+      SCHEMA_DEPTH_MAX: "nesting of a schema",
+      SUBSCHEMAS_MAX: "schemas within a schema",
+      SCHEMAS_OF_VALUE_MAX: "schemas that one value is checked by",
+      PATTERN_MAX_CHARS: "a pattern",
+      PATTERN_STATES_MAX: "states of a pattern",
+      PATTERN_DEPTH_MAX: "nesting of a pattern",
+      CHECKED_INPUT_MAX_BYTES: "`input` where there is a schema",
+      CHECKED_VALUES_MAX: "values of such an `input`",
+      CHECK_WORK_MAX: "steps of one check",
+      PROBLEMS_MAX: "problems that are told at once",
     },
   },
   {
