@@ -3,6 +3,7 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { connect, createServer as createLine, type Socket } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Browser, Page } from "playwright-core";
@@ -28,12 +29,35 @@ async function servePage(): Promise<{ readonly port: number; readonly server: Se
   return { port: address.port, server };
 }
 
+/** A way to the broker whose connections can be cut. */
+async function openLine(brokerUrl: string) {
+  const sockets = new Set<Socket>();
+  const server = createLine((socket) => {
+    const further = connect(Number(new URL(brokerUrl).port), "127.0.0.1");
+    for (const one of [socket, further]) sockets.add(one.on("error", () => one.destroy()));
+    socket.pipe(further).pipe(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (typeof address !== "object" || address === null) throw new Error("the line got no port");
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  const close = (): void => {
+    cut();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${address.port}`, cut, close };
+}
+
 /** A worker that takes jobs as RunPod's Python workers do, and streams the words of each. */
 class Worker {
   readonly #url: string;
   readonly #key: string;
   readonly #stop = new AbortController();
   readonly taken: string[] = [];
+  /** Awaited behind each word. */
+  pause: () => Promise<unknown> = async () => undefined;
   readonly over: Promise<void>;
 
   constructor({ url, workerKeys }: RunningBroker, slug: string) {
@@ -56,7 +80,10 @@ class Worker {
       const { id, input } = jobSchema.parse(await polled.json());
       this.taken.push(id);
       const words = input.text.split(" ");
-      for (const word of words) await this.#call(`job-stream/w1/${id}?gpu=L4`, JSON.stringify({ output: `${word} ` }));
+      for (const word of words) {
+        await this.#call(`job-stream/w1/${id}?gpu=L4`, JSON.stringify({ output: `${word} ` }));
+        await this.pause();
+      }
       await this.#call(`job-done/w1/${id}?gpu=L4`, JSON.stringify({ output: words }));
     }
   }
@@ -149,6 +176,29 @@ describeChromium("the example page", (launch) => {
     expect(await runJob()).toMatch(/^Job \S+-u\d: COMPLETED$|^Job .*: COMPLETED$/);
     expect(await page.textContent("#output")).toBe("to be or not to be ");
     expect(errors).toEqual([]);
+  });
+
+  it("goes on behind the last word that it has shown when its connection was cut", async () => {
+    const goOn = Promise.withResolvers<void>();
+    worker.pause = () => goOn.promise;
+    const asked: (string | undefined)[] = [];
+    page.on("request", (request) => {
+      if (request.url().includes("/stream/")) asked.push(request.headers()["last-event-id"]);
+    });
+    const line = await openLine(broker.url);
+    await open(await makeToken());
+    await page.fill("[name=base]", line.url);
+    await page.click("button[type=submit]");
+    await page.locator("#output", { hasText: "to" }).waitFor();
+    line.cut();
+    await until("the page asks again", () => asked.length > 1);
+    worker.pause = async () => undefined;
+    goOn.resolve();
+    await page.locator("#state", { hasText: "COMPLETED" }).waitFor();
+    expect(await page.textContent("#output")).toBe("to be or not to be ");
+    expect(asked[0]).toBeUndefined();
+    expect(asked.at(-1)).toBeDefined();
+    line.close();
   });
 
   it("cancels a job that waits", async () => {
