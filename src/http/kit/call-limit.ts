@@ -1,4 +1,4 @@
-// Counts the calls of clients' routes, by key, endpoint and operation, in the memory of this isolate: a deployment has
+// Counts the calls of clients' routes, by key or token, endpoint and operation, in the memory of this isolate: a deployment has
 // several, and each counts for itself. A call that is one too many is refused before its body is read and before any
 // object is called, so that a flood costs its tenant's broker nothing.
 import { CallCounts, limitOf } from "../../core/access/call-counts.ts";
@@ -27,7 +27,8 @@ export function counted<Entered extends EndpointCall, More extends readonly unkn
     if (!entered.ok) return entered;
     const { caller, settings } = entered.value;
     const limit = limitOf(operation, caller.limits);
-    const { keyId } = caller;
+    // A token that leaks must not use up what the key's other visitors may do.
+    const keyId = caller.token?.id ?? caller.keyId;
     const taken = counts.take({ keyId, endpointId: settings.endpointId, operation, limit }, Date.now());
     c.set("counted", taken);
     if (taken.refusal !== null) return fail({ kind: "calls_limited", operation, ...taken.refusal });
