@@ -159,26 +159,26 @@ describe("an endpoint", () => {
   });
 
   it("checks inputs by the schema of a file, until it is removed", async () => {
-    await makeEndpoint("strict");
+    await makeEndpoint("checked");
     const file = join(mkdtempSync(join(tmpdir(), "waybill-schema-")), "schema.json");
     const schema = { type: "object", required: ["prompt"] };
     writeFileSync(file, JSON.stringify(schema));
-    expect(await json(`endpoint set --endpoint strict --input-schema ${file}`)).toMatchObject({ inputSchema: schema });
-    expect(await json("endpoint set --endpoint strict --without-input-schema")).toMatchObject({ inputSchema: null });
-    expect(await makeEndpoint("strict-at-once", `--input-schema ${file}`)).toMatchObject({ inputSchema: schema });
+    expect(await json(`endpoint set --endpoint checked --input-schema ${file}`)).toMatchObject({ inputSchema: schema });
+    expect(await json("endpoint set --endpoint checked --without-input-schema")).toMatchObject({ inputSchema: null });
+    expect(await makeEndpoint("checked-at-once", `--input-schema ${file}`)).toMatchObject({ inputSchema: schema });
     writeFileSync(file, '{"pattern":"(?=a)"}');
-    await expect(admin(`endpoint set --endpoint strict --input-schema ${file}`)).rejects.toMatchObject(
+    await expect(admin(`endpoint set --endpoint checked --input-schema ${file}`)).rejects.toMatchObject(
       ends(1, holds("--input-schema: #/pattern the regular expression may not look ahead or behind")),
     );
     writeFileSync(file, "no JSON");
-    await expect(admin(`endpoint set --endpoint strict --input-schema ${file}`)).rejects.toMatchObject(
+    await expect(admin(`endpoint set --endpoint checked --input-schema ${file}`)).rejects.toMatchObject(
       ends(2, `--input-schema: ${file} holds no JSON object\n`),
     );
-    await expect(admin("endpoint set --endpoint strict --input-schema none.json")).rejects.toMatchObject(
+    await expect(admin("endpoint set --endpoint checked --input-schema none.json")).rejects.toMatchObject(
       ends(2, holds("--input-schema: none.json cannot be read")),
     );
     await expect(
-      admin(`endpoint set --endpoint strict --input-schema ${file} --without-input-schema`),
+      admin(`endpoint set --endpoint checked --input-schema ${file} --without-input-schema`),
     ).rejects.toMatchObject(ends(2, "--input-schema or --without-input-schema, not both\n"));
   });
 
