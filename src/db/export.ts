@@ -9,8 +9,8 @@ interface Source {
   /** SQL condition for the rows of the tenant `?1`; null: they are nobody's, and in an export of everything alone. */
   readonly ofTenant: string | null;
   readonly where?: string;
-  /** The column that names the endpoint, which must be in the export, too. */
-  readonly endpoint?: string;
+  /** Columns that name a row of another table, which must be in the export, too. */
+  readonly refersTo?: { readonly [Column in string]: ExportedTable };
   /** Columns that mean something to the deployment's own objects alone. */
   readonly without?: readonly string[];
   readonly pageRows: number;
@@ -24,24 +24,40 @@ const SMALL_ROWS = 2_000;
 const OF_ENDPOINT = "endpoint_id IN (SELECT id FROM endpoints WHERE tenant_id = ?1)";
 const SOURCES: Readonly<Record<ExportedTable, Source>> = {
   gpu_tiers: { key: ["id"], ofTenant: null, pageRows: SMALL_ROWS },
-  gpu_rates: { key: ["tier", "kind", "effective_from"], ofTenant: null, pageRows: SMALL_ROWS },
+  gpu_rates: {
+    key: ["tier", "kind", "effective_from"],
+    ofTenant: null,
+    refersTo: { tier: "gpu_tiers" },
+    pageRows: SMALL_ROWS,
+  },
   tenants: { key: ["id"], ofTenant: "id = ?1", pageRows: SMALL_ROWS },
-  templates: { key: ["id"], ofTenant: "tenant_id = ?1", pageRows: LARGE_ROWS },
+  templates: { key: ["id"], ofTenant: "tenant_id = ?1", refersTo: { tenant_id: "tenants" }, pageRows: LARGE_ROWS },
   endpoints: {
     key: ["id"],
     ofTenant: "tenant_id = ?1",
     where: "deleted_at IS NULL",
+    refersTo: { tenant_id: "tenants" },
     without: ["taken_version", "deleted_at", "emptied_at"],
     pageRows: LARGE_ROWS,
   },
   releases: {
     key: ["endpoint_id", "number"],
     ofTenant: OF_ENDPOINT,
-    endpoint: "endpoint_id",
+    refersTo: { endpoint_id: "endpoints" },
     pageRows: LARGE_ROWS,
   },
-  upstreams: { key: ["id"], ofTenant: OF_ENDPOINT, endpoint: "endpoint_id", pageRows: LARGE_ROWS },
-  api_keys: { key: ["id"], ofTenant: "tenant_id = ?1", endpoint: "endpoint_id", pageRows: SMALL_ROWS },
+  upstreams: {
+    key: ["id"],
+    ofTenant: OF_ENDPOINT,
+    refersTo: { endpoint_id: "endpoints", tier: "gpu_tiers" },
+    pageRows: LARGE_ROWS,
+  },
+  api_keys: {
+    key: ["id"],
+    ofTenant: "tenant_id = ?1",
+    refersTo: { tenant_id: "tenants", endpoint_id: "endpoints", tier: "gpu_tiers" },
+    pageRows: SMALL_ROWS,
+  },
   usage_lines: { key: ["tenant_id", "source", "seq"], ofTenant: "tenant_id = ?1", pageRows: SMALL_ROWS },
   webhook_dead_letters: {
     key: ["tenant_id", "number"],
@@ -57,23 +73,36 @@ type Row = Record<string, SqlValue>;
 
 /** The rows in pages, in the order of EXPORTED_TABLES and of their keys. `tenantId` null: of everybody. */
 export async function* readExport(db: Database, tenantId: string | null): AsyncGenerator<ExportRow[]> {
-  // A row that was added meanwhile may belong to an endpoint that was not there when endpoints were read.
-  const endpoints = new Set<SqlValue>();
+  // A row that was added meanwhile may belong to a tenant, tier or endpoint that was not there when those were read.
+  const exported = new Map<ExportedTable, Set<SqlValue>>();
   for (const table of EXPORTED_TABLES) {
     const source = SOURCES[table];
     if (tenantId !== null && source.ofTenant === null) continue;
     for await (const rows of readPages(db, table, source, tenantId)) {
-      if (table === "endpoints") for (const { id = null } of rows) endpoints.add(id);
-      const { endpoint } = source;
-      const whole = rows.filter((row) => endpoint === undefined || isOfExported(row[endpoint] ?? null, endpoints));
+      const whole = rows.filter((row) => isWhole(row, source, exported));
+      if (REFERRED_TO.includes(table)) {
+        const ids = exported.get(table) ?? new Set();
+        exported.set(table, ids);
+        for (const { id = null } of whole) ids.add(id);
+      }
       yield whole.map((row) => ({ table, row: dropColumns(row, source.without ?? []) }));
     }
   }
 }
 
-/** A client's key is of no endpoint. */
-function isOfExported(endpointId: SqlValue, endpoints: ReadonlySet<SqlValue>): boolean {
-  return endpointId === null || endpoints.has(endpointId);
+/** Tables whose rows others refer to by their id. */
+const REFERRED_TO: readonly ExportedTable[] = ["gpu_tiers", "tenants", "endpoints"];
+
+/** Is all that the row refers to in the export? A client's key is of no endpoint; tiers are in an export of everything alone. */
+function isWhole(
+  row: Row,
+  { refersTo = {} }: Source,
+  exported: ReadonlyMap<ExportedTable, ReadonlySet<SqlValue>>,
+): boolean {
+  return Object.entries(refersTo).every(([column, table]) => {
+    const id = row[column] ?? null;
+    return id === null || (exported.get(table)?.has(id) ?? table === "gpu_tiers");
+  });
 }
 
 function dropColumns(row: Row, without: readonly string[]): Row {

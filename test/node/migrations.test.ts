@@ -73,3 +73,41 @@ describe("the migration that brings the management API", () => {
     expect(() => db.prepare(expectation).run(0)).toThrow("CHECK constraint failed: unmet_expectation");
   });
 });
+
+describe("the migration that tells an operator's prices", () => {
+  it("takes upstreams that a tenant's own key has added for the tenant's, and all others for an operator's", () => {
+    const db = new DatabaseSync(":memory:");
+    const isBefore = (name: string): boolean => name < "0018";
+    migrate(db, isBefore);
+    db.exec(
+      `INSERT INTO tenants (id, name, waiting_max, sealed_webhook_secret, created_at) VALUES ('t', 't', 1, '', 1);
+       INSERT INTO endpoints (id, tenant_id, slug, created_at) VALUES ('ep', 't', 'ep', 1);`,
+    );
+    const key = db.prepare(
+      "INSERT INTO api_keys (id, tenant_id, digest, scopes, name, created_at) VALUES (?, 't', ?, ?, '', 1)",
+    );
+    const upstream = db.prepare(
+      `INSERT INTO upstreams (id, endpoint_id, url, dialect, slots, tier, rate_kind, created_at)
+       VALUES (?, 'ep', 'http://x', 'http', 1, 'l4', 'flex', 1)`,
+    );
+    const line = db.prepare(
+      "INSERT INTO audit_lines (tenant_id, at, key_id, action, object_id, changes) VALUES ('t', 1, ?, 'upstream.create', ?, '[]')",
+    );
+    for (const [id, scopes] of [
+      ["own", "jobs,manage"],
+      ["operators", "manage,admin"],
+    ] as const) {
+      key.run(id, "0".repeat(64), scopes);
+      upstream.run(id);
+      line.run(id, id);
+    }
+    upstream.run("typed");
+    migrate(db, (name) => !isBefore(name));
+    const rows = db.prepare("SELECT id, priced_by_operator AS byOperator FROM upstreams ORDER BY id").all();
+    expect(rows.map(({ id, byOperator }) => [id, byOperator])).toEqual([
+      ["operators", 1],
+      ["own", 0],
+      ["typed", 1],
+    ]);
+  });
+});

@@ -58,8 +58,9 @@ export class ClientCalls {
   }
 
   async retry(call: CallOf<"retry">): Promise<Result<JobView>> {
-    const { endpoint } = this.#parts;
-    learnBound(call, this.#parts, Date.now());
+    const { endpoint, wake } = this.#parts;
+    const nowMs = Date.now();
+    if (learnBound(call, this.#parts, nowMs)) await wake.run(nowMs);
     const refusal = endpoint.deletion ?? refuseRetry(call, this.#parts, endpoint.settings?.tenantSharePercent ?? 100);
     if (refusal !== null) return fail(refusal);
     return this.#command(call, { kind: "retry" }, "only a FAILED job can be retried");

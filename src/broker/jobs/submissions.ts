@@ -32,7 +32,7 @@ export class Submissions {
     const opened = endpoint.open(call.settingsVersion);
     if (!opened.ok) return opened;
     const settings = opened.value;
-    learnBound(call, this.#parts, nowMs);
+    const isRaised = learnBound(call, this.#parts, nowMs);
     const waits = call.mode === "runsync";
     // Jobs that came before start first; only then may the new job start at its entry.
     if (waits && index.hasReady()) dispatcher.startReady(nowMs, { push: true });
@@ -53,6 +53,8 @@ export class Submissions {
       enterAs,
     };
     const admitted = store.transaction(() => admit(call, settings, facts));
+    // A raised bound lets jobs start that wait, whatever comes of this call: no later one tells of it again.
+    if (isRaised && !(admitted.ok && admitted.value.inserted)) await wake.run(nowMs);
     if (!admitted.ok) return admitted;
     const { job, created, inserted, webhookHost } = admitted.value;
     if (inserted) {

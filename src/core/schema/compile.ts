@@ -17,10 +17,13 @@ import {
   SchemaRefused,
 } from "./keywords.ts";
 import {
+  PATTERN_CLASSES_MAX,
   PATTERN_STATES_MAX,
+  POINTER_MAX_CHARS,
   SCHEMA_DEPTH_MAX,
   SCHEMA_MAX_BYTES,
   SCHEMAS_OF_VALUE_MAX,
+  SHOWN_MAX_CHARS,
   SUBSCHEMAS_MAX,
 } from "./limits.ts";
 import { type ArrayRules, inPlace, isList, type Json, type ObjectRules, type SchemaNode } from "./nodes.ts";
@@ -62,6 +65,7 @@ class Compiler {
   readonly #anchors = new Map<string, SchemaNode>();
   readonly #machines = new Map<string, Machine>();
   #references: { readonly node: SchemaNode; readonly target: string }[] = [];
+  readonly #classes = new Set<string>();
   #statesLeft = PATTERN_STATES_MAX;
 
   constructor(value: Json) {
@@ -243,6 +247,12 @@ class Compiler {
     try {
       const machine = readPattern(source, this.#statesLeft);
       this.#statesLeft -= machine.states.length;
+      for (const one of machine.classes) this.#classes.add(one);
+      if (this.#classes.size > PATTERN_CLASSES_MAX) {
+        throw new PatternRefused(
+          `is beyond the ${PATTERN_CLASSES_MAX} different classes of characters that a schema may have`,
+        );
+      }
       this.#machines.set(source, machine);
       return machine;
     } catch (error) {
@@ -266,12 +276,7 @@ class Compiler {
       .slice(1)
       .map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
     let value: Json | undefined = this.#value;
-    for (const name of names) {
-      const members: object = typeof value === "object" && value !== null ? value : {};
-      value = Object.hasOwn(members, name)
-        ? (Object.entries(members).find(([key]) => key === name)?.[1] ?? null)
-        : undefined;
-    }
+    for (const name of names) value = memberOf(value, name);
     if (value === undefined) throw new SchemaRefused(place, "leads to nothing in this schema");
     return this.#node(value, below("#", ...names));
   }
@@ -313,8 +318,17 @@ function decode(fragment: string): string | null {
   }
 }
 
+/** An own member of an object or a list; undefined: there is none. A list of entries would be made anew for each reference. */
+function memberOf(value: Json | undefined, name: string): Json | undefined {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+  return Object.getOwnPropertyDescriptor(value, name)?.value;
+}
+
 function checkDepth(value: Json, place: string, depth: number): void {
   if (typeof value !== "object" || value === null) return;
+  if (place.length > POINTER_MAX_CHARS) {
+    throw new SchemaRefused(place.slice(0, SHOWN_MAX_CHARS), "has too long names on the way to it");
+  }
   if (depth > SCHEMA_DEPTH_MAX) throw new SchemaRefused(place, `is too deep: ${SCHEMA_DEPTH_MAX} levels are the most`);
   for (const [name, member] of Object.entries(value)) checkDepth(member, below(place, name), depth + 1);
 }

@@ -4,6 +4,8 @@
 export const SCHEMA_MAX_BYTES = 32 * 1024;
 /** Levels of a schema: an object in a list in an object takes six. */
 export const SCHEMA_DEPTH_MAX = 32;
+/** Characters of the pointer to a place of a schema. Each subschema keeps its own, and each message has one. */
+export const POINTER_MAX_CHARS = 1_000;
 /** Subschemas. A form with two hundred fields has some three hundred. */
 export const SUBSCHEMAS_MAX = 1_000;
 /** Subschemas that one and the same value may be checked against: `allOf` of `$ref` of `anyOf` multiplies them. */
@@ -12,6 +14,8 @@ export const SCHEMAS_OF_VALUE_MAX = 256;
 export const PATTERN_MAX_CHARS = 500;
 /** States of all regular expressions of a schema: `[a-z]{1,500}` has a thousand. Each may have to be looked at for each character. */
 export const PATTERN_STATES_MAX = 4_000;
+/** Different characters and classes of all regular expressions of a schema. The engine takes 0.1 ms for the first use of some. */
+export const PATTERN_CLASSES_MAX = 100;
 /** Groups in groups of a regular expression: it is read by a function that calls itself. */
 export const PATTERN_DEPTH_MAX = 50;
 

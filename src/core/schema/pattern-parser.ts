@@ -20,6 +20,8 @@ export interface Machine {
   readonly isAnchored: boolean;
   /** Each tells of one character whether it is what a part of the expression stands for. */
   readonly tests: readonly RegExp[];
+  /** The classes of characters among them, such as `[a-z]`: the engine takes its time for the first use of each. */
+  readonly classes: readonly string[];
 }
 
 /** Why an expression is refused, as the end of a sentence about it. */
@@ -47,7 +49,7 @@ export function readPattern(source: string, statesMax: number): Machine {
   const builder = new Builder(statesMax);
   const first = builder.add(tree, builder.push({ kind: "found" }));
   const { states } = builder;
-  return { source, states, first, isAnchored: isAnchored(states, first), tests: parser.tests };
+  return { source, states, first, isAnchored: isAnchored(states, first), tests: parser.tests, classes: parser.classes };
 }
 
 /** Is there no way from the first state to a character, or to the end, but by the start of the text? */
@@ -74,6 +76,7 @@ const GROUP_NAME = /<[^>]*>/uy;
 /** Reads text whose syntax has been checked. */
 class Parser {
   readonly tests: RegExp[] = [];
+  readonly classes: string[] = [];
   readonly #source: string;
   readonly #known = new Map<string, number>();
   #at = 0;
@@ -143,6 +146,7 @@ class Parser {
     if (known !== undefined) return known;
     const test = this.tests.push(new RegExp(`^(?:${atom})$`, "u")) - 1;
     this.#known.set(atom, test);
+    if (/^(?:\[|\\p)/i.test(atom)) this.classes.push(atom);
     return test;
   }
 

@@ -146,6 +146,18 @@ async function finishOne(
   await brokerOf(env, endpointId).finish({ ...carrier, outcome: random.chance(0.1) ? paused : DONE });
 }
 
+it("a raised bound lets jobs start that wait, also where the call that tells of it is refused", async () => {
+  const { endpointId, broker } = await makeBroker(pullOnly);
+  const [busy, idle] = [pullingWorker(broker, "busy"), pullingWorker(broker, "idle")];
+  const jobs = await submitMany(endpointId, 3, { bound: { runningMax: 1, version: 1 } });
+  await busy.takeOne();
+  const taken = idle.takeOne();
+  const raised = { runningMax: null, version: 2 };
+  const refused = await brokerOf(env, endpointId).submit(submission({ waitingMax: 1, bound: raised }));
+  expect(refused).toMatchObject({ ok: false, failure: { kind: "tenant_limit" } });
+  expect(JSON.stringify(await taken)).toContain(jobs[1]);
+});
+
 it.each([1, 2, 3, 4])(
   "no bound is exceeded and every job runs in the end: seed %s",
   { timeout: 60_000 },

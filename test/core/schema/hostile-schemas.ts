@@ -293,6 +293,13 @@ function* families(): Generator<Hostile> {
   for (const value of [null, 1, "x", []]) yield [`no schema: ${JSON.stringify(value)}`, value, null];
   yield ["too large", { description: "x".repeat(33_000) }, null];
   yield ["too many", { properties: Object.fromEntries(many((at) => [`p${at}`, true] as const, 1_200)) }, null];
+  const deep = { properties: Object.fromEntries(many((at) => [`a${at}`, {}] as const, 990)) };
+  for (const name of ["~", "x"]) yield [`long names ${name}`, { properties: { [name.repeat(17_000)]: deep } }, null];
+  const wide = Object.fromEntries(many((at) => [`m${at}`, 0] as const, 1_900));
+  const into = many(() => ({ $ref: "#/x/q" }), 900);
+  yield ["references into a wide object", { x: { ...wide, q: {} }, prefixItems: into }, many((at) => at, 900)];
+  const classes = many((at) => [`[^\\p{L}\\p{N}${String.fromCodePoint(0x4e00 + at)}]`, {}] as const, 990);
+  yield ["classes of characters", { patternProperties: Object.fromEntries(classes) }, null];
   yield ["too many references", { allOf: many(() => ({ $ref: "#/$defs/a" }), 300), $defs: { a: {} } }, null];
 }
 

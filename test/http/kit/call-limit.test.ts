@@ -213,6 +213,16 @@ describe("open calls", () => {
     await vi.waitFor(async () => expect((await pulling.asClient(`status/${id}`)).status).toBe(200), { timeout: 5_000 });
   });
 
+  it("make room at once where nobody reads the body: a HEAD of a large result", async () => {
+    const pulling = await makePulling({ limits });
+    const id = await pulling.submit("{}");
+    await pulling.done(await pulling.takeOne(), JSON.stringify({ output: "x".repeat(600_000) }));
+    const head = await exports.default.fetch(requestOf(pulling.tenant, `status/${id}`, { method: "HEAD" }));
+    expect(head.status).toBe(200);
+    const { status } = await pulling.asClient(`status/${id}`);
+    expect(status).toBe(200);
+  });
+
   it("make room when their client goes away before they are answered", async () => {
     const tenant = await makeTenant({ limits, upstreams: [] });
     const leaving = new AbortController();
