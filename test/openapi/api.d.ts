@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Submit a job
-         * @description Answers at once with the job's id. An Idempotency-Key makes a repeated call get the job of the first; ask for the result by its status. A key may make 1000 calls of `run` in 10 s, and 200 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
+         * @description Answers at once with the job's id. An input that does not fit the endpoint's input schema is refused, with what is wrong in `errors`. An Idempotency-Key makes a repeated call get the job of the first; ask for the result by its status. A key may make 1000 calls of `run` in 10 s, and 200 open at once, at one endpoint, unless its operator sets other limits; each isolate of the deployment counts for itself. Needs a key with the scope jobs.
          */
         post: operations["run"];
         delete?: never;
@@ -1921,6 +1921,10 @@ export interface components {
             tenantSharePercent: number | null;
             /** @description Origins whose pages may call it from a browser, such as https://app.example */
             allowedOrigins: string[];
+            /** @description QUEUE: the JSON Schema (draft 2020-12 or draft-07) by which the input of a job is checked before it is taken; null: any input is taken */
+            inputSchema: {
+                [key: string]: unknown;
+            } | null;
             /**
              * @description PUBLIC: every tenant with a key may call it
              * @enum {string}
@@ -2368,6 +2372,10 @@ export interface components {
             tenantSharePercent?: number | null;
             /** @description Origins whose pages may call it from a browser, such as https://app.example */
             allowedOrigins?: string[];
+            /** @description QUEUE: the JSON Schema (draft 2020-12 or draft-07) by which the input of a job is checked before it is taken; null: any input is taken */
+            inputSchema?: {
+                [key: string]: unknown;
+            } | null;
             /**
              * @description PUBLIC: every tenant with a key may call it
              * @enum {string}
@@ -2744,6 +2752,10 @@ export interface components {
             tenantSharePercent?: number;
             /** @description Origins whose pages may call it from a browser, such as https://app.example */
             allowedOrigins?: string[];
+            /** @description QUEUE: the JSON Schema (draft 2020-12 or draft-07) by which the input of a job is checked before it is taken; null: any input is taken */
+            inputSchema?: {
+                [key: string]: unknown;
+            } | null;
             /**
              * @description PUBLIC: every tenant with a key may call it
              * @enum {string}
@@ -3053,6 +3065,10 @@ export interface components {
             tenantSharePercent: number | null;
             /** @description Origins whose pages may call it from a browser, such as https://app.example */
             allowedOrigins: string[];
+            /** @description QUEUE: the JSON Schema (draft 2020-12 or draft-07) by which the input of a job is checked before it is taken; null: any input is taken */
+            inputSchema: {
+                [key: string]: unknown;
+            } | null;
             /**
              * @description PUBLIC: every tenant with a key may call it
              * @enum {string}
