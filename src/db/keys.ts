@@ -1,6 +1,8 @@
 // API keys and the tenants that they stand for.
 import { type Caller, changedLimitsSchema } from "../contract/identity.ts";
 import type { WorkerKey } from "../contract/settings.ts";
+import { OPERATIONS } from "../core/access/limits.ts";
+import { fieldsOf } from "../core/json/value.ts";
 import { parseLists, type StoredLists } from "./key-lists.ts";
 import { LIVE_WORKER_KEY } from "./rates.ts";
 import { type Database, type Statement, statement } from "./statement.ts";
@@ -36,9 +38,12 @@ export async function findKey(db: Database, keyId: string): Promise<StoredKey | 
   return { digest, expiresAtMs, revokedAtMs, caller: shown };
 }
 
-/** The limits of a tenant, which D1 has as a text. */
+/** The limits of a tenant, which D1 has as a text. Those of operations of a later release are left out: all of its keys must go on to work. */
 export function parseLimits(text: string | null): Caller["limits"] {
-  return changedLimitsSchema.nullable().parse(JSON.parse(text ?? "null"));
+  const stored = fieldsOf(JSON.parse(text ?? "null"));
+  if (stored === null) return null;
+  const known = OPERATIONS.filter((operation) => Object.hasOwn(stored, operation));
+  return changedLimitsSchema.parse(Object.fromEntries(known.map((operation) => [operation, stored[operation]])));
 }
 
 /** A key and the one endpoint that it opens to workers; both null: it is a client's key, which opens none. */

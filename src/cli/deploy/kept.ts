@@ -1,7 +1,7 @@
 // What a run of npm run deploy has made and must not lose if it ends in the middle: kept in a file that its owner
 // alone may read, and taken out of it once it was shown and nothing more is made with it. Then only the address
 // stays.
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { parseApiKey } from "../../core/access/api-key.ts";
@@ -38,7 +38,10 @@ export class KeptFile {
   /** Changes what is given; a member that is undefined is taken out. */
   change(changes: { readonly [Name in keyof Kept]?: Kept[Name] | undefined }): void {
     mkdirSync(dirname(this.path), { recursive: true });
-    writePrivate(this.path, `${JSON.stringify({ ...this.read(), ...changes }, null, 2)}\n`);
+    // Beside it first: a process that ends in the middle must not leave the only copy of a secret half written.
+    const next = `${this.path}.next`;
+    writePrivate(next, `${JSON.stringify({ ...this.read(), ...changes }, null, 2)}\n`);
+    renameSync(next, this.path);
   }
 
   forget(): void {
