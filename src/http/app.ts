@@ -50,6 +50,8 @@ async function serve(c: RouteContext, next: Next): Promise<void> {
   else if (url !== null && isPagePath(url.pathname)) c.res = await answerPage(c);
   else if (url !== null && isPlainPath(c.req.path)) await next();
   else c.res = refusalAt(c.req.path)(c, NO_ROUTE);
+  // Hono sends no body to a HEAD and leaves it unread: a stream would wait for a reader for ever.
+  if (c.req.raw.method === "HEAD") await c.res.body?.cancel();
   if (target === null) await holdRefusal(c);
   await takeRest(c.req.raw);
 }

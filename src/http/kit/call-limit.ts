@@ -44,12 +44,6 @@ export function answerCounted(c: RouteContext, response: Response): Response {
   if (taken === undefined) return response;
   response.headers.set("ratelimit-policy", taken.policy);
   response.headers.set("ratelimit", taken.rest);
-  if (c.req.raw.method === "HEAD") {
-    // Nobody reads the body, so it would never be at its end.
-    void response.body?.cancel();
-    taken.leave();
-    return response;
-  }
   const answering = c.get("answering");
   if (answering === undefined) taken.leave();
   else answering.then(taken.leave, taken.leave);
