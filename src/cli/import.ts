@@ -8,7 +8,8 @@ import {
   exportRowSchema,
 } from "../contract/manage/export.ts";
 import { parseJson, textOf } from "../core/json/value.ts";
-import { restoreRow, restoreVersion, SELECT_MIGRATION } from "../db/export.ts";
+import { SELECT_APPLIED } from "../db/deployment.ts";
+import { restoreRow, restoreVersion } from "../db/export.ts";
 import { insertFingerprint, SELECT_FINGERPRINTS } from "../db/fingerprints.ts";
 import type { Statement } from "../db/statement.ts";
 import { SELECT_ANY_TENANT } from "../db/tenants.ts";
@@ -47,11 +48,11 @@ export async function importDeployment(
 ): Promise<Readonly<Record<string, number>>> {
   const [tenants = [], migrations = [], fingerprints = []] = await execute(
     SELECT_ANY_TENANT,
-    SELECT_MIGRATION,
+    SELECT_APPLIED,
     SELECT_FINGERPRINTS,
   );
   if (tenants.length > 0) throw new Error("the deployment has tenants already: an import makes an empty one");
-  const migration = textOf(migrations[0], "name");
+  const migration = textOf(migrations.at(-1), "name");
   if (migration !== head.migration)
     throw new Error(
       `the export is of a database with the migration ${head.migration}, and this one has ${migration}: both must be of the same release`,

@@ -1,7 +1,7 @@
-// What npm run deploy reads of a database, from outside the Worker.
+// Facts about a database as a whole, for its deploy, export and import.
 import { statement } from "./statement.ts";
 
-/** The names of the files of migrations that wrangler has applied. */
+/** The names of the files of migrations that wrangler has applied, the newest last. */
 export const SELECT_APPLIED = statement("SELECT name FROM d1_migrations ORDER BY id");
 
 /** The endpoint that was there first, and still is. */

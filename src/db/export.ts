@@ -131,9 +131,6 @@ async function* readPages(
   }
 }
 
-/** The name of the newest migration of the database. */
-export const SELECT_MIGRATION = statement("SELECT name FROM d1_migrations ORDER BY id DESC LIMIT 1");
-
 /** Writes a row of an export. The tiers and prices that every deployment begins with are there already. */
 export function restoreRow({ table, row }: ExportRow): Statement {
   const columns = Object.keys(row);

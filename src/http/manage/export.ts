@@ -6,7 +6,8 @@ import { fail, ok, type Result } from "../../core/failure.ts";
 import { textOf } from "../../core/json/value.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
-import { readExport, SELECT_MIGRATION } from "../../db/export.ts";
+import { SELECT_APPLIED } from "../../db/deployment.ts";
+import { readExport } from "../../db/export.ts";
 import { bound } from "../../db/statement.ts";
 import { findTenant } from "../../db/tenants.ts";
 import { log } from "../../log.ts";
@@ -45,7 +46,7 @@ async function exportAll({
   if (caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const { tenant = null } = query;
   const found = await askD1(async () => ({
-    migrations: (await bound(env.DB, SELECT_MIGRATION).all()).results,
+    migrations: (await bound(env.DB, SELECT_APPLIED).all()).results,
     isKnown: tenant === null || (await findTenant(env.DB, null, tenant)) !== null,
   }));
   if (!found.ok) return found;
@@ -54,7 +55,7 @@ async function exportAll({
   const head: ExportHead = {
     waybill: "export",
     format: 1,
-    migration: textOf(found.value.migrations[0], "name"),
+    migration: textOf(found.value.migrations.at(-1), "name"),
     tenant,
     at: toTimeText(nowMs),
     secrets: { pepper: await keyFingerprint(pepper), encryption_key: await keyFingerprint(encryptionKey) },
