@@ -14,6 +14,7 @@ import {
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { failureAnswer } from "../../../src/http/kit/failures.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
+import { undoMigrations } from "../../support/older-store.ts";
 import { passTime } from "../../support/pulling-worker.ts";
 
 function keyed(key: string, tenantId = "owner") {
@@ -110,8 +111,7 @@ it("counts the keys that an earlier release has left, at the first start after t
     storage.sql.exec(
       "INSERT INTO key_counts (tenant_id, keys) VALUES ('counted-too-low', 100), ('counted-ahead', 101)",
     );
-    for (const table of ["deliveries", "tenant_bounds", "token_calls"]) storage.sql.exec(`DROP TABLE ${table}`);
-    storage.sql.exec("DELETE FROM migrations WHERE id > 7");
+    undoMigrations(storage.sql, 8);
   });
   await evictDurableObject(object());
   const counted = await runInDurableObject(object(), (_, { storage }) =>

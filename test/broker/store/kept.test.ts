@@ -17,25 +17,14 @@ import { type Random, seededRandom } from "../../sim/random.ts";
 import { holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 import { keptOf } from "../../support/kept.ts";
 import { DAY_MS, inBroker, keepCopies, owner, start, startBeside, submitMany } from "../../support/kept-jobs.ts";
+import { undoMigrations } from "../../support/older-store.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
 /** As a release before would have left it: its rows do not have their bytes either. */
 function becomeOld(sql: SqlStorage): void {
   sql.exec("UPDATE jobs SET facts = json_remove(facts, '$.stored')");
-  for (const table of [
-    "purges",
-    "checkpoint",
-    "listed",
-    "tallies",
-    "key_counts",
-    "key_walk",
-    "deliveries",
-    "tenant_bounds",
-    "token_calls",
-  ])
-    sql.exec(`DROP TABLE ${table}`);
-  sql.exec("DELETE FROM migrations WHERE id >= 6");
+  undoMigrations(sql, 6);
   sql.exec("CREATE TABLE purged (tenant_id TEXT PRIMARY KEY, through INTEGER, at INTEGER) STRICT, WITHOUT ROWID");
 }
 

@@ -8,6 +8,7 @@ import { expiresAtMs, type Job } from "../../../src/core/job/job.ts";
 import { SWEEP_EVERY_MS } from "../../../src/core/limits.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { holdCarriers, makeBroker, settings, submission, upstream } from "../../support/broker.ts";
+import { undoMigrations } from "../../support/older-store.ts";
 
 const owner = { tenantId: "owner" };
 const RETENTION_MS = 600_000;
@@ -188,19 +189,7 @@ describe("rows of purges", () => {
     for (const call of calls) await broker.submit(call);
     const purgedMs = Date.now();
     await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, { storage: { sql } }) => {
-      sql.exec("DELETE FROM migrations WHERE id >= 6");
-      for (const table of [
-        "purges",
-        "checkpoint",
-        "listed",
-        "tallies",
-        "key_counts",
-        "key_walk",
-        "deliveries",
-        "tenant_bounds",
-        "token_calls",
-      ])
-        sql.exec(`DROP TABLE ${table}`);
+      undoMigrations(sql, 6);
       sql.exec(
         "CREATE TABLE purged (tenant_id TEXT PRIMARY KEY, through INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
       );
