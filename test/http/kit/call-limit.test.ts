@@ -5,10 +5,10 @@ import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { OPERATIONS, type Operation } from "../../../src/core/access/limits.ts";
 import { createApp } from "../../../src/http/app.ts";
-import { watchD1 } from "../../support/d1.ts";
 import { manage } from "../../support/manage.ts";
 import { makePulling } from "../../support/pulling.ts";
 import { makeTenant, type TestTenant } from "../../support/tenant.ts";
+import { watchEdge } from "../../support/watched-edge.ts";
 
 const JOB = "01900000-0000-7000-8000-000000000000-u1";
 
@@ -64,17 +64,10 @@ function requestOf({ key, endpointId }: TestTenant, path: string, { method = "GE
 
 /** The edge, with the calls of brokers and the statements that it makes. */
 function watchedEdge() {
-  const statements = watchD1();
-  const objects: string[] = [];
-  const getByName = (name: string) => {
-    objects.push(name);
-    return env.ENDPOINT_BROKER.getByName(name);
-  };
-  const namespace = { getByName } as unknown as Env["ENDPOINT_BROKER"];
-  const app = createApp();
+  const { fetch, statements, objects } = watchEdge();
   const call = async (request: Request): Promise<Response> => {
     const context = createExecutionContext();
-    const answer = await app.fetch(request, { ...env, ENDPOINT_BROKER: namespace }, context);
+    const answer = await fetch(request, context);
     await waitOnExecutionContext(context);
     return answer;
   };

@@ -1,12 +1,7 @@
-// What callers without a valid key cost: no call of an object, at most one statement of D1 for each that was not seen before, and
-// next to nothing when they come again. Over the platform's limit an address is refused before D1 is asked.
-import { createExecutionContext } from "cloudflare:test";
-import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { KEY_RANDOM_BYTES, makeApiKey } from "../../../src/core/access/api-key.ts";
-import { createApp } from "../../../src/http/app.ts";
-import { watchD1 } from "../../support/d1.ts";
 import { makeTenant, type TestTenant } from "../../support/tenant.ts";
+import { watchEdge } from "../../support/watched-edge.ts";
 
 const JOB = "01900000-0000-7000-8000-000000000000-u1";
 const LEASE = "01900000-0000-4000-8000-000000000000";
@@ -56,19 +51,12 @@ interface Stranger {
 
 /** The edge with what it asks, counted. */
 function watchedEdge(bindings: Partial<Env> = {}) {
-  const statements = watchD1();
-  const objects: string[] = [];
-  const getByName = (name: string) => {
-    objects.push(name);
-    return env.ENDPOINT_BROKER.getByName(name);
-  };
-  const namespace = { getByName } as unknown as Env["ENDPOINT_BROKER"];
-  const app = createApp();
+  const { fetch, statements, objects } = watchEdge(bindings);
   const call = async ({ method, url, key, address }: Stranger): Promise<Response> => {
     const headers = new Headers(key === null ? {} : { authorization: `Bearer ${key}` });
     if (address !== undefined) headers.set("cf-connecting-ip", address);
     const request = new Request(url, { method, headers, ...(method === "POST" ? { body: '{"input":{}}' } : {}) });
-    return app.fetch(request, { ...env, ...bindings, ENDPOINT_BROKER: namespace }, createExecutionContext());
+    return fetch(request);
   };
   const callAll = async (strangers: readonly Stranger[]): Promise<number[]> => {
     const answers: number[] = [];
