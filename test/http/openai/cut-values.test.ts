@@ -46,8 +46,10 @@ const askedForEvents = () => asked("chat/completions", { messages: [], stream: t
 
 /** Large texts are compared here, because a failed comparison by the test runner would print them. */
 function expectSame(text: string, wanted: string): void {
-  expect(text.length).toBe(wanted.length);
-  expect(text === wanted).toBe(true);
+  // On a busy machine a stream may be silent for so long that a comment is sent, which clients pass over.
+  const events = text.replaceAll(/^: \n\n/gm, "");
+  expect(events.length).toBe(wanted.length);
+  expect(events === wanted).toBe(true);
 }
 
 describe("a stream with a value over 1 MiB", () => {
