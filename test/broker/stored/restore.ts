@@ -6,6 +6,7 @@ import type { LbTicket } from "../../../src/contract/load-balancer.ts";
 import { endpointSettingsSchema } from "../../../src/contract/settings.ts";
 import type { AccountApi } from "../../../src/contract/usage.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
+import { dropAllTables, putRow } from "../../support/older-store.ts";
 
 /** Columns that were null are left out. A blob is `{ utf8 }`; any other object is the JSON of a text column. */
 const rowSchema = z.record(z.string(), z.union([z.string(), z.number(), z.array(z.unknown()), z.looseObject({})]));
@@ -73,17 +74,11 @@ function missing(name: string): never {
 async function load(stub: DurableObjectStub, schema: readonly string[], { alarmAtMs, rows }: State): Promise<void> {
   await runInDurableObject(stub, async (_, { storage }) => {
     const { sql } = storage;
-    // The object that this call has started made the tables of the present release.
-    const tables = sql.exec<{ name: string }>(
-      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '_cf_*' AND name NOT GLOB 'sqlite_*'",
-    );
-    for (const { name } of tables.toArray()) sql.exec(`DROP TABLE ${name}`);
+    dropAllTables(sql);
     for (const text of schema) sql.exec(text);
     for (const [table, stored] of Object.entries(rows)) {
       for (const row of stored) {
-        const columns = Object.keys(row);
-        const marks = columns.map(() => "?").join(", ");
-        sql.exec(`INSERT INTO ${table} (${columns.join(", ")}) VALUES (${marks})`, ...Object.values(row).map(toValue));
+        putRow(sql, table, Object.fromEntries(Object.entries(row).map(([column, cell]) => [column, toValue(cell)])));
       }
     }
     await storage.setAlarm(alarmAtMs);
