@@ -34,6 +34,8 @@ export interface Admitted {
   /** True: a row was written now, which memory must take over. */
   readonly inserted: boolean;
   readonly webhookHost: string | null;
+  /** Applies to memory what the transaction has counted of a token; null: nothing. */
+  readonly counted: (() => void) | null;
 }
 
 /** What the broker keeps in memory of live jobs and owed webhooks. */
@@ -69,7 +71,7 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   const known = store.findJob(id.uuid);
   // Two edges may draw one id, once in some 10^12 pairs of a millisecond.
   if (known !== null && known.job.tenantId !== call.tenantId) return fail(ID_TAKEN);
-  if (known !== null) return ok({ job: known.job, created: true, inserted: false, webhookHost: null });
+  if (known !== null) return ok({ ...AS_IT_IS, job: known.job, created: true });
   // After the repetitions, which are no further jobs; what the limits below refuse does not count.
   const spent = call.token === undefined ? null : facts.tokenCalls.refuse(call.tenantId, call.token, nowMs);
   if (spent !== null) return fail(spent);
@@ -88,7 +90,7 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   const idempotencyKey = call.idempotency?.key ?? null;
   kept.insert(job.uuid);
   store.insertJob({ job, fields: call.fields, webhook: call.webhook, idempotencyKey }, call.input);
-  if (call.token !== undefined) facts.tokenCalls.note(call.tenantId, call.token);
+  const counted = call.token === undefined ? null : facts.tokenCalls.note(call.tenantId, call.token);
   if (call.idempotency !== null) {
     const { key, fingerprint } = call.idempotency;
     const expiresAtMs = nowMs + IDEMPOTENCY_MS;
@@ -106,8 +108,12 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
     created: true,
     inserted: true,
     webhookHost: call.webhook === null ? null : new URL(call.webhook.url).host,
+    counted,
   });
 }
+
+/** Of a job that was there before this call. */
+const AS_IT_IS = { inserted: false, webhookHost: null, counted: null } as const;
 
 /** Keys expire one by one, each a day after it came, so nobody knows in advance when there is room. */
 const TOO_MANY_KEYS: Failure = {
@@ -153,8 +159,7 @@ function refuseMoreWebhooks(tenantId: string, { index, owedWebhooks }: LiveMemor
 function replay(fingerprint: string, remembered: RememberedKey, { load, nowMs }: Facts): Result<Admitted> {
   if (remembered.fingerprint !== fingerprint) return fail({ kind: "idempotency_mismatch" });
   const stored = load(remembered.uuid);
-  if (stored !== null && expiresAtMs(stored.job) > nowMs)
-    return ok({ job: stored.job, created: false, inserted: false, webhookHost: null });
+  if (stored !== null && expiresAtMs(stored.job) > nowMs) return ok({ ...AS_IT_IS, job: stored.job, created: false });
   const jobId = showJobId(remembered.uuid, remembered.mode === "runsync" ? "runsync" : "run");
   // A row past its retention counts as deleted, although the sweep has not reached it yet.
   const status = stored?.job.status ?? remembered.lastStatus;

@@ -56,7 +56,8 @@ export class Submissions {
     // A raised bound lets jobs start that wait, whatever comes of this call: no later one tells of it again.
     if (isRaised && !(admitted.ok && admitted.value.inserted)) await wake.run(nowMs);
     if (!admitted.ok) return admitted;
-    const { job, created, inserted, webhookHost } = admitted.value;
+    const { job, created, inserted, webhookHost, counted } = admitted.value;
+    counted?.();
     if (inserted) {
       afterCommit.entered(job, webhookHost, nowMs);
       // A client that waits needs no wake-up through the queue: the carrier starts in this call, or is the caller.

@@ -33,8 +33,8 @@ export class TokenCalls implements Timed {
     return { kind: "too_many_tokens", tokensMax: TOKENS_TENANT_MAX, retryAfterSeconds: KEYS_RETRY_AFTER_SECONDS };
   }
 
-  /** Counts one job more, inside the transaction that stores it. */
-  note(tenantId: string, token: SubmittingToken): void {
+  /** Counts one job more, inside the transaction that stores it. The caller runs the returned function once that has returned. */
+  note(tenantId: string, token: SubmittingToken): () => void {
     const [row] = this.#sql.all<{ calls: number }>(
       `INSERT INTO token_calls (expires_at, token_id, tenant_id, calls) VALUES (?, ?, ?, 1)
        ON CONFLICT (expires_at, token_id) DO UPDATE SET calls = calls + 1 RETURNING calls`,
@@ -42,9 +42,12 @@ export class TokenCalls implements Timed {
       token.id,
       tenantId,
     );
-    if (row?.calls !== 1) return;
-    this.#change(tenantId, 1);
-    this.#firstEndMs = Math.min(this.#firstEndMs, token.expiresAtMs);
+    const isNew = row?.calls === 1;
+    return () => {
+      if (!isNew) return;
+      this.#change(tenantId, 1);
+      this.#firstEndMs = Math.min(this.#firstEndMs, token.expiresAtMs);
+    };
   }
 
   nextAtMs(): number {

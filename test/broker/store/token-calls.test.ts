@@ -9,6 +9,7 @@ import { TURN_ROWS_MAX } from "../../../src/core/limits.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { failureAnswer } from "../../../src/http/kit/failures.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
+import { inBroker } from "../../support/kept-jobs.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["Date"] });
@@ -111,6 +112,22 @@ it("refuses a tenant's new token beyond the bound, and neither a known one, nor 
   expect(await full.submit(submission())).toMatchObject({ ok: true });
 });
 
+it("does not count the token of a submit that is rolled back", async () => {
+  const { endpointId } = await makeBroker({ upstreams: [] });
+  await inBroker(endpointId, async (broker, storage) => {
+    putTokens(storage, "owner", TOKENS_TENANT_MAX - 1, Date.now() + 3_600_000);
+    const idempotency = { key: "order", fingerprint: "f" };
+    const submit = () => broker.submit(submission({ token: token(), idempotency }));
+    // The key is stored after the token is counted, in the same transaction.
+    storage.sql.exec("CREATE TRIGGER no_room BEFORE INSERT ON idempotency BEGIN SELECT raise(ABORT, 'no room'); END");
+    await expect(submit()).rejects.toThrow("no room");
+    storage.sql.exec("DROP TRIGGER no_room");
+    expect(await submit()).toMatchObject({ ok: true });
+    const beyond = await broker.submit(submission({ token: token() }));
+    expect(beyond).toMatchObject({ ok: false, failure: { kind: "too_many_tokens" } });
+  });
+});
+
 it("is dropped after the token's end, many by one alarm, a portion a turn", async () => {
   await withStorage((storage) => {
     const nowMs = Date.now();
@@ -147,7 +164,7 @@ it("counts a tenant's tokens right over drops", async () => {
     for (let at = 0; at < TURN_ROWS_MAX; at += 1) {
       const one = token({ expiresAtMs: nowMs + 3_600_000 });
       expect(fresh.refuse("owner", one, nowMs)).toBeNull();
-      fresh.note("owner", one);
+      fresh.note("owner", one)();
     }
     expect(fresh.refuse("owner", late, nowMs)).toMatchObject({ kind: "too_many_tokens" });
   });
