@@ -105,7 +105,7 @@ describeChromium("the example page", (launch) => {
     broker = await startBroker({ words: { workers: {} }, other: { workers: {} }, waiting: {} });
     worker = new Worker(broker, "words");
     browser = await launch();
-    const allowedOrigins = [`http://127.0.0.1:${site.port}`];
+    const allowedOrigins = [`http://127.0.0.1:${site.port}`, new URL(broker.url).origin];
     for (const slug of ["words", "other", "waiting"]) {
       const body = JSON.stringify({ allowedOrigins });
       const changed = await fetch(`${broker.url}/v1/endpoints/${slug}`, {
@@ -222,6 +222,24 @@ describeChromium("the example page", (launch) => {
   it("is refused from an allowed origin that is not the token's", async () => {
     await open(await makeToken({ origin: "https://app.example" }));
     expect(await runJob()).toMatch(/^Refused \(403\): pages of this origin/);
+  });
+
+  it("of the broker's own origin reads by a token of that origin, although a browser then names no origin", async () => {
+    const token = await makeToken({ origin: new URL(broker.url).origin }, "waiting");
+    await page.goto(`${broker.url}/healthz`);
+    const reads: (string | undefined)[] = [];
+    page.on("request", (request) => {
+      if (request.method() === "GET") reads.push(request.headers().origin);
+    });
+    const statuses = await page.evaluate(async (authorization) => {
+      const headers = { authorization };
+      const submitted = await fetch("/v2/waiting/run", { method: "POST", headers, body: '{"input":{}}' });
+      const { id } = await submitted.json();
+      const read = await fetch(`/v2/waiting/status/${id}`, { headers });
+      return [submitted.status, read.status];
+    }, `Bearer ${token}`);
+    expect(statuses).toEqual([200, 200]);
+    expect(reads).toEqual([undefined]);
   });
 
   it("is refused after its calls", async () => {

@@ -42,16 +42,22 @@ async function enterKeyOrToken(c: RouteContext, readKey: ReadKey, scope: TokenSc
   if (!grant.allow.includes(scope)) return fail({ kind: "token_refused", why: "scope" });
   const endpoint = await findEndpoint(c.req.param("endpoint") ?? "", caller.value, c.env, nowMs);
   if (!endpoint.ok) return endpoint;
-  if (!mayCome(headers.get("origin"), grant, endpoint.value.allowedOrigins)) {
+  if (!mayCome(c.req.raw, grant, endpoint.value.allowedOrigins)) {
     return fail({ kind: "token_refused", why: "origin" });
   }
   return ok(endpointCall(c, caller.value, endpoint.value));
 }
 
 /** Only a browser says where its page comes from, and it says the truth; all else may leave the header out. */
-function mayCome(origin: string | null, grant: TokenGrant, allowed: readonly string[]): boolean {
+function mayCome(request: Request, grant: TokenGrant, allowed: readonly string[]): boolean {
+  const origin = request.headers.get("origin") ?? (grant.origin === null ? null : ownPageOf(request));
   if (grant.origin !== null && origin !== grant.origin) return false;
   return origin === null || allowed.includes(origin);
+}
+
+/** The origin of a page that reads from its own one: browsers then leave out `Origin`, and send a header that no page can set. */
+function ownPageOf({ method, headers, url }: Request): string | null {
+  return method === "GET" && headers.get("sec-fetch-site") === "same-origin" ? new URL(url).origin : null;
 }
 
 /** What the token's key may do now, cut down to the token's endpoint; the key is looked up as at a call of its own. */

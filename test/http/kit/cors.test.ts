@@ -208,6 +208,41 @@ describe("an answer", () => {
     expect(await statusFrom({})).toBe(403);
   });
 
+  it("goes to a page of the token's origin that is the broker's own, whose reads have no Origin header", async () => {
+    const own = "https://waybill.test";
+    const tenant = await makeTenant({ scopes: ["jobs", "manage"], allowedOrigins: [PAGE, own] });
+    const path = `/v2/${tenant.endpointId}`;
+    const authorization = `Bearer ${await tokenOf(tenant, { origin: own, calls: 9 })}`;
+    const submitted = await send("POST", `${path}/run`, { authorization, origin: own }, '{"input":{}}');
+    const { id } = await submitted.json<{ id: string }>();
+    // So that nothing waits for its end.
+    expect((await send("POST", `${path}/cancel/${id}`, { authorization, origin: own })).status).toBe(200);
+    const read = async (site: string | null, words: { token?: string; route?: string } = {}) => {
+      const headers = { authorization: words.token ?? authorization };
+      const { route = "status" } = words;
+      const response = await send(
+        "GET",
+        `${path}/${route}/${id}`,
+        site === null ? headers : { ...headers, ...from(site) },
+      );
+      await response.body?.cancel();
+      return response.status;
+    };
+    const from = (site: string) => ({ "sec-fetch-site": site });
+    for (const route of ["status", "status-sync", "stream"]) expect(await read("same-origin", { route })).toBe(200);
+    // A page of another origin would have sent an Origin header, unless it is no page.
+    for (const site of [null, "same-site", "cross-site", "none", "same-origin, same-origin"])
+      expect(await read(site), String(site)).toBe(403);
+    const elsewhere = `Bearer ${await tokenOf(tenant, { origin: PAGE })}`;
+    expect(await read("same-origin", { token: elsewhere })).toBe(403);
+    // A page's submit has an Origin header, whatever page it is of.
+    const { status } = await send("POST", `${path}/run`, { authorization, ...from("same-origin") }, '{"input":{}}');
+    expect(status).toBe(403);
+    await manage(tenant.key, "PATCH", `/v1/endpoints/${tenant.endpointId}`, { allowedOrigins: [PAGE] });
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 30_001 });
+    expect(await read("same-origin")).toBe(403);
+  });
+
   it("of a load-balanced endpoint is its worker's own matter", async () => {
     const { endpointId } = await makeTenant({ kind: "load_balancer", allowedOrigins: [PAGE] });
     const response = await preflight(`/lb/${endpointId}/any`, PAGE);
