@@ -1145,7 +1145,7 @@ export interface paths {
         };
         /**
          * Read the key of this call
-         * @description Whose key it is, what it may do and when it ends. Needs a key with the scope jobs or manage or admin.
+         * @description Whose key it is, what it may do, when it ends, and the limits of its tenant. Needs a key with the scope jobs or manage or admin.
          */
         get: operations["getSelf"];
         put?: never;
@@ -3325,7 +3325,12 @@ export interface components {
             scopes: string[];
             endpointIds: string[] | null;
             expiresAt: string | null;
+            /** @description Waiting jobs that the tenant may have in each endpoint */
             waitingMax: number;
+            /** @description Jobs that the tenant may run at once in each queue endpoint; further ones wait. null: no bound. Load-balanced requests do not count */
+            runningMax: number | null;
+            /** @description Limits of each key's calls at one endpoint, by operation; an operation that is left out, or null, has the default limits. Each isolate of the deployment counts for itself */
+            limits: components["schemas"]["OperationLimits"] | null;
         };
         StreamPage: {
             id: string;

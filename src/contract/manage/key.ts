@@ -6,6 +6,7 @@ import {
   KEY_OVERLAP_DEFAULT_SECONDS,
   KEY_OVERLAP_MAX_SECONDS,
 } from "../../core/manage/limits.ts";
+import { tenantLimitsShape } from "./tenant.ts";
 import { givenTimeSchema } from "./time.ts";
 
 const name = z.string().min(1).max(200).meta({ description: "A name for people" });
@@ -122,6 +123,6 @@ export const selfSchema = z
     scopes: z.array(z.string()),
     endpointIds: z.array(z.string()).nullable(),
     expiresAt: z.iso.datetime().nullable(),
-    waitingMax: z.int(),
+    ...tenantLimitsShape,
   })
   .meta({ id: "Self" });

@@ -33,12 +33,17 @@ export const patchTenantSchema = z
   .meta({ id: "TenantPatch" });
 export type PatchTenant = z.infer<typeof patchTenantSchema>;
 
-const tenantShape = {
-  id: z.string(),
-  name: z.string(),
+/** The limits of a tenant as answers show them. */
+export const tenantLimitsShape = {
   waitingMax: z.int().meta({ description: "Waiting jobs that the tenant may have in each endpoint" }),
   runningMax: runningMaxSchema,
   limits: limitsSchema,
+};
+
+const tenantShape = {
+  id: z.string(),
+  name: z.string(),
+  ...tenantLimitsShape,
   version: z.int(),
   createdAt: z.iso.datetime(),
 };

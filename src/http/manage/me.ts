@@ -1,4 +1,4 @@
-// /v1/me: what the key of the call is and may do. A key for some endpoints only may ask, too.
+// /v1/me: what the key of the call is and may do, with the limits of its tenant. A key for some endpoints only may ask, too.
 import { selfSchema } from "../../contract/manage/key.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
@@ -15,7 +15,7 @@ export const ME_ROUTES: readonly Route[] = [
     path: "/v1/me",
     id: "getSelf",
     summary: "Read the key of this call",
-    description: "Whose key it is, what it may do and when it ends.",
+    description: "Whose key it is, what it may do, when it ends, and the limits of its tenant.",
     scopes: ["jobs", "manage", "admin"],
     kind: "reads",
     answers: { 200: { description: "The key", schema: selfSchema } },
@@ -24,11 +24,12 @@ export const ME_ROUTES: readonly Route[] = [
 ];
 
 async function read({ env, caller }: OperationCall<unknown, unknown, unknown>): Promise<Result<Reply>> {
-  const { keyId, tenantId, scopes, endpointIds, waitingMax } = caller;
+  const { keyId, tenantId, scopes, endpointIds, waitingMax, bound, limits } = caller;
   const found = await askD1(() => findClientKey(env.DB, tenantId, keyId));
   if (!found.ok) return found;
   if (found.value === null) return fail({ kind: "unauthorized" });
   const { name, expiresAtMs } = found.value;
   const expiresAt = toTimeText(expiresAtMs);
-  return ok({ status: 200, body: { keyId, name, tenantId, scopes, endpointIds, expiresAt, waitingMax } });
+  const ofTenant = { waitingMax, runningMax: bound.runningMax, limits };
+  return ok({ status: 200, body: { keyId, name, tenantId, scopes, endpointIds, expiresAt, ...ofTenant } });
 }

@@ -55,6 +55,8 @@ describe("a key of /v1", () => {
       endpointIds: null,
       expiresAt: null,
       waitingMax: 10_000,
+      runningMax: null,
+      limits: null,
     });
     const { key: text, ...rest } = body;
     expect((await manage(key, "GET", `/v1/keys/${body.id}`)).body).toEqual(rest);
@@ -66,6 +68,14 @@ describe("a key of /v1", () => {
     expect(audit.body.lines[0]).toMatchObject({ action: "key.create", objectId: body.id });
     expect(JSON.stringify([listed.body, rows.results, audit.body])).not.toContain(secret);
     expect(JSON.stringify(listed.body)).not.toContain(rows.results[0]?.digest);
+  });
+
+  it("shows the limits that an operator has set for its tenant, also to a key for some endpoints", async () => {
+    const limits = { run: { calls: 5_000, open: null }, cancel: { calls: 7, open: 3 } };
+    const tenant = await makeTenant({ scopes: ["jobs", "manage"], waitingMax: 5, runningMax: 2, limits });
+    const ofTenant = { tenantId: tenant.tenantId, waitingMax: 5, runningMax: 2, limits };
+    expect((await me(tenant.key)).body).toMatchObject(ofTenant);
+    expect((await me(await restricted(tenant, ["jobs"]))).body).toMatchObject(ofTenant);
   });
 
   it("is made once by a creation that is repeated, whose answer has no key", async () => {
