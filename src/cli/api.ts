@@ -17,8 +17,11 @@ export type Query = Readonly<Record<string, string | number | undefined>>;
 export interface Api {
   readonly base: string;
   get(path: string, query?: Query): Promise<Fields>;
-  /** `body` is left out where the route takes none. Resolves with {} where the answer has no body. */
-  send(method: "POST" | "PATCH" | "DELETE", path: string, body?: object): Promise<Fields>;
+  /**
+   * `body` is left out where the route takes none. `version`: of what is changed, if the change was made of what that holds. Resolves
+   * with {} where the answer has no body.
+   */
+  send(method: "POST" | "PATCH" | "DELETE", path: string, body?: object, version?: number): Promise<Fields>;
   /** The text of an answer that is no single JSON value, however long it takes. */
   text(path: string, query?: Query): Promise<string>;
 }
@@ -49,7 +52,7 @@ export function makeApi(place: BrokerPlace): Api {
   return {
     base: place.base,
     get: (path, query = {}) => call(place, "GET", `${path}${queryText(query)}`),
-    send: (method, path, body) => call(place, method, path, body),
+    send: (method, path, body, version) => call(place, method, path, body, version),
     text: (path, query = {}) => download(place, `${path}${queryText(query)}`),
   };
 }
@@ -66,10 +69,19 @@ function queryText(query: Query): string {
   return given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
 }
 
-async function call(place: BrokerPlace, method: string, path: string, body?: object): Promise<Fields> {
+async function call(
+  place: BrokerPlace,
+  method: string,
+  path: string,
+  body?: object,
+  version?: number,
+): Promise<Fields> {
   const response = await ask(place, path, {
     method,
-    headers: body === undefined ? {} : { "content-type": "application/json" },
+    headers: {
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...(version === undefined ? {} : { "if-match": `"${version}"` }),
+    },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     signal: AbortSignal.timeout(ANSWER_MAX_MS),
   });

@@ -294,8 +294,9 @@ the broker, below. A refused call costs no call of the broker, and its body is n
 ${rows.join("\n")}
 
 RunPod names no figure for \`/retry\` and \`/health\`; here they count with what costs as much. Routes of workers and of load-balanced
-endpoints are not counted. An operator changes the limits of a tenant with \`PATCH /v1/tenants/{id}\` and
-\`{"limits": {"run": {"calls": 5000, "open": null}}}\`, up to ${count(access.CALLS_SET_MAX)}; within 30 s all isolates go by them.
+endpoints are not counted. An operator changes the limits of a tenant with \`npm run admin -- tenant set --tenant ID --call-limits run=5000/none\`,
+or \`PATCH /v1/tenants/{id}\` and \`{"limits": {"run": {"calls": 5000, "open": null}}}\`, up to ${count(access.CALLS_SET_MAX)}; within 30 s all isolates go by
+them. \`GET /v1/me\` shows each key those of its tenant.
 
 - Windows of ${CALLS_WINDOW_SECONDS} s. ${reasonOf("CALLS_WINDOW_SECONDS")}
 - Every answer has \`RateLimit-Policy\` and \`RateLimit\` (draft-ietf-httpapi-ratelimit-headers-11), such as \`"run";q=1000;w=10\` and

@@ -69,6 +69,15 @@ describe("a tenant", () => {
     const { tenants } = await json("tenant list");
     expect(tenants).toContainEqual(expect.objectContaining({ id: tenant.id, name: "Another", waitingMax: 5 }));
     expect(JSON.stringify(tenants)).not.toContain("whsec_");
+    const limit = (typed: string) => json(`tenant set --tenant ${tenant.id} --call-limits ${typed}`);
+    const run = { calls: 2_000, open: null };
+    expect(await limit("run=2000/none")).toMatchObject({ limits: { run } });
+    expect((await limit("cancel=7/3")).limits).toEqual({ run, cancel: { calls: 7, open: 3 } });
+    expect((await limit("run=default")).limits).toEqual({ cancel: { calls: 7, open: 3 } });
+    await expect(limit("run=0/1")).rejects.toMatchObject({
+      stderr: expect.stringMatching(/^--call-limits: Too small/),
+    });
+    expect((await limit("cancel=default")).limits).toBeNull();
   });
 });
 

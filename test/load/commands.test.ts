@@ -37,6 +37,7 @@ interface Asked {
   readonly method: string | undefined;
   readonly path: string | undefined;
   readonly authorization: string | undefined;
+  readonly ifMatch: string | undefined;
   readonly body: string;
 }
 
@@ -49,7 +50,7 @@ beforeAll(async () => {
   server = createServer(async (request, response) => {
     const body = (await request.setEncoding("utf8").toArray()).join("");
     const { method, url: path, headers } = request;
-    asked.push({ method, path, authorization: headers.authorization, body });
+    asked.push({ method, path, authorization: headers.authorization, ifMatch: headers["if-match"], body });
     response.writeHead(answer.status, { "content-type": "application/json", ...answer.headers }).end(answer.body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -107,6 +108,32 @@ describe("a request of a command", () => {
       await admin(["endpoint", "set", "--endpoint", "ep", "--allowed-origins", typed]);
       expect(JSON.parse(asked.at(-1)?.body ?? "")).toEqual({ allowedOrigins });
     }
+  });
+
+  it("has the limits of calls that were typed, beside those that the tenant had, of the version that was read", async () => {
+    const limits = { cancel: { calls: 7, open: 3 }, status: { calls: 1, open: 1 } };
+    answer = { status: 200, body: JSON.stringify({ id: "t", version: 3, limits }) };
+    const sent = async (...words: readonly string[]) => {
+      await admin(["tenant", ...words]);
+      const { method, ifMatch, body = "" } = asked.at(-1) ?? {};
+      return { method, ifMatch, ...JSON.parse(body) };
+    };
+    const set = (typed: string) => sent("set", "--tenant", "t", "--waiting-max", "5", "--call-limits", typed);
+    const patch = { method: "PATCH", ifMatch: '"3"', waitingMax: 5 };
+    expect(await set("run=2000/400, status=5000/none,cancel=default")).toEqual({
+      ...patch,
+      limits: { run: { calls: 2_000, open: 400 }, status: { calls: 5_000, open: null } },
+    });
+    expect(await set("cancel=default,status=default")).toEqual({ ...patch, limits: null });
+    const made = await sent("create", "--name", "n", "--call-limits", "purge-queue=9/none,run=default");
+    expect(made).toEqual({ method: "POST", name: "n", limits: { "purge-queue": { calls: 9, open: null } } });
+  });
+
+  it.each(["run=5", "walk=1/1", ""])("is not made of limits of calls that are typed wrong: %s", async (typed) => {
+    answer = { status: 200, body: "{}" };
+    const set = admin(["tenant", "set", "--tenant", "t", `--call-limits=${typed}`]);
+    await expect(set).rejects.toMatchObject({ code: 2, stderr: expect.stringMatching(/^--call-limits[: ]/) });
+    expect(asked).toEqual([]);
   });
 
   it("does not follow a redirect, which would get the key", async () => {

@@ -1,6 +1,7 @@
 // Tenants: who pays.
 import { LIVE_JOBS_MAX } from "../../core/limits.ts";
 import { part } from "../api.ts";
+import { CALL_LIMITS, limitsChange } from "./call-limits.ts";
 import { type Command, command } from "./command.ts";
 import { LISTED } from "./options.ts";
 import { showOne, showPage } from "./show.ts";
@@ -31,8 +32,13 @@ export const TENANT_COMMANDS: readonly Command[] = [
       name: { type: "text", value: "NAME", about: "for people", required: true, field: "name" },
       "waiting-max": waitingMax,
       "running-max": runningMax,
+      "call-limits": CALL_LIMITS,
     },
-    run: async ({ api, body }) => showOne(await (await api()).send("POST", "/v1/tenants", body)),
+    run: async ({ api, options, body }) => {
+      const typed = options["call-limits"];
+      const wanted = typed === undefined ? body : { ...body, ...limitsChange(typed)(null) };
+      return showOne(await (await api()).send("POST", "/v1/tenants", wanted));
+    },
   }),
   command({
     words: "tenant set",
@@ -42,10 +48,19 @@ export const TENANT_COMMANDS: readonly Command[] = [
       name: { type: "text", value: "NAME", about: "for people", field: "name" },
       "waiting-max": waitingMax,
       "running-max": runningMax,
+      "call-limits": CALL_LIMITS,
     },
-    needsOneOf: ["name", "waiting-max", "running-max"],
-    run: async ({ api, options, body }) =>
-      showOne(await (await api()).send("PATCH", `/v1/tenants/${part(options.tenant)}`, body)),
+    needsOneOf: ["name", "waiting-max", "running-max", "call-limits"],
+    notes: ["Operations that --call-limits does not name keep their limits."],
+    run: async ({ api, options, body }) => {
+      const path = `/v1/tenants/${part(options.tenant)}`;
+      const typed = options["call-limits"];
+      if (typed === undefined) return showOne(await (await api()).send("PATCH", path, body));
+      const change = limitsChange(typed);
+      const now = await (await api()).get(path);
+      const wanted = { ...body, ...change(now.limits) };
+      return showOne(await (await api()).send("PATCH", path, wanted, Number(now.version)));
+    },
   }),
   command({
     words: "tenant list",
