@@ -2,9 +2,11 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { ACCOUNT_MIGRATIONS } from "../../src/account/schema.ts";
 import { AccountStore } from "../../src/account/store.ts";
 import type { AccountApi, UsageBatch, UsageLine } from "../../src/contract/usage.ts";
 import { ACCOUNT_MAX_BYTES } from "../../src/core/limits.ts";
+import { dropAllTables, putRow } from "../support/older-store.ts";
 import { usageLine } from "../support/usage-line.ts";
 
 afterEach(() => {
@@ -237,5 +239,36 @@ describe("a line that makes no sense", () => {
     } finally {
       await env.DB.prepare("DROP TRIGGER refuse_some").run();
     }
+  });
+});
+
+/** The first accounts had the tables of the first migration, and none of migrations. */
+const STATES = [0, ...ACCOUNT_MIGRATIONS.map(({ id }) => id)];
+
+describe.each(STATES)("an account that a release with %i migrations has left", (migrations) => {
+  it("writes what it has kept, once, and takes only what follows it", async () => {
+    const tenantId = `t-older-${migrations}`;
+    const lines = [usageLine(), usageLine(), usageLine()];
+    const kept = lines.slice(0, 2).map(({ billedMs: _, tokens: __, ...line }) => line);
+    await runInDurableObject(stubOf(tenantId), async (_account, { storage }) => {
+      const { sql } = storage;
+      dropAllTables(sql);
+      for (const migration of ACCOUNT_MIGRATIONS.slice(0, Math.max(migrations, 1))) sql.exec(migration.sql);
+      if (migrations > 0) sql.exec("CREATE TABLE migrations (id INTEGER PRIMARY KEY) STRICT");
+      for (let id = 1; id <= migrations; id += 1) putRow(sql, "migrations", { id });
+      putRow(sql, "seen", { broker: "broker-1", through: 5 });
+      putRow(sql, "batches", { id: 1, broker: "broker-1", through: 5, lines: JSON.stringify(kept) });
+      const parked = { id: 1, broker: "broker-1", line: "{}", reason: "no such tier", parked_at: 1 };
+      if (migrations >= 2) putRow(sql, "parked", parked);
+      await storage.setAlarm(Date.now() + 3_600_000);
+    });
+    await evictDurableObject(stubOf(tenantId));
+    // The broker did not get the answer to its batch, and sends it again with one line more.
+    expect(await accountOf(tenantId).post(batch(4, lines))).toEqual({ postedThrough: 6 });
+    await untilWritten(tenantId, 3);
+    await vi.waitFor(async () => expect(await rowsOf(tenantId, "batches")).toEqual([]));
+    expect(await sources(tenantId)).toEqual(lines.map(({ source }) => source).sort());
+    expect(await postedThrough(tenantId)).toBe(6);
+    expect(await accountOf(tenantId).parked()).toMatchObject(migrations < 2 ? [] : [{ reason: "no such tier" }]);
   });
 });
