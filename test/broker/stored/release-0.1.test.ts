@@ -17,7 +17,7 @@
 //   6. Each row of each table was written down. Then the objects were started once more, still by that release, and what it
 //      answered is `told`.
 // Blobs are UTF-8 throughout, and text columns that hold JSON stand as JSON: written out again they are the same to the byte.
-import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -28,6 +28,7 @@ import { answerUpstreams, submission } from "../../support/broker.ts";
 import { keptOf } from "../../support/kept.ts";
 import { OUTPUT, pullingWorker } from "../../support/pulling-worker.ts";
 import { stateOf } from "../../support/quiet.ts";
+import { postLines } from "./post-lines.ts";
 import release from "./release-0.1.json";
 import { type Restored, restore } from "./restore.ts";
 
@@ -67,9 +68,6 @@ async function passTime({ names }: Restored, ms: number): Promise<void> {
   await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(names.queue));
 }
 
-/** Lines that no account has, in rows of their own and in those of jobs. */
-const OWED_LINES = `SELECT (SELECT count(*) FROM owed) + (SELECT count(*) FROM jobs WHERE finish_seq >
-  coalesce((SELECT through FROM posted WHERE posted.tenant_id = jobs.tenant_id), 0)) AS count`;
 /** Webhooks that are due by a time, in rows of their own and in those of jobs. */
 const DUE_WEBHOOKS = `SELECT (SELECT count(*) FROM owed_webhooks) +
   (SELECT count(*) FROM jobs WHERE webhook_next_at <= ?) AS count`;
@@ -80,15 +78,7 @@ function countOf(endpointId: string, count: string, ...bindings: readonly number
 
 /** What D1 has of the tenant once brokers and account have posted what they owe: of each line of an endpoint, what it bills. */
 async function linesOf({ names }: Restored, endpointId: string): Promise<readonly Line[]> {
-  const account = env.TENANT_ACCOUNT.getByName(names.owner);
-  await vi.waitFor(async () => {
-    vi.setSystemTime(Date.now() + 2_000);
-    await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
-    await runDurableObjectAlarm(account);
-    const count = "SELECT count(*) AS kept FROM batches";
-    const { kept } = await runInDurableObject(account, (_, { storage }) => storage.sql.exec(count).one());
-    expect({ owed: await countOf(endpointId, OWED_LINES), kept }).toEqual({ owed: 0, kept: 0 });
-  }, POLL);
+  await postLines(endpointId, names.owner);
   const { results } = await env.DB.prepare(
     `SELECT job_id AS jobId, seq, billed_ms AS billedMs, amount_nanodollars AS amount, prompt_tokens AS prompt
      FROM usage_lines WHERE tenant_id = ? AND endpoint_id = ? ORDER BY finished_at, job_id`,
