@@ -1,4 +1,5 @@
-// Makes a deployment of an export: its rows are written into an empty database, which must have the same migrations and secrets.
+// Makes a deployment of an export: its rows are written into an empty database, which must have the same migrations and secrets. One that
+// has ended in the middle is repeated with the same export, whatever of its last call was done.
 import {
   EXPORTED_TABLES,
   type ExportHead,
@@ -7,23 +8,31 @@ import {
   exportHeadSchema,
   exportRowSchema,
 } from "../contract/manage/export.ts";
+import { messageOf } from "../core/failure.ts";
 import { parseJson, textOf } from "../core/json/value.ts";
 import { SELECT_APPLIED } from "../db/deployment.ts";
-import { restoreRow, restoreVersion } from "../db/export.ts";
 import { insertFingerprint, SELECT_FINGERPRINTS } from "../db/fingerprints.ts";
+import { beginImport, endImport, IMPORTED, MARK, noteProgress, PROGRESS } from "../db/importing.ts";
 import type { Statement } from "../db/statement.ts";
 import { SELECT_ANY_TENANT } from "../db/tenants.ts";
 import { keyFingerprint } from "../outbound/credentials.ts";
 import type { AdminSecrets } from "./admin-secrets.ts";
 import type { Execute } from "./d1.ts";
+import { batchesOf, fingerprintOf, inOrder } from "./import-items.ts";
 
 export interface ReadExport {
   readonly head: ExportHead;
   readonly rows: readonly ExportRow[];
 }
 
-/** Statements of one transaction: a local database takes no more values at once. */
-const AT_ONCE = 500;
+export interface Imported {
+  /** Rows of each table. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** An earlier run has ended in the middle, and this one has gone on there. */
+  readonly wasBegun: boolean;
+  /** An earlier run has written all of it, and this one nothing. */
+  readonly wasThere: boolean;
+}
 
 /** Checks the text of an export as a whole, so that nothing is written of one that is cut off or changed. */
 export function parseExport(text: string): ReadExport {
@@ -41,38 +50,62 @@ export function parseExport(text: string): ReadExport {
   return { head: head.data, rows };
 }
 
-/** Writes the rows, each table after those that it refers to. Returns how many there were of each. */
+/** Writes the rows, each after those that it refers to. */
 export async function importDeployment(
   { secrets, execute }: { readonly secrets: AdminSecrets; readonly execute: Execute },
-  { head, rows }: ReadExport,
-): Promise<Readonly<Record<string, number>>> {
-  const [tenants = [], migrations = [], fingerprints = []] = await execute(
+  { head, rows: exported }: ReadExport,
+): Promise<Imported> {
+  const [tenants = [], migrations = [], facts = []] = await execute(
     SELECT_ANY_TENANT,
     SELECT_APPLIED,
     SELECT_FINGERPRINTS,
   );
-  if (tenants.length > 0) throw new Error("the deployment has tenants already: an import makes an empty one");
+  const known = new Map(facts.map((row) => [textOf(row, "name"), textOf(row, "value")]));
+  const rows = inOrder(exported);
+  const fingerprint = fingerprintOf(rows);
+  const counts = Object.fromEntries(
+    EXPORTED_TABLES.map((table) => [table, rows.filter((row) => row.table === table).length]),
+  );
+  const mark = known.get(MARK);
+  const isEmpty = tenants.length === 0;
+  if (mark === undefined && !isEmpty && known.get(IMPORTED) === fingerprint)
+    return { counts, wasBegun: false, wasThere: true };
+  if (mark === undefined && !isEmpty)
+    throw new Error("the deployment has tenants already: an import makes an empty one");
+  if (mark !== undefined && mark !== fingerprint)
+    throw new Error(
+      "an import of another export has not ended in this database: repeat it with that one, or begin with an empty database",
+    );
   const migration = textOf(migrations.at(-1), "name");
   if (migration !== head.migration)
     throw new Error(
       `the export is of a database with the migration ${head.migration}, and this one has ${migration}: both must be of the same release`,
     );
-  const prints = await checkSecrets(head, secrets, fingerprints);
-  const written = EXPORTED_TABLES.flatMap((table) => rows.filter((row) => row.table === table));
-  // An endpoint's version rises with each row that is added to it, so it is set when all are there.
-  const versions = rows.filter(({ table }) => table === "endpoints").map(({ row }) => restoreVersion(row));
-  const statements = [...prints, ...written.map(restoreRow), ...versions];
-  for (let at = 0; at < statements.length; at += AT_ONCE) await execute(...statements.slice(at, at + AT_ONCE));
-  return Object.fromEntries(EXPORTED_TABLES.map((table) => [table, rows.filter((row) => row.table === table).length]));
+  const prints = await checkSecrets(head, secrets, known);
+  // All statements are made before the first is run, so that a row that cannot be written leaves nothing behind.
+  const batches = [...batchesOf(rows, fingerprint, Number(known.get(PROGRESS) ?? 0))];
+  try {
+    if (mark === undefined) await execute(...prints, beginImport(fingerprint));
+    for (const [at, { statements, items }] of batches.entries()) {
+      const isLast = at === batches.length - 1;
+      await execute(...statements, ...(isLast ? endImport(fingerprint) : [noteProgress(fingerprint, items)]));
+    }
+  } catch (error) {
+    throw new Error(`${messageOf(error)}\nRun it again with the same file: it goes on where this run has ended.`);
+  }
+  return { counts, wasBegun: mark !== undefined, wasThere: false };
 }
 
 /** Under other secrets no key would open anything, and no credential could be read. */
-async function checkSecrets(head: ExportHead, secrets: AdminSecrets, stored: readonly unknown[]): Promise<Statement[]> {
+async function checkSecrets(
+  head: ExportHead,
+  secrets: AdminSecrets,
+  known: ReadonlyMap<string, string>,
+): Promise<Statement[]> {
   const prints = {
     pepper: await keyFingerprint(secrets.pepper),
     encryption_key: await keyFingerprint(secrets.encryptionKey),
   };
-  const known = new Map(stored.map((row) => [textOf(row, "name"), textOf(row, "value")]));
   if (head.secrets.pepper !== prints.pepper)
     throw new Error("the pepper is not that of the deployment that was exported");
   if (head.secrets.encryption_key !== prints.encryption_key)

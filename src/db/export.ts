@@ -1,6 +1,7 @@
 // Everything of a deployment or of one tenant that is worth keeping, row by row. Left out is what only its own brokers understand: how far
 // they are with settings and lines, and endpoints that are being deleted.
 import { EXPORTED_TABLES, type ExportedTable, type ExportRow } from "../contract/manage/export.ts";
+import { duringImport, pieceAt } from "./importing.ts";
 import { bound, type Database, type SqlValue, type Statement, statement } from "./statement.ts";
 
 interface Source {
@@ -131,18 +132,33 @@ async function* readPages(
   }
 }
 
-/** Writes a row of an export. The tiers and prices that every deployment begins with are there already. */
-export function restoreRow({ table, row }: ExportRow): Statement {
+/** How many pieces of a column's value stand in the database already, and the number of the first (keepPiece). */
+export type KeptPieces = ReadonlyMap<string, { readonly first: number; readonly count: number }>;
+
+/**
+ * Writes a row of an export while that is being imported, unless the row is there: an earlier run has written it, or it is one of the
+ * tiers and prices that every deployment begins with. The value of a column in `kept` is put together of its pieces.
+ */
+export function restoreRow({ table, row }: ExportRow, fingerprint: string, kept: KeptPieces = new Map()): Statement {
   const columns = Object.keys(row);
   for (const column of columns) if (!/^[a-z_]+$/.test(column)) throw new Error(`${column} is no column of ${table}`);
-  const known = SOURCES[table].ofTenant === null ? "OR IGNORE " : "";
-  const sql = `INSERT ${known}INTO ${table} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`;
-  return statement(sql, ...Object.values(row));
+  const params: SqlValue[] = [];
+  const values = columns.map((column) => {
+    const pieces = kept.get(column);
+    if (pieces !== undefined)
+      return Array.from({ length: pieces.count }, (_, at) => pieceAt(pieces.first + at)).join(" || ");
+    params.push(row[column] ?? null);
+    return "?";
+  });
+  // Of all constraints only the key may be broken: OR IGNORE would leave out a row that breaks any of them.
+  const sql = `INSERT INTO ${table} (${columns.join(", ")}) SELECT ${values.join(", ")} WHERE ${duringImport("?")}
+    ON CONFLICT (${SOURCES[table].key.join(", ")}) DO NOTHING`;
+  return statement(sql, ...params, fingerprint);
 }
 
 /** Gives an endpoint the version that it had. Its broker here has nothing yet, and gets its settings with its first call. */
-export function restoreVersion({ id = null, version = null }: ExportRow["row"]): Statement {
-  const sql =
-    "UPDATE endpoints SET version = ?1, taken_version = ?1 WHERE id = ?2 AND (version <> ?1 OR taken_version <> ?1)";
-  return statement(sql, version, id);
+export function restoreVersion({ id = null, version = null }: ExportRow["row"], fingerprint: string): Statement {
+  const sql = `UPDATE endpoints SET version = ?1, taken_version = ?1
+    WHERE id = ?2 AND (version <> ?1 OR taken_version <> ?1) AND ${duringImport("?3")}`;
+  return statement(sql, version, id, fingerprint);
 }

@@ -105,7 +105,10 @@ function execute(): void {
   const file = optionOf("--file");
   try {
     if (file !== undefined) {
-      database.exec(`BEGIN;\n${readFileSync(file, "utf8")}\nCOMMIT;`);
+      const sql = readFileSync(file, "utf8");
+      for (const one of statementsIn(sql))
+        if (Buffer.byteLength(one) > 100_000) throw new Error("statement too long: SQLITE_TOOBIG");
+      database.exec(`BEGIN;\n${sql}\nCOMMIT;`);
       printJson([{ results: [{ "Total queries executed": 1 }], success: true, meta: {} }]);
       return;
     }
@@ -117,6 +120,20 @@ function execute(): void {
   } finally {
     database.close();
   }
+}
+
+/** Each with its semicolon. There are no comments, and a quote within a text is two. */
+function statementsIn(sql: string): string[] {
+  const found: string[] = [];
+  let start = 0;
+  let inText = false;
+  for (let at = 0; at < sql.length; at += 1) {
+    if (sql[at] === "'") inText = !inText;
+    if (sql[at] !== ";" || inText) continue;
+    found.push(sql.slice(start, at + 1));
+    start = at + 1;
+  }
+  return found;
 }
 
 function migrate(): void {

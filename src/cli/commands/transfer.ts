@@ -31,13 +31,18 @@ export const TRANSFER_COMMANDS: readonly Command[] = [
     options: { file: { ...FILE, about: "what export has written" }, remote: REMOTE },
     notes: [
       "Writes the database directly, which must be empty and of the same release. No broker may run on a local one meanwhile.",
+      "One that ends in the middle is run again with the same file, and goes on. Until it has ended, the deployment answers every key with 503.",
       SECRETS_NOTE,
     ],
     run: async ({ options: { file, remote }, state }) => {
       const read = parseExport(readFileSync(file, "utf8"));
-      const written = await withDatabase({ remote, state }, (context) => importDeployment(context, read));
-      const counts = Object.entries(written).map(([table, count]) => `${table}: ${count}`);
-      return { json: written, lines: counts, notes: ["The keys of the deployment that was exported work here, too."] };
+      const { counts, wasBegun, wasThere } = await withDatabase({ remote, state }, (context) =>
+        importDeployment(context, read),
+      );
+      const lines = Object.entries(counts).map(([table, count]) => `${table}: ${count}`);
+      if (wasThere) return { json: counts, lines, notes: ["All of it is there already: nothing was written."] };
+      const works = "The keys of the deployment that was exported work here, too.";
+      return { json: counts, lines, notes: wasBegun ? ["It went on where an earlier run had ended.", works] : [works] };
     },
   }),
 ];
