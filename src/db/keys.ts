@@ -3,6 +3,7 @@ import { type Caller, changedLimitsSchema } from "../contract/identity.ts";
 import type { WorkerKey } from "../contract/settings.ts";
 import { OPERATIONS } from "../core/access/limits.ts";
 import { fieldsOf } from "../core/json/value.ts";
+import { ImportUnfinished, IS_IMPORTING } from "./importing.ts";
 import { parseLists, type StoredLists } from "./key-lists.ts";
 import { LIVE_WORKER_KEY } from "./rates.ts";
 import { type Database, type Statement, statement } from "./statement.ts";
@@ -15,24 +16,31 @@ export interface StoredKey {
   readonly caller: Caller;
 }
 
+/** What every look-up begins with, so that it gives a row also where there is no key: all columns of that are null then. */
+const LOOK_UP = `FROM (SELECT ${IS_IMPORTING} AS importing) LEFT JOIN api_keys ON api_keys.id = ?`;
+/** A row of LOOK_UP that has no key. */
+type NoKey = { readonly importing: number; readonly keyId: null };
+
 interface KeyRow extends Omit<StoredKey, "caller">, Omit<Caller, keyof StoredLists | "limits" | "bound">, StoredLists {
+  readonly importing: number;
   readonly runningMax: number | null;
   readonly tenantVersion: number;
   readonly limits: string | null;
 }
 
-/** The key with this id, and its tenant; null when there is no such key. */
+/** The key with this id, and its tenant; null when there is no such key. Throws ImportUnfinished. */
 export async function findKey(db: Database, keyId: string): Promise<StoredKey | null> {
   const row = await db
     .prepare(
-      `SELECT api_keys.id AS keyId, digest, scopes, endpoint_ids AS endpointIds, expires_at AS expiresAtMs, revoked_at AS revokedAtMs, tenant_id AS tenantId,
+      `SELECT importing, api_keys.id AS keyId, digest, scopes, endpoint_ids AS endpointIds, expires_at AS expiresAtMs, revoked_at AS revokedAtMs, tenant_id AS tenantId,
          waiting_max AS waitingMax, running_max AS runningMax, limits, tenants.version AS tenantVersion, sealed_webhook_secret AS sealedWebhookSecret
-       FROM api_keys JOIN tenants ON tenants.id = api_keys.tenant_id WHERE api_keys.id = ?`,
+       ${LOOK_UP} LEFT JOIN tenants ON tenants.id = api_keys.tenant_id`,
     )
     .bind(keyId)
-    .first<KeyRow>();
-  if (row === null) return null;
-  const { digest, expiresAtMs, revokedAtMs, runningMax, tenantVersion, limits, ...caller } = row;
+    .first<KeyRow | NoKey>();
+  if (row?.importing === 1) throw new ImportUnfinished();
+  if (row === null || row.keyId === null) return null;
+  const { importing: _, digest, expiresAtMs, revokedAtMs, runningMax, tenantVersion, limits, ...caller } = row;
   const bound = { runningMax, version: tenantVersion };
   const shown = { ...caller, ...parseLists(caller), bound, limits: parseLimits(limits) };
   return { digest, expiresAtMs, revokedAtMs, caller: shown };
@@ -52,16 +60,19 @@ export type WorkerKeyPlace = { readonly digest: string } & (
   | { readonly endpointId: null; readonly slug: null }
 );
 
-/** The key with this id as a worker shows it; null when there is none, or when it is revoked or has expired. */
+/** The key with this id as a worker shows it; null when there is none, or when it is revoked or has expired. Throws ImportUnfinished. */
 export async function findWorkerKey(db: Database, keyId: string): Promise<WorkerKeyPlace | null> {
-  return db
+  const row = await db
     .prepare(
-      `SELECT digest, endpoints.id AS endpointId, slug
-       FROM api_keys LEFT JOIN endpoints ON endpoints.id = api_keys.endpoint_id
-       WHERE api_keys.id = ? AND ${LIVE_WORKER_KEY}`,
+      `SELECT importing, api_keys.id AS keyId, digest, endpoints.id AS endpointId, slug
+       ${LOOK_UP} AND ${LIVE_WORKER_KEY} LEFT JOIN endpoints ON endpoints.id = api_keys.endpoint_id`,
     )
     .bind(keyId)
-    .first<WorkerKeyPlace>();
+    .first<(WorkerKeyPlace & { readonly importing: number; readonly keyId: string }) | NoKey>();
+  if (row?.importing === 1) throw new ImportUnfinished();
+  if (row === null || row.keyId === null) return null;
+  const { importing: _, keyId: __, ...place } = row;
+  return place;
 }
 
 /** The members that every new key has. */

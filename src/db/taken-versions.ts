@@ -1,8 +1,10 @@
 // Which version of its settings each broker has taken. Endpoints whose brokers are behind have an index of their own,
 // so that a query over 10,000 endpoints of which none is behind reads no row. A deleted endpoint is in it until its broker has
-// taken the deletion, and never again once that broker is empty.
+// taken the deletion, and never again once that broker is empty. While an import is under way none is called: it would take settings
+// that are there in part.
+import { IS_IMPORTING } from "./importing.ts";
 
-const LIST_BEHIND = `SELECT id FROM endpoints WHERE taken_version < version AND emptied_at IS NULL
+const LIST_BEHIND = `SELECT id FROM endpoints WHERE taken_version < version AND emptied_at IS NULL AND NOT ${IS_IMPORTING}
   ORDER BY id <= COALESCE((SELECT value FROM meta WHERE name = 'repaired_through'), ''), id LIMIT ?`;
 const NOTE_REPAIRED_THROUGH = `INSERT INTO meta (name, value) VALUES ('repaired_through', ?)
   ON CONFLICT (name) DO UPDATE SET value = excluded.value`;

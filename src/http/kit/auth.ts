@@ -4,6 +4,7 @@ import type { Caller, Scope } from "../../contract/identity.ts";
 import { isKeyOver, parseApiKey } from "../../core/access/api-key.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";
+import { ImportUnfinished } from "../../db/importing.ts";
 import { findKey, type StoredKey } from "../../db/keys.ts";
 import { StaleCache } from "../../db/stale-cache.ts";
 import { log } from "../../log.ts";
@@ -45,7 +46,8 @@ export async function findStoredKey(id: string, env: Env, nowMs: number): Promis
     return ok(await keys.get(id, nowMs, () => findKey(env.DB, id)));
   } catch (error) {
     log("key_lookup_failed", { error: String(error) });
-    return fail({ kind: "unavailable", message: "keys cannot be checked right now" });
+    const message = error instanceof ImportUnfinished ? error.message : "keys cannot be checked right now";
+    return fail({ kind: "unavailable", message });
   }
 }
 

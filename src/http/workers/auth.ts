@@ -8,6 +8,7 @@ import { parseJobId } from "../../core/job/id.ts";
 import { isWorkerId } from "../../core/job/worker-id.ts";
 import { KEY_MISSING_MS } from "../../core/limits.ts";
 import { loadEndpointSettings } from "../../db/endpoints.ts";
+import { ImportUnfinished } from "../../db/importing.ts";
 import { findWorkerKey, type WorkerKeyPlace } from "../../db/keys.ts";
 import { StaleCache } from "../../db/stale-cache.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
@@ -104,6 +105,7 @@ async function locate(c: RouteContext, presented: PresentedKey, name: string, no
     place = await places.get(presented.id, nowMs, () => findWorkerKey(c.env.DB, presented.id));
   } catch (error) {
     log("key_lookup_failed", { error: String(error) });
+    if (error instanceof ImportUnfinished) return fail({ kind: "unavailable", message: error.message });
     // While D1 is down a name is taken for an id: if no endpoint has that id, its broker has no keys and refuses.
     return found(await findEndpointId(name, c.env, name));
   }
