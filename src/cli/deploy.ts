@@ -21,6 +21,10 @@ const OPTIONS = {
   destroy: { type: "flag", about: "delete all of it, after a question that names what is lost" },
   name: { type: "text", value: "NAME", about: "of the first tenant (First tenant)" },
   slug: { type: "text", value: "SLUG", about: "of the first endpoint (first)" },
+  "for-import": {
+    type: "flag",
+    about: "make no first key: an export has them. The secrets are those of WAYBILL_PEPPER and WAYBILL_ENCRYPTION_KEY",
+  },
   wait: { type: "duration", value: "TIME", min: 1, max: 3_600, about: "how long to wait until it is up (3m)" },
 } as const satisfies OptionSpecs;
 
@@ -58,7 +62,8 @@ async function main(): Promise<void> {
   const isDry = options["dry-run"];
   if (options.destroy) return destroy({ config, found, kept, isDry, print });
   const { name = "First tenant", slug = "first", wait = 180 } = options;
-  return bringUp({ config, found, kept, print, tenantName: name, slug, waitMs: wait * 1_000, isDry });
+  const forImport = options["for-import"];
+  return bringUp({ config, found, kept, print, tenantName: name, slug, waitMs: wait * 1_000, isDry, forImport });
 }
 
 main().catch(endWith);

@@ -7,6 +7,7 @@ import { makeWebhookSecret, WEBHOOK_SECRET_BYTES } from "../core/access/webhook-
 import { toHex } from "../core/bytes/hex.ts";
 import { textOf } from "../core/json/value.ts";
 import { insertFingerprint, SELECT_FINGERPRINTS } from "../db/fingerprints.ts";
+import { MARK } from "../db/importing.ts";
 import { selectUsableAdminKeys } from "../db/keys.ts";
 import { insertClientKey } from "../db/managed-keys.ts";
 import type { Statement } from "../db/statement.ts";
@@ -56,6 +57,10 @@ async function make(
   stored: readonly unknown[],
   keep?: KeepFirst,
 ): Promise<FirstTenant> {
+  if (stored.some((row) => textOf(row, "name") === MARK))
+    throw new Error(
+      "an import has begun in this database and not ended: npm run admin -- import with the same file ends it",
+    );
   const fingerprints = await checkSecrets(secrets, stored);
   const tenantId = `ten-${randomUUID()}`;
   const webhookSecret = makeWebhookSecret(randomBytes(WEBHOOK_SECRET_BYTES));

@@ -19,7 +19,14 @@ import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { readDevVars } from "../../src/cli/dev-secrets.ts";
 
 const names = { worker: "waybill", database: "waybill", bucket: "payloads", queues: ["dispatch", "dead"] };
-const wanted = { names, notedId: "db1", migrations: ["0001.sql", "0002.sql"], tag: "wb-1", slug: "first" };
+const wanted = {
+  names,
+  notedId: "db1",
+  migrations: ["0001.sql", "0002.sql"],
+  tag: "wb-1",
+  slug: "first",
+  forImport: false,
+};
 const whole: Found = {
   databaseId: "db1",
   stored: { applied: ["0001.sql", "0002.sql"], fingerprints: new Map(), adminKeyIds: ["k1"], slug: "ocr" },
@@ -33,6 +40,7 @@ const whole: Found = {
 };
 const nothing: Unfinished = { hidesSecrets: false, keyId: null, hidesKey: false, knowsAddress: true };
 const stored = { applied: wanted.migrations, fingerprints: new Map<string, string>(), slug: null };
+const halfImported = { adminKeyIds: [], fingerprints: new Map([["importing", "f"]]) };
 
 describe("the steps", () => {
   it.each<[string, Partial<Found>, Partial<Unfinished>, Partial<typeof wanted>, string[]]>([
@@ -47,6 +55,9 @@ describe("the steps", () => {
     ["deploy other code", { tag: "wb-0" }, {}, {}, ["deploy"]],
     ["deploy where the address is not known", {}, { knowsAddress: false }, {}, ["deploy"]],
     ["make a key and an endpoint", { stored: { ...stored, adminKeyIds: [] } }, {}, {}, ["make-key", "make-endpoint"]],
+    ["make neither for an import", { stored: { ...stored, adminKeyIds: [] } }, {}, { forImport: true }, []],
+    ["set the secrets that an import needs", { secrets: [] }, {}, { forImport: true }, ["set-secrets", "deploy"]],
+    ["make no key in an import that has not ended", { stored: { ...stored, ...halfImported } }, {}, {}, []],
     ["make no endpoint for a key of somebody else's", { stored: { ...stored, adminKeyIds: ["k1"] } }, {}, {}, []],
     [
       "show a key of ours and make its endpoint",

@@ -1,5 +1,6 @@
 // What is there and what is wanted -> the steps between. Pure, so that --dry-run says exactly what a run would do.
 
+import { MARK } from "../../db/importing.ts";
 import { NO_DATABASE_ID } from "./database-line.ts";
 
 /** The names of the parts of a deployment, of wrangler.toml. */
@@ -14,7 +15,7 @@ export interface Names {
 export interface Stored {
   /** The migrations that are applied. */
   readonly applied: readonly string[];
-  /** Of the secrets that it was set up with, by their names. */
+  /** Of the secrets that it was set up with, by their names, among other facts. */
   readonly fingerprints: ReadonlyMap<string, string>;
   /** Null: it is of an earlier release, which cannot be asked. */
   readonly adminKeyIds: readonly string[] | null;
@@ -55,13 +56,15 @@ export interface Wanted {
   readonly tag: string | null;
   /** Of the first endpoint. */
   readonly slug: string;
+  /** An export will be imported: it has the keys and endpoints, and the operator gives the secrets that it was made with. */
+  readonly forImport: boolean;
 }
 
 export type Step =
   | { readonly kind: "create-database" | "create-bucket" | "create-queue"; readonly name: string }
   | { readonly kind: "note-database" }
   | { readonly kind: "add-expiry"; readonly name: string }
-  | { readonly kind: "make-secrets"; readonly names: readonly SecretName[] }
+  | { readonly kind: "make-secrets" | "set-secrets"; readonly names: readonly SecretName[] }
   | { readonly kind: "migrate"; readonly names: readonly string[] }
   | { readonly kind: "show-secrets" | "show-key" | "deploy" }
   | { readonly kind: "make-key"; readonly isSure: boolean }
@@ -81,7 +84,8 @@ export function planDeploy(wanted: Wanted, found: Found, unfinished: Unfinished)
   const missing = SECRETS.filter((name) => found.secrets?.includes(name) !== true);
   const pending = wanted.migrations.filter((name) => found.stored?.applied.includes(name) !== true);
   const keys = found.stored === null ? [] : found.stored.adminKeyIds;
-  const makesKey = keys === null || keys.length === 0;
+  const importFollows = wanted.forImport || isImporting(found);
+  const makesKey = !importFollows && (keys === null || keys.length === 0);
   const isKeyOurs = unfinished.keyId !== null && keys?.includes(unfinished.keyId) === true;
   const steps: (Step | false)[] = [
     found.databaseId === null && { kind: "create-database", name: names.database },
@@ -89,7 +93,7 @@ export function planDeploy(wanted: Wanted, found: Found, unfinished: Unfinished)
     found.bucket === null && { kind: "create-bucket", name: names.bucket },
     found.bucket?.expires !== true && { kind: "add-expiry", name: names.bucket },
     ...names.queues.map((name) => (found.queues.get(name) ?? null) === null && { kind: "create-queue" as const, name }),
-    missing.length > 0 && { kind: "make-secrets", names: missing },
+    missing.length > 0 && { kind: wanted.forImport ? "set-secrets" : "make-secrets", names: missing },
     missing.length === 0 && unfinished.hidesSecrets && { kind: "show-secrets" },
     pending.length > 0 && { kind: "migrate", names: pending },
     makesKey && { kind: "make-key", isSure: keys !== null },
@@ -101,6 +105,11 @@ export function planDeploy(wanted: Wanted, found: Found, unfinished: Unfinished)
     (makesKey || isKeyOurs) && (found.stored?.slug ?? null) === null && { kind: "make-endpoint", name: wanted.slug },
   ];
   return steps.filter((step) => step !== false);
+}
+
+/** Has an import begun that has not ended? A key of ours would be in its way. */
+export function isImporting({ stored }: Found): boolean {
+  return stored?.fingerprints.has(MARK) === true;
 }
 
 /** One line that says what a step does, in the imperative. */
@@ -118,6 +127,8 @@ export function sentenceOf(step: Step): string {
       return `create the queue ${step.name}`;
     case "make-secrets":
       return `set ${step.names.join(" and ")}, and show what was made, once`;
+    case "set-secrets":
+      return `set ${step.names.join(" and ")} to those of the deployment that was exported`;
     case "show-secrets":
       return "show the secrets that an earlier run has set";
     case "migrate":

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { selectUsableAdminKeys } from "../../db/keys.ts";
 import { keyFingerprint } from "../../outbound/credentials.ts";
-import { readSecret } from "../admin-secrets.ts";
+import { readSecret, readSecrets } from "../admin-secrets.ts";
 import { executeRemote } from "../d1.ts";
 import { findWrongSecret } from "../dev-secrets.ts";
 import { initDeployment } from "../init.ts";
@@ -38,6 +38,17 @@ export async function setSecrets(
   if (Object.keys(made).length > 0) kept.change({ secrets: { ...known, ...made }, areSecretsShown: false });
   await putSecrets({ ...made, ...given });
   showSecrets(kept, print);
+}
+
+/** Sets the secrets of the deployment whose export follows. They are not kept, and not shown. */
+export async function setGivenSecrets(stored: Stored | null, names: readonly SecretName[]): Promise<void> {
+  const given = await readSecrets(null);
+  const values: Record<SecretName, string> = { PEPPER: given.pepper, ENCRYPTION_KEY: given.encryptionKey };
+  for (const name of names) {
+    const fingerprint = stored?.fingerprints.get(name.toLowerCase());
+    if (fingerprint !== undefined) values[name] = await askFormer(name, fingerprint);
+  }
+  await putSecrets(Object.fromEntries(names.map((name) => [name, values[name]])));
 }
 
 async function askFormer(name: SecretName, fingerprint: string): Promise<string> {

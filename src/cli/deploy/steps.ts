@@ -6,7 +6,7 @@ import { addressOf } from "./address.ts";
 import { type Config, noteDatabaseId, tagOfBuild } from "./config.ts";
 import type { KeptFile } from "./kept.ts";
 import { EXPIRY_DAYS, EXPIRY_RULE, type Found, type Step, sentenceOf, type Wanted } from "./plan.ts";
-import { makeFirstKey, type Print, setSecrets, showFirstKey, showSecrets } from "./secrets.ts";
+import { makeFirstKey, type Print, setGivenSecrets, setSecrets, showFirstKey, showSecrets } from "./secrets.ts";
 import {
   addExpiry,
   applyMigrations,
@@ -64,6 +64,9 @@ async function runStep(deployment: Deployment, step: Step): Promise<boolean> {
       break;
     case "make-secrets":
       await setSecrets(kept, found.stored, step.names, print);
+      break;
+    case "set-secrets":
+      await setGivenSecrets(found.stored, step.names);
       break;
     case "show-secrets":
       showSecrets(kept, print);

@@ -2,7 +2,7 @@
 import { waitUntilUp } from "./address.ts";
 import { type Config, migrationFiles, tagOfBuild } from "./config.ts";
 import { type KeptFile, unfinishedIn } from "./kept.ts";
-import { type Found, planDeploy, type Step, sentenceOf } from "./plan.ts";
+import { type Found, isImporting, planDeploy, type Step, sentenceOf } from "./plan.ts";
 import { type Print, refuseInLog } from "./secrets.ts";
 import { runSteps } from "./steps.ts";
 
@@ -18,15 +18,18 @@ export interface UpRequest {
   /** How long to wait until the Worker answers. */
   readonly waitMs: number;
   readonly isDry: boolean;
+  /** Make no first key and no endpoint: an export has them. */
+  readonly forImport: boolean;
 }
 
 export async function bringUp(request: UpRequest): Promise<void> {
-  const { config, found, kept, print, slug } = request;
+  const { config, found, kept, print, slug, forImport } = request;
+  if (forImport) refuseMadeSecrets(kept);
   const { names, databaseId: notedId, publicUrl } = config;
   // A build takes some seconds, and where nothing is deployed there is nothing to compare it with.
   const isDeployed = found.tag !== null && found.databaseId !== null;
   const tag = isDeployed ? await tagOfBuild(config, found.databaseId ?? "") : null;
-  const wanted = { names, notedId, migrations: migrationFiles(), tag, slug };
+  const wanted = { names, notedId, migrations: migrationFiles(), tag, slug, forImport };
   const steps = planDeploy(wanted, found, unfinishedIn(kept.read(), publicUrl));
   if (request.isDry) {
     for (const step of steps) print(`would: ${sentenceOf(step)}`);
@@ -52,7 +55,28 @@ export async function bringUp(request: UpRequest): Promise<void> {
   done += made;
   finish(kept);
   print(done === 0 ? "0 changes: all is as it should be" : counted(done));
+  const next = importSentence(found, forImport);
+  if (next !== null) {
+    print(next);
+    return print("npm run admin -- import --file FILE --remote");
+  }
   if (url !== null) for (const line of linesToTry(url, made > 0 ? slug : (found.stored?.slug ?? null))) print(line);
+}
+
+/** What is printed where the next command is an import; null: it is not. */
+function importSentence(found: Found, forImport: boolean): string | null {
+  if (isImporting(found)) return "An import has begun here and not ended, and until it has no key works:";
+  const hasKeys = (found.stored?.adminKeyIds ?? []).length > 0;
+  return forImport && !hasKeys ? "Now the import, which brings keys and endpoints:" : null;
+}
+
+/** With secrets that were made here no key of an export would work. */
+function refuseMadeSecrets(kept: KeptFile): void {
+  const { secrets, first } = kept.read();
+  if (secrets === undefined && first === undefined) return;
+  throw new Error(
+    "an earlier run has made secrets of its own for this deployment: npm run deploy -- --destroy takes it away, and this then begins anew",
+  );
 }
 
 function showsSecrets(step: Step): boolean {
