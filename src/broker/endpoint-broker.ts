@@ -125,7 +125,8 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async depth({ tenantId }: CallOf<"depth">) {
-    const { waiting, running } = this.#enter().index.counts(tenantId);
+    const { index } = this.#enter();
+    const { waiting, running } = tenantId === null ? index.countsOfAll() : index.counts(tenantId);
     return { waiting, running };
   }
 

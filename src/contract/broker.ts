@@ -87,7 +87,8 @@ export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, L
   health(call: { readonly tenantId: string }): Promise<Health>;
   /** The newest jobs of the caller, newest first, at most 100. */
   requests(call: { readonly tenantId: string }): Promise<{ jobs: JobView[] }>;
-  depth(call: { readonly tenantId: string }): Promise<{ waiting: number; running: number }>;
+  /** `tenantId` null: of all tenants together. */
+  depth(call: { readonly tenantId: string | null }): Promise<{ waiting: number; running: number }>;
   /** A dispatch wake-up arrived: leases the jobs for which there are slots, and starts their carriers. */
   start(): Promise<{ started: number }>;
   /** A webhook wake-up arrived: starts senders for the webhooks that are due. */

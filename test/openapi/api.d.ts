@@ -1469,7 +1469,7 @@ export interface paths {
         };
         /**
          * Count waiting and running jobs
-         * @description For each endpoint that the key opens, newest first. Each is asked, so the pages are short. Needs a key with the scope jobs or manage or admin.
+         * @description For each endpoint that the tenant may call, newest first. Each is asked, so the pages are short. With `tenant=*` for every endpoint, of all tenants together. Needs a key with the scope jobs or manage or admin.
          */
         get: operations["getDepth"];
         put?: never;
@@ -2243,7 +2243,7 @@ export interface components {
             detail: string;
             tookMs: number | null;
         };
-        /** @description Jobs of the key's tenant in one endpoint */
+        /** @description Jobs of the tenant, or of all tenants, in one endpoint */
         Depth: {
             endpointId: string;
             waiting: number;
@@ -8053,6 +8053,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Endpoints of a page */
                 limit?: number;
+                /** @description With the scope admin: the id of a tenant, or * for all; without it the key's own */
+                tenant?: string;
             };
             header?: never;
             path?: never;
@@ -8078,6 +8080,7 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };

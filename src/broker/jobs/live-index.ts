@@ -97,6 +97,16 @@ export class LiveIndex {
     return this.#tenants.get(tenantId) ?? { waiting: 0, running: 0, webhooksOwed: 0 };
   }
 
+  /** The same of all tenants together. */
+  countsOfAll(): Readonly<Pick<LiveTenant, "waiting" | "running">> {
+    const sums = { waiting: 0, running: 0 };
+    for (const { waiting, running } of this.#tenants.all()) {
+      sums.waiting += waiting;
+      sums.running += running;
+    }
+    return sums;
+  }
+
   /** Returns the job with what is newer in memory than in its row: most renewals of a lease are not written. */
   withMemory(job: Job): Job {
     const held = this.#entries.get(job.uuid)?.lease ?? null;

@@ -24,6 +24,10 @@ export class LiveTenants {
     return this.#byId.get(tenantId);
   }
 
+  all(): Iterable<LiveTenant> {
+    return this.#byId.values();
+  }
+
   /** Counts one more job of the tenant. */
   enter(tenantId: string): LiveTenant {
     let tenant = this.#byId.get(tenantId);

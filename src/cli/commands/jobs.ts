@@ -1,4 +1,4 @@
-// Jobs of an endpoint, as their tenant or the operator looks for one.
+// Jobs, as their tenant or the operator looks for one or counts them.
 import { type Fields, textOf } from "../../core/json/value.ts";
 import { part } from "../api.ts";
 import { type Command, command } from "./command.ts";
@@ -22,7 +22,21 @@ export const JOB_COMMANDS: readonly Command[] = [
       return showPage(answer, "jobs", COLUMNS);
     },
   }),
+  command({
+    words: "job depth",
+    summary: "count the jobs that wait and run, by endpoint",
+    options: {
+      all: { type: "flag", about: "of every endpoint and all tenants together, with a key of the scope admin" },
+      ...LISTED,
+    },
+    run: async ({ api, options: { all, ...page } }) => {
+      const answer = await (await api()).get("/v1/depth", { ...page, ...(all ? { tenant: "*" } : {}) });
+      return showPage(answer, "endpoints", DEPTH_COLUMNS);
+    },
+  }),
 ];
+
+const DEPTH_COLUMNS = { ENDPOINT: "endpointId", WAITING: "waiting", RUNNING: "running" };
 
 const COLUMNS = {
   ID: "id",

@@ -246,4 +246,29 @@ describe("GET /v1/depth", () => {
     expect(ids).not.toContain(hidden.endpointId);
     expect(pages).toHaveLength(2);
   });
+
+  it("with tenant=* has every endpoint, with the jobs of all tenants, for the scope admin alone", async () => {
+    const operator = await makeTenant({ scopes: ["admin"] });
+    const shared = await makeTenant({ shared: true });
+    const guest = await makeTenant();
+    for (const { key } of [shared, guest]) {
+      const headers = { authorization: key, "content-type": "application/json" };
+      const init = { method: "POST", headers, body: '{"input":1}' };
+      await createApp().fetch(
+        new Request(`https://waybill.test/v2/${shared.endpointId}/run`, init),
+        env,
+        createExecutionContext(),
+      );
+    }
+    const depthFor = async (query: string) => {
+      const { body } = await get(operator, `/v1/depth?${query}`);
+      return body.endpoints;
+    };
+    const counted = { endpointId: shared.endpointId, waiting: 2, running: 0 };
+    const all = await depthFor("tenant=*&limit=100");
+    expect(all).toContainEqual(counted);
+    expect(all).toContainEqual({ endpointId: guest.endpointId, waiting: 0, running: 0 });
+    expect(await depthFor(`tenant=${guest.tenantId}&limit=100`)).toContainEqual({ ...counted, waiting: 1 });
+    expect((await get(guest, "/v1/depth?tenant=*")).status).toBe(403);
+  });
 });
