@@ -8,7 +8,7 @@ interface Needle {
   readonly text: string;
   readonly bytes: Uint8Array;
   /** By the byte under the needle's end: how far to go on (Horspool's search, which looks at few bytes of a text). */
-  readonly skip: Uint16Array;
+  readonly skip: Uint32Array;
 }
 
 /** A secret's range: from its first place to the one behind its last. */
@@ -179,8 +179,10 @@ function inUrl(secret: string): string {
  */
 function inBase64(secret: string): string[] {
   const bytes = new TextEncoder().encode(secret);
+  // Not as arguments of one call: the environment of workers is 200,000 bytes, and so many have no room on the stack.
+  const binary = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   return [0, 1, 2].flatMap((before) => {
-    const text = btoa(String.fromCharCode(...new Uint8Array(before), ...bytes));
+    const text = btoa("\0".repeat(before) + binary);
     const sure = text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
     return [sure, sure.replaceAll("+", "-").replaceAll("/", "_")];
   });
@@ -189,7 +191,7 @@ function inBase64(secret: string): string[] {
 function toNeedle(text: string): Needle {
   const bytes = new TextEncoder().encode(text);
   const last = bytes.length - 1;
-  const skip = new Uint16Array(256).fill(bytes.length);
+  const skip = new Uint32Array(256).fill(bytes.length);
   for (let at = 0; at < last; at += 1) skip[bytes[at] ?? 0] = last - at;
   return { text, bytes, skip };
 }

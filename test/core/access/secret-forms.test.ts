@@ -16,6 +16,14 @@ function blank(text: string, secrets: readonly string[] = [SECRET]): string {
 }
 
 describe("a secret", () => {
+  it("may be as long as the environment of workers, whose 65,536 characters are up to three bytes each", () => {
+    const long = "01234 6789".repeat(19_660);
+    for (const text of [long, btoa(`x${long}`)]) {
+      const shown = blank(`before ${text} after`, [long]);
+      expect(shown.replace(/\*{196600,}/, "***")).toMatch(/^before .{0,2}\*\*\*.{0,4} after$/);
+    }
+  });
+
   it.each([
     ["as it is", SECRET],
     ["in JSON", JSON.stringify({ error: SECRET })],
