@@ -26,6 +26,8 @@ export interface FakeCall {
 export interface FakeFailure {
   readonly words: string;
   readonly when: "before" | "after";
+  /** So many of these calls go well before it. */
+  readonly behind?: number;
 }
 
 /** As wrangler makes the table in which it notes what is applied. */
@@ -294,6 +296,11 @@ function takesFailure(when: FakeFailure["when"]): boolean {
   if (!existsSync(path)) return false;
   const failure: FakeFailure = JSON.parse(readFileSync(path, "utf8"));
   if (failure.words !== named() || failure.when !== when) return false;
+  const { behind = 0 } = failure;
+  if (behind > 0) {
+    writeFileSync(path, JSON.stringify({ ...failure, behind: behind - 1 }));
+    return false;
+  }
   renameSync(path, join(folder, "failed.json"));
   return true;
 }

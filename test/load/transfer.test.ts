@@ -10,6 +10,9 @@ import { callBroker } from "../running/broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
 import { type Operator, runCommand, startOperator } from "./operator.ts";
 
+/** Of over 170,000 bytes, and with what SQL or a cut could break. */
+const LONG = `it's\n"so"; 😀${"漢".repeat(58_000)}`;
+
 let worker: MockWorker;
 let operator: Operator;
 let folder: string;
@@ -53,7 +56,7 @@ async function fillDeployment(): Promise<void> {
     if (!response.ok) throw new Error(await response.text());
     return response.status === 204 ? { id: "" } : JSON.parse(await response.text());
   };
-  await api("POST", "/v1/endpoints", { slug: "mine", env: { TOKEN: "of-a-worker" } });
+  await api("POST", "/v1/endpoints", { slug: "mine", env: { TOKEN: "of-a-worker", LONG } });
   await api("PATCH", "/v1/endpoints/mine", { image: "an/image" });
   await api("POST", "/v1/endpoints/mine/upstreams", { url: worker.url, dialect: "http", tier: "l4", slots: 2 });
   await api("POST", "/v1/endpoints/mine/worker-keys", { tier: "l4" });
@@ -112,7 +115,10 @@ describe("a deployment that was made of an export", () => {
 
   it("opens what was sealed: the environment of workers", async () => {
     const response = await callBroker(`${next?.url}/v1/endpoints/mine`, guest.key);
-    expect(JSON.parse(await response.text())).toMatchObject({ env: { TOKEN: "of-a-worker" }, image: "an/image" });
+    expect(JSON.parse(await response.text())).toMatchObject({
+      env: { TOKEN: "of-a-worker", LONG },
+      image: "an/image",
+    });
   });
 });
 
