@@ -91,6 +91,47 @@ describe("from nothing", { timeout: 120_000 }, () => {
   });
 });
 
+describe("for an import", { timeout: 120_000 }, () => {
+  const given = { PEPPER: "p".repeat(40), ENCRYPTION_KEY: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" };
+  const env = { WAYBILL_PEPPER: given.PEPPER, WAYBILL_ENCRYPTION_KEY: given.ENCRYPTION_KEY };
+  const WORDS = ["--for-import"];
+
+  it("it makes all but a key and an endpoint, with the secrets that are given, also where the output is kept", async () => {
+    const said = await succeed(project, WORDS, { ...env, CI: "true" });
+    expect(changesIn(project)).toEqual(STEPS.filter((words) => !words.startsWith("d1 execute")));
+    expect(project.account().worker?.secrets).toEqual(given);
+    expect(secretsIn(said)).toEqual([]);
+    expect(said).toContain("done: set PEPPER and ENCRYPTION_KEY to those of the deployment that was exported\n");
+    expect(project.rows("SELECT id FROM tenants")).toEqual([]);
+    const again = await succeed(project, WORDS, env);
+    expect(again).toContain("\n0 changes: all is as it should be\nNow the import, which brings keys and endpoints:\n");
+  });
+
+  it("it ends in a sentence without the secrets, or where an earlier run has made others", async () => {
+    expect((await project.deploy(WORDS)).stderr).toContain("WAYBILL_PEPPER is not set");
+    project.reset();
+    project.failOnce({ words: "d1 migrations apply DB --remote", when: "before" });
+    expect((await project.deploy()).code).toBe(1);
+    changesIn(project);
+    const refused = await project.deploy(WORDS, { env });
+    expect(refused).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("an earlier run has made secrets of its own"),
+    });
+    expect(changesIn(project)).toEqual([]);
+  });
+
+  it.each(["before", "after"] as const)(
+    "its secrets, whose step fails %s it is done, are set by the next run",
+    async (when) => {
+      project.failOnce({ words: "secret bulk", when });
+      expect((await project.deploy(WORDS, { env })).code).toBe(1);
+      await succeed(project, WORDS, env);
+      expect(project.account().worker?.secrets).toEqual(given);
+    },
+  );
+});
+
 async function rememberSecrets(secrets: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(secrets))
     project.execute(
