@@ -1,11 +1,13 @@
 // The commands of npm run deploy by the real wrangler, which asks a server that answers as Cloudflare's API does: the
 // words are its words, what it sends is what is meant, and what it prints is read right.
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { executeRemote } from "../../src/cli/d1.ts";
 import {
   addExpiry,
   applyMigrations,
@@ -34,7 +36,7 @@ interface Sent {
   readonly body: string;
 }
 
-/** `result` of an answer, or the code and text of a refusal. */
+/** `result` of an answer, the code and text of a refusal, or what makes one of a body. */
 type Answer = unknown | { readonly code: number; readonly message: string };
 
 let server: Server;
@@ -54,7 +56,10 @@ beforeAll(async () => {
     sent.push({ call, body });
     const fits = Object.keys(answers).filter((start) => call.startsWith(start));
     const [longest] = fits.sort((a, b) => b.length - a.length);
-    const answer = longest === undefined ? { code: 7003, message: `no answer to ${call}` } : answers[longest];
+    const given = longest === undefined ? { code: 7003, message: `no answer to ${call}` } : answers[longest];
+    const answer = typeof given === "function" ? given(body) : given;
+    // As R2 answers an upload.
+    response.setHeader("etag", `"${createHash("md5").update(body, "latin1").digest("hex")}"`);
     const refused = isRefusal(answer);
     const text = refused
       ? { success: false, errors: [answer], messages: [], result: null }
@@ -141,6 +146,36 @@ describe("the database", () => {
     expect(applied.length).toBeGreaterThan(10);
     answers = { "POST ": { code: 7404, message: "The database could not be found" } };
     await expect(applyMigrations()).rejects.toThrow("The database could not be found [code: 7404]");
+  });
+});
+
+describe("a file of statements", () => {
+  const statements = [statement("DELETE FROM meta WHERE name = ?", "it's 漢😀"), statement("DELETE FROM meta")];
+  const done = { success: true, status: "complete", messages: [], at_bookmark: "b" };
+  const meta = { duration: 1, rows_read: 0, rows_written: 2, size_after: 1 };
+  /** What D1 answers to each step of an import; the file goes to where the first answer says. */
+  const importing = (last: object) => (body: string) => {
+    const { action } = JSON.parse(body);
+    if (action === "init") return { filename: "f", upload_url: `${process.env.CLOUDFLARE_API_BASE_URL}/upload` };
+    return action === "ingest" ? { ...done, status: "active" } : last;
+  };
+
+  it("is uploaded as it is, and waited for", async () => {
+    const result = { num_queries: 2, final_bookmark: "b", meta };
+    answers = { "POST /d1/database/": importing({ ...done, result }), "PUT /upload": null };
+    await executeRemote(statements);
+    const uploaded = Buffer.from(sent.find(({ call }) => call === "PUT /upload")?.body ?? "", "latin1").toString();
+    expect(uploaded).toBe("DELETE FROM meta WHERE name = 'it''s 漢😀';\nDELETE FROM meta;");
+    const steps = sent.flatMap(({ call, body }) => (call.endsWith("/import") ? JSON.parse(body).action : []));
+    expect(steps).toEqual(["init", "ingest", "poll"]);
+  });
+
+  it("that D1 refuses or cannot end is an error with D1's reason", async () => {
+    const errors = ["statement too long: SQLITE_TOOBIG"];
+    answers = { "POST /d1/database/": importing({ ...done, status: "error", errors }), "PUT /upload": null };
+    await expect(executeRemote(statements)).rejects.toThrow("statement too long: SQLITE_TOOBIG");
+    answers = { "POST /d1/database/": importing({ success: false, error: "D1 was reset" }), "PUT /upload": null };
+    await expect(executeRemote(statements)).rejects.toThrow("D1 was reset");
   });
 });
 
