@@ -11,7 +11,9 @@ export const STATEMENT_MAX_BYTES = 100_000;
 /** A piece of a value, so that there is room for the rest of its statement. */
 const PIECE_MAX_BYTES = 80_000;
 /** Statements of one call: a local database takes no more values at once. */
-const STATEMENTS_AT_ONCE = 500;
+const LOCAL_AT_ONCE = 500;
+/** A call of a deployed one takes wrangler some seconds, whatever is in it: a million lines of the bill are 200 of them. */
+const REMOTE_AT_ONCE = 5_000;
 /** SQL of one call: D1 has 30 s for it. */
 const BYTES_AT_ONCE = 5_000_000;
 
@@ -32,13 +34,19 @@ export interface Batch {
   readonly statements: readonly Statement[];
   /** So many items are written with it and all before it. */
   readonly items: number;
+  readonly isLast: boolean;
 }
 
 /**
  * All rows, and then the versions of endpoints: a version rises with each row that is added to its endpoint. Each item can be
  * written again. `written`: so many items are there already.
  */
-export function* batchesOf(rows: readonly ExportRow[], fingerprint: string, written = 0): Generator<Batch> {
+export function* batchesOf(
+  rows: readonly ExportRow[],
+  fingerprint: string,
+  { written, isRemote }: { readonly written: number; readonly isRemote: boolean },
+): Generator<Batch> {
+  const atOnce = isRemote ? REMOTE_AT_ONCE : LOCAL_AT_ONCE;
   const versions = rows.filter(({ table }) => table === "endpoints");
   const items = rows.length + versions.length;
   let statements: Statement[] = [];
@@ -48,16 +56,16 @@ export function* batchesOf(rows: readonly ExportRow[], fingerprint: string, writ
     const version = versions[item - rows.length];
     const more = row !== undefined ? writeRow(row, fingerprint) : [restoreVersion(version?.row ?? {}, fingerprint)];
     const size = more.reduce((sum, one) => sum + bytesOf(one), 0);
-    const isFull = statements.length + more.length > STATEMENTS_AT_ONCE || bytes + size > BYTES_AT_ONCE;
+    const isFull = statements.length + more.length > atOnce || bytes + size > BYTES_AT_ONCE;
     if (isFull && statements.length > 0) {
-      yield { statements, items: item };
+      yield { statements, items: item, isLast: false };
       statements = [];
       bytes = 0;
     }
     statements.push(...more);
     bytes += size;
   }
-  yield { statements, items };
+  yield { statements, items, isLast: true };
 }
 
 /** One statement, or the pieces of long values before it. The row itself is never there in part: JSON has to be whole. */

@@ -25,6 +25,13 @@ export interface ReadExport {
   readonly rows: readonly ExportRow[];
 }
 
+export interface ImportContext {
+  readonly secrets: AdminSecrets;
+  readonly execute: Execute;
+  /** It is a deployed database. */
+  readonly isRemote: boolean;
+}
+
 export interface Imported {
   /** Rows of each table. */
   readonly counts: Readonly<Record<string, number>>;
@@ -52,7 +59,7 @@ export function parseExport(text: string): ReadExport {
 
 /** Writes the rows, each after those that it refers to. */
 export async function importDeployment(
-  { secrets, execute }: { readonly secrets: AdminSecrets; readonly execute: Execute },
+  { secrets, execute, isRemote }: ImportContext,
   { head, rows: exported }: ReadExport,
 ): Promise<Imported> {
   const [tenants = [], migrations = [], facts = []] = await execute(
@@ -82,14 +89,14 @@ export async function importDeployment(
       `the export is of a database with the migration ${head.migration}, and this one has ${migration}: both must be of the same release`,
     );
   const prints = await checkSecrets(head, secrets, known);
-  // All statements are made before the first is run, so that a row that cannot be written leaves nothing behind.
-  const batches = [...batchesOf(rows, fingerprint, Number(known.get(PROGRESS) ?? 0))];
+  const batches = () => batchesOf(rows, fingerprint, { written: Number(known.get(PROGRESS) ?? 0), isRemote });
+  // All statements are made before the first is run, so that a row that cannot be written leaves nothing behind; and made again, because those
+  // of millions of rows have no room in memory.
+  for (const _ of batches());
   try {
     if (mark === undefined) await execute(...prints, beginImport(fingerprint));
-    for (const [at, { statements, items }] of batches.entries()) {
-      const isLast = at === batches.length - 1;
+    for (const { statements, items, isLast } of batches())
       await execute(...statements, ...(isLast ? endImport(fingerprint) : [noteProgress(fingerprint, items)]));
-    }
   } catch (error) {
     throw new Error(`${messageOf(error)}\nRun it again with the same file: it goes on where this run has ended.`);
   }

@@ -22,7 +22,7 @@ let env: Record<string, string>;
 beforeAll(async () => {
   project = await startDeployProject();
   const db = makeMigrated();
-  fillTables(db);
+  fillTables(db, 5_000);
   rows = await exportOf(db);
 });
 

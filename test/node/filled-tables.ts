@@ -6,7 +6,7 @@ const TEXT = `it's "so";\n--'' ? ?1 BEGIN TRANSACTION; COMMIT; \\ äß 漢字 �
 export const longText = (bytes: number): string => TEXT.repeat(Math.ceil(bytes / Buffer.byteLength(TEXT)));
 
 /** Something of each table, so much of the bill that it takes two calls, and values that are too long for a statement. */
-export function fillTables(db: DatabaseSync): void {
+export function fillTables(db: DatabaseSync, lines = 600): void {
   const insert = (table: string, row: Record<string, string | number | null>) =>
     db
       .prepare(
@@ -36,7 +36,7 @@ export function fillTables(db: DatabaseSync): void {
   db.exec("INSERT INTO gpu_rates VALUES ('l4', 'flex', 1000, 7)");
   const line = { tenant_id: "t", seq: 1, endpoint_id: "a", tier: "l4", rate_kind: "flex", slots: 1 };
   const money = { nanodollars_per_second: 7, seconds: 1, amount_nanodollars: 7, started_at: 1, finished_at: 2 };
-  for (let at = 0; at < 600; at += 1)
+  for (let at = 0; at < lines; at += 1)
     insert("usage_lines", { ...line, source: `job-${at}`, job_id: `job-${at}`, ...money });
   const letter = { tenant_id: "t", number: 3, webhook_id: "w", endpoint_id: "a", job_id: "j", url: "https://r" };
   insert("webhook_dead_letters", { ...letter, tries: 1, detail: "down", given_up_at: 1 });

@@ -32,7 +32,7 @@ async function headOf(): Promise<ReadExport["head"]> {
 /** Runs an import; resolves with the text of its error, null where it ended well. */
 async function run(db: DatabaseSync, cut: Cut | null = null, what = read): Promise<string | null> {
   try {
-    await importDeployment({ secrets, execute: executeText(db, cut).execute }, what);
+    await importDeployment({ secrets, execute: executeText(db, cut).execute, isRemote: false }, what);
     return null;
   } catch (error) {
     return String(error);
@@ -64,7 +64,7 @@ describe("an import", () => {
   it("that ends at any statement is repeated to the same end", async () => {
     const plain = makeMigrated();
     const { execute, written } = executeText(plain);
-    await importDeployment({ secrets, execute }, read);
+    await importDeployment({ secrets, execute, isRemote: false }, read);
     const wanted = contentsOf(plain);
     const last = written() - 1;
     // Of the prices that are there anyway, and of the six hundred equal lines of the bill, only some are cut off.
@@ -83,7 +83,7 @@ describe("an import", () => {
         "the network is away\nRun it again with the same file: it goes on where this run has ended.",
       );
       const again = executeText(db);
-      await importDeployment({ secrets, execute: again.execute }, read);
+      await importDeployment({ secrets, execute: again.execute, isRemote: false }, read);
       // What was written by an earlier call is not written a second time.
       if (cut.statement > 503 && cut.statement < last) expect(again.written(), at).toBeLessThan(200);
       expect(fingerprintOf(await exportOf(db)), at).toBe(fingerprintOf(read.rows));
@@ -121,7 +121,7 @@ describe("an import", () => {
     await run(db);
     db.exec("DELETE FROM api_keys WHERE id = 'client'");
     const { execute, written } = executeText(db);
-    expect(await importDeployment({ secrets, execute }, read)).toMatchObject({ wasThere: true });
+    expect(await importDeployment({ secrets, execute, isRemote: false }, read)).toMatchObject({ wasThere: true });
     expect(written()).toBe(0);
   });
 
@@ -132,7 +132,8 @@ describe("an import", () => {
     const before = [await exportOf(db), contentsOf(db)];
     const rows = inOrder(read.rows);
     const { execute } = executeText(db);
-    for (const { statements } of batchesOf(rows, fingerprintOf(rows))) await execute(...statements);
+    const whole = { written: 0, isRemote: false };
+    for (const { statements } of batchesOf(rows, fingerprintOf(rows), whole)) await execute(...statements);
     expect([await exportOf(db), contentsOf(db)]).toEqual(before);
   });
 

@@ -37,7 +37,7 @@ export const TRANSFER_COMMANDS: readonly Command[] = [
     run: async ({ options: { file, remote }, state }) => {
       const read = parseExport(readFileSync(file, "utf8"));
       const { counts, wasBegun, wasThere } = await withDatabase({ remote, state }, (context) =>
-        importDeployment(context, read),
+        importDeployment({ ...context, isRemote: remote }, read),
       );
       const lines = Object.entries(counts).map(([table, count]) => `${table}: ${count}`);
       if (wasThere) return { json: counts, lines, notes: ["All of it is there already: nothing was written."] };
