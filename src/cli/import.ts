@@ -89,7 +89,8 @@ export async function importDeployment(
       `the export is of a database with the migration ${head.migration}, and this one has ${migration}: both must be of the same release`,
     );
   const prints = await checkSecrets(head, secrets, known);
-  const batches = () => batchesOf(rows, fingerprint, { written: Number(known.get(PROGRESS) ?? 0), isRemote });
+  const written = mark === undefined ? 0 : Number(known.get(PROGRESS) ?? 0);
+  const batches = () => batchesOf(rows, fingerprint, { written, isRemote });
   // All statements are made before the first is run, so that a row that cannot be written leaves nothing behind; and made again, because those
   // of millions of rows have no room in memory.
   for (const _ of batches());
@@ -100,6 +101,10 @@ export async function importDeployment(
   } catch (error) {
     throw new Error(`${messageOf(error)}\nRun it again with the same file: it goes on where this run has ended.`);
   }
+  // No statement of ours does anything under the mark of another one.
+  const [left = []] = await execute(SELECT_FINGERPRINTS);
+  if (!left.some((row) => textOf(row, "name") === IMPORTED && textOf(row, "value") === fingerprint))
+    throw new Error("another import has begun in this database at the same time, and this one has written nothing");
   return { counts, wasBegun: mark !== undefined, wasThere: false };
 }
 

@@ -2,6 +2,7 @@
 // one statement, and while it is under way another one is refused.
 import type { DatabaseSync } from "node:sqlite";
 import { beforeAll, describe, expect, it } from "vitest";
+import type { Execute } from "../../src/cli/d1.ts";
 import { importDeployment, type ReadExport } from "../../src/cli/import.ts";
 import { batchesOf, fingerprintOf, inOrder, STATEMENT_MAX_BYTES, writeRow } from "../../src/cli/import-items.ts";
 import { toSqlText } from "../../src/cli/sql-text.ts";
@@ -114,6 +115,19 @@ describe("an import", () => {
     expect(await exportOf(db)).toEqual(before);
     expect(await run(db)).toBe(null);
     expect(await run(db, null, other)).toContain("has tenants already");
+  });
+
+  it("says so where another one began at the same moment, whose mark was first", async () => {
+    const db = makeMigrated();
+    const { execute } = executeText(db);
+    const late: Execute = (...statements) => {
+      if (!statements[0]?.sql.startsWith("SELECT")) db.exec("INSERT OR IGNORE INTO meta VALUES ('importing', 'other')");
+      return execute(...statements);
+    };
+    await expect(importDeployment({ secrets, execute: late, isRemote: false }, read)).rejects.toThrow(
+      "another import has begun in this database at the same time",
+    );
+    expect(db.prepare("SELECT id FROM tenants").all()).toEqual([]);
   });
 
   it("that was whole is told, and writes nothing", async () => {
