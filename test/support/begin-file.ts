@@ -7,9 +7,11 @@ import { afterAll, vi } from "vitest";
 vi.useRealTimers();
 vi.unstubAllGlobals();
 vi.restoreAllMocks();
-vi.resetModules();
 await reset();
 await applyD1Migrations(env.DB, env.TEST_MIGRATIONS);
+// Last, so that a call which the file before has left open ends by the modules that it has: it would wait for new ones until they are
+// loaded, and then meet what the tests of this file put in place of fetch.
+vi.resetModules();
 
 // A broker that a test leaves with a job goes on trying an upstream that nobody listens at, and logs each try. The test pool waits
 // for what has been logged before it ends the file, so such a file would never end.
