@@ -17,7 +17,7 @@ import { fleetProblem } from "../core/manage/fleet-rules.ts";
 import { givenOf } from "../core/manage/given.ts";
 import { INFERENCE, isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
 import { compileSchema } from "../core/schema/compile.ts";
-import { shorten } from "../core/schema/keywords.ts";
+import { shorten } from "../core/schema/path.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion, isWithoutOwner } from "../db/expectations.ts";
 import { findManaged, insertManaged, type Owner, takenBy, updateManaged } from "../db/managed-endpoints.ts";

@@ -1,7 +1,6 @@
 // Checks an input against a schema: its verdict, and what is wrong. All work is counted on its way and ends at a bound, whatever schema
 // and input are: a schema's author and the sender of an input may be two strangers.
-import { skipString } from "../json/text.ts";
-import { CHECK_DEPTH_MAX, CHECK_WORK_MAX, CHECKED_VALUES_MAX, PROBLEMS_MAX } from "./limits.ts";
+import { CHECK_DEPTH_MAX, CHECK_WORK_MAX, PROBLEMS_MAX } from "./limits.ts";
 import {
   type ArrayRules,
   canonical,
@@ -11,9 +10,11 @@ import {
   type SchemaNode,
   type Values,
 } from "./nodes.ts";
+import { atName, type Path, placeText, shorten } from "./path.ts";
 import { Matcher } from "./pattern.ts";
 import type { Machine } from "./pattern-parser.ts";
-import { atName, formProblem, type Path, type Problem, Problems, rangeProblem, typesText } from "./problems.ts";
+import { formProblem, type Message, type Problem, Problems, rangeProblem, typesText, valuesText } from "./problems.ts";
+import { workOfReading } from "./reading.ts";
 import { Seen } from "./seen.ts";
 
 export type Verdict =
@@ -31,16 +32,19 @@ type Member = { readonly [name: string]: Json };
 /** The name that pointers begin with. */
 const ROOT = "input";
 
-/** Checks the JSON text of an input, which is read for this alone. */
-export function checkText(schema: SchemaNode, text: string): Verdict {
-  return hasTooMany(text, CHECKED_VALUES_MAX) ? { kind: "too_much" } : checkValue(schema, JSON.parse(text));
+const DECODER = new TextDecoder();
+
+/** Checks the bytes of an input, which are valid JSON and are parsed for this alone. */
+export function checkBytes(schema: SchemaNode, bytes: Uint8Array): Verdict {
+  const work = workOfReading(bytes, CHECK_WORK_MAX);
+  return work > CHECK_WORK_MAX ? { kind: "too_much" } : checkValue(schema, JSON.parse(DECODER.decode(bytes)), work);
 }
 
-/** Checks a value that JSON.parse has made. */
-export function checkValue(schema: SchemaNode, value: Json): Verdict {
+/** Checks a value that JSON.parse has made. `work`: what has been done for it before. */
+export function checkValue(schema: SchemaNode, value: Json, work = 0): Verdict {
   const problems = new Problems();
   try {
-    const isValid = new Check().visit(schema, value, { up: null, name: ROOT }, problems, null);
+    const isValid = new Check(work).visit(schema, value, { up: null, name: ROOT }, problems, null);
     return isValid ? { kind: "valid" } : { kind: "invalid", problems: problems.shown() };
   } catch (error) {
     if (error instanceof TooMuch) return { kind: "too_much" };
@@ -48,26 +52,8 @@ export function checkValue(schema: SchemaNode, value: Json): Verdict {
   }
 }
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-
-/** Has a text of JSON more than so many values? Behind each but the last of a list is a comma, before each of an object a colon. */
-function hasTooMany(text: string, max: number): boolean {
-  // The shortest value and its comma are two characters.
-  if (text.length < 2 * max) return false;
-  let marks = 0;
-  for (let at = 0; at < text.length; ) {
-    const char = text.charCodeAt(at);
-    if (char === COMMA || char === COLON) marks += 1;
-    at = char === QUOTE ? skipString(text, at) : at + 1;
-    if (marks > 2 * max) return true;
-  }
-  return marks > 2 * max;
-}
-
 class Check {
-  #work = 0;
+  #work: number;
   #depth = 0;
   readonly #names = new Map<Member, readonly string[]>();
   readonly #matchers = new Map<Machine, Matcher>();
@@ -76,15 +62,20 @@ class Check {
     if (this.#work > CHECK_WORK_MAX) throw new TooMuch();
   };
 
+  constructor(work: number) {
+    this.#work = work;
+  }
+
   /** Without `problems` only the verdict is asked for, and the first problem ends it. */
   visit(node: SchemaNode, value: Json, path: Path, problems: Problems | null, above: Seen | null): boolean {
     this.#spend(2);
     this.#depth += 1;
     if (this.#depth > CHECK_DEPTH_MAX) throw new TooMuch();
-    const isUnevaluated = node.objects?.unevaluated != null || node.arrays?.unevaluated != null;
-    const seen = isUnevaluated ? new Seen() : above;
-    const isValid = this.#own(node, value, path, problems) && this.#inside(node, value, path, problems, seen);
-    if (isUnevaluated && above !== null && seen !== null) this.#spend(above.add(seen));
+    const { needsSeen } = node;
+    const seen = needsSeen ? new Seen() : above;
+    const isValid =
+      this.#own(node, value, path, problems) && (node.isLeaf || this.#inside(node, value, path, problems, seen));
+    if (needsSeen && above !== null && seen !== null) this.#spend(above.add(seen));
     this.#depth -= 1;
     return isValid;
   }
@@ -92,25 +83,20 @@ class Check {
   /** The rules about the value itself. Behind a wrong type nothing else is worth a word. */
   #own(node: SchemaNode, value: Json, path: Path, problems: Problems | null): boolean {
     if (node.never) return refuse(problems, path, "is not allowed");
-    if (node.types !== null && !hasType(value, node.types)) {
-      return refuse(problems, path, `must be ${typesText(node.types)}`, "form");
+    const { types, values } = node;
+    if (types !== null && !hasType(value, types)) {
+      return refuse(problems, path, () => `must be ${typesText(types)}`, "form");
     }
-    if (node.values !== null && !this.#isAmong(node.values, value)) {
-      return refuse(
-        problems,
-        path,
-        `must be ${node.values.plain.size + node.values.composed.size === 1 ? "" : "one of "}${node.values.shown}`,
-        "form",
-      );
+    if (values !== null && !this.#isAmong(values, value)) {
+      return refuse(problems, path, () => `must be ${valuesText(values)}`, "form");
     }
     if (typeof value === "number") {
       const problem = node.numbers === null ? null : rangeProblem(node.numbers, value);
       return problem === null || refuse(problems, path, problem);
     }
     if (typeof value !== "string" || node.strings === null) return true;
-    const { pattern, format, minLength, maxLength } = node.strings;
-    if (format !== null || minLength > 0 || maxLength < Infinity) this.#spend(value.length / 24);
-    const problem = formProblem(node.strings, value);
+    const { pattern } = node.strings;
+    const problem = formProblem(node.strings, value, this.#spend);
     if (problem !== null) return refuse(problems, path, problem);
     if (pattern === null || this.#matches(pattern, value)) return true;
     return refuse(problems, path, `must match the pattern ${pattern.source}`);
@@ -127,8 +113,9 @@ class Check {
     if (!isValid && isEnough(problems)) return false;
     if (node.one !== null) isValid = this.#some(node, node.one, true, value, path, problems, seen) && isValid;
     if (!isValid && isEnough(problems)) return false;
-    if (node.not !== null && this.visit(node.not, value, path, null, null)) {
-      isValid = refuse(problems, path, `must not match ${node.not.place}`);
+    const { not } = node;
+    if (not !== null && this.visit(not, value, path, null, null)) {
+      isValid = refuse(problems, path, () => `must not match ${placeText(not.place)}`);
     }
     if (!isValid && isEnough(problems)) return false;
     if (node.condition !== null) {
@@ -169,20 +156,21 @@ class Check {
     }
     if (matches === 1 || (matches > 1 && !onlyOne)) return true;
     if (problems === null) return false;
-    const place = `${node.place}/${onlyOne ? "oneOf" : "anyOf"}`;
-    if (matches > 1)
-      return refuse(problems, path, `must match exactly one of ${place}, and matches ${matches} of them`);
-    problems.addNearest(failed, path, forms, `must match ${onlyOne ? "exactly" : "at least"} one of ${place}`);
+    const place = () => placeText(atName(node.place, onlyOne ? "oneOf" : "anyOf"));
+    if (matches > 1) {
+      return refuse(problems, path, () => `must match exactly one of ${place()}, and matches ${matches} of them`);
+    }
+    const together = () => `must match ${onlyOne ? "exactly" : "at least"} one of ${place()}`;
+    problems.addNearest(failed, path, forms, together);
     return false;
   }
 
   #members(rules: ObjectRules, value: Member, path: Path, problems: Problems | null, seen: Seen | null): boolean {
     const names = this.#namesOf(value);
-    const has = (name: string): boolean => Object.hasOwn(value, name);
     this.#spend(1 + rules.required.length / 2);
     let isValid = true;
     for (const name of rules.required) {
-      if (!has(name)) isValid = refuse(problems, atName(path, name), "is required");
+      if (!Object.hasOwn(value, name)) isValid = refuse(problems, atName(path, name), "is required");
       if (!isValid && isEnough(problems)) return false;
     }
     if (names.length < rules.minProperties)
@@ -191,12 +179,13 @@ class Check {
       isValid = refuse(problems, path, `may have at most ${rules.maxProperties} properties`);
     for (const { name, needs } of rules.dependentRequired) {
       this.#spend(1 + needs.length / 2);
-      const missing = has(name) ? needs.find((need) => !has(need)) : undefined;
-      if (missing !== undefined) isValid = refuse(problems, atName(path, missing), `is required beside ${name}`);
+      const missing = Object.hasOwn(value, name) ? needs.find((need) => !Object.hasOwn(value, need)) : undefined;
+      if (missing !== undefined)
+        isValid = refuse(problems, atName(path, missing), `is required beside ${shorten(name)}`);
     }
     for (const { name, node } of rules.dependentSchemas) {
       this.#spend(1);
-      if (has(name)) isValid = this.visit(node, value, path, problems, seen) && isValid;
+      if (Object.hasOwn(value, name)) isValid = this.visit(node, value, path, problems, seen) && isValid;
       if (!isValid && isEnough(problems)) return false;
     }
     const isPlain = rules.properties.size === 0 && rules.patterns.length === 0;
@@ -275,13 +264,16 @@ class Check {
     seen: Seen | null,
   ): boolean {
     let found = 0;
-    for (const [index, item] of list.entries()) {
-      if (!this.visit(node, item, path, null, null)) continue;
+    for (let index = 0; index < list.length; index += 1) {
+      if (!this.visit(node, list[index] ?? null, path, null, null)) continue;
       found += 1;
       seen?.items.add(index);
     }
-    if (found < min) return refuse(problems, path, `must have at least ${min} items that match ${node.place}`);
-    return found <= max || refuse(problems, path, `may have at most ${max} items that match ${node.place}`);
+    if (found < min)
+      return refuse(problems, path, () => `must have at least ${min} items that match ${placeText(node.place)}`);
+    return (
+      found <= max || refuse(problems, path, () => `may have at most ${max} items that match ${placeText(node.place)}`)
+    );
   }
 
   #isUnique(list: readonly Json[]): boolean {
@@ -292,7 +284,7 @@ class Check {
 
   #isAmong({ plain, composed }: Values, value: Json): boolean {
     if (typeof value !== "object" || value === null) return plain.has(value);
-    return composed.size > 0 && composed.has(canonical(value, this.#spend));
+    return composed?.has(canonical(value, this.#spend)) ?? false;
   }
 
   #matches(machine: Machine, text: string): boolean {
@@ -311,7 +303,7 @@ function isEnough(problems: Problems | null): boolean {
   return problems === null || problems.length >= PROBLEMS_MAX;
 }
 
-function refuse(problems: Problems | null, path: Path, message: string, about: "form" | "other" = "other"): false {
+function refuse(problems: Problems | null, path: Path, message: Message, about: "form" | "other" = "other"): false {
   problems?.add(path, message, about);
   return false;
 }

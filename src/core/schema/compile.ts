@@ -2,6 +2,8 @@
 // something outside of it, and what would let a check work without end: so no rule here looks for known attacks, but every part has a
 // bound. Keywords and formats that are not known say nothing, as the standard has it.
 import { utf8Length } from "../bytes/utf8.ts";
+import { countOfValue, deepestOf } from "./bounds.ts";
+import { ARRAYS, groupsOf, NAMES, NUMBERS, OBJECTS, SCHEMAS, STRINGS, TYPES, VALUES } from "./groups.ts";
 import {
   below,
   type Fields,
@@ -18,16 +20,15 @@ import {
 } from "./keywords.ts";
 import {
   PATTERN_CLASSES_MAX,
+  PATTERN_PROPERTIES_MAX,
   PATTERN_STATES_MAX,
-  POINTER_MAX_CHARS,
   SCHEMA_DEPTH_MAX,
   SCHEMA_MAX_BYTES,
-  SCHEMAS_OF_VALUE_MAX,
-  SHOWN_MAX_CHARS,
   SUBSCHEMAS_MAX,
 } from "./limits.ts";
-import { type ArrayRules, inPlace, isList, type Json, type ObjectRules, type SchemaNode } from "./nodes.ts";
-import { type Machine, PatternRefused, readPattern } from "./pattern-parser.ts";
+import { type ArrayRules, isList, type Json, type ObjectRules, type SchemaNode } from "./nodes.ts";
+import { atName, type Path, shorten } from "./path.ts";
+import { type Machine, PatternReader, PatternRefused } from "./pattern-parser.ts";
 
 /** Why a schema is refused. `place`: a JSON pointer into it, with a `#` before it. */
 export interface SchemaProblem {
@@ -42,7 +43,8 @@ export type Compiled =
 /** Makes a schema of its JSON text. */
 export function compileSchema(text: string): Compiled {
   try {
-    if (utf8Length(text) > SCHEMA_MAX_BYTES) throw new SchemaRefused("#", `may have at most ${SCHEMA_MAX_BYTES} bytes`);
+    if (utf8Length(text) > SCHEMA_MAX_BYTES)
+      throw new SchemaRefused(ROOT, `may have at most ${SCHEMA_MAX_BYTES} bytes`);
     const value: Json = JSON.parse(text);
     return { ok: true, root: new Compiler(value).compile() };
   } catch (error) {
@@ -50,6 +52,8 @@ export function compileSchema(text: string): Compiled {
     return { ok: false, problem: { place: error.place, message: error.message } };
   }
 }
+
+const ROOT: Path = { up: null, name: "#" };
 
 const DRAFTS: Readonly<Record<string, 7 | 2020>> = {
   "json-schema.org/draft-07/schema": 7,
@@ -61,60 +65,72 @@ class Compiler {
   readonly #draft: 7 | 2020;
   /** The schema's own `$id`, with which a reference may begin. */
   readonly #id: string;
-  readonly #nodes = new Map<string, SchemaNode>();
+  /** By the values that JSON.parse has made of them, of which each stands in one place. */
+  readonly #nodes = new Map<Fields, SchemaNode>();
   readonly #anchors = new Map<string, SchemaNode>();
+  readonly #targets = new Map<string, SchemaNode>();
   readonly #machines = new Map<string, Machine>();
+  readonly #patterns = new PatternReader({
+    states: PATTERN_STATES_MAX,
+    classes: PATTERN_CLASSES_MAX,
+    properties: PATTERN_PROPERTIES_MAX,
+  });
   #references: { readonly node: SchemaNode; readonly target: string }[] = [];
-  readonly #classes = new Set<string>();
-  #statesLeft = PATTERN_STATES_MAX;
+  #count = 0;
 
   constructor(value: Json) {
-    checkDepth(value, "#", 1);
+    const deep = deepestOf(value, SCHEMA_DEPTH_MAX);
+    if (deep !== null) {
+      throw new SchemaRefused(below(ROOT, ...deep), `is too deep: ${SCHEMA_DEPTH_MAX} levels are the most`);
+    }
     this.#value = value;
     const fields = membersOf(value) ?? {};
-    const dialect = readText(fields, "#", "$schema") ?? "https://json-schema.org/draft/2020-12/schema";
-    const draft = DRAFTS[dialect.replace(/^https?:\/\//, "").replace(/#$/, "")];
+    const dialect = readText(fields, ROOT, "$schema");
+    const draft = dialect === null ? 2020 : DRAFTS[dialect.replace(/^https?:\/\//, "").replace(/#$/, "")];
     if (draft === undefined) {
       throw new SchemaRefused(
-        "#/$schema",
+        atName(ROOT, "$schema"),
         "must name draft 2020-12, which is also what is meant without it, or draft-07",
       );
     }
     this.#draft = draft;
-    this.#id = (readText(fields, "#", "$id") ?? "").replace(/#.*$/s, "");
+    this.#id = (readText(fields, ROOT, "$id") ?? "").split("#", 1)[0] ?? "";
   }
 
   compile(): SchemaNode {
-    const root = this.#node(this.#value, "#");
+    const root = this.#node(this.#value, ROOT);
     // What a reference leads to may hold more references.
     while (this.#references.length > 0) {
       const references = this.#references;
       this.#references = [];
-      for (const { node, target } of references)
-        node.all = [this.#find(target, below(node.place, "$ref")), ...node.all];
+      for (const { node, target } of references) {
+        node.all = [this.#find(target, node.place), ...node.all];
+        node.isLeaf = false;
+      }
     }
     const counts = new Map<SchemaNode, number>();
-    for (const node of this.#nodes.values()) countOfValue(node, counts, new Set());
+    for (const node of this.#nodes.values()) countOfValue(node, counts);
     return root;
   }
 
-  #node(value: Json, place: string): SchemaNode {
-    const known = this.#nodes.get(place);
+  #node(value: Json, place: Path): SchemaNode {
+    const fields = membersOf(value);
+    const known = fields === null ? undefined : this.#nodes.get(fields);
     if (known !== undefined) return known;
-    const node = emptyNode(place);
-    this.#nodes.set(place, node);
-    if (this.#nodes.size > SUBSCHEMAS_MAX)
+    this.#count += 1;
+    if (this.#count > SUBSCHEMAS_MAX)
       throw new SchemaRefused(place, `is one subschema too many: ${SUBSCHEMAS_MAX} is the most`);
+    const node = emptyNode(place);
     if (value === false) node.never = true;
     if (typeof value === "boolean") return node;
-    const fields = membersOf(value);
     if (fields === null) throw new SchemaRefused(place, "must be a schema: an object, true or false");
-    this.#name(node, fields);
-    for (const name of ["$defs", "definitions"]) this.#map(fields, place, name);
-    const target = readText(fields, place, "$ref");
+    this.#nodes.set(fields, node);
+    const groups = groupsOf(fields);
+    if ((groups & NAMES) !== 0) this.#name(node, fields);
+    const target = (groups & NAMES) === 0 ? null : readText(fields, place, "$ref");
     if (target !== null) this.#references.push({ node, target });
     // In draft-07 a reference stands alone: what is beside it says nothing.
-    if (target === null || this.#draft === 2020) this.#fill(node, fields);
+    if (target === null || this.#draft === 2020) this.#fill(node, fields, groups);
     return node;
   }
 
@@ -123,7 +139,7 @@ class Compiler {
     const { place } = node;
     const id = readText(fields, place, "$id");
     const isAnchor = this.#draft === 7 && id?.startsWith("#") === true;
-    if (id !== null && place !== "#" && !isAnchor) {
+    if (id !== null && place !== ROOT && !isAnchor) {
       throw new SchemaRefused(below(place, "$id"), "may stand in the outermost schema alone");
     }
     for (const name of ["$dynamicRef", "$recursiveRef"]) {
@@ -134,20 +150,25 @@ class Compiler {
       this.#draft === 7 ? [] : [readText(fields, place, "$anchor"), readText(fields, place, "$dynamicAnchor")];
     for (const anchor of isAnchor ? [id.slice(1)] : anchors) {
       if (anchor === null) continue;
-      if (this.#anchors.has(anchor)) throw new SchemaRefused(place, `has the same anchor as another schema: ${anchor}`);
+      if (this.#anchors.has(anchor))
+        throw new SchemaRefused(place, `has the same anchor as another schema: ${shorten(anchor)}`);
       this.#anchors.set(anchor, node);
     }
+    for (const name of ["$defs", "definitions"]) this.#map(fields, place, name);
   }
 
-  #fill(node: SchemaNode, fields: Fields): void {
+  #fill(node: SchemaNode, fields: Fields, groups: number): void {
     const { place } = node;
-    node.types = readTypes(fields, place);
-    node.values = readValues(fields, place);
-    node.numbers = readNumbers(fields, place);
-    node.strings = readStrings(fields, place, (source, at) => this.#machine(source, at));
-    node.objects = this.#objects(fields, place);
-    node.arrays = this.#arrays(fields, place);
-    node.all = this.#list(fields, place, "allOf") ?? [];
+    if ((groups & TYPES) !== 0) node.types = readTypes(fields, place);
+    if ((groups & VALUES) !== 0) node.values = readValues(fields, place);
+    if ((groups & NUMBERS) !== 0) node.numbers = readNumbers(fields, place);
+    if ((groups & STRINGS) !== 0) node.strings = readStrings(fields, place, (source, at) => this.#machine(source, at));
+    if ((groups & OBJECTS) !== 0) node.objects = this.#objects(fields, place);
+    if ((groups & ARRAYS) !== 0) node.arrays = this.#arrays(fields, place);
+    node.isLeaf = (groups & (OBJECTS | ARRAYS | SCHEMAS)) === 0;
+    node.needsSeen = (node.objects?.unevaluated ?? node.arrays?.unevaluated ?? null) !== null;
+    if ((groups & SCHEMAS) === 0) return;
+    node.all = this.#list(fields, place, "allOf") ?? NO_NODES;
     node.any = this.#list(fields, place, "anyOf");
     node.one = this.#list(fields, place, "oneOf");
     node.not = this.#sub(fields, place, "not");
@@ -157,27 +178,27 @@ class Compiler {
     node.condition = when === null ? null : { when, met, unmet };
   }
 
-  #objects(fields: Fields, place: string): ObjectRules | null {
+  #objects(fields: Fields, place: Path): ObjectRules {
     const isNew = this.#draft === 2020;
+    const dependentRequired: { name: string; needs: readonly string[] }[] = [];
+    const dependentSchemas: { name: string; node: SchemaNode }[] = [];
     // `dependencies` is of draft-07; validators of newer drafts take it, too, because it was common.
-    const older = readMembers(fields, place, "dependencies");
-    const dependentRequired = [
-      ...(isNew ? readMembers(fields, place, "dependentRequired") : []).map(
-        (each) => ["dependentRequired", ...each] as const,
-      ),
-      ...older.filter(([, value]) => isList(value)).map((each) => ["dependencies", ...each] as const),
-    ].map(([keyword, name, value]) => ({ name, needs: readNames(value, below(place, keyword, name)) }));
-    const dependentSchemas = [
-      ...(isNew ? this.#map(fields, place, "dependentSchemas") : []),
-      ...older
-        .filter(([, value]) => !isList(value))
-        .map(([name, value]) => [name, this.#node(value, below(place, "dependencies", name))] as const),
-    ].map(([name, node]) => ({ name, node }));
-    const rules = {
-      required: readNames(own(fields, "required"), below(place, "required")),
+    for (const keyword of isNew ? ["dependencies", "dependentRequired"] : ["dependencies"]) {
+      for (const [name, value] of readMembers(fields, place, keyword)) {
+        const at = below(place, keyword, name);
+        if (isList(value) || keyword !== "dependencies") dependentRequired.push({ name, needs: readNames(value, at) });
+        else dependentSchemas.push({ name, node: this.#node(value, at) });
+      }
+    }
+    if (isNew)
+      for (const [name, node] of this.#map(fields, place, "dependentSchemas")) dependentSchemas.push({ name, node });
+    const required = own(fields, "required");
+    const properties = this.#map(fields, place, "properties");
+    return {
+      required: required === undefined ? [] : readNames(required, atName(place, "required")),
       minProperties: readCount(fields, place, "minProperties") ?? 0,
       maxProperties: readCount(fields, place, "maxProperties") ?? Infinity,
-      properties: new Map(this.#map(fields, place, "properties")),
+      properties: properties.length === 0 ? NO_PROPERTIES : new Map(properties),
       patterns: this.#map(fields, place, "patternProperties").map(([source, node]) => ({
         machine: this.#machine(source, node.place),
         node,
@@ -188,24 +209,18 @@ class Compiler {
       dependentSchemas,
       unevaluated: isNew ? this.#sub(fields, place, "unevaluatedProperties") : null,
     };
-    return OBJECT_KEYWORDS.some((name) => Object.hasOwn(fields, name)) ? rules : null;
   }
 
-  #arrays(fields: Fields, place: string): ArrayRules | null {
+  #arrays(fields: Fields, place: Path): ArrayRules {
     const isNew = this.#draft === 2020;
     const items = own(fields, "items");
-    if (isNew && items !== undefined && isList(items)) {
+    const isTuple = items !== undefined && isList(items);
+    if (isNew && isTuple) {
       throw new SchemaRefused(
         below(place, "items"),
         "must be one schema; a list of them is prefixItems in draft 2020-12",
       );
     }
-    const isTuple = items !== undefined && isList(items);
-    const prefix = isTuple
-      ? this.#list(fields, place, "items")
-      : isNew
-        ? this.#list(fields, place, "prefixItems")
-        : null;
     const contained = this.#sub(fields, place, "contains");
     const min = isNew ? readCount(fields, place, "minContains") : null;
     const max = isNew ? readCount(fields, place, "maxContains") : null;
@@ -213,46 +228,47 @@ class Compiler {
     if (unique !== undefined && typeof unique !== "boolean") {
       throw new SchemaRefused(below(place, "uniqueItems"), "must be true or false");
     }
-    const rules = {
+    const prefix = isTuple
+      ? this.#list(fields, place, "items")
+      : isNew
+        ? this.#list(fields, place, "prefixItems")
+        : null;
+    return {
       minItems: readCount(fields, place, "minItems") ?? 0,
       maxItems: readCount(fields, place, "maxItems") ?? Infinity,
       unique: unique === true,
-      prefix: prefix ?? [],
-      items: isTuple ? this.#sub(fields, place, "additionalItems") : this.#sub(fields, place, "items"),
+      prefix: prefix ?? NO_NODES,
+      items: this.#sub(fields, place, isTuple ? "additionalItems" : "items"),
       contains: contained === null ? null : { node: contained, min: min ?? 1, max: max ?? Infinity },
       unevaluated: isNew ? this.#sub(fields, place, "unevaluatedItems") : null,
     };
-    return ARRAY_KEYWORDS.some((name) => Object.hasOwn(fields, name)) ? rules : null;
   }
 
-  #sub(fields: Fields, place: string, name: string): SchemaNode | null {
+  #sub(fields: Fields, place: Path, name: string): SchemaNode | null {
     const value = own(fields, name);
-    return value === undefined ? null : this.#node(value, below(place, name));
+    return value === undefined ? null : this.#node(value, atName(place, name));
   }
 
-  #list(fields: Fields, place: string, name: string): SchemaNode[] | null {
+  #list(fields: Fields, place: Path, name: string): SchemaNode[] | null {
     const value = own(fields, name);
     if (value === undefined) return null;
     if (!isList(value) || value.length === 0) throw new SchemaRefused(below(place, name), "must be a list of schemas");
-    return value.map((each, index) => this.#node(each, below(place, name, index)));
+    const at = atName(place, name);
+    return value.map((each, index) => this.#node(each, atName(at, index)));
   }
 
-  #map(fields: Fields, place: string, name: string): [string, SchemaNode][] {
-    return readMembers(fields, place, name).map(([key, each]) => [key, this.#node(each, below(place, name, key))]);
+  #map(fields: Fields, place: Path, name: string): readonly (readonly [string, SchemaNode])[] {
+    const members = readMembers(fields, place, name);
+    if (members.length === 0) return [];
+    const at = atName(place, name);
+    return members.map(([key, each]) => [key, this.#node(each, atName(at, key))]);
   }
 
-  #machine(source: string, place: string): Machine {
+  #machine(source: string, place: Path): Machine {
     const known = this.#machines.get(source);
     if (known !== undefined) return known;
     try {
-      const machine = readPattern(source, this.#statesLeft);
-      this.#statesLeft -= machine.states.length;
-      for (const one of machine.classes) this.#classes.add(one);
-      if (this.#classes.size > PATTERN_CLASSES_MAX) {
-        throw new PatternRefused(
-          `is beyond the ${PATTERN_CLASSES_MAX} different classes of characters that a schema may have`,
-        );
-      }
+      const machine = this.#patterns.read(source);
       this.#machines.set(source, machine);
       return machine;
     } catch (error) {
@@ -262,47 +278,58 @@ class Compiler {
   }
 
   /** What a reference leads to. */
-  #find(target: string, place: string): SchemaNode {
+  #find(target: string, of: Path): SchemaNode {
+    const known = this.#targets.get(target);
+    if (known !== undefined) return known;
+    const place = atName(of, "$ref");
     const [id = "", ...rest] = target.split("#");
     const fragment = rest.join("#");
     if (id !== "" && id !== this.#id) throw new SchemaRefused(place, "may lead to a place in this schema alone: #/…");
     const decoded = decode(fragment);
     if (decoded === null) throw new SchemaRefused(place, "has a percent sign that begins no escape");
-    const anchored = this.#anchors.get(decoded);
-    if (anchored !== undefined) return anchored;
-    if (decoded !== "" && !decoded.startsWith("/")) throw new SchemaRefused(place, `there is no anchor ${decoded}`);
-    const names = decoded
+    const node = this.#anchors.get(decoded) ?? this.#follow(decoded, place);
+    this.#targets.set(target, node);
+    return node;
+  }
+
+  #follow(pointer: string, place: Path): SchemaNode {
+    if (pointer !== "" && !pointer.startsWith("/"))
+      throw new SchemaRefused(place, `there is no anchor ${shorten(pointer)}`);
+    const names = pointer
       .split("/")
       .slice(1)
       .map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
     let value: Json | undefined = this.#value;
     for (const name of names) value = memberOf(value, name);
     if (value === undefined) throw new SchemaRefused(place, "leads to nothing in this schema");
-    return this.#node(value, below("#", ...names));
+    return this.#node(value, below(ROOT, ...names));
   }
 }
 
-const OBJECT_KEYWORDS = [
-  "required",
-  "minProperties",
-  "maxProperties",
-  "properties",
-  "patternProperties",
-  "additionalProperties",
-  "propertyNames",
-  "dependentRequired",
-  "dependentSchemas",
-  "dependencies",
-  "unevaluatedProperties",
-];
-const ARRAY_KEYWORDS = ["minItems", "maxItems", "uniqueItems", "prefixItems", "items", "contains", "unevaluatedItems"];
+const NO_NODES: readonly SchemaNode[] = [];
+const NO_PROPERTIES: ReadonlyMap<string, SchemaNode> = new Map();
 
-function emptyNode(place: string): SchemaNode {
-  const rules = { types: null, values: null, numbers: null, strings: null, objects: null, arrays: null };
-  return { place, never: false, ...rules, all: [], any: null, one: null, not: null, condition: null };
+function emptyNode(place: Path): SchemaNode {
+  return {
+    place,
+    never: false,
+    isLeaf: true,
+    needsSeen: false,
+    types: null,
+    values: null,
+    numbers: null,
+    strings: null,
+    objects: null,
+    arrays: null,
+    all: NO_NODES,
+    any: null,
+    one: null,
+    not: null,
+    condition: null,
+  };
 }
 
-function readMembers(fields: Fields, place: string, name: string): [string, Json][] {
+function readMembers(fields: Fields, place: Path, name: string): readonly (readonly [string, Json])[] {
   const value = own(fields, name);
   if (value === undefined) return [];
   const members = membersOf(value);
@@ -322,28 +349,4 @@ function decode(fragment: string): string | null {
 function memberOf(value: Json | undefined, name: string): Json | undefined {
   if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
   return Object.getOwnPropertyDescriptor(value, name)?.value;
-}
-
-function checkDepth(value: Json, place: string, depth: number): void {
-  if (typeof value !== "object" || value === null) return;
-  if (place.length > POINTER_MAX_CHARS) {
-    throw new SchemaRefused(place.slice(0, SHOWN_MAX_CHARS), "has too long names on the way to it");
-  }
-  if (depth > SCHEMA_DEPTH_MAX) throw new SchemaRefused(place, `is too deep: ${SCHEMA_DEPTH_MAX} levels are the most`);
-  for (const [name, member] of Object.entries(value)) checkDepth(member, below(place, name), depth + 1);
-}
-
-/** Subschemas that a value is checked against by this one; a circle of them would have no end. */
-function countOfValue(node: SchemaNode, counts: Map<SchemaNode, number>, open: Set<SchemaNode>): number {
-  const known = counts.get(node);
-  if (known !== undefined) return known;
-  if (open.has(node)) throw new SchemaRefused(node.place, "refers to itself for the same value, without end");
-  open.add(node);
-  const count = inPlace(node).reduce((sum, each) => sum + countOfValue(each, counts, open), 1);
-  open.delete(node);
-  if (count > SCHEMAS_OF_VALUE_MAX) {
-    throw new SchemaRefused(node.place, `checks one value against more than ${SCHEMAS_OF_VALUE_MAX} subschemas`);
-  }
-  counts.set(node, count);
-  return count;
 }

@@ -1,7 +1,6 @@
 // Reads the keywords of one subschema that hold no other schema, and refuses values that the standard does not allow for them.
 import { fieldsOf } from "../json/value.ts";
 import { formatOf } from "./formats.ts";
-import { SHOWN_MAX_CHARS } from "./limits.ts";
 import {
   canonical,
   isList,
@@ -11,6 +10,7 @@ import {
   type TypeName,
   type Values,
 } from "./nodes.ts";
+import { atName, type Path, pointerOf } from "./path.ts";
 import type { Machine } from "./pattern-parser.ts";
 
 /** A schema, or a part of one, is not taken. */
@@ -18,22 +18,17 @@ export class SchemaRefused extends Error {
   /** A JSON pointer into the schema, with a `#` before it. */
   readonly place: string;
 
-  constructor(place: string, message: string) {
+  constructor(place: Path, message: string) {
     super(message);
-    this.place = place;
+    this.place = pointerOf(place);
   }
 }
 
 export type Fields = Readonly<Record<string, Json>>;
 
 /** The place of a member. */
-export function below(place: string, ...names: readonly (string | number)[]): string {
-  return [place, ...names.map((name) => escaped(String(name)))].join("/");
-}
-
-/** A name as a part of a JSON pointer. */
-export function escaped(name: string): string {
-  return name.replaceAll("~", "~0").replaceAll("/", "~1");
+export function below(place: Path, ...names: readonly (string | number)[]): Path {
+  return names.reduce(atName, place);
 }
 
 /** The members of an object; null for every other value. */
@@ -49,7 +44,7 @@ export function own(fields: Fields, name: string): Json | undefined {
 
 const TYPES: readonly TypeName[] = ["null", "boolean", "object", "array", "number", "string", "integer"];
 
-export function readTypes(fields: Fields, place: string): readonly TypeName[] | null {
+export function readTypes(fields: Fields, place: Path): readonly TypeName[] | null {
   const value = own(fields, "type");
   if (value === undefined) return null;
   const names = isList(value) ? value : [value];
@@ -63,18 +58,23 @@ export function readTypes(fields: Fields, place: string): readonly TypeName[] | 
 const free = (): void => undefined;
 
 /** The values that `const` and `enum` allow. */
-export function readValues(fields: Fields, place: string): Values | null {
+export function readValues(fields: Fields, place: Path): Values | null {
   const only = own(fields, "const");
   const list = own(fields, "enum");
   if (list !== undefined && !isList(list)) throw new SchemaRefused(below(place, "enum"), "must be a list of values");
   if (only === undefined && list === undefined) return null;
-  const inBoth = only === undefined ? (list ?? []) : [only].filter((value) => list === undefined || holds(list, value));
-  const composed = inBoth.filter((value) => typeof value === "object" && value !== null);
-  return {
-    plain: new Set(inBoth.filter((value) => typeof value !== "object" || value === null)),
-    composed: new Set(composed.map((value) => canonical(value, free))),
-    shown: shorten(inBoth.map((value) => JSON.stringify(value)).join(", ")),
-  };
+  const allowed =
+    only === undefined ? (list ?? []) : [only].filter((value) => list === undefined || holds(list, value));
+  const plain = new Set<Json>();
+  let composed: Set<string> | null = null;
+  for (const value of allowed) {
+    if (typeof value !== "object" || value === null) plain.add(value);
+    else {
+      composed ??= new Set();
+      composed.add(canonical(value, free));
+    }
+  }
+  return { allowed, plain, composed };
 }
 
 function holds(list: readonly Json[], value: Json): boolean {
@@ -82,45 +82,36 @@ function holds(list: readonly Json[], value: Json): boolean {
   return list.some((each) => canonical(each, free) === text);
 }
 
-/** A text for a message. */
-export function shorten(text: string): string {
-  return text.length <= SHOWN_MAX_CHARS ? text : `${text.slice(0, SHOWN_MAX_CHARS)}…`;
-}
-
-export function readNumbers(fields: Fields, place: string): NumberRules | null {
-  const rules = {
+export function readNumbers(fields: Fields, place: Path): NumberRules {
+  const multipleOf = readNumber(fields, place, "multipleOf");
+  if (multipleOf !== null && multipleOf <= 0)
+    throw new SchemaRefused(below(place, "multipleOf"), "must be more than 0");
+  return {
     minimum: readNumber(fields, place, "minimum"),
     maximum: readNumber(fields, place, "maximum"),
     exclusiveMinimum: readNumber(fields, place, "exclusiveMinimum"),
     exclusiveMaximum: readNumber(fields, place, "exclusiveMaximum"),
-    multipleOf: readNumber(fields, place, "multipleOf"),
+    multipleOf,
   };
-  if (rules.multipleOf !== null && rules.multipleOf <= 0) {
-    throw new SchemaRefused(below(place, "multipleOf"), "must be more than 0");
-  }
-  return Object.values(rules).some((rule) => rule !== null) ? rules : null;
 }
 
 export function readStrings(
   fields: Fields,
-  place: string,
-  readPattern: (source: string, place: string) => Machine,
-): StringRules | null {
+  place: Path,
+  readPattern: (source: string, place: Path) => Machine,
+): StringRules {
   const pattern = readText(fields, place, "pattern");
   const name = readText(fields, place, "format");
   const has = name === null ? undefined : formatOf(name);
-  const rules = {
+  return {
     minLength: readCount(fields, place, "minLength") ?? 0,
     maxLength: readCount(fields, place, "maxLength") ?? Infinity,
-    pattern: pattern === null ? null : readPattern(pattern, below(place, "pattern")),
+    pattern: pattern === null ? null : readPattern(pattern, atName(place, "pattern")),
     format: name === null || has === undefined ? null : { name, has },
   };
-  const { minLength, maxLength } = rules;
-  const isFree = minLength === 0 && maxLength === Infinity && rules.pattern === null && rules.format === null;
-  return isFree ? null : rules;
 }
 
-function readNumber(fields: Fields, place: string, name: string): number | null {
+function readNumber(fields: Fields, place: Path, name: string): number | null {
   const value = own(fields, name);
   if (value === undefined) return null;
   if (typeof value !== "number" || !Number.isFinite(value))
@@ -128,22 +119,20 @@ function readNumber(fields: Fields, place: string, name: string): number | null 
   return value;
 }
 
-export function readCount(fields: Fields, place: string, name: string): number | null {
+export function readCount(fields: Fields, place: Path, name: string): number | null {
   const value = readNumber(fields, place, name);
   if (value === null || (Number.isInteger(value) && value >= 0)) return value;
   throw new SchemaRefused(below(place, name), "must be a whole number from 0 on");
 }
 
-export function readText(fields: Fields, place: string, name: string): string | null {
+export function readText(fields: Fields, place: Path, name: string): string | null {
   const value = own(fields, name);
   if (value === undefined) return null;
   if (typeof value !== "string") throw new SchemaRefused(below(place, name), "must be a text");
   return value;
 }
 
-export function readNames(value: Json | undefined, place: string): readonly string[] {
-  if (value === undefined) return [];
-  const names = isList(value) ? value.filter((name) => typeof name === "string") : [];
-  if (!isList(value) || names.length < value.length) throw new SchemaRefused(place, "must be a list of names");
-  return names;
+export function readNames(value: Json, place: Path): readonly string[] {
+  if (isList(value) && value.every((name) => typeof name === "string")) return value;
+  throw new SchemaRefused(place, "must be a list of names");
 }

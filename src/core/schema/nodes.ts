@@ -1,4 +1,5 @@
 // A schema as a check walks it: made once by compile.ts, with its references followed and its expressions read.
+import type { Path } from "./path.ts";
 import type { Machine } from "./pattern-parser.ts";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
@@ -7,10 +8,10 @@ export type TypeName = "null" | "boolean" | "object" | "array" | "number" | "str
 
 /** The values of `enum` or `const`: lists and objects by their canonical text. */
 export interface Values {
+  readonly allowed: readonly Json[];
   readonly plain: ReadonlySet<Json>;
-  readonly composed: ReadonlySet<string>;
-  /** For messages. */
-  readonly shown: string;
+  /** Null: there is no list or object among them. */
+  readonly composed: ReadonlySet<string> | null;
 }
 
 export interface NumberRules {
@@ -54,10 +55,14 @@ export interface ArrayRules {
 
 /** One subschema. Its members are filled in after it is made, because a schema may refer to itself. */
 export interface SchemaNode {
-  /** Where it stands, as a JSON pointer with a `#` before it. */
-  readonly place: string;
+  /** Where it stands in the schema, whose name is `#`. */
+  readonly place: Path;
   /** The schema `false`. */
   never: boolean;
+  /** It holds no other schema. */
+  isLeaf: boolean;
+  /** It has a rule for what no other schema has spoken of. */
+  needsSeen: boolean;
   types: readonly TypeName[] | null;
   values: Values | null;
   numbers: NumberRules | null;
@@ -76,31 +81,17 @@ export interface SchemaNode {
   } | null;
 }
 
-/** The subschemas that are checked against the same value. */
-export function inPlace(node: SchemaNode): readonly SchemaNode[] {
-  const { all, any, one, not, condition, objects } = node;
-  const { when = null, met = null, unmet = null } = condition ?? {};
-  const maybe = [not, when, met, unmet].filter((each) => each !== null);
-  return [
-    ...all,
-    ...(any ?? []),
-    ...(one ?? []),
-    ...maybe,
-    ...(objects?.dependentSchemas ?? []).map((each) => each.node),
-  ];
-}
-
 /** A text that equal values have in common, whatever the order of their members. `spend` is told of the work. */
 export function canonical(value: Json, spend: (units: number) => void): string {
   if (typeof value === "string") {
     spend(1 + value.length / 16);
     return JSON.stringify(value);
   }
-  spend(2);
+  spend(4);
   if (typeof value !== "object" || value === null) return String(value);
   if (isList(value)) return `[${value.map((item) => canonical(item, spend)).join()}]`;
   const names = Object.keys(value).sort();
-  spend(names.length);
+  spend(2 * names.length);
   return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(value[name] ?? null, spend)}`).join()}}`;
 }
 

@@ -18,10 +18,31 @@ export interface Machine {
   readonly first: number;
   /** It can begin at the start of a text alone. */
   readonly isAnchored: boolean;
-  /** Each tells of one character whether it is what a part of the expression stands for. */
-  readonly tests: readonly RegExp[];
-  /** The classes of characters among them, such as `[a-z]`: the engine takes its time for the first use of each. */
-  readonly classes: readonly string[];
+  readonly tests: readonly CharTest[];
+}
+
+/** Tells of one character whether it is what a part of an expression stands for: this is left to the engine. */
+class CharTest {
+  readonly #atom: string;
+  #made: RegExp | null = null;
+
+  constructor(atom: string) {
+    this.#atom = atom;
+  }
+
+  has(char: string): boolean {
+    this.#made ??= new RegExp(`^(?:${this.#atom})$`, "u");
+    return this.#made.test(char);
+  }
+}
+
+/** What the expressions of one schema may have together. */
+export interface PatternRoom {
+  readonly states: number;
+  /** Different classes of characters, such as `[a-z]`: the engine takes its time for the first use of each. */
+  readonly classes: number;
+  /** Properties of characters, such as `\p{L}`, each as often as it stands there. */
+  readonly properties: number;
 }
 
 /** Why an expression is refused, as the end of a sentence about it. */
@@ -34,23 +55,58 @@ type Tree =
   | { readonly kind: "any"; readonly parts: readonly Tree[] }
   | { readonly kind: "repeat"; readonly part: Tree; readonly min: number; readonly max: number };
 
-/** Makes the machine of an expression in JavaScript's syntax with the flag `u`; it has at most `statesMax` states. */
-export function readPattern(source: string, statesMax: number): Machine {
-  if (source.length > PATTERN_MAX_CHARS) throw new PatternRefused(`may have at most ${PATTERN_MAX_CHARS} characters`);
-  try {
-    // The engine's own reading is the judge of the syntax; it only runs an expression once it is used.
-    new RegExp(source, "u");
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.replace(/^.*\/u: /s, "") : String(error);
-    throw new PatternRefused(`is no regular expression in Unicode mode: ${reason}`);
+/** Reads the expressions of one schema. */
+export class PatternReader {
+  readonly #room: PatternRoom;
+  readonly #tests = new Map<string, CharTest>();
+  readonly #classes = new Set<string>();
+  #states = 0;
+  #properties = 0;
+
+  constructor(room: PatternRoom) {
+    this.#room = room;
   }
-  const parser = new Parser(source);
-  const tree = parser.read();
-  const builder = new Builder(statesMax);
-  const first = builder.add(tree, builder.push({ kind: "found" }));
-  const { states } = builder;
-  return { source, states, first, isAnchored: isAnchored(states, first), tests: parser.tests, classes: parser.classes };
+
+  /** Makes the machine of an expression in JavaScript's syntax with the flag `u`. */
+  read(source: string): Machine {
+    const { states: statesMax, classes: classesMax, properties: propertiesMax } = this.#room;
+    if (source.length > PATTERN_MAX_CHARS) throw new PatternRefused(`may have at most ${PATTERN_MAX_CHARS} characters`);
+    // Before the engine reads them: it looks up the characters of each one.
+    this.#properties += source.split(PROPERTY).length - 1;
+    if (this.#properties > propertiesMax)
+      throw new PatternRefused(
+        `is beyond the ${propertiesMax} properties of characters, such as \\p{L}, that a schema may have`,
+      );
+    try {
+      // The engine's own reading is the judge of the syntax; it only runs an expression once it is used.
+      new RegExp(source, "u");
+    } catch (error) {
+      const reason = error instanceof Error ? error.message.replace(/^.*\/u: /s, "") : String(error);
+      throw new PatternRefused(`is no regular expression in Unicode mode: ${reason}`);
+    }
+    const parser = new Parser(source, (atom) => this.#testOf(atom));
+    const tree = parser.read();
+    const builder = new Builder(statesMax - this.#states);
+    const first = builder.add(tree, builder.push({ kind: "found" }));
+    const { states } = builder;
+    this.#states += states.length;
+    if (this.#classes.size > classesMax)
+      throw new PatternRefused(`is beyond the ${classesMax} different classes of characters that a schema may have`);
+    return { source, states, first, isAnchored: isAnchored(states, first), tests: parser.tests };
+  }
+
+  #testOf(atom: string): CharTest {
+    const known = this.#tests.get(atom);
+    if (known !== undefined) return known;
+    const test = new CharTest(atom);
+    this.#tests.set(atom, test);
+    if (CLASS.test(atom)) this.#classes.add(atom);
+    return test;
+  }
 }
+
+const PROPERTY = /\\p\{/i;
+const CLASS = /^(?:\[|\\p)/i;
 
 /** Is there no way from the first state to a character, or to the end, but by the start of the text? */
 function isAnchored(states: readonly State[], first: number): boolean {
@@ -75,14 +131,15 @@ const GROUP_NAME = /<[^>]*>/uy;
 
 /** Reads text whose syntax has been checked. */
 class Parser {
-  readonly tests: RegExp[] = [];
-  readonly classes: string[] = [];
+  readonly tests: CharTest[] = [];
   readonly #source: string;
+  readonly #makeTest: (atom: string) => CharTest;
   readonly #known = new Map<string, number>();
   #at = 0;
 
-  constructor(source: string) {
+  constructor(source: string, makeTest: (atom: string) => CharTest) {
     this.#source = source;
+    this.#makeTest = makeTest;
   }
 
   read(): Tree {
@@ -140,14 +197,12 @@ class Parser {
     return { kind: "repeat", part, min: Number(least), max };
   }
 
-  /** What one character must be is left to the engine, which tests that character alone. */
   #testOf(atom: string): number {
     const known = this.#known.get(atom);
     if (known !== undefined) return known;
-    const test = this.tests.push(new RegExp(`^(?:${atom})$`, "u")) - 1;
-    this.#known.set(atom, test);
-    if (/^(?:\[|\\p)/i.test(atom)) this.classes.push(atom);
-    return test;
+    const number = this.tests.push(this.#makeTest(atom)) - 1;
+    this.#known.set(atom, number);
+    return number;
   }
 
   #takes(text: string): boolean {

@@ -1,8 +1,9 @@
 // What is wrong with an input, in words: where, and what was expected. The input itself is not repeated, but for names of its members.
 
-import { escaped } from "./keywords.ts";
 import { PROBLEMS_MAX, SHOWN_MAX_CHARS } from "./limits.ts";
-import type { NumberRules, SchemaNode, StringRules, TypeName } from "./nodes.ts";
+import type { NumberRules, SchemaNode, StringRules, TypeName, Values } from "./nodes.ts";
+import { type Path, pointerOf, shorten } from "./path.ts";
+import type { Spend } from "./pattern.ts";
 
 /** `pointer`: as `input/images/0/url`, which names the input and what is in it as a JSON pointer does. */
 export interface Problem {
@@ -10,19 +11,12 @@ export interface Problem {
   readonly message: string;
 }
 
-/** A place in an input, from the inside out: most are never told, so no text is made of them. */
-export interface Path {
-  readonly up: Path | null;
-  readonly name: string | number;
-}
-
-export function atName(up: Path, name: string | number): Path {
-  return { up, name };
-}
+/** A text, or what makes it: of many problems nothing is told. */
+export type Message = string | (() => string);
 
 interface Noted {
   readonly path: Path;
-  readonly message: string;
+  readonly message: Message;
   /** `form`: the value is of another type or is another word than is meant, so that another form may be meant. */
   readonly about: "form" | "other";
 }
@@ -34,7 +28,7 @@ export class Problems {
     return this.#noted.length;
   }
 
-  add(path: Path, message: string, about: Noted["about"]): void {
+  add(path: Path, message: Message, about: Noted["about"]): void {
     if (this.#noted.length < PROBLEMS_MAX) this.#noted.push({ path, message, about });
   }
 
@@ -42,7 +36,7 @@ export class Problems {
    * Adds what is wrong with the one form of several that was meant. A form is not meant if the value has another type than its, or a
    * member is another word than it has there, such as `"kind": "image"`. If that leaves none or several, they are named together.
    */
-  addNearest(failed: readonly Problems[], path: Path, forms: readonly SchemaNode[], together: string): void {
+  addNearest(failed: readonly Problems[], path: Path, forms: readonly SchemaNode[], together: Message): void {
     const meant = failed.filter((each) => !each.#isOfOtherForm(path));
     const [only] = meant;
     if (only !== undefined && meant.length === 1) {
@@ -62,21 +56,11 @@ export class Problems {
   }
 
   shown(): Problem[] {
-    return this.#noted.map(({ path, message }) => ({ pointer: pointerOf(path), message }));
+    return this.#noted.map(({ path, message }) => ({
+      pointer: pointerOf(path),
+      message: typeof message === "string" ? message : message(),
+    }));
   }
-}
-
-function pointerOf(path: Path): string {
-  const parts: string[] = [];
-  for (let at: Path | null = path; at !== null; at = at.up) parts.push(cut(escaped(String(at.name))));
-  const text = parts.reverse().join("/");
-  return text.length <= 2 * SHOWN_MAX_CHARS
-    ? text
-    : `${text.slice(0, SHOWN_MAX_CHARS)}…${text.slice(-SHOWN_MAX_CHARS)}`;
-}
-
-function cut(name: string): string {
-  return name.length <= SHOWN_MAX_CHARS ? name : `${name.slice(0, SHOWN_MAX_CHARS)}…`;
 }
 
 const WORDS: Readonly<Record<TypeName, string>> = {
@@ -91,6 +75,17 @@ const WORDS: Readonly<Record<TypeName, string>> = {
 
 export function typesText(types: readonly TypeName[]): string {
   return types.map((type) => WORDS[type]).join(" or ");
+}
+
+/** The values of `enum` or `const`, as many as are shown. */
+export function valuesText({ allowed }: Values): string {
+  const texts: string[] = [];
+  for (let at = 0, chars = 0; at < allowed.length && chars <= SHOWN_MAX_CHARS; at += 1) {
+    const text = JSON.stringify(allowed[at]);
+    chars += text.length + 2;
+    texts.push(text);
+  }
+  return `${allowed.length === 1 ? "" : "one of "}${shorten(texts.join(", "))}`;
 }
 
 export function rangeProblem(rules: NumberRules, value: number): string | null {
@@ -109,18 +104,24 @@ function isMultiple(value: number, of: number): boolean {
   return Math.abs(times - Math.round(times)) <= Math.abs(times) * 2 * Number.EPSILON;
 }
 
+/** Characters that one unit of work counts, or looks at for a format. */
+const CHARS_A_UNIT = 28;
+
 /** Length and format of a text. Lengths are in characters, of which some take two units of UTF-16. */
-export function formProblem({ minLength, maxLength, format }: StringRules, text: string): string | null {
-  if (text.length < minLength || (text.length < 2 * minLength && charsOf(text) < minLength)) {
+export function formProblem({ minLength, maxLength, format }: StringRules, text: string, spend: Spend): string | null {
+  if (text.length < minLength || (text.length < 2 * minLength && charsOf(text, spend) < minLength)) {
     return `must have at least ${minLength} characters`;
   }
-  if (text.length > maxLength && (text.length > 2 * maxLength || charsOf(text) > maxLength)) {
+  if (text.length > maxLength && (text.length > 2 * maxLength || charsOf(text, spend) > maxLength)) {
     return `may have at most ${maxLength} characters`;
   }
-  return format === null || format.has(text) ? null : `must be of the format ${format.name}`;
+  if (format === null) return null;
+  spend(text.length / CHARS_A_UNIT);
+  return format.has(text) ? null : `must be of the format ${format.name}`;
 }
 
-function charsOf(text: string): number {
+function charsOf(text: string, spend: Spend): number {
+  spend(text.length / CHARS_A_UNIT);
   let chars = text.length;
   for (let at = 1; at < text.length; at += 1) {
     if (isHalf(text, at, 0xdc00) && isHalf(text, at - 1, 0xd800)) chars -= 1;

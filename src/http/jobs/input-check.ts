@@ -1,15 +1,14 @@
 // Checks the input of a job by its endpoint's schema, at the edge: a wrong one costs no call of the broker and nothing in R2.
 import { fail, ok, type Result } from "../../core/failure.ts";
-import { checkText } from "../../core/schema/check.ts";
+import { checkBytes } from "../../core/schema/check.ts";
 import { type Compiled, compileSchema } from "../../core/schema/compile.ts";
 import { COMPILED_SCHEMAS_MAX } from "../../core/schema/limits.ts";
 import { log } from "../../log.ts";
 
 /** By their texts; the one that was used last comes last. */
 const compiled = new Map<string, Compiled>();
-const DECODER = new TextDecoder();
 
-/** `bytes`: valid JSON, because the scanner has accepted it. It is parsed for this alone. */
+/** `bytes`: valid JSON, because the scanner has accepted it. */
 export function checkJobInput(schemaText: string, bytes: Uint8Array): Result<null> {
   const schema = compiledOf(schemaText);
   if (!schema.ok) {
@@ -17,7 +16,7 @@ export function checkJobInput(schemaText: string, bytes: Uint8Array): Result<nul
     log("input_schema_unreadable", { ...schema.problem });
     return fail({ kind: "unavailable", message: "the endpoint's input schema must be set anew, or removed" });
   }
-  const verdict = checkText(schema.root, DECODER.decode(bytes));
+  const verdict = checkBytes(schema.root, bytes);
   switch (verdict.kind) {
     case "valid":
       return ok(null);

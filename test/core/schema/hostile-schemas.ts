@@ -1,11 +1,15 @@
 // Schemas that are meant to do harm, each with an input that makes the most of it. A schema and an input may come from two people who
-// work together, so each family is tried with the largest input that is taken.
+// work together, so each family is tried with the largest input that is taken: what is larger is refused before it is looked at.
+import { CHECK_WORK_MAX, CHECKED_INPUT_MAX_BYTES } from "../../../src/core/schema/limits.ts";
+import { workOfReading } from "../../../src/core/schema/reading.ts";
 
 /** Null: an input does not matter, because the schema is refused. */
 export type Hostile = readonly [name: string, schema: unknown, input: unknown];
 
-const LONG = 1_000_000;
+const ENCODER = new TextEncoder();
+const LONG = CHECKED_INPUT_MAX_BYTES - 20;
 const as = "a".repeat(LONG);
+const halfAs = "a".repeat(LONG / 2 - 10);
 
 const EVIL_PATTERNS = [
   "^(a+)+$",
@@ -79,12 +83,23 @@ function branching(times: number, keyword: string): object {
 
 const deepObject = nested(480, (a) => ({ a }), 1);
 const deepList = nested(480, (a) => [a], 1);
-const manyKeys = Object.fromEntries(Array.from({ length: 60_000 }, (_, at) => [`key${at}`, at]));
-const numbers = Array.from({ length: 200_000 }, (_, at) => at);
-const objects = Array.from({ length: 60_000 }, (_, at) => ({ a: at }));
-const lists = Array.from({ length: 100_000 }, () => []);
-const emojis = "😀".repeat(250_000);
 const many = <T>(of: (at: number) => T, length = 250): T[] => Array.from({ length }, (_, at) => of(at));
+/** A list or an object so large that to read it takes this share of the work that a check may do. */
+function most<T>(make: (length: number) => T, share = 0.5): T {
+  let length = 1;
+  for (let step = 2 ** 16; step >= 1; step /= 2) {
+    if (workOfReading(ENCODER.encode(JSON.stringify(make(length + step))), Infinity) < share * CHECK_WORK_MAX)
+      length += step;
+  }
+  return make(length);
+}
+
+const keys = (length: number) => Object.fromEntries(many((at) => [`key${at}`, at] as const, length));
+const manyKeys = most(keys);
+const numbers = most((length) => many((at) => at, length));
+const objects = most((length) => many((at) => ({ a: at }), length));
+const lists = most((length) => many(() => [], length));
+const emojis = "😀".repeat(250_000);
 
 function* families(): Generator<Hostile> {
   for (const pattern of EVIL_PATTERNS) {
@@ -92,7 +107,7 @@ function* families(): Generator<Hostile> {
     yield [
       `names by ${pattern}`,
       { patternProperties: { [pattern]: false }, additionalProperties: { pattern } },
-      { [as]: `${as}!` },
+      { [halfAs]: `${halfAs}!` },
     ];
   }
   for (const pattern of REFUSED_PATTERNS) yield [`pattern ${pattern}`, { pattern }, null];
@@ -160,18 +175,18 @@ function* families(): Generator<Hostile> {
   yield ["unique objects", { uniqueItems: true }, objects];
   yield ["unique lists", { uniqueItems: true }, lists];
   yield ["unique texts", { uniqueItems: true }, [as.slice(0, 300_000), as.slice(0, 300_001), as.slice(0, 300_002)]];
-  yield ["unique deep lists", { uniqueItems: true, items: { $ref: "#" } }, nested(14, (inner) => [inner, inner], 1)];
+  yield ["unique deep lists", { uniqueItems: true, items: { $ref: "#" } }, nested(15, (inner) => [inner, inner], 1)];
   yield [
     "items in items",
     { items: { items: { items: { type: "number" } } } },
-    many(() => many(() => [1, 2, 3], 300), 300),
+    most((length) => many(() => many(() => [1, 2, 3], 100), length / 100)),
   ];
   yield ["items of many numbers", { items: { type: "number", minimum: 0, multipleOf: 1e-300 } }, numbers];
   yield ["contains nothing", { contains: { const: "x" }, maxContains: 0, minContains: 0 }, numbers];
   yield [
     "contains in contains",
     { contains: { contains: { contains: { const: 1 } } } },
-    many(() => many(() => [0], 300), 300),
+    most((length) => many(() => many(() => [0], 100), length / 100)),
   ];
   yield ["a large value", { enum: [manyKeys] }, manyKeys];
   yield ["large values", { enum: many((at) => ({ at, text: "x".repeat(50) })) }, manyKeys];
@@ -210,6 +225,26 @@ function* families(): Generator<Hostile> {
     "needed schemas",
     { dependentSchemas: Object.fromEntries(many((at) => [`key${at}`, { minProperties: 9 }] as const)) },
     manyKeys,
+  ];
+  yield ["more than is read", { items: { type: "number" } }, many((at) => at, CHECK_WORK_MAX)];
+  yield ["as many names as are read", {}, most(keys, 0.99)];
+  yield [
+    "as many names in small objects as are read",
+    {},
+    most((length) => many((at) => keys(31 + (at % 2)), length / 32), 0.99),
+  ];
+  yield ["as many lists as are read", {}, most((length) => many(() => [], length), 0.99)];
+  yield ["as many texts as are read", {}, most((length) => many((at) => `\n${at}`, length), 0.99)];
+  yield [
+    "different small objects",
+    {},
+    most((length) => many((at) => ({ [`a${at}`]: 1, [`b${at}`]: 1, [`c${at}`]: 1 }), length), 0.99),
+  ];
+  yield ["an object in each item", { items: { required: ["a"], properties: { a: { type: "integer" } } } }, objects];
+  yield [
+    "texts in each item",
+    { items: { minLength: 1, pattern: "^[a-z]+$", format: "hostname" } },
+    many(() => "abc", 50_000),
   ];
   yield ["twenty problems and more", { items: { type: "string" } }, numbers];
   yield [
@@ -294,11 +329,33 @@ function* families(): Generator<Hostile> {
   yield ["too large", { description: "x".repeat(33_000) }, null];
   yield ["too many", { properties: Object.fromEntries(many((at) => [`p${at}`, true] as const, 1_200)) }, null];
   const deep = { properties: Object.fromEntries(many((at) => [`a${at}`, {}] as const, 990)) };
-  for (const name of ["~", "x"]) yield [`long names ${name}`, { properties: { [name.repeat(17_000)]: deep } }, null];
+  for (const name of ["~", "x"]) {
+    const long = name.repeat(17_000);
+    yield [`long names ${name}`, { properties: { [long]: deep } }, { [long]: manyKeys }];
+  }
+  const refusing = Object.fromEntries(many((at) => [`key${at}`, { not: {} }] as const, 470));
+  for (const name of ["~", "x"]) {
+    const long = name.repeat(17_000);
+    yield [
+      `problems with long names ${name}`,
+      { properties: { [long]: { properties: refusing } } },
+      { [long]: manyKeys },
+    ];
+  }
   const wide = Object.fromEntries(many((at) => [`m${at}`, 0] as const, 1_900));
   const into = many(() => ({ $ref: "#/x/q" }), 900);
   yield ["references into a wide object", { x: { ...wide, q: {} }, prefixItems: into }, many((at) => at, 900)];
   const classes = many((at) => [`[^\\p{L}\\p{N}${String.fromCodePoint(0x4e00 + at)}]`, {}] as const, 990);
+  const property = many((at) => [`[^\\p{L}\\p{N}${String.fromCodePoint(0x4e00 + at)}]+$`, {}] as const, 10);
+  yield ["properties of characters", { patternProperties: Object.fromEntries(property) }, manyKeys];
+  const properties = ["\\p{Lu}".repeat(80), "\\P{L}".repeat(80), "[^\\p{N}]".repeat(60)];
+  for (const pattern of properties) yield [`many of ${pattern.slice(0, 8)}`, { pattern }, null];
+  const ranges = many((at) => `[a-z${String.fromCodePoint(0x4e00 + at)}]`, 99);
+  yield [
+    "a hundred classes",
+    { anyOf: many((at) => ({ pattern: ranges.slice(9 * at, 9 * at + 9).join("|") }), 11) },
+    emojis,
+  ];
   yield ["classes of characters", { patternProperties: Object.fromEntries(classes) }, null];
   yield ["too many references", { allOf: many(() => ({ $ref: "#/$defs/a" }), 300), $defs: { a: {} } }, null];
 }

@@ -2,18 +2,19 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Matcher } from "../../../src/core/schema/pattern.ts";
-import { PatternRefused, readPattern } from "../../../src/core/schema/pattern-parser.ts";
+import { PatternReader, PatternRefused } from "../../../src/core/schema/pattern-parser.ts";
 
 const nothing = (): void => undefined;
+const reader = () => new PatternReader({ states: 4_000, classes: 100, properties: 20 });
 
 function matches(source: string, text: string): boolean {
-  return new Matcher(readPattern(source, 4_000), nothing).test(text);
+  return new Matcher(reader().read(source), nothing).test(text);
 }
 
 /** What a run of the matcher spends. */
 function workOf(source: string, text: string): number {
   let spent = 0;
-  new Matcher(readPattern(source, 4_000), (units) => {
+  new Matcher(reader().read(source), (units) => {
     spent += units;
   }).test(text);
   return spent;
@@ -147,8 +148,8 @@ describe("a pattern", () => {
     ["[", "is no regular expression"],
     ["^\\d{3}\\-\\d$", "is no regular expression in Unicode mode"],
   ])("is refused as %s", (source, why) => {
-    expect(() => readPattern(source, 4_000)).toThrow(PatternRefused);
-    expect(() => readPattern(source, 4_000)).toThrow(why);
+    expect(() => reader().read(source)).toThrow(PatternRefused);
+    expect(() => reader().read(source)).toThrow(why);
   });
 
   it("takes an empty group a billion times", () => {

@@ -1,0 +1,124 @@
+// What it costs to read the JSON of an input, told before it is read: a text may be mostly names and escapes, which take the engine
+// many times as long as numbers do.
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_LIST = 0x5b;
+const BACKSLASH = 0x5c;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+/** Bytes that one unit of work reads, and those of a string with escapes, in which each must be looked at. */
+const BYTES_A_UNIT = 64;
+const ESCAPED_A_UNIT = 24;
+const COMMA_UNITS = 0.5;
+const OPEN_UNITS = 1.5;
+const STRING_UNITS = 2;
+const ESCAPES_UNITS = 4;
+/** A member whose object is, up to it, as one before, so that the engine knows how to keep it; and any other member. */
+const KNOWN_UNITS = 2;
+const NEW_UNITS = 14;
+/** Most names and words end before that; the engine's search is faster in longer texts. */
+const NEAR_BYTES = 24;
+
+/** Units of work for the bytes of JSON; some number above `max` if it would be more than that. */
+export function workOfReading(bytes: Uint8Array, max: number): number {
+  const shapes = new Shapes(bytes);
+  /** The shapes of the objects around the present one. */
+  const around: number[] = [];
+  let shape = 0;
+  let work = bytes.length / BYTES_A_UNIT;
+  for (let at = 0; at < bytes.length && work <= max; at += 1) {
+    const byte = bytes[at];
+    if (byte === COMMA) work += COMMA_UNITS;
+    else if (byte === QUOTE) {
+      const end = endOfString(bytes, at);
+      const isEscaped = end < 0;
+      const to = isEscaped ? -end : end;
+      if (isEscaped) work += ESCAPES_UNITS + (to - at) / ESCAPED_A_UNIT;
+      if (bytes[to + 1] === COLON) {
+        shape = shapes.after(shape, at, to);
+        work += shapes.isNew ? NEW_UNITS : KNOWN_UNITS;
+        at = to + 1;
+      } else {
+        work += STRING_UNITS;
+        at = to;
+      }
+    } else if (byte === OPEN_LIST) work += OPEN_UNITS;
+    else if (byte === OPEN_OBJECT) {
+      work += OPEN_UNITS;
+      around.push(shape);
+      shape = 0;
+    } else if (byte === CLOSE_OBJECT) shape = around.pop() ?? 0;
+    // A name with a space behind it is not looked up.
+    else if (byte === COLON) work += NEW_UNITS;
+  }
+  return work;
+}
+
+/** Where the string that begins at `from` ends; less than 0, and that place negated, if there are escapes in it. */
+function endOfString(bytes: Uint8Array, from: number): number {
+  const near = Math.min(bytes.length, from + NEAR_BYTES);
+  let at = from + 1;
+  for (; at < near; at += 1) {
+    const byte = bytes[at];
+    if (byte === QUOTE) return at;
+    if (byte === BACKSLASH) break;
+  }
+  const end = indexOf(bytes, QUOTE, at);
+  if (indexOf(bytes.subarray(at, end), BACKSLASH, 0) === end - at) return end;
+  for (; at < bytes.length; at += 1) {
+    const byte = bytes[at];
+    if (byte === QUOTE) return -at;
+    if (byte === BACKSLASH) at += 1;
+  }
+  return -at;
+}
+
+function indexOf(bytes: Uint8Array, byte: number, from: number): number {
+  const at = bytes.indexOf(byte, from);
+  return at < 0 ? bytes.length : at;
+}
+
+/** A shape that finds its place taken by another is new each time it comes. */
+const PLACES = 2_048;
+
+/** Which objects have the same names in the same order. A shape is an object up to one of its names; 0: one without any. */
+class Shapes {
+  /** Of the shape that was asked for last. */
+  isNew = false;
+  readonly #bytes: Uint8Array;
+  /** By its place: the shape's number, the one before its last name, and where that name begins and ends. */
+  readonly #number = new Int32Array(PLACES);
+  readonly #before = new Int32Array(PLACES);
+  readonly #from = new Int32Array(PLACES);
+  readonly #to = new Int32Array(PLACES);
+  #count = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  after(shape: number, from: number, to: number): number {
+    const bytes = this.#bytes;
+    const place = (shape * 37 + (to - from) * 7 + (bytes[from + 1] ?? 0) * 3 + (bytes[to - 1] ?? 0)) % PLACES;
+    const number = this.#number[place] ?? 0;
+    this.isNew = number === 0 || this.#before[place] !== shape || !this.#isName(place, from, to);
+    if (!this.isNew) return number;
+    this.#count += 1;
+    this.#number[place] = this.#count;
+    this.#before[place] = shape;
+    this.#from[place] = from;
+    this.#to[place] = to;
+    return this.#count;
+  }
+
+  #isName(place: number, from: number, to: number): boolean {
+    const bytes = this.#bytes;
+    const other = this.#from[place] ?? 0;
+    if ((this.#to[place] ?? 0) - other !== to - from) return false;
+    for (let at = 1; at < to - from; at += 1) if (bytes[from + at] !== bytes[other + at]) return false;
+    return true;
+  }
+}
