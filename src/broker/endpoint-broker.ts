@@ -73,6 +73,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#enter().submissions.submit(call);
   }
 
+  async findRepeated(call: CallOf<"findRepeated">) {
+    return this.#enter().submissions.findRepeated(call);
+  }
+
   async read(call: CallOf<"read">) {
     return this.#enter().clientCalls.read(call);
   }

@@ -48,6 +48,10 @@ export interface SubmitCall extends JobWork, TellsBound {
   readonly carries: boolean;
 }
 
+export interface RepeatedCall extends Pick<SubmitCall, "tenantId"> {
+  readonly idempotency: NonNullable<SubmitCall["idempotency"]>;
+}
+
 /** `created` false: the same Idempotency-Key was used before; the edge deletes the input it stored. */
 export interface Submitted {
   readonly created: boolean;
@@ -75,6 +79,8 @@ export interface Health {
 export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, LbApi, DeliveryLogApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
+  /** The answer to a submit that is repeated with its Idempotency-Key and body. `not_found`: it would be a new job. */
+  findRepeated(call: RepeatedCall): Promise<Result<Submitted>>;
   read(call: JobCall & TellsBound & { readonly ttlMs: number | null }): Promise<Result<JobView>>;
   /** Everything about a job of the caller except its output. */
   describe(call: JobCall): Promise<Result<JobReport>>;

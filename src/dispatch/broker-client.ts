@@ -19,6 +19,7 @@ type RepeatBy<Name extends keyof BrokerApi> = (...call: Parameters<BrokerApi[Nam
 const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | RepeatBy<Name> } = {
   configure: "again",
   submit: "again",
+  findRepeated: "again",
   read: "again",
   describe: "again",
   wait: "again",

@@ -1,5 +1,5 @@
 // Decides whether a submit becomes a job, inside the transaction that inserts it, so that no limit can be exceeded.
-import type { SubmitCall } from "../../contract/broker.ts";
+import type { RepeatedCall, SubmitCall } from "../../contract/broker.ts";
 import { originOf } from "../../contract/openai-origin.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
@@ -17,7 +17,7 @@ import {
   TENANT_WEBHOOKS_OWED_MAX,
 } from "../../core/limits.ts";
 import type { StoredJob } from "../store/job-row.ts";
-import type { BrokerStore, RememberedKey } from "../store/jobs.ts";
+import type { BrokerStore } from "../store/jobs.ts";
 import type { KeptRows } from "../store/kept-rows.ts";
 import { NOTHING_KEPT } from "../store/kept-tally.ts";
 import type { KeyCounts } from "../store/key-counts.ts";
@@ -63,10 +63,8 @@ export function admit(call: SubmitCall, settings: EndpointSettings, facts: Facts
   const id = parseJobId(call.jobId);
   if (id === null) throw new Error("the edge made a malformed job id");
   const { store, kept, nowMs } = facts;
-  if (call.idempotency !== null) {
-    const remembered = store.findKey(call.tenantId, call.idempotency.key, nowMs);
-    if (remembered !== null) return replay(call.idempotency.fingerprint, remembered, facts);
-  }
+  const repeated = call.idempotency === null ? null : findRepeated({ ...call, idempotency: call.idempotency }, facts);
+  if (repeated !== null) return repeated;
   // The edge repeats a call whose answer was lost: the job is there already.
   const known = store.findJob(id.uuid);
   // Two edges may draw one id, once in some 10^12 pairs of a millisecond.
@@ -156,7 +154,13 @@ function refuseMoreWebhooks(tenantId: string, { index, owedWebhooks }: LiveMemor
   return { kind: "webhooks_owed", owedMax: TENANT_WEBHOOKS_OWED_MAX, retryAfterSeconds };
 }
 
-function replay(fingerprint: string, remembered: RememberedKey, { load, nowMs }: Facts): Result<Admitted> {
+/** What a submit gets whose Idempotency-Key was used before; null: it was not. */
+export function findRepeated(
+  { tenantId, idempotency: { key, fingerprint } }: RepeatedCall,
+  { store, load, nowMs }: Pick<Facts, "store" | "load" | "nowMs">,
+): Result<Admitted> | null {
+  const remembered = store.findKey(tenantId, key, nowMs);
+  if (remembered === null) return null;
   if (remembered.fingerprint !== fingerprint) return fail({ kind: "idempotency_mismatch" });
   const stored = load(remembered.uuid);
   if (stored !== null && expiresAtMs(stored.job) > nowMs) return ok({ ...AS_IT_IS, job: stored.job, created: false });

@@ -1,10 +1,10 @@
 // Admits new jobs, writes each once, and starts it in the same turn if its client waits and a slot is free.
-import type { SubmitCall, Submitted } from "../../contract/broker.ts";
+import type { RepeatedCall, SubmitCall, Submitted } from "../../contract/broker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { showJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
 import type { Wake } from "../wake.ts";
-import { admit } from "./admit.ts";
+import { admit, findRepeated } from "./admit.ts";
 import type { AfterCommit } from "./after-commit.ts";
 import { learnBound } from "./bounds.ts";
 import type { Claimed, Dispatcher } from "./dispatcher.ts";
@@ -71,6 +71,19 @@ export class Submissions {
     const isRepeated = !inserted && showJobId(job.uuid, job.mode) === call.jobId;
     const claim = isRepeated ? dispatcher.claimAgain(stored, nowMs) : null;
     return this.#parts.shown.showAs(stored, (view) => ({ created, job: view, claim }));
+  }
+
+  /** Writes nothing: the caller has no input that could become a job. */
+  async findRepeated(call: RepeatedCall): Promise<Result<Submitted>> {
+    const { endpoint, store, jobs, shown } = this.#parts;
+    if (endpoint.deletion !== null) return fail(endpoint.deletion);
+    const load = (uuid: string) => jobs.load(uuid);
+    const found = findRepeated(call, { store, load, nowMs: Date.now() });
+    if (found === null) return fail({ kind: "not_found", what: "job" });
+    if (!found.ok) return found;
+    const stored = jobs.load(found.value.job.uuid);
+    if (stored === null) return fail({ kind: "not_found", what: "job" });
+    return shown.showAs(stored, (view) => ({ created: false, job: view, claim: null }));
   }
 }
 

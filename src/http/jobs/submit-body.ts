@@ -20,6 +20,8 @@ import { checkJobInput } from "./input-check.ts";
 export interface SubmitBody extends Pick<SubmitCall, "input" | "fields" | "policy"> {
   readonly webhook: string | null;
   readonly sha256Hex: string | null;
+  /** The endpoint's schema refuses the input, which is in memory alone; told only where there is a fingerprint. */
+  readonly refusal?: Failure;
 }
 
 export interface SubmitBodyOptions extends ValueOptions {
@@ -42,10 +44,13 @@ export async function readSubmitBody(stream: BodySource, options: SubmitBodyOpti
   const { big: input, fields } = envelope;
   const checked = checkFields(fields, options);
   if (checked.ok && input !== null) {
-    const stored = await checkStored(input, options);
-    return stored.ok
-      ? ok({ input: stored.value, fields, ...checked.value, sha256Hex: envelope.sha256Hex ?? null })
-      : stored;
+    const { sha256Hex = null } = envelope;
+    const refusal = refusalBySchema(input, options);
+    if (refusal !== null) {
+      return sha256Hex === null ? fail(refusal) : ok({ input, fields, ...checked.value, sha256Hex, refusal });
+    }
+    const stored = await storeChecked(input, options);
+    return stored.ok ? ok({ input: stored.value, fields, ...checked.value, sha256Hex }) : stored;
   }
   if (input !== null) await dropInput(input, options.bucket);
   return checked.ok ? fail({ kind: "invalid", field: "input", message: "is required" }) : checked;
@@ -61,11 +66,15 @@ function refusalOf(refusal: ReadFailure, { maxBytes, inputSchema }: SubmitBodyOp
   return bodyFailure(refusal, maxBytes, FIELDS_RULE);
 }
 
-/** Checks an input by the endpoint's schema, and then stores it as any other: the bytes themselves. */
-async function checkStored(input: PayloadRef, options: SubmitBodyOptions): Promise<Result<PayloadRef>> {
+function refusalBySchema(input: PayloadRef, { inputSchema }: SubmitBodyOptions): Failure | null {
+  if (inputSchema === null || input.kind !== "inline") return null;
+  const checked = checkJobInput(inputSchema, input.bytes);
+  return checked.ok ? null : checked.failure;
+}
+
+/** An input that was held for its check is stored as any other: the bytes themselves. */
+async function storeChecked(input: PayloadRef, options: SubmitBodyOptions): Promise<Result<PayloadRef>> {
   if (options.inputSchema === null || input.kind !== "inline") return ok(input);
-  const checked = checkJobInput(options.inputSchema, input.bytes);
-  if (!checked.ok) return checked;
   if (input.bytes.length <= PAYLOAD_ROW_MAX_BYTES) return ok(input);
   const stored = await storeBytes(input.bytes, options);
   if (stored.kind === "inline" || stored.kind === "r2") return ok(stored);

@@ -11,6 +11,8 @@ import type { EndpointCall } from "./enter.ts";
 export interface WantedJob extends Pick<SubmitCall, "input" | "fields" | "policy" | "idempotency" | "origin"> {
   /** The address to call at the end of the job; it has been checked. */
   readonly webhookUrl: string | null;
+  /** Why the input makes no new job; absent: it may. An Idempotency-Key may have one, from before the endpoint's present schema. */
+  readonly refusal?: Failure | undefined;
 }
 
 export interface ClientDialect {

@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { Submitted } from "../../contract/broker.ts";
 import type { Caller } from "../../contract/identity.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
-import { ok, type Result } from "../../core/failure.ts";
+import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { makeJobId } from "../../core/job/id.ts";
 import type { JobMode } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
@@ -30,7 +30,8 @@ export async function submitJob(
   const key = `${settings.endpointId}/${jobId}/input-${c.get("requestId")}`;
   const read = await readJob(c, call, { mode, key });
   if (!read.ok) return read;
-  const { webhookUrl, ...wanted } = read.value;
+  const { webhookUrl, refusal, ...wanted } = read.value;
+  if (refusal !== undefined) return findRepeated(call, read.value, refusal);
   const { token } = caller;
   const submitted = await broker.call("submit", {
     ...wanted,
@@ -49,6 +50,20 @@ export async function submitJob(
   });
   if (!isTaken(submitted, jobId)) await dropInput(wanted.input, c.env.PAYLOADS);
   return submitted.ok ? ok({ ...submitted.value, wanted: read.value }) : submitted;
+}
+
+/** The job that the same request has made before; nothing of a refused one is stored, so that nothing is left behind. */
+async function findRepeated(
+  { caller, broker }: EndpointCall,
+  wanted: WantedJob,
+  refusal: Failure,
+): Promise<Result<SubmittedJob>> {
+  const idempotency = ofToken(wanted.idempotency, caller);
+  if (idempotency === null) return fail(refusal);
+  const found = await broker.call("findRepeated", { tenantId: caller.tenantId, idempotency });
+  if (found.ok) return ok({ ...found.value, wanted });
+  const { kind } = found.failure;
+  return kind === "not_found" || kind === "idempotency_mismatch" ? fail(refusal) : found;
 }
 
 /** A visitor's key finds what the same token has submitted, nothing of its tenant: a space is in no key that is sent. */
