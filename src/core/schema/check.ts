@@ -29,6 +29,9 @@ const LARGE_FROM_NAMES = 100;
 
 type Member = { readonly [name: string]: Json };
 
+/** Work for the tables of an expression in this check. */
+const MATCHER_UNITS = 30;
+
 /** The name that pointers begin with. */
 const ROOT = "input";
 
@@ -290,7 +293,7 @@ class Check {
   #matches(machine: Machine, text: string): boolean {
     let matcher = this.#matchers.get(machine);
     if (matcher === undefined) {
-      this.#spend(10);
+      this.#spend(MATCHER_UNITS);
       matcher = new Matcher(machine, this.#spend);
       this.#matchers.set(machine, matcher);
     }

@@ -26,9 +26,9 @@ export const PATTERN_DEPTH_MAX = 50;
 export const CHECKED_INPUT_MAX_BYTES = 1024 * 1024;
 /**
  * What reading and checking an input may do, in units of some 50 ns: 3 ms on a machine that does nothing else, twice that where the code
- * has not run before. A list of 20,000 numbers takes nine tenths of it, a pattern for the largest text eight.
+ * has not run before. A list of 20,000 numbers takes nearly all of it, and so does a pattern for the largest text.
  */
-export const CHECK_WORK_MAX = 60_000;
+export const CHECK_WORK_MAX = 54_000;
 /** Calls in one another of a check: an input of 500 levels whose schema takes two for each. Each takes some 300 bytes of the stack. */
 export const CHECK_DEPTH_MAX = 1_000;
 /** Schemas that an isolate keeps as it walks them: some ten times their texts, which their endpoints have. */

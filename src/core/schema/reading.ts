@@ -12,12 +12,12 @@ const CLOSE_OBJECT = 0x7d;
 /** Bytes that one unit of work reads, and those of a string with escapes, in which each must be looked at. */
 const BYTES_A_UNIT = 64;
 const ESCAPED_A_UNIT = 24;
-const COMMA_UNITS = 0.5;
-const OPEN_UNITS = 1.5;
-const STRING_UNITS = 2;
+const COMMA_UNITS = 0.6;
+const OPEN_UNITS = 2;
+const STRING_UNITS = 2.5;
 const ESCAPES_UNITS = 4;
 /** A member whose object is, up to it, as one before, so that the engine knows how to keep it; and any other member. */
-const KNOWN_UNITS = 2;
+const KNOWN_UNITS = 3;
 const NEW_UNITS = 14;
 /** Most names and words end before that; the engine's search is faster in longer texts. */
 const NEAR_BYTES = 24;

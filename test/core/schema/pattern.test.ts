@@ -95,6 +95,27 @@ describe("a pattern", () => {
     for (const text of TEXTS) expect([text, matches(source, text)]).toEqual([text, own.test(text)]);
   });
 
+  it.each([
+    "^[a-z]*$",
+    "^(?:[a-z]|é)*$",
+    "[0-9]$",
+    "\\bend\\b",
+    "^[^!]*!?$",
+    "^(?:ab)*$",
+    "^.*\\n[a-z]*$",
+    "^a*b*[^]?$",
+  ])("gives it for long texts by %s", (source) => {
+    const own = new RegExp(source, "u");
+    for (const char of ["a", "ab", "abcdefghij", "é", "a😀"]) {
+      const long = char.repeat(60_000 / char.length);
+      for (const rare of ["", "!", "7", "é", "\n", " end ", "😀", "\ud83d"]) {
+        for (const text of [long + rare, long + rare + long, rare + long, long + rare + long + rare]) {
+          expect([rare, matches(source, text)]).toEqual([rare, own.test(text)]);
+        }
+      }
+    }
+  });
+
   it("gives it for 3,000 random expressions", () => {
     const atom = fc.constantFrom(
       "a",
