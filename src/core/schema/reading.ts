@@ -11,7 +11,7 @@ const CLOSE_OBJECT = 0x7d;
 
 /** Bytes that one unit of work reads, and those of a string with escapes, in which each must be looked at. */
 const BYTES_A_UNIT = 64;
-const ESCAPED_A_UNIT = 24;
+const ESCAPED_A_UNIT = 48;
 const COMMA_UNITS = 0.6;
 const OPEN_UNITS = 2;
 const STRING_UNITS = 2.5;

@@ -227,6 +227,12 @@ function* families(): Generator<Hostile> {
     manyKeys,
   ];
   yield ["more than is read", { items: { type: "number" } }, many((at) => at, CHECK_WORK_MAX)];
+  for (const escaped of ["\n", "\u0001", "\\", "aaaaaaaaaaaaaaa\n", "é\n"]) {
+    const bytes = ENCODER.encode(JSON.stringify(escaped)).length - 2;
+    const long = escaped.repeat(Math.floor(LONG / bytes));
+    yield [`escapes ${JSON.stringify(escaped)}`, { pattern: "^.*a$", maxLength: long.length - 1 }, long];
+    yield [`a pattern for escapes ${JSON.stringify(escaped)}`, { pattern: "^[^]*a$" }, long];
+  }
   yield ["as many names as are read", {}, most(keys, 0.99)];
   yield [
     "as many names in small objects as are read",

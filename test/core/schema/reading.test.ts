@@ -12,6 +12,8 @@ const many = <T>(of: (at: number) => T, length = 1_000): T[] => Array.from({ len
 describe("the work of reading", () => {
   it("is little for the largest text, and grows with values", () => {
     expect(workOf("x".repeat(CHECKED_INPUT_MAX_BYTES - 2))).toBeLessThan(0.4 * CHECK_WORK_MAX);
+    const lines = "A line of a document.\n".repeat(CHECKED_INPUT_MAX_BYTES / 23 - 1);
+    expect(workOf(lines)).toBeLessThan(0.8 * CHECK_WORK_MAX);
     expect(workOf(many((at) => at, 20_000))).toBeLessThan(0.4 * CHECK_WORK_MAX);
     expect(workOf(many(() => []))).toBeGreaterThan(workOf(many(() => 0)));
   });
