@@ -10,8 +10,8 @@ import { HOSTILE } from "../core/schema/hostile-schemas.ts";
 import SCHEMAS from "../core/schema/schemas.json";
 
 const MAX_MS = 10;
-/** The least of so many runs counts: two programs on one core slow each other down, which processor time does not leave out. */
-const RUNS = 5;
+/** One of so many runs has to be fast: two programs on one core slow each other down, which processor time does not leave out. */
+const RUNS_MAX = 5;
 
 interface Figures {
   readonly found: string;
@@ -45,7 +45,7 @@ function firstUse(schema: string, input: string): Figures {
 function leastOf(name: string, schema: unknown, input: unknown): Figures {
   const [schemaText, inputText] = [JSON.stringify(schema), JSON.stringify(input)];
   let least: Figures | null = null;
-  for (let run = 0; run < RUNS; run += 1) {
+  for (let run = 0; run < RUNS_MAX && (least === null || msOf(least) >= MAX_MS); run += 1) {
     const figures = firstUse(schemaText, inputText);
     if (least === null || msOf(figures) < msOf(least)) least = figures;
   }
