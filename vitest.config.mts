@@ -1,5 +1,6 @@
 // Kinds of tests: pure ones in Node, ones inside workerd, and those against a running broker; `npm test` runs these three.
-// What takes long is `npm run load`, with a part inside workerd; other people's clients are `npm run conformance`.
+// What takes long is `npm run load`, with a part inside workerd and the operator's commands; other people's clients are
+// `npm run conformance`.
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
@@ -58,6 +59,9 @@ export default defineConfig({
         },
       },
       { test: { name: "running", include: ["test/running/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
+      {
+        test: { name: "commands", include: ["test/commands/**/*.test.ts"], testTimeout: 180_000, hookTimeout: 120_000 },
+      },
       { test: { name: "load", include: ["test/load/*.test.ts"], testTimeout: 180_000, hookTimeout: 120_000 } },
       {
         plugins: [inWorkerd],

@@ -8,7 +8,7 @@ import { applyMigrations } from "../../src/cli/dev-database.ts";
 import { ensureEndpoint, ensureFirst } from "../../src/cli/dev-first.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { writePrivate } from "../../src/cli/private-file.ts";
-import { type Operator, startOperator } from "../load/operator.ts";
+import { type Operator, startOperator } from "../commands/operator.ts";
 
 let operator: Operator;
 const folder = mkdtempSync(join(tmpdir(), "waybill-private-test-"));

@@ -1,6 +1,12 @@
-// `npm run load`: the long tests, against a running broker and inside workerd. `--seeds N` runs the hostile tenant with N
-// seeds instead of three; whatever else is given goes to the test runner, such as the name of a file.
+// `npm run load`: what takes long. First the operator's commands as they are typed, side by side: each test waits for processes, and none
+// measures a time. Then, one file after the other, the long tests against a running broker and inside workerd. `--seeds N` runs the
+// hostile tenant with N seeds instead of three; whatever else is given goes to the test runner, such as the name of a file.
 import { spawn } from "node:child_process";
+
+const PARTS = [
+  ["--project", "commands", "--maxWorkers=2"],
+  ["--project", "load", "--project", "load-workerd", "--no-file-parallelism"],
+];
 
 const args = process.argv.slice(2);
 const at = args.indexOf("--seeds");
@@ -9,18 +15,19 @@ if (at >= 0 && !/^[1-9]\d{0,2}$/.test(seeds ?? "")) {
   console.error("--seeds takes a whole number from 1 to 999");
   process.exit(2);
 }
-const runner = spawn(
-  "vitest",
-  ["run", "--project", "load", "--project", "load-workerd", "--no-file-parallelism", ...args],
-  {
-    stdio: "inherit",
-    env: { ...process.env, ...(seeds === undefined ? {} : { LOAD_SEEDS: seeds }) },
-  },
-);
-runner.once("error", (error) => {
-  console.error(`the test runner could not be started: ${error.message}`);
-  process.exitCode = 1;
-});
-runner.once("exit", (code) => {
-  process.exitCode = code ?? 1;
-});
+const env = { ...process.env, ...(seeds === undefined ? {} : { LOAD_SEEDS: seeds }) };
+// The name of a file is in one part alone.
+const filter = args.length === 0 ? [] : ["--passWithNoTests", ...args];
+for (const part of PARTS) process.exitCode = (await run([...part, ...filter])) || process.exitCode;
+
+/** Resolves with the exit code. */
+function run(words: readonly string[]): Promise<number> {
+  const runner = spawn("vitest", ["run", ...words], { stdio: "inherit", env });
+  return new Promise((resolve) => {
+    runner.once("error", (error) => {
+      console.error(`the test runner could not be started: ${error.message}`);
+      resolve(1);
+    });
+    runner.once("exit", (code) => resolve(code ?? 1));
+  });
+}

@@ -1,5 +1,5 @@
 // The one file that runs wrangler for npm run deploy: its commands, and how what they print is read. The forms are
-// those of the release that package.json names; test/load/deploy-wrangler.test.ts runs it against answers of
+// those of the release that package.json names; test/commands/deploy-wrangler.test.ts runs it against answers of
 // Cloudflare's API.
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
 // wrangler as npm run deploy meets it, over an account that is a folder: state.json, a SQLite file for each database,
-// and a log of every call. It prints what wrangler 4.155 prints (test/load/deploy-wrangler.test.ts holds that against
+// and a log of every call. It prints what wrangler 4.155 prints (test/commands/deploy-wrangler.test.ts holds that against
 // the real one), and can fail once.
 import { randomUUID } from "node:crypto";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";

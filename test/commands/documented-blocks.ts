@@ -61,5 +61,5 @@ export class DocumentedBlocks {
   }
 }
 
-/** The section of docs/deploy.md that takes a second deployment: test/load/move.test.ts types it. */
+/** The section of docs/deploy.md that takes a second deployment: test/commands/move.test.ts types it. */
 export const MOVE_SECTION = "Move to another account, or keep a copy";

@@ -187,7 +187,7 @@ function copyProject(project: string): void {
   symlinkSync("../wrangler/bin/wrangler.js", join(programs, "wrangler"));
   inFake(
     "bin/wrangler.js",
-    `#!/usr/bin/env node\nimport ${JSON.stringify(join(PROJECT_FOLDER, "test/load/fake-wrangler.ts"))};\n`,
+    `#!/usr/bin/env node\nimport ${JSON.stringify(join(PROJECT_FOLDER, "test/commands/fake-wrangler.ts"))};\n`,
   );
   chmodSync(join(project, "node_modules", "wrangler", "bin", "wrangler.js"), 0o755);
 }
