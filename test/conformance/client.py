@@ -1,4 +1,7 @@
-"""RunPod's Python client classes against a broker: `client.py KEY`, with the address in RUNPOD_ENDPOINT_BASE_URL."""
+"""RunPod's Python client classes against a broker: `client.py KEY NOBODY`, with the address in RUNPOD_ENDPOINT_BASE_URL.
+
+NOBODY is an endpoint without workers, which no other call empties: a queue may be purged twice in ten seconds.
+"""
 
 import asyncio
 import sys
@@ -8,6 +11,7 @@ import runpod
 from runpod import AsyncioEndpoint
 
 CHUNKS = ["t1", {"text": "t2"}, 3]
+NOBODY = sys.argv[2]
 WORKER_COUNTS = {"idle", "initializing", "ready", "running", "throttled", "unhealthy"}
 
 
@@ -31,7 +35,7 @@ def blocking():
     check("the status of a failure", failed.status(), "FAILED")
     check("a stream", list(runpod.Endpoint("chunks").run({"n": 1}).stream()), CHUNKS)
 
-    nobody = runpod.Endpoint("nobody")
+    nobody = runpod.Endpoint(NOBODY)
     waiting = [nobody.run({"n": n}) for n in (1, 2, 3)]
     check("a waiting job", waiting[0].status(), "IN_QUEUE")
     check("a cancel", waiting[0].cancel()["status"], "CANCELLED")
@@ -57,7 +61,7 @@ async def with_asyncio():
         streaming = await AsyncioEndpoint("chunks", session).run({"n": 1})
         check("a stream", [chunk async for chunk in streaming.stream()], CHUNKS)
 
-        nobody = AsyncioEndpoint("nobody", session)
+        nobody = AsyncioEndpoint(NOBODY, session)
         waiting = [await nobody.run({"n": n}) for n in (1, 2, 3)]
         check("a waiting job", await waiting[0].status(), "IN_QUEUE")
         check("a cancel", (await waiting[0].cancel())["status"], "CANCELLED")

@@ -11,6 +11,8 @@ import { describePython, PythonWorkers } from "./python-worker.ts";
 const CLIENT = join(import.meta.dirname, "client.py");
 const run = promisify(execFile);
 
+const VERSIONS = ["newest", "2.0.0rc2"] as const;
+
 describePython("RunPod's Python clients", (interpreters) => {
   const workers = new PythonWorkers(interpreters);
   // A key in the configuration file of whoever runs the tests would go before the one given here.
@@ -18,7 +20,11 @@ describePython("RunPod's Python clients", (interpreters) => {
   let broker: RunningBroker;
 
   beforeAll(async () => {
-    broker = await startBroker({ plain: { workers: {} }, chunks: { workers: {} }, nobody: {} });
+    broker = await startBroker({
+      plain: { workers: {} },
+      chunks: { workers: {} },
+      ...Object.fromEntries(VERSIONS.map((version) => [nobodyOf(version), {}])),
+    });
     workers.start(broker, "plain", { mode: "plain" });
     workers.start(broker, "chunks", { mode: "chunks" });
   });
@@ -28,12 +34,20 @@ describePython("RunPod's Python clients", (interpreters) => {
     await broker?.stop();
   });
 
-  it.each(["newest", "2.0.0rc2"] as const)(
+  it.each(VERSIONS)(
     "of runpod %s run, wait, stream, cancel, purge and look, blocking and with asyncio",
     async (version) => {
       const env = { PATH: process.env.PATH ?? "", HOME: home, RUNPOD_ENDPOINT_BASE_URL: `${broker.url}/v2` };
-      const { stdout } = await run(interpreters[version], [CLIENT, broker.key], { env, timeout: 100_000 });
+      const { stdout } = await run(interpreters[version], [CLIENT, broker.key, nobodyOf(version)], {
+        env,
+        timeout: 100_000,
+      });
       expect(stdout.trim().split("\n").at(-1)).toBe("all as it should be");
     },
   );
 });
+
+/** The endpoint without workers that the client of this version has to itself. */
+function nobodyOf(version: (typeof VERSIONS)[number]): string {
+  return `nobody-${version.replaceAll(".", "-")}`;
+}
