@@ -6,6 +6,7 @@ import {
   canonical,
   isList,
   type Json,
+  keyOf,
   type ObjectRules,
   type SchemaNode,
   type Values,
@@ -214,7 +215,8 @@ class Check {
     let isValid = true;
     if (names !== null && !this.visit(names, name, its, null, null))
       isValid = refuse(problems, its, "has a name that is not allowed");
-    const known = properties.get(name);
+    const key = keyOf(name);
+    const known = properties.get(key);
     if (known !== undefined) isValid = this.visit(known, value, its, problems, null) && isValid;
     let isKnown = known !== undefined;
     for (const { machine, node } of patterns) {
@@ -222,8 +224,8 @@ class Check {
       isKnown = true;
       isValid = this.visit(node, value, its, problems, null) && isValid;
     }
-    const rest = isKnown ? null : (additional ?? (seen?.hasName(name) === true ? null : unevaluated));
-    if (isKnown || rest !== null) seen?.names.add(name);
+    const rest = isKnown ? null : (additional ?? (seen?.hasName(key) === true ? null : unevaluated));
+    if (isKnown || rest !== null) seen?.names.add(key);
     if (rest === null) return isValid;
     if (rest.never) return refuse(problems, its, "is no property that is known here");
     return this.visit(rest, value, its, problems, null) && isValid;
@@ -281,11 +283,12 @@ class Check {
 
   #isUnique(list: readonly Json[]): boolean {
     const met = new Set<string>();
-    for (const item of list) met.add(canonical(item, this.#spend));
+    for (const item of list) met.add(keyOf(canonical(item, this.#spend)));
     return met.size === list.length;
   }
 
   #isAmong({ plain, composed }: Values, value: Json): boolean {
+    if (typeof value === "string") return plain.has(keyOf(value));
     if (typeof value !== "object" || value === null) return plain.has(value);
     return composed?.has(canonical(value, this.#spend)) ?? false;
   }

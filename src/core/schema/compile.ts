@@ -26,7 +26,7 @@ import {
   SCHEMA_MAX_BYTES,
   SUBSCHEMAS_MAX,
 } from "./limits.ts";
-import { type ArrayRules, isList, type Json, type ObjectRules, type SchemaNode } from "./nodes.ts";
+import { type ArrayRules, isList, type Json, keyOf, type ObjectRules, type SchemaNode } from "./nodes.ts";
 import { atName, type Path, shorten } from "./path.ts";
 import { type Machine, PatternReader, PatternRefused } from "./pattern-parser.ts";
 
@@ -198,7 +198,8 @@ class Compiler {
       required: required === undefined ? [] : readNames(required, atName(place, "required")),
       minProperties: readCount(fields, place, "minProperties") ?? 0,
       maxProperties: readCount(fields, place, "maxProperties") ?? Infinity,
-      properties: properties.length === 0 ? NO_PROPERTIES : new Map(properties),
+      properties:
+        properties.length === 0 ? NO_PROPERTIES : new Map(properties.map(([name, node]) => [keyOf(name), node])),
       patterns: this.#map(fields, place, "patternProperties").map(([source, node]) => ({
         machine: this.#machine(source, node.place),
         node,

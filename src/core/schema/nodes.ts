@@ -6,7 +6,7 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 
 export type TypeName = "null" | "boolean" | "object" | "array" | "number" | "string" | "integer";
 
-/** The values of `enum` or `const`: lists and objects by their canonical text. */
+/** The values of `enum` or `const`: lists and objects by their canonical text, texts by their key. */
 export interface Values {
   readonly allowed: readonly Json[];
   readonly plain: ReadonlySet<Json>;
@@ -33,6 +33,7 @@ export interface ObjectRules {
   readonly required: readonly string[];
   readonly minProperties: number;
   readonly maxProperties: number;
+  /** By the keys of their names. */
   readonly properties: ReadonlyMap<string, SchemaNode>;
   readonly patterns: readonly { readonly machine: Machine; readonly node: SchemaNode }[];
   readonly additional: SchemaNode | null;
@@ -80,6 +81,19 @@ export interface SchemaNode {
     readonly unmet: SchemaNode | null;
   } | null;
 }
+
+/**
+ * The text by which a text is kept in a set or a map. The engine finds one of digits by its number alone, so that anybody can think of
+ * thousands that have one place there; where any other stands depends on a secret of the process.
+ */
+export function keyOf(text: string): string {
+  const first = text.charCodeAt(0);
+  return (first >= ZERO && first <= NINE) || first === TILDE ? `~${text}` : text;
+}
+
+const ZERO = 0x30;
+const NINE = 0x39;
+const TILDE = 0x7e;
 
 /** A text that equal values have in common, whatever the order of their members. `spend` is told of the work. */
 export function canonical(value: Json, spend: (units: number) => void): string {

@@ -1,5 +1,6 @@
 // What it costs to read the JSON of an input, told before it is read: a text may be mostly names and escapes, which take the engine
 // many times as long as numbers do.
+import { Digits } from "./digits.ts";
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -8,6 +9,10 @@ const OPEN_LIST = 0x5b;
 const BACKSLASH = 0x5c;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
+/** Bytes that stand between numbers and words, by their codes. */
+const IS_BETWEEN = Uint8Array.from({ length: 256 }, (_, byte) =>
+  '[]{},:" \n\r\t'.includes(String.fromCharCode(byte)) ? 1 : 0,
+);
 
 /** Bytes that one unit of work reads, and those of a string with escapes, in which each must be looked at. */
 const BYTES_A_UNIT = 64;
@@ -21,16 +26,25 @@ const KNOWN_UNITS = 3;
 const NEW_UNITS = 14;
 /** Most names and words end before that; the engine's search is faster in longer texts. */
 const NEAR_BYTES = 24;
+/** Which double is nearest to more than 19 digits takes the engine 0.3 µs to find out, and more the longer they are. */
+const LONG_NUMBER_BYTES = 20;
+const LONG_NUMBER_UNITS = 5;
+const LONG_A_UNIT = 10;
 
 /** Units of work for the bytes of JSON; some number above `max` if it would be more than that. */
 export function workOfReading(bytes: Uint8Array, max: number): number {
   const shapes = new Shapes(bytes);
+  const digits = new Digits(bytes);
   /** The shapes of the objects around the present one. */
   const around: number[] = [];
   let shape = 0;
   let work = bytes.length / BYTES_A_UNIT;
+  /** Behind the last byte that is of no number and no word. */
+  let from = 0;
   for (let at = 0; at < bytes.length && work <= max; at += 1) {
-    const byte = bytes[at];
+    const byte = bytes[at] ?? 0;
+    if (IS_BETWEEN[byte] === 0) continue;
+    if (at - from >= LONG_NUMBER_BYTES) work += LONG_NUMBER_UNITS + (at - from) / LONG_A_UNIT;
     if (byte === COMMA) work += COMMA_UNITS;
     else if (byte === QUOTE) {
       const end = endOfString(bytes, at);
@@ -42,7 +56,7 @@ export function workOfReading(bytes: Uint8Array, max: number): number {
         work += shapes.isNew ? NEW_UNITS : KNOWN_UNITS;
         at = to + 1;
       } else {
-        work += STRING_UNITS;
+        work += STRING_UNITS + digits.unitsOf(at + 1, to);
         at = to;
       }
     } else if (byte === OPEN_LIST) work += OPEN_UNITS;
@@ -53,6 +67,7 @@ export function workOfReading(bytes: Uint8Array, max: number): number {
     } else if (byte === CLOSE_OBJECT) shape = around.pop() ?? 0;
     // A name with a space behind it is not looked up.
     else if (byte === COLON) work += NEW_UNITS;
+    from = at + 1;
   }
   return work;
 }

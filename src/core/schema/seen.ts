@@ -2,23 +2,22 @@
 // about the others.
 
 export class Seen {
+  /** The keys of names. */
   readonly names = new Set<string>();
   readonly items = new Set<number>();
   /** Items before this one. */
   itemsBefore = 0;
-  allNames = false;
 
   /** Takes over what another one has; returns how much that was. */
   add(other: Seen): number {
     for (const name of other.names) this.names.add(name);
     for (const item of other.items) this.items.add(item);
     this.itemsBefore = Math.max(this.itemsBefore, other.itemsBefore);
-    this.allNames ||= other.allNames;
     return other.names.size + other.items.size;
   }
 
-  hasName(name: string): boolean {
-    return this.allNames || this.names.has(name);
+  hasName(key: string): boolean {
+    return this.names.has(key);
   }
 
   hasItem(index: number): boolean {

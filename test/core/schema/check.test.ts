@@ -189,6 +189,22 @@ describe("a schema", () => {
   });
 });
 
+describe("texts of digits", () => {
+  it("are told from what begins with the sign of their keys, and from numbers", () => {
+    const schema = { properties: { "5": false, "~5": { enum: ["5", "~7", 9] }, "~": { uniqueItems: true } } };
+    expect(linesOf(schema, { "5": 1 })).toEqual(["input/5 is not allowed"]);
+    for (const value of ["5", "~7", 9]) expect(linesOf(schema, { "~5": value })).toEqual([]);
+    for (const value of [5, "~5", "7", "9", "~~7", "~9"]) expect(linesOf(schema, { "~5": value })).toHaveLength(1);
+    expect(linesOf(schema, { "~": [5, "5", "~5", "~~5", { a: 5 }, [5]], "~~5": 1, "6": 1 })).toEqual([]);
+    expect(linesOf(schema, { "~": ["5", 5, 5.0] })).toHaveLength(1);
+    const seen = { properties: { "5": true, "~6": true }, unevaluatedProperties: false };
+    expect(
+      linesOf({ allOf: [{ properties: seen.properties }], unevaluatedProperties: false }, { "5": 1, "~6": 1 }),
+    ).toEqual([]);
+    expect(linesOf(seen, { "~5": 1, "6": 1 })).toHaveLength(2);
+  });
+});
+
 describe("the limits of schemas", () => {
   it("fit each other and the bodies that bring them", () => {
     // A body of the management API has the schema one level below itself, and other settings beside it.

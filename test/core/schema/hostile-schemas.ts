@@ -363,6 +363,22 @@ function* families(): Generator<Hostile> {
     emojis,
   ];
   yield ["classes of characters", { patternProperties: Object.fromEntries(classes) }, null];
+  // The engine finds texts of digits by their number, whose lower bits are the same here.
+  const same = (length: number, from = 0) => many((at) => (at + from) * 65_536, length);
+  const named = (length: number, from = 0) => Object.fromEntries(same(length, from).map((at) => [at, at] as const));
+  yield ["texts of one place", {}, most((length) => same(length).map(String), 0.99)];
+  yield ["near texts", {}, many((at) => String((at % 1_024) + Math.floor(at / 1_024 + 1) * 131_072), 16_000)];
+  yield ["as many texts of one place as have been taken", {}, same(15_500).map(String)];
+  yield ["unique numbers of one place", { uniqueItems: true }, same(7_500)];
+  yield [
+    "unevaluated members of one place",
+    { anyOf: [{ additionalProperties: true }], unevaluatedProperties: true },
+    most(named, 0.4),
+  ];
+  const known = { properties: Object.fromEntries(Object.keys(named(990)).map((name) => [name, true])) };
+  yield ["known members of one place", known, most(named, 0.4)];
+  yield ["a known member of many", { items: known }, many(() => named(1), 4_000)];
+  yield ["a known value of many", { items: { enum: same(2_500).map(String) } }, many(() => "0", 9_000)];
   yield ["too many references", { allOf: many(() => ({ $ref: "#/$defs/a" }), 300), $defs: { a: {} } }, null];
 }
 

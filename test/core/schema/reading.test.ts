@@ -51,6 +51,35 @@ describe("the work of reading", () => {
     expect(workOf(many(() => '{"a":1,"b":[2]}').join("\\"))).toBeLessThan(3_000);
   });
 
+  it("is more for texts of digits that the engine finds in one place", () => {
+    expect(workOf(many((at) => String(at * 65_536 + 7), 4_000))).toBeGreaterThan(CHECK_WORK_MAX);
+    // In places that are near to one another it looks through the others, too.
+    const near = many((at) => String((at % 1_024) + Math.floor(at / 1_024 + 1) * 131_072), 12_000);
+    expect(workOf(near)).toBeGreaterThan(CHECK_WORK_MAX);
+    // What are numbers of things, or the same few texts again and again, and what is no index of a list.
+    for (const usual of [
+      (at: number) => at,
+      (at: number) => 4_000_000 + at * 1_000,
+      (at: number) => (at % 20) * 65_536,
+    ])
+      expect(workOf(many((at) => String(usual(at)), 8_000))).toBeLessThan(0.75 * CHECK_WORK_MAX);
+    const others = many((at) => [`0${at * 65_536}`, `x${at * 65_536}`, `9${at * 65_536}00000`], 2_000);
+    expect(workOf(others)).toBeLessThan(0.75 * CHECK_WORK_MAX);
+    expect(workOf(many(() => ["", "0"], 4_000))).toBeLessThan(0.75 * CHECK_WORK_MAX);
+  });
+
+  it("is more for numbers with more digits than a double has", () => {
+    const listOf = (number: string, length: number) => `[${many(() => number, length).join()}]`;
+    const work = (text: string) => workOfReading(encode(text), Infinity);
+    for (const number of ["68908618890246666183e-305", `${"9".repeat(300)}`, `0.${"7".repeat(30)}e17`])
+      expect(work(listOf(number, 10_000))).toBeGreaterThan(CHECK_WORK_MAX);
+    expect(work(listOf('{"a":68908618890246666183e-305}', 6_000))).toBeGreaterThan(CHECK_WORK_MAX);
+    expect(work(listOf("[68908618890246666183e-305]", 8_000))).toBeGreaterThan(CHECK_WORK_MAX);
+    expect(work(listOf("-0.1234567890123456", 20_000))).toBeLessThan(0.4 * CHECK_WORK_MAX);
+    // The spaces in which JSON is set for people are no digits.
+    expect(work(listOf(`\n${" ".repeat(40)}17`, 10_000))).toBeLessThan(0.4 * CHECK_WORK_MAX);
+  });
+
   it("ends where it is too much, and such an input is not read at all", () => {
     const schema = compileSchema("{}");
     if (!schema.ok) throw new Error(schema.problem.message);
