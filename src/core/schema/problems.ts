@@ -98,8 +98,9 @@ export function rangeProblem(rules: NumberRules, value: number): string | null {
   return null;
 }
 
-/** 0.3 is three times 0.1, though its quotient in doubles is not 3: the last bit of it may be wrong. */
+/** 0.3 is three times 0.1, though its quotient in doubles is not 3: the last bit of it may be wrong. Of whole numbers the rest is exact. */
 function isMultiple(value: number, of: number): boolean {
+  if (Number.isInteger(value) && Number.isInteger(of)) return value % of === 0;
   const times = value / of;
   return Math.abs(times - Math.round(times)) <= Math.abs(times) * 2 * Number.EPSILON;
 }

@@ -172,6 +172,9 @@ describe("a schema", () => {
     expect(linesOf({ multipleOf: 0.01 }, 19.99)).toEqual([]);
     expect(linesOf({ multipleOf: 0.1 }, 0.35)).toHaveLength(1);
     expect(linesOf({ multipleOf: 2 }, 10_000_000_001)).toHaveLength(1);
+    expect(linesOf({ multipleOf: 2 }, 2 ** 52 + 1)).toHaveLength(1);
+    expect(linesOf({ multipleOf: 1_000 }, 9_007_199_254_740_001)).toHaveLength(1);
+    expect(linesOf({ multipleOf: 1_000 }, 9_007_199_254_740_000)).toEqual([]);
     expect(linesOf({ type: "integer" }, 1.0)).toEqual([]);
     expect(linesOf({ enum: [0] }, -0)).toEqual([]);
     expect(linesOf({ type: "number", maximum: 9 }, JSON.parse("1e999"))).toEqual(["input must be at most 9"]);
