@@ -7,6 +7,7 @@ import {
   isList,
   type Json,
   keyOf,
+  keyOfPlain,
   type ObjectRules,
   type SchemaNode,
   type Values,
@@ -32,6 +33,9 @@ type Member = { readonly [name: string]: Json };
 
 /** Work for the tables of an expression in this check. */
 const MATCHER_UNITS = 30;
+
+/** Work for the text of a number. */
+const NUMBER_KEY_UNITS = 1;
 
 /** The name that pointers begin with. */
 const ROOT = "input";
@@ -288,8 +292,8 @@ class Check {
   }
 
   #isAmong({ plain, composed }: Values, value: Json): boolean {
-    if (typeof value === "string") return plain.has(keyOf(value));
-    if (typeof value !== "object" || value === null) return plain.has(value);
+    if (typeof value === "number") this.#spend(NUMBER_KEY_UNITS);
+    if (typeof value !== "object" || value === null) return plain.has(keyOfPlain(value));
     return composed?.has(canonical(value, this.#spend)) ?? false;
   }
 

@@ -5,7 +5,7 @@ import {
   canonical,
   isList,
   type Json,
-  keyOf,
+  keyOfPlain,
   type NumberRules,
   type StringRules,
   type TypeName,
@@ -69,7 +69,7 @@ export function readValues(fields: Fields, place: Path): Values | null {
   const plain = new Set<Json>();
   let composed: Set<string> | null = null;
   for (const value of allowed) {
-    if (typeof value !== "object" || value === null) plain.add(typeof value === "string" ? keyOf(value) : value);
+    if (typeof value !== "object" || value === null) plain.add(keyOfPlain(value));
     else {
       composed ??= new Set();
       composed.add(canonical(value, free));

@@ -6,7 +6,7 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 
 export type TypeName = "null" | "boolean" | "object" | "array" | "number" | "string" | "integer";
 
-/** The values of `enum` or `const`: lists and objects by their canonical text, texts by their key. */
+/** The values of `enum` or `const`: lists and objects by their canonical text, all others by their key. */
 export interface Values {
   readonly allowed: readonly Json[];
   readonly plain: ReadonlySet<Json>;
@@ -89,6 +89,12 @@ export interface SchemaNode {
 export function keyOf(text: string): string {
   const first = text.charCodeAt(0);
   return (first >= ZERO && first <= NINE) || first === TILDE ? `~${text}` : text;
+}
+
+/** The same for a value that is no list and no object: numbers are found by themselves, too. No key of a text begins as one of these. */
+export function keyOfPlain(value: null | boolean | number | string): null | boolean | string {
+  if (typeof value === "string") return keyOf(value);
+  return typeof value === "number" ? `~#${value}` : value;
 }
 
 const ZERO = 0x30;

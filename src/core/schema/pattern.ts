@@ -44,6 +44,8 @@ const LEAVING_UNITS = 4;
 const LEFT_A_UNIT = 40;
 const ASCII_CHARS = 128;
 const UNITS = 65_536;
+/** The engine's hash of a number has no secret: of all codes, thousands could be chosen that have one place in a map. */
+const PAGE_CODES = 256;
 /** Work for the kilobyte that a place of the machine takes. */
 const HERE_UNITS = 32;
 /** From here on a piece of a text is read by its bytes. */
@@ -60,7 +62,9 @@ export class Matcher {
   #start: Here | null = null;
   readonly #heres = new Map<string, Here>();
   readonly #sorts = new Map<string, Sort>();
-  readonly #sortOf = new Map<number, Sort>();
+  readonly #numbered: Sort[] = [];
+  /** By all but the lowest bits of a character's code, and by those: one more than the number of its sort. */
+  readonly #pages = new Map<number, Uint16Array>();
   /** By the unit of UTF-16 that is a character: one more than the number of its sort. Made once a text needs it. */
   #sortAt: Uint16Array | null = null;
 
@@ -154,8 +158,13 @@ export class Matcher {
     const code = text.codePointAt(at) ?? 0;
     this.#spend(CHAR_UNITS);
     const next = this.#step(here, code);
-    if (!isFirst && !isSecond) this.#sortAt[unit] = (this.#sortOf.get(code)?.number ?? -1) + 1;
+    if (!isFirst && !isSecond) this.#sortAt[unit] = (this.#sortOf(code)?.number ?? -1) + 1;
     return next;
+  }
+
+  #sortOf(code: number): Sort | undefined {
+    const number = this.#pages.get(Math.floor(code / PAGE_CODES))?.[code % PAGE_CODES] ?? 0;
+    return number === 0 ? undefined : this.#numbered[number - 1];
   }
 
   #learn(code: number): Sort {
@@ -167,12 +176,16 @@ export class Matcher {
     const key = `${isWord} ${holds.join()}`;
     const sort = this.#sorts.get(key) ?? { number: this.#sorts.size, isWord, holds };
     this.#sorts.set(key, sort);
-    this.#sortOf.set(code, sort);
+    this.#numbered[sort.number] = sort;
+    const page = Math.floor(code / PAGE_CODES);
+    const known = this.#pages.get(page) ?? new Uint16Array(PAGE_CODES);
+    known[code % PAGE_CODES] = sort.number + 1;
+    this.#pages.set(page, known);
     return sort;
   }
 
   #step(here: Here, code: number): Here | null {
-    const sort = this.#sortOf.get(code) ?? this.#learn(code);
+    const sort = this.#sortOf(code) ?? this.#learn(code);
     const known = here.following[sort.number];
     const next = known === undefined ? this.#follow(here, sort) : known;
     here.following[sort.number] = next;

@@ -99,6 +99,20 @@ const manyKeys = most(keys);
 const numbers = most((length) => many((at) => at, length));
 const objects = most((length) => many((at) => ({ a: at }), length));
 const lists = most((length) => many(() => [], length));
+/** Numbers for which the engine's hash, which has no secret, ends in the same bits. */
+function alike(length: number, bits: number, from = 0): number[] {
+  const found: number[] = [];
+  for (let number = from; found.length < length; number += 1) {
+    let hash = ~number + (number << 15);
+    hash ^= hash >>> 12;
+    hash += hash << 2;
+    hash ^= hash >>> 4;
+    hash = Math.imul(hash, 2_057);
+    hash ^= hash >>> 16;
+    if ((hash & (2 ** bits - 1)) === 5) found.push(number);
+  }
+  return found;
+}
 const emojis = "😀".repeat(250_000);
 
 function* families(): Generator<Hostile> {
@@ -379,6 +393,10 @@ function* families(): Generator<Hostile> {
   yield ["known members of one place", known, most(named, 0.4)];
   yield ["a known member of many", { items: known }, many(() => named(1), 4_000)];
   yield ["a known value of many", { items: { enum: same(2_500).map(String) } }, many(() => "0", 9_000)];
+  const [least = 0, ...alikes] = alike(3_400, 11);
+  yield ["a known number of many alike", { items: { enum: [least, ...alikes] } }, many(() => least, 11_000)];
+  const signs = String.fromCodePoint(...alike(1_000, 9, 0x10000));
+  yield ["characters that are alike", { pattern: "^[^a]*$" }, signs.repeat(25)];
   yield ["too many references", { allOf: many(() => ({ $ref: "#/$defs/a" }), 300), $defs: { a: {} } }, null];
 }
 
