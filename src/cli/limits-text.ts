@@ -198,7 +198,6 @@ const SECTIONS: readonly Section[] = [
     limits: {
       MANAGE_BODY_MAX_BYTES: "body of a call",
       VALUE_DEPTH_MAX: "nesting of a body",
-      BODY_WORK_MAX: "work of reading a body",
       WRONG_FIELDS_MAX: "wrong fields that one answer names",
       PAGE_DEFAULT: "entries of a page without `limit`",
       PAGE_MAX: "most entries of a page of `/v1`",

@@ -6,11 +6,6 @@ import type { RateWindow } from "../access/rate-windows.ts";
 export const MANAGE_BODY_MAX_BYTES = 256 * 1024;
 /** An input schema has the deepest values (SCHEMA_DEPTH_MAX), and each level costs the check a call of its own. */
 export const VALUE_DEPTH_MAX = 34;
-/**
- * What reading a body may cost, in the units of 50 ns in which the checks of inputs are counted. Every body of MANAGE_BODY_MAX_BYTES is
- * below it, unless it is made of texts of digits that the engine finds in one place (core/schema/digits.ts): those would take 0.4 s.
- */
-export const BODY_WORK_MAX = 1_000_000;
 /** More wrong fields than this help nobody, and each is a line of the answer. */
 export const WRONG_FIELDS_MAX = 20;
 /**

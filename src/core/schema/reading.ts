@@ -1,9 +1,11 @@
 // What it costs to read the JSON of an input, told before it is read: a text may be mostly names and escapes, which take the engine
 // many times as long as numbers do.
-import { Digits } from "./digits.ts";
+import { ALIKE_US, Digits, INDEX_CHARS_MAX, INDEX_MAX } from "../json/digits.ts";
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
+const ZERO = 0x30;
+const NINE = 0x39;
 const COLON = 0x3a;
 const OPEN_LIST = 0x5b;
 const BACKSLASH = 0x5c;
@@ -14,6 +16,7 @@ const IS_BETWEEN = Uint8Array.from({ length: 256 }, (_, byte) =>
   '[]{},:" \n\r\t'.includes(String.fromCharCode(byte)) ? 1 : 0,
 );
 
+const UNIT_US = 0.05;
 /** Bytes that one unit of work reads, and those of a string with escapes, in which each must be looked at. */
 const BYTES_A_UNIT = 64;
 const ESCAPED_A_UNIT = 48;
@@ -34,7 +37,7 @@ const LONG_A_UNIT = 10;
 /** Units of work for the bytes of JSON; some number above `max` if it would be more than that. */
 export function workOfReading(bytes: Uint8Array, max: number): number {
   const shapes = new Shapes(bytes);
-  const digits = new Digits(bytes);
+  let digits: Digits | null = null;
   /** The shapes of the objects around the present one. */
   const around: number[] = [];
   let shape = 0;
@@ -56,7 +59,12 @@ export function workOfReading(bytes: Uint8Array, max: number): number {
         work += shapes.isNew ? NEW_UNITS : KNOWN_UNITS;
         at = to + 1;
       } else {
-        work += STRING_UNITS + digits.unitsOf(at + 1, to);
+        work += STRING_UNITS;
+        const index = isEscaped ? -1 : indexIn(bytes, at + 1, to);
+        if (index >= 0) {
+          digits ??= new Digits();
+          work += (digits.meet(index) * ALIKE_US) / UNIT_US;
+        }
         at = to;
       }
     } else if (byte === OPEN_LIST) work += OPEN_UNITS;
@@ -70,6 +78,18 @@ export function workOfReading(bytes: Uint8Array, max: number): number {
     from = at + 1;
   }
   return work;
+}
+
+/** The index of a list that the text between these places is; less than 0: it is none. */
+function indexIn(bytes: Uint8Array, from: number, to: number): number {
+  if (to - from > INDEX_CHARS_MAX || to <= from) return -1;
+  let number = 0;
+  for (let at = from; at < to; at += 1) {
+    const byte = bytes[at] ?? 0;
+    if (byte < ZERO || byte > NINE || (byte === ZERO && at === from && to - from > 1)) return -1;
+    number = number * 10 + byte - ZERO;
+  }
+  return number <= INDEX_MAX ? number : -1;
 }
 
 /** Where the string that begins at `from` ends; less than 0, and that place negated, if there are escapes in it. */

@@ -23,6 +23,7 @@ import { eventOf, toChunk } from "./sse.ts";
 
 const NO_CHUNKS = toError(503, "the endpoint does not give the chunks of the result", "unavailable");
 const NOT_STORED = toError(503, "the storage of large results (R2) does not give it", "unavailable");
+const UNREADABLE = toError(502, "the result of the worker takes too long to read", "bad_answer");
 
 /** A media type that is allowed in a header. */
 const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\x20-\x7e]+$/;
@@ -49,7 +50,8 @@ export async function finishedAnswer(
   if (!whole.ok) return errorAnswer(c, NO_CHUNKS, job.id);
   const text = whole.value ?? (await readOutput(c, job.output));
   if (text === null) return errorAnswer(c, NOT_STORED, job.id);
-  const value: unknown = JSON.parse(text);
+  const value = parseJson(text);
+  if (value === undefined) return errorAnswer(c, UNREADABLE, job.id);
   // A job of an earlier release may be COMPLETED with an error.
   const error = errorTextOfOutput(text) === null ? null : openAiErrorOfOutput(onlyValue(value));
   if (error !== null) return errorAnswer(c, error, job.id);
