@@ -32,7 +32,7 @@ const LARGE_FROM_NAMES = 100;
 type Member = { readonly [name: string]: Json };
 
 /** Work for the tables of an expression in this check. */
-const MATCHER_UNITS = 30;
+const MATCHER_UNITS = 45;
 
 /** Work for the text of a number. */
 const NUMBER_KEY_UNITS = 1;

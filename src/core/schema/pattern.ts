@@ -45,7 +45,7 @@ const LEFT_A_UNIT = 40;
 const ASCII_CHARS = 128;
 const UNITS = 65_536;
 /** The engine's hash of a number has no secret: of all codes, thousands could be chosen that have one place in a map. */
-const PAGE_CODES = 256;
+const PAGE_CODES = 128;
 /** Work for the kilobyte that a place of the machine takes. */
 const HERE_UNITS = 32;
 /** From here on a piece of a text is read by its bytes. */

@@ -391,7 +391,7 @@ function* families(): Generator<Hostile> {
   ];
   const known = { properties: Object.fromEntries(Object.keys(named(700)).map((name) => [name, true])) };
   yield ["known members of one place", known, most(named, 0.4)];
-  yield ["a known member of many", { items: known }, many(() => named(1), 4_000)];
+  yield ["a known member of many", { items: known }, many(() => named(1), 3_000)];
   yield ["a known value of many", { items: { enum: same(2_000).map(String) } }, many(() => "0", 8_000)];
   const [least = 0, ...alikes] = alike(3_400, 11);
   yield ["a known number of many alike", { items: { enum: [least, ...alikes] } }, many(() => least, 11_000)];
