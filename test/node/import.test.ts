@@ -62,7 +62,7 @@ describe("an import", () => {
     expect(contentsOf(db)).toMatchObject({ endpoints: [{ version: 41, taken_version: 41 }, { version: 4 }] });
   });
 
-  it("that ends at any statement is repeated to the same end", async () => {
+  it("that ends at any statement is repeated to the same end", { timeout: 120_000 }, async () => {
     const plain = makeMigrated();
     const { execute, written } = executeText(plain);
     await importDeployment({ secrets, execute, isRemote: false }, read);
