@@ -42,7 +42,12 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/core/**/*.test.ts", "test/sim/**/*.test.ts", "test/node/**/*.test.ts"],
+          include: [
+            "test/core/**/*.test.ts",
+            "test/sim/**/*.test.ts",
+            "test/node/**/*.test.ts",
+            "test/sdk/**/*.test.ts",
+          ],
           testTimeout: HANGS_AFTER_MS,
         },
       },

@@ -12,7 +12,7 @@ import * as z from "zod";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { callBroker, type RunningBroker, startBroker } from "../running/broker.ts";
 import { describeChromium } from "./chromium.ts";
-import { until } from "./python-worker.ts";
+import { until } from "./worker-processes.ts";
 
 const run = promisify(execFile);
 const PAGE = readFileSync(join(PROJECT_FOLDER, "examples/browser/index.html"));

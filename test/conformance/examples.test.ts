@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { callBroker, finishJob, type RunningBroker, startBroker } from "../running/broker.ts";
-import { describePython, PythonWorkers, submit } from "./python-worker.ts";
+import { describePython, PythonWorkers } from "./python-worker.ts";
+import { submit } from "./worker-processes.ts";
 
 const EXAMPLES = join(PROJECT_FOLDER, "examples");
 

@@ -14,7 +14,8 @@ import {
   refusalOf,
   tellsErrors,
 } from "./openai-cases.ts";
-import { describePython, type PythonWorker, PythonWorkers, until } from "./python-worker.ts";
+import { describePython, PythonWorkers } from "./python-worker.ts";
+import { until, type WorkerProcess } from "./worker-processes.ts";
 
 const SERVER_KEY = "key-of-the-openai-server";
 const LEAVE_HEARD_MAX_MS = 1_000;
@@ -100,7 +101,7 @@ describe("npm openai and a hosted RunPod endpoint as the upstream", () => {
 describePython("npm openai and a RunPod worker that pulls", (interpreters) => {
   const workers = new PythonWorkers(interpreters);
   const place = () => placeOf("openai-pulled");
-  let worker: PythonWorker;
+  let worker: WorkerProcess;
 
   beforeAll(() => {
     const script = `${import.meta.dirname}/worker_openai.py`;

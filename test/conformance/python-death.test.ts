@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { isGroupAlive } from "../../src/cli/dev-processes.ts";
 import { WORKER_LEASE_MS } from "../../src/core/limits.ts";
 import { finishJob, type RunningBroker, startBroker } from "../running/broker.ts";
-import { describePython, type PythonWorker, PythonWorkers, statusOf, submit, until } from "./python-worker.ts";
+import { describePython, PythonWorkers } from "./python-worker.ts";
+import { statusOf, submit, until, type WorkerProcess } from "./worker-processes.ts";
 
 /** Three heartbeat intervals. */
 const LOST_WITHIN_MS = 30_000;
@@ -43,7 +44,7 @@ describePython("RunPod's Python worker that dies", (interpreters) => {
   }
 
   /** `kill -9` of the main process alone. Its heartbeat process must be there still, or the test would show nothing. */
-  async function orphan(worker: PythonWorker): Promise<void> {
+  async function orphan(worker: WorkerProcess): Promise<void> {
     worker.signal("SIGKILL");
     await until("the main process is gone", () => worker.exitCode() === null);
     expect(isGroupAlive(worker.pid)).toBe(true);

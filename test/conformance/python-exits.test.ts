@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TAKE_HOLD_MAX_MS } from "../../src/core/limits.ts";
 import { finishJob, type RunningBroker, startBroker, type TestEndpoints } from "../running/broker.ts";
 import { VERSIONS, type Version } from "./python.ts";
-import { describePython, type PythonWorker, PythonWorkers, statusOf, submit, until } from "./python-worker.ts";
+import { describePython, PythonWorkers } from "./python-worker.ts";
+import { statusOf, submit, until, type WorkerProcess } from "./worker-processes.ts";
 
 /** Its job-stop is let go after 2.5 s, and it looks each second whether it is to go on; the rest is for a slow machine. */
 const SOON_MS = 10_000;
@@ -34,7 +35,7 @@ describePython("RunPod's Python worker that is to end", (interpreters) => {
     return JSON.parse((await finishJob(broker, slug, id)).toString("utf8"));
   }
 
-  async function expectExit(worker: PythonWorker, maxMs: number): Promise<void> {
+  async function expectExit(worker: WorkerProcess, maxMs: number): Promise<void> {
     expect(await until(`the worker ${worker.id} has ended`, () => worker.exitCode() ?? undefined, maxMs)).toBe(0);
   }
 

@@ -8,7 +8,8 @@ import { makeJob, submitJob } from "../chaos/jobs.ts";
 import { seededRandom } from "../chaos/random.ts";
 import { judge } from "../chaos/verdict.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
-import { describePython, type PythonWorker, PythonWorkers, until } from "./python-worker.ts";
+import { describePython, PythonWorkers } from "./python-worker.ts";
+import { until, type WorkerProcess } from "./worker-processes.ts";
 
 const JOBS = 300;
 const WORKERS = 3;
@@ -34,7 +35,7 @@ describePython("RunPod's Python workers that are killed under load", (interprete
   afterAll(() => broker?.stop());
 
   /** Every other worker is of the next version. */
-  const start = (place: number, id?: string): PythonWorker =>
+  const start = (place: number, id?: string): WorkerProcess =>
     workers.start(broker, "chaos", {
       version: place % 2 === 0 ? "newest" : "2.0.0rc2",
       mode: "async",

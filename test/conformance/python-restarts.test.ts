@@ -5,7 +5,8 @@ import * as z from "zod";
 import { isGroupAlive } from "../../src/cli/dev-processes.ts";
 import { START_FAILURES_MAX, WORKER_PING_INTERVAL_MS } from "../../src/core/limits.ts";
 import { finishJob, type RunningBroker, startBroker, type TestEndpoints } from "../running/broker.ts";
-import { billOf, describePython, type PythonWorker, PythonWorkers, statusOf, submit, until } from "./python-worker.ts";
+import { describePython, PythonWorkers } from "./python-worker.ts";
+import { billOf, statusOf, submit, until, type WorkerProcess } from "./worker-processes.ts";
 
 const AT_ONCE = 4;
 /** Its job-stop is let go at once, and it looks each second whether it is to go on; the rest is for a slow machine. */
@@ -35,17 +36,17 @@ describePython("RunPod's Python worker that starts or leaves", (interpreters) =>
     return JSON.parse((await finishJob(broker, slug, id)).toString("utf8"));
   }
 
-  async function exitOf(worker: PythonWorker): Promise<number> {
+  async function exitOf(worker: WorkerProcess): Promise<number> {
     return await until(`the worker ${worker.id} has ended`, () => worker.exitCode() ?? undefined, EXIT_MAX_MS);
   }
 
-  async function viewOf(slug: string, { id }: PythonWorker) {
+  async function viewOf(slug: string, { id }: WorkerProcess) {
     const { workers: all } = listSchema.parse(await (await broker.call(`/v1/endpoints/${slug}/workers`)).json());
     return all.find((view) => view.id === id);
   }
 
   /** The job has been left alone by the worker that ended, and another one runs it as soon as it is there to. */
-  async function expectNextElsewhere(slug: string, leaver: PythonWorker, id: string): Promise<void> {
+  async function expectNextElsewhere(slug: string, leaver: WorkerProcess, id: string): Promise<void> {
     expect(await exitOf(leaver)).toBe(0);
     expect(await statusOf(broker, slug, id)).toMatchObject({ status: "IN_QUEUE", queue: { reason: "NO_WORKERS" } });
     expect(await viewOf(slug, leaver)).not.toMatchObject({ state: "IDLE" });
@@ -166,7 +167,7 @@ describePython("RunPod's Python worker that starts or leaves", (interpreters) =>
     it("for ever: when every start of it fails the job ends with the hook's own error, unbilled", async () => {
       const slug = "loop";
       const id = await submit(broker, slug, { n: 1 });
-      const starts: PythonWorker[] = [];
+      const starts: WorkerProcess[] = [];
       while ((await statusOf(broker, slug, id)).status !== "FAILED" && starts.length <= START_FAILURES_MAX + 2) {
         const worker = workers.start(broker, slug, { version: SDK2, mode: "hook fails at once", id: "crashing" });
         starts.push(worker);

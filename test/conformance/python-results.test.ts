@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
 import { finishJob, type RunningBroker, startBroker, type TestEndpoints } from "../running/broker.ts";
 import { VERSIONS, type Version } from "./python.ts";
-import { describePython, PythonWorkers, statusOf, submit, until } from "./python-worker.ts";
+import { describePython, PythonWorkers } from "./python-worker.ts";
+import { statusOf, submit, until } from "./worker-processes.ts";
 
 const CHUNKS = ["t1", { text: "t2" }, 3];
 

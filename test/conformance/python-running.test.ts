@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { finishJob, type RunningBroker, startBroker, type TestEndpoints } from "../running/broker.ts";
 import { VERSIONS, type Version } from "./python.ts";
-import { billOf, describePython, PythonWorkers, statusOf, submit, until } from "./python-worker.ts";
+import { describePython, PythonWorkers } from "./python-worker.ts";
+import { billOf, statusOf, submit, until } from "./worker-processes.ts";
 
 const AT_ONCE = 4;
 /** A usage line is promised so soon after the finish. */

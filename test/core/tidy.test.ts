@@ -47,6 +47,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   // A page in a browser.
   docs: [],
+  // Workers, in Node: bundled into a package of its own.
+  sdk: ["core", "contract"],
   cli: ["core", "contract", "db", "outbound"],
   "index.ts": ["dispatch", "account", "broker", "consumers", "http", "contract", "config.ts", "log.ts"],
 };
@@ -196,9 +198,9 @@ describe("the source", () => {
     expect(wrong).toEqual([]);
   });
 
-  it("calls fetch by itself only in outbound", () => {
+  it("calls fetch by itself only in outbound, and in what is a client itself", () => {
     const wrong = src
-      .filter((file) => !["outbound", "cli", "docs"].includes(layerOf(file.path)))
+      .filter((file) => !["outbound", "cli", "docs", "sdk"].includes(layerOf(file.path)))
       .filter((file) =>
         /(?<![\w.#])(?:globalThis\.)?fetch\(/.test(
           code(file.text).replace(/^\s*(?:async\s+)?fetch\([^)]*\)[^;]*\{/gm, ""),

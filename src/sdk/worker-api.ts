@@ -1,0 +1,117 @@
+// The calls of a worker to what it works for, RunPod or Waybill (docs/wire.md 3). Each call ends in a value: an answer with its status,
+// or the reason why there is none. What to do about it is decided by the callers.
+import { fieldsOf, parseJson } from "../core/json/value.ts";
+import { type WorkerEnvironment, withParameters } from "./environment.ts";
+
+/** The answer of a call. `status` 0: there was none, and `text` gives the reason. */
+export interface Answer {
+  readonly status: number;
+  readonly text: string;
+  /** From `Retry-After`; null: it is not there, or no number. */
+  readonly retryAfterMs: number | null;
+}
+
+/** A job as it was handed out, with whatever else came with it. */
+export interface HandedJob {
+  readonly id: string;
+  readonly input: unknown;
+  readonly [name: string]: unknown;
+}
+
+/** How long a poll is waited for: RunPod holds one for some 25 s, and its own SDK gives up after 90. */
+const POLL_MAX_MS = 90_000;
+/** How long a report is waited for. 20 MB take half a minute at 5 Mbit/s. */
+const REPORT_MAX_MS = 120_000;
+/** Characters of an answer that are of use: a poll's jobs are read whole. */
+const TEXT_MAX_CHARS = 1_000;
+
+export class WorkerApi {
+  readonly #place: WorkerEnvironment;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor(place: WorkerEnvironment, release: string) {
+    this.#place = place;
+    this.#headers = { authorization: place.key, "user-agent": `Waybill-Worker/${release}` };
+  }
+
+  /** Asks for jobs and waits until there are some. */
+  take(wanted: number, isBusy: boolean, signal: AbortSignal): Promise<Answer> {
+    const { takeUrl, takeBatchUrl } = this.#place;
+    const busy = { job_in_progress: isBusy ? 1 : 0 };
+    const url =
+      wanted > 1 ? withParameters(takeBatchUrl, { batch_size: wanted, ...busy }) : withParameters(takeUrl, busy);
+    return this.#call(url, { signal }, POLL_MAX_MS);
+  }
+
+  /** Asks which jobs are to stop, and waits until there are some. `url`: the address of that poll. */
+  awaitStops(url: string, signal: AbortSignal): Promise<Answer> {
+    return this.#call(url, { signal }, POLL_MAX_MS);
+  }
+
+  /** Reports a job's end, or its progress. `isStream`: its handler was a generator. */
+  done(jobId: string, body: string, isStream = false): Promise<Answer> {
+    return this.#post(withParameters(this.#place.doneUrl(jobId), { isStream: String(isStream) }), jobId, body);
+  }
+
+  /** Sends a chunk of a generator. `url`: the address of the job's chunks. */
+  chunk(url: string, jobId: string, body: string): Promise<Answer> {
+    return this.#post(withParameters(url, { isStream: "false" }), jobId, body);
+  }
+
+  /** Reports that this worker cannot work, and why. */
+  async unfit(check: string, reason: string): Promise<void> {
+    const { pingUrl } = this.#place;
+    if (pingUrl === null) return;
+    await this.#call(withParameters(pingUrl, { status: "unhealthy", check, reason }), {}, 10_000);
+  }
+
+  #post(url: string, jobId: string, body: string): Promise<Answer> {
+    // The type is the one that RunPod's SDK sends: its servers have never seen another one.
+    const headers = { "content-type": "application/x-www-form-urlencoded", "x-request-id": jobId };
+    return this.#call(url, { method: "POST", body, headers }, REPORT_MAX_MS);
+  }
+
+  async #call(url: string, init: RequestInit & { headers?: Record<string, string> }, maxMs: number): Promise<Answer> {
+    const timeout = AbortSignal.timeout(maxMs);
+    const signal = init.signal == null ? timeout : AbortSignal.any([init.signal, timeout]);
+    try {
+      const response = await fetch(url, { ...init, headers: { ...this.#headers, ...init.headers }, signal });
+      const text = await response.text();
+      const retryAfter = Number(response.headers.get("retry-after") ?? Number.NaN);
+      return { status: response.status, text, retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1_000 : null };
+    } catch (error) {
+      return { status: 0, text: reasonOf(error), retryAfterMs: null };
+    }
+  }
+}
+
+/** The jobs of a poll's answer; null: it is not one that hands out jobs. */
+export function readJobs({ status, text }: Answer): readonly HandedJob[] | null {
+  if (status !== 200) return null;
+  const value = parseJson(text);
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return list.flatMap((each) => {
+    const fields = fieldsOf(each);
+    return fields !== null && typeof fields.id === "string" && "input" in fields
+      ? [{ ...fields, id: fields.id, input: fields.input }]
+      : [];
+  });
+}
+
+/** The ids of jobs that are to stop. */
+export function readStops({ status, text }: Answer): readonly string[] {
+  const ids: unknown = status === 200 ? fieldsOf(parseJson(text))?.jobsToStop : null;
+  return Array.isArray(ids) ? ids.filter((id) => typeof id === "string") : [];
+}
+
+/** An answer in words, for a log. */
+export function shownAnswer({ status, text }: Answer): string {
+  const cut = text.length > TEXT_MAX_CHARS ? `${text.slice(0, TEXT_MAX_CHARS)}…` : text;
+  return status === 0 ? cut : `${status} ${cut}`.trim();
+}
+
+/** fetch itself only reports that it failed; the cause has the reason. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}

@@ -1,0 +1,164 @@
+// A worker that fetches its jobs: as many at once as it may, each reported until its report is taken, until it is told to end.
+import { setTimeout as sleep } from "node:timers/promises";
+import { backoffMs } from "../core/job/backoff.ts";
+import { deliver, isPowerOfTwo } from "./delivery.ts";
+import type { WorkerConfig } from "./handler.ts";
+import type { Heartbeat } from "./heartbeat.ts";
+import { reportOfError } from "./outcome.ts";
+import { type Ended, type JobRun, runJob } from "./run-job.ts";
+import { StopWatch } from "./stop-watch.ts";
+import { type Answer, type HandedJob, readJobs, shownAnswer } from "./worker-api.ts";
+
+type Running = { readonly abort: AbortController; readonly ended: Promise<void> };
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 10_000;
+/** What RunPod's own SDK waits after 429. */
+const TOO_MANY_PAUSE_MS = 5_000;
+/** A poll without a job that was answered sooner than this is not held by anyone: the next one waits. */
+const HELD_MIN_MS = 500;
+
+export class WorkerLoop {
+  readonly #run: Omit<JobRun, "signal">;
+  readonly #heartbeat: Heartbeat;
+  readonly #stops: StopWatch | null;
+  readonly #running = new Map<string, Running>();
+  /** Fires when no more jobs are to be asked for. */
+  readonly #draining = new AbortController();
+  #concurrency = 1;
+  #wake: () => void = () => undefined;
+
+  constructor(run: Omit<JobRun, "signal">, heartbeat: Heartbeat) {
+    this.#run = run;
+    this.#heartbeat = heartbeat;
+    const { api, place, log } = run;
+    const isBusy = () => this.#running.size > 0;
+    const stop = (jobId: string) => this.#stop(jobId);
+    this.#stops =
+      place.stopUrl === null
+        ? null
+        : new StopWatch({ api, url: place.stopUrl, log, isBusy, stop, signal: this.#draining.signal });
+  }
+
+  /** Works until drain() was called and the last job is reported. */
+  async work(): Promise<void> {
+    const { signal } = this.#draining;
+    let failures = 0;
+    while (!signal.aborted) {
+      const free = (await this.#readConcurrency()) - this.#running.size;
+      if (free <= 0) {
+        await this.#untilChanged();
+        continue;
+      }
+      const askedMs = performance.now();
+      const answer = await this.#run.api.take(free, this.#running.size > 0, signal);
+      if (signal.aborted && answer.status !== 200) break;
+      const jobs = readJobs(answer);
+      for (const job of jobs ?? []) this.#begin(job);
+      failures = jobs !== null || answer.status === 204 ? 0 : failures + 1;
+      await this.#pause(answer, failures, (jobs ?? []).length > 0 ? Infinity : performance.now() - askedMs);
+    }
+    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+    await this.#heartbeat.stop();
+  }
+
+  /** Asks for no more jobs; those that run go on. */
+  drain(): void {
+    this.#draining.abort();
+    this.#wake();
+  }
+
+  get runningIds(): readonly string[] {
+    return [...this.#running.keys()];
+  }
+
+  async #readConcurrency(): Promise<number> {
+    const { concurrency = 1 } = this.#run.config as WorkerConfig;
+    const wanted = typeof concurrency === "function" ? await concurrency(this.#concurrency) : concurrency;
+    if (Number.isInteger(wanted) && wanted >= 1) {
+      this.#concurrency = wanted;
+    } else {
+      this.#run.log.error("concurrency must be a whole number from 1 on, so it stays as it was", {
+        given: String(wanted),
+        used: this.#concurrency,
+      });
+    }
+    return this.#concurrency;
+  }
+
+  /** Resolves when a job has ended, or the worker is to end. */
+  #untilChanged(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  /** After an answer: none where jobs came, or where the poll was held. */
+  async #pause(answer: Answer, failures: number, tookMs: number): Promise<void> {
+    const { signal } = this.#draining;
+    if (failures === 0 && tookMs >= HELD_MIN_MS) return;
+    if (failures > 0 && isPowerOfTwo(failures) && !signal.aborted) {
+      this.#run.log.warn("asking for jobs failed, it is tried again", { tries: failures, answer: shownAnswer(answer) });
+    }
+    const isTooMany = answer.status === 429 && answer.retryAfterMs === null;
+    const pauseMs = isTooMany
+      ? TOO_MANY_PAUSE_MS
+      : backoffMs(failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS, Math.random());
+    await sleep(answer.retryAfterMs ?? pauseMs, undefined, { signal }).catch(() => undefined);
+  }
+
+  #begin(job: HandedJob): void {
+    const log = this.#run.log.of(job.id);
+    if (this.#running.has(job.id)) {
+      log.warn("the job was handed out again while it runs here");
+      return;
+    }
+    const abort = new AbortController();
+    // A job is in the list before its handler runs, so that no heartbeat and no poll leaves it out.
+    const ended = Promise.resolve()
+      .then(() => this.#finish(job, abort.signal))
+      .catch((error: unknown) => log.error("the job could not be reported", { reason: String(error) }))
+      .finally(() => this.#end(job.id));
+    this.#running.set(job.id, { abort, ended });
+    this.#heartbeat.setJobs(this.runningIds);
+    this.#stops?.wake();
+  }
+
+  async #finish(job: HandedJob, signal: AbortSignal): Promise<void> {
+    const log = this.#run.log.of(job.id);
+    log.debug("started");
+    const startedMs = performance.now();
+    const ended = await runJob(job, { ...this.#run, log, signal });
+    const ms = Math.round(performance.now() - startedMs);
+    if (ended === null) return log.info("stopped: its result is dropped", { ms });
+    const isTaken = await this.#report(job.id, ended, signal);
+    log.info(ended.report.isFailure ? "failed" : "completed", { ms, isTaken });
+    if (this.#run.config.refreshWorker === true) this.drain();
+  }
+
+  async #report(jobId: string, { report, isStream }: NonNullable<Ended>, signal: AbortSignal): Promise<boolean> {
+    const { api } = this.#run;
+    const log = this.#run.log.of(jobId);
+    const options = { log, isOver: () => signal.aborted };
+    const first = await deliver(() => api.done(jobId, report.body, isStream), options);
+    if (first.kind !== "refused") return first.kind === "taken";
+    // The client has to learn why there is no result. This report is small, and no value of a handler is in it.
+    log.error("the result was refused", { answer: first.answer, bytes: Buffer.byteLength(report.body) });
+    const instead = reportOfError(`the result was refused: ${first.answer}`);
+    const second = await deliver(() => api.done(jobId, instead.body), options);
+    return second.kind === "taken";
+  }
+
+  #end(jobId: string): void {
+    this.#running.delete(jobId);
+    this.#heartbeat.setJobs(this.runningIds);
+    this.#wake();
+  }
+
+  #stop(jobId: string): void {
+    const running = this.#running.get(jobId);
+    if (running === undefined || running.abort.signal.aborted) return;
+    this.#run.log.of(jobId).info("is to stop");
+    running.abort.abort(new DOMException("the job was cancelled, or has run for too long", "AbortError"));
+  }
+}

@@ -1,0 +1,5 @@
+// What `waybill/worker` exports.
+export type { Handler, Job, WorkerConfig } from "./handler.ts";
+export type { InputRule, InputRules } from "./input-rules.ts";
+export type { Log } from "./log.ts";
+export { start } from "./start.ts";
