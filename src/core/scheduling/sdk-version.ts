@@ -1,4 +1,8 @@
-// How releases of RunPod's SDK differ; workers name their release in their requests (docs/wire.md 3.8).
+// How releases of RunPod's SDK differ; workers name their release in their requests (docs/wire.md 3.8). Our own SDK has been exact since its
+// first release.
+
+/** How a worker of our own SDK begins the name of its release. */
+const OWN = "Waybill-Worker/";
 
 /** The first release that always notes a job before it polls again: older ones may briefly report to run nothing. */
 const NOTES_JOBS_FROM = [1, 10, 1] as const;
@@ -17,6 +21,7 @@ export function mayReportStart(version: string | null): boolean {
 
 /** Null: the release is not known. */
 function isFrom(version: string | null, first: readonly [number, number, number]): boolean | null {
+  if (version?.startsWith(OWN) === true) return true;
   const numbers = /^(\d+)\.(\d+)\.(\d+)/
     .exec(version ?? "")
     ?.slice(1)

@@ -131,9 +131,10 @@ function cutParameters(segment: string, query: URLSearchParams): string {
   return name;
 }
 
-/** The release of the worker's SDK: `RunPod-Python-SDK/1.12.0 (Linux …)`. */
+/** The release of the worker's SDK: `1.12.0` of `RunPod-Python-SDK/1.12.0 (Linux …)`, or `Waybill-Worker/0.1.0`. */
 export function readVersion(headers: Headers): string | null {
-  return /^RunPod-Python-SDK\/(\S+)/.exec(headers.get("user-agent") ?? "")?.[1] ?? null;
+  const agent = headers.get("user-agent") ?? "";
+  return /^RunPod-Python-SDK\/(\S+)/.exec(agent)?.[1] ?? /^Waybill-Worker\/\S+/.exec(agent)?.[0] ?? null;
 }
 
 function readNames(c: RouteContext): Result<{ readonly workerId: string; readonly query: URLSearchParams }> {

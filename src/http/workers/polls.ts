@@ -131,7 +131,7 @@ export async function ping(c: RouteContext, { worker, broker, query }: WorkerEnt
     jobIds: query.getAll("job_id").flatMap((list) => list.split(",").filter((id) => id !== "")),
     unfit: readUnfit(query),
     gpu: shown(query.get("gpu")),
-    version: shown(query.get("runpod_version")),
+    version: shown(query.get("runpod_version") ?? readVersion(c.req.raw.headers)),
   };
   const pinged = await broker.call("ping", call);
   return pinged.ok ? jsonAnswer(200, { ok: true }, c.get("requestId")) : pinged;
