@@ -1,54 +1,92 @@
-// Tells what a worker works for that it is alive, and which jobs it runs, from a thread of its own: a handler that computes keeps the
-// main thread busy for minutes, and a worker that is not heard of for three heartbeats loses its jobs.
+// Tells what a worker works for that it is alive, and which jobs it runs. While there are jobs a thread of its own does: a handler that
+// computes keeps the main thread busy for minutes, and a worker that is not heard of for three heartbeats loses its jobs. An idle worker
+// needs no such thread, which takes 17 MB.
+import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { isPowerOfTwo } from "./delivery.ts";
 import type { WorkerEnvironment } from "./environment.ts";
-import type { HeartbeatSettings } from "./heartbeat-thread.ts";
+import { HeartbeatCall, type HeartbeatSettings } from "./heartbeat-call.ts";
 import type { Log } from "./log.ts";
 
 /** The thread is a file beside this one, in the source and in the package. */
-const THREAD = new URL(`./heartbeat-thread.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url);
+const THREAD = new URL(`./heartbeat-thread${extname(import.meta.url)}`, import.meta.url);
+/** The thread outlives the last job by this: starting it takes 30 ms of a processor, too much for each of a thousand short jobs. */
+const THREAD_KEPT_MS = 60_000;
+/** A thread that has failed is started again, but not in a loop. */
+const AGAIN_MS = 1_000;
 
 export class Heartbeat {
-  readonly #thread: Worker | null;
+  readonly #settings: HeartbeatSettings | null;
+  readonly #log: Log;
+  #thread: Worker | null = null;
+  #jobIds: readonly string[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #threadEnd: NodeJS.Timeout | undefined;
   #failures = 0;
+  #isOver = false;
 
   /** Does nothing where the environment has no address for it. */
-  constructor(place: WorkerEnvironment, release: string, log: Log) {
-    const { pingUrl, key, pingIntervalMs } = place;
-    if (pingUrl === null) {
-      log.warn("RUNPOD_WEBHOOK_PING is not set: a job that takes long may be given to another worker");
-      this.#thread = null;
-      return;
-    }
-    const settings: HeartbeatSettings = { pingUrl, key, release, intervalMs: pingIntervalMs };
-    // The thread has no use for the arguments of Node, such as a debugger's port, and little for memory.
-    this.#thread = new Worker(THREAD, {
-      workerData: settings,
-      execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: 16 },
-    });
-    this.#thread.unref();
-    this.#thread.on("message", (failure: string | null) => this.#note(failure, log));
-    this.#thread.on("error", (error) => log.error("the heartbeats have ended", { reason: String(error) }));
+  constructor({ pingUrl, key, pingIntervalMs }: WorkerEnvironment, release: string, log: Log) {
+    this.#log = log;
+    this.#settings = pingUrl === null ? null : { pingUrl, key, release, intervalMs: pingIntervalMs };
+    if (this.#settings !== null) this.#begin(this.#settings);
+    else log.warn("RUNPOD_WEBHOOK_PING is not set: a job that takes long may be given to another worker");
   }
 
   /** The jobs that run from now on. */
   setJobs(ids: readonly string[]): void {
+    this.#jobIds = ids;
+    clearTimeout(this.#threadEnd);
+    if (this.#settings === null || this.#isOver) return;
+    if (ids.length > 0 && this.#thread === null) this.#startThread(this.#settings);
     this.#thread?.postMessage(ids);
+    if (ids.length === 0) this.#threadEnd = setTimeout(() => this.#endThread(), THREAD_KEPT_MS).unref();
   }
 
   async stop(): Promise<void> {
-    await this.#thread?.terminate();
+    this.#isOver = true;
+    clearInterval(this.#timer);
+    clearTimeout(this.#threadEnd);
+    await this.#endThread();
   }
 
-  #note(failure: string | null, log: Log): void {
+  /** The heartbeats of an idle worker, the first one at once. */
+  #begin(settings: HeartbeatSettings): void {
+    const call = new HeartbeatCall(settings);
+    const send = async () => this.#note(await call.send(this.#jobIds));
+    void send();
+    this.#timer = setInterval(() => this.#thread === null && void send(), settings.intervalMs).unref();
+  }
+
+  #startThread(settings: HeartbeatSettings): void {
+    // The thread has no use for the arguments of Node, such as a debugger's port.
+    const thread = new Worker(THREAD, { workerData: settings, execArgv: [] });
+    thread.unref();
+    thread.on("message", (failure: string | null) => this.#note(failure));
+    thread.on("error", (error) => this.#log.error("the thread of the heartbeats failed", { reason: String(error) }));
+    thread.on("exit", () => {
+      if (this.#thread !== thread) return;
+      this.#thread = null;
+      setTimeout(() => this.setJobs(this.#jobIds), AGAIN_MS).unref();
+    });
+    this.#thread = thread;
+  }
+
+  async #endThread(): Promise<void> {
+    const thread = this.#thread;
+    this.#thread = null;
+    await thread?.terminate();
+  }
+
+  #note(failure: string | null): void {
     if (failure === null) {
-      if (this.#failures > 0) log.info("heartbeats are answered again", { failed: this.#failures });
+      if (this.#failures > 0) this.#log.info("heartbeats are answered again", { failed: this.#failures });
       this.#failures = 0;
       return;
     }
     this.#failures += 1;
-    if (isPowerOfTwo(this.#failures)) log.warn("a heartbeat failed", { failed: this.#failures, answer: failure });
+    if (isPowerOfTwo(this.#failures)) {
+      this.#log.warn("a heartbeat failed", { failed: this.#failures, answer: failure });
+    }
   }
 }
