@@ -1,6 +1,7 @@
 // What a client may send about a job: the work, and the shapes of `policy`, `webhook` and `s3Config`.
 import * as z from "zod";
 import type { Origin } from "../core/job/origin.ts";
+import { rangeRule } from "../core/job/request-fields.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import { EXECUTION_TIMEOUT_MIN_MS, POLICY_MAX_MS, TTL_MIN_MS } from "../core/limits.ts";
 import type { OpenAiRequest } from "../core/openai/request.ts";
@@ -17,22 +18,22 @@ export interface JobWork {
 }
 
 /** Milliseconds as a JSON integer between two bounds, with one error message for every other value. */
-function milliseconds(minMs: number, maxMs: number) {
-  const error = `must be an integer from ${minMs} to ${maxMs} (milliseconds)`;
-  return z.int({ error }).min(minMs, { error }).max(maxMs, { error }).optional();
+function milliseconds(minMs: number) {
+  const error = rangeRule(minMs);
+  return z.int({ error }).min(minMs, { error }).max(POLICY_MAX_MS, { error }).optional();
 }
 
 /** `policy` of a job. Unknown keys are ignored: RunPod adds some now and then. */
 const policySchema = z.object(
   {
-    executionTimeout: milliseconds(EXECUTION_TIMEOUT_MIN_MS, POLICY_MAX_MS),
-    ttl: milliseconds(TTL_MIN_MS, POLICY_MAX_MS),
+    executionTimeout: milliseconds(EXECUTION_TIMEOUT_MIN_MS),
+    ttl: milliseconds(TTL_MIN_MS),
     lowPriority: z.boolean({ error: "must be true or false" }).optional(),
   },
   { error: "must be an object" },
 );
 
-/** The known fields of a request beside `input`; every other field reaches the worker as it came. */
+/** The known fields of a request beside `input`, for descriptions: core/job/request-fields.ts reads them. */
 export const jobRequestSchema = z.object({
   policy: policySchema.optional(),
   webhook: z.string({ error: "must be a URL" }).min(1, { error: "must be a URL" }).nullable().optional(),

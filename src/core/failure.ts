@@ -1,4 +1,4 @@
-// All failures that are reported to a caller, as one tagged union; http/kit/failures.ts turns them into answers.
+// All failures that are reported to a caller, as one tagged union; contract/wire-failure.ts turns them into answers.
 
 /** An expected failure. `field` names what was wrong in the request (`input`, `policy.ttl`, `?wait`). */
 export type Failure =

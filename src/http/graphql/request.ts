@@ -2,6 +2,7 @@
 // other one gets an error that names what to use, in GraphQL's form, which is the only one that those clients can read.
 import * as z from "zod";
 import type { Caller } from "../../contract/identity.ts";
+import { wireOf } from "../../contract/wire-failure.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { type GraphQlField, parseGraphQl } from "../../core/manage/graphql-document.ts";
 import type { ManageContext } from "../../manage/context.ts";
@@ -10,7 +11,6 @@ import { authenticate, readKey, requireScope } from "../kit/auth.ts";
 import { readBodyText } from "../kit/body-text.ts";
 import { checkBody } from "../kit/checked.ts";
 import type { RouteContext } from "../kit/context.ts";
-import { wireOf } from "../kit/failures.ts";
 import type { DescribedOperation } from "../kit/operation-doc.ts";
 import { detailOf } from "../kit/problem.ts";
 import { countCall } from "../kit/rate-limit.ts";

@@ -1,13 +1,13 @@
 // RunPod's API as the edge reads it: headers, then the body, whose known fields are checked; its input stays bytes.
 import { readConfig } from "../../config.ts";
 import { ok, type Result } from "../../core/failure.ts";
+import { checkSubmitHeaders, readIdempotencyKey } from "../../core/job/submit-headers.ts";
 import { RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../core/limits.ts";
 import { readKey } from "../kit/auth.ts";
 import type { ClientDialect, WantedJob } from "../kit/client-dialect.ts";
 import { bodyOf } from "../kit/request-body.ts";
 import { refuse } from "../kit/route.ts";
 import { readSubmitBody } from "./submit-body.ts";
-import { checkSubmitHeaders, readIdempotencyKey } from "./submit-headers.ts";
 
 export const RUNPOD: ClientDialect = { readKey, readJob, refuse };
 

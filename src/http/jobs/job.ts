@@ -1,9 +1,9 @@
 // Routes about one job: status, status-sync, cancel, retry. Bodies are ignored, as clients send empty ones.
 import { fail } from "../../core/failure.ts";
+import { readTtl, readWait } from "../../core/job/query.ts";
 import { jsonAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
 import type { JobRouteCall } from "../kit/enter.ts";
-import { readTtl, readWait } from "../kit/query.ts";
 import type { Answered } from "../kit/route.ts";
 import { statusAnswer } from "./status-body.ts";
 import { waitForJob } from "./wait.ts";

@@ -1,7 +1,8 @@
 // POST /v2/:endpoint/runsync.
+
+import { readWait } from "../../core/job/query.ts";
 import { finishAnyway, type RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
-import { readWait } from "../kit/query.ts";
 import type { Answered } from "../kit/route.ts";
 import { submitJob } from "../kit/submit-job.ts";
 import { RUNPOD } from "./dialect.ts";

@@ -1,6 +1,7 @@
-// A job as clients see it: RunPod's keys in RunPod's order, keys without a value left out, the output spliced in raw.
+// A job as clients see it, with its output spliced in raw.
 import type { JobView } from "../../contract/job-view.ts";
 import { fail } from "../../core/failure.ts";
+import { statusParts } from "../../core/job/status-parts.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
 import { log } from "../../log.ts";
@@ -26,26 +27,6 @@ export async function requestsAnswer(c: RouteContext, jobs: readonly JobView[]):
 
 function isSmall(output: PayloadRef | null): boolean {
   return output !== null && output.kind === "inline" && output.bytes.byteLength <= PAYLOAD_INLINE_MAX_BYTES;
-}
-
-/** The JSON of one job, cut at the place where its output belongs. */
-export function statusParts(job: JobView): (string | PayloadRef)[] {
-  const before = {
-    delayTime: job.delayMs ?? undefined,
-    error: job.error ?? undefined,
-    executionTime: job.executionMs ?? undefined,
-    id: job.id,
-  };
-  const after = {
-    queue: job.queue ?? undefined,
-    retries: job.retries > 0 ? job.retries : undefined,
-    status: job.status,
-    workerId: job.workerId ?? undefined,
-  };
-  // Both objects have a key that always has a value, so that neither half is ever empty.
-  const head = JSON.stringify(before).slice(0, -1);
-  const tail = JSON.stringify(after).slice(1);
-  return job.output === null ? [`${head},${tail}`] : [`${head},"output":`, job.output, `,${tail}`];
 }
 
 async function splicedAnswer(c: RouteContext, parts: (string | PayloadRef)[]): Promise<Answered> {

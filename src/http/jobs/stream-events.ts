@@ -1,8 +1,9 @@
 // A job's chunks as server-sent events, for any number of readers, each from its own place. An event's id is that
 // place, so a reader that was cut off continues from there by its Last-Event-ID.
-import type { StreamChunk, StreamPage } from "../../contract/stream.ts";
+import type { StreamPage } from "../../contract/stream.ts";
 import { isTerminal } from "../../core/job/job.ts";
-import { cursorText, laterOf, parseCursor, type StreamCursor } from "../../core/job/stream-cursor.ts";
+import { laterOf, type StreamCursor } from "../../core/job/stream-cursor.ts";
+import { endEvent, eventsOf } from "../../core/job/stream-events.ts";
 import { STREAM_COMMENT_EVERY_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
 import { rawAnswer } from "../kit/answer.ts";
@@ -11,14 +12,6 @@ import { readPage, type StreamRead } from "../kit/read-stream.ts";
 
 /** The pause between two calls to a broker that does not answer. */
 const PAUSE_MS = 1_000;
-const END_MARK = ".end";
-
-/** The place that a reader has reached; `sawEnd`: it has had the very last event. Null: we gave out no such id. */
-export function readLastEventId(text: string): { readonly after: StreamCursor; readonly sawEnd: boolean } | null {
-  const sawEnd = text.endsWith(END_MARK);
-  const after = parseCursor(sawEnd ? text.slice(0, -END_MARK.length) : text);
-  return after === null ? null : { after, sawEnd };
-}
 
 /** Answers with the events after a place. `first` is the page that was there when the reader came. */
 export function eventStreamAnswer(c: RouteContext, read: StreamRead, after: StreamCursor, first: StreamPage): Response {
@@ -44,7 +37,7 @@ async function pump(
       const isOver = isTerminal(page.status) && !page.more;
       for (const chunk of page.chunks) cursor = laterOf(cursor, chunk);
       await writer.write(
-        encoder.encode(isOver ? `${page.chunks.length === 0 ? "" : text}${endEvent(read, page, cursor)}` : text),
+        encoder.encode(isOver ? `${page.chunks.length === 0 ? "" : text}${endEvent(read.jobId, page, cursor)}` : text),
       );
       if (isOver) return await writer.close();
       const next = await nextPage(read, cursor);
@@ -66,27 +59,4 @@ async function nextPage(read: StreamRead, cursor: StreamCursor): Promise<StreamP
     if (next.failure.kind !== "unavailable") return null;
     await scheduler.wait(PAUSE_MS);
   }
-}
-
-/** `data` is an element of RunPod's /stream: `{"output": …}`. A new attempt is announced before its first chunk. */
-function eventsOf(chunks: readonly StreamChunk[], cursor: StreamCursor): string {
-  const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
-  let { attempt } = cursor;
-  let text = "";
-  for (const chunk of chunks) {
-    if (chunk.attempt !== attempt && (attempt > 0 || chunk.attempt > 1)) {
-      const id = cursorText({ attempt: chunk.attempt, seq: 0 });
-      text += `id: ${id}\nevent: attempt\ndata: {"attempt":${chunk.attempt}}\n\n`;
-    }
-    attempt = chunk.attempt;
-    // JSON may have line ends as white space, and in an event a line end would end the field.
-    const data = `{"output":${decoder.decode(chunk.bytes)}}`.split(/\r\n|\n|\r/).join("\ndata: ");
-    text += `id: ${cursorText(chunk)}\ndata: ${data}\n\n`;
-  }
-  return text;
-}
-
-function endEvent({ jobId }: StreamRead, { status, error }: StreamPage, cursor: StreamCursor): string {
-  const data = JSON.stringify({ id: jobId, status, error: error ?? undefined });
-  return `id: ${cursorText(cursor)}${END_MARK}\nevent: status\ndata: ${data}\n\n`;
 }

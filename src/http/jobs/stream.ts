@@ -3,15 +3,16 @@
 import type { StreamPage } from "../../contract/stream.ts";
 import { fail } from "../../core/failure.ts";
 import { isTerminal } from "../../core/job/job.ts";
+import { readWait } from "../../core/job/query.ts";
 import { STREAM_START } from "../../core/job/stream-cursor.ts";
+import { readLastEventId } from "../../core/job/stream-events.ts";
 import { STREAM_HOLD_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
 import { rawAnswer } from "../kit/answer.ts";
 import { keepAnswering, type RouteContext } from "../kit/context.ts";
 import type { JobRouteCall } from "../kit/enter.ts";
-import { readWait } from "../kit/query.ts";
 import { enterStream, readPage, type StreamRead } from "../kit/read-stream.ts";
 import type { Answered } from "../kit/route.ts";
-import { eventStreamAnswer, readLastEventId } from "./stream-events.ts";
+import { eventStreamAnswer } from "./stream-events.ts";
 
 /** Chunks of a job: events for a client that accepts them, else RunPod's long poll. The Go client uses POST. */
 export async function stream(c: RouteContext, { broker, job }: JobRouteCall): Promise<Answered> {

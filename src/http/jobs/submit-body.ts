@@ -1,11 +1,9 @@
 // The body of a submit: the input is cut out as bytes while it streams by, and the few known fields are checked.
-import type * as z from "zod";
 import type { SubmitCall } from "../../contract/broker.ts";
-import { jobRequestSchema } from "../../contract/job-request.ts";
 import type { EndpointSettings } from "../../contract/settings.ts";
 import type { Reach } from "../../core/access/reach.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
-import { metadataProblem } from "../../core/job/metadata.ts";
+import { FIELDS_RULE, type JobRequest, readJobRequest } from "../../core/job/request-fields.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES, HELD_CALL_MAX_MS, PAYLOAD_ROW_MAX_BYTES } from "../../core/limits.ts";
 import { CHECKED_INPUT_MAX_BYTES } from "../../core/schema/limits.ts";
@@ -81,11 +79,8 @@ async function storeChecked(input: PayloadRef, options: SubmitBodyOptions): Prom
   return fail(bodyFailure(stored, options.maxBytes, FIELDS_RULE));
 }
 
-const FIELDS_RULE = `all fields beside input may have at most ${ENVELOPE_FIELDS_MAX_BYTES} bytes together`;
-
 type Wishes = Pick<SubmitBody, "policy" | "webhook">;
 
-const KNOWN_FIELDS = jobRequestSchema.keyof().options;
 const NO_WISHES: Wishes = { policy: { executionTimeoutMs: null, ttlMs: null, lowPriority: false }, webhook: null };
 
 /** Checks the known fields. The failure names the first wrong field by its path, such as `policy.ttl`. */
@@ -93,17 +88,12 @@ function checkFields(
   fields: Readonly<Record<string, string>>,
   { settings, reach, isByToken }: SubmitBodyOptions,
 ): Result<Wishes> {
-  const problem = fields.metadata === undefined ? null : metadataProblem(fields.metadata);
-  if (problem !== null) return fail({ kind: "invalid", ...problem });
-  // Most requests have no known field, and the first use of a schema costs as much as scanning the whole body.
-  if (!KNOWN_FIELDS.some((name) => Object.hasOwn(fields, name))) return ok(NO_WISHES);
-  const parsed = jobRequestSchema.safeParse(
-    Object.fromEntries(KNOWN_FIELDS.map((name) => [name, parseField(fields, name)])),
-  );
-  if (!parsed.success) return fail(failureOfIssue(parsed.error));
-  const { policy, webhook = null } = parsed.data;
+  const parsed = readJobRequest(fields);
+  if (!parsed.ok) return parsed;
+  if (parsed.value === null) return ok(NO_WISHES);
+  const { policy, webhook = null } = parsed.value;
   const { executionTimeout = null, ttl = null, lowPriority = false } = policy ?? {};
-  const beyond = isByToken ? beyondToken(parsed.data, settings) : null;
+  const beyond = isByToken ? beyondToken(parsed.value, settings) : null;
   if (beyond !== null) return fail({ kind: "invalid", ...beyond });
   const isHeld = settings.upstreams.some((upstream) => upstream.dialect !== "runpod" || upstream.local);
   if (isHeld && (executionTimeout ?? 0) > HELD_CALL_MAX_MS) {
@@ -122,7 +112,7 @@ function checkFields(
  * endpoint's worker that takes addresses out of the input has to judge them itself.
  */
 function beyondToken(
-  { policy, webhook, s3Config }: z.infer<typeof jobRequestSchema>,
+  { policy, webhook, s3Config }: JobRequest,
   { executionTimeoutMs, ttlMs }: EndpointSettings,
 ): { readonly field: string; readonly message: string } | null {
   const { executionTimeout = 0, ttl = 0 } = policy ?? {};
@@ -136,17 +126,3 @@ function beyondToken(
 }
 
 const NOT_BY_TOKEN = "is not for a browser's token";
-
-/** The text is valid JSON, because the scanner has accepted it. */
-function parseField(fields: Readonly<Record<string, string>>, name: string): unknown {
-  const text = Object.hasOwn(fields, name) ? fields[name] : undefined;
-  return text === undefined ? undefined : JSON.parse(text);
-}
-
-/** The failure names the first wrong field by its path, such as `policy.ttl`. */
-function failureOfIssue({ issues }: z.ZodError): Failure {
-  const [issue] = issues;
-  const path = issue?.path ?? [];
-  const field = path.length === 0 ? "body" : path.join(".");
-  return { kind: "invalid", field, message: issue?.message ?? "is not valid" };
-}

@@ -2,6 +2,7 @@
 // the job runs, so that a client that is cut off while it waits knows the job's id; the body is sent when the job or
 // the wait is over. White space in between keeps proxies from cutting a silent connection, and JSON readers ignore it.
 import type { JobView } from "../../contract/job-view.ts";
+import { statusParts } from "../../core/job/status-parts.ts";
 import { SYNC_HEAD_AFTER_MS, SYNC_SPACE_EVERY_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
 import { spliceBody } from "../../payload/splice.ts";
@@ -10,7 +11,6 @@ import { carryHere } from "../kit/carry-here.ts";
 import { keepAnswering, type RouteContext } from "../kit/context.ts";
 import type { EndpointCall } from "../kit/enter.ts";
 import type { SubmittedJob } from "../kit/submit-job.ts";
-import { statusParts } from "./status-body.ts";
 import { waitForJob } from "./wait.ts";
 
 interface SyncCall extends EndpointCall, SubmittedJob {

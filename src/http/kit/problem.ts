@@ -1,9 +1,10 @@
 // Failures of the management API as RFC 9457 problems (application/problem+json): our own form under /v1, and that of
 // RunPod's management API under /v2, whose clients show `detail` and `errors`, and whose models read `hint`.
+
+import { wireOf } from "../../contract/wire-failure.ts";
 import { type Failure, fieldSentence, nameOfField, type WrongField } from "../../core/failure.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { RouteContext } from "./context.ts";
-import { wireOf } from "./failures.ts";
 
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",

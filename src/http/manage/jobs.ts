@@ -10,6 +10,7 @@ import {
   type ShownJobSummary,
 } from "../../contract/manage/job-list.ts";
 import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
+import { wireOf } from "../../contract/wire-failure.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import type { JobFilter } from "../../core/job/filter.ts";
 import { givenOf } from "../../core/manage/given.ts";
@@ -17,7 +18,6 @@ import { toTimeText } from "../../core/manage/time-text.ts";
 import { askD1 } from "../../db/ask-d1.ts";
 import { findTenant } from "../../db/tenants.ts";
 import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
-import { wireOf } from "../kit/failures.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
 import { openCursor, sealedPagination } from "../kit/sealed-cursor.ts";

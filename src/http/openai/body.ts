@@ -1,6 +1,7 @@
 // The body of a request to an OpenAI route, kept as it came, except that a stream's usage is asked for in the client's
 // name. JSON is checked as it streams by; any other body, such as an audio file, becomes a JSON string of its base64.
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
+import { checkBodyHeaders } from "../../core/job/submit-headers.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { ENVELOPE_FIELDS_MAX_BYTES } from "../../core/limits.ts";
 import { isJsonType, type OpenAiRequest } from "../../core/openai/request.ts";
@@ -10,7 +11,7 @@ import { askForUsage, USAGE_ASK } from "../../core/openai/stream-options.ts";
 import { readBase64 } from "../../payload/base64-body.ts";
 import type { BodySource, ValueOptions } from "../../payload/envelope.ts";
 import { readObject } from "../../payload/object-body.ts";
-import { bodyFailure, checkBodyHeaders } from "../kit/body-failures.ts";
+import { bodyFailure } from "../kit/body-failures.ts";
 import { bodyOf } from "../kit/request-body.ts";
 import { dropInput } from "../kit/submit-job.ts";
 

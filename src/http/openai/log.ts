@@ -3,11 +3,11 @@ import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult, isWaiting } from "../../core/job/job.ts";
+import { errorOfJob, type OpenAiError, toError } from "../../core/job/openai-error.ts";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../../core/openai/limits.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
 import { errorEvent, ShownEvents } from "../../core/openai/shown-events.ts";
 import type { ClientAnswer } from "./answer.ts";
-import { errorOfJob, type OpenAiError, toError } from "./errors.ts";
 import { ChunkEvents } from "./sse.ts";
 
 const HEAD = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };

@@ -1,15 +1,12 @@
-// Turns the output of a finished job into its OpenAI client's answer. Servers and RunPod workers return many forms
-// (docs/wire.md 2.2): an object, a list with one, a JSON text in a string, pieces of event text, or bytes as base64.
+// Turns the output of a finished job into its OpenAI client's answer.
 import type { JobView } from "../../contract/job-view.ts";
-import { concatBytes } from "../../core/bytes/concat.ts";
 import { ok } from "../../core/failure.ts";
 import { hasResult } from "../../core/job/job.ts";
+import { toError } from "../../core/job/openai-error.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
-import { parseJson } from "../../core/json/value.ts";
-import { errorTextOfOutput, onlyValue, openAiErrorOfOutput } from "../../core/openai/error.ts";
 import { OPENAI_ANSWER_MAX_BYTES } from "../../core/openai/limits.ts";
 import { isBodiless, type OpenAiRequest } from "../../core/openai/request.ts";
-import { ShownEvents } from "../../core/openai/shown-events.ts";
+import { isMediaType, readFinished } from "../../core/openai/worker-output.ts";
 import type { AnswerHead } from "../../dispatch/client-link.ts";
 import { log } from "../../log.ts";
 import { decodeBase64 } from "../../payload/base64.ts";
@@ -18,15 +15,11 @@ import { rawAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
 import type { StreamRead } from "../kit/read-stream.ts";
 import { readWithWholeValues } from "./cut-output.ts";
-import { errorAnswer, jobFailed, toError } from "./errors.ts";
-import { eventOf, toChunk } from "./sse.ts";
+import { errorAnswer, jobFailed } from "./errors.ts";
 
 const NO_CHUNKS = toError(503, "the endpoint does not give the chunks of the result", "unavailable");
 const NOT_STORED = toError(503, "the storage of large results (R2) does not give it", "unavailable");
 const UNREADABLE = toError(502, "the result of the worker takes too long to read", "bad_answer");
-
-/** A media type that is allowed in a header. */
-const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\x20-\x7e]+$/;
 
 /** The answer of a job that is over. `head`: the head of the server's own answer, if this request received it. */
 export async function finishedAnswer(
@@ -50,20 +43,24 @@ export async function finishedAnswer(
   if (!whole.ok) return errorAnswer(c, NO_CHUNKS, job.id);
   const text = whole.value ?? (await readOutput(c, job.output));
   if (text === null) return errorAnswer(c, NOT_STORED, job.id);
-  const value = parseJson(text);
-  if (value === undefined) return errorAnswer(c, UNREADABLE, job.id);
-  // A job of an earlier release may be COMPLETED with an error.
-  const error = errorTextOfOutput(text) === null ? null : openAiErrorOfOutput(onlyValue(value));
-  if (error !== null) return errorAnswer(c, error, job.id);
+  const finished = readFinished(text, request);
   const headers = { "x-job-id": job.id, ...head?.headers };
-  if (isBytes(value)) return bytesAnswer(c, value, job.id);
-  if (request.stream) {
-    const events = { ...headers, "content-type": "text/event-stream; charset=utf-8" };
-    return rawAnswer(200, asEvents(value, request), c.get("requestId"), events);
+  switch (finished.kind) {
+    case "error":
+      return errorAnswer(c, finished.error, job.id);
+    case "bytes":
+      return bytesAnswer(c, finished, job.id);
+    case "events": {
+      const events = { ...headers, "content-type": "text/event-stream; charset=utf-8" };
+      return rawAnswer(200, finished.bytes, c.get("requestId"), events);
+    }
+    case "json":
+      return rawAnswer(status, finished.text, c.get("requestId"), headers);
+    case "unreadable":
+      return errorAnswer(c, UNREADABLE, job.id);
+    case "several":
+      return errorAnswer(c, toError(502, "the worker's answer is not one JSON object", "bad_answer"), job.id);
   }
-  const json = asJson(value, text);
-  if (json !== null) return rawAnswer(status, json, c.get("requestId"), headers);
-  return errorAnswer(c, toError(502, "the worker's answer is not one JSON object", "bad_answer"), job.id);
 }
 
 /** A large answer that a server has just given is passed on as it is. Any other would have to be read as a whole. */
@@ -92,37 +89,14 @@ async function readOutput(c: RouteContext, output: PayloadRef): Promise<string |
   return null;
 }
 
-/** The output as one JSON value; null for several values or plain text. Raw text is returned if it is the value. */
-function asJson(value: unknown, raw: string): string | null {
-  if (Array.isArray(value)) return value.length === 1 ? asJson(value[0], raw.trim().slice(1, -1)) : null;
-  if (typeof value !== "string") return raw;
-  return parseJson(value) === undefined ? null : value;
-}
-
-/** The output as events: of a stream, or of an answer that a worker gave in one piece though events are wanted. */
-function asEvents(value: unknown, request: OpenAiRequest): Uint8Array {
-  const pieces = Array.isArray(value) ? value : [value];
-  const events = new ShownEvents(request);
-  const text = concatBytes(pieces.map((piece) => eventOf(pieces.length === 1 ? toChunk(piece) : piece)));
-  return concatBytes([...events.push(text), ...events.end(), ...events.close()]);
-}
-
-/** The form that the dialect `openai` gives to an answer that is not JSON. */
-interface Bytes {
-  readonly content_type: string;
-  readonly body_base64: string;
-}
-
-function isBytes(value: unknown): value is Bytes {
-  if (typeof value !== "object" || value === null) return false;
-  if (!("body_base64" in value) || !("content_type" in value)) return false;
-  return typeof value.body_base64 === "string" && typeof value.content_type === "string";
-}
-
 /** A worker may choose these names for anything: if the fields hold no base64 or no media type, that is its fault. */
-function bytesAnswer(c: RouteContext, { content_type: type, body_base64: base64 }: Bytes, jobId: string): Response {
+function bytesAnswer(
+  c: RouteContext,
+  { type, base64 }: { readonly type: string; readonly base64: string },
+  jobId: string,
+): Response {
   const body = decodeBase64(base64);
-  if (body === null || !MEDIA_TYPE.test(type)) {
+  if (body === null || !isMediaType(type)) {
     return errorAnswer(c, toError(502, "the worker's answer is no bytes of a type", "bad_answer"), jobId);
   }
   return rawAnswer(200, body, c.get("requestId"), { "x-job-id": jobId, "content-type": type });

@@ -4,6 +4,7 @@ import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import type { Failure, Result } from "../../core/failure.ts";
 import { hasResult, isRunning, isTerminal, isTimedOut, isWaiting } from "../../core/job/job.ts";
+import { type OpenAiError, TTL_PASSED, toError } from "../../core/job/openai-error.ts";
 import { STREAM_START } from "../../core/job/stream-cursor.ts";
 import { LIMIT_RETRY_AFTER_SECONDS } from "../../core/limits.ts";
 import { OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } from "../../core/openai/limits.ts";
@@ -12,7 +13,7 @@ import type { RouteContext } from "../kit/context.ts";
 import { askHeld } from "../kit/held.ts";
 import { readPage, type StreamRead } from "../kit/read-stream.ts";
 import type { ClientAnswer } from "./answer.ts";
-import { errorAnswer, type OpenAiError, refuseOpenAi, TTL_PASSED, toError } from "./errors.ts";
+import { errorAnswer, refuseOpenAi } from "./errors.ts";
 import { LoggedEvents } from "./log.ts";
 import { finishedAnswer } from "./output.ts";
 

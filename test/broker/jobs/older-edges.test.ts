@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { SubmitCall } from "../../../src/contract/broker.ts";
 import { openAiOrigin } from "../../../src/contract/openai-origin.ts";
-import { errorOfJob } from "../../../src/http/openai/errors.ts";
+import { errorOfJob } from "../../../src/core/job/openai-error.ts";
 import { jobParts } from "../../../src/payload/job-body.ts";
 import { holdCarriers, makeBroker, submission } from "../../support/broker.ts";
 import { openAiRequest } from "../../support/openai-request.ts";

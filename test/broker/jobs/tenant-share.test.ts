@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { refuseBeyondShare } from "../../../src/broker/jobs/tenant-share.ts";
 import { NOTHING_KEPT } from "../../../src/broker/store/kept-tally.ts";
 import type { SubmitCall } from "../../../src/contract/broker.ts";
+import { wireOf } from "../../../src/contract/wire-failure.ts";
 import { failed } from "../../../src/core/job/failure.ts";
 import {
   ENDPOINT_MAX_BYTES,
@@ -14,7 +15,6 @@ import {
   SWEEP_EVERY_MS,
 } from "../../../src/core/limits.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
-import { wireOf } from "../../../src/http/kit/failures.ts";
 import { answerUpstreams, holdCarriers, makeBroker, submission, upstream } from "../../support/broker.ts";
 import { keptOf } from "../../support/kept.ts";
 

@@ -1,6 +1,6 @@
-// Query parameters: each at most once, an integer of milliseconds between two bounds.
-import { fail, ok, type Result } from "../../core/failure.ts";
-import { POLICY_MAX_MS, TTL_MIN_MS, WAIT_DEFAULT_MS, WAIT_MAX_MS, WAIT_MIN_MS } from "../../core/limits.ts";
+// Query parameters of job routes: each at most once, an integer of milliseconds between two bounds.
+import { fail, ok, type Result } from "../failure.ts";
+import { POLICY_MAX_MS, TTL_MIN_MS, WAIT_DEFAULT_MS, WAIT_MAX_MS, WAIT_MIN_MS } from "../limits.ts";
 
 /** `?wait=` in milliseconds, or RunPod's default for the route if it is absent. */
 export function readWait(url: string, defaultMs = WAIT_DEFAULT_MS): Result<number> {

@@ -1,7 +1,6 @@
 // The headers of a submit: media type, announced length, Idempotency-Key.
-import { fail, ok, type Result } from "../../core/failure.ts";
-import { IDEMPOTENCY_KEY_MAX_CHARS } from "../../core/limits.ts";
-import { checkBodyHeaders } from "../kit/body-failures.ts";
+import { fail, ok, type Result } from "../failure.ts";
+import { IDEMPOTENCY_KEY_MAX_CHARS } from "../limits.ts";
 
 /** Refuses, before a byte of the body is read, a body that is not plain JSON or whose announced length is too large. */
 export function checkSubmitHeaders(headers: Headers, maxBytes: number): Result<null> {
@@ -9,6 +8,16 @@ export function checkSubmitHeaders(headers: Headers, maxBytes: number): Result<n
     return fail({ kind: "unsupported_media", message: "the content type must be application/json" });
   }
   return checkBodyHeaders(headers, maxBytes);
+}
+
+/** Refuses, before a byte of the body is read, a body that is compressed or whose announced length is too large. */
+export function checkBodyHeaders(headers: Headers, maxBytes: number): Result<null> {
+  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
+  if (encoding !== "" && encoding !== "identity") {
+    return fail({ kind: "unsupported_media", message: "the body must not be compressed" });
+  }
+  const length = Number(headers.get("content-length") ?? "0");
+  return length > maxBytes ? fail({ kind: "too_large", maxBytes }) : ok(null);
 }
 
 /** Is it JSON in UTF-8? RunPod also takes a body without a type, or with the type that `fetch` gives to a string. */
