@@ -1,6 +1,5 @@
 // Runs the handler of one job to its end, sends what it streams, and gives the report of its end.
 import { deliver } from "./delivery.ts";
-import type { WorkerEnvironment } from "./environment.ts";
 import type { Job, WorkerConfig } from "./handler.ts";
 import { type InputCheck, shownProblems } from "./input-check.ts";
 import { jsonTextOf } from "./json-text.ts";
@@ -15,13 +14,19 @@ import {
   reportOfThrown,
 } from "./outcome.ts";
 import { ProgressReports } from "./progress.ts";
-import type { HandedJob, WorkerApi } from "./worker-api.ts";
+import type { Answer, HandedJob } from "./worker-api.ts";
+
+/** Takes what a job tells before its end: bodies as they are posted (docs/wire.md 3.4). */
+export interface JobLine {
+  readonly progress: (jobId: string, body: string) => Promise<unknown>;
+  /** Null: chunks have no place. */
+  readonly chunk: ((jobId: string, body: string) => Promise<Answer>) | null;
+}
 
 export interface JobRun {
   readonly config: WorkerConfig;
   readonly check: InputCheck;
-  readonly api: WorkerApi;
-  readonly place: WorkerEnvironment;
+  readonly line: JobLine;
   readonly reporter: Reporter;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -30,11 +35,16 @@ export interface JobRun {
 /** Null: the job was stopped, or is not ours any more, so nobody waits for its end. */
 export type Ended = { readonly report: Report; readonly isStream: boolean } | null;
 
+/** The reason of a job's signal. */
+export function stopReason(): DOMException {
+  return new DOMException("the job was cancelled, or has run for too long", "AbortError");
+}
+
 export async function runJob(handed: HandedJob, run: JobRun): Promise<Ended> {
   const { config, reporter, signal } = run;
   const restarts = config.refreshWorker === true;
   const progress = new ProgressReports(
-    (body) => run.api.done(handed.id, body),
+    (body) => run.line.progress(handed.id, body),
     () => run.log.warn("progress that is no JSON was not sent"),
   );
   let isStream = false;
@@ -87,17 +97,17 @@ async function sendChunks(chunks: Chunks, jobId: string, run: JobRun): Promise<R
   }
   return signal.aborted ? null : reportOfStream(gathered, restarts);
 
-  async function sendChunk(chunk: unknown, at: number, id: string, { api, place, log }: JobRun) {
+  async function sendChunk(chunk: unknown, at: number, id: string, { line, log }: JobRun) {
     const error = errorOfChunk(chunk);
     if (error !== null) return reportOf({ error }, restarts);
     const text = jsonTextOf(chunk, `chunk[${at}]`);
     if (!text.ok) return reportOfError(`${text.path} ${text.problem}`, restarts);
-    const url = place.streamUrl?.(id);
-    if (url === undefined) {
+    const { chunk: send } = line;
+    if (send === null) {
       const missing = new Error("RUNPOD_WEBHOOK_POST_STREAM is not set, so a generator has no place for its chunks");
       return reportOfThrown(missing, reporter, restarts);
     }
-    const delivered = await deliver(() => api.chunk(url, id, `{"output":${text.text}}`), {
+    const delivered = await deliver(() => send(id, `{"output":${text.text}}`), {
       log,
       isOver: () => signal.aborted,
     });

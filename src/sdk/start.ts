@@ -1,21 +1,61 @@
 // `start({ handler })`: what a worker's file ends with.
+import { readFileSync } from "node:fs";
+import { chooseMode, logLevelIn, TEST_FILE } from "./choose-mode.ts";
 import type { WorkerConfig } from "./handler.ts";
-import { makeLog, readLogOptions } from "./log.ts";
+import { type Log, makeLog, readLogOptions } from "./log.ts";
+import { runOnce } from "./run-once.ts";
 import { runWorker } from "./run-worker.ts";
 
 /**
- * Starts a worker and ends the process when it is done: with 0 after a shutdown, with 1 where it cannot work. The environment is that of
- * RunPod's workers, which `npm run worker:env` prints.
+ * Starts a worker and ends the process when it is done: with 0 after a shutdown, with 1 where it cannot work or where the one job of
+ * `--test_input` has failed. Environment and arguments say what it does: RunPod's environment of a worker, which `npm run worker:env`
+ * prints, makes it fetch its jobs; without that it serves an endpoint on this machine.
  */
 export async function start<Input = unknown>(config: WorkerConfig<Input>): Promise<void> {
-  const log = makeLog(readLogOptions(process.env, (line) => process.stdout.write(`${line}\n`)));
   try {
     // The input of each job is checked by the schema that gave the handler its type.
-    process.exitCode = await runWorker(config as WorkerConfig, process.env, log);
+    process.exitCode = await work(config as WorkerConfig, process.argv.slice(2));
   } catch (error) {
-    log.error(error instanceof Error ? error.message : String(error));
+    logTo(process.stdout).error(error instanceof Error ? error.message : String(error));
     process.exitCode = 1;
   }
   // A model may keep timers and threads that would keep the process alive.
   process.exit();
+}
+
+async function work(config: WorkerConfig, args: readonly string[]): Promise<number> {
+  const variables = process.env;
+  const mode = chooseMode(args, variables, readTestFile);
+  switch (mode.kind) {
+    case "loop":
+      return await runWorker(config, variables, logTo(process.stdout));
+    case "serve": {
+      // Loaded only here: a worker that fetches its jobs needs none of it.
+      const { serveLocally } = await import("./local/serve.ts");
+      return await serveLocally(mode, config, { variables, log: logTo(process.stdout) });
+    }
+    case "once":
+      // What is printed is the job's result alone, for whatever program reads it.
+      return await runOnce(mode.job, config, {
+        variables,
+        log: logTo(process.stderr),
+        print: (line) => new Promise((resolve) => process.stdout.write(`${line}\n`, () => resolve())),
+      });
+  }
+}
+
+function logTo(stream: NodeJS.WriteStream): Log {
+  const level = logLevelIn(process.argv.slice(2));
+  const variables = level === undefined ? process.env : { ...process.env, RUNPOD_LOG_LEVEL: level };
+  return makeLog(readLogOptions(variables, (line) => stream.write(`${line}\n`)));
+}
+
+/** Null: there is none. */
+function readTestFile(): string | null {
+  try {
+    return readFileSync(TEST_FILE, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw error;
+  }
 }

@@ -11,6 +11,9 @@ export interface Answer {
   readonly retryAfterMs: number | null;
 }
 
+/** The answer that takes a report. */
+export const TAKEN: Answer = { status: 200, text: "", retryAfterMs: null };
+
 /** A job as it was handed out, with whatever else came with it. */
 export interface HandedJob {
   readonly id: string;

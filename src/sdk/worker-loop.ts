@@ -1,13 +1,19 @@
 // A worker that fetches its jobs: as many at once as it may, each reported until its report is taken, until it is told to end.
 import { setTimeout as sleep } from "node:timers/promises";
 import { backoffMs } from "../core/job/backoff.ts";
+import { Concurrency } from "./concurrency.ts";
 import { deliver, isPowerOfTwo } from "./delivery.ts";
-import type { WorkerConfig } from "./handler.ts";
+import type { WorkerEnvironment } from "./environment.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { reportOfError } from "./outcome.ts";
-import { type Ended, type JobRun, runJob } from "./run-job.ts";
+import { type Ended, type JobRun, runJob, stopReason } from "./run-job.ts";
 import { StopWatch } from "./stop-watch.ts";
-import { type Answer, type HandedJob, readJobs, shownAnswer } from "./worker-api.ts";
+import { type Answer, type HandedJob, readJobs, shownAnswer, type WorkerApi } from "./worker-api.ts";
+
+interface LoopRun extends Omit<JobRun, "signal"> {
+  readonly api: WorkerApi;
+  readonly place: WorkerEnvironment;
+}
 
 type Running = { readonly abort: AbortController; readonly ended: Promise<void> };
 
@@ -19,17 +25,18 @@ const TOO_MANY_PAUSE_MS = 5_000;
 const HELD_MIN_MS = 500;
 
 export class WorkerLoop {
-  readonly #run: Omit<JobRun, "signal">;
+  readonly #run: LoopRun;
   readonly #heartbeat: Heartbeat;
   readonly #stops: StopWatch | null;
   readonly #running = new Map<string, Running>();
   /** Fires when no more jobs are to be asked for. */
   readonly #draining = new AbortController();
-  #concurrency = 1;
+  readonly #concurrency: Concurrency;
   #wake: () => void = () => undefined;
 
-  constructor(run: Omit<JobRun, "signal">, heartbeat: Heartbeat) {
+  constructor(run: LoopRun, heartbeat: Heartbeat) {
     this.#run = run;
+    this.#concurrency = new Concurrency(run.config, run.log);
     this.#heartbeat = heartbeat;
     const { api, place, log } = run;
     const isBusy = () => this.#running.size > 0;
@@ -45,7 +52,7 @@ export class WorkerLoop {
     const { signal } = this.#draining;
     let failures = 0;
     while (!signal.aborted) {
-      const free = (await this.#readConcurrency()) - this.#running.size;
+      const free = (await this.#concurrency.read()) - this.#running.size;
       if (free <= 0) {
         await this.#untilChanged();
         continue;
@@ -70,20 +77,6 @@ export class WorkerLoop {
 
   get runningIds(): readonly string[] {
     return [...this.#running.keys()];
-  }
-
-  async #readConcurrency(): Promise<number> {
-    const { concurrency = 1 } = this.#run.config as WorkerConfig;
-    const wanted = typeof concurrency === "function" ? await concurrency(this.#concurrency) : concurrency;
-    if (Number.isInteger(wanted) && wanted >= 1) {
-      this.#concurrency = wanted;
-    } else {
-      this.#run.log.error("concurrency must be a whole number from 1 on, so it stays as it was", {
-        given: String(wanted),
-        used: this.#concurrency,
-      });
-    }
-    return this.#concurrency;
   }
 
   /** Resolves when a job has ended, or the worker is to end. */
@@ -159,6 +152,6 @@ export class WorkerLoop {
     const running = this.#running.get(jobId);
     if (running === undefined || running.abort.signal.aborted) return;
     this.#run.log.of(jobId).info("is to stop");
-    running.abort.abort(new DOMException("the job was cancelled, or has run for too long", "AbortError"));
+    running.abort.abort(stopReason());
   }
 }

@@ -160,7 +160,9 @@ export function tellsErrors(place: () => Place): void {
     expect(String(error)).not.toMatch(/traceback/i);
     expect(text).toBe("to be ");
   });
+}
 
+export function refusesWrongKey(place: () => Place): void {
   it("refuses a wrong key with 401", async () => {
     const stranger = clientOf({ ...place(), apiKey: "wrong" });
     const error = await refusalOf(stranger.chat.completions.create(CHAT));

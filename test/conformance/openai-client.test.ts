@@ -12,6 +12,7 @@ import {
   hearsOfLeaving,
   type Place,
   refusalOf,
+  refusesWrongKey,
   tellsErrors,
 } from "./openai-cases.ts";
 import { describePython, PythonWorkers } from "./python-worker.ts";
@@ -62,6 +63,7 @@ describe("npm openai and the server alone", () => {
   answersText(place);
   answersMedia(place);
   tellsErrors(place);
+  refusesWrongKey(place);
   hearsOfLeaving(place, serverLeftAtMs, LEAVE_HEARD_MAX_MS);
 });
 
@@ -70,6 +72,7 @@ describe("npm openai and an upstream that is an OpenAI server", () => {
   answersText(place);
   answersMedia(place);
   tellsErrors(place);
+  refusesWrongKey(place);
   hearsOfLeaving(place, serverLeftAtMs, LEAVE_HEARD_MAX_MS);
 
   it("hands over the whole request with the upstream's own key", async () => {
@@ -95,6 +98,7 @@ describe("npm openai and a hosted RunPod endpoint as the upstream", () => {
   const place = () => placeOf("openai-hosted");
   answersText(place);
   tellsErrors(place);
+  refusesWrongKey(place);
   hearsOfLeaving(place, serverLeftAtMs, LEAVE_HEARD_MAX_MS);
 });
 
@@ -110,6 +114,7 @@ describePython("npm openai and a RunPod worker that pulls", (interpreters) => {
 
   answersText(place);
   tellsErrors(place);
+  refusesWrongKey(place);
   // By its log, because the handler itself is not told: the SDK ends the job and leaves its generator where it was.
   const stoppedAtMs = () =>
     until("the worker stops the job", () => worker.log().includes("Job stopped.") && Date.now());

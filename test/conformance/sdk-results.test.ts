@@ -114,10 +114,10 @@ const CASES = [
     status: { status: "COMPLETED", output: CHUNKS },
   },
   {
-    title: "an input that does not fit the worker's rules fails the job and names the path",
+    title: "an input that a rule's own function refuses fails the job and names the path",
     mode: "rules",
-    input: { name: 1, extra: true },
-    status: { status: "FAILED", error: "input.extra: is not a valid input; input.name: must be a string" },
+    input: { name: "a", steps: 9 },
+    status: { status: "FAILED", error: "input.steps: does not meet the constraints" },
   },
   {
     title: "one that fits gets its defaults",
@@ -136,14 +136,43 @@ const errorSchema = z.object({
   worker_id: z.string(),
 });
 
-describe("our own worker", () => {
+/** What runs the jobs of the modes, each by the path `/v2/MODE`. */
+interface Place extends Pick<RunningBroker, "call"> {
+  stop(): Promise<void>;
+}
+
+async function startWorkersOfBroker(workers: SdkWorkers): Promise<Place> {
+  const broker = await startBroker(Object.fromEntries(MODES.map((mode) => [mode, { workers: {} }])));
+  for (const mode of MODES) workers.start(broker, mode, { mode });
+  return broker;
+}
+
+async function startLocalEndpoints(workers: SdkWorkers): Promise<Place> {
+  const served = new Map(await Promise.all(MODES.map(async (mode) => [mode, await workers.serve({ mode })] as const)));
+  return {
+    call: (path, body) => {
+      const local = [...served].find(([mode]) => path.startsWith(`/v2/${mode}/`))?.[1];
+      if (local === undefined) throw new Error(`nothing serves ${path}`);
+      return local.call(path, body);
+    },
+    stop: async () => {
+      for (const { worker } of served.values()) worker.signal("SIGTERM");
+    },
+  };
+}
+
+const PLACES = [
+  { place: "a running broker", startAll: startWorkersOfBroker, schema: "in the worker alone" },
+  { place: "its local endpoint", startAll: startLocalEndpoints, schema: "before there is a job" },
+] as const;
+
+describe.each(PLACES)("our own worker and $place", ({ startAll, schema }) => {
   const workers = new SdkWorkers();
   const ids = new Map<string, string>();
-  let broker: RunningBroker;
+  let broker: Place;
 
   beforeAll(async () => {
-    broker = await startBroker(Object.fromEntries(MODES.map((mode) => [mode, { workers: {} }])));
-    for (const mode of MODES) workers.start(broker, mode, { mode });
+    broker = await startAll(workers);
     for (const { title, mode, input } of CASES) ids.set(title, await submit(broker, mode, input));
   });
 
@@ -162,6 +191,29 @@ describe("our own worker", () => {
       workerId: expect.stringContaining(mode),
       delayTime: expect.any(Number),
       executionTime: expect.any(Number),
+    });
+  });
+
+  it.each([
+    ["true is an output like any other", ["delayTime", "executionTime", "id", "output", "status", "workerId"]],
+    ["an exception fails the job with JSON text", ["delayTime", "error", "executionTime", "id", "status", "workerId"]],
+  ])("has its fields in RunPod's order: %s", async (title, fields) => {
+    const status: object = JSON.parse((await finishJob(broker, "plain", ids.get(title) ?? "")).toString("utf8"));
+    expect(Object.keys(status)).toEqual(fields);
+  });
+
+  it(`checks an input by the worker's rules ${schema}, and names the path`, async () => {
+    const response = await broker.call("/v2/rules/run", JSON.stringify({ input: { name: 1, extra: true } }));
+    const answer = z.looseObject({ id: z.string().default("") }).parse(await response.json());
+    if (schema === "before there is a job") {
+      expect(response.status).toBe(400);
+      const message = "input/name: must be a string; input/extra: is no property that is known here";
+      expect(answer).toMatchObject({ message, field: "input/name" });
+      return;
+    }
+    expect(await finish("rules", answer.id)).toMatchObject({
+      status: "FAILED",
+      error: "input.extra: is not a valid input; input.name: must be a string",
     });
   });
 

@@ -1,10 +1,9 @@
 // The handlers of our own workers under test, the twins of those in worker.py: `sdk-worker.ts MODE [JOBS_AT_ONCE]`, and each job's input
 // says what becomes of it.
 import { createHash } from "node:crypto";
-import { existsSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Job, start, type WorkerConfig } from "../../src/sdk/worker.ts";
+import { endWithRunner, isReleased, mark } from "./sdk-marks.ts";
 
 interface Input {
   readonly kind?: string;
@@ -12,26 +11,7 @@ interface Input {
   readonly count?: number;
 }
 
-const FOLDER = process.env.WAYBILL_TEST_FOLDER ?? "";
-const RUNNER = Number(process.env.WAYBILL_TEST_RUNNER);
-
-// The tests may be killed where they cannot clean up: then this process ends by itself.
-setInterval(() => {
-  try {
-    process.kill(RUNNER, 0);
-  } catch {
-    process.exit(1);
-  }
-}, 1_000).unref();
-
-/** Leaves a file for the test to see, whole or not at all. */
-function mark(name: string, what: string): void {
-  const path = join(FOLDER, `${name}.${what}`);
-  writeFileSync(`${path}.part`, JSON.stringify({ worker: process.env.RUNPOD_POD_ID, atMs: Date.now() }));
-  renameSync(`${path}.part`, path);
-}
-
-const isReleased = (name: string) => existsSync(join(FOLDER, `${name}.release`));
+endWithRunner();
 
 async function plain(job: Job<Input>): Promise<unknown> {
   const { input } = job;
@@ -151,7 +131,10 @@ function configOf(mode: string, concurrency: number): WorkerConfig<Input> {
     case "rules":
       return {
         handler: ({ input }) => input,
-        input: { name: { type: "str" }, steps: { type: "int", required: false, default: 4 } },
+        input: {
+          name: { type: "str" },
+          steps: { type: "int", required: false, default: 4, constraints: (steps: number) => steps <= 8 },
+        },
       };
     case "hook fails":
       return {

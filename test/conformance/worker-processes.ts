@@ -17,6 +17,8 @@ export interface WorkerProgram {
   readonly args: readonly string[];
   /** Its RUNPOD_POD_ID; one of its own by default. */
   readonly id?: string;
+  /** Where it runs; the folder of the suite by default. */
+  readonly cwd?: string;
   /** Beside what every worker gets. */
   readonly variables?: Readonly<Record<string, string>>;
 }
@@ -58,11 +60,18 @@ export class WorkerProcesses {
   launch(broker: Pick<RunningBroker, "url" | "workerKeys">, slug: string, program: WorkerProgram): WorkerProcess {
     const place = broker.workerKeys[slug];
     if (place === undefined) throw new Error(`the endpoint ${slug} has no key for workers`);
+    return this.run(slug, {
+      ...program,
+      variables: { ...variablesOf({ base: broker.url, gpu: "X", ...place }), ...program.variables },
+    });
+  }
+
+  /** Starts a process that has no broker. */
+  run(slug: string, program: WorkerProgram): WorkerProcess {
     const number = this.#started.length + 1;
     const id = program.id ?? `${slug}-${number}`;
     const logFile = join(this.#folder, `${number}-${id}.log`);
     const variables = {
-      ...variablesOf({ base: broker.url, gpu: "X", ...place }),
       RUNPOD_POD_ID: id,
       // A key in the configuration file of whoever runs the tests would go before the one given here.
       HOME: this.#folder,
@@ -74,6 +83,7 @@ export class WorkerProcesses {
     const log = openSync(logFile, "w");
     const child = spawn(program.command, program.args, {
       env: variables,
+      cwd: program.cwd ?? this.#folder,
       stdio: ["ignore", log, log],
       detached: true,
     });
@@ -155,13 +165,18 @@ const usageSchema = z.object({
 });
 
 /** Submits a job and resolves with its id. */
-export async function submit(broker: RunningBroker, slug: string, input: unknown, policy?: object): Promise<string> {
+export async function submit(
+  broker: Pick<RunningBroker, "call">,
+  slug: string,
+  input: unknown,
+  policy?: object,
+): Promise<string> {
   const response = await broker.call(`/v2/${slug}/run`, JSON.stringify({ input, ...(policy && { policy }) }));
   return submittedSchema.parse(await response.json()).id;
 }
 
 /** The job's status as a client sees it. */
-export async function statusOf(broker: RunningBroker, slug: string, id: string) {
+export async function statusOf(broker: Pick<RunningBroker, "call">, slug: string, id: string) {
   return statusSchema.parse(await (await broker.call(`/v2/${slug}/status/${id}`)).json());
 }
 

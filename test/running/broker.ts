@@ -142,7 +142,7 @@ export function callBroker(url: string, key: string, options: CallOptions = {}):
 }
 
 /** Waits for a job to end and resolves with the raw bytes of its last status. */
-export async function finishJob(broker: RunningBroker, slug: string, id: string): Promise<Buffer> {
+export async function finishJob(broker: Pick<RunningBroker, "call">, slug: string, id: string): Promise<Buffer> {
   while (true) {
     const response = await broker.call(`/v2/${slug}/status-sync/${id}?wait=20000`);
     if (response.status !== 200) throw new Error(`status-sync answered ${response.status}`);
