@@ -133,6 +133,8 @@ function finishedAnswer(job: LocalJob, request: OpenAiRequest): LocalAnswer {
       return rawAnswer(200, finished.bytes, { ...headers, ...EVENTS });
     case "json":
       return rawAnswer(200, finished.text, headers);
+    case "unreadable":
+      return refused("the result of the worker takes too long to read");
     case "several":
       return refused("the worker's answer is not one JSON object");
   }
