@@ -131,6 +131,7 @@ describe("our own worker", () => {
       expect(worker.exitCode()).toBe(1);
       const listed = await (await broker.call("/v1/endpoints/hook/workers")).text();
       expect(listed).toContain("Its fitness check prestart failed: RangeError: no GPU.");
+      expect(listed).toContain("Waybill-Worker/0.1.0");
       expect(await statusOf(broker, "hook", id)).toMatchObject({ status: "IN_QUEUE" });
     });
   });

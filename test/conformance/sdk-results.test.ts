@@ -236,11 +236,6 @@ describe.each(PLACES)("our own worker and $place", ({ startAll, schema }) => {
     expect(seen).toEqual(CHUNKS);
   });
 
-  it("is listed with its release", async () => {
-    const listed = await (await broker.call("/v1/endpoints/plain/workers")).json();
-    expect(listed).toMatchObject({ workers: [{ id: "plain-1", version: "Waybill-Worker/0.1.0" }] });
-  });
-
   it("shows a handler's progress while it runs", async () => {
     const name = "progress";
     const id = await submit(broker, "plain", { kind: "progress", name });
