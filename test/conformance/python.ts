@@ -39,6 +39,8 @@ declare module "vitest" {
   }
 }
 
+/** Installs six environments in the time that pip takes for one. */
+const UV = "uv==0.13.9";
 const INSTALL_MAX_MS = 5 * 60_000;
 const run = promisify(execFile);
 
@@ -53,8 +55,14 @@ export async function setup(project: TestProject): Promise<void> {
 }
 
 async function preparePythons(): Promise<Pythons> {
-  const made = await Promise.allSettled([...VERSIONS, "examples" as const, "schemathesis" as const].map(prepare));
-  for (const result of made) if (result.status === "rejected") return { missing: messageOf(result.reason) };
+  try {
+    const index = await prepareUv();
+    const names = [...VERSIONS, "examples", "schemathesis"] as const;
+    const made = await Promise.allSettled(names.map((name) => prepare(name, index)));
+    for (const result of made) if (result.status === "rejected") throw result.reason;
+  } catch (error) {
+    return { missing: messageOf(error) };
+  }
   return {
     interpreters: {
       newest: interpreterOf("newest"),
@@ -67,35 +75,55 @@ async function preparePythons(): Promise<Pythons> {
   };
 }
 
-async function prepare(version: Environment): Promise<void> {
-  const folder = folderOf(version);
+/** Where uv is to look for packages: at the index that pip is configured for, if it is for one. */
+async function prepareUv(): Promise<readonly string[]> {
+  const python = interpreterOf("uv");
+  await once("uv", async (folder) => {
+    await step("python3 is missing or too old", "python3", [
+      "-c",
+      "import sys; assert sys.version_info >= (3, 10), sys.version",
+    ]);
+    await step("python3 has no venv", "python3", ["-m", "venv", folder]);
+    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
+    await step(`pip cannot install ${UV}`, python, [...pip, UV]);
+  });
+  const index = await run(python, ["-m", "pip", "config", "get", "global.index-url"]).catch(() => null);
+  const address = process.env.PIP_INDEX_URL ?? index?.stdout.trim() ?? "";
+  return address === "" ? [] : ["--default-index", address];
+}
+
+async function prepare(version: Environment, index: readonly string[]): Promise<void> {
+  await once(version, async (folder) => {
+    const uv = join(folderOf("uv"), "bin", "uv");
+    const requirements = REQUIREMENTS[version];
+    await step("uv cannot make an environment", uv, ["venv", "--quiet", "--python", "python3", folder]);
+    const install = ["pip", "install", "--quiet", "--compile-bytecode", "--python", interpreterOf(version), ...index];
+    await step(`uv cannot install ${requirements.join(" ")}`, uv, [...install, ...requirements]);
+    await step(`${requirements.join(" ")} cannot be imported`, interpreterOf(version), [
+      "-c",
+      `import ${version === "schemathesis" ? "schemathesis" : "runpod.serverless"}`,
+    ]);
+  });
+}
+
+/** Fills the folder of an environment, unless it is there. */
+async function once(name: Environment | "uv", fill: (folder: string) => Promise<void>): Promise<void> {
+  const folder = folderOf(name);
   // Written last: a folder without it is what an interrupted run left.
   const ready = join(folder, "ready");
-  if (existsSync(ready) && existsSync(interpreterOf(version))) return;
+  if (existsSync(ready) && existsSync(interpreterOf(name))) return;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  await step("python3 is missing or too old", "python3", [
-    "-c",
-    "import sys; assert sys.version_info >= (3, 10), sys.version",
-  ]);
-  await step("python3 has no venv", "python3", ["-m", "venv", folder]);
-  const python = interpreterOf(version);
-  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
-  const requirements = REQUIREMENTS[version];
-  await step(`pip cannot install ${requirements.join(" ")}`, python, [...pip, ...requirements]);
-  await step(`${requirements.join(" ")} cannot be imported`, python, [
-    "-c",
-    `import ${version === "schemathesis" ? "schemathesis" : "runpod.serverless"}`,
-  ]);
+  await fill(folder);
   writeFileSync(ready, `${new Date().toISOString()}\n`);
 }
 
-function folderOf(version: Environment): string {
-  return join(PROJECT_FOLDER, ".waybill", "conformance", version);
+function folderOf(name: Environment | "uv"): string {
+  return join(PROJECT_FOLDER, ".waybill", "conformance", name);
 }
 
-function interpreterOf(version: Environment): string {
-  return join(folderOf(version), "bin", "python");
+function interpreterOf(name: Environment | "uv"): string {
+  return join(folderOf(name), "bin", "python");
 }
 
 async function step(problem: string, file: string, args: readonly string[]): Promise<void> {
