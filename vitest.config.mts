@@ -33,6 +33,16 @@ function isEndOfFile({ message }: { readonly message: string }): boolean {
 /** Each file of tests starts anew and loads these packages, which takes a tenth less time if each is one module. */
 const bundled = { optimizer: { ssr: { enabled: true, include: ["zod", "hono", "uuid", "standardwebhooks"] } } };
 
+/** Files of test/load that measure neither time nor memory, so that two of them may run at once. */
+const SHARING = [
+  "cut-requests",
+  "hostile-lb",
+  "hostile-openai",
+  "planted-secrets",
+  "refused-uploads",
+  "stream-faults",
+].map((name) => `test/load/${name}.test.ts`);
+
 export default defineConfig({
   // Not in node_modules: the broker of the running tests would see the change there and reload in the middle of a test.
   cacheDir: ".waybill/vite",
@@ -67,7 +77,16 @@ export default defineConfig({
       {
         test: { name: "commands", include: ["test/commands/**/*.test.ts"], testTimeout: 180_000, hookTimeout: 120_000 },
       },
-      { test: { name: "load", include: ["test/load/*.test.ts"], testTimeout: 180_000, hookTimeout: 120_000 } },
+      { test: { name: "load-sharing", include: SHARING, testTimeout: 180_000, hookTimeout: 120_000 } },
+      {
+        test: {
+          name: "load",
+          include: ["test/load/*.test.ts"],
+          exclude: SHARING,
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+        },
+      },
       {
         plugins: [inWorkerd],
         test: {

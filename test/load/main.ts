@@ -1,10 +1,10 @@
-// `npm run load`: what takes long. First the operator's commands as they are typed, side by side: each test waits for processes, and none
-// measures a time. Then, one file after the other, the long tests against a running broker and inside workerd. `--seeds N` runs the
+// `npm run load`: what takes long. First, two files at once, what measures neither time nor memory, such as the operator's commands as they
+// are typed. Then, one file after the other, the other tests against a running broker and inside workerd. `--seeds N` runs the
 // hostile tenant with N seeds instead of three; whatever else is given goes to the test runner, such as the name of a file.
 import { spawn } from "node:child_process";
 
 const PARTS = [
-  ["--project", "commands", "--maxWorkers=2"],
+  ["--project", "commands", "--project", "load-sharing", "--maxWorkers=2"],
   ["--project", "load", "--project", "load-workerd", "--no-file-parallelism"],
 ];
 
