@@ -50,7 +50,8 @@ export function readEnvironment(variables: Variables, newId: string): WorkerEnvi
 
 /** The address with more parameters. RunPod's addresses have some already. */
 export function withParameters(url: string, parameters: Readonly<Record<string, string | number>>): string {
-  const added = new URLSearchParams(Object.entries(parameters).map(([name, value]) => [name, String(value)]));
+  const pairs = Object.entries(parameters).map(([name, value]): [string, string] => [name, String(value)]);
+  const added = new URLSearchParams(pairs);
   return `${url}${url.includes("?") ? "&" : "?"}${added}`;
 }
 

@@ -1,0 +1,96 @@
+// Builds the npm package in a folder of its own: the repository itself is never packed, as its package is the broker's.
+import { execFile } from "node:child_process";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+import { fieldsOf, parseJson, textOf } from "../../core/json/value.ts";
+import { PROJECT_FOLDER } from "../dev-database.ts";
+import { WrongUse } from "../wrong-use.ts";
+import { bundleDeclarations } from "./declarations.ts";
+
+const SDK = join(PROJECT_FOLDER, "src/sdk");
+/** The oldest Node that the package says it runs on. */
+const TARGET = "node20";
+
+/** Writes the package anew into the folder. Throws what the compiler says where the source has faults. */
+export async function buildPackage(folder: string): Promise<void> {
+  assertReplaceable(folder);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(join(folder, "worker"), { recursive: true });
+  await bundleWorker(join(folder, "worker"));
+  writeFileSync(join(folder, "worker/worker.d.ts"), await declareWorker());
+  writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest(), null, 2)}\n`);
+  copyFileSync(join(SDK, "README.md"), join(folder, "README.md"));
+  copyFileSync(join(PROJECT_FOLDER, "LICENSE"), join(folder, "LICENSE"));
+}
+
+/** The folder is emptied, so it may hold nothing but an earlier build; the project's own package is private. */
+function assertReplaceable(folder: string): void {
+  if (!existsSync(folder) || readdirSync(folder).length === 0) return;
+  const path = join(folder, "package.json");
+  const found = existsSync(path) ? fieldsOf(parseJson(readFileSync(path, "utf8"))) : null;
+  if (found?.name === "waybill" && found.private !== true) return;
+  throw new WrongUse(`${folder} holds something else than a package that was built here`);
+}
+
+/** The thread is a file of its own beside the worker's, because it is started by its path. */
+async function bundleWorker(folder: string): Promise<void> {
+  await build({
+    entryPoints: [join(SDK, "worker.ts"), join(SDK, "heartbeat-thread.ts")],
+    outdir: folder,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: TARGET,
+    // Nothing but what Node has: a dependency would have to stand in the manifest.
+    packages: "bundle",
+    logLevel: "error",
+  });
+}
+
+async function declareWorker(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "waybill-declarations-"));
+  try {
+    const emit = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", folder];
+    await runTsc(["-p", join(PROJECT_FOLDER, "tsconfig.sdk.json"), "--rootDir", join(PROJECT_FOLDER, "src"), ...emit]);
+    return bundleDeclarations(join(folder, "sdk"), "worker.d.ts");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function runTsc(words: readonly string[]): Promise<void> {
+  const tsc = join(PROJECT_FOLDER, "node_modules/.bin/tsc");
+  try {
+    await promisify(execFile)(tsc, [...words]);
+  } catch (error) {
+    // The compiler's sentences are on its standard output.
+    throw new Error(textOf(fieldsOf(error), "stdout") || String(error));
+  }
+}
+
+/** Version, license and Node are the project's. */
+function manifest(): object {
+  const project = fieldsOf(parseJson(readFileSync(join(PROJECT_FOLDER, "package.json"), "utf8")));
+  return {
+    name: "waybill",
+    version: project?.version,
+    description: "Workers in TypeScript for Waybill and RunPod Serverless",
+    license: project?.license,
+    type: "module",
+    engines: project?.engines,
+    exports: { "./worker": { types: "./worker/worker.d.ts", default: "./worker/worker.js" } },
+    files: ["worker"],
+  };
+}
