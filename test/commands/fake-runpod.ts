@@ -1,4 +1,5 @@
-// The routes of RunPod that a worker calls, in the shapes of docs/wire.md 3: it hands out jobs, and keeps what was called.
+// The routes of RunPod that a worker calls, in the shapes of docs/wire.md 3: it hands out jobs, and keeps what was
+// called.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
 

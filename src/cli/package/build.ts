@@ -20,8 +20,8 @@ import { WrongUse } from "../wrong-use.ts";
 import { bundleDeclarations } from "./declarations.ts";
 
 const SDK = join(PROJECT_FOLDER, "src/sdk");
-/** The oldest Node that the package says it runs on. */
-const TARGET = "node20";
+/** The oldest Node that the package runs on. */
+const NODE = "20";
 
 /** Writes the package anew into the folder. Throws what the compiler says where the source has faults. */
 export async function buildPackage(folder: string): Promise<void> {
@@ -52,7 +52,7 @@ async function bundleWorker(folder: string): Promise<void> {
     bundle: true,
     platform: "node",
     format: "esm",
-    target: TARGET,
+    target: `node${NODE}`,
     // Nothing but what Node has: a dependency would have to stand in the manifest.
     packages: "bundle",
     logLevel: "error",
@@ -80,7 +80,7 @@ async function runTsc(words: readonly string[]): Promise<void> {
   }
 }
 
-/** Version, license and Node are the project's. */
+/** Version and license are the project's. */
 function manifest(): object {
   const project = fieldsOf(parseJson(readFileSync(join(PROJECT_FOLDER, "package.json"), "utf8")));
   return {
@@ -89,7 +89,7 @@ function manifest(): object {
     description: "Workers in TypeScript for Waybill and RunPod Serverless",
     license: project?.license,
     type: "module",
-    engines: project?.engines,
+    engines: { node: `>=${NODE}` },
     exports: { "./worker": { types: "./worker/worker.d.ts", default: "./worker/worker.js" } },
     files: ["worker"],
   };

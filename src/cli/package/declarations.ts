@@ -1,5 +1,5 @@
-// Makes one file of the declarations that the compiler writes, with what the exports of its entry need and nothing else: the files
-// name each other by `.ts`, and tell of parts that are nobody's business outside.
+// Makes one file of the declarations that the compiler writes, with what the exports of its entry need and nothing
+// else: the files name each other by `.ts`, and tell of parts that are nobody's business outside.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
