@@ -75,15 +75,27 @@ export class WorkerApi {
   }
 
   async #call(url: string, init: RequestInit & { headers?: Record<string, string> }, maxMs: number): Promise<Answer> {
-    const timeout = AbortSignal.timeout(maxMs);
-    const signal = init.signal == null ? timeout : AbortSignal.any([init.signal, timeout]);
+    // Both are taken back when the call is over: AbortSignal.any and AbortSignal.timeout keep a kilobyte for each call, for
+    // as long as maxMs.
+    const ending = new AbortController();
+    const end = () => ending.abort(init.signal?.reason);
+    const late = setTimeout(() => ending.abort(new DOMException("no answer in time", "TimeoutError")), maxMs).unref();
+    init.signal?.addEventListener("abort", end);
+    if (init.signal?.aborted === true) end();
     try {
-      const response = await fetch(url, { ...init, headers: { ...this.#headers, ...init.headers }, signal });
+      const response = await fetch(url, {
+        ...init,
+        headers: { ...this.#headers, ...init.headers },
+        signal: ending.signal,
+      });
       const text = await response.text();
       const retryAfter = Number(response.headers.get("retry-after") ?? Number.NaN);
       return { status: response.status, text, retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1_000 : null };
     } catch (error) {
       return { status: 0, text: reasonOf(error), retryAfterMs: null };
+    } finally {
+      clearTimeout(late);
+      init.signal?.removeEventListener("abort", end);
     }
   }
 }

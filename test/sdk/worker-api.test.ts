@@ -1,0 +1,56 @@
+// The calls of a worker: how one ends, and what stays of it.
+import { createServer, type Server } from "node:http";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readEnvironment } from "../../src/sdk/environment.ts";
+import { WorkerApi } from "../../src/sdk/worker-api.ts";
+
+let server: Server;
+let api: WorkerApi;
+
+beforeAll(async () => {
+  // The first path of a poll is answered at once, the other one is held.
+  server = createServer((request, response) => {
+    if (request.url?.startsWith("/job-take/") === true) response.writeHead(204).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (typeof address !== "object" || address === null) throw new Error("the server got no port");
+  const url = `http://127.0.0.1:${address.port}`;
+  const place = {
+    RUNPOD_WEBHOOK_GET_JOB: `${url}/job-take/$ID?gpu=X`,
+    RUNPOD_WEBHOOK_POST_OUTPUT: `${url}/done/$ID?x=1`,
+  };
+  api = new WorkerApi(readEnvironment(place, "worker"), "1");
+});
+
+afterAll(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+describe("a poll", () => {
+  it("ends when the worker does, before and while it is held", async () => {
+    const ended = AbortSignal.abort(new Error("the worker ends"));
+    expect(await api.take(1, false, ended)).toMatchObject({ status: 0, text: "the worker ends" });
+    const ending = new AbortController();
+    const held = api.take(2, false, ending.signal);
+    ending.abort(new Error("the worker ends"));
+    expect(await held).toMatchObject({ status: 0, text: "the worker ends" });
+  });
+
+  it("leaves nothing in memory: a worker of short jobs has hundreds of them a second", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect: () => void = runInNewContext("gc");
+    const { signal } = new AbortController();
+    const heapAfter = async (polls: number) => {
+      for (let polled = 0; polled < polls; polled += 1) await api.take(1, false, signal);
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = await heapAfter(4_000);
+    // It was about a kilobyte each.
+    expect((await heapAfter(8_000)) - before).toBeLessThan(4_000_000);
+  });
+});
