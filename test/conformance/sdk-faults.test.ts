@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, request, type Server } from "node:h
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as z from "zod";
 import { WORKER_LEASE_MS } from "../../src/core/limits.ts";
 import { callBroker, finishJob, prepareBroker, type RunningBroker, startBroker } from "../running/broker.ts";
 import { SdkWorkers } from "./sdk-workers.ts";
@@ -14,6 +15,8 @@ const OUTAGE_MS = 60_000;
 /** A shutdown of a worker without jobs: its poll is cut, not waited for. */
 const SOON_MS = 3_000;
 const SLUGS = ["killed", "stopped", "ended", "idle", "computing", "refused", "refreshed", "hook", "cancelled"];
+
+const seenSchema = z.object({ workers: z.array(z.object({ id: z.string(), lastSeenAt: z.number() })) });
 
 describe("our own worker", () => {
   const workers = new SdkWorkers();
@@ -29,12 +32,19 @@ describe("our own worker", () => {
     return JSON.parse((await finishJob(broker, slug, id)).toString("utf8"));
   }
 
+  async function lastSeenAtMs(slug: string, worker: string): Promise<number> {
+    const { workers: seen } = seenSchema.parse(await (await broker.call(`/v1/endpoints/${slug}/workers`)).json());
+    return seen.find(({ id }) => id === worker)?.lastSeenAt ?? 0;
+  }
+
   /** A worker that holds the only job of an endpoint. */
   async function holding(slug: string) {
     const worker = workers.start(broker, slug, { mode: "async" });
     const id = await submit(broker, slug, { kind: "hold", name: slug });
-    await workers.mark(slug, "started");
+    const { atMs } = await workers.mark(slug, "started");
     workers.unmark(slug, "started");
+    // A job whose worker falls silent before that counts as never delivered, and its next attempt as the first.
+    await until("the broker has heard of the worker since", async () => (await lastSeenAtMs(slug, worker.id)) > atMs);
     return { worker, id };
   }
 
