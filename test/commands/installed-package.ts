@@ -60,10 +60,10 @@ export class InstalledPackage {
     if (!existsSync(place)) symlinkSync(join(PROJECT_FOLDER, "node_modules", name), place);
   }
 
-  start(node: string, text: string, env: Readonly<Record<string, string>> = {}): Program {
+  start(node: string, text: string, env: Readonly<Record<string, string>> = {}, args: readonly string[] = []): Program {
     const file = join(this.home, `program-${this.#children.length}.mjs`);
     writeFileSync(file, text);
-    const child = spawn(node, [file], { cwd: this.home, env: { PATH: process.env.PATH, ...env } });
+    const child = spawn(node, [file, ...args], { cwd: this.home, env: { PATH: process.env.PATH, ...env } });
     this.#children.push(child);
     let printed = "";
     for (const stream of [child.stdout, child.stderr]) {

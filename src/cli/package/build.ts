@@ -28,9 +28,10 @@ export async function buildPackage(folder: string): Promise<void> {
   assertReplaceable(folder);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, "worker"), { recursive: true });
+  // First, so that a build that fails leaves what the next one may replace.
+  writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest(), null, 2)}\n`);
   await bundleWorker(join(folder, "worker"));
   writeFileSync(join(folder, "worker/worker.d.ts"), await declareWorker());
-  writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest(), null, 2)}\n`);
   copyFileSync(join(SDK, "README.md"), join(folder, "README.md"));
   copyFileSync(join(PROJECT_FOLDER, "LICENSE"), join(folder, "LICENSE"));
 }
@@ -50,6 +51,9 @@ async function bundleWorker(folder: string): Promise<void> {
     entryPoints: [join(SDK, "worker.ts"), join(SDK, "heartbeat-thread.ts")],
     outdir: folder,
     bundle: true,
+    // What is imported where it is needed stays a file of its own, beside the worker's: heartbeats are found by their place.
+    splitting: true,
+    chunkNames: "[name]-[hash]",
     platform: "node",
     format: "esm",
     target: `node${NODE}`,

@@ -63,7 +63,7 @@ export function toError(status: number, message: string, code: string | null): O
   return { status, error: { message, type: typeOfStatus(status), param: null, code } };
 }
 
-export const TTL_PASSED = toError(504, "the job's ttl passed before it was done", "timed_out");
+export const TTL_PASSED: OpenAiError = toError(504, "the job's ttl passed before it was done", "timed_out");
 
 export function typeOfStatus(status: number): string {
   if (status === 429) return "rate_limit_error";
