@@ -110,10 +110,11 @@ describe("the first page of", () => {
   it.each(lists)("%s comes at once", async (path) => {
     const isOwn = path.startsWith("/v1/");
     // What waits is asked of a broker for each entry, so its own page is shorter.
-    const limit = takes(path, "limit") && path !== "/v1/depth" ? `?limit=${PAGE}` : "";
+    const limit = takes(path, "limit") && path !== "/v1/depth" ? [`limit=${PAGE}`] : [];
+    const asking = (...words: readonly string[]) => (words.length === 0 ? path : `${path}?${words.join("&")}`);
     const calls = [
-      [operator.key, takes(path, "tenant") ? `${path}${limit}&tenant=*` : `${path}${limit}`, PAGE],
-      [busy.key, isOwn ? `${path}${limit}` : path, isOwn ? PAGE : RUNPOD_PAGE],
+      [operator.key, asking(...limit, ...(takes(path, "tenant") ? ["tenant=*"] : [])), PAGE],
+      [busy.key, isOwn ? asking(...limit) : path, isOwn ? PAGE : RUNPOD_PAGE],
     ] as const;
     for (const [key, asked, page] of calls) {
       if ((await manage(key, "GET", asked)).status === 403) continue;
