@@ -34,14 +34,9 @@ function isEndOfFile({ message }: { readonly message: string }): boolean {
 const bundled = { optimizer: { ssr: { enabled: true, include: ["zod", "hono", "uuid", "standardwebhooks"] } } };
 
 /** Files of test/load that measure neither time nor memory, so that two of them may run at once. */
-const SHARING = [
-  "cut-requests",
-  "hostile-lb",
-  "hostile-openai",
-  "planted-secrets",
-  "refused-uploads",
-  "stream-faults",
-].map((name) => `test/load/${name}.test.ts`);
+const SHARING = ["hostile-lb", "hostile-openai", "planted-secrets", "refused-uploads", "stream-faults"].map(
+  (name) => `test/load/${name}.test.ts`,
+);
 
 export default defineConfig({
   // Not in node_modules: the broker of the running tests would see the change there and reload in the middle of a test.
