@@ -1,8 +1,8 @@
 // Sends a report until it is taken. A result is work that was paid for, so nothing but an answer that no repetition can change
 // ends the tries: the job is gone, or the report is refused for what it is.
 import { setTimeout as sleep } from "node:timers/promises";
-import { backoffMs } from "../core/job/backoff.ts";
 import type { Log } from "./log.ts";
+import { pauseAfter } from "./pause.ts";
 import { type Answer, shownAnswer } from "./worker-api.ts";
 
 /** `gone`: nobody waits for the job any more. `refused`: the report itself is not taken, such as one that is too large. */
@@ -11,9 +11,8 @@ export type Delivered =
   | { readonly kind: "gone" }
   | { readonly kind: "refused"; readonly answer: string };
 
-const FIRST_PAUSE_MS = 500;
 /** Long enough to be no load on a broker that starts anew, short beside the time that a lease lives. */
-const LONGEST_PAUSE_MS = 10_000;
+const PAUSES = { firstMs: 500, longestMs: 10_000 };
 /** The job was cancelled, has ended, or is held by another worker. */
 const GONE: readonly number[] = [404, 409, 410];
 /** The report is at fault. */
@@ -32,7 +31,7 @@ export async function deliver(
     }
     if (GONE.includes(answer.status)) return { kind: "gone" };
     if (REFUSED.includes(answer.status)) return { kind: "refused", answer: shownAnswer(answer) };
-    const pauseMs = answer.retryAfterMs ?? backoffMs(failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS, Math.random());
+    const pauseMs = pauseAfter(answer, failures, PAUSES);
     // A line for the first failure and for each doubling: an outage of an hour makes ten lines.
     if (isPowerOfTwo(failures))
       log.warn("a report was not taken, it is sent again", { tries: failures, answer: shownAnswer(answer) });

@@ -1,7 +1,7 @@
 // Asks which jobs are to stop, while there are some that have run for a while: no job that ends at once is worth a held call.
 import { setTimeout as sleep } from "node:timers/promises";
-import { backoffMs } from "../core/job/backoff.ts";
 import type { Log } from "./log.ts";
+import { pauseAfter } from "./pause.ts";
 import { readStops, shownAnswer, type WorkerApi } from "./worker-api.ts";
 
 const BEGIN_AFTER_MS = 500;
@@ -49,7 +49,7 @@ export class StopWatch {
         log.warn("asking which jobs are to stop failed", { answer: shownAnswer(answer) });
       pauseMs = isAnswered
         ? PAUSE_MS
-        : (answer.retryAfterMs ?? backoffMs(failures, PAUSE_MS, LONGEST_PAUSE_MS, Math.random()));
+        : pauseAfter(answer, failures, { firstMs: PAUSE_MS, longestMs: LONGEST_PAUSE_MS });
     }
   }
 }

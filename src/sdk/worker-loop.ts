@@ -1,11 +1,11 @@
 // A worker that fetches its jobs: as many at once as it may, each reported until its report is taken, until it is told to end.
 import { setTimeout as sleep } from "node:timers/promises";
-import { backoffMs } from "../core/job/backoff.ts";
 import { Concurrency } from "./concurrency.ts";
 import { deliver, isPowerOfTwo } from "./delivery.ts";
 import type { WorkerEnvironment } from "./environment.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { reportOfError } from "./outcome.ts";
+import { pauseAfter } from "./pause.ts";
 import { type Ended, type JobRun, runJob, stopReason } from "./run-job.ts";
 import { StopWatch } from "./stop-watch.ts";
 import { type Answer, type HandedJob, readJobs, shownAnswer, type WorkerApi } from "./worker-api.ts";
@@ -17,8 +17,7 @@ interface LoopRun extends Omit<JobRun, "signal"> {
 
 type Running = { readonly abort: AbortController; readonly ended: Promise<void> };
 
-const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 10_000;
+const PAUSES = { firstMs: 500, longestMs: 10_000 };
 /** What RunPod's own SDK waits after 429. */
 const TOO_MANY_PAUSE_MS = 5_000;
 /** A poll without a job that was answered sooner than this is not held by anyone: the next one waits. */
@@ -94,10 +93,8 @@ export class WorkerLoop {
       this.#run.log.warn("asking for jobs failed, it is tried again", { tries: failures, answer: shownAnswer(answer) });
     }
     const isTooMany = answer.status === 429 && answer.retryAfterMs === null;
-    const pauseMs = isTooMany
-      ? TOO_MANY_PAUSE_MS
-      : backoffMs(failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS, Math.random());
-    await sleep(answer.retryAfterMs ?? pauseMs, undefined, { signal }).catch(() => undefined);
+    const pauseMs = isTooMany ? TOO_MANY_PAUSE_MS : pauseAfter(answer, failures, PAUSES);
+    await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
   }
 
   #begin(job: HandedJob): void {
