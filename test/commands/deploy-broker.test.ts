@@ -1,6 +1,6 @@
 // npm run deploy with a real broker behind the address that it is told: the secrets that it makes, the key and the
 // endpoint are what the Worker takes, and the three lines that it prints at the end do what they say.
-import { mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -9,8 +9,7 @@ import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 import { waitFor } from "../../src/cli/wait-for.ts";
 import { type DeployProject, startDeployProject } from "./deploy-project.ts";
-
-const DATABASE_ID = "11111111-1111-4111-8111-111111111111";
+import { shareDatabase } from "./deployed.ts";
 
 let project: DeployProject;
 let broker: DevServer | undefined;
@@ -29,17 +28,6 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Lets the account's database be the one of the broker, which has its migrations and nothing else. */
-function shareDatabase(url: string): void {
-  project.change((account) => {
-    account.url = url;
-    account.databases = { waybill: DATABASE_ID };
-  });
-  const place = join(folder, "v3", "d1", "miniflare-D1DatabaseObject");
-  const file = readdirSync(place).find((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite");
-  symlinkSync(join(place, file ?? ""), join(project.accountFolder, `${DATABASE_ID}.sqlite`));
-}
-
 /** The broker with the secrets of the Worker, as soon as it has some: it comes up while npm run deploy waits for it. */
 async function launchWithSecrets(port: number): Promise<DevServer> {
   const secrets = await waitFor(() => project.account().worker?.secrets, Date.now() + 120_000);
@@ -48,7 +36,7 @@ async function launchWithSecrets(port: number): Promise<DevServer> {
 
 it("makes a deployment that works, and prints lines that do", { timeout: 240_000 }, async () => {
   const port = await findFreePort();
-  shareDatabase(`http://127.0.0.1:${port}`);
+  shareDatabase(project, folder, `http://127.0.0.1:${port}`);
   const [deployed, launched] = await Promise.all([project.deploy(), launchWithSecrets(port)]);
   broker = launched;
   expect(deployed, deployed.stderr).toMatchObject({ code: 0, stderr: "" });

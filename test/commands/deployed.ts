@@ -1,5 +1,5 @@
 // What the tests of npm run deploy ask of a project that it was typed in.
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
@@ -122,4 +122,16 @@ export function noteId(project: DeployProject): void {
   const { waybill = "" } = project.account().databases;
   const noted = project.toml().replace("00000000-0000-0000-0000-000000000000", waybill);
   writeFileSync(join(project.folder, "wrangler.toml"), noted);
+}
+
+/** Lets the account's database be the one of a broker whose state is in `folder`, which has its migrations and nothing else. */
+export function shareDatabase(project: DeployProject, folder: string, url: string): void {
+  const id = "11111111-1111-4111-8111-111111111111";
+  project.change((account) => {
+    account.url = url;
+    account.databases = { waybill: id };
+  });
+  const place = join(folder, "v3", "d1", "miniflare-D1DatabaseObject");
+  const file = readdirSync(place).find((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite");
+  symlinkSync(join(place, file ?? ""), join(project.accountFolder, `${id}.sqlite`));
 }

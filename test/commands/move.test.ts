@@ -1,6 +1,6 @@
 // A deployment moves to another account in the order of docs/deploy.md, with its commands as they stand there: the old one is a broker with
 // jobs that run and wait, the new one a broker behind a fake of wrangler. Nothing is lost, and nothing is billed twice.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -12,11 +12,10 @@ import { waitFor } from "../../src/cli/wait-for.ts";
 import { callBroker } from "../running/broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
 import { type DeployProject, startDeployProject } from "./deploy-project.ts";
-import { changesIn } from "./deployed.ts";
+import { changesIn, shareDatabase } from "./deployed.ts";
 import { DocumentedBlocks, MOVE_SECTION } from "./documented-blocks.ts";
 import { type Operator, startOperator } from "./operator.ts";
 
-const DATABASE_ID = "11111111-1111-4111-8111-111111111111";
 /** An isolate of the edge believes for 30 s what it has read of a key. Each try may be a job. */
 const LATE = { timeout: 40_000, interval: 1_000 };
 /** 60,000 characters of three bytes each, and some that SQL or a cut could break. */
@@ -101,23 +100,12 @@ async function tenants(): Promise<string[]> {
   return (await operator.json("tenant list")).tenants.map((tenant: { id: string }) => tenant.id);
 }
 
-/** Lets the account's database be the one of the new broker, which has its migrations and nothing else. */
-function shareDatabase(url: string): void {
-  project.change((account) => {
-    account.url = url;
-    account.databases = { waybill: DATABASE_ID };
-  });
-  const place = join(folder, "v3", "d1", "miniflare-D1DatabaseObject");
-  const file = readdirSync(place).find((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite");
-  symlinkSync(join(place, file ?? ""), join(project.accountFolder, `${DATABASE_ID}.sqlite`));
-}
-
 const contents = (file: string) => readFileSync(join(project.folder, file), "utf8").replace(/"at":"[^"]+"/, '"at":""');
 
 describe("a move, step by step", { timeout: 180_000 }, () => {
   it("1: the new account gets everything but a key, with the secrets of the old one", async () => {
     const port = await findFreePort();
-    shareDatabase(`http://127.0.0.1:${port}`);
+    shareDatabase(project, folder, `http://127.0.0.1:${port}`);
     const launching = waitFor(() => project.account().worker?.secrets, Date.now() + 120_000).then((vars = {}) =>
       launchDevServer({ port, persistTo: folder, vars }),
     );
