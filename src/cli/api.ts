@@ -1,7 +1,7 @@
 // The broker's HTTP API as the operator's commands call it: JSON in and out, and a refusal as an error that a sentence is made of.
 import { messageOf } from "../core/failure.ts";
 import { type Fields, fieldsOf, parseJson, textOf } from "../core/json/value.ts";
-import { WrongUse } from "./wrong-use.ts";
+import { Failed, WrongUse } from "./wrong-use.ts";
 
 /** Where a broker is, and the key to call it with. */
 export interface BrokerPlace {
@@ -33,17 +33,23 @@ export interface RefusedField {
 }
 
 /** The broker has answered a call with a refusal. */
-export class Refusal extends Error {
+export class Refusal extends Failed {
   readonly status: number;
   /** What was wrong, by field; empty where the refusal is about the call as a whole. */
   readonly fields: readonly RefusedField[];
 
   constructor(status: number, sentence: string, fields: readonly RefusedField[]) {
-    super(sentence);
+    super(ENDING_OF_STATUS[status] ?? "failed", sentence);
     this.status = status;
     this.fields = fields;
   }
 }
+
+const ENDING_OF_STATUS: Readonly<Record<number, "forbidden" | "notFound">> = {
+  401: "forbidden",
+  403: "forbidden",
+  404: "notFound",
+};
 
 /** A change is a commit in D1 and a push to the broker, which has 5 s by itself. */
 const ANSWER_MAX_MS = 60_000;
@@ -102,7 +108,7 @@ function ask({ base, key }: BrokerPlace, path: string, init: RequestInit): Promi
   const headers = { ...init.headers, authorization: `Bearer ${key}` };
   // The key is for this address: whoever is redirected to must not get it.
   return fetch(`${base}${path}`, { ...init, headers, redirect: "manual" }).catch((error: unknown) => {
-    throw new Error(unreachable(base, error));
+    throw new Failed("unreachable", unreachable(base, error));
   });
 }
 

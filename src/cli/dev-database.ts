@@ -2,15 +2,11 @@
 import { execFile } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { messageOf } from "../core/failure.ts";
 import { type Database, runAll, type Statement } from "../db/statement.ts";
+import { PROJECT_FOLDER } from "./folders.ts";
 
-/** The folder of wrangler.toml. */
-export const PROJECT_FOLDER = fileURLToPath(new URL("../..", import.meta.url));
-/** Where the state of `npm start` is, unless another folder is given. */
-export const DEV_STATE_FOLDER = join(PROJECT_FOLDER, ".waybill", "dev");
 /** Rows of one statement may be long; an output above this size means that something is wrong. */
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
 

@@ -13,7 +13,7 @@ export interface FirstWithWorker extends First {
   readonly workerKey: string;
 }
 
-/** Reads the tenant and key that an earlier start or init made, or makes them. The broker must not run meanwhile. */
+/** Reads the tenant and key that an earlier start or setup made, or makes them. The broker must not run meanwhile. */
 export async function ensureFirst(state: string, secrets: DevSecrets): Promise<FirstWithWorker> {
   const known = readFirst(state, secrets) ?? (await makeTenant(state, secrets));
   const first = { ...known, workerKey: known.workerKey ?? randomBytes(24).toString("base64url") };

@@ -1,20 +1,11 @@
 // The lock on a state folder: two brokers on one folder would overwrite each other's rows and lose usage lines. SQLite
 // holds it: its lock ends with its process, however that ends, and exactly one of several that try at once gets it.
 // The processes that it started outlive a kill -9 of their parent, so the folder also records their process group.
-import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import * as z from "zod";
 import { isBeforeBoot, isGroupAlive, startOf } from "./dev-processes.ts";
-
-const holderSchema = z.object({
-  /** The process that took the lock. */
-  pid: z.int(),
-  port: z.int(),
-  /** The group that it started: its leader, and that process's start by `startOf`; null: it has started none yet. */
-  group: z.object({ leader: z.int(), since: z.string().nullable() }).nullable(),
-});
-type Holder = z.infer<typeof holderSchema>;
+import { readStateNote, type StateNote, stateNotePath } from "./state-note.ts";
 
 export interface StateLock {
   /** Records the process group that works on the folder from now on. */
@@ -26,15 +17,15 @@ export interface StateLock {
 /** Takes the lock of a folder, which is made if need be, or throws a sentence on what to do instead. */
 export function takeStateLock(folder: string, port: number): StateLock {
   mkdirSync(folder, { recursive: true });
-  const notePath = notePathOf(folder);
+  const notePath = stateNotePath(folder);
   const lock = tryLock(join(folder, "broker.lock"));
-  const last = readHolder(notePath);
+  const last = readStateNote(folder);
   if (lock === null) throw new Error(inUse(folder, last));
   if (last !== null && isServing(last)) {
     lock.close();
     throw new Error(leftBehind(folder, last));
   }
-  let mine: Holder = { pid: process.pid, port, group: null };
+  let mine: StateNote = { pid: process.pid, port, group: null };
   const note = () => writeFileSync(notePath, JSON.stringify(mine));
   note();
   return {
@@ -47,11 +38,6 @@ export function takeStateLock(folder: string, port: number): StateLock {
       lock.close();
     },
   };
-}
-
-/** The port of the broker that has the folder, or had it last and did not end properly; null: there is none. */
-export function portOfState(folder: string): number | null {
-  return readHolder(notePathOf(folder))?.port ?? null;
 }
 
 /** Null: another process has the lock. */
@@ -70,30 +56,17 @@ function tryLock(path: string): DatabaseSync | null {
 
 const SQLITE_BUSY = 5;
 
-function notePathOf(folder: string): string {
-  return join(folder, "broker.json");
-}
-
-/** Null: there is no record, or it was cut off while it was written. */
-function readHolder(path: string): Holder | null {
-  try {
-    return holderSchema.parse(JSON.parse(readFileSync(path, "utf8")));
-  } catch {
-    return null;
-  }
-}
-
 /**
  * A leader that began at another time has its number by chance: while a group lives, nobody else gets its number. A
  * restart of the machine ends all groups: a group of that number is then another, even if its leader cannot be checked.
  */
-function isServing({ group }: Holder): boolean {
+function isServing({ group }: StateNote): boolean {
   if (group === null || isBeforeBoot(group.since) || !isGroupAlive(group.leader)) return false;
   const since = startOf(group.leader);
   return since === null || group.since === null || since === group.since;
 }
 
-function inUse(folder: string, holder: Holder | null): string {
+function inUse(folder: string, holder: StateNote | null): string {
   const who = holder === null ? "" : ` (process ${holder.pid}, http://127.0.0.1:${holder.port})`;
   return [
     `A broker runs on the state in ${realpathSync(folder)} already${who}.`,
@@ -102,7 +75,7 @@ function inUse(folder: string, holder: Holder | null): string {
   ].join("\n");
 }
 
-function leftBehind(folder: string, { pid, port, group }: Holder): string {
+function leftBehind(folder: string, { pid, port, group }: StateNote): string {
   const leader = group?.leader ?? 0;
   return [
     `Processes of an earlier start still serve the state in ${realpathSync(folder)}`,

@@ -3,9 +3,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { PROJECT_FOLDER, wranglerCommand, wranglerEnvironment } from "./dev-database.ts";
+import { wranglerCommand, wranglerEnvironment } from "./dev-database.ts";
 import { isPortFree, isPortOpen, portInUse } from "./dev-ports.ts";
 import { isGroupAlive, signalGroup } from "./dev-processes.ts";
+import { PROJECT_FOLDER } from "./folders.ts";
 import { waitFor } from "./wait-for.ts";
 
 export interface DevServerOptions {

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync } from "node:fs";
 import { join } from "node:path";
-import { PROJECT_FOLDER } from "./dev-database.ts";
+import { PROJECT_FOLDER } from "./folders.ts";
 import { waitFor } from "./wait-for.ts";
 
 export interface OcrWorker {

@@ -1,4 +1,4 @@
-// first.json beside the state of a local broker: the tenant and key that init or the first start has made, and what npm start has made
+// first.json beside the state of a local broker: the tenant and key that setup or the first start has made, and what npm start has made
 // with them, one after the other.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -41,7 +41,7 @@ export function writeFirst(state: string, first: First): void {
   writePrivate(pathIn(state), `${JSON.stringify(first, null, 2)}\n`);
 }
 
-/** Keeps what init has made, if nothing is kept yet. False: an earlier tenant is, whose endpoint npm start uses. */
+/** Keeps what setup has made, if nothing is kept yet. False: an earlier tenant is, whose endpoint npm start uses. */
 export function keepFirst(state: string, { pepper, encryptionKey }: AdminSecrets, made: FirstTenant): boolean {
   if (existsSync(pathIn(state))) return false;
   const secrets = new Map(Object.entries({ PEPPER: pepper, ENCRYPTION_KEY: encryptionKey }));

@@ -8,7 +8,7 @@ const LINE_MAX_CHARS = 110;
 export function helpOfAll(program: string, commands: readonly Command[], common: OptionSpecs): string {
   const width = Math.max(...commands.map(({ words }) => words.length));
   return [
-    `${program} -- COMMAND [--options]      ${program} -- COMMAND --help: the options of one`,
+    `${program} COMMAND [--options]      ${program} COMMAND --help: the options of one`,
     "",
     ...commands.map(({ words, summary }) => `${INDENT}${words.padEnd(width)}  ${summary}`),
     "",
@@ -20,8 +20,11 @@ export function helpOfAll(program: string, commands: readonly Command[], common:
 }
 
 /** One command: how it is typed, and what each option is. `program`: what comes before its options. */
-export function helpOfOne(program: string, { summary, options, notes = [] }: Command, common: OptionSpecs): string {
-  const words = Object.entries(options).map(([name, spec]) => optionWord(name, spec));
+export function helpOfOne(program: string, command: Command, common: OptionSpecs): string {
+  const { summary, options, positional, notes = [] } = command;
+  const words = Object.entries(options).map(([name, spec]) =>
+    name === positional ? positionalWord(spec) : optionWord(name, spec),
+  );
   return [
     ...wrap(program, words),
     "",
@@ -43,9 +46,14 @@ export function helpOfProgram(program: string, summary: string, options: OptionS
 }
 
 const SECRETS = [
-  "Secrets are never arguments, which others can see: the key is in WAYBILL_KEY, or beside the state of a local broker, and a",
-  "credential of an upstream in WAYBILL_CREDENTIAL; else you are asked, unseen. Exit code 1: it failed; 2: it was typed wrong.",
+  "Secrets are never arguments, which others can see: the key is in WAYBILL_KEY, beside the state of a local broker, or kept by login,",
+  "and a credential of an upstream in WAYBILL_CREDENTIAL; else you are asked, unseen.",
+  "Exit code 1: it failed; 2: it was typed wrong; 3: no broker answers; 4: no key, or it is refused; 5: there is no such thing.",
 ];
+
+function positionalWord({ value = "", required }: OptionSpec): string {
+  return required === true ? value : `[${value}]`;
+}
 
 function optionWord(name: string, { value, required }: OptionSpec): string {
   const word = value === undefined ? `--${name}` : `--${name} ${value}`;

@@ -1,7 +1,7 @@
 // npm run package [-- --out FOLDER]: writes the npm package `waybill`, ready for `npm pack`.
 import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { PROJECT_FOLDER } from "./dev-database.ts";
+import { PROJECT_FOLDER } from "./folders.ts";
 import { buildPackage } from "./package/build.ts";
 import { endWith } from "./wrong-use.ts";
 

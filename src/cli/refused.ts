@@ -15,9 +15,10 @@ export async function explain(
   api: Api,
 ): Promise<unknown> {
   if (!(error instanceof Refusal)) return error;
-  if (error.status === 404) return new Error((await unknownName(specs, values, api)) ?? error.message);
+  if (error.status === 404) return new Refusal(404, (await unknownName(specs, values, api)) ?? error.message, []);
   if (error.fields.length === 0) return error;
-  return new Error(error.fields.map((wrong) => optionSentence(specs, wrong)).join("\n"));
+  const sentences = error.fields.map((wrong) => optionSentence(specs, wrong));
+  return new Refusal(error.status, sentences.join("\n"), error.fields);
 }
 
 /** `--slots must be …`; a field that no option sets keeps its own name. */

@@ -5,8 +5,24 @@ import { printable, printableLine } from "./printable.ts";
 import { makeOutputPrivate } from "./private-file.ts";
 import { bodyOf, checkOptions, refuseForeign, type Typed } from "./read-options.ts";
 import { explain } from "./refused.ts";
-import { findBroker, PLACE_OPTIONS, type Place, stateFolderOf } from "./where.ts";
+import { findBroker, type Place, stateFolderOf } from "./where.ts";
 import { WrongUse } from "./wrong-use.ts";
+
+/** The options by which every command finds its broker. */
+const PLACE_OPTIONS = {
+  broker: {
+    type: "text",
+    value: "URL",
+    about: "the broker; else WAYBILL_URL, else the one that npm start runs, else that of the last login",
+  },
+  state: {
+    type: "text",
+    value: "DIR",
+    about: "the folder of a local broker's state (.waybill/dev)",
+  },
+  /** The first name of `--state`, which still works. */
+  "persist-to": { type: "text", value: "DIR", about: "the same as --state", isFormer: true },
+} as const satisfies OptionSpecs;
 
 /** The options that every command has. */
 export const COMMON_OPTIONS = {
@@ -39,7 +55,7 @@ export async function runCommand(command: Command, given: Typed["given"]): Promi
   };
   const body = bodyOf(command.options, options);
   try {
-    const shown = await command.run({ options, body, api, state: stateFolderOf(place) });
+    const shown = await command.run({ options, body, place, api, state: stateFolderOf(place) });
     print(shown, given.json === true);
   } catch (error) {
     throw known === undefined ? error : await explain(error, command.options, options, known);

@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../core/failure.ts";
 import { makeApi } from "./api.ts";
-import { applyMigrations, DEV_STATE_FOLDER, PROJECT_FOLDER } from "./dev-database.ts";
+import { applyMigrations } from "./dev-database.ts";
 import { ensureEndpoint, ensureFirst } from "./dev-first.ts";
 import { runFirstJob } from "./dev-job.ts";
 import { takeStateLock } from "./dev-lock.ts";
@@ -15,6 +15,7 @@ import { startReceiver } from "./dev-receiver.ts";
 import { ensureDevSecrets } from "./dev-secrets.ts";
 import { type DevServer, launchDevServer } from "./dev-server.ts";
 import { startOcrWorker } from "./dev-worker.ts";
+import { DEV_STATE_FOLDER, PROJECT_FOLDER } from "./folders.ts";
 import { refuseSwallowed } from "./npm-words.ts";
 import { makeOutputPrivate } from "./private-file.ts";
 

@@ -5,27 +5,12 @@ import { parseJson, textOf } from "../core/json/value.ts";
 import { checkBase } from "../core/manage/worker-forms.ts";
 import { readSecret } from "./admin-secrets.ts";
 import type { BrokerPlace } from "./api.ts";
-import type { OptionSpecs } from "./commands/command.ts";
-import { DEV_STATE_FOLDER } from "./dev-database.ts";
-import { portOfState } from "./dev-lock.ts";
+import { DEV_STATE_FOLDER } from "./folders.ts";
+import { loginFile, readLogins } from "./login-file.ts";
 import { makePrivate } from "./private-file.ts";
-import { WrongUse } from "./wrong-use.ts";
-
-/** The options by which every command finds its broker. */
-export const PLACE_OPTIONS = {
-  broker: {
-    type: "text",
-    value: "URL",
-    about: "the broker; else WAYBILL_URL, else the one that npm start runs",
-  },
-  state: {
-    type: "text",
-    value: "DIR",
-    about: "the folder of a local broker's state (.waybill/dev)",
-  },
-  /** The first name of `--state`, which still works. */
-  "persist-to": { type: "text", value: "DIR", about: "the same as --state", isFormer: true },
-} as const satisfies OptionSpecs;
+import { IS_PROJECT, PROGRAM } from "./program.ts";
+import { portOfState } from "./state-note.ts";
+import { Failed, WrongUse } from "./wrong-use.ts";
 
 export interface Place {
   readonly broker?: string | undefined;
@@ -44,22 +29,31 @@ export async function findBroker(place: Place, env = process.env): Promise<Broke
   const given = env.WAYBILL_KEY;
   if (given !== undefined && given !== "") return { base, key: given, keyFrom: "in WAYBILL_KEY" };
   const state = stateFolderOf(place);
-  const kept = base === localBase(state) ? keptKey(state) : null;
+  const kept = (base === localBase(state) ? keptKey(state) : null) ?? loginKey(base);
   if (kept !== null) return { base, ...kept };
+  if (!process.stdin.isTTY)
+    throw new Failed(
+      "forbidden",
+      `there is no key for ${base}: WAYBILL_KEY is not set, and ${PROGRAM} login has kept none`,
+    );
   return { base, key: await readSecret("WAYBILL_KEY", `key for ${base}`), keyFrom: "that was typed" };
 }
 
 /** An option goes before the environment: whoever types `--state` means the broker of that folder. */
-function baseOf(place: Place, env: NodeJS.ProcessEnv): string {
+export function baseOf(place: Place, env = process.env): string {
   const isStateNamed = place.state !== undefined || place["persist-to"] !== undefined;
   if (place.broker !== undefined) return checkAddress("--broker", place.broker);
   if (!isStateNamed && env.WAYBILL_URL !== undefined && env.WAYBILL_URL !== "")
     return checkAddress("WAYBILL_URL", env.WAYBILL_URL);
   const state = stateFolderOf(place);
-  const base = localBase(state);
+  // The package has no state of its own, only one that is named.
+  const base = (IS_PROJECT || isStateNamed ? localBase(state) : null) ?? (isStateNamed ? null : readLogins().current);
   if (base !== null) return base;
-  throw new Error(
-    `no broker runs on the state in ${state}: npm start starts one, --broker URL (or WAYBILL_URL) names a deployed one`,
+  const missing =
+    IS_PROJECT || isStateNamed ? `no broker runs on the state in ${state}: npm start starts one` : "which broker?";
+  throw new Failed(
+    "unreachable",
+    `${missing}, --broker URL (or WAYBILL_URL) names a deployed one, ${PROGRAM} login keeps it`,
   );
 }
 
@@ -68,7 +62,7 @@ function localBase(state: string): string | null {
   return port === null ? null : `http://127.0.0.1:${port}`;
 }
 
-/** The key that `npm start` or `init` has kept beside the state; null: there is none. */
+/** The key that `npm start` or `setup` has kept beside the state; null: there is none. */
 function keptKey(state: string): Pick<BrokerPlace, "key" | "keyFrom"> | null {
   const path = join(state, "first.json");
   if (!existsSync(path)) return null;
@@ -77,9 +71,15 @@ function keptKey(state: string): Pick<BrokerPlace, "key" | "keyFrom"> | null {
   return key === "" ? null : { key, keyFrom: `in ${path}` };
 }
 
+/** The key that login has kept for this broker and is sent to no other; null: there is none. */
+function loginKey(base: string): Pick<BrokerPlace, "key" | "keyFrom"> | null {
+  const key = readLogins().keys[base];
+  return key === undefined ? null : { key, keyFrom: `in ${loginFile()}` };
+}
+
 /** An address without a slash at its end. `name`: what was typed, for the sentence. */
 export function checkAddress(name: string, text: string): string {
-  const isOfThisMachine = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(URL.parse(text)?.hostname ?? "");
+  const isOfThisMachine = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(URL.canParse(text) ? new URL(text).hostname : "");
   const checked = checkBase(text, isOfThisMachine);
   if (checked.ok) return checked.base;
   throw new WrongUse(`${name} ${checked.problem}`);

@@ -1,5 +1,5 @@
 // A statement of SQL and its values, which the database binds to each other: in this folder no value becomes part of
-// the SQL. The Worker and `npm run admin -- init` run the same statements.
+// the SQL. The Worker and `npm run admin -- setup` run the same statements.
 
 export type SqlValue = string | number | null;
 

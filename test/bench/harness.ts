@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { buildWorker, startDirect } from "../running/direct.ts";
 import { endProcess, startProgram } from "./children.ts";
 import { fillDatabase, makeSecrets } from "./database.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "esbuild";
 import * as z from "zod";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { inForm } from "../../src/core/manage/worker-forms.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
 import { endProcess } from "./children.ts";

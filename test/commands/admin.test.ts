@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { takeStateLock } from "../../src/cli/dev-lock.ts";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { open } from "../../src/outbound/credentials.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
@@ -53,7 +53,7 @@ describe("a tenant", () => {
   it("is stored with the name that was given, whatever is in it, and its webhook secret is printed once", async () => {
     const name = "O'Brien'); DROP TABLE tenants; --";
     const made = JSON.parse(
-      (await operator.run("admin.ts", ["tenant", "create", "--name", name, "--waiting-max", "7", "--json"])).stdout,
+      (await operator.run("waybill.ts", ["tenant", "create", "--name", name, "--waiting-max", "7", "--json"])).stdout,
     );
     const [row] = operator.rowsOf(`SELECT * FROM tenants WHERE id = '${made.id}'`);
     expect(row).toMatchObject({ name, waiting_max: 7 });
@@ -203,7 +203,7 @@ describe("an endpoint", () => {
   it("has no slug that no path can name, that is in use, or that has the form of an endpoint id", async () => {
     for (const slug of ["a/b", "-a", "0123456789abcdef", "serverless"])
       await expect(admin(`endpoint create --slug=${slug}`), slug).rejects.toMatchObject(ends(1, holds("--slug")));
-    await expect(operator.run("admin.ts", ["endpoint", "create", "--slug", ""])).rejects.toMatchObject(
+    await expect(operator.run("waybill.ts", ["endpoint", "create", "--slug", ""])).rejects.toMatchObject(
       ends(2, "--slug is missing\n"),
     );
     await makeEndpoint("taken");
@@ -215,7 +215,7 @@ describe("an endpoint", () => {
   it("opens routes of an OpenAI server by name, and all of them only where it is not shared", async () => {
     const { id } = await makeEndpoint("routes");
     const set = (...words: string[]) =>
-      operator.run("admin.ts", ["endpoint", "set", "--endpoint", "routes", ...words, "--json"]);
+      operator.run("waybill.ts", ["endpoint", "set", "--endpoint", "routes", ...words, "--json"]);
     const routesOf = () =>
       operator.rowsOf(`SELECT openai_routes, shared, version FROM endpoints WHERE id = '${id}'`)[0];
     expect(routesOf()).toEqual({ openai_routes: "inference", shared: 0, version: 1 });
@@ -473,7 +473,7 @@ describe("a command that cannot be done", () => {
 describe("the broker of a state folder", () => {
   const folder = mkdtempSync(join(tmpdir(), "waybill-state-test-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  const list = (env = {}) => runCommand("admin.ts", ["whoami", "--state", folder, "--json"], env);
+  const list = (env = {}) => runCommand("waybill.ts", ["whoami", "--state", folder, "--json"], env);
 
   it("is found by its folder, with the key that is kept there, and before what the environment names", async () => {
     await expect(list()).rejects.toMatchObject(
@@ -485,7 +485,7 @@ describe("the broker of a state folder", () => {
       writeFileSync(join(folder, "first.json"), JSON.stringify({ key: operator.broker.key }));
       const found = await list({ WAYBILL_URL: "https://gpu.example" });
       expect(JSON.parse(found.stdout)).toMatchObject({ tenantId: ownTenant });
-      const other = runCommand("admin.ts", ["whoami", "--state", folder, "--broker", "http://127.0.0.1:9"]);
+      const other = runCommand("waybill.ts", ["whoami", "--state", folder, "--broker", "http://127.0.0.1:9"]);
       await expect(other, "the kept key goes to no other broker").rejects.toMatchObject(
         ends(1, holds("WAYBILL_KEY is not set")),
       );

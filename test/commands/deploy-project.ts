@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { unstable_readConfig as readConfig } from "wrangler";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { toSqlText } from "../../src/cli/sql-text.ts";
 import { StoredRows } from "../support/stored.ts";
 import type { FakeAccount, FakeCall, FakeFailure } from "./fake-wrangler.ts";

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { keyFingerprint } from "../../src/outbound/credentials.ts";
 import { type DeployProject, startDeployProject } from "./deploy-project.ts";
 import {

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import type { DeployProject } from "./deploy-project.ts";
 import { CREATE_MIGRATIONS } from "./fake-wrangler.ts";
 

@@ -5,7 +5,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { type RunningBroker, startBroker, type TestEndpoints } from "../running/broker.ts";
 
 export interface Printed {
@@ -69,7 +69,7 @@ export async function startOperator(endpoints: TestEndpoints = {}): Promise<Oper
   const broker = await startBroker(endpoints);
   const place = { WAYBILL_URL: broker.url, WAYBILL_KEY: broker.key };
   const run: Operator["run"] = (command, words, env) => runCommand(command, words, { ...place, ...env });
-  const admin: Operator["admin"] = (words, env) => run("admin.ts", words.split(" "), env);
+  const admin: Operator["admin"] = (words, env) => run("waybill.ts", words.split(" "), env);
   return {
     broker,
     run,

@@ -8,8 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { portOfState, takeStateLock } from "../../src/cli/dev-lock.ts";
+import { takeStateLock } from "../../src/cli/dev-lock.ts";
 import { isGroupAlive, signalGroup, startOf } from "../../src/cli/dev-processes.ts";
+import { portOfState } from "../../src/cli/state-note.ts";
 
 const started: ChildProcess[] = [];
 const groups: number[] = [];

@@ -32,7 +32,7 @@ beforeAll(async () => {
 
   const state = join(folder, "state");
   await applyMigrations(state);
-  await runCommand("admin.ts", ["import", "--file", files.first, "--state", state]);
+  await runCommand("waybill.ts", ["import", "--file", files.first, "--state", state]);
   next = await launchDevServer({ port: await findFreePort(), persistTo: state });
   await operator.admin(`export --file ${files.second}`, { WAYBILL_URL: next.url });
 }, 180_000);
@@ -151,7 +151,7 @@ describe("an export", () => {
 describe("an import refuses", () => {
   const state = () => join(folder, "empty");
   const importing = (file: string, env = {}, into = state()) =>
-    runCommand("admin.ts", ["import", "--file", file, "--state", into], env).then(
+    runCommand("waybill.ts", ["import", "--file", file, "--state", into], env).then(
       () => "",
       (error: { stderr: string }) => error.stderr,
     );

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import * as z from "zod";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { callBroker, type RunningBroker, startBroker } from "../running/broker.ts";
 import { describeChromium } from "./chromium.ts";
 import { until } from "./worker-processes.ts";

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { callBroker, finishJob, type RunningBroker, startBroker } from "../running/broker.ts";
 import { describePython, PythonWorkers } from "./python-worker.ts";
 import { submit } from "./worker-processes.ts";

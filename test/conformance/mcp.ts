@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { TestProject } from "vitest/node";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 
 const PACKAGES = ["@runpod/mcp-server@4.0.0", "@modelcontextprotocol/sdk@1.32.2"];
 const FOLDER = join(PROJECT_FOLDER, ".waybill", "conformance", "mcp");

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import createClient, { type Client } from "openapi-fetch";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import type { paths } from "../openapi/api.d.ts";
 import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";

@@ -100,15 +100,15 @@ describe("a file that a command's output is sent to", { timeout: 60_000 }, () =>
   it("is its owner's alone when a new tenant's secret or a new key goes into it, and is left alone otherwise", async () => {
     const path = leave("out", 0o644);
     const made: { id: string; webhookSecret: string } = JSON.parse(
-      await printInto(path, "admin.ts", ["tenant", "create", "--name", "New", "--json"]),
+      await printInto(path, "waybill.ts", ["tenant", "create", "--name", "New", "--json"]),
     );
     expect(made.webhookSecret).toMatch(/^whsec_/);
     expect(rightsOf(path)).toBe("600");
     chmodSync(path, 0o644);
-    expect(await printInto(path, "admin.ts", ["key", "create", "--tenant", made.id])).toContain("wb_live_");
+    expect(await printInto(path, "waybill.ts", ["key", "create", "--tenant", made.id])).toContain("wb_live_");
     expect(rightsOf(path)).toBe("600");
     chmodSync(path, 0o644);
-    await printInto(path, "admin.ts", ["list"]);
+    await printInto(path, "waybill.ts", ["list"]);
     expect(rightsOf(path)).toBe("644");
   });
 });

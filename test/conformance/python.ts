@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { TestProject } from "vitest/node";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 
 /**
  * The newest, the next one, which has prestart hooks, the last whose heartbeat is a thread and that fetches ahead, and the last

@@ -4,9 +4,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import type { DevServer } from "../../src/cli/dev-server.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { type PreparedBroker, prepareBroker } from "../running/broker.ts";
 import { type EchoingServer, startEchoingServer } from "./echoing-server.ts";
 import {

@@ -15,8 +15,8 @@ import {
   refuseOtherDatabase,
   type Unfinished,
 } from "../../src/cli/deploy/plan.ts";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { readDevVars } from "../../src/cli/dev-secrets.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 
 const names = { worker: "waybill", database: "waybill", bucket: "payloads", queues: ["dispatch", "dead"] };
 const wanted = {

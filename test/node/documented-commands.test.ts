@@ -3,10 +3,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { OptionSpecs } from "../../src/cli/commands/command.ts";
-import { COMMANDS } from "../../src/cli/commands/table.ts";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { DEPLOYMENT_COMMANDS } from "../../src/cli/commands/deployment-table.ts";
+import { COMMANDS as SHARED_COMMANDS } from "../../src/cli/commands/table.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { checkOptions, readArguments, refuseForeign } from "../../src/cli/read-options.ts";
 import { COMMON_OPTIONS } from "../../src/cli/run-command.ts";
+
+const COMMANDS = [...DEPLOYMENT_COMMANDS, ...SHARED_COMMANDS];
 
 const documents = ["README.md", "SECURITY.md", "CONTRIBUTING.md"].concat(
   readdirSync(join(PROJECT_FOLDER, "docs"), { recursive: true, encoding: "utf8" })

@@ -2,7 +2,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { LIMIT_FILES, limitsPage, shownLimits } from "../../src/cli/limits-text.ts";
 
 /** Limits that no user meets: how the broker divides its work, what it keeps of its own, and how often it tries. */

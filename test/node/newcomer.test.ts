@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, it } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "waybill-newcomer-test-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -46,7 +46,7 @@ describe("npm start", () => {
 });
 
 it.each([
-  ["admin", { npm_config_body_max_mib: "5", npm_config_tier: "l4" }, "--body-max-mib 5 --tier l4"],
+  ["waybill", { npm_config_body_max_mib: "5", npm_config_tier: "l4" }, "--body-max-mib 5 --tier l4"],
   ["worker-env", { npm_config_tier: "true" }, "--tier"],
 ])("%s names the options that npm has taken", async (name, env, taken) => {
   await expect(script(name, ["ocr"], env)).rejects.toMatchObject(oneLine(`npm has taken ${taken} for itself`));

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 
 const ROW = /^\| ([a-z0-9-]+) \| (0\.\d+) \| (0\.\d+) \|$/gm;
 

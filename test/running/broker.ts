@@ -2,10 +2,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { applyMigrations, executeOnFolder, PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { applyMigrations, executeOnFolder } from "../../src/cli/dev-database.ts";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import type { Scope } from "../../src/contract/identity.ts";
 import type { Upstream } from "../../src/contract/settings.ts";
 import type { ChangedLimits } from "../../src/core/access/limits.ts";

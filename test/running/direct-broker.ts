@@ -1,7 +1,7 @@
 // The broker for tests about clients that go away: built, and with a socket of its own.
 import { join } from "node:path";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import type { Scope } from "../../src/contract/identity.ts";
 import type { ChangedLimits } from "../../src/core/access/limits.ts";
 import { prepareBroker, type TestEndpoints } from "./broker.ts";

@@ -9,8 +9,9 @@ import { promisify } from "node:util";
 import type { Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler";
 import * as z from "zod";
-import { PROJECT_FOLDER, wranglerCommand, wranglerEnvironment } from "../../src/cli/dev-database.ts";
+import { wranglerCommand, wranglerEnvironment } from "../../src/cli/dev-database.ts";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 
 const HOST = "127.0.0.1";
 const bindingsSchema = z.record(z.string(), z.json()).default({});

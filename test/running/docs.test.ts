@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { type RunningBroker, startBroker } from "./broker.ts";
 
 let broker: RunningBroker;

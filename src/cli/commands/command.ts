@@ -2,6 +2,7 @@
 // checks of what is typed, and the names in sentences about it are all made of this, so that they cannot differ.
 import type { Fields } from "../../core/json/value.ts";
 import type { Api } from "../api.ts";
+import type { Place } from "../where.ts";
 
 /** What an option names, if it names something that the broker has: a wrong name is answered with what there is. */
 export type Named = "tenant" | "endpoint" | "upstream" | "key" | "worker key";
@@ -71,6 +72,8 @@ export interface CommandCall<Options extends OptionSpecs> {
   readonly body: Fields;
   /** The folder of a local broker's state. */
   readonly state: string;
+  /** Where the broker was said to be, for a command that does not simply call it. */
+  readonly place: Place;
   /** The broker. It is looked for, and the key is read, when this is called. */
   readonly api: () => Promise<Api>;
 }
@@ -81,6 +84,10 @@ interface CommandSpec<Options extends OptionSpecs> {
   /** One line, in the imperative. */
   readonly summary: string;
   readonly options: Options;
+  /** The words of an earlier release, which still work. */
+  readonly formerWords?: string;
+  /** The option whose value may be typed behind the words, without its name. */
+  readonly positional?: keyof Options & string;
   /** A change takes at least one of these, so that one that was mistyped does not pass for done. */
   readonly needsOneOf?: readonly (keyof Options & string)[];
   /** More for the help of this command alone. */

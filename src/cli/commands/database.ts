@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { messageOf } from "../../core/failure.ts";
 import { readSecrets } from "../admin-secrets.ts";
 import { executeLocal, executeRemote } from "../d1.ts";
-import { PROJECT_FOLDER } from "../dev-database.ts";
 import { ensureDevSecrets } from "../dev-secrets.ts";
+import { PROJECT_FOLDER } from "../folders.ts";
 import type { InitContext } from "../init.ts";
 
 export const REMOTE = { type: "flag", about: "the database of the deployed broker, not that of --state" } as const;
@@ -39,6 +39,6 @@ function inPlainWords(message: string): string {
   if (/no such (?:table|column)|has no column named/.test(message))
     return "the database is of an earlier release: npx wrangler d1 migrations apply DB --remote brings it up to date";
   if (/SQLITE_BUSY|database is locked/.test(message)) return "another process writes the database: try again";
-  if (/UNIQUE constraint failed/.test(message)) return "another init was first: use the key that it has printed";
+  if (/UNIQUE constraint failed/.test(message)) return "another setup was first: use the key that it has printed";
   return message;
 }

@@ -2,6 +2,7 @@
 import type { Fields } from "../../core/json/value.ts";
 import { KEY_EXPIRES_IN_MAX_SECONDS, KEY_OVERLAP_MAX_SECONDS } from "../../core/manage/limits.ts";
 import { part } from "../api.ts";
+import { PROGRAM } from "../program.ts";
 import { type Command, command } from "./command.ts";
 import { KEY_ID, LISTED, OF_TENANT } from "./options.ts";
 import { showDone, showOne, showPage, wordOf } from "./show.ts";
@@ -20,7 +21,7 @@ export const KEY_COMMANDS: readonly Command[] = [
         choices: ["jobs", "manage", "admin"],
         about: "what it opens: jobs, manage, admin (jobs)",
         field: "scopes",
-        elsewhere: { worker: "a key of the scope worker belongs to an endpoint: make it with npm run worker:env" },
+        elsewhere: { worker: `a key of the scope worker belongs to an endpoint: make it with ${PROGRAM} worker-env` },
       },
       name: { type: "text", value: "NAME", about: "for people (key)", field: "name" },
       endpoints: {

@@ -2,6 +2,7 @@
 import { type Fields, fieldsOf, textOf } from "../../core/json/value.ts";
 import { PAGE_MAX } from "../../core/manage/limits.ts";
 import { type Api, part, type Query, Refusal } from "../api.ts";
+import { PROGRAM } from "../program.ts";
 import { type Command, command, type Shown } from "./command.ts";
 import { ENDPOINT_COLUMNS } from "./endpoints.ts";
 import { KEY_COLUMNS } from "./keys.ts";
@@ -63,7 +64,7 @@ async function overview(api: Api): Promise<Shown> {
       ...section("Tenants", tenants, TENANT_COLUMNS),
       ...section("Endpoints", endpoints, ENDPOINT_COLUMNS),
       ...section("Keys", keys, KEY_COLUMNS),
-      "Upstreams: npm run admin -- upstream list --endpoint SLUG. Keys of workers: worker-key list --endpoint SLUG.",
+      `Upstreams: ${PROGRAM} upstream list --endpoint SLUG. Keys of workers: worker-key list --endpoint SLUG.`,
     ],
     notes: [tenants, endpoints, keys].flatMap(({ more }) => (more === "" ? [] : [more])),
   };
@@ -97,7 +98,7 @@ async function firstPage(api: Api, path: string, name: string, query: Query): Pr
 
 function morePages(name: string, pages: number, isMore: boolean): string {
   const count = isMore ? `more than ${pages} more pages` : pages === 1 ? "one more page" : `${pages} more pages`;
-  return `${name}: ${count} of up to ${PAGE_MAX}; npm run admin -- ${name.replace(/s$/, "")} list shows them by --cursor.`;
+  return `${name}: ${count} of up to ${PAGE_MAX}; ${PROGRAM} ${name.replace(/s$/, "")} list shows them by --cursor.`;
 }
 
 async function ownTenant(api: Api, id: string): Promise<Fields[]> {

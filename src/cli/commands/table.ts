@@ -1,29 +1,29 @@
-// The table of the operator's commands, in the order of the help.
+// The table of the commands, in the order of the help: all that the npm package can do. deployment-table.ts has the others.
 import { ADVICE_COMMANDS } from "./advice.ts";
 import { CATALOGUE_COMMANDS } from "./catalogue.ts";
 import type { Command } from "./command.ts";
 import { ENDPOINT_COMMANDS } from "./endpoints.ts";
-import { INIT_COMMAND } from "./init.ts";
 import { JOB_COMMANDS } from "./jobs.ts";
 import { KEY_COMMANDS } from "./keys.ts";
+import { LOGIN_COMMANDS } from "./login.ts";
 import { OVERVIEW_COMMANDS } from "./overview.ts";
 import { TENANT_COMMANDS } from "./tenants.ts";
-import { TRANSFER_COMMANDS } from "./transfer.ts";
 import { UPSTREAM_COMMANDS } from "./upstreams.ts";
 import { WEBHOOK_COMMANDS } from "./webhooks.ts";
+import { WORKER_ENV_COMMAND } from "./worker-env.ts";
 import { WORKER_KEY_COMMANDS } from "./worker-keys.ts";
 
 export const COMMANDS: readonly Command[] = [
-  INIT_COMMAND,
+  ...LOGIN_COMMANDS,
   ...OVERVIEW_COMMANDS,
   ...TENANT_COMMANDS,
   ...KEY_COMMANDS,
   ...ENDPOINT_COMMANDS,
   ...UPSTREAM_COMMANDS,
+  WORKER_ENV_COMMAND,
   ...WORKER_KEY_COMMANDS,
   ...JOB_COMMANDS,
   ...WEBHOOK_COMMANDS,
   ...CATALOGUE_COMMANDS,
   ...ADVICE_COMMANDS,
-  ...TRANSFER_COMMANDS,
 ];

@@ -27,7 +27,7 @@ export const TRANSFER_COMMANDS: readonly Command[] = [
   }),
   command({
     words: "import",
-    summary: "make a deployment of an export, in place of init",
+    summary: "make a deployment of an export, in place of setup",
     options: { file: { ...FILE, about: "what export has written" }, remote: REMOTE },
     notes: [
       "Writes the database directly, which must be empty and of the same release. No broker may run on a local one meanwhile.",

@@ -1,5 +1,6 @@
-// Keys of workers that fetch their jobs. npm run worker:env makes them.
+// Keys of workers that fetch their jobs. worker-env makes them.
 import { part } from "../api.ts";
+import { PROGRAM } from "../program.ts";
 import { type Command, command } from "./command.ts";
 import { ENDPOINT, KEY_ID, LISTED } from "./options.ts";
 import { showDone, showPage } from "./show.ts";
@@ -9,7 +10,7 @@ export const WORKER_KEY_COMMANDS: readonly Command[] = [
     words: "worker-key list",
     summary: "list the keys of an endpoint's workers",
     options: { ...ENDPOINT, limit: LISTED.limit, cursor: LISTED.cursor },
-    notes: ["npm run worker:env -- ENDPOINT makes one."],
+    notes: [`${PROGRAM} worker-env ENDPOINT makes one.`],
     run: async ({ api, options: { endpoint, ...page } }) =>
       showPage(await (await api()).get(pathOf(endpoint), page), "workerKeys", COLUMNS),
   }),

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import * as z from "zod";
-import { PROJECT_FOLDER } from "../dev-database.ts";
+import { PROJECT_FOLDER } from "../folders.ts";
 import { checkAddress } from "../where.ts";
 import { withDatabaseId } from "./database-line.ts";
 import type { Names } from "./plan.ts";

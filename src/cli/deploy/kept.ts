@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { parseApiKey } from "../../core/access/api-key.ts";
-import { PROJECT_FOLDER } from "../dev-database.ts";
+import { PROJECT_FOLDER } from "../folders.ts";
 import { makePrivate, writePrivate } from "../private-file.ts";
 import type { Unfinished } from "./plan.ts";
 

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { fieldsOf, parseJson, textOf } from "../../core/json/value.ts";
-import { PROJECT_FOLDER } from "../dev-database.ts";
+import { PROJECT_FOLDER } from "../folders.ts";
 import { WrongUse } from "../wrong-use.ts";
 import { bundleDeclarations } from "./declarations.ts";
 

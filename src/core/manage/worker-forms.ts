@@ -28,7 +28,8 @@ export type CheckedBase =
 
 /** The address at which workers reach the broker. `local`: on a machine of one's own plain http: will do. */
 export function checkBase(text: string, local: boolean): CheckedBase {
-  const url = URL.parse(text);
+  // Node 20, which the command line runs on, has no URL.parse.
+  const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !["http:", "https:"].includes(url.protocol))
     return { ok: false, problem: "must be an http(s): URL" };
   if (!local && url.protocol === "http:") {

@@ -1,14 +1,15 @@
-// npm run admin -- init: the first tenant and key, in the database of a folder, and with them everything else by HTTP.
+// npm run admin -- setup: the first tenant and key, in the database of a folder, and with them everything else by HTTP.
 import { createHmac, randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { unstable_splitSqlQuery as splitSql } from "wrangler";
-import { executeOnFolder, PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { executeOnFolder } from "../../src/cli/dev-database.ts";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { statement } from "../../src/db/statement.ts";
 import { open } from "../../src/outbound/credentials.ts";
@@ -24,23 +25,23 @@ afterAll(async () => {
 });
 
 function makeFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "waybill-init-test-"));
+  const folder = mkdtempSync(join(tmpdir(), "waybill-setup-test-"));
   folders.push(folder);
   return folder;
 }
 
-function init(folder: string, words: readonly string[] = [], env?: Environment): Promise<Printed> {
-  return runCommand("admin.ts", ["init", ...words, "--state", folder, "--json"], env);
+function setUp(folder: string, words: readonly string[] = [], env?: Environment): Promise<Printed> {
+  return runCommand("waybill.ts", ["setup", ...words, "--state", folder, "--json"], env);
 }
 
-describe("npm run admin -- init", { timeout: 60_000 }, () => {
+describe("npm run admin -- setup", { timeout: 60_000 }, () => {
   const name = "O'Brien'); DROP TABLE tenants; --";
   const folder = makeFolder();
   let printed: Printed;
   let made: { tenantId: string; key: string; webhookSecret: string };
 
   beforeAll(async () => {
-    printed = await init(folder, ["--name", name]);
+    printed = await setUp(folder, ["--name", name]);
     made = JSON.parse(printed.stdout);
   }, 60_000);
 
@@ -66,7 +67,7 @@ describe("npm run admin -- init", { timeout: 60_000 }, () => {
   });
 
   it("refuses where there is a key of the scope admin, and names it", async () => {
-    await expect(init(folder)).rejects.toMatchObject({
+    await expect(setUp(folder)).rejects.toMatchObject({
       code: 1,
       stdout: "",
       stderr: `there is a key of the scope admin already (${parseApiKey(made.key)?.id}): npm run admin -- tenant create and key create make the others with it\n`,
@@ -78,14 +79,14 @@ describe("npm run admin -- init", { timeout: 60_000 }, () => {
     await executeOnFolder(folder, [statement("UPDATE api_keys SET expires_at = 1")]);
     const server = await launchDevServer({ port: await findFreePort(), persistTo: folder });
     servers.push(server);
-    const { key, tenantId } = JSON.parse((await init(folder)).stdout);
+    const { key, tenantId } = JSON.parse((await setUp(folder)).stdout);
     const place = { WAYBILL_URL: server.url, WAYBILL_KEY: key };
-    const { stdout } = await runCommand("admin.ts", ["whoami", "--json"], place);
+    const { stdout } = await runCommand("waybill.ts", ["whoami", "--json"], place);
     expect(JSON.parse(stdout)).toMatchObject({ tenantId, scopes: ["jobs", "manage", "admin"], endpointIds: null });
   });
 });
 
-describe("the secrets of init", { timeout: 60_000 }, () => {
+describe("the secrets of setup", { timeout: 60_000 }, () => {
   const folder = makeFolder();
   const pepper = randomBytes(32).toString("base64");
   const given = { WAYBILL_PEPPER: pepper, WAYBILL_ENCRYPTION_KEY: randomBytes(32).toString("base64") };
@@ -94,23 +95,23 @@ describe("the secrets of init", { timeout: 60_000 }, () => {
     [{ WAYBILL_ENCRYPTION_KEY: "oops" }, "WAYBILL_ENCRYPTION_KEY must be 32 bytes in base64"],
     [{ WAYBILL_PEPPER: "short" }, "WAYBILL_PEPPER must be at least 32 characters"],
   ])("are refused where one is malformed, before the database could remember it", async (wrong, sentence) => {
-    await expect(init(folder, [], { ...given, ...wrong })).rejects.toMatchObject({
+    await expect(setUp(folder, [], { ...given, ...wrong })).rejects.toMatchObject({
       stderr: expect.stringContaining(sentence),
     });
   });
 
   it("are refused where they are not those of this database, even without a usable key", async () => {
-    await init(folder, [], given);
+    await setUp(folder, [], given);
     await executeOnFolder(folder, [statement("UPDATE api_keys SET revoked_at = 1")]);
     const other = { ...given, WAYBILL_PEPPER: randomBytes(32).toString("base64") };
-    await expect(init(folder, ["--name", "second"], other)).rejects.toMatchObject({
+    await expect(setUp(folder, ["--name", "second"], other)).rejects.toMatchObject({
       stderr: "the pepper is not the one that this database was set up with\n",
     });
     expect(rowsIn(folder, "SELECT id FROM tenants WHERE name = 'second'")).toEqual([]);
   });
 });
 
-it("init brings the database of an earlier release up to date before it writes", { timeout: 60_000 }, async () => {
+it("setup brings the database of an earlier release up to date before it writes", { timeout: 60_000 }, async () => {
   const folder = makeFolder();
   const isBefore = (name: string): boolean => name.endsWith(".sql") && name < "0012";
   const names = readdirSync(join(PROJECT_FOLDER, "migrations")).filter(isBefore).sort();
@@ -120,7 +121,7 @@ it("init brings the database of an earlier release up to date before it writes",
     statement("CREATE TABLE d1_migrations (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, applied_at TEXT)"),
     ...names.map((name) => statement("INSERT INTO d1_migrations (name, applied_at) VALUES (?, '')", name)),
   ]);
-  const { key } = JSON.parse((await init(folder)).stdout);
+  const { key } = JSON.parse((await setUp(folder)).stdout);
   expect(rowsIn(folder, "SELECT id, endpoint_ids FROM api_keys")).toEqual([
     { id: parseApiKey(key)?.id, endpoint_ids: null },
   ]);

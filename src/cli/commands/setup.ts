@@ -1,4 +1,4 @@
-// npm run admin -- init: makes what nobody can make by HTTP, because that takes a key.
+// npm run admin -- setup: makes what nobody can make by HTTP, because that takes a key.
 import { keepFirst } from "../first-file.ts";
 import { initDeployment } from "../init.ts";
 import { type Command, type CommandCall, command, type Shown } from "./command.ts";
@@ -9,18 +9,18 @@ const OPTIONS = {
   remote: REMOTE,
 } as const;
 
-export const INIT_COMMAND: Command = command({
-  words: "init",
+export const SETUP_COMMAND: Command = command({
+  words: "setup",
   summary: "make the first tenant and the first admin key, and print them",
   options: OPTIONS,
   notes: [
     "Writes the database directly, once: with the key all else is made by HTTP. npm start does the same by itself.",
     SECRETS_NOTE,
   ],
-  run: init,
+  run: setUp,
 });
 
-async function init({ options, state }: CommandCall<typeof OPTIONS>): Promise<Shown> {
+async function setUp({ options, state }: CommandCall<typeof OPTIONS>): Promise<Shown> {
   const { name = "First tenant", remote } = options;
   return withDatabase({ remote, state }, async (context) => {
     const made = await initDeployment(context, name);
