@@ -22,6 +22,8 @@ export interface Api {
    * with {} where the answer has no body.
    */
   send(method: "POST" | "PATCH" | "DELETE", path: string, body?: object, version?: number): Promise<Fields>;
+  /** Posts a body that is JSON already. The same call may be made again: `once` tells the broker that it is the same one. */
+  post(path: string, json: string, once: string): Promise<Fields>;
   /** The text of an answer that is no single JSON value, however long it takes. */
   text(path: string, query?: Query): Promise<string>;
 }
@@ -58,7 +60,12 @@ export function makeApi(place: BrokerPlace): Api {
   return {
     base: place.base,
     get: (path, query = {}) => call(place, "GET", `${path}${queryText(query)}`),
-    send: (method, path, body, version) => call(place, method, path, body, version),
+    send: (method, path, body, version) =>
+      call(place, method, path, {
+        ...(body === undefined ? {} : { json: JSON.stringify(body) }),
+        headers: version === undefined ? {} : { "if-match": `"${version}"` },
+      }),
+    post: (path, json, once) => call(place, "POST", path, { json, headers: { "idempotency-key": once } }),
     text: (path, query = {}) => download(place, `${path}${queryText(query)}`),
   };
 }
@@ -79,16 +86,12 @@ async function call(
   place: BrokerPlace,
   method: string,
   path: string,
-  body?: object,
-  version?: number,
+  { json, headers = {} }: { readonly json?: string; readonly headers?: Readonly<Record<string, string>> } = {},
 ): Promise<Fields> {
   const response = await ask(place, path, {
     method,
-    headers: {
-      ...(body === undefined ? {} : { "content-type": "application/json" }),
-      ...(version === undefined ? {} : { "if-match": `"${version}"` }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    headers: { ...headers, ...(json === undefined ? {} : { "content-type": "application/json" }) },
+    ...(json === undefined ? {} : { body: json }),
     signal: AbortSignal.timeout(ANSWER_MAX_MS),
   });
   const text = await response.text();

@@ -40,7 +40,7 @@ export const FORMER_OPTIONS = {
 } as const satisfies OptionSpecs;
 
 /** Runs it and prints its answer. Throws an error whose message is one sentence. */
-export async function runCommand(command: Command, given: Typed["given"]): Promise<void> {
+export async function runCommand(command: Command, given: Typed["given"], commands: readonly Command[]): Promise<void> {
   refuseFormer(command, given);
   refuseForeign(command, COMMON_OPTIONS, given);
   const options = checkOptions(command.options, given);
@@ -55,8 +55,9 @@ export async function runCommand(command: Command, given: Typed["given"]): Promi
   };
   const body = bodyOf(command.options, options);
   try {
-    const shown = await command.run({ options, body, place, api, state: stateFolderOf(place) });
-    print(shown, given.json === true);
+    const isJson = given.json === true;
+    const table = { commands, common: COMMON_OPTIONS };
+    print(await command.run({ options, body, place, api, table, isJson, state: stateFolderOf(place) }), isJson);
   } catch (error) {
     throw known === undefined ? error : await explain(error, command.options, options, known);
   }
@@ -71,7 +72,8 @@ function refuseFormer({ words, options }: Command, given: Typed["given"]): void 
 
 function print({ json, lines, notes = [], isSecret = false, isBad = false }: Shown, asJson: boolean): void {
   if (isSecret) makeOutputPrivate();
-  console.log(asJson ? printable(JSON.stringify(json, null, 2)) : lines.map(printableLine).join("\n"));
+  if (asJson) console.log(printable(JSON.stringify(json, null, 2)));
+  else if (lines.length > 0) console.log(lines.map(printableLine).join("\n"));
   for (const note of notes) console.error(printableLine(note));
   if (isBad) process.exitCode = 1;
 }

@@ -50,10 +50,12 @@ export function baseOf(place: Place, env = process.env): string {
   const base = (IS_PROJECT || isStateNamed ? localBase(state) : null) ?? (isStateNamed ? null : readLogins().current);
   if (base !== null) return base;
   const missing =
-    IS_PROJECT || isStateNamed ? `no broker runs on the state in ${state}: npm start starts one` : "which broker?";
+    IS_PROJECT || isStateNamed
+      ? `no broker runs on the state in ${state}: npm start starts one, and`
+      : "no broker is named:";
   throw new Failed(
     "unreachable",
-    `${missing}, --broker URL (or WAYBILL_URL) names a deployed one, ${PROGRAM} login keeps it`,
+    `${missing} --broker URL (or WAYBILL_URL) names a deployed one, which ${PROGRAM} login keeps`,
   );
 }
 

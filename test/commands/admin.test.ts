@@ -42,7 +42,7 @@ afterAll(async () => {
 });
 
 /** A command that was typed wrong (2), or that the broker refuses (1), prints one sentence and nothing else. */
-const ends = (code: 1 | 2, sentence: unknown) => ({ code, stdout: "", stderr: sentence });
+const ends = (code: 1 | 2 | 3 | 4 | 5, sentence: unknown) => ({ code, stdout: "", stderr: sentence });
 const holds = (text: string) => expect.stringContaining(text);
 
 async function makeEndpoint(slug: string, words = ""): Promise<{ id: string; slug: string; version: number }> {
@@ -69,12 +69,13 @@ describe("a tenant", () => {
     const { tenants } = await json("tenant list");
     expect(tenants).toContainEqual(expect.objectContaining({ id: tenant.id, name: "Another", waitingMax: 5 }));
     expect(JSON.stringify(tenants)).not.toContain("whsec_");
-    const limit = (typed: string) => json(`tenant set --tenant ${tenant.id} --call-limits ${typed}`);
+    const set = (typed: string) => `tenant set --tenant ${tenant.id} --call-limits ${typed}`;
+    const limit = (typed: string) => json(set(typed));
     const run = { calls: 2_000, open: null };
     expect(await limit("run=2000/none")).toMatchObject({ limits: { run } });
     expect((await limit("cancel=7/3")).limits).toEqual({ run, cancel: { calls: 7, open: 3 } });
     expect((await limit("run=default")).limits).toEqual({ cancel: { calls: 7, open: 3 } });
-    await expect(limit("run=0/1")).rejects.toMatchObject({
+    await expect(admin(set("run=0/1"))).rejects.toMatchObject({
       stderr: expect.stringMatching(/^--call-limits: Too small/),
     });
     expect((await limit("cancel=default")).limits).toBeNull();
@@ -121,14 +122,14 @@ describe("a key", () => {
     expect(stdout).toMatch(new RegExp(`^key ${next.id} is revoked; it is refused everywhere from 20\\S+Z on\n$`));
     const refused = admin("whoami", { WAYBILL_KEY: next.key });
     await expect(refused).rejects.toMatchObject(
-      ends(1, holds(`${operator.broker.url} refuses the key in WAYBILL_KEY`)),
+      ends(4, holds(`${operator.broker.url} refuses the key in WAYBILL_KEY`)),
     );
   });
 
   it("that operates the deployment alone is not revoked, in a sentence", async () => {
     const id = parseApiKey(operator.broker.key)?.id ?? "";
     await expect(admin(`key revoke --id ${id}`)).rejects.toMatchObject(
-      ends(1, expect.stringMatching(/^[^\n]*admin[^\n]*\n$/)),
+      ends(4, expect.stringMatching(/^[^\n]*admin[^\n]*\n$/)),
     );
   });
 });
@@ -142,7 +143,7 @@ describe("an endpoint", () => {
     expect(stderr).toBe("");
     expect(row()).toEqual([{ tenant_share_percent: 40, version: 2 }]);
     await expect(admin("endpoint set --endpoint nothing --tenant-share 40")).rejects.toMatchObject(
-      ends(1, holds("there is no endpoint nothing; there are ")),
+      ends(5, holds("there is no endpoint nothing; there are ")),
     );
     await expect(admin("endpoint set --endpoint share --tenant-share 101")).rejects.toMatchObject(
       ends(2, "--tenant-share must be a whole number from 1 to 100\n"),
@@ -215,7 +216,7 @@ describe("an endpoint", () => {
   it("opens routes of an OpenAI server by name, and all of them only where it is not shared", async () => {
     const { id } = await makeEndpoint("routes");
     const set = (...words: string[]) =>
-      operator.run("waybill.ts", ["endpoint", "set", "--endpoint", "routes", ...words, "--json"]);
+      operator.run("waybill.ts", ["endpoint", "set", "--endpoint", "routes", ...words]);
     const routesOf = () =>
       operator.rowsOf(`SELECT openai_routes, shared, version FROM endpoints WHERE id = '${id}'`)[0];
     expect(routesOf()).toEqual({ openai_routes: "inference", shared: 0, version: 1 });
@@ -246,7 +247,7 @@ it("an endpoint is deleted where that is meant, and its jobs can be listed befor
   await expect(admin("endpoint delete --endpoint gone")).rejects.toMatchObject(ends(2, holds("--yes is missing")));
   expect((await admin("endpoint delete --endpoint gone --yes")).stdout).toBe("endpoint gone is deleted\n");
   await expect(admin("endpoint show --endpoint gone")).rejects.toMatchObject(
-    ends(1, holds("there is no endpoint gone")),
+    ends(5, holds("there is no endpoint gone")),
   );
 });
 
@@ -418,7 +419,7 @@ describe("a command that cannot be done", () => {
     ];
     for (const [words, sentence] of rows)
       await expect(admin(words), words).rejects.toMatchObject(
-        ends(1, expect.stringMatching(new RegExp(`^${sentence}[^\n]*\n$`))),
+        ends(5, expect.stringMatching(new RegExp(`^${sentence}[^\n]*\n$`))),
       );
   });
 
@@ -428,7 +429,7 @@ describe("a command that cannot be done", () => {
       ["tenant create --name x --waiting-max many", "--waiting-max must be a whole number from 0 to 200000\n"],
       [
         "key create --scopes jobs,worker",
-        "a key of the scope worker belongs to an endpoint: make it with npm run worker:env\n",
+        "a key of the scope worker belongs to an endpoint: make it with npm run admin -- worker-env\n",
       ],
       ["key create --scopes all", "--scopes must be one of jobs, manage, admin\n"],
       [
@@ -456,13 +457,13 @@ describe("a command that cannot be done", () => {
     const nowhere = admin(`list --broker http://127.0.0.1:${port}`);
     await expect(nowhere).rejects.toMatchObject(
       ends(
-        1,
+        3,
         expect.stringMatching(/^no broker answers at http:\/\/127\.0\.0\.1:\d+ \(ECONNREFUSED\): npm start [^\n]*\n$/),
       ),
     );
-    await expect(admin("list", { WAYBILL_KEY: "" })).rejects.toMatchObject(ends(1, holds("WAYBILL_KEY is not set")));
+    await expect(admin("list", { WAYBILL_KEY: "" })).rejects.toMatchObject(ends(4, holds("WAYBILL_KEY is not set")));
     await expect(admin("list", { WAYBILL_KEY: "wb_live_x" })).rejects.toMatchObject(
-      ends(1, `${operator.broker.url} refuses the key in WAYBILL_KEY: the API key is missing or not valid\n`),
+      ends(4, `${operator.broker.url} refuses the key in WAYBILL_KEY: the API key is missing or not valid\n`),
     );
     await expect(admin(`list --broker ${worker.url}`)).rejects.toMatchObject(
       ends(1, holds("is that the address of a broker?")),
@@ -477,7 +478,7 @@ describe("the broker of a state folder", () => {
 
   it("is found by its folder, with the key that is kept there, and before what the environment names", async () => {
     await expect(list()).rejects.toMatchObject(
-      ends(1, holds(`no broker runs on the state in ${folder}: npm start starts one`)),
+      ends(3, holds(`no broker runs on the state in ${folder}: npm start starts one`)),
     );
     const port = Number(new URL(operator.broker.url).port);
     const lock = takeStateLock(folder, port);
@@ -487,7 +488,7 @@ describe("the broker of a state folder", () => {
       expect(JSON.parse(found.stdout)).toMatchObject({ tenantId: ownTenant });
       const other = runCommand("waybill.ts", ["whoami", "--state", folder, "--broker", "http://127.0.0.1:9"]);
       await expect(other, "the kept key goes to no other broker").rejects.toMatchObject(
-        ends(1, holds("WAYBILL_KEY is not set")),
+        ends(4, holds("WAYBILL_KEY is not set")),
       );
     } finally {
       lock.release();

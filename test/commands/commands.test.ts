@@ -66,7 +66,7 @@ beforeEach(() => {
 /** Of npm run admin, whose broker is the server. */
 function admin(words: readonly string[], env: Record<string, string> = {}) {
   const place = { WAYBILL_URL: url, WAYBILL_KEY: "wb_key" };
-  const args = ["src/cli/run-script.mjs", "src/cli/admin.ts", ...words];
+  const args = ["src/cli/run-script.mjs", "src/cli/waybill.ts", ...words];
   return promisify(execFile)(process.execPath, args, {
     cwd: PROJECT_FOLDER,
     env: { ...process.env, ...place, ...env },
@@ -277,8 +277,8 @@ describe("an answer", () => {
 it("without a broker a command says how to get one, and asks nobody", async () => {
   const state = join(tmpdir(), "waybill-no-such-state");
   await expect(admin(["list", "--state", state])).rejects.toMatchObject({
-    code: 1,
-    stderr: `no broker runs on the state in ${state}: npm start starts one, --broker URL (or WAYBILL_URL) names a deployed one\n`,
+    code: 3,
+    stderr: `no broker runs on the state in ${state}: npm start starts one, and --broker URL (or WAYBILL_URL) names a deployed one, which npm run admin -- login keeps\n`,
   });
   expect(asked).toEqual([]);
 });

@@ -34,6 +34,11 @@ function setUp(folder: string, words: readonly string[] = [], env?: Environment)
   return runCommand("waybill.ts", ["setup", ...words, "--state", folder, "--json"], env);
 }
 
+/** What a refused command prints with --json. */
+function refusal(error: string): string {
+  return `${JSON.stringify({ error, exitCode: 1 })}\n`;
+}
+
 describe("npm run admin -- setup", { timeout: 60_000 }, () => {
   const name = "O'Brien'); DROP TABLE tenants; --";
   const folder = makeFolder();
@@ -70,7 +75,9 @@ describe("npm run admin -- setup", { timeout: 60_000 }, () => {
     await expect(setUp(folder)).rejects.toMatchObject({
       code: 1,
       stdout: "",
-      stderr: `there is a key of the scope admin already (${parseApiKey(made.key)?.id}): npm run admin -- tenant create and key create make the others with it\n`,
+      stderr: refusal(
+        `there is a key of the scope admin already (${parseApiKey(made.key)?.id}): npm run admin -- tenant create and key create make the others with it`,
+      ),
     });
     expect(rowsIn(folder, "SELECT count(*) AS tenants FROM tenants")).toEqual([{ tenants: 1 }]);
   });
@@ -105,7 +112,7 @@ describe("the secrets of setup", { timeout: 60_000 }, () => {
     await executeOnFolder(folder, [statement("UPDATE api_keys SET revoked_at = 1")]);
     const other = { ...given, WAYBILL_PEPPER: randomBytes(32).toString("base64") };
     await expect(setUp(folder, ["--name", "second"], other)).rejects.toMatchObject({
-      stderr: "the pepper is not the one that this database was set up with\n",
+      stderr: refusal("the pepper is not the one that this database was set up with"),
     });
     expect(rowsIn(folder, "SELECT id FROM tenants WHERE name = 'second'")).toEqual([]);
   });

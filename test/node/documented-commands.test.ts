@@ -1,10 +1,11 @@
-// Each operator's command in the documents: its words and options exist, and its values are ones that the command takes.
+// Each command in the documents: its words and options exist, and its values are ones that the command takes.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { OptionSpecs } from "../../src/cli/commands/command.ts";
 import { DEPLOYMENT_COMMANDS } from "../../src/cli/commands/deployment-table.ts";
 import { COMMANDS as SHARED_COMMANDS } from "../../src/cli/commands/table.ts";
+import { findCommand } from "../../src/cli/find-command.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { checkOptions, readArguments, refuseForeign } from "../../src/cli/read-options.ts";
 import { COMMON_OPTIONS } from "../../src/cli/run-command.ts";
@@ -21,7 +22,7 @@ const documents = ["README.md", "SECURITY.md", "CONTRIBUTING.md"].concat(
 const NUMBERS: Readonly<Record<string, string>> = { N: "1", S: "1" };
 
 const commands = documents.flatMap((file) =>
-  [...readFileSync(join(PROJECT_FOLDER, file), "utf8").matchAll(/npm run admin -- ([a-z][^`\n]*)/g)].map(
+  [...readFileSync(join(PROJECT_FOLDER, file), "utf8").matchAll(/(?:npm run admin --|\bwaybill) ([a-z][^`\n]*)/g)].map(
     ([, typed = ""]) => [file, typed.replace(/\s+#.*$/, "")] as const,
   ),
 );
@@ -31,16 +32,14 @@ const EVERY_OPTION: OptionSpecs = Object.assign({}, ...COMMANDS.map(({ options }
 
 /** As a shell takes a line apart, with the quotes that the documents use. */
 function wordsOf(typed: string): string[] {
-  return [...typed.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare = ""]) => quoted ?? bare);
+  return [...typed.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(
+    ([, double, single, bare = ""]) => double ?? single ?? bare,
+  );
 }
 
-it.each(commands)("%s: npm run admin -- %s", (_, typed) => {
-  const { words, given } = readArguments(
-    EVERY_OPTION,
-    wordsOf(typed).map((word) => NUMBERS[word] ?? word),
-  );
-  const command = COMMANDS.find((each) => each.words === words.join(" "));
-  if (command === undefined) throw new Error(`there is no command ${words.join(" ")}`);
+it.each(commands)("%s: %s", (_, typed) => {
+  const words = wordsOf(typed).map((word) => NUMBERS[word] ?? word);
+  const { command, given } = findCommand(COMMANDS, readArguments(EVERY_OPTION, words));
   refuseForeign(command, COMMON_OPTIONS, given);
   // A sentence may name a command alone; a line that is to be typed has all that it needs.
   if (Object.keys(given).length > 0) expect(() => checkOptions(command.options, given)).not.toThrow();

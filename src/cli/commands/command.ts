@@ -70,6 +70,10 @@ export interface CommandCall<Options extends OptionSpecs> {
   readonly options: Values<Options>;
   /** Those options that have a `field` and a value, as the body of a request. */
   readonly body: Fields;
+  /** All commands of the program, and the options that each of them has. */
+  readonly table: { readonly commands: readonly Command[]; readonly common: OptionSpecs };
+  /** Was JSON asked for? Only a command that prints before its end has to look. */
+  readonly isJson: boolean;
   /** The folder of a local broker's state. */
   readonly state: string;
   /** Where the broker was said to be, for a command that does not simply call it. */

@@ -70,6 +70,11 @@ export function wordOf(value: unknown): string {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
+/** A time of the broker's, in milliseconds since 1970, for people. */
+export function timeOf(value: unknown): string {
+  return typeof value === "number" ? new Date(value).toISOString() : "-";
+}
+
 /** What the broker has to say of a change: a warning, or that its object could not be reached. */
 export function notesOf(answer: Fields): string[] {
   const { applied, warning } = answer;

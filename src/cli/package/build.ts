@@ -1,6 +1,7 @@
 // Builds the npm package in a folder of its own: the repository itself is never packed, as its package is the broker's.
 import { execFile } from "node:child_process";
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -23,6 +24,16 @@ const SDK = join(PROJECT_FOLDER, "src/sdk");
 /** The oldest Node that the package runs on. */
 const NODE = "20";
 
+/** Nothing is imported but what Node has: a dependency would have to stand in the manifest. */
+const BUNDLED = {
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: `node${NODE}`,
+  packages: "bundle",
+  logLevel: "error",
+} as const;
+
 /** Writes the package anew into the folder. Throws what the compiler says where the source has faults. */
 export async function buildPackage(folder: string): Promise<void> {
   assertReplaceable(folder);
@@ -31,6 +42,7 @@ export async function buildPackage(folder: string): Promise<void> {
   // First, so that a build that fails leaves what the next one may replace.
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest(), null, 2)}\n`);
   await bundleWorker(join(folder, "worker"));
+  await bundleCommand(join(folder, "command"));
   writeFileSync(join(folder, "worker/worker.d.ts"), await declareWorker());
   copyFileSync(join(SDK, "README.md"), join(folder, "README.md"));
   copyFileSync(join(PROJECT_FOLDER, "LICENSE"), join(folder, "LICENSE"));
@@ -48,19 +60,27 @@ function assertReplaceable(folder: string): void {
 /** The thread is a file of its own beside the worker's, because it is started by its path. */
 async function bundleWorker(folder: string): Promise<void> {
   await build({
+    ...BUNDLED,
     entryPoints: [join(SDK, "worker.ts"), join(SDK, "heartbeat-thread.ts")],
     outdir: folder,
-    bundle: true,
     // What is imported where it is needed stays a file of its own, beside the worker's: heartbeats are found by their place.
     splitting: true,
     chunkNames: "[name]-[hash]",
-    platform: "node",
-    format: "esm",
-    target: `node${NODE}`,
-    // Nothing but what Node has: a dependency would have to stand in the manifest.
-    packages: "bundle",
-    logLevel: "error",
   });
+}
+
+/** With zod, which checks what it reads; a worker needs none of it. What npm links by the manifest must be a program. */
+async function bundleCommand(folder: string): Promise<void> {
+  await build({
+    ...BUNDLED,
+    entryPoints: { waybill: join(PROJECT_FOLDER, "src/cli/installed.ts") },
+    outdir: folder,
+    banner: { js: "#!/usr/bin/env node" },
+    // Names in stack traces of a bug report stay as they are in the source.
+    minifySyntax: true,
+    minifyWhitespace: true,
+  });
+  chmodSync(join(folder, "waybill.js"), 0o755);
 }
 
 async function declareWorker(): Promise<string> {
@@ -90,11 +110,12 @@ function manifest(): object {
   return {
     name: "waybill",
     version: project?.version,
-    description: "Workers in TypeScript for Waybill and RunPod Serverless",
+    description: "Workers in TypeScript for Waybill and RunPod Serverless, and the command that deploys them",
     license: project?.license,
     type: "module",
     engines: { node: `>=${NODE}` },
     exports: { "./worker": { types: "./worker/worker.d.ts", default: "./worker/worker.js" } },
-    files: ["worker"],
+    bin: { waybill: "command/waybill.js" },
+    files: ["command", "worker"],
   };
 }
