@@ -68,7 +68,11 @@ export const wrong: InputRules = { a: { type: "text" } };
 `;
 
 const packedSchema = z.tuple([
-  z.object({ unpackedSize: z.int(), files: z.array(z.object({ path: z.string() })), bundled: z.array(z.string()) }),
+  z.object({
+    unpackedSize: z.int(),
+    files: z.array(z.object({ path: z.string(), size: z.int() })),
+    bundled: z.array(z.string()),
+  }),
 ]);
 
 const HONO_WORKER = `
@@ -79,7 +83,7 @@ await serve(new Hono().get("/", (c) => c.text("ok")));
 `;
 
 describe("the package", () => {
-  it("has the bundled worker, its types and what a package must have, and nothing else", async () => {
+  it("has the command, the bundled worker, its types and what a package must have, and nothing else", async () => {
     const { stdout } = await run("npm", ["pack", "--dry-run", "--json"], { cwd: built, env: npmEnvironment });
     const [{ files, unpackedSize, bundled }] = packedSchema.parse(JSON.parse(stdout));
     // Names of parts end with a digest of what is in them.
@@ -87,6 +91,7 @@ describe("the package", () => {
     expect([...names].toSorted()).toEqual([
       "LICENSE",
       "README.md",
+      "command/waybill.js",
       "package.json",
       "worker/chunk-*.js",
       "worker/heartbeat-thread.js",
@@ -95,7 +100,9 @@ describe("the package", () => {
       "worker/worker.js",
     ]);
     expect(bundled).toEqual([]);
-    expect(unpackedSize).toBeLessThan(400_000);
+    const ofWorker = files.filter(({ path }) => path.startsWith("worker/"));
+    expect(ofWorker.reduce((sum, { size }) => sum + size, 0)).toBeLessThan(400_000);
+    expect(unpackedSize).toBeLessThan(800_000);
   });
 
   it("is built anew over an earlier build, and over nothing else", async () => {
@@ -113,14 +120,16 @@ describe("the package", () => {
   });
 
   it("brings no other package", () => {
-    expect(readdirSync(join(home, "node_modules")).toSorted()).toEqual([".package-lock.json", "waybill"]);
+    expect(readdirSync(join(home, "node_modules")).toSorted()).toEqual([".bin", ".package-lock.json", "waybill"]);
   });
 
   it("is JavaScript that imports nothing but what Node has", () => {
-    const files = readdirSync(join(built, "worker")).filter((file) => file.endsWith(".js"));
-    const texts = files.map((file) => readFileSync(join(built, "worker", file), "utf8"));
+    const files = readdirSync(built, { recursive: true, encoding: "utf8" }).filter((file) =>
+      /^(worker|command)\/[^/]+\.js$/.test(file),
+    );
+    const texts = files.map((file) => readFileSync(join(built, file), "utf8"));
     const names = texts.flatMap((text) =>
-      [...text.matchAll(/(?: from |import\(|import )"([^"]+)"/g)].map(([, name]) => name),
+      [...text.matchAll(/(?:\bfrom ?|\bimport\(|\bimport ?)"([\w@./:-]+)"/g)].map(([, name]) => name),
     );
     expect(names).not.toEqual([]);
     expect(names.filter((name) => !/^(node:|\.\/)/.test(name ?? ""))).toEqual([]);
