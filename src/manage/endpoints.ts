@@ -2,7 +2,7 @@
 import { readConfig } from "../config.ts";
 import { envSchema, type Fleet, fleetSchema, type WorkerEnv } from "../contract/manage/fleet.ts";
 import type { EndpointSetting, ManagedEndpoint } from "../contract/manage/managed-endpoint.ts";
-import { ENDPOINT_ID_BYTES, makeEndpointId, slugProblem } from "../core/access/endpoint-name.ts";
+import { ENDPOINT_ID_BYTES, makeEndpointId } from "../core/access/endpoint-name.ts";
 import { envPlace } from "../core/access/sealing.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import {
@@ -13,10 +13,9 @@ import {
   TTL_DEFAULT_MS,
 } from "../core/limits.ts";
 import { type FieldChange, fieldChanges, hiddenChanges } from "../core/manage/changes.ts";
-import { fleetProblem } from "../core/manage/fleet-rules.ts";
+import { type EndpointFacts, endpointProblem } from "../core/manage/endpoint-rules.ts";
 import { givenOf } from "../core/manage/given.ts";
-import { INFERENCE, isWideForm, openAiRoutesProblem } from "../core/openai/routes.ts";
-import { compileSchema } from "../core/schema/compile.ts";
+import { INFERENCE } from "../core/openai/routes.ts";
 import { shorten } from "../core/schema/path.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectVersion, isWithoutOwner } from "../db/expectations.ts";
@@ -241,31 +240,11 @@ type Audited = Omit<
   "id" | "tenantId" | "version" | "number" | "release" | "createdAtMs" | "sealedEnv"
 >;
 
-type Checked = Pick<ManagedEndpoint, "id" | "slug" | "kind" | "fleet" | "openaiRoutes" | "shared" | "inputSchema">;
-
-function problemOf({ id, slug, kind, fleet, openaiRoutes, shared, inputSchema }: Checked, needsHardware: boolean) {
-  const wrongSlug = slug === id ? null : slugProblem(slug);
-  if (wrongSlug !== null) return fail({ kind: "invalid", field: "slug", message: wrongSlug });
-  const wrongRoutes = openAiRoutesProblem(openaiRoutes);
-  if (wrongRoutes !== null) return fail({ kind: "invalid", field: "inferenceRoutes", message: wrongRoutes });
-  if (shared && isWideForm(openaiRoutes)) return fail(WIDE_AND_PUBLIC);
-  const wrongSchema = inputSchema === null ? null : schemaProblem(kind, inputSchema);
-  if (wrongSchema !== null) return fail({ kind: "invalid", field: "inputSchema", message: wrongSchema });
-  const wrong = fleetProblem({ ...fleet, kind }, needsHardware);
-  return wrong === null ? null : fail({ kind: "invalid", ...wrong });
+/** The failure of the first rule that the settings break; null: they break none. */
+function problemOf(endpoint: EndpointFacts, needsHardware: boolean): Result<never> | null {
+  const problem = endpointProblem(endpoint, needsHardware);
+  return problem === null ? null : fail({ kind: "invalid", ...problem });
 }
-
-function schemaProblem(kind: ManagedEndpoint["kind"], text: string): string | null {
-  if (kind === "load_balancer") return "is for endpoints of jobs: a load-balanced one has no input";
-  const compiled = compileSchema(text);
-  return compiled.ok ? null : `${compiled.problem.place} ${compiled.problem.message}`;
-}
-
-const WIDE_AND_PUBLIC = {
-  kind: "invalid",
-  field: "inferenceRoutes",
-  message: 'all is not for a public endpoint: name the routes, such as "inference,GET /v1/files/*"',
-} as const;
 
 function refuseTaken(error: unknown, slug: string): Result<never> {
   const taken = takenBy(error);

@@ -16,13 +16,13 @@ export interface FleetFacts {
   readonly cpu: readonly unknown[] | null;
 }
 
-export interface FleetProblem {
+export interface SettingProblem {
   readonly field: string;
   readonly message: string;
 }
 
 /** The first rule that is broken; null: none is. `needsHardware`: RunPod wants a GPU or a CPU of each endpoint. */
-export function fleetProblem(fleet: FleetFacts, needsHardware: boolean): FleetProblem | null {
+export function fleetProblem(fleet: FleetFacts, needsHardware: boolean): SettingProblem | null {
   const { kind, scaling, workers, gpu, cpu } = fleet;
   if (gpu !== null && cpu !== null) return problem("gpu", "gpu and cpu exclude each other");
   if (needsHardware && gpu === null && cpu === null) return problem("gpu", "one of gpu and cpu is required");
@@ -41,7 +41,7 @@ export function isIdleTimeoutUnused({ kind, scaling }: Pick<FleetFacts, "kind" |
   return kind === "queue" && scaling.type === "REQUEST_COUNT";
 }
 
-function gpuProblem(gpu: NonNullable<FleetFacts["gpu"]>): FleetProblem | null {
+function gpuProblem(gpu: NonNullable<FleetFacts["gpu"]>): SettingProblem | null {
   const { pools, excludedTypes = [], allowedCudaVersions, minCudaVersion } = gpu;
   if (pools.length === 0) return problem("gpu.pools", "is required where a GPU is chosen for the first time");
   const unknownPool = pools.find((id) => findPool(id) === null);
@@ -63,6 +63,6 @@ function gpuProblem(gpu: NonNullable<FleetFacts["gpu"]>): FleetProblem | null {
   return null;
 }
 
-function problem(field: string, message: string): FleetProblem {
+function problem(field: string, message: string): SettingProblem {
   return { field, message };
 }
