@@ -1,5 +1,6 @@
-// What a started worker does: fetches jobs, serves an endpoint of its own, or runs one job and ends. One image is thus a serverless
-// worker, a pod and a program to try out, by its environment and arguments alone (docs/workers-in-typescript.md).
+// What a started worker does: fetches jobs, serves an endpoint of its own, runs one job and ends, or prints its input schema. One
+// image is thus a serverless worker, a pod and a program to try out, by its environment and arguments alone
+// (docs/workers-in-typescript.md).
 import { type Fields, fieldsOf, parseJson } from "../core/json/value.ts";
 import type { Variables } from "./environment.ts";
 import type { HandedJob } from "./worker-api.ts";
@@ -7,7 +8,8 @@ import type { HandedJob } from "./worker-api.ts";
 export type Mode =
   | { readonly kind: "loop" }
   | { readonly kind: "serve"; readonly host: string; readonly port: number }
-  | { readonly kind: "once"; readonly job: HandedJob };
+  | { readonly kind: "once"; readonly job: HandedJob }
+  | { readonly kind: "input_schema" };
 
 const HOST_DEFAULT = "localhost";
 const PORT_DEFAULT = 8000;
@@ -20,6 +22,7 @@ export const TEST_FILE = "test_input.json";
  * working directory; null: there is none. Throws one sentence about what is wrong.
  */
 export function chooseMode(args: readonly string[], variables: Variables, readTestFile: () => string | null): Mode {
+  if (args.includes("--waybill_input_schema")) return { kind: "input_schema" };
   const serve: Mode = {
     kind: "serve",
     host: optionIn(args, "--rp_api_host") ?? HOST_DEFAULT,

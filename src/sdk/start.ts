@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { chooseMode, logLevelIn, TEST_FILE } from "./choose-mode.ts";
 import type { WorkerConfig } from "./handler.ts";
 import { type Log, makeLog, readLogOptions } from "./log.ts";
+import { inputSchemaLine } from "./print-input-schema.ts";
 import { runOnce } from "./run-once.ts";
 import { runWorker } from "./run-worker.ts";
 
@@ -39,9 +40,17 @@ async function work(config: WorkerConfig, args: readonly string[]): Promise<numb
       return await runOnce(mode.job, config, {
         variables,
         log: logTo(process.stderr),
-        print: (line) => new Promise((resolve) => process.stdout.write(`${line}\n`, () => resolve())),
+        print,
       });
+    case "input_schema":
+      await print(inputSchemaLine(config.input));
+      return 0;
   }
+}
+
+/** Resolves when the line is written: the process ends behind the last one. */
+function print(line: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(`${line}\n`, () => resolve()));
 }
 
 function logTo(stream: NodeJS.WriteStream): Log {

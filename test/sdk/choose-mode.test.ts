@@ -24,6 +24,7 @@ describe("what a worker does", () => {
       {},
       serve("0.0.0.0", 80),
     ],
+    ["its input schema is asked for", ["--rp_serve_api", "--waybill_input_schema"], GET_JOB, { kind: "input_schema" }],
     ["--test_input", ["--test_input", '{"input":{"a":1}}'], {}, once({ a: 1 })],
     ["--test_input=", ['--test_input={"input":null,"id":"mine"}'], {}, once(null, "mine")],
     ["an address goes before --test_input", ["--test_input", "{}"], GET_JOB, { kind: "loop" }],
