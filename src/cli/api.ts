@@ -17,6 +17,8 @@ export type Query = Readonly<Record<string, string | number | undefined>>;
 export interface Api {
   readonly base: string;
   get(path: string, query?: Query): Promise<Fields>;
+  /** The same with the version that the answer shows, for `send`; null: it shows none. */
+  getVersioned(path: string): Promise<Versioned>;
   /**
    * `body` is left out where the route takes none. `version`: of what is changed, if the change was made of what that holds. Resolves
    * with {} where the answer has no body.
@@ -26,6 +28,11 @@ export interface Api {
   post(path: string, json: string, once: string): Promise<Fields>;
   /** The text of an answer that is no single JSON value, however long it takes. */
   text(path: string, query?: Query): Promise<string>;
+}
+
+export interface Versioned {
+  readonly answer: Fields;
+  readonly version: number | null;
 }
 
 /** A field that a request must not have as it was. */
@@ -60,6 +67,7 @@ export function makeApi(place: BrokerPlace): Api {
   return {
     base: place.base,
     get: (path, query = {}) => call(place, "GET", `${path}${queryText(query)}`),
+    getVersioned: (path) => exchange(place, "GET", path),
     send: (method, path, body, version) =>
       call(place, method, path, {
         ...(body === undefined ? {} : { json: JSON.stringify(body) }),
@@ -82,22 +90,33 @@ function queryText(query: Query): string {
   return given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
 }
 
-async function call(
+interface Sent {
+  readonly json?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+async function call(place: BrokerPlace, method: string, path: string, sent?: Sent): Promise<Fields> {
+  return (await exchange(place, method, path, sent)).answer;
+}
+
+async function exchange(
   place: BrokerPlace,
   method: string,
   path: string,
-  { json, headers = {} }: { readonly json?: string; readonly headers?: Readonly<Record<string, string>> } = {},
-): Promise<Fields> {
+  { json, headers = {} }: Sent = {},
+): Promise<Versioned> {
   const response = await ask(place, path, {
     method,
     headers: { ...headers, ...(json === undefined ? {} : { "content-type": "application/json" }) },
     ...(json === undefined ? {} : { body: json }),
     signal: AbortSignal.timeout(ANSWER_MAX_MS),
   });
-  const text = await response.text();
+  const text = await response.text().catch((error: unknown) => failUnreachable(place.base, error));
   const answer = text === "" ? {} : fieldsOf(parseJson(text));
-  if (response.ok && answer !== null) return answer;
-  throw refusalOf(place, method, path, response.status, answer ?? {});
+  if (!response.ok || answer === null) throw refusalOf(place, method, path, response.status, answer ?? {});
+  // A proxy that compresses an answer makes its tag a weak one.
+  const [, version] = /^(?:W\/)?"(\d{1,15})"$/.exec(response.headers.get("etag") ?? "") ?? [];
+  return { answer, version: version === undefined ? null : Number(version) };
 }
 
 async function download(place: BrokerPlace, path: string): Promise<string> {
@@ -110,16 +129,17 @@ async function download(place: BrokerPlace, path: string): Promise<string> {
 function ask({ base, key }: BrokerPlace, path: string, init: RequestInit): Promise<Response> {
   const headers = { ...init.headers, authorization: `Bearer ${key}` };
   // The key is for this address: whoever is redirected to must not get it.
-  return fetch(`${base}${path}`, { ...init, headers, redirect: "manual" }).catch((error: unknown) => {
-    throw new Failed("unreachable", unreachable(base, error));
-  });
+  return fetch(`${base}${path}`, { ...init, headers, redirect: "manual" }).catch((error: unknown) =>
+    failUnreachable(base, error),
+  );
 }
 
-function unreachable(base: string, error: unknown): string {
+function failUnreachable(base: string, error: unknown): never {
   // The message of fetch is only "fetch failed"; the reason is in its cause.
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : messageOf(cause);
-  return `no broker answers at ${base} (${code}): npm start starts one on this machine, --broker URL names another`;
+  const next = "npm start starts one on this machine, --broker URL names another";
+  throw new Failed("unreachable", `no broker answers at ${base} (${code}): ${next}`);
 }
 
 function refusalOf(place: BrokerPlace, method: string, path: string, status: number, answer: Fields): Refusal {
@@ -139,9 +159,17 @@ function refusalOf(place: BrokerPlace, method: string, path: string, status: num
 function fieldsRefused(answer: Fields, detail: string): RefusedField[] {
   const { errors } = answer;
   if (Array.isArray(errors)) {
-    return errors.map((each) => ({ field: textOf(each, "field"), message: textOf(each, "message") }));
+    return errors.map((each) =>
+      typeof each === "string" ? fieldOfLine(each) : { field: textOf(each, "field"), message: textOf(each, "message") },
+    );
   }
   const field = textOf(answer, "field");
   if (field === "") return [];
   return [{ field, message: detail.startsWith(`${field}: `) ? detail.slice(field.length + 2) : detail }];
+}
+
+/** RunPod's plane has a line for each field, such as `$.disk: must be …`. */
+function fieldOfLine(line: string): RefusedField {
+  const [, field, message] = /^\$\.?([^:]*): (.*)$/s.exec(line) ?? [];
+  return field === undefined || message === undefined ? { field: "", message: line } : { field, message };
 }
