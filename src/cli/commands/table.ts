@@ -3,6 +3,7 @@ import { ADVICE_COMMANDS } from "./advice.ts";
 import { CATALOGUE_COMMANDS } from "./catalogue.ts";
 import type { Command } from "./command.ts";
 import { COMPLETION_COMMAND } from "./completion.ts";
+import { DEPLOY_COMMAND } from "./deploy.ts";
 import { ENDPOINT_COMMANDS } from "./endpoints.ts";
 import { JOB_COMMANDS } from "./jobs.ts";
 import { KEY_COMMANDS } from "./keys.ts";
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   ...OVERVIEW_COMMANDS,
   ...TENANT_COMMANDS,
   ...KEY_COMMANDS,
+  DEPLOY_COMMAND,
   ...ENDPOINT_COMMANDS,
   ...UPSTREAM_COMMANDS,
   WORKER_ENV_COMMAND,

@@ -5,6 +5,7 @@ import * as z from "zod";
 import { patchEndpointSchema } from "../../contract/manage/endpoint.ts";
 import { envSchema } from "../../contract/manage/fleet.ts";
 import { messageOf } from "../../core/failure.ts";
+import { fieldsOf } from "../../core/json/value.ts";
 import { SLOTS_MAX } from "../../core/manage/limits.ts";
 import { WrongUse } from "../wrong-use.ts";
 
@@ -12,6 +13,11 @@ export const SETTINGS_FILE = "waybill.json";
 
 /** A slug is a part of paths, and of names that a registry of images takes. */
 const SLUG = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** The name of a repository as registries take it, with its host before it or not. */
+const REPOSITORY =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::\d+)?\/)?[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*$/;
+const REPOSITORY_CHARS_MAX = 255;
 
 const settingsSchema = z.strictObject({
   endpoint: z.string().regex(SLUG, "must be small letters, digits and hyphens, such as my-worker"),
@@ -23,7 +29,11 @@ const settingsSchema = z.strictObject({
   /** Jobs that one worker runs at once. */
   slots: z.int().min(1).max(SLOTS_MAX).default(1),
   /** Without a tag, of which each deploy has its own. */
-  image: z.string().min(1).optional(),
+  image: z
+    .string()
+    .max(REPOSITORY_CHARS_MAX)
+    .regex(REPOSITORY, "must be the name of an image without a tag, such as ghcr.io/you/my-worker")
+    .optional(),
   /** Of each worker. This file is shared, so it is no place for secrets. */
   env: envSchema.default({}),
   /** Whatever else an endpoint has under `/v1/endpoints`. */
@@ -48,6 +58,11 @@ export function requireSettings(folder: string): ProjectSettings {
   const settings = readSettings(folder);
   if (settings !== null) return settings;
   throw new WrongUse(`there is no ${SETTINGS_FILE} in ${folder}: init makes one, with a worker`);
+}
+
+/** The fields that stand in the file itself, without those that it has by default. The file was read before. */
+export function fieldsInFile(folder: string): ReadonlySet<string> {
+  return new Set(Object.keys(fieldsOf(parse(join(folder, SETTINGS_FILE))) ?? {}));
 }
 
 function parse(path: string): unknown {
