@@ -20,12 +20,21 @@ export interface StreamPage {
   readonly more: boolean;
 }
 
+/** A chunk that a pulling worker posts, or a piece of one. */
+interface PostedChunk extends WorkerJobCall {
+  readonly chunk: Uint8Array;
+  /** Its place among the posts of its attempt, from zero, as our own SDK counts them. Undefined: RunPod's SDK does not. */
+  readonly number?: number | undefined;
+}
+
+/** Beside the reports' replies. `too_long`: the log of this attempt, or the endpoint, is full, and the job has failed. */
+type AppendReply = ReportReply | "too_long" | "ahead";
+
 /** A piece of a posted chunk: `index` counts from zero within one post, which the edge names by an id. */
 export interface PostedPiece {
   readonly postId: string;
   readonly index: number;
   readonly isLast: boolean;
-  readonly chunk: Uint8Array;
   /** Undefined for a piece of a string. */
   readonly part?: ValuePart | undefined;
 }
@@ -33,15 +42,16 @@ export interface PostedPiece {
 export interface StreamApi {
   /**
    * Stores a chunk of a pulling worker. The chunk is durable when this returns, and no reader sees it before.
-   * `too_long`: the log of this attempt, or the endpoint, is full, and the job has failed for that reason.
+   * A number that is stored already is accepted and counts once. `ahead`: posts before this number are not stored, so
+   * that it is not stored either.
    */
-  appendChunk(call: WorkerJobCall & { readonly chunk: Uint8Array }): Promise<ReportReply | "too_long">;
+  appendChunk(call: PostedChunk): Promise<AppendReply>;
   /**
    * Stores one piece of a chunk that a pulling worker has posted and that is too large for one row. No reader sees any
    * piece before the last one is durable; pieces of a post that does not come to its end are dropped by the next one.
    * A piece that is sent again after a lost answer counts once. `lost`: the broker does not have the pieces before it.
    */
-  appendPiece(call: WorkerJobCall & PostedPiece): Promise<ReportReply | "too_long" | "lost">;
+  appendPiece(call: PostedChunk & PostedPiece): Promise<AppendReply | "lost">;
   /**
    * Stores chunks that a carrier has gathered. The first has the number `firstSeq`, so that chunks that are sent again
    * after a lost answer count once. False: the lease is not held, or the log is full. `part`: the mark of each of them.

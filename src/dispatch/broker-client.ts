@@ -13,7 +13,7 @@ type RepeatBy<Name extends keyof BrokerApi> = (...call: Parameters<BrokerApi[Nam
 
 /**
  * May a call be repeated when its answer was lost? `once`: the first call may have done what a second would repeat or
- * misreport: hand out chunks or jobs, store a chunk, log a delivery, restart a job that has failed again, count the
+ * misreport: hand out chunks or jobs, store a chunk that has no number, log a delivery, restart a job that has failed again, count the
  * purged jobs.
  */
 const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | RepeatBy<Name> } = {
@@ -53,7 +53,7 @@ const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | Repeat
   awaitStops: "once",
   listWorkers: "again",
   drainWorker: "again",
-  appendChunk: "once",
+  appendChunk: ({ number }) => (number === undefined ? "once" : "again"),
   appendPiece: "again",
   appendChunks: "again",
   ownChunks: "again",

@@ -77,6 +77,12 @@ export const WORKER_OPERATIONS: readonly DescribedOperation[] = [
     id: "postChunk",
     summary: "Post a chunk of a stream",
     description: "Readers of the job's stream get it at once.",
+    query: z.object({
+      chunk: z.int().min(0).optional().meta({
+        description:
+          "Its number in the attempt, from 0: a chunk that is posted again counts once. RunPod's SDK sends none",
+      }),
+    }),
     body: workerReportSchema,
     answers: RECEIVED,
     refusals: [400, 413],

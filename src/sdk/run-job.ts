@@ -19,8 +19,8 @@ import type { Answer, HandedJob } from "./worker-api.ts";
 /** Takes what a job tells before its end: bodies as they are posted (docs/wire.md 3.4). */
 export interface JobLine {
   readonly progress: (jobId: string, body: string) => Promise<unknown>;
-  /** Null: chunks have no place. */
-  readonly chunk: ((jobId: string, body: string) => Promise<Answer>) | null;
+  /** Null: chunks have no place. `number`: the chunk's place among those of the job, from zero. */
+  readonly chunk: ((jobId: string, body: string, number: number) => Promise<Answer>) | null;
 }
 
 export interface JobRun {
@@ -107,7 +107,7 @@ async function sendChunks(chunks: Chunks, jobId: string, run: JobRun): Promise<R
       const missing = new Error("RUNPOD_WEBHOOK_POST_STREAM is not set, so a generator has no place for its chunks");
       return reportOfThrown(missing, reporter, restarts);
     }
-    const delivered = await deliver(() => send(id, `{"output":${text.text}}`), {
+    const delivered = await deliver(() => send(id, `{"output":${text.text}}`, at), {
       log,
       isOver: () => signal.aborted,
     });

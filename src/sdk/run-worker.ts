@@ -30,7 +30,7 @@ export async function runWorker(config: WorkerConfig, variables: Variables, log:
   const { streamUrl } = place;
   const line: JobLine = {
     progress: (jobId, body) => api.done(jobId, body),
-    chunk: streamUrl === null ? null : (jobId, body) => api.chunk(streamUrl(jobId), jobId, body),
+    chunk: streamUrl === null ? null : (jobId, body, number) => api.chunk(streamUrl(jobId), jobId, body, number),
   };
   const loop = new WorkerLoop({ config, check, api, place, line, reporter, log }, heartbeat);
   const forget = drainOnSignal(loop, log);

@@ -56,9 +56,12 @@ export class WorkerApi {
     return this.#post(withParameters(this.#place.doneUrl(jobId), { isStream: String(isStream) }), jobId, body);
   }
 
-  /** Sends a chunk of a generator. `url`: the address of the job's chunks. */
-  chunk(url: string, jobId: string, body: string): Promise<Answer> {
-    return this.#post(withParameters(url, { isStream: "false" }), jobId, body);
+  /**
+   * Sends a chunk of a generator. `url`: the address of the job's chunks. `number`: counts them from zero, so that a chunk
+   * that is sent again is stored once; RunPod does not read it.
+   */
+  chunk(url: string, jobId: string, body: string, number: number): Promise<Answer> {
+    return this.#post(withParameters(url, { isStream: "false", chunk: number }), jobId, body);
   }
 
   /** Reports that this worker cannot work, and why. */

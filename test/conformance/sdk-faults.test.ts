@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
-import { WORKER_LEASE_MS } from "../../src/core/limits.ts";
+import { CHUNK_MAX_BYTES, WORKER_LEASE_MS } from "../../src/core/limits.ts";
 import { callBroker, finishJob, prepareBroker, type RunningBroker, startBroker } from "../running/broker.ts";
 import { SdkWorkers } from "./sdk-workers.ts";
 import { billOf, statusOf, submit, until } from "./worker-processes.ts";
@@ -14,8 +14,20 @@ const LOST_WITHIN_MS = WORKER_LEASE_MS + 15_000;
 const OUTAGE_MS = 60_000;
 /** A shutdown of a worker without jobs: its poll is cut, not waited for. */
 const SOON_MS = 3_000;
-const SLUGS = ["killed", "stopped", "ended", "idle", "computing", "refused", "refreshed", "hook", "cancelled"];
+const SLUGS = [
+  "killed",
+  "stopped",
+  "ended",
+  "idle",
+  "computing",
+  "refused",
+  "refreshed",
+  "hook",
+  "cancelled",
+  "chunks",
+];
 
+const streamedSchema = z.object({ status: z.string(), output: z.array(z.unknown()) });
 const seenSchema = z.object({ workers: z.array(z.object({ id: z.string(), lastSeenAt: z.number() })) });
 
 describe("our own worker", () => {
@@ -104,15 +116,40 @@ describe("our own worker", () => {
     });
 
     it("sends its result again when it was answered 500 three times", async () => {
-      const refusing = await startRefusing(broker.url, 3);
+      const refusing = await startBetween(broker.url, (path, met) =>
+        path.includes("/job-done/") && met < 3 ? "refused" : "passed",
+      );
       const worker = workers.start({ ...broker, url: refusing.url }, "refused", { mode: "async" });
       const ids = await Promise.all([1, 2].map(() => submit(broker, "refused", { kind: "at once" })));
       for (const id of ids) expect(await finish("refused", id)).toMatchObject({ status: "COMPLETED" });
-      expect(refusing.refused()).toBe(3);
+      expect(refusing.met()).toBe(3);
       for (const id of ids) await until("it is billed", async () => (await billOf(broker, id)).length === 1);
       expect(worker.log().match(/sent again/g)).toHaveLength(2);
       await worker.kill9();
       await refusing.stop();
+    });
+  });
+
+  describe.concurrent("that streams", () => {
+    it("has each chunk in the stream once, though the answer to the first post of each is lost", async () => {
+      const posts: string[] = [];
+      const cutting = await startBetween(broker.url, (path) => {
+        if (!path.includes("/job-stream/")) return "passed";
+        posts.push(path);
+        return posts.length % 2 === 1 ? "cut" : "passed";
+      });
+      const worker = workers.start({ ...broker, url: cutting.url }, "chunks", { mode: "chunks" });
+      const text = "x".repeat(CHUNK_MAX_BYTES + 100);
+      const id = await submit(broker, "chunks", { kind: "large", count: text.length });
+      const { output, ...ended } = streamedSchema.parse(await finish("chunks", id));
+      expect(ended).toEqual({ status: "COMPLETED" });
+      // The broker shows a chunk of this size as several texts.
+      const [first, second, third, ...pieces] = output;
+      expect([first, second, third]).toEqual(["t1", { text: "t2" }, 3]);
+      expect(pieces.join("") === text).toBe(true);
+      expect([cutting.met(), posts.length]).toEqual([4, 8]);
+      await worker.kill9();
+      await cutting.stop();
     });
   });
 
@@ -182,24 +219,35 @@ describe("our own workers", () => {
   });
 });
 
-interface Refusing {
+/** Whatever stands between workers and their broker. */
+interface Between {
   readonly url: string;
-  readonly refused: () => number;
+  /** How many calls were not simply passed. */
+  readonly met: () => number;
   stop(): Promise<void>;
 }
 
-/** Passes everything on to a broker, but answers the first `times` results with 500. */
-async function startRefusing(target: string, times: number): Promise<Refusing> {
-  let refused = 0;
+/** `refused`: with 500, and the broker does not get the call. `cut`: the broker gets it, and its answer is lost. */
+type Fate = "passed" | "refused" | "cut";
+
+/** Passes calls on to a broker, but for those of another fate. `met`: how many there were of those. */
+async function startBetween(target: string, fateOf: (path: string, met: number) => Fate): Promise<Between> {
+  let met = 0;
   const server: Server = createServer((incoming, response) => {
-    if (incoming.url?.includes("/job-done/") === true && refused < times) {
-      refused += 1;
+    const { method = "GET", headers, url = "/" } = incoming;
+    const fate = fateOf(url, met);
+    if (fate !== "passed") met += 1;
+    if (fate === "refused") {
       incoming.resume();
       incoming.on("end", () => response.writeHead(500).end("not now"));
       return;
     }
-    const { method = "GET", headers, url = "/" } = incoming;
     const passed = request(`${target}${url}`, { method, headers }, (answer: IncomingMessage) => {
+      if (fate === "cut") {
+        answer.resume();
+        response.destroy();
+        return;
+      }
       response.writeHead(answer.statusCode ?? 500, answer.headers);
       answer.pipe(response);
     });
@@ -211,7 +259,7 @@ async function startRefusing(target: string, times: number): Promise<Refusing> {
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}`,
-    refused: () => refused,
+    met: () => met,
     stop: () =>
       new Promise((resolve) => {
         server.closeAllConnections();

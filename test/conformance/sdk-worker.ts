@@ -68,11 +68,12 @@ function* chunks(job: Job<Input>): Generator<unknown> {
   if (job.input.kind === "nan") yield { x: Number.NaN };
 }
 
-async function* chunksAsync(): AsyncGenerator<unknown> {
+async function* chunksAsync({ input }: Job<Input>): AsyncGenerator<unknown> {
   for (const chunk of CHUNKS) {
     await sleep(50);
     yield chunk;
   }
+  if (input.kind === "large") yield "x".repeat(input.count ?? 0);
 }
 
 let met = 0;

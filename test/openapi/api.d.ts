@@ -8568,7 +8568,10 @@ export interface operations {
     };
     postChunk: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Its number in the attempt, from 0: a chunk that is posted again counts once. RunPod's SDK sends none */
+                chunk?: number;
+            };
             header?: never;
             path: {
                 /** @description Id or slug of an endpoint */

@@ -1,8 +1,8 @@
 // Streams of jobs: chunks arrive under a lease and are durable before any reader is sent them. Each reader reads on
 // from its own place; RunPod's clients share one place, the drain.
 import type { CallOf } from "../../contract/broker.ts";
-import type { PostedPiece, StreamPage } from "../../contract/stream.ts";
-import type { ReportReply, WorkerCall } from "../../contract/worker.ts";
+import type { PostedPiece, StreamApi, StreamPage } from "../../contract/stream.ts";
+import type { WorkerCall } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { packedBytes, type ValuePart } from "../../core/job/chunk-frames.ts";
 import { failed, type JobFailure } from "../../core/job/failure.ts";
@@ -45,19 +45,21 @@ export class Streams {
     this.#parts = parts;
   }
 
-  async appendChunk(call: CallOf<"appendChunk">): Promise<ReportReply | "too_long"> {
+  async appendChunk(call: CallOf<"appendChunk">): ReturnType<StreamApi["appendChunk"]> {
     const stored = this.#parts.jobs.byId(call.jobId);
     if (stored === null) return "unknown_job";
     const lease = leaseOf(stored, call);
     if (lease === null || !this.#renew(stored, lease)) return "late";
-    return await this.#append(stored, lease, { chunks: [call.chunk] });
+    return this.#judge(stored, call) ?? (await this.#append(stored, lease, { chunks: [call.chunk] }));
   }
 
-  async appendPiece(call: CallOf<"appendPiece">): Promise<ReportReply | "too_long" | "lost"> {
+  async appendPiece(call: CallOf<"appendPiece">): ReturnType<StreamApi["appendPiece"]> {
     const stored = this.#parts.jobs.byId(call.jobId);
     if (stored === null) return "unknown_job";
     const lease = leaseOf(stored, call);
     if (lease === null || !this.#renew(stored, lease)) return "late";
+    const judged = this.#judge(stored, call);
+    if (judged !== null) return judged;
     const { open, endedPostId } = this.#parts.chunks.end(stored.job.uuid, stored.job.attempts);
     const pieces = open?.postId === call.postId ? open.pieces : 0;
     if (call.index < pieces || endedPostId === call.postId) return "accepted";
@@ -121,6 +123,17 @@ export class Streams {
     return page === null ? fail({ kind: "not_found", what: "job" }) : ok(page);
   }
 
+  /**
+   * The reply to a post that is not to be stored, by its number; null: it is the next one, or has no number. Every post
+   * has a row that ends it and none is left out, so that the rows of the log alone show which number comes next.
+   */
+  #judge({ job }: StoredJob, { number }: CallOf<"appendChunk">): "accepted" | "ahead" | null {
+    if (number === undefined) return null;
+    const { posts } = this.#parts.chunks.end(job.uuid, job.attempts);
+    if (number === posts) return null;
+    return number < posts ? "accepted" : "ahead";
+  }
+
   /** A chunk is a sign of life, so it renews the lease. False: the lease has run out. */
   #renew(stored: StoredJob, token: string): boolean {
     return this.#parts.jobs.apply(stored, { kind: "renew", token }, Date.now()).reply === "done";
@@ -130,7 +143,7 @@ export class Streams {
   async #append(stored: StoredJob, token: string, { chunks, part, piece }: Appended): Promise<"accepted" | "too_long"> {
     const { store, kept, chunks: log, longPolls } = this.#parts;
     const { uuid, attempts: attempt } = stored.job;
-    const { nextSeq, sizeBytes: logBytes, open } = log.end(uuid, attempt);
+    const { nextSeq, posts, sizeBytes: logBytes, open } = log.end(uuid, attempt);
     const own = open !== null && open.postId === piece?.postId ? open : NO_PIECES;
     const droppedBytes = own === open ? 0 : (open?.sizeBytes ?? 0);
     const addedBytes = packedBytes(chunks);
@@ -151,6 +164,7 @@ export class Streams {
     log.noteEnd(uuid, {
       attempt,
       nextSeq: isOpen ? nextSeq : seq + chunks.length,
+      posts: isOpen ? posts : posts + 1,
       sizeBytes,
       open: isOpen ? { postId: piece.postId, ...held } : null,
       endedPostId: isOpen ? null : (piece?.postId ?? null),

@@ -11,6 +11,8 @@ import type { MeteredSql } from "./metered-sql.ts";
 interface LogEnd {
   /** Behind the last chunk that is shown. */
   readonly nextSeq: number;
+  /** How many rows have a count: a worker that posts chunk by chunk has one for each of its posts. */
+  readonly posts: number;
   /** All rows together. */
   readonly sizeBytes: number;
   /** The pieces behind that chunk, of a post that has not come to its end; `postId` null: of one before this start. */
@@ -19,7 +21,7 @@ interface LogEnd {
   readonly endedPostId: string | null;
 }
 
-type ReadEnd = "nextSeq" | "sizeBytes" | "pieces" | "openBytes";
+type ReadEnd = "nextSeq" | "posts" | "sizeBytes" | "pieces" | "openBytes";
 
 type Chunk = StreamCursor & Frame;
 
@@ -84,17 +86,18 @@ export class ChunkStore {
   }
 
   #readEnd(uuid: string, attempt: number): LogEnd {
-    const { nextSeq, sizeBytes, pieces, openBytes } = this.#sql.one<Record<ReadEnd, number>>(
+    const { nextSeq, posts, sizeBytes, pieces, openBytes } = this.#sql.one<Record<ReadEnd, number>>(
       `WITH log AS (SELECT seq, count, length(bytes) AS size FROM chunks WHERE uuid = ?1 AND attempt = ?2),
          shown AS (SELECT coalesce(max(seq + count), 1) AS nextSeq FROM log WHERE count > 0)
-       SELECT nextSeq, coalesce(sum(size), 0) AS sizeBytes, count(seq) FILTER (WHERE seq >= nextSeq) AS pieces,
+       SELECT nextSeq, count(seq) FILTER (WHERE count > 0) AS posts, coalesce(sum(size), 0) AS sizeBytes,
+         count(seq) FILTER (WHERE seq >= nextSeq) AS pieces,
          coalesce(sum(size) FILTER (WHERE seq >= nextSeq), 0) AS openBytes
        FROM shown LEFT JOIN log`,
       uuid,
       attempt,
     );
     const open = pieces === 0 ? null : { postId: null, pieces, sizeBytes: openBytes };
-    return { nextSeq, sizeBytes, open, endedPostId: null };
+    return { nextSeq, posts, sizeBytes, open, endedPostId: null };
   }
 
   /** Returns chunks after a place in order, up to about STREAM_PAGE_MAX_BYTES; `more`: others follow them. */

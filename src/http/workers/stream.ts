@@ -18,9 +18,14 @@ import { workerBodyOf } from "./body.ts";
 
 const TOO_LARGE = rejected("answer_too_large", `a streamed chunk is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`);
 
+/** How a worker of our own SDK numbers the chunks of an attempt, from zero; RunPod's sends no such parameter. */
+const NUMBER = "chunk";
+
 /** Stores one chunk. A chunk that is too large for the log becomes several there, which are shown together. */
 export async function postChunk(c: RouteContext, entry: WorkerJobEntry): Promise<Answered> {
-  const post = new ChunkPost(c, entry);
+  const number = readNumber(entry.query);
+  if (number === null) return await refuseNumber(entry, "must be a whole number from 0 on");
+  const post = new ChunkPost(c, entry, number);
   const read = await readChunkBody(await workerBodyOf(c.req.raw), (piece) => post.append(piece));
   switch (read.kind) {
     case "ok":
@@ -37,32 +42,41 @@ export async function postChunk(c: RouteContext, entry: WorkerJobEntry): Promise
   }
 }
 
+/** Undefined: the post has no number. Null: what it has is none. */
+function readNumber(query: URLSearchParams): number | undefined | null {
+  const text = query.get(NUMBER);
+  if (text === null) return undefined;
+  return /^\d{1,12}$/.test(text) ? Number(text) : null;
+}
+
 /** The pieces of one post on their way to the broker, one at a time. */
 class ChunkPost {
   readonly #c: RouteContext;
   readonly #entry: WorkerJobEntry;
+  readonly #number: number | undefined;
   readonly #postId = crypto.randomUUID();
   #index = 0;
 
-  constructor(c: RouteContext, entry: WorkerJobEntry) {
+  constructor(c: RouteContext, entry: WorkerJobEntry, number: number | undefined) {
     this.#c = c;
     this.#entry = entry;
+    this.#number = number;
   }
 
   /** Appends a piece that others follow; the answer, if they are of no use. */
   async append(chunk: Frame): Promise<Answered | null> {
     const reply = await this.#send(chunk, false);
     this.#index += 1;
-    return reply.ok && reply.value === "accepted" ? null : this.#answer(reply);
+    return reply.ok && reply.value === "accepted" ? null : await this.#answer(reply);
   }
 
   async end(chunk: Frame): Promise<Answered> {
     const { worker, broker, jobId } = this.#entry;
     const isWhole = this.#index === 0;
     const reply = isWhole
-      ? await broker.call("appendChunk", { ...worker, jobId, chunk: chunk.bytes })
+      ? await broker.call("appendChunk", { ...worker, jobId, number: this.#number, chunk: chunk.bytes })
       : await this.#send(chunk, true);
-    return this.#answer(reply);
+    return await this.#answer(reply);
   }
 
   #send({ bytes, part }: Frame, isLast: boolean) {
@@ -70,6 +84,7 @@ class ChunkPost {
     return broker.call("appendPiece", {
       ...worker,
       jobId,
+      number: this.#number,
       postId: this.#postId,
       index: this.#index,
       isLast,
@@ -78,10 +93,13 @@ class ChunkPost {
     });
   }
 
-  #answer(reply: Result<Awaited<ReturnType<StreamApi["appendPiece"]>>>): Answered {
+  async #answer(reply: Result<Awaited<ReturnType<StreamApi["appendPiece"]>>>): Promise<Answered> {
     if (!reply.ok) return reply;
     if (reply.value === "unknown_job") return fail({ kind: "not_found", what: "job" });
     if (reply.value === "too_long") return fail({ kind: "too_large", maxBytes: RESULT_MAX_BYTES });
+    if (reply.value === "ahead") {
+      return await refuseNumber(this.#entry, `is ${this.#number}, and chunks of this attempt before it are missing`);
+    }
     // The worker then sends the whole chunk again, and its pieces so far are dropped.
     if (reply.value === "lost") return fail({ kind: "unavailable", message: "the endpoint lost a part of the chunk" });
     return jsonAnswer(200, { accepted: reply.value === "accepted" }, this.#c.get("requestId"));
@@ -99,6 +117,12 @@ async function refuseChunk(
 ): Promise<Answered> {
   const reply = await broker.call("report", { ...worker, jobId, outcome, refresh: false });
   return reply.ok ? fail(failure) : reply;
+}
+
+/** The output would have a hole, so that the attempt ends. `problem`: what is wrong with the chunk's number. */
+async function refuseNumber(entry: WorkerJobEntry, problem: string): Promise<Answered> {
+  const outcome = attemptFailed("bad_answer", `the number of a streamed chunk ${problem}`);
+  return await refuseChunk(entry, outcome, { kind: "invalid", field: NUMBER, message: problem });
 }
 
 /** All chunks of the worker's attempt as one JSON list, stored under `key` if it is large. */
