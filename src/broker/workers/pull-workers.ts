@@ -98,13 +98,15 @@ export class PullWorkers {
   }
 
   /** Stops a job that was taken from the worker before this start of the object, which the worker was not sent. */
-  #stopFormer({ holderId, givenUp }: RosterWorker, jobId: string): void {
+  #stopFormer({ holderId, workerId, givenUp }: RosterWorker, jobId: string): void {
     const { roster, jobs, stops } = this.#parts;
     if (roster.stopsOf(holderId).has(jobId)) return;
     // The worker reported that it runs nothing. If another process of its id did that, this one's report will prove it.
     if (givenUp.has(jobId)) return;
     const job = jobs.byId(jobId)?.job;
     if (job === undefined || job.lease?.holderId === holderId) return;
+    // Its own report has overtaken this heartbeat.
+    if (job.status === "COMPLETED" && job.workerId === workerId) return;
     // The slot that the job's lease held is free since then, so there is no token of a slot to free.
     if (job.formerWorkers.some((former) => former.holderId === holderId)) stops.add(holderId, job, "");
   }

@@ -313,6 +313,17 @@ describe("a running job", () => {
     expect(await broker.awaitStops({ ...w1.name, holdMs: 1 })).toEqual([call.jobId]);
   });
 
+  it("is not stopped for a heartbeat that its report has overtaken", async () => {
+    const { broker } = await makeBroker(pullOnly);
+    const call = submission();
+    await broker.submit(call);
+    const w1 = worker(broker, "w1");
+    await w1.takeOne();
+    await w1.done(call.jobId);
+    await w1.ping([call.jobId]);
+    expect(await broker.awaitStops({ ...w1.name, holdMs: 1 })).toEqual([]);
+  });
+
   it("that was taken away in an earlier life of the broker is stopped when a heartbeat names it", async () => {
     const { endpointId, broker } = await makeBroker(pullOnly);
     const call = submission();
