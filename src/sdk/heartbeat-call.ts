@@ -8,6 +8,13 @@ export interface HeartbeatSettings {
   readonly intervalMs: number;
 }
 
+/** What a worker runs at the moment. */
+export interface RunningJobs {
+  readonly ids: readonly string[];
+  /** Those of them whose handlers have not ended. The others are being reported, which is a sign of life as well. */
+  readonly working: readonly string[];
+}
+
 type Request = (url: URL, options: RequestOptions, onAnswer: (answer: IncomingMessage) => void) => ClientRequest;
 
 export class HeartbeatCall {

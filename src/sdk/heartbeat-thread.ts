@@ -1,13 +1,32 @@
-// The thread of heartbeat.ts.
+// The thread of heartbeat.ts: a heartbeat in each interval, and one soon after a handler has begun. Without that one a worker that dies
+// early looks like one that has never got its job.
 import { parentPort, workerData } from "node:worker_threads";
-import { HeartbeatCall, type HeartbeatSettings } from "./heartbeat-call.ts";
+import { HeartbeatCall, type HeartbeatSettings, type RunningJobs } from "./heartbeat-call.ts";
+
+/** Jobs of a few ms, whose report comes soon enough, cost no heartbeat of their own. */
+const FIRST_AFTER_MS = 10;
 
 // heartbeat.ts is the only one that starts this file, and gives it just these.
 const settings = workerData as HeartbeatSettings;
 const call = new HeartbeatCall(settings);
 let jobIds: readonly string[] = [];
+/** Of each job whose handler runs, when it is named first. */
+const firsts = new Map<string, NodeJS.Timeout>();
 
-parentPort?.on("message", (ids: readonly string[]) => {
+parentPort?.on("message", ({ ids, working }: RunningJobs) => {
   jobIds = ids;
+  const running = new Set(working);
+  for (const [id, timer] of firsts) {
+    if (running.has(id)) continue;
+    clearTimeout(timer);
+    firsts.delete(id);
+  }
+  for (const id of running) if (!firsts.has(id)) firsts.set(id, setTimeout(beat, FIRST_AFTER_MS));
 });
-setInterval(async () => parentPort?.postMessage(await call.send(jobIds)), settings.intervalMs);
+setInterval(beat, settings.intervalMs);
+
+async function beat(): Promise<void> {
+  // It names those that began a moment ago as well.
+  for (const timer of firsts.values()) clearTimeout(timer);
+  parentPort?.postMessage(await call.send(jobIds));
+}

@@ -5,7 +5,7 @@ import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { isPowerOfTwo } from "./delivery.ts";
 import type { WorkerEnvironment } from "./environment.ts";
-import { HeartbeatCall, type HeartbeatSettings } from "./heartbeat-call.ts";
+import { HeartbeatCall, type HeartbeatSettings, type RunningJobs } from "./heartbeat-call.ts";
 import type { Log } from "./log.ts";
 
 /** The thread is a file beside this one, in the source and in the package. */
@@ -19,11 +19,13 @@ export class Heartbeat {
   readonly #settings: HeartbeatSettings | null;
   readonly #log: Log;
   #thread: Worker | null = null;
-  #jobIds: readonly string[] = [];
+  #jobs: RunningJobs = { ids: [], working: [] };
   #timer: NodeJS.Timeout | undefined;
   #threadEnd: NodeJS.Timeout | undefined;
   #failures = 0;
   #isOver = false;
+  /** A heartbeat of this thread. */
+  #beat: () => void = () => undefined;
 
   /** Does nothing where the environment has no address for it. */
   constructor({ pingUrl, key, pingIntervalMs }: WorkerEnvironment, release: string, log: Log) {
@@ -33,13 +35,18 @@ export class Heartbeat {
     else log.warn("RUNPOD_WEBHOOK_PING is not set: a job that takes long may be given to another worker");
   }
 
-  /** The jobs that run from now on. */
-  setJobs(ids: readonly string[]): void {
-    this.#jobIds = ids;
+  /** The jobs that run from now on. A new one is named at once, or as soon as its handler has run for a moment. */
+  setJobs(jobs: RunningJobs): void {
+    const { ids } = jobs;
+    this.#jobs = jobs;
     clearTimeout(this.#threadEnd);
     if (this.#settings === null || this.#isOver) return;
-    if (ids.length > 0 && this.#thread === null) this.#startThread(this.#settings);
-    this.#thread?.postMessage(ids);
+    if (ids.length > 0 && this.#thread === null) {
+      // The new thread needs a moment before it can name the job.
+      this.#beat();
+      this.#startThread(this.#settings);
+    }
+    this.#thread?.postMessage(jobs);
     if (ids.length === 0) this.#threadEnd = setTimeout(() => this.#endThread(), THREAD_KEPT_MS).unref();
   }
 
@@ -53,9 +60,9 @@ export class Heartbeat {
   /** The heartbeats of an idle worker, the first one at once. */
   #begin(settings: HeartbeatSettings): void {
     const call = new HeartbeatCall(settings);
-    const send = async () => this.#note(await call.send(this.#jobIds));
-    void send();
-    this.#timer = setInterval(() => this.#thread === null && void send(), settings.intervalMs).unref();
+    this.#beat = async () => this.#note(await call.send(this.#jobs.ids));
+    this.#beat();
+    this.#timer = setInterval(() => this.#thread === null && this.#beat(), settings.intervalMs).unref();
   }
 
   #startThread(settings: HeartbeatSettings): void {
@@ -67,7 +74,7 @@ export class Heartbeat {
     thread.on("exit", () => {
       if (this.#thread !== thread) return;
       this.#thread = null;
-      setTimeout(() => this.setJobs(this.#jobIds), AGAIN_MS).unref();
+      setTimeout(() => this.setJobs(this.#jobs), AGAIN_MS).unref();
     });
     this.#thread = thread;
   }

@@ -15,7 +15,12 @@ interface LoopRun extends Omit<JobRun, "signal"> {
   readonly place: WorkerEnvironment;
 }
 
-type Running = { readonly abort: AbortController; readonly ended: Promise<void> };
+interface Running {
+  readonly abort: AbortController;
+  readonly ended: Promise<void>;
+  /** Its handler has not ended. */
+  isWorking: boolean;
+}
 
 const PAUSES = { firstMs: 500, longestMs: 10_000 };
 /** What RunPod's own SDK waits after 429. */
@@ -109,8 +114,8 @@ export class WorkerLoop {
       .then(() => this.#finish(job, abort.signal))
       .catch((error: unknown) => log.error("the job could not be reported", { reason: String(error) }))
       .finally(() => this.#end(job.id));
-    this.#running.set(job.id, { abort, ended });
-    this.#heartbeat.setJobs(this.runningIds);
+    this.#running.set(job.id, { abort, ended, isWorking: true });
+    this.#tellHeartbeat();
     this.#stops?.wake();
   }
 
@@ -119,6 +124,7 @@ export class WorkerLoop {
     log.debug("started");
     const startedMs = performance.now();
     const ended = await runJob(job, { ...this.#run, log, signal });
+    this.#noteReporting(job.id);
     const ms = Math.round(performance.now() - startedMs);
     if (ended === null) return log.info("stopped: its result is dropped", { ms });
     const isTaken = await this.#report(job.id, ended, signal);
@@ -139,10 +145,21 @@ export class WorkerLoop {
     return second.kind === "taken";
   }
 
+  #noteReporting(jobId: string): void {
+    const running = this.#running.get(jobId);
+    if (running !== undefined) running.isWorking = false;
+    this.#tellHeartbeat();
+  }
+
   #end(jobId: string): void {
     this.#running.delete(jobId);
-    this.#heartbeat.setJobs(this.runningIds);
+    this.#tellHeartbeat();
     this.#wake();
+  }
+
+  #tellHeartbeat(): void {
+    const working = [...this.#running].flatMap(([id, { isWorking }]) => (isWorking ? [id] : []));
+    this.#heartbeat.setJobs({ ids: this.runningIds, working });
   }
 
   #stop(jobId: string): void {
