@@ -159,7 +159,7 @@ export const KEY_MISSING_MS = 600_000;
 export const REFUSAL_HOLD_MS = 5_000;
 /** runpod 1.7.4 reports itself idle before it notes a job just given to it: this is believed of older jobs only. */
 export const IDLE_GRACE_MS = 1_000;
-/** A job's lost deliveries that count as no failure; bounded, as a job may kill each worker before its first report. */
+/** A job's lost deliveries that count as no failure; bounded, as a job may kill each worker before its first sign of life. */
 export const UNDELIVERED_MAX = 3;
 /**
  * Failed starts of workers that held the job which do not count as its failures. Where every worker fails, the client

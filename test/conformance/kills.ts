@@ -28,16 +28,14 @@ export type Disturb = (victim: WorkerProcess, place: number, random: () => numbe
 
 /**
  * Runs the jobs on workers of the endpoint `chaos`, disturbs one after the other, and expects every job to be done right and billed once.
- * Resolves with how many jobs took another attempt. WAYBILL_SEED repeats the choices.
+ * Resolves with how many jobs took another attempt.
  */
 export async function runDisturbed(
   broker: RunningBroker,
   start: (place: number) => WorkerProcess,
   disturb: Disturb,
 ): Promise<number> {
-  const seed = Number(process.env.WAYBILL_SEED ?? Date.now() % 1_000_000);
-  console.log(`WAYBILL_SEED=${seed} repeats this run`);
-  const random = seededRandom(seed);
+  const random = seeded();
   const givenUp = AbortSignal.timeout(TAKES_MAX_MS);
   const jobs = Array.from({ length: JOBS }, (_, n) => makeJob(randomUUID(), n));
   const submits = jobs.map((job, n) => sleep(n * SUBMIT_PACE_MS).then(() => submitJob(broker, job, givenUp)));
@@ -65,6 +63,13 @@ export async function runDisturbed(
   const { retried } = await countJobs(broker);
   console.log(`${retried} of ${JOBS} jobs took another attempt`);
   return retried;
+}
+
+/** Numbers from 0 to below 1, which WAYBILL_SEED repeats. */
+export function seeded(): () => number {
+  const seed = Number(process.env.WAYBILL_SEED ?? Date.now() % 1_000_000);
+  console.log(`WAYBILL_SEED=${seed} repeats this run`);
+  return seededRandom(seed);
 }
 
 async function countJobs(broker: RunningBroker) {

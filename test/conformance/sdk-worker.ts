@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Job, start, type WorkerConfig } from "../../src/sdk/worker.ts";
-import { endWithRunner, isReleased, mark } from "./sdk-marks.ts";
+import { endWithRunner, isReleased, mark, noteRun } from "./sdk-marks.ts";
 
 interface Input {
   readonly kind?: string;
@@ -76,6 +76,9 @@ async function* chunksAsync({ input }: Job<Input>): AsyncGenerator<unknown> {
   if (input.kind === "large") yield "x".repeat(input.count ?? 0);
 }
 
+/** Nobody wakes who waits for this. */
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
+
 let met = 0;
 
 /** Ends when so many of these run at the same time. */
@@ -105,10 +108,23 @@ async function digest(input: unknown): Promise<unknown> {
   return { sha256 };
 }
 
-function atOnce({ input, signal }: Job<Input>): unknown {
+/** Notes that it has begun, and runs until the test says so. If `count` is odd the event loop stands still meanwhile. */
+async function noted({ id, input }: Job<Input>): Promise<unknown> {
+  const { name = "", count = 0 } = input;
+  noteRun(name, id);
+  while (!isReleased(name)) {
+    if (count % 2 === 0) await sleep(20);
+    else Atomics.wait(NEVER, 0, 0, 20);
+  }
+  return { count };
+}
+
+function atOnce(job: Job<Input>): unknown {
+  const { input, signal } = job;
   if (input.kind === "meet") return meet(input.count ?? 1);
   if (input.kind === "hold") return hold(input.name ?? "", signal);
   if (input.kind === "at once") return {};
+  if (input.kind === "noted") return noted(job);
   // The event loop stands still, as with a model that computes on the main thread.
   if (input.kind === "compute") {
     for (const endMs = Date.now() + (input.count ?? 0); Date.now() < endMs; );

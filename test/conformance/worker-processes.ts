@@ -37,6 +37,7 @@ export interface WorkerProcess {
   kill9(): Promise<void>;
 }
 
+const runSchema = z.object({ jobId: z.string(), pid: z.int(), atMs: z.int() });
 const markSchema = z.object({ worker: z.string(), atMs: z.int() });
 const LOG_SHOWN_LINES = 30;
 const GONE_MAX_MS = 10_000;
@@ -123,6 +124,14 @@ export class WorkerProcesses {
   /** Makes the handler's next start visible again. */
   unmark(name: string, what: "started"): void {
     rmSync(join(this.#folder, `${name}.${what}`));
+  }
+
+  /** Each run of the handlers that leave a line under this name, in the order in which they began. */
+  runs(name: string) {
+    const path = join(this.#folder, `${name}.runs`);
+    const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+    // What is behind the last end of a line is being written.
+    return lines.slice(0, -1).map((line) => runSchema.parse(JSON.parse(line)));
   }
 
   #showLogs(): void {

@@ -39,8 +39,15 @@ function failureOf(before: Job, event: JobEvent, after: Job): JobFailure | null 
   if (after.failure !== null) return after.failure;
   if (after.restarts > before.restarts) return failed("carrier_restarted", "its carrier was lost with a restart");
   if (after.countedFailures > before.countedFailures) return WORKER_LOST;
-  return failed("not_delivered", "the worker seems not to have got the job");
+  return event.kind === "lost" && event.delivered === false ? NOT_SENT : UNSEEN;
 }
+
+const NOT_SENT = failed("not_delivered", "the worker did not get the job: the answer with it was not sent");
+/** A worker that dies with its handler's first step looks like one that has never got the job. */
+const UNSEEN = failed(
+  "not_delivered",
+  "nothing showed that the worker had got the job; it may have begun it all the same",
+);
 
 export const WORKER_LOST = failed("worker_lost", "nothing came from the worker until its lease ended");
 

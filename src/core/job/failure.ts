@@ -28,7 +28,7 @@ const SOURCES = {
   upstream_paused: "worker",
   /** The upstream is misconfigured. */
   upstream_unhealthy: "worker",
-  /** A pulling worker seems never to have had the job. */
+  /** Nothing showed that a pulling worker had got the job; the message tells whether it may have begun it. */
   not_delivered: "worker",
   /** The job asks for something that its upstream does not take. */
   invalid_request: "client",

@@ -100,6 +100,22 @@ describe("the history of a job", () => {
     expect(history).toMatchObject([{ number: 1, code, billed }]);
   });
 
+  it("tells that a worker may have begun, unless the job was never sent to it", () => {
+    const pulled = (): Job => {
+      const running = started(job(), 1_000);
+      const lease = running.lease === null ? null : { ...running.lease, workerKeyId: "key1" };
+      return { ...running, lease };
+    };
+    const message = (event: JobEvent, nowMs: number) =>
+      transition(pulled(), event, at(nowMs)).job.history.map((attempt) => attempt.message);
+    const begun = ["nothing showed that the worker had got the job; it may have begun it all the same"];
+    expect(message({ kind: "lost", token: "t1000", delivered: false }, 1_500)).toEqual([
+      "the worker did not get the job: the answer with it was not sent",
+    ]);
+    expect(message({ kind: "lost", token: "t1000", delivered: "perhaps" }, 1_500)).toEqual(begun);
+    expect(message({ kind: "time" }, 1_000 + LEASE_MS + 1)).toEqual(begun);
+  });
+
   it("keeps the newest attempts, and cuts the oldest texts first", () => {
     let one = job();
     for (let attempt = 1; attempt <= 2 * ATTEMPTS_KEPT_MAX; attempt += 1) {
