@@ -1,6 +1,6 @@
-// What npm start needs besides the broker: a tenant and its key before the broker is up, and an endpoint with the OCR worker as its
-// upstream when it is. Each is made once and remembered in first.json.
-import { randomBytes } from "node:crypto";
+// What npm start needs besides the broker: a tenant and its key before the broker is up, and when it is an endpoint, and the environment
+// by which the OCR worker fetches its jobs. Each is made once and remembered in first.json.
+import * as z from "zod";
 import { type Fields, textOf } from "../core/json/value.ts";
 import { type Api, part, Refusal } from "./api.ts";
 import { rowsOf } from "./commands/show.ts";
@@ -9,14 +9,9 @@ import type { DevSecrets } from "./dev-secrets.ts";
 import { type First, readFirst, secretsDigest, writeFirst } from "./first-file.ts";
 import { makeFirstTenant } from "./init.ts";
 
-export interface FirstWithWorker extends First {
-  readonly workerKey: string;
-}
-
 /** Reads the tenant and key that an earlier start or setup made, or makes them. The broker must not run meanwhile. */
-export async function ensureFirst(state: string, secrets: DevSecrets): Promise<FirstWithWorker> {
-  const known = readFirst(state, secrets) ?? (await makeTenant(state, secrets));
-  const first = { ...known, workerKey: known.workerKey ?? randomBytes(24).toString("base64url") };
+export async function ensureFirst(state: string, secrets: DevSecrets): Promise<First> {
+  const first = readFirst(state, secrets) ?? (await makeTenant(state, secrets));
   writeFirst(state, first);
   return first;
 }
@@ -30,8 +25,8 @@ async function makeTenant(state: string, secrets: DevSecrets): Promise<First> {
 }
 
 const SLUG = "ocr";
-/** The name of the upstream: a start that ended before it had noted the id finds it by this. */
-const UPSTREAM_NAME = "npm start";
+/** The name of the worker's key. An earlier release gave it to the upstream that it called its worker by. */
+const NAME = "npm start";
 
 /** The endpoint of npm start. */
 export interface FirstEndpoint {
@@ -39,22 +34,19 @@ export interface FirstEndpoint {
   readonly slug: string;
   /** Was it made by this call? */
   readonly made: boolean;
+  /** Of the endpoint's worker, with its key. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Makes the endpoint, or finds it, and lets its upstream lead to the worker, whose port is another one at some starts. */
-export async function ensureEndpoint(
-  api: Api,
-  state: string,
-  first: FirstWithWorker,
-  workerUrl: string,
-): Promise<FirstEndpoint> {
+/** Makes the endpoint and the environment of its worker, or finds them. */
+export async function ensureEndpoint(api: Api, state: string, first: First): Promise<FirstEndpoint> {
   const { endpoint, made } = await findOrMake(api, first);
   const [endpointId, slug] = [textOf(endpoint, "id"), textOf(endpoint, "slug")];
   const noted = { ...first, endpointId, slug };
   writeFirst(state, noted);
-  const upstreamId = await ensureUpstream(api, endpointId, noted, workerUrl);
-  writeFirst(state, { ...noted, upstreamId, upstreamUrl: workerUrl });
-  return { endpointId, slug, made };
+  const worker = await ensureWorker(api, state, noted);
+  await removeUpstreams(api, state, { ...noted, worker });
+  return { endpointId, slug, made, environment: worker.environment };
 }
 
 async function findOrMake(api: Api, { endpointId = SLUG, tenantId }: First) {
@@ -68,23 +60,47 @@ async function findOrMake(api: Api, { endpointId = SLUG, tenantId }: First) {
   return { endpoint: await api.send("POST", "/v1/endpoints", { slug: SLUG, tenantId }), made: true };
 }
 
-/** Resolves with its id. */
-async function ensureUpstream(api: Api, endpointId: string, first: FirstWithWorker, url: string): Promise<string> {
-  const path = `/v1/endpoints/${endpointId}/upstreams`;
-  const known = await findUpstream(api, path, first.upstreamId);
-  if (known === null) {
-    const price = { slots: 1, tier: "a4000", rateKind: "flex" };
-    const upstream = { name: UPSTREAM_NAME, url, dialect: "runpod", credential: first.workerKey, ...price };
-    return textOf(await api.send("POST", path, upstream), "id");
-  }
-  const id = textOf(known, "id");
-  if (known.url !== url) await api.send("PATCH", `${path}/${part(id)}`, { url, credential: first.workerKey });
-  return id;
+interface FirstWithEndpoint extends First {
+  readonly endpointId: string;
 }
 
-async function findUpstream(api: Api, path: string, id: string | undefined): Promise<Fields | null> {
-  if (id !== undefined) return find(api, `${path}/${part(id)}`);
-  return rowsOf(await api.get(path), "upstreams").find(({ name }) => name === UPSTREAM_NAME) ?? null;
+/**
+ * Keeps the key of an earlier start while it is good. It is made anew where somebody has revoked it, and where the broker is at another
+ * address, such as another port, than the environment has.
+ */
+async function ensureWorker(api: Api, state: string, first: FirstWithEndpoint): Promise<NonNullable<First["worker"]>> {
+  const path = `/v1/endpoints/${part(first.endpointId)}`;
+  const { worker: known } = first;
+  const isGood = known !== undefined && (await isUsable(api, `${path}/worker-keys/${part(known.keyId)}`));
+  const address = known?.environment.RUNPOD_WEBHOOK_GET_JOB ?? "";
+  if (isGood && address.startsWith(`${api.base}/v2/${first.endpointId}/`)) return known;
+  const wanted = { name: NAME, tier: "a4000", rateKind: "flex", base: api.base };
+  const answer = madeSchema.parse(await api.send("POST", `${path}/worker-env`, wanted));
+  const worker = { keyId: answer.workerKey.id, environment: answer.variables };
+  writeFirst(state, { ...first, worker });
+  // Nobody has any more use for it.
+  if (isGood) await api.send("DELETE", `${path}/worker-keys/${part(known.keyId)}`);
+  return worker;
+}
+
+const madeSchema = z.object({
+  workerKey: z.object({ id: z.string() }),
+  variables: z.record(z.string(), z.string()),
+});
+
+async function isUsable(api: Api, path: string): Promise<boolean> {
+  const key = await find(api, path);
+  return key !== null && key.revokedAt === null;
+}
+
+/** An earlier release called its worker: nobody listens there any more, and a job that went there would wait for nothing. */
+async function removeUpstreams(api: Api, state: string, first: FirstWithEndpoint): Promise<void> {
+  const { upstreamId, ...rest } = first;
+  const path = `/v1/endpoints/${part(first.endpointId)}/upstreams`;
+  for (const { id, name } of rowsOf(await api.get(path), "upstreams")) {
+    if (name === NAME || id === upstreamId) await api.send("DELETE", `${path}/${part(String(id))}`);
+  }
+  writeFirst(state, rest);
 }
 
 /** Null: there is none. */

@@ -18,11 +18,10 @@ const firstSchema = z.object({
   /** The endpoint of npm start, once it is made. */
   endpointId: z.string().optional(),
   slug: z.string().optional(),
+  /** The key of its worker, by its id, and the environment that it is in. */
+  worker: z.object({ keyId: z.string(), environment: z.record(z.string(), z.string()) }).optional(),
+  /** Of an earlier release, which called its worker. */
   upstreamId: z.string().optional(),
-  /** Where the upstream is, as the broker has it. */
-  upstreamUrl: z.string().optional(),
-  /** The key that the OCR worker requires from its callers. */
-  workerKey: z.string().optional(),
 });
 export type First = z.infer<typeof firstSchema>;
 

@@ -10,7 +10,7 @@ import { applyMigrations } from "./dev-database.ts";
 import { ensureEndpoint, ensureFirst } from "./dev-first.ts";
 import { runFirstJob } from "./dev-job.ts";
 import { takeStateLock } from "./dev-lock.ts";
-import { BROKER_PORT, findFreePort, isPortFree, portInUse } from "./dev-ports.ts";
+import { BROKER_PORT, isPortFree, portInUse } from "./dev-ports.ts";
 import { startReceiver } from "./dev-receiver.ts";
 import { ensureDevSecrets } from "./dev-secrets.ts";
 import { type DevServer, launchDevServer } from "./dev-server.ts";
@@ -18,8 +18,6 @@ import { startOcrWorker } from "./dev-worker.ts";
 import { DEV_STATE_FOLDER, PROJECT_FOLDER } from "./folders.ts";
 import { refuseSwallowed } from "./npm-words.ts";
 import { makeOutputPrivate } from "./private-file.ts";
-
-const WORKER_PORT = 8788;
 
 const print = (line: string): void => console.log(line);
 
@@ -53,10 +51,7 @@ async function main(): Promise<void> {
   print("Waybill starts on this machine; nothing leaves it.");
   print(`state       ${state}`);
   await applyMigrations(state);
-  const workerPort = await findFreePort(WORKER_PORT);
   const first = await ensureFirst(state, secrets);
-  const worker = await keep(await startOcrWorker(workerPort, first.workerKey, join(state, "worker.log")));
-  print(`worker      ${worker.url} (OCR, one picture at a time)`);
   const logFile = join(state, "broker.log");
   // Kept before the server is ready, so that a Ctrl-C meanwhile ends the server, too.
   const spawned = (server: DevServer) => {
@@ -66,8 +61,16 @@ async function main(): Promise<void> {
   const broker = await launchDevServer({ port, persistTo: state, logFile, spawned });
   print(`broker      ${broker.url} (its output is in ${logFile})`);
   const api = makeApi({ base: broker.url, key: first.key, keyFrom: `in ${state}` });
-  const { slug, endpointId, made } = await ensureEndpoint(api, state, first, worker.url);
+  const { slug, endpointId, made, environment } = await ensureEndpoint(api, state, first);
   print(`endpoint    ${slug} (${endpointId}), ${made ? "made now with a tenant and a key" : "as before"}`);
+  const workerLog = join(state, "worker.log");
+  const worker = await startOcrWorker(api, {
+    endpointId,
+    environment,
+    logFile: workerLog,
+    spawned: (started) => void keep(started),
+  });
+  print(`worker      ${worker.id} fetches its jobs (OCR, one picture at a time; its output is in ${workerLog})`);
   const receiver = await keep(await startReceiver(first.webhookSecret));
   print(`receiver    ${receiver.url} (webhooks)`);
   writeFileSync(requestFileIn(state), JSON.stringify({ input: readInput() }));

@@ -77,10 +77,12 @@ it("what npm start keeps of its first start is its owner's alone", { timeout: 60
   expect(rightsOf(path)).toBe("600");
   const api = makeApi({ base: operator.broker.url, key: operator.broker.key, keyFrom: "of the test" });
   const { tenantId } = await operator.json("whoami");
-  for (const url of ["http://127.0.0.1:9/v2/ocr", "http://127.0.0.1:10/v2/ocr"]) {
+  for (const what of ["made", "kept"]) {
+    const known = await ensureFirst(state, secrets);
     chmodSync(path, 0o664);
-    await ensureEndpoint(api, state, { ...first, tenantId }, url);
-    expect(rightsOf(path), url).toBe("600");
+    const { environment } = await ensureEndpoint(api, state, { ...known, tenantId });
+    expect(readFileSync(path, "utf8")).toContain(environment.RUNPOD_AI_API_KEY);
+    expect(rightsOf(path), what).toBe("600");
   }
 });
 
