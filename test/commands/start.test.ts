@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import * as z from "zod";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { findFreePort, isPortOpen } from "../../src/cli/dev-ports.ts";
 import { isGroupAlive, signalGroup } from "../../src/cli/dev-processes.ts";
 import { callBroker } from "../running/broker.ts";
