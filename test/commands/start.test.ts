@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import * as z from "zod";
-import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { findFreePort, isPortOpen } from "../../src/cli/dev-ports.ts";
 import { isGroupAlive, signalGroup } from "../../src/cli/dev-processes.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { callBroker } from "../running/broker.ts";
 
 /** For all that a start does; alone it takes 20 s, most of them for the migrations. */

@@ -5,7 +5,7 @@ import OpenAI from "openai";
 import runpodSdk from "runpod-sdk";
 import { beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { type LocalWorker, SdkWorkers } from "./sdk-workers.ts";
 
 const EXAMPLES = join(PROJECT_FOLDER, "examples");

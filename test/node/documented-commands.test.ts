@@ -1,5 +1,6 @@
 // Each command in the documents: its words and options exist, and its values are ones that the command takes.
-import { readdirSync, readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
+
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { OptionSpecs } from "../../src/cli/commands/command.ts";
@@ -13,9 +14,7 @@ import { COMMON_OPTIONS } from "../../src/cli/run-command.ts";
 const COMMANDS = [...DEPLOYMENT_COMMANDS, ...SHARED_COMMANDS];
 
 const documents = ["README.md", "SECURITY.md", "CONTRIBUTING.md"].concat(
-  readdirSync(join(PROJECT_FOLDER, "docs"), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => join("docs", name)),
+  globSync("{docs,examples}/**/*.md", { cwd: PROJECT_FOLDER, exclude: ["**/node_modules"] }),
 );
 
 /** What stands for a number in a document. */

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 import { NgramModel } from "../../examples/text-stream/model.ts";
-import { PROJECT_FOLDER } from "../../src/cli/dev-database.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 
 const EXAMPLES = join(PROJECT_FOLDER, "examples");
 const versionsSchema = z.record(z.string(), z.string());
