@@ -1,10 +1,11 @@
-// The folder of a worker for tests of `deploy`, a Docker that only notes what it is asked, and the command of the npm package there.
+// The folder of a worker for tests of `deploy`, with the command of the npm package and a Docker of its own.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
+import { FakeDocker } from "./fake-docker.ts";
 
 /** A worker whose handler needs a number `a`. `sdk`: the address of `waybill/worker`. */
 const workerText = (sdk: string) => `
@@ -21,16 +22,6 @@ export interface WorkerPlace {
   readonly key: string;
 }
 
-/** Notes each call with its folder; a file in FAKE_DOCKER makes one kind of call fail. */
-const DOCKER = `#!/bin/sh
-echo "$* in $PWD" >> "$FAKE_DOCKER/calls"
-echo "docker prints $1"
-if [ -e "$FAKE_DOCKER/fails-$1" ]; then
-  echo "docker cannot $1" >&2
-  exit 17
-fi
-`;
-
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
@@ -40,7 +31,7 @@ export interface Ended {
 export class WorkerFolder {
   /** Has a space in its path. */
   readonly path = mkdtempSync(join(tmpdir(), "a worker "));
-  readonly #docker = mkdtempSync(join(tmpdir(), "fake-docker-"));
+  readonly #docker = new FakeDocker();
   readonly #place: WorkerPlace;
 
   constructor(place: WorkerPlace, settings: object) {
@@ -49,8 +40,6 @@ export class WorkerFolder {
     writeFileSync(join(this.path, "worker.mjs"), workerText(sdk));
     writeFileSync(join(this.path, "Dockerfile"), "FROM scratch\n");
     this.configure(settings);
-    mkdirSync(join(this.#docker, "bin"));
-    writeFileSync(join(this.#docker, "bin/docker"), DOCKER, { mode: 0o755 });
   }
 
   /** Writes waybill.json. */
@@ -60,16 +49,12 @@ export class WorkerFolder {
 
   /** Lets `docker WORD` fail, or not any more. */
   breakDocker(word: "version" | "build" | "push", isBroken = true): void {
-    const path = join(this.#docker, `fails-${word}`);
-    if (isBroken) writeFileSync(path, "");
-    else rmSync(path);
+    this.#docker.break(word, isBroken);
   }
 
-  /** What Docker was asked to do; that it was asked whether it is there is left out. */
+  /** What Docker was asked to do. */
   dockerCalls(): string[] {
-    const path = join(this.#docker, "calls");
-    const calls = existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : [];
-    return calls.filter((call) => !call.startsWith("version "));
+    return this.#docker.calls();
   }
 
   /** Runs `deploy` in the folder without a terminal. */
@@ -84,7 +69,8 @@ export class WorkerFolder {
   }
 
   discard(): void {
-    for (const folder of [this.path, this.#docker]) rmSync(folder, { recursive: true, force: true });
+    rmSync(this.path, { recursive: true, force: true });
+    this.#docker.discard();
   }
 
   get #program(): string {
@@ -93,8 +79,7 @@ export class WorkerFolder {
 
   async #run(program: string, args: readonly string[], input: string): Promise<Ended> {
     const { url: WAYBILL_URL, key: WAYBILL_KEY } = this.#place;
-    const PATH = `${join(this.#docker, "bin")}${delimiter}${process.env.PATH}`;
-    const env = { ...process.env, WAYBILL_URL, WAYBILL_KEY, PATH, FAKE_DOCKER: this.#docker };
+    const env = { ...process.env, WAYBILL_URL, WAYBILL_KEY, ...this.#docker.environment };
     const child = spawn(program, args, { cwd: this.path, env });
     child.stdin.end(input);
     const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
