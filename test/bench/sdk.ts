@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "esbuild";
 import * as z from "zod";
+import { signalGroup } from "../../src/cli/dev-processes.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { inForm } from "../../src/core/manage/worker-forms.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
@@ -64,7 +65,7 @@ export async function measureSdk(): Promise<Finding[]> {
     );
     const python = await jobsPerSecond(broker, "python", () => launch("python", PYTHON, join(FOLDER, "sdk_worker.py")));
     console.log(`jobs a second, one at a time: our own worker ${own.toFixed(1)}, runpod ${python.toFixed(2)}\n`);
-    await Promise.all(children.splice(0).map(endProcess));
+    await Promise.all(children.splice(0).map(endWorker));
     const idle = launch("idle", process.execPath, join(state.folder, "sdk-worker.mjs"));
     const bare = launch("bare", process.execPath, join(state.folder, "bare-poller.mjs"));
     // Both have taken what a start takes, and wait in a poll that is not their first.
@@ -86,7 +87,7 @@ export async function measureSdk(): Promise<Finding[]> {
       { key: "sdk_idle_extra_mb", figure: idleCost.megabytes - bareCost.megabytes, atMost: IDLE_EXTRA_MB_MAX },
     ];
   } finally {
-    await Promise.all(children.map(endProcess));
+    await Promise.all(children.map(endWorker));
     await broker.stop();
     state.remove();
   }
@@ -129,7 +130,13 @@ function launchWorker(broker: RunningBroker, slug: Slug, command: string, script
     PATH: process.env.PATH ?? "",
     HOME: broker.folder,
   };
-  return spawn(command, [script], { env, stdio: "ignore" });
+  return spawn(command, [script], { env, stdio: "ignore", detached: true });
+}
+
+/** RunPod's worker sends its heartbeats from a process of its own, which outlives a kill of the worker alone. */
+async function endWorker(child: ChildProcess): Promise<void> {
+  if (child.pid !== undefined) signalGroup(child.pid, "SIGKILL");
+  await endProcess(child);
 }
 
 function cpuSeconds({ pid = 0 }: ChildProcess): number {
