@@ -89,9 +89,11 @@ export class WorkerApi {
       const response = await fetch(url, {
         ...init,
         headers: { ...this.#headers, ...init.headers },
+        // Followed, a report would arrive as a GET without its body, and whatever answered that would seem to have taken it.
+        redirect: "manual",
         signal: ending.signal,
       });
-      const text = await response.text();
+      const text = textOf(response, await response.text());
       const retryAfter = Number(response.headers.get("retry-after") ?? Number.NaN);
       return { status: response.status, text, retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1_000 : null };
     } catch (error) {
@@ -103,17 +105,27 @@ export class WorkerApi {
   }
 }
 
-/** The jobs of a poll's answer; null: it is not one that hands out jobs. */
+/** Where a redirect leads is what an operator has to know of it. */
+function textOf({ status, headers }: Response, text: string): string {
+  const location = headers.get("location");
+  return status >= 300 && status < 400 && location !== null ? `redirects to ${location}` : text;
+}
+
+/**
+ * The jobs of a poll's answer; null: it is not one that hands out jobs, such as the page of a proxy. Of a list whose
+ * elements are not all jobs, those that are.
+ */
 export function readJobs({ status, text }: Answer): readonly HandedJob[] | null {
   if (status !== 200) return null;
   const value = parsed(text);
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
-  return list.flatMap((each) => {
+  const jobs = list.flatMap((each) => {
     const fields = fieldsOf(each);
     return fields !== null && typeof fields.id === "string" && "input" in fields
       ? [{ ...fields, id: fields.id, input: fields.input }]
       : [];
   });
+  return list.length > 0 && jobs.length === 0 ? null : jobs;
 }
 
 /**

@@ -15,8 +15,14 @@ it("is every job that was handed out, whatever one of them has as its input", ()
   expect(readJobs(answer(jobs[1]))).toEqual([jobs[1]]);
 });
 
-it("leaves out what is no job, and is nothing where the answer hands none out", () => {
-  expect(readJobs(answer([{ id: 1, input: 1 }, { id: "a" }, null]))).toEqual([]);
-  expect(readJobs({ status: 200, text: "<html>", retryAfterMs: null })).toEqual([]);
+it("leaves out what is no job", () => {
+  expect(readJobs(answer([{ id: 1, input: 1 }, { id: "a", input: null }, null]))).toEqual([{ id: "a", input: null }]);
+  expect(readJobs(answer([]))).toEqual([]);
+});
+
+it("is null where the answer hands none out: a worker that got such answers in silence would look healthy and do nothing", () => {
+  expect(readJobs({ status: 200, text: "<html>", retryAfterMs: null })).toBeNull();
+  expect(readJobs(answer([{ id: 1, input: 1 }, { id: "a" }]))).toBeNull();
+  expect(readJobs(answer({ message: "sign in" }))).toBeNull();
   expect(readJobs({ status: 204, text: "", retryAfterMs: null })).toBeNull();
 });

@@ -7,23 +7,31 @@ import { readEnvironment } from "../../src/sdk/environment.ts";
 import { WorkerApi } from "../../src/sdk/worker-api.ts";
 
 let server: Server;
+let url: string;
 let api: WorkerApi;
 
 beforeAll(async () => {
   // The first path of a poll is answered at once, the other one is held.
   server = createServer((request, response) => {
-    if (request.url?.startsWith("/job-take/") === true) response.writeHead(204).end();
+    const { url = "" } = request;
+    if (url.startsWith("/job-take/")) response.writeHead(204).end();
+    else if (url.startsWith("/done/")) response.writeHead(302, { location: "/login" }).end("<html>");
+    else if (url === "/login") response.writeHead(200).end("<html>");
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   if (typeof address !== "object" || address === null) throw new Error("the server got no port");
-  const url = `http://127.0.0.1:${address.port}`;
+  url = `http://127.0.0.1:${address.port}`;
+  api = apiOf(url);
+});
+
+function apiOf(takeBase: string): WorkerApi {
   const place = {
-    RUNPOD_WEBHOOK_GET_JOB: `${url}/job-take/$ID?gpu=X`,
+    RUNPOD_WEBHOOK_GET_JOB: `${takeBase}/job-take/$ID?gpu=X`,
     RUNPOD_WEBHOOK_POST_OUTPUT: `${url}/done/$ID?x=1`,
   };
-  api = new WorkerApi(readEnvironment(place, "worker"), "1");
-});
+  return new WorkerApi(readEnvironment(place, "worker"), "1");
+}
 
 afterAll(async () => {
   server.closeAllConnections();
@@ -52,5 +60,11 @@ describe("a poll", () => {
     const before = await heapAfter(4_000);
     // It was about a kilobyte each.
     expect((await heapAfter(8_000)) - before).toBeLessThan(4_000_000);
+  });
+});
+
+describe("a report", () => {
+  it("is not taken by an answer that leads elsewhere, which would be asked without the report", async () => {
+    expect(await api.done("a", '{"output":1}')).toMatchObject({ status: 302, text: "redirects to /login" });
   });
 });
