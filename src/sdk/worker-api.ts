@@ -93,6 +93,8 @@ export class WorkerApi {
         redirect: "manual",
         signal: ending.signal,
       });
+      // Jobs that are on their way belong to this worker: nobody else is told that they were not read.
+      init.signal?.removeEventListener("abort", end);
       const text = textOf(response, await response.text());
       const retryAfter = Number(response.headers.get("retry-after") ?? Number.NaN);
       return { status: response.status, text, retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1_000 : null };

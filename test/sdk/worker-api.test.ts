@@ -1,5 +1,6 @@
 // The calls of a worker: how one ends, and what stays of it.
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -9,12 +10,15 @@ import { WorkerApi } from "../../src/sdk/worker-api.ts";
 let server: Server;
 let url: string;
 let api: WorkerApi;
+/** Answers a poll below /slow. */
+let slowly: (response: ServerResponse) => void = () => undefined;
 
 beforeAll(async () => {
   // The first path of a poll is answered at once, the other one is held.
   server = createServer((request, response) => {
     const { url = "" } = request;
     if (url.startsWith("/job-take/")) response.writeHead(204).end();
+    else if (url.startsWith("/slow/job-take/")) slowly(response);
     else if (url.startsWith("/done/")) response.writeHead(302, { location: "/login" }).end("<html>");
     else if (url === "/login") response.writeHead(200).end("<html>");
   });
@@ -46,6 +50,23 @@ describe("a poll", () => {
     const held = api.take(2, false, ending.signal);
     ending.abort(new Error("the worker ends"));
     expect(await held).toMatchObject({ status: 0, text: "the worker ends" });
+  });
+
+  it("is read to its end where it was being answered: its jobs were handed out", async () => {
+    const ending = new AbortController();
+    const begun = new Promise<ServerResponse>((resolve) => {
+      slowly = (response) => {
+        response.write('{"id":"a",');
+        resolve(response);
+      };
+    });
+    const taken = apiOf(`${url}/slow`).take(1, false, ending.signal);
+    const response = await begun;
+    // The head of the answer has to have reached the worker, which shows in nothing but time.
+    await sleep(200);
+    ending.abort(new Error("the worker ends"));
+    response.end('"input":1}');
+    expect(await taken).toMatchObject({ status: 200, text: '{"id":"a","input":1}' });
   });
 
   it("leaves nothing in memory: a worker of short jobs has hundreds of them a second", async () => {
