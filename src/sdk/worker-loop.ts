@@ -35,6 +35,8 @@ export class WorkerLoop {
   readonly #running = new Map<string, Running>();
   /** Fires when no more jobs are to be asked for. */
   readonly #draining = new AbortController();
+  /** Fires when the last job is reported: until then one can be cancelled, also while the worker ends. */
+  readonly #ended = new AbortController();
   readonly #concurrency: Concurrency;
   #wake: () => void = () => undefined;
 
@@ -48,7 +50,7 @@ export class WorkerLoop {
     this.#stops =
       place.stopUrl === null
         ? null
-        : new StopWatch({ api, url: place.stopUrl, log, isBusy, stop, signal: this.#draining.signal });
+        : new StopWatch({ api, url: place.stopUrl, log, isBusy, stop, signal: this.#ended.signal });
   }
 
   /** Works until drain() was called and the last job is reported. */
@@ -70,6 +72,7 @@ export class WorkerLoop {
       await this.#pause(answer, failures, (jobs ?? []).length > 0 ? Infinity : performance.now() - askedMs);
     }
     await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+    this.#ended.abort();
     await this.#heartbeat.stop();
   }
 

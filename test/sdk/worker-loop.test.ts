@@ -1,0 +1,94 @@
+// The loop of a worker against a server that hands out what a test gives it: what is still done for jobs while it ends.
+import { createServer, type Server, type ServerResponse } from "node:http";
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
+import { readEnvironment } from "../../src/sdk/environment.ts";
+import type { Handler, WorkerConfig } from "../../src/sdk/handler.ts";
+import { Heartbeat } from "../../src/sdk/heartbeat.ts";
+import { makeInputCheck } from "../../src/sdk/input-check.ts";
+import { makeLog } from "../../src/sdk/log.ts";
+import { WorkerApi } from "../../src/sdk/worker-api.ts";
+import { WorkerLoop } from "../../src/sdk/worker-loop.ts";
+
+let server: Server;
+let url: string;
+/** The bodies of the next polls; every further one is held. */
+let jobs: string[] = [];
+let reports: string[] = [];
+/** The poll for jobs that are to stop, while it is held. */
+let stopPoll: ServerResponse | null = null;
+let lines: string[] = [];
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    const path = request.url ?? "";
+    if (path.startsWith("/job-take")) {
+      const body = jobs.shift();
+      if (body !== undefined) response.end(body);
+    } else if (path.startsWith("/job-stop/")) {
+      stopPoll = response;
+      response.once("close", () => {
+        stopPoll = null;
+      });
+    } else {
+      reports.push(path);
+      response.end("{}");
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (typeof address !== "object" || address === null) throw new Error("the server got no port");
+  url = `http://127.0.0.1:${address.port}`;
+});
+
+beforeEach(() => {
+  jobs = [];
+  reports = [];
+  lines = [];
+});
+
+afterAll(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+function loopOf(handler: Handler, settings: Omit<WorkerConfig, "handler"> = {}): WorkerLoop {
+  const config: WorkerConfig = { handler, ...settings };
+  const place = readEnvironment(
+    { RUNPOD_WEBHOOK_GET_JOB: `${url}/job-take/$ID?gpu=X`, RUNPOD_WEBHOOK_POST_OUTPUT: `${url}/done/$ID?x=1` },
+    "worker",
+  );
+  const log = makeLog({ level: "INFO", isJson: true, write: (line) => lines.push(line) });
+  const api = new WorkerApi(place, "1");
+  const reporter = { workerId: "worker", hostname: "host", release: "1" };
+  const line = { progress: (jobId: string, body: string) => api.done(jobId, body), chunk: null };
+  const check = makeInputCheck(config.input);
+  return new WorkerLoop({ config, check, api, place, line, reporter, log }, new Heartbeat(place, "1", log));
+}
+
+it("stops a job that is cancelled while the worker ends, and does not wait for the rest of it", async () => {
+  jobs = ['{"id":"long","input":{}}'];
+  const stopped = vi.fn();
+  const loop = loopOf(
+    ({ signal }) => new Promise((resolve) => signal.addEventListener("abort", () => resolve(stopped()))),
+  );
+  const ended = loop.work();
+  await vi.waitFor(() => expect(loop.runningIds).toEqual(["long"]));
+  loop.drain();
+  await vi.waitFor(() => expect(stopPoll).not.toBeNull(), { timeout: 5_000 });
+  stopPoll?.end('{"jobsToStop":["long"]}');
+  await ended;
+  expect([stopped.mock.calls.length, reports]).toEqual([1, []]);
+});
+
+it("leaves no poll behind when it has ended", async () => {
+  jobs = ['{"id":"held","input":{}}'];
+  let finish: () => void = () => undefined;
+  const loop = loopOf(() => new Promise<void>((resolve) => (finish = resolve)));
+  const ended = loop.work();
+  await vi.waitFor(() => expect(stopPoll).not.toBeNull(), { timeout: 5_000 });
+  loop.drain();
+  finish();
+  await ended;
+  await vi.waitFor(() => expect(stopPoll).toBeNull());
+  expect(reports).toHaveLength(1);
+});
