@@ -1,11 +1,15 @@
 // How many jobs a worker runs at once: its author's number, or what the author's function says before each further job.
+import { isPowerOfTwo } from "./delivery.ts";
 import type { WorkerConfig } from "./handler.ts";
 import type { Log } from "./log.ts";
+import { shownThrown } from "./outcome.ts";
 
 export class Concurrency {
   readonly #wanted: WorkerConfig["concurrency"];
   readonly #log: Log;
   #current = 1;
+  /** Reads in a row that gave no number of use. */
+  #failures = 0;
 
   constructor({ concurrency }: Pick<WorkerConfig, "concurrency">, log: Log) {
     this.#wanted = concurrency;
@@ -21,13 +25,22 @@ export class Concurrency {
     const given = await this.#ask();
     if (typeof given === "number" && Number.isInteger(given) && given >= 1) {
       this.#current = given;
+      this.#failures = 0;
     } else {
-      this.#log.error("concurrency must be a whole number from 1 on, so it stays as it was", {
-        given: String(given),
-        used: this.#current,
-      });
+      this.#noteUseless(given);
     }
     return this.#current;
+  }
+
+  /** A worker of short jobs asks hundreds of times a second, so there is a line for each doubling. */
+  #noteUseless(given: unknown): void {
+    this.#failures += 1;
+    if (!isPowerOfTwo(this.#failures)) return;
+    this.#log.error("concurrency must be a whole number from 1 on, so it stays as it was", {
+      given: shownThrown(given),
+      used: this.#current,
+      times: this.#failures,
+    });
   }
 
   /** A function that fails ends neither the worker nor its jobs. */

@@ -44,7 +44,7 @@ export function reportOfThrown(
   const error = thrown instanceof Error ? thrown : null;
   const text = JSON.stringify({
     error_type: error?.name ?? typeof thrown,
-    error_message: messageOf(thrown),
+    error_message: shownThrown(thrown),
     error_traceback: error?.stack ?? "",
     hostname,
     worker_id: workerId,
@@ -103,7 +103,8 @@ function isPlain(value: unknown): boolean {
   return prototype === null || prototype === Object.prototype;
 }
 
-function messageOf(thrown: unknown): string {
+/** Whatever an author's code may throw, in words. */
+export function shownThrown(thrown: unknown): string {
   if (thrown instanceof Error) return thrown.message;
   try {
     return String(thrown);

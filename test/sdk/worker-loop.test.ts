@@ -92,3 +92,25 @@ it("leaves no poll behind when it has ended", async () => {
   await vi.waitFor(() => expect(stopPoll).toBeNull());
   expect(reports).toHaveLength(1);
 });
+
+it("has few lines of log for a concurrency that is never of use, and goes on with the one before", async () => {
+  const thousand = Array.from({ length: 1_000 }, (_, at) => `{"id":"j${at}","input":{}}`);
+  jobs = [...thousand];
+  const odd: object = Object.create(null);
+  const given: unknown[] = [0, "4", odd];
+  const concurrency = () => {
+    given.push(given.shift());
+    if (given[0] === 0) throw new Error("not now");
+    // A worker in JavaScript can give anything.
+    return given[0] as number;
+  };
+  const loop = loopOf(() => 1, { concurrency });
+  const ended = loop.work();
+  await vi.waitFor(() => expect(reports).toHaveLength(thousand.length), { timeout: 20_000 });
+  loop.drain();
+  await ended;
+  const complaints = lines.filter((line) => line.includes("concurrency must be"));
+  expect(complaints.length).toBeGreaterThan(5);
+  expect(complaints.length).toBeLessThan(20);
+  expect(complaints[0]).toContain('"used":1');
+});
