@@ -4,6 +4,7 @@ import type { Variables } from "./environment.ts";
 import type { FetchHandler } from "./exchange.ts";
 import { type Log, makeLog, readLogOptions } from "./log.ts";
 import { readServePlace } from "./serve-place.ts";
+import { untilSignal } from "./until-signal.ts";
 
 /** A function that answers requests, or what has one as `fetch`, such as an app of Hono's. */
 export type FetchApp = FetchHandler | { readonly fetch: FetchHandler };
@@ -20,7 +21,6 @@ export interface ServeOptions {
 const DRAIN_MAX_MS = 330_000;
 /** How long one that cannot work waits for somebody to ask. */
 const FAILED_MAX_MS = 10_000;
-const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
 /**
  * Serves the app over HTTP until a signal ends it, and ends the process: with 0 after a shutdown, with 1 where it
@@ -47,16 +47,16 @@ async function runServer(app: FetchApp, options: ServeOptions, variables: Variab
   log.info("the server starts", { port });
   const started = runHook(prestart);
   const first = await Promise.race([asked, started]);
-  if (first.kind === "failed") {
+  if (typeof first !== "string" && first.kind === "failed") {
     log.error("the worker cannot work", { check: "prestart", reason: first.reason });
     await server.fail(FAILED_MAX_MS);
     return 1;
   }
-  if (first.kind === "ready") {
+  if (typeof first !== "string") {
     server.ready();
     log.info("the server is ready", { port });
   }
-  const { signal } = await asked;
+  const signal = await asked;
   log.info("ends when its requests are done", { signal, requests: server.running });
   const cut = await server.drain(drainMs);
   if (cut > 0) log.warn("requests that took too long were cut off", { requests: cut });
@@ -77,18 +77,4 @@ async function runHook(prestart: ServeOptions["prestart"]): Promise<Started> {
   } catch (error) {
     return { kind: "failed", reason: error instanceof Error ? `${error.name}: ${error.message}` : String(error) };
   }
-}
-
-/** The first signal. A second one ends the process at once. */
-function untilSignal(): Promise<{ readonly kind: "signal"; readonly signal: NodeJS.Signals }> {
-  return new Promise((resolve) => {
-    let isAsked = false;
-    for (const name of SIGNALS) {
-      process.on(name, (signal) => {
-        if (isAsked) process.exit(1);
-        isAsked = true;
-        resolve({ kind: "signal", signal });
-      });
-    }
-  });
 }
