@@ -27,6 +27,8 @@ const POLL_MAX_MS = 90_000;
 const REPORT_MAX_MS = 120_000;
 /** Characters of an answer that are of use: a poll's jobs are read whole. */
 const TEXT_MAX_CHARS = 1_000;
+/** Of a text in an address: servers take one of 8 to 16 KB, and each of these may be nine bytes of it. Waybill shows 300. */
+const REASON_MAX_CHARS = 400;
 
 export class WorkerApi {
   readonly #place: WorkerEnvironment;
@@ -68,7 +70,8 @@ export class WorkerApi {
   async unfit(check: string, reason: string): Promise<void> {
     const { pingUrl } = this.#place;
     if (pingUrl === null) return;
-    await this.#call(withParameters(pingUrl, { status: "unhealthy", check, reason }), {}, 10_000);
+    const cut = { check: check.slice(0, REASON_MAX_CHARS), reason: reason.slice(0, REASON_MAX_CHARS) };
+    await this.#call(withParameters(pingUrl, { status: "unhealthy", ...cut }), {}, 10_000);
   }
 
   #post(url: string, jobId: string, body: string): Promise<Answer> {

@@ -10,6 +10,8 @@ import { WorkerApi } from "../../src/sdk/worker-api.ts";
 let server: Server;
 let url: string;
 let api: WorkerApi;
+/** The reasons of workers that cannot work. */
+const pinged: string[] = [];
 /** Answers a poll below /slow. */
 let slowly: (response: ServerResponse) => void = () => undefined;
 
@@ -20,7 +22,10 @@ beforeAll(async () => {
     if (url.startsWith("/job-take/")) response.writeHead(204).end();
     else if (url.startsWith("/slow/job-take/")) slowly(response);
     else if (url.startsWith("/done/")) response.writeHead(302, { location: "/login" }).end("<html>");
-    else if (url === "/login") response.writeHead(200).end("<html>");
+    else if (url.startsWith("/ping/")) {
+      pinged.push(new URL(url, "http://broker").searchParams.get("reason") ?? "");
+      response.end("{}");
+    } else if (url === "/login") response.writeHead(200).end("<html>");
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
@@ -33,6 +38,7 @@ function apiOf(takeBase: string): WorkerApi {
   const place = {
     RUNPOD_WEBHOOK_GET_JOB: `${takeBase}/job-take/$ID?gpu=X`,
     RUNPOD_WEBHOOK_POST_OUTPUT: `${url}/done/$ID?x=1`,
+    RUNPOD_WEBHOOK_PING: `${url}/ping/$RUNPOD_POD_ID?x=1`,
   };
   return new WorkerApi(readEnvironment(place, "worker"), "1");
 }
@@ -88,4 +94,9 @@ describe("a report", () => {
   it("is not taken by an answer that leads elsewhere, which would be asked without the report", async () => {
     expect(await api.done("a", '{"output":1}')).toMatchObject({ status: 302, text: "redirects to /login" });
   });
+});
+
+it("tells why a worker cannot work, however long that is: an address that is too long would be refused", async () => {
+  await api.unfit("prestart", `no memory ${"字".repeat(20_000)}`);
+  expect(pinged).toEqual([expect.stringMatching(/^no memory 字+$/)]);
 });
