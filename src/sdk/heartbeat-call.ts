@@ -15,6 +15,9 @@ export interface RunningJobs {
   readonly working: readonly string[];
 }
 
+/** Ids in one call: an address of 16 KB is the longest that Cloudflare takes, and each id takes 42 bytes of it. */
+const NAMED_MAX = 300;
+
 type Request = (url: URL, options: RequestOptions, onAnswer: (answer: IncomingMessage) => void) => ClientRequest;
 
 export class HeartbeatCall {
@@ -29,6 +32,13 @@ export class HeartbeatCall {
 
   /** Resolves with the reason why it failed; null: it was answered. */
   async send(jobIds: readonly string[]): Promise<string | null> {
+    const calls = Math.max(1, Math.ceil(jobIds.length / NAMED_MAX));
+    const parts = Array.from({ length: calls }, (_, at) => jobIds.slice(at * NAMED_MAX, (at + 1) * NAMED_MAX));
+    const failures = await Promise.all(parts.map((part) => this.#name(part)));
+    return failures.find((failure) => failure !== null) ?? null;
+  }
+
+  async #name(jobIds: readonly string[]): Promise<string | null> {
     const { pingUrl, key, release, intervalMs } = this.#settings;
     const { request } = await this.#loading;
     const url = new URL(pingUrl);

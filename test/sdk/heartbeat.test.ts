@@ -1,4 +1,5 @@
 // When a worker names its jobs first: soon after their handlers have begun, and not at all where they have ended by then.
+import { randomUUID } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import { readEnvironment } from "../../src/sdk/environment.ts";
@@ -82,5 +83,12 @@ it("names jobs that begin together by one heartbeat", async () => {
   heartbeat.setJobs({ ids: ["a", "b", "c", "d"], working: ["a", "b", "c", "d"] });
   await untilNamed("a,b,c,d");
   expect(named).toEqual(["a,b,c", "a,b,c,d"]);
+  end();
+});
+
+it("names all jobs of a worker that runs very many, though no server takes an address with all of them", async () => {
+  const ids = Array.from({ length: 700 }, () => `${randomUUID()}-u1`);
+  begin(...ids);
+  await vi.waitFor(() => expect(new Set(named.flatMap((list) => list.split(",")))).toEqual(new Set(ids)));
   end();
 });
