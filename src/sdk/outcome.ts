@@ -58,10 +58,14 @@ export function reportOfError(error: string, wantsRestart = false): Report {
   return { body: JSON.stringify({ error, ...(wantsRestart && { stopPod: true }) }), isFailure: true };
 }
 
-/** The body that shows a client how far a job is. Null: the value has no JSON. */
+/** The body that shows a client how far a job is. Null: the value has no JSON, or its own `toJSON` throws. */
 export function progressBody(progress: unknown): string | null {
-  const written = jsonTextOf(progress, "progress");
-  return written.ok ? `{"status":"IN_PROGRESS","output":${written.text}}` : null;
+  try {
+    const written = jsonTextOf(progress, "progress");
+    return written.ok ? `{"status":"IN_PROGRESS","output":${written.text}}` : null;
+  } catch {
+    return null;
+  }
 }
 
 /** The error in a chunk, which ends a stream; null: it is a chunk like any other. */

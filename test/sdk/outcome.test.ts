@@ -68,4 +68,8 @@ it("finds the error in a chunk, and none where there is only an empty one", () =
 it("has no progress of what is no JSON", () => {
   expect(progressBody({ percent: 1 })).toBe('{"status":"IN_PROGRESS","output":{"percent":1}}');
   expect(progressBody(1n)).toBeNull();
+  const failing = () => {
+    throw new Error("no text");
+  };
+  expect(progressBody({ toJSON: failing })).toBeNull();
 });
