@@ -60,6 +60,8 @@ function plainOfObject(value: object, path: string, parents: readonly object[]):
     return Array.from(value as Iterable<unknown>, (item, at) => plainOf(item, `${path}[${at}]`, within));
   }
   if (Array.isArray(value)) return Array.from(value, (item, at) => plainOf(item, `${path}[${at}]`, within));
+  // It is told with its path, and its own failure, for which nobody waits, must not end the process with all its jobs.
+  if (value instanceof Promise) value.catch(() => undefined);
   const other = OTHERS.find(([type]) => value instanceof type);
   if (other !== undefined) throw new NotJson(path, other[1]);
   if (value instanceof Date && Number.isNaN(value.getTime())) throw new NotJson(path, "is a Date without a time");

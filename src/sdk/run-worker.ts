@@ -9,6 +9,7 @@ import type { Log } from "./log.ts";
 import { RELEASE } from "./release.ts";
 import { reporterOf } from "./reporter.ts";
 import type { JobLine } from "./run-job.ts";
+import { outliveStrayFailures } from "./stray-failures.ts";
 import { untilSignal } from "./until-signal.ts";
 import { WorkerApi } from "./worker-api.ts";
 import { WorkerLoop } from "./worker-loop.ts";
@@ -18,6 +19,7 @@ export async function runWorker(config: WorkerConfig, variables: Variables, log:
   const place = readEnvironment(variables, randomUUID());
   const check = makeInputCheck(config.input);
   const api = new WorkerApi(place, RELEASE);
+  outliveStrayFailures(log);
   const asked = untilSignal();
   const unfit = await Promise.race([asked, findUnfit(checksOf(config, variables))]);
   if (typeof unfit === "string") {

@@ -1,41 +1,84 @@
-// A worker in a process of its own that is told to end before it is ready.
+// A worker in a process of its own: what ends it, and what does not.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, expect, it } from "vitest";
+import { afterAll, afterEach, expect, it } from "vitest";
 
-const folder = mkdtempSync(join(tmpdir(), "waybill-signals-"));
+const folder = mkdtempSync(join(tmpdir(), "waybill-process-"));
 const SDK = pathToFileURL(join(import.meta.dirname, "../../src/sdk/worker.ts")).href;
-const SCRIPT = join(folder, "worker.mjs");
 // Nobody listens at the address: a worker that asked for jobs all the same would tell that in its log.
 const ADDRESS = "http://127.0.0.1:1/job-take/$ID?gpu=X";
+let ends: (() => Promise<unknown>)[] = [];
 
-writeFileSync(
-  SCRIPT,
-  `import { start } from ${JSON.stringify(SDK)};
-const loading = setInterval(() => undefined, 1_000);
-await start({ handler: () => 1, prestart: () => new Promise(() => console.log("loads")) });
-clearInterval(loading);
-`,
-);
+afterEach(async () => {
+  await Promise.all(ends.map((end) => end()));
+  ends = [];
+});
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs a worker's file. */
+function run(source: string, variables: Readonly<Record<string, string>>, args: readonly string[] = []) {
+  const script = join(folder, "worker.mjs");
+  writeFileSync(script, `import { start } from ${JSON.stringify(SDK)};\n${source}`);
+  const child = spawn(process.execPath, ["--no-warnings", script, ...args], { cwd: folder, env: { ...variables } });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (output += data));
+  const exited = once(child, "exit");
+  ends.push(() => {
+    child.kill("SIGKILL");
+    return exited;
+  });
+  return {
+    child,
+    exited,
+    output: () => output,
+    /** Resolves with what was found in its output, or null when it has ended without that. */
+    until: async (wanted: RegExp) => {
+      while (!wanted.test(output) && child.exitCode === null) await Promise.race([once(child.stdout, "data"), exited]);
+      return wanted.exec(output);
+    },
+  };
+}
 
 // By default a signal ends a process as well, but not the first one of a container: that would go on, and take jobs.
 it.each([
   ["fetches its jobs", { RUNPOD_WEBHOOK_GET_JOB: ADDRESS, RUNPOD_WEBHOOK_POST_OUTPUT: ADDRESS }],
   ["serves an endpoint", { MODE: "pod" }],
 ])("ends in order in the middle of its prestart hook where it %s", async (_what, variables) => {
-  const child = spawn(process.execPath, ["--no-warnings", SCRIPT], { cwd: folder, env: { ...variables } });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (output += data));
-  const exited = once(child, "exit");
-  while (!output.includes("loads")) await Promise.race([once(child.stdout, "data"), exited]);
+  const source = `setInterval(() => undefined, 1_000);
+    await start({ handler: () => 1, prestart: () => new Promise(() => console.log("loads")) });`;
+  const { child, exited, output, until } = run(source, variables);
+  await until(/loads/);
   child.kill("SIGTERM");
   expect(await exited).toEqual([0, null]);
-  expect(output).toContain("ends before it was ready");
-  expect(output).not.toContain("asking for jobs");
+  expect(output()).toContain("ends before it was ready");
+  expect(output()).not.toContain("asking for jobs");
+});
+
+it("goes on when a handler leaves a promise behind that fails", async () => {
+  const source = `await start({ handler: ({ input }) => {
+      if (input.what === "stray") void Promise.reject(new RangeError("left behind"));
+      return input.what === "returned" ? { late: Promise.reject(new Error("not awaited")) } : "done";
+    } });`;
+  const { output, until } = run(source, { MODE: "pod" }, ["--rp_api_port", "0"]);
+  const url = (await until(/url=(http:\S+)/))?.[1];
+  const answerTo = async (what: string) => {
+    const body = JSON.stringify({ input: { what } });
+    const response = await fetch(`${url}/runsync`, {
+      method: "POST",
+      body,
+      headers: { "content-type": "application/json" },
+    });
+    return response.json();
+  };
+  expect(await answerTo("stray")).toMatchObject({ status: "COMPLETED", output: "done" });
+  const error = "output.late is a Promise: await is missing";
+  expect(await answerTo("returned")).toMatchObject({ status: "FAILED", error });
+  expect(await answerTo("nothing")).toMatchObject({ status: "COMPLETED", output: "done" });
+  expect(output()).toContain("RangeError: left behind");
+  expect(output()).not.toContain("not awaited");
 });

@@ -5,6 +5,7 @@ import type { WorkerConfig } from "../handler.ts";
 import { makeInputCheck } from "../input-check.ts";
 import type { Log } from "../log.ts";
 import { reporterOf } from "../reporter.ts";
+import { outliveStrayFailures } from "../stray-failures.ts";
 import { untilSignal } from "../until-signal.ts";
 import { LocalEndpoint } from "./endpoint.ts";
 import { makeSchemaCheck } from "./input-schema.ts";
@@ -23,6 +24,7 @@ export async function serveLocally(
   { variables, log }: ServeOptions,
 ): Promise<number> {
   const check = makeInputCheck(config.input);
+  outliveStrayFailures(log);
   const asked = untilSignal();
   const unfit = await Promise.race([asked, findUnfit(checksOf(config, variables))]);
   if (typeof unfit === "string") {
