@@ -25,6 +25,8 @@ export async function start<Input = unknown>(config: WorkerConfig<Input>): Promi
 }
 
 async function work(config: WorkerConfig, args: readonly string[]): Promise<number> {
+  // In JavaScript nothing else tells of a name that is spelled wrong.
+  if (typeof config.handler !== "function") throw new Error("start({ handler }): handler must be a function");
   const variables = process.env;
   const mode = chooseMode(args, variables, readTestFile);
   switch (mode.kind) {

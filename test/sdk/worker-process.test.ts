@@ -82,3 +82,9 @@ it("goes on when a handler leaves a promise behind that fails", async () => {
   expect(output()).toContain("RangeError: left behind");
   expect(output()).not.toContain("not awaited");
 });
+
+it("does not begin without a handler: it would take jobs, and fail them all", async () => {
+  const { exited, output } = run("await start({ hander: () => 1 });", { MODE: "pod" });
+  expect(await exited).toEqual([1, null]);
+  expect(output()).toContain("handler must be a function");
+});
