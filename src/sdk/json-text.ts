@@ -79,6 +79,9 @@ const OTHERS = [
   [WeakMap, "is a WeakMap, which JSON does not have"],
   [WeakSet, "is a WeakSet, which JSON does not have"],
   [RegExp, "is a regular expression: its source is a text"],
+  [Response, "is a Response: await response.json() or response.text() is what it brings"],
+  [Blob, "is a Blob: await blob.arrayBuffer() is what it holds"],
+  [ReadableStream, "is a stream: a handler that returns it alone streams what it brings"],
 ] as const;
 
 function bytesOf(value: object): Buffer | null {
