@@ -130,22 +130,24 @@ export class WorkerLoop {
     this.#noteReporting(job.id);
     const ms = Math.round(performance.now() - startedMs);
     if (ended === null) return log.info("stopped: its result is dropped", { ms });
-    const isTaken = await this.#report(job.id, ended, signal);
-    log.info(ended.report.isFailure ? "failed" : "completed", { ms, isTaken });
+    const { isTaken, isFailure } = await this.#report(job.id, ended, signal);
+    const note = isTaken || signal.aborted ? log.info : log.warn;
+    note(isFailure ? "failed" : "completed", { ms, isTaken });
     if (this.#run.config.refreshWorker === true) this.drain();
   }
 
-  async #report(jobId: string, { report, isStream }: NonNullable<Ended>, signal: AbortSignal): Promise<boolean> {
+  /** Resolves when the report is taken, or nobody waits for it. `isFailure`: what the client has then learned of the job. */
+  async #report(jobId: string, { report, isStream }: NonNullable<Ended>, signal: AbortSignal) {
     const { api } = this.#run;
     const log = this.#run.log.of(jobId);
     const options = { log, isOver: () => signal.aborted };
     const first = await deliver(() => api.done(jobId, report.body, isStream), options);
-    if (first.kind !== "refused") return first.kind === "taken";
+    if (first.kind !== "refused") return { isTaken: first.kind === "taken", isFailure: report.isFailure };
     // The client has to learn why there is no result. This report is small, and no value of a handler is in it.
     log.error("the result was refused", { answer: first.answer, bytes: Buffer.byteLength(report.body) });
     const instead = reportOfError(`the result was refused: ${first.answer}`);
     const second = await deliver(() => api.done(jobId, instead.body), options);
-    return second.kind === "taken";
+    return { isTaken: second.kind === "taken", isFailure: true };
   }
 
   #noteReporting(jobId: string): void {

@@ -14,6 +14,8 @@ let url: string;
 /** The bodies of the next polls; every further one is held. */
 let jobs: string[] = [];
 let reports: string[] = [];
+/** The answers to the next reports; every further one is taken. */
+let statuses: number[] = [];
 /** The poll for jobs that are to stop, while it is held. */
 let stopPoll: ServerResponse | null = null;
 let lines: string[] = [];
@@ -31,7 +33,7 @@ beforeAll(async () => {
       });
     } else {
       reports.push(path);
-      response.end("{}");
+      response.writeHead(statuses.shift() ?? 200).end("{}");
     }
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -43,6 +45,7 @@ beforeAll(async () => {
 beforeEach(() => {
   jobs = [];
   reports = [];
+  statuses = [];
   lines = [];
 });
 
@@ -113,4 +116,20 @@ it("has few lines of log for a concurrency that is never of use, and goes on wit
   expect(complaints.length).toBeGreaterThan(5);
   expect(complaints.length).toBeLessThan(20);
   expect(complaints[0]).toContain('"used":1');
+});
+
+it("logs each job as what its client learns, and warns of a result that nobody took", async () => {
+  jobs = ["too-large", "gone", "fine"].map((id) => `{"id":"${id}","input":{}}`);
+  statuses = [413, 200, 404];
+  const loop = loopOf(() => 1);
+  const ended = loop.work();
+  await vi.waitFor(() => expect(reports).toHaveLength(4));
+  loop.drain();
+  await ended;
+  const ends = lines.map((line) => JSON.parse(line)).filter(({ isTaken }) => isTaken !== undefined);
+  expect(ends).toMatchObject([
+    { requestId: "too-large", message: "failed", level: "INFO", isTaken: true },
+    { requestId: "gone", message: "completed", level: "WARN", isTaken: false },
+    { requestId: "fine", message: "completed", level: "INFO", isTaken: true },
+  ]);
 });
