@@ -1,4 +1,4 @@
-// RunPod's table of rules for an input (docs/wire.md 3.10), which its Python workers give to `rp_validator.validate`.
+// RunPod's table of rules for an input, which its Python workers give to `rp_validator.validate`.
 import { type Fields, fieldsOf } from "../core/json/value.ts";
 
 /** The types of Python by their own names, and the words of JavaScript for them. */
@@ -58,7 +58,8 @@ export function checkByRules(rules: InputRules, input: unknown): CheckedInput {
 function checkField(name: string, rule: InputRule, given: Fields, checked: Record<string, unknown>): string | null {
   if (!Object.hasOwn(given, name)) {
     if (rule.required !== false) return "is required";
-    checked[name] = rule.default ?? null;
+    // A copy: what one job's handler does to it is not for the next job.
+    checked[name] = structuredClone(rule.default ?? null);
     return null;
   }
   const value = given[name];

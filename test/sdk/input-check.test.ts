@@ -11,6 +11,13 @@ describe("RunPod's rules", () => {
   } satisfies InputRules;
   const check = makeInputCheck(rules);
 
+  it("give each job a default of its own", async () => {
+    const checked = makeInputCheck({ tags: { type: "list", required: false, default: [] } });
+    const first = await checked({});
+    if (first.ok) (first.input as { tags: string[] }).tags.push("of the first job");
+    expect(await checked({})).toEqual({ ok: true, input: { tags: [] } });
+  });
+
   it("fill in defaults", async () => {
     expect(await check({ prompt: "a" })).toEqual({ ok: true, input: { prompt: "a", steps: 20, seed: null } });
   });
