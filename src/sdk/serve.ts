@@ -4,6 +4,7 @@ import type { Variables } from "./environment.ts";
 import type { FetchHandler } from "./exchange.ts";
 import { type Log, makeLog, readLogOptions } from "./log.ts";
 import { readServePlace } from "./serve-place.ts";
+import { outliveStrayFailures } from "./stray-failures.ts";
 import { untilSignal } from "./until-signal.ts";
 
 /** A function that answers requests, or what has one as `fetch`, such as an app of Hono's. */
@@ -42,6 +43,7 @@ export async function serve(app: FetchApp, options: ServeOptions = {}): Promise<
 async function runServer(app: FetchApp, options: ServeOptions, variables: Variables, log: Log): Promise<number> {
   const { prestart, drainMs = DRAIN_MAX_MS } = options;
   const server = new AppServer(handlerOf(app), readServePlace(variables, options.port), log);
+  outliveStrayFailures(log);
   const asked = untilSignal();
   const port = await server.listen();
   log.info("the server starts", { port });

@@ -1,5 +1,5 @@
-// Promises of handlers that fail and that nobody waits for any more. Node ends the process then, and with it all other jobs of the worker:
-// a handler whose two calls have the same signal leaves one behind whenever its job is cancelled.
+// Promises of handlers that fail and that nobody waits for any more. Node ends the process then, and with it all other jobs or requests:
+// a handler whose two calls have the same signal leaves one behind whenever its job is cancelled, or its client leaves.
 import type { Log } from "./log.ts";
 import { shownThrown } from "./outcome.ts";
 

@@ -23,7 +23,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 /** Runs a worker's file. */
 function run(source: string, variables: Readonly<Record<string, string>>, args: readonly string[] = []) {
   const script = join(folder, "worker.mjs");
-  writeFileSync(script, `import { start } from ${JSON.stringify(SDK)};\n${source}`);
+  writeFileSync(script, `import { serve, start } from ${JSON.stringify(SDK)};\n${source}`);
   const child = spawn(process.execPath, ["--no-warnings", script, ...args], { cwd: folder, env: { ...variables } });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (output += data));
@@ -81,6 +81,18 @@ it("goes on when a handler leaves a promise behind that fails", async () => {
   expect(await answerTo("nothing")).toMatchObject({ status: "COMPLETED", output: "done" });
   expect(output()).toContain("RangeError: left behind");
   expect(output()).not.toContain("not awaited");
+});
+
+it("goes on when an app leaves a promise behind that fails", async () => {
+  const source = `await serve(async () => {
+      void Promise.reject(new RangeError("left behind"));
+      await new Promise(setImmediate);
+      return new Response("whole");
+    });`;
+  const { output, until } = run(source, { PORT: "0" });
+  const port = (await until(/is ready port=(\d+)/))?.[1];
+  for (let n = 0; n < 2; n += 1) expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe("whole");
+  expect(output()).toContain("RangeError: left behind");
 });
 
 it("does not begin without a handler: it would take jobs, and fail them all", async () => {
