@@ -56,6 +56,12 @@ describe("the input schema of a worker", () => {
       'const input = { "~standard": { version: 1, vendor: "x", validate: (value) => ({ value }) } };',
       "the library of the schema gives no JSON Schema",
     ],
+    [
+      "a schema that no endpoint takes",
+      `const standard = { version: 1, vendor: "x", validate: (value) => ({ value }), jsonSchema: { input: () => ({ type: "text" }) } };
+const input = { "~standard": standard };`,
+      "/type must be",
+    ],
   ])("is null for %s, and a sentence tells why", async (_title, input, reason) => {
     const { schema, notes } = await ask(`${START}${input}\nawait start({ input, handler: () => 1 });`);
     expect(schema).toBeNull();
@@ -115,7 +121,7 @@ describe("a worker that tells no schema ends the command in a sentence", () => {
 import { spawn } from "node:child_process";
 spawn("sleep", ["3"], { stdio: "inherit" });
 setInterval(() => undefined, 1_000);`;
-    await expect(ask(text, { maxMs: 300 })).rejects.toThrow("it has not in 0.3 s");
+    await expect(ask(text, { maxMs: 300 })).rejects.toThrow("it had 0.3 s");
   });
 
   it("where its file is not there", async () => {

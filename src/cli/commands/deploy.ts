@@ -1,8 +1,6 @@
 // Deploys the worker of a folder: its image to a registry, and its endpoint to the broker. The broker itself is deployed by npm run deploy.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Fields } from "../../core/json/value.ts";
-import { compileSchema } from "../../core/schema/compile.ts";
 import type { Api } from "../api.ts";
 import { confirm } from "../confirm.ts";
 import { printable, printableLine } from "../printable.ts";
@@ -86,7 +84,9 @@ async function prepare({ options, api: findApi }: Call): Promise<Prepared> {
   const api = await findApi();
   const { tenantId, tierPools, ...found } = await readBroker(api, settings);
   const notes: string[] = [];
-  const inputSchema = await schemaOf(folder, settings, (sentence) => notes.push(sentence));
+  const { type, worker, env } = settings;
+  const note = (sentence: string) => void notes.push(sentence);
+  const inputSchema = type === "LOAD_BALANCER" ? null : await readInputSchema(folder, worker, { env, note });
   // A tier that the file does not name is no wish to move an endpoint to other GPUs.
   const takesTier = fieldsInFile(folder).has("tier") || found.endpoint === null || found.endpoint.gpu === null;
   const pools = takesTier && tierPools.length > 0 ? tierPools : null;
@@ -103,23 +103,6 @@ function tagOf(typed: string | undefined, isPushed: boolean): string {
   }
   if (/^\w[\w.-]{0,127}$/.test(typed)) return typed;
   throw new WrongUse("--tag must be letters, digits, _, . and -, with none of the last two first, and at most 128");
-}
-
-/** Null where no endpoint could check by it: the worker itself then checks its inputs. */
-async function schemaOf(
-  folder: string,
-  { type, worker, env }: ProjectSettings,
-  note: (sentence: string) => void,
-): Promise<Fields | null> {
-  if (type === "LOAD_BALANCER") return null;
-  const schema = await readInputSchema(folder, worker, { env, note });
-  const compiled = schema === null ? null : compileSchema(JSON.stringify(schema));
-  if (compiled === null || compiled.ok) return schema;
-  const { place, message } = compiled.problem;
-  note(
-    `the input schema of ${worker} cannot be the endpoint's, so that the worker alone checks inputs: ${place} ${message}`,
-  );
-  return null;
 }
 
 /** Where JSON was asked for, a person who is asked sees the plan beside it. */

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import * as z from "zod";
 import { messageOf } from "../../core/failure.ts";
 import { type Fields, parseJson } from "../../core/json/value.ts";
+import { compileSchema } from "../../core/schema/compile.ts";
 import { Failed } from "../wrong-use.ts";
 import { workerEnvironment, workerFile } from "./worker-file.ts";
 
@@ -31,8 +32,8 @@ const answerSchema = z.object({
 type Answer = z.infer<typeof answerSchema>;
 
 /**
- * The JSON Schema of the inputs of a worker, by its file below the folder; null: it takes any input. Throws a sentence, with what the worker
- * has printed, where it tells none.
+ * The JSON Schema of the inputs of a worker, by its file below the folder; null: it takes any input, or no endpoint could check by its schema,
+ * which is noted. Throws a sentence, with what the worker has printed, where it tells none.
  */
 export async function readInputSchema(
   folder: string,
@@ -48,15 +49,20 @@ export async function readInputSchema(
   const timer = setTimeout(() => end(child), maxMs);
   try {
     const { inputSchema, problem } = await answerOf(child, worker, maxMs);
-    if (problem !== undefined)
-      note(
-        `the input schema of ${worker} cannot be the endpoint's, so that the worker alone checks inputs: ${problem}`,
-      );
-    return inputSchema;
+    const reason = problem ?? problemOf(inputSchema);
+    if (reason === null) return inputSchema;
+    note(`the input schema of ${worker} cannot be the endpoint's, so that the worker alone checks inputs: ${reason}`);
+    return null;
   } finally {
     clearTimeout(timer);
     end(child);
   }
+}
+
+/** Why no endpoint checks by a schema; null: one does. */
+function problemOf(schema: Fields | null): string | null {
+  const compiled = schema === null ? null : compileSchema(JSON.stringify(schema));
+  return compiled === null || compiled.ok ? null : `${compiled.problem.place} ${compiled.problem.message}`;
 }
 
 /** Lets go of its output, too, which a process that it has started may keep open. */
@@ -79,11 +85,11 @@ function answerOf(child: ChildProcess, worker: string, maxMs: number): Promise<A
       });
     }
     const fail = (what: string) =>
-      reject(new Failed("failed", [`${worker} has told no input schema: ${what}`, ...printed].join("\n")));
+      reject(new Failed("failed", [`${worker} printed no input schema: ${what}`, ...printed].join("\n")));
     child.on("error", (error) => fail(messageOf(error)));
     child.on("close", (code, signal) => {
       if (code === 0) fail("it has to end with await start({ handler }) of waybill/worker");
-      else if (signal === "SIGKILL") fail(`it has not in ${maxMs / 1_000} s`);
+      else if (signal === "SIGKILL") fail(`it had ${maxMs / 1_000} s`);
       else fail(`it ended with ${code === null ? signal : `code ${code}`}`);
     });
   });
