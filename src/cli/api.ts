@@ -16,7 +16,8 @@ export type Query = Readonly<Record<string, string | number | undefined>>;
 
 export interface Api {
   readonly base: string;
-  get(path: string, query?: Query): Promise<Fields>;
+  /** `maxMs`: how long the answer may take, for who does not wait as long as a change takes. */
+  get(path: string, query?: Query, maxMs?: number): Promise<Fields>;
   /** The same with the version that the answer shows, for `send`; null: it shows none. */
   getVersioned(path: string): Promise<Versioned>;
   /**
@@ -66,7 +67,7 @@ const ANSWER_MAX_MS = 60_000;
 export function makeApi(place: BrokerPlace): Api {
   return {
     base: place.base,
-    get: (path, query = {}) => call(place, "GET", `${path}${queryText(query)}`),
+    get: (path, query = {}, maxMs = ANSWER_MAX_MS) => call(place, "GET", `${path}${queryText(query)}`, { maxMs }),
     getVersioned: (path) => exchange(place, "GET", path),
     send: (method, path, body, version) =>
       call(place, method, path, {
@@ -93,6 +94,7 @@ function queryText(query: Query): string {
 interface Sent {
   readonly json?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly maxMs?: number;
 }
 
 async function call(place: BrokerPlace, method: string, path: string, sent?: Sent): Promise<Fields> {
@@ -103,13 +105,13 @@ async function exchange(
   place: BrokerPlace,
   method: string,
   path: string,
-  { json, headers = {} }: Sent = {},
+  { json, headers = {}, maxMs = ANSWER_MAX_MS }: Sent = {},
 ): Promise<Versioned> {
   const response = await ask(place, path, {
     method,
     headers: { ...headers, ...(json === undefined ? {} : { "content-type": "application/json" }) },
     ...(json === undefined ? {} : { body: json }),
-    signal: AbortSignal.timeout(ANSWER_MAX_MS),
+    signal: AbortSignal.timeout(maxMs),
   });
   const text = await response.text().catch((error: unknown) => failUnreachable(place.base, error));
   const answer = text === "" ? {} : fieldsOf(parseJson(text));
@@ -137,7 +139,8 @@ function ask({ base, key }: BrokerPlace, path: string, init: RequestInit): Promi
 function failUnreachable(base: string, error: unknown): never {
   // The message of fetch is only "fetch failed"; the reason is in its cause.
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : messageOf(cause);
+  const isLate = cause instanceof Error && cause.name === "TimeoutError";
+  const code = !isLate && cause instanceof Error && "code" in cause ? String(cause.code) : messageOf(cause);
   const next = "npm start starts one on this machine, --broker URL names another";
   throw new Failed("unreachable", `no broker answers at ${base} (${code}): ${next}`);
 }

@@ -57,7 +57,8 @@ export async function runCommand(command: Command, given: Typed["given"], comman
   try {
     const isJson = given.json === true;
     const table = { commands, common: COMMON_OPTIONS };
-    print(await command.run({ options, body, place, api, table, isJson, state: stateFolderOf(place) }), isJson);
+    const shown = await command.run({ options, body, place, api, table, isJson, state: stateFolderOf(place) });
+    if (shown !== null) print(shown, isJson);
   } catch (error) {
     throw known === undefined ? error : await explain(error, command.options, options, known);
   }

@@ -91,6 +91,7 @@ describe("the package", () => {
     expect([...names].toSorted()).toEqual([
       "LICENSE",
       "README.md",
+      "command/dev-leash.js",
       "command/waybill.js",
       "package.json",
       "worker/chunk-*.js",

@@ -96,12 +96,13 @@ interface CommandSpec<Options extends OptionSpecs> {
   readonly needsOneOf?: readonly (keyof Options & string)[];
   /** More for the help of this command alone. */
   readonly notes?: readonly string[];
-  readonly run: (call: CommandCall<Options>) => Promise<Shown>;
+  /** Null: it has printed all by itself. */
+  readonly run: (call: CommandCall<Options>) => Promise<Shown | null>;
 }
 
 /** A command of the table, whose options are of any kind. */
 export interface Command extends Omit<CommandSpec<OptionSpecs>, "run"> {
-  readonly run: (call: UncheckedCall) => Promise<Shown>;
+  readonly run: (call: UncheckedCall) => Promise<Shown | null>;
 }
 
 interface UncheckedCall extends Omit<CommandCall<OptionSpecs>, "options"> {

@@ -9,6 +9,7 @@ import { JOB_COMMANDS } from "./jobs.ts";
 import { KEY_COMMANDS } from "./keys.ts";
 import { LOGIN_COMMANDS } from "./login.ts";
 import { OVERVIEW_COMMANDS } from "./overview.ts";
+import { PROJECT_COMMANDS } from "./project.ts";
 import { RUN_COMMAND } from "./run.ts";
 import { TENANT_COMMANDS } from "./tenants.ts";
 import { UPSTREAM_COMMANDS } from "./upstreams.ts";
@@ -20,6 +21,7 @@ import { WORKER_COMMANDS } from "./workers.ts";
 
 export const COMMANDS: readonly Command[] = [
   ...LOGIN_COMMANDS,
+  ...PROJECT_COMMANDS,
   ...OVERVIEW_COMMANDS,
   ...TENANT_COMMANDS,
   ...KEY_COMMANDS,

@@ -69,11 +69,17 @@ async function bundleWorker(folder: string): Promise<void> {
   });
 }
 
-/** With zod, which checks what it reads; a worker needs none of it. What npm links by the manifest must be a program. */
+/**
+ * With zod, which checks what it reads; a worker needs none of it. What npm links by the manifest must be a program. What `dev` loads into a
+ * worker is found by its place beside it.
+ */
 async function bundleCommand(folder: string): Promise<void> {
   await build({
     ...BUNDLED,
-    entryPoints: { waybill: join(PROJECT_FOLDER, "src/cli/installed.ts") },
+    entryPoints: {
+      waybill: join(PROJECT_FOLDER, "src/cli/installed.ts"),
+      "dev-leash": join(PROJECT_FOLDER, "src/cli/project/dev-leash.ts"),
+    },
     outdir: folder,
     banner: { js: "#!/usr/bin/env node" },
     // Names in stack traces of a bug report stay as they are in the source.

@@ -8,6 +8,7 @@ import { type Fields, parseJson } from "../../core/json/value.ts";
 import { compileSchema } from "../../core/schema/compile.ts";
 import { Failed } from "../wrong-use.ts";
 import { workerEnvironment, workerFile } from "./worker-file.ts";
+import { LEASHED } from "./worker-process.ts";
 
 export interface SchemaOptions {
   /** Variables of the worker, which its file may read. */
@@ -16,6 +17,8 @@ export interface SchemaOptions {
   readonly note?: (sentence: string) => void;
   /** How long the worker may take, whose file may load a model. */
   readonly maxMs?: number;
+  /** Ends the worker, and with it this, when nobody waits for the answer any more. */
+  readonly signal?: AbortSignal;
 }
 
 const ARGUMENT = "--waybill_input_schema";
@@ -40,13 +43,15 @@ export async function readInputSchema(
   worker: string,
   options: SchemaOptions = {},
 ): Promise<Fields | null> {
-  const { env = {}, note = console.error, maxMs = MAX_MS } = options;
-  const child = spawn(process.execPath, [workerFile(folder, worker), ARGUMENT], {
+  const { env = {}, note = console.error, maxMs = MAX_MS, signal } = options;
+  const child = spawn(process.execPath, [...LEASHED, workerFile(folder, worker), ARGUMENT], {
     cwd: folder,
     env: workerEnvironment(env),
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const timer = setTimeout(() => end(child), maxMs);
+  const giveUp = () => end(child);
+  const timer = setTimeout(giveUp, maxMs);
+  signal?.addEventListener("abort", giveUp);
   try {
     const { inputSchema, problem } = await answerOf(child, worker, maxMs);
     const reason = problem ?? problemOf(inputSchema);
@@ -55,6 +60,7 @@ export async function readInputSchema(
     return null;
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener("abort", giveUp);
     end(child);
   }
 }

@@ -11,7 +11,7 @@ export function settingSentence({ field, message }: SettingProblem, file: Projec
 
 function placeOf(field: string, member: string, { settings }: ProjectSettings): string {
   if (member === "slug") return "endpoint";
-  if (["type", "image", "env"].includes(member)) return field;
+  if (["type", "image", "env", "tier", "slots"].includes(member)) return field;
   // The pools come from the tier where the file names none.
   if (member === "gpu" && settings.gpu === undefined) return settings.cpu === undefined ? "tier" : "settings.cpu";
   if (field.startsWith("gpu.pools") && settings.gpu?.pools === undefined) return "tier";
