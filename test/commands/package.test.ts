@@ -86,12 +86,15 @@ describe("the package", () => {
   it("has the command, the bundled worker, its types and what a package must have, and nothing else", async () => {
     const { stdout } = await run("npm", ["pack", "--dry-run", "--json"], { cwd: built, env: npmEnvironment });
     const [{ files, unpackedSize, bundled }] = packedSchema.parse(JSON.parse(stdout));
-    // Names of parts end with a digest of what is in them.
-    const names = new Set(files.map(({ path }) => path.replace(/-[A-Z0-9]{8}\.js$/, "-*.js")));
+    // Names of parts end with a digest of what is in them, and a new worker has the files of the template.
+    const names = new Set(
+      files.map(({ path }) => path.replace(/-[A-Z0-9]{8}\.js$/, "-*.js").replace(/template\/.*/, "template/*")),
+    );
     expect([...names].toSorted()).toEqual([
       "LICENSE",
       "README.md",
       "command/dev-leash.js",
+      "command/template/*",
       "command/waybill.js",
       "package.json",
       "worker/chunk-*.js",

@@ -1,13 +1,25 @@
-// Commands that run in the folder of a worker while it is written.
+// Commands that run in the folder of a worker: to make one, and to run it while it is written.
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { IS_PROJECT, PROGRAM } from "../program.ts";
 import { runDev } from "../project/dev.ts";
+import { initProject } from "../project/init.ts";
 import { readableLine } from "../project/log-line.ts";
 import { followLog, readLog } from "../project/read-log.ts";
 import { shellWord } from "../project/shell-word.ts";
 import { WrongUse } from "../wrong-use.ts";
-import { type Command, type CommandCall, command } from "./command.ts";
+import { type Command, type CommandCall, command, type Shown } from "./command.ts";
+
+const INIT_OPTIONS = {
+  folder: { type: "text", value: "FOLDER", about: "where it is made (this folder)" },
+  name: { type: "text", value: "NAME", about: "of the endpoint and of the package (made of the folder's)" },
+  language: {
+    type: "text",
+    value: "LANG",
+    choices: ["ts", "js"],
+    about: "ts or js (ts, where Node runs it)",
+  },
+} as const;
 
 const FOLDER = { type: "text", value: "FOLDER", about: "the worker's (this folder)" } as const;
 
@@ -32,6 +44,15 @@ const LOGS_OPTIONS = {
 
 export const PROJECT_COMMANDS: readonly Command[] = [
   command({
+    words: "init",
+    summary:
+      "make the folder of a new worker: a handler with a small model, a test, an image, and its endpoint's settings",
+    options: INIT_OPTIONS,
+    positional: "folder",
+    notes: ["A package.json that is there is completed, and nothing else that is there is written."],
+    run: init,
+  }),
+  command({
     words: "dev",
     summary: "run the worker of this folder, and start it anew when a file changes",
     options: DEV_OPTIONS,
@@ -50,6 +71,21 @@ export const PROJECT_COMMANDS: readonly Command[] = [
     run: logs,
   }),
 ];
+
+async function init({ options }: CommandCall<typeof INIT_OPTIONS>): Promise<Shown> {
+  const { folder = ".", name, language } = options;
+  const made = await initProject({ folder, name, language });
+  const path = relative(process.cwd(), made.folder);
+  const enter = path === "" ? "" : `cd ${shellWord(path.startsWith("..") ? made.folder : path)} && `;
+  const next = [`${enter}npm install`, "npm test", "npx waybill dev"];
+  const { files, notes } = made;
+  const lines = [
+    ...(files.length === 0 ? ["Everything is there already."] : files.map((file) => `made  ${file}`)),
+    "",
+    ...next,
+  ];
+  return { json: { ...made, next }, lines, notes };
+}
 
 async function dev({ options, api, place, isJson }: CommandCall<typeof DEV_OPTIONS>): Promise<null> {
   const folder = resolve(options.folder ?? ".");

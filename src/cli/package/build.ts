@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -71,7 +72,7 @@ async function bundleWorker(folder: string): Promise<void> {
 
 /**
  * With zod, which checks what it reads; a worker needs none of it. What npm links by the manifest must be a program. What `dev` loads into a
- * worker is found by its place beside it.
+ * worker, and the files of a new one, are found by their place beside it.
  */
 async function bundleCommand(folder: string): Promise<void> {
   await build({
@@ -87,6 +88,7 @@ async function bundleCommand(folder: string): Promise<void> {
     minifyWhitespace: true,
   });
   chmodSync(join(folder, "waybill.js"), 0o755);
+  cpSync(join(PROJECT_FOLDER, "src/cli/project/template"), join(folder, "template"), { recursive: true });
 }
 
 async function declareWorker(): Promise<string> {

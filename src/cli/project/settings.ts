@@ -12,7 +12,8 @@ import { WrongUse } from "../wrong-use.ts";
 export const SETTINGS_FILE = "waybill.json";
 
 /** A slug is a part of paths, and of names that a registry of images takes. */
-const SLUG = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+export const SLUG_MAX_CHARS = 63;
+const SLUG = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 
 /** The name of a repository as registries take it, with its host before it or not. */
 const REPOSITORY =
@@ -20,7 +21,7 @@ const REPOSITORY =
 const REPOSITORY_CHARS_MAX = 255;
 
 const settingsSchema = z.strictObject({
-  endpoint: z.string().regex(SLUG, "must be small letters, digits and hyphens, such as my-worker"),
+  endpoint: z.string().regex(SLUG, "must be small letters, digits and hyphens, such as my-worker").max(SLUG_MAX_CHARS),
   type: z.enum(["QUEUE", "LOAD_BALANCER"]).default("QUEUE"),
   /** The file that is run, from this folder. */
   worker: z.string().min(1).default("worker.js"),
