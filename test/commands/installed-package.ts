@@ -31,6 +31,11 @@ export interface Program {
   readonly ended: Promise<number | null>;
 }
 
+interface RunOptions {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
 export class InstalledPackage {
   readonly folder = mkdtempSync(join(tmpdir(), "waybill package "));
   readonly built = join(this.folder, "built");
@@ -63,7 +68,12 @@ export class InstalledPackage {
   start(node: string, text: string, env: Readonly<Record<string, string>> = {}, args: readonly string[] = []): Program {
     const file = join(this.home, `program-${this.#children.length}.mjs`);
     writeFileSync(file, text);
-    const child = spawn(node, [file, ...args], { cwd: this.home, env: { PATH: process.env.PATH, ...env } });
+    return this.run(node, [file, ...args], { cwd: this.home, env });
+  }
+
+  /** Runs a program with a Node, and nothing but PATH of this process's environment. */
+  run(node: string, args: readonly string[], { cwd, env }: RunOptions): Program {
+    const child = spawn(node, [...args], { cwd, env: { PATH: process.env.PATH, ...env } });
     this.#children.push(child);
     let printed = "";
     for (const stream of [child.stdout, child.stderr]) {
