@@ -21,9 +21,11 @@ const documents = ["README.md", "SECURITY.md", "CONTRIBUTING.md"].concat(
 const NUMBERS: Readonly<Record<string, string>> = { N: "1", S: "1" };
 
 const commands = documents.flatMap((file) =>
-  [...readFileSync(join(PROJECT_FOLDER, file), "utf8").matchAll(/(?:npm run admin --|\bwaybill) ([a-z][^`\n]*)/g)].map(
-    ([, typed = ""]) => [file, typed.replace(/\s+#.*$/, "")] as const,
-  ),
+  [
+    ...readFileSync(join(PROJECT_FOLDER, file), "utf8").matchAll(
+      /(?:npm run admin --|(?<!")\bwaybill) ([a-z][^`\n]*)/g,
+    ),
+  ].map(([, typed = ""]) => [file, typed.replace(/\s+[#>].*$/, "")] as const),
 );
 
 /** Of all commands, as the command line reads them before it has found out which one is meant. */
