@@ -37,7 +37,7 @@ export class Concurrency {
     this.#failures += 1;
     if (!isPowerOfTwo(this.#failures)) return;
     this.#log.error("concurrency must be a whole number from 1 on, so it stays as it was", {
-      given: shownThrown(given),
+      given: given instanceof Error ? `${given.name}: ${given.message}` : shownThrown(given),
       used: this.#current,
       times: this.#failures,
     });
