@@ -89,7 +89,7 @@ it("keeps its concurrency where the function for it fails, and goes on", async (
   const job = endpoint.submit(workOf({ input: 1 }));
   await vi.advanceTimersByTimeAsync(0);
   expect(job.state.status).toBe("COMPLETED");
-  expect(errors).toHaveBeenCalledWith(expect.stringContaining("given=no idea"));
+  expect(errors).toHaveBeenCalledWith(expect.stringContaining("Error: no idea"));
   errors.mockRestore();
 });
 
