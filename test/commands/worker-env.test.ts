@@ -198,9 +198,9 @@ describe("npm run worker:env", { timeout: 60_000 }, () => {
       [
         "ocr --tier l4 --remote",
         2,
-        "worker:env speaks to a broker, not to a database: --broker URL in place of --remote\n",
+        "worker-env speaks to a broker, not to a database: --broker URL in place of --remote\n",
       ],
-      ["ocr asr --tier l4", 2, "one endpoint at a time, not ocr and asr\n"],
+      ["ocr asr --tier l4", 2, "worker-env takes one endpoint, not ocr and asr\n"],
       ["ocr --bogus", 2, "Unknown option '--bogus'"],
     ];
     for (const [words, code, sentence] of rows) {
