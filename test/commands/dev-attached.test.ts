@@ -152,6 +152,20 @@ it("revokes the key of a run that was killed when it begins again", async () => 
   expect(await usable()).toEqual([]);
 });
 
+it("ends in order when its terminal is closed, or nobody reads what it prints any more", async () => {
+  const isOver = () => !existsSync(join(worker.folder, ".waybill/dev.json"));
+  const atTerminal = worker.startAtTerminal(["dev"], place);
+  await atTerminal.prints(READY);
+  expect(await usable()).toEqual(note());
+  atTerminal.signal("SIGKILL");
+  await expect.poll(isOver, { timeout: 10_000 }).toBe(true);
+  expect(await usable()).toEqual([]);
+  // The change lets dev print one more line.
+  const reader = "{ grep --max-count=1 'is ready'; exec 0<&-; echo > changed.txt; }";
+  expect(await worker.shell(`node_modules/.bin/waybill dev 2>&1 | ${reader}`, place)).toContain("is ready");
+  expect([isOver(), await usable()]).toEqual([true, []]);
+});
+
 it("ends where the key is refused, or may not do what is needed", async () => {
   await expect(worker.waybill(["dev"], { ...place, WAYBILL_KEY: "wb_live_x" })).rejects.toMatchObject({
     code: 4,

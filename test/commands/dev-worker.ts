@@ -47,6 +47,10 @@ export class DevWorker {
     return this.#node === process.execPath ? "handler.ts" : "handler.js";
   }
 
+  get #command(): string {
+    return join(this.folder, "node_modules/.bin/waybill");
+  }
+
   read(name: string): string {
     return readFileSync(join(this.folder, name), "utf8");
   }
@@ -62,11 +66,17 @@ export class DevWorker {
 
   /** Starts a command that goes on until a signal, such as `waybill dev`. */
   start(words: readonly string[] = ["dev"], env: Environment = {}): DevProgram {
-    const command = join(this.folder, "node_modules/.bin/waybill");
-    const program = this.#installed.run(this.#node, [command, ...words], {
-      cwd: this.folder,
-      env: { ...this.#environment, ...env },
-    });
+    return this.#start(this.#node, [this.#command, ...words], env);
+  }
+
+  /** The same at a terminal of its own, by script(1): SIGKILL closes the terminal. */
+  startAtTerminal(words: readonly string[], env: Environment): DevProgram {
+    const line = [this.#node, this.#command, ...words].map((word) => `'${word}'`).join(" ");
+    return this.#start("script", ["--quiet", "--flush", "--command", `exec ${line}`, "/dev/null"], env);
+  }
+
+  #start(file: string, args: readonly string[], env: Environment): DevProgram {
+    const program = this.#installed.run(file, args, { cwd: this.folder, env: { ...this.#environment, ...env } });
     const started = new DevProgram(program);
     this.#started.push(started);
     return started;
@@ -81,8 +91,7 @@ export class DevWorker {
   }
 
   waybill(words: readonly string[], env: Environment = {}): Promise<Printed> {
-    const command = join(this.folder, "node_modules/.bin/waybill");
-    return run(this.#node, [command, ...words], { cwd: this.folder, env: { ...this.#environment, ...env } });
+    return run(this.#node, [this.#command, ...words], { cwd: this.folder, env: { ...this.#environment, ...env } });
   }
 
   /** A line as a person types it in the folder. */

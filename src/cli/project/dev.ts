@@ -49,6 +49,7 @@ export async function runDev(options: DevOptions): Promise<void> {
   const note = new DevNote(folder);
   const screen = new DevScreen(new DevLog(folder), options.isJson);
   const inbox = new DevInbox();
+  endWithOutput(inbox);
   const watched = watchFolder(folder, {
     changed: (names) => noteChanges(names, screen, inbox),
     fails: (sentence) => screen.tell("note", sentence),
@@ -79,13 +80,14 @@ async function run(dev: Dev): Promise<void> {
   }
 }
 
-/** The first signal ends all in order, and a second one at once. */
+/** The first signal ends all in order, and a second one of a person's at once. */
 function endOnSignal(inbox: DevInbox, kill: () => void): () => void {
   let firstMs: number | null = null;
-  const end = () => {
+  const end = (signal: NodeJS.Signals) => {
     firstMs ??= performance.now();
     inbox.noteEnd();
-    if (performance.now() - firstMs <= SAME_SIGNAL_MS) return;
+    // A terminal that is closed sends it more than once, by the system and by its shell.
+    if (signal === "SIGHUP" || performance.now() - firstMs <= SAME_SIGNAL_MS) return;
     kill();
     process.exit(1);
   };
@@ -93,6 +95,11 @@ function endOnSignal(inbox: DevInbox, kill: () => void): () => void {
   return () => {
     for (const signal of SIGNALS) process.off(signal, end);
   };
+}
+
+/** Nobody reads what is printed any more, such as at a terminal that is closed. Unnoticed, the error would end this at once. */
+function endWithOutput(inbox: DevInbox): void {
+  for (const output of [process.stdout, process.stderr]) output.on("error", () => inbox.noteEnd());
 }
 
 function noteChanges(names: readonly string[], screen: DevScreen, inbox: DevInbox): void {
