@@ -89,7 +89,9 @@ describe("deploy", () => {
     const template = { name: "first", image: `${IMAGE}:one`, serverless: true, env: { MODEL: "planted" } };
     expect(await get(`/v2/templates/${endpoint.templateId}`)).toMatchObject(template);
     expect(deployed.stdout).toContain(endpoint.requestUrls.run);
-    expect(deployed.stdout).toContain("worker-env first --tier a4000 --slots 2 --format docker > worker.env\n");
+    expect(deployed.stdout).toContain(
+      "  npx waybill worker-env first --tier a4000 --slots 2 --format docker > worker.env\n",
+    );
     expect(deployed.stdout).toMatch(/docker run .* --env-file worker\.env .* -e MODEL ghcr\.io\/you\/w:one\n/);
     expect(deployed.stdout).not.toContain("planted");
 
@@ -213,8 +215,11 @@ describe("deploy does nothing", () => {
     const stopped = await worker.deploy("--yes --tag one");
     expect(stopped).toMatchObject({ code: 1, stderr: expect.stringContaining(`go on: ${next}\n`) });
     expect([worker.dockerCalls(), counted("elsewhere")]).toEqual([[], [0, 0]]);
-    expect(await worker.deploy(`${next.replace("waybill deploy ", "")} --yes`)).toMatchObject({ code: 0 });
+    expect(await worker.deploy(`${next.replace("npx waybill deploy ", "")} --yes`)).toMatchObject({ code: 0 });
     expect([worker.dockerCalls(), counted("elsewhere")]).toEqual([[], [1, 1]]);
+    // Whoever has named a broker means it in the commands that follow, too.
+    const { next: there } = json(await worker.deploy(`--yes --tag one --json --broker ${operator.broker.url}`));
+    expect(there).toBe(`${next} --broker ${operator.broker.url}`);
   });
 
   it("where something in the folder is wrong, which it names before anything is built", async () => {
@@ -279,7 +284,7 @@ describe("a deploy that is interrupted", () => {
       stderr: expect.stringContaining("somebody else has changed the endpoint"),
     });
     expect(await get("/v1/endpoints/raced")).toMatchObject({ image: `${IMAGE}:one`, workers: { max: 7 } });
-    expect(refused.stderr).toContain("To go on: waybill deploy --tag two --image-is-pushed\n");
+    expect(refused.stderr).toContain("To go on: npx waybill deploy --tag two --image-is-pushed\n");
     const { plan } = json(await worker.deploy(`${pushed} --json`));
     expect([plan.template.action, plan.endpoint.action]).toEqual(["keep", "change"]);
     expect(await get("/v1/endpoints/raced")).toMatchObject({ image: `${IMAGE}:two`, workers: { max: 7 } });

@@ -59,7 +59,7 @@ describe("without a broker", () => {
     const ended = await refused(["whoami"]);
     expect(ended).toMatchObject({ code: 3, stdout: "" });
     expect(ended.stderr).toBe(
-      "no broker is named: --broker URL (or WAYBILL_URL) names a deployed one, which waybill login keeps\n",
+      "no broker is named: --broker URL (or WAYBILL_URL) names a deployed one, which npx waybill login keeps\n",
     );
   });
 

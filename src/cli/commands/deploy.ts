@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { Api } from "../api.ts";
 import { confirm } from "../confirm.ts";
 import { printable, printableLine } from "../printable.ts";
-import { PROGRAM } from "../program.ts";
 import { applyPlan, type Deployed } from "../project/deploy-apply.ts";
 import { type DeployPlan, planDeploy } from "../project/deploy-plan.ts";
 import { readBroker } from "../project/deploy-read.ts";
@@ -13,6 +12,8 @@ import { buildImage, dockerCommands, isDockerUp } from "../project/docker.ts";
 import { readInputSchema } from "../project/input-schema.ts";
 import { settingSentence } from "../project/setting-place.ts";
 import { fieldsInFile, type ProjectSettings, requireSettings, SETTINGS_FILE } from "../project/settings.ts";
+import { typedLine } from "../typed-line.ts";
+import type { Place } from "../where.ts";
 import { Failed, WrongUse } from "../wrong-use.ts";
 import { type Command, type CommandCall, command, type Shown } from "./command.ts";
 import { notesOf } from "./show.ts";
@@ -41,6 +42,7 @@ interface Prepared {
   readonly folder: string;
   readonly settings: ProjectSettings;
   readonly tag: string;
+  readonly place: Place;
   readonly api: Api;
   readonly tenantId: string;
   readonly plan: DeployPlan;
@@ -53,7 +55,7 @@ type Call = CommandCall<typeof OPTIONS>;
 async function deploy(call: Call): Promise<Shown> {
   const { "image-is-pushed": isPushed, "dry-run": isDry, yes } = call.options;
   const prepared = await prepare(call);
-  const { folder, settings, tag, api, plan } = prepared;
+  const { folder, settings, api, plan } = prepared;
   const isAsked = !yes && process.stdin.isTTY === true;
   if (isAsked || !call.isJson) printPlan(prepared, isPushed, call.isJson ? console.error : console.log);
   if (isDry) return shown(prepared, { lines: ["Nothing was built or changed."] });
@@ -62,19 +64,19 @@ async function deploy(call: Call): Promise<Shown> {
   if (!isPushed && !(await canBuild(folder))) return unbuilt(prepared);
   if (hasWork && isAsked && !(await confirm("Deploy this?"))) throw new Failed("failed", NOTHING_DONE);
   if (!isPushed) await buildImage(folder, plan.image);
-  const deployed = await applyPlan({ api, plan, settings, again: goOn(tag) });
+  const deployed = await applyPlan({ api, plan, settings, again: goOn(prepared) });
   return done(prepared, deployed);
 }
 
 const NOTHING_DONE = "nothing was built or changed";
 
 /** How a deploy goes on whose image is in its registry, as it is typed. */
-function goOn(tag: string): string {
-  return `${PROGRAM} deploy --tag ${tag} --image-is-pushed`;
+function goOn({ tag, place }: Pick<Prepared, "tag" | "place">): string {
+  return typedLine(["deploy", "--tag", tag, "--image-is-pushed"], place);
 }
 
 /** Reads the folder and the broker. Whatever is wrong in the folder ends it here, before anything is built. */
-async function prepare({ options, api: findApi }: Call): Promise<Prepared> {
+async function prepare({ options, place, api: findApi }: Call): Promise<Prepared> {
   const folder = process.cwd();
   const settings = requireSettings(folder);
   const { image: repository, endpoint: slug } = settings;
@@ -92,7 +94,7 @@ async function prepare({ options, api: findApi }: Call): Promise<Prepared> {
   const pools = takesTier && tierPools.length > 0 ? tierPools : null;
   const planned = planDeploy({ settings, image: `${repository}:${tag}`, inputSchema, pools }, found);
   if (!planned.ok) throw new WrongUse(settingSentence(planned.problem, settings));
-  return { folder, settings, tag, api, tenantId, plan: planned.plan, notes };
+  return { folder, settings, tag, place, api, tenantId, plan: planned.plan, notes };
 }
 
 function tagOf(typed: string | undefined, isPushed: boolean): string {
@@ -128,9 +130,9 @@ async function canBuild(folder: string): Promise<boolean> {
 }
 
 function unbuilt(prepared: Prepared): Shown {
-  const { plan, tag } = prepared;
+  const { plan } = prepared;
   const commands = dockerCommands(plan.image).map((words) => ["docker", ...words].join(" "));
-  const next = goOn(tag);
+  const next = goOn(prepared);
   return shown(prepared, {
     lines: [
       "No Docker daemon answers here. These make the image, in a copy of this folder on a machine that has one:",
@@ -143,9 +145,12 @@ function unbuilt(prepared: Prepared): Shown {
 }
 
 function done(prepared: Prepared, { templateId, endpoint, applied }: Deployed): Shown {
-  const { plan, settings, api } = prepared;
+  const { plan, settings, place, api } = prepared;
   const { id, slug, version, release } = endpoint;
-  const { address, about, commands } = nextSteps(endpoint, plan.image, settings, api.base);
+  const { address, about, commands } = nextSteps(endpoint, plan.image, settings, {
+    base: api.base,
+    line: (words) => typedLine(words, place),
+  });
   const result = { endpointId: id, slug, version, release, templateId, applied, address, workers: commands };
   return shown(prepared, {
     lines: [`${slug} is deployed, release ${release}: ${address}`, about, ...commands.map((line) => `  ${line}`)],

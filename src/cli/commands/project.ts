@@ -1,12 +1,13 @@
 // Commands that run in the folder of a worker: to make one, and to run it while it is written.
 import { existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { IS_PROJECT, PROGRAM } from "../program.ts";
 import { runDev } from "../project/dev.ts";
 import { initProject } from "../project/init.ts";
 import { readableLine } from "../project/log-line.ts";
 import { followLog, readLog } from "../project/read-log.ts";
 import { shellWord } from "../project/shell-word.ts";
+import { typedLine } from "../typed-line.ts";
+import type { Place } from "../where.ts";
 import { WrongUse } from "../wrong-use.ts";
 import { type Command, type CommandCall, command, type Shown } from "./command.ts";
 
@@ -90,17 +91,16 @@ async function init({ options }: CommandCall<typeof INIT_OPTIONS>): Promise<Show
 async function dev({ options, api, place, isJson }: CommandCall<typeof DEV_OPTIONS>): Promise<null> {
   const folder = resolve(options.folder ?? ".");
   const { local: isLocal, port } = options;
-  await runDev({ folder, api, isLocal, port, isJson, runLine: (endpoint) => runLine(folder, endpoint, place.broker) });
+  await runDev({ folder, api, isLocal, port, isJson, runLine: (endpoint) => runLine(folder, endpoint, place) });
   return null;
 }
 
 /** A line that runs a job, with the input that the folder has for a try. */
-function runLine(folder: string, endpoint: string, broker: string | undefined): string {
+function runLine(folder: string, endpoint: string, place: Place): string {
   const file = join(folder, "test_input.json");
   const isHere = folder === process.cwd() && existsSync(file);
   const input = existsSync(file) ? ["--request", file] : ["--input", "{}"];
-  const words = ["run", endpoint, ...(isHere ? [] : input), ...(broker === undefined ? [] : ["--broker", broker])];
-  return `${IS_PROJECT ? PROGRAM : `npx ${PROGRAM}`} ${words.map(shellWord).join(" ")}`;
+  return typedLine(["run", endpoint, ...(isHere ? [] : input)], place);
 }
 
 async function logs({ options, isJson }: CommandCall<typeof LOGS_OPTIONS>): Promise<null> {

@@ -3,7 +3,6 @@ import type { ShownEndpoint } from "../../contract/manage/endpoint.ts";
 import { type FieldChange, HIDDEN } from "../../core/manage/changes.ts";
 import { inForm } from "../../core/manage/worker-forms.ts";
 import { wordOf } from "../commands/show.ts";
-import { PROGRAM } from "../program.ts";
 import type { DeployPlan, PlannedThing } from "./deploy-plan.ts";
 import type { ProjectSettings } from "./settings.ts";
 
@@ -57,8 +56,19 @@ export interface NextSteps {
   readonly commands: readonly string[];
 }
 
-/** `base`: where this command reaches the broker. */
-export function nextSteps(endpoint: ShownEndpoint, image: string, file: ProjectSettings, base: string): NextSteps {
+interface Typed {
+  /** Where this command reaches the broker. */
+  readonly base: string;
+  /** A command as it is typed, by its words. */
+  readonly line: (words: readonly string[]) => string;
+}
+
+export function nextSteps(
+  endpoint: ShownEndpoint,
+  image: string,
+  file: ProjectSettings,
+  { base, line }: Typed,
+): NextSteps {
   const { slug, requestUrls, env = {} } = endpoint;
   const { tier, slots } = file;
   const names = Object.keys(env);
@@ -67,11 +77,11 @@ export function nextSteps(endpoint: ShownEndpoint, image: string, file: ProjectS
   const started = `${names.map((name) => `-e ${name} `).join("")}${image}`;
   const about = "The broker starts no workers by itself.";
   if (!("run" in requestUrls)) {
-    const upstream = `--endpoint ${slug} --dialect http --url https://HOST --tier ${tier} --slots ${slots}`;
+    const upstream = `upstream add --endpoint ${slug} --dialect http --url https://HOST --tier ${tier} --slots ${slots}`;
     return {
       address: requestUrls.base,
       about: `${about} Start one where the broker reaches it${fromShell}, and add its address:`,
-      commands: [`docker run --rm --gpus all -p 80:80 ${started}`, `${PROGRAM} upstream add ${upstream}`],
+      commands: [`docker run --rm --gpus all -p 80:80 ${started}`, line(upstream.split(" "))],
     };
   }
   const { hint } = inForm("docker", { base, endpointId: endpoint.id, key: "", gpu: tier });
@@ -81,7 +91,7 @@ export function nextSteps(endpoint: ShownEndpoint, image: string, file: ProjectS
     about: `${about} On each machine with a GPU${fromShell}:`,
     commands: [
       // Without --silent npm writes the name of its script into the file, too.
-      `${PROGRAM.replace("npm run", "npm run --silent")} ${worker} > worker.env`,
+      `${line(worker.split(" ")).replace("npm run", "npm run --silent")} > worker.env`,
       hint.replace(/IMAGE$/, started),
     ],
   };
