@@ -3,6 +3,10 @@
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { type DevSecrets, findWrongSecret, readDevVars } from "./dev-secrets.ts";
+import { Failed } from "./wrong-use.ts";
+
+/** Of the key that a broker is called with. */
+const KEY_VARIABLE = "WAYBILL_KEY";
 
 export interface AdminSecrets {
   readonly pepper: string;
@@ -26,10 +30,14 @@ export async function readSecret(variable: string, devName: string, devVars?: De
   if (given !== undefined && given !== "") return given;
   const inFile = devVars?.get(devName) ?? "";
   if (inFile !== "") return inFile;
-  if (!process.stdin.isTTY) throw new Error(`${variable} is not set`);
+  if (!process.stdin.isTTY) throw missing(variable);
   const typed = await ask(`${devName}: `);
-  if (typed === "") throw new Error(`${variable} is not set`);
+  if (typed === "") throw missing(variable);
   return typed;
+}
+
+function missing(variable: string): Failed {
+  return new Failed(variable === KEY_VARIABLE ? "forbidden" : "failed", `${variable} is not set`);
 }
 
 /** Asks without showing the typed text, because a terminal keeps its history. */

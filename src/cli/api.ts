@@ -64,7 +64,13 @@ const ENDING_OF_STATUS: Readonly<Record<number, "forbidden" | "notFound">> = {
 /** A change is a commit in D1 and a push to the broker, which has 5 s by itself. */
 const ANSWER_MAX_MS = 60_000;
 
+/** Throws a sentence where the key can be none: Node would print it in an error of its own, as a header that cannot be. */
 export function makeApi(place: BrokerPlace): Api {
+  if (!/^[\x21-\x7e]+$/.test(place.key.trim()))
+    throw new Failed(
+      "forbidden",
+      `the key ${place.keyFrom} is none: a key has no blanks, line breaks or special signs`,
+    );
   return {
     base: place.base,
     get: (path, query = {}, maxMs = ANSWER_MAX_MS) => call(place, "GET", `${path}${queryText(query)}`, { maxMs }),

@@ -78,6 +78,16 @@ describe("login", () => {
     expect(await refused(["whoami"])).toMatchObject({ code: 3 });
   });
 
+  it("ends with 4 where there is no key, or what no key can be, and prints none of it", async () => {
+    const words = ["login", "--broker", operator.broker.url];
+    expect(await refused(words)).toMatchObject({ code: 4, stderr: "WAYBILL_KEY is not set\n" });
+    for (const rest of ["\nof-it", "… of it"]) {
+      const ended = await refused(words, { WAYBILL_KEY: `wb_live_the-half${rest}` });
+      expect(ended).toMatchObject({ code: 4, stderr: expect.stringContaining("is none") });
+      expect(`${ended.stdout}${ended.stderr}`).not.toMatch(/half|of.it/);
+    }
+  });
+
   it("keeps the key in a file that its owner alone may read, for the commands that follow", async () => {
     const { stdout, stderr } = await waybill(["login", "--broker", operator.broker.url], {
       WAYBILL_KEY: operator.broker.key,
