@@ -42,6 +42,19 @@ function readStat(pid: string): string[] {
   }
 }
 
+/** The process that a process belongs to; null: no such process, or not known. */
+export function parentOf(pid: number): number | null {
+  try {
+    const parent =
+      process.platform === "linux"
+        ? readStat(String(pid))[PARENT_FIELD]
+        : execFileSync("ps", ["-o", "ppid=", "-p", String(pid)], { encoding: "utf8" });
+    return parent === undefined ? null : Number(parent);
+  } catch {
+    return null;
+  }
+}
+
 /** When a process began, as text that no other process of the same number has; null: no such process, or not known. */
 export function startOf(pid: number): string | null {
   try {
@@ -63,6 +76,8 @@ export function isBeforeBoot(since: string | null): boolean {
   return since.split("/")[0] !== now.split("/")[0];
 }
 
+/** The 4th field of /proc/PID/stat, counted from the third. */
+const PARENT_FIELD = 1;
 /** The 22nd field of /proc/PID/stat, counted from the third. */
 const START_FIELD = 19;
 

@@ -37,6 +37,7 @@ afterAll(() => operator?.stop());
 
 const keysOf = async () => keysSchema.parse(await operator.json("worker-key list --endpoint guesser-dev")).workerKeys;
 const usable = async () => (await keysOf()).filter(({ revokedAt }) => revokedAt === null).map(({ id }) => id);
+const isOver = () => !existsSync(join(worker.folder, ".waybill/dev.json"));
 const note = () => noteSchema.parse(JSON.parse(worker.read(".waybill/dev.json"))).keys.map(({ id }) => id);
 
 it("serves an endpoint of its own beside the deployed one, by the line that it prints", async () => {
@@ -153,7 +154,6 @@ it("revokes the key of a run that was killed when it begins again", async () => 
 });
 
 it("ends in order when its terminal is closed, or nobody reads what it prints any more", async () => {
-  const isOver = () => !existsSync(join(worker.folder, ".waybill/dev.json"));
   const atTerminal = worker.startAtTerminal(["dev"], place);
   await atTerminal.prints(READY);
   expect(await usable()).toEqual(note());
@@ -165,6 +165,19 @@ it("ends in order when its terminal is closed, or nobody reads what it prints an
   expect(await worker.shell(`node_modules/.bin/waybill dev 2>&1 | ${reader}`, place)).toContain("is ready");
   expect([isOver(), await usable()]).toEqual([true, []]);
 });
+
+it.each(["SIGTERM", "SIGKILL"] as const)(
+  "ends in order when the npx that has started it is ended by %s",
+  async (signal) => {
+    const dev = worker.startByNpx(["dev"], place);
+    await dev.prints(READY);
+    expect(await usable()).toEqual(note());
+    dev.signal(signal);
+    await expect.poll(isOver, { timeout: 10_000 }).toBe(true);
+    expect(dev.printed()).toContain("the worker has ended, and dev with it");
+    expect(await usable()).toEqual([]);
+  },
+);
 
 it("ends where the key is refused, or may not do what is needed", async () => {
   await expect(worker.waybill(["dev"], { ...place, WAYBILL_KEY: "wb_live_x" })).rejects.toMatchObject({

@@ -1,15 +1,19 @@
 // A worker in development, as its author has it: a folder that `waybill init` has made with the installed package, and `waybill dev` in it.
 import { execFile } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "vitest";
+import * as z from "zod";
+import { startOf } from "../../src/cli/dev-processes.ts";
 import type { InstalledPackage, Program } from "./installed-package.ts";
 import type { Printed } from "./operator.ts";
 
 const run = promisify(execFile);
 /** A busy machine of two cores starts four processes of Node in it. */
 const COMES_MAX_MS = 20_000;
+
+const noteSchema = z.object({ pid: z.int(), since: z.string().nullable() });
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -75,6 +79,11 @@ export class DevWorker {
     return this.#start("script", ["--quiet", "--flush", "--command", `exec ${line}`, "/dev/null"], env);
   }
 
+  /** The same by npx, which is what a signal then reaches. */
+  startByNpx(words: readonly string[], env: Environment): DevProgram {
+    return this.#start("npx", ["waybill", ...words], env);
+  }
+
   #start(file: string, args: readonly string[], env: Environment): DevProgram {
     const program = this.#installed.run(file, args, { cwd: this.folder, env: { ...this.#environment, ...env } });
     const started = new DevProgram(program);
@@ -84,10 +93,19 @@ export class DevWorker {
 
   /** Ends what a test has left, such as one that has failed. */
   async stopAll(): Promise<void> {
+    this.#killDev();
     for (const program of this.#started.splice(0)) {
       program.signal("SIGKILL");
       await program.ended;
     }
+  }
+
+  /** A signal to a terminal or to npx need not reach it. */
+  #killDev(): void {
+    const path = join(this.folder, ".waybill/dev.json");
+    if (!existsSync(path)) return;
+    const { pid, since } = noteSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+    if (since !== null && startOf(pid) === since) process.kill(pid, "SIGKILL");
   }
 
   waybill(words: readonly string[], env: Environment = {}): Promise<Printed> {

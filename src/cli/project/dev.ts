@@ -12,6 +12,7 @@ import { DevRunner } from "./dev-runner.ts";
 import { DevScreen } from "./dev-screen.ts";
 import { type ProjectSettings, requireSettings, SETTINGS_FILE } from "./settings.ts";
 import { watchFolder } from "./watch-folder.ts";
+import { watchNpm } from "./watch-npm.ts";
 import { workerFile } from "./worker-file.ts";
 
 export interface DevOptions {
@@ -50,6 +51,7 @@ export async function runDev(options: DevOptions): Promise<void> {
   const screen = new DevScreen(new DevLog(folder), options.isJson);
   const inbox = new DevInbox();
   endWithOutput(inbox);
+  const forgetNpm = watchNpm(() => inbox.noteEnd());
   const watched = watchFolder(folder, {
     changed: (names) => noteChanges(names, screen, inbox),
     fails: (sentence) => screen.tell("note", sentence),
@@ -57,6 +59,7 @@ export async function runDev(options: DevOptions): Promise<void> {
   try {
     await run({ ...options, settings, note, screen, inbox });
   } finally {
+    forgetNpm();
     watched.close();
     note.close();
   }
