@@ -11,6 +11,6 @@ export function refuseSwallowed(command: string, names: readonly string[], env =
   });
   if (taken.length === 0) return;
   throw new WrongUse(
-    `npm has taken ${taken.join(" ")} for itself: put -- before all options, as in ${command} -- ${taken.join(" ")}`,
+    `npm has taken ${taken.join(" ")} for itself: put -- before all options, as in ${command.replace(/ --$/, "")} -- ${taken.join(" ")}`,
   );
 }

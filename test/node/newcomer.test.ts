@@ -46,10 +46,11 @@ describe("npm start", () => {
 });
 
 it.each([
-  ["waybill", { npm_config_body_max_mib: "5", npm_config_tier: "l4" }, "--body-max-mib 5 --tier l4"],
-  ["worker-env", { npm_config_tier: "true" }, "--tier"],
-])("%s names the options that npm has taken", async (name, env, taken) => {
-  await expect(script(name, ["ocr"], env)).rejects.toMatchObject(oneLine(`npm has taken ${taken} for itself`));
+  ["waybill", { npm_config_body_max_mib: "5", npm_config_tier: "l4" }, "--body-max-mib 5 --tier l4", "npm run admin"],
+  ["worker-env", { npm_config_tier: "true" }, "--tier", "npm run worker:env"],
+])("%s names the options that npm has taken, and how they are typed", async (name, env, taken, typed) => {
+  const sentence = `npm has taken ${taken} for itself: put -- before all options, as in ${typed} -- ${taken}`;
+  await expect(script(name, ["ocr"], env)).rejects.toMatchObject(oneLine(sentence));
 });
 
 describe("a machine that is not ready", () => {
