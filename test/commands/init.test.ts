@@ -172,5 +172,10 @@ describe("init", () => {
     await runCommand("waybill.ts", ["init", folder]);
     const { stdout } = await run("tar", ["-tzf", join(folder, "waybill-0.1.0.tgz")]);
     expect(stdout).toContain("package/command/template/ts/worker.ts\n");
+    expect(existsSync(join(folder, "worker.ts"))).toBe(true);
+    // The project brings a Node of its own, which a person's commands elsewhere do not have.
+    const other = newFolder();
+    await runCommand("waybill.ts", ["init", other], { npm_config_user_agent: "npm/10.8.2 node/v20.20.2 linux x64" });
+    expect(existsSync(join(other, "worker.js"))).toBe(true);
   });
 });

@@ -6,14 +6,14 @@ import { completeManifest, installedFrom, type Manifest, newManifest, readManife
 import { ownFolder } from "./own-folder.ts";
 import { packOwn, tarballName } from "./own-package.ts";
 import { type Language, templateFiles } from "./template.ts";
-import { runsTypeScript } from "./typescript.ts";
+import { releaseOfPerson, runsTypeScript } from "./typescript.ts";
 import { checkedName, nameOf } from "./worker-name.ts";
 
 export interface InitOptions {
   readonly folder: string;
   /** Without it the name is made of the folder's. */
   readonly name?: string | undefined;
-  /** Without it: TypeScript, if the Node that runs this takes it. */
+  /** Without it: TypeScript, if the Node of the person takes it. */
   readonly language?: Language | undefined;
 }
 
@@ -36,7 +36,7 @@ export async function initProject(options: InitOptions): Promise<MadeProject> {
   const folder = resolve(options.folder);
   if (existsSync(folder) && !statSync(folder).isDirectory()) throw new WrongUse(`${folder} is no folder`);
   const name = options.name === undefined ? nameOf(basename(folder)) : checkedName(options.name);
-  const language = options.language ?? (runsTypeScript() ? "ts" : "js");
+  const language = options.language ?? (runsTypeScript(releaseOfPerson()) ? "ts" : "js");
   const before = readIfThere(join(folder, MANIFEST));
   const tarball = tarballIn(folder, before);
   const worker = `worker.${language}`;
@@ -111,8 +111,9 @@ function replace(folder: string, name: string, text: string): void {
 }
 
 function languageNotes(language: Language): string[] {
-  if (language === "js" || runsTypeScript()) return [];
-  return [`Node ${process.versions.node} cannot run the worker on this machine: 22.18 or newer runs TypeScript`];
+  const release = releaseOfPerson();
+  if (language === "js" || runsTypeScript(release)) return [];
+  return [`Node ${release} cannot run the worker on this machine: 22.18 or newer runs TypeScript`];
 }
 
 /** Null: there is nothing of that name. */
