@@ -2,6 +2,7 @@ import type { CallOf } from "../../contract/broker.ts";
 import type { HandedJob, PingCall, TakeCall } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { showJobId } from "../../core/job/id.ts";
+import { isCompletedBy } from "../../core/job/job.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import { IDLE_GRACE_MS, LIMIT_RETRY_AFTER_SECONDS, TAKE_HOLD_MAX_MS, WORKERS_MAX } from "../../core/limits.ts";
 import { reportsIdleness } from "../../core/scheduling/sdk-version.ts";
@@ -106,7 +107,7 @@ export class PullWorkers {
     const job = jobs.byId(jobId)?.job;
     if (job === undefined || job.lease?.holderId === holderId) return;
     // Its own report has overtaken this heartbeat.
-    if (job.status === "COMPLETED" && job.workerId === workerId) return;
+    if (isCompletedBy(job, workerId)) return;
     // The slot that the job's lease held is free since then, so there is no token of a slot to free.
     if (job.formerWorkers.some((former) => former.holderId === holderId)) stops.add(holderId, job, "");
   }

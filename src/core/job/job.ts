@@ -152,6 +152,11 @@ export interface Job {
   readonly stored: StoredBytes | null;
 }
 
+/** This worker itself has reported the job's result, so that no process of its name runs it any more. */
+export function isCompletedBy({ status, workerId }: Pick<Job, "status" | "workerId">, worker: string): boolean {
+  return status === "COMPLETED" && workerId === worker;
+}
+
 /** True once nothing but `retry` from FAILED can change the status. */
 export function isTerminal(status: JobStatus): boolean {
   return status !== "IN_QUEUE" && status !== "IN_PROGRESS";
