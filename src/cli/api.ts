@@ -85,6 +85,16 @@ export function makeApi(place: BrokerPlace): Api {
   };
 }
 
+/** What a path answers; null: there is no such thing. */
+export async function findAt(api: Api, path: string): Promise<Fields | null> {
+  try {
+    return await api.get(path);
+  } catch (error) {
+    if (error instanceof Refusal && error.status === 404) return null;
+    throw error;
+  }
+}
+
 /** A part of a path, such as an id that somebody has typed. */
 export function part(text: string): string {
   // However it is written, an address loses such a part and the one before it.

@@ -1,8 +1,8 @@
 // What npm start needs besides the broker: a tenant and its key before the broker is up, and when it is an endpoint, and the environment
 // by which the OCR worker fetches its jobs. Each is made once and remembered in first.json.
 import * as z from "zod";
-import { type Fields, textOf } from "../core/json/value.ts";
-import { type Api, part, Refusal } from "./api.ts";
+import { textOf } from "../core/json/value.ts";
+import { type Api, findAt, part } from "./api.ts";
 import { rowsOf } from "./commands/show.ts";
 import { executeOnFolder } from "./dev-database.ts";
 import type { DevSecrets } from "./dev-secrets.ts";
@@ -50,7 +50,7 @@ export async function ensureEndpoint(api: Api, state: string, first: First): Pro
 }
 
 async function findOrMake(api: Api, { endpointId = SLUG, tenantId }: First) {
-  const known = await find(api, `/v1/endpoints/${part(endpointId)}`);
+  const known = await findAt(api, `/v1/endpoints/${part(endpointId)}`);
   // The key of the first tenant is the operator's, which finds every tenant's endpoints.
   if (known !== null && known.tenantId !== tenantId)
     throw new Error(
@@ -89,7 +89,7 @@ const madeSchema = z.object({
 });
 
 async function isUsable(api: Api, path: string): Promise<boolean> {
-  const key = await find(api, path);
+  const key = await findAt(api, path);
   return key !== null && key.revokedAt === null;
 }
 
@@ -101,14 +101,4 @@ async function removeUpstreams(api: Api, state: string, first: FirstWithEndpoint
     if (name === NAME || id === upstreamId) await api.send("DELETE", `${path}/${part(String(id))}`);
   }
   writeFirst(state, rest);
-}
-
-/** Null: there is none. */
-async function find(api: Api, path: string): Promise<Fields | null> {
-  try {
-    return await api.get(path);
-  } catch (error) {
-    if (error instanceof Refusal && error.status === 404) return null;
-    throw error;
-  }
 }

@@ -4,7 +4,7 @@ import { endpointSchema, type ShownEndpoint } from "../../contract/manage/endpoi
 import { selfSchema } from "../../contract/manage/key.ts";
 import { gpuTypeSchema } from "../../contract/manage/rate.ts";
 import { templateSchema } from "../../contract/manage/template.ts";
-import { type Api, part, Refusal } from "../api.ts";
+import { type Api, findAt, part } from "../api.ts";
 import { nextCursorOf } from "../commands/show.ts";
 import { Failed, WrongUse } from "../wrong-use.ts";
 import type { FoundDeploy } from "./deploy-plan.ts";
@@ -54,10 +54,7 @@ async function findEndpoint(
   { endpoint: slug, type }: Folder,
   tenantId: string,
 ): Promise<ShownEndpoint | null> {
-  const answer = await api.get(`/v1/endpoints/${part(slug)}`).catch((error: unknown) => {
-    if (error instanceof Refusal && error.status === 404) return null;
-    throw error;
-  });
+  const answer = await findAt(api, `/v1/endpoints/${part(slug)}`);
   if (answer === null) return null;
   const found = checked(endpointSchema, answer, api);
   if (found.tenantId !== tenantId)

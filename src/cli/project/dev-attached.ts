@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { messageOf } from "../../core/failure.ts";
 import type { Fields } from "../../core/json/value.ts";
-import { type Api, part, Refusal } from "../api.ts";
+import { type Api, findAt, part, Refusal } from "../api.ts";
 import { Failed, WrongUse } from "../wrong-use.ts";
 import type { DevInbox } from "./dev-inbox.ts";
 import type { DevNote } from "./dev-note.ts";
@@ -155,12 +155,8 @@ function jobSettings({ settings }: ProjectSettings): Fields {
 }
 
 async function readIfThere(api: Api, path: string): Promise<z.infer<typeof shownSchema> | null> {
-  try {
-    return shownSchema.parse(await api.get(path));
-  } catch (error) {
-    if (error instanceof Refusal && error.status === 404) return null;
-    throw error;
-  }
+  const answer = await findAt(api, path);
+  return answer === null ? null : shownSchema.parse(answer);
 }
 
 /** Resolves with the variables of the worker. */
