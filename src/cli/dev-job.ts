@@ -1,6 +1,7 @@
 // The first job of `npm start`: it is submitted and followed as by any client, and each fact is printed as it appears.
 import { fieldsOf, textOf } from "../core/json/value.ts";
 import type { WebhookReceiver } from "./dev-receiver.ts";
+import { describe, hasEnded } from "./follow-job.ts";
 import { waitFor } from "./wait-for.ts";
 
 export interface FirstJob {
@@ -13,7 +14,6 @@ export interface FirstJob {
   readonly print: (line: string) => void;
 }
 
-const ENDS = ["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"];
 /** The job, its usage line and its webhook must all have come within this time. */
 const BOUND_MS = 60_000;
 /** `/v1/usage` promises that a line can be read this long after the job's end. */
@@ -44,16 +44,10 @@ async function follow(first: FirstJob, url: string, lastMs: number): Promise<unk
     const line = describe(job);
     if (line !== shown) first.print(`${`+${((Date.now() - startMs) / 1_000).toFixed(2)} s`.padEnd(12)}${line}`);
     shown = line;
-    return ENDS.includes(textOf(job, "status")) ? job : undefined;
+    return hasEnded(job) ? job : undefined;
   }, lastMs);
   if (finished !== undefined) return finished;
   throw new Error(`The job did not finish within ${BOUND_MS / 1_000} s; its last status was ${shown}.`);
-}
-
-function describe(job: unknown): string {
-  const queue = fieldsOf(fieldsOf(job)?.queue);
-  const why = queue === null ? "" : ` (${textOf(queue, "reason")}: ${textOf(queue, "detail")})`;
-  return `${textOf(job, "status")}${why}`;
 }
 
 function printResult(job: unknown, print: FirstJob["print"]): void {

@@ -40,7 +40,7 @@ export async function followJob(job: Followed): Promise<Fields> {
   let told = "";
   for (;;) {
     const answer = await askOn(job, `status-sync/${part(job.jobId)}?wait=${WAIT_MS}`);
-    if (ENDED.includes(textOf(answer, "status"))) return answer;
+    if (hasEnded(answer)) return answer;
     const line = describe(answer);
     if (line !== told) job.tell(line);
     told = line;
@@ -53,7 +53,7 @@ export async function followStream(job: Followed, chunk: (output: unknown) => vo
     const answer = await askOn(job, `stream/${part(job.jobId)}`);
     const chunks = Array.isArray(answer.stream) ? answer.stream : [];
     for (const each of chunks) chunk(fieldsOf(each)?.output);
-    if (chunks.length === 0 && ENDED.includes(textOf(answer, "status"))) return askOn(job, `status/${part(job.jobId)}`);
+    if (chunks.length === 0 && hasEnded(answer)) return askOn(job, `status/${part(job.jobId)}`);
     if (chunks.length === 0) await sleep(STREAM_PAUSE_MS);
   }
 }
@@ -71,14 +71,19 @@ async function askOn({ api, endpoint }: Followed, path: string): Promise<Fields>
   }
 }
 
+/** Whether the answer of a job's status is its last one. */
+export function hasEnded(job: unknown): boolean {
+  return ENDED.includes(textOf(job, "status"));
+}
+
 function mayPass(error: unknown): boolean {
   if (error instanceof Refusal) return error.status >= 500 || error.status === 429;
   return error instanceof Failed && error.ending === "unreachable";
 }
 
 /** `IN_QUEUE (NO_WORKERS: no worker is connected)` */
-function describe(job: Fields): string {
-  const queue = fieldsOf(job.queue);
+export function describe(job: unknown): string {
+  const queue = fieldsOf(fieldsOf(job)?.queue);
   const why = queue === null ? "" : ` (${textOf(queue, "reason")}: ${textOf(queue, "detail")})`;
   return `${textOf(job, "status")}${why}`;
 }
