@@ -72,7 +72,7 @@ export function inForm(format: Format, place: WorkerPlace): WorkerForm {
     case "sh":
       return {
         lines: [
-          ...variables.map(([name, value]) => `export ${name}=${quote(value)}`),
+          ...variables.map(([name, value]) => `export ${name}=${quoteForShell(value)}`),
           `RUNPOD_POD_ID="$(${FRESH_UUID} 2>/dev/null || uuidgen)"`,
           "export RUNPOD_POD_ID",
         ],
@@ -89,6 +89,6 @@ export function inForm(format: Format, place: WorkerPlace): WorkerForm {
 }
 
 /** Quotes a value as one word of `sh`, whatever characters it contains. */
-function quote(value: string): string {
+export function quoteForShell(value: string): string {
   return `'${value.replaceAll("'", "'\\''")}'`;
 }
