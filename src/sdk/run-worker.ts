@@ -1,7 +1,7 @@
 // A worker from its start to its end: fitness checks, the prestart hook, the jobs, and a shutdown that finishes what was begun.
 import { randomUUID } from "node:crypto";
 import { readEnvironment, type Variables } from "./environment.ts";
-import { checksOf, findUnfit } from "./fitness.ts";
+import { fitToWork } from "./fit-to-work.ts";
 import type { WorkerConfig } from "./handler.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { makeInputCheck } from "./input-check.ts";
@@ -9,8 +9,6 @@ import type { Log } from "./log.ts";
 import { RELEASE } from "./release.ts";
 import { reporterOf } from "./reporter.ts";
 import type { JobLine } from "./run-job.ts";
-import { outliveStrayFailures } from "./stray-failures.ts";
-import { untilSignal } from "./until-signal.ts";
 import { WorkerApi } from "./worker-api.ts";
 import { WorkerLoop } from "./worker-loop.ts";
 
@@ -19,17 +17,11 @@ export async function runWorker(config: WorkerConfig, variables: Variables, log:
   const place = readEnvironment(variables, randomUUID());
   const check = makeInputCheck(config.input);
   const api = new WorkerApi(place, RELEASE);
-  outliveStrayFailures(log);
-  const asked = untilSignal();
-  const unfit = await Promise.race([asked, findUnfit(checksOf(config, variables))]);
-  if (typeof unfit === "string") {
-    log.info("ends before it was ready", { signal: unfit });
-    return 0;
-  }
-  if (unfit !== null) {
-    log.error("the worker cannot work", { check: unfit.check, reason: unfit.reason });
-    await api.unfit(unfit.check, unfit.reason);
-    return 1;
+  const fitness = await fitToWork(config, variables, log);
+  if (!fitness.isFit) {
+    const { unfit, code } = fitness;
+    if (unfit !== null) await api.unfit(unfit.check, unfit.reason);
+    return code;
   }
   const reporter = reporterOf(place.workerId, variables);
   const heartbeat = new Heartbeat(place, RELEASE, log);
@@ -40,7 +32,7 @@ export async function runWorker(config: WorkerConfig, variables: Variables, log:
   };
   const loop = new WorkerLoop({ config, check, api, place, line, reporter, log }, heartbeat);
   // The jobs that run go on to their end.
-  void asked.then((signal) => {
+  void fitness.asked.then((signal) => {
     log.info("ends when its jobs are done", { signal, jobs: loop.runningIds.length });
     loop.drain();
   });

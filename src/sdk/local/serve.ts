@@ -1,12 +1,10 @@
 // Serves a local endpoint until a signal ends it.
 import type { Variables } from "../environment.ts";
-import { checksOf, findUnfit } from "../fitness.ts";
+import { fitToWork } from "../fit-to-work.ts";
 import type { WorkerConfig } from "../handler.ts";
 import { makeInputCheck } from "../input-check.ts";
 import type { Log } from "../log.ts";
 import { reporterOf } from "../reporter.ts";
-import { outliveStrayFailures } from "../stray-failures.ts";
-import { untilSignal } from "../until-signal.ts";
 import { LocalEndpoint } from "./endpoint.ts";
 import { makeSchemaCheck } from "./input-schema.ts";
 import { Repeats } from "./repeats.ts";
@@ -24,17 +22,8 @@ export async function serveLocally(
   { variables, log }: ServeOptions,
 ): Promise<number> {
   const check = makeInputCheck(config.input);
-  outliveStrayFailures(log);
-  const asked = untilSignal();
-  const unfit = await Promise.race([asked, findUnfit(checksOf(config, variables))]);
-  if (typeof unfit === "string") {
-    log.info("ends before it was ready", { signal: unfit });
-    return 0;
-  }
-  if (unfit !== null) {
-    log.error("the worker cannot work", { check: unfit.check, reason: unfit.reason });
-    return 1;
-  }
+  const fitness = await fitToWork(config, variables, log);
+  if (!fitness.isFit) return fitness.code;
   const reporter = reporterOf(variables.RUNPOD_POD_ID ?? "local", variables);
   const endpoint = new LocalEndpoint({ config, check, reporter, log });
   const server = await listen(
@@ -44,7 +33,7 @@ export async function serveLocally(
   );
   if (config.refreshWorker === true) log.warn("refreshWorker has no effect here: all jobs run in this process");
   log.info("serves an endpoint on this machine", { url: server.url });
-  const signal = await asked;
+  const signal = await fitness.asked;
   log.info("ends when its jobs are done", { signal, jobs: endpoint.runningCount });
   await endpoint.drain();
   await server.close();
