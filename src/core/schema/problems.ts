@@ -124,8 +124,11 @@ export function formProblem({ minLength, maxLength, format }: StringRules, text:
 function charsOf(text: string, spend: Spend): number {
   spend(text.length / CHARS_A_UNIT);
   let chars = text.length;
-  for (let at = 1; at < text.length; at += 1) {
-    if (isHalf(text, at, 0xdc00) && isHalf(text, at - 1, 0xd800)) chars -= 1;
+  for (let at = 0; at < text.length - 1; at += 1) {
+    if (!isHalf(text, at, 0xd800) || !isHalf(text, at + 1, 0xdc00)) continue;
+    chars -= 1;
+    // The second half begins nothing: to look at it again took a third of the time of a text of such characters.
+    at += 1;
   }
   return chars;
 }
