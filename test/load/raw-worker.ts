@@ -15,9 +15,13 @@ function head(status: string, headers: string, body = ""): string {
   return `HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`;
 }
 
-/** Once the headers are there, before the body is. */
+/** So much of the body is there before the worker resets in its middle: it has surely begun to come. */
+const PART_BYTES = 1024 * 1024;
+
+/** Once the headers are there, before the body is, or a part of it where that is in the name. */
 const EARLY: Readonly<Record<string, (socket: Socket) => void>> = {
   "/reset-in-the-middle": (socket) => socket.resetAndDestroy(),
+  "/reset-after-a-part": (socket) => socket.resetAndDestroy(),
   "/answers-early": (socket) => socket.end(head("418 X", "Content-Length: 2\r\nConnection: close", "no")),
   "/answers-early-with-nothing": (socket) => socket.end(head("418 X", "Content-Length: 0\r\nConnection: close")),
   "/stops-reading": (socket) => socket.pause(),
@@ -96,6 +100,7 @@ function serve(socket: Socket, note: (path: string) => void): void {
     const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? "0");
     const early = EARLY[path];
     if (early === undefined && request.length < end + 4 + length) return;
+    if (path === "/reset-after-a-part" && request.length < end + 4 + PART_BYTES) return;
     answered = true;
     if (early === undefined) note(path);
     (early ?? LATE[path] ?? (() => socket.destroy()))(socket);
