@@ -33,10 +33,35 @@ function isEndOfFile({ message }: { readonly message: string }): boolean {
 /** Each file of tests starts anew and loads these packages, which takes a tenth less time if each is one module. */
 const bundled = { optimizer: { ssr: { enabled: true, include: ["zod", "hono", "uuid", "standardwebhooks"] } } };
 
-/** Files of test/load that measure neither time nor memory, so that two of them may run at once. */
-const SHARING = ["hostile-lb", "hostile-openai", "planted-secrets", "refused-uploads", "stream-faults"].map(
-  (name) => `test/load/${name}.test.ts`,
+/**
+ * Files of test/load that measure no time, and of memory at most that of one process: several of them run at once. What the others
+ * measure is true on a machine that does nothing else.
+ */
+const SHARING = [
+  "cut-requests",
+  "heap",
+  "hostile",
+  "hostile-lb",
+  "hostile-openai",
+  "large",
+  "live-index-heap",
+  "load-balanced",
+  "openai-silence",
+  "planted-secrets",
+  "pulling-kills",
+  "quiet-leases",
+  "refused-uploads",
+  "stream-faults",
+].map((name) => `test/load/${name}.test.ts`);
+/** The same inside workerd. */
+const SHARING_IN_WORKERD = ["closing", "large-event-ends", "outages", "pull-fuzz", "silence"].map(
+  (name) => `test/load/in-workerd/${name}.test.ts`,
 );
+
+function loadInWorkerd(name: string, files: { readonly include: string[]; readonly exclude?: string[] }) {
+  const setupFiles = ["test/support/begin-file.ts"];
+  return { plugins: [inWorkerd], test: { name, deps: bundled, ...files, setupFiles, testTimeout: HANGS_AFTER_MS } };
+}
 
 export default defineConfig({
   // Not in node_modules: the broker of the running tests would see the change there and reload in the middle of a test.
@@ -82,16 +107,8 @@ export default defineConfig({
           hookTimeout: 120_000,
         },
       },
-      {
-        plugins: [inWorkerd],
-        test: {
-          name: "load-workerd",
-          deps: bundled,
-          include: ["test/load/in-workerd/**/*.test.ts"],
-          setupFiles: ["test/support/begin-file.ts"],
-          testTimeout: HANGS_AFTER_MS,
-        },
-      },
+      loadInWorkerd("load-workerd-sharing", { include: SHARING_IN_WORKERD }),
+      loadInWorkerd("load-workerd", { include: ["test/load/in-workerd/**/*.test.ts"], exclude: SHARING_IN_WORKERD }),
       {
         test: {
           name: "conformance",

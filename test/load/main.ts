@@ -1,10 +1,10 @@
-// `npm run load`: what takes long. First, two files at once, what measures neither time nor memory, such as the operator's commands as they
-// are typed. Then, one file after the other, the other tests against a running broker and inside workerd. `--seeds N` runs the
+// `npm run load`: what takes long. First, three files at once, what waits more than it works and measures no time, such as the operator's
+// commands as they are typed. Then, one file after the other, the other tests against a running broker and inside workerd. `--seeds N` runs the
 // hostile tenant with N seeds instead of three; whatever else is given goes to the test runner, such as the name of a file.
 import { spawn } from "node:child_process";
 
 const PARTS = [
-  ["--project", "commands", "--project", "load-sharing", "--maxWorkers=2"],
+  [..."commands load-sharing load-workerd-sharing".split(" ").flatMap((name) => ["--project", name]), "--maxWorkers=3"],
   ["--project", "load", "--project", "load-workerd", "--no-file-parallelism"],
 ];
 
