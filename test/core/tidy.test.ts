@@ -58,7 +58,20 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
  * routes may import its own folder and `kit`, so that one can be read, or taken away, without the others.
  */
 const FOLDERS: Readonly<Record<string, readonly string[]>> = {
-  core: ["bytes", "json", "schema", "sse", "access", "openai", "job", "scheduling", "lb", "manage", "endpoint"],
+  core: [
+    "bytes",
+    "json",
+    "schema",
+    "sse",
+    "access",
+    "openai",
+    "job",
+    "scheduling",
+    "lb",
+    "fleet",
+    "manage",
+    "endpoint",
+  ],
   broker: ["store", "jobs", "workers", "lb", "webhooks", "usage"],
   http: ["kit", "jobs", "openai", "lb", "workers", "manage", "runpod", "graphql", "openapi", "pages"],
 };

@@ -1,0 +1,124 @@
+// When a fleet has to be looked at again by time alone, and when a provider is asked what it has.
+import { candidateKey, type FleetState, providerOf } from "./fleet-state.ts";
+import type { Candidate, Instance } from "./instance.ts";
+import {
+  CALL_LOST_AFTER_MS,
+  CALL_SLOW_AFTER_MS,
+  CALLS_MAX,
+  LIST_AGAIN_MS,
+  LIST_STARTING_MS,
+  SWEEP_EVERY_MS,
+} from "./limits.ts";
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** The providers that have, or may have, a machine of the fleet. */
+export function providersOf({ instances }: FleetState): ReadonlySet<string> {
+  return new Set([...instances.values()].flatMap(({ providerId }) => providerId ?? []));
+}
+
+/** Until when a provider that has as many calls as it may is waited for, epoch ms; 0: it may be called at once. */
+export function busyUntilMs(state: FleetState, providerId: string): number {
+  const calls = [...state.instances.values()].filter((one) => one.call !== null && one.providerId === providerId);
+  if (calls.length < CALLS_MAX) return 0;
+  return Math.min(...calls.map(({ call }) => call?.atMs ?? 0)) + CALL_SLOW_AFTER_MS;
+}
+
+/** May the provider be called about a machine that it has? */
+export function mayCall(state: FleetState, providerId: string, nowMs: number): boolean {
+  return busyUntilMs(state, providerId) === 0 && troubleEndsAtMs(state, providerId) <= nowMs;
+}
+
+function troubleEndsAtMs(state: FleetState, providerId: string): number {
+  return providerOf(state, providerId).trouble?.untilMs ?? 0;
+}
+
+/** When the provider is to be asked what it has, epoch ms. It is asked for one list at a time. */
+export function listDueAtMs(state: FleetState, providerId: string): number {
+  const { listing, listedAtMs, listNotBeforeMs } = providerOf(state, providerId);
+  if (listing !== null) return listing.atMs + CALL_LOST_AFTER_MS;
+  let everyMs = NEVER;
+  for (const instance of state.instances.values()) {
+    if (instance.providerId === providerId) everyMs = Math.min(everyMs, listEveryMs(instance));
+  }
+  return Math.max(listedAtMs + everyMs, listNotBeforeMs);
+}
+
+function listEveryMs({ phase, call, unclearAtMs, ref, endedAtMs }: Instance): number {
+  if (phase === "wanted") return NEVER;
+  if (call !== null) return SWEEP_EVERY_MS;
+  if (phase === "creating" && unclearAtMs !== null) return 0;
+  if (phase === "starting") return LIST_STARTING_MS;
+  if (phase === "stopping" && (endedAtMs !== null || (ref !== null && unclearAtMs === null))) return LIST_AGAIN_MS;
+  return SWEEP_EVERY_MS;
+}
+
+interface DueFacts {
+  readonly nowMs: number;
+  readonly candidates: readonly Candidate[];
+  readonly initTimeoutMs: number;
+  readonly lifetimeMs: number;
+  readonly stoppedKeptMs: number;
+  readonly allSeenAtMs: number;
+  readonly workers: ReadonlyMap<string, { readonly goneAtMs: number }>;
+}
+
+/** The next moment at which time alone changes something, epoch ms; Infinity: an empty fleet waits for nothing. */
+export function nextAtMs(state: FleetState, facts: DueFacts): number {
+  let atMs = NEVER;
+  for (const instance of state.instances.values()) atMs = Math.min(atMs, instanceDueAtMs(state, instance, facts));
+  for (const providerId of providersOf(state)) atMs = Math.min(atMs, listDueAtMs(state, providerId));
+  return atMs;
+}
+
+function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts): number {
+  const { phase, call, providerId, notBeforeMs } = instance;
+  if (call !== null) return call.atMs + CALL_LOST_AFTER_MS;
+  switch (phase) {
+    case "wanted":
+      return wantedDueAtMs(state, notBeforeMs, facts);
+    case "creating":
+    case "starting": {
+      const initAtMs = instance.startedAtMs + facts.initTimeoutMs;
+      if (instance.goal !== "running" || providerId === null) return initAtMs;
+      return Math.min(initAtMs, callableAtMs(state, providerId, notBeforeMs));
+    }
+    case "ready":
+    case "draining": {
+      const goneAtMs = facts.workers.get(instance.id)?.goneAtMs ?? facts.allSeenAtMs;
+      return Math.min(goneAtMs, phase === "ready" ? instance.createdAtMs + facts.lifetimeMs : NEVER);
+    }
+    case "stopping": {
+      if (providerId === null || instance.endedAtMs !== null || instance.ref === null) return NEVER;
+      return callableAtMs(state, providerId, notBeforeMs);
+    }
+    case "stopped":
+      return instance.sinceMs + facts.stoppedKeptMs;
+  }
+}
+
+/** When the provider may be called about a machine, epoch ms. Where it is busy with our calls, an answer comes first. */
+function callableAtMs(state: FleetState, providerId: string, notBeforeMs: number): number {
+  if (busyUntilMs(state, providerId) !== 0) return NEVER;
+  return Math.max(notBeforeMs, troubleEndsAtMs(state, providerId));
+}
+
+function wantedDueAtMs(state: FleetState, notBeforeMs: number, facts: DueFacts): number {
+  const heldUntilMs = Math.max(notBeforeMs, state.crashes.notBeforeMs);
+  return heldUntilMs > facts.nowMs ? heldUntilMs : freeAtMs(state, facts);
+}
+
+/** When the first of the candidates may be asked for, epoch ms. One that may be asked for already waits for money or for calls. */
+function freeAtMs(state: FleetState, { candidates, nowMs }: DueFacts): number {
+  let atMs = NEVER;
+  for (const candidate of candidates) {
+    const own = state.candidates.get(candidateKey(candidate))?.untilMs ?? 0;
+    const untilMs = Math.max(
+      own,
+      troubleEndsAtMs(state, candidate.providerId),
+      busyUntilMs(state, candidate.providerId),
+    );
+    if (untilMs > nowMs) atMs = Math.min(atMs, untilMs);
+  }
+  return atMs;
+}

@@ -1,0 +1,147 @@
+// All that is remembered of a fleet: the records, which the broker stores, and what a start of the broker begins anew: troubles of
+// providers, lists under way, and the count of failed starts.
+import { backoffMs } from "../job/backoff.ts";
+import type { Candidate, Instance } from "./instance.ts";
+import {
+  CRASH_BASE_MS,
+  CRASH_MAX_MS,
+  NO_CAPACITY_MS,
+  REFUSED_MS,
+  RETRY_BASE_MS,
+  RETRY_MAX_MS,
+  WAIT_MAX_MS,
+} from "./limits.ts";
+import type { Refusal } from "./provider.ts";
+
+export interface Trouble {
+  readonly kind: Refusal["kind"];
+  readonly detail: string;
+  readonly untilMs: number;
+}
+
+export interface ProviderState {
+  /** How many calls in a row have failed for a reason of the provider's. */
+  readonly failures: number;
+  /** Why it is not asked for new machines at the moment. */
+  readonly trouble: Trouble | null;
+  /** The list under way. */
+  readonly listing: { readonly no: number; readonly atMs: number } | null;
+  /** How many lists were asked for. */
+  readonly lists: number;
+  /** When the newest list that was answered had been asked for, epoch ms; 0: none was. */
+  readonly listedAtMs: number;
+  readonly listNotBeforeMs: number;
+}
+
+export interface FleetState {
+  readonly instances: ReadonlyMap<string, Instance>;
+  readonly providers: ReadonlyMap<string, ProviderState>;
+  /** By `candidateKey`: why that machine is not asked for at the moment. */
+  readonly candidates: ReadonlyMap<string, Trouble>;
+  /** Workers that failed their start since one has begun well, what the last one failed of, and when the next may begin. */
+  readonly crashes: {
+    readonly inARow: number;
+    readonly detail: string;
+    readonly notBeforeMs: number;
+    readonly sinceMs: number;
+  };
+}
+
+const NEW_PROVIDER: ProviderState = {
+  failures: 0,
+  trouble: null,
+  listing: null,
+  lists: 0,
+  listedAtMs: 0,
+  listNotBeforeMs: 0,
+};
+const NO_CRASHES: FleetState["crashes"] = { inARow: 0, detail: "", notBeforeMs: 0, sinceMs: 0 };
+
+/** The state at a start of the broker. A call that was under way then counts as one whose answer is lost (reconcile.ts). */
+export function beginFleet(instances: readonly Instance[]): FleetState {
+  return {
+    instances: new Map(instances.map((instance) => [instance.id, instance])),
+    providers: new Map(),
+    candidates: new Map(),
+    crashes: NO_CRASHES,
+  };
+}
+
+export function candidateKey({ providerId, gpuTypeId }: Pick<Candidate, "providerId" | "gpuTypeId">): string {
+  return `${providerId} ${gpuTypeId}`;
+}
+
+export function providerOf(state: FleetState, providerId: string): ProviderState {
+  return state.providers.get(providerId) ?? NEW_PROVIDER;
+}
+
+/** The state with these records changed or new, and those that are null away. */
+export function putInstances(state: FleetState, changed: ReadonlyMap<string, Instance | null>): FleetState {
+  const instances = new Map(state.instances);
+  for (const [id, instance] of changed) {
+    if (instance === null) instances.delete(id);
+    else instances.set(id, instance);
+  }
+  return { ...state, instances };
+}
+
+export function putInstance(state: FleetState, instance: Instance): FleetState {
+  return putInstances(state, new Map([[instance.id, instance]]));
+}
+
+export function putProvider(state: FleetState, providerId: string, change: Partial<ProviderState>): FleetState {
+  const providers = new Map(state.providers);
+  providers.set(providerId, { ...providerOf(state, providerId), ...change });
+  return { ...state, providers };
+}
+
+/** A call that a provider has answered with what was asked for. */
+export function noteDone(state: FleetState, providerId: string): FleetState {
+  const { failures, trouble } = providerOf(state, providerId);
+  return failures === 0 && trouble === null ? state : putProvider(state, providerId, { failures: 0, trouble: null });
+}
+
+/**
+ * A call that a provider has refused, or left without a clear answer. What is wrong with one kind of machine keeps no other from
+ * being asked for; all else does. `jitter`: 0 ≤ j < 1.
+ */
+export function noteRefusal(
+  state: FleetState,
+  providerId: string,
+  candidate: Candidate | null,
+  refusal: Refusal,
+  nowMs: number,
+  jitter: number,
+): FleetState {
+  const { kind, detail } = refusal;
+  if (kind === "no_capacity" || kind === "bad_config") {
+    if (candidate === null) return state;
+    const untilMs = nowMs + (kind === "no_capacity" ? NO_CAPACITY_MS : REFUSED_MS);
+    const candidates = new Map(state.candidates).set(candidateKey(candidate), { kind, detail, untilMs });
+    return { ...state, candidates };
+  }
+  const failures = providerOf(state, providerId).failures + 1;
+  return putProvider(state, providerId, {
+    failures,
+    trouble: { kind, detail, untilMs: nowMs + pauseMs(refusal, failures, jitter) },
+  });
+}
+
+function pauseMs(refusal: Refusal, failures: number, jitter: number): number {
+  if (refusal.kind === "unpaid" || refusal.kind === "denied") return REFUSED_MS;
+  const own = backoffMs(failures, RETRY_BASE_MS, RETRY_MAX_MS, jitter);
+  return refusal.kind === "wait" ? Math.min(Math.max(refusal.retryAfterMs ?? own, RETRY_BASE_MS), WAIT_MAX_MS) : own;
+}
+
+/** A worker has failed its start. */
+export function noteCrash(state: FleetState, detail: string, nowMs: number, jitter: number): FleetState {
+  const inARow = state.crashes.inARow + 1;
+  const notBeforeMs = nowMs + backoffMs(inARow, CRASH_BASE_MS, CRASH_MAX_MS, jitter);
+  const sinceMs = state.crashes.inARow === 0 ? nowMs : state.crashes.sinceMs;
+  return { ...state, crashes: { inARow, detail, notBeforeMs, sinceMs } };
+}
+
+/** A worker has begun well. */
+export function noteGoodStart(state: FleetState): FleetState {
+  return state.crashes.inARow === 0 ? state : { ...state, crashes: NO_CRASHES };
+}

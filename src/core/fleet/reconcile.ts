@@ -1,0 +1,283 @@
+// Brings the machines of a fleet to what is wanted: decides which calls to make to providers, and what becomes of records by time
+// alone. The caller stores the changed records before it makes any of the calls.
+import type { RateKind } from "../job/pricing.ts";
+import { chooseCandidate, isAffordable } from "./candidates.ts";
+import { listDueAtMs, mayCall, nextAtMs, providersOf } from "./due.ts";
+import { type FleetState, noteGoodStart, providerOf, putInstance, putInstances, putProvider } from "./fleet-state.ts";
+import { type Candidate, costOf, enterPhase, type Instance, isLive, wantInstance } from "./instance.ts";
+import { CALL_LOST_AFTER_MS, INSTANCES_MAX } from "./limits.ts";
+import { failStart, type Moment, toBeGone } from "./take-answer.ts";
+
+/** What the broker has seen of the worker of an instance. */
+export interface WorkerFacts {
+  /** It has asked for a job since the instance was last started. */
+  readonly hasAsked: boolean;
+  /** It has run a handler since then. */
+  readonly hasRun: boolean;
+  /** Jobs or requests that it holds. */
+  readonly running: number;
+  /** Since when it has held none, epoch ms. */
+  readonly idleSinceMs: number;
+  /** When it counts as gone if it does not call until then, epoch ms; Infinity: one of its calls is open. */
+  readonly goneAtMs: number;
+  /** Why it does not work, in its own words; null: it has said nothing. */
+  readonly trouble: string | null;
+}
+
+export interface FleetFacts extends Moment {
+  readonly wanted: number;
+  /** So many of the workers are active ones, which are paid for as long as they are held. */
+  readonly active: number;
+  readonly release: number;
+  readonly candidates: readonly Candidate[];
+  /** The most that all machines may cost together, nano-dollars an hour; null: no bound. */
+  readonly ceilingNanodollarsPerHour: number | null;
+  readonly initTimeoutMs: number;
+  readonly lifetimeMs: number;
+  /** How long a stopped machine is kept; 0: workers are ended, not stopped. */
+  readonly stoppedKeptMs: number;
+  /** By the id of the instance; absent: its worker has not called since the broker's start. */
+  readonly workers: ReadonlyMap<string, WorkerFacts>;
+  /** From when on every worker that lives has called since the broker's start, epoch ms. */
+  readonly allSeenAtMs: number;
+  /** Ids for new records, as many as are wanted at most. */
+  readonly newId: () => string;
+}
+
+/** A call to make. The machine's record is in the state that comes with it. */
+export type FleetCall =
+  | {
+      readonly operation: "create" | "start" | "stop" | "end";
+      readonly providerId: string;
+      readonly instanceId: string;
+      readonly no: number;
+    }
+  | { readonly operation: "list"; readonly providerId: string; readonly no: number };
+
+export interface Plan {
+  readonly state: FleetState;
+  readonly calls: readonly FleetCall[];
+  /** When this has to be looked at again by time alone, epoch ms. */
+  readonly nextAtMs: number;
+}
+
+export function reconcile(before: FleetState, facts: FleetFacts): Plan {
+  let state = before;
+  for (const instance of before.instances.values()) state = age(state, instance, facts);
+  state = keepCeiling(matchWanted(state, facts), facts);
+  const calls: FleetCall[] = [];
+  for (const instance of [...state.instances.values()]) {
+    const call = nextCall(state, instance, facts);
+    if (call === null) continue;
+    state = call.state;
+    calls.push(call.call);
+  }
+  for (const providerId of providersOf(state)) {
+    if (listDueAtMs(state, providerId) > facts.nowMs) continue;
+    const provider = providerOf(state, providerId);
+    const no = provider.lists + 1;
+    state = putProvider(state, providerId, { lists: no, listing: { no, atMs: facts.nowMs } });
+    calls.push({ operation: "list", providerId, no });
+  }
+  return { state, calls, nextAtMs: nextAtMs(state, facts) };
+}
+
+/** What time, and the worker's own calls, make of one record. */
+function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetState {
+  const { nowMs } = facts;
+  const worker = facts.workers.get(instance.id);
+  if (instance.call !== null && nowMs >= instance.call.atMs + CALL_LOST_AFTER_MS) {
+    const unclearAtMs = instance.call.operation === "create" ? nowMs : instance.unclearAtMs;
+    return age(
+      putInstance(state, { ...instance, call: null, unclearAtMs }),
+      { ...instance, call: null, unclearAtMs },
+      facts,
+    );
+  }
+  switch (instance.phase) {
+    case "creating":
+    case "starting": {
+      // The worker itself is the surest sign that its machine is there.
+      if (worker?.hasAsked === true) {
+        const ready = enterPhase(instance, "ready", nowMs, { readyAtMs: nowMs, unclearAtMs: null });
+        return putInstance(state, ready);
+      }
+      if (nowMs < instance.startedAtMs + facts.initTimeoutMs || instance.call !== null) return state;
+      const seconds = Math.round(facts.initTimeoutMs / 1_000);
+      const words = worker?.trouble ?? `It did not ask for a job within ${seconds} s of its start.`;
+      return failStart(state, instance, words, facts);
+    }
+    case "ready":
+    case "draining": {
+      const good = worker?.hasRun === true ? noteGoodStart(state) : state;
+      if (worker === undefined || worker.goneAtMs <= nowMs) return loseWorker(good, instance, worker, facts);
+      if (instance.phase === "draining") {
+        if (worker.running > 0) return good;
+        return putInstance(good, endOrStop(instance, facts));
+      }
+      if (nowMs < instance.createdAtMs + facts.lifetimeMs) return good;
+      return putInstance(good, enterPhase(instance, "draining", nowMs, { lastError: "Its lifetime is over." }));
+    }
+    case "stopped":
+      if (nowMs < instance.sinceMs + facts.stoppedKeptMs) return state;
+      return putInstance(state, toBeGone(instance, null, nowMs));
+    default:
+      return state;
+  }
+}
+
+/** A worker that does not call any more. One that has run nothing has failed its start. */
+function loseWorker(
+  state: FleetState,
+  instance: Instance,
+  worker: WorkerFacts | undefined,
+  facts: FleetFacts,
+): FleetState {
+  // After a start of the broker nobody has called yet.
+  if (worker === undefined && facts.nowMs < facts.allSeenAtMs) return state;
+  const words = worker?.trouble ?? "It does not call any more.";
+  if (worker?.hasRun === false) return failStart(state, instance, words, facts);
+  return putInstance(state, toBeGone(instance, words, facts.nowMs));
+}
+
+/** A worker that is not needed: its machine is stopped where that is wanted and can be done. */
+function endOrStop(instance: Instance, { nowMs, lifetimeMs, stoppedKeptMs }: FleetFacts): Instance {
+  const isOld = nowMs + stoppedKeptMs >= instance.createdAtMs + lifetimeMs;
+  const canStop = stoppedKeptMs > 0 && instance.candidate?.canStop === true && !isOld && instance.ref !== null;
+  if (!canStop) return toBeGone(instance, null, nowMs);
+  return enterPhase(instance, "stopping", nowMs, { goal: "stopped" });
+}
+
+/** As many live records as are wanted: first those that are there already, then stopped ones, then new ones. */
+function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
+  let state = before;
+  const live = [...state.instances.values()].filter(isLive);
+  let missing = facts.wanted - live.length;
+  for (const instance of state.instances.values()) {
+    if (missing <= 0) break;
+    if (!mayReturn(instance, facts)) continue;
+    state = putInstance(state, enterPhase(instance, "ready", facts.nowMs));
+    missing -= 1;
+  }
+  // What stopped last is the warmest.
+  const stopped = [...state.instances.values()].filter(({ phase }) => phase === "stopped");
+  for (const instance of stopped.sort((one, other) => other.sinceMs - one.sinceMs)) {
+    if (missing <= 0) break;
+    if (!isAffordable(state, instance.priceNanodollarsPerHour, facts)) continue;
+    // The call to start it is made by nextCall.
+    const starting = { goal: "running", startedAtMs: facts.nowMs, readyAtMs: null } as const;
+    state = putInstance(state, enterPhase(instance, "starting", facts.nowMs, starting));
+    missing -= 1;
+  }
+  const room = Math.min(missing, INSTANCES_MAX - state.instances.size);
+  for (let made = 0; made < room; made += 1) {
+    const id = facts.newId();
+    state = putInstance(state, wantInstance(id, kindOfNext(state, facts), facts.release, facts.nowMs));
+  }
+  return missing < 0 ? giveUp(state, live, -missing, facts) : state;
+}
+
+function kindOfNext({ instances }: FleetState, { active }: FleetFacts): RateKind {
+  const there = [...instances.values()].filter((instance) => isLive(instance) && instance.rateKind === "active");
+  return there.length < active ? "active" : "flex";
+}
+
+/** A worker that drains, and may go on: it still calls. */
+function mayReturn({ phase, createdAtMs, id }: Instance, { nowMs, lifetimeMs, workers }: FleetFacts): boolean {
+  return phase === "draining" && nowMs < createdAtMs + lifetimeMs && (workers.get(id)?.goneAtMs ?? 0) > nowMs;
+}
+
+/** Gives up so many live records: first those that have cost nothing, then those that have done least. */
+function giveUp(before: FleetState, live: readonly Instance[], surplus: number, facts: FleetFacts): FleetState {
+  let state = before;
+  const { nowMs, workers } = facts;
+  const running = ({ id }: Instance) => workers.get(id)?.running ?? 0;
+  const idleSince = ({ id, sinceMs }: Instance) => workers.get(id)?.idleSinceMs ?? sinceMs;
+  const order = (instance: Instance) => ["wanted", "creating", "starting", "ready"].indexOf(instance.phase);
+  const sorted = live.toSorted(
+    (one, other) => order(one) - order(other) || running(one) - running(other) || idleSince(one) - idleSince(other),
+  );
+  let left = surplus;
+  for (const instance of sorted) {
+    if (left === 0) break;
+    // A create that is under way may still make something, and is ended once that is clear.
+    if (instance.phase === "creating") {
+      left -= 1;
+      continue;
+    }
+    if (instance.phase === "wanted") state = putInstances(state, new Map([[instance.id, null]]));
+    else if (instance.phase === "starting") {
+      if (instance.call !== null) continue;
+      state = putInstance(state, toBeGone(instance, null, nowMs));
+    } else state = putInstance(state, enterPhase(instance, "draining", nowMs));
+    left -= 1;
+  }
+  return state;
+}
+
+/** Machines that turn out to be dearer than was said, or a ceiling that was lowered: the newest ones go first. */
+function keepCeiling(before: FleetState, facts: FleetFacts): FleetState {
+  const { ceilingNanodollarsPerHour: ceiling, nowMs } = facts;
+  if (ceiling === null) return before;
+  let state = before;
+  let over = costOf(state.instances.values()) - ceiling;
+  for (const { phase, priceNanodollarsPerHour } of state.instances.values()) {
+    // These are on their way out.
+    if (phase === "draining" || phase === "stopping") over -= priceNanodollarsPerHour;
+  }
+  const running = [...state.instances.values()].filter(({ phase }) => phase === "starting" || phase === "ready");
+  for (const instance of running.toSorted((one, other) => other.createdAtMs - one.createdAtMs)) {
+    if (over <= 0) break;
+    if (instance.call !== null || instance.priceNanodollarsPerHour === 0) continue;
+    over -= instance.priceNanodollarsPerHour;
+    const why = "All machines together would cost more than the endpoint may.";
+    const leaving =
+      instance.phase === "starting"
+        ? toBeGone(instance, why, nowMs)
+        : enterPhase(instance, "draining", nowMs, { lastError: why });
+    state = putInstance(state, leaving);
+  }
+  return state;
+}
+
+/** The call that one record needs now, and the state in which it is under way. Null: none. */
+function nextCall(
+  state: FleetState,
+  instance: Instance,
+  facts: FleetFacts,
+): { readonly state: FleetState; readonly call: FleetCall } | null {
+  const { nowMs } = facts;
+  if (instance.call !== null || nowMs < instance.notBeforeMs) return null;
+  if (instance.phase === "wanted") {
+    if (nowMs < state.crashes.notBeforeMs) return null;
+    const candidate = chooseCandidate(state, facts);
+    if (candidate === null) return null;
+    const creating = enterPhase(instance, "creating", nowMs, {
+      candidate,
+      providerId: candidate.providerId,
+      priceNanodollarsPerHour: candidate.priceNanodollarsPerHour,
+      startedAtMs: nowMs,
+      failures: instance.failures,
+    });
+    return begin(state, creating, candidate.providerId, "create", nowMs);
+  }
+  const { providerId, ref } = instance;
+  if (providerId === null || !mayCall(state, providerId, nowMs)) return null;
+  // It was stopped, and its start has not been answered.
+  if (instance.phase === "starting" && instance.goal === "running")
+    return begin(state, instance, providerId, "start", nowMs);
+  if (instance.phase !== "stopping" || ref === null || instance.endedAtMs !== null) return null;
+  return begin(state, instance, providerId, instance.goal === "stopped" ? "stop" : "end", nowMs);
+}
+
+function begin(
+  state: FleetState,
+  instance: Instance,
+  providerId: string,
+  operation: NonNullable<Instance["call"]>["operation"],
+  nowMs: number,
+): { readonly state: FleetState; readonly call: FleetCall } {
+  const no = instance.calls + 1;
+  const asked = { ...instance, calls: no, call: { operation, no, atMs: nowMs } };
+  return { state: putInstance(state, asked), call: { operation, providerId, instanceId: instance.id, no } };
+}

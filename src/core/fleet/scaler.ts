@@ -1,0 +1,88 @@
+// How many workers an endpoint is to have, and why. A worker is kept for the idle timeout after the last moment at which it was
+// needed, so what is wanted is the most that was needed within that time, between the bounds. Nothing is known here of machines: one
+// that is starting counts as one that is there, so that a slow start makes no stampede.
+import { type Load, type ScalingRule, workersNeeded } from "./demand.ts";
+
+export interface ScalingBounds {
+  /** Workers that are always there. A schedule and a request to prewarm raise it (effectiveMin). */
+  readonly min: number;
+  readonly max: number;
+  readonly idleTimeoutMs: number;
+}
+
+/** So many workers were needed, for the last time at `untilMs`, epoch ms. */
+interface Peak {
+  readonly needed: number;
+  readonly untilMs: number;
+}
+
+/** What the scaler remembers. The peaks fall from first to last, and their times rise; the last one is of the newest look. */
+export interface ScalerState {
+  readonly peaks: readonly Peak[];
+  readonly wanted: number;
+}
+
+export type ScalingReason =
+  /** Jobs have waited for longer than the delay, or there are more of them than the workers are to have. */
+  | "QUEUE_DELAY"
+  | "REQUEST_COUNT"
+  /** Nobody has needed the worker for the idle timeout. */
+  | "IDLE_TIMEOUT"
+  /** The least or the most that the endpoint may have has changed. */
+  | "BOUNDS"
+  /** The endpoint is paused or deleted. */
+  | "CLOSED";
+
+export interface ScalingFacts {
+  readonly rule: ScalingRule;
+  readonly load: Load;
+  readonly bounds: ScalingBounds;
+  /** A paused or deleted endpoint starts no job, and keeps only workers that still run one. */
+  readonly isOpen: boolean;
+}
+
+export interface Scaled {
+  readonly state: ScalerState;
+  /** Null: as many as before. */
+  readonly reason: ScalingReason | null;
+  /** When time alone lowers what is wanted, epoch ms; Infinity: only a change of the facts does. */
+  readonly nextAtMs: number;
+}
+
+/** The state of a fleet that has `there` workers, of which nothing else is remembered: they are kept for an idle timeout. */
+export function beginScaling(there: number, nowMs: number): ScalerState {
+  return { peaks: [{ needed: there, untilMs: nowMs }], wanted: there };
+}
+
+/** Called whenever the facts have changed, and at `nextAtMs`. */
+export function scale(state: ScalerState, facts: ScalingFacts, nowMs: number): Scaled {
+  const { rule, load, bounds, isOpen } = facts;
+  const needed = isOpen ? workersNeeded(rule, load) : Math.ceil(load.running / load.slots);
+  const least = isOpen ? Math.min(bounds.min, bounds.max) : 0;
+  // A closed endpoint keeps no worker for jobs that may come.
+  const peaks = remember(state.peaks, needed, isOpen ? bounds.idleTimeoutMs : 0, nowMs);
+  const most = Math.max(peaks[0]?.needed ?? 0, needed);
+  const wanted = Math.min(Math.max(most, least), bounds.max);
+  const first = peaks[0];
+  const falls = first !== undefined && first.needed > Math.max(needed, least);
+  return {
+    state: { peaks, wanted },
+    reason: wanted === state.wanted ? null : reasonFor(wanted > state.wanted, needed >= wanted, facts),
+    nextAtMs: falls ? first.untilMs + bounds.idleTimeoutMs : Number.POSITIVE_INFINITY,
+  };
+}
+
+/** The peaks with what is needed now as the last one, without those that are as old as the idle timeout. */
+function remember(peaks: readonly Peak[], needed: number, idleTimeoutMs: number, nowMs: number): readonly Peak[] {
+  const lastAt = peaks.length - 1;
+  // What was needed last was needed until now. A clock that was set back must not keep a peak for longer than the timeout.
+  const before = peaks.map((peak, at) => ({ ...peak, untilMs: at === lastAt ? nowMs : Math.min(peak.untilMs, nowMs) }));
+  const kept = before.filter((peak) => peak.needed > needed && nowMs - peak.untilMs < idleTimeoutMs);
+  return [...kept, { needed, untilMs: nowMs }];
+}
+
+function reasonFor(rises: boolean, isNeeded: boolean, { rule, isOpen }: ScalingFacts): ScalingReason {
+  if (!isOpen) return "CLOSED";
+  if (rises) return isNeeded ? rule.type : "BOUNDS";
+  return "IDLE_TIMEOUT";
+}

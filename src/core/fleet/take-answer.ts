@@ -1,0 +1,110 @@
+// What a provider's answer to a call about one machine changes in a fleet.
+import { backoffMs } from "../job/backoff.ts";
+import { type FleetState, noteCrash, noteDone, noteRefusal, putInstance } from "./fleet-state.ts";
+import { enterPhase, type Instance } from "./instance.ts";
+import { RETRY_BASE_MS, RETRY_MAX_MS, UNCLEAR_KEPT_MS } from "./limits.ts";
+import type { Listed, ProviderAnswer, Refusal } from "./provider.ts";
+
+/** A moment, and chance: `jitter` is 0 ≤ j < 1. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly jitter: number;
+}
+
+/** The answer to a call about one machine. One that is not the answer to the call under way changes nothing. */
+export function takeAnswer(
+  state: FleetState,
+  { instanceId, no }: { readonly instanceId: string; readonly no: number },
+  answer: ProviderAnswer,
+  moment: Moment,
+): FleetState {
+  const instance = state.instances.get(instanceId);
+  if (instance === undefined || instance.providerId === null || instance.call?.no !== no) return state;
+  const { operation } = instance.call;
+  const answered = { ...instance, call: null };
+  const { providerId } = instance;
+  if (answer.kind === "done")
+    return putInstance(noteDone(state, providerId), done(answered, operation, answer.instance, moment));
+  if (answer.kind === "gone") return goneAnswer(noteDone(state, providerId), answered, operation, moment);
+  if (answer.kind === "listed") throw new Error("a list answers no call about one machine");
+  const refused = noteRefusal(
+    state,
+    providerId,
+    operation === "create" ? instance.candidate : null,
+    answer,
+    moment.nowMs,
+    moment.jitter,
+  );
+  return putInstance(refused, refusedOf(answered, operation, answer, moment));
+}
+
+type Operation = NonNullable<Instance["call"]>["operation"];
+
+function done(instance: Instance, operation: Operation, listed: Listed | null, { nowMs }: Moment): Instance {
+  const seen = listed === null ? instance : withListed(instance, listed);
+  if (operation === "create" || operation === "start") {
+    // Its worker may have asked for a job before the provider had answered.
+    return instance.phase === "ready" ? seen : enterPhase(seen, "starting", nowMs, { unclearAtMs: null });
+  }
+  if (operation === "stop" && instance.goal === "stopped") return enterPhase(seen, "stopped", nowMs);
+  return { ...seen, failures: 0, endedAtMs: operation === "end" ? nowMs : seen.endedAtMs };
+}
+
+/** The provider does not have the machine. Only an end was meant to come to that. */
+function goneAnswer(state: FleetState, instance: Instance, operation: Operation, { nowMs }: Moment): FleetState {
+  if (operation === "end") return putInstance(state, { ...instance, endedAtMs: nowMs });
+  return putInstance(state, toBeGone(instance, "Its provider does not have it any more.", nowMs));
+}
+
+function refusedOf(instance: Instance, operation: Operation, refusal: Refusal, { nowMs, jitter }: Moment): Instance {
+  const failures = instance.failures + 1;
+  const notBeforeMs = nowMs + backoffMs(failures, RETRY_BASE_MS, RETRY_MAX_MS, jitter);
+  const failed = { ...instance, failures, notBeforeMs, lastError: refusal.detail };
+  if (operation === "create") {
+    if (instance.phase !== "creating") return failed;
+    if (refusal.kind === "unclear") return { ...failed, unclearAtMs: nowMs };
+    // Surely nothing was made, so that the name is free for another provider.
+    return enterPhase(failed, "wanted", nowMs, {
+      candidate: null,
+      providerId: null,
+      priceNanodollarsPerHour: 0,
+      lastError: refusal.detail,
+    });
+  }
+  const isUseless = refusal.kind === "no_capacity" || refusal.kind === "bad_config";
+  // The host of a stopped machine has given its GPU away, or the machine cannot be stopped: it is ended instead.
+  if (isUseless && operation !== "end") return toBeGone(failed, refusal.detail, nowMs);
+  return failed;
+}
+
+/** It is to end, whatever it is now. */
+export function toBeGone(instance: Instance, lastError: string | null, nowMs: number): Instance {
+  if (instance.phase === "stopping" && instance.goal === "gone") return instance;
+  return enterPhase(instance, "stopping", nowMs, {
+    goal: "gone",
+    endedAtMs: null,
+    lookUntilMs: nowMs + UNCLEAR_KEPT_MS,
+    lastError: lastError ?? instance.lastError,
+  });
+}
+
+/** The record with what its provider shows of the machine. */
+export function withListed(instance: Instance, listed: Listed): Instance {
+  return {
+    ...instance,
+    ref: listed.ref,
+    url: listed.url ?? instance.url,
+    // A machine that is dearer than was said counts by what it costs.
+    priceNanodollarsPerHour: Math.max(instance.priceNanodollarsPerHour, listed.priceNanodollarsPerHour ?? 0),
+  };
+}
+
+/** Its worker will not come: the machine is ended, and the next one waits for longer each time. */
+export function failStart(
+  state: FleetState,
+  instance: Instance,
+  detail: string,
+  { nowMs, jitter }: Moment,
+): FleetState {
+  return putInstance(noteCrash(state, detail, nowMs, jitter), toBeGone(instance, detail, nowMs));
+}

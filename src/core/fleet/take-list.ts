@@ -1,0 +1,153 @@
+// What a provider's list of machines changes in a fleet. Names decide: a machine that is not in the list is gone only if the list is
+// surely newer than what was done last, and one with a name of this endpoint that no record owns gets a record, by which it is ended.
+import { backoffMs } from "../job/backoff.ts";
+import {
+  type FleetState,
+  noteDone,
+  noteRefusal,
+  providerOf,
+  putInstance,
+  putInstances,
+  putProvider,
+} from "./fleet-state.ts";
+import { enterPhase, type Instance, wantInstance } from "./instance.ts";
+import { LIST_AGAIN_MS, LIST_LAG_MS, RETRY_BASE_MS, RETRY_MAX_MS } from "./limits.ts";
+import { instanceName, type Listed, namePrefix, type ProviderAnswer, type Refusal } from "./provider.ts";
+import { failStart, type Moment, toBeGone, withListed } from "./take-answer.ts";
+
+interface ListAnswer {
+  readonly providerId: string;
+  readonly no: number;
+  readonly endpointId: string;
+}
+
+/** The answer to a list. One that is not the answer to the list under way changes nothing. */
+export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderAnswer, moment: Moment): FleetState {
+  const { providerId } = asked;
+  const provider = providerOf(state, providerId);
+  const { nowMs, jitter } = moment;
+  if (provider.listing?.no !== asked.no) return state;
+  if (answer.kind !== "listed") {
+    const refusal: Refusal = isRefusal(answer) ? answer : { kind: "unclear", detail: "The provider gave no list." };
+    const refused = noteRefusal(state, providerId, null, refusal, nowMs, jitter);
+    const { failures } = providerOf(refused, providerId);
+    const listNotBeforeMs = nowMs + backoffMs(failures, LIST_AGAIN_MS, RETRY_MAX_MS, jitter);
+    const unlisted = putProvider(refused, providerId, { listing: null, listNotBeforeMs });
+    return giveUpUnclear(unlisted, providerId, provider.listing.atMs, nowMs);
+  }
+  const { atMs } = provider.listing;
+  const byName = new Map(answer.instances.map((listed) => [listed.name, listed]));
+  let next = putProvider(noteDone(state, providerId), providerId, {
+    listing: null,
+    listedAtMs: atMs,
+    listNotBeforeMs: nowMs + LIST_AGAIN_MS,
+  });
+  for (const instance of state.instances.values()) {
+    if (instance.providerId !== providerId) continue;
+    const name = instanceName(asked.endpointId, instance.id);
+    const listed = byName.get(name);
+    byName.delete(name);
+    next = listed === undefined ? missing(next, instance, atMs, moment) : found(next, instance, listed, atMs, moment);
+  }
+  const prefix = namePrefix(asked.endpointId);
+  const orphans = [...byName.values()].filter(({ name, status }) => name.startsWith(prefix) && status !== "ended");
+  return putInstances(next, new Map(orphans.map((listed) => adopt(listed, providerId, prefix, nowMs))));
+}
+
+/** The provider was asked for what an unclear create has made, and does not say: another one may have to do. */
+function giveUpUnclear(state: FleetState, providerId: string, atMs: number, nowMs: number): FleetState {
+  const unclear = [...state.instances.values()].filter(
+    (instance) => instance.phase === "creating" && instance.providerId === providerId && isAskedFor(instance, atMs),
+  );
+  return putInstances(state, new Map(unclear.map((one) => [one.id, toBeGone(one, one.lastError, nowMs)])));
+}
+
+/** Had its create come to an unclear end when the list was asked for? */
+function isAskedFor({ call, unclearAtMs }: Instance, atMs: number): boolean {
+  return call === null && unclearAtMs !== null && atMs >= unclearAtMs;
+}
+
+function isRefusal(answer: ProviderAnswer): answer is Refusal {
+  return answer.kind !== "listed" && answer.kind !== "done" && answer.kind !== "gone";
+}
+
+function adopt(listed: Listed, providerId: string, prefix: string, nowMs: number): readonly [string, Instance] {
+  const id = listed.name.slice(prefix.length);
+  const record = { ...withListed(wantInstance(id, "flex", 0, nowMs), listed), providerId };
+  return [id, toBeGone(record, "No record owned it.", nowMs)];
+}
+
+function found(state: FleetState, before: Instance, listed: Listed, atMs: number, moment: Moment): FleetState {
+  const { nowMs, jitter } = moment;
+  const instance = withListed(before, listed);
+  const isOver = listed.status === "ended" || listed.status === "failed";
+  switch (instance.phase) {
+    case "wanted":
+      return putInstance(state, instance);
+    case "creating":
+      // The create's answer is still to come, or was lost.
+      if (instance.call !== null) return state;
+      if (!isOver) return putInstance(state, enterPhase(instance, "starting", nowMs, { unclearAtMs: null }));
+      return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", moment);
+    case "starting":
+      if (instance.call !== null || !isDown(listed, instance.sinceMs, atMs)) return putInstance(state, instance);
+      return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", moment);
+    case "ready":
+    case "draining":
+      if (!isDown(listed, instance.startedAtMs, atMs)) return putInstance(state, instance);
+      return putInstance(state, toBeGone(instance, listed.detail ?? "Its provider has ended it.", nowMs));
+    case "stopping":
+      if (instance.goal === "stopped" && listed.status === "stopped" && instance.call === null) {
+        return putInstance(state, enterPhase(instance, "stopped", nowMs));
+      }
+      if (listed.status === "ended" && instance.call === null)
+        return putInstances(state, new Map([[instance.id, null]]));
+      // The end was taken and did nothing, or the list is older than it.
+      if (instance.endedAtMs !== null && atMs >= instance.endedAtMs + LIST_LAG_MS) {
+        return putInstance(state, {
+          ...instance,
+          endedAtMs: null,
+          notBeforeMs: nowMs + backoffMs(1, RETRY_BASE_MS, RETRY_MAX_MS, jitter),
+        });
+      }
+      return putInstance(state, instance);
+    case "stopped":
+      if (listed.status === "stopped" || atMs < instance.sinceMs + LIST_LAG_MS) return putInstance(state, instance);
+      return putInstance(state, toBeGone(instance, listed.detail ?? "It did not stay stopped.", nowMs));
+  }
+}
+
+/**
+ * Does it not run any more? A list that is behind may still show as stopped what was started since; it shows nothing as ended that
+ * was not.
+ */
+function isDown({ status }: Listed, startedAtMs: number, atMs: number): boolean {
+  if (status === "ended" || status === "failed") return true;
+  return status === "stopped" && atMs >= startedAtMs + LIST_LAG_MS;
+}
+
+function missing(state: FleetState, instance: Instance, atMs: number, moment: Moment): FleetState {
+  const { nowMs } = moment;
+  const isNewer = (sinceMs: number) => atMs >= sinceMs + LIST_LAG_MS;
+  switch (instance.phase) {
+    case "creating":
+      if (!isAskedFor(instance, atMs)) return state;
+      // Another one may be created. If this one turns up later all the same, as lists may be behind, its record ends it.
+      return putInstance(state, toBeGone(instance, instance.lastError, nowMs));
+    case "starting":
+      if (instance.call !== null || !isNewer(instance.sinceMs)) return state;
+      return failStart(state, instance, "Its provider does not have it any more.", moment);
+    case "stopped":
+      return isNewer(instance.sinceMs)
+        ? putInstance(state, toBeGone(instance, "Its provider has ended it.", nowMs))
+        : state;
+    case "stopping": {
+      if (instance.call !== null) return state;
+      const isGone = instance.endedAtMs === null ? atMs >= instance.lookUntilMs : isNewer(instance.endedAtMs);
+      return isGone ? putInstances(state, new Map([[instance.id, null]])) : state;
+    }
+    // A worker that asks for jobs is there, whatever its provider says; one that does not is looked at by its silence (reconcile.ts).
+    default:
+      return state;
+  }
+}

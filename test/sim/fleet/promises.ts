@@ -1,0 +1,11 @@
+// What a fleet promises, by the names that a run prints; README.md tells what each means.
+
+export const PROMISES = [
+  "leaked_instances",
+  "double_creates",
+  "jobs_lost",
+  "over_ceiling",
+  "held_up",
+  "unfinished",
+] as const;
+export type PromiseName = (typeof PROMISES)[number];

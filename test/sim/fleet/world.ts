@@ -1,0 +1,423 @@
+// One endpoint with a fleet at providers that fail: jobs come, workers run them, the broker starts anew in the middle of anything.
+// What the broker does with the core is done here in the same order: rows first, then calls.
+import { isAffordable, isBlocked } from "../../../src/core/fleet/candidates.ts";
+import { busyUntilMs } from "../../../src/core/fleet/due.ts";
+import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state.ts";
+import { type Candidate, type Instance, isLive } from "../../../src/core/fleet/instance.ts";
+import { instanceName, type ProviderAnswer } from "../../../src/core/fleet/provider.ts";
+import { type FleetCall, type FleetFacts, reconcile, type WorkerFacts } from "../../../src/core/fleet/reconcile.ts";
+import { beginScaling, type ScalerState, scale } from "../../../src/core/fleet/scaler.ts";
+import { takeAnswer } from "../../../src/core/fleet/take-answer.ts";
+import { takeList } from "../../../src/core/fleet/take-list.ts";
+import { WORKER_GONE_AFTER_MS } from "../../../src/core/limits.ts";
+import { type Random, seededRandom } from "../random.ts";
+import { PROMISES, type PromiseName } from "./promises.ts";
+import { type Machine, NO_FAULTS, SimProvider } from "./provider.ts";
+import { drawCandidates, drawSettings, type SimSettings } from "./settings.ts";
+
+const ENDPOINT = "e0e0e0e0e0e0e0e0";
+/** The poll of a worker that lives has come back to a broker that has started anew by then. */
+const SEEN_WITHIN_MS = 20_000;
+const BEGIN_MS = 1_800_000_000_000;
+/** A provider that is busy with our calls is waited for, but not for longer. */
+const WAITED_MAX_MS = 15_000;
+const LIFETIME_MS = 3 * 3_600_000;
+const INIT_TIMEOUT_MS = 60_000;
+
+interface Job {
+  readonly id: number;
+  readonly sinceMs: number;
+  readonly isLow: boolean;
+  readonly workMs: number;
+}
+
+interface Pending {
+  readonly atMs: number;
+  readonly call: FleetCall;
+  readonly answer: ProviderAnswer;
+}
+
+export class FleetWorld {
+  readonly broken: Record<PromiseName, number>;
+  readonly notes: string[] = [];
+  readonly seen = new Map<string, number>();
+  readonly #random: Random;
+  readonly #providers = new Map<string, SimProvider>();
+  readonly #candidates: Candidate[] = [];
+  readonly #waiting: Job[] = [];
+  readonly #started = new Map<number, Job>();
+  #nowMs = BEGIN_MS;
+  /** The rows, which outlive a start of the broker. */
+  #rows: ReadonlyMap<string, Instance> = new Map();
+  #fleet: FleetState = beginFleet([]);
+  #scaler: ScalerState = beginScaling(0, BEGIN_MS);
+  #startedMs = BEGIN_MS;
+  #settings: SimSettings;
+  #connected: { readonly job: Job; readonly endsAtMs: number }[] = [];
+  #pending: Pending[] = [];
+  #dueAtMs = 0;
+  #couldSinceMs = Number.POSITIVE_INFINITY;
+  #ids = 0;
+  #jobs = 0;
+  #done = 0;
+
+  constructor(seed: number) {
+    this.#random = seededRandom(seed);
+    this.broken = Object.fromEntries(PROMISES.map((name) => [name, 0])) as Record<PromiseName, number>;
+    for (const candidate of drawCandidates(this.#random)) {
+      this.#candidates.push(candidate);
+      if (this.#providers.has(candidate.providerId)) continue;
+      this.#providers.set(candidate.providerId, new SimProvider(this.#random));
+    }
+    this.#settings = drawSettings(this.#random);
+  }
+
+  step(): void {
+    const act = this.#random.integer(0, 19);
+    if (act <= 3) this.#submit(this.#random.integer(1, 4));
+    else if (act === 4) this.#restart();
+    else if (act === 5) this.#random.pick([...this.#providers.values()]).drawFaults();
+    else if (act === 6) this.#loseMachine();
+    else if (act === 7) this.#change();
+    else this.#pass(this.#random.pick([200, 1_000, 5_000, 20_000, 60_000, 600_000]));
+    this.#check();
+  }
+
+  /** Faults stop, and after a while so does the work: everything is done, and nothing is left. */
+  heal(): void {
+    for (const provider of this.#providers.values()) provider.faults = NO_FAULTS;
+    this.#settings = { ...this.#settings, isOpen: true, ceiling: null };
+    this.#settings = { ...this.#settings, bounds: { min: 0, max: 5, idleTimeoutMs: 5_000 } };
+    // A job of low priority adds no worker, and waits for one that comes for others.
+    this.#submit(1, false);
+    this.#touch();
+    for (let minutes = 0; minutes < 90 && this.#waiting.length + this.#started.size > 0; minutes += 1) {
+      this.#pass(60_000);
+      if (this.#waiting.length > 0 && this.#waiting.every(({ isLow }) => isLow)) this.#submit(1, false);
+    }
+    if (this.#done !== this.#jobs) this.#break("unfinished", `${this.#jobs - this.#done} of ${this.#jobs} jobs`);
+    for (let minutes = 0; minutes < 100 && Number.isFinite(this.#dueAtMs); minutes += 1) this.#pass(60_000);
+    const left = [...this.#providers.values()].flatMap(({ machines }) => [...machines.keys()]);
+    if (left.length > 0) this.#break("leaked_instances", left.join());
+    if (this.#rows.size > 0) this.#break("unfinished", `records are left: ${JSON.stringify([...this.#rows.values()])}`);
+    if (Number.isFinite(this.#dueAtMs)) this.#break("unfinished", "an empty fleet has an alarm");
+  }
+
+  digest(): string {
+    return JSON.stringify([this.#nowMs, this.#jobs, this.#done, this.#ids, [...this.#rows.keys()]]);
+  }
+
+  #break(name: PromiseName, note: string): void {
+    this.broken[name] += 1;
+    this.notes.push(`${name}: ${note}`);
+  }
+
+  #see(corner: string): void {
+    this.seen.set(corner, (this.seen.get(corner) ?? 0) + 1);
+  }
+
+  #change(): void {
+    this.#settings = drawSettings(this.#random);
+    this.#touch();
+  }
+
+  #submit(count: number, mayBeLow = true): void {
+    for (let at = 0; at < count; at += 1) {
+      this.#jobs += 1;
+      const isLow = mayBeLow && this.#random.chance(0.15);
+      const workMs = this.#random.pick([200, 1_000, 10_000, 120_000]);
+      this.#waiting.push({ id: this.#jobs, sinceMs: this.#nowMs, isLow, workMs });
+    }
+    this.#touch();
+  }
+
+  /** Memory is lost; answers under way may still come, to calls that nobody remembers but the rows. */
+  #restart(): void {
+    this.#see("restart");
+    this.#fleet = beginFleet([...this.#rows.values()]);
+    this.#scaler = beginScaling([...this.#rows.values()].filter(isLive).length, this.#nowMs);
+    this.#startedMs = this.#nowMs;
+    this.#pending = this.#pending.filter(({ call }) => call.operation !== "list" && this.#random.chance(0.5));
+    for (const machine of this.#machines()) machine.lastCallMs = 0;
+    this.#touch();
+  }
+
+  #loseMachine(): void {
+    const provider = this.#random.pick([...this.#providers.values()]);
+    const names = [...provider.machines.keys()];
+    if (names.length === 0) return;
+    const name = this.#random.pick(names);
+    const machine = provider.machines.get(name);
+    provider.lose(name, this.#nowMs);
+    // Its lease ends, and the job is run again.
+    if (machine?.job) this.#giveBack(machine.job.id);
+    if (machine !== undefined) machine.job = null;
+    this.#touch();
+  }
+
+  #giveBack(id: number): void {
+    const job = this.#started.get(id);
+    if (job === undefined) return;
+    this.#started.delete(id);
+    this.#waiting.unshift(job);
+  }
+
+  /** Lets time pass up to a moment, event by event. */
+  #pass(ms: number): void {
+    const untilMs = this.#nowMs + ms;
+    for (let events = 0; events < 20_000; events += 1) {
+      const atMs = this.#nextEventMs();
+      if (atMs > untilMs) break;
+      this.#nowMs = Math.max(atMs, this.#nowMs);
+      this.#runEvents();
+    }
+    this.#nowMs = untilMs;
+  }
+
+  #nextEventMs(): number {
+    let atMs = this.#dueAtMs;
+    for (const pending of this.#pending) atMs = Math.min(atMs, pending.atMs);
+    for (const { endsAtMs } of this.#connected) atMs = Math.min(atMs, endsAtMs);
+    for (const machine of this.#machines()) {
+      if (machine.status !== "running") continue;
+      if (machine.job !== null) atMs = Math.min(atMs, machine.job.endsAtMs);
+      if (!machine.hasAsked || machine.lastCallMs === 0) atMs = Math.min(atMs, machine.bootsAtMs);
+    }
+    return atMs;
+  }
+
+  #runEvents(): void {
+    const nowMs = this.#nowMs;
+    const answered = this.#pending.filter(({ atMs }) => atMs <= nowMs);
+    this.#pending = this.#pending.filter(({ atMs }) => atMs > nowMs);
+    for (const { call, answer } of answered) this.#take(call, answer);
+    for (const machine of this.#machines()) this.#runMachine(machine);
+    const over = this.#connected.filter(({ endsAtMs }) => endsAtMs <= nowMs);
+    this.#connected = this.#connected.filter(({ endsAtMs }) => endsAtMs > nowMs);
+    for (const { job } of over) this.#finish(job.id);
+    this.#touch();
+  }
+
+  #runMachine(machine: Machine): void {
+    if (machine.status !== "running" || machine.bootsAtMs > this.#nowMs) return;
+    machine.hasAsked = true;
+    machine.lastCallMs = this.#nowMs;
+    if (machine.job === null || machine.job.endsAtMs > this.#nowMs) return;
+    this.#finish(machine.job.id);
+    machine.job = null;
+    machine.hasRun = true;
+    machine.idleSinceMs = this.#nowMs;
+  }
+
+  #finish(id: number): void {
+    if (!this.#started.delete(id)) this.#break("jobs_lost", `job ${id} was finished twice`);
+    this.#done += 1;
+  }
+
+  #machines(): Machine[] {
+    return [...this.#providers.values()].flatMap(({ machines }) => [...machines.values()]);
+  }
+
+  #machineOf(instance: Instance): Machine | undefined {
+    return this.#providers.get(instance.providerId ?? "")?.machines.get(instanceName(ENDPOINT, instance.id));
+  }
+
+  #take(call: FleetCall, answer: ProviderAnswer): void {
+    const moment = { nowMs: this.#nowMs, jitter: this.#random.next() };
+    this.#see(`${call.operation} ${answer.kind}`);
+    if (call.operation === "list") {
+      const asked = { providerId: call.providerId, no: call.no, endpointId: ENDPOINT };
+      this.#keep(takeList(this.#fleet, asked, answer, moment));
+      return;
+    }
+    this.#keep(takeAnswer(this.#fleet, call, answer, moment));
+  }
+
+  #keep(state: FleetState): void {
+    this.#fleet = state;
+    this.#rows = state.instances;
+  }
+
+  /** What the broker does at the end of each call and at its alarm: starts jobs, then looks at its fleet. */
+  #touch(): void {
+    this.#startJobs();
+    const nowMs = this.#nowMs;
+    const { rule, bounds, isOpen } = this.#settings;
+    const scaled = scale(this.#scaler, { rule, bounds, isOpen, load: this.#load() }, nowMs);
+    this.#scaler = scaled.state;
+    const plan = reconcile(this.#fleet, this.#facts());
+    this.#keep(plan.state);
+    this.#dueAtMs = Math.min(plan.nextAtMs, scaled.nextAtMs, this.#overdueAtMs());
+    if (plan.calls.length > 0 && this.#random.chance(0.02)) {
+      this.#see("restart before a call");
+      this.#restart();
+      return;
+    }
+    for (const call of plan.calls) this.#call(call);
+    this.#startJobs();
+    this.#noteHeldUp();
+  }
+
+  #overdueAtMs(): number {
+    const { rule } = this.#settings;
+    if (rule.type !== "QUEUE_DELAY") return Number.POSITIVE_INFINITY;
+    const times = this.#waiting.filter(({ isLow }) => !isLow).map(({ sinceMs }) => sinceMs + rule.delayMs + 1);
+    return Math.min(...times.filter((atMs) => atMs > this.#nowMs));
+  }
+
+  #load() {
+    const { rule } = this.#settings;
+    const normal = this.#waiting.filter(({ isLow }) => !isLow);
+    const delayMs = rule.type === "QUEUE_DELAY" ? rule.delayMs : 0;
+    return {
+      waiting: normal.length,
+      overdue: normal.filter(({ sinceMs }) => this.#nowMs - sinceMs > delayMs).length,
+      running: [...this.#rows.values()].filter((instance) => this.#machineOf(instance)?.job).length,
+      spareSlots: 0,
+      slots: 1,
+    };
+  }
+
+  #facts(): FleetFacts {
+    const workers = new Map<string, WorkerFacts>();
+    for (const instance of this.#rows.values()) {
+      const machine = this.#machineOf(instance);
+      if (machine?.hasAsked !== true || machine.lastCallMs === 0) continue;
+      workers.set(instance.id, this.#workerOf(machine));
+    }
+    return {
+      nowMs: this.#nowMs,
+      jitter: this.#random.next(),
+      wanted: this.#scaler.wanted,
+      active: this.#settings.bounds.min,
+      release: 1,
+      candidates: this.#candidates,
+      ceilingNanodollarsPerHour: this.#settings.ceiling,
+      initTimeoutMs: INIT_TIMEOUT_MS,
+      lifetimeMs: LIFETIME_MS,
+      stoppedKeptMs: this.#settings.stoppedKeptMs,
+      workers,
+      allSeenAtMs: this.#startedMs + SEEN_WITHIN_MS,
+      newId: () => {
+        this.#ids += 1;
+        return `i${this.#ids}`;
+      },
+    };
+  }
+
+  #workerOf({ status, hasRun, job, idleSinceMs, lastCallMs }: Machine): WorkerFacts {
+    return {
+      hasAsked: true,
+      hasRun,
+      running: job === null ? 0 : 1,
+      idleSinceMs,
+      goneAtMs: status === "running" ? Number.POSITIVE_INFINITY : lastCallMs + WORKER_GONE_AFTER_MS,
+      trouble: null,
+    };
+  }
+
+  #startJobs(): void {
+    if (!this.#settings.isOpen) return;
+    while (this.#waiting.length > 0) {
+      const job = this.#waiting[0];
+      if (job === undefined) return;
+      const endsAtMs = this.#nowMs + job.workMs;
+      if (this.#connected.length < this.#settings.connectedSlots) this.#connected.push({ job, endsAtMs });
+      else {
+        const free = this.#freeMachine();
+        if (free === undefined) return;
+        free.job = { id: job.id, endsAtMs };
+      }
+      this.#waiting.shift();
+      this.#started.set(job.id, job);
+    }
+  }
+
+  #freeMachine(): Machine | undefined {
+    for (const instance of this.#rows.values()) {
+      if (instance.phase !== "ready") continue;
+      const machine = this.#machineOf(instance);
+      const asks = machine?.status === "running" && machine.hasAsked && machine.lastCallMs > 0;
+      if (machine !== undefined && asks && machine.job === null) return machine;
+    }
+    return undefined;
+  }
+
+  #call(call: FleetCall): void {
+    const provider = this.#providers.get(call.providerId);
+    if (provider === undefined) throw new Error("there is no such provider");
+    const nowMs = this.#nowMs;
+    if (call.operation === "list") {
+      this.#pending.push({ call, ...provider.list(nowMs) });
+      return;
+    }
+    const instance = this.#rows.get(call.instanceId);
+    if (instance === undefined) throw new Error("a call without a record");
+    const name = instanceName(ENDPOINT, instance.id);
+    if (call.operation === "create") {
+      this.#checkCeiling(instance);
+      this.#pending.push({ call, ...provider.create(name, instance.candidate?.priceNanodollarsPerHour ?? 0, nowMs) });
+      if ((provider.creates.get(name) ?? 0) > 1) this.#break("double_creates", name);
+      return;
+    }
+    const ref = instance.ref ?? "";
+    if (call.operation === "start") {
+      this.#checkCeiling(instance);
+      this.#pending.push({ call, ...provider.start(ref, nowMs) });
+      return;
+    }
+    const machine = provider.machines.get(name);
+    // Its worker is alive and works, and its broker knows it.
+    if (machine?.job && machine.status === "running" && machine.lastCallMs > 0) {
+      this.#break("jobs_lost", `${name} is ended while it runs job ${machine.job.id}`);
+    }
+    const answered = call.operation === "stop" ? provider.stop(ref, nowMs) : provider.end(ref, nowMs);
+    if (machine?.job && (machine.status === "stopped" || !provider.machines.has(name))) {
+      this.#giveBack(machine.job.id);
+      machine.job = null;
+    }
+    this.#pending.push({ call, ...answered });
+  }
+
+  /** Called before a machine is asked for: what runs at the providers, by what was said that it costs, and this one. */
+  #checkCeiling({ priceNanodollarsPerHour: price, id }: Instance): void {
+    const { ceiling } = this.#settings;
+    if (ceiling === null) return;
+    let sum = price;
+    for (const { machines } of this.#providers.values()) {
+      for (const machine of machines.values()) {
+        if (machine.isPaid && machine.name !== instanceName(ENDPOINT, id)) sum += machine.said;
+      }
+    }
+    if (sum > ceiling) this.#break("over_ceiling", `${sum} of ${ceiling}`);
+  }
+
+  #check(): void {
+    const live = [...this.#rows.values()].filter(isLive);
+    if (live.length > this.#scaler.wanted) {
+      // A create under way is waited for.
+      const settled = live.filter(({ call, phase }) => call === null && phase !== "creating").length;
+      if (settled > this.#scaler.wanted) this.#break("held_up", `${settled} live of ${this.#scaler.wanted} wanted`);
+    }
+  }
+
+  /** Notes since when a worker is wanted for which some provider could be asked. */
+  #noteHeldUp(): void {
+    const facts = { ceilingNanodollarsPerHour: this.#settings.ceiling };
+    const isWanted = [...this.#rows.values()].some(({ phase }) => phase === "wanted");
+    const isCrashing = this.#fleet.crashes.notBeforeMs > this.#nowMs;
+    const could =
+      isWanted &&
+      !isCrashing &&
+      this.#candidates.some(
+        (candidate) =>
+          !isBlocked(this.#fleet, candidate, this.#nowMs) &&
+          busyUntilMs(this.#fleet, candidate.providerId) === 0 &&
+          isAffordable(this.#fleet, candidate.priceNanodollarsPerHour, facts),
+      );
+    if (!could) this.#couldSinceMs = Number.POSITIVE_INFINITY;
+    else this.#couldSinceMs = Math.min(this.#couldSinceMs, this.#nowMs);
+    if (this.#nowMs - this.#couldSinceMs > WAITED_MAX_MS)
+      this.#break("held_up", "a worker is wanted, and could be asked for");
+  }
+}
