@@ -8,6 +8,7 @@ export { EndpointBroker } from "./broker/endpoint-broker.ts";
 export { Carrier } from "./dispatch/carrier.ts";
 export { Prober } from "./dispatch/prober.ts";
 export { WebhookSender } from "./dispatch/webhook-sender.ts";
+export { FleetOperator } from "./fleet/fleet-operator.ts";
 
 const app = createApp();
 

@@ -53,7 +53,7 @@ export class Closing implements Timed {
   }
 
   #next(nowMs: number): ClosingStep {
-    const { endpoint, index, lbMark } = this.#parts;
+    const { endpoint, index, lbMark, machines } = this.#parts;
     const { settings } = endpoint;
     const facts = {
       deletedAtMs: settings?.deletedAtMs ?? null,
@@ -61,7 +61,8 @@ export class Closing implements Timed {
       holdsUpstreams: (settings?.upstreams.length ?? 0) > 0,
       mayRunRequests: lbMark.isSet,
       // Jobs that a purge has cancelled owe nothing, although their entries go only in later turns.
-      owed: index.live + index.unposted.size + index.webhooks.size,
+      // A machine that is not surely gone must be ended by its record.
+      owed: index.live + index.unposted.size + index.webhooks.size + machines.size,
       progress: this.#progress,
     };
     return nextClosingStep(facts, nowMs);

@@ -39,11 +39,12 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     migrateObject(ctx.storage, BROKER_MIGRATIONS);
     this.#platform = new Platform(ctx, env, this.meter);
     this.#parts = makeParts(this.#platform, this.meter, nowMs);
-    const { alarmClock, keys, timed, wake } = this.#parts;
+    const { alarmClock, keys, timed, wake, fleet } = this.#parts;
     this.timed = timed;
     ctx.blockConcurrencyWhile(async () => {
       await alarmClock.readArmed();
       if (!alarmClock.isArmed(nowMs)) keys.noAlarm(nowMs);
+      fleet.look(nowMs);
       await wake.arm(nowMs);
     });
   }

@@ -2,6 +2,7 @@
 // one: what follows a commit, the jobs, what time makes work for, what ends a call, and what answers calls.
 import { AlarmClock, type Timed } from "./alarm.ts";
 import { Closing } from "./closing.ts";
+import { Fleet } from "./fleet/fleet.ts";
 import { AfterCommit } from "./jobs/after-commit.ts";
 import { ClientCalls } from "./jobs/client-calls.ts";
 import { Deadlines } from "./jobs/deadlines.ts";
@@ -59,6 +60,7 @@ function makeTimed(parts: WithJobs, nowMs: number) {
   const webhooks = new WebhookOutbox(parts);
   const exits = new WorkerExits(parts);
   const closing = new Closing({ ...parts, exits });
+  const fleet = new Fleet(parts, nowMs);
   // An alarm runs these in this order: parts that make jobs ready come before parts that start them.
   const timed: Timed[] = [
     new PriceClock({ ...parts, lb }),
@@ -69,11 +71,12 @@ function makeTimed(parts: WithJobs, nowMs: number) {
     parts.usageOutbox,
     dispatchWake,
     webhooks,
+    fleet,
     closing,
   ];
   const alarmClock = new AlarmClock({ ...parts, timed });
-  const wake = new Wake({ ...parts, alarmClock, dispatchWake, webhooks });
-  return { lb, dispatchWake, webhooks, exits, closing, timed, alarmClock, wake };
+  const wake = new Wake({ ...parts, alarmClock, dispatchWake, webhooks, fleet });
+  return { lb, dispatchWake, webhooks, exits, closing, fleet, timed, alarmClock, wake };
 }
 
 function makeCalls(parts: WithJobs & ReturnType<typeof makeTimed>) {

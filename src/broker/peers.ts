@@ -2,6 +2,7 @@
 // casts: the platform's types derive these from the exports of index.ts, which this layer must not import.
 import type { WebhookSenderApi } from "../contract/broker.ts";
 import type { CarrierApi } from "../contract/dispatch.ts";
+import type { FleetOperatorApi } from "../contract/fleet.ts";
 import type { ProberApi } from "../contract/load-balancer.ts";
 import type { AccountApi } from "../contract/usage.ts";
 
@@ -9,6 +10,7 @@ interface Entrypoints {
   readonly Carrier: CarrierApi;
   readonly WebhookSender: WebhookSenderApi;
   readonly Prober: ProberApi;
+  readonly FleetOperator: FleetOperatorApi;
 }
 
 export function entrypoints(ctx: DurableObjectState): Entrypoints {

@@ -2,8 +2,10 @@
 // are awaited: if one of the others fails, the end of a lease or the alarm repairs it.
 import type { Delivery, GivenUp } from "../contract/broker.ts";
 import type { Assignment } from "../contract/dispatch.ts";
+import type { ProviderCall } from "../contract/fleet.ts";
 import type { Upstream } from "../contract/settings.ts";
 import type { AccountApi } from "../contract/usage.ts";
+import type { ProviderAnswer } from "../core/fleet/provider.ts";
 import type { ProbedHealth } from "../core/lb/pool.ts";
 import { POST_TIMEOUT_MS, R2_DELETE_KEYS_MAX, WEBHOOK_SEND_MAX_MS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
@@ -45,6 +47,11 @@ export class Platform {
 
   ping(upstream: Upstream): Promise<ProbedHealth> {
     return this.#peers.Prober.ping(upstream);
+  }
+
+  /** Asks a provider for something about the machines of the endpoint. */
+  operate(call: ProviderCall): Promise<ProviderAnswer> {
+    return this.#peers.FleetOperator.operate(call);
   }
 
   /** Starts a webhook sender. */

@@ -2,6 +2,7 @@
 // none calls a part that decides (parts.ts), so that every such part may use all of them.
 import { WorkerRoster } from "../core/scheduling/worker-roster.ts";
 import { Endpoint } from "./endpoint.ts";
+import { Machines } from "./fleet/machines.ts";
 import { Egress } from "./jobs/egress.ts";
 import { HeldCalls } from "./jobs/held-calls.ts";
 import { LiveIndex } from "./jobs/live-index.ts";
@@ -12,6 +13,7 @@ import type { Meter } from "./meter.ts";
 import type { Platform } from "./platform.ts";
 import { ChunkStore } from "./store/chunks.ts";
 import { GraceRow } from "./store/grace-row.ts";
+import { InstanceRows } from "./store/instances.ts";
 import { BrokerStore } from "./store/jobs.ts";
 import { KeptRows } from "./store/kept-rows.ts";
 import { KeyCounts } from "./store/key-counts.ts";
@@ -44,6 +46,7 @@ function makeRows(sql: MeteredSql, nowMs: number) {
     chunks: new ChunkStore(sql, nowMs),
     deliveries: new DeliveryLog(sql),
     graceRow: new GraceRow(sql),
+    instanceRows: new InstanceRows(sql),
     keys: new KeyCounts(sql),
     kept: new KeptRows(sql, (uuid) => sumOf(store.measure(uuid))),
     lbMark: new LbMark(sql),
@@ -59,7 +62,7 @@ function makeRows(sql: MeteredSql, nowMs: number) {
 /** The memory that each start of the object begins anew. */
 function makeMemory(
   platform: Platform,
-  { store, kept, purges, tenantBounds }: ReturnType<typeof makeRows>,
+  { store, kept, purges, tenantBounds, instanceRows }: ReturnType<typeof makeRows>,
   nowMs: number,
 ) {
   const { endpointId } = platform;
@@ -69,6 +72,7 @@ function makeMemory(
   for (const [tenantId, { runningMax }] of tenantBounds.known) index.bound(tenantId, runningMax, nowMs);
   const longPolls = new LongPolls();
   const roster = new WorkerRoster();
+  const machines = new Machines(instanceRows);
   const accountOf = (tenantId: string) => platform.accountOf(tenantId);
   return {
     endpoint,
@@ -76,9 +80,10 @@ function makeMemory(
     index,
     longPolls,
     roster,
+    machines,
     held: new HeldCalls(),
     progress: new ProgressNotes(),
-    pullSlots: new PullSlots({ endpoint, roster, index, longPolls }),
+    pullSlots: new PullSlots({ endpoint, roster, index, longPolls, machines }),
     stops: new Stops({ endpoint, roster, index, longPolls }),
     sweep: new Sweep(store, purges, kept),
     usageOutbox: new UsageOutbox({ endpointId, store, index, egress, accountOf }),

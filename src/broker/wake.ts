@@ -1,6 +1,7 @@
 // Runs at the end of each call that may have changed something: brings waiting jobs and webhooks on their way, writes
 // the rows that the next start must find, and arms the alarm.
 import type { AlarmClock } from "./alarm.ts";
+import type { Fleet } from "./fleet/fleet.ts";
 import type { DispatchWake } from "./jobs/dispatch-wake.ts";
 import type { BrokerState } from "./state.ts";
 import type { WebhookOutbox } from "./webhooks/outbox.ts";
@@ -9,6 +10,7 @@ interface Parts extends BrokerState {
   readonly alarmClock: AlarmClock;
   readonly dispatchWake: DispatchWake;
   readonly webhooks: WebhookOutbox;
+  readonly fleet: Fleet;
 }
 
 export class Wake {
@@ -17,11 +19,14 @@ export class Wake {
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    parts.fleet.whenAnswered(this.#goOn);
   }
 
   async run(nowMs: number): Promise<void> {
-    const { dispatchWake, webhooks, egress } = this.#parts;
+    const { dispatchWake, webhooks, egress, fleet } = this.#parts;
     if (dispatchWake.run(nowMs)) egress.again(this.#goOn);
+    // This comes once jobs have taken the slots that are free.
+    fleet.look(nowMs);
     webhooks.run(nowMs);
     await this.arm(nowMs);
   }

@@ -7,6 +7,7 @@ export type QueueReason =
   | "NO_WORKERS"
   | "ALL_BUSY"
   | "STARTING"
+  | "NO_CAPACITY"
   | "RETRY_WAIT"
   | "TENANT_LIMIT"
   | "PAUSED"

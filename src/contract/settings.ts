@@ -3,6 +3,7 @@ import * as z from "zod";
 import { RATE_KINDS } from "../core/job/pricing.ts";
 import { LB_BODY_DEFAULT_MAX_BYTES, LB_BODY_MAX_BYTES } from "../core/limits.ts";
 import { INFERENCE } from "../core/openai/routes.ts";
+import { fleetSettingsSchema } from "./fleet.ts";
 
 /** A worker address that jobs are pushed to. `credential` is sealed (outbound/credentials.ts); null: it needs none. */
 const upstreamSchema = z.object({
@@ -66,6 +67,8 @@ export const endpointSettingsSchema = z.object({
   shared: z.boolean().default(true),
   /** Which routes of an OpenAI server the endpoint's tenants may reach (core/openai/routes.ts). */
   openaiRoutes: z.string().default(INFERENCE),
+  /** Its workers come and go by themselves; null: it has only those that somebody else starts. */
+  fleet: fleetSettingsSchema.nullable().default(null),
   /** Since when the endpoint is deleted, epoch ms; its broker then ends all that it has, and is never open again. */
   deletedAtMs: z.int().nullable().default(null),
 });

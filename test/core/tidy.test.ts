@@ -28,6 +28,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   outbound: ["core", "contract", "config.ts", "log.ts"],
   payload: ["core", "contract", "config.ts", "log.ts"],
   dispatch: ["core", "contract", "db", "outbound", "payload", "config.ts", "log.ts"],
+  fleet: ["core", "contract", "db", "outbound", "config.ts", "log.ts"],
   account: ["core", "contract", "db", "outbound", "payload", "config.ts", "log.ts"],
   broker: ["core", "contract", "db", "outbound", "payload", "dispatch", "config.ts", "log.ts"],
   consumers: ["core", "contract", "db", "outbound", "payload", "dispatch", "account", "broker", "config.ts", "log.ts"],
@@ -50,7 +51,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // Workers, in Node: bundled into a package of its own.
   sdk: ["core", "contract"],
   cli: ["core", "contract", "db", "outbound"],
-  "index.ts": ["dispatch", "account", "broker", "consumers", "http", "contract", "config.ts", "log.ts"],
+  "index.ts": ["dispatch", "fleet", "account", "broker", "consumers", "http", "contract", "config.ts", "log.ts"],
 };
 
 /**

@@ -45,6 +45,7 @@ export function settings(partial: Partial<EndpointSettings> = {}): EndpointSetti
     rates: [{ tier: "a4000", kind: "flex", nanodollarsPerSecond: 160_000, effectiveFromMs: 0 }],
     shared: false,
     openaiRoutes: "inference",
+    fleet: null,
     deletedAtMs: null,
     ...partial,
   };

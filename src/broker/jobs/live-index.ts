@@ -1,6 +1,7 @@
 // What a broker keeps in memory of its live jobs: order, deadlines, counters. It is rebuilt from rows at each start of
 // the object, and changed only after a transaction has returned. It decides nothing: rows and core do.
 
+import { firstUuidAt, timeOfUuid } from "../../core/job/id.ts";
 import { dueAtMs, isRunning, isTerminal, isWaiting, type Job, type JobStatus, type Lease } from "../../core/job/job.ts";
 import { OwedFinishes } from "../../core/job/owed-finishes.ts";
 import { DueOrder } from "../../core/scheduling/due-order.ts";
@@ -220,6 +221,21 @@ export class LiveIndex {
   /** Does a job wait that may start? */
   hasReady(): boolean {
     return !this.#fair.isEmpty;
+  }
+
+  /**
+   * Jobs that could start now if there were slots enough, those of low priority apart, and those of them that are older than a time,
+   * epoch ms.
+   */
+  startable(olderThanMs: number): { readonly waiting: number; readonly overdue: number } {
+    const waiting = this.#fair.startable;
+    return { waiting, overdue: waiting === 0 ? 0 : this.#fair.startableBefore(firstUuidAt(olderThanMs)) };
+  }
+
+  /** When the oldest of them from a time on was made, epoch ms; Infinity: there is none. */
+  oldestStartableAtMs(fromMs: number): number {
+    const oldest = this.#fair.startable === 0 ? undefined : this.#fair.oldestStartable(firstUuidAt(fromMs));
+    return oldest === undefined ? Number.POSITIVE_INFINITY : timeOfUuid(oldest);
   }
 
   /** Is there another ready job beside this one? */

@@ -6,16 +6,21 @@ import { expiresAtMs, isRunning, isWaiting, type Job } from "../../core/job/job.
 import { readMetadata } from "../../core/job/metadata.ts";
 import { shownWorkerId } from "../../core/job/worker-id.ts";
 import { JOBS_LISTED_MAX, PAYLOAD_INLINE_MAX_BYTES } from "../../core/limits.ts";
+import type { Fleet } from "../fleet/fleet.ts";
 import type { StoredJob } from "../store/job-row.ts";
 import { explainAbsence } from "../workers/explain-absence.ts";
 import { LISTED_MOST_BYTES, VIEW_MOST_BYTES, viewBytes } from "./egress-bytes.ts";
 import type { OverJobs } from "./jobs.ts";
 import { explainWait, viewJob } from "./view.ts";
 
-export class ShownJobs {
-  readonly #parts: OverJobs;
+interface Parts extends OverJobs {
+  readonly fleet: Fleet;
+}
 
-  constructor(parts: OverJobs) {
+export class ShownJobs {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
     this.#parts = parts;
   }
 
@@ -94,7 +99,7 @@ export class ShownJobs {
     const paused = endpoint.settings?.paused ?? false;
     const bound = index.boundReached(job.tenantId);
     const absence = () => explainAbsence(this.#parts, nowMs);
-    const facts = { paused, bound, pool: endpoint.pool, absence, nowMs };
+    const facts = { paused, bound, pool: endpoint.pool, absence, fleet: () => this.#parts.fleet.explain(nowMs), nowMs };
     return viewJob(job, output, explainWait(job, index.position(job), facts));
   }
 }

@@ -1,5 +1,6 @@
 // What a client may see of a stored job.
 import type { JobView, QueueReason } from "../../contract/job-view.ts";
+import type { FleetWait } from "../../core/fleet/explain.ts";
 import { showJobId } from "../../core/job/id.ts";
 import { isTerminal, isWaiting, type Job, shownError, shownFailure } from "../../core/job/job.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
@@ -32,6 +33,8 @@ export function explainWait(
     readonly pool: UpstreamPool;
     /** Returns why no worker takes jobs; null: the wait has another cause. */
     readonly absence: () => string | null;
+    /** Returns what keeps a worker of the fleet from being there; null: none is on its way. */
+    readonly fleet: () => FleetWait | null;
     readonly nowMs: number;
   },
 ): JobView["queue"] {
@@ -48,6 +51,8 @@ export function explainWait(
   const state = facts.pool.describe(facts.nowMs, facts.pool.boundTo(job));
   // The pool only counts slots; whether a worker is there to fill them follows from the workers' own calls.
   const absence = state.reason === "NO_WORKERS" || state.reason === "ALL_BUSY" ? facts.absence() : null;
+  const fleet = absence !== null || state.reason === "NO_WORKERS" || state.reason === "ALL_BUSY" ? facts.fleet() : null;
+  if (fleet !== null) return explain(fleet.reason, fleet.detail, fleet.sinceMs);
   if (absence !== null) return explain("NO_WORKERS", absence, job.queuedAtMs);
   const since = state.reason.startsWith("UPSTREAM_") ? state.sinceMs : job.queuedAtMs;
   return explain(state.reason, state.detail, since);

@@ -221,4 +221,14 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    id: 13,
+    // Machines of a fleet by their own ids, each as JSON; the newest decisions of the scaler; and how many workers are to
+    // be kept warm.
+    sql: `
+      CREATE TABLE instances (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE scaling_decisions (number INTEGER PRIMARY KEY, decision TEXT NOT NULL) STRICT;
+      CREATE TABLE warm_workers (one INTEGER PRIMARY KEY CHECK (one = 1), warm TEXT NOT NULL) STRICT;
+    `,
+  },
 ];

@@ -24,8 +24,9 @@ export function explainAbsence({ endpoint, roster, pullSlots }: BrokerState, now
  * none is starting again. After a start of the object its workers are given the time of two polls to call.
  */
 export function mayServe({ endpoint, roster }: BrokerState, nowMs: number): boolean {
-  const { upstreams = [], workerKeys = [] } = endpoint.settings ?? {};
-  if (upstreams.length > 0) return true;
+  const { upstreams = [], workerKeys = [], fleet = null } = endpoint.settings ?? {};
+  // A fleet starts a worker when there is a job for it.
+  if (upstreams.length > 0 || (fleet !== null && fleet.max > 0)) return true;
   if (workerKeys.length === 0) return false;
   const isKnown = nowMs - roster.lastCallAtMs < WORKER_AWAITED_MS;
   return isKnown || nowMs - endpoint.startedAtMs < WORKERS_CALL_WITHIN_MS;

@@ -6,6 +6,7 @@ import { LOST_IN_A_ROW_MAX, WORKER_LEASE_MS } from "../../core/limits.ts";
 import { absenceOf } from "../../core/scheduling/worker-absence.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
 import type { Endpoint } from "../endpoint.ts";
+import type { Machines } from "../fleet/machines.ts";
 import { rateOf, type SlotHolder, workerSlots } from "../jobs/leasing.ts";
 import type { LiveIndex } from "../jobs/live-index.ts";
 import type { LongPolls } from "../jobs/long-polls.ts";
@@ -21,19 +22,26 @@ export interface OverRoster {
 /** Looking for workers that are gone walks all workers, so it is not done at each call. */
 const LOOK_FOR_GONE_EVERY_MS = 10_000;
 
+interface Parts extends OverRoster {
+  readonly machines: Machines;
+}
+
 export class PullSlots {
-  readonly #parts: OverRoster;
+  readonly #parts: Parts;
   /** Jobs that polls have been given and are not yet answered with, by poll. */
   readonly #given = new Map<string, HandedJob[]>();
   #lookedForGoneAtMs = 0;
 
-  constructor(parts: OverRoster) {
+  constructor(parts: Parts) {
     this.#parts = parts;
   }
 
-  /** Null: the endpoint has no such key, or it has expired. */
+  /** Null: the endpoint has no such key, or it has expired. A machine of the fleet has a key of its own. */
   keyOf(keyId: string): WorkerKey | null {
-    const key = this.#parts.endpoint.settings?.workerKeys.find(({ id }) => id === keyId) ?? null;
+    const { endpoint, machines } = this.#parts;
+    const own = machines.keyOf(keyId, endpoint.settings?.fleet ?? null);
+    if (own !== null) return own;
+    const key = endpoint.settings?.workerKeys.find(({ id }) => id === keyId) ?? null;
     return key !== null && key.expiresAtMs !== null && key.expiresAtMs <= Date.now() ? null : key;
   }
 

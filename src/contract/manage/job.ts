@@ -16,6 +16,7 @@ export const queueSchema = z
       "NO_WORKERS",
       "ALL_BUSY",
       "STARTING",
+      "NO_CAPACITY",
       "RETRY_WAIT",
       "TENANT_LIMIT",
       "PAUSED",

@@ -37,11 +37,13 @@ function troubleEndsAtMs(state: FleetState, providerId: string): number {
 export function listDueAtMs(state: FleetState, providerId: string): number {
   const { listing, listedAtMs, listNotBeforeMs } = providerOf(state, providerId);
   if (listing !== null) return listing.atMs + CALL_LOST_AFTER_MS;
-  let everyMs = NEVER;
+  let atMs = NEVER;
   for (const instance of state.instances.values()) {
-    if (instance.providerId === providerId) everyMs = Math.min(everyMs, listEveryMs(instance));
+    if (instance.providerId !== providerId) continue;
+    // What has just been created needs no list yet.
+    atMs = Math.min(atMs, Math.max(listedAtMs, instance.startedAtMs) + listEveryMs(instance));
   }
-  return Math.max(listedAtMs + everyMs, listNotBeforeMs);
+  return Math.max(atMs, listNotBeforeMs);
 }
 
 function listEveryMs({ phase, call, unclearAtMs, ref, endedAtMs }: Instance): number {

@@ -43,3 +43,5 @@ export const CRASH_LOOP_FROM = 3;
 
 /** Machines that an endpoint may have at once, with those that are about to end: a record is looked at in each round. */
 export const INSTANCES_MAX = 1_000;
+/** The newest changes of what is wanted, with their reasons: some hours of a busy endpoint, weeks of a quiet one. */
+export const DECISIONS_KEPT = 1_000;

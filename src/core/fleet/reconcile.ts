@@ -116,7 +116,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
         return putInstance(good, endOrStop(instance, facts));
       }
       if (nowMs < instance.createdAtMs + facts.lifetimeMs) return good;
-      return putInstance(good, enterPhase(instance, "draining", nowMs, { lastError: "Its lifetime is over." }));
+      return putInstance(good, retire({ ...instance, lastError: "Its lifetime is over." }, facts));
     }
     case "stopped":
       if (nowMs < instance.sinceMs + facts.stoppedKeptMs) return state;
@@ -138,6 +138,14 @@ function loseWorker(
   const words = worker?.trouble ?? "It does not call any more.";
   if (worker?.hasRun === false) return failStart(state, instance, words, facts);
   return putInstance(state, toBeGone(instance, words, facts.nowMs));
+}
+
+/** A worker that is there and is not to stay: it finishes its jobs first. */
+function retire(instance: Instance, facts: FleetFacts): Instance {
+  const worker = facts.workers.get(instance.id);
+  // After a start of the broker a worker may run a job, and has not called yet.
+  const isBusy = worker === undefined ? facts.nowMs < facts.allSeenAtMs : worker.running > 0;
+  return isBusy ? enterPhase(instance, "draining", facts.nowMs) : endOrStop(instance, facts);
 }
 
 /** A worker that is not needed: its machine is stopped where that is wanted and can be done. */
@@ -209,7 +217,7 @@ function giveUp(before: FleetState, live: readonly Instance[], surplus: number, 
     else if (instance.phase === "starting") {
       if (instance.call !== null) continue;
       state = putInstance(state, toBeGone(instance, null, nowMs));
-    } else state = putInstance(state, enterPhase(instance, "draining", nowMs));
+    } else state = putInstance(state, retire(instance, facts));
     left -= 1;
   }
   return state;
@@ -232,9 +240,7 @@ function keepCeiling(before: FleetState, facts: FleetFacts): FleetState {
     over -= instance.priceNanodollarsPerHour;
     const why = "All machines together would cost more than the endpoint may.";
     const leaving =
-      instance.phase === "starting"
-        ? toBeGone(instance, why, nowMs)
-        : enterPhase(instance, "draining", nowMs, { lastError: why });
+      instance.phase === "starting" ? toBeGone(instance, why, nowMs) : retire({ ...instance, lastError: why }, facts);
     state = putInstance(state, leaving);
   }
   return state;

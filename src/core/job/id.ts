@@ -40,6 +40,11 @@ export function firstUuidAt(atMs: number): string {
   return `${digits.slice(0, 8)}-${digits.slice(8)}`;
 }
 
+/** The time in a uuid of version 7, epoch ms. */
+export function timeOfUuid(uuid: string): number {
+  return Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16);
+}
+
 /** The id of one finish's webhook: the same on every try, another after each retry, and without a dot. */
 export function webhookIdOf({ uuid, round }: { readonly uuid: string; readonly round: number }): string {
   return `msg_${uuid}_r${round}`;

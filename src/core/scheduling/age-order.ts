@@ -44,7 +44,12 @@ export class AgeOrder {
   }
 
   first(): string | undefined {
-    return this.#uuids[this.#head];
+    return this.at(0);
+  }
+
+  /** The job that has so many before it; undefined: there are not so many. */
+  at(place: number): string | undefined {
+    return this.#uuids[this.#head + place];
   }
 
   #search(uuid: string): number {

@@ -13,6 +13,8 @@ interface TenantLine extends Served {
   readonly low: AgeOrder;
   /** The number of jobs that the tenant may run at once; Infinity: no bound. */
   runningMax: number;
+  /** How many of its jobs are counted in `startable`. */
+  counted: number;
 }
 
 export class FairOrder {
@@ -29,16 +31,41 @@ export class FairOrder {
   /** The time of the least served waiting tenant: newcomers begin with it, so that idle time earns them no burst. */
   #floorMs = 0;
   #turns = 0;
+  #startable = 0;
 
   /** Tenants in memory: those whose jobs wait or run, and at most FAIR_KEPT_MAX others. */
   get tenants(): number {
     return this.#lines.size;
   }
 
+  /** Jobs of normal priority that could all start now if there were slots enough: a tenant's bound is not counted beyond. */
+  get startable(): number {
+    return this.#startable;
+  }
+
+  /** Those of them that are older than this uuid (core/job/id.ts: firstUuidAt). */
+  startableBefore(uuid: string): number {
+    let older = 0;
+    for (const line of this.#waiting.all()) older += Math.min(line.normal.indexOf(uuid), line.counted);
+    return older;
+  }
+
+  /** The oldest of them from this uuid on; undefined: there is none. */
+  oldestStartable(fromUuid: string): string | undefined {
+    let oldest: string | undefined;
+    for (const line of this.#waiting.all()) {
+      const at = line.normal.indexOf(fromUuid);
+      const first = at < line.counted ? line.normal.at(at) : undefined;
+      if (first !== undefined && (oldest === undefined || first < oldest)) oldest = first;
+    }
+    return oldest;
+  }
+
   add(tenantId: string, uuid: string, lowPriority: boolean, nowMs: number): void {
     const line = this.#lines.get(tenantId);
     if (line !== undefined && waits(line)) {
       queueOf(line, lowPriority).add(uuid);
+      this.#recount(line);
       return;
     }
     this.#change(tenantId, (changed) => {
@@ -54,6 +81,7 @@ export class FairOrder {
     if (line === undefined || !waits(line)) return;
     const order = this.#orderOf(line);
     queueOf(line, lowPriority).remove(uuid);
+    this.#recount(line);
     if (waits(line)) return;
     order.remove(line);
     this.#enter(line);
@@ -66,6 +94,7 @@ export class FairOrder {
     const order = this.#orderOf(line);
     line.normal.clear();
     line.low.clear();
+    this.#recount(line);
     order.remove(line);
     this.#enter(line);
   }
@@ -148,7 +177,14 @@ export class FairOrder {
       this.#lines.set(tenantId, line);
     } else this.#orderOf(line).remove(line);
     change(line);
+    this.#recount(line);
     this.#enter(line);
+  }
+
+  #recount(line: TenantLine): void {
+    const counted = Math.max(Math.min(line.normal.size, line.runningMax - line.running), 0);
+    this.#startable += counted - line.counted;
+    line.counted = counted;
   }
 
   #enter(line: TenantLine): void {
@@ -189,6 +225,7 @@ function makeLine(tenantId: string, settledMs: number, runningMax: number): Tena
     running: 0,
     startsSumMs: 0,
     turn: 0,
+    counted: 0,
     at: 0,
   };
 }

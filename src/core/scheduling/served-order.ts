@@ -64,6 +64,11 @@ export class ServedOrder<Line extends Served> {
     return least;
   }
 
+  /** All lines, in no order. */
+  *all(): Generator<Line> {
+    for (const heap of this.#heaps.values()) yield* heap.lines;
+  }
+
   /** A served time below which no line of this order will ever fall; Infinity when it is empty. */
   lastingMs(nowMs: number): number {
     let least = Number.POSITIVE_INFINITY;
@@ -77,6 +82,10 @@ export class ServedOrder<Line extends Served> {
 /** A binary heap of lines with equally many running jobs. Each has its index, so that it can be removed anywhere. */
 class ServedHeap<Line extends Served> {
   readonly #lines: Line[] = [];
+
+  get lines(): readonly Line[] {
+    return this.#lines;
+  }
 
   get first(): Line | undefined {
     return this.#lines[0];

@@ -191,9 +191,9 @@ export class UpstreamPool {
     return [...this.#entries.values()].filter(({ asks }) => asks === null);
   }
 
-  /** How many jobs could start now on any slot. */
-  freeSlots(nowMs: number): number {
-    return this.#free(nowMs, () => true);
+  /** How many jobs could start now on any slot, or on those of the upstreams and workers that `counts` accepts. */
+  freeSlots(nowMs: number, counts: (id: string) => boolean = () => true): number {
+    return this.#free(nowMs, ({ member }) => counts(member.id));
   }
 
   /** How many jobs could be pushed now. */

@@ -2,6 +2,7 @@
 // that workers need no D1. D1 is queried only for keys that the broker may not have received yet, and once for each key
 // that is new to this isolate, because a made-up key must start no broker.
 import { readConfig } from "../../config.ts";
+import type { EndpointSettings } from "../../contract/settings.ts";
 import type { WorkerCall } from "../../contract/worker.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { parseJobId } from "../../core/job/id.ts";
@@ -13,6 +14,7 @@ import { findWorkerKey, type WorkerKeyPlace } from "../../db/keys.ts";
 import { StaleCache } from "../../db/stale-cache.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
 import { log } from "../../log.ts";
+import { instanceOfKey } from "../../outbound/fleet-key.ts";
 import { isGenuine, type PresentedKey, readKey } from "../kit/auth.ts";
 import type { RouteContext } from "../kit/context.ts";
 import { refuseCaller, refuseToAsk } from "../kit/failed-callers.ts";
@@ -75,6 +77,9 @@ export async function enterWorker(c: RouteContext): Promise<Result<WorkerEntry>>
 /** The endpoint that a name stands for, if its broker has the key. */
 async function checkKey(c: RouteContext, presented: PresentedKey, name: string): Promise<Result<string>> {
   const nowMs = Date.now();
+  // The worker of a fleet's machine names its endpoint by its id. Nothing about its key is stored in D1.
+  const instanceId = await instanceOfKey(readConfig(c.env).pepper, name, presented.key);
+  if (instanceId !== null) return checkInstance(c.env, name, instanceId, nowMs);
   const located = await locate(c, presented, name, nowMs);
   if (!located.ok) return located;
   const endpointId = located.value;
@@ -83,6 +88,18 @@ async function checkKey(c: RouteContext, presented: PresentedKey, name: string):
     const stored = await keys.get(`${endpointId}/${presented.id}`, nowMs, load);
     const genuine = await isGenuine(presented, stored?.digest ?? null, readConfig(c.env).pepper);
     return stored !== null && genuine ? located : fail({ kind: "unauthorized" });
+  } catch (error) {
+    if (error instanceof Unanswered) return fail(error.failure);
+    throw error;
+  }
+}
+
+/** The key is genuine; the broker tells whether the machine that it was made for is still one of its own. */
+async function checkInstance(env: Env, endpointId: string, instanceId: string, nowMs: number): Promise<Result<string>> {
+  try {
+    const load = () => loadKey(env, endpointId, instanceId, async () => null);
+    const stored = await keys.get(`${endpointId}/${instanceId}`, nowMs, load);
+    return stored === null ? fail({ kind: "unauthorized" }) : ok(endpointId);
   } catch (error) {
     if (error instanceof Unanswered) return fail(error.failure);
     throw error;
@@ -146,14 +163,20 @@ function readNames(c: RouteContext): Result<{ readonly workerId: string; readonl
 }
 
 /** The broker's copy of a key; a key that it lacks may be newer than its settings. Null: there is no such key. */
-async function loadKey(env: Env, endpointId: string, keyId: string): Promise<{ readonly digest: string } | null> {
-  const newer = async () => {
-    const settings = await loadEndpointSettings(env.DB, endpointId).catch(() => undefined);
-    if (settings !== undefined) return settings?.workerKeys.some(({ id }) => id === keyId) === true ? settings : null;
-    throw new Unanswered({ kind: "unavailable", message: "worker keys cannot be checked right now" });
-  };
+async function loadKey(
+  env: Env,
+  endpointId: string,
+  keyId: string,
+  newer = () => newerSettings(env, endpointId, keyId),
+): Promise<{ readonly digest: string } | null> {
   const key = await new BrokerClient(env, endpointId, newer).call("workerKey", { keyId });
   if (key.ok) return key.value;
   if (key.failure.kind === "settings_behind") return null;
   throw new Unanswered(key.failure);
+}
+
+async function newerSettings(env: Env, endpointId: string, keyId: string): Promise<EndpointSettings | null> {
+  const settings = await loadEndpointSettings(env.DB, endpointId).catch(() => undefined);
+  if (settings !== undefined) return settings?.workerKeys.some(({ id }) => id === keyId) === true ? settings : null;
+  throw new Unanswered({ kind: "unavailable", message: "worker keys cannot be checked right now" });
 }

@@ -1,0 +1,232 @@
+// Keeps the machines of an endpoint: at the end of each call and at its own times the scaler says how many workers are wanted, and the
+// reconciler which calls to providers that takes. Records are written before a call is made, and no call is waited for in a decision.
+import type { FleetSettings, ProviderCall } from "../../contract/fleet.ts";
+import { messageOf } from "../../core/failure.ts";
+import { explainFleet, type FleetWait } from "../../core/fleet/explain.ts";
+import { isLive } from "../../core/fleet/instance.ts";
+import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
+import { STOPPED_KEPT_MS } from "../../core/fleet/limits.ts";
+import type { ProviderAnswer } from "../../core/fleet/provider.ts";
+import { type FleetCall, type FleetFacts, reconcile } from "../../core/fleet/reconcile.ts";
+import { beginScaling, type ScalerState, type ScalingFacts, scale } from "../../core/fleet/scaler.ts";
+import { takeAnswer } from "../../core/fleet/take-answer.ts";
+import { takeList } from "../../core/fleet/take-list.ts";
+import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
+import { log } from "../../log.ts";
+import type { Timed } from "../alarm.ts";
+import type { BrokerState } from "../state.ts";
+import type { Decision, Warm } from "../store/instances.ts";
+import { leastOf, loadOf, workersOf } from "./facts.ts";
+import { calledMachine, desiredOf } from "./provider-call.ts";
+
+const NEVER = Number.POSITIVE_INFINITY;
+/** What an endpoint without a fleet still does with machines that it has: it ends them. */
+const NO_FLEET: FleetSettings = {
+  rule: { type: "REQUEST_COUNT", requests: 1 },
+  min: 0,
+  max: 0,
+  idleTimeoutMs: 0,
+  slots: 1,
+  schedule: null,
+  ceilingNanodollarsPerHour: null,
+  initTimeoutMs: 1,
+  lifetimeMs: NEVER,
+  keepsStopped: false,
+  release: 0,
+  candidates: [],
+};
+
+export class Fleet implements Timed {
+  readonly #parts: BrokerState;
+  #scaler: ScalerState;
+  #warm: Warm | null;
+  #dueAtMs = 0;
+  /** The newest number of a state that was sent to a provider. */
+  #number = 0;
+  /** Called when a provider has answered; the wake of the broker is made after this part. */
+  #whenAnswered: () => Promise<void> = async () => undefined;
+
+  constructor(parts: BrokerState, nowMs: number) {
+    this.#parts = parts;
+    this.#warm = parts.instanceRows.readWarm();
+    this.#scaler = beginScaling([...parts.machines.all()].filter(isLive).length, nowMs);
+  }
+
+  whenAnswered(goOn: () => Promise<void>): void {
+    this.#whenAnswered = goOn;
+  }
+
+  nextAtMs(): number {
+    return this.#dueAtMs;
+  }
+
+  run(nowMs: number): boolean {
+    this.look(nowMs);
+    return false;
+  }
+
+  /** Called at the end of each call: an endpoint without fleet and machines costs nothing here. */
+  look(nowMs: number): void {
+    const { endpoint, machines } = this.#parts;
+    const own = endpoint.settings?.fleet ?? null;
+    if (own === null && machines.size === 0) {
+      this.#dueAtMs = NEVER;
+      return;
+    }
+    const settings = own ?? NO_FLEET;
+    const { load, overdueAtMs } = loadOf(this.#parts, settings, nowMs);
+    const least = leastOf(settings, this.#warm, nowMs);
+    const before = this.#scaler.wanted;
+    const facts: ScalingFacts = {
+      rule: settings.rule,
+      load,
+      bounds: { min: least.min, max: settings.max, idleTimeoutMs: settings.idleTimeoutMs },
+      isOpen: own !== null && endpoint.deletion === null && endpoint.settings?.paused === false,
+    };
+    const scaled = scale(this.#scaler, facts, nowMs);
+    const decision =
+      scaled.reason === null
+        ? null
+        : decisionOf(before, scaled.state.wanted, scaled.reason, facts, { nowMs, ...this.#counts() });
+    const isDue = decision !== null || nowMs >= this.#dueAtMs || this.#isOnItsWay();
+    const laterMs = Math.min(scaled.nextAtMs, overdueAtMs, least.changesAtMs);
+    if (!isDue) {
+      this.#scaler = scaled.state;
+      this.#dueAtMs = Math.min(this.#dueAtMs, laterMs);
+      return;
+    }
+    const plan = reconcile(machines.state, this.#facts(settings, scaled.state.wanted, least.min, nowMs));
+    machines.keep(plan.state, decision);
+    this.#scaler = scaled.state;
+    this.#dueAtMs = Math.min(plan.nextAtMs, laterMs);
+    this.#takeOut(nowMs);
+    for (const call of plan.calls) this.#parts.platform.launch(this.#make(call, nowMs), "provider");
+  }
+
+  /** Is there a machine that a call of its worker, or the end of a job, brings on? */
+  #isOnItsWay(): boolean {
+    for (const { phase } of this.#parts.machines.all()) {
+      if (phase === "creating" || phase === "starting" || phase === "draining") return true;
+    }
+    return false;
+  }
+
+  #counts(): Readonly<Record<string, number>> {
+    const counts = { ready: 0, starting: 0 };
+    for (const { phase } of this.#parts.machines.all()) {
+      if (phase === "ready") counts.ready += 1;
+      if (phase === "wanted" || phase === "creating" || phase === "starting") counts.starting += 1;
+    }
+    return counts;
+  }
+
+  #facts(settings: FleetSettings, wanted: number, active: number, nowMs: number): FleetFacts {
+    return {
+      nowMs,
+      jitter: Math.random(),
+      wanted,
+      active,
+      release: settings.release,
+      candidates: settings.candidates,
+      ceilingNanodollarsPerHour: settings.ceilingNanodollarsPerHour,
+      initTimeoutMs: settings.initTimeoutMs,
+      lifetimeMs: settings.lifetimeMs,
+      stoppedKeptMs: settings.keepsStopped ? STOPPED_KEPT_MS : 0,
+      workers: workersOf(this.#parts),
+      allSeenAtMs: this.#parts.endpoint.startedAtMs + WORKER_GONE_AFTER_MS,
+      newId: () => makeInstanceId(crypto.getRandomValues(new Uint8Array(INSTANCE_ID_RANDOM_BYTES))),
+    };
+  }
+
+  /** Workers whose machines drain or end get no more jobs from this turn on, and those that came back get some again. */
+  #takeOut(nowMs: number): void {
+    const { roster, machines, pullSlots } = this.#parts;
+    for (const worker of roster.all()) {
+      const isLeaving = machines.isLeaving(worker.keyId);
+      if (machines.get(worker.keyId) === undefined || worker.draining === isLeaving) continue;
+      worker.draining = isLeaving;
+      pullSlots.ask(worker, nowMs);
+    }
+  }
+
+  /** Makes one call, and takes its answer in a turn of its own. */
+  async #make(call: FleetCall, nowMs: number): Promise<void> {
+    const answer = await this.#ask(this.#toCall(call, nowMs));
+    const { machines, endpoint } = this.#parts;
+    const moment = { nowMs: Date.now(), jitter: Math.random() };
+    const next =
+      call.operation === "list"
+        ? takeList(machines.state, { ...call, endpointId: endpoint.id }, answer, moment)
+        : takeAnswer(machines.state, call, answer, moment);
+    machines.keep(next, null);
+    this.#dueAtMs = 0;
+    this.look(moment.nowMs);
+    await this.#whenAnswered();
+  }
+
+  async #ask(call: ProviderCall): Promise<ProviderAnswer> {
+    const { platform, endpoint } = this.#parts;
+    try {
+      const answer = await platform.operate(call);
+      if (answer.kind !== "listed") {
+        const { operation, machine } = call;
+        log("provider_answered", {
+          endpoint: endpoint.id,
+          operation,
+          instance: machine?.instanceId ?? null,
+          answer: answer.kind,
+        });
+      }
+      return answer;
+    } catch (error) {
+      // Our own entrypoint has failed: whether the provider was asked is not known.
+      return { kind: "unclear", detail: messageOf(error) };
+    }
+  }
+
+  #toCall(call: FleetCall, nowMs: number): ProviderCall {
+    const { machines, endpoint } = this.#parts;
+    this.#number = Math.max(this.#number + 1, nowMs);
+    const machine = call.operation === "list" ? undefined : machines.get(call.instanceId);
+    const lifetimeMs = endpoint.settings?.fleet?.lifetimeMs ?? 0;
+    return {
+      endpointId: endpoint.id,
+      providerId: call.providerId,
+      operation: call.operation,
+      machine: machine === undefined ? null : calledMachine(machine, lifetimeMs),
+      desired: { number: this.#number, machines: desiredOf(machines.all(), call.providerId, lifetimeMs) },
+    };
+  }
+
+  /** Why no worker of the fleet is there yet; null: none is on its way. */
+  explain(nowMs: number): FleetWait | null {
+    const settings = this.#parts.endpoint.settings?.fleet ?? null;
+    if (settings === null) return null;
+    const { candidates, ceilingNanodollarsPerHour } = settings;
+    const facts = { nowMs, candidates, ceilingNanodollarsPerHour, usualStartMs: null };
+    return explainFleet(this.#parts.machines.state, facts);
+  }
+
+  /** Sees to it that so many workers are there until then. */
+  keepWarm(warm: Warm, nowMs: number): void {
+    this.#parts.instanceRows.writeWarm(warm);
+    this.#warm = warm;
+    this.look(nowMs);
+  }
+
+  decisions(belowNumber: number, limit: number): Decision[] {
+    return this.#parts.instanceRows.decisions(belowNumber, limit);
+  }
+}
+
+function decisionOf(
+  from: number,
+  to: number,
+  reason: string,
+  { load, bounds }: ScalingFacts,
+  { nowMs, ...counts }: { readonly nowMs: number } & Readonly<Record<string, number>>,
+): Omit<Decision, "number"> {
+  const { waiting, overdue, running, spareSlots } = load;
+  const { min, max } = bounds;
+  return { atMs: nowMs, from, to, reason, inputs: { waiting, overdue, running, spareSlots, min, max, ...counts } };
+}

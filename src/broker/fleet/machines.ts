@@ -1,0 +1,73 @@
+// The machines of a fleet in memory, over their rows, and what follows from them for a worker that calls: whether its key is good, and
+// whether it gets jobs. The id of a machine is the id of its worker's key (outbound/fleet-key.ts).
+import type { FleetSettings } from "../../contract/fleet.ts";
+import type { WorkerKey } from "../../contract/settings.ts";
+import { beginFleet, type FleetState } from "../../core/fleet/fleet-state.ts";
+import type { Instance } from "../../core/fleet/instance.ts";
+import { holderOfWorker } from "../../core/job/worker-id.ts";
+import type { Decision, InstanceRows } from "../store/instances.ts";
+
+export class Machines {
+  readonly #rows: InstanceRows;
+  #state: FleetState;
+
+  constructor(rows: InstanceRows) {
+    this.#rows = rows;
+    this.#state = beginFleet(rows.read());
+  }
+
+  get state(): FleetState {
+    return this.#state;
+  }
+
+  get size(): number {
+    return this.#state.instances.size;
+  }
+
+  get(instanceId: string): Instance | undefined {
+    return this.#state.instances.get(instanceId);
+  }
+
+  all(): Iterable<Instance> {
+    return this.#state.instances.values();
+  }
+
+  /** Writes the rows that differ, then takes the state over. */
+  keep(next: FleetState, decision: Omit<Decision, "number"> | null): void {
+    this.#rows.write(this.#state.instances, next.instances, decision);
+    this.#state = next;
+  }
+
+  /** The key of a machine's worker; null: there is no such machine, or it is ending. A drained worker still reports its jobs. */
+  keyOf(keyId: string, settings: FleetSettings | null): WorkerKey | null {
+    const instance = this.get(keyId);
+    if (instance === undefined || instance.candidate === null) return null;
+    if (instance.phase === "stopping" || instance.phase === "stopped") return null;
+    return {
+      id: keyId,
+      // The edge derives the key anew instead of comparing its digest.
+      digest: "derived",
+      tier: instance.candidate.tier,
+      rateKind: instance.rateKind,
+      slots: settings?.slots ?? 1,
+      expiresAtMs: null,
+    };
+  }
+
+  /** Is it a worker of the fleet that gets no more jobs? */
+  isLeaving(keyId: string): boolean {
+    const phase = this.get(keyId)?.phase;
+    return phase === "draining" || phase === "stopping";
+  }
+
+  /** Is the holder a worker of the fleet? */
+  owns(holderId: string): boolean {
+    const [, keyId = ""] = /^worker:([^/]*)\//.exec(holderId) ?? [];
+    return this.#state.instances.has(keyId);
+  }
+}
+
+/** A worker of a fleet calls itself by the id of its machine (RUNPOD_POD_ID). */
+export function holderOfInstance({ id }: Pick<Instance, "id">): string {
+  return holderOfWorker(id, id);
+}

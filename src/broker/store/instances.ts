@@ -1,0 +1,116 @@
+// The rows of a fleet: a record for each machine, the newest decisions of the scaler, and what is to be kept warm. One row a machine:
+// each write is billed, and a machine changes some ten times in its life.
+import * as z from "zod";
+import { INSTANCE_PHASES, type Instance } from "../../core/fleet/instance.ts";
+import { DECISIONS_KEPT } from "../../core/fleet/limits.ts";
+import { RATE_KINDS } from "../../core/job/pricing.ts";
+import type { MeteredSql } from "./metered-sql.ts";
+
+const recordSchema = z.object({
+  id: z.string(),
+  phase: z.enum(INSTANCE_PHASES),
+  sinceMs: z.number(),
+  createdAtMs: z.number(),
+  candidate: z
+    .object({
+      providerId: z.string(),
+      gpuTypeId: z.string(),
+      priceNanodollarsPerHour: z.int(),
+      tier: z.string(),
+      canStop: z.boolean(),
+    })
+    .nullable(),
+  providerId: z.string().nullable(),
+  rateKind: z.enum(RATE_KINDS),
+  release: z.int(),
+  ref: z.string().nullable(),
+  url: z.string().nullable(),
+  priceNanodollarsPerHour: z.int(),
+  call: z.object({ operation: z.enum(["create", "start", "stop", "end"]), no: z.int(), atMs: z.number() }).nullable(),
+  calls: z.int(),
+  failures: z.int(),
+  notBeforeMs: z.number(),
+  unclearAtMs: z.number().nullable(),
+  startedAtMs: z.number(),
+  readyAtMs: z.number().nullable(),
+  goal: z.enum(["running", "stopped", "gone"]).nullable(),
+  endedAtMs: z.number().nullable(),
+  lookUntilMs: z.number(),
+  lastError: z.string().nullable(),
+}) satisfies z.ZodType<Instance>;
+
+const decisionSchema = z.object({
+  number: z.int(),
+  atMs: z.number(),
+  from: z.int(),
+  to: z.int(),
+  reason: z.string(),
+  inputs: z.record(z.string(), z.number()),
+});
+/** One change of how many workers are wanted, with what it was made of. */
+export type Decision = z.infer<typeof decisionSchema>;
+
+const warmSchema = z.object({ workers: z.int(), untilMs: z.number() });
+/** So many workers are to be there until then, whatever the jobs need. */
+export type Warm = z.infer<typeof warmSchema>;
+
+export class InstanceRows {
+  readonly #sql: MeteredSql;
+  #decisions: number;
+
+  constructor(sql: MeteredSql) {
+    this.#sql = sql;
+    const [newest] = sql.all<{ number: number | null }>("SELECT max(number) AS number FROM scaling_decisions");
+    this.#decisions = newest?.number ?? 0;
+  }
+
+  read(): Instance[] {
+    return this.#sql
+      .all<{ record: string }>("SELECT record FROM instances")
+      .map(({ record }) => recordSchema.parse(JSON.parse(record)));
+  }
+
+  /** Writes what differs, and the decision that led to it, in one transaction. */
+  write(
+    before: ReadonlyMap<string, Instance>,
+    after: ReadonlyMap<string, Instance>,
+    decision: Omit<Decision, "number"> | null,
+  ): void {
+    const changed = [...after.values()].filter((instance) => before.get(instance.id) !== instance);
+    const gone = [...before.keys()].filter((id) => !after.has(id));
+    if (changed.length === 0 && gone.length === 0 && decision === null) return;
+    this.#sql.transaction(() => {
+      for (const instance of changed) {
+        const text =
+          "INSERT INTO instances (id, record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record";
+        this.#sql.run(text, instance.id, JSON.stringify(instance));
+      }
+      for (const id of gone) this.#sql.run("DELETE FROM instances WHERE id = ?", id);
+      if (decision !== null) this.#note(decision);
+    });
+    if (decision !== null) this.#decisions += 1;
+  }
+
+  #note(decision: Omit<Decision, "number">): void {
+    const number = this.#decisions + 1;
+    const text = "INSERT INTO scaling_decisions (number, decision) VALUES (?, ?)";
+    this.#sql.run(text, number, JSON.stringify({ ...decision, number }));
+    this.#sql.run("DELETE FROM scaling_decisions WHERE number <= ?", number - DECISIONS_KEPT);
+  }
+
+  /** The newest decisions below a number, newest first. */
+  decisions(belowNumber: number, limit: number): Decision[] {
+    const text = "SELECT decision FROM scaling_decisions WHERE number < ? ORDER BY number DESC LIMIT ?";
+    return this.#sql
+      .all<{ decision: string }>(text, belowNumber, limit)
+      .map(({ decision }) => decisionSchema.parse(JSON.parse(decision)));
+  }
+
+  readWarm(): Warm | null {
+    return this.#sql.readOne("warm_workers", "warm", warmSchema);
+  }
+
+  writeWarm(warm: Warm): void {
+    this.#sql.writeOne("warm_workers", "warm", warm);
+  }
+}

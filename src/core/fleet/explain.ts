@@ -1,0 +1,76 @@
+// Why no worker of a fleet is there yet, in words for those whose jobs wait for one.
+import { candidateKey, type FleetState, providerOf } from "./fleet-state.ts";
+import type { Candidate, Instance } from "./instance.ts";
+import { CRASH_LOOP_FROM } from "./limits.ts";
+
+export interface FleetWait {
+  readonly reason: "STARTING" | "NO_CAPACITY" | "CRASH_LOOP";
+  readonly detail: string;
+  readonly sinceMs: number;
+}
+
+interface WaitFacts {
+  readonly nowMs: number;
+  readonly candidates: readonly Candidate[];
+  readonly ceilingNanodollarsPerHour: number | null;
+  /** How long workers of this endpoint usually take to start; null: none has started yet. */
+  readonly usualStartMs: number | null;
+}
+
+/** Null: no worker is on its way, or one is there: the wait has another cause. */
+export function explainFleet(state: FleetState, facts: WaitFacts): FleetWait | null {
+  const instances = [...state.instances.values()];
+  const starting = instances.filter(({ phase }) => phase === "creating" || phase === "starting");
+  const { crashes } = state;
+  if (crashes.inARow >= CRASH_LOOP_FROM) {
+    const next =
+      crashes.notBeforeMs > facts.nowMs ? `; the next one starts in ${seconds(crashes.notBeforeMs - facts.nowMs)}` : "";
+    const detail = `The last ${crashes.inARow} workers failed their start: ${sentence(crashes.detail)}${next}.`;
+    return { reason: "CRASH_LOOP", detail, sinceMs: crashes.sinceMs };
+  }
+  const oldest = starting.reduce<Instance | null>(
+    (found, one) => (found !== null && found.startedAtMs <= one.startedAtMs ? found : one),
+    null,
+  );
+  if (oldest !== null) return { reason: "STARTING", detail: startDetail(oldest, facts), sinceMs: oldest.startedAtMs };
+  const wanted = instances.find(({ phase }) => phase === "wanted");
+  if (wanted === undefined) return null;
+  if (crashes.notBeforeMs > facts.nowMs) {
+    const detail = `A worker failed its start: ${sentence(crashes.detail)}; the next one starts in ${seconds(crashes.notBeforeMs - facts.nowMs)}.`;
+    return { reason: "STARTING", detail, sinceMs: crashes.sinceMs };
+  }
+  return { reason: "NO_CAPACITY", detail: capacityDetail(state, facts), sinceMs: wanted.sinceMs };
+}
+
+function startDetail({ phase, startedAtMs, candidate }: Instance, { nowMs, usualStartMs }: WaitFacts): string {
+  const what = phase === "creating" ? "is being created" : "is there, and its worker loads";
+  const where = candidate === null ? "" : ` (${candidate.gpuTypeId})`;
+  const usual = usualStartMs === null ? "" : `; this usually takes ${seconds(usualStartMs)}`;
+  return `A machine${where} ${what}, since ${seconds(nowMs - startedAtMs)}${usual}.`;
+}
+
+function capacityDetail(
+  state: FleetState,
+  { nowMs, candidates, ceilingNanodollarsPerHour: ceiling }: WaitFacts,
+): string {
+  const troubles = candidates.flatMap((candidate) => {
+    const own = state.candidates.get(candidateKey(candidate));
+    const trouble = own !== undefined && own.untilMs > nowMs ? own : providerOf(state, candidate.providerId).trouble;
+    return trouble === null || trouble === undefined || trouble.untilMs <= nowMs
+      ? []
+      : [`${candidate.gpuTypeId}: ${sentence(trouble.detail)}`];
+  });
+  if (troubles.length > 0) return `No machine is to be had: ${[...new Set(troubles)].join("; ")}.`;
+  if (candidates.length === 0) return "No provider of the endpoint offers a machine that it may have.";
+  if (ceiling === null) return "A machine is about to be asked for.";
+  return `Another machine would cost more than the endpoint may: $${ceiling / 1e9} an hour for all of them.`;
+}
+
+function seconds(ms: number): string {
+  return `${Math.max(Math.round(ms / 1_000), 0)} s`;
+}
+
+/** A sentence of somebody else's, without the stop at its end. */
+function sentence(text: string): string {
+  return text.replace(/[.\s]+$/, "");
+}

@@ -1,0 +1,246 @@
+// A broker whose workers come and go by themselves: from no machine to one and back, with what goes wrong on the way.
+import { abortAllDurableObjects, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { BrokerApi } from "../../../src/contract/broker.ts";
+import type { FleetSettings } from "../../../src/contract/fleet.ts";
+import type { TakeCall, WorkerCall } from "../../../src/contract/worker.ts";
+import { LIST_LAG_MS } from "../../../src/core/fleet/limits.ts";
+import { makeBroker, settings, submission } from "../../support/broker.ts";
+import { DOLLAR, fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { passTime, pullingWorker, statusOf, waitOf } from "../../support/pulling-worker.ts";
+import { evict } from "../../support/quiet.ts";
+
+let provider: HeldProvider;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  provider = holdProvider();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+async function makeFleet(partial: Partial<FleetSettings> = {}) {
+  const made = await makeBroker({ upstreams: [], fleet: fleet(partial) });
+  return { ...made, pass: (ms: number) => passTime(made.endpointId, ms) };
+}
+
+async function submitOne(broker: BrokerApi): Promise<string> {
+  const call = submission();
+  await broker.submit(call);
+  return call.jobId;
+}
+
+/** The worker of the machine that was created last. */
+function newestWorker(broker: BrokerApi) {
+  const id = provider.called("create").at(-1)?.machine?.instanceId ?? "";
+  return pullingWorker(broker, id, id);
+}
+
+/** The machines have failed, with these last words. */
+function failMachines(detail: string): void {
+  for (const [name, machine] of provider.machines)
+    provider.machines.set(name, { ...machine, status: "failed", detail });
+}
+
+function takeCall(name: WorkerCall): TakeCall {
+  return { ...name, pollId: crypto.randomUUID(), wanted: 1, idle: true, gpu: null, version: null };
+}
+
+const created = (times: number) =>
+  vi.waitFor(() => expect(provider.called("create")).toHaveLength(times), { timeout: 2_000 });
+
+/** A job has come, and runs on a machine that was made for it. */
+const runOne = (partial: Partial<FleetSettings> = {}) => runOneOf(1, partial);
+
+/** The same after so many creates. */
+async function runOneOf(creates: number, partial: Partial<FleetSettings>) {
+  const made = await makeFleet(partial);
+  const jobId = await submitOne(made.broker);
+  await created(creates);
+  const worker = newestWorker(made.broker);
+  await worker.takeOne();
+  return { ...made, jobId, worker };
+}
+
+describe("an endpoint without a machine", () => {
+  it("creates one for a job at once, whose worker runs it", async () => {
+    const { broker, jobId, worker } = await runOne();
+    await worker.done(jobId);
+    expect(await statusOf(broker, jobId)).toMatchObject({ status: "COMPLETED", workerId: worker.name.workerId });
+    expect(provider.called("create")).toMatchObject([{ providerId: "p1", machine: { gpuTypeId: "A", tier: "a4000" } }]);
+  });
+
+  it("tells a waiting job what it waits for", async () => {
+    const { broker } = await makeFleet();
+    const jobId = await submitOne(broker);
+    await created(1);
+    expect(await waitOf(broker, jobId)).toMatchObject({ reason: "STARTING" });
+  });
+
+  it("has no alarm and asks no provider for anything", async () => {
+    const { endpointId } = await makeFleet();
+    await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (_, { storage }) => {
+      expect(await storage.getAlarm()).toBeNull();
+    });
+    expect(provider.calls).toEqual([]);
+  });
+
+  it("is as empty again once its worker was idle for long enough", async () => {
+    const { endpointId, jobId, worker, pass } = await runOne();
+    await worker.done(jobId);
+    await pass(5_500);
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+    expect(provider.machines.size).toBe(0);
+    for (let looks = 0; looks < 10; looks += 1) await pass(LIST_LAG_MS);
+    await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (_, { storage }) => {
+      expect(storage.sql.exec("SELECT * FROM instances").toArray()).toEqual([]);
+    });
+    const calls = provider.calls.length;
+    await pass(3_600_000);
+    expect(provider.calls).toHaveLength(calls);
+  });
+});
+
+describe("a fleet over a start of its broker", () => {
+  it("goes on with its machines, and ends none of them", async () => {
+    const { endpointId, broker, jobId, worker, pass } = await runOne();
+    await evict(endpointId);
+    await pass(1_000);
+    await worker.ping([jobId]);
+    expect(await worker.done(jobId)).toBe("accepted");
+    expect(provider.called("create")).toHaveLength(1);
+    expect(provider.called("end")).toEqual([]);
+    expect(await statusOf(broker, jobId)).toMatchObject({ status: "COMPLETED" });
+  });
+
+  it("asks for the name before it creates another one, where the answer was lost with the broker", async () => {
+    const { broker, pass } = await makeFleet();
+    const stuck = Promise.withResolvers<never>();
+    provider.pending = stuck.promise;
+    await submitOne(broker);
+    await created(1);
+    provider.pending = null;
+    // An eviction would wait for the call.
+    await abortAllDurableObjects();
+    await pass(61_000);
+    await vi.waitFor(() => expect(provider.called("list").length).toBeGreaterThan(0));
+    await pass(1_000);
+    await created(2);
+    const [first, second] = provider.called("create").map(({ machine }) => machine?.instanceId);
+    expect(first).not.toBe(second);
+    expect(provider.calls.map(({ operation }) => operation).slice(0, 3)).toEqual(["create", "list", "create"]);
+  });
+});
+
+describe("a create", () => {
+  it("that finds no machine is told to those who wait, and the next kind of machine is asked for", async () => {
+    const dear = {
+      providerId: "p2",
+      gpuTypeId: "B",
+      priceNanodollarsPerHour: 2 * DOLLAR,
+      tier: "a4000",
+      canStop: false,
+    };
+    provider.answers.create = [{ kind: "no_capacity", detail: "nothing left of A" }];
+    await runOneOf(2, { candidates: [...fleet().candidates, dear] });
+    expect(provider.called("create").map(({ providerId }) => providerId)).toEqual(["p1", "p2"]);
+  });
+
+  it("is not made where all machines together would cost more than the endpoint may", async () => {
+    const { broker } = await makeFleet({ ceilingNanodollarsPerHour: 1.5 * DOLLAR });
+    const ids = [await submitOne(broker), await submitOne(broker)];
+    await created(1);
+    await newestWorker(broker).takeOne();
+    const waits = await Promise.all(ids.map((id) => waitOf(broker, id)));
+    expect(waits.filter((wait) => wait !== null)).toMatchObject([
+      { reason: "NO_CAPACITY", detail: expect.stringContaining("$1.5 an hour") },
+    ]);
+    expect(provider.called("create")).toHaveLength(1);
+  });
+
+  it("whose workers fail again and again is a crash loop with their last words, and is made ever more seldom", async () => {
+    const { broker, pass } = await makeFleet();
+    const jobId = await submitOne(broker);
+    for (let fails = 1; fails <= 3; fails += 1) {
+      await created(fails);
+      failMachines("CUDA out of memory");
+      await pass(11_000);
+      await vi.waitFor(() => expect(provider.called("end").length).toBeGreaterThanOrEqual(fails));
+      await pass(60_000);
+    }
+    expect(await waitOf(broker, jobId)).toMatchObject({
+      reason: "CRASH_LOOP",
+      detail: expect.stringContaining("CUDA out of memory"),
+    });
+  });
+});
+
+describe("a machine that is not needed", () => {
+  it("is stopped where that is wanted, and started again first", async () => {
+    const { broker, jobId, worker, pass } = await runOne({ keepsStopped: true });
+    await worker.done(jobId);
+    await pass(5_500);
+    await vi.waitFor(() => expect(provider.called("stop")).toHaveLength(1));
+    await pass(1_000);
+    await submitOne(broker);
+    await vi.waitFor(() => expect(provider.called("start")).toHaveLength(1));
+    expect(provider.called("create")).toHaveLength(1);
+    await worker.takeOne();
+  });
+
+  it("gets no more jobs while it drains, and its key is none once it ends", async () => {
+    const { broker, jobId, worker, pass } = await runOne();
+    await worker.done(jobId);
+    await pass(5_500);
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+    expect(await broker.takeJobs(takeCall(worker.name))).toMatchObject({
+      ok: false,
+      failure: { kind: "unauthorized" },
+    });
+  });
+
+  it("is not ended while its worker runs a job of any length", async () => {
+    const { worker, jobId, pass } = await runOne();
+    for (let minute = 0; minute < 5; minute += 1) {
+      await worker.ping([jobId]);
+      await pass(9_000);
+    }
+    expect(provider.called("end")).toEqual([]);
+  });
+});
+
+describe("a machine that no record owns", () => {
+  it("is ended when a list shows it", async () => {
+    const { endpointId, worker, jobId, pass } = await runOne();
+    const name = `wb-${endpointId}-zzzzzzzzzzzz`;
+    provider.machines.set(name, {
+      name,
+      ref: "lost",
+      status: "running",
+      priceNanodollarsPerHour: null,
+      url: null,
+      detail: null,
+    });
+    for (let looks = 0; looks < 4; looks += 1) {
+      await worker.ping([jobId]);
+      await pass(20_000);
+    }
+    await vi.waitFor(() => expect(provider.called("end")).toMatchObject([{ machine: { ref: "lost" } }]));
+    expect(provider.machines.size).toBe(1);
+  });
+});
+
+describe("a deleted endpoint", () => {
+  it("ends its machines, and goes only when they are gone", async () => {
+    const { endpointId, broker, jobId, worker, pass } = await runOne();
+    await worker.done(jobId);
+    await broker.configure({ ...settings({ endpointId, upstreams: [] }), version: 2, deletedAtMs: Date.now() });
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+    await pass(1_000);
+    expect(provider.machines.size).toBe(0);
+  });
+});
