@@ -273,6 +273,14 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     if (endpoint.settings !== null) deliveries.insert(tenantId, tried, Date.now());
   }
 
+  async listDecisions(call: CallOf<"listDecisions">) {
+    return this.#enter().fleet.listDecisions(call);
+  }
+
+  async prewarm(call: CallOf<"prewarm">) {
+    return this.#enter().fleet.prewarm(call);
+  }
+
   override async alarm(): Promise<void> {
     const { alarmClock, wake } = this.#parts;
     const armAnew = (): Promise<void> => wake.arm(Date.now());

@@ -19,7 +19,7 @@ export class Wake {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    parts.fleet.whenAnswered(this.#goOn);
+    parts.fleet.wakeBy(this.#goOn);
   }
 
   async run(nowMs: number): Promise<void> {

@@ -5,6 +5,7 @@ import type { PayloadRef } from "../core/json/payload-ref.ts";
 import type { SubmittingToken } from "./browser-token.ts";
 import type { DeliveryLogApi } from "./delivery-log.ts";
 import type { Assignment, LeaseApi } from "./dispatch.ts";
+import type { FleetApi } from "./fleet.ts";
 import type { JobListApi } from "./job-list.ts";
 import type { JobReport } from "./job-report.ts";
 import type { JobWork } from "./job-request.ts";
@@ -76,7 +77,7 @@ export interface Health {
   readonly mayServe?: boolean;
 }
 
-export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, LbApi, DeliveryLogApi {
+export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, LbApi, DeliveryLogApi, FleetApi {
   configure(settings: EndpointSettings): Promise<{ version: number }>;
   submit(call: SubmitCall): Promise<Result<Submitted>>;
   /** The answer to a submit that is repeated with its Idempotency-Key and body. `not_found`: it would be a new job. */

@@ -1,7 +1,9 @@
 // The fleet of an endpoint between D1, its broker and the entrypoint that calls providers.
 import * as z from "zod";
+import type { Result } from "../core/failure.ts";
 import { IDLE_DEFAULT_MS, INIT_DEFAULT_MS, LIFETIME_DEFAULT_MS } from "../core/fleet/limits.ts";
 import type { ProviderAnswer, ProviderOperation } from "../core/fleet/provider.ts";
+import { SCALING_REASONS } from "../core/fleet/scaler.ts";
 import { DAYS } from "../core/fleet/schedule.ts";
 import type { RATE_KINDS } from "../core/job/pricing.ts";
 
@@ -113,4 +115,33 @@ export interface ProviderCall {
 /** The side of the entrypoint that a broker may call. It answers within 30 s, and throws only for faults of ours. */
 export interface FleetOperatorApi {
   operate(call: ProviderCall): Promise<ProviderAnswer>;
+}
+
+export const decisionSchema = z.object({
+  /** Counts the decisions of the endpoint. */
+  number: z.int(),
+  atMs: z.number(),
+  from: z.int(),
+  to: z.int(),
+  reason: z.enum(SCALING_REASONS),
+  /** What it was made of: jobs, free slots of others, bounds, and the machines that were there. */
+  inputs: z.record(z.string(), z.number()),
+});
+/** One change of how many workers are wanted. */
+export type Decision = z.infer<typeof decisionSchema>;
+
+/** The calls about a fleet that the edge makes to its broker. */
+export interface FleetApi {
+  /** The newest decisions below a number, newest first. Null: the endpoint is not the caller's. */
+  listDecisions(call: {
+    readonly tenantId: string;
+    readonly below: number;
+    readonly limit: number;
+  }): Promise<readonly Decision[] | null>;
+  /** Sees to it that so many workers are there until then, epoch ms, as far as the endpoint may have them. */
+  prewarm(call: {
+    readonly tenantId: string;
+    readonly workers: number;
+    readonly untilMs: number;
+  }): Promise<Result<{ readonly wanted: number }>>;
 }

@@ -1,5 +1,6 @@
 // The calls that the edge makes to a broker for pulling workers. The edge has checked the key; names come from the URL.
 import type { Result } from "../core/failure.ts";
+import type { InstancePhase } from "../core/fleet/instance.ts";
 import type { AttemptOutcome } from "../core/job/event.ts";
 import type { JobWork } from "./job-request.ts";
 
@@ -77,6 +78,21 @@ export interface WorkerView {
   readonly draining: boolean;
   /** One sentence: why the worker is unhealthy, or what else is odd about it. */
   readonly reason: string | null;
+  /** The machine that the fleet has it on; null: somebody else has started it. Brokers of an earlier release leave it out. */
+  readonly machine?: MachineView | null;
+}
+
+/** One machine of a fleet, as its owner sees it. Times are epoch ms. */
+export interface MachineView {
+  readonly phase: InstancePhase;
+  readonly sinceMs: number;
+  readonly providerId: string | null;
+  readonly gpuTypeId: string | null;
+  readonly priceNanodollarsPerHour: number;
+  readonly release: number;
+  /** When it was last created or started. */
+  readonly startedAtMs: number;
+  readonly lastError: string | null;
 }
 
 export interface WorkerApi {

@@ -53,6 +53,8 @@ const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | Repeat
   awaitStops: "once",
   listWorkers: "again",
   drainWorker: "again",
+  listDecisions: "again",
+  prewarm: "again",
   appendChunk: ({ number }) => (number === undefined ? "once" : "again"),
   appendPiece: "again",
   appendChunks: "again",

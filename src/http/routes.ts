@@ -26,6 +26,7 @@ import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
 import { KEY_ROUTES } from "./manage/keys.ts";
 import { ME_ROUTES } from "./manage/me.ts";
 import { RATE_ROUTES } from "./manage/rates.ts";
+import { SCALING_ROUTES } from "./manage/scaling.ts";
 import { SIZING_ROUTES } from "./manage/sizing.ts";
 import { TENANT_ROUTES } from "./manage/tenants.ts";
 import { TOKEN_ROUTES } from "./manage/tokens.ts";
@@ -75,6 +76,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...SIZING_ROUTES,
   ...RATE_ROUTES,
   ...OWN_WORKER_ROUTES,
+  ...SCALING_ROUTES,
   ...JOB_ROUTES,
   ...DEPTH_ROUTES,
   ...USAGE_ROUTES,

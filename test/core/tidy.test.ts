@@ -73,7 +73,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     "manage",
     "endpoint",
   ],
-  broker: ["store", "jobs", "workers", "lb", "webhooks", "usage"],
+  broker: ["store", "fleet", "jobs", "workers", "lb", "webhooks", "usage"],
   http: ["kit", "jobs", "openai", "lb", "workers", "manage", "runpod", "graphql", "openapi", "pages"],
 };
 

@@ -1,21 +1,28 @@
 // Keeps the machines of an endpoint: at the end of each call and at its own times the scaler says how many workers are wanted, and the
 // reconciler which calls to providers that takes. Records are written before a call is made, and no call is waited for in a decision.
-import type { FleetSettings, ProviderCall } from "../../contract/fleet.ts";
-import { messageOf } from "../../core/failure.ts";
+import type { CallOf } from "../../contract/broker.ts";
+import type { Decision, FleetSettings, ProviderCall } from "../../contract/fleet.ts";
+import { fail, messageOf, ok, type Result } from "../../core/failure.ts";
 import { explainFleet, type FleetWait } from "../../core/fleet/explain.ts";
 import { isLive } from "../../core/fleet/instance.ts";
 import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
 import { STOPPED_KEPT_MS } from "../../core/fleet/limits.ts";
 import type { ProviderAnswer } from "../../core/fleet/provider.ts";
 import { type FleetCall, type FleetFacts, reconcile } from "../../core/fleet/reconcile.ts";
-import { beginScaling, type ScalerState, type ScalingFacts, scale } from "../../core/fleet/scaler.ts";
+import {
+  beginScaling,
+  type ScalerState,
+  type ScalingFacts,
+  type ScalingReason,
+  scale,
+} from "../../core/fleet/scaler.ts";
 import { takeAnswer } from "../../core/fleet/take-answer.ts";
 import { takeList } from "../../core/fleet/take-list.ts";
 import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
 import type { Timed } from "../alarm.ts";
 import type { BrokerState } from "../state.ts";
-import type { Decision, Warm } from "../store/instances.ts";
+import type { Warm } from "../store/instances.ts";
 import { leastOf, loadOf, workersOf } from "./facts.ts";
 import { calledMachine, desiredOf } from "./provider-call.ts";
 
@@ -36,6 +43,11 @@ const NO_FLEET: FleetSettings = {
   candidates: [],
 };
 
+const NO_MACHINES = {
+  kind: "wrong_state",
+  message: "the endpoint has no fleet: give it an image, a GPU and a provider that has such machines",
+} as const;
+
 export class Fleet implements Timed {
   readonly #parts: BrokerState;
   #scaler: ScalerState;
@@ -43,8 +55,8 @@ export class Fleet implements Timed {
   #dueAtMs = 0;
   /** The newest number of a state that was sent to a provider. */
   #number = 0;
-  /** Called when a provider has answered; the wake of the broker is made after this part. */
-  #whenAnswered: () => Promise<void> = async () => undefined;
+  /** Runs what follows a change; the wake of the broker is made after this part. */
+  #wake: () => Promise<void> = async () => undefined;
 
   constructor(parts: BrokerState, nowMs: number) {
     this.#parts = parts;
@@ -52,8 +64,8 @@ export class Fleet implements Timed {
     this.#scaler = beginScaling([...parts.machines.all()].filter(isLive).length, nowMs);
   }
 
-  whenAnswered(goOn: () => Promise<void>): void {
-    this.#whenAnswered = goOn;
+  wakeBy(goOn: () => Promise<void>): void {
+    this.#wake = goOn;
   }
 
   nextAtMs(): number {
@@ -161,7 +173,7 @@ export class Fleet implements Timed {
     machines.keep(next, null);
     this.#dueAtMs = 0;
     this.look(moment.nowMs);
-    await this.#whenAnswered();
+    await this.#wake();
   }
 
   async #ask(call: ProviderCall): Promise<ProviderAnswer> {
@@ -207,22 +219,27 @@ export class Fleet implements Timed {
     return explainFleet(this.#parts.machines.state, facts);
   }
 
-  /** Sees to it that so many workers are there until then. */
-  keepWarm(warm: Warm, nowMs: number): void {
-    this.#parts.instanceRows.writeWarm(warm);
-    this.#warm = warm;
-    this.look(nowMs);
+  async prewarm({ tenantId, workers, untilMs }: CallOf<"prewarm">): Promise<Result<{ readonly wanted: number }>> {
+    const { endpoint, instanceRows } = this.#parts;
+    const { settings } = endpoint;
+    if (settings === null || settings.tenantId !== tenantId) return fail({ kind: "not_found", what: "endpoint" });
+    if (settings.fleet === null) return fail(NO_MACHINES);
+    this.#warm = { workers, untilMs };
+    instanceRows.writeWarm(this.#warm);
+    await this.#wake();
+    return ok({ wanted: this.#scaler.wanted });
   }
 
-  decisions(belowNumber: number, limit: number): Decision[] {
-    return this.#parts.instanceRows.decisions(belowNumber, limit);
+  listDecisions({ tenantId, below, limit }: CallOf<"listDecisions">): readonly Decision[] | null {
+    const { endpoint, instanceRows } = this.#parts;
+    return endpoint.settings?.tenantId === tenantId ? instanceRows.decisions(below, limit) : null;
   }
 }
 
 function decisionOf(
   from: number,
   to: number,
-  reason: string,
+  reason: ScalingReason,
   { load, bounds }: ScalingFacts,
   { nowMs, ...counts }: { readonly nowMs: number } & Readonly<Record<string, number>>,
 ): Omit<Decision, "number"> {

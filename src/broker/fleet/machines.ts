@@ -1,11 +1,11 @@
 // The machines of a fleet in memory, over their rows, and what follows from them for a worker that calls: whether its key is good, and
 // whether it gets jobs. The id of a machine is the id of its worker's key (outbound/fleet-key.ts).
-import type { FleetSettings } from "../../contract/fleet.ts";
+import type { Decision, FleetSettings } from "../../contract/fleet.ts";
 import type { WorkerKey } from "../../contract/settings.ts";
 import { beginFleet, type FleetState } from "../../core/fleet/fleet-state.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
-import type { Decision, InstanceRows } from "../store/instances.ts";
+import type { InstanceRows } from "../store/instances.ts";
 
 export class Machines {
   readonly #rows: InstanceRows;

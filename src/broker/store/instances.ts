@@ -1,6 +1,7 @@
 // The rows of a fleet: a record for each machine, the newest decisions of the scaler, and what is to be kept warm. One row a machine:
 // each write is billed, and a machine changes some ten times in its life.
 import * as z from "zod";
+import { type Decision, decisionSchema } from "../../contract/fleet.ts";
 import { INSTANCE_PHASES, type Instance } from "../../core/fleet/instance.ts";
 import { DECISIONS_KEPT } from "../../core/fleet/limits.ts";
 import { RATE_KINDS } from "../../core/job/pricing.ts";
@@ -38,17 +39,6 @@ const recordSchema = z.object({
   lookUntilMs: z.number(),
   lastError: z.string().nullable(),
 }) satisfies z.ZodType<Instance>;
-
-const decisionSchema = z.object({
-  number: z.int(),
-  atMs: z.number(),
-  from: z.int(),
-  to: z.int(),
-  reason: z.string(),
-  inputs: z.record(z.string(), z.number()),
-});
-/** One change of how many workers are wanted, with what it was made of. */
-export type Decision = z.infer<typeof decisionSchema>;
 
 const warmSchema = z.object({ workers: z.int(), untilMs: z.number() });
 /** So many workers are to be there until then, whatever the jobs need. */

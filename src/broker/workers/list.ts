@@ -6,6 +6,7 @@ import { showJobId } from "../../core/job/id.ts";
 import { WORKER_JOBS_NAMED_MAX, WORKER_QUIET_AFTER_MS, WORKER_SICK_SHOWN_MS } from "../../core/limits.ts";
 import { absenceOf } from "../../core/scheduling/worker-absence.ts";
 import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
+import { absentMachines, lineOf, machineView } from "../fleet/worker-lines.ts";
 import { WORKER_BYTES, WORKERS_MOST_BYTES } from "../jobs/egress-bytes.ts";
 import type { OverJobs } from "../jobs/jobs.ts";
 import type { LbSlots } from "../lb/slots.ts";
@@ -40,6 +41,7 @@ const NOT_KNOWN_OF_PUSHED = {
   gpu: null,
   version: null,
   draining: false,
+  machine: null,
 } as const;
 
 export class WorkerList {
@@ -68,6 +70,7 @@ export class WorkerList {
     for (const worker of roster.all()) {
       add(this.#stateOf(worker, nowMs), endpoint.pool.hasRoomOn(worker.holderId, nowMs));
     }
+    for (const instance of absentMachines(this.#parts)) add(lineOf(this.#parts, instance, nowMs).state, false);
     return counts;
   }
 
@@ -86,12 +89,15 @@ export class WorkerList {
     if (settings?.tenantId !== tenantId) return null;
     if (settings.kind === "load_balancer") return settings.upstreams.map((upstream) => this.#viewLb(upstream, nowMs));
     const pulling = this.#parts.roster.all().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
-    return [...pulling.filter((view) => view !== null), ...this.#viewUpstreams(tenantId)];
+    const absent = absentMachines(this.#parts).map((instance) => lineOf(this.#parts, instance, nowMs));
+    return [...pulling.filter((view) => view !== null), ...absent, ...this.#viewUpstreams(tenantId)];
   }
 
   #viewWorker(worker: RosterWorker, tenantId: string, nowMs: number): WorkerView | null {
-    const key = this.#parts.endpoint.settings?.workerKeys.find(({ id }) => id === worker.keyId);
-    if (key === undefined) return null;
+    const { pullSlots, machines } = this.#parts;
+    const key = pullSlots.listedKeyOf(worker.keyId);
+    if (key === null) return null;
+    const instance = machines.get(worker.keyId);
     return {
       id: worker.workerId,
       kind: "pull",
@@ -106,6 +112,7 @@ export class WorkerList {
       version: worker.version,
       draining: worker.draining,
       reason: this.#reasonOf(worker, nowMs),
+      machine: instance === undefined ? null : machineView(instance),
     };
   }
 

@@ -38,11 +38,15 @@ export class PullSlots {
 
   /** Null: the endpoint has no such key, or it has expired. A machine of the fleet has a key of its own. */
   keyOf(keyId: string): WorkerKey | null {
-    const { endpoint, machines } = this.#parts;
-    const own = machines.keyOf(keyId, endpoint.settings?.fleet ?? null);
-    if (own !== null) return own;
-    const key = endpoint.settings?.workerKeys.find(({ id }) => id === keyId) ?? null;
+    const key = this.listedKeyOf(keyId);
     return key !== null && key.expiresAtMs !== null && key.expiresAtMs <= Date.now() ? null : key;
+  }
+
+  /** The same, for a list: workers of a key that has expired are still shown. */
+  listedKeyOf(keyId: string): WorkerKey | null {
+    const { endpoint, machines } = this.#parts;
+    const { fleet = null, workerKeys = [] } = endpoint.settings ?? {};
+    return machines.keyOf(keyId, fleet) ?? workerKeys.find(({ id }) => id === keyId) ?? null;
   }
 
   /** Null: the worker or its key is not one of this endpoint's any more. */

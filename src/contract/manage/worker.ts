@@ -1,5 +1,6 @@
 // The workers of an endpoint as its owner sees them.
 import * as z from "zod";
+import { INSTANCE_PHASES } from "../../core/fleet/instance.ts";
 import { RATE_KINDS } from "../../core/job/pricing.ts";
 import { WORKER_STATES } from "../../core/manage/worker-summary.ts";
 
@@ -19,6 +20,19 @@ export const shownWorkerSchema = z
     version: z.string().optional(),
     draining: z.boolean(),
     reason: z.string().optional().meta({ description: "Why it is unhealthy, or what else is odd about it" }),
+    machine: z
+      .object({
+        phase: z.enum(INSTANCE_PHASES),
+        since: z.int().meta({ description: "Since when it has this phase, milliseconds since 1970" }),
+        providerId: z.string().nullable(),
+        gpuTypeId: z.string().nullable(),
+        pricePerHour: z.number().meta({ description: "Dollars that the provider asks for while it runs" }),
+        release: z.int().meta({ description: "The release of the endpoint that it was made by" }),
+        startedAt: z.int().meta({ description: "When it was last created or started, milliseconds since 1970" }),
+        lastError: z.string().nullable(),
+      })
+      .optional()
+      .meta({ id: "Machine", description: "The machine that the endpoint's fleet has it on" }),
   })
   .meta({ id: "OwnWorker" });
 

@@ -22,16 +22,13 @@ export interface ScalerState {
   readonly wanted: number;
 }
 
-export type ScalingReason =
-  /** Jobs have waited for longer than the delay, or there are more of them than the workers are to have. */
-  | "QUEUE_DELAY"
-  | "REQUEST_COUNT"
-  /** Nobody has needed the worker for the idle timeout. */
-  | "IDLE_TIMEOUT"
-  /** The least or the most that the endpoint may have has changed. */
-  | "BOUNDS"
-  /** The endpoint is paused or deleted. */
-  | "CLOSED";
+/**
+ * `QUEUE_DELAY`: jobs have waited for longer than the delay. `REQUEST_COUNT`: there are more of them than the workers are to have.
+ * `IDLE_TIMEOUT`: nobody has needed the worker for so long. `BOUNDS`: the least or the most that there may be has changed. `CLOSED`:
+ * the endpoint is paused or deleted.
+ */
+export const SCALING_REASONS = ["QUEUE_DELAY", "REQUEST_COUNT", "IDLE_TIMEOUT", "BOUNDS", "CLOSED"] as const;
+export type ScalingReason = (typeof SCALING_REASONS)[number];
 
 export interface ScalingFacts {
   readonly rule: ScalingRule;

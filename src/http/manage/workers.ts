@@ -1,7 +1,7 @@
 // /v1/endpoints/{endpoint}/workers, for the endpoint's owner: lists workers, and takes one out of service.
 import * as z from "zod";
 import { shownWorkerSchema, workerSummarySchema } from "../../contract/manage/worker.ts";
-import type { WorkerView } from "../../contract/worker.ts";
+import type { MachineView, WorkerView } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { summariseWorkers } from "../../core/manage/worker-summary.ts";
 import { BrokerClient } from "../../dispatch/broker-client.ts";
@@ -96,7 +96,7 @@ async function enter({ env, caller, params, nowMs }: Call<EndpointParams>) {
   return ok({ tenantId: settings.tenantId, broker: new BrokerClient(env, settings.endpointId, settings) });
 }
 
-function showWorker({ lastSeenAtMs, keyId, gpu, version, reason, ...rest }: WorkerView) {
+function showWorker({ lastSeenAtMs, keyId, gpu, version, reason, machine, ...rest }: WorkerView) {
   return {
     ...rest,
     lastSeenAt: lastSeenAtMs ?? undefined,
@@ -104,5 +104,10 @@ function showWorker({ lastSeenAtMs, keyId, gpu, version, reason, ...rest }: Work
     gpu: gpu ?? undefined,
     version: version ?? undefined,
     reason: reason ?? undefined,
+    machine: machine === undefined || machine === null ? undefined : showMachine(machine),
   };
+}
+
+function showMachine({ sinceMs, startedAtMs, priceNanodollarsPerHour, ...rest }: MachineView) {
+  return { ...rest, since: sinceMs, startedAt: startedAtMs, pricePerHour: priceNanodollarsPerHour / 1e9 };
 }

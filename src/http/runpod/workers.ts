@@ -1,8 +1,10 @@
 // /v2/serverless/{id}/workers: who serves an endpoint, and a stream for each one's log.
 import * as z from "zod";
 import { workerSummarySchema } from "../../contract/manage/worker.ts";
+import type { WorkerView } from "../../contract/worker.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { STREAM_COMMENT_EVERY_MS } from "../../core/limits.ts";
+import { toTimeText } from "../../core/manage/time-text.ts";
 import { summariseWorkers, WORKER_STATES } from "../../core/manage/worker-summary.ts";
 import { readEndpoint } from "../../manage/endpoints.ts";
 import { listWorkers } from "../../manage/workers.ts";
@@ -27,13 +29,13 @@ const workersSchema = z.object({
         id: z.string(),
         status: z.enum(WORKER_STATES),
         isStale: z.boolean(),
-        version: z.null(),
+        version: z.int().nullable().meta({ description: "The release that a machine of the fleet was made by" }),
         gpuCount: z.int(),
-        image: z.null(),
-        uptimeSeconds: z.null(),
+        image: z.string().nullable(),
+        uptimeSeconds: z.int().nullable(),
         gpuTypeId: z.string().nullable().meta({ description: "The GPU that the worker reports" }),
         dataCenterId: z.null(),
-        startedAt: z.null(),
+        startedAt: z.string().nullable(),
       })
       .meta({ id: "Worker" }),
   ),
@@ -75,22 +77,35 @@ async function list(call: OperationCall<EndpointParams, unknown, unknown>): Prom
   if (!endpoint.ok) return endpoint;
   const found = await listWorkers(call.env, endpoint.value);
   if (!found.ok) return found;
-  const { gpu, cpu } = endpoint.value.fleet;
+  const { release } = endpoint.value;
+  const { gpu, cpu, image = null } = endpoint.value.fleet;
   const workers = found.value.map((worker) => ({
     id: worker.id,
     status: worker.state,
-    isStale: false,
-    version: null,
+    ...aboutMachine(worker, release, image, call.nowMs),
     // Machines do not report how many GPUs they have, so it is what the endpoint asks for.
     gpuCount: gpu?.count ?? (cpu === null ? 1 : 0),
-    image: null,
-    uptimeSeconds: null,
-    gpuTypeId: worker.gpu,
+    gpuTypeId: worker.machine?.gpuTypeId ?? worker.gpu,
     dataCenterId: null,
-    startedAt: null,
   }));
-  const body = { workers, summary: summariseWorkers(found.value), endpointVersion: endpoint.value.release };
+  const body = { workers, summary: summariseWorkers(found.value), endpointVersion: release };
   return ok({ status: 200, body });
+}
+
+/** What is known of a machine that the fleet has started, and null of any other one. */
+function aboutMachine({ machine }: WorkerView, release: number, image: string | null, nowMs: number) {
+  if (machine === undefined || machine === null) {
+    return { isStale: false, version: null, image: null, uptimeSeconds: null, startedAt: null };
+  }
+  const isStale = machine.release < release;
+  return {
+    isStale,
+    version: machine.release,
+    // Which image an older release had is in the list of releases.
+    image: isStale ? null : image,
+    uptimeSeconds: Math.max(Math.floor((nowMs - machine.startedAtMs) / 1_000), 0),
+    startedAt: toTimeText(machine.startedAtMs),
+  };
 }
 
 async function followLog(

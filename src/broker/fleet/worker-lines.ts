@@ -1,0 +1,62 @@
+// The machines of a fleet as lines of the list of workers: one line for a machine and its worker together, and one for a machine whose
+// worker has not called.
+import type { MachineView, WorkerView } from "../../contract/worker.ts";
+import { explainFleet } from "../../core/fleet/explain.ts";
+import type { Instance } from "../../core/fleet/instance.ts";
+import type { BrokerState } from "../state.ts";
+import { holderOfInstance } from "./machines.ts";
+
+const STATES = {
+  wanted: "THROTTLED",
+  creating: "INITIALIZING",
+  starting: "INITIALIZING",
+  ready: "UNHEALTHY",
+  draining: "UNHEALTHY",
+  stopping: "UNHEALTHY",
+  stopped: "IDLE",
+} as const satisfies Readonly<Record<Instance["phase"], WorkerView["state"]>>;
+
+export function machineView(instance: Instance): MachineView {
+  const { phase, sinceMs, providerId, candidate, priceNanodollarsPerHour, release, startedAtMs, lastError } = instance;
+  const gpuTypeId = candidate?.gpuTypeId ?? null;
+  return { phase, sinceMs, providerId, gpuTypeId, priceNanodollarsPerHour, release, startedAtMs, lastError };
+}
+
+/** Machines whose workers are not in the roster. Those that end well are left out: there is nothing more to be seen of them. */
+export function absentMachines(parts: BrokerState): readonly Instance[] {
+  const { machines, roster } = parts;
+  return [...machines.all()].filter((instance) => {
+    const isOver = instance.phase === "stopping" && instance.lastError === null;
+    return !isOver && roster.get(holderOfInstance(instance)) === undefined;
+  });
+}
+
+export function lineOf(parts: BrokerState, instance: Instance, nowMs: number): WorkerView {
+  const { fleet } = parts.endpoint.settings ?? { fleet: null };
+  return {
+    id: instance.id,
+    kind: "pull",
+    state: STATES[instance.phase],
+    tier: instance.candidate?.tier ?? "",
+    rateKind: instance.rateKind,
+    slots: fleet?.slots ?? 1,
+    running: 0,
+    jobs: [],
+    lastSeenAtMs: null,
+    keyId: instance.id,
+    gpu: instance.candidate?.gpuTypeId ?? null,
+    version: null,
+    draining: instance.phase === "draining",
+    reason: reasonOf(parts, instance, nowMs),
+    machine: machineView(instance),
+  };
+}
+
+function reasonOf({ machines, endpoint }: BrokerState, instance: Instance, nowMs: number): string | null {
+  if (instance.phase === "stopped") return "It is stopped, and is started again before another one is created.";
+  if (instance.phase === "ready" || instance.phase === "draining") return "Its worker does not call.";
+  if (instance.phase === "stopping" || instance.lastError !== null) return instance.lastError;
+  const { candidates = [], ceilingNanodollarsPerHour = null } = endpoint.settings?.fleet ?? {};
+  const facts = { nowMs, candidates, ceilingNanodollarsPerHour, usualStartMs: null };
+  return explainFleet(machines.state, facts)?.detail ?? null;
+}

@@ -1,0 +1,70 @@
+// What a fleet costs its broker: nothing for each job, and nothing at all while there is no machine.
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
+import type { BrokerApi } from "../../../src/contract/broker.ts";
+import { makeBroker, submission } from "../../support/broker.ts";
+import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { passTime, pullingWorker, pullOnly } from "../../support/pulling-worker.ts";
+
+const JOBS = 60;
+/** A job a second: between two of them the fleet's worker is idle. */
+const EVERY_MS = 1_000;
+
+let provider: HeldProvider;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  provider = holdProvider();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+type Worker = ReturnType<typeof pullingWorker>;
+
+async function costOf(endpointId: string, work: () => Promise<void>) {
+  const read = () =>
+    runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (object) => {
+      if (!(object instanceof EndpointBroker)) throw new Error("no broker");
+      const { rowsWritten, alarmsSet, messages } = object.meter;
+      return { rowsWritten, alarmsSet, messages };
+    });
+  const before = await read();
+  await work();
+  const after = await read();
+  return { written: after.rowsWritten - before.rowsWritten, alarms: after.alarmsSet - before.alarmsSet };
+}
+
+async function runJobs(endpointId: string, broker: BrokerApi, worker: Worker): Promise<void> {
+  for (let made = 0; made < JOBS; made += 1) {
+    const call = submission();
+    await broker.submit(call);
+    await worker.takeOne();
+    await worker.done(call.jobId);
+    await passTime(endpointId, EVERY_MS);
+  }
+}
+
+it("costs no more rows a job than workers that are always there", async () => {
+  const own = await makeBroker({ upstreams: [], fleet: fleet() });
+  await own.broker.submit(submission());
+  await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
+  const id = provider.called("create")[0]?.machine?.instanceId ?? "";
+  const worker = pullingWorker(own.broker, id, id);
+  const { jobId } = await worker.takeOne();
+  await worker.done(jobId);
+  const within = await costOf(own.endpointId, () => runJobs(own.endpointId, own.broker, worker));
+  const plain = await makeBroker(pullOnly);
+  await plain.broker.submit(submission());
+  const other = pullingWorker(plain.broker, "w1");
+  await other.done((await other.takeOne()).jobId);
+  const without = await costOf(plain.endpointId, () => runJobs(plain.endpointId, plain.broker, other));
+  console.info(`${JOBS} jobs: ${JSON.stringify({ without, within })}`);
+  expect(within.written).toBeLessThanOrEqual(without.written);
+  expect(within.alarms).toBeLessThanOrEqual(without.alarms);
+  expect(provider.called("create")).toHaveLength(1);
+});
