@@ -88,15 +88,14 @@ export function toBeGone(instance: Instance, lastError: string | null, nowMs: nu
   });
 }
 
-/** The record with what its provider shows of the machine. */
+/** The record with what its provider shows of the machine: the very same one if it shows nothing new, so that no row is written. */
 export function withListed(instance: Instance, listed: Listed): Instance {
-  return {
-    ...instance,
-    ref: listed.ref,
-    url: listed.url ?? instance.url,
-    // A machine that is dearer than was said counts by what it costs.
-    priceNanodollarsPerHour: Math.max(instance.priceNanodollarsPerHour, listed.priceNanodollarsPerHour ?? 0),
-  };
+  const { ref } = listed;
+  const url = listed.url ?? instance.url;
+  // A machine that is dearer than was said counts by what it costs.
+  const price = Math.max(instance.priceNanodollarsPerHour, listed.priceNanodollarsPerHour ?? 0);
+  const isKnown = instance.ref === ref && instance.url === url && instance.priceNanodollarsPerHour === price;
+  return isKnown ? instance : { ...instance, ref, url, priceNanodollarsPerHour: price };
 }
 
 /** Its worker will not come: the machine is ended, and the next one waits for longer each time. */
