@@ -24,8 +24,8 @@ export async function makeFleetKey(pepper: string, { endpointId, instanceId }: F
 }
 
 /**
- * The id of the instance whose key this is; null: it is no key of a worker of this endpoint's fleet, such as one that is stored. Whether
- * the instance is still there is for the endpoint's broker to say.
+ * The id of the instance whose key this is; null: it is no key of a worker of this endpoint's fleet, such as one that is stored. Only
+ * the endpoint's broker has the record by which the instance is still there.
  */
 export async function instanceOfKey(pepper: string, endpointId: string, key: string): Promise<string | null> {
   const id = parseApiKey(key)?.id;

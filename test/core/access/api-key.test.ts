@@ -2,7 +2,14 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { KEY_RANDOM_BYTES, makeApiKey, parseApiKey } from "../../../src/core/access/api-key.ts";
+import {
+  apiKeyOf,
+  blankApiKeys,
+  KEY_RANDOM_BYTES,
+  KEY_SECRET_BYTES,
+  makeApiKey,
+  parseApiKey,
+} from "../../../src/core/access/api-key.ts";
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const random = fc.uint8Array({ minLength: KEY_RANDOM_BYTES, maxLength: KEY_RANDOM_BYTES });
@@ -59,6 +66,28 @@ describe("an API key", () => {
     expect(() => makeApiKey(biased)).toThrow(/too few random bytes/);
     biased.fill(0, 0, 55);
     expect(makeApiKey(biased).id).toBe("0".repeat(12));
+  });
+
+  it("of given bytes holds all of them", () => {
+    const id = "abcdefABCDEF";
+    const secret = fc.uint8Array({ minLength: KEY_SECRET_BYTES, maxLength: KEY_SECRET_BYTES });
+    fc.assert(
+      fc.property(secret, (bytes) => {
+        const key = apiKeyOf(id, bytes);
+        expect(parseApiKey(key)).toEqual({ id });
+        const text = key.split("_")[3] ?? "";
+        const value = [...text].reduce((sum, char) => sum * 62n + BigInt(ALPHABET.indexOf(char)), 0n);
+        expect(value).toBe(bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n));
+      }),
+    );
+    expect(() => apiKeyOf("short", new Uint8Array(KEY_SECRET_BYTES))).toThrow("cannot be the id of a key");
+    expect(() => apiKeyOf(id, new Uint8Array(8))).toThrow("another length");
+  });
+
+  it("is blanked in a text, wherever it stands", () => {
+    const { key } = makeApiKey(new Uint8Array(KEY_RANDOM_BYTES));
+    expect(blankApiKeys(`{"a":"${key}"} x${key} y`)).toBe(`{"a":"${"*".repeat(71)}"} x${"*".repeat(71)} y`);
+    expect(blankApiKeys("wb_live_short")).toBe("wb_live_short");
   });
 
   it("differs with the bytes", () => {
