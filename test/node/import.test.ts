@@ -22,7 +22,7 @@ beforeAll(async () => {
 
 async function headOf(): Promise<ReadExport["head"]> {
   return {
-    ...{ waybill: "export", format: 1, migration: "0021_browser_tokens.sql", tenant: null, at: "2027-01-01T00:00:00Z" },
+    ...{ waybill: "export", format: 1, migration: "0022_providers.sql", tenant: null, at: "2027-01-01T00:00:00Z" },
     secrets: {
       pepper: await keyFingerprint(secrets.pepper),
       encryption_key: await keyFingerprint(secrets.encryptionKey),

@@ -9,6 +9,11 @@ export function credentialPlace(upstreamId: string): string {
   return `upstream:${upstreamId}`;
 }
 
+/** The place of the credential of a provider of machines. */
+export function providerPlace(providerId: string): string {
+  return `provider:${providerId}`;
+}
+
 /** The place of the environment of an endpoint's workers. */
 export function envPlace(endpointId: string): string {
   return `env:${endpointId}`;
