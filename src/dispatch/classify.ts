@@ -4,6 +4,7 @@ import { type FailureCode, failed, failedWithStatus, type JobFailure } from "../
 import { fieldsOf, parseJson } from "../core/json/value.ts";
 import { ERROR_FIELD_KEPT_CHARS, RESULT_MAX_BYTES } from "../core/limits.ts";
 import type { CallResult } from "../outbound/call.ts";
+import { NOT_REACHED } from "../outbound/proxy-status.ts";
 import { parseRetryAfter } from "../outbound/retry-after.ts";
 import type { ReadFailure } from "../payload/envelope.ts";
 
@@ -23,17 +24,6 @@ export interface Suspicion {
 /** The longest escape in a JSON string: `\\uXXXX`. */
 const ESCAPE_MAX_CHARS = 6;
 
-/**
- * Statuses that a proxy answers for an origin that it could not reach: refused, unreachable, failed TLS, failed DNS. A
- * deployed Worker gets one of them for a closed port. 520, 522 and 524 are left out: the origin may have begun.
- */
-const NOT_REACHED: ReadonlyMap<number, string> = new Map([
-  [521, "the connection was refused"],
-  [523, "its host cannot be reached"],
-  [525, "the TLS handshake failed"],
-  [526, "its certificate is not valid"],
-  [530, "its host name was not found"],
-]);
 const SUSPICIOUS = new Set([401, 403, 404, 405]);
 const REJECTED = new Set([400, 413, 415, 422]);
 

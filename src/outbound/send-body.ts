@@ -25,6 +25,11 @@ export interface SentBody {
   stop(): void;
 }
 
+/** A JSON text as it goes out if it is `provable` and in memory as a whole: for whoever signs what is sent. */
+export function asSent(text: string): string {
+  return `${text.slice(0, -1)}${" ".repeat(PAD_CHUNKS)}${text.slice(-1)}`;
+}
+
 /** Sends a JSON text that is in memory as a whole, else as `sendBody`. All its chunks are handed over in one turn. */
 export function sendBytes(bytes: Uint8Array, onProgress: (done: boolean) => void, provable: boolean): SentBody {
   if (bytes.length === 0) throw new Error("a body must not be empty");
