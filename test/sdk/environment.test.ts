@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { inForm } from "../../src/core/manage/worker-forms.ts";
+import { inForm, workerVariables } from "../../src/core/manage/worker-forms.ts";
 import { readEnvironment, withParameters } from "../../src/sdk/environment.ts";
 
 /** As `npm run worker:env` prints it. */
@@ -22,6 +22,28 @@ describe("the environment of a worker", () => {
     expect(place.doneUrl("a/b")).toContain("/job-done/w 1/a%2Fb?");
     expect(place.streamUrl?.("j")).toContain("/job-stream/w 1/j?");
     expect(place.pingUrl).toContain("/ping/w 1?");
+  });
+
+  it("of a machine of a fleet has the id of the machine in each address, whatever its provider sets", () => {
+    const machine = { instanceId: "k3v9x0ab12cd", endsAtMs: Date.parse("2027-01-31T12:00:00Z") };
+    const place = { base: "https://waybill.test", endpointId: "ep-1", key: "wb_live_key", gpu: "NVIDIA L4", machine };
+    const variables = Object.fromEntries(workerVariables(place));
+    expect(variables).toMatchObject({
+      RUNPOD_POD_ID: "k3v9x0ab12cd",
+      RUNPOD_ENDPOINT_ID: "ep-1",
+      RUNPOD_AI_API_KEY: "wb_live_key",
+      RUNPOD_PING_INTERVAL: "10000",
+      WAYBILL_WORKER_ENDS_AT: "2027-01-31T12:00:00.000Z",
+    });
+    for (const workerId of ["k3v9x0ab12cd", "podx7y8z9", ""]) {
+      const read = readEnvironment({ ...variables, RUNPOD_POD_ID: workerId }, "new");
+      expect(read.takeUrl).toBe("https://waybill.test/v2/ep-1/job-take/k3v9x0ab12cd?gpu=NVIDIA+L4");
+      expect(read.takeBatchUrl).toContain("/job-take-batch/k3v9x0ab12cd?");
+      expect(read.stopUrl).toContain("/job-stop/k3v9x0ab12cd?");
+      expect(read.doneUrl("j1")).toContain("/job-done/k3v9x0ab12cd/j1?");
+      expect(read.streamUrl?.("j1")).toContain("/job-stream/k3v9x0ab12cd/j1?");
+      expect(read.pingUrl).toContain("/ping/k3v9x0ab12cd?");
+    }
   });
 
   it("has an id of its own where none is given", () => {
