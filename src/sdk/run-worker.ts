@@ -12,7 +12,7 @@ import type { JobLine } from "./run-job.ts";
 import { WorkerApi } from "./worker-api.ts";
 import { WorkerLoop } from "./worker-loop.ts";
 
-/** Works until a signal ends it; resolves with the exit code of the process. */
+/** Works until it is told to end; resolves with the exit code of the process. */
 export async function runWorker(config: WorkerConfig, variables: Variables, log: Log): Promise<number> {
   const place = readEnvironment(variables, randomUUID());
   const check = makeInputCheck(config.input);
@@ -32,8 +32,8 @@ export async function runWorker(config: WorkerConfig, variables: Variables, log:
   };
   const loop = new WorkerLoop({ config, check, api, place, line, reporter, log }, heartbeat);
   // The jobs that run go on to their end.
-  void fitness.asked.then((signal) => {
-    log.info("ends when its jobs are done", { signal, jobs: loop.runningIds.length });
+  void fitness.asked.then((reason) => {
+    log.info("ends when its jobs are done", { reason, jobs: loop.runningIds.length });
     loop.drain();
   });
   log.info("the worker is ready", { worker: place.workerId });

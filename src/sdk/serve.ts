@@ -5,7 +5,7 @@ import type { FetchHandler } from "./exchange.ts";
 import { type Log, makeLog, readLogOptions } from "./log.ts";
 import { readServePlace } from "./serve-place.ts";
 import { outliveStrayFailures } from "./stray-failures.ts";
-import { untilSignal } from "./until-signal.ts";
+import { untilEnd } from "./until-end.ts";
 
 /** A function that answers requests, or what has one as `fetch`, such as an app of Hono's. */
 export type FetchApp = FetchHandler | { readonly fetch: FetchHandler };
@@ -24,7 +24,7 @@ const DRAIN_MAX_MS = 330_000;
 const FAILED_MAX_MS = 10_000;
 
 /**
- * Serves the app over HTTP until a signal ends it, and ends the process: with 0 after a shutdown, with 1 where it
+ * Serves the app over HTTP until it is told to end, and ends the process: with 0 after a shutdown, with 1 where it
  * cannot work. `GET /ping` is answered here, as the load balancer asks it: 204 while it starts, 200 when it is ready,
  * 503 when it ends.
  */
@@ -44,7 +44,7 @@ async function runServer(app: FetchApp, options: ServeOptions, variables: Variab
   const { prestart, drainMs = DRAIN_MAX_MS } = options;
   const server = new AppServer(handlerOf(app), readServePlace(variables, options.port), log);
   outliveStrayFailures(log);
-  const asked = untilSignal();
+  const asked = untilEnd(variables);
   const port = await server.listen();
   log.info("the server starts", { port });
   const started = runHook(prestart);
@@ -58,8 +58,8 @@ async function runServer(app: FetchApp, options: ServeOptions, variables: Variab
     server.ready();
     log.info("the server is ready", { port });
   }
-  const signal = await asked;
-  log.info("ends when its requests are done", { signal, requests: server.running });
+  const reason = await asked;
+  log.info("ends when its requests are done", { reason, requests: server.running });
   const cut = await server.drain(drainMs);
   if (cut > 0) log.warn("requests that took too long were cut off", { requests: cut });
   log.info("the server has ended");

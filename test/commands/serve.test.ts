@@ -114,7 +114,7 @@ describe.each(NODES)("a server of the package under Node $release", ({ node }) =
     const held = fetch(`${url}/held`);
     await printedBy(program, "held");
     program.signal("SIGTERM");
-    await printedBy(program, "ends when its requests are done signal=SIGTERM requests=1");
+    await printedBy(program, "ends when its requests are done reason=SIGTERM requests=1");
     expect(await statusOf(url)).toBe(503);
     program.stdin.write("release\n");
     expect(await (await held).text()).toBe("whole");

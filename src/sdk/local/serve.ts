@@ -1,4 +1,4 @@
-// Serves a local endpoint until a signal ends it.
+// Serves a local endpoint until it is told to end.
 import type { Variables } from "../environment.ts";
 import { fitToWork } from "../fit-to-work.ts";
 import type { WorkerConfig } from "../handler.ts";
@@ -33,8 +33,8 @@ export async function serveLocally(
   );
   if (config.refreshWorker === true) log.warn("refreshWorker has no effect here: all jobs run in this process");
   log.info("serves an endpoint on this machine", { url: server.url });
-  const signal = await fitness.asked;
-  log.info("ends when its jobs are done", { signal, jobs: endpoint.runningCount });
+  const reason = await fitness.asked;
+  log.info("ends when its jobs are done", { reason, jobs: endpoint.runningCount });
   await endpoint.drain();
   await server.close();
   return 0;
