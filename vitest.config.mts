@@ -88,7 +88,7 @@ export default defineConfig({
           deps: bundled,
           // A runtime serves many files: test/support/begin-file.ts makes it as good as new for each of them.
           isolate: false,
-          include: ["test/{payload,outbound,db,account,dispatch,broker,consumers,http}/**/*.test.ts"],
+          include: ["test/{payload,outbound,db,account,dispatch,fleet,broker,consumers,http}/**/*.test.ts"],
           setupFiles: ["test/support/begin-file.ts"],
           testTimeout: HANGS_AFTER_MS,
         },
