@@ -1,17 +1,24 @@
-// A program `docker` whose containers are lines of a file, because no daemon runs where the tests do. Images whose name begins with
+// A program `docker` whose containers are files, because no daemon runs where the tests do. Images whose name begins with
 // `broken` cannot be run, and a container of one that begins with `short` ends at once, with 1.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
 const DOCKER = `#!${process.execPath}
-const { existsSync, readFileSync, writeFileSync } = require("node:fs");
-const file = process.env.FAKE_CONTAINERS;
-const all = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
-const save = () => writeFileSync(file, JSON.stringify(all));
-const [command, ...args] = process.argv.slice(2);
+const { readFileSync, readdirSync, renameSync, rmSync, existsSync, writeFileSync } = require("node:fs");
 const fail = (text) => { console.error(text); process.exit(1); };
-const named = (name) => all[name] ?? fail("No such container: " + name);
+const [command, ...args] = process.argv.slice(2);
+// A file for each container, put in place whole: several of these run at once.
+const fileOf = (name) => process.env.FAKE_CONTAINERS + "/" + name + ".json";
+const save = (name, container) => {
+  const written = fileOf(name) + "." + process.pid;
+  writeFileSync(written, JSON.stringify(container));
+  renameSync(written, fileOf(name));
+};
+const named = (name) => {
+  try { return JSON.parse(readFileSync(fileOf(name), "utf8")); } catch { return fail("No such container: " + name); }
+};
+const setState = (name, state) => save(name, { ...named(name), State: state });
 if (command === "run") {
   const labels = {}, rest = [];
   let name = "", gpus = "", env = "", network = "";
@@ -27,18 +34,25 @@ if (command === "run") {
     else if (word.startsWith("-")) fail("unknown flag: " + word);
     else rest.push(word);
   }
-  if (name in all) fail("Conflict. The container name is already in use");
+  if (existsSync(fileOf(name))) fail("Conflict. The container name is already in use");
   if (rest[0].startsWith("broken")) fail("Unable to find image");
   const isShort = rest[0].startsWith("short");
   const state = isShort ? { Status: "exited", ExitCode: 1 } : { Status: "running", ExitCode: 0 };
-  all[name] = { Name: "/" + name, State: state, Config: { Labels: labels }, env, gpus, network, run: rest };
-  save();
-} else if (command === "ps") console.log(Object.keys(all).join("\\n"));
-else if (command === "inspect") console.log(JSON.stringify(args.map(named)));
+  save(name, { Name: "/" + name, State: state, Config: { Labels: labels }, env, gpus, network, run: rest });
+} else if (command === "ps") {
+  const files = readdirSync(process.env.FAKE_CONTAINERS).filter((file) => file.endsWith(".json"));
+  console.log(files.map((file) => file.slice(0, -5)).join("\\n"));
+}
+else if (command === "inspect") {
+  // What is gone meanwhile is left out, and an error.
+  const there = args.filter((name) => existsSync(fileOf(name)));
+  console.log(JSON.stringify(there.map(named)));
+  process.exitCode = there.length === args.length ? 0 : 1;
+}
 else if (command === "logs") console.log("its last words");
-else if (command === "rm") { named(args.at(-1)); delete all[args.at(-1)]; save(); }
-else if (command === "stop") { named(args.at(-1)).State = { Status: "exited", ExitCode: 143 }; save(); }
-else if (command === "start") { named(args.at(-1)).State = { Status: "running", ExitCode: 0 }; save(); }
+else if (command === "rm") rmSync(fileOf(args.at(-1)), { force: true });
+else if (command === "stop") setState(args.at(-1), { Status: "exited", ExitCode: 143 });
+else if (command === "start") setState(args.at(-1), { Status: "running", ExitCode: 0 });
 else fail("unknown command: " + command);
 `;
 
@@ -53,22 +67,24 @@ export interface FakeContainer {
 
 export class FakeContainerEngine {
   readonly #folder = mkdtempSync(join(tmpdir(), "fake-containers-"));
-  readonly #file = join(this.#folder, "containers.json");
+  readonly #containers = join(this.#folder, "containers");
   /** By which whoever starts a program lets it find this engine. */
   readonly environment = {
     PATH: `${join(this.#folder, "bin")}${delimiter}${process.env.PATH}`,
-    FAKE_CONTAINERS: this.#file,
+    FAKE_CONTAINERS: this.#containers,
   };
 
   constructor() {
+    mkdirSync(this.#containers);
     mkdirSync(join(this.#folder, "bin"));
     writeFileSync(join(this.#folder, "bin/docker"), DOCKER, { mode: 0o755 });
-    writeFileSync(this.#file, "{}");
   }
 
   /** By name. */
   containers(): Readonly<Record<string, FakeContainer>> {
-    return JSON.parse(readFileSync(this.#file, "utf8"));
+    const files = readdirSync(this.#containers).filter((file) => file.endsWith(".json"));
+    const read = (file: string) => JSON.parse(readFileSync(join(this.#containers, file), "utf8"));
+    return Object.fromEntries(files.map((file) => [file.slice(0, -".json".length), read(file)]));
   }
 
   discard(): void {
