@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { RATE_KINDS } from "../../core/job/pricing.ts";
 import { NANODOLLARS_PER_SECOND_MAX } from "../../core/manage/limits.ts";
+import { dollarsSchema } from "./dollars.ts";
 import { givenTimeSchema } from "./time.ts";
 
 const kind = z.enum(RATE_KINDS);
@@ -12,10 +13,7 @@ export const createRateSchema = z
     tier: z.string().min(1).max(100).meta({ description: "Id of a GPU type" }),
     kind,
     nanodollarsPerSecond: nanodollars.optional(),
-    dollarsPerSecond: z
-      .string()
-      .regex(/^\d{1,2}(?:\.\d{1,9})?$/, "must be a decimal text with up to nine decimals, such as 0.00016")
-      .refine((dollars) => Number(dollars) * 1e9 <= NANODOLLARS_PER_SECOND_MAX, "must be at most 10")
+    dollarsPerSecond: dollarsSchema(NANODOLLARS_PER_SECOND_MAX)
       .optional()
       .meta({ description: "The same as text", examples: ["0.00016"] }),
     effectiveFrom: givenTimeSchema.optional().meta({ description: "At least 10 min ahead; 11 min ahead unless given" }),

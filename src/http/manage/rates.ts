@@ -3,21 +3,15 @@ import * as z from "zod";
 import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import { type CreateRate, createdRateSchema, createRateSchema, rateSchema } from "../../contract/manage/rate.ts";
 import { ok, type Result } from "../../core/failure.ts";
+import { toNanodollars } from "../../core/manage/dollars.ts";
 import { listRates } from "../../db/rates.ts";
-import { pushBehind } from "../../dispatch/push-behind.ts";
-import { log } from "../../log.ts";
 import { createRate } from "../../manage/rates.ts";
 import { contextOf } from "../kit/manage-context.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
+import { pushRest } from "./push-rest.ts";
 import { showRate } from "./shown-rate.ts";
-
-/**
- * What the announcing call itself sends once it has answered: the platform ends such work 30 s after the answer, of which the last page
- * may take five. The rest is the cron's, which alone reaches 10,000 endpoints in the 10 min (REPAIR_ENDPOINTS_MAX).
- */
-const PUSH_AT_ONCE = { endpointsMax: 2_000, forMs: 20_000 };
 
 const querySchema = z.strictObject(pageShape);
 const shared = { plane: "v1", tag: "Prices" } as const;
@@ -75,16 +69,6 @@ async function create(call: OperationCall<unknown, unknown, CreateRate>): Promis
   const made = await createRate(contextOf(call), { ...wanted, nanodollarsPerSecond: price });
   if (!made.ok) return made;
   const { rate, applied } = made.value;
-  if (!applied) call.c.executionCtx.waitUntil(pushSome(call.env));
+  if (!applied) pushRest(call.c);
   return ok({ status: 201, body: { ...showRate(rate), applied } });
-}
-
-async function pushSome(env: Env): Promise<void> {
-  await pushBehind(env, PUSH_AT_ONCE).catch((error: unknown) => log("rate_push_failed", { error: String(error) }));
-}
-
-/** A decimal text of at most nine decimals, which a float would round. */
-function toNanodollars(dollars: string): number {
-  const [whole = "", decimals = ""] = dollars.split(".");
-  return Number(whole) * 1_000_000_000 + Number(decimals.padEnd(9, "0"));
 }
