@@ -16,8 +16,12 @@ export type ProviderKind = (typeof PROVIDER_KINDS)[number];
 
 /** A kind of machine that a provider has. */
 const offerSchema = z.object({
+  /** Of the catalogue, or `CPU` (core/manage/fleet-candidates.ts). */
   gpuTypeId: z.string().min(1),
+  /** Of one GPU, or of a machine without one. */
   priceNanodollarsPerHour: z.int().min(0),
+  /** By which its work is billed; left out: by the tier of its type's pool. */
+  tier: z.string().min(1).optional(),
 });
 export type Offer = z.infer<typeof offerSchema>;
 

@@ -62,7 +62,10 @@ export const endpointSettingsSchema = z.object({
   upstreams: z.array(upstreamSchema),
   /** A broker of an earlier release stored its settings without them. */
   workerKeys: z.array(workerKeySchema).default([]),
+  /** All prices of the tiers of its upstreams, its worker keys and the machines of its fleet. */
   rates: z.array(rateSchema),
+  /** Null: no machine is started for it. Older settings lack it. */
+  fleet: fleetSettingsSchema.nullable().default(null),
   /** Open to every tenant with a key. Older settings lack this, and then a broker must assume that it is open. */
   shared: z.boolean().default(true),
   /** Which routes of an OpenAI server the endpoint's tenants may reach (core/openai/routes.ts). */

@@ -47,6 +47,7 @@ const UNKNOWN: Readonly<Record<UnknownPart, string>> = {
   tenant: "no such tenant for this key",
   key: "no such key for this key",
   upstream: "no upstream of this endpoint has this id",
+  provider: "no such provider for this key",
   webhook: "no dead webhook of yours has this id, or it is no longer kept",
   "catalogue entry": "the catalogue has no such entry: its list names those that there are",
 };
@@ -98,11 +99,10 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
     error: "version passed",
     message: `it has version ${version} by now: another writer was first, so read it again`,
   }),
-  operators_price: () => ({
+  operators_price: ({ what, fields }) => ({
     status: 403,
     error: "forbidden",
-    message:
-      "an operator has set the price of this upstream: its tier, rateKind and slots change by a key of the scope admin",
+    message: `an operator has set the price of this ${what}: its ${fields} change by a key of the scope admin`,
   }),
   restricted_key: () => ({
     status: 403,

@@ -16,8 +16,8 @@ export type Failure =
   | { readonly kind: "version_passed"; readonly version: number }
   /** The key is for some endpoints only, and this is about more than those. */
   | { readonly kind: "restricted_key" }
-  /** A tenant may not change what an operator bills it. */
-  | { readonly kind: "operators_price" }
+  /** A tenant may not change what an operator bills it. `what` sets the price, by these of its fields. */
+  | { readonly kind: "operators_price"; readonly what: string; readonly fields: string }
   /** More calls of the management API than a key may make in a time. */
   | { readonly kind: "rate_limited"; readonly window: string; readonly retryAfterSeconds: number }
   /** `misused`: of a genuine key of another kind or place, whose holder may thus be told. */
@@ -90,6 +90,7 @@ export type UnknownPart =
   | "tenant"
   | "key"
   | "upstream"
+  | "provider"
   | "webhook"
   | "catalogue entry";
 

@@ -1,10 +1,12 @@
 // Endpoints with their upstreams, worker keys and rates, as they are stored in D1.
+import type { FleetSettings } from "../contract/fleet.ts";
 import { allowedOriginsSchema } from "../contract/manage/managed-endpoint.ts";
 import { type EndpointSettings, endpointSettingsSchema } from "../contract/settings.ts";
 import { TENANT_SHARE_DEFAULT_PERCENT } from "../core/limits.ts";
 import { log } from "../log.ts";
+import { FLEET_COLUMNS, type FleetRow, readFleet } from "./endpoint-fleets.ts";
 import { BEFORE_NEWEST, type Page, type PageStart } from "./page.ts";
-import { LIVE_WORKER_KEY, selectRates } from "./rates.ts";
+import { LIVE_WORKER_KEY, listRatesOf, selectRates } from "./rates.ts";
 import { bound, type Database, runAll, statement } from "./statement.ts";
 
 /** An endpoint with the settings for its broker, and with what decides whether a caller may use it. */
@@ -19,14 +21,14 @@ export interface LoadedEndpoint {
 }
 
 // Columns are read under the names that they have in the settings, whose schema checks their values.
-type EndpointRow = {
-  endpointId: string;
-  shared: number;
-  paused: number;
-  tenantSharePercent: number | null;
-  allowedOrigins: string;
-  inputSchema?: string | null;
-};
+interface EndpointRow extends FleetRow {
+  readonly endpointId: string;
+  readonly shared: number;
+  readonly paused: number;
+  readonly tenantSharePercent: number | null;
+  readonly allowedOrigins: string;
+  readonly inputSchema?: string | null;
+}
 type ItsRow = { endpointId: string; tier: string };
 type UpstreamRow = ItsRow & { local: number };
 
@@ -48,7 +50,8 @@ function readEndpoints(ids: string, more = ""): readonly string[] {
     `SELECT id AS endpointId, coalesce(number, 0) AS number, tenant_id AS tenantId, shared, kind, body_max_bytes AS bodyMaxBytes, version, paused,
        max_attempts AS maxAttempts, execution_timeout_ms AS executionTimeoutMs, ttl_ms AS ttlMs,
        run_retention_ms AS runRetentionMs, runsync_retention_ms AS runsyncRetentionMs, openai_routes AS openaiRoutes,
-       tenant_share_percent AS tenantSharePercent, allowed_origins AS allowedOrigins, deleted_at AS deletedAtMs${more} FROM endpoints WHERE id IN ${ids}`,
+       tenant_share_percent AS tenantSharePercent, allowed_origins AS allowedOrigins, deleted_at AS deletedAtMs,
+       ${FLEET_COLUMNS}${more} FROM endpoints WHERE id IN ${ids}`,
     `SELECT id, endpoint_id AS endpointId, url, dialect, local, slots, tier, rate_kind AS rateKind,
        sealed_credential AS credential FROM upstreams WHERE endpoint_id IN ${ids} AND enabled = 1 ORDER BY id`,
     `SELECT id, endpoint_id AS endpointId, digest, tier, rate_kind AS rateKind, slots, expires_at AS expiresAtMs
@@ -65,7 +68,7 @@ const READ_NUMBERED = readEndpoints(
 );
 const READ_MANY = readEndpoints(THEIR_IDS);
 
-/** The endpoint of an id or a slug; null when there is none. One round trip. */
+/** The endpoint of an id or a slug; null when there is none. One round trip, and a second one where its fleet has other tiers. */
 export async function loadEndpoint(db: Database, idOrSlug: string): Promise<LoadedEndpoint | null> {
   return readOne(db, READ_ONE, idOrSlug);
 }
@@ -84,8 +87,9 @@ async function readOne(
   const [row] = rows.endpoints;
   if (row === undefined) return null;
   const allowedOrigins = allowedOriginsSchema.parse(JSON.parse(row.allowedOrigins));
+  const fleet = readFleet(row);
   return {
-    settings: toSettings(row, rows),
+    settings: toSettings(row, fleet, await withRatesOf(db, rows, [fleet])),
     shared: row.shared === 1,
     allowedOrigins,
     inputSchema: row.inputSchema ?? null,
@@ -93,19 +97,32 @@ async function readOne(
 }
 
 /**
- * The settings of those that exist, by four statements for any number: for brokers, so that deleted endpoints are among them
- * until their brokers have emptied themselves. Unreadable ones are logged and left out.
+ * The settings of those that exist, by four statements for any number, and a fifth one where fleets have other tiers: for brokers, so
+ * that deleted endpoints are among them until their brokers have emptied themselves. Unreadable ones are logged and left out.
  */
 export async function loadManySettings(db: Database, endpointIds: readonly string[]): Promise<EndpointSettings[]> {
-  const rows = await read(db, READ_MANY, JSON.stringify(endpointIds));
-  return rows.endpoints.flatMap((row) => {
-    try {
-      return [toSettings(row, rows)];
-    } catch (error) {
-      log("settings_unreadable", { endpoint: row.endpointId, error: String(error) });
-      return [];
-    }
-  });
+  const found = await read(db, READ_MANY, JSON.stringify(endpointIds));
+  const withFleets = found.endpoints.flatMap((row) => readable(row, () => ({ row, fleet: readFleet(row) })));
+  const fleets = withFleets.map(({ fleet }) => fleet);
+  const rows = await withRatesOf(db, found, fleets);
+  return withFleets.flatMap(({ row, fleet }) => readable(row, () => toSettings(row, fleet, rows)));
+}
+
+function readable<T>({ endpointId }: EndpointRow, make: () => T): readonly T[] {
+  try {
+    return [make()];
+  } catch (error) {
+    log("settings_unreadable", { endpoint: endpointId, error: String(error) });
+    return [];
+  }
+}
+
+/** The rows with the prices of the machines that the fleets may have. */
+async function withRatesOf(db: Database, rows: Rows, fleets: readonly (FleetSettings | null)[]): Promise<Rows> {
+  const known = new Set(rows.rates.map(({ tier }) => tier));
+  const tiers = fleets.flatMap((fleet) => fleet?.candidates ?? []).map(({ tier }) => tier);
+  const missing = [...new Set(tiers)].filter((tier) => !known.has(tier));
+  return missing.length === 0 ? rows : { ...rows, rates: [...rows.rates, ...(await listRatesOf(db, missing))] };
 }
 
 async function read(db: Database, statements: readonly string[], named: string | number): Promise<Rows> {
@@ -157,10 +174,11 @@ interface Rows {
   readonly rates: readonly Pick<ItsRow, "tier">[];
 }
 
-function toSettings(row: EndpointRow, rows: Rows): EndpointSettings {
+function toSettings(row: EndpointRow, fleet: FleetSettings | null, rows: Rows): EndpointSettings {
   const upstreams = rows.upstreams.filter(({ endpointId }) => endpointId === row.endpointId);
   const workerKeys = rows.workerKeys.filter(({ endpointId }) => endpointId === row.endpointId);
-  const tiers = new Set([...upstreams, ...workerKeys].map(({ tier }) => tier));
+  const priced = [...upstreams, ...workerKeys, ...(fleet?.candidates ?? [])];
+  const tiers = new Set(priced.map(({ tier }) => tier));
   const shared = row.shared === 1;
   return endpointSettingsSchema.parse({
     ...row,
@@ -171,5 +189,6 @@ function toSettings(row: EndpointRow, rows: Rows): EndpointSettings {
     upstreams: upstreams.map((upstream) => ({ ...upstream, local: upstream.local === 1 })),
     workerKeys,
     rates: rows.rates.filter(({ tier }) => tiers.has(tier)),
+    fleet,
   });
 }

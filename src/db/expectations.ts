@@ -9,7 +9,7 @@ export function expectThat(name: string, condition: string, ...params: SqlValue[
 
 /** Ends the batch unless a row of the table has this id and version. The table's name is a constant of the code. */
 export function expectVersion(
-  table: "endpoints" | "templates" | "tenants" | "api_keys" | "upstreams",
+  table: "endpoints" | "templates" | "tenants" | "api_keys" | "upstreams" | "providers",
   id: string,
   version: number,
 ): Statement {

@@ -1,5 +1,5 @@
 // Everything of a deployment or of one tenant that is worth keeping, row by row. Left out is what only its own brokers understand: how far
-// they are with settings and lines, and endpoints that are being deleted.
+// they are with settings and lines, and endpoints and providers that are being deleted.
 import { EXPORTED_TABLES, type ExportedTable, type ExportRow } from "../contract/manage/export.ts";
 import { duringImport, pieceAt } from "./importing.ts";
 import { bound, type Database, type SqlValue, type Statement, statement } from "./statement.ts";
@@ -33,6 +33,14 @@ const SOURCES: Readonly<Record<ExportedTable, Source>> = {
   },
   tenants: { key: ["id"], ofTenant: "id = ?1", pageRows: SMALL_ROWS },
   templates: { key: ["id"], ofTenant: "tenant_id = ?1", refersTo: { tenant_id: "tenants" }, pageRows: LARGE_ROWS },
+  providers: {
+    key: ["id"],
+    ofTenant: "tenant_id = ?1",
+    where: "deleted_at IS NULL",
+    refersTo: { tenant_id: "tenants" },
+    without: ["deleted_at"],
+    pageRows: LARGE_ROWS,
+  },
   endpoints: {
     key: ["id"],
     ofTenant: "tenant_id = ?1",

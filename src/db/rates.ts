@@ -16,6 +16,13 @@ export function selectRates(ids: string): string {
     ORDER BY tier, kind, effective_from`;
 }
 
+/** All prices of these tiers: past, present and announced. */
+export async function listRatesOf(db: Database, tiers: readonly string[]): Promise<Rate[]> {
+  const sql = `SELECT ${RATE}, effective_from AS effectiveFromMs FROM gpu_rates
+    WHERE tier IN (SELECT value FROM json_each(?)) ORDER BY tier, kind, effective_from`;
+  return (await bound(db, statement(sql, JSON.stringify(tiers))).all<Rate>()).results;
+}
+
 const TIERS_IN_ORDER = "FROM gpu_tiers ORDER BY vram_gb, id";
 
 /** The ids of all tiers, smallest first. */

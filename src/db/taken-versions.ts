@@ -30,6 +30,13 @@ export async function takeBehind(db: D1Database, limit: number): Promise<string[
   return ids;
 }
 
+/** The first of a tenant's endpoints whose brokers are behind. */
+export async function listBehindOf(db: D1Database, tenantId: string, limit: number): Promise<string[]> {
+  const sql = "SELECT id FROM endpoints WHERE taken_version < version AND emptied_at IS NULL AND tenant_id = ? LIMIT ?";
+  const { results } = await db.prepare(sql).bind(tenantId, limit).all<{ id: string }>();
+  return results.map(({ id }) => id);
+}
+
 /** Is any broker behind? */
 export async function isAnyBehind(db: D1Database): Promise<boolean> {
   const sql = "SELECT EXISTS (SELECT 1 FROM endpoints WHERE taken_version < version AND emptied_at IS NULL) AS found";

@@ -3,7 +3,7 @@ import type { EndpointSettings } from "../contract/settings.ts";
 import { REPAIR_CALL_MAX_MS, REPAIR_PAGE_ENDPOINTS } from "../core/limits.ts";
 import { within } from "../db/deadline.ts";
 import { loadManySettings } from "../db/endpoints.ts";
-import { noteTaken, type TakenVersion, takeBehind } from "../db/taken-versions.ts";
+import { listBehindOf, noteTaken, type TakenVersion, takeBehind } from "../db/taken-versions.ts";
 import { log } from "../log.ts";
 import { brokerOf } from "./broker-client.ts";
 
@@ -24,11 +24,21 @@ export async function pushBehind(env: Env, { endpointsMax, forMs }: PushBounds):
   }
 }
 
-async function pushPage(env: Env, endpointIds: readonly string[]): Promise<void> {
+/** One page of a tenant's endpoints. True: no broker of the tenant is behind any more. */
+export async function pushBehindOf(env: Env, tenantId: string): Promise<boolean> {
+  const behind = await listBehindOf(env.DB, tenantId, REPAIR_PAGE_ENDPOINTS + 1);
+  const page = behind.slice(0, REPAIR_PAGE_ENDPOINTS);
+  const taken = page.length === 0 ? 0 : await pushPage(env, page);
+  return taken === behind.length;
+}
+
+/** How many brokers have answered. */
+async function pushPage(env: Env, endpointIds: readonly string[]): Promise<number> {
   const settings = await loadManySettings(env.DB, endpointIds);
   const versions = await Promise.all(settings.map((each) => push(env, each)));
   const taken = versions.filter((each) => each !== null);
   await noteTaken(env.DB, taken);
+  return taken.length;
 }
 
 /** Sends the broker its settings. Returns the version that it has now; null: it did not answer. */

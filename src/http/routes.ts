@@ -25,6 +25,7 @@ import { JOB_ROUTES } from "./manage/job.ts";
 import { JOB_LIST_ROUTES } from "./manage/jobs.ts";
 import { KEY_ROUTES } from "./manage/keys.ts";
 import { ME_ROUTES } from "./manage/me.ts";
+import { PROVIDER_ROUTES } from "./manage/providers.ts";
 import { RATE_ROUTES } from "./manage/rates.ts";
 import { SCALING_ROUTES } from "./manage/scaling.ts";
 import { SIZING_ROUTES } from "./manage/sizing.ts";
@@ -72,6 +73,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...ME_ROUTES,
   ...UPSTREAM_ROUTES,
   ...WORKER_KEY_ROUTES,
+  ...PROVIDER_ROUTES,
   ...GPU_TYPE_ROUTES,
   ...SIZING_ROUTES,
   ...RATE_ROUTES,

@@ -23,6 +23,11 @@ export function ownerOf({ scopes, tenantId }: ManageContext["caller"]): Owner {
   return scopes.includes("admin") ? null : tenantId;
 }
 
+/** May the caller set prices of the operator's machines? */
+export function operates({ scopes }: ManageContext["caller"]): boolean {
+  return scopes.includes("admin");
+}
+
 /** May the caller's key be used for this endpoint? A key may be for some endpoints only. */
 export function opens({ endpointIds }: ManageContext["caller"], endpointId: string): boolean {
   return endpointIds === null || endpointIds.includes(endpointId);

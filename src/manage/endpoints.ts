@@ -14,6 +14,7 @@ import {
 } from "../core/limits.ts";
 import { type FieldChange, fieldChanges, hiddenChanges } from "../core/manage/changes.ts";
 import { type EndpointFacts, endpointProblem } from "../core/manage/endpoint-rules.ts";
+import { initTimeoutOfEnv } from "../core/manage/fleet-settings.ts";
 import { givenOf } from "../core/manage/given.ts";
 import { INFERENCE } from "../core/openai/routes.ts";
 import { shorten } from "../core/schema/path.ts";
@@ -24,6 +25,7 @@ import { insertRelease } from "../db/releases.ts";
 import type { Statement } from "../db/statement.ts";
 import { changeRow, createOnce, type Made } from "./commit.ts";
 import { audited, type ManageContext, opens } from "./context.ts";
+import { checkFleet } from "./fleet-providers.ts";
 import { pushSettings } from "./push.ts";
 import { overTemplate, patchFleet, type RequestedFleet } from "./requested-fleet.ts";
 import { takeTemplate } from "./templates.ts";
@@ -88,10 +90,14 @@ export async function createEndpoint(context: ManageContext, wanted: WantedEndpo
   const { tenantId, needsHardware, fields, templateId, workerEnv: namedEnv, ...settings } = wanted;
   const template = await takeTemplate(context, tenantId, templateId);
   if (!template.ok) return template;
-  const fleet = patchFleet(fleetSchema.parse({}), overTemplate(template.value?.settings ?? null, fields, null));
+  const unset = fleetSchema.parse({});
+  const asked = patchFleet(unset, overTemplate(template.value?.settings ?? null, fields, null));
   const merged = mergeEnv(template.value?.env, namedEnv);
   if (!merged.ok) return merged;
   const workerEnv = merged.value;
+  const fleet = { ...asked, initTimeoutOfEnv: initTimeoutOfEnv(workerEnv) };
+  const expected = await checkFleet(context, tenantId, unset, fleet);
+  if (!expected.ok) return expected;
   const own = { fleet, templateId: templateId ?? null };
   const sealedEnv = await sealEnv(workerEnv, readConfig(env).encryptionKey, envPlace(id));
   const endpoint = {
@@ -111,7 +117,7 @@ export async function createEndpoint(context: ManageContext, wanted: WantedEndpo
   // Of four million endpoints one has the drawn number already once in a thousand times.
   for (let draws = 0; ; draws += 1) {
     const number = 1 + ((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) % 0xffff_ffff);
-    const statements = [insertManaged({ ...endpoint, number }), firstRelease(context, id), audit];
+    const statements = [...expected.value, insertManaged({ ...endpoint, number }), firstRelease(context, id), audit];
     const made = await createOnce(context, id, statements, (error) => refuseTaken(error, endpoint.slug));
     if (made.ok || made.failure.kind !== "conflict" || made.failure.field !== "number" || draws === DRAWS_MAX)
       return made;
@@ -164,10 +170,11 @@ async function planChange(
   const { encryptionKey } = readConfig(context.env);
   const place = envPlace(now.id);
   const asked = overTemplate(template.value?.settings ?? null, fields, now.fleet.gpu);
-  const fleet = patchFleet(now.fleet, asked);
   const merged = template.value === null ? ok(namedEnv) : mergeEnv(template.value.env, namedEnv);
   if (!merged.ok) return merged;
   const workerEnv = merged.value;
+  const ofEnv = workerEnv === undefined ? {} : { initTimeoutOfEnv: initTimeoutOfEnv(workerEnv) };
+  const fleet = { ...patchFleet(now.fleet, asked), ...ofEnv };
   const settings = templateId === undefined ? others : { ...others, templateId };
   const oldEnv = workerEnv === undefined ? {} : await openEnv(now.sealedEnv, encryptionKey, place);
   const envChanges = hiddenChanges("env", oldEnv, workerEnv ?? oldEnv);
@@ -176,6 +183,8 @@ async function planChange(
   if (problem !== null) return problem;
   const changes = [...briefly(fieldChanges(auditedFields(now), auditedFields(next))), ...envChanges];
   if (changes.length === 0) return ok(null);
+  const expected = await checkFleet(context, now.tenantId, now.fleet, fleet);
+  if (!expected.ok) return expected;
   const diff = [...fieldChanges(startedWith(now.fleet), startedWith(fleet)), ...envChanges];
   const isRelease = diff.length > 0;
   const sealedEnv = envChanges.length === 0 ? {} : { sealedEnv: await sealEnv(workerEnv ?? {}, encryptionKey, place) };
@@ -183,6 +192,7 @@ async function planChange(
   const { id, tenantId } = now;
   return ok([
     expectVersion("endpoints", id, now.version),
+    ...expected.value,
     updateManaged(id, { ...settings, fleet, ...sealedEnv, ...release }),
     ...(isRelease ? [releaseOf(context, id, now.release + 1, diff)] : []),
     audited(context, { tenantId, action: "endpoint.update", objectId: id, changes }),
@@ -224,7 +234,9 @@ function auditedFields(endpoint: Audited): Record<string, unknown> {
     endpoint;
   const jobs = { maxAttempts, executionTimeoutMs, ttlMs, runRetentionMs, runsyncRetentionMs, bodyMaxBytes };
   const others = { shared, openaiRoutes, tenantSharePercent, allowedOrigins, templateId, inputSchema };
-  return { slug, name, kind, paused, ...jobs, ...others, ...fleet };
+  // Of the environment the audit has the names alone.
+  const { initTimeoutOfEnv: _, ...ofFleet } = fleet;
+  return { slug, name, kind, paused, ...jobs, ...others, ...ofFleet };
 }
 
 /** The audit shows the beginning of a schema: its lines are read in lists. */

@@ -16,7 +16,7 @@ export interface TemplateFields {
 }
 
 /** The fields of a request that are settings of workers. */
-export interface RequestedFleet extends Optional<Omit<Fleet, "gpu" | "cpu" | "workers">> {
+export interface RequestedFleet extends Optional<Omit<Fleet, "gpu" | "cpu" | "workers" | "initTimeoutOfEnv">> {
   readonly gpu?: GpuPatch | undefined;
   readonly cpu?: NonNullable<Fleet["cpu"]> | undefined;
   readonly workers?: Optional<Fleet["workers"]> | undefined;
@@ -38,11 +38,19 @@ export function patchFleet(now: Fleet, fields: RequestedFleet): Fleet {
       min: workers?.min ?? now.workers.min,
       max: workers?.max ?? now.workers.max,
       ...(idleTimeout === undefined ? {} : { idleTimeout }),
+      slots: workers?.slots ?? now.workers.slots,
     },
     scaling: fields.scaling ?? now.scaling,
     flashboot: fields.flashboot ?? now.flashboot,
     dataCenterIds: fields.dataCenterIds ?? now.dataCenterIds,
     networkVolumes: fields.networkVolumes ?? now.networkVolumes,
+    providers: fields.providers === undefined ? now.providers : fields.providers,
+    schedule: fields.schedule === undefined ? now.schedule : fields.schedule,
+    ceilingNanodollarsPerHour:
+      fields.ceilingNanodollarsPerHour === undefined ? now.ceilingNanodollarsPerHour : fields.ceilingNanodollarsPerHour,
+    initTimeout: fields.initTimeout ?? now.initTimeout,
+    initTimeoutOfEnv: now.initTimeoutOfEnv,
+    workerLifetime: fields.workerLifetime ?? now.workerLifetime,
   };
 }
 

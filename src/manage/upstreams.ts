@@ -24,7 +24,7 @@ import { type TestedUpstream, testUpstream } from "../dispatch/test-upstream.ts"
 import { open, seal } from "../outbound/credentials.ts";
 import { checkUrl } from "../outbound/guard.ts";
 import { changeRow, createOnce, type Made, removeRow } from "./commit.ts";
-import { audited, type ManageContext, ownerOf } from "./context.ts";
+import { audited, type ManageContext, operates, ownerOf } from "./context.ts";
 import { readEndpoint, refuseGone } from "./endpoints.ts";
 import { pushSettings } from "./push.ts";
 import { checkRoom } from "./settings-room.ts";
@@ -131,7 +131,7 @@ async function planChange(
     if (old !== null && credential === undefined && originOf(next.url) !== originOf(now.url)) return GIVE_AGAIN;
   }
   const isPriced = next.tier !== now.tier || next.rateKind !== now.rateKind || next.slots !== now.slots;
-  if (isPriced && now.pricedByOperator && !operates(context.caller)) return fail({ kind: "operators_price" });
+  if (isPriced && now.pricedByOperator && !operates(context.caller)) return OPERATORS_PRICE;
   const price = isPriced && operates(context.caller) ? { pricedByOperator: true } : {};
   const tier = next.tier === now.tier ? ok(null) : await checkTier(env, next.tier);
   if (!tier.ok) return tier;
@@ -165,10 +165,7 @@ async function openPresent(
   return credential === null ? null : open(credential, encryptionKey, credentialPlace(id)).catch(() => undefined);
 }
 
-/** May the caller set prices of the operator's machines? */
-function operates({ scopes }: ManageContext["caller"]): boolean {
-  return scopes.includes("admin");
-}
+const OPERATORS_PRICE = fail({ kind: "operators_price", what: "upstream", fields: "tier, rateKind and slots" });
 
 /** Nobody can read a credential, so nobody may have it sent to a server of their own either. */
 const GIVE_AGAIN = fail({

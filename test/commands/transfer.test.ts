@@ -5,10 +5,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { applyMigrations } from "../../src/cli/dev-database.ts";
 import { findFreePort } from "../../src/cli/dev-ports.ts";
+import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
+import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
+import { open } from "../../src/outbound/credentials.ts";
 import { callBroker } from "../running/broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
-import { type Operator, runCommand, startOperator } from "./operator.ts";
+import { type Operator, rowsIn, runCommand, startOperator } from "./operator.ts";
 
 /** Of over 170,000 bytes, and with what SQL or a cut could break. */
 const LONG = `it's\n"so"; 😀${"漢".repeat(58_000)}`;
@@ -61,6 +64,13 @@ async function fillDeployment(): Promise<void> {
   await api("POST", "/v1/endpoints/mine/upstreams", { url: worker.url, dialect: "http", tier: "l4", slots: 2 });
   await api("POST", "/v1/endpoints/mine/worker-keys", { tier: "l4" });
   await api("POST", "/v2/templates", { name: "one's own", image: "i", env: { A: "b\n'c'" } });
+  const offers = [{ gpuTypeId: "NVIDIA L4", pricePerHour: "0.43" }];
+  const pods = { name: "pods", kind: "runpod", credential: "rpa-to-be-kept", offers, default: true };
+  const { id: provider } = await api("POST", "/v1/providers", pods);
+  const gone = await api("POST", "/v1/providers", { ...pods, default: false });
+  await api("DELETE", `/v1/providers/${gone.id}`);
+  const fleet = { providers: [provider], maxCostPerHour: "2.5", gpu: { pools: ["AMPERE_24"] } };
+  await api("PATCH", "/v1/endpoints/mine", fleet);
   await api("POST", "/v1/endpoints", { slug: "gone" });
   await api("DELETE", "/v1/endpoints/gone");
   await admin("rates add --tier l4 --rate flex --dollars 0.0002");
@@ -98,6 +108,7 @@ describe("a deployment that was made of an export", () => {
       "upstreams",
       "api_keys",
       "templates",
+      "providers",
       "usage_lines",
       "audit_lines",
     ];
@@ -122,10 +133,29 @@ describe("a deployment that was made of an export", () => {
   });
 });
 
+describe("a fleet of such a deployment", () => {
+  it("has the provider that it had, whose key opens, and none that was removed", async () => {
+    const get = async (path: string) => {
+      const response = await callBroker(`${next?.url}${path}`, guest.key);
+      return JSON.parse(await response.text());
+    };
+    const { providers } = await get("/v1/providers");
+    expect(providers).toMatchObject([{ name: "pods", kind: "runpod", default: true, hasCredential: true }]);
+    expect(await get("/v1/endpoints/mine")).toMatchObject({
+      providers: [providers[0].id],
+      maxCostPerHour: "2.500000000",
+    });
+    const [row] = rowsIn(join(folder, "state"), "SELECT * FROM providers");
+    const encryptionKey = ensureDevSecrets(PROJECT_FOLDER).get("ENCRYPTION_KEY") ?? "";
+    const opened = await open(String(row?.sealed_credential), encryptionKey, `provider:${providers[0].id}`);
+    expect(opened).toBe("rpa-to-be-kept");
+  });
+});
+
 describe("an export", () => {
   it("has no key, no credential and no value of an environment, and its owner alone may read it", () => {
     const text = read(files.first);
-    for (const secret of [guest.key, operator.broker.key, "sk-to-be-kept", "of-a-worker"])
+    for (const secret of [guest.key, operator.broker.key, "sk-to-be-kept", "rpa-to-be-kept", "of-a-worker"])
       expect(text).not.toContain(secret);
     expect(statSync(files.first).mode & 0o077).toBe(0);
   });

@@ -1,9 +1,12 @@
 // The relations that must hold between limits: a change of one number that breaks another fails here.
 import { describe, expect, it } from "vitest";
 import * as access from "../../src/core/access/limits.ts";
+import { SETTINGS_CHARS_MAX } from "../../src/core/endpoint/limits.ts";
+import { INIT_DEFAULT_MS, LIFETIME_DEFAULT_MS } from "../../src/core/fleet/limits.ts";
 import { DEAD_BODY_CALL_MAX_MS, DELIVERY_MS } from "../../src/core/job/webhook-limits.ts";
 import * as limits from "../../src/core/limits.ts";
-import { PRICE_LEAD_MIN_MS, PUSH_MAX_MS, RETENTION_MAX_MS } from "../../src/core/manage/limits.ts";
+import { GPU_TYPES } from "../../src/core/manage/catalogue.ts";
+import * as manage from "../../src/core/manage/limits.ts";
 
 const RELATIONS: readonly (readonly [string, number, number])[] = [
   [
@@ -20,9 +23,9 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
   ],
   ["an origin may have the longest name of DNS", "https://".length + 253 + ":65535".length, access.ORIGIN_CHARS_MAX],
   ["an answer to a preflight is good no longer than Safari keeps one", access.PREFLIGHT_KEPT_SECONDS, 600],
-  ["a new price comes with two rounds of the cron", 2 * 5 * 60_000, PRICE_LEAD_MIN_MS],
-  ["a push ends before a client of the management API gives up", PUSH_MAX_MS, 30_000],
-  ["a result goes before the bucket's own rule takes its payload", RETENTION_MAX_MS, 30 * 86_400_000],
+  ["a new price comes with two rounds of the cron", 2 * 5 * 60_000, manage.PRICE_LEAD_MIN_MS],
+  ["a push ends before a client of the management API gives up", manage.PUSH_MAX_MS, 30_000],
+  ["a result goes before the bucket's own rule takes its payload", manage.RETENTION_MAX_MS, 30 * 86_400_000],
   ["an inline payload fits a payload row", limits.PAYLOAD_INLINE_MAX_BYTES, limits.PAYLOAD_ROW_MAX_BYTES],
   ["a payload row stays below SQLite's 2 MB", limits.PAYLOAD_ROW_MAX_BYTES, 2_000_000],
   ["a /run body is no larger than a /runsync body", limits.RUN_BODY_MAX_BYTES, limits.RUNSYNC_BODY_MAX_BYTES],
@@ -97,6 +100,27 @@ const RELATIONS: readonly (readonly [string, number, number])[] = [
     "a round of the cron whose brokers all hang ends before the next one",
     limits.REPAIR_CALL_MAX_MS * Math.ceil(limits.REPAIR_ENDPOINTS_MAX / limits.REPAIR_PAGE_ENDPOINTS),
     300_000,
+  ],
+  [
+    "a deleted provider is kept for a day longer than any of its machines lives",
+    (manage.WORKER_LIFETIME_MAX_SECONDS + 86_400) * 1_000,
+    manage.PROVIDER_KEPT_MS,
+  ],
+  ["the default time for a start is at least the least", manage.INIT_TIMEOUT_MIN_SECONDS * 1_000, INIT_DEFAULT_MS],
+  ["the default time for a start is at most the most", INIT_DEFAULT_MS, manage.INIT_TIMEOUT_MAX_SECONDS * 1_000],
+  ["the default life is longer than any start", manage.INIT_TIMEOUT_MAX_SECONDS * 1_000, LIFETIME_DEFAULT_MS - 1],
+  ["the default life is at most the most", LIFETIME_DEFAULT_MS, manage.WORKER_LIFETIME_MAX_SECONDS * 1_000],
+  [
+    "what a machine of a thousand GPUs costs is exact",
+    1_000 * manage.OFFER_NANODOLLARS_PER_HOUR_MAX,
+    Number.MAX_SAFE_INTEGER,
+  ],
+  ["what a fleet may cost is exact", manage.FLEET_NANODOLLARS_PER_HOUR_MAX, Number.MAX_SAFE_INTEGER],
+  ["a provider may offer the whole catalogue, and machines without a GPU", GPU_TYPES.length + 1, manage.OFFERS_MAX],
+  [
+    "the machines of all of a tenant's providers, of 200 characters each, fit a broker's settings beside all else",
+    SETTINGS_CHARS_MAX + 200 * manage.PROVIDERS_MAX * (GPU_TYPES.length + 1),
+    1_500_000,
   ],
   ["a webhook body fits what may be posted", limits.WEBHOOK_PAYLOAD_MAX_BYTES, limits.RESULT_MAX_BYTES],
 ];

@@ -60,6 +60,7 @@ describe("loadEndpoint", () => {
       upstreams: [],
       workerKeys: [],
       rates: [],
+      fleet: null,
       shared: false,
       openaiRoutes: "inference",
       deletedAtMs: null,

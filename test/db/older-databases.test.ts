@@ -66,6 +66,7 @@ async function fill(migrations: number) {
     ["usage_lines", 2, { tenant_id: tenantId, ...line, seconds: 2, amount_nanodollars: 320_000 }],
     ["posted", 2, { tenant_id: tenantId, broker: endpointId, through: 1 }],
     ["endpoints", 5, { id: pulledId, tenant_id: tenantId, slug: `pulled-${slug}`, created_at: 1 }],
+    ["providers", 22, { id: "prv-1", tenant_id: tenantId, name: "Old", kind: "none", created_at: 1 }],
     ["api_keys", 5, { ...worker.row, tenant_id: tenantId, scopes: "worker", ...its, endpoint_id: pulledId, slots: 1 }],
   ];
   const known = rows.filter(([, since]) => migrations >= since);
@@ -95,6 +96,9 @@ describe.each(STATES)("a database with %i migrations", (migrations) => {
     expect(endpoint.body).toMatchObject({ id: endpointId, maxAttempts: 5, paused: false, type: "QUEUE" });
     const { upstreams } = (await manage(key, "GET", `/v1/endpoints/${slug}/upstreams`)).body;
     expect(upstreams).toMatchObject([{ id: "up-1", dialect: "runpod", slots: 3, tier: "a4000", enabled: true }]);
+    expect(endpoint.body).toMatchObject({ providers: null, workers: { slots: 1 }, maxCostPerHour: null });
+    const { providers } = (await manage(key, "GET", "/v1/providers")).body;
+    expect(providers).toMatchObject(migrations < 22 ? [] : [{ id: "prv-1", name: "Old", kind: "none", offers: [] }]);
     const { rates } = (await manage(key, "GET", "/v1/rates?limit=100")).body;
     expect(rates).toContainEqual(expect.objectContaining({ tier: "a4000", nanodollarsPerSecond: 123 }));
     const { lines } = (await manage(key, "GET", "/v1/usage")).body;

@@ -96,6 +96,7 @@ async function misplaceSecrets({ both, things, endpoints }: PlantedTenant): Prom
   const [endpoint] = endpoints;
   const upstream = { url: server.url, dialect: "http", tier: "a4000" };
   const upstreams = `/v1/endpoints/${endpoint}/upstreams`;
+  const provider = { name: "p", offers: [{ gpuTypeId: "NVIDIA L4", pricePerHour: "0.43" }] };
   const refused: readonly (readonly [method: string, path: string, body: unknown])[] = [
     ["POST", upstreams, { ...upstream, credential: `${credential()}\n` }],
     ["POST", upstreams, { ...upstream, credential: { token: credential() } }],
@@ -103,6 +104,13 @@ async function misplaceSecrets({ both, things, endpoints }: PlantedTenant): Prom
     ["POST", upstreams, { ...upstream, url: `http://user:${credential()}@127.0.0.1:9/` }],
     ["POST", upstreams, `{"credential":"${credential()}", broken`],
     ["PATCH", `${upstreams}/${things.upstreams}`, { credential: [credential()] }],
+    ["POST", "/v1/providers", { ...provider, kind: "runpod", credential: `${credential()}\n` }],
+    ["POST", "/v1/providers", { ...provider, kind: "runpod", credential: credential(), offers: [] }],
+    ["POST", "/v1/providers", { ...provider, kind: "none", credential: credential() }],
+    ["POST", "/v1/providers", { ...provider, kind: "webhook", url: server.url, credential: credential() }],
+    ["POST", "/v1/providers", { ...provider, kind: "webhook", url: `http://user:${credential()}@127.0.0.1:9/` }],
+    ["PATCH", `/v1/providers/${things.providers}`, { credential: [credential()] }],
+    ["PATCH", `/v1/providers/${things.providers}`, { url: `${server.url}?token=${credential()}` }],
     ["POST", "/v1/endpoints", { slug: "x-1", env: [env()] }],
     ["POST", "/v1/endpoints", { slug: "x-1", env: { "1 bad name": env() } }],
     ["POST", "/v1/endpoints", { slug: things.endpoints, env: { NAME: { value: env() } } }],

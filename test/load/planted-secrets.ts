@@ -66,7 +66,7 @@ export class Planter {
     return answer;
   }
 
-  /** One tenant with 22 secrets: 4 keys, 3 worker keys, a token, 5 credentials, 3 webhook secrets and 6 values of environments. */
+  /** One tenant with 25 secrets: 4 keys, 3 worker keys, a token, 7 credentials, 4 webhook secrets and 6 values of environments. */
   async plant(operator: Caller, number: number): Promise<PlantedTenant> {
     const name = `planted-tenant-${number}`;
     const tenant = await this.#create(operator, "/v1/tenants", { name });
@@ -101,12 +101,14 @@ export class Planter {
     const workerKey = await this.#makeWorkerKey(both.caller, `/v1/endpoints/${endpoint}/worker-keys`);
     await this.#makeWorkerKey(both.caller, `/v1/endpoints/${llm}/worker-keys`);
     await this.#makeWorkerKey(both.caller, `/v1/endpoints/${endpoint}/worker-env`);
+    const provider = await this.#addProviders(both.caller);
     const token = await this.call(both.caller, "POST", `/v1/endpoints/${endpoint}/tokens`, { calls: 2 });
     const tokenText = String(JSON.parse(token.text).token);
     this.#keep("token", tokenText.split(".")[1], token);
     const things = {
       ...{ endpoints: endpoint, serverless: endpoint, v2: endpoint, templates: templateId, keys: both.id },
       ...{ upstreams: first?.id ?? "", workers: first?.id ?? "", "worker-keys": workerKey, tenants: tenant.body.id },
+      providers: provider,
     };
     const visitor: Caller = { key: tokenText, scopes: [] };
     return { name, both: both.caller, callers, token: visitor, things, endpoints: [endpoint, llm], upstreams };
@@ -150,6 +152,19 @@ export class Planter {
     const path = `/v1/endpoints/${endpoint}/upstreams`;
     const { body } = await this.#create(caller, path, { ...upstream, credential: this.#invent("credential") });
     return { endpoint, id: String(body.id) };
+  }
+
+  /** One with an API key, which is changed, and one that is given a secret. The id of the first. */
+  async #addProviders(caller: Caller): Promise<string> {
+    const offers = [{ gpuTypeId: "NVIDIA L4", pricePerHour: "0.43" }];
+    const credential = () => this.#invent("credential");
+    const pods = { name: "pods", kind: "runpod", credential: credential(), offers, default: true };
+    const { body } = await this.#create(caller, "/v1/providers", pods);
+    await this.call(caller, "PATCH", `/v1/providers/${body.id}`, { credential: credential() });
+    const hook = { name: "hook", kind: "webhook", url: `${this.#serverUrl}/hook`, offers };
+    const made = await this.#create(caller, "/v1/providers", hook);
+    this.#keep("webhook secret", made.body.secret, made.answer);
+    return String(body.id);
   }
 
   #invent(kind: SecretKind): string {

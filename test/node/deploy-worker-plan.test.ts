@@ -35,7 +35,13 @@ const ENDPOINT: ShownEndpoint = {
   registry: null,
   env: {},
   gpu: { pools: ["AMPERE_16"], count: 1, allowedCudaVersions: [], minCudaVersion: null },
-  workers: { min: 0, max: 3, idleTimeout: 5 },
+  workers: { min: 0, max: 3, idleTimeout: 5, slots: 1 },
+  providers: null,
+  schedule: null,
+  maxCostPerHour: null,
+  initTimeout: 420,
+  workerLifetime: 86_400,
+  gpuTypesWithoutTier: [],
   scaling: { type: "QUEUE_DELAY", queueDelay: 4 },
   dataCenterIds: [],
   networkVolumes: [],
@@ -185,7 +191,7 @@ describe("the plan of a later deploy", () => {
 
   it("leaves what waybill.json does not name as the endpoint has it, whatever the template has", () => {
     const there = found(
-      { disk: 50, args: "--fast", registry: "reg-1", workers: { min: 1, max: 9 }, paused: true },
+      { disk: 50, args: "--fast", registry: "reg-1", workers: { min: 1, max: 9, slots: 1 }, paused: true },
       { disk: 10, args: "--slow", ports: ["80/http"] },
     );
     const { endpoint } = plan(wanted(), there);

@@ -18,6 +18,10 @@ export function fillTables(db: DatabaseSync, lines = 600): void {
   insert("tenants", { id: "t", name: "O'Brien", waiting_max: 5, sealed_webhook_secret: "s", created_at: 1 });
   const settings = JSON.stringify({ public: true, readme: longText(150_000) });
   insert("templates", { id: "tpl", tenant_id: "t", name: "n", settings, sealed_env: longText(120_000), created_at: 1 });
+  const offers = JSON.stringify([{ gpuTypeId: "NVIDIA L4", priceNanodollarsPerHour: 430_000_000 }]);
+  const provider = { tenant_id: "t", kind: "runpod", sealed_credential: "s", offers, created_at: 1 };
+  insert("providers", { id: "p", name: "O'Brien's", is_default: 1, ...provider });
+  insert("providers", { id: "gone", name: "g", deleted_at: 1, ...provider });
   for (const [number, id] of ["a", "b"].entries()) {
     const sealed = {
       sealed_env: id === "a" ? longText(200_000) : null,

@@ -43,6 +43,7 @@ export function settings(partial: Partial<EndpointSettings> = {}): EndpointSetti
     upstreams: [upstream()],
     workerKeys: [],
     rates: [{ tier: "a4000", kind: "flex", nanodollarsPerSecond: 160_000, effectiveFromMs: 0 }],
+    fleet: null,
     shared: false,
     openaiRoutes: "inference",
     fleet: null,

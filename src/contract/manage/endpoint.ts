@@ -5,6 +5,7 @@ import { originProblem } from "../../core/access/origin.ts";
 import { EXECUTION_TIMEOUT_DEFAULT_MS, LB_BODY_MAX_BYTES, POLICY_MAX_MS, TTL_MIN_MS } from "../../core/limits.ts";
 import { ATTEMPTS_MAX, RETENTION_MAX_MS } from "../../core/manage/limits.ts";
 import { createGpuSchema, patchGpuSchema } from "./fleet.ts";
+import { fleetRequestShape, fleetShape } from "./own-fleet.ts";
 import {
   endpointTypeSchema,
   nameSchema,
@@ -89,6 +90,7 @@ const optionalOurs = {
 export const createEndpointSchema = z
   .strictObject({
     ...workersRequestShape,
+    ...fleetRequestShape,
     ...optionalOurs,
     tenantId: z
       .string()
@@ -111,6 +113,7 @@ export type CreateEndpoint = z.infer<typeof createEndpointSchema>;
 export const patchEndpointSchema = z
   .strictObject({
     ...workersRequestShape,
+    ...fleetRequestShape,
     ...optionalOurs,
     tenantSharePercent: ours.tenantSharePercent.nullable().optional().meta({ description: "null: the default" }),
     name: nameSchema.optional(),
@@ -123,8 +126,11 @@ export type PatchEndpoint = z.infer<typeof patchEndpointSchema>;
 export const endpointShape = {
   ...runPodEndpointShape,
   ...ours,
+  ...fleetShape,
   tenantId: z.string(),
-  version: z.int().meta({ description: "Raised by each change of the endpoint, its upstreams and its worker keys" }),
+  version: z.int().meta({
+    description: "Raised by each change of the endpoint, its upstreams, its worker keys and the providers that it uses",
+  }),
   release: z.int().meta({ description: "The number of the newest release" }),
   templateId: z.string().nullable().meta({ description: "The template that was applied last" }),
   retention: z.object({ run: z.int(), runsync: z.int() }),

@@ -8,6 +8,7 @@ export const EXPORTED_TABLES = [
   "gpu_rates",
   "tenants",
   "templates",
+  "providers",
   "endpoints",
   "releases",
   "upstreams",

@@ -1,6 +1,7 @@
 // What the workers of an endpoint are started with, and how many there are: RunPod's fields and rules
-// (its OpenAPI document 2.0.0, reference of `CreateEndpointRequest`). Stored, versioned and given back; a fleet acts by them.
+// (its OpenAPI document 2.0.0, reference of `CreateEndpointRequest`), and what a fleet has beyond them (endpoint.ts).
 import * as z from "zod";
+import { storedScheduleSchema } from "./schedule.ts";
 
 /** The longest text of a setting; an image reference or a command line is far shorter. */
 const TEXT_MAX_CHARS = 4_096;
@@ -136,11 +137,26 @@ export const fleetSchema = z.object({
     .nullable()
     .default(null),
   workers: z
-    .object({ min: z.int().default(0), max: z.int().default(3), idleTimeout: z.int().optional() })
-    .default({ min: 0, max: 3 }),
+    .object({
+      min: z.int().default(0),
+      max: z.int().default(3),
+      idleTimeout: z.int().optional(),
+      slots: z.int().default(1),
+    })
+    .default({ min: 0, max: 3, slots: 1 }),
   scaling: scalingSchema.default({ type: "QUEUE_DELAY", queueDelay: 4 }),
   flashboot: flashbootSchema.default("FLASHBOOT"),
   dataCenterIds: z.array(z.string()).default([]),
   networkVolumes: z.array(z.string()).default([]),
+  /** Ids of providers; null: the default ones of its tenant. */
+  providers: z.array(z.string()).nullable().default(null),
+  schedule: storedScheduleSchema.nullable().default(null),
+  ceilingNanodollarsPerHour: z.int().nullable().default(null),
+  /** Seconds. */
+  initTimeout: z.int().optional(),
+  /** What the sealed environment says of it, for those who cannot open it (core/manage/fleet-settings.ts). */
+  initTimeoutOfEnv: z.int().nullable().default(null),
+  /** Seconds. */
+  workerLifetime: z.int().optional(),
 });
 export type Fleet = z.infer<typeof fleetSchema>;

@@ -13,7 +13,7 @@ export const managedEndpointSchema = z.object({
   slug: z.string(),
   name: z.string(),
   kind: z.enum(["queue", "load_balancer"]),
-  /** Raised by the database with each change of the endpoint, its upstreams and its worker keys. */
+  /** Raised by the database with each change of the endpoint, its upstreams, its worker keys and the providers that it uses. */
   version: z.int(),
   /** The number of its newest release. */
   release: z.int(),

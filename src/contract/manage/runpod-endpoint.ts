@@ -28,11 +28,9 @@ export const timeoutSchema = z
   .meta({ description: "Execution limit of a job in ms; 0: the longest there is" });
 
 const { min, max, idleTimeout } = workersShape;
-const patchWorkersSchema = z.strictObject({
-  min: min.optional(),
-  max: max.optional(),
-  idleTimeout: idleTimeout.optional(),
-});
+/** How many workers a request asks for; ours may say more of them. */
+export const patchWorkersShape = { min: min.optional(), max: max.optional(), idleTimeout: idleTimeout.optional() };
+const patchWorkersSchema = z.strictObject(patchWorkersShape);
 
 /** What a request of either plane may say of workers. A GPU is chosen in one form by a creation and in another by a change. */
 export const workersRequestShape = {
@@ -89,6 +87,8 @@ const requestUrlsSchema = z.union([
   z.object({ base: url, health: url }),
 ]);
 
+export const shownWorkersSchema = z.object({ min: z.int(), max: z.int(), idleTimeout: z.int().optional() });
+
 /** The fields of an answer; ours have some more (endpoint.ts). */
 export const runPodEndpointShape = {
   id: z.string(),
@@ -103,7 +103,7 @@ export const runPodEndpointShape = {
   env: z.record(z.string(), z.string()).optional(),
   gpu: storedGpuSchema.nullable(),
   cpu: z.array(z.object({ id: z.string(), vcpuCount: z.int(), memory: z.int() })).optional(),
-  workers: z.object({ min: z.int(), max: z.int(), idleTimeout: z.int().optional() }),
+  workers: shownWorkersSchema,
   scaling: scalingSchema,
   dataCenterIds: z.array(z.string()),
   networkVolumes: z.array(z.string()),

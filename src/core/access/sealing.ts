@@ -9,7 +9,7 @@ export function credentialPlace(upstreamId: string): string {
   return `upstream:${upstreamId}`;
 }
 
-/** The place of the credential of a provider of machines. */
+/** The place of a provider's credential. */
 export function providerPlace(providerId: string): string {
   return `provider:${providerId}`;
 }

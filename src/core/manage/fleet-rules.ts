@@ -1,5 +1,6 @@
 // The rules by which the settings of an endpoint's workers fit each other (RunPod's OpenAPI document 2.0.0). Each field by itself was
 // checked before.
+import { initTimeoutSeconds } from "./fleet-settings.ts";
 import { findPool, GPU_POOLS } from "./gpu-pools.ts";
 
 /** The settings as they would be stored. */
@@ -14,6 +15,10 @@ export interface FleetFacts {
     readonly minCudaVersion: string | null;
   } | null;
   readonly cpu: readonly unknown[] | null;
+  /** Seconds, as the two that follow; left out: the default, which is longer than any start may take. */
+  readonly workerLifetime?: number | undefined;
+  readonly initTimeout?: number | undefined;
+  readonly initTimeoutOfEnv?: number | null | undefined;
 }
 
 export interface SettingProblem {
@@ -32,6 +37,11 @@ export function fleetProblem(fleet: FleetFacts, needsHardware: boolean): Setting
   if (workers.min > workers.max) return problem("workers.min", "must not be over workers.max");
   if (isIdleTimeoutUnused(fleet) && workers.idleTimeout !== undefined) {
     return problem("workers.idleTimeout", "has no meaning for an endpoint of type QUEUE that scales by REQUEST_COUNT");
+  }
+  const initTimeout = initTimeoutSeconds(fleet);
+  if (fleet.workerLifetime !== undefined && fleet.workerLifetime <= initTimeout) {
+    const message = `must be longer than a worker may take to start: ${initTimeout} s (initTimeout, or RUNPOD_INIT_TIMEOUT in env)`;
+    return problem("workerLifetime", message);
   }
   return gpu === null ? null : gpuProblem(gpu);
 }

@@ -67,3 +67,30 @@ export const NANODOLLARS_PER_SECOND_MAX = 10_000_000_000;
 export const PUSH_MAX_MS = 5_000;
 /** A writer without If-Match reads and tries again this often while others write the same row at once. */
 export const CHANGE_TRIES_MAX = 5;
+
+/**
+ * Providers of a tenant. All offers of those that an endpoint uses stand in the settings of its broker, beside upstreams and worker keys
+ * (SETTINGS_CHARS_MAX).
+ */
+export const PROVIDERS_MAX = 20;
+/** GPU types that one provider offers: more than the catalogue has. */
+export const OFFERS_MAX = 100;
+/** 100 dollars for an hour of one GPU: ten times what the dearest one costs, so that a figure beyond it is a mistake. */
+export const OFFER_NANODOLLARS_PER_HOUR_MAX = 100_000_000_000;
+/** A million dollars an hour: no fleet costs as much, and it is still a whole number that a double holds exactly. */
+export const FLEET_NANODOLLARS_PER_HOUR_MAX = 1_000_000_000_000_000;
+/**
+ * A deleted provider and its sealed key are kept for so long, seen by nobody: a day longer than any machine lives that was had of it, so
+ * that each can still be ended.
+ */
+export const PROVIDER_KEPT_MS = 8 * 86_400_000;
+/** Entries of a schedule: each day of a week in seven parts. All of them are looked at whenever one begins or ends. */
+export const SCHEDULE_ENTRIES_MAX = 50;
+/** A container whose image is there already takes some seconds to start. */
+export const INIT_TIMEOUT_MIN_SECONDS = 5;
+/** The largest models are loaded within this; a machine whose worker has not come by then is paid for nothing. */
+export const INIT_TIMEOUT_MAX_SECONDS = 3_600;
+/** The end of a worker is the start of another one, which takes a minute or several, and is paid. */
+export const WORKER_LIFETIME_MIN_SECONDS = 60;
+/** A machine that nobody remembers must not be paid for longer than a week. */
+export const WORKER_LIFETIME_MAX_SECONDS = 7 * 86_400;

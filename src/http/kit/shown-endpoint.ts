@@ -7,6 +7,7 @@ import { envPlace } from "../../core/access/sealing.ts";
 import { POLICY_MAX_MS } from "../../core/limits.ts";
 import { cpuMemoryGb } from "../../core/manage/fleet-change.ts";
 import { isIdleTimeoutUnused } from "../../core/manage/fleet-rules.ts";
+import { givenOf } from "../../core/manage/given.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import type { ManageContext } from "../../manage/context.ts";
 import { typeOf } from "../../manage/requested-endpoint.ts";
@@ -21,7 +22,8 @@ export async function showRunPodEndpoint(
   defaultIdleSeconds: number,
 ): Promise<RunPodEndpoint> {
   const { id, name, kind, fleet, executionTimeoutMs, createdAtMs } = endpoint;
-  const { cpu, workers, scaling, gpu, ...rest } = fleet;
+  const { cpu, workers, scaling, gpu, image, args, disk, ports, registry } = fleet;
+  const { flashboot, dataCenterIds, networkVolumes } = fleet;
   const env = await visibleEnv(c.env, caller, endpoint);
   const idleTimeout = isIdleTimeoutUnused({ kind, scaling })
     ? {}
@@ -31,12 +33,15 @@ export async function showRunPodEndpoint(
     name: name === "" ? endpoint.slug : name,
     type: typeOf(kind),
     requestUrls: requestUrls(c, endpoint, env),
-    ...rest,
+    ...givenOf({ image, args, disk, ports, registry }),
     ...(env === null ? {} : { env }),
     gpu,
     ...(cpu === null ? {} : { cpu: cpu.map((each) => ({ ...each, memory: cpuMemoryGb(each) })) }),
     workers: { min: workers.min, max: workers.max, ...idleTimeout },
     scaling,
+    flashboot,
+    dataCenterIds,
+    networkVolumes,
     timeout: executionTimeoutMs >= POLICY_MAX_MS ? 0 : executionTimeoutMs,
     createdAt: toTimeText(createdAtMs),
   };

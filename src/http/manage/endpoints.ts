@@ -14,6 +14,9 @@ import {
 import type { ManagedEndpoint } from "../../contract/manage/managed-endpoint.ts";
 import { pageShape, paginationSchema } from "../../contract/manage/page.ts";
 import { ok, type Result } from "../../core/failure.ts";
+import { INIT_DEFAULT_MS, LIFETIME_DEFAULT_MS } from "../../core/fleet/limits.ts";
+import { toNanodollars } from "../../core/manage/dollars.ts";
+import { typesWithoutTier } from "../../core/manage/fleet-candidates.ts";
 import { givenOf } from "../../core/manage/given.ts";
 import { listManaged } from "../../db/managed-endpoints.ts";
 import { ownerOf } from "../../manage/context.ts";
@@ -28,6 +31,7 @@ import { loadPage } from "../kit/page.ts";
 import type { Route } from "../kit/route.ts";
 import { showRunPodEndpoint } from "../kit/shown-endpoint.ts";
 import { askedTenant, listOwner, ownerShape } from "./owner.ts";
+import { showDollars } from "./shown-line.ts";
 
 const querySchema = z.strictObject({ ...pageShape, ...ownerShape });
 
@@ -145,7 +149,7 @@ async function create(call: OperationCall<unknown, unknown, CreateEndpoint>): Pr
     name: name ?? fields.slug ?? "",
     kind: kindOf(type),
     executionTimeoutMs: toTimeoutMs(timeout),
-    fields: { ...fields, scaling },
+    fields: { ...fields, ...toFleet(fields), scaling },
     templateId: fields.templateId,
     workerEnv: env,
     needsHardware: false,
@@ -159,7 +163,8 @@ async function create(call: OperationCall<unknown, unknown, CreateEndpoint>): Pr
 const BY_REQUESTS = { type: "REQUEST_COUNT", requestCount: 4 } as const;
 
 async function change(call: OperationCall<EndpointParams, unknown, PatchEndpoint>): Promise<Result<Reply>> {
-  const patch = { ...toSettings(call.body), ...toPatch(call.body) };
+  const { fields, ...others } = toPatch(call.body);
+  const patch = { ...toSettings(call.body), ...others, fields: { ...fields, ...toFleet(call.body) } };
   const changed = await changeEndpoint(contextOf(call), ownerOf(call.caller), call.params.endpoint, patch);
   if (!changed.ok) return changed;
   const { endpoint, applied } = changed.value;
@@ -203,14 +208,36 @@ function toSettings({
   return givenOf(settings);
 }
 
+/** What a request says of a fleet beyond RunPod's fields, as it is stored. */
+function toFleet({
+  workers,
+  providers,
+  schedule,
+  maxCostPerHour: dollars,
+  initTimeout,
+  workerLifetime,
+}: Pick<PatchEndpoint, "workers" | "providers" | "schedule" | "maxCostPerHour" | "initTimeout" | "workerLifetime">) {
+  const ceilingNanodollarsPerHour = dollars === undefined || dollars === null ? dollars : toNanodollars(dollars);
+  return givenOf({ workers, providers, schedule, ceilingNanodollarsPerHour, initTimeout, workerLifetime });
+}
+
 async function show(
   { c, caller }: Pick<OperationCall<unknown, unknown, unknown>, "c" | "caller">,
   endpoint: ManagedEndpoint,
 ): Promise<ShownEndpoint> {
-  const { slug, tenantId, version, release, templateId, paused, maxAttempts, bodyMaxBytes, tenantSharePercent } =
+  const { slug, tenantId, version, release, templateId, paused, maxAttempts, bodyMaxBytes, tenantSharePercent, fleet } =
     endpoint;
+  const shown = await showRunPodEndpoint(c, caller, endpoint, IDLE_DEFAULT_SECONDS);
+  const { providers, schedule, ceilingNanodollarsPerHour: ceiling, gpu } = fleet;
   return {
-    ...(await showRunPodEndpoint(c, caller, endpoint, IDLE_DEFAULT_SECONDS)),
+    ...shown,
+    workers: { ...shown.workers, slots: fleet.workers.slots },
+    providers,
+    schedule,
+    maxCostPerHour: ceiling === null ? null : showDollars(ceiling),
+    initTimeout: fleet.initTimeout ?? INIT_DEFAULT_MS / 1_000,
+    workerLifetime: fleet.workerLifetime ?? LIFETIME_DEFAULT_MS / 1_000,
+    gpuTypesWithoutTier: typesWithoutTier(gpu),
     slug,
     tenantId,
     version,

@@ -12,6 +12,7 @@ export const TAGS: Readonly<Record<string, string>> = {
   Endpoints: "Endpoints, with everything that Waybill has beyond RunPod's words",
   Upstreams: "The servers that an endpoint's jobs are sent to",
   "Worker keys": "Keys with which an endpoint's workers fetch its jobs",
+  Providers: "Who gives the machines of a tenant's fleets, and what they cost",
   Workers: "The workers of an endpoint, and how one is taken out of service",
   Usage: "The bill, line by line",
   Prices: "GPU types and what they cost, now and later",

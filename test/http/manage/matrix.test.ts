@@ -3,6 +3,8 @@
 import { env, exports } from "cloudflare:workers";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { keepDeadLetter } from "../../../src/db/dead-letters.ts";
+import { insertProvider } from "../../../src/db/providers.ts";
+import { runAll } from "../../../src/db/statement.ts";
 import { deadBodyKey } from "../../../src/dispatch/webhook-body.ts";
 import { MANAGEMENT_ROUTES } from "../../../src/http/routes.ts";
 import { answerUpstreams } from "../../support/broker.ts";
@@ -108,6 +110,9 @@ const TABLE: Readonly<Record<string, Row>> = {
     cells: { endpoint: own("manage"), upstream: within("manage") },
     ok: 200,
   },
+  "GET /v1/providers/:provider": { cells: { provider: own("manage") }, ok: 200 },
+  "PATCH /v1/providers/:provider": { cells: { provider: own("manage") }, ok: 200, body: { name: "n" } },
+  "DELETE /v1/providers/:provider": { cells: { provider: own("manage") }, ok: 200 },
   "GET /v1/endpoints/:endpoint/worker-keys": { cells: { endpoint: own("manage") }, ok: 200 },
   "POST /v1/endpoints/:endpoint/worker-keys": { cells: { endpoint: own("manage") }, ok: 201, body: WORKER_KEY },
   "GET /v1/endpoints/:endpoint/worker-keys/:key": {
@@ -161,6 +166,7 @@ async function makeThings(tenantId: string, all: string): Promise<Things> {
     post("/v1/keys", { name: "thing", scopes: ["jobs"], tenantId }),
     post("/v2/templates", { name: "t", image: "i" }),
   ]);
+  const provider = await addProvider(tenantId);
   const webhook = `msg_${crypto.randomUUID()}`;
   await env.PAYLOADS.put(deadBodyKey(tenantId, webhook), "{}");
   const letter = { webhookId: webhook, endpointId: endpoint.id, jobId: "j", url: "http://hook.test/", tries: 1 };
@@ -171,7 +177,16 @@ async function makeThings(tenantId: string, all: string): Promise<Things> {
   const { id }: { id: string } = await run.json();
   const worker = await startWorker(endpoint.id, workerKey.key);
   const ids = { endpoint: endpoint.id, upstream: upstream.id, template: template.id, webhook, id, tenant: tenantId };
-  return { ...ids, worker, key: key.id, workerKey: workerKey.id, workerKeyText: workerKey.key };
+  return { ...ids, worker, provider, key: key.id, workerKey: workerKey.id, workerKeyText: workerKey.key };
+}
+
+/** Written by the statement, because the tenants of this test get more than one may have. */
+async function addProvider(tenantId: string): Promise<string> {
+  const id = `prv-${crypto.randomUUID()}`;
+  const offers = [{ gpuTypeId: "NVIDIA L4", priceNanodollarsPerHour: 1 }];
+  const plain = { name: "p", kind: "none" as const, url: null, sealedCredential: null, isDefault: false };
+  await runAll(env.DB, [insertProvider({ id, tenantId, ...plain, offers, pricedByOperator: false, createdAtMs: 1 })]);
+  return id;
 }
 
 /** A pulling worker that has asked once. */
@@ -186,6 +201,7 @@ const UNKNOWN: Things = {
   endpoint: "0123456789abcdef",
   upstream: "up-00000000-0000-4000-8000-000000000000",
   template: "tpl-00000000",
+  provider: "prv-00000000-0000-4000-8000-000000000000",
   webhook: "msg_none",
   id: "019ac000-0000-7000-8000-000000000000-u1",
   tenant: "ten-00000000-0000-4000-8000-000000000000",

@@ -61,6 +61,12 @@ beforeAll(async () => {
      SELECT printf('%016x', i), CASE WHEN i <= ${OF_ONE_TENANT} THEN ?1 ELSE 'tn-' || (1 + i % ${TENANTS}) END, 'many-' || i, i FROM n`,
     busy.tenantId,
   );
+  await fill(
+    ENDPOINTS,
+    `/*n*/ INSERT INTO providers (id, tenant_id, name, kind, created_at)
+     SELECT 'prv-' || i, CASE WHEN i <= 20 THEN ?1 ELSE 'tn-' || (1 + i % ${TENANTS}) END, 'P', 'none', i FROM n`,
+    busy.tenantId,
+  );
   const digest = "0".repeat(64);
   await fill(
     ENDPOINTS,
@@ -127,7 +133,15 @@ describe("the first page of", () => {
   );
 
   it("is asked of more than one list", () => {
-    const some = ["/v1/endpoints", "/v1/audit", "/v2/serverless", "/v1/depth", "/v1/usage", "/v1/webhooks/dead"];
+    const some = [
+      "/v1/endpoints",
+      "/v1/providers",
+      "/v1/audit",
+      "/v2/serverless",
+      "/v1/depth",
+      "/v1/usage",
+      "/v1/webhooks/dead",
+    ];
     expect(lists).toEqual(expect.arrayContaining(some));
   });
 });

@@ -1,0 +1,57 @@
+// What a provider of each kind must have, and may not have. Each field by itself was checked before.
+import { isWebhookSecret } from "../access/webhook-secret.ts";
+import { type OfferFacts, offerProblem } from "./fleet-candidates.ts";
+import type { SettingProblem } from "./fleet-rules.ts";
+
+/** A provider as it would be stored. */
+export interface ProviderFacts {
+  readonly kind: "none" | "webhook" | "runpod" | "local";
+  readonly url: string | null;
+  /** In the clear, as the request gives it; undefined: it gives none. */
+  readonly credential: string | undefined;
+  /** Is there one already, or will one be made? */
+  readonly hasCredential: boolean;
+  readonly offers: readonly OfferFacts[];
+}
+
+/** The first rule that is broken; null: none is. */
+export function providerProblem({
+  kind,
+  url,
+  credential,
+  hasCredential,
+  offers,
+}: ProviderFacts): SettingProblem | null {
+  const signs = signsCalls(kind);
+  if (kind === "none" && url !== null) return problem("url", "is not for the kind none, which calls nobody");
+  if (signs && url === null) return problem("url", `is required for the kind ${kind}: where its calls go`);
+  if (kind === "none" && credential !== undefined)
+    return problem("credential", "is not for the kind none, which calls nobody");
+  if (signs && credential !== undefined && !isWebhookSecret(credential)) {
+    return problem(
+      "credential",
+      "must be a secret of Standard Webhooks, whsec_ and 24 to 64 bytes in base64, or be left out at its creation",
+    );
+  }
+  if (kind === "runpod" && credential === undefined && !hasCredential) {
+    return problem("credential", "is required for the kind runpod: an API key of RunPod's");
+  }
+  return offersProblem(offers);
+}
+
+/** Are the calls to providers of this kind signed, instead of opened by a key? */
+export function signsCalls(kind: ProviderFacts["kind"]): boolean {
+  return kind === "webhook" || kind === "local";
+}
+
+function offersProblem(offers: readonly OfferFacts[]): SettingProblem | null {
+  for (const [at, offer] of offers.entries()) {
+    const found = offerProblem(offer);
+    if (found !== null) return problem(`offers.${at}.${found.member}`, found.message);
+  }
+  return null;
+}
+
+function problem(field: string, message: string): SettingProblem {
+  return { field, message };
+}

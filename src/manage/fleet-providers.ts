@@ -1,0 +1,45 @@
+// Which providers an endpoint may have its machines of, and who may set what its work is billed by.
+import type { Fleet } from "../contract/manage/fleet.ts";
+import { fail, ok, type Result } from "../core/failure.ts";
+import { askD1 } from "../db/ask-d1.ts";
+import { expectProviders, listUsable } from "../db/providers.ts";
+import type { Statement } from "../db/statement.ts";
+import { type ManageContext, operates } from "./context.ts";
+
+type Choice = Pick<Fleet, "providers" | "workers">;
+
+/**
+ * Checks the providers and slots of an endpoint's fleet as they are to be. `now`: as they are. Returns what the batch of the change has to
+ * expect.
+ */
+export async function checkFleet(
+  { env, caller }: Pick<ManageContext, "env" | "caller">,
+  tenantId: string,
+  now: Choice,
+  next: Choice,
+): Promise<Result<readonly Statement[]>> {
+  const { providers, workers } = next;
+  const isOther = JSON.stringify(providers) !== JSON.stringify(now.providers);
+  const named = isOther ? (providers ?? []) : [];
+  // A price is divided by the slots, so whoever sets them on an operator's machines sets the bill.
+  const isPriced = workers.slots !== now.workers.slots || (isOther && workers.slots > 1);
+  if (named.length === 0 && !isPriced) return ok([]);
+  // Providers are the tenant's as a whole.
+  if (named.length > 0 && caller.endpointIds !== null) return fail({ kind: "restricted_key" });
+  const found = await askD1(() => listUsable(env.DB, tenantId, providers));
+  if (!found.ok) return found;
+  const unknown = named.find((id) => !found.value.some((provider) => provider.id === id));
+  if (unknown !== undefined) {
+    const message = `there is no provider ${unknown} of the endpoint's tenant; GET /v1/providers lists those that there are`;
+    return fail({ kind: "invalid", field: "providers", message });
+  }
+  const isOperators = found.value.some(({ pricedByOperator }) => pricedByOperator === 1);
+  if (isPriced && isOperators && !operates(caller)) return OPERATORS_PRICE;
+  return ok(named.length === 0 ? [] : [expectProviders(tenantId, named)]);
+}
+
+const OPERATORS_PRICE = fail({
+  kind: "operators_price",
+  what: "endpoint's machines",
+  fields: "workers.slots, and providers with more than one slot",
+});
