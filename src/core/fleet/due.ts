@@ -5,9 +5,9 @@ import {
   CALL_LOST_AFTER_MS,
   CALL_SLOW_AFTER_MS,
   CALLS_MAX,
+  FLEET_SWEEP_EVERY_MS,
   LIST_AGAIN_MS,
   LIST_STARTING_MS,
-  SWEEP_EVERY_MS,
 } from "./limits.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -48,11 +48,11 @@ export function listDueAtMs(state: FleetState, providerId: string): number {
 
 function listEveryMs({ phase, call, unclearAtMs, ref, endedAtMs }: Instance): number {
   if (phase === "wanted") return NEVER;
-  if (call !== null) return SWEEP_EVERY_MS;
+  if (call !== null) return FLEET_SWEEP_EVERY_MS;
   if (phase === "creating" && unclearAtMs !== null) return 0;
   if (phase === "starting") return LIST_STARTING_MS;
   if (phase === "stopping" && (endedAtMs !== null || (ref !== null && unclearAtMs === null))) return LIST_AGAIN_MS;
-  return SWEEP_EVERY_MS;
+  return FLEET_SWEEP_EVERY_MS;
 }
 
 interface DueFacts {

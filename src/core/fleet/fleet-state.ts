@@ -6,10 +6,10 @@ import {
   CRASH_BASE_MS,
   CRASH_MAX_MS,
   NO_CAPACITY_MS,
+  PROVIDER_WAIT_MAX_MS,
   REFUSED_MS,
   RETRY_BASE_MS,
   RETRY_MAX_MS,
-  WAIT_MAX_MS,
 } from "./limits.ts";
 import type { Refusal } from "./provider.ts";
 
@@ -130,7 +130,9 @@ export function noteRefusal(
 function pauseMs(refusal: Refusal, failures: number, jitter: number): number {
   if (refusal.kind === "unpaid" || refusal.kind === "denied") return REFUSED_MS;
   const own = backoffMs(failures, RETRY_BASE_MS, RETRY_MAX_MS, jitter);
-  return refusal.kind === "wait" ? Math.min(Math.max(refusal.retryAfterMs ?? own, RETRY_BASE_MS), WAIT_MAX_MS) : own;
+  return refusal.kind === "wait"
+    ? Math.min(Math.max(refusal.retryAfterMs ?? own, RETRY_BASE_MS), PROVIDER_WAIT_MAX_MS)
+    : own;
 }
 
 /** A worker has failed its start. */

@@ -20,7 +20,7 @@ export const LIST_LAG_MS = 30_000;
 /** What a create with an unclear answer may have made is looked for as long as this, and ended when it turns up. */
 export const UNCLEAR_KEPT_MS = 10 * 60_000;
 /** While something is there its provider is asked in this interval what there is. Vendors allow 60 calls a minute. */
-export const SWEEP_EVERY_MS = 60_000;
+export const FLEET_SWEEP_EVERY_MS = 60_000;
 /** While a list is waited for, such as after an end, the next one comes after this. */
 export const LIST_AGAIN_MS = 5_000;
 /** While a worker starts: its machine may fail, and the provider alone would tell. A start takes a minute or several. */
@@ -34,7 +34,7 @@ export const NO_CAPACITY_MS = 60_000;
 /** A refused key or an unpaid account is mended by a person, who is not kept waiting for longer than this. */
 export const REFUSED_MS = 300_000;
 /** A provider may ask for a longer pause than this, and is asked again all the same: its figure may be a mistake. */
-export const WAIT_MAX_MS = 600_000;
+export const PROVIDER_WAIT_MAX_MS = 600_000;
 /** Workers that fail their start: the next one is begun after 5 s at first, and after 10 min at last, because each of them is paid. */
 export const CRASH_BASE_MS = 5_000;
 export const CRASH_MAX_MS = 600_000;
