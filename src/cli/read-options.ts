@@ -94,5 +94,12 @@ function seconds(name: string, { min = 0, max = Number.MAX_SAFE_INTEGER }: Optio
   const [, digits = "", unit = "s"] = /^(\d{1,10})([smhd])?$/.exec(text) ?? [];
   const value = Number(digits) * (UNIT_SECONDS[unit] ?? 1);
   if (digits !== "" && value >= min && value <= max) return value;
-  throw new WrongUse(`--${name} must be a duration such as 90s, 15m, 12h or 30d, and at most ${max / 86_400} d`);
+  const least = min > 1 ? ` at least ${inUnit(min)}` : "";
+  throw new WrongUse(`--${name} must be a duration such as 90s, 15m, 12h or 30d,${least} and at most ${inUnit(max)}`);
+}
+
+/** Seconds in the largest unit that gives a whole number. */
+function inUnit(value: number): string {
+  const [unit, size] = Object.entries(UNIT_SECONDS).findLast(([, length]) => value % length === 0) ?? ["s", 1];
+  return `${value / size} ${unit}`;
 }

@@ -46,6 +46,7 @@ const KINDS: Readonly<
   tenant: { of: () => "/v1/tenants", list: "tenants", name: ["id", "name"] },
   key: { of: () => "/v1/keys", list: "keys", name: ["id", "name"], hint: " (workers' keys: worker-key)" },
   upstream: { of: (endpoint) => `/v1/endpoints/${part(endpoint)}/upstreams`, list: "upstreams", name: ["id", "url"] },
+  provider: { of: () => "/v1/providers", list: "providers", name: ["id", "name"] },
   "worker key": {
     of: (endpoint) => `/v1/endpoints/${part(endpoint)}/worker-keys`,
     list: "workerKeys",
@@ -95,7 +96,7 @@ async function whatThereIs(api: Api, path: string, kind: (typeof KINDS)[Named]):
 
 /** Of all tenants where the key may see them, else of its own. Null: the key may see none. */
 async function listSome(api: Api, path: string, name: string): Promise<Fields[] | null> {
-  const isOfTenants = ["/v1/endpoints", "/v1/keys"].includes(path);
+  const isOfTenants = ["/v1/endpoints", "/v1/keys", "/v1/providers"].includes(path);
   for (const tenant of isOfTenants ? ["*", undefined] : [undefined]) {
     try {
       return rowsOf(await api.get(path, { limit: NAMES_MAX + 1, tenant }), name);

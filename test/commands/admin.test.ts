@@ -339,6 +339,53 @@ describe("an upstream", () => {
 const textOfId = (answer: unknown): string =>
   typeof answer === "object" && answer !== null && "id" in answer ? String(answer.id) : "";
 
+describe("a provider", () => {
+  const add = async (words: readonly string[], env: Record<string, string> = {}) =>
+    JSON.parse((await operator.run("waybill.ts", ["provider", "add", "--name", "p", ...words, "--json"], env)).stdout);
+
+  it("is added with a secret that is shown once, changed, listed, and removed once no endpoint names it", async () => {
+    const hook = ["--kind", "webhook", "--url", "http://127.0.0.1:9/hook", "--offers", "NVIDIA L4=0.43"];
+    const made = await add(hook);
+    expect(made.secret).toMatch(/^whsec_/);
+    const [row] = operator.rowsOf(`SELECT * FROM providers WHERE id = '${made.id}'`);
+    expect(await open(String(row?.sealed_credential), encryptionKey, `provider:${made.id}`)).toBe(made.secret);
+    await makeEndpoint("provided", `--providers ${made.id} --max-cost 2.5 --init-timeout 5m`);
+    expect(await json("endpoint show --endpoint provided")).toMatchObject({
+      providers: [made.id],
+      maxCostPerHour: "2.500000000",
+      initTimeout: 300,
+    });
+    expect(await json(`provider set --provider ${made.id} --name renamed --default`)).toMatchObject({
+      name: "renamed",
+      default: true,
+      version: 2,
+    });
+    const listed = await admin("provider list");
+    expect(listed.stdout).toContain(made.id);
+    expect(listed.stdout).toContain("NVIDIA L4=0.430000000");
+    expect(JSON.stringify(await json("provider list"))).not.toContain("whsec_");
+    await expect(admin(`provider remove --provider ${made.id}`)).rejects.toMatchObject(ends(1, holds("provided")));
+    await admin("endpoint set --endpoint provided --providers none");
+    await json(`provider set --provider ${made.id} --not-default`);
+    const { stdout } = await admin(`provider remove --provider ${made.id}`);
+    expect(stdout).toBe(`provider ${made.id} is removed\n`);
+  });
+
+  it("that could not work is refused in a sentence that names the option", async () => {
+    const rows: [string[], string][] = [
+      [["--kind", "webhook", "--offers", "NVIDIA L4=1"], "--url is required for the kind webhook"],
+      [["--kind", "runpod", "--offers", "NVIDIA L4=1"], "--with-credential is required for the kind runpod"],
+      [["--kind", "none", "--offers", "RTX 4090=1"], "--offers there is no GPU type RTX 4090"],
+      [["--kind", "none", "--offers", "NVIDIA L4=cheap"], "--offers must be a decimal text"],
+    ];
+    for (const [words, sentence] of rows)
+      await expect(add(words), sentence).rejects.toMatchObject({ code: 1, stderr: holds(sentence.slice(2)) });
+    await expect(admin("provider set --provider prv-1 --name n")).rejects.toMatchObject(
+      ends(5, holds("there is no provider prv-1; there")),
+    );
+  });
+});
+
 describe("what there is", () => {
   it("is listed: tenants, endpoints and keys of everybody for an admin, of itself for others", async () => {
     const { stdout } = await admin("list");

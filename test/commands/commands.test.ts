@@ -1,9 +1,10 @@
 // The table of the operator's commands, and the sentences that come of what a broker answers, with a server that answers anything.
 import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { COMMANDS } from "../../src/cli/commands/table.ts";
@@ -108,6 +109,75 @@ describe("a request of a command", () => {
       await admin(["endpoint", "set", "--endpoint", "ep", "--allowed-origins", typed]);
       expect(JSON.parse(asked.at(-1)?.body ?? "")).toEqual({ allowedOrigins });
     }
+  });
+
+  it("has the providers, the hours and the bounds of a fleet that were typed, and what clears them", async () => {
+    answer = { status: 200, body: JSON.stringify({ id: "ep" }) };
+    const file = join(mkdtempSync(join(tmpdir(), "waybill-schedule-")), "schedule.json");
+    const schedule = { timeZone: "UTC", entries: [{ days: ["Mon"], from: "08:00", to: "18:00", min: 1 }] };
+    writeFileSync(file, JSON.stringify(schedule));
+    const set = async (...words: readonly string[]) => {
+      await admin(["endpoint", "set", "--endpoint", "ep", ...words]);
+      return JSON.parse(asked.at(-1)?.body ?? "");
+    };
+    const typed = ["--providers", "prv-1,prv-2", "--worker-slots", "4", "--max-cost", "2.5", "--schedule", file];
+    expect(await set(...typed, "--init-timeout", "10m", "--worker-lifetime", "12h")).toEqual({
+      providers: ["prv-1", "prv-2"],
+      workers: { slots: 4 },
+      maxCostPerHour: "2.5",
+      schedule,
+      initTimeout: 600,
+      workerLifetime: 43_200,
+    });
+    rmSync(dirname(file), { recursive: true });
+    expect(await set("--providers", "none", "--max-cost", "none", "--without-schedule")).toEqual({
+      providers: [],
+      maxCostPerHour: null,
+      schedule: null,
+    });
+    expect(await set("--providers", "default")).toEqual({ providers: null });
+    answer = { status: 201, body: JSON.stringify({ id: "ep" }) };
+    await admin(["endpoint", "create", "--slug", "ocr", "--providers", "none"]);
+    expect(JSON.parse(asked.at(-1)?.body ?? "")).toMatchObject({ slug: "ocr", providers: [] });
+  });
+
+  it.each([
+    [
+      ["--init-timeout", "2h"],
+      "--init-timeout must be a duration such as 90s, 15m, 12h or 30d, at least 5 s and at most 1 h",
+    ],
+    [["--schedule", "/no/such/file"], "--schedule: /no/such/file cannot be read"],
+    [["--schedule", "x.json", "--without-schedule"], "--schedule or --without-schedule, not both"],
+    [["--worker-slots", "0"], "--worker-slots must be a whole number from 1 to 1000"],
+  ])("is not made of a fleet that is typed wrong: %o", async (words, sentence) => {
+    const set = admin(["endpoint", "set", "--endpoint", "ep", ...words]);
+    await expect(set).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining(sentence) });
+    expect(asked).toEqual([]);
+  });
+
+  it("has the offers of a provider that were typed, and its credential from the environment", async () => {
+    answer = { status: 201, body: JSON.stringify({ id: "prv-1", applied: false }) };
+    const offers = "NVIDIA L4=0.43, NVIDIA GeForce RTX 5090=0.89/l40s,CPU=0.05/a4000";
+    const words = ["provider", "add", "--name", "pods", "--kind", "runpod", "--offers", offers];
+    const printed = await admin([...words, "--default", "--with-credential"], { WAYBILL_CREDENTIAL: "rpa_x" });
+    expect(printed.stderr).toContain("Some endpoints' brokers did not answer");
+    expect(asked[0]).toMatchObject({ method: "POST", path: "/v1/providers" });
+    expect(JSON.parse(asked[0]?.body ?? "")).toEqual({
+      name: "pods",
+      kind: "runpod",
+      offers: [
+        { gpuTypeId: "NVIDIA L4", pricePerHour: "0.43" },
+        { gpuTypeId: "NVIDIA GeForce RTX 5090", pricePerHour: "0.89", tier: "l40s" },
+        { gpuTypeId: "CPU", pricePerHour: "0.05", tier: "a4000" },
+      ],
+      default: true,
+      credential: "rpa_x",
+    });
+    answer = { status: 200, body: JSON.stringify({ id: "prv-1", applied: true }) };
+    await admin(["provider", "set", "--provider", "prv-1", "--not-default"]);
+    expect(asked[1]).toMatchObject({ method: "PATCH", path: "/v1/providers/prv-1", body: '{"default":false}' });
+    const wrong = admin(["provider", "set", "--provider", "prv-1", "--offers", "NVIDIA L4"]);
+    await expect(wrong).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('"NVIDIA L4" is not as') });
   });
 
   it("has the limits of calls that were typed, beside those that the tenant had, of the version that was read", async () => {

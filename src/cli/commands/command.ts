@@ -5,7 +5,7 @@ import type { Api } from "../api.ts";
 import type { Place } from "../where.ts";
 
 /** What an option names, if it names something that the broker has: a wrong name is answered with what there is. */
-export type Named = "tenant" | "endpoint" | "upstream" | "key" | "worker key";
+export type Named = "tenant" | "endpoint" | "upstream" | "provider" | "key" | "worker key";
 
 export interface OptionSpec {
   /** `duration`: `90s`, `15m`, `12h` or `30d`, in seconds. `list`: words with commas between them. */

@@ -4,6 +4,7 @@ import { ATTEMPTS_MAX } from "../../core/manage/limits.ts";
 import { part } from "../api.ts";
 import { WrongUse } from "../wrong-use.ts";
 import { type Command, command } from "./command.ts";
+import { FLEET_OPTIONS, fleetFieldsOf } from "./fleet-options.ts";
 import { inputSchemaOf } from "./input-schema.ts";
 import { ENDPOINT, LISTED, OF_TENANT } from "./options.ts";
 import { showDone, showOne, showPage } from "./show.ts";
@@ -58,6 +59,7 @@ const SETTINGS = {
     about: "a JSON Schema: a job whose input does not fit it is refused",
     field: "inputSchema",
   },
+  ...FLEET_OPTIONS,
 } as const;
 
 const ROUTES_NOTE =
@@ -84,6 +86,13 @@ const FACTS = [
   "inferenceRoutes",
   "tenantSharePercent",
   "allowedOrigins",
+  "providers",
+  "workers",
+  "schedule",
+  "maxCostPerHour",
+  "initTimeout",
+  "workerLifetime",
+  "gpuTypesWithoutTier",
   "version",
   "createdAt",
 ];
@@ -110,7 +119,8 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
       const schema = inputSchemaOf(options["input-schema"]);
       const visibility = shared ? "PUBLIC" : "PRIVATE";
       const origins = originsOf(options["allowed-origins"]);
-      const wanted = { ...body, ...origins, ...schema, type: kind.toUpperCase(), visibility };
+      const fleet = fleetFieldsOf(options);
+      const wanted = { ...body, ...origins, ...schema, ...fleet, type: kind.toUpperCase(), visibility };
       return showOne(await (await api()).send("POST", PATH, wanted), FACTS);
     },
   }),
@@ -123,6 +133,7 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
       ...SETTINGS,
       private: { type: "flag", about: "its own tenant alone may call it" },
       "without-input-schema": { type: "flag", about: "take any input again" },
+      "without-schedule": { type: "flag", about: "have workers at no given hours" },
       pause: { type: "flag", about: "take jobs and start none" },
       resume: { type: "flag", about: "start jobs again" },
     },
@@ -138,6 +149,13 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
       "body-max-mib",
       "input-schema",
       "without-input-schema",
+      "providers",
+      "worker-slots",
+      "max-cost",
+      "schedule",
+      "without-schedule",
+      "init-timeout",
+      "worker-lifetime",
       "pause",
       "resume",
     ],
@@ -150,6 +168,7 @@ export const ENDPOINT_COMMANDS: readonly Command[] = [
         ...body,
         ...originsOf(options["allowed-origins"]),
         ...inputSchemaOf(options["input-schema"], options["without-input-schema"]),
+        ...fleetFieldsOf(options, options["without-schedule"]),
         ...(shared || isPrivate ? { visibility: shared ? "PUBLIC" : "PRIVATE" } : {}),
         ...(pause || resume ? { paused: pause } : {}),
       };

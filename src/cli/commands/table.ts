@@ -10,6 +10,7 @@ import { KEY_COMMANDS } from "./keys.ts";
 import { LOGIN_COMMANDS } from "./login.ts";
 import { OVERVIEW_COMMANDS } from "./overview.ts";
 import { PROJECT_COMMANDS } from "./project.ts";
+import { PROVIDER_COMMANDS } from "./providers.ts";
 import { RUN_COMMAND } from "./run.ts";
 import { TENANT_COMMANDS } from "./tenants.ts";
 import { UPSTREAM_COMMANDS } from "./upstreams.ts";
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   DEPLOY_COMMAND,
   ...ENDPOINT_COMMANDS,
   ...UPSTREAM_COMMANDS,
+  ...PROVIDER_COMMANDS,
   WORKER_ENV_COMMAND,
   ...WORKER_KEY_COMMANDS,
   RUN_COMMAND,
