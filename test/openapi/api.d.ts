@@ -1296,6 +1296,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List providers
+         * @description Newest first. With the scope admin `?tenant` names another tenant, or all of them with `*`. Needs a key with the scope manage or admin.
+         */
+        get: operations["listProviders"];
+        put?: never;
+        /**
+         * Add a provider
+         * @description Endpoints with an image have their machines of the providers that they name, or of their tenant's default ones. Its credential is sealed and never shown again. Needs a key with the scope manage or admin.
+         */
+        post: operations["createProvider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/providers/{provider}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a provider
+         * @description Everything but its credential. Needs a key with the scope manage or admin.
+         */
+        get: operations["getProvider"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove a provider
+         * @description 409 with the names of the endpoints that name it, or have it as a default one. Machines that others had of it before are ended as they would have been. Needs a key with the scope manage or admin.
+         */
+        delete: operations["deleteProvider"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a provider
+         * @description A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind is for good. Needs a key with the scope manage or admin.
+         */
+        patch: operations["updateProvider"];
+        trace?: never;
+    };
     "/v1/gpu-types": {
         parameters: {
             query?: never;
@@ -1889,6 +1941,8 @@ export interface components {
                 min: number;
                 max: number;
                 idleTimeout?: number;
+                /** @description Jobs that one worker of the fleet runs at once; the price of a job is divided by it */
+                slots: number;
             };
             scaling: {
                 /** @constant */
@@ -1930,8 +1984,31 @@ export interface components {
              * @enum {string}
              */
             visibility: "PRIVATE" | "PUBLIC";
+            /** @description Ids of the providers that its workers are had of, once it has an image; null: the tenant's default ones; []: of none, so that it has no fleet */
+            providers: string[] | null;
+            /** @description Workers that are there at given hours, beyond workers.min; null: none */
+            schedule: {
+                /** @description Whose clock the times are of, such as Europe/Berlin */
+                timeZone: string;
+                entries: {
+                    days: ("Sun" | "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat")[];
+                    from: string;
+                    /** @description One that is not after `from` is of the next day */
+                    to: string;
+                    /** @description So many workers are there, as far as workers.max allows */
+                    min: number;
+                }[];
+            } | null;
+            /** @description Exact, with nine decimals; null: no bound */
+            maxCostPerHour: string | null;
+            /** @description Seconds in which a worker has to ask for its first job, else its machine is ended. RUNPOD_INIT_TIMEOUT in env wins, if it is within the bounds */
+            initTimeout: number;
+            /** @description Seconds after which a worker gets no more jobs, and its machine is ended once it has none */
+            workerLifetime: number;
+            /** @description GPU types of its pools that no tier has a price for: its fleet leaves them out, unless a provider's offer names a tier */
+            gpuTypesWithoutTier: string[];
             tenantId: string;
-            /** @description Raised by each change of the endpoint, its upstreams and its worker keys */
+            /** @description Raised by each change of the endpoint, its upstreams, its worker keys and the providers that it uses */
             version: number;
             /** @description The number of the newest release */
             release: number;
@@ -1942,6 +2019,37 @@ export interface components {
                 runsync: number;
             };
             /** @description The broker has the change; false: it gets it within 5 min */
+            applied: boolean;
+        };
+        ChangedProvider: {
+            id: string;
+            tenantId: string;
+            name: string;
+            /**
+             * @description none: no machine is started, and it can be seen which would be; webhook: your own hook is sent all that is wanted, signed; runpod: RunPod's pods; local: an agent on a machine of your own, by the protocol of webhook
+             * @enum {string}
+             */
+            kind: "none" | "webhook" | "runpod" | "local";
+            url: string | null;
+            hasCredential: boolean;
+            offers: {
+                gpuTypeId: string;
+                /** @description Exact, with nine decimals */
+                pricePerHour: string;
+                /** @description Id of the GPU type (/v1/gpu-types) by which its work is billed, in place of its pool's */
+                tier?: string;
+            }[];
+            /** @description Endpoints of its tenant that have an image and name no provider use it */
+            default: boolean;
+            /**
+             * @description Who has set the offers. The tenant does not change what an operator has set
+             * @enum {string}
+             */
+            pricedBy: "operator" | "tenant";
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description The brokers of all endpoints that use it have the change; false: the others get it within 5 min */
             applied: boolean;
         };
         ChangedUpstream: {
@@ -2134,6 +2242,39 @@ export interface components {
             createdAt: string;
             /** @description Shown here alone, and not where a creation is repeated: only its digest is stored */
             key?: string;
+        };
+        CreatedProvider: {
+            id: string;
+            tenantId: string;
+            name: string;
+            /**
+             * @description none: no machine is started, and it can be seen which would be; webhook: your own hook is sent all that is wanted, signed; runpod: RunPod's pods; local: an agent on a machine of your own, by the protocol of webhook
+             * @enum {string}
+             */
+            kind: "none" | "webhook" | "runpod" | "local";
+            url: string | null;
+            hasCredential: boolean;
+            offers: {
+                gpuTypeId: string;
+                /** @description Exact, with nine decimals */
+                pricePerHour: string;
+                /** @description Id of the GPU type (/v1/gpu-types) by which its work is billed, in place of its pool's */
+                tier?: string;
+            }[];
+            /** @description Endpoints of its tenant that have an image and name no provider use it */
+            default: boolean;
+            /**
+             * @description Who has set the offers. The tenant does not change what an operator has set
+             * @enum {string}
+             */
+            pricedBy: "operator" | "tenant";
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description The brokers of all endpoints that use it have the change; false: the others get it within 5 min */
+            applied: boolean;
+            /** @description webhook, local: the secret that was made to sign calls; shown here alone, and not where a creation is repeated */
+            secret?: string;
         };
         CreatedRate: {
             tier: string;
@@ -2339,6 +2480,8 @@ export interface components {
                 max?: number;
                 /** @description Seconds before an idle worker ends */
                 idleTimeout?: number;
+                /** @description Jobs that one worker of the fleet runs at once; the price of a job is divided by it */
+                slots?: number;
             };
             scaling?: {
                 /** @constant */
@@ -2351,6 +2494,30 @@ export interface components {
             };
             /** @enum {string} */
             flashboot?: "OFF" | "FLASHBOOT" | "PRIORITY_FLASHBOOT";
+            /** @description Ids of the providers that its workers are had of, once it has an image; null: the tenant's default ones; []: of none, so that it has no fleet */
+            providers?: string[] | null;
+            /** @description Workers that are there at given hours, beyond workers.min; null: none */
+            schedule?: {
+                /** @description Whose clock the times are of, such as Europe/Berlin */
+                timeZone: string;
+                entries: {
+                    days: ("Sun" | "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat")[];
+                    from: string;
+                    /** @description One that is not after `from` is of the next day */
+                    to: string;
+                    /** @description So many workers are there, as far as workers.max allows */
+                    min: number;
+                }[];
+            } | null;
+            /**
+             * @description Dollars that all of its machines may cost in an hour; null: no bound
+             * @example 2.5
+             */
+            maxCostPerHour?: string | null;
+            /** @description Seconds in which a worker has to ask for its first job, else its machine is ended. RUNPOD_INIT_TIMEOUT in env wins, if it is within the bounds */
+            initTimeout?: number;
+            /** @description Seconds after which a worker gets no more jobs, and its machine is ended once it has none */
+            workerLifetime?: number;
             /** @description A name for paths, beside the id; unique in the deployment */
             slug?: string;
             /** @description A paused endpoint takes jobs and starts none */
@@ -2719,6 +2886,8 @@ export interface components {
                 max?: number;
                 /** @description Seconds before an idle worker ends */
                 idleTimeout?: number;
+                /** @description Jobs that one worker of the fleet runs at once; the price of a job is divided by it */
+                slots?: number;
             };
             scaling?: {
                 /** @constant */
@@ -2731,6 +2900,30 @@ export interface components {
             };
             /** @enum {string} */
             flashboot?: "OFF" | "FLASHBOOT" | "PRIORITY_FLASHBOOT";
+            /** @description Ids of the providers that its workers are had of, once it has an image; null: the tenant's default ones; []: of none, so that it has no fleet */
+            providers?: string[] | null;
+            /** @description Workers that are there at given hours, beyond workers.min; null: none */
+            schedule?: {
+                /** @description Whose clock the times are of, such as Europe/Berlin */
+                timeZone: string;
+                entries: {
+                    days: ("Sun" | "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat")[];
+                    from: string;
+                    /** @description One that is not after `from` is of the next day */
+                    to: string;
+                    /** @description So many workers are there, as far as workers.max allows */
+                    min: number;
+                }[];
+            } | null;
+            /**
+             * @description Dollars that all of its machines may cost in an hour; null: no bound
+             * @example 2.5
+             */
+            maxCostPerHour?: string | null;
+            /** @description Seconds in which a worker has to ask for its first job, else its machine is ended. RUNPOD_INIT_TIMEOUT in env wins, if it is within the bounds */
+            initTimeout?: number;
+            /** @description Seconds after which a worker gets no more jobs, and its machine is ended once it has none */
+            workerLifetime?: number;
             /** @description A name for paths, beside the id; unique in the deployment */
             slug?: string;
             /** @description A paused endpoint takes jobs and starts none */
@@ -2813,6 +3006,38 @@ export interface components {
             expiresInSeconds?: number;
             /** @description With the scope admin: whose key it becomes */
             tenantId?: string;
+        };
+        NewProvider: {
+            /** @description With the scope admin: whose provider it becomes */
+            tenantId?: string;
+            /** @description A name for people; it need not be unique */
+            name: string;
+            /**
+             * @description none: no machine is started, and it can be seen which would be; webhook: your own hook is sent all that is wanted, signed; runpod: RunPod's pods; local: an agent on a machine of your own, by the protocol of webhook
+             * @enum {string}
+             */
+            kind: "none" | "webhook" | "runpod" | "local";
+            /** @default null */
+            url?: string | null;
+            /** @description runpod: an API key. webhook, local: the secret that signs calls, whsec_ and base64; one is made where none is given. Sealed at rest, and shown to nobody */
+            credential?: string;
+            /** @description The machines that it has. An endpoint gets the cheapest one of those that it selects */
+            offers: {
+                /** @description A GPU type of /v2/catalog/gpus, or CPU for a machine without a GPU */
+                gpuTypeId: string;
+                /**
+                 * @description Dollars that one GPU, or a machine without one, costs at most in an hour
+                 * @example 0.69
+                 */
+                pricePerHour: string;
+                /** @description Id of the GPU type (/v1/gpu-types) by which its work is billed, in place of its pool's */
+                tier?: string;
+            }[];
+            /**
+             * @description Endpoints of its tenant that have an image and name no provider use it
+             * @default false
+             */
+            default?: boolean;
         };
         NewRate: {
             /** @description Id of a GPU type */
@@ -3033,6 +3258,8 @@ export interface components {
                 min: number;
                 max: number;
                 idleTimeout?: number;
+                /** @description Jobs that one worker of the fleet runs at once; the price of a job is divided by it */
+                slots: number;
             };
             scaling: {
                 /** @constant */
@@ -3074,8 +3301,31 @@ export interface components {
              * @enum {string}
              */
             visibility: "PRIVATE" | "PUBLIC";
+            /** @description Ids of the providers that its workers are had of, once it has an image; null: the tenant's default ones; []: of none, so that it has no fleet */
+            providers: string[] | null;
+            /** @description Workers that are there at given hours, beyond workers.min; null: none */
+            schedule: {
+                /** @description Whose clock the times are of, such as Europe/Berlin */
+                timeZone: string;
+                entries: {
+                    days: ("Sun" | "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat")[];
+                    from: string;
+                    /** @description One that is not after `from` is of the next day */
+                    to: string;
+                    /** @description So many workers are there, as far as workers.max allows */
+                    min: number;
+                }[];
+            } | null;
+            /** @description Exact, with nine decimals; null: no bound */
+            maxCostPerHour: string | null;
+            /** @description Seconds in which a worker has to ask for its first job, else its machine is ended. RUNPOD_INIT_TIMEOUT in env wins, if it is within the bounds */
+            initTimeout: number;
+            /** @description Seconds after which a worker gets no more jobs, and its machine is ended once it has none */
+            workerLifetime: number;
+            /** @description GPU types of its pools that no tier has a price for: its fleet leaves them out, unless a provider's offer names a tier */
+            gpuTypesWithoutTier: string[];
             tenantId: string;
-            /** @description Raised by each change of the endpoint, its upstreams and its worker keys */
+            /** @description Raised by each change of the endpoint, its upstreams, its worker keys and the providers that it uses */
             version: number;
             /** @description The number of the newest release */
             release: number;
@@ -3179,6 +3429,56 @@ export interface components {
                 message: string;
             }[];
         };
+        Provider: {
+            id: string;
+            tenantId: string;
+            name: string;
+            /**
+             * @description none: no machine is started, and it can be seen which would be; webhook: your own hook is sent all that is wanted, signed; runpod: RunPod's pods; local: an agent on a machine of your own, by the protocol of webhook
+             * @enum {string}
+             */
+            kind: "none" | "webhook" | "runpod" | "local";
+            url: string | null;
+            hasCredential: boolean;
+            offers: {
+                gpuTypeId: string;
+                /** @description Exact, with nine decimals */
+                pricePerHour: string;
+                /** @description Id of the GPU type (/v1/gpu-types) by which its work is billed, in place of its pool's */
+                tier?: string;
+            }[];
+            /** @description Endpoints of its tenant that have an image and name no provider use it */
+            default: boolean;
+            /**
+             * @description Who has set the offers. The tenant does not change what an operator has set
+             * @enum {string}
+             */
+            pricedBy: "operator" | "tenant";
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        ProviderPatch: {
+            /** @description A name for people; it need not be unique */
+            name?: string;
+            url?: string | null;
+            /** @description runpod: an API key. webhook, local: the secret that signs calls, whsec_ and base64; one is made where none is given. Sealed at rest, and shown to nobody */
+            credential?: string;
+            /** @description The machines that it has. An endpoint gets the cheapest one of those that it selects */
+            offers?: {
+                /** @description A GPU type of /v2/catalog/gpus, or CPU for a machine without a GPU */
+                gpuTypeId: string;
+                /**
+                 * @description Dollars that one GPU, or a machine without one, costs at most in an hour
+                 * @example 0.69
+                 */
+                pricePerHour: string;
+                /** @description Id of the GPU type (/v1/gpu-types) by which its work is billed, in place of its pool's */
+                tier?: string;
+            }[];
+            /** @description Endpoints of its tenant that have an image and name no provider use it */
+            default?: boolean;
+        };
         /** @description Why a job waits, and since when */
         QueuePlace: {
             position: number;
@@ -3237,6 +3537,9 @@ export interface components {
                 old: unknown;
                 new: unknown;
             }[];
+        };
+        RemovedProvider: {
+            id: string;
         };
         RemovedUpstream: {
             id: string;
@@ -7710,6 +8013,202 @@ export interface operations {
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
             422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listProviders: {
+        parameters: {
+            query?: {
+                /** @description The nextCursor of the page before; without it the list begins */
+                cursor?: string;
+                /** @description Entries of a page */
+                limit?: number;
+                /** @description With the scope admin: the id of a tenant, or * for all; without it the key's own */
+                tenant?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of providers */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        providers: components["schemas"]["Provider"][];
+                        pagination: components["schemas"]["Pagination"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    createProvider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A call that is repeated with the same key within a day creates nothing and gets what the first one made */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProvider"];
+            };
+        };
+        responses: {
+            /** @description The new provider */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedProvider"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    getProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a provider */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The provider */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    deleteProvider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The version that is to be changed, such as `"3"`: with another one the answer is 412 */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description Id of a provider */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The provider is gone */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedProvider"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            412: components["responses"]["Problem412"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    updateProvider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The version that is to be changed, such as `"3"`: with another one the answer is 412 */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description Id of a provider */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ProviderPatch"];
+            };
+        };
+        responses: {
+            /** @description The provider as it is now */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedProvider"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            412: components["responses"]["Problem412"];
+            413: components["responses"]["Problem413"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };
