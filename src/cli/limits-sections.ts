@@ -175,6 +175,9 @@ export const SECTIONS: readonly Section[] = [
       NO_CAPACITY_MS: "pause of a kind of machine that is not to be had",
       PROVIDER_WAIT_MAX_MS: "longest pause that a provider may ask for",
       CRASH_MAX_MS: "longest pause between workers that fail their start",
+      DECISIONS_KEPT: "decisions of the scaler that are kept",
+      WARM_DEFAULT_SECONDS: "workers ahead of jobs are kept, where a call says nothing else",
+      WARM_MAX_SECONDS: "most time for which they are kept",
     },
   },
   {

@@ -51,7 +51,7 @@ const candidateSchema = z.object({
   canStop: z.boolean(),
 });
 
-export const scheduleSchema = z.object({
+const scheduleSchema = z.object({
   timeZone: z.string(),
   entries: z.array(
     z.object({

@@ -70,8 +70,6 @@ export const endpointSettingsSchema = z.object({
   shared: z.boolean().default(true),
   /** Which routes of an OpenAI server the endpoint's tenants may reach (core/openai/routes.ts). */
   openaiRoutes: z.string().default(INFERENCE),
-  /** Its workers come and go by themselves; null: it has only those that somebody else starts. */
-  fleet: fleetSettingsSchema.nullable().default(null),
   /** Since when the endpoint is deleted, epoch ms; its broker then ends all that it has, and is never open again. */
   deletedAtMs: z.int().nullable().default(null),
 });

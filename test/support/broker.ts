@@ -46,7 +46,6 @@ export function settings(partial: Partial<EndpointSettings> = {}): EndpointSetti
     fleet: null,
     shared: false,
     openaiRoutes: "inference",
-    fleet: null,
     deletedAtMs: null,
     ...partial,
   };
