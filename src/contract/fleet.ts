@@ -145,6 +145,7 @@ export interface FleetApi {
   /** Sees to it that so many workers are there until then, epoch ms, as far as the endpoint may have them. */
   prewarm(call: {
     readonly tenantId: string;
+    readonly settingsVersion: number;
     readonly workers: number;
     readonly untilMs: number;
   }): Promise<Result<{ readonly wanted: number }>>;

@@ -219,12 +219,13 @@ export class Fleet implements Timed {
     return explainFleet(this.#parts.machines.state, facts);
   }
 
-  async prewarm({ tenantId, workers, untilMs }: CallOf<"prewarm">): Promise<Result<{ readonly wanted: number }>> {
+  async prewarm(call: CallOf<"prewarm">): Promise<Result<{ readonly wanted: number }>> {
     const { endpoint, instanceRows } = this.#parts;
-    const { settings } = endpoint;
-    if (settings === null || settings.tenantId !== tenantId) return fail({ kind: "not_found", what: "endpoint" });
-    if (settings.fleet === null) return fail(NO_MACHINES);
-    this.#warm = { workers, untilMs };
+    const opened = endpoint.open(call.settingsVersion);
+    if (!opened.ok) return opened;
+    if (opened.value.tenantId !== call.tenantId) return fail({ kind: "not_found", what: "endpoint" });
+    if (opened.value.fleet === null) return fail(NO_MACHINES);
+    this.#warm = { workers: call.workers, untilMs: call.untilMs };
     instanceRows.writeWarm(this.#warm);
     await this.#wake();
     return ok({ wanted: this.#scaler.wanted });
@@ -232,7 +233,9 @@ export class Fleet implements Timed {
 
   listDecisions({ tenantId, below, limit }: CallOf<"listDecisions">): readonly Decision[] | null {
     const { endpoint, instanceRows } = this.#parts;
-    return endpoint.settings?.tenantId === tenantId ? instanceRows.decisions(below, limit) : null;
+    // Without settings nothing was ever decided.
+    if (endpoint.settings === null) return [];
+    return endpoint.settings.tenantId === tenantId ? instanceRows.decisions(below, limit) : null;
   }
 }
 

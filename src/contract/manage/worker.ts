@@ -26,7 +26,9 @@ export const shownWorkerSchema = z
         since: z.int().meta({ description: "Since when it has this phase, milliseconds since 1970" }),
         providerId: z.string().nullable(),
         gpuTypeId: z.string().nullable(),
-        pricePerHour: z.number().meta({ description: "Dollars that the provider asks for while it runs" }),
+        pricePerHour: z
+          .string()
+          .meta({ description: "Dollars that the provider asks for while it runs, exact, with nine decimals" }),
         release: z.int().meta({ description: "The release of the endpoint that it was made by" }),
         startedAt: z.int().meta({ description: "When it was last created or started, milliseconds since 1970" }),
         lastError: z.string().nullable(),

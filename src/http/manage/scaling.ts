@@ -82,7 +82,8 @@ async function prewarm({
   if (!found.ok) return found;
   const { settings } = found.value;
   const untilMs = nowMs + body.seconds * 1_000;
-  const call = { tenantId: settings.tenantId, workers: body.workers, untilMs };
+  const { tenantId, version: settingsVersion } = settings;
+  const call = { tenantId, settingsVersion, workers: body.workers, untilMs };
   const warmed = await new BrokerClient(env, settings.endpointId, settings).call("prewarm", call);
   if (!warmed.ok) return warmed;
   return ok({ status: 200, body: { wanted: warmed.value.wanted, until: untilMs } });

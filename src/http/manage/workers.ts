@@ -10,6 +10,7 @@ import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
 import { findOwnEndpoint } from "../kit/find-endpoint.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
+import { showDollars } from "./shown-line.ts";
 
 const PATH = "/v1/endpoints/:endpoint/workers";
 const workerParams = endpointParams.extend({ worker: z.string().meta({ description: "Id of a worker" }) });
@@ -109,5 +110,5 @@ function showWorker({ lastSeenAtMs, keyId, gpu, version, reason, machine, ...res
 }
 
 function showMachine({ sinceMs, startedAtMs, priceNanodollarsPerHour, ...rest }: MachineView) {
-  return { ...rest, since: sinceMs, startedAt: startedAtMs, pricePerHour: priceNanodollarsPerHour / 1e9 };
+  return { ...rest, since: sinceMs, startedAt: startedAtMs, pricePerHour: showDollars(priceNanodollarsPerHour) };
 }

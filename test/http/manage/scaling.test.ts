@@ -1,0 +1,134 @@
+// An endpoint with a fleet as its owner sees it: made by an image and a provider, its workers in both planes, why they have come, and workers
+// ahead of jobs.
+import { env, exports } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { readConfig } from "../../../src/config.ts";
+import { makeFleetKey } from "../../../src/outbound/fleet-key.ts";
+import { type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { manage } from "../../support/manage.ts";
+import { makeTenant } from "../../support/tenant.ts";
+
+let provider: HeldProvider;
+
+beforeEach(() => {
+  provider = holdProvider();
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** An endpoint that scales by the number of requests, with a provider of L4s. */
+async function makeScaled(more: object = {}) {
+  const { key } = await makeTenant({ scopes: ["jobs", "manage"] });
+  const offers = [{ gpuTypeId: "NVIDIA L4", pricePerHour: "0.43" }];
+  const hook = { name: "hook", kind: "webhook", url: "https://hook.example.com/machines", offers, default: true };
+  expect((await manage(key, "POST", "/v1/providers", hook)).status).toBe(201);
+  const wanted = {
+    slug: `scaled-${crypto.randomUUID()}`,
+    image: "my-org/worker:1",
+    gpu: { pools: ["AMPERE_24"] },
+    scaling: { type: "REQUEST_COUNT", requestCount: 1 },
+    ...more,
+  };
+  const { body } = await manage(key, "POST", "/v1/endpoints", wanted);
+  const id: string = body.id;
+  const call = (method: string, path: string, given?: unknown) =>
+    manage(key, method, `/v1/endpoints/${id}${path}`, given);
+  const submit = async (): Promise<string> => {
+    const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+    const request = new Request(`https://waybill.test/v2/${id}/run`, { method: "POST", headers, body: '{"input":{}}' });
+    const answer: { id: string } = await (await exports.default.fetch(request)).json();
+    return answer.id;
+  };
+  return { key, id, call, submit };
+}
+
+const created = (times: number) =>
+  vi.waitFor(() => expect(provider.called("create")).toHaveLength(times), { timeout: 5_000 });
+
+async function takeAs(endpointId: string): Promise<Response> {
+  const instanceId = provider.called("create").at(-1)?.machine?.instanceId ?? "";
+  const key = await makeFleetKey(readConfig(env).pepper, { endpointId, instanceId });
+  const url = `https://waybill.test/v2/${endpointId}/job-take/${instanceId}?job_in_progress=0`;
+  return exports.default.fetch(new Request(url, { headers: { authorization: key } }));
+}
+
+describe("an endpoint with an image and a default provider", () => {
+  it("has a machine for its first job, which both planes show in each of its states with why it has come", async () => {
+    const { key, id, call, submit } = await makeScaled();
+    const jobId = await submit();
+    await created(1);
+    expect(provider.called("create")[0]).toMatchObject({ machine: { gpuTypeId: "NVIDIA L4", tier: "l4" } });
+    const before = (await call("GET", "/workers")).body;
+    expect(before).toMatchObject({
+      workers: [{ state: "INITIALIZING", machine: { phase: "starting", pricePerHour: "0.430000000" } }],
+      summary: { initializing: 1, total: 1 },
+    });
+    expect(await (await takeAs(id)).json()).toMatchObject({ id: jobId });
+    const [worker] = (await call("GET", "/workers")).body.workers;
+    expect(worker).toMatchObject({ state: "RUNNING", jobs: [jobId], machine: { phase: "ready", release: 1 } });
+    const { body: theirs } = await manage(key, "GET", `/v2/serverless/${id}/workers`);
+    expect(theirs.workers).toMatchObject([
+      {
+        id: worker.id,
+        status: "RUNNING",
+        isStale: false,
+        version: 1,
+        image: "my-org/worker:1",
+        gpuTypeId: "NVIDIA L4",
+      },
+    ]);
+    expect((await call("GET", "/scaling")).body).toMatchObject({
+      decisions: [{ number: 1, from: 0, to: 1, reason: "REQUEST_COUNT", inputs: { waiting: 1, running: 0, max: 3 } }],
+      pagination: { hasNextPage: false },
+    });
+  });
+
+  it("has workers ahead of jobs where they are asked for, as many as it may have", async () => {
+    const { call } = await makeScaled();
+    const { status, body } = await call("POST", "/prewarm", { workers: 7, seconds: 60 });
+    expect([status, body.wanted]).toEqual([200, 3]);
+    await created(3);
+    expect((await call("POST", "/prewarm", { workers: 0 })).body.wanted).toBe(3);
+    const { decisions, pagination } = (await call("GET", "/scaling?limit=1")).body;
+    expect(decisions).toMatchObject([{ from: 0, to: 3, reason: "BOUNDS", inputs: { min: 7 } }]);
+    expect(pagination.hasNextPage).toBe(false);
+  });
+
+  it("shows its decisions page by page, newest first", async () => {
+    const { call, submit } = await makeScaled();
+    await submit();
+    await created(1);
+    await submit();
+    await created(2);
+    const first = (await call("GET", "/scaling?limit=1")).body;
+    expect(first.decisions).toMatchObject([{ number: 2, from: 1, to: 2 }]);
+    const second = (await call("GET", `/scaling?limit=1&cursor=${first.pagination.nextCursor}`)).body;
+    expect(second.decisions).toMatchObject([{ number: 1, from: 0, to: 1 }]);
+    expect(second.pagination.hasNextPage).toBe(false);
+  });
+});
+
+describe("an endpoint without a fleet", () => {
+  it("cannot be prewarmed, and tells what it lacks", async () => {
+    const { call } = await makeScaled({ image: undefined, gpu: undefined });
+    const { status, body } = await call("POST", "/prewarm", { workers: 1 });
+    expect(status).toBe(409);
+    expect(body.detail).toContain("image");
+  });
+
+  it("has no decisions", async () => {
+    const { call } = await makeScaled({ providers: [] });
+    expect((await call("GET", "/scaling")).body.decisions).toEqual([]);
+  });
+});
+
+describe("another tenant", () => {
+  it("finds neither decisions nor the endpoint to prewarm", async () => {
+    const { id } = await makeScaled();
+    const { key } = await makeTenant({ scopes: ["jobs", "manage"] });
+    expect((await manage(key, "GET", `/v1/endpoints/${id}/scaling`)).status).toBe(404);
+    expect((await manage(key, "POST", `/v1/endpoints/${id}/prewarm`, { workers: 1 })).status).toBe(404);
+  });
+});
