@@ -9,6 +9,7 @@ import * as fleet from "../core/fleet/limits.ts";
 import * as webhooks from "../core/job/webhook-limits.ts";
 import * as core from "../core/limits.ts";
 import * as manage from "../core/manage/limits.ts";
+import * as meter from "../core/meter/limits.ts";
 import * as openai from "../core/openai/limits.ts";
 import * as schema from "../core/schema/limits.ts";
 import { SECTIONS } from "./limits-sections.ts";
@@ -26,6 +27,7 @@ export const LIMIT_FILES: ReadonlyMap<string, Readonly<Record<string, unknown>>>
   ["src/core/endpoint/limits.ts", endpoint],
   ["src/core/fleet/limits.ts", fleet],
   ["src/core/job/webhook-limits.ts", webhooks],
+  ["src/core/meter/limits.ts", meter],
 ]);
 
 /** Names of the limits that the page shows. */

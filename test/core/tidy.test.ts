@@ -70,6 +70,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     "scheduling",
     "lb",
     "fleet",
+    "meter",
     "manage",
     "endpoint",
   ],

@@ -29,12 +29,16 @@ interface Terms {
   readonly slots: number;
 }
 
-/** Steps × rate is an integer, so only this division rounds. Active workers' jobs add nothing. */
-function amountOf({ kind, nanodollarsPerSecond, slots }: Terms, steps: number, stepsPerSecond: number): number {
-  if (kind === "active") return 0;
-  const amountNanodollars = Math.ceil((steps * nanodollarsPerSecond) / (slots * stepsPerSecond));
+/** Steps × rate is an integer, so only this division rounds. */
+function roundedUp(steps: number, nanodollarsPerSecond: number, divisor: number): number {
+  const amountNanodollars = Math.ceil((steps * nanodollarsPerSecond) / divisor);
   if (!Number.isSafeInteger(amountNanodollars)) throw new Error("price is not a safe integer");
   return amountNanodollars;
+}
+
+/** Active workers' jobs add nothing. */
+function amountOf({ kind, nanodollarsPerSecond, slots }: Terms, steps: number, stepsPerSecond: number): number {
+  return kind === "active" ? 0 : roundedUp(steps, nanodollarsPerSecond, slots * stepsPerSecond);
 }
 
 /** The price of one attempt: full seconds × rate ÷ slots, rounded up once, to the nano-dollar; 0 for active. */
@@ -53,4 +57,9 @@ export function priceRequest({ durationMs, ...terms }: Terms & { readonly durati
   const billedMs = steps * REQUEST_STEP_MS;
   const amountNanodollars = amountOf(terms, steps, 1_000 / REQUEST_STEP_MS);
   return { billedMs, seconds: Math.ceil(billedMs / 1_000), amountNanodollars };
+}
+
+/** The price of whole seconds for which an active upstream or worker is held, in nano-dollars: all of it, not a slot, is paid. */
+export function priceHeld(seconds: number, nanodollarsPerSecond: number): number {
+  return roundedUp(seconds, nanodollarsPerSecond, 1);
 }
