@@ -56,13 +56,13 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
   }
 
   async configure(settings: EndpointSettings) {
-    const { endpoint, pullSlots, lb, closing, wake } = this.#enter();
+    const { endpoint, activeHolds, pullSlots, lb, closing, wake } = this.#enter();
     const nowMs = Date.now();
     const present = endpoint.settings;
     const wasDeleted = endpoint.deletion !== null;
     // Unchanged settings are not written again: a push may come twice, and each written row is billed.
     if (present !== null && !isNews(settings, present)) return { version: present.version };
-    endpoint.configure(settings, nowMs);
+    activeHolds.configure(settings, nowMs);
     pullSlots.askAll(nowMs);
     lb.configured(nowMs);
     if (endpoint.deletion !== null && !wasDeleted) closing.begin(nowMs);

@@ -45,8 +45,14 @@ export class Endpoint {
     return (this.#settings?.deletedAtMs ?? null) === null ? null : DELETED;
   }
 
-  configure(settings: EndpointSettings, nowMs: number): void {
-    this.#keep(toKeep(settings, this.#settings), nowMs);
+  /** What its settings become when these are taken. */
+  afterwards(settings: EndpointSettings): EndpointSettings {
+    return toKeep(settings, this.#settings);
+  }
+
+  /** `alongside` writes what follows from the new settings, in the transaction that writes them. */
+  configure(settings: EndpointSettings, nowMs: number, alongside: () => void): void {
+    this.#keep(this.afterwards(settings), nowMs, alongside);
   }
 
   /** No job of a deleted endpoint is left that would be cancelled at an upstream, so that its credential may go, too. */
@@ -54,8 +60,11 @@ export class Endpoint {
     if (this.#settings !== null) this.#keep({ ...this.#settings, upstreams: [] }, nowMs);
   }
 
-  #keep(settings: EndpointSettings, nowMs: number): void {
-    this.#store.transaction(() => this.#store.writeSettings(settings));
+  #keep(settings: EndpointSettings, nowMs: number, alongside = (): void => undefined): void {
+    this.#store.transaction(() => {
+      this.#store.writeSettings(settings);
+      alongside();
+    });
     this.#settings = settings;
     this.reprice(nowMs);
   }

@@ -68,6 +68,7 @@ function makeTimed(parts: WithJobs, nowMs: number) {
     new Retention(parts),
     parts.keys,
     parts.tokenCalls,
+    parts.activeHolds,
     parts.usageOutbox,
     dispatchWake,
     webhooks,

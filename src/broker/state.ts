@@ -13,6 +13,7 @@ import type { Meter } from "./meter.ts";
 import type { Platform } from "./platform.ts";
 import { ChunkStore } from "./store/chunks.ts";
 import { GraceRow } from "./store/grace-row.ts";
+import { HoldRows } from "./store/hold-rows.ts";
 import { InstanceRows } from "./store/instances.ts";
 import { BrokerStore } from "./store/jobs.ts";
 import { KeptRows } from "./store/kept-rows.ts";
@@ -24,6 +25,7 @@ import { sumOf } from "./store/stored-bytes.ts";
 import { TenantBounds } from "./store/tenant-bounds.ts";
 import { TokenCalls } from "./store/token-calls.ts";
 import { TroubleRow } from "./store/trouble-row.ts";
+import { ActiveHolds } from "./usage/active-holds.ts";
 import { UsageOutbox } from "./usage/outbox.ts";
 import { DeliveryLog } from "./webhooks/delivery-log.ts";
 import { OwedWebhooks } from "./webhooks/owed.ts";
@@ -46,6 +48,7 @@ function makeRows(sql: MeteredSql, nowMs: number) {
     chunks: new ChunkStore(sql, nowMs),
     deliveries: new DeliveryLog(sql),
     graceRow: new GraceRow(sql),
+    holdRows: new HoldRows(sql),
     instanceRows: new InstanceRows(sql),
     keys: new KeyCounts(sql),
     kept: new KeptRows(sql, (uuid) => sumOf(store.measure(uuid))),
@@ -62,7 +65,7 @@ function makeRows(sql: MeteredSql, nowMs: number) {
 /** The memory that each start of the object begins anew. */
 function makeMemory(
   platform: Platform,
-  { store, kept, purges, tenantBounds, instanceRows }: ReturnType<typeof makeRows>,
+  { store, kept, holdRows, purges, tenantBounds, instanceRows }: ReturnType<typeof makeRows>,
   nowMs: number,
 ) {
   const { endpointId } = platform;
@@ -71,10 +74,13 @@ function makeMemory(
   const index = new LiveIndex();
   for (const [tenantId, { runningMax }] of tenantBounds.known) index.bound(tenantId, runningMax, nowMs);
   const longPolls = new LongPolls();
-  const roster = new WorkerRoster();
   const machines = new Machines(instanceRows);
   const accountOf = (tenantId: string) => platform.accountOf(tenantId);
+  const usageOutbox = new UsageOutbox({ endpointId, store, index, egress, accountOf });
+  const activeHolds = new ActiveHolds({ endpoint, store, kept, holdRows, usageOutbox }, nowMs);
+  const roster = new WorkerRoster((holderId, seenAtMs) => activeHolds.seen(holderId, seenAtMs));
   return {
+    activeHolds,
     endpoint,
     egress,
     index,
@@ -86,6 +92,6 @@ function makeMemory(
     pullSlots: new PullSlots({ endpoint, roster, index, longPolls, machines }),
     stops: new Stops({ endpoint, roster, index, longPolls }),
     sweep: new Sweep(store, purges, kept),
-    usageOutbox: new UsageOutbox({ endpointId, store, index, egress, accountOf }),
+    usageOutbox,
   };
 }

@@ -146,6 +146,7 @@ export const SECTIONS: readonly Section[] = [
       WORKER_LEASE_MS: "a pulled job without a heartbeat is lost",
       LEASE_MS: "a pushed job whose carrier is silent is lost",
       UPSTREAM_LOST_AFTER_MS: "a hosted upstream that answers no poll is lost",
+      METER_SLICE_MAX_MS: "time of an active upstream or worker in one line of the bill",
       SLOTS_MAX: "slots of an upstream or a worker",
       SETTINGS_CHARS_MAX: "upstreams and worker keys of an endpoint together",
       UPSTREAM_PAUSE_MAX_MS: "longest pause of an upstream that takes nothing",

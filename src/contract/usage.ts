@@ -2,11 +2,15 @@
 import * as z from "zod";
 import { RATE_KINDS } from "../core/job/pricing.ts";
 
-/** One billed attempt. Key: (tenant, source, seq); source is the job's bare uuid, seq the attempt. */
+/**
+ * One billed attempt, load-balanced request, or slice of the time for which an upstream or worker is held active. Key: (tenant,
+ * source, seq). Source is the job's bare uuid, the request, or the hold; seq the attempt, 1, or the slice.
+ */
 export const usageLineSchema = z.object({
   source: z.string().min(1),
   seq: z.int().min(1),
   endpointId: z.string().min(1),
+  /** The job; of what is no job an id that none has (core/lb/request-id.ts, core/meter/line-id.ts). */
   jobId: z.string().min(1),
   tier: z.string(),
   rateKind: z.enum(RATE_KINDS),
@@ -16,7 +20,7 @@ export const usageLineSchema = z.object({
   amountNanodollars: z.int().min(0),
   startedAtMs: z.int(),
   finishedAtMs: z.int(),
-  /** The billed time: whole seconds of a job, started 100 ms of a load-balanced request. Null in older lines. */
+  /** The billed time: whole seconds, of a load-balanced request started 100 ms. Null in older lines. */
   billedMs: z.int().min(0).nullable().default(null),
   /** Of a job of an OpenAI route. `estimated`: the worker sent no count, so they were counted by what was sent. */
   tokens: z

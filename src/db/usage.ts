@@ -1,7 +1,8 @@
-// The record of usage: lines of finished attempts, written once each by the tenant's account.
+// The record of usage: lines of finished attempts and of what was held active, written once each by the tenant's account.
 import type { UsageLine } from "../contract/usage.ts";
 import { firstUuidAt } from "../core/job/id.ts";
 import { POLICY_MAX_MS } from "../core/limits.ts";
+import { HELD_PREFIX } from "../core/meter/line-id.ts";
 
 /** A usage line as it is read from D1; the three members of the tokens are null for a line without tokens. */
 type UsageRow = Omit<UsageLine, "tokens"> & {
@@ -105,7 +106,10 @@ export async function readUsage(
 /** The longest that a job may wait and run, so that a line of some time is of a job no older than that before it. */
 const JOB_AGE_MAX_MS = 2 * POLICY_MAX_MS;
 
-/** How many attempts of an endpoint ended in some time, and how long they ran on average; 0 where there was none. */
+/**
+ * How many attempts of an endpoint ended in some time, and how long they ran on average; 0 where there was none. The time of active
+ * upstreams and workers is no attempt.
+ */
 export async function summariseUsage(
   db: D1Database,
   tenantId: string,
@@ -116,9 +120,10 @@ export async function summariseUsage(
   const row = await db
     .prepare(
       `SELECT count(*) AS attempts, coalesce(avg(finished_at - started_at), 0) / 1000.0 AS meanSeconds FROM usage_lines
-       WHERE tenant_id = ?1 AND source >= ?2 AND endpoint_id = ?3 AND finished_at >= ?4 AND finished_at < ?5`,
+       WHERE tenant_id = ?1 AND source >= ?2 AND endpoint_id = ?3 AND finished_at >= ?4 AND finished_at < ?5
+         AND substr(job_id, 1, length(?6)) <> ?6`,
     )
-    .bind(tenantId, firstUuidAt(fromMs - JOB_AGE_MAX_MS), endpointId, fromMs, toMs)
+    .bind(tenantId, firstUuidAt(fromMs - JOB_AGE_MAX_MS), endpointId, fromMs, toMs, HELD_PREFIX)
     .first<{ attempts: number; meanSeconds: number }>();
   if (row === null) throw new Error("D1 gave no sum");
   return row;

@@ -301,6 +301,19 @@ describe("an upstream", () => {
     expect((await admin("upstream list --endpoint echo")).stdout).toBe("(none)\n");
   });
 
+  it("that is active is in the bill, by its id, from when it is added until it is removed", async () => {
+    await makeEndpoint("held");
+    const words = "--endpoint held --url http://127.0.0.1:9/ --dialect http --slots 4 --tier a4000 --rate active";
+    const { id } = await json(`upstream add ${words}`);
+    await admin(`upstream remove --endpoint held --upstream ${id}`);
+    const bill = async () => (await admin("usage --endpoint held")).stdout;
+    await expect
+      .poll(bill, { timeout: 5_000 })
+      .toMatch(new RegExp(`^active-${id} +1 +20\\S+ +\\d+ +a4000 +active +0\\.00`, "m"));
+    expect(await bill()).toMatch(/^JOB +ATTEMPT +ENDED +SECONDS +TIER +RATE +DOLLARS *$/m);
+    expect(await bill()).toMatch(/\nSum of all that match: \$0\.00\d+\n$/);
+  });
+
   it("keeps its credential until another one takes its place, or none", async () => {
     await makeEndpoint("sealed");
     const words = "--endpoint sealed --url http://127.0.0.1:8000/work --dialect http --tier l4 --with-credential";

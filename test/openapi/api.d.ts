@@ -1541,7 +1541,7 @@ export interface paths {
         };
         /**
          * Read the bill
-         * @description Lines of the key's tenant, newest job first. The first page has the sum of all that match, also beyond those shown. Needs a key with the scope jobs or manage or admin.
+         * @description Lines of the key's tenant, newest job first: those of an active upstream or worker stand together, by the time from which it is held. The first page has the sum of all that match, also beyond those shown. Needs a key with the scope jobs or manage or admin.
          */
         get: operations["listUsage"];
         put?: never;
@@ -3111,7 +3111,7 @@ export interface components {
             /** @description Id of a GPU type, which sets the price */
             tier: string;
             /**
-             * @description active: the worker is paid for as a whole, so its jobs cost nothing more
+             * @description active: every second that the worker is held is paid for, so its jobs cost nothing more
              * @default flex
              * @enum {string}
              */
@@ -3138,7 +3138,7 @@ export interface components {
             /** @description Id of a GPU type, which sets the price */
             tier: string;
             /**
-             * @description active: the worker is paid for as a whole, so its jobs cost nothing more
+             * @description active: every second that the worker is held is paid for, so its jobs cost nothing more
              * @default flex
              * @enum {string}
              */
@@ -3169,7 +3169,7 @@ export interface components {
             /** @description Id of a GPU type, which sets the price */
             tier: string;
             /**
-             * @description active: the worker is paid for as a whole, so its jobs cost nothing more
+             * @description active: every second that the worker is held is paid for, so its jobs cost nothing more
              * @default flex
              * @enum {string}
              */
@@ -3841,7 +3841,7 @@ export interface components {
             /** @description Id of a GPU type, which sets the price */
             tier?: string;
             /**
-             * @description active: the worker is paid for as a whole, so its jobs cost nothing more
+             * @description active: every second that the worker is held is paid for, so its jobs cost nothing more
              * @enum {string}
              */
             rateKind?: "flex" | "active";
@@ -3853,8 +3853,10 @@ export interface components {
             credential?: string | null;
         };
         UsageLine: {
+            /** @description Of a load-balanced request lb- and its id; of time that an active upstream or worker is held active- and its id */
             jobId: string;
             endpointId: string;
+            /** @description Of an active upstream or worker the number of its slice, an hour at most */
             attempt: number;
             billedMs?: number;
             /** @description Absent for a load-balanced request, which is billed by 100 ms */
@@ -8591,9 +8593,9 @@ export interface operations {
                 job?: string;
                 /** @description Only lines of the endpoint of this id or slug */
                 endpoint?: string;
-                /** @description Only jobs that ended at this time or later, in milliseconds since 1970 */
+                /** @description Only what ended at this time or later, in milliseconds since 1970 */
                 from?: number;
-                /** @description Only jobs that ended before this time */
+                /** @description Only what ended before this time */
                 to?: number;
                 /** @description The nextCursor of the page before; without it the list begins */
                 cursor?: string;

@@ -44,7 +44,7 @@ const NO_FLEET: FleetSettings = {
 };
 
 const NO_MACHINES = {
-  kind: "wrong_state",
+  kind: "conflict",
   message: "the endpoint has no fleet: give it an image, a GPU and a provider that has such machines",
 } as const;
 

@@ -222,6 +222,23 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
     `,
   },
   {
+    id: 12,
+    // What is held active now, a row each: what a start of the object must go on to meter. It goes with its last line.
+    sql: `
+      CREATE TABLE holds (
+        holder_id TEXT PRIMARY KEY,
+        id TEXT NOT NULL,
+        key_id TEXT,
+        tier TEXT NOT NULL,
+        from_at INTEGER NOT NULL,
+        metered_until INTEGER NOT NULL CHECK (metered_until >= from_at),
+        slices INTEGER NOT NULL,
+        seen_at INTEGER,
+        CHECK ((key_id IS NULL) = (seen_at IS NULL))
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+  {
     id: 13,
     // Machines of a fleet by their own ids, each as JSON; the newest decisions of the scaler; and how many workers are to
     // be kept warm.

@@ -35,8 +35,8 @@ export class UsageOutbox implements Timed {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    // These lines are in no job's row: lines of jobs that were retried before they were posted, and of load-balanced
-    // requests. Nothing else would remember them after a restart.
+    // These lines are in no job's row: lines of jobs that were retried before they were posted, of load-balanced requests,
+    // and of active upstreams and workers. Nothing else would remember them after a restart.
     for (const { finishSeq, tenantId } of parts.store.owedLines()) {
       parts.index.unposted.add(tenantId, { finishSeq, uuid: null });
       this.#dueAtMs = 0;
@@ -85,9 +85,19 @@ export class UsageOutbox implements Timed {
 
   /** Stores a line that stands in no job's row. `finishSeq` is higher than that of every line before. */
   owe(finishSeq: number, tenantId: string, line: UsageLine, nowMs: number): void {
-    this.#parts.store.owe(finishSeq, tenantId, JSON.stringify(line));
-    this.#parts.index.unposted.add(tenantId, { finishSeq, uuid: null });
-    this.schedule(nowMs);
+    const owed = [{ finishSeq, line }];
+    this.keep(tenantId, owed);
+    this.kept(tenantId, owed, nowMs);
+  }
+
+  /** The same for several, inside the transaction of what they are owed for. The caller calls `kept` once that has returned. */
+  keep(tenantId: string, owed: UsageBatch["lines"]): void {
+    for (const { finishSeq, line } of owed) this.#parts.store.owe(finishSeq, tenantId, JSON.stringify(line));
+  }
+
+  kept(tenantId: string, owed: UsageBatch["lines"], nowMs: number): void {
+    for (const { finishSeq } of owed) this.#parts.index.unposted.add(tenantId, { finishSeq, uuid: null });
+    if (owed.length > 0) this.schedule(nowMs);
   }
 
   /** Posts what is owed, some tenants side by side. Resolves when each account has answered or was given up; never throws. */

@@ -36,7 +36,7 @@ export class PullWorkers {
   }
 
   async takeJobs(call: TakeCall): Promise<Result<readonly HandedJob[]>> {
-    const { endpoint, roster, longPolls, pullSlots, wake } = this.#parts;
+    const { activeHolds, endpoint, roster, longPolls, pullSlots, wake } = this.#parts;
     const nowMs = Date.now();
     if (pullSlots.keyOf(call.keyId) === null) return fail({ kind: "unauthorized" });
     if (endpoint.settings?.kind === "load_balancer") return fail(NO_JOBS);
@@ -48,6 +48,7 @@ export class PullWorkers {
       return fail({ kind: "too_many_workers", workersMax: WORKERS_MAX, retryAfterSeconds });
     }
     if (worker.draining) return fail({ kind: "draining" });
+    activeHolds.ready(worker, nowMs);
     if (roster.isCrowded && !call.idle && worker.polls.size > 0) return fail(TOO_MANY_POLLS);
     worker.gpu = call.gpu ?? worker.gpu;
     worker.version = call.version ?? worker.version;

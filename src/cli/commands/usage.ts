@@ -12,8 +12,8 @@ export const USAGE_COMMANDS: readonly Command[] = [
     options: {
       endpoint: { type: "text", value: "ENDPOINT", about: "of this endpoint alone, by id or slug", names: "endpoint" },
       job: { type: "text", value: "ID", about: "of this job alone" },
-      from: { type: "text", value: "TIME", about: "of jobs that ended at this time or later" },
-      to: { type: "text", value: "TIME", about: "of jobs that ended before this time" },
+      from: { type: "text", value: "TIME", about: "of what ended at this time or later" },
+      to: { type: "text", value: "TIME", about: "of what ended before this time" },
       limit: LISTED.limit,
       cursor: LISTED.cursor,
     },

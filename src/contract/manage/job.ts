@@ -33,9 +33,12 @@ export const queueSchema = z
 /** One line of the bill, as its tenant sees it. */
 const shownLineSchema = z
   .object({
-    jobId: z.string(),
+    jobId: z.string().meta({
+      description:
+        "Of a load-balanced request lb- and its id; of time that an active upstream or worker is held active- and its id",
+    }),
     endpointId: z.string(),
-    attempt: z.int(),
+    attempt: z.int().meta({ description: "Of an active upstream or worker the number of its slice, an hour at most" }),
     billedMs: z.int().optional(),
     seconds: z.int().optional().meta({ description: "Absent for a load-balanced request, which is billed by 100 ms" }),
     tier: z.string(),

@@ -14,7 +14,7 @@ export const priceShape = {
   tier: z.string().min(1).max(100).meta({ description: "Id of a GPU type, which sets the price" }),
   rateKind: z
     .enum(RATE_KINDS)
-    .meta({ description: "active: the worker is paid for as a whole, so its jobs cost nothing more" }),
+    .meta({ description: "active: every second that the worker is held is paid for, so its jobs cost nothing more" }),
   slots: z.int().min(1).max(SLOTS_MAX).meta({ description: "Jobs at once; the price of a job is divided by it" }),
 };
 const enabled = z.boolean().meta({ description: "One that is not enabled gets no jobs" });

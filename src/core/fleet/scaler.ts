@@ -64,7 +64,7 @@ export function scale(state: ScalerState, facts: ScalingFacts, nowMs: number): S
   const falls = first !== undefined && first.needed > Math.max(needed, least);
   return {
     state: { peaks, wanted },
-    reason: wanted === state.wanted ? null : reasonFor(wanted > state.wanted, needed >= wanted, facts),
+    reason: wanted === state.wanted ? null : reasonFor(state, wanted, needed, facts),
     nextAtMs: falls ? first.untilMs + bounds.idleTimeoutMs : Number.POSITIVE_INFINITY,
   };
 }
@@ -78,8 +78,10 @@ function remember(peaks: readonly Peak[], needed: number, idleTimeoutMs: number,
   return [...kept, { needed, untilMs: nowMs }];
 }
 
-function reasonFor(rises: boolean, isNeeded: boolean, { rule, isOpen }: ScalingFacts): ScalingReason {
+function reasonFor(before: ScalerState, wanted: number, needed: number, { rule, isOpen }: ScalingFacts): ScalingReason {
   if (!isOpen) return "CLOSED";
-  if (rises) return isNeeded ? rule.type : "BOUNDS";
-  return "IDLE_TIMEOUT";
+  if (wanted > before.wanted) return needed >= wanted ? rule.type : "BOUNDS";
+  // What no job had needed was there for the least that there was to be, or the most that there may be has fallen.
+  const wasNeeded = before.peaks.some((peak) => peak.needed >= before.wanted);
+  return wasNeeded ? "IDLE_TIMEOUT" : "BOUNDS";
 }

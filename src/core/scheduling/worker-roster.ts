@@ -89,6 +89,9 @@ const GIVEN_UP_MAX = 100;
 /** A worker names jobs that it does not hold only for a moment after it lost them, so there are a few at most. */
 const STRAYS_MAX = 100;
 
+/** Is told of each call of a worker before it is noted. */
+type Watch = (holderId: string, nowMs: number) => void;
+
 export class WorkerRoster {
   /** When any worker has called last, also one that is forgotten since; 0: none has since the object's start. */
   lastCallAtMs = 0;
@@ -96,6 +99,11 @@ export class WorkerRoster {
   readonly #pollers = new Map<string, RosterWorker>();
   /** Holder → job id → stop. Not in the workers: after a start of the object a job may end before its worker calls. */
   readonly #stops = new Map<string, Map<string, Stop>>();
+  readonly #watch: Watch;
+
+  constructor(watch: Watch = () => undefined) {
+    this.#watch = watch;
+  }
 
   get(holderId: string): RosterWorker | undefined {
     return this.#workers.get(holderId);
@@ -109,6 +117,7 @@ export class WorkerRoster {
   hear(name: WorkerName, nowMs: number): RosterWorker | null {
     this.lastCallAtMs = nowMs;
     const holderId = holderOfWorker(name.keyId, name.workerId);
+    this.#watch(holderId, nowMs);
     const known = this.#workers.get(holderId);
     if (known !== undefined) {
       known.lastSeenAtMs = nowMs;

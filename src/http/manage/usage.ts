@@ -24,8 +24,8 @@ const querySchema = z.strictObject({
     .optional()
     .meta({ description: "Only lines of this job" }),
   endpoint: z.string().max(100).optional().meta({ description: "Only lines of the endpoint of this id or slug" }),
-  from: time.meta({ description: "Only jobs that ended at this time or later, in milliseconds since 1970" }),
-  to: time.meta({ description: "Only jobs that ended before this time" }),
+  from: time.meta({ description: "Only what ended at this time or later, in milliseconds since 1970" }),
+  to: time.meta({ description: "Only what ended before this time" }),
   ...billPageShape,
 });
 type UsageQuery = z.infer<typeof querySchema>;
@@ -74,7 +74,7 @@ export const USAGE_ROUTES: readonly Route[] = [
     id: "listUsage",
     summary: "Read the bill",
     description:
-      "Lines of the key's tenant, newest job first. The first page has the sum of all that match, also beyond those shown.",
+      "Lines of the key's tenant, newest job first: those of an active upstream or worker stand together, by the time from which it is held. The first page has the sum of all that match, also beyond those shown.",
     query: querySchema,
     answers: { 200: { description: "A page of lines, and the sum of all", schema: billPageSchema } },
     handle: usage,

@@ -80,7 +80,7 @@ export async function leaveBehind(migrations: number, { settings, webhook }: Ser
   await load(older, [
     { table: "jobs", since: 1, rows: all.map(({ row }) => row) },
     { table: "settings", since: 1, rows: [{ one: 1, json: JSON.stringify(settingsOf(older, settings)) }] },
-    ...tablesOf(older, jobs, webhook),
+    ...tablesOf(older, jobs, { settings, webhook }),
   ]);
   return { ...jobs, pulled, pushedLease };
 }
@@ -88,8 +88,9 @@ export async function leaveBehind(migrations: number, { settings, webhook }: Ser
 type Jobs = Readonly<Record<"settled" | "completed" | "retried", OlderJob>>;
 
 /** Every other table. `settled` alone is posted; its line and that of the first round of `retried` are in no other row. */
-function tablesOf(older: Older, { settled, completed, retried }: Jobs, webhook: Served["webhook"]): Stored[] {
+function tablesOf(older: Older, { settled, completed, retried }: Jobs, { settings, webhook }: Served): Stored[] {
   const { tenantId, nowMs } = older;
+  const active = settings.upstreams.filter(({ rateKind }) => rateKind === "active");
   const purge = { tenant_id: PURGER, through: 4, at: nowMs - 20_000 };
   const row = { one: 1, floor: settled.uuid, at: nowMs - 55_000, rows: 1, queue_seq: 11, finish_seq: 4 };
   return [
@@ -125,6 +126,7 @@ function tablesOf(older: Older, { settled, completed, retried }: Jobs, webhook: 
     { table: "deliveries", since: 9, rows: [delivery(older, completed)] },
     { table: "tenant_bounds", since: 10, rows: [{ tenant_id: BOUNDED, version: 1, running_max: 1 }] },
     { table: "token_calls", since: 11, rows: [tokenCall(older)] },
+    { table: "holds", since: 12, rows: active.map(({ id, tier }) => hold(older, id, tier)) },
   ];
 }
 
@@ -146,6 +148,15 @@ function chunk({ uuid }: OlderJob): Row {
 function delivery({ tenantId, nowMs }: Older, { uuid, id }: OlderJob): Row {
   const tried = { at: nowMs - 47_000, job_id: id, webhook_id: `msg_${uuid}_r0`, try_number: 1 };
   return { tenant_id: tenantId, number: 1, ...tried, delivered: 0, status: 500, detail: "HTTP 500", took_ms: 12 };
+}
+
+/** An upstream that has been held for so long, of which the first hour is billed. */
+export const HELD_MS = 5_400_000;
+
+function hold({ nowMs }: Older, upstreamId: string, tier: string): Row {
+  const fromMs = nowMs - HELD_MS;
+  const metered = { from_at: fromMs, metered_until: fromMs + 3_600_000, slices: 1 };
+  return { holder_id: upstreamId, id: crypto.randomUUID(), key_id: null, tier, ...metered, seen_at: null };
 }
 
 function tokenCall({ tenantId, nowMs }: Older): Row {

@@ -4,14 +4,26 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BROKER_MIGRATIONS } from "../../../src/broker/store/schema.ts";
+import type { RateKind } from "../../../src/core/job/pricing.ts";
 import { LEASE_MS } from "../../../src/core/limits.ts";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
+import { ACTIVE_RATE } from "../../support/active.ts";
 import { answerUpstreams, submission } from "../../support/broker.ts";
 import { keptOf } from "../../support/kept.ts";
 import { makePulling } from "../../support/pulling.ts";
 import { RECEIVER_URL, type ReceivedWebhook, verifiedBy, webhookTo } from "../../support/webhooks.ts";
-import { BOUNDED, CHUNK, leaveBehind, ORDER, OUTPUT, PURGER, TOKEN_ID, TOKEN_LEFT_MS } from "./older-broker.ts";
+import {
+  BOUNDED,
+  CHUNK,
+  HELD_MS,
+  leaveBehind,
+  ORDER,
+  OUTPUT,
+  PURGER,
+  TOKEN_ID,
+  TOKEN_LEFT_MS,
+} from "./older-broker.ts";
 import { COST, RATE } from "./older-jobs.ts";
 import { postLines } from "./post-lines.ts";
 
@@ -32,8 +44,8 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-async function upgrade(migrations: number) {
-  const pulling = await makePulling({ upstreams: [{ url: "https://gpu.example.com/work", slots: 20 }] });
+async function upgrade(migrations: number, rateKind: RateKind = "flex") {
+  const pulling = await makePulling({ upstreams: [{ url: "https://gpu.example.com/work", slots: 20, rateKind }] });
   const { tenantId, endpointId, webhookSecret } = pulling.tenant;
   const settings = await loadEndpointSettings(env.DB, endpointId);
   if (settings === null) throw new Error("the endpoint is missing");
@@ -214,5 +226,18 @@ describe.each(STATES)("a broker that a release with %i migrations has left", (mi
     expect(await jobCounts()).toMatchObject({ inQueue: 0, inProgress: 0 });
     const bill = await billOf(upgraded);
     for (const { id } of running) expect(bill.filter((line) => line.id === id)).toMatchObject([{ seq: 2 }]);
+  });
+
+  it("bills an active upstream from its first start on, or goes on with what it has billed", async () => {
+    const upgraded = await upgrade(migrations, "active");
+    const { settings, broker } = upgraded;
+    // The start of the object.
+    await broker().depth({ tenantId: "nobody" });
+    vi.setSystemTime(NOW_MS + 10_000);
+    await broker().configure({ ...settings, version: settings.version + 1, upstreams: [] });
+    const id = `active-${settings.upstreams[0]?.id}`;
+    const held = (await billOf(upgraded)).filter((line) => line.id === id);
+    const seconds = migrations < 12 ? 10 : HELD_MS / 1_000 - 3_600 + 10;
+    expect(held).toEqual([{ id, seq: migrations < 12 ? 1 : 2, amount: seconds * ACTIVE_RATE }]);
   });
 });

@@ -148,6 +148,16 @@ describe("a worker", () => {
     expect(scale(first.state, facts, IDLE_MS)).toMatchObject({ state: { wanted: 0 }, reason: "IDLE_TIMEOUT" });
   });
 
+  it("that only the least there was to be had kept ends with that at once", () => {
+    const facts = { rule: BY_COUNT, bounds: { ...BOUNDS, min: 2 }, isOpen: true, load: NOTHING };
+    const held = scale(beginScaling(0, 0), facts, 0);
+    expect(held).toMatchObject({ state: { wanted: 2 }, reason: "BOUNDS" });
+    expect(scale(held.state, { ...facts, bounds: BOUNDS }, 1)).toMatchObject({
+      state: { wanted: 0 },
+      reason: "BOUNDS",
+    });
+  });
+
   it("of an endpoint that is closed is not kept, unless it runs a job", () => {
     const facts = {
       rule: BY_COUNT,
