@@ -2,7 +2,7 @@
 // none calls a part that decides (parts.ts), so that every such part may use all of them.
 import { WorkerRoster } from "../core/scheduling/worker-roster.ts";
 import { Endpoint } from "./endpoint.ts";
-import { Machines } from "./fleet/machines.ts";
+import { Machines, workerKeyOf } from "./fleet/machines.ts";
 import { Egress } from "./jobs/egress.ts";
 import { HeldCalls } from "./jobs/held-calls.ts";
 import { LiveIndex } from "./jobs/live-index.ts";
@@ -77,7 +77,17 @@ function makeMemory(
   const machines = new Machines(instanceRows);
   const accountOf = (tenantId: string) => platform.accountOf(tenantId);
   const usageOutbox = new UsageOutbox({ endpointId, store, index, egress, accountOf });
-  const activeHolds = new ActiveHolds({ endpoint, store, kept, holdRows, usageOutbox }, nowMs);
+  const activeHolds = new ActiveHolds(
+    {
+      endpoint,
+      store,
+      kept,
+      holdRows,
+      usageOutbox,
+      keyOf: (keyId, settings) => workerKeyOf(keyId, settings, machines),
+    },
+    nowMs,
+  );
   const roster = new WorkerRoster((holderId, seenAtMs) => activeHolds.seen(holderId, seenAtMs));
   return {
     activeHolds,

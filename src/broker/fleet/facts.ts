@@ -1,8 +1,10 @@
 // What the scaler and the reconciler of a fleet have to know of this moment, read from the memory of the broker.
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load, ScalingRule } from "../../core/fleet/demand.ts";
+import type { Candidate } from "../../core/fleet/instance.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import { scheduleChangesAtMs, scheduledMin } from "../../core/fleet/schedule.ts";
+import { findRate } from "../../core/job/pricing.ts";
 import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
 import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
 import type { BrokerState } from "../state.ts";
@@ -68,4 +70,17 @@ function factsOf(worker: RosterWorker, running: number): WorkerFacts {
       running > 0 || worker.polls.size > 0 ? Number.POSITIVE_INFINITY : worker.lastSeenAtMs + WORKER_GONE_AFTER_MS,
     trouble: worker.sick?.detail ?? null,
   };
+}
+
+/** The machines that the endpoint may have: those whose work has a price, or nobody could be billed for it. */
+export function pricedCandidates({ settings }: BrokerState["endpoint"], nowMs: number): readonly Candidate[] {
+  const { fleet = null, rates = [] } = settings ?? {};
+  return (fleet?.candidates ?? []).filter(({ tier }) => findRate(rates, tier, "flex", nowMs) !== undefined);
+}
+
+/** The tiers whose workers can be active ones. */
+export function activeTiers({ settings }: BrokerState["endpoint"], nowMs: number): ReadonlySet<string> {
+  const { fleet = null, rates = [] } = settings ?? {};
+  const tiers = (fleet?.candidates ?? []).map(({ tier }) => tier);
+  return new Set(tiers.filter((tier) => findRate(rates, tier, "active", nowMs) !== undefined));
 }

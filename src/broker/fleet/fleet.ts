@@ -4,6 +4,7 @@ import type { CallOf } from "../../contract/broker.ts";
 import type { Decision, FleetSettings, ProviderCall } from "../../contract/fleet.ts";
 import { fail, messageOf, ok, type Result } from "../../core/failure.ts";
 import { explainFleet, type FleetWait } from "../../core/fleet/explain.ts";
+import type { FleetState } from "../../core/fleet/fleet-state.ts";
 import { isLive } from "../../core/fleet/instance.ts";
 import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
 import { STOPPED_KEPT_MS } from "../../core/fleet/limits.ts";
@@ -23,7 +24,7 @@ import { log } from "../../log.ts";
 import type { Timed } from "../alarm.ts";
 import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
-import { leastOf, loadOf, workersOf } from "./facts.ts";
+import { activeTiers, leastOf, loadOf, pricedCandidates, workersOf } from "./facts.ts";
 import { calledMachine, desiredOf } from "./provider-call.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -108,11 +109,19 @@ export class Fleet implements Timed {
       return;
     }
     const plan = reconcile(machines.state, this.#facts(settings, scaled.state.wanted, least.min, nowMs));
-    machines.keep(plan.state, decision);
+    this.#keep(plan.state, decision, nowMs);
     this.#scaler = scaled.state;
     this.#dueAtMs = Math.min(plan.nextAtMs, laterMs);
     this.#takeOut(nowMs);
     for (const call of plan.calls) this.#parts.platform.launch(this.#make(call, nowMs), "provider");
+  }
+
+  /** Writes what has changed. Workers whose machines end are held no longer. */
+  #keep(next: FleetState, decision: Omit<Decision, "number"> | null, nowMs: number): void {
+    const { machines, activeHolds } = this.#parts;
+    if (next === machines.state && decision === null) return;
+    machines.keep(next, decision);
+    activeHolds.keysChanged(nowMs);
   }
 
   /** Is there a machine that a call of its worker, or the end of a job, brings on? */
@@ -139,7 +148,8 @@ export class Fleet implements Timed {
       wanted,
       active,
       release: settings.release,
-      candidates: settings.candidates,
+      candidates: pricedCandidates(this.#parts.endpoint, nowMs),
+      activeTiers: activeTiers(this.#parts.endpoint, nowMs),
       ceilingNanodollarsPerHour: settings.ceilingNanodollarsPerHour,
       initTimeoutMs: settings.initTimeoutMs,
       lifetimeMs: settings.lifetimeMs,
@@ -170,7 +180,7 @@ export class Fleet implements Timed {
       call.operation === "list"
         ? takeList(machines.state, { ...call, endpointId: endpoint.id }, answer, moment)
         : takeAnswer(machines.state, call, answer, moment);
-    machines.keep(next, null);
+    this.#keep(next, null, moment.nowMs);
     this.#dueAtMs = 0;
     this.look(moment.nowMs);
     await this.#wake();
@@ -214,7 +224,8 @@ export class Fleet implements Timed {
   explain(nowMs: number): FleetWait | null {
     const settings = this.#parts.endpoint.settings?.fleet ?? null;
     if (settings === null) return null;
-    const { candidates, ceilingNanodollarsPerHour } = settings;
+    const { ceilingNanodollarsPerHour } = settings;
+    const candidates = pricedCandidates(this.#parts.endpoint, nowMs);
     const facts = { nowMs, candidates, ceilingNanodollarsPerHour, usualStartMs: null };
     return explainFleet(this.#parts.machines.state, facts);
   }

@@ -1,7 +1,7 @@
 // The machines of a fleet in memory, over their rows, and what follows from them for a worker that calls: whether its key is good, and
 // whether it gets jobs. The id of a machine is the id of its worker's key (outbound/fleet-key.ts).
 import type { Decision, FleetSettings } from "../../contract/fleet.ts";
-import type { WorkerKey } from "../../contract/settings.ts";
+import type { EndpointSettings, WorkerKey } from "../../contract/settings.ts";
 import { beginFleet, type FleetState } from "../../core/fleet/fleet-state.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
@@ -65,6 +65,11 @@ export class Machines {
     const [, keyId = ""] = /^worker:([^/]*)\//.exec(holderId) ?? [];
     return this.#state.instances.has(keyId);
   }
+}
+
+/** The key of a worker: one of the settings, whether it has expired or not, or that of a machine. Null: there is none. */
+export function workerKeyOf(keyId: string, settings: EndpointSettings, machines: Machines): WorkerKey | null {
+  return machines.keyOf(keyId, settings.fleet) ?? settings.workerKeys.find(({ id }) => id === keyId) ?? null;
 }
 
 /** A worker of a fleet calls itself by the id of its machine (RUNPOD_POD_ID). */

@@ -4,6 +4,7 @@ import type { MachineView, WorkerView } from "../../contract/worker.ts";
 import { explainFleet } from "../../core/fleet/explain.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import type { BrokerState } from "../state.ts";
+import { pricedCandidates } from "./facts.ts";
 import { holderOfInstance } from "./machines.ts";
 
 const STATES = {
@@ -56,7 +57,8 @@ function reasonOf({ machines, endpoint }: BrokerState, instance: Instance, nowMs
   if (instance.phase === "stopped") return "It is stopped, and is started again before another one is created.";
   if (instance.phase === "ready" || instance.phase === "draining") return "Its worker does not call.";
   if (instance.phase === "stopping" || instance.lastError !== null) return instance.lastError;
-  const { candidates = [], ceilingNanodollarsPerHour = null } = endpoint.settings?.fleet ?? {};
+  const { ceilingNanodollarsPerHour = null } = endpoint.settings?.fleet ?? {};
+  const candidates = pricedCandidates(endpoint, nowMs);
   const facts = { nowMs, candidates, ceilingNanodollarsPerHour, usualStartMs: null };
   return explainFleet(machines.state, facts)?.detail ?? null;
 }

@@ -2,7 +2,7 @@
 // upstream is held while the settings have it; a worker that pulls, from its first call for a job until it is lost. How far a hold
 // is metered stands in its row, which is written together with the lines: a restart at any point bills nothing twice or not at all.
 import { v7 as uuidv7 } from "uuid";
-import type { EndpointSettings } from "../../contract/settings.ts";
+import type { EndpointSettings, WorkerKey } from "../../contract/settings.ts";
 import type { UsageBatch, UsageLine } from "../../contract/usage.ts";
 import { findRate } from "../../core/job/pricing.ts";
 import { TURN_ROWS_MAX } from "../../core/limits.ts";
@@ -18,7 +18,11 @@ import type { BrokerStore } from "../store/jobs.ts";
 import type { KeptRows } from "../store/kept-rows.ts";
 import type { UsageOutbox } from "./outbox.ts";
 
+/** The key of a worker in these settings, or that of a machine of the fleet; null: there is none, or not any more. */
+type KeyOf = (keyId: string, settings: EndpointSettings) => WorkerKey | null;
+
 interface Parts {
+  readonly keyOf: KeyOf;
   readonly endpoint: Endpoint;
   readonly store: BrokerStore;
   readonly kept: KeptRows;
@@ -69,7 +73,7 @@ export class ActiveHolds implements Timed {
   /** A worker asks for a job, by a key that is in force: if that is active, the worker is held from now on. */
   ready({ keyId, holderId }: RosterWorker, nowMs: number): void {
     const { settings } = this.#parts.endpoint;
-    const key = settings?.workerKeys.find(({ id }) => id === keyId);
+    const key = settings === null ? null : this.#parts.keyOf(keyId, settings);
     if (settings === null || key?.rateKind !== "active" || this.#held.has(holderId)) return;
     this.#commit({ ...NOTHING, kept: [newHeld({ holderId, keyId, tier: key.tier }, nowMs)] }, settings, nowMs);
   }
@@ -85,6 +89,14 @@ export class ActiveHolds implements Timed {
     if (this.#end(held, settings, nowMs)) return;
     held.presence = { lastSeenAtMs: nowMs, isHeard: true };
     if (Math.abs(nowMs - held.seenAtMs) >= SEEN_KEPT_EVERY_MS) this.#meter(held, settings, nowMs);
+  }
+
+  /** Machines of the fleet have changed: what their workers' keys held ends with these. */
+  keysChanged(nowMs: number): void {
+    const { settings } = this.#parts.endpoint;
+    if (settings === null || this.#held.size === 0) return;
+    for (const held of [...this.#held.values()]) if (held.presence !== null) this.#end(held, settings, nowMs);
+    this.#lookAhead(nowMs);
   }
 
   nextAtMs(): number {
@@ -115,7 +127,7 @@ export class ActiveHolds implements Timed {
 
   /** A worker's slices are cut when it calls, so that time alone can only end its hold. */
   #dueAtMs({ hold, presence }: Held, settings: EndpointSettings, nowMs: number): number {
-    const disabledMs = disabledAtMs(hold, settings, nowMs);
+    const disabledMs = disabledAtMs(hold, settings, nowMs, this.#parts.keyOf);
     if (presence !== null) return Math.min(lostAtMs(presence), disabledMs);
     const { rates } = settings;
     const sliceMs = sliceEndMs(skipUnpriced(hold, rates, Number.POSITIVE_INFINITY), rates);
@@ -134,7 +146,7 @@ export class ActiveHolds implements Timed {
 
   /** Bills what is left of a hold that has ended. False: it goes on. */
   #end(held: Held, settings: EndpointSettings, nowMs: number): boolean {
-    const endMs = endOf(held, disabledAtMs(held.hold, settings, nowMs), nowMs);
+    const endMs = endOf(held, disabledAtMs(held.hold, settings, nowMs, this.#parts.keyOf), nowMs);
     if (endMs !== null) this.#commit(endingOf(held.hold, settings, endMs), settings, nowMs);
     return endMs !== null;
   }
@@ -142,7 +154,10 @@ export class ActiveHolds implements Timed {
   /** What ends, begins and goes on when the settings become `after`. */
   #stepTo(after: EndpointSettings, nowMs: number): Step {
     const before = this.#parts.endpoint.settings;
-    const steps = before === null ? [] : [...this.#held.values()].map((held) => stepOf(held, before, after, nowMs));
+    const steps =
+      before === null
+        ? []
+        : [...this.#held.values()].map((held) => stepOf(held, before, after, nowMs, this.#parts.keyOf));
     const ended = steps.flatMap((step) => step.ended);
     const kept = [...steps.flatMap((step) => step.kept), ...this.#newUpstreams(after, ended, nowMs)];
     return { ended, kept, lines: steps.flatMap(({ lines }) => lines) };
@@ -196,12 +211,17 @@ function newHeld(holder: Pick<ActiveHold, "holderId" | "keyId" | "tier">, nowMs:
 }
 
 /** When the settings end a hold, epoch ms: now, or when the worker's key expires; Infinity: never. */
-function disabledAtMs({ holderId, keyId, tier }: ActiveHold, settings: EndpointSettings, nowMs: number): number {
-  const { upstreams, workerKeys, deletedAtMs } = settings;
+function disabledAtMs(
+  { holderId, keyId, tier }: ActiveHold,
+  settings: EndpointSettings,
+  nowMs: number,
+  keyOf: KeyOf,
+): number {
+  const { upstreams, deletedAtMs } = settings;
   const isSame = (given: { readonly tier: string; readonly rateKind: string }) =>
     given.tier === tier && given.rateKind === "active";
-  const key = keyId === null ? undefined : workerKeys.find((one) => one.id === keyId && isSame(one));
-  const isThere = key !== undefined || upstreams.some((one) => one.id === holderId && isSame(one));
+  const key = keyId === null ? null : keyOf(keyId, settings);
+  const isThere = key === null ? upstreams.some((one) => one.id === holderId && isSame(one)) : isSame(key);
   if (!isThere || deletedAtMs !== null) return nowMs;
   return key?.expiresAtMs ?? Number.POSITIVE_INFINITY;
 }
@@ -218,12 +238,12 @@ function endingOf(hold: ActiveHold, settings: EndpointSettings, endMs: number): 
 }
 
 /** What becomes of one hold when the settings change. */
-function stepOf(held: Held, before: EndpointSettings, after: EndpointSettings, nowMs: number): Step {
+function stepOf(held: Held, before: EndpointSettings, after: EndpointSettings, nowMs: number, keyOf: KeyOf): Step {
   const { holderId, keyId, tier } = held.hold;
   const isPriced = ({ rates }: EndpointSettings) => findRate(rates, tier, "active", nowMs) !== undefined;
   const losesPrice = isPriced(before) && !isPriced(after);
   // A key that has expired may be missing in these settings, and nobody has noticed its end yet.
-  const disabledMs = Math.min(...[before, after].map((settings) => disabledAtMs(held.hold, settings, nowMs)));
+  const disabledMs = Math.min(...[before, after].map((settings) => disabledAtMs(held.hold, settings, nowMs, keyOf)));
   const endMs = endOf(held, losesPrice ? Math.min(disabledMs, nowMs) : disabledMs, nowMs);
   if (endMs === null) {
     // A price that comes with these settings counts from now on, also if it has begun earlier.
@@ -231,7 +251,7 @@ function stepOf(held: Held, before: EndpointSettings, after: EndpointSettings, n
     return hold === held.hold ? NOTHING : { ...NOTHING, kept: [{ ...held, hold }] };
   }
   const ending = endingOf(held.hold, before, endMs);
-  const key = after.workerKeys.find(({ id }) => id === keyId);
+  const key = keyId === null ? null : keyOf(keyId, after);
   // The worker is there, and its key is of another tier from now on.
   const goesOn = keyId !== null && key?.rateKind === "active" && endMs === nowMs;
   return goesOn ? { ...ending, kept: [newHeld({ holderId, keyId, tier: key.tier }, nowMs)] } : ending;

@@ -6,7 +6,7 @@ import { LOST_IN_A_ROW_MAX, WORKER_LEASE_MS } from "../../core/limits.ts";
 import { absenceOf } from "../../core/scheduling/worker-absence.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
 import type { Endpoint } from "../endpoint.ts";
-import type { Machines } from "../fleet/machines.ts";
+import { type Machines, workerKeyOf } from "../fleet/machines.ts";
 import { rateOf, type SlotHolder, workerSlots } from "../jobs/leasing.ts";
 import type { LiveIndex } from "../jobs/live-index.ts";
 import type { LongPolls } from "../jobs/long-polls.ts";
@@ -45,8 +45,7 @@ export class PullSlots {
   /** The same, for a list: workers of a key that has expired are still shown. */
   listedKeyOf(keyId: string): WorkerKey | null {
     const { endpoint, machines } = this.#parts;
-    const { fleet = null, workerKeys = [] } = endpoint.settings ?? {};
-    return machines.keyOf(keyId, fleet) ?? workerKeys.find(({ id }) => id === keyId) ?? null;
+    return endpoint.settings === null ? null : workerKeyOf(keyId, endpoint.settings, machines);
   }
 
   /** Null: the worker or its key is not one of this endpoint's any more. */

@@ -61,7 +61,8 @@ function capacityDetail(
       : [`${candidate.gpuTypeId}: ${sentence(trouble.detail)}`];
   });
   if (troubles.length > 0) return `No machine is to be had: ${[...new Set(troubles)].join("; ")}.`;
-  if (candidates.length === 0) return "No provider of the endpoint offers a machine that it may have.";
+  if (candidates.length === 0)
+    return "No provider of the endpoint offers a machine that it may have and whose work has a price.";
   if (ceiling === null) return "A machine is about to be asked for.";
   return `Another machine would cost more than the endpoint may: $${ceiling / 1e9} an hour for all of them.`;
 }

@@ -30,6 +30,8 @@ export interface FleetFacts extends Moment {
   readonly active: number;
   readonly release: number;
   readonly candidates: readonly Candidate[];
+  /** The tiers whose workers can be active ones: they have a price for it. */
+  readonly activeTiers: ReadonlySet<string>;
   /** The most that all machines may cost together, nano-dollars an hour; null: no bound. */
   readonly ceilingNanodollarsPerHour: number | null;
   readonly initTimeoutMs: number;
@@ -260,6 +262,7 @@ function nextCall(
     if (candidate === null) return null;
     const creating = enterPhase(instance, "creating", nowMs, {
       candidate,
+      rateKind: facts.activeTiers.has(candidate.tier) ? instance.rateKind : "flex",
       providerId: candidate.providerId,
       priceNanodollarsPerHour: candidate.priceNanodollarsPerHour,
       startedAtMs: nowMs,
@@ -269,9 +272,10 @@ function nextCall(
   }
   const { providerId, ref } = instance;
   if (providerId === null || !mayCall(state, providerId, nowMs)) return null;
-  // It was stopped, and its start has not been answered.
-  if (instance.phase === "starting" && instance.goal === "running")
-    return begin(state, instance, providerId, "start", nowMs);
+  // It was stopped, and its start has not been answered. Its own price is in the sum already; the ceiling may be lower by now.
+  if (instance.phase === "starting" && instance.goal === "running") {
+    return isAffordable(state, 0, facts) ? begin(state, instance, providerId, "start", nowMs) : null;
+  }
   if (instance.phase !== "stopping" || ref === null || instance.endedAtMs !== null) return null;
   return begin(state, instance, providerId, instance.goal === "stopped" ? "stop" : "end", nowMs);
 }

@@ -94,7 +94,8 @@ function found(state: FleetState, before: Instance, listed: Listed, atMs: number
       return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", moment);
     case "ready":
     case "draining":
-      if (!isDown(listed, instance.startedAtMs, atMs)) return putInstance(state, instance);
+      // It has surely run when its worker asked for a job.
+      if (!isDown(listed, instance.readyAtMs ?? instance.startedAtMs, atMs)) return putInstance(state, instance);
       return putInstance(state, toBeGone(instance, listed.detail ?? "Its provider has ended it.", nowMs));
     case "stopping":
       if (instance.goal === "stopped" && listed.status === "stopped" && instance.call === null) {
@@ -143,6 +144,12 @@ function missing(state: FleetState, instance: Instance, atMs: number, moment: Mo
         : state;
     case "stopping": {
       if (instance.call !== null) return state;
+      // It was to stop. Whether it is gone is for lists to show that are surely newer than its record.
+      if (instance.goal === "stopped") {
+        return isNewer(instance.sinceMs)
+          ? putInstance(state, toBeGone(instance, "Its provider has ended it.", nowMs))
+          : state;
+      }
       const isGone = instance.endedAtMs === null ? atMs >= instance.lookUntilMs : isNewer(instance.endedAtMs);
       return isGone ? putInstances(state, new Map([[instance.id, null]])) : state;
     }

@@ -292,6 +292,7 @@ export class FleetWorld {
       active: this.#settings.bounds.min,
       release: 1,
       candidates: this.#candidates,
+      activeTiers: new Set(["t"]),
       ceilingNanodollarsPerHour: this.#settings.ceiling,
       initTimeoutMs: INIT_TIMEOUT_MS,
       lifetimeMs: LIFETIME_MS,
