@@ -83,7 +83,9 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
     case "starting": {
       const initAtMs = instance.startedAtMs + facts.initTimeoutMs;
       if (instance.goal !== "running" || providerId === null) return initAtMs;
-      return Math.min(initAtMs, callableAtMs(state, providerId, notBeforeMs));
+      const callableMs = callableAtMs(state, providerId, notBeforeMs);
+      // One that could be started now waits for another machine to go, which an answer tells.
+      return callableMs > facts.nowMs ? Math.min(initAtMs, callableMs) : initAtMs;
     }
     case "ready":
     case "draining": {
