@@ -1,38 +1,25 @@
-// The log of `dev`: what the worker has printed last, in two files of a bounded size, of which the older one is given up when the newer is full.
-import { appendFileSync, chmodSync, existsSync, renameSync, statSync } from "node:fs";
+// The log of `dev`: what the worker has printed last.
 import { join } from "node:path";
+import { BoundedLog, olderLog } from "../bounded-log.ts";
 import { ownFolder } from "./own-folder.ts";
 
 const FILE_MAX_BYTES = 4 * 1024 * 1024;
-/** What a worker prints may be about its tenants. */
-const OWNER_ONLY = 0o600;
 
 /** The files of a worker's log, the older one first. They need not be there. */
 export function logFiles(folder: string): readonly [older: string, newer: string] {
   const path = join(folder, ".waybill", "dev.log");
-  return [`${path}.1`, path];
+  return [olderLog(path), path];
 }
 
 export class DevLog {
-  readonly #older: string;
-  readonly #newer: string;
-  #bytes: number;
+  readonly #log: BoundedLog;
 
   constructor(folder: string) {
     ownFolder(folder);
-    [this.#older, this.#newer] = logFiles(folder);
-    this.#bytes = existsSync(this.#newer) ? statSync(this.#newer).size : 0;
-    if (this.#bytes > 0) chmodSync(this.#newer, OWNER_ONLY);
+    this.#log = new BoundedLog(logFiles(folder)[1], FILE_MAX_BYTES);
   }
 
   write(line: string): void {
-    const text = `${line}\n`;
-    const bytes = Buffer.byteLength(text);
-    if (this.#bytes > 0 && this.#bytes + bytes > FILE_MAX_BYTES) {
-      renameSync(this.#newer, this.#older);
-      this.#bytes = 0;
-    }
-    appendFileSync(this.#newer, text, { mode: OWNER_ONLY });
-    this.#bytes += bytes;
+    this.#log.write(`${line}\n`);
   }
 }
