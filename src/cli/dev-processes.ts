@@ -1,4 +1,4 @@
-// Process groups: sends signals to one, checks whether it lives, and distinguishes two processes of one number.
+// Process groups and sessions: sends signals to one, checks whether it lives, and distinguishes two processes of one number.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
@@ -20,19 +20,42 @@ export function isGroupAlive(group: number): boolean {
     if (["ESRCH", "EPERM"].includes(codeOf(error))) return false;
     throw error;
   }
-  return process.platform !== "linux" || groupStates(group).some((state) => state !== "Z" && state !== "X");
+  return process.platform !== "linux" || running(GROUP_FIELD, group).length > 0;
 }
 
-/** The state letters of the processes of a group, from /proc. */
-function groupStates(group: number): string[] {
+/**
+ * Sends SIGKILL to every process of a session, also to those that have a group of their own in it, such as what `timeout` runs.
+ * Elsewhere than on Linux to those of the leader's group alone. Returns whether there was one.
+ */
+export function killSession(leader: number): boolean {
+  const wasAlive = isGroupAlive(leader);
+  tryKill(-leader);
+  if (process.platform !== "linux") return wasAlive;
+  const others = running(SESSION_FIELD, leader);
+  for (const pid of others) tryKill(pid);
+  return wasAlive || others.length > 0;
+}
+
+/** What is gone by now, or has become another user's, stays as it is. */
+function tryKill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!["ESRCH", "EPERM"].includes(codeOf(error))) throw error;
+  }
+}
+
+/** The processes whose field in /proc has this number. One that has ended and waits to be reaped is left out. */
+function running(field: number, number: number): number[] {
   const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry));
   return pids.flatMap((pid) => {
-    const [state, , processGroup] = readStat(pid);
-    return state !== undefined && Number(processGroup) === group ? [state] : [];
+    const stat = readStat(pid);
+    const [state = "X"] = stat;
+    return Number(stat[field]) === number && state !== "Z" && state !== "X" ? [Number(pid)] : [];
   });
 }
 
-/** The fields from the state on, as `state parent group …`; empty when there is no such process. */
+/** The fields from the state on, as `state parent group session …`; empty when there is no such process. */
 function readStat(pid: string): string[] {
   try {
     // The line is `pid (name) state …`; the name may contain spaces and brackets, so the cut is at the last bracket.
@@ -76,8 +99,10 @@ export function isBeforeBoot(since: string | null): boolean {
   return since.split("/")[0] !== now.split("/")[0];
 }
 
-/** The 4th field of /proc/PID/stat, counted from the third. */
+/** The 4th, 5th and 6th field of /proc/PID/stat, counted from the third. */
 const PARENT_FIELD = 1;
+const GROUP_FIELD = 2;
+const SESSION_FIELD = 3;
 /** The 22nd field of /proc/PID/stat, counted from the third. */
 const START_FIELD = 19;
 
