@@ -182,9 +182,9 @@ export class SimProvider {
   }
 
   #note(nowMs: number): void {
-    this.#history = this.#history.filter(
-      ({ atMs }, at) => atMs > nowMs - 2 * LIST_LAG_MS || at === this.#history.length - 1,
-    );
+    // The newest of those that are older than any list may be is what the most belated list shows.
+    const oldest = this.#history.findLastIndex(({ atMs }) => atMs <= nowMs - LIST_LAG_MS);
+    this.#history = this.#history.slice(Math.max(oldest, 0));
     this.#history.push({ atMs: nowMs, shown: [...this.machines.keys()].flatMap((name) => this.#shown(name) ?? []) });
   }
 
