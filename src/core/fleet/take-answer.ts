@@ -71,6 +71,8 @@ function refusedOf(instance: Instance, operation: Operation, refusal: Refusal, {
       lastError: refusal.detail,
     });
   }
+  // Its worker has asked for a job meanwhile, so that an earlier start has done what this one was for.
+  if (instance.phase === "ready") return { ...failed, failures: 0 };
   const isUseless = refusal.kind === "no_capacity" || refusal.kind === "bad_config";
   // The host of a stopped machine has given its GPU away, or the machine cannot be stopped: it is ended instead.
   if (isUseless && operation !== "end") return toBeGone(failed, refusal.detail, nowMs);

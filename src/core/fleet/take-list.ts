@@ -98,7 +98,8 @@ function found(state: FleetState, before: Instance, listed: Listed, atMs: number
       if (!isDown(listed, instance.readyAtMs ?? instance.startedAtMs, atMs)) return putInstance(state, instance);
       return putInstance(state, toBeGone(instance, listed.detail ?? "Its provider has ended it.", nowMs));
     case "stopping":
-      if (instance.goal === "stopped" && listed.status === "stopped" && instance.call === null) {
+      // A list that is behind may show it as it was before its last start.
+      if (instance.goal === "stopped" && isStopped(listed, instance.sinceMs, atMs) && instance.call === null) {
         return putInstance(state, enterPhase(instance, "stopped", nowMs));
       }
       if (listed.status === "ended" && instance.call === null)
@@ -122,9 +123,13 @@ function found(state: FleetState, before: Instance, listed: Listed, atMs: number
  * Does it not run any more? A list that is behind may still show as stopped what was started since; it shows nothing as ended that
  * was not.
  */
-function isDown({ status }: Listed, startedAtMs: number, atMs: number): boolean {
-  if (status === "ended" || status === "failed") return true;
-  return status === "stopped" && atMs >= startedAtMs + LIST_LAG_MS;
+function isDown(listed: Listed, startedAtMs: number, atMs: number): boolean {
+  return listed.status === "ended" || listed.status === "failed" || isStopped(listed, startedAtMs, atMs);
+}
+
+/** Is it stopped, by a list that is surely newer than that time? */
+function isStopped({ status }: Listed, sinceMs: number, atMs: number): boolean {
+  return status === "stopped" && atMs >= sinceMs + LIST_LAG_MS;
 }
 
 function missing(state: FleetState, instance: Instance, atMs: number, moment: Moment): FleetState {
