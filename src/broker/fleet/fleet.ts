@@ -46,7 +46,8 @@ const NO_FLEET: FleetSettings = {
 
 const NO_MACHINES = {
   kind: "conflict",
-  message: "the endpoint has no fleet: give it an image, a GPU and a provider that has such machines",
+  message:
+    "the endpoint has no fleet: that needs the type QUEUE, an image, a GPU and a provider that has such machines",
 } as const;
 
 export class Fleet implements Timed {
@@ -81,7 +82,8 @@ export class Fleet implements Timed {
   /** Called at the end of each call: an endpoint without fleet and machines costs nothing here. */
   look(nowMs: number): void {
     const { endpoint, machines } = this.#parts;
-    const own = endpoint.settings?.fleet ?? null;
+    // Machines of a load-balanced endpoint would never ask for a job; they are not made yet.
+    const own = endpoint.settings?.kind === "load_balancer" ? null : (endpoint.settings?.fleet ?? null);
     if (own === null && machines.size === 0) {
       this.#dueAtMs = NEVER;
       return;
@@ -235,7 +237,7 @@ export class Fleet implements Timed {
     const opened = endpoint.open(call.settingsVersion);
     if (!opened.ok) return opened;
     if (opened.value.tenantId !== call.tenantId) return fail({ kind: "not_found", what: "endpoint" });
-    if (opened.value.fleet === null) return fail(NO_MACHINES);
+    if (opened.value.fleet === null || opened.value.kind === "load_balancer") return fail(NO_MACHINES);
     this.#warm = { workers: call.workers, untilMs: call.untilMs };
     instanceRows.writeWarm(this.#warm);
     await this.#wake();
