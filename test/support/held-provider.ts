@@ -38,8 +38,12 @@ export function fleet(partial: Partial<FleetSettings> = {}): FleetSettings {
   };
 }
 
-/** From now on every provider of every endpoint is this one, until the mocks are restored. */
+/** Endpoints that have called a provider so far: their brokers may go on to do so in later tests. */
+const known = new Set<string>();
+
+/** From now on every provider is this one, until the mocks are restored. Endpoints of earlier tests reach none. */
 export function holdProvider(): HeldProvider {
+  const former = new Set(known);
   const held: HeldProvider = {
     calls: [],
     machines: new Map(),
@@ -48,6 +52,8 @@ export function holdProvider(): HeldProvider {
     called: (operation) => held.calls.filter((call) => call.operation === operation),
   };
   vi.spyOn(FleetOperator.prototype, "operate").mockImplementation(async (call) => {
+    known.add(call.endpointId);
+    if (former.has(call.endpointId)) return { kind: "unreachable", detail: "its test is over" };
     held.calls.push(call);
     if (held.pending !== null) return held.pending;
     const scripted = held.answers[call.operation]?.shift();

@@ -50,9 +50,6 @@ function takeCall(name: WorkerCall): TakeCall {
   return { ...name, pollId: crypto.randomUUID(), wanted: 1, idle: true, gpu: null, version: null };
 }
 
-/** Brokers of earlier tests still call, too. */
-const callsFor = (endpointId: string) => provider.calls.filter((call) => call.endpointId === endpointId);
-
 const created = (times: number) =>
   vi.waitFor(() => expect(provider.called("create")).toHaveLength(times), { timeout: 2_000 });
 
@@ -89,7 +86,7 @@ describe("an endpoint without a machine", () => {
     await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (_, { storage }) => {
       expect(await storage.getAlarm()).toBeNull();
     });
-    expect(callsFor(endpointId)).toEqual([]);
+    expect(provider.calls).toEqual([]);
   });
 
   it("is as empty again once its worker was idle for long enough", async () => {
@@ -102,9 +99,9 @@ describe("an endpoint without a machine", () => {
     await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (_, { storage }) => {
       expect(storage.sql.exec("SELECT * FROM instances").toArray()).toEqual([]);
     });
-    const calls = callsFor(endpointId).length;
+    const calls = provider.calls.length;
     await pass(3_600_000);
-    expect(callsFor(endpointId)).toHaveLength(calls);
+    expect(provider.calls).toHaveLength(calls);
   });
 });
 
@@ -241,7 +238,7 @@ describe("a load-balanced endpoint", () => {
   it("has no machines: they would never ask for a job", async () => {
     const { endpointId } = await makeBroker({ kind: "load_balancer", upstreams: [], fleet: fleet({ min: 1 }) });
     await passTime(endpointId, 60_000);
-    expect(callsFor(endpointId)).toEqual([]);
+    expect(provider.calls).toEqual([]);
   });
 });
 
