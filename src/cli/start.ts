@@ -1,5 +1,6 @@
 // `npm start` runs the broker, a real OCR worker, a webhook receiver and a first job through all of them on this
-// machine. `--once` stops all after that job; `--port N` chooses the broker's port, `--state DIR` its state folder.
+// machine. `--once` stops all after that job; `--scale-demo` shows workers that come and go instead; `--port N` chooses the broker's
+// port, `--state DIR` its state folder.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -18,6 +19,7 @@ import { startOcrWorker } from "./dev-worker.ts";
 import { DEV_STATE_FOLDER, PROJECT_FOLDER } from "./folders.ts";
 import { refuseSwallowed } from "./npm-words.ts";
 import { makeOutputPrivate } from "./private-file.ts";
+import { runScaleDemo } from "./scale-demo/demo.ts";
 
 const print = (line: string): void => console.log(line);
 
@@ -42,7 +44,7 @@ async function keep<T extends { stop(): Promise<void> }>(part: T): Promise<T> {
 async function main(): Promise<void> {
   const options = readOptions();
   if (options === null) return print(HELP);
-  const { port, once, state } = options;
+  const { port, once, state, "scale-demo": isDemo } = options;
   const lock = takeStateLock(state, port);
   // The lock is the first part, so that it is released last.
   running.push({ stop: async () => lock.release() });
@@ -61,6 +63,11 @@ async function main(): Promise<void> {
   const broker = await launchDevServer({ port, persistTo: state, logFile, spawned });
   print(`broker      ${broker.url} (its output is in ${logFile})`);
   const api = makeApi({ base: broker.url, key: first.key, keyFrom: `in ${state}` });
+  if (isDemo) {
+    await runScaleDemo({ api, tenantId: first.tenantId, state, keep: (started) => void keep(started), print });
+    await stopAll();
+    return print("stopped     everything that was started");
+  }
   const { slug, endpointId, made, environment } = await ensureEndpoint(api, state, first);
   print(`endpoint    ${slug} (${endpointId}), ${made ? "made now with a tenant and a key" : "as before"}`);
   const workerLog = join(state, "worker.log");
@@ -81,27 +88,29 @@ async function main(): Promise<void> {
   print("stopped     everything that was started");
 }
 
-const HELP = `npm start -- [--once] [--port N] [--state DIR]
+const HELP = `npm start -- [--once | --scale-demo] [--port N] [--state DIR]
 
---once: stop everything after the first job. --port N: the broker's port (${BROKER_PORT}).
+--once: stop everything after the first job. --scale-demo: instead, show workers that come for forty jobs and go
+again, check the bill, and stop. --port N: the broker's port (${BROKER_PORT}).
 --state DIR: the folder of the state (.waybill/dev), which serves one broker at a time.`;
 
 const OPTIONS = {
   help: { type: "boolean", default: false },
   port: { type: "string" },
   once: { type: "boolean", default: false },
+  "scale-demo": { type: "boolean", default: false },
   state: { type: "string", default: DEV_STATE_FOLDER },
 } as const;
 
 /** Null: the person only asks for help. */
-function readOptions(): { readonly port: number; readonly once: boolean; readonly state: string } | null {
+function readOptions() {
   refuseSwallowed("npm start", Object.keys(OPTIONS));
   const { values } = parseArgs({ options: OPTIONS });
   if (values.help) return null;
   const port = Number(values.port ?? BROKER_PORT);
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error("--port must be a number from 1 to 65535.");
   if (values.state === "") throw new Error("--state must be a folder.");
-  return { port, once: values.once, state: resolve(values.state) };
+  return { ...values, port, state: resolve(values.state) };
 }
 
 /** The request of the first job, in a file, so that a person can send more like it. */

@@ -90,8 +90,10 @@ export interface MachineView {
   readonly gpuTypeId: string | null;
   readonly priceNanodollarsPerHour: number;
   readonly release: number;
-  /** When it was last created or started. */
+  /** When it was last asked to be created or started, when its provider had done so, and when its worker first asked for a job. */
   readonly startedAtMs: number;
+  readonly answeredAtMs: number | null;
+  readonly readyAtMs: number | null;
   readonly lastError: string | null;
 }
 

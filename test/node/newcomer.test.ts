@@ -26,7 +26,7 @@ const oneLine = (text: string) => ({ stdout: "", stderr: expect.stringMatching(n
 describe("npm start", () => {
   it("shows its options when it is asked for help", async () => {
     const { stdout } = await script("start", ["--help"]);
-    expect(stdout).toContain("npm start -- [--once] [--port N] [--state DIR]");
+    expect(stdout).toContain("npm start -- [--once | --scale-demo] [--port N] [--state DIR]");
   });
 
   it.each([

@@ -18,9 +18,11 @@ const STATES = {
 } as const satisfies Readonly<Record<Instance["phase"], WorkerView["state"]>>;
 
 export function machineView(instance: Instance): MachineView {
-  const { phase, sinceMs, providerId, candidate, priceNanodollarsPerHour, release, startedAtMs, lastError } = instance;
+  const { phase, sinceMs, providerId, candidate, priceNanodollarsPerHour, release, lastError } = instance;
+  const { startedAtMs, answeredAtMs, readyAtMs } = instance;
   const gpuTypeId = candidate?.gpuTypeId ?? null;
-  return { phase, sinceMs, providerId, gpuTypeId, priceNanodollarsPerHour, release, startedAtMs, lastError };
+  const times = { sinceMs, startedAtMs, answeredAtMs, readyAtMs };
+  return { phase, providerId, gpuTypeId, priceNanodollarsPerHour, release, lastError, ...times };
 }
 
 /** Machines whose workers are not in the roster. Those that end well are left out: there is nothing more to be seen of them. */

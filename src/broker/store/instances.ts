@@ -33,6 +33,7 @@ const recordSchema = z.object({
   notBeforeMs: z.number(),
   unclearAtMs: z.number().nullable(),
   startedAtMs: z.number(),
+  answeredAtMs: z.number().nullable(),
   readyAtMs: z.number().nullable(),
   goal: z.enum(["running", "stopped", "gone"]).nullable(),
   endedAtMs: z.number().nullable(),

@@ -30,7 +30,11 @@ export const shownWorkerSchema = z
           .string()
           .meta({ description: "Dollars that the provider asks for while it runs, exact, with nine decimals" }),
         release: z.int().meta({ description: "The release of the endpoint that it was made by" }),
-        startedAt: z.int().meta({ description: "When it was last created or started, milliseconds since 1970" }),
+        startedAt: z
+          .int()
+          .meta({ description: "When it was last asked to be created or started, milliseconds since 1970" }),
+        answeredAt: z.int().nullable().meta({ description: "When its provider had done so" }),
+        readyAt: z.int().nullable().meta({ description: "When its worker first asked for a job" }),
         lastError: z.string().nullable(),
       })
       .optional()

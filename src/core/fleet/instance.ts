@@ -53,6 +53,8 @@ export interface Instance {
   readonly unclearAtMs: number | null;
   /** When it was last created or started, epoch ms: the time for its start is counted from here. */
   readonly startedAtMs: number;
+  /** When the provider had done that, epoch ms; null: it has not said so. */
+  readonly answeredAtMs: number | null;
   /** When its worker first asked for a job after that, epoch ms. */
   readonly readyAtMs: number | null;
   /** `stopping`: what it is to become. `starting`: `running`, while the start of a stopped machine is still to be asked for. */
@@ -85,6 +87,7 @@ export function wantInstance(id: string, rateKind: RateKind, release: number, no
     notBeforeMs: 0,
     unclearAtMs: null,
     startedAtMs: nowMs,
+    answeredAtMs: null,
     readyAtMs: null,
     goal: null,
     endedAtMs: null,

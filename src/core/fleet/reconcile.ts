@@ -175,7 +175,7 @@ function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
     if (missing <= 0) break;
     if (!isAffordable(state, instance.priceNanodollarsPerHour, facts)) continue;
     // The call to start it is made by nextCall.
-    const starting = { goal: "running", startedAtMs: facts.nowMs, readyAtMs: null } as const;
+    const starting = { goal: "running", startedAtMs: facts.nowMs, answeredAtMs: null, readyAtMs: null } as const;
     state = putInstance(state, enterPhase(instance, "starting", facts.nowMs, starting));
     missing -= 1;
   }

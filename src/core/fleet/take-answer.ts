@@ -43,8 +43,9 @@ type Operation = NonNullable<Instance["call"]>["operation"];
 function done(instance: Instance, operation: Operation, listed: Listed | null, { nowMs }: Moment): Instance {
   const seen = listed === null ? instance : withListed(instance, listed);
   if (operation === "create" || operation === "start") {
+    const answered = { ...seen, answeredAtMs: nowMs, unclearAtMs: null };
     // Its worker may have asked for a job before the provider had answered.
-    return instance.phase === "ready" ? seen : enterPhase(seen, "starting", nowMs, { unclearAtMs: null });
+    return instance.phase === "ready" ? answered : enterPhase(answered, "starting", nowMs);
   }
   if (operation === "stop" && instance.goal === "stopped") return enterPhase(seen, "stopped", nowMs);
   return { ...seen, failures: 0, endedAtMs: operation === "end" ? nowMs : seen.endedAtMs };

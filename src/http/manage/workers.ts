@@ -109,6 +109,7 @@ function showWorker({ lastSeenAtMs, keyId, gpu, version, reason, machine, ...res
   };
 }
 
-function showMachine({ sinceMs, startedAtMs, priceNanodollarsPerHour, ...rest }: MachineView) {
-  return { ...rest, since: sinceMs, startedAt: startedAtMs, pricePerHour: showDollars(priceNanodollarsPerHour) };
+function showMachine({ sinceMs, startedAtMs, answeredAtMs, readyAtMs, priceNanodollarsPerHour, ...rest }: MachineView) {
+  const times = { since: sinceMs, startedAt: startedAtMs, answeredAt: answeredAtMs, readyAt: readyAtMs };
+  return { ...rest, ...times, pricePerHour: showDollars(priceNanodollarsPerHour) };
 }

@@ -133,6 +133,9 @@ const TABLE: Readonly<Record<string, Row>> = {
     cells: { endpoint: own("manage"), worker: within("manage") },
     ok: 200,
   },
+  "GET /v1/endpoints/:endpoint/scaling": { cells: { endpoint: own("jobs", "manage") }, ok: 200 },
+  // The endpoint is found, and has no fleet.
+  "POST /v1/endpoints/:endpoint/prewarm": { cells: { endpoint: own("manage") }, ok: 409, body: { workers: 1 } },
   "GET /v1/endpoints/:endpoint/active-workers": { cells: { endpoint: own("jobs", "manage") }, ok: 200 },
   "GET /v1/endpoints/:endpoint/input-schema": { cells: { endpoint: within("jobs", "manage") }, ok: 200 },
   "GET /v1/keys/:key": { cells: { key: own("manage") }, ok: 200 },
