@@ -1492,6 +1492,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/endpoints/{endpoint}/scaling": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List why workers have come and gone
+         * @description The newest 1,000 changes of how many workers are wanted, newest first. Needs a key with the scope jobs or manage or admin.
+         */
+        get: operations["listScalingDecisions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints/{endpoint}/prewarm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have workers ahead of jobs
+         * @description As many as the endpoint may have, for a time. A later request takes the place of an earlier one. Needs a key with the scope manage or admin.
+         */
+        post: operations["prewarmEndpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs/{id}": {
         parameters: {
             query?: never;
@@ -2856,6 +2896,26 @@ export interface components {
              */
             overlapSeconds?: number;
         };
+        /** @description The machine that the endpoint's fleet has it on */
+        Machine: {
+            /** @enum {string} */
+            phase: "wanted" | "creating" | "starting" | "ready" | "draining" | "stopping" | "stopped";
+            /** @description Since when it has this phase, milliseconds since 1970 */
+            since: number;
+            providerId: string | null;
+            gpuTypeId: string | null;
+            /** @description Dollars that the provider asks for while it runs, exact, with nine decimals */
+            pricePerHour: string;
+            /** @description The release of the endpoint that it was made by */
+            release: number;
+            /** @description When it was last asked to be created or started, milliseconds since 1970 */
+            startedAt: number;
+            /** @description When its provider had done so */
+            answeredAt: number | null;
+            /** @description When its worker first asked for a job */
+            readyAt: number | null;
+            lastError: string | null;
+        };
         NewEndpoint: {
             /**
              * @description Docker image reference
@@ -3361,6 +3421,7 @@ export interface components {
             draining: boolean;
             /** @description Why it is unhealthy, or what else is odd about it */
             reason?: string;
+            machine?: components["schemas"]["Machine"];
         };
         OwnWorkerSummary: {
             running: number;
@@ -3380,6 +3441,21 @@ export interface components {
             line: string;
             reason: string;
             parkedAtMs: number;
+        };
+        Prewarm: {
+            /** @description So many are to be there; 0 ends an earlier request */
+            workers: number;
+            /**
+             * @description For so long, whatever the jobs need
+             * @default 300
+             */
+            seconds?: number;
+        };
+        Prewarmed: {
+            /** @description Workers that are wanted now: at most workers.max */
+            wanted: number;
+            /** @description Milliseconds since 1970 */
+            until: number;
         };
         PricedGpuType: {
             id: string;
@@ -3483,7 +3559,7 @@ export interface components {
         QueuePlace: {
             position: number;
             /** @enum {string} */
-            reason: "NO_WORKERS" | "ALL_BUSY" | "STARTING" | "RETRY_WAIT" | "TENANT_LIMIT" | "PAUSED" | "BUDGET" | "UPSTREAM_PAUSED" | "UPSTREAM_UNHEALTHY" | "CRASH_LOOP";
+            reason: "NO_WORKERS" | "ALL_BUSY" | "STARTING" | "NO_CAPACITY" | "RETRY_WAIT" | "TENANT_LIMIT" | "PAUSED" | "BUDGET" | "UPSTREAM_PAUSED" | "UPSTREAM_UNHEALTHY" | "CRASH_LOOP";
             detail: string;
             /** @description Milliseconds since 1970 */
             since: number;
@@ -3620,6 +3696,22 @@ export interface components {
             hint?: string;
             /** @description Every wrong field, as `$.gpu.count: must be …` */
             errors?: string[];
+        };
+        ScalingDecision: {
+            /** @description Counts the decisions of the endpoint */
+            number: number;
+            /** @description Milliseconds since 1970 */
+            at: number;
+            /** @description Workers that were wanted before */
+            from: number;
+            /** @description Workers that are wanted since */
+            to: number;
+            /** @enum {string} */
+            reason: "QUEUE_DELAY" | "REQUEST_COUNT" | "IDLE_TIMEOUT" | "BOUNDS" | "CLOSED";
+            /** @description What it was made of: jobs that wait (waiting), those of them that wait too long (overdue), jobs on the fleet's workers (running), free slots of others (spareSlots), the bounds (min, max), and machines (ready, starting) */
+            inputs: {
+                [key: string]: number;
+            };
         };
         Self: {
             keyId: string;
@@ -3899,14 +3991,15 @@ export interface components {
             /** @enum {string} */
             status: "RUNNING" | "IDLE" | "INITIALIZING" | "THROTTLED" | "UNHEALTHY";
             isStale: boolean;
-            version: null;
+            /** @description The release that a machine of the fleet was made by */
+            version: number | null;
             gpuCount: number;
-            image: null;
-            uptimeSeconds: null;
+            image: string | null;
+            uptimeSeconds: number | null;
             /** @description The GPU that the worker reports */
             gpuTypeId: string | null;
             dataCenterId: null;
-            startedAt: null;
+            startedAt: string | null;
         };
         WorkerEnvironment: {
             workerKey: components["schemas"]["WorkerKey"];
@@ -8509,6 +8602,87 @@ export interface operations {
             404: components["responses"]["Problem404"];
             405: components["responses"]["Problem405"];
             409: components["responses"]["Problem409"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listScalingDecisions: {
+        parameters: {
+            query?: {
+                /** @description The nextCursor of the page before; without it the list begins */
+                cursor?: string;
+                /** @description Entries of a page */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of decisions */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        decisions: components["schemas"]["ScalingDecision"][];
+                        pagination: components["schemas"]["Pagination"];
+                    };
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    prewarmEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Prewarm"];
+            };
+        };
+        responses: {
+            /** @description The workers are wanted */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Prewarmed"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };
