@@ -825,7 +825,7 @@ export interface paths {
         };
         /**
          * Read the input schema of an endpoint
-         * @description Of the caller's own endpoints and of public ones. It is what this part of the deployment checks by now: a change is followed within 30 s. Needs a key with the scope jobs or manage or admin.
+         * @description Of the caller's own endpoints and of public ones, of any endpoint for an operator. It is what this part of the deployment checks by now: a change is followed within 30 s. Needs a key with the scope jobs or manage or admin.
          */
         get: operations["getInputSchema"];
         put?: never;

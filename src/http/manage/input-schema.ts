@@ -3,7 +3,7 @@ import * as z from "zod";
 import { inputSchemaSchema } from "../../contract/manage/endpoint.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import { type EndpointParams, endpointParams } from "../kit/endpoint-params.ts";
-import { findEndpoint } from "../kit/find-endpoint.ts";
+import { findEndpoint, findOwnEndpoint } from "../kit/find-endpoint.ts";
 import { type OperationCall, operation, type Reply } from "../kit/operation.ts";
 import type { Route } from "../kit/route.ts";
 
@@ -16,7 +16,7 @@ export const INPUT_SCHEMA_ROUTES: readonly Route[] = [
     id: "getInputSchema",
     summary: "Read the input schema of an endpoint",
     description:
-      "Of the caller's own endpoints and of public ones. It is what this part of the deployment checks by now: a change is followed within 30 s.",
+      "Of the caller's own endpoints and of public ones, of any endpoint for an operator. It is what this part of the deployment checks by now: a change is followed within 30 s.",
     scopes: ["jobs", "manage", "admin"],
     kind: "reads",
     params: endpointParams,
@@ -31,7 +31,9 @@ async function read({
   params,
   nowMs,
 }: OperationCall<EndpointParams, unknown, unknown>): Promise<Result<Reply>> {
-  const found = await findEndpoint(params.endpoint, caller, env, nowMs);
+  // An operator has made endpoints of others, and finds what it has made.
+  const find = caller.scopes.includes("admin") ? findOwnEndpoint : findEndpoint;
+  const found = await find(params.endpoint, caller, env, nowMs);
   if (!found.ok) return found;
   const { inputSchema, settings } = found.value;
   return ok({

@@ -137,7 +137,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   // The endpoint is found, and has no fleet.
   "POST /v1/endpoints/:endpoint/prewarm": { cells: { endpoint: own("manage") }, ok: 409, body: { workers: 1 } },
   "GET /v1/endpoints/:endpoint/active-workers": { cells: { endpoint: own("jobs", "manage") }, ok: 200 },
-  "GET /v1/endpoints/:endpoint/input-schema": { cells: { endpoint: within("jobs", "manage") }, ok: 200 },
+  "GET /v1/endpoints/:endpoint/input-schema": { cells: { endpoint: own("jobs", "manage") }, ok: 200 },
   "GET /v1/keys/:key": { cells: { key: own("manage") }, ok: 200 },
   "PATCH /v1/keys/:key": { cells: { key: own("manage") }, ok: 200, body: { name: "n" } },
   "POST /v1/keys/:key/rotate": { cells: { key: own("manage") }, ok: 201, body: {} },
