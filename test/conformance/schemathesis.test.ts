@@ -77,7 +77,7 @@ describePython("the description of a running broker", (interpreters) => {
     }
   }
 
-  /** Ids of what is there, or most calls would be 404. What deletes gets none of them. */
+  /** Ids of what is there, or most calls would be 404. What deletes gets one that is there for that. */
   async function configFor(key: string, slug: string): Promise<string> {
     const make = async (path: string, body: object) => {
       const response = await callBroker(`${broker.url}${path}`, key, { body: JSON.stringify(body) });
@@ -86,10 +86,13 @@ describePython("the description of a running broker", (interpreters) => {
     // A key that may be changed and revoked in place of the one that makes the calls, whose id answers have.
     const victim = await make("/v1/keys", { name: "victim", scopes: ["jobs"] });
     const endpoint = await make("/v1/endpoints", { slug });
+    // What deletes would else find the other one in a list, and from then on all calls about that are 404.
+    const doomed = await make("/v1/endpoints", { slug: `${slug}-doomed` });
     const job = await make(`/v2/${endpoint}/run`, { input: {} });
     return [
       '[warnings]\nfail-on = ["missing_auth", "missing_deserializer", "unsupported_regex"]',
       `[[operations]]\ninclude-method-regex = "GET|POST|PATCH|PUT"\nparameters = { "path.endpoint" = "${endpoint}", wait = 1000 }`,
+      `[[operations]]\ninclude-method-regex = "DELETE"\nparameters = { "path.endpoint" = "${doomed}" }`,
       `[[operations]]\ninclude-path-regex = "/[{]endpoint[}]/(status|status-sync|stream|cancel|retry)/|/v1/jobs/"\nparameters = { id = "${job}" }`,
       `[[operations]]\ninclude-path-regex = "/v1/keys/[{]key[}]"\nparameters = { key = "${victim}" }`,
     ].join("\n\n");
