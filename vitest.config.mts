@@ -34,8 +34,8 @@ function isEndOfFile({ message }: { readonly message: string }): boolean {
 const bundled = { optimizer: { ssr: { enabled: true, include: ["zod", "hono", "uuid", "standardwebhooks"] } } };
 
 /**
- * Files of test/load that measure no time, and of memory at most that of one process: several of them run at once. What the others
- * measure is true on a machine that does nothing else.
+ * Files of test/load that measure no time, and of memory at most that of one process, and that leave a core to others: several of them
+ * run at once. What the others measure is true on a machine that does nothing else.
  */
 const SHARING = [
   "cut-requests",
@@ -48,7 +48,6 @@ const SHARING = [
   "load-balanced",
   "openai-silence",
   "planted-secrets",
-  "pulling-kills",
   "quiet-leases",
   "refused-uploads",
   "stream-faults",
