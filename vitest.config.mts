@@ -39,9 +39,6 @@ const bundled = { optimizer: { ssr: { enabled: true, include: ["zod", "hono", "u
  */
 const SHARING = [
   "cut-requests",
-  "heap",
-  "hostile",
-  "hostile-lb",
   "hostile-openai",
   "large",
   "live-index-heap",
