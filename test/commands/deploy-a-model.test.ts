@@ -64,6 +64,8 @@ async function type(heading: string, index: number, { folder = project, env = {}
   // A group of its own, so that what a block leaves running in the background can be ended.
   const child = spawn(program, args, { cwd: folder, env: { ...environment(), ...env }, detached: true });
   children.push(child);
+  // A command that asks for nothing may have ended before this is written.
+  child.stdin.on("error", () => undefined);
   child.stdin.end(answer ?? "");
   const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
   const output = Promise.all([text(child.stdout), text(child.stderr)]);
