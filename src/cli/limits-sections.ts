@@ -170,6 +170,7 @@ export const SECTIONS: readonly Section[] = [
       LIFETIME_DEFAULT_MS: "`workerLifetime` without one",
       WORKER_LIFETIME_MIN_SECONDS: "least `workerLifetime`",
       WORKER_LIFETIME_MAX_SECONDS: "most `workerLifetime`",
+      RETIRE_BEFORE_MS: "a worker gets no more jobs before the end of its machine's life",
       STOPPED_KEPT_MS: "a stopped worker is kept",
       PROVIDER_KEPT_MS: "a deleted provider is kept",
       REFUSED_MS: "pause of a provider that refuses its key, or is not paid",

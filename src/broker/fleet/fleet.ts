@@ -212,13 +212,12 @@ export class Fleet implements Timed {
     const { machines, endpoint } = this.#parts;
     this.#number = Math.max(this.#number + 1, nowMs);
     const machine = call.operation === "list" ? undefined : machines.get(call.instanceId);
-    const lifetimeMs = endpoint.settings?.fleet?.lifetimeMs ?? 0;
     return {
       endpointId: endpoint.id,
       providerId: call.providerId,
       operation: call.operation,
-      machine: machine === undefined ? null : calledMachine(machine, lifetimeMs),
-      desired: { number: this.#number, machines: desiredOf(machines.all(), call.providerId, lifetimeMs) },
+      machine: machine === undefined ? null : calledMachine(machine),
+      desired: { number: this.#number, machines: desiredOf(machines.all(), call.providerId) },
     };
   }
 

@@ -2,27 +2,23 @@
 import type { CalledMachine, ProviderCall } from "../../contract/fleet.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 
-export function calledMachine(instance: Instance, lifetimeMs: number): CalledMachine {
+export function calledMachine(instance: Instance): CalledMachine {
   return {
     instanceId: instance.id,
     ref: instance.ref,
     gpuTypeId: instance.candidate?.gpuTypeId ?? "",
     tier: instance.candidate?.tier ?? "",
     rateKind: instance.rateKind,
-    endsAtMs: instance.createdAtMs + lifetimeMs,
+    endsAtMs: instance.endsAtMs,
   };
 }
 
 /** The whole state: a machine that is to end is not in it, and one whose create has no answer yet is. */
-export function desiredOf(
-  instances: Iterable<Instance>,
-  providerId: string,
-  lifetimeMs: number,
-): ProviderCall["desired"]["machines"] {
+export function desiredOf(instances: Iterable<Instance>, providerId: string): ProviderCall["desired"]["machines"] {
   return [...instances].flatMap((instance) => {
     const isItsOwn = instance.providerId === providerId && instance.candidate !== null && instance.goal !== "gone";
     if (!isItsOwn) return [];
     const isStopped = instance.phase === "stopped" || instance.goal === "stopped";
-    return [{ ...calledMachine(instance, lifetimeMs), state: isStopped ? ("stopped" as const) : ("running" as const) }];
+    return [{ ...calledMachine(instance), state: isStopped ? ("stopped" as const) : ("running" as const) }];
   });
 }

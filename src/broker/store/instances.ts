@@ -33,6 +33,7 @@ const recordSchema = z.object({
   notBeforeMs: z.number(),
   unclearAtMs: z.number().nullable(),
   startedAtMs: z.number(),
+  endsAtMs: z.number(),
   answeredAtMs: z.number().nullable(),
   readyAtMs: z.number().nullable(),
   goal: z.enum(["running", "stopped", "gone"]).nullable(),

@@ -1,6 +1,6 @@
 // When a fleet has to be looked at again by time alone, and when a provider is asked what it has.
 import { candidateKey, type FleetState, providerOf } from "./fleet-state.ts";
-import type { Candidate, Instance } from "./instance.ts";
+import { type Candidate, type Instance, retiresAtMs } from "./instance.ts";
 import {
   CALL_LOST_AFTER_MS,
   CALL_SLOW_AFTER_MS,
@@ -59,7 +59,6 @@ interface DueFacts {
   readonly nowMs: number;
   readonly candidates: readonly Candidate[];
   readonly initTimeoutMs: number;
-  readonly lifetimeMs: number;
   readonly stoppedKeptMs: number;
   readonly allSeenAtMs: number;
   readonly workers: ReadonlyMap<string, { readonly goneAtMs: number }>;
@@ -90,7 +89,7 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
     case "ready":
     case "draining": {
       const goneAtMs = facts.workers.get(instance.id)?.goneAtMs ?? facts.allSeenAtMs;
-      return Math.min(goneAtMs, phase === "ready" ? instance.createdAtMs + facts.lifetimeMs : NEVER);
+      return Math.min(goneAtMs, phase === "ready" ? retiresAtMs(instance) : NEVER);
     }
     case "stopping": {
       if (providerId === null || instance.endedAtMs !== null || instance.ref === null) return NEVER;

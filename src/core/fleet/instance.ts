@@ -1,6 +1,7 @@
 // One machine of a fleet as the broker records it: its row is written before its provider is asked for anything, and stays until the
 // provider has shown that the machine is gone.
 import type { RateKind } from "../job/pricing.ts";
+import { RETIRE_BEFORE_MS } from "./limits.ts";
 
 /**
  * `wanted`: nothing was asked yet. `creating`: the create is under way, or its answer was unclear. `starting`: the machine is there,
@@ -53,6 +54,8 @@ export interface Instance {
   readonly unclearAtMs: number | null;
   /** When it was last created or started, epoch ms: the time for its start is counted from here. */
   readonly startedAtMs: number;
+  /** Its hard end, epoch ms: set when it is created, and kept whatever becomes of the settings. */
+  readonly endsAtMs: number;
   /** When the provider had done that, epoch ms; null: it has not said so. */
   readonly answeredAtMs: number | null;
   /** When its worker first asked for a job after that, epoch ms. */
@@ -87,6 +90,7 @@ export function wantInstance(id: string, rateKind: RateKind, release: number, no
     notBeforeMs: 0,
     unclearAtMs: null,
     startedAtMs: nowMs,
+    endsAtMs: nowMs,
     answeredAtMs: null,
     readyAtMs: null,
     goal: null,
@@ -109,6 +113,11 @@ export function enterPhase(
 /** Is it one of the workers that were asked for? One that drains or ends is none any more. */
 export function isLive({ phase }: Instance): boolean {
   return phase === "wanted" || phase === "creating" || phase === "starting" || phase === "ready";
+}
+
+/** From when on a worker gets no more jobs, epoch ms: those that it has are to be done before the hard end of its machine. */
+export function retiresAtMs({ startedAtMs, endsAtMs }: Instance): number {
+  return endsAtMs - Math.min(RETIRE_BEFORE_MS, (endsAtMs - startedAtMs) / 10);
 }
 
 /**

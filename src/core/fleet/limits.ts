@@ -6,6 +6,8 @@ export const IDLE_DEFAULT_MS = 5_000;
 export const INIT_DEFAULT_MS = 420_000;
 /** A worker is ended after a day, whatever it does: a machine that nobody remembers must not be paid for ever. */
 export const LIFETIME_DEFAULT_MS = 24 * 3_600_000;
+/** A worker gets no more jobs for this long, or a tenth of its machine's life, before the hard end: most jobs are done in minutes. */
+export const RETIRE_BEFORE_MS = 10 * 60_000;
 /** A stopped worker keeps its disk, which is paid: one that was not needed for an hour is not kept for the next hour. */
 export const STOPPED_KEPT_MS = 3_600_000;
 

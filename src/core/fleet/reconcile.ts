@@ -4,7 +4,7 @@ import type { RateKind } from "../job/pricing.ts";
 import { chooseCandidate, isAffordable } from "./candidates.ts";
 import { listDueAtMs, mayCall, nextAtMs, providersOf } from "./due.ts";
 import { type FleetState, noteGoodStart, providerOf, putInstance, putInstances, putProvider } from "./fleet-state.ts";
-import { type Candidate, costOf, enterPhase, type Instance, isLive, wantInstance } from "./instance.ts";
+import { type Candidate, costOf, enterPhase, type Instance, isLive, retiresAtMs, wantInstance } from "./instance.ts";
 import { CALL_LOST_AFTER_MS, INSTANCES_MAX } from "./limits.ts";
 import { failStart, type Moment, toBeGone } from "./take-answer.ts";
 
@@ -35,6 +35,7 @@ export interface FleetFacts extends Moment {
   /** The most that all machines may cost together, nano-dollars an hour; null: no bound. */
   readonly ceilingNanodollarsPerHour: number | null;
   readonly initTimeoutMs: number;
+  /** How long a machine that is created now may live. */
   readonly lifetimeMs: number;
   /** How long a stopped machine is kept; 0: workers are ended, not stopped. */
   readonly stoppedKeptMs: number;
@@ -117,7 +118,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
         if (worker.running > 0) return good;
         return putInstance(good, endOrStop(instance, facts));
       }
-      if (nowMs < instance.createdAtMs + facts.lifetimeMs) return good;
+      if (nowMs < retiresAtMs(instance)) return good;
       return putInstance(good, retire({ ...instance, lastError: "Its lifetime is over." }, facts));
     }
     case "stopped":
@@ -151,8 +152,8 @@ function retire(instance: Instance, facts: FleetFacts): Instance {
 }
 
 /** A worker that is not needed: its machine is stopped where that is wanted and can be done. */
-function endOrStop(instance: Instance, { nowMs, lifetimeMs, stoppedKeptMs }: FleetFacts): Instance {
-  const isOld = nowMs + stoppedKeptMs >= instance.createdAtMs + lifetimeMs;
+function endOrStop(instance: Instance, { nowMs, stoppedKeptMs }: FleetFacts): Instance {
+  const isOld = nowMs + stoppedKeptMs >= instance.endsAtMs;
   const canStop = stoppedKeptMs > 0 && instance.candidate?.canStop === true && !isOld && instance.ref !== null;
   if (!canStop) return toBeGone(instance, null, nowMs);
   return enterPhase(instance, "stopping", nowMs, { goal: "stopped" });
@@ -193,8 +194,9 @@ function kindOfNext({ instances }: FleetState, { active }: FleetFacts): RateKind
 }
 
 /** A worker that drains, and may go on: it still calls. */
-function mayReturn({ phase, createdAtMs, id }: Instance, { nowMs, lifetimeMs, workers }: FleetFacts): boolean {
-  return phase === "draining" && nowMs < createdAtMs + lifetimeMs && (workers.get(id)?.goneAtMs ?? 0) > nowMs;
+function mayReturn(instance: Instance, { nowMs, workers }: FleetFacts): boolean {
+  const isCalling = (workers.get(instance.id)?.goneAtMs ?? 0) > nowMs;
+  return instance.phase === "draining" && nowMs < retiresAtMs(instance) && isCalling;
 }
 
 /** Gives up so many live records: first those that have cost nothing, then those that have done least. */
@@ -266,6 +268,7 @@ function nextCall(
       providerId: candidate.providerId,
       priceNanodollarsPerHour: candidate.priceNanodollarsPerHour,
       startedAtMs: nowMs,
+      endsAtMs: nowMs + facts.lifetimeMs,
       failures: instance.failures,
     });
     return begin(state, creating, candidate.providerId, "create", nowMs);

@@ -213,6 +213,24 @@ describe("a machine that is not needed", () => {
   });
 });
 
+describe("an endpoint whose fleet is taken away", () => {
+  it("lets a worker finish its job: the hard end of its machine stays as it was", async () => {
+    const { endpointId, broker, jobId, worker, pass } = await runOne();
+    const endsAtMs = provider.called("create")[0]?.machine?.endsAtMs ?? 0;
+    expect(endsAtMs).toBeGreaterThan(Date.now());
+    await broker.configure({ ...settings({ endpointId, upstreams: [] }), version: 2 });
+    for (let looks = 0; looks < 4; looks += 1) {
+      await worker.ping([jobId]);
+      await pass(20_000);
+    }
+    expect(provider.called("end")).toEqual([]);
+    const listed = provider.called("list").at(-1)?.desired.machines;
+    expect(listed).toMatchObject([{ endsAtMs, state: "running" }]);
+    await worker.done(jobId);
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  });
+});
+
 describe("a machine that no record owns", () => {
   it("is ended when a list shows it", async () => {
     const { endpointId, worker, jobId, pass } = await runOne();
