@@ -184,7 +184,6 @@ export class Fleet implements Timed {
         : takeAnswer(machines.state, call, answer, moment);
     this.#keep(next, null, moment.nowMs);
     this.#dueAtMs = 0;
-    this.look(moment.nowMs);
     await this.#wake();
   }
 
