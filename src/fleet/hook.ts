@@ -64,12 +64,15 @@ export class HookDriver implements Driver {
 
   async list(): Promise<ProviderAnswer> {
     const answer = await this.#tell("list", null);
+    if (answer.kind === "overtaken") return { kind: "unclear", detail: answer.detail };
     return answer.kind === "told" ? { kind: "listed", instances: answer.machines } : answer;
   }
 
   async #change(operation: Exclude<ProviderOperation, "list">, { instanceId }: CalledMachine): Promise<ProviderAnswer> {
     const name = instanceName(this.#place.endpointId, instanceId);
     const answer = await this.#tell(operation, name);
+    // Calls overtake each other. Each has the whole state, so that a newer one has done what this one was for.
+    if (answer.kind === "overtaken") return { kind: "done", instance: null };
     if (answer.kind !== "told") return answer;
     const refused = answer.refused.find((one) => one.name === name);
     if (refused !== undefined) return refusalOf(refused.reason, refused, `The hook refuses: ${refused.reason}.`);
@@ -80,7 +83,7 @@ export class HookDriver implements Driver {
     return operation === "create" ? { kind: "done", instance: null } : { kind: "gone" };
   }
 
-  async #tell(operation: ProviderOperation, machine: string | null): Promise<Told | Refusal> {
+  async #tell(operation: ProviderOperation, machine: string | null): Promise<Told | Overtaken | Refusal> {
     const body = JSON.stringify(await this.#request(operation, machine));
     const { endpointId, desired, secret, url } = this.#place;
     let signed: Record<string, string>;
@@ -156,14 +159,21 @@ function toListed({ name, id, status, pricePerHour, url, detail }: HookAnswer["m
   };
 }
 
+/** The hook has taken a newer state already. */
+interface Overtaken {
+  readonly kind: "overtaken";
+  readonly detail: string;
+}
+
 /** A status that is no success. The reason in the body goes before what the status means. */
-function refusedBy({ status, body, retryAfterMs }: VendorAnswer, number: number): Refusal {
+function refusedBy({ status, body, retryAfterMs }: VendorAnswer, number: number): Overtaken | Refusal {
   const said = hookErrorSchema.safeParse(body).data ?? {};
   const words = answeredWords(VENDOR, status, said.detail ?? "");
   if (said.reason !== undefined) return refusalOf(said.reason, { ...said, detail: words }, words, retryAfterMs);
   if (status === 409) {
     const newest = said.number === undefined ? "a newer state" : `the state ${said.number}`;
-    return { kind: "unclear", detail: `The hook has taken ${newest} already, so it did not take ${number}.` };
+    const detail = `The hook has taken ${newest} already, so it did not take ${number}.`;
+    return { kind: said.number !== undefined && said.number > number ? "overtaken" : "unclear", detail };
   }
   return refusalOf(kindOf(status), { retryAfterSeconds: said.retryAfterSeconds, detail: words }, words, retryAfterMs);
 }

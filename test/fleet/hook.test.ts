@@ -146,6 +146,19 @@ describe("the words of a hook", () => {
     expect(await provided.ask("create", machineOf(ID))).toMatchObject(meaning);
   });
 
+  it.each(["create", "start", "stop", "end"] as const)(
+    "409 with a newer number means that the %s is done: a newer state has it in it",
+    async (operation) => {
+      answerWith(409, { number: 17 });
+      expect(await provided.ask(operation, machineOf(ID))).toEqual({ kind: "done", instance: null });
+    },
+  );
+
+  it("409 with a newer number leaves unclear what a list would have shown", async () => {
+    answerWith(409, { number: 17 });
+    expect(await provided.ask("list")).toMatchObject({ kind: "unclear" });
+  });
+
   it("that are wrong are named with their place", async () => {
     answerWith(200, { machines: [{ name: NAME, id: "m1", status: "up" }] });
     const { detail } = (await provided.ask("list")) as { detail: string };
