@@ -1,6 +1,7 @@
 // What the scaler and the reconciler of a fleet have to know of this moment, read from the memory of the broker.
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load, ScalingRule } from "../../core/fleet/demand.ts";
+import { explainFleet, type FleetWait } from "../../core/fleet/explain.ts";
 import type { Candidate } from "../../core/fleet/instance.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import { scheduleChangesAtMs, scheduledMin } from "../../core/fleet/schedule.ts";
@@ -70,6 +71,18 @@ function factsOf(worker: RosterWorker, running: number): WorkerFacts {
       running > 0 || worker.polls.size > 0 ? Number.POSITIVE_INFINITY : worker.lastSeenAtMs + WORKER_GONE_AFTER_MS,
     trouble: worker.sick?.detail ?? null,
   };
+}
+
+/** Why no worker of the fleet is there yet; null: none is on its way, or the endpoint has no fleet. */
+export function explainWait({ endpoint, machines }: BrokerState, nowMs: number): FleetWait | null {
+  const fleet = endpoint.settings?.fleet ?? null;
+  if (fleet === null) return null;
+  const { ceilingNanodollarsPerHour } = fleet;
+  return explainFleet(machines.state, {
+    nowMs,
+    candidates: pricedCandidates(endpoint, nowMs),
+    ceilingNanodollarsPerHour,
+  });
 }
 
 /** The machines that the endpoint may have: those whose work has a price, or nobody could be billed for it. */

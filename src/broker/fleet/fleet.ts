@@ -3,7 +3,7 @@
 import type { CallOf } from "../../contract/broker.ts";
 import type { Decision, FleetSettings, ProviderCall } from "../../contract/fleet.ts";
 import { fail, messageOf, ok, type Result } from "../../core/failure.ts";
-import { explainFleet, type FleetWait } from "../../core/fleet/explain.ts";
+import type { FleetWait } from "../../core/fleet/explain.ts";
 import type { FleetState } from "../../core/fleet/fleet-state.ts";
 import { isLive } from "../../core/fleet/instance.ts";
 import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
@@ -24,7 +24,7 @@ import { log } from "../../log.ts";
 import type { Timed } from "../alarm.ts";
 import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
-import { activeTiers, leastOf, loadOf, pricedCandidates, workersOf } from "./facts.ts";
+import { activeTiers, explainWait, leastOf, loadOf, pricedCandidates, workersOf } from "./facts.ts";
 import { calledMachine, desiredOf } from "./provider-call.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -222,12 +222,7 @@ export class Fleet implements Timed {
 
   /** Why no worker of the fleet is there yet; null: none is on its way. */
   explain(nowMs: number): FleetWait | null {
-    const settings = this.#parts.endpoint.settings?.fleet ?? null;
-    if (settings === null) return null;
-    const { ceilingNanodollarsPerHour } = settings;
-    const candidates = pricedCandidates(this.#parts.endpoint, nowMs);
-    const facts = { nowMs, candidates, ceilingNanodollarsPerHour, usualStartMs: null };
-    return explainFleet(this.#parts.machines.state, facts);
+    return explainWait(this.#parts, nowMs);
   }
 
   async prewarm(call: CallOf<"prewarm">): Promise<Result<{ readonly wanted: number }>> {

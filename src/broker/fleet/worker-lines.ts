@@ -1,10 +1,9 @@
 // The machines of a fleet as lines of the list of workers: one line for a machine and its worker together, and one for a machine whose
 // worker has not called.
 import type { MachineView, WorkerView } from "../../contract/worker.ts";
-import { explainFleet } from "../../core/fleet/explain.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import type { BrokerState } from "../state.ts";
-import { pricedCandidates } from "./facts.ts";
+import { explainWait } from "./facts.ts";
 import { holderOfInstance } from "./machines.ts";
 
 const STATES = {
@@ -55,12 +54,9 @@ export function lineOf(parts: BrokerState, instance: Instance, nowMs: number): W
   };
 }
 
-function reasonOf({ machines, endpoint }: BrokerState, instance: Instance, nowMs: number): string | null {
+function reasonOf(parts: BrokerState, instance: Instance, nowMs: number): string | null {
   if (instance.phase === "stopped") return "It is stopped, and is started again before another one is created.";
   if (instance.phase === "ready" || instance.phase === "draining") return "Its worker does not call.";
   if (instance.phase === "stopping" || instance.lastError !== null) return instance.lastError;
-  const { ceilingNanodollarsPerHour = null } = endpoint.settings?.fleet ?? {};
-  const candidates = pricedCandidates(endpoint, nowMs);
-  const facts = { nowMs, candidates, ceilingNanodollarsPerHour, usualStartMs: null };
-  return explainFleet(machines.state, facts)?.detail ?? null;
+  return explainWait(parts, nowMs)?.detail ?? null;
 }

@@ -13,8 +13,6 @@ interface WaitFacts {
   readonly nowMs: number;
   readonly candidates: readonly Candidate[];
   readonly ceilingNanodollarsPerHour: number | null;
-  /** How long workers of this endpoint usually take to start; null: none has started yet. */
-  readonly usualStartMs: number | null;
 }
 
 /** Null: no worker is on its way, or one is there: the wait has another cause. */
@@ -32,7 +30,12 @@ export function explainFleet(state: FleetState, facts: WaitFacts): FleetWait | n
     (found, one) => (found !== null && found.startedAtMs <= one.startedAtMs ? found : one),
     null,
   );
-  if (oldest !== null) return { reason: "STARTING", detail: startDetail(oldest, facts), sinceMs: oldest.startedAtMs };
+  if (oldest !== null)
+    return {
+      reason: "STARTING",
+      detail: startDetail(oldest, state.lastStartMs, facts.nowMs),
+      sinceMs: oldest.startedAtMs,
+    };
   const wanted = instances.find(({ phase }) => phase === "wanted");
   if (wanted === undefined) return null;
   if (crashes.notBeforeMs > facts.nowMs) {
@@ -42,10 +45,10 @@ export function explainFleet(state: FleetState, facts: WaitFacts): FleetWait | n
   return { reason: "NO_CAPACITY", detail: capacityDetail(state, facts), sinceMs: wanted.sinceMs };
 }
 
-function startDetail({ phase, startedAtMs, candidate }: Instance, { nowMs, usualStartMs }: WaitFacts): string {
+function startDetail({ phase, startedAtMs, candidate }: Instance, lastStartMs: number | null, nowMs: number): string {
   const what = phase === "creating" ? "is being created" : "is there, and its worker loads";
   const where = candidate === null ? "" : ` (${candidate.gpuTypeId})`;
-  const usual = usualStartMs === null ? "" : `; this usually takes ${seconds(usualStartMs)}`;
+  const usual = lastStartMs === null ? "" : `; the last one took ${seconds(lastStartMs)}`;
   return `A machine${where} ${what}, since ${seconds(nowMs - startedAtMs)}${usual}.`;
 }
 

@@ -103,7 +103,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       // The worker itself is the surest sign that its machine is there.
       if (worker?.hasAsked === true) {
         const ready = enterPhase(instance, "ready", nowMs, { readyAtMs: nowMs, unclearAtMs: null });
-        return putInstance(state, ready);
+        return { ...putInstance(state, ready), lastStartMs: nowMs - instance.startedAtMs };
       }
       if (nowMs < instance.startedAtMs + facts.initTimeoutMs || instance.call !== null) return state;
       const seconds = Math.round(facts.initTimeoutMs / 1_000);

@@ -1,0 +1,58 @@
+// What is told to those who wait for a worker of a fleet.
+import { describe, expect, it } from "vitest";
+import { explainFleet } from "../../../src/core/fleet/explain.ts";
+import {
+  beginFleet,
+  type FleetState,
+  noteCrash,
+  noteRefusal,
+  putInstance,
+} from "../../../src/core/fleet/fleet-state.ts";
+import { type Candidate, enterPhase, type Instance, wantInstance } from "../../../src/core/fleet/instance.ts";
+
+const L4: Candidate = { providerId: "p", gpuTypeId: "L4", priceNanodollarsPerHour: 1e9, tier: "l4", canStop: false };
+const WANTED = wantInstance("i", "flex", 1, 1_000);
+
+function fleetOf(instance: Instance, more: Partial<FleetState> = {}): FleetState {
+  return { ...beginFleet([instance]), ...more };
+}
+
+const told = (state: FleetState, candidates: readonly Candidate[] = [L4], ceiling: number | null = null) =>
+  explainFleet(state, { nowMs: 31_000, candidates, ceilingNanodollarsPerHour: ceiling });
+
+describe("who waits for a worker", () => {
+  it("is told what is starting, since when, and how long the last one took", () => {
+    const starting = enterPhase(WANTED, "starting", 1_000, { candidate: L4, startedAtMs: 1_000 });
+    expect(told(fleetOf(starting))).toEqual({
+      reason: "STARTING",
+      detail: "A machine (L4) is there, and its worker loads, since 30 s.",
+      sinceMs: 1_000,
+    });
+    expect(told(fleetOf(starting, { lastStartMs: 42_000 }))?.detail).toMatch(/; the last one took 42 s\.$/);
+  });
+
+  it("is told why no machine is to be had, by each kind of machine", () => {
+    const refusal = { kind: "no_capacity", detail: "nothing left." } as const;
+    expect(told(noteRefusal(fleetOf(WANTED), "p", L4, refusal, 30_000, 0))).toMatchObject({
+      reason: "NO_CAPACITY",
+      detail: "No machine is to be had: L4: nothing left.",
+    });
+    expect(told(fleetOf(WANTED), [])?.detail).toContain("has a price");
+    expect(told(fleetOf(WANTED), [L4], 5e8)?.detail).toContain("$0.5 an hour");
+  });
+
+  it("is told of a worker that failed its start, and after three in a row of a crash loop", () => {
+    const once = noteCrash(fleetOf(WANTED), "out of memory.", 30_000, 0);
+    expect(told(once)).toMatchObject({
+      reason: "STARTING",
+      detail: expect.stringContaining("out of memory; the next"),
+    });
+    const thrice = noteCrash(noteCrash(once, "no CUDA", 30_500, 0), "no CUDA", 31_000, 0);
+    expect(told(thrice)).toMatchObject({ reason: "CRASH_LOOP", detail: expect.stringContaining("The last 3 workers") });
+  });
+
+  it("is told nothing of the fleet where a worker is there, or none is wanted", () => {
+    expect(told(fleetOf(enterPhase(WANTED, "ready", 2_000)))).toBeNull();
+    expect(told(putInstance(beginFleet([]), enterPhase(WANTED, "stopped", 2_000)))).toBeNull();
+  });
+});
