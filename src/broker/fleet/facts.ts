@@ -34,17 +34,21 @@ function overdueAtMs(index: BrokerState["index"], rule: ScalingRule, overdue: nu
   return oldestAtMs + rule.delayMs + 1;
 }
 
-/** The least that there are to be now, by settings, schedule and a request to keep warm, and when that changes, epoch ms. */
-export function leastOf(
-  { min, schedule }: FleetSettings,
-  warm: Warm | null,
-  nowMs: number,
-): { readonly min: number; readonly changesAtMs: number } {
+/** The least that there are to be from `atMs` until `changesAtMs`, epoch ms. */
+export interface Least {
+  readonly min: number;
+  readonly atMs: number;
+  readonly changesAtMs: number;
+}
+
+/** The least that there are to be now, by settings, schedule and a request to keep warm. */
+export function leastOf({ min, schedule }: FleetSettings, warm: Warm | null, nowMs: number): Least {
   const isWarm = warm !== null && nowMs < warm.untilMs;
   const scheduled = schedule === null ? 0 : scheduledMin(schedule, nowMs);
   const scheduleAtMs = schedule === null ? Number.POSITIVE_INFINITY : scheduleChangesAtMs(schedule, nowMs);
   return {
     min: Math.max(min, scheduled, isWarm ? warm.workers : 0),
+    atMs: nowMs,
     changesAtMs: Math.min(scheduleAtMs, isWarm ? warm.untilMs : Number.POSITIVE_INFINITY),
   };
 }

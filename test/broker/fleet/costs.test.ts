@@ -49,6 +49,28 @@ async function runJobs(endpointId: string, broker: BrokerApi, worker: Worker): P
   }
 }
 
+it("writes no row while nothing changes, however often it asks what there is", async () => {
+  const { endpointId, broker } = await makeBroker({ upstreams: [], fleet: fleet({ min: 1 }) });
+  await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
+  const id = provider.called("create")[0]?.machine?.instanceId ?? "";
+  const worker = pullingWorker(broker, id, id);
+  void worker.take();
+  await vi.waitFor(async () => expect((await broker.health({ tenantId: "owner" })).workers.ready).toBe(1));
+  const lists = provider.called("list").length;
+  const { written, alarms } = await costOf(endpointId, async () => {
+    for (let minutes = 0; minutes < 5; minutes += 1) {
+      await worker.ping();
+      await passTime(endpointId, 30_000);
+      await worker.ping();
+      await passTime(endpointId, 31_000);
+    }
+  });
+  expect(provider.called("list").length - lists).toBeGreaterThanOrEqual(4);
+  expect(provider.called("end")).toEqual([]);
+  expect(written).toBe(0);
+  console.info(`five minutes of an idle machine: ${alarms} alarms`);
+});
+
 it("costs no more rows a job than workers that are always there", async () => {
   const own = await makeBroker({ upstreams: [], fleet: fleet() });
   await own.broker.submit(submission());

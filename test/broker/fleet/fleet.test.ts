@@ -213,6 +213,19 @@ describe("a machine that is not needed", () => {
   });
 });
 
+describe("an endpoint with a schedule", () => {
+  it("has its workers when their hour begins, and lets them go when it ends", async () => {
+    vi.setSystemTime(Date.UTC(2050, 0, 3, 7, 59, 30));
+    const entry = { days: ["Mon"], fromMinute: 8 * 60, toMinute: 9 * 60, min: 2 } as const;
+    const { pass } = await makeFleet({ schedule: { timeZone: "UTC", entries: [{ ...entry, days: [...entry.days] }] } });
+    expect(provider.called("create")).toEqual([]);
+    await pass(30_000);
+    await created(2);
+    await pass(3_600_000);
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(2));
+  });
+});
+
 describe("an endpoint whose fleet is taken away", () => {
   it("lets a worker finish its job: the hard end of its machine stays as it was", async () => {
     const { endpointId, broker, jobId, worker, pass } = await runOne();
