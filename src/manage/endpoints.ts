@@ -23,13 +23,13 @@ import { expectVersion, isWithoutOwner } from "../db/expectations.ts";
 import { findManaged, insertManaged, type Owner, takenBy, updateManaged } from "../db/managed-endpoints.ts";
 import { insertRelease } from "../db/releases.ts";
 import type { Statement } from "../db/statement.ts";
+import { openEnv, sealEnv } from "../outbound/sealed-env.ts";
 import { changeRow, createOnce, type Made } from "./commit.ts";
 import { audited, type ManageContext, opens } from "./context.ts";
 import { checkFleet } from "./fleet-providers.ts";
 import { pushSettings } from "./push.ts";
 import { overTemplate, patchFleet, type RequestedFleet } from "./requested-fleet.ts";
 import { takeTemplate } from "./templates.ts";
-import { openEnv, sealEnv } from "./workers-env.ts";
 
 type OtherSettings = Omit<EndpointSetting, "fleet" | "sealedEnv" | "release" | "templateId">;
 

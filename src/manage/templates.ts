@@ -18,9 +18,9 @@ import {
   insertTemplate,
   updateTemplate,
 } from "../db/templates.ts";
+import { openEnv, sealEnv } from "../outbound/sealed-env.ts";
 import { changeRow, createOnce, type Made, removeRow } from "./commit.ts";
 import { audited, type ManageContext } from "./context.ts";
-import { openEnv, sealEnv } from "./workers-env.ts";
 
 /** A template that a tenant may read: its own, or a public one of any tenant. */
 export async function readTemplate(env: Env, tenantId: string, id: string): Promise<Result<ManagedTemplate>> {

@@ -11,7 +11,7 @@ import { givenOf } from "../../core/manage/given.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import type { ManageContext } from "../../manage/context.ts";
 import { typeOf } from "../../manage/requested-endpoint.ts";
-import { openEnv } from "../../manage/workers-env.ts";
+import { openEnv } from "../../outbound/sealed-env.ts";
 import type { RouteContext } from "./context.ts";
 
 /** RunPod's form. `defaultIdleSeconds`: what is shown where the endpoint has no idle timeout of its own. */
