@@ -1,11 +1,11 @@
 // Starts the OCR worker of examples/ as a child process that fetches its jobs from the broker, and ends with us.
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import { spawn } from "node:child_process";
 import { openSync } from "node:fs";
 import { join } from "node:path";
 import { type Api, part } from "./api.ts";
 import { rowsOf } from "./commands/show.ts";
 import { PROJECT_FOLDER } from "./folders.ts";
+import { hasExited, stopChild } from "./stop-child.ts";
 import { waitFor } from "./wait-for.ts";
 
 export interface OcrWorkerOptions {
@@ -37,26 +37,13 @@ export async function startOcrWorker(api: Api, options: OcrWorkerOptions): Promi
     env: { ...process.env, ...environment, RUNPOD_POD_ID: WORKER_ID },
     stdio: ["ignore", log, log, "ipc"],
   });
-  const worker: OcrWorker = { id: WORKER_ID, stop: () => stopChild(child) };
+  const worker: OcrWorker = { id: WORKER_ID, stop: () => stopChild(child, STOP_MAX_MS) };
   spawned(worker);
   const isReady = await waitFor(async () => {
-    if (hasEnded(child)) return false;
+    if (hasExited(child)) return false;
     const workers = rowsOf(await api.get(`/v1/endpoints/${part(endpointId)}/workers`), "workers");
     return workers.some(({ id }) => id === WORKER_ID) || undefined;
   }, Date.now() + READY_MAX_MS);
   if (isReady === true) return worker;
   throw new Error(`The OCR worker did not start; its output is in ${logFile}.`);
-}
-
-function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
-  return exitCode !== null || signalCode !== null;
-}
-
-async function stopChild(child: ChildProcess): Promise<void> {
-  if (hasEnded(child)) return;
-  const ended = once(child, "exit");
-  child.kill("SIGTERM");
-  const force = setTimeout(() => child.kill("SIGKILL"), STOP_MAX_MS);
-  await ended;
-  clearTimeout(force);
 }

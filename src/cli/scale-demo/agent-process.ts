@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import * as z from "zod";
 import { PROJECT_FOLDER } from "../folders.ts";
+import { stopChild } from "../stop-child.ts";
 
 export const IMAGE = "waybill/scale-demo";
 const READY_MAX_MS = 20_000;
@@ -38,7 +39,7 @@ export async function startAgent(
     // Its input ends with this process, however that ends.
     stdio: ["pipe", "pipe", log],
   });
-  const stop = () => stopAgent(child);
+  const stop = () => stopChild(child, STOP_MAX_MS);
   spawned({ stop });
   return { pid: child.pid ?? 0, url: await readAddress(child), secret, stop };
 }
@@ -51,13 +52,4 @@ async function readAddress(child: ChildProcess): Promise<string> {
   const serving = typeof line === "string" ? servingSchema.safeParse(JSON.parse(line)) : null;
   if (serving?.success !== true) throw new Error("The agent did not start; its output is in agent.log of the state.");
   return serving.data.url;
-}
-
-async function stopAgent(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGTERM");
-  const force = setTimeout(() => child.kill("SIGKILL"), STOP_MAX_MS);
-  await ended;
-  clearTimeout(force);
 }
