@@ -60,6 +60,15 @@ export class Machines {
     return phase === "draining" || phase === "stopping";
   }
 
+  /**
+   * Is it the key of a machine that was not ready yet at that time, epoch ms? A worker that asks for its first job may get it before
+   * its machine is noted as ready, at the end of the call. Keys of other workers, and null, which is that of an upstream, are not.
+   */
+  isReadyOnlySince(keyId: string | null, atMs: number): boolean {
+    const instance = keyId === null ? undefined : this.get(keyId);
+    return instance !== undefined && (instance.readyAtMs === null || instance.readyAtMs > atMs);
+  }
+
   /** Is the holder a worker of the fleet? */
   owns(holderId: string): boolean {
     const [, keyId = ""] = /^worker:([^/]*)\//.exec(holderId) ?? [];

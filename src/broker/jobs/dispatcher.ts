@@ -75,8 +75,8 @@ export class Dispatcher {
     push: boolean,
     nowMs: number,
   ): "started" | "aside" | "push_only" {
-    const { endpoint, jobs, index } = this.#parts;
-    const { uuid } = stored.job;
+    const { endpoint, jobs, index, machines } = this.#parts;
+    const { uuid, queuedAtMs } = stored.job;
     const resumedOn = endpoint.pool.boundTo(stored.job);
     const othersWait = index.hasOtherReady(stored.job);
     const mayTry = (id: string): boolean => endpoint.trials.mayTry(id, uuid, othersWait);
@@ -97,7 +97,8 @@ export class Dispatcher {
     if (upstream !== undefined && !push) return "push_only";
     const holder = upstream === undefined ? this.#parts.pullSlots.holderOf(chosen) : upstreamSlots(upstream);
     if (holder === null) throw new Error("the pool chose slots that nobody has");
-    const lease = leaseFor(holder, settings, nowMs, { incarnation: endpoint.incarnation, byClient: false });
+    const isCold = machines.isReadyOnlySince(holder.workerKeyId, queuedAtMs);
+    const lease = leaseFor(holder, settings, nowMs, { incarnation: endpoint.incarnation, byClient: false, isCold });
     const change = jobs.apply(stored, { kind: "start", lease }, nowMs);
     if (change.reply !== "done") {
       index.holdBack(uuid, nowMs + HOLD_BACK_MS);
@@ -120,7 +121,7 @@ export class Dispatcher {
     const chosen = endpoint.pool.choose(nowMs);
     const upstream = settings.upstreams.find(({ id }) => id === chosen);
     if (upstream === undefined) return null;
-    const given = { incarnation: endpoint.incarnation, byClient: true };
+    const given = { incarnation: endpoint.incarnation, byClient: true, isCold: false };
     const lease = leaseFor(upstreamSlots(upstream), settings, nowMs, given);
     const started = jobs.startEntering(job, lease, nowMs);
     if (started === null) return null;

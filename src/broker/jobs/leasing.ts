@@ -41,12 +41,12 @@ export function rateOf(
   return findRate(rates, tier, rateKind, nowMs);
 }
 
-/** A lease on a slot from now on. The pool has only slots that have a rate. */
+/** A lease on a slot from now on. The pool has only slots that have a rate. `isCold`: the job has waited for a machine to start. */
 export function leaseFor(
   holder: SlotHolder,
   settings: EndpointSettings,
   nowMs: number,
-  { incarnation, byClient }: Pick<Lease, "incarnation" | "byClient">,
+  { incarnation, byClient, isCold }: Pick<Lease, "incarnation" | "byClient"> & { readonly isCold: boolean },
 ): Lease {
   const nanodollarsPerSecond = rateOf(holder, settings, nowMs);
   if (nanodollarsPerSecond === undefined) throw new Error("the pool chose slots without a rate");
@@ -60,6 +60,7 @@ export function leaseFor(
     slots: holder.slots,
     nanodollarsPerSecond,
     startedAtMs: nowMs,
+    ...(isCold ? { cold: true } : {}),
     ...(holder.queues ? { ranFromMs: null } : {}),
     untilMs: nowMs + leaseMs(holder),
     graceUntilMs: 0,

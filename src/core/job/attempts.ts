@@ -27,6 +27,7 @@ export function withAttempt(
     code: failure?.code ?? null,
     message: failure === null ? null : boundErrorText(failure.message, ATTEMPTS_KEPT_MAX_BYTES),
     billed: after.bill !== null && after.bill !== before.bill,
+    ...(lease.cold === true ? { cold: true } : {}),
   };
   return shorten([...before.history, ended]);
 }

@@ -24,6 +24,8 @@ export interface Lease {
   readonly slots: number;
   readonly nanodollarsPerSecond: number;
   readonly startedAtMs: number;
+  /** The job has waited for the start of this worker's machine, which became ready after it was queued; absent: it has not. */
+  readonly cold?: true;
   /**
    * Only on a hosted upstream, where a job may wait once more: when the upstream first answered IN_PROGRESS, epoch ms;
    * null: not yet. The job is billed from then on. Elsewhere this is undefined, and a job runs as long as its lease.
@@ -80,6 +82,8 @@ export interface PastAttempt {
   /** Perhaps cut, because the row has little room. */
   readonly message: string | null;
   readonly billed: boolean;
+  /** As in its lease. */
+  readonly cold?: true;
 }
 
 /** A pulling worker that had the job until `untilMs`, epoch ms. Its reports name job and worker, but no attempt. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { utf8Length } from "../../../src/core/bytes/utf8.ts";
 import type { AttemptOutcome, JobEvent } from "../../../src/core/job/event.ts";
 import { failed, failureOfText, runpodText } from "../../../src/core/job/failure.ts";
-import { type Job, NOT_RUN } from "../../../src/core/job/job.ts";
+import { type Job, type Lease, NOT_RUN } from "../../../src/core/job/job.ts";
 import { withFailure } from "../../../src/core/job/older-outcome.ts";
 import { type Context, transition } from "../../../src/core/job/transition.ts";
 import {
@@ -43,10 +43,10 @@ function at(nowMs: number, partial: Partial<Context> = {}): Context {
 }
 
 /** A job that an upstream runs since this moment. */
-function started(waiting: Job, nowMs: number, holderId = "gpu-1"): Job {
+function started(waiting: Job, nowMs: number, holderId = "gpu-1", more: Pick<Lease, "cold"> = {}): Job {
   const rate = { tier: "a100", rateKind: "flex", slots: 1, nanodollarsPerSecond: 760_000 } as const;
   const times = { startedAtMs: nowMs, untilMs: nowMs + LEASE_MS, graceUntilMs: 0, incarnation: "first" };
-  const lease = { token: `t${nowMs}`, holderId, workerKeyId: null, byClient: false, ...rate, ...times };
+  const lease = { token: `t${nowMs}`, holderId, workerKeyId: null, byClient: false, ...rate, ...times, ...more };
   return transition({ ...waiting, notBeforeMs: 0 }, { kind: "start", lease }, at(nowMs)).job;
 }
 
@@ -71,6 +71,14 @@ describe("the history of a job", () => {
       },
       { number: 2, workerId: "gpu-2", startedAtMs: 5_000, endedAtMs: 8_000, code: null, message: null, billed: true },
     ]);
+  });
+
+  it("marks those for which a machine had to start, and no others", () => {
+    const lost = { kind: "attempt_failed", failure: failed("bad_answer", "reset") } as const;
+    const again = finished(started(job(), 1_000, "worker:i1/i1", { cold: true }), lost, 2_000);
+    expect(again.history).toMatchObject([{ number: 1, cold: true }]);
+    const done = finished(started(again, 5_000), { kind: "completed", output: null }, 8_000);
+    expect(done.history.map((attempt) => "cold" in attempt)).toEqual([true, false]);
   });
 
   const endings: [string, JobEvent | AttemptOutcome, Partial<Context>, number, string, boolean][] = [
