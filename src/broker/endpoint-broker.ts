@@ -6,6 +6,7 @@ import type { JobCall } from "../contract/job-view.ts";
 import type { EndpointSettings } from "../contract/settings.ts";
 import { migrateObject } from "../db/object-migrations.ts";
 import type { Timed } from "./alarm.ts";
+import { readTiming } from "./jobs/timing.ts";
 import { Meter } from "./meter.ts";
 import { type BrokerParts, makeParts } from "./parts.ts";
 import { Platform } from "./platform.ts";
@@ -133,6 +134,10 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     const { index } = this.#enter();
     const { waiting, running } = tenantId === null ? index.countsOfAll() : index.counts(tenantId);
     return { waiting, running };
+  }
+
+  async readTiming(call: CallOf<"readTiming">) {
+    return readTiming(this.#enter(), call);
   }
 
   async start() {

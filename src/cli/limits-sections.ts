@@ -178,6 +178,7 @@ export const SECTIONS: readonly Section[] = [
       PROVIDER_WAIT_MAX_MS: "longest pause that a provider may ask for",
       CRASH_MAX_MS: "longest pause between workers that fail their start",
       DECISIONS_KEPT: "decisions of the scaler that are kept",
+      TIMES_KEPT: "newest jobs, warm and cold ones each, and starts of machines, of which an endpoint's timing is",
       WARM_DEFAULT_SECONDS: "workers ahead of jobs are kept, where a call says nothing else",
       WARM_MAX_SECONDS: "most time for which they are kept",
     },

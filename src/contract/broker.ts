@@ -1,5 +1,6 @@
 // The calls that the edge makes to the broker of an endpoint. Payloads travel as bytes or as the key of an R2 object.
 import type { Result } from "../core/failure.ts";
+import type { Timing } from "../core/fleet/timings.ts";
 import type { WebhookOutcome } from "../core/job/event.ts";
 import type { PayloadRef } from "../core/json/payload-ref.ts";
 import type { SubmittingToken } from "./browser-token.ts";
@@ -96,6 +97,8 @@ export interface BrokerApi extends JobListApi, LeaseApi, WorkerApi, StreamApi, L
   requests(call: { readonly tenantId: string }): Promise<{ jobs: JobView[] }>;
   /** `tenantId` null: of all tenants together. */
   depth(call: { readonly tenantId: string | null }): Promise<{ waiting: number; running: number }>;
+  /** How long the newest jobs of all tenants waited and ran, and machines took to start. Null: the endpoint is not the caller's. */
+  readTiming(call: { readonly tenantId: string }): Promise<Timing | null>;
   /** A dispatch wake-up arrived: leases the jobs for which there are slots, and starts their carriers. */
   start(): Promise<{ started: number }>;
   /** A webhook wake-up arrived: starts senders for the webhooks that are due. */

@@ -309,6 +309,11 @@ export const ENDPOINT_STREAMS_MAX_BYTES = 9_000_000_000;
 export const START_SETTLED_ROWS_MAX = 200;
 /** Half of so many newest rows stay above a checkpoint's floor: a submit that arrives late costs two rows below it. */
 export const FLOOR_RECENT_ROWS = 96;
+/**
+ * The newest jobs, warm and cold ones each, and the newest starts of machines, created and resumed ones each, whose times an endpoint
+ * keeps: five lie above a 99th percentile, so that it is not one job's bad luck, and all of them are 22 KB of one row.
+ */
+export const TIMES_KEPT = 500;
 /** Settled rows that a start holds before it sums them up: an object of an older release may have a million rows. */
 export const SETTLED_IN_START = 10_000;
 /** Numbers of usage lines that one row reserves: a start of the object leaves a gap of at most so many. */

@@ -32,6 +32,7 @@ const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | Repeat
   // What a first call has cancelled matches no more; what it has retried may have failed again.
   changeJobs: ({ action }) => (action === "cancel" ? "again" : "once"),
   depth: "again",
+  readTiming: "again",
   start: "again",
   startWebhooks: "again",
   nudge: "again",

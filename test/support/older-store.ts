@@ -1,9 +1,11 @@
 // Makes the storage of an object what an earlier release has left.
 import { BROKER_MIGRATIONS } from "../../src/broker/store/schema.ts";
 
-/** Undoes the migrations from this one on, as far as they have made tables; columns that they have added stay. */
+/** Undoes the migrations from this one on, as far as they have made tables and added columns. */
 export function undoMigrations(sql: SqlStorage, firstId: number): void {
   const later = BROKER_MIGRATIONS.filter(({ id }) => id >= firstId);
+  const columns = later.flatMap((migration) => [...migration.sql.matchAll(/ALTER TABLE (\w+) ADD COLUMN (\w+)/g)]);
+  for (const [, table, column] of columns) sql.exec(`ALTER TABLE ${table} DROP COLUMN ${column}`);
   const tables = later.flatMap((migration) => [...migration.sql.matchAll(/CREATE TABLE (\w+)/g)]);
   for (const [, table] of tables) sql.exec(`DROP TABLE ${table}`);
   sql.exec("DELETE FROM migrations WHERE id >= ?", firstId);

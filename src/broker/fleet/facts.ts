@@ -78,7 +78,7 @@ function factsOf(worker: RosterWorker, running: number): WorkerFacts {
 }
 
 /** Why no worker of the fleet is there yet; null: none is on its way, or the endpoint has no fleet. */
-export function explainWait({ endpoint, machines }: BrokerState, nowMs: number): FleetWait | null {
+export function explainWait({ endpoint, machines, kept }: BrokerState, nowMs: number): FleetWait | null {
   const fleet = endpoint.settings?.fleet ?? null;
   if (fleet === null) return null;
   const { ceilingNanodollarsPerHour } = fleet;
@@ -86,6 +86,7 @@ export function explainWait({ endpoint, machines }: BrokerState, nowMs: number):
     nowMs,
     candidates: pricedCandidates(endpoint, nowMs),
     ceilingNanodollarsPerHour,
+    usualStart: (isResumed) => kept.timings.usualStart(isResumed),
   });
 }
 

@@ -17,6 +17,7 @@ import {
   type ScalingReason,
   scale,
 } from "../../core/fleet/scaler.ts";
+import { newStarts } from "../../core/fleet/starts.ts";
 import { takeAnswer } from "../../core/fleet/take-answer.ts";
 import { takeList } from "../../core/fleet/take-list.ts";
 import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
@@ -130,11 +131,13 @@ export class Fleet implements Timed {
     return least;
   }
 
-  /** Writes what has changed. Workers whose machines end are held no longer. */
+  /** Writes what has changed, and how long the machines took that are ready now. Workers whose machines end are held no longer. */
   #keep(next: FleetState, decision: Omit<Decision, "number"> | null, nowMs: number): void {
-    const { machines, activeHolds } = this.#parts;
+    const { machines, activeHolds, kept } = this.#parts;
     if (next === machines.state && decision === null) return;
+    const starts = newStarts(machines.state, next);
     machines.keep(next, decision);
+    kept.noteStarts(starts, nowMs);
     activeHolds.keysChanged(nowMs);
   }
 

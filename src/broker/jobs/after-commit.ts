@@ -115,7 +115,7 @@ export class AfterCommit {
 
   /** `hasRun`: the job has run until now. */
   #end(job: Job, hasRun: boolean, nowMs: number): void {
-    if (hasRun) this.#parts.kept.noteTime(job);
+    if (hasRun) this.#parts.kept.noteTimes(job);
     this.#parts.sweep.expect(expiresAtMs(job), nowMs);
     this.#parts.longPolls.wake(job.uuid);
     this.#parts.longPolls.wake(streamOf(job.uuid));

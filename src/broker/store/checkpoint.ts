@@ -15,6 +15,8 @@ export interface Checkpoint {
   readonly sweepAtMs: number;
   /** How long the newest jobs took, oldest first. */
   readonly times: readonly number[];
+  /** The text of core/fleet/timings.ts. */
+  readonly timings: string;
 }
 
 /** Its row: no look that is due is null, and times are one text. */
@@ -30,8 +32,8 @@ export class CheckpointStore {
   /** The migration has made the row. */
   read(): Checkpoint {
     const { sweepAtMs, times, ...row } = this.#sql.one<CheckpointRow>(
-      `SELECT floor, at AS atMs, rows, queue_seq AS queueSeq, finish_seq AS finishSeq, sweep_at AS sweepAtMs, times
-       FROM checkpoint WHERE one = 1`,
+      `SELECT floor, at AS atMs, rows, queue_seq AS queueSeq, finish_seq AS finishSeq, sweep_at AS sweepAtMs, times,
+         timings FROM checkpoint WHERE one = 1`,
     );
     return {
       ...row,
@@ -40,9 +42,10 @@ export class CheckpointStore {
     };
   }
 
-  write({ floor, atMs, rows, queueSeq, finishSeq, sweepAtMs, times }: Checkpoint): void {
+  write({ floor, atMs, rows, queueSeq, finishSeq, sweepAtMs, times, timings }: Checkpoint): void {
     this.#sql.run(
-      "UPDATE checkpoint SET floor = ?, at = ?, rows = ?, queue_seq = ?, finish_seq = ?, sweep_at = ?, times = ? WHERE one = 1",
+      `UPDATE checkpoint SET floor = ?, at = ?, rows = ?, queue_seq = ?, finish_seq = ?, sweep_at = ?, times = ?,
+         timings = ? WHERE one = 1`,
       floor,
       atMs,
       rows,
@@ -50,6 +53,7 @@ export class CheckpointStore {
       finishSeq,
       Number.isFinite(sweepAtMs) ? sweepAtMs : null,
       times.join(","),
+      timings,
     );
   }
 

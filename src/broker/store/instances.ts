@@ -33,6 +33,8 @@ const recordSchema = z.object({
   notBeforeMs: z.number(),
   unclearAtMs: z.number().nullable(),
   startedAtMs: z.number(),
+  // Records of an earlier release do not tell.
+  isResumed: z.boolean().default(false),
   endsAtMs: z.number(),
   answeredAtMs: z.number().nullable(),
   readyAtMs: z.number().nullable(),

@@ -5,6 +5,9 @@
 // `settle` moves the floor and writes the list anew once enough fresh rows are settled: some three rows for many jobs.
 // A job that enters or is retried below the floor is added to the list in the transaction that writes it; a settled row
 // is subtracted from the sums in the transaction that deletes it. So after any transaction list, sums and rows agree.
+
+import type { Start } from "../../core/fleet/starts.ts";
+import { Timings } from "../../core/fleet/timings.ts";
 import type { Job } from "../../core/job/job.ts";
 import { hasOwnTime } from "../../core/job/transition.ts";
 import { FLOOR_RECENT_ROWS, SETTLED_IN_START, START_SETTLED_ROWS_MAX } from "../../core/limits.ts";
@@ -29,10 +32,11 @@ interface Settling {
 
 export class KeptRows {
   readonly recentTimes = new RecentTimes();
+  readonly timings: Timings;
   readonly numbers: Numbers;
   /** When the sweep is to look next, epoch ms; Infinity: there is nothing that it could find. */
   sweepAtMs: number;
-  /** The checkpoint's part of `recentTimes` is of jobs that finished up to then, epoch ms. */
+  /** The checkpoint's part of `recentTimes` and `timings` is of jobs that finished up to then, epoch ms. */
   readonly #timesKnownToMs: number;
   readonly #store: CheckpointStore;
   /** Measures the bytes of a job whose row does not contain them. */
@@ -54,13 +58,14 @@ export class KeptRows {
   constructor(sql: MeteredSql, measure: (uuid: string) => number) {
     this.#store = new CheckpointStore(sql);
     this.#measure = measure;
-    const { floor, atMs, rows, queueSeq, finishSeq, sweepAtMs, times } = this.#store.read();
+    const { floor, atMs, rows, queueSeq, finishSeq, sweepAtMs, times, timings } = this.#store.read();
     this.#floor = floor;
     this.#settledRows = rows;
     this.numbers = new Numbers({ queueSeq, finishSeq });
     this.sweepAtMs = sweepAtMs;
     this.#timesKnownToMs = atMs;
     for (const time of times) this.recentTimes.add(time);
+    this.timings = new Timings(timings);
   }
 
   /** Rows of jobs. */
@@ -115,16 +120,31 @@ export class KeptRows {
   /** Takes in a row that a start reads. What its running attempt has streamed so far is counted with the next chunk. */
   read(job: Job): void {
     this.numbers.note(job);
-    if ((job.finishedAtMs ?? 0) > this.#timesKnownToMs) this.noteTime(job);
+    if ((job.finishedAtMs ?? 0) > this.#timesKnownToMs) this.noteTimes(job);
     if (job.uuid > this.#floor) this.#arrived(job.uuid);
     this.put(job, 0);
   }
 
-  /** Notes how long the job's last lease was, a wait at a hosted upstream included: its carrier waits there with it. */
-  noteTime(finished: Job): void {
+  /**
+   * Notes how long the job waited and ran, and how long its last lease was, a wait at a hosted upstream included: its carrier waits
+   * there with it.
+   */
+  noteTimes(finished: Job): void {
+    this.timings.addJob(finished);
     const { executionMs, finishedAtMs, delayMs, queuedAtMs } = finished;
     if (executionMs === null || finishedAtMs === null || !hasOwnTime(finished)) return;
     this.recentTimes.add(delayMs === null ? executionMs : finishedAtMs - queuedAtMs - delayMs);
+  }
+
+  /**
+   * Notes starts of machines. No row would show them later: a record ends with its machine, and an object that has nothing to do
+   * leaves memory long before its next checkpoint. So this writes them at once, and none is lost. Where a start of the object has
+   * sums that are not written yet, `settle` writes all of it at the end of this call.
+   */
+  noteStarts(starts: readonly Start[], nowMs: number): void {
+    if (starts.length === 0) return;
+    for (const start of starts) this.timings.addStart(start);
+    if (this.#unwritten === null) this.write(nowMs);
   }
 
   /**
@@ -243,7 +263,8 @@ export class KeptRows {
 
   #write(floor: string, rows: number, nowMs: number): void {
     const times = this.recentTimes.known();
-    this.#store.write({ floor, rows, ...this.numbers.kept, sweepAtMs: this.sweepAtMs, atMs: nowMs, times });
+    const timings = this.timings.toText();
+    this.#store.write({ floor, rows, ...this.numbers.kept, sweepAtMs: this.sweepAtMs, atMs: nowMs, times, timings });
   }
 
   #forget(tenantId: string, uuid: string): void {

@@ -248,4 +248,9 @@ export const BROKER_MIGRATIONS: readonly ObjectMigration[] = [
       CREATE TABLE warm_workers (one INTEGER PRIMARY KEY CHECK (one = 1), warm TEXT NOT NULL) STRICT;
     `,
   },
+  {
+    id: 14,
+    // How long the newest jobs waited and ran, and the newest starts of machines took (core/fleet/timings.ts).
+    sql: "ALTER TABLE checkpoint ADD COLUMN timings TEXT NOT NULL DEFAULT '';",
+  },
 ];

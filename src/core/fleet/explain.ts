@@ -2,6 +2,7 @@
 import { candidateKey, type FleetState, providerOf } from "./fleet-state.ts";
 import type { Candidate, Instance } from "./instance.ts";
 import { CRASH_LOOP_FROM } from "./limits.ts";
+import type { UsualStart } from "./timings.ts";
 
 export interface FleetWait {
   readonly reason: "STARTING" | "NO_CAPACITY" | "CRASH_LOOP";
@@ -13,6 +14,8 @@ interface WaitFacts {
   readonly nowMs: number;
   readonly candidates: readonly Candidate[];
   readonly ceilingNanodollarsPerHour: number | null;
+  /** How long starts of created machines take, or those of machines that were stopped; null: no such start is known. */
+  readonly usualStart: (isResumed: boolean) => UsualStart | null;
 }
 
 /** Null: no worker is on its way, or one is there: the wait has another cause. */
@@ -33,7 +36,7 @@ export function explainFleet(state: FleetState, facts: WaitFacts): FleetWait | n
   if (oldest !== null)
     return {
       reason: "STARTING",
-      detail: startDetail(oldest, state.lastStartMs, facts.nowMs),
+      detail: startDetail(oldest, facts.usualStart(oldest.isResumed), facts.nowMs),
       sinceMs: oldest.startedAtMs,
     };
   const wanted = instances.find(({ phase }) => phase === "wanted");
@@ -45,11 +48,12 @@ export function explainFleet(state: FleetState, facts: WaitFacts): FleetWait | n
   return { reason: "NO_CAPACITY", detail: capacityDetail(state, facts), sinceMs: wanted.sinceMs };
 }
 
-function startDetail({ phase, startedAtMs, candidate }: Instance, lastStartMs: number | null, nowMs: number): string {
+function startDetail({ phase, startedAtMs, candidate }: Instance, usual: UsualStart | null, nowMs: number): string {
   const what = phase === "creating" ? "is being created" : "is there, and its worker loads";
   const where = candidate === null ? "" : ` (${candidate.gpuTypeId})`;
-  const usual = lastStartMs === null ? "" : `; the last one took ${seconds(lastStartMs)}`;
-  return `A machine${where} ${what}, since ${seconds(nowMs - startedAtMs)}${usual}.`;
+  const known =
+    usual === null ? "" : `; ${usual.isMedian ? "usually it takes" : "the last one took"} ${seconds(usual.ms)}`;
+  return `A machine${where} ${what}, since ${seconds(nowMs - startedAtMs)}${known}.`;
 }
 
 function capacityDetail(

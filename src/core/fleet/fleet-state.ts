@@ -38,8 +38,6 @@ export interface FleetState {
   readonly providers: ReadonlyMap<string, ProviderState>;
   /** By `candidateKey`: why that machine is not asked for at the moment. */
   readonly candidates: ReadonlyMap<string, Trouble>;
-  /** How long the newest start of a worker took, ms; null: none has come since the broker's start. */
-  readonly lastStartMs: number | null;
   /** Workers that failed their start since one has begun well, what the last one failed of, and when the next may begin. */
   readonly crashes: {
     readonly inARow: number;
@@ -65,7 +63,6 @@ export function beginFleet(instances: readonly Instance[]): FleetState {
     instances: new Map(instances.map((instance) => [instance.id, instance])),
     providers: new Map(),
     candidates: new Map(),
-    lastStartMs: null,
     crashes: NO_CRASHES,
   };
 }

@@ -54,6 +54,8 @@ export interface Instance {
   readonly unclearAtMs: number | null;
   /** When it was last created or started, epoch ms: the time for its start is counted from here. */
   readonly startedAtMs: number;
+  /** Was it stopped since it was created, so that its newest start was that of a machine that was there? */
+  readonly isResumed: boolean;
   /** Its hard end, epoch ms: set when it is created, and kept whatever becomes of the settings. */
   readonly endsAtMs: number;
   /** When the provider had done that, epoch ms; null: it has not said so. */
@@ -90,6 +92,7 @@ export function wantInstance(id: string, rateKind: RateKind, release: number, no
     notBeforeMs: 0,
     unclearAtMs: null,
     startedAtMs: nowMs,
+    isResumed: false,
     endsAtMs: nowMs,
     answeredAtMs: null,
     readyAtMs: null,

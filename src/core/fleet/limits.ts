@@ -47,6 +47,10 @@ export const CRASH_LOOP_FROM = 3;
 export const INSTANCES_MAX = 1_000;
 /** The newest changes of what is wanted, with their reasons: some hours of a busy endpoint, weeks of a quiet one. */
 export const DECISIONS_KEPT = 1_000;
+/** How long a start usually takes is the median of so many newest ones: an image or a model that has changed soon shows. */
+export const START_USUAL_OF = 20;
+/** With fewer than this the last one is named instead, since a median of two is one of the two. */
+export const START_USUAL_FROM = 3;
 /** Workers that are asked for ahead of jobs are kept for this long, if nothing else is said, and for a day at most: they are paid. */
 export const WARM_DEFAULT_SECONDS = 300;
 export const WARM_MAX_SECONDS = 86_400;

@@ -102,8 +102,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
     case "starting": {
       // The worker itself is the surest sign that its machine is there.
       if (worker?.hasAsked === true) {
-        const ready = enterPhase(instance, "ready", nowMs, { readyAtMs: nowMs, unclearAtMs: null });
-        return { ...putInstance(state, ready), lastStartMs: nowMs - instance.startedAtMs };
+        return putInstance(state, enterPhase(instance, "ready", nowMs, { readyAtMs: nowMs, unclearAtMs: null }));
       }
       if (nowMs < instance.startedAtMs + facts.initTimeoutMs || instance.call !== null) return state;
       const seconds = Math.round(facts.initTimeoutMs / 1_000);
@@ -176,8 +175,8 @@ function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
     if (missing <= 0) break;
     if (!isAffordable(state, instance.priceNanodollarsPerHour, facts)) continue;
     // The call to start it is made by nextCall.
-    const starting = { goal: "running", startedAtMs: facts.nowMs, answeredAtMs: null, readyAtMs: null } as const;
-    state = putInstance(state, enterPhase(instance, "starting", facts.nowMs, starting));
+    const from = { startedAtMs: facts.nowMs, answeredAtMs: null, readyAtMs: null, isResumed: true };
+    state = putInstance(state, enterPhase(instance, "starting", facts.nowMs, { goal: "running", ...from }));
     missing -= 1;
   }
   const room = Math.min(missing, INSTANCES_MAX - state.instances.size);

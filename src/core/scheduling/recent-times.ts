@@ -1,4 +1,5 @@
 // How long the newest jobs of an endpoint took: a ring of times, and the time that 99 % of the jobs stay under.
+import { nearestRank } from "./nearest-rank.ts";
 
 /** So many times give a 99th percentile that is not just the maximum, and can still be sorted now and then. */
 const KEPT = 512;
@@ -31,6 +32,6 @@ export class RecentTimes {
 
   #sort(): void {
     const sorted = this.#times.toSorted((a, b) => a - b);
-    this.#p99 = sorted[Math.ceil(sorted.length * 0.99) - 1] ?? null;
+    this.#p99 = nearestRank(sorted, 99) ?? null;
   }
 }

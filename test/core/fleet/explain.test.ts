@@ -9,26 +9,37 @@ import {
   putInstance,
 } from "../../../src/core/fleet/fleet-state.ts";
 import { type Candidate, enterPhase, type Instance, wantInstance } from "../../../src/core/fleet/instance.ts";
+import type { UsualStart } from "../../../src/core/fleet/timings.ts";
 
 const L4: Candidate = { providerId: "p", gpuTypeId: "L4", priceNanodollarsPerHour: 1e9, tier: "l4", canStop: false };
 const WANTED = wantInstance("i", "flex", 1, 1_000);
 
-function fleetOf(instance: Instance, more: Partial<FleetState> = {}): FleetState {
-  return { ...beginFleet([instance]), ...more };
-}
+const fleetOf = (instance: Instance): FleetState => beginFleet([instance]);
 
-const told = (state: FleetState, candidates: readonly Candidate[] = [L4], ceiling: number | null = null) =>
-  explainFleet(state, { nowMs: 31_000, candidates, ceilingNanodollarsPerHour: ceiling });
+const told = (
+  state: FleetState,
+  candidates: readonly Candidate[] = [L4],
+  ceiling: number | null = null,
+  usualStart: (isResumed: boolean) => UsualStart | null = () => null,
+) => explainFleet(state, { nowMs: 31_000, candidates, ceilingNanodollarsPerHour: ceiling, usualStart });
 
 describe("who waits for a worker", () => {
-  it("is told what is starting, since when, and how long the last one took", () => {
+  it("is told what is starting, and since when", () => {
     const starting = enterPhase(WANTED, "starting", 1_000, { candidate: L4, startedAtMs: 1_000 });
     expect(told(fleetOf(starting))).toEqual({
       reason: "STARTING",
       detail: "A machine (L4) is there, and its worker loads, since 30 s.",
       sinceMs: 1_000,
     });
-    expect(told(fleetOf(starting, { lastStartMs: 42_000 }))?.detail).toMatch(/; the last one took 42 s\.$/);
+  });
+
+  it("is told how long such a start usually takes, or what the last one took where few are known", () => {
+    const starting = enterPhase(WANTED, "starting", 1_000, { candidate: L4, startedAtMs: 1_000 });
+    const known = (isResumed: boolean): UsualStart =>
+      isResumed ? { ms: 3_000, isMedian: false } : { ms: 42_000, isMedian: true };
+    const detailOf = (instance: Instance) => told(fleetOf(instance), [L4], null, known)?.detail;
+    expect(detailOf(starting)).toMatch(/, since 30 s; usually it takes 42 s\.$/);
+    expect(detailOf({ ...starting, isResumed: true })).toMatch(/, since 30 s; the last one took 3 s\.$/);
   });
 
   it("is told why no machine is to be had, by each kind of machine", () => {
