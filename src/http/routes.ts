@@ -30,6 +30,7 @@ import { RATE_ROUTES } from "./manage/rates.ts";
 import { SCALING_ROUTES } from "./manage/scaling.ts";
 import { SIZING_ROUTES } from "./manage/sizing.ts";
 import { TENANT_ROUTES } from "./manage/tenants.ts";
+import { TIMING_ROUTES } from "./manage/timing.ts";
 import { TOKEN_ROUTES } from "./manage/tokens.ts";
 import { UPSTREAM_ROUTES } from "./manage/upstreams.ts";
 import { USAGE_ROUTES } from "./manage/usage.ts";
@@ -79,6 +80,7 @@ export const MANAGEMENT_ROUTES: readonly Route[] = [
   ...RATE_ROUTES,
   ...OWN_WORKER_ROUTES,
   ...SCALING_ROUTES,
+  ...TIMING_ROUTES,
   ...JOB_ROUTES,
   ...DEPTH_ROUTES,
   ...USAGE_ROUTES,

@@ -1532,6 +1532,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/endpoints/{endpoint}/timing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how long jobs wait and run and machines start
+         * @description Percentiles of the newest jobs, of all tenants, that completed or whose handler reported an error, those that waited for a machine's start apart from all others, and of the newest starts of machines. Needs a key with the scope jobs or manage or admin.
+         */
+        get: operations["getTiming"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs/{id}": {
         parameters: {
             query?: never;
@@ -2863,6 +2883,16 @@ export interface components {
                 dead: boolean;
             } | null;
         };
+        JobTiming: {
+            /** @description Those that the figures are of, 500 at most */
+            jobs: number;
+            /** @description When the oldest of them finished, milliseconds since 1970 */
+            since: number | null;
+            /** @description From when a job was queued to the start of its last attempt */
+            waitMs: components["schemas"]["Percentiles"];
+            /** @description On a worker, in the last attempt */
+            executionMs: components["schemas"]["Percentiles"];
+        };
         Key: {
             /** @description Stands in the key: wb_live_{id}_… */
             id: string;
@@ -3442,6 +3472,12 @@ export interface components {
             reason: string;
             parkedAtMs: number;
         };
+        /** @description Milliseconds that 50, 90 and 99 of 100 do not exceed; null: there are none */
+        Percentiles: {
+            p50: number;
+            p90: number;
+            p99: number;
+        } | null;
         Prewarm: {
             /** @description So many are to be there; 0 ends an earlier request */
             workers: number;
@@ -3727,6 +3763,14 @@ export interface components {
             /** @description Limits of each key's calls at one endpoint, by operation; an operation that is left out, or null, has the default limits. Each isolate of the deployment counts for itself */
             limits: components["schemas"]["OperationLimits"] | null;
         };
+        StartTiming: {
+            /** @description Starts that the figures are of, 500 at most */
+            count: number;
+            /** @description When the oldest of them was done, milliseconds since 1970 */
+            since: number | null;
+            /** @description From when a machine was to be created or started to the first time that its worker asked for a job */
+            startMs: components["schemas"]["Percentiles"];
+        };
         StreamPage: {
             id: string;
             status: components["schemas"]["JobStatusName"];
@@ -3805,6 +3849,18 @@ export interface components {
             tookMs: number;
             /** @description What came, in a sentence */
             detail: string;
+        };
+        Timing: {
+            /** @description Of jobs for which a worker was there */
+            warm: components["schemas"]["JobTiming"];
+            /** @description Of jobs that have waited for a start: the machine that ran them became ready after they were queued */
+            cold: components["schemas"]["JobTiming"];
+            starts: {
+                /** @description Of machines that were created */
+                created: components["schemas"]["StartTiming"];
+                /** @description Of machines that were stopped, and started again (FlashBoot) */
+                resumed: components["schemas"]["StartTiming"];
+            };
         };
         UpdateEndpointRequest: {
             /**
@@ -8683,6 +8739,40 @@ export interface operations {
             405: components["responses"]["Problem405"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    getTiming: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug of an endpoint */
+                endpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What they took */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Timing"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };

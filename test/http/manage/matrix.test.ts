@@ -134,6 +134,7 @@ const TABLE: Readonly<Record<string, Row>> = {
     ok: 200,
   },
   "GET /v1/endpoints/:endpoint/scaling": { cells: { endpoint: own("jobs", "manage") }, ok: 200 },
+  "GET /v1/endpoints/:endpoint/timing": { cells: { endpoint: own("jobs", "manage") }, ok: 200 },
   // The endpoint is found, and has no fleet.
   "POST /v1/endpoints/:endpoint/prewarm": { cells: { endpoint: own("manage") }, ok: 409, body: { workers: 1 } },
   "GET /v1/endpoints/:endpoint/active-workers": { cells: { endpoint: own("jobs", "manage") }, ok: 200 },

@@ -47,12 +47,18 @@ async function makeScaled(more: object = {}) {
 const created = (times: number) =>
   vi.waitFor(() => expect(provider.called("create")).toHaveLength(times), { timeout: 5_000 });
 
-async function takeAs(endpointId: string): Promise<Response> {
+/** A call of the worker of the machine that was created last. `path`: with `WORKER` in place of its id. */
+async function asWorker(endpointId: string, path: string, body?: string): Promise<Response> {
   const instanceId = provider.called("create").at(-1)?.machine?.instanceId ?? "";
   const key = await makeFleetKey(readConfig(env).pepper, { endpointId, instanceId });
-  const url = `https://waybill.test/v2/${endpointId}/job-take/${instanceId}?job_in_progress=0`;
-  return exports.default.fetch(new Request(url, { headers: { authorization: key } }));
+  const url = `https://waybill.test/v2/${endpointId}/${path.replace("WORKER", instanceId)}`;
+  const init = body === undefined ? {} : { method: "POST", body };
+  return exports.default.fetch(new Request(url, { ...init, headers: { authorization: key } }));
 }
+
+const takeAs = (endpointId: string) => asWorker(endpointId, "job-take/WORKER?job_in_progress=0");
+const doneAs = (endpointId: string, jobId: string) =>
+  asWorker(endpointId, `job-done/WORKER/${jobId}?gpu=SIM&isStream=false`, '{"output":1}');
 
 describe("an endpoint with an image and a default provider", () => {
   it("has a machine for its first job, which both planes show in each of its states with why it has come", async () => {
@@ -111,6 +117,35 @@ describe("an endpoint with an image and a default provider", () => {
   });
 });
 
+describe("the times of an endpoint", () => {
+  const nothing = { jobs: 0, since: null, waitMs: null, executionMs: null };
+  const noStart = { count: 0, since: null, startMs: null };
+
+  it("are those of its jobs, warm and cold apart, and of the starts of its machines", async () => {
+    const { id, call, submit } = await makeScaled();
+    expect((await call("GET", "/timing")).body).toEqual({
+      warm: nothing,
+      cold: nothing,
+      starts: { created: noStart, resumed: noStart },
+    });
+    const startedAt = Date.now();
+    const first = await submit();
+    await created(1);
+    for (const jobId of [first, null]) {
+      const own = jobId ?? (await submit());
+      expect(await (await takeAs(id)).json()).toMatchObject({ id: own });
+      expect((await doneAs(id, own)).status).toBe(200);
+    }
+    const { status, body } = await call("GET", "/timing");
+    const took = { p50: expect.any(Number), p90: expect.any(Number), p99: expect.any(Number) };
+    const group = { jobs: 1, since: expect.any(Number), waitMs: took, executionMs: took };
+    const starts = { created: { count: 1, since: expect.any(Number), startMs: took }, resumed: noStart };
+    expect([status, body]).toEqual([200, { warm: group, cold: group, starts }]);
+    expect(body.cold.waitMs.p50).toBeGreaterThanOrEqual(body.starts.created.startMs.p50);
+    expect(body.cold.since).toBeGreaterThanOrEqual(startedAt);
+  });
+});
+
 describe("an endpoint without a fleet", () => {
   it("cannot be prewarmed, and tells what it lacks", async () => {
     const { call } = await makeScaled({ image: undefined, gpu: undefined });
@@ -126,10 +161,11 @@ describe("an endpoint without a fleet", () => {
 });
 
 describe("another tenant", () => {
-  it("finds neither decisions nor the endpoint to prewarm", async () => {
+  it("finds neither decisions nor times nor the endpoint to prewarm", async () => {
     const { id } = await makeScaled();
     const { key } = await makeTenant({ scopes: ["jobs", "manage"] });
     expect((await manage(key, "GET", `/v1/endpoints/${id}/scaling`)).status).toBe(404);
+    expect((await manage(key, "GET", `/v1/endpoints/${id}/timing`)).status).toBe(404);
     expect((await manage(key, "POST", `/v1/endpoints/${id}/prewarm`, { workers: 1 })).status).toBe(404);
   });
 });
