@@ -54,9 +54,16 @@ const SHARING_IN_WORKERD = ["closing", "large-event-ends", "outages", "pull-fuzz
   (name) => `test/load/in-workerd/${name}.test.ts`,
 );
 
+const PATIENT = "test/support/patience.ts";
+
 function loadInWorkerd(name: string, files: { readonly include: string[]; readonly exclude?: string[] }) {
-  const setupFiles = ["test/support/begin-file.ts"];
+  const setupFiles = ["test/support/begin-file.ts", PATIENT];
   return { plugins: [inWorkerd], test: { name, deps: bundled, ...files, setupFiles, testTimeout: HANGS_AFTER_MS } };
+}
+
+/** Tests against processes of their own. */
+function outside(name: string, include: string[], testTimeout: number) {
+  return { test: { name, include, setupFiles: [PATIENT], testTimeout, hookTimeout: 120_000 } };
 }
 
 export default defineConfig({
@@ -74,6 +81,7 @@ export default defineConfig({
             "test/node/**/*.test.ts",
             "test/sdk/**/*.test.ts",
           ],
+          setupFiles: [PATIENT],
           testTimeout: HANGS_AFTER_MS,
         },
       },
@@ -85,20 +93,19 @@ export default defineConfig({
           // A runtime serves many files: test/support/begin-file.ts makes it as good as new for each of them.
           isolate: false,
           include: ["test/{payload,outbound,db,account,dispatch,fleet,broker,consumers,http}/**/*.test.ts"],
-          setupFiles: ["test/support/begin-file.ts"],
+          setupFiles: ["test/support/begin-file.ts", PATIENT],
           testTimeout: HANGS_AFTER_MS,
         },
       },
-      { test: { name: "running", include: ["test/running/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
-      {
-        test: { name: "commands", include: ["test/commands/**/*.test.ts"], testTimeout: 180_000, hookTimeout: 120_000 },
-      },
-      { test: { name: "load-sharing", include: SHARING, testTimeout: 180_000, hookTimeout: 120_000 } },
+      outside("running", ["test/running/**/*.test.ts"], 120_000),
+      outside("commands", ["test/commands/**/*.test.ts"], 180_000),
+      outside("load-sharing", SHARING, 180_000),
       {
         test: {
           name: "load",
           include: ["test/load/*.test.ts"],
           exclude: SHARING,
+          setupFiles: [PATIENT],
           testTimeout: 180_000,
           hookTimeout: 120_000,
         },
@@ -110,6 +117,7 @@ export default defineConfig({
           name: "conformance",
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/conformance/python.ts", "test/conformance/mcp.ts"],
+          setupFiles: [PATIENT],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
