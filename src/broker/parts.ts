@@ -60,7 +60,7 @@ function makeTimed(parts: WithJobs, nowMs: number) {
   const webhooks = new WebhookOutbox(parts);
   const exits = new WorkerExits(parts);
   const closing = new Closing({ ...parts, exits });
-  const fleet = new Fleet(parts, nowMs);
+  const fleet = new Fleet({ ...parts, lb }, nowMs);
   // An alarm runs these in this order: parts that make jobs ready come before parts that start them.
   const timed: Timed[] = [
     new PriceClock({ ...parts, lb }),
@@ -76,7 +76,7 @@ function makeTimed(parts: WithJobs, nowMs: number) {
     closing,
   ];
   const alarmClock = new AlarmClock({ ...parts, timed });
-  const wake = new Wake({ ...parts, alarmClock, dispatchWake, webhooks, fleet });
+  const wake = new Wake({ ...parts, alarmClock, dispatchWake, webhooks, fleet, lb });
   return { lb, dispatchWake, webhooks, exits, closing, fleet, timed, alarmClock, wake };
 }
 

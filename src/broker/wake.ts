@@ -3,6 +3,7 @@
 import type { AlarmClock } from "./alarm.ts";
 import type { Fleet } from "./fleet/fleet.ts";
 import type { DispatchWake } from "./jobs/dispatch-wake.ts";
+import type { LbSlots } from "./lb/slots.ts";
 import type { BrokerState } from "./state.ts";
 import type { WebhookOutbox } from "./webhooks/outbox.ts";
 
@@ -11,6 +12,7 @@ interface Parts extends BrokerState {
   readonly dispatchWake: DispatchWake;
   readonly webhooks: WebhookOutbox;
   readonly fleet: Fleet;
+  readonly lb: LbSlots;
 }
 
 export class Wake {
@@ -20,6 +22,7 @@ export class Wake {
   constructor(parts: Parts) {
     this.#parts = parts;
     parts.fleet.wakeBy(this.#goOn);
+    parts.lb.wakeBy(this.#goOn);
   }
 
   async run(nowMs: number): Promise<void> {

@@ -16,10 +16,14 @@ export interface LbTicket {
   readonly nanodollarsPerSecond: number;
 }
 
-/** What `enterLb` returns. `wait`: call again. `none_left`: every worker of the endpoint has failed this request. */
+/**
+ * What `enterLb` returns. `wait`: call again; `why`: what the endpoint's fleet waits for. `none_left`: every worker of the endpoint has
+ * failed this request.
+ */
 export type LbEntry =
-  | { readonly kind: "ticket"; readonly ticket: LbTicket }
-  | { readonly kind: "wait"; readonly retryAfterSeconds: number }
+  /** `workers`: how many the endpoint has at this moment, whether they are ready or not. */
+  | { readonly kind: "ticket"; readonly ticket: LbTicket; readonly workers: number }
+  | { readonly kind: "wait"; readonly retryAfterSeconds: number; readonly why: string | null }
   | { readonly kind: "none_left" };
 
 /**

@@ -204,8 +204,8 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
     message: "the job of this Idempotency-Key is over and its result is no longer kept",
     more: { id: jobId, status },
   }),
-  no_worker: ({ retryAfterSeconds }) => ({
-    ...coded(503, "no_worker", "no worker has become free for this request"),
+  no_worker: ({ retryAfterSeconds, why }) => ({
+    ...coded(503, "no_worker", `no worker has become free for this request${why === null ? "" : `. ${why}`}`),
     headers: retryAfter(retryAfterSeconds),
   }),
   affinity_gone: () => coded(404, "affinity_worker_gone", "the worker of X-Runpod-Worker-Id is not there any more"),

@@ -71,6 +71,13 @@ export const LB_HEALTH_FRESH_MS = 30_000;
 export const LB_PROBE_EVERY_MS = 10_000;
 /** a worker that is not ready is probed more often, while requests wait for it. */
 export const LB_PROBE_WAITED_MS = 2_000;
+/**
+ * A worker whose machine starts is asked again after an eighth of the time for which it has been starting, so that its readiness is
+ * noticed late by an eighth at most; this is the least, and LB_PROBE_WAITED_MS the most.
+ */
+export const LB_PROBE_STARTING_MS = 250;
+/** A machine whose worker is not ready for this long, though it was, is ended: a restart of its program is done by then. */
+export const LB_SICK_AFTER_MS = 60_000;
 /** Workers are no longer probed once the last request is this long ago, so that an idle endpoint costs nothing. */
 export const LB_PROBE_UNTIL_MS = 60_000;
 /** Longer than any sound worker takes to answer `/ping`. */

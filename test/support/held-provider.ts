@@ -12,6 +12,8 @@ export interface HeldProvider {
   readonly machines: Map<string, Listed>;
   /** The next answers to an operation, in order, in place of what would be done. A function decides whether it is done all the same. */
   readonly answers: Partial<Record<ProviderOperation, (ProviderAnswer | (() => ProviderAnswer))[]>>;
+  /** Where what is made is called; null: it is not. */
+  url: string | null;
   /** Answers come only with this promise; null: at once. */
   pending: Promise<never> | null;
   called(operation: ProviderOperation): ProviderCall[];
@@ -48,6 +50,7 @@ export function holdProvider(): HeldProvider {
     calls: [],
     machines: new Map(),
     answers: {},
+    url: null,
     pending: null,
     called: (operation) => held.calls.filter((call) => call.operation === operation),
   };
@@ -63,7 +66,7 @@ export function holdProvider(): HeldProvider {
   return held;
 }
 
-function act({ machines }: HeldProvider, { operation, endpointId, machine }: ProviderCall): ProviderAnswer {
+function act({ machines, url }: HeldProvider, { operation, endpointId, machine }: ProviderCall): ProviderAnswer {
   if (operation === "list") return { kind: "listed", instances: [...machines.values()] };
   if (machine === null) throw new Error("a call about no machine");
   const name = instanceName(endpointId, machine.instanceId);
@@ -74,7 +77,7 @@ function act({ machines }: HeldProvider, { operation, endpointId, machine }: Pro
       ref: `ref-${machine.instanceId}`,
       status: "running",
       priceNanodollarsPerHour: null,
-      url: null,
+      url,
       detail: null,
     } as const;
     machines.set(name, made);

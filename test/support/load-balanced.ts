@@ -42,6 +42,7 @@ export function lbRequest(endpointId: string, words: RequestWords = {}) {
       if (entered.value.kind !== "ticket") throw new Error(`no slot: ${entered.value.kind}`);
       return entered.value.ticket;
     },
+    renew: (ticket: LbTicket) => brokerOf(env, endpointId).renewLb(ticket),
     leave: (ticket: LbTicket | null, outcome: LbOutcome = "served") =>
       brokerOf(env, endpointId).leaveLb({ requestId, tenantId, ticket, outcome }),
   };

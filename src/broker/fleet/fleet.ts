@@ -23,9 +23,11 @@ import { takeList } from "../../core/fleet/take-list.ts";
 import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
 import type { Timed } from "../alarm.ts";
+import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
 import { activeTiers, explainWait, type Least, leastOf, loadOf, pricedCandidates, workersOf } from "./facts.ts";
+import { isSick, lbLoadOf, lbWorkersOf } from "./lb-facts.ts";
 import { calledMachine, desiredOf } from "./provider-call.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -47,12 +49,15 @@ const NO_FLEET: FleetSettings = {
 
 const NO_MACHINES = {
   kind: "conflict",
-  message:
-    "the endpoint has no fleet: that needs the type QUEUE, an image, a GPU and a provider that has such machines",
+  message: "the endpoint has no fleet: that needs an image, a GPU and a provider that has such machines",
 } as const;
 
+interface Parts extends BrokerState {
+  readonly lb: LbSlots;
+}
+
 export class Fleet implements Timed {
-  readonly #parts: BrokerState;
+  readonly #parts: Parts;
   #scaler: ScalerState;
   #warm: Warm | null;
   /** The least that there are to be, with what it was computed from. */
@@ -63,7 +68,7 @@ export class Fleet implements Timed {
   /** Runs what follows a change; the wake of the broker is made after this part. */
   #wake: () => Promise<void> = async () => undefined;
 
-  constructor(parts: BrokerState, nowMs: number) {
+  constructor(parts: Parts, nowMs: number) {
     this.#parts = parts;
     this.#warm = parts.instanceRows.readWarm();
     this.#scaler = beginScaling([...parts.machines.all()].filter(isLive).length, nowMs);
@@ -85,14 +90,14 @@ export class Fleet implements Timed {
   /** Called at the end of each call: an endpoint without fleet and machines costs nothing here. */
   look(nowMs: number): void {
     const { endpoint, machines } = this.#parts;
-    // Machines of a load-balanced endpoint would never ask for a job; they are not made yet.
-    const own = endpoint.settings?.kind === "load_balancer" ? null : (endpoint.settings?.fleet ?? null);
+    const own = endpoint.settings?.fleet ?? null;
     if (own === null && machines.size === 0) {
       this.#dueAtMs = NEVER;
       return;
     }
     const settings = own ?? NO_FLEET;
-    const { load, overdueAtMs } = loadOf(this.#parts, settings, nowMs);
+    const readLoad = this.#isBalanced ? lbLoadOf : loadOf;
+    const { load, overdueAtMs } = readLoad(this.#parts, settings, nowMs);
     const least = this.#leastNow(settings, nowMs);
     const before = this.#scaler.wanted;
     const facts: ScalingFacts = {
@@ -106,7 +111,7 @@ export class Fleet implements Timed {
       scaled.reason === null
         ? null
         : decisionOf(before, scaled.state.wanted, scaled.reason, facts, { nowMs, ...this.#counts() });
-    const isDue = decision !== null || nowMs >= this.#dueAtMs || this.#isOnItsWay();
+    const isDue = decision !== null || nowMs >= this.#dueAtMs || this.#isOnItsWay(nowMs);
     const laterMs = Math.min(scaled.nextAtMs, overdueAtMs, least.changesAtMs);
     if (!isDue) {
       this.#scaler = scaled.state;
@@ -118,6 +123,7 @@ export class Fleet implements Timed {
     this.#scaler = scaled.state;
     this.#dueAtMs = Math.min(plan.nextAtMs, laterMs);
     this.#takeOut(nowMs);
+    this.#holdActive(nowMs);
     for (const call of plan.calls) this.#parts.platform.launch(this.#make(call, nowMs), "provider");
   }
 
@@ -131,20 +137,31 @@ export class Fleet implements Timed {
     return least;
   }
 
-  /** Writes what has changed, and how long the machines took that are ready now. Workers whose machines end are held no longer. */
+  /**
+   * Writes what has changed, and how long the machines took that are ready now. Workers whose machines end are held no longer, and get no
+   * more requests.
+   */
   #keep(next: FleetState, decision: Omit<Decision, "number"> | null, nowMs: number): void {
-    const { machines, activeHolds, kept } = this.#parts;
+    const { machines, activeHolds, kept, lb } = this.#parts;
     if (next === machines.state && decision === null) return;
     const starts = newStarts(machines.state, next);
     machines.keep(next, decision);
     kept.noteStarts(starts, nowMs);
     activeHolds.keysChanged(nowMs);
+    if (this.#isBalanced) lb.configured(nowMs);
   }
 
-  /** Is there a machine that a call of its worker, or the end of a job, brings on? */
-  #isOnItsWay(): boolean {
-    for (const { phase } of this.#parts.machines.all()) {
+  /** Its workers are called, and call nobody. */
+  get #isBalanced(): boolean {
+    return this.#parts.endpoint.settings?.kind === "load_balancer";
+  }
+
+  /** Is there a machine that a call of its worker, the end of a job, or what /ping has found, brings on? */
+  #isOnItsWay(nowMs: number): boolean {
+    const { machines, lb } = this.#parts;
+    for (const { id, phase } of machines.all()) {
       if (phase === "creating" || phase === "starting" || phase === "draining") return true;
+      if (this.#isBalanced && phase === "ready" && isSick(lb.lifeOf(id, nowMs))) return true;
     }
     return false;
   }
@@ -171,8 +188,10 @@ export class Fleet implements Timed {
       initTimeoutMs: settings.initTimeoutMs,
       lifetimeMs: settings.lifetimeMs,
       stoppedKeptMs: settings.keepsStopped ? STOPPED_KEPT_MS : 0,
-      workers: workersOf(this.#parts),
-      allSeenAtMs: this.#parts.endpoint.startedAtMs + WORKER_GONE_AFTER_MS,
+      workers: this.#isBalanced ? lbWorkersOf(this.#parts, nowMs) : workersOf(this.#parts),
+      allSeenAtMs: this.#isBalanced
+        ? this.#parts.lb.recalledAtMs
+        : this.#parts.endpoint.startedAtMs + WORKER_GONE_AFTER_MS,
       newId: () => makeInstanceId(crypto.getRandomValues(new Uint8Array(INSTANCE_ID_RANDOM_BYTES))),
     };
   }
@@ -185,6 +204,16 @@ export class Fleet implements Timed {
       if (machines.get(worker.keyId) === undefined || worker.draining === isLeaving) continue;
       worker.draining = isLeaving;
       pullSlots.ask(worker, nowMs);
+    }
+  }
+
+  /** An active machine of a load-balanced endpoint is held from its readiness on. One that was not written down yet is held now. */
+  #holdActive(nowMs: number): void {
+    const { machines, activeHolds } = this.#parts;
+    if (!this.#isBalanced) return;
+    for (const { id, phase, rateKind, candidate } of machines.all()) {
+      if (phase !== "ready" || rateKind !== "active" || candidate === null) continue;
+      activeHolds.machineReady(id, candidate.tier, nowMs);
     }
   }
 
@@ -245,7 +274,7 @@ export class Fleet implements Timed {
     const opened = endpoint.open(call.settingsVersion);
     if (!opened.ok) return opened;
     if (opened.value.tenantId !== call.tenantId) return fail({ kind: "not_found", what: "endpoint" });
-    if (opened.value.fleet === null || opened.value.kind === "load_balancer") return fail(NO_MACHINES);
+    if (opened.value.fleet === null) return fail(NO_MACHINES);
     this.#warm = { workers: call.workers, untilMs: call.untilMs };
     instanceRows.writeWarm(this.#warm);
     await this.#wake();

@@ -7,11 +7,12 @@ import type { UsageLine } from "../../contract/usage.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import { priceRequest } from "../../core/job/pricing.ts";
 import { findYielding, inFairOrder } from "../../core/lb/line.ts";
-import { type LbHealth, LbPool, type LbWish, type ProbedHealth } from "../../core/lb/pool.ts";
+import { type LbLife, LbPool, type LbWish, type ProbedHealth, type ProbeEvery } from "../../core/lb/pool.ts";
 import { billedRequestId } from "../../core/lb/request-id.ts";
 import {
   LB_PLACE_KEPT_MS,
   LB_PROBE_EVERY_MS,
+  LB_PROBE_STARTING_MS,
   LB_PROBE_UNTIL_MS,
   LB_PROBE_WAITED_MS,
   LB_RECALL_MS,
@@ -21,8 +22,10 @@ import {
   WAIT_SLICE_MAX_MS,
 } from "../../core/limits.ts";
 import { log } from "../../log.ts";
+import { explainWait } from "../fleet/facts.ts";
 import { rateOf } from "../jobs/leasing.ts";
 import type { BrokerState } from "../state.ts";
+import { membersOf } from "./members.ts";
 
 type Entered = Result<LbEntry>;
 
@@ -32,6 +35,8 @@ interface Waiting {
   readonly tenantId: string;
   readonly wish: LbWish;
   readonly token: string;
+  /** Since when it waits, epoch ms. */
+  readonly sinceMs: number;
   readonly untilMs: number;
   readonly answer: ((entered: Entered) => void) | null;
 }
@@ -50,26 +55,32 @@ export class LbSlots {
   #lastRequestAtMs = 0;
   #meanMs = 0;
   /** Until then the broker may lack running requests that an earlier start of the object has let in, epoch ms. */
-  readonly #recalledAtMs: number;
+  readonly recalledAtMs: number;
   /** Since when no request has had a slot, epoch ms. */
   #emptySinceMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
+  /** Runs what follows a change; the wake of the broker is made after this part. */
+  #wake: () => Promise<void> = async () => undefined;
 
   constructor(parts: BrokerState, nowMs: number) {
     this.#parts = parts;
     this.#emptySinceMs = nowMs;
-    this.#recalledAtMs = parts.lbMark.isSet ? nowMs + LB_RECALL_MS : nowMs;
+    this.recalledAtMs = parts.lbMark.isSet ? nowMs + LB_RECALL_MS : nowMs;
     this.configured(nowMs);
   }
 
-  /** Called when settings have changed: there may be other workers, slots or rates. */
+  wakeBy(goOn: () => Promise<void>): void {
+    this.#wake = goOn;
+  }
+
+  /** Called when settings or machines have changed: there may be other workers, slots or rates. */
   configured(nowMs: number): void {
     const { settings } = this.#parts.endpoint;
     if (settings?.kind !== "load_balancer") return;
     const { deletion } = this.#parts.endpoint;
     if (deletion !== null) this.#refuseLine(deletion);
-    this.#pool.configure(settings.upstreams.filter((upstream) => rateOf(upstream, settings, nowMs) !== undefined));
+    this.#pool.configure(membersOf(this.#parts).filter((member) => rateOf(member, settings, nowMs) !== undefined));
     this.#tick(nowMs);
   }
 
@@ -91,14 +102,17 @@ export class LbSlots {
     const entered = this.#tryEnter({ wish, token, tenantId }, nowMs);
     if (entered !== null) {
       this.#line.delete(requestId);
+      this.#follow();
       return entered;
     }
     if (!isKnown && this.#line.size >= LB_WAITING_MAX && !this.#makeRoom(tenantId, nowMs)) return this.#noWorker(nowMs);
+    const sinceMs = this.#line.get(requestId)?.sinceMs ?? nowMs;
     return new Promise((answer) => {
       const untilMs = nowMs + Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
-      this.#line.set(requestId, { requestId, tenantId, wish, token, untilMs, answer });
+      this.#line.set(requestId, { requestId, tenantId, wish, token, sinceMs, untilMs, answer });
       // This also probes the workers, if this request is the first to wait for them.
       this.#tick(nowMs);
+      this.#follow();
     });
   }
 
@@ -112,7 +126,7 @@ export class LbSlots {
     if (this.#pool.renew(ticket.token, nowMs)) return true;
     if (ticket.incarnation === this.#parts.endpoint.incarnation) return false;
     // A renewal that comes after the time for all renewals may find its slot given to another request.
-    if (nowMs >= this.#recalledAtMs && this.#pool.isFull(ticket.upstream.id)) return false;
+    if (nowMs >= this.recalledAtMs && this.#pool.isFull(ticket.upstream.id)) return false;
     this.#occupy(ticket, nowMs);
     return true;
   }
@@ -123,7 +137,7 @@ export class LbSlots {
     // Without settings no ticket was ever given, but by the object that was emptied since: its lines are all posted.
     if (this.#parts.endpoint.settings === null) return;
     if (ticket === null) {
-      this.#line.get(requestId)?.answer?.(ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
+      this.#line.get(requestId)?.answer?.(this.#waitOn(nowMs));
       this.#line.delete(requestId);
       return;
     }
@@ -141,6 +155,26 @@ export class LbSlots {
   /** Returns a worker's state for the list of workers; null: the worker's tier has no rate. */
   look(upstreamId: string, nowMs: number): ReturnType<LbPool["look"]> {
     return this.#pool.look(upstreamId, nowMs);
+  }
+
+  lifeOf(workerId: string, nowMs: number): LbLife | null {
+    return this.#pool.lifeOf(workerId, nowMs);
+  }
+
+  freeSlots(nowMs: number, isCounted: (workerId: string) => boolean): number {
+    return this.#pool.freeSlots(nowMs, isCounted);
+  }
+
+  /** Since when each request waits that another worker would help, epoch ms. */
+  *waitingSince(): Iterable<number> {
+    for (const { wish, sinceMs } of this.#line.values()) if (!isBound(wish)) yield sinceMs;
+  }
+
+  /** A fleet follows what requests do. An endpoint without one is spared the wake. */
+  #follow(): void {
+    const { endpoint, machines, platform } = this.#parts;
+    if ((endpoint.settings?.fleet ?? null) === null && machines.size === 0) return;
+    platform.launch(this.#wake(), "fleet");
   }
 
   #learn({ upstream, startedAtMs }: LbTicket, outcome: LbOutcome, nowMs: number): void {
@@ -177,17 +211,18 @@ export class LbSlots {
   /** Returns a slot or a refusal; null: the request must wait. */
   #tryEnter({ wish, token, tenantId }: Pick<Waiting, "wish" | "token" | "tenantId">, nowMs: number): Entered | null {
     const { settings, incarnation } = this.#parts.endpoint;
-    if (settings === null || this.#isPaused() || nowMs < this.#recalledAtMs) return null;
+    if (settings === null || this.#isPaused() || nowMs < this.recalledAtMs) return null;
     const choice = this.#pool.choose(wish, nowMs);
     if (choice.kind === "gone") return fail({ kind: "affinity_gone" });
     if (choice.kind === "none_left") return ok({ kind: "none_left" });
     if (choice.kind !== "worker") return null;
-    const upstream = settings.upstreams.find(({ id }) => id === choice.id);
+    const members = membersOf(this.#parts);
+    const upstream = members.find(({ id }) => id === choice.id);
     const nanodollarsPerSecond = upstream === undefined ? undefined : rateOf(upstream, settings, nowMs);
     if (upstream === undefined || nanodollarsPerSecond === undefined) return null;
     const ticket: LbTicket = { token, tenantId, incarnation, upstream, startedAtMs: nowMs, nanodollarsPerSecond };
     this.#occupy(ticket, nowMs);
-    return ok({ kind: "ticket", ticket });
+    return ok({ kind: "ticket", ticket, workers: members.length });
   }
 
   #occupy(ticket: LbTicket, nowMs: number): void {
@@ -225,7 +260,7 @@ export class LbSlots {
       if (entered !== null) this.#line.delete(requestId);
       else if (isOver) this.#line.set(requestId, { ...place, untilMs: nowMs + LB_PLACE_KEPT_MS, answer: null });
       else continue;
-      answer(entered ?? ok({ kind: "wait", retryAfterSeconds: this.#retryAfterSeconds(nowMs) }));
+      answer(entered ?? this.#waitOn(nowMs));
     }
   }
 
@@ -244,11 +279,20 @@ export class LbSlots {
   }
 
   #noWorker(nowMs: number): Entered {
-    return fail({ kind: "no_worker", retryAfterSeconds: this.#retryAfterSeconds(nowMs) });
+    return fail({ kind: "no_worker", ...this.#prospect(nowMs) });
+  }
+
+  #waitOn(nowMs: number): Entered {
+    return ok({ kind: "wait", ...this.#prospect(nowMs) });
+  }
+
+  #prospect(nowMs: number): { readonly retryAfterSeconds: number; readonly why: string | null } {
+    const why = explainWait(this.#parts, nowMs)?.detail ?? null;
+    return { retryAfterSeconds: this.#retryAfterSeconds(nowMs), why };
   }
 
   async #probe(id: string): Promise<void> {
-    const upstream = this.#parts.endpoint.settings?.upstreams.find((candidate) => candidate.id === id);
+    const upstream = membersOf(this.#parts).find((candidate) => candidate.id === id);
     let health: ProbedHealth | null = null;
     try {
       if (upstream !== undefined) health = await this.#parts.platform.ping(upstream);
@@ -258,15 +302,21 @@ export class LbSlots {
     const nowMs = Date.now();
     this.#pool.probed(id, health, nowMs);
     this.#tick(nowMs);
+    this.#follow();
   }
 
-  /** How long after a probe of a worker of this health the next one is due, ms; Infinity: no request needs one. */
-  #probeEveryMs(nowMs: number): (health: LbHealth) => number {
+  /** Infinity: neither a request nor the worker's machine needs a probe. */
+  #probeEveryMs(nowMs: number): ProbeEvery {
     if (this.#isPaused()) return () => Number.POSITIVE_INFINITY;
     const isWaitedFor = this.#line.size > 0;
     const isBusy = nowMs < this.#lastRequestAtMs + LB_PROBE_UNTIL_MS;
-    return (health) => {
-      if (isWaitedFor && health !== "ready") return LB_PROBE_WAITED_MS;
+    return (health, { id, probedAtMs }) => {
+      const { phase, startedAtMs } = this.#parts.machines.get(id) ?? { phase: null, startedAtMs: nowMs };
+      if (phase === "creating" || phase === "starting")
+        return Math.min(Math.max((probedAtMs - startedAtMs) / 8, LB_PROBE_STARTING_MS), LB_PROBE_WAITED_MS);
+      // A machine whose worker has failed is paid, and is ended if the worker does not come back.
+      const isSick = phase !== null && (health === "unhealthy" || health === "starting");
+      if (isSick || (isWaitedFor && health !== "ready")) return LB_PROBE_WAITED_MS;
       return isBusy ? LB_PROBE_EVERY_MS : Number.POSITIVE_INFINITY;
     };
   }
@@ -285,7 +335,7 @@ export class LbSlots {
   /** The mark goes a while after the last request, so that requests which come one by one do not write a row each. */
   #unmarkAtMs(): number {
     if (this.#pool.outstanding > 0) return Number.POSITIVE_INFINITY;
-    return Math.max(this.#emptySinceMs + LB_RENEW_MS, this.#recalledAtMs);
+    return Math.max(this.#emptySinceMs + LB_RENEW_MS, this.recalledAtMs);
   }
 
   #arm(nowMs: number): void {
@@ -293,7 +343,7 @@ export class LbSlots {
       this.#pool.nextGivenUpAtMs(),
       this.#pool.nextProbeAtMs(this.#probeEveryMs(nowMs), nowMs),
       this.#parts.lbMark.isSet ? this.#unmarkAtMs() : Number.POSITIVE_INFINITY,
-      this.#line.size > 0 && nowMs < this.#recalledAtMs ? this.#recalledAtMs : Number.POSITIVE_INFINITY,
+      this.#line.size > 0 && nowMs < this.recalledAtMs ? this.recalledAtMs : Number.POSITIVE_INFINITY,
     );
     for (const { untilMs } of this.#line.values()) atMs = Math.min(atMs, untilMs);
     if (!Number.isFinite(atMs)) return;
@@ -308,10 +358,16 @@ export class LbSlots {
     this.#timer = undefined;
     this.#timerAtMs = Number.POSITIVE_INFINITY;
     this.#tick(Date.now());
+    this.#follow();
   }
 }
 
 /** True: the wish may be refused without a free slot, as its worker, or all that it does not avoid, may be gone. */
-function isAnsweredWithoutRoom({ affinity, avoidIds }: LbWish): boolean {
-  return affinity.kind === "strict" || affinity.kind === "resume" || avoidIds.length > 0;
+function isAnsweredWithoutRoom(wish: LbWish): boolean {
+  return isBound(wish) || wish.avoidIds.length > 0;
+}
+
+/** Is it for one worker alone? */
+function isBound({ affinity }: LbWish): boolean {
+  return affinity.kind === "strict" || affinity.kind === "resume";
 }

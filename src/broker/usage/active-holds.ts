@@ -1,6 +1,6 @@
 // Meters active upstreams and workers: keeps what is held, and since when, and owes the endpoint's owner the lines of it. An
-// upstream is held while the settings have it; a worker that pulls, from its first call for a job until it is lost. How far a hold
-// is metered stands in its row, which is written together with the lines: a restart at any point bills nothing twice or not at all.
+// upstream is held while the settings have it; a worker that pulls, from its first call for a job until it is lost; a machine of a
+// load-balanced endpoint, from its readiness until its record ends it. How far a hold is metered stands in its row, which is written together with the lines: a restart at any point bills nothing twice or not at all.
 import { v7 as uuidv7 } from "uuid";
 import type { EndpointSettings, WorkerKey } from "../../contract/settings.ts";
 import type { UsageBatch, UsageLine } from "../../contract/usage.ts";
@@ -30,7 +30,7 @@ interface Parts {
   readonly usageOutbox: UsageOutbox;
 }
 
-/** A hold as its row has it, and what memory has of its worker; null: an upstream, which makes no calls. */
+/** A hold as its row has it, and what memory has of its worker; null: an upstream or a load-balanced machine, which makes no calls. */
 interface Held extends HoldRow {
   presence: Presence | null;
 }
@@ -78,6 +78,13 @@ export class ActiveHolds implements Timed {
     this.#commit({ ...NOTHING, kept: [newHeld({ holderId, keyId, tier: key.tier }, nowMs)] }, settings, nowMs);
   }
 
+  /** An active machine that is called, and calls nobody, is ready: it is held from now on, like an upstream, if it is not held already. */
+  machineReady(machineId: string, tier: string, nowMs: number): void {
+    const { settings } = this.#parts.endpoint;
+    if (settings === null || this.#held.has(machineId)) return;
+    this.#commit({ ...NOTHING, kept: [newHeld({ holderId: machineId, keyId: null, tier }, nowMs)] }, settings, nowMs);
+  }
+
   /**
    * A worker calls. One that was lost before is held again when it asks for a job. What this owes is posted by the alarm that is set
    * for its hold, or sooner.
@@ -91,11 +98,11 @@ export class ActiveHolds implements Timed {
     if (Math.abs(nowMs - held.seenAtMs) >= SEEN_KEPT_EVERY_MS) this.#meter(held, settings, nowMs);
   }
 
-  /** Machines of the fleet have changed: what their workers' keys held ends with these. */
+  /** Machines of the fleet have changed: what they, or their workers' keys, held ends with them. */
   keysChanged(nowMs: number): void {
     const { settings } = this.#parts.endpoint;
     if (settings === null || this.#held.size === 0) return;
-    for (const held of [...this.#held.values()]) if (held.presence !== null) this.#end(held, settings, nowMs);
+    for (const held of [...this.#held.values()]) this.#end(held, settings, nowMs);
     this.#lookAhead(nowMs);
   }
 
@@ -220,7 +227,8 @@ function disabledAtMs(
   const { upstreams, deletedAtMs } = settings;
   const isSame = (given: { readonly tier: string; readonly rateKind: string }) =>
     given.tier === tier && given.rateKind === "active";
-  const key = keyId === null ? null : keyOf(keyId, settings);
+  // The id of a machine is that of its worker's key.
+  const key = keyOf(keyId ?? holderId, settings);
   const isThere = key === null ? upstreams.some((one) => one.id === holderId && isSame(one)) : isSame(key);
   if (!isThere || deletedAtMs !== null) return nowMs;
   return key?.expiresAtMs ?? Number.POSITIVE_INFINITY;

@@ -10,6 +10,7 @@ import { absentMachines, lineOf, machineView } from "../fleet/worker-lines.ts";
 import { WORKER_BYTES, WORKERS_MOST_BYTES } from "../jobs/egress-bytes.ts";
 import type { OverJobs } from "../jobs/jobs.ts";
 import type { LbSlots } from "../lb/slots.ts";
+import { lbLines, NOT_KNOWN_OF_PUSHED } from "../lb/worker-lines.ts";
 
 interface Parts extends OverJobs {
   readonly lb: LbSlots;
@@ -32,18 +33,6 @@ const COUNTED_AS = {
   THROTTLED: "throttled",
   UNHEALTHY: "unhealthy",
 } as const satisfies Readonly<Record<WorkerView["state"], keyof Health["workers"]>>;
-const STATE_OF_HEALTH = { ready: "IDLE", unknown: "IDLE", starting: "INITIALIZING", unhealthy: "UNHEALTHY" } as const;
-
-const NOT_KNOWN_OF_PUSHED = {
-  kind: "push",
-  lastSeenAtMs: null,
-  keyId: null,
-  gpu: null,
-  version: null,
-  draining: false,
-  machine: null,
-} as const;
-
 export class WorkerList {
   readonly #parts: Parts;
   /** How many jobs the list that is being made may still name: each name costs the reading of a row. */
@@ -61,12 +50,13 @@ export class WorkerList {
       counts[COUNTED_AS[state]] += 1;
       if (isReady) counts.ready += 1;
     };
-    const { kind, upstreams = [] } = endpoint.settings ?? {};
-    for (const upstream of upstreams) {
-      if (kind === "load_balancer") add(this.#stateOfLb(upstream, nowMs), this.#isReadyLb(upstream, nowMs));
-      else add(this.#stateOfUpstream(upstream), this.#isReadyUpstream(upstream));
+    if (endpoint.settings?.kind === "load_balancer") {
+      for (const { view, isReady } of lbLines(this.#parts, nowMs)) add(view.state, isReady);
+      return counts;
     }
-    if (kind === "load_balancer") return counts;
+    for (const upstream of endpoint.settings?.upstreams ?? []) {
+      add(this.#stateOfUpstream(upstream), this.#isReadyUpstream(upstream));
+    }
     for (const worker of roster.all()) {
       add(this.#stateOf(worker, nowMs), endpoint.pool.hasRoomOn(worker.holderId, nowMs));
     }
@@ -87,7 +77,7 @@ export class WorkerList {
     this.#namesLeft = WORKER_JOBS_NAMED_MAX;
     const { settings } = this.#parts.endpoint;
     if (settings?.tenantId !== tenantId) return null;
-    if (settings.kind === "load_balancer") return settings.upstreams.map((upstream) => this.#viewLb(upstream, nowMs));
+    if (settings.kind === "load_balancer") return lbLines(this.#parts, nowMs).map(({ view }) => view);
     const pulling = this.#parts.roster.all().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
     const absent = absentMachines(this.#parts).map((instance) => lineOf(this.#parts, instance, nowMs));
     return [...pulling.filter((view) => view !== null), ...absent, ...this.#viewUpstreams(tenantId)];
@@ -113,26 +103,6 @@ export class WorkerList {
       draining: worker.draining,
       reason: this.#reasonOf(worker, nowMs),
       machine: instance === undefined ? null : machineView(instance),
-    };
-  }
-
-  /** `jobs` is empty: load-balanced requests have no ids that a caller could ask for. */
-  #viewLb(upstream: Upstream, nowMs: number): WorkerView {
-    const { id, tier, rateKind, slots } = upstream;
-    const look = this.#parts.lb.look(id, nowMs);
-    const { health, running } = look ?? { health: "unhealthy", running: 0 };
-    const reason =
-      health === "unhealthy" ? "Its /ping was not answered by 200 or 204, or it could not be reached." : null;
-    return {
-      ...NOT_KNOWN_OF_PUSHED,
-      id,
-      state: this.#stateOfLb(upstream, nowMs),
-      tier,
-      rateKind,
-      slots,
-      running,
-      jobs: [],
-      reason: look === null ? NO_RATE : reason,
     };
   }
 
@@ -164,18 +134,6 @@ export class WorkerList {
   #isReadyUpstream({ id, slots }: Upstream): boolean {
     const look = this.#parts.endpoint.pool.look(id);
     return look?.condition === "ok" && look.running < slots;
-  }
-
-  /** A worker that nobody has asked of late is taken to be sound, but it counts as ready only once it was asked. */
-  #stateOfLb({ id }: Upstream, nowMs: number): WorkerView["state"] {
-    const { health, running } = this.#parts.lb.look(id, nowMs) ?? { health: "unhealthy", running: 0 };
-    const state = STATE_OF_HEALTH[health];
-    return state === "IDLE" && running > 0 ? "RUNNING" : state;
-  }
-
-  #isReadyLb({ id, slots }: Upstream, nowMs: number): boolean {
-    const look = this.#parts.lb.look(id, nowMs);
-    return look?.health === "ready" && look.running < slots;
   }
 
   #jobsOn(holderId: string, tenantId: string): Pick<WorkerView, "running" | "jobs"> {

@@ -24,6 +24,20 @@ export interface LbWish {
   readonly avoidIds: readonly string[];
 }
 
+/** What is known of a worker's life, also of one that gets no more requests. */
+export interface LbLife {
+  readonly health: LbHealth;
+  /** When its health was last confirmed, and when it last changed, epoch ms; 0: never. */
+  readonly confirmedAtMs: number;
+  readonly changedAtMs: number;
+  readonly running: number;
+  /** When its newest request began, epoch ms; 0: it has had none. */
+  readonly newestAtMs: number;
+}
+
+/** How long after a probe of a worker the next one is due, ms; Infinity: none is. */
+export type ProbeEvery = (health: LbHealth, worker: { readonly id: string; readonly probedAtMs: number }) => number;
+
 /** A request's token, by which it holds a slot, and its tenant. */
 export interface LbHold {
   readonly token: string;
@@ -41,6 +55,8 @@ interface Worker {
   probing: boolean;
   /** The number of its newest start among all: among equals the worker that was served longest ago is next. */
   startedAt: number;
+  /** When its newest request began, epoch ms; 0: it has had none. */
+  newestAtMs: number;
   readonly tokens: Set<string>;
 }
 
@@ -100,6 +116,7 @@ export class LbPool {
     const worker = this.#worker(id);
     this.#starts += 1;
     worker.startedAt = this.#starts;
+    worker.newestAtMs = nowMs;
     this.#servedAt.set(tenantId, this.#starts);
     worker.tokens.add(token);
     this.#holds.set(token, { worker, tenantId, untilMs: nowMs + LB_GIVEN_UP_AFTER_MS });
@@ -176,7 +193,7 @@ export class LbPool {
   }
 
   /** The workers that are to be probed now and are not being probed; from here on they count as being probed. */
-  takeDueProbes(everyMs: (health: LbHealth) => number, nowMs: number): string[] {
+  takeDueProbes(everyMs: ProbeEvery, nowMs: number): string[] {
     const due = [...this.#workers.values()].filter(
       (worker) => worker.member.slots > 0 && !worker.probing && this.#dueAtMs(worker, everyMs, nowMs) <= nowMs,
     );
@@ -185,7 +202,7 @@ export class LbPool {
   }
 
   /** When the next worker is to be probed, epoch ms. */
-  nextProbeAtMs(everyMs: (health: LbHealth) => number, nowMs: number): number {
+  nextProbeAtMs(everyMs: ProbeEvery, nowMs: number): number {
     let earliest = Number.POSITIVE_INFINITY;
     for (const worker of this.#workers.values()) {
       if (worker.member.slots === 0 || worker.probing) continue;
@@ -194,8 +211,9 @@ export class LbPool {
     return earliest;
   }
 
-  #dueAtMs(worker: Worker, everyMs: (health: LbHealth) => number, nowMs: number): number {
-    return worker.probedAtMs + everyMs(healthOf(worker, nowMs));
+  #dueAtMs(worker: Worker, everyMs: ProbeEvery, nowMs: number): number {
+    const { member, probedAtMs } = worker;
+    return probedAtMs + everyMs(healthOf(worker, nowMs), { id: member.id, probedAtMs });
   }
 
   /** Takes the answer to a probe; null: the probe gave no result, and is due again after its interval. */
@@ -229,6 +247,25 @@ export class LbPool {
     return { health: healthOf(worker, nowMs), running: worker.tokens.size };
   }
 
+  /** What is known of a worker, also of one that only ends its requests; null: nothing. */
+  lifeOf(id: string, nowMs: number): LbLife | null {
+    const worker = this.#workers.get(id);
+    if (worker === undefined) return null;
+    const { confirmedAtMs, changedAtMs, newestAtMs, tokens } = worker;
+    return { health: healthOf(worker, nowMs), confirmedAtMs, changedAtMs, newestAtMs, running: tokens.size };
+  }
+
+  /** Slots without a request of workers that are ready, or may be: nobody has asked them of late. */
+  freeSlots(nowMs: number, isCounted: (id: string) => boolean): number {
+    let free = 0;
+    for (const worker of this.#workers.values()) {
+      const health = healthOf(worker, nowMs);
+      if ((health !== "ready" && health !== "unknown") || !isCounted(worker.member.id)) continue;
+      free += Math.max(worker.member.slots - worker.tokens.size, 0);
+    }
+    return free;
+  }
+
   #worker(id: string): Worker {
     const known = this.#workers.get(id);
     if (known !== undefined) return known;
@@ -240,6 +277,7 @@ export class LbPool {
       probedAtMs: 0,
       probing: false,
       startedAt: 0,
+      newestAtMs: 0,
       tokens: new Set(),
     };
     this.#workers.set(id, worker);

@@ -88,10 +88,10 @@ export class LbExchange {
   }
 
   /** Can another worker be asked? If not, a worker's own 503 is better passed on than replaced by our error. */
-  #hasOthers(tried: number): boolean {
-    const { affinity, settings } = this.#call;
+  #hasOthers({ workers }: Seat, tried: number): boolean {
+    const { affinity } = this.#call;
     const isBound = affinity.kind === "strict" || affinity.kind === "resume";
-    return !isBound && tried + 1 < Math.min(settings.upstreams.length, LB_TRIES_MAX);
+    return !isBound && tried + 1 < Math.min(workers, LB_TRIES_MAX);
   }
 
   async #tryWorker(seat: Seat, tried: number): Promise<Response | Failed> {
@@ -141,7 +141,7 @@ export class LbExchange {
     // workerd makes an empty body for `content-length: 0` too; with that body the answer would be over before its time.
     const hasBody = response.body !== null && length !== 0 && this.#request.method !== "HEAD";
     const isTooLarge = hasBody && length !== null && length > bodyMaxBytes;
-    const goesElsewhere = response.status === 503 && this.#isRepeatable() && this.#hasOthers(tried);
+    const goesElsewhere = response.status === 503 && this.#isRepeatable() && this.#hasOthers(seat, tried);
     if (isTooLarge || goesElsewhere) response.body?.cancel().catch(() => undefined);
     if (isTooLarge) return tooLargeAnswer(bodyMaxBytes);
     if (goesElsewhere) return workerFailed("bad_answer", "the worker answered 503", true);

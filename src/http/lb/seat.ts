@@ -1,5 +1,5 @@
 // The edge's part of a slot of a load-balanced endpoint: waits for a slot in slices, renews it and gives it back.
-import type { LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
+import type { LbEntry, LbOutcome, LbTicket } from "../../contract/load-balancer.ts";
 import { type Failure, fail, ok, type Result } from "../../core/failure.ts";
 import type { Affinity } from "../../core/lb/pool.ts";
 import { LB_RENEW_MS, WAIT_SLICE_MAX_MS } from "../../core/limits.ts";
@@ -26,6 +26,8 @@ interface SeatWanted {
 
 export interface Seat {
   readonly ticket: LbTicket;
+  /** How many workers the endpoint had when this one was given. */
+  readonly workers: number;
   /** Gives the slot back; `outcome` decides about the bill. Only the first call counts: it has the cause of the end. */
   leave(outcome: LbOutcome): Promise<void>;
 }
@@ -49,14 +51,14 @@ export async function takeSeat(request: LbCall, { untilMs, avoidIds, lost }: Sea
       const { value } = entered;
       if (value.kind === "none_left") return ok(value);
       if (value.kind === "ticket") {
-        if (!signal.aborted) return ok({ kind: "seat", seat: keepSeat(request, value.ticket, lost) });
+        if (!signal.aborted) return ok({ kind: "seat", seat: keepSeat(request, value, lost) });
         await leave(request, value.ticket, "unused");
         return ok({ kind: "left" });
       }
       if (signal.aborted) continue;
       if (Date.now() >= untilMs) {
         await leave(request, null, "unused");
-        return fail(timedOut(affinity, value.retryAfterSeconds));
+        return fail(timedOut(affinity, value));
       }
     }
   } finally {
@@ -65,12 +67,12 @@ export async function takeSeat(request: LbCall, { untilMs, avoidIds, lost }: Sea
 }
 
 /** A request that insists on one worker gets a failure that states that this worker had no room. */
-function timedOut({ kind }: Affinity, retryAfterSeconds: number): Failure {
+function timedOut({ kind }: Affinity, { retryAfterSeconds, why }: Extract<LbEntry, { kind: "wait" }>): Failure {
   const isBound = kind === "strict" || kind === "resume";
-  return isBound ? { kind: "affinity_timeout" } : { kind: "no_worker", retryAfterSeconds };
+  return isBound ? { kind: "affinity_timeout" } : { kind: "no_worker", retryAfterSeconds, why };
 }
 
-function keepSeat(request: LbCall, ticket: LbTicket, lost: () => void): Seat {
+function keepSeat(request: LbCall, { ticket, workers }: Extract<LbEntry, { kind: "ticket" }>, lost: () => void): Seat {
   const { c, broker, settings } = request;
   let hasLeft = false;
   const renew = async (): Promise<void> => {
@@ -82,6 +84,7 @@ function keepSeat(request: LbCall, ticket: LbTicket, lost: () => void): Seat {
   const renewals = setInterval(() => void renew(), LB_RENEW_MS);
   return {
     ticket,
+    workers,
     leave: async (outcome) => {
       if (hasLeft) return;
       hasLeft = true;

@@ -265,14 +265,6 @@ describe("a machine that no record owns", () => {
   });
 });
 
-describe("a load-balanced endpoint", () => {
-  it("has no machines: they would never ask for a job", async () => {
-    const { endpointId } = await makeBroker({ kind: "load_balancer", upstreams: [], fleet: fleet({ min: 1 }) });
-    await passTime(endpointId, 60_000);
-    expect(provider.calls).toEqual([]);
-  });
-});
-
 describe("a deleted endpoint", () => {
   it("ends its machines, and goes only when they are gone", async () => {
     const { endpointId, broker, jobId, worker, pass } = await runOne();

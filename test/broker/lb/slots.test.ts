@@ -80,7 +80,7 @@ describe("the workers of a load-balanced endpoint", () => {
     await first.leave(ticket, "unreachable");
     expect(await lbRequest(endpointId).enter(50)).toEqual({
       ok: true,
-      value: { kind: "wait", retryAfterSeconds: 120 },
+      value: { kind: "wait", retryAfterSeconds: 120, why: null },
     });
     expect(await lbRequest(endpointId, { affinity: "strict w1" }).enter()).toEqual({
       ok: false,
@@ -188,7 +188,7 @@ describe("the slots of a load-balanced endpoint", () => {
     await brokerOf(env, endpointId).configure({ ...settings, version: 2, paused: true });
     expect(await lbRequest(endpointId).enter(50)).toEqual({
       ok: true,
-      value: { kind: "wait", retryAfterSeconds: 120 },
+      value: { kind: "wait", retryAfterSeconds: 120, why: null },
     });
     const paused = await makeLb({ paused: true });
     asked.length = 0;
@@ -225,7 +225,7 @@ describe("the slots of a load-balanced endpoint", () => {
     const entered = waiting.map((request) => request.enter());
     expect(await lbRequest(endpointId).enter()).toEqual({
       ok: false,
-      failure: { kind: "no_worker", retryAfterSeconds: expect.any(Number) },
+      failure: { kind: "no_worker", retryAfterSeconds: expect.any(Number), why: null },
     });
     await Promise.all(waiting.map((request) => request.leave(null)));
     expect(await lbRequest(endpointId).enter(20)).toMatchObject({ ok: true, value: { kind: "wait" } });

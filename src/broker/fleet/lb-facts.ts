@@ -1,0 +1,76 @@
+// What the scaler and the reconciler have to know of a load-balanced endpoint: its requests in place of jobs, and what /ping has found of
+// the workers, because they are called and call nobody.
+import type { FleetSettings } from "../../contract/fleet.ts";
+import type { Load } from "../../core/fleet/demand.ts";
+import type { Instance } from "../../core/fleet/instance.ts";
+import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
+import type { LbLife } from "../../core/lb/pool.ts";
+import { LB_SICK_AFTER_MS } from "../../core/limits.ts";
+import type { LbSlots } from "../lb/slots.ts";
+import type { BrokerState } from "../state.ts";
+
+interface Parts extends Pick<BrokerState, "machines"> {
+  readonly lb: LbSlots;
+}
+
+/** What requests need at this moment, and when one next waits for too long, epoch ms. */
+export function lbLoadOf(
+  { machines, lb }: Parts,
+  { rule, slots }: FleetSettings,
+  nowMs: number,
+): { readonly load: Load; readonly overdueAtMs: number } {
+  const delayMs = rule.type === "QUEUE_DELAY" ? rule.delayMs : Number.POSITIVE_INFINITY;
+  let waiting = 0;
+  let overdue = 0;
+  let overdueAtMs = Number.POSITIVE_INFINITY;
+  for (const sinceMs of lb.waitingSince()) {
+    waiting += 1;
+    if (sinceMs + delayMs < nowMs) overdue += 1;
+    else overdueAtMs = Math.min(overdueAtMs, sinceMs + delayMs + 1);
+  }
+  let running = 0;
+  for (const { id } of machines.all()) running += lb.lifeOf(id, nowMs)?.running ?? 0;
+  if (nowMs < lb.recalledAtMs) {
+    // Requests of an earlier start of the object may run on any machine: until they are renewed each counts as busy as it may be.
+    const most = rule.type === "QUEUE_DELAY" ? slots : rule.requests;
+    running = [...machines.all()].filter(({ phase }) => phase === "ready").length * most;
+    overdueAtMs = Math.min(overdueAtMs, lb.recalledAtMs);
+  }
+  const spareSlots = waiting === 0 ? 0 : lb.freeSlots(nowMs, (id) => machines.get(id) === undefined);
+  return { load: { waiting, overdue, running, spareSlots, slots }, overdueAtMs };
+}
+
+/**
+ * By the id of the machine. Until the requests of an earlier start of the object have been renewed nothing is known of any of them: a
+ * machine without a request may be a busy one.
+ */
+export function lbWorkersOf({ machines, lb }: Parts, nowMs: number): ReadonlyMap<string, WorkerFacts> {
+  const workers = new Map<string, WorkerFacts>();
+  if (nowMs < lb.recalledAtMs) return workers;
+  for (const instance of machines.all()) workers.set(instance.id, factsOf(instance, lb.lifeOf(instance.id, nowMs)));
+  return workers;
+}
+
+/** Does the worker of a machine that was ready answer otherwise now? */
+export function isSick(life: LbLife | null): boolean {
+  return life?.health === "unhealthy" || life?.health === "starting";
+}
+
+function factsOf({ startedAtMs, url }: Instance, life: LbLife | null): WorkerFacts {
+  const unseen = { hasAsked: false, hasRun: false, running: 0, idleSinceMs: startedAtMs };
+  const noUrl = "Its provider tells no url at which its worker could be called.";
+  if (life === null)
+    return { ...unseen, goneAtMs: Number.POSITIVE_INFINITY, trouble: url === null ? noUrl : NOT_READY };
+  const { health, confirmedAtMs, changedAtMs, newestAtMs, running } = life;
+  return {
+    // What a stopped machine's worker answered before it was stopped shows nothing.
+    hasAsked: health === "ready" && confirmedAtMs >= startedAtMs,
+    hasRun: newestAtMs >= startedAtMs,
+    running,
+    idleSinceMs: Math.max(newestAtMs, startedAtMs),
+    goneAtMs: isSick(life) && running === 0 ? changedAtMs + LB_SICK_AFTER_MS : Number.POSITIVE_INFINITY,
+    trouble: health === "ready" ? null : NOT_READY,
+  };
+}
+
+const NOT_READY = "Its /ping is not answered by 200.";

@@ -1,0 +1,265 @@
+// A load-balanced endpoint whose workers come and go by themselves: its requests wait for the first one, each new one is known by its /ping,
+// and none is ended while a request runs on it.
+import { abortAllDurableObjects } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { FleetSettings } from "../../../src/contract/fleet.ts";
+import type { EndpointSettings } from "../../../src/contract/settings.ts";
+import type { ProbedHealth } from "../../../src/core/lb/pool.ts";
+import { LB_RECALL_MS, LB_SICK_AFTER_MS } from "../../../src/core/limits.ts";
+import { ACTIVE_RATE, activeRate, makeActive } from "../../support/active.ts";
+import { upstream } from "../../support/broker.ts";
+import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { answerPings, lbRequest } from "../../support/load-balanced.ts";
+import { passTime } from "../../support/pulling-worker.ts";
+
+let provider: HeldProvider;
+/** What every worker answers to /ping. */
+let health: ProbedHealth;
+let pinged: string[];
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  provider = holdProvider();
+  provider.url = "http://worker.test";
+  health = "ready";
+  pinged = answerPings(() => health);
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+async function makeLbFleet(partial: Partial<FleetSettings> = {}, more: Partial<EndpointSettings> = {}) {
+  const rates = [activeRate(), { ...activeRate(), kind: "flex" as const, nanodollarsPerSecond: 160_000 }];
+  const made = await makeActive({ kind: "load_balancer", upstreams: [], rates, fleet: fleet(partial), ...more });
+  const { endpointId, tenantId, broker } = made;
+  return {
+    ...made,
+    request: (affinity = "") => lbRequest(endpointId, { tenantId, affinity }),
+    pass: (ms: number) => passTime(endpointId, ms),
+    workers: () => broker().listWorkers({ tenantId }),
+  };
+}
+
+const created = (times: number) => vi.waitFor(() => expect(provider.called("create")).toHaveLength(times));
+const ended = (times: number) => vi.waitFor(() => expect(provider.called("end")).toHaveLength(times));
+const machineOf = (at: number) => provider.called("create")[at]?.machine?.instanceId ?? "";
+
+/** The timer that asks workers is real, and the clock it goes by is not: it is moved on until something holds. */
+async function asTimePasses(check: () => unknown): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      vi.setSystemTime(Date.now() + 500);
+      await check();
+    },
+    { timeout: 20_000, interval: 50 },
+  );
+}
+
+type Request = ReturnType<typeof lbRequest>;
+
+/** What one call answers, while time passes. */
+async function enterAsTimePasses(request: Request): Promise<Awaited<ReturnType<Request["enter"]>>> {
+  const answers: Awaited<ReturnType<Request["enter"]>>[] = [];
+  void request.enter(30).then((answer) => answers.push(answer));
+  await asTimePasses(() => expect(answers).toHaveLength(1));
+  const [answer] = answers;
+  if (answer === undefined) throw new Error("there is no answer");
+  return answer;
+}
+
+describe("a request at an endpoint without a worker", () => {
+  it("waits while the first one starts, and is served by it once its /ping is answered by 200", async () => {
+    health = "starting";
+    const { request, workers } = await makeLbFleet();
+    const ticket = request().ticket();
+    await created(1);
+    await vi.waitFor(async () => expect(await workers()).toMatchObject([{ state: "INITIALIZING", kind: "push" }]));
+    health = "ready";
+    await asTimePasses(() => expect(pinged.length).toBeGreaterThan(1));
+    expect(await ticket).toMatchObject({
+      upstream: { id: machineOf(0), url: "http://worker.test", tier: "a4000", rateKind: "flex", slots: 1 },
+      nanodollarsPerSecond: 160_000,
+    });
+    expect(await workers()).toMatchObject([
+      { id: machineOf(0), state: "RUNNING", running: 1, machine: { phase: "ready" } },
+    ]);
+  });
+
+  it("is told what it waits for when it has to come again", async () => {
+    health = "starting";
+    const { request } = await makeLbFleet();
+    expect(await enterAsTimePasses(request())).toMatchObject({
+      value: { kind: "wait", why: expect.stringContaining("its worker loads") },
+    });
+  });
+
+  it("makes no machine where it insists on a worker that is not there", async () => {
+    const { request } = await makeLbFleet();
+    expect(await request("strict w1").enter(30)).toMatchObject({ ok: false, failure: { kind: "affinity_gone" } });
+    expect(provider.calls).toEqual([]);
+  });
+
+  it("makes none where a worker that no fleet has made is free", async () => {
+    const { request } = await makeLbFleet({}, { upstreams: [upstream({ id: "w1", slots: 1 })] });
+    expect((await request().ticket()).upstream.id).toBe("w1");
+    expect(provider.calls).toEqual([]);
+  });
+});
+
+describe("the machines of a load-balanced endpoint", () => {
+  it("are as many as its requests need, and no more than it may have", async () => {
+    const { request } = await makeLbFleet({ max: 2 });
+    const tickets = [request(), request(), request()].map((one) => one.enter());
+    await created(2);
+    const entered = await Promise.all([tickets[0], tickets[1]]);
+    expect(entered.map((one) => (one?.ok && one.value.kind === "ticket" ? one.value.ticket.upstream.id : ""))).toEqual([
+      machineOf(0),
+      machineOf(1),
+    ]);
+    expect(provider.called("create")).toHaveLength(2);
+  });
+
+  it("take as many requests at once as they have slots", async () => {
+    const { request } = await makeLbFleet({ slots: 3, rule: { type: "REQUEST_COUNT", requests: 3 } });
+    const tickets = await Promise.all([request(), request(), request()].map((one) => one.ticket()));
+    expect(new Set(tickets.map(({ upstream: { id } }) => id)).size).toBe(1);
+    expect(provider.called("create")).toHaveLength(1);
+  });
+
+  it("are ended when no request has needed them for the idle timeout, and not while one runs", async () => {
+    const { request, pass, workers } = await makeLbFleet();
+    const first = request();
+    const ticket = await first.ticket();
+    for (let passed = 0; passed < 4; passed += 1) {
+      await pass(5_000);
+      await first.renew(ticket);
+    }
+    expect(provider.called("end")).toEqual([]);
+    await first.leave(ticket);
+    await pass(4_000);
+    expect(provider.called("end")).toEqual([]);
+    await pass(1_500);
+    await ended(1);
+    expect(await workers()).toEqual([]);
+  });
+
+  it("end first where no request runs", async () => {
+    const { request, pass } = await makeLbFleet();
+    const [long, short] = [request(), request()];
+    const [longTicket, shortTicket] = await Promise.all([long.ticket(), short.ticket()]);
+    await short.leave(shortTicket);
+    await long.renew(longTicket);
+    await pass(6_000);
+    await ended(1);
+    expect(provider.called("end")[0]?.machine?.instanceId).toBe(shortTicket.upstream.id);
+    expect(await long.renew(longTicket)).toBe(true);
+  });
+
+  it("are kept over a start of the broker for requests that run on them", async () => {
+    const { request, pass } = await makeLbFleet();
+    const running = request();
+    const ticket = await running.ticket();
+    await abortAllDurableObjects();
+    await pass(6_000);
+    await pass(5_900);
+    expect(await running.renew(ticket)).toBe(true);
+    await pass(LB_RECALL_MS);
+    await pass(6_000);
+    expect(await running.renew(ticket)).toBe(true);
+    expect(provider.called("end")).toEqual([]);
+    await running.leave(ticket);
+    await pass(6_000);
+    await ended(1);
+  });
+
+  it("are replaced when their worker is not ready any more for a minute", async () => {
+    const { request } = await makeLbFleet();
+    const first = request();
+    const ticket = await first.ticket();
+    health = "unhealthy";
+    await first.leave(ticket, "unreachable");
+    const second = request();
+    void second.enter();
+    await asTimePasses(() => expect(pinged.length).toBeGreaterThan(3));
+    expect(provider.called("end")).toEqual([]);
+    const sickMs = Date.now();
+    await asTimePasses(() => expect(provider.called("end")).toHaveLength(1));
+    expect(Date.now() - sickMs).toBeGreaterThan(LB_SICK_AFTER_MS / 2);
+    health = "ready";
+    await vi.waitFor(async () =>
+      expect(await enterAsTimePasses(second)).toMatchObject({ value: { ticket: { upstream: { id: machineOf(1) } } } }),
+    );
+  });
+
+  it("whose worker is never ready have failed their start, which is told", async () => {
+    health = "starting";
+    const { request } = await makeLbFleet({ initTimeoutMs: 3_000 });
+    const first = request();
+    await enterAsTimePasses(first);
+    await asTimePasses(() => expect(provider.called("end")).toHaveLength(1));
+    expect(await enterAsTimePasses(first)).toMatchObject({
+      value: { kind: "wait", why: expect.stringContaining("Its /ping is not answered by 200") },
+    });
+  });
+
+  it("that have no address have failed their start, too, and the words name it", async () => {
+    provider.url = null;
+    const { request } = await makeLbFleet({ initTimeoutMs: 3_000 });
+    const first = request();
+    await enterAsTimePasses(first);
+    await asTimePasses(() => expect(provider.called("end")).toHaveLength(1));
+    expect(await enterAsTimePasses(first)).toMatchObject({
+      value: { why: expect.stringContaining("Its provider tells no url") },
+    });
+    expect(pinged).toEqual([]);
+  });
+
+  it("are there ahead of requests where that is asked for", async () => {
+    const { tenantId, broker, workers } = await makeLbFleet();
+    const untilMs = Date.now() + 60_000;
+    await broker().prewarm({ tenantId, settingsVersion: 1, workers: 2, untilMs });
+    await created(2);
+    await vi.waitFor(async () => {
+      expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }, { machine: { phase: "ready" } }]);
+    });
+  });
+
+  it("are not asked for their health while nobody needs it", async () => {
+    const { pass } = await makeLbFleet({ min: 1 });
+    await created(1);
+    await vi.waitFor(() => expect(pinged).toHaveLength(1));
+    for (let passed = 0; passed < 5; passed += 1) await pass(60_000);
+    expect(pinged).toHaveLength(1);
+    expect(provider.called("end")).toEqual([]);
+  });
+});
+
+describe("an active machine of a load-balanced endpoint", () => {
+  it("is billed from its readiness until it is to end, over a start of the broker, and its requests cost nothing", async () => {
+    vi.setSystemTime(Date.UTC(2050, 0, 1));
+    const active = await makeLbFleet({ min: 1 });
+    await created(1);
+    await vi.waitFor(async () => expect(await active.holds()).toHaveLength(1));
+    const readyMs = Date.now();
+    const request = active.request();
+    const ticket = await request.ticket();
+    expect(ticket).toMatchObject({ upstream: { rateKind: "active" } });
+    vi.setSystemTime(readyMs + 4_000);
+    await request.leave(ticket);
+    await abortAllDurableObjects();
+    expect(await active.workers()).toHaveLength(1);
+    // By now every request of the earlier start would have been renewed.
+    vi.setSystemTime(readyMs + 4_000 + LB_RECALL_MS + 400);
+    await active.change({ fleet: fleet({ min: 0, idleTimeoutMs: 0 }) });
+    await ended(1);
+    expect(await active.holds()).toEqual([]);
+    const [line, ...more] = await active.lines();
+    expect(more).toEqual([]);
+    expect(line).toMatchObject({ jobId: `active-${machineOf(0)}`, rate: ACTIVE_RATE });
+    expect(line?.seconds).toBe(Math.ceil(((line?.finishedAt ?? 0) - (line?.startedAt ?? 0)) / 1_000));
+    expect(line?.finishedAt).toBe(readyMs + 16_400);
+    expect(line?.startedAt).toBeLessThanOrEqual(readyMs);
+  });
+});
