@@ -130,6 +130,7 @@ export const SECTIONS: readonly Section[] = [
       LB_CALL_MAX_MS: "the call itself",
       LB_WAITING_MAX: "requests that wait in an endpoint",
       LB_TRIES_MAX: "workers that a request is tried on",
+      LB_SICK_AFTER_MS: "a machine whose `/ping` is not answered by 200 any more is ended after",
       LB_SOCKET_IDLE_MS: "silence of a WebSocket",
       LB_SOCKET_UNREAD_MAX_BYTES: "unread bytes of a WebSocket",
       ANSWER_HEADERS_MAX_BYTES: "headers of a worker's answer",

@@ -17,6 +17,8 @@ const hookWorkerSchema = z.object({
   disk: z.int().nullable(),
   /** Such as `8000/http`. */
   ports: z.array(z.string()),
+  /** Where a load-balanced worker is called, in the machine: its `url` leads to this port. Null: it fetches jobs, and is not called. */
+  httpPort: z.int().nullable().default(null),
   /** The id of a credential for the image's registry, which the provider has; null: the image is public. */
   registry: z.string().nullable(),
   gpuCount: z.int(),

@@ -9,9 +9,9 @@ import { makeFleetKey } from "../outbound/fleet-key.ts";
 import { openEnv } from "../outbound/sealed-env.ts";
 import type { MachinePlan } from "./driver.ts";
 
-/** A plan, or why no machine can be made, as a sentence. `httpPort`: where a load-balanced worker is called. */
+/** A plan, or why no machine can be made, as a sentence. */
 export type Planned =
-  | { readonly ok: true; readonly plan: MachinePlan; readonly httpPort: number | null }
+  | { readonly ok: true; readonly plan: MachinePlan }
   | { readonly ok: false; readonly problem: string };
 
 export async function planMachines(endpoint: ManagedEndpoint, config: Config): Promise<Planned> {
@@ -35,6 +35,7 @@ export async function planMachines(endpoint: ManagedEndpoint, config: Config): P
     args: fleet.args ?? null,
     disk: fleet.disk ?? null,
     ports: fleet.ports ?? [],
+    httpPort,
     registry: fleet.registry ?? null,
     gpuCount: gpu?.count ?? 1,
     allowedCudaVersions: gpu?.allowedCudaVersions ?? [],
@@ -49,7 +50,7 @@ export async function planMachines(endpoint: ManagedEndpoint, config: Config): P
     const key = await makeFleetKey(config.pepper, { endpointId, instanceId });
     return Object.fromEntries(workerVariables({ base: reached.base, endpointId, key, gpu: gpuTypeId, machine }));
   };
-  return { ok: true, plan: { worker, variablesOf }, httpPort };
+  return { ok: true, plan: { worker, variablesOf } };
 }
 
 /** `base`: where workers fetch their jobs; null: they are called, and fetch none. */

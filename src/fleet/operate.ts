@@ -44,7 +44,8 @@ export async function operate(call: ProviderCall, deps: OperateDeps): Promise<Pr
   if (operation === "create" && !planned.ok) return { kind: "bad_config", detail: planned.problem };
   const credential = await openCredential(provider, config.encryptionKey);
   if (!credential.ok) return { kind: "denied", detail: credential.problem };
-  const { plan, httpPort } = planned.ok ? planned : { plan: null, httpPort: null };
+  const plan = planned.ok ? planned.plan : null;
+  const httpPort = plan?.worker.httpPort ?? null;
   const made = makeDriver(
     { provider, credential: credential.text, plan, httpPort, endpointId, desired: call.desired },
     { reach: config.reach, now, untilMs },

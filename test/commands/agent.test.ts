@@ -45,6 +45,25 @@ describe("a machine", () => {
     expect([folder.pids(), isRunning(pid)]).toEqual([[pid], false]);
   });
 
+  it("that is called has a port of its own, which its worker is told and its url leads to", async () => {
+    const listens =
+      "require('node:http').createServer((_, r) => r.end(process.env.PORT_HEALTH)).listen(process.env.PORT)";
+    folder.configure({ "acme/listens": { program: "node", args: ["-e", listens] } });
+    const agent = await folder.start();
+    const called = worker("acme/listens", { httpPort: 80, env: { PORT: "80", PORT_HEALTH: "80" } });
+    const { machines } = await agent.tell(called, [machine(A), machine(B)]);
+    const urls = machines.map(({ url }) => url ?? "");
+    expect(new Set(urls).size).toBe(2);
+    for (const url of urls) {
+      const port = new URL(url).port;
+      await expect
+        .poll(() => fetch(url).then((answer) => answer.text(), String), { timeout: 10_000, interval: 20 })
+        .toBe(port);
+    }
+    const stopped = await agent.tell(called, [machine(A, { state: "stopped" }), machine(B)]);
+    expect(stopped.machines.map(({ url }) => url)).toEqual(urls);
+  });
+
   it("that does not end by SIGTERM is shown until its whole group is killed", async () => {
     folder.configure({ stubborn: STUBBORN });
     const agent = await folder.start();

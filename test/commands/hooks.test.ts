@@ -102,7 +102,15 @@ function machine(
 }
 
 const WORKER: NonNullable<HookRequest["worker"]> = {
-  ...{ image: "acme/worker:1.2", args: "--name 'a b'", disk: null, ports: [], registry: null, gpuCount: 1 },
+  ...{
+    image: "acme/worker:1.2",
+    args: "--name 'a b'",
+    disk: null,
+    ports: [],
+    httpPort: null,
+    registry: null,
+    gpuCount: 1,
+  },
   ...{ allowedCudaVersions: [], minCudaVersion: null, dataCenterIds: [], networkVolumes: [] },
   env: { MODEL: "small", KEY: "of the endpoint" },
 };

@@ -45,7 +45,7 @@ export function machine(instance: string, change: Partial<HookMachine> = {}): Ho
 
 export function worker(image: string, change: Partial<HookWorker> = {}): HookWorker {
   return {
-    ...{ image, args: null, disk: null, ports: [], registry: null, gpuCount: 1 },
+    ...{ image, args: null, disk: null, ports: [], httpPort: null, registry: null, gpuCount: 1 },
     ...{ allowedCudaVersions: [], minCudaVersion: null, dataCenterIds: [], networkVolumes: [] },
     env: {},
     ...change,

@@ -29,6 +29,7 @@ export const WORKER: HookWorker = {
   args: "--fast",
   disk: 20,
   ports: ["8000/http"],
+  httpPort: null,
   registry: "reg-1",
   gpuCount: 1,
   allowedCudaVersions: [],

@@ -13,6 +13,8 @@ export interface MachineParts {
   /** What it is made of, also when it is started again. */
   readonly worker: HookWorker;
   readonly pricePerHour: number | null;
+  /** The port that its worker is called at, which it keeps; null: it is not called. */
+  readonly port: number | null;
   readonly keeper: Keeper;
   /** It has ended after it was given up, and is to be forgotten. */
   readonly gone: () => void;
@@ -38,8 +40,9 @@ export class Machine {
   #settled = Promise.withResolvers<void>();
   #reason: Reason | null = null;
   /** What is started when the process that is ending has ended. */
-  #next: Program | null = null;
+  #next: { readonly program: Program; readonly url: string | null } | null = null;
   #rest: Rest = { status: "stopped", detail: null };
+  #url: string | null = null;
   #endsAtMs = 0;
   #forgetEnd = (): void => undefined;
 
@@ -71,12 +74,17 @@ export class Machine {
     if (this.#run !== null) this.#watchEnd();
   }
 
-  /** Starts it. Where its process is being ended, that is waited for. */
-  start(program: Program): void {
+  get port(): number | null {
+    return this.#parts.port;
+  }
+
+  /** Starts it. Where its process is being ended, that is waited for. `url`: where it is called then. */
+  start(program: Program, url: string | null): void {
     if (this.#run !== null) {
-      this.#next = program;
+      this.#next = { program, url };
       return;
     }
+    this.#url = url;
     this.#settled = Promise.withResolvers();
     if (Date.now() >= this.#endsAtMs) {
       this.#rest = TIME_OVER;
@@ -108,7 +116,7 @@ export class Machine {
 
   show(): Shown {
     const { name, pricePerHour } = this.#parts;
-    const known = { name, id: this.#id, pricePerHour, url: null };
+    const known = { name, id: this.#id, pricePerHour, url: this.#url };
     if (this.#run === null) return { ...known, ...this.#rest };
     return { ...known, status: this.#isStarted ? "running" : "creating", detail: null };
   }
@@ -134,7 +142,7 @@ export class Machine {
     const next = this.#next;
     this.#next = null;
     this.#settled.resolve();
-    if (next !== null) this.start(next);
+    if (next !== null) this.start(next.program, next.url);
     else if (this.#reason === "given up") this.#parts.gone();
     else this.#rest = restAfter(end, this.#reason);
   }

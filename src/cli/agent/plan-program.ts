@@ -6,7 +6,7 @@ import { splitWords } from "./split-words.ts";
 
 /** A program, or a sentence on what of the request cannot be done. */
 export type Planned =
-  | { readonly ok: true; readonly program: Program }
+  | { readonly ok: true; readonly program: Program; readonly url: string | null }
   | { readonly ok: false; readonly detail: string };
 
 /** What every program has of the agent's own environment. */
@@ -18,6 +18,8 @@ export interface OwnVariables {
 interface Wanted {
   readonly worker: HookWorker;
   readonly machine: HookMachine;
+  /** Where this machine's worker is to be called; null: it is not called. Processes of one machine share its ports. */
+  readonly port: number | null;
   /** The file that the output goes to. */
   readonly log: string;
 }
@@ -37,7 +39,7 @@ const CODE_CHOOSING = new RegExp(
   ].join("|")})$`,
 );
 
-export function planProgram(config: AgentConfig, own: OwnVariables, { worker, machine, log }: Wanted): Planned {
+export function planProgram(config: AgentConfig, own: OwnVariables, { worker, machine, port, log }: Wanted): Planned {
   const image = config.images.get(worker.image);
   if (image === undefined) {
     const known = [...config.images.keys()].join(", ") || "none";
@@ -48,8 +50,10 @@ export function planProgram(config: AgentConfig, own: OwnVariables, { worker, ma
   const given = { ...worker.env, ...machine.env };
   const wrong = wrongVariable(given, worker.image, image);
   if (wrong !== null) return refuse(wrong);
-  const env = { ...given, ...own, ...image.env };
-  return { ok: true, program: { file: image.program, args: [...args], cwd: image.cwd, env, log } };
+  const ports = port === null ? {} : { PORT: String(port), PORT_HEALTH: String(port) };
+  const env: Readonly<Record<string, string>> = { ...given, ...ports, ...own, ...image.env };
+  const url = port === null ? null : `http://127.0.0.1:${env.PORT}`;
+  return { ok: true, url, program: { file: image.program, args: [...args], cwd: image.cwd, env, log } };
 }
 
 /** US dollars an hour; null: the configuration has no price for it. */
