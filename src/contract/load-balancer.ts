@@ -14,6 +14,10 @@ export interface LbTicket {
   /** By the broker's clock, epoch ms. */
   readonly startedAtMs: number;
   readonly nanodollarsPerSecond: number;
+  /** How long the request waited for its slot. Tickets of an earlier release lack these two. */
+  readonly waitedMs?: number;
+  /** The machine of its worker was not ready yet when it came. */
+  readonly cold?: boolean;
 }
 
 /**

@@ -99,14 +99,14 @@ export class LbSlots {
     // Requests that are still in line afterwards cannot use what is free, so that this request overtakes none.
     this.#tick(nowMs);
     const { requestId, tenantId } = call;
-    const entered = this.#tryEnter({ wish, token, tenantId }, nowMs);
+    const sinceMs = this.#line.get(requestId)?.sinceMs ?? nowMs;
+    const entered = this.#tryEnter({ wish, token, tenantId, sinceMs }, nowMs);
     if (entered !== null) {
       this.#line.delete(requestId);
       this.#follow();
       return entered;
     }
     if (!isKnown && this.#line.size >= LB_WAITING_MAX && !this.#makeRoom(tenantId, nowMs)) return this.#noWorker(nowMs);
-    const sinceMs = this.#line.get(requestId)?.sinceMs ?? nowMs;
     return new Promise((answer) => {
       const untilMs = nowMs + Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
       this.#line.set(requestId, { requestId, tenantId, wish, token, sinceMs, untilMs, answer });
@@ -177,11 +177,13 @@ export class LbSlots {
     platform.launch(this.#wake(), "fleet");
   }
 
-  #learn({ upstream, startedAtMs }: LbTicket, outcome: LbOutcome, nowMs: number): void {
+  #learn(ticket: LbTicket, outcome: LbOutcome, nowMs: number): void {
+    const { upstream, startedAtMs, waitedMs = 0, cold = false } = ticket;
     if (outcome === "unreachable") this.#pool.unreachable(upstream.id, nowMs);
     if (outcome !== "served") return;
     this.#pool.served(upstream.id, startedAtMs, nowMs);
     const tookMs = nowMs - startedAtMs;
+    this.#parts.kept.timings.addRequest({ cold, endedAtMs: nowMs, waitedMs, ranMs: tookMs });
     this.#meanMs = this.#meanMs === 0 ? tookMs : this.#meanMs + (tookMs - this.#meanMs) * NEWEST_WEIGHT;
   }
 
@@ -209,7 +211,10 @@ export class LbSlots {
   }
 
   /** Returns a slot or a refusal; null: the request must wait. */
-  #tryEnter({ wish, token, tenantId }: Pick<Waiting, "wish" | "token" | "tenantId">, nowMs: number): Entered | null {
+  #tryEnter(
+    { wish, token, tenantId, sinceMs }: Pick<Waiting, "wish" | "token" | "tenantId" | "sinceMs">,
+    nowMs: number,
+  ): Entered | null {
     const { settings, incarnation } = this.#parts.endpoint;
     if (settings === null || this.#isPaused() || nowMs < this.recalledAtMs) return null;
     const choice = this.#pool.choose(wish, nowMs);
@@ -220,7 +225,9 @@ export class LbSlots {
     const upstream = members.find(({ id }) => id === choice.id);
     const nanodollarsPerSecond = upstream === undefined ? undefined : rateOf(upstream, settings, nowMs);
     if (upstream === undefined || nanodollarsPerSecond === undefined) return null;
-    const ticket: LbTicket = { token, tenantId, incarnation, upstream, startedAtMs: nowMs, nanodollarsPerSecond };
+    const price = { upstream, startedAtMs: nowMs, nanodollarsPerSecond };
+    const cold = this.#parts.machines.isReadyOnlySince(upstream.id, sinceMs);
+    const ticket: LbTicket = { token, tenantId, incarnation, ...price, waitedMs: nowMs - sinceMs, cold };
     this.#occupy(ticket, nowMs);
     return ok({ kind: "ticket", ticket, workers: members.length });
   }

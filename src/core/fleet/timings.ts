@@ -71,6 +71,11 @@ export class Timings {
     this.#add(history.at(-1)?.cold === true ? this.#cold : this.#warm, [finishedAtMs, delayMs, executionMs]);
   }
 
+  /** Counts a load-balanced request that was served. */
+  addRequest({ cold, endedAtMs, waitedMs, ranMs }: TimedRequest): void {
+    this.#add(cold ? this.#cold : this.#warm, [endedAtMs, waitedMs, ranMs]);
+  }
+
   addStart({ isResumed, readyAtMs, tookMs }: Start): void {
     this.#add(isResumed ? this.#resumed : this.#created, [readyAtMs, tookMs]);
   }
@@ -102,6 +107,14 @@ export class Timings {
     this.#text ??= [this.#warm, this.#cold, this.#created, this.#resumed].map(writeRows).join(";");
     return this.#text;
   }
+}
+
+/** A load-balanced request. Epoch ms, and ms. */
+interface TimedRequest {
+  readonly cold: boolean;
+  readonly endedAtMs: number;
+  readonly waitedMs: number;
+  readonly ranMs: number;
 }
 
 /** What is read of a job that has ended. */

@@ -236,6 +236,30 @@ describe("the machines of a load-balanced endpoint", () => {
   });
 });
 
+describe("the timing of a load-balanced endpoint", () => {
+  it("tells requests that have waited for a machine from those that have not", async () => {
+    health = "starting";
+    const { tenantId, broker, request } = await makeLbFleet();
+    const [cold, warm] = [request(), request()];
+    const coldTicket = cold.ticket();
+    await created(1);
+    await asTimePasses(() => expect(pinged.length).toBeGreaterThan(1));
+    health = "ready";
+    await asTimePasses(async () =>
+      expect(await broker().health({ tenantId })).toMatchObject({ workers: { running: 1 } }),
+    );
+    await cold.leave(await coldTicket);
+    const warmTicket = await warm.ticket();
+    vi.setSystemTime(Date.now() + 250);
+    await warm.leave(warmTicket);
+    expect(await broker().readTiming({ tenantId })).toMatchObject({
+      warm: { jobs: 1, waitMs: { p50: 0 }, executionMs: { p50: 250 } },
+      cold: { jobs: 1, waitMs: { p50: expect.any(Number) } },
+      starts: { created: { count: 1 } },
+    });
+  });
+});
+
 describe("an active machine of a load-balanced endpoint", () => {
   it("is billed from its readiness until it is to end, over a start of the broker, and its requests cost nothing", async () => {
     vi.setSystemTime(Date.UTC(2050, 0, 1));
