@@ -1,5 +1,6 @@
 // The entry of the Worker: requests, queues, the cron, and the objects and entrypoints that the platform starts.
 import { repairBrokers } from "./consumers/repair.ts";
+import { sweepFleets } from "./consumers/sweep-fleets.ts";
 import { consume } from "./consumers/wake-ups.ts";
 import { createApp } from "./http/app.ts";
 
@@ -15,5 +16,8 @@ const app = createApp();
 export default {
   fetch: (request, env, ctx) => app.fetch(request, env, ctx),
   queue: (batch, env) => consume(batch, env),
-  scheduled: (_controller, env) => repairBrokers(env),
+  scheduled: async ({ scheduledTime }, env) => {
+    await repairBrokers(env);
+    await sweepFleets(env, scheduledTime);
+  },
 } satisfies ExportedHandler<Env>;

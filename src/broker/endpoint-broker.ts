@@ -282,6 +282,13 @@ export class EndpointBroker extends DurableObject<Env> implements BrokerApi {
     return this.#enter().fleet.listDecisions(call);
   }
 
+  async sweepFleet() {
+    const { fleet, wake } = this.#enter();
+    const nowMs = Date.now();
+    fleet.sweep(nowMs);
+    await wake.arm(nowMs);
+  }
+
   async prewarm(call: CallOf<"prewarm">) {
     return this.#enter().fleet.prewarm(call);
   }

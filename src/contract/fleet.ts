@@ -142,6 +142,8 @@ export interface FleetApi {
     readonly below: number;
     readonly limit: number;
   }): Promise<readonly Decision[] | null>;
+  /** Asks the providers of the endpoint what they have: a machine that no record owns is ended. Nothing is waited for. */
+  sweepFleet(): Promise<void>;
   /** Sees to it that so many workers are there until then, epoch ms, as far as the endpoint may have them. */
   prewarm(call: {
     readonly tenantId: string;

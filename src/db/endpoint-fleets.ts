@@ -4,6 +4,7 @@ import * as z from "zod";
 import { type FleetSettings, fleetSettingsSchema, storedProviderSchema } from "../contract/fleet.ts";
 import { fleetSchema } from "../contract/manage/fleet.ts";
 import { brokerFleet } from "../core/manage/fleet-settings.ts";
+import { bound, type Database, statement } from "./statement.ts";
 
 const AS_JSON = "json_group_array(json_object('id', id, 'kind', kind, 'offers', json(offers)))";
 const LIVE = "providers.tenant_id = endpoints.tenant_id AND deleted_at IS NULL";
@@ -18,6 +19,14 @@ export const FLEET_COLUMNS = `release,
   CASE WHEN fleet ->> 'image' IS NULL OR fleet -> 'providers' = '[]' THEN NULL
     WHEN fleet ->> 'providers' IS NULL THEN (SELECT ${AS_JSON} FROM (${DEFAULT_ONES}))
     ELSE (SELECT ${AS_JSON} FROM (${NAMED_ONES})) END AS providers`;
+
+/** Endpoints that may have a fleet and whose hour of the day (0 to 23, UTC) this is, by their numbers. */
+export async function listSweptAt(db: Database, hour: number, limit: number): Promise<readonly string[]> {
+  const sql = `SELECT id FROM endpoints
+    WHERE deleted_at IS NULL AND fleet ->> 'image' IS NOT NULL AND coalesce(number, 0) % 24 = ? ORDER BY id LIMIT ?`;
+  const { results } = await bound(db, statement(sql, hour, limit)).all<{ id: string }>();
+  return results.map(({ id }) => id);
+}
 
 export interface FleetRow {
   readonly release: number;

@@ -55,6 +55,7 @@ const AFTER_A_LOST_ANSWER: { readonly [Name in keyof BrokerApi]: Repeat | Repeat
   listWorkers: "again",
   drainWorker: "again",
   listDecisions: "again",
+  sweepFleet: "again",
   prewarm: "again",
   appendChunk: ({ number }) => (number === undefined ? "once" : "again"),
   appendPiece: "again",

@@ -87,8 +87,18 @@ export class Fleet implements Timed {
     return false;
   }
 
-  /** Called at the end of each call: an endpoint without fleet and machines costs nothing here. */
-  look(nowMs: number): void {
+  /**
+   * Asks the providers of the endpoint what they have, whether a record names them or not: what nobody owns gets a record, by which it is
+   * ended. While there are records this is done by itself.
+   */
+  sweep(nowMs: number): void {
+    const { candidates = [] } = this.#parts.endpoint.settings?.fleet ?? {};
+    const providers = new Set(candidates.map(({ providerId }) => providerId));
+    if (providers.size > 0) this.look(nowMs, [...providers]);
+  }
+
+  /** Called at the end of each call: an endpoint without fleet and machines costs nothing here. `swept`: as the reconciler has it. */
+  look(nowMs: number, swept: readonly string[] = []): void {
     const { endpoint, machines } = this.#parts;
     const own = endpoint.settings?.fleet ?? null;
     if (own === null && machines.size === 0) {
@@ -111,14 +121,14 @@ export class Fleet implements Timed {
       scaled.reason === null
         ? null
         : decisionOf(before, scaled.state.wanted, scaled.reason, facts, { nowMs, ...this.#counts() });
-    const isDue = decision !== null || nowMs >= this.#dueAtMs || this.#isOnItsWay(nowMs);
+    const isDue = decision !== null || swept.length > 0 || nowMs >= this.#dueAtMs || this.#isOnItsWay(nowMs);
     const laterMs = Math.min(scaled.nextAtMs, overdueAtMs, least.changesAtMs);
     if (!isDue) {
       this.#scaler = scaled.state;
       this.#dueAtMs = Math.min(this.#dueAtMs, laterMs);
       return;
     }
-    const plan = reconcile(machines.state, this.#facts(settings, scaled.state.wanted, least.min, nowMs));
+    const plan = reconcile(machines.state, { ...this.#facts(settings, scaled.state.wanted, least.min, nowMs), swept });
     this.#keep(plan.state, decision, nowMs);
     this.#scaler = scaled.state;
     this.#dueAtMs = Math.min(plan.nextAtMs, laterMs);
@@ -175,7 +185,7 @@ export class Fleet implements Timed {
     return counts;
   }
 
-  #facts(settings: FleetSettings, wanted: number, active: number, nowMs: number): FleetFacts {
+  #facts(settings: FleetSettings, wanted: number, active: number, nowMs: number): Omit<FleetFacts, "swept"> {
     return {
       nowMs,
       jitter: Math.random(),

@@ -54,3 +54,5 @@ export const START_USUAL_FROM = 3;
 /** Workers that are asked for ahead of jobs are kept for this long, if nothing else is said, and for a day at most: they are paid. */
 export const WARM_DEFAULT_SECONDS = 300;
 export const WARM_MAX_SECONDS = 86_400;
+/** Brokers that are asked in an hour to look for machines that nobody owns: they answer at once, and a round may make 10,000 calls. */
+export const FLEET_SWEEPS_MAX = 1_000;

@@ -43,6 +43,8 @@ export interface FleetFacts extends Moment {
   readonly workers: ReadonlyMap<string, WorkerFacts>;
   /** From when on every worker that lives has called since the broker's start, epoch ms. */
   readonly allSeenAtMs: number;
+  /** Providers that are asked what they have though no record names them: there may be a machine that no record owns. */
+  readonly swept: readonly string[];
   /** Ids for new records, as many as are wanted at most. */
   readonly newId: () => string;
 }
@@ -75,8 +77,9 @@ export function reconcile(before: FleetState, facts: FleetFacts): Plan {
     state = call.state;
     calls.push(call.call);
   }
-  for (const providerId of providersOf(state)) {
-    if (listDueAtMs(state, providerId) > facts.nowMs) continue;
+  for (const providerId of new Set([...providersOf(state), ...facts.swept])) {
+    const isSwept = facts.swept.includes(providerId) && providerOf(state, providerId).listing === null;
+    if (!isSwept && listDueAtMs(state, providerId) > facts.nowMs) continue;
     const provider = providerOf(state, providerId);
     const no = provider.lists + 1;
     state = putProvider(state, providerId, { lists: no, listing: { no, atMs: facts.nowMs } });

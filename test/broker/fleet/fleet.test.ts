@@ -244,24 +244,52 @@ describe("an endpoint whose fleet is taken away", () => {
   });
 });
 
+/** A machine of the endpoint is there that its broker does not know. */
+function leaveOrphan(endpointId: string): void {
+  const name = `wb-${endpointId}-zzzzzzzzzzzz`;
+  provider.machines.set(name, {
+    name,
+    ref: "lost",
+    status: "running",
+    priceNanodollarsPerHour: null,
+    url: null,
+    detail: null,
+  });
+}
+
 describe("a machine that no record owns", () => {
   it("is ended when a list shows it", async () => {
     const { endpointId, worker, jobId, pass } = await runOne();
-    const name = `wb-${endpointId}-zzzzzzzzzzzz`;
-    provider.machines.set(name, {
-      name,
-      ref: "lost",
-      status: "running",
-      priceNanodollarsPerHour: null,
-      url: null,
-      detail: null,
-    });
+    leaveOrphan(endpointId);
     for (let looks = 0; looks < 4; looks += 1) {
       await worker.ping([jobId]);
       await pass(20_000);
     }
     await vi.waitFor(() => expect(provider.called("end")).toMatchObject([{ machine: { ref: "lost" } }]));
     expect(provider.machines.size).toBe(1);
+  });
+
+  it("is found and ended at an endpoint without any machine, too, when that is looked after", async () => {
+    const { endpointId, broker, pass } = await makeFleet();
+    leaveOrphan(endpointId);
+    await broker.sweepFleet();
+    await vi.waitFor(() => expect(provider.called("end")).toMatchObject([{ machine: { ref: "lost" } }]));
+    for (let looks = 0; looks < 4; looks += 1) await pass(LIST_LAG_MS);
+    await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (_, { storage }) => {
+      expect(storage.sql.exec("SELECT * FROM instances").toArray()).toEqual([]);
+    });
+  });
+
+  it("is looked for again a day later, where the answer to the first question was lost", async () => {
+    const { endpointId, broker, pass } = await makeFleet();
+    leaveOrphan(endpointId);
+    provider.answers.list = [{ kind: "unreachable", detail: "it is away" }];
+    await broker.sweepFleet();
+    await vi.waitFor(() => expect(provider.called("list")).toHaveLength(1));
+    expect(provider.called("end")).toEqual([]);
+    await pass(86_400_000);
+    await broker.sweepFleet();
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
   });
 });
 

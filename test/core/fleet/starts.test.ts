@@ -29,6 +29,7 @@ function factsAt(nowMs: number, workers: ReadonlyMap<string, WorkerFacts>): Flee
     stoppedKeptMs: 0,
     workers,
     allSeenAtMs: 0,
+    swept: [],
     newId: () => "new",
   };
 }

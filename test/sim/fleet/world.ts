@@ -299,6 +299,7 @@ export class FleetWorld {
       stoppedKeptMs: this.#settings.stoppedKeptMs,
       workers,
       allSeenAtMs: this.#startedMs + SEEN_WITHIN_MS,
+      swept: [],
       newId: () => {
         this.#ids += 1;
         return `i${this.#ids}`;
