@@ -87,9 +87,11 @@ describe("RunPod's stream", () => {
 
   it("gives a chunk that two polls wait for to one of them", async () => {
     const job = await runningJob();
-    const drained = Promise.all([job.drain("?wait=1000"), job.drain("?wait=1000")]);
+    const drained = Promise.all([job.drain("?wait=20000"), job.drain("?wait=20000")]);
     await scheduler.wait(100);
     await job.chunk("once");
+    // The other one would wait on.
+    await job.done('{"output":null}');
     const pages = await drained;
     expect(pages.flatMap(({ stream }) => stream)).toEqual([{ output: "once" }]);
   });
