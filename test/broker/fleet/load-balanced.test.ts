@@ -111,13 +111,13 @@ describe("a request at an endpoint without a worker", () => {
 describe("the machines of a load-balanced endpoint", () => {
   it("are as many as its requests need, and no more than it may have", async () => {
     const { request } = await makeLbFleet({ max: 2 });
-    const tickets = [request(), request(), request()].map((one) => one.enter());
+    const [first, second, third] = [request(), request(), request()];
+    const tickets = [first.ticket(), second.ticket()];
+    const waiting = third.enter();
     await created(2);
-    const entered = await Promise.all([tickets[0], tickets[1]]);
-    expect(entered.map((one) => (one?.ok && one.value.kind === "ticket" ? one.value.ticket.upstream.id : ""))).toEqual([
-      machineOf(0),
-      machineOf(1),
-    ]);
+    expect((await Promise.all(tickets)).map(({ upstream: { id } }) => id)).toEqual([machineOf(0), machineOf(1)]);
+    await third.leave(null);
+    expect(await waiting).toMatchObject({ value: { kind: "wait" } });
     expect(provider.called("create")).toHaveLength(2);
   });
 
@@ -181,12 +181,13 @@ describe("the machines of a load-balanced endpoint", () => {
     health = "unhealthy";
     await first.leave(ticket, "unreachable");
     const second = request();
-    void second.enter();
+    const waiting = second.enter();
     await asTimePasses(() => expect(pinged.length).toBeGreaterThan(3));
     expect(provider.called("end")).toEqual([]);
     const sickMs = Date.now();
     await asTimePasses(() => expect(provider.called("end")).toHaveLength(1));
     expect(Date.now() - sickMs).toBeGreaterThan(LB_SICK_AFTER_MS / 2);
+    await waiting;
     health = "ready";
     await vi.waitFor(async () =>
       expect(await enterAsTimePasses(second)).toMatchObject({ value: { ticket: { upstream: { id: machineOf(1) } } } }),
