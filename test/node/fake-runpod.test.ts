@@ -1,6 +1,6 @@
 // The fake of RunPod's pods over HTTP: it takes what RunPod takes, refuses what RunPod refuses, and runs a pod as a process.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { type FakeRunpod, startFakeRunpod } from "../support/fake-runpod.ts";
+import { type FakeRunpod, type FakeRunpodOptions, startFakeRunpod } from "../support/fake-runpod.ts";
 
 const GPU = "NVIDIA L4";
 const POD = {
@@ -11,16 +11,27 @@ const POD = {
   startJupyter: false,
 };
 const WAITING = { timeout: 20_000 };
+/** With the argument `stays` it runs on; with `parts` another process of it does, and it ends a moment later. */
+const PROGRAM = `
+  console.log(JSON.stringify(process.env));
+  const [, mode] = process.argv;
+  if (mode === "stays") setInterval(() => 0, 1e3);
+  if (mode === "parts") require("node:child_process").spawn("sleep", ["60"], { stdio: "inherit", env: { PATH: "/bin:/usr/bin" } });
+  if (mode === "parts") setTimeout(() => process.exit(1), 300);
+`;
 
 let runpod: FakeRunpod;
 
-beforeEach(async () => {
-  const print = "console.log(JSON.stringify(process.env)); process.argv[1] === 'stays' && setInterval(() => 0, 1e3)";
-  runpod = await startFakeRunpod({
+const start = (more: Partial<FakeRunpodOptions> = {}) =>
+  startFakeRunpod({
     apiKey: "rpa_1",
     prices: { [GPU]: 0.44 },
-    program: ({ args }) => ({ file: process.execPath, args: ["-e", print, args] }),
+    program: ({ args }) => ({ file: process.execPath, args: ["-e", PROGRAM, args] }),
+    ...more,
   });
+
+beforeEach(async () => {
+  runpod = await start();
 });
 
 afterEach(() => runpod.stop());
@@ -56,6 +67,41 @@ describe("a pod", () => {
   it("whose process ends by itself has exited", async () => {
     await call("POST", "/v2/pods", POD);
     await vi.waitFor(async () => expect(await statusOf("pod1")).toBe("EXITED"), WAITING);
+  });
+
+  it("ends with its main process, whatever else runs in it, and with a kill of that", async () => {
+    await call("POST", "/v2/pods", { ...POD, args: "parts" });
+    expect(runpod.running()).toEqual(["pod1"]);
+    await vi.waitFor(async () => expect(await statusOf("pod1")).toBe("EXITED"), WAITING);
+    await vi.waitFor(() => expect(runpod.running()).toEqual([]), WAITING);
+    await call("POST", "/v2/pods", { ...POD, args: "stays" });
+    runpod.kill("pod2");
+    await vi.waitFor(async () => expect(await statusOf("pod2")).toBe("EXITED"), WAITING);
+    expect(runpod.running()).toEqual([]);
+  });
+
+  it("has RunPod's own variables over its own, where they are asked for", async () => {
+    await runpod.stop();
+    runpod = await start({ setsOwnVariables: true });
+    await call("POST", "/v2/pods", { ...POD, env: { RUNPOD_POD_ID: "k3v9x0ab12cd", OWN: "1" } });
+    await vi.waitFor(() => expect(runpod.printed("pod1")).toContain("\n"), WAITING);
+    expect(JSON.parse(runpod.printed("pod1"))).toMatchObject({
+      RUNPOD_POD_ID: "pod1",
+      RUNPOD_GPU_COUNT: "1",
+      OWN: "1",
+    });
+  });
+
+  it("is created, and begins to run, only when it is let", async () => {
+    const letStart = runpod.hold("start");
+    const letCreate = runpod.hold("create");
+    const creating = call("POST", "/v2/pods", { ...POD, args: "stays" });
+    expect((await call("GET", "/v2/pods")).body).toEqual({ pods: [] });
+    letCreate();
+    expect((await creating).body).toMatchObject({ status: "RUNNING" });
+    expect(runpod.running()).toEqual([]);
+    letStart();
+    await vi.waitFor(() => expect(runpod.running()).toEqual(["pod1"]), WAITING);
   });
 });
 

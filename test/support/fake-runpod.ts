@@ -1,25 +1,18 @@
 // RunPod's pods over HTTP, for a broker in a process of its own: what is made is what FakePods says, and each pod that runs can be a real
 // process with exactly the environment that the pod was given.
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
-import { type FakePod, FakePods } from "./fake-pods.ts";
+import { FakePods } from "./fake-pods.ts";
+import { type ContainerOptions, PodContainers } from "./pod-containers.ts";
 
-/** A program to run as a pod's container. `file`: with its path, because a pod's environment has no PATH of this machine. */
-export interface PodProgram {
-  readonly file: string;
-  readonly args: readonly string[];
-  readonly cwd?: string;
-}
-
-export interface FakeRunpodOptions {
+export interface FakeRunpodOptions extends ContainerOptions {
   readonly apiKey: string;
   /** USD an hour, by the id of the GPU type. */
   readonly prices: Readonly<Record<string, number>>;
-  /** Null: the pod is there, and nothing runs in it. */
-  readonly program?: (pod: FakePod) => PodProgram | null;
 }
+
+/** What can be made to wait: the call that creates a pod, before the pod is made, or the start of a pod's container. */
+type Waiting = "create" | "start";
 
 export interface FakeRunpod {
   /** In place of https://api.runpod.io. */
@@ -27,42 +20,32 @@ export interface FakeRunpod {
   readonly pods: FakePods;
   /** What the process of a pod has printed, of each of its starts. */
   printed(podId: string): string;
+  /** From now on these wait, until what it returns is called. */
+  hold(what: Waiting): () => void;
+  /** `kill -9` of all that runs in a pod. */
+  kill(podId: string): void;
+  /** The pods in which a process runs, also of pods that there are no more. */
+  running(): readonly string[];
   /** Ends the processes of all pods, and the server. */
   stop(): Promise<void>;
 }
 
-export async function startFakeRunpod({ apiKey, prices, program }: FakeRunpodOptions): Promise<FakeRunpod> {
-  const running = new Map<string, ChildProcess>();
-  const printed = new Map<string, string>();
-  const ends: Promise<unknown>[] = [];
-
-  const start = (pod: FakePod): void => {
-    const chosen = program?.(pod) ?? null;
-    if (chosen === null) return;
-    const { file, args, cwd } = chosen;
-    const child = spawn(file, [...args], { cwd, env: { ...pod.env }, stdio: ["ignore", "pipe", "pipe"] });
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (data: Buffer) => printed.set(pod.id, (printed.get(pod.id) ?? "") + data.toString()));
-    }
-    running.set(pod.id, child);
-    const ended = () => {
-      // A process that was ended with its pod, or that another one has followed, tells nothing of it.
-      if (running.get(pod.id) !== child) return;
-      running.delete(pod.id);
-      pods.exit(pod.id);
-    };
-    child.once("error", ended);
-    ends.push(once(child, "close").then(ended, ended));
-  };
-  const stop = (pod: FakePod): void => {
-    const child = running.get(pod.id);
-    running.delete(pod.id);
-    child?.kill("SIGKILL");
-  };
-
-  const pods = new FakePods({ apiKey, prices, onStart: start, onStop: stop });
+export async function startFakeRunpod(options: FakeRunpodOptions): Promise<FakeRunpod> {
+  const containers = new PodContainers(options);
+  const held = new Map<Waiting, Promise<void>>();
+  const pods: FakePods = new FakePods({
+    apiKey: options.apiKey,
+    prices: options.prices,
+    onStart: async (pod) => {
+      await held.get("start");
+      if (pods.pods.get(pod.id)?.status === "RUNNING") containers.start(pod, () => pods.exit(pod.id));
+    },
+    onStop: ({ id }) => containers.end(id),
+  });
   const server = createServer(async (request, response) => {
-    const { status, headers, body } = pods.handle(await read(request));
+    const call = await read(request);
+    if (call.method === "POST" && call.path === "/v2/pods") await held.get("create");
+    const { status, headers, body } = pods.handle(call);
     response.writeHead(status, { "content-type": "application/json", ...headers });
     response.end(body === null ? undefined : JSON.stringify(body));
   });
@@ -72,11 +55,19 @@ export async function startFakeRunpod({ apiKey, prices, program }: FakeRunpodOpt
   return {
     url: `http://127.0.0.1:${address.port}`,
     pods,
-    printed: (podId) => printed.get(podId) ?? "",
+    printed: (podId) => containers.printed(podId),
+    hold: (what) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      held.set(what, promise);
+      return () => {
+        held.delete(what);
+        resolve();
+      };
+    },
+    kill: (podId) => containers.kill(podId),
+    running: () => containers.running(),
     stop: async () => {
-      for (const child of running.values()) child.kill("SIGKILL");
-      running.clear();
-      await Promise.all(ends);
+      await containers.endAll();
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
