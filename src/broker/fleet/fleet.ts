@@ -210,8 +210,15 @@ export class Fleet implements Timed {
   #takeOut(nowMs: number): void {
     const { roster, machines, pullSlots } = this.#parts;
     for (const worker of roster.all()) {
+      const phase = machines.get(worker.keyId)?.phase;
+      // What its process has shown says nothing of the one that a later start of the machine begins.
+      const isOver = (phase === "stopping" || phase === "stopped") && !pullSlots.runs(worker.holderId);
+      if (isOver) {
+        pullSlots.forget(worker);
+        continue;
+      }
       const isLeaving = machines.isLeaving(worker.keyId);
-      if (machines.get(worker.keyId) === undefined || worker.draining === isLeaving) continue;
+      if (phase === undefined || worker.draining === isLeaving) continue;
       worker.draining = isLeaving;
       pullSlots.ask(worker, nowMs);
     }

@@ -24,12 +24,12 @@ export function machineView(instance: Instance): MachineView {
   return { phase, providerId, gpuTypeId, priceNanodollarsPerHour, release, lastError, ...times };
 }
 
-/** Machines whose workers are not in the roster. Those that end well are left out: there is nothing more to be seen of them. */
-export function absentMachines(parts: BrokerState): readonly Instance[] {
-  const { machines, roster } = parts;
+/** Machines whose workers do not call. Those that end well are left out: there is nothing more to be seen of them. */
+export function absentMachines({ machines, pullSlots }: BrokerState): readonly Instance[] {
+  const calling = new Set(pullSlots.listed().map(({ holderId }) => holderId));
   return [...machines.all()].filter((instance) => {
-    const isOver = instance.phase === "stopping" && instance.lastError === null;
-    return !isOver && roster.get(holderOfInstance(instance)) === undefined;
+    const isOver = instance.phase === "stopping" && instance.goal === "gone" && instance.lastError === null;
+    return !isOver && !calling.has(holderOfInstance(instance));
   });
 }
 
@@ -38,7 +38,7 @@ export function lineOf(parts: BrokerState, instance: Instance, nowMs: number): W
   return {
     id: instance.id,
     kind: "pull",
-    state: STATES[instance.phase],
+    state: instance.goal === "stopped" ? "IDLE" : STATES[instance.phase],
     tier: instance.candidate?.tier ?? "",
     rateKind: instance.rateKind,
     slots: fleet?.slots ?? 1,
@@ -56,6 +56,7 @@ export function lineOf(parts: BrokerState, instance: Instance, nowMs: number): W
 
 function reasonOf(parts: BrokerState, instance: Instance, nowMs: number): string | null {
   if (instance.phase === "stopped") return "It is stopped, and is started again before another one is created.";
+  if (instance.goal === "stopped") return "It is being stopped, and is started again before another one is created.";
   if (instance.phase === "ready" || instance.phase === "draining") return "Its worker does not call.";
   if (instance.phase === "stopping" || instance.lastError !== null) return instance.lastError;
   return explainWait(parts, nowMs)?.detail ?? null;

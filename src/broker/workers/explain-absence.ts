@@ -8,10 +8,10 @@ const WORKER_AWAITED_MS = 5 * 60_000;
 const WORKERS_CALL_WITHIN_MS = 20_000;
 
 /** Null: an upstream is there, a worker takes jobs or is only busy, or there is no worker: the pool has the reason. */
-export function explainAbsence({ endpoint, roster, pullSlots }: BrokerState, nowMs: number): string | null {
+export function explainAbsence({ endpoint, pullSlots }: BrokerState, nowMs: number): string | null {
   if (endpoint.settings?.upstreams.some(({ id }) => endpoint.pool.has(id)) === true) return null;
   const absences: Absence[] = [];
-  for (const worker of roster.all()) {
+  for (const worker of pullSlots.listed()) {
     const absence = absenceOf(worker, pullSlots.runs(worker.holderId), nowMs);
     if (absence === null) return null;
     absences.push(absence);

@@ -44,7 +44,7 @@ export class WorkerList {
 
   /** Counts workers by their state in the list: one with four slots is one. `ready`: has room for a job now. */
   counts(nowMs: number): Health["workers"] {
-    const { endpoint, roster } = this.#parts;
+    const { endpoint, pullSlots } = this.#parts;
     const counts = { idle: 0, initializing: 0, ready: 0, running: 0, throttled: 0, unhealthy: 0 };
     const add = (state: WorkerView["state"], isReady: boolean) => {
       counts[COUNTED_AS[state]] += 1;
@@ -57,7 +57,7 @@ export class WorkerList {
     for (const upstream of endpoint.settings?.upstreams ?? []) {
       add(this.#stateOfUpstream(upstream), this.#isReadyUpstream(upstream));
     }
-    for (const worker of roster.all()) {
+    for (const worker of pullSlots.listed()) {
       add(this.#stateOf(worker, nowMs), endpoint.pool.hasRoomOn(worker.holderId, nowMs));
     }
     for (const instance of absentMachines(this.#parts)) add(lineOf(this.#parts, instance, nowMs).state, false);
@@ -78,7 +78,7 @@ export class WorkerList {
     const { settings } = this.#parts.endpoint;
     if (settings?.tenantId !== tenantId) return null;
     if (settings.kind === "load_balancer") return lbLines(this.#parts, nowMs).map(({ view }) => view);
-    const pulling = this.#parts.roster.all().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
+    const pulling = this.#parts.pullSlots.listed().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
     const absent = absentMachines(this.#parts).map((instance) => lineOf(this.#parts, instance, nowMs));
     return [...pulling.filter((view) => view !== null), ...absent, ...this.#viewUpstreams(tenantId)];
   }

@@ -48,6 +48,18 @@ export class PullSlots {
     return endpoint.settings === null ? null : workerKeyOf(keyId, endpoint.settings, machines);
   }
 
+  /**
+   * The workers of the endpoint, as they are known by their own calls: those that have a key, and whose machine, where they have one, was
+   * not started anew since they called.
+   */
+  listed(): readonly RosterWorker[] {
+    const { roster, machines } = this.#parts;
+    return roster.all().filter(({ keyId, lastSeenAtMs }) => {
+      const startedAtMs = machines.get(keyId)?.startedAtMs ?? 0;
+      return this.listedKeyOf(keyId) !== null && lastSeenAtMs >= startedAtMs;
+    });
+  }
+
   /** Null: the worker or its key is not one of this endpoint's any more. */
   holderOf(holderId: string): SlotHolder | null {
     const worker = this.#parts.roster.get(holderId);
@@ -139,6 +151,12 @@ export class PullSlots {
     if (nowMs - worker.lastSeenAtMs < WORKER_LEASE_MS) return;
     worker.sick = { kind: "silent", detail: "It fell silent while it held a job.", sinceMs: nowMs };
     this.ask(worker, nowMs);
+  }
+
+  /** The machine of a worker stops or ends, and its process with it. */
+  forget({ holderId }: RosterWorker): void {
+    this.#parts.roster.forget(holderId);
+    this.#parts.endpoint.pool.forget(holderId);
   }
 
   /** Forgets workers that have not been seen for long, which makes room for new ones. */

@@ -262,16 +262,19 @@ export class WorkerRoster {
     return worker.twinSeenAtMs !== null && nowMs - worker.twinSeenAtMs < TWIN_SHOWN_MS;
   }
 
+  /** Its process has ended: what comes under its name from now on is another one. */
+  forget(holderId: string): void {
+    this.#workers.delete(holderId);
+    this.#stops.delete(holderId);
+  }
+
   /** Removes and returns the workers that have sent nothing for long and hold no job. */
   forgetGone(nowMs: number, holdsJobs: (holderId: string) => boolean): RosterWorker[] {
     const gone = this.all().filter(({ holderId, lastSeenAtMs, sick, polls }) => {
       const shownMs = sick === null ? WORKER_GONE_AFTER_MS : WORKER_SICK_SHOWN_MS;
       return nowMs - lastSeenAtMs > shownMs && !holdsJobs(holderId) && polls.size === 0;
     });
-    for (const { holderId } of gone) {
-      this.#workers.delete(holderId);
-      this.#stops.delete(holderId);
-    }
+    for (const { holderId } of gone) this.forget(holderId);
     return gone;
   }
 }

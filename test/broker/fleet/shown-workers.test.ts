@@ -1,0 +1,91 @@
+// What people are shown of a fleet's workers while their machines stop, start again and end: in the list, in RunPod's health, and where
+// a job waits.
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { BrokerApi } from "../../../src/contract/broker.ts";
+import type { FleetSettings } from "../../../src/contract/fleet.ts";
+import { makeBroker, submission } from "../../support/broker.ts";
+import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { passTime, pullingWorker, waitOf, workersOf } from "../../support/pulling-worker.ts";
+
+let provider: HeldProvider;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  provider = holdProvider();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+const DELAY_MS = 4_000;
+const NOBODY = { idle: 0, initializing: 0, ready: 0, running: 0, throttled: 0, unhealthy: 0 };
+
+async function submitOne(broker: BrokerApi): Promise<string> {
+  const call = submission();
+  await broker.submit(call);
+  return call.jobId;
+}
+
+async function counted(broker: BrokerApi) {
+  return (await broker.health({ tenantId: "owner" })).workers;
+}
+
+/** A machine was made for a job, its worker has run the job, and was idle for long enough. */
+async function runAndLeave(partial: Partial<FleetSettings>, call: "end" | "stop") {
+  const made = await makeBroker({ upstreams: [], fleet: fleet(partial) });
+  const { broker, endpointId } = made;
+  await submitOne(broker);
+  await passTime(endpointId, DELAY_MS + 1);
+  await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
+  const id = provider.called("create")[0]?.machine?.instanceId ?? "";
+  const worker = pullingWorker(broker, id, id);
+  await worker.done((await worker.takeOne()).jobId);
+  await passTime(endpointId, 5_500);
+  await vi.waitFor(() => expect(provider.called(call)).toHaveLength(1));
+  return { ...made, worker };
+}
+
+describe("a worker whose machine has ended", () => {
+  it("is in no count and no list, and nobody waits for it", async () => {
+    const { broker } = await runAndLeave({ rule: { type: "QUEUE_DELAY", delayMs: DELAY_MS } }, "end");
+    expect(await workersOf(broker)).toEqual([]);
+    expect(await counted(broker)).toEqual(NOBODY);
+    const jobId = await submitOne(broker);
+    expect((await waitOf(broker, jobId))?.detail).not.toContain("drained");
+  });
+});
+
+describe("a worker whose machine is stopped", () => {
+  it("is idle for as long as it is stopped, and starts anew with its machine", async () => {
+    const { broker, worker } = await runAndLeave({ keepsStopped: true }, "stop");
+    const stopped = { state: "IDLE", machine: { phase: "stopped" } };
+    await vi.waitFor(async () => expect(await workersOf(broker)).toMatchObject([stopped]));
+    expect(await counted(broker)).toEqual({ ...NOBODY, idle: 1 });
+    await submitOne(broker);
+    await vi.waitFor(() => expect(provider.called("start")).toHaveLength(1));
+    expect(await workersOf(broker)).toMatchObject([{ state: "INITIALIZING", machine: { phase: "starting" } }]);
+    expect(await counted(broker)).toEqual({ ...NOBODY, initializing: 1 });
+    // A heartbeat may come before the first call for a job.
+    await worker.ping();
+    expect(await workersOf(broker)).toMatchObject([{ state: "INITIALIZING", machine: { phase: "starting" } }]);
+    await worker.takeOne();
+    expect(await workersOf(broker)).toMatchObject([{ state: "RUNNING", machine: { phase: "ready" } }]);
+  });
+
+  it("is idle while it is being stopped", async () => {
+    const stuck = Promise.withResolvers<never>();
+    const { broker, endpointId } = await makeBroker({ upstreams: [], fleet: fleet({ keepsStopped: true }) });
+    await submitOne(broker);
+    await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
+    const id = provider.called("create")[0]?.machine?.instanceId ?? "";
+    const worker = pullingWorker(broker, id, id);
+    await worker.done((await worker.takeOne()).jobId);
+    provider.pending = stuck.promise;
+    await passTime(endpointId, 5_500);
+    await vi.waitFor(() => expect(provider.called("stop")).toHaveLength(1));
+    expect(await workersOf(broker)).toMatchObject([{ state: "IDLE", machine: { phase: "stopping" } }]);
+    provider.pending = null;
+  });
+});
