@@ -43,7 +43,7 @@ type Operation = NonNullable<Instance["call"]>["operation"];
 function done(instance: Instance, operation: Operation, listed: Listed | null, { nowMs }: Moment): Instance {
   const seen = listed === null ? instance : withListed(instance, listed);
   if (operation === "create" || operation === "start") {
-    const answered = { ...seen, answeredAtMs: nowMs, unclearAtMs: null };
+    const answered = { ...seen, answeredAtMs: nowMs, unclearAtMs: null, lastError: null };
     // Its worker may have asked for a job before the provider had answered.
     return instance.phase === "ready" ? answered : enterPhase(answered, "starting", nowMs);
   }

@@ -55,6 +55,18 @@ describe("a worker whose machine has ended", () => {
     const jobId = await submitOne(broker);
     expect((await waitOf(broker, jobId))?.detail).not.toContain("drained");
   });
+
+  it("is shown as ended well, though there was no machine to be had at first", async () => {
+    provider.answers.create = [{ kind: "no_capacity", detail: "nothing left" }];
+    const { broker, endpointId } = await makeBroker({ upstreams: [], fleet: fleet() });
+    await submitOne(broker);
+    await vi.waitFor(async () => expect(await workersOf(broker)).toMatchObject([{ reason: "nothing left" }]));
+    await passTime(endpointId, 61_000);
+    await vi.waitFor(async () => expect(await workersOf(broker)).toMatchObject([{ state: "INITIALIZING" }]));
+    const [line] = await workersOf(broker);
+    expect(line?.reason).toContain("its worker loads");
+    expect(line?.machine?.lastError).toBeNull();
+  });
 });
 
 describe("a worker whose machine is stopped", () => {
