@@ -63,6 +63,8 @@ export class Fleet implements Timed {
   /** The least that there are to be, with what it was computed from. */
   #least: { readonly settings: FleetSettings; readonly warm: Warm | null; readonly least: Least } | null = null;
   #dueAtMs = 0;
+  /** The settings that the machines were last looked at by: others may end some of them without a change of how many are wanted. */
+  #seen: BrokerState["endpoint"]["settings"] = null;
   /** The newest number of a state that was sent to a provider. */
   #number = 0;
   /** Runs what follows a change; the wake of the broker is made after this part. */
@@ -121,7 +123,8 @@ export class Fleet implements Timed {
       scaled.reason === null
         ? null
         : decisionOf(before, scaled.state.wanted, scaled.reason, facts, { nowMs, ...this.#counts() });
-    const isDue = decision !== null || swept.length > 0 || nowMs >= this.#dueAtMs || this.#isOnItsWay(nowMs);
+    const isAsked = swept.length > 0 || endpoint.settings !== this.#seen;
+    const isDue = decision !== null || isAsked || nowMs >= this.#dueAtMs || this.#isOnItsWay(nowMs);
     const laterMs = Math.min(scaled.nextAtMs, overdueAtMs, least.changesAtMs);
     if (!isDue) {
       this.#scaler = scaled.state;
@@ -130,6 +133,7 @@ export class Fleet implements Timed {
     }
     const plan = reconcile(machines.state, { ...this.#facts(settings, scaled.state.wanted, least.min, nowMs), swept });
     this.#keep(plan.state, decision, nowMs);
+    this.#seen = endpoint.settings;
     this.#scaler = scaled.state;
     this.#dueAtMs = Math.min(plan.nextAtMs, laterMs);
     this.#takeOut(nowMs);
@@ -197,7 +201,7 @@ export class Fleet implements Timed {
       ceilingNanodollarsPerHour: settings.ceilingNanodollarsPerHour,
       initTimeoutMs: settings.initTimeoutMs,
       lifetimeMs: settings.lifetimeMs,
-      stoppedKeptMs: settings.keepsStopped ? STOPPED_KEPT_MS : 0,
+      stoppedKeptMs: settings.keepsStopped && this.#parts.endpoint.deletion === null ? STOPPED_KEPT_MS : 0,
       workers: this.#isBalanced ? lbWorkersOf(this.#parts, nowMs) : workersOf(this.#parts),
       allSeenAtMs: this.#isBalanced
         ? this.#parts.lb.recalledAtMs

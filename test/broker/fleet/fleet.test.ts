@@ -66,6 +66,17 @@ async function runOneOf(creates: number, partial: Partial<FleetSettings>) {
   return { ...made, jobId, worker };
 }
 
+/** Its machine is stopped, as it was not needed any more. */
+async function stopOne() {
+  const partial = fleet({ keepsStopped: true });
+  const made = await runOne(partial);
+  await made.worker.done(made.jobId);
+  await made.pass(5_500);
+  await vi.waitFor(() => expect(provider.called("stop")).toHaveLength(1));
+  await made.pass(1_000);
+  return { ...made, partial };
+}
+
 describe("an endpoint without a machine", () => {
   it("creates one for a job at once, whose worker runs it", async () => {
     const { broker, jobId, worker } = await runOne();
@@ -226,6 +237,15 @@ describe("an endpoint with a schedule", () => {
   });
 });
 
+describe("an endpoint that keeps stopped machines no longer", () => {
+  it("ends those that it has at once", async () => {
+    const { endpointId, broker, partial } = await stopOne();
+    const changed = settings({ endpointId, upstreams: [], fleet: { ...partial, keepsStopped: false } });
+    await broker.configure({ ...changed, version: 2 });
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  });
+});
+
 describe("an endpoint whose fleet is taken away", () => {
   it("lets a worker finish its job: the hard end of its machine stays as it was", async () => {
     const { endpointId, broker, jobId, worker, pass } = await runOne();
@@ -300,6 +320,14 @@ describe("a deleted endpoint", () => {
     await broker.configure({ ...settings({ endpointId, upstreams: [] }), version: 2, deletedAtMs: Date.now() });
     await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
     await pass(1_000);
+    expect(provider.machines.size).toBe(0);
+  });
+
+  it("ends machines that are stopped, too: no job will come for them", async () => {
+    const { endpointId, broker, partial } = await stopOne();
+    const deleted = { ...settings({ endpointId, upstreams: [], fleet: partial }), deletedAtMs: Date.now() };
+    await broker.configure({ ...deleted, version: 2 });
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
     expect(provider.machines.size).toBe(0);
   });
 });
