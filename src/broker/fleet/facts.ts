@@ -69,6 +69,8 @@ function factsOf(worker: RosterWorker, running: number): WorkerFacts {
   return {
     hasAsked: worker.hasTaken,
     hasRun: worker.hasRun,
+    // One that still runs jobs has begun before the broker did, and a handler's error may have looked like such a report.
+    hasFailed: worker.sick !== null && worker.sick.kind !== "silent" && running === 0,
     running,
     idleSinceMs: worker.actedAtMs,
     goneAtMs:

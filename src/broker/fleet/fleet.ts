@@ -28,6 +28,7 @@ import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
 import { activeTiers, explainWait, type Least, leastOf, loadOf, pricedCandidates, workersOf } from "./facts.ts";
 import { isSick, lbLoadOf, lbWorkersOf } from "./lb-facts.ts";
+import { holderOfInstance } from "./machines.ts";
 import { calledMachine, desiredOf } from "./provider-call.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -172,10 +173,13 @@ export class Fleet implements Timed {
 
   /** Is there a machine that a call of its worker, the end of a job, or what /ping has found, brings on? */
   #isOnItsWay(nowMs: number): boolean {
-    const { machines, lb } = this.#parts;
-    for (const { id, phase } of machines.all()) {
+    const { machines, roster, lb } = this.#parts;
+    for (const instance of machines.all()) {
+      const { id, phase } = instance;
       if (phase === "creating" || phase === "starting" || phase === "draining") return true;
-      if (this.#isBalanced && phase === "ready" && isSick(lb.lifeOf(id, nowMs))) return true;
+      if (phase !== "ready") continue;
+      if ((roster.get(holderOfInstance(instance))?.sick ?? null) !== null) return true;
+      if (this.#isBalanced && isSick(lb.lifeOf(id, nowMs))) return true;
     }
     return false;
   }
@@ -245,11 +249,17 @@ export class Fleet implements Timed {
     const moment = { nowMs: Date.now(), jitter: Math.random() };
     const next =
       call.operation === "list"
-        ? takeList(machines.state, { ...call, endpointId: endpoint.id }, answer, moment)
+        ? takeList(machines.state, { ...call, endpointId: endpoint.id, unproven: this.#unproven() }, answer, moment)
         : takeAnswer(machines.state, call, answer, moment);
     this.#keep(next, null, moment.nowMs);
     this.#dueAtMs = 0;
     await this.#wake();
+  }
+
+  /** The machines whose workers have called, and have run no handler. */
+  #unproven(): ReadonlySet<string> {
+    const workers = [...workersOf(this.#parts)];
+    return new Set(workers.flatMap(([id, { hasRun }]) => (hasRun ? [] : [id])));
   }
 
   async #ask(call: ProviderCall): Promise<ProviderAnswer> {

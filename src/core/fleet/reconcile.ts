@@ -14,6 +14,8 @@ export interface WorkerFacts {
   readonly hasAsked: boolean;
   /** It has run a handler since then. */
   readonly hasRun: boolean;
+  /** It has reported that it cannot start, as its last word before it ends. */
+  readonly hasFailed: boolean;
   /** Jobs or requests that it holds. */
   readonly running: number;
   /** Since when it has held none, epoch ms. */
@@ -103,6 +105,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
   switch (instance.phase) {
     case "creating":
     case "starting": {
+      if (worker?.hasFailed === true && instance.call === null) return failOf(state, instance, worker, facts);
       // The worker itself is the surest sign that its machine is there.
       if (worker?.hasAsked === true) {
         return putInstance(state, enterPhase(instance, "ready", nowMs, { readyAtMs: nowMs, unclearAtMs: null }));
@@ -114,6 +117,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
     }
     case "ready":
     case "draining": {
+      if (worker?.hasFailed === true) return failOf(state, instance, worker, facts);
       const good = worker?.hasRun === true ? noteGoodStart(state) : state;
       if (worker === undefined || worker.goneAtMs <= nowMs) return loseWorker(good, instance, worker, facts);
       if (instance.phase === "draining") {
@@ -129,6 +133,11 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
     default:
       return state;
   }
+}
+
+/** A worker that has reported that it cannot start: its machine would only be paid. */
+function failOf(state: FleetState, instance: Instance, { trouble }: WorkerFacts, facts: FleetFacts): FleetState {
+  return failStart(state, instance, trouble ?? "It reported that it cannot start.", facts);
 }
 
 /** A worker that does not call any more. One that has run nothing has failed its start. */

@@ -19,6 +19,8 @@ interface ListAnswer {
   readonly providerId: string;
   readonly no: number;
   readonly endpointId: string;
+  /** Ids of machines whose workers have called, and have run no handler. */
+  readonly unproven: ReadonlySet<string>;
 }
 
 /** The answer to a list. One that is not the answer to the list under way changes nothing. */
@@ -47,7 +49,11 @@ export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderA
     const name = instanceName(asked.endpointId, instance.id);
     const listed = byName.get(name);
     byName.delete(name);
-    next = listed === undefined ? missing(next, instance, atMs, moment) : found(next, instance, listed, atMs, moment);
+    const isUnproven = asked.unproven.has(instance.id);
+    next =
+      listed === undefined
+        ? missing(next, instance, atMs, moment)
+        : found(next, instance, listed, { ...moment, atMs, isUnproven });
   }
   const prefix = namePrefix(asked.endpointId);
   const orphans = [...byName.values()].filter(({ name, status }) => name.startsWith(prefix) && status !== "ended");
@@ -77,8 +83,14 @@ function adopt(listed: Listed, providerId: string, prefix: string, nowMs: number
   return [id, toBeGone(record, "No record owned it.", nowMs)];
 }
 
-function found(state: FleetState, before: Instance, listed: Listed, atMs: number, moment: Moment): FleetState {
-  const { nowMs, jitter } = moment;
+/** What of a list, and of a machine in it, is known otherwise. `atMs`: when the list was asked for, epoch ms. */
+interface Seen extends Moment {
+  readonly atMs: number;
+  readonly isUnproven: boolean;
+}
+
+function found(state: FleetState, before: Instance, listed: Listed, seen: Seen): FleetState {
+  const { nowMs, jitter, atMs } = seen;
   const instance = withListed(before, listed);
   const isOver = listed.status === "ended" || listed.status === "failed";
   switch (instance.phase) {
@@ -88,14 +100,16 @@ function found(state: FleetState, before: Instance, listed: Listed, atMs: number
       // The create's answer is still to come, or was lost.
       if (instance.call !== null) return state;
       if (!isOver) return putInstance(state, enterPhase(instance, "starting", nowMs, { unclearAtMs: null }));
-      return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", moment);
+      return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", seen);
     case "starting":
       if (instance.call !== null || !isDown(listed, instance.sinceMs, atMs)) return putInstance(state, instance);
-      return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", moment);
+      return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", seen);
     case "ready":
     case "draining":
       // It has surely run when its worker asked for a job.
       if (!isDown(listed, instance.readyAtMs ?? instance.startedAtMs, atMs)) return putInstance(state, instance);
+      if (seen.isUnproven)
+        return failStart(state, instance, listed.detail ?? "It ended before its worker had finished a job.", seen);
       return putInstance(state, toBeGone(instance, listed.detail ?? "Its provider has ended it.", nowMs));
     case "stopping":
       // A list that is behind may show it as it was before its last start.

@@ -226,7 +226,8 @@ export class FleetWorld {
     const moment = { nowMs: this.#nowMs, jitter: this.#random.next() };
     this.#see(`${call.operation} ${answer.kind}`);
     if (call.operation === "list") {
-      const asked = { providerId: call.providerId, no: call.no, endpointId: ENDPOINT };
+      const unproven = new Set([...this.#workers()].flatMap(([id, { hasRun }]) => (hasRun ? [] : [id])));
+      const asked = { providerId: call.providerId, no: call.no, endpointId: ENDPOINT, unproven };
       this.#keep(takeList(this.#fleet, asked, answer, moment));
       return;
     }
@@ -278,13 +279,17 @@ export class FleetWorld {
     };
   }
 
-  #facts(): FleetFacts {
+  #workers(): ReadonlyMap<string, WorkerFacts> {
     const workers = new Map<string, WorkerFacts>();
     for (const instance of this.#rows.values()) {
       const machine = this.#machineOf(instance);
       if (machine?.hasAsked !== true || machine.lastCallMs === 0) continue;
       workers.set(instance.id, this.#workerOf(machine));
     }
+    return workers;
+  }
+
+  #facts(): FleetFacts {
     return {
       nowMs: this.#nowMs,
       jitter: this.#random.next(),
@@ -297,7 +302,7 @@ export class FleetWorld {
       initTimeoutMs: INIT_TIMEOUT_MS,
       lifetimeMs: LIFETIME_MS,
       stoppedKeptMs: this.#settings.stoppedKeptMs,
-      workers,
+      workers: this.#workers(),
       allSeenAtMs: this.#startedMs + SEEN_WITHIN_MS,
       swept: [],
       newId: () => {
@@ -311,6 +316,7 @@ export class FleetWorld {
     return {
       hasAsked: true,
       hasRun,
+      hasFailed: false,
       running: job === null ? 0 : 1,
       idleSinceMs,
       goneAtMs: status === "running" ? Number.POSITIVE_INFINITY : lastCallMs + WORKER_GONE_AFTER_MS,
