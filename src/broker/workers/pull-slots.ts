@@ -2,7 +2,7 @@
 // which jobs those polls have been given, but not yet answered with.
 import type { WorkerKey } from "../../contract/settings.ts";
 import type { HandedJob } from "../../contract/worker.ts";
-import { LOST_IN_A_ROW_MAX, WORKER_LEASE_MS } from "../../core/limits.ts";
+import { LOST_IN_A_ROW_MAX, WORKER_PING_INTERVAL_MS } from "../../core/limits.ts";
 import { absenceOf } from "../../core/scheduling/worker-absence.ts";
 import type { Poll, RosterWorker, WorkerRoster } from "../../core/scheduling/worker-roster.ts";
 import type { Endpoint } from "../endpoint.ts";
@@ -148,7 +148,8 @@ export class PullSlots {
       const detail = `It lost ${worker.lostInARow} jobs in a row (${cause}); it is tried with one at a time.`;
       this.#parts.endpoint.pool.pause(worker.holderId, detail, null, nowMs, Math.random());
     }
-    if (nowMs - worker.lastSeenAtMs < WORKER_LEASE_MS) return;
+    // A call that said nothing of the job, such as the first heartbeat of its process, may have come after the lease began.
+    if (nowMs - worker.lastSeenAtMs < 2 * WORKER_PING_INTERVAL_MS) return;
     worker.sick = { kind: "silent", detail: "It fell silent while it held a job.", sinceMs: nowMs };
     this.ask(worker, nowMs);
   }

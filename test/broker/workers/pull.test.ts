@@ -184,6 +184,19 @@ describe("a worker that loses its job", () => {
     ]);
   });
 
+  it("by silence is named for it, though it still called a moment after it got the job", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { endpointId, broker } = await makeBroker(pullOnly);
+    await broker.submit(submission());
+    const w1 = worker(broker, "w1");
+    await w1.takeOne();
+    // The first heartbeat of a process and its first take are under way at the same time.
+    await passTime(endpointId, 5);
+    await w1.ping();
+    await passTime(endpointId, WORKER_LEASE_MS - 2);
+    expect(await broker.listWorkers({ tenantId: "owner" })).toMatchObject([{ id: "w1", state: "UNHEALTHY" }]);
+  });
+
   it("that it never showed to have got costs no attempt, a few times", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const { endpointId, broker } = await makeBroker({ ...pullOnly, maxAttempts: 1 });
