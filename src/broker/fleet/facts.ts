@@ -75,6 +75,7 @@ function factsOf(worker: RosterWorker, running: number): WorkerFacts {
     idleSinceMs: worker.actedAtMs,
     goneAtMs:
       running > 0 || worker.polls.size > 0 ? Number.POSITIVE_INFINITY : worker.lastSeenAtMs + WORKER_GONE_AFTER_MS,
+    isSilent: worker.sick?.kind === "silent",
     trouble: worker.sick?.detail ?? null,
   };
 }

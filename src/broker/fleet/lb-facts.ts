@@ -57,16 +57,22 @@ export function isSick(life: LbLife | null): boolean {
 }
 
 function factsOf({ startedAtMs, url }: Instance, life: LbLife | null): WorkerFacts {
-  const unseen = { hasAsked: false, hasRun: false, hasFailed: false, running: 0, idleSinceMs: startedAtMs };
+  const unseen = { hasAsked: false, hasRun: false, hasFailed: false, isSilent: false, running: 0 };
   const noUrl = "Its provider tells no url at which its worker could be called.";
   if (life === null)
-    return { ...unseen, goneAtMs: Number.POSITIVE_INFINITY, trouble: url === null ? noUrl : NOT_READY };
+    return {
+      ...unseen,
+      idleSinceMs: startedAtMs,
+      goneAtMs: Number.POSITIVE_INFINITY,
+      trouble: url === null ? noUrl : NOT_READY,
+    };
   const { health, confirmedAtMs, changedAtMs, newestAtMs, running } = life;
   return {
     // What a stopped machine's worker answered before it was stopped shows nothing.
     hasAsked: health === "ready" && confirmedAtMs >= startedAtMs,
     hasRun: newestAtMs >= startedAtMs,
     hasFailed: false,
+    isSilent: false,
     running,
     idleSinceMs: Math.max(newestAtMs, startedAtMs),
     goneAtMs: isSick(life) && running === 0 ? changedAtMs + LB_SICK_AFTER_MS : Number.POSITIVE_INFINITY,

@@ -34,23 +34,25 @@ function troubleEndsAtMs(state: FleetState, providerId: string): number {
 }
 
 /** When the provider is to be asked what it has, epoch ms. It is asked for one list at a time. */
-export function listDueAtMs(state: FleetState, providerId: string): number {
+export function listDueAtMs(state: FleetState, providerId: string, { workers }: Pick<DueFacts, "workers">): number {
   const { listing, listedAtMs, listNotBeforeMs } = providerOf(state, providerId);
   if (listing !== null) return listing.atMs + CALL_LOST_AFTER_MS;
   let atMs = NEVER;
   for (const instance of state.instances.values()) {
     if (instance.providerId !== providerId) continue;
     // What has just been created needs no list yet.
-    atMs = Math.min(atMs, Math.max(listedAtMs, instance.startedAtMs) + listEveryMs(instance));
+    const isSilent = workers.get(instance.id)?.isSilent === true;
+    atMs = Math.min(atMs, Math.max(listedAtMs, instance.startedAtMs) + listEveryMs(instance, isSilent));
   }
   return Math.max(atMs, listNotBeforeMs);
 }
 
-function listEveryMs({ phase, call, unclearAtMs, ref, endedAtMs }: Instance): number {
+function listEveryMs({ phase, call, unclearAtMs, ref, endedAtMs }: Instance, isSilent: boolean): number {
   if (phase === "wanted") return NEVER;
   if (call !== null) return FLEET_SWEEP_EVERY_MS;
   if (phase === "creating" && unclearAtMs !== null) return 0;
-  if (phase === "starting") return LIST_STARTING_MS;
+  // Its machine may have died: the provider tells that sooner than a silence which is long enough for any worker.
+  if (phase === "starting" || (phase === "ready" && isSilent)) return LIST_STARTING_MS;
   if (phase === "stopping" && (endedAtMs !== null || (ref !== null && unclearAtMs === null))) return LIST_AGAIN_MS;
   return FLEET_SWEEP_EVERY_MS;
 }
@@ -61,14 +63,14 @@ interface DueFacts {
   readonly initTimeoutMs: number;
   readonly stoppedKeptMs: number;
   readonly allSeenAtMs: number;
-  readonly workers: ReadonlyMap<string, { readonly goneAtMs: number }>;
+  readonly workers: ReadonlyMap<string, { readonly goneAtMs: number; readonly isSilent: boolean }>;
 }
 
 /** The next moment at which time alone changes something, epoch ms; Infinity: an empty fleet waits for nothing. */
 export function nextAtMs(state: FleetState, facts: DueFacts): number {
   let atMs = NEVER;
   for (const instance of state.instances.values()) atMs = Math.min(atMs, instanceDueAtMs(state, instance, facts));
-  for (const providerId of providersOf(state)) atMs = Math.min(atMs, listDueAtMs(state, providerId));
+  for (const providerId of providersOf(state)) atMs = Math.min(atMs, listDueAtMs(state, providerId, facts));
   return atMs;
 }
 

@@ -22,6 +22,8 @@ export interface WorkerFacts {
   readonly idleSinceMs: number;
   /** When it counts as gone if it does not call until then, epoch ms; Infinity: one of its calls is open. */
   readonly goneAtMs: number;
+  /** It has lost a job by its silence. */
+  readonly isSilent: boolean;
   /** Why it does not work, in its own words; null: it has said nothing. */
   readonly trouble: string | null;
 }
@@ -81,7 +83,7 @@ export function reconcile(before: FleetState, facts: FleetFacts): Plan {
   }
   for (const providerId of new Set([...providersOf(state), ...facts.swept])) {
     const isSwept = facts.swept.includes(providerId) && providerOf(state, providerId).listing === null;
-    if (!isSwept && listDueAtMs(state, providerId) > facts.nowMs) continue;
+    if (!isSwept && listDueAtMs(state, providerId, facts) > facts.nowMs) continue;
     const provider = providerOf(state, providerId);
     const no = provider.lists + 1;
     state = putProvider(state, providerId, { lists: no, listing: { no, atMs: facts.nowMs } });

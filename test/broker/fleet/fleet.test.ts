@@ -6,6 +6,7 @@ import type { BrokerApi } from "../../../src/contract/broker.ts";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import type { TakeCall, WorkerCall } from "../../../src/contract/worker.ts";
 import { LIST_LAG_MS } from "../../../src/core/fleet/limits.ts";
+import { WORKER_LEASE_MS } from "../../../src/core/limits.ts";
 import { makeBroker, settings, submission } from "../../support/broker.ts";
 import { DOLLAR, fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf, waitOf } from "../../support/pulling-worker.ts";
@@ -261,6 +262,24 @@ describe("an endpoint whose fleet is taken away", () => {
     expect(listed).toMatchObject([{ endsAtMs, state: "running" }]);
     await worker.done(jobId);
     await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  });
+});
+
+describe("a machine that dies in the middle of a job", () => {
+  it("is asked for as soon as the job is lost, and replaced, before its worker counts as gone", async () => {
+    const { broker, jobId: first, worker, pass } = await runOne();
+    await worker.done(first);
+    const jobId = await submitOne(broker);
+    await worker.takeOne();
+    await pass(5_000);
+    await worker.ping([jobId]);
+    failMachines("its host is gone");
+    await pass(WORKER_LEASE_MS + 500);
+    await created(2);
+    // The job itself pauses before its next attempt.
+    await pass(5_000);
+    await newestWorker(broker).takeOne();
+    expect(await statusOf(broker, jobId)).toMatchObject({ status: "IN_PROGRESS", retries: 1 });
   });
 });
 

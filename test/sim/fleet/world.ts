@@ -317,6 +317,7 @@ export class FleetWorld {
       hasAsked: true,
       hasRun,
       hasFailed: false,
+      isSilent: false,
       running: job === null ? 0 : 1,
       idleSinceMs,
       goneAtMs: status === "running" ? Number.POSITIVE_INFINITY : lastCallMs + WORKER_GONE_AFTER_MS,
