@@ -98,13 +98,15 @@ function aboutMachine({ machine }: WorkerView, release: number, image: string | 
     return { isStale: false, version: null, image: null, uptimeSeconds: null, startedAt: null };
   }
   const isStale = machine.release < release;
+  // One that is only wanted, or is being created, is not there yet; a stopped one runs nothing.
+  const isUp = machine.phase !== "stopped" && (machine.answeredAtMs ?? machine.readyAtMs) !== null;
   return {
     isStale,
     version: machine.release,
     // Which image an older release had is in the list of releases.
     image: isStale ? null : image,
-    uptimeSeconds: Math.max(Math.floor((nowMs - machine.startedAtMs) / 1_000), 0),
-    startedAt: toTimeText(machine.startedAtMs),
+    uptimeSeconds: isUp ? Math.max(Math.floor((nowMs - machine.startedAtMs) / 1_000), 0) : null,
+    startedAt: isUp ? toTimeText(machine.startedAtMs) : null,
   };
 }
 

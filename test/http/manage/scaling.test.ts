@@ -60,6 +60,12 @@ const takeAs = (endpointId: string) => asWorker(endpointId, "job-take/WORKER?job
 const doneAs = (endpointId: string, jobId: string) =>
   asWorker(endpointId, `job-done/WORKER/${jobId}?gpu=SIM&isStream=false`, '{"output":1}');
 
+/** Runs the job that waits. */
+async function takeAndFinish(endpointId: string): Promise<void> {
+  const { id: jobId }: { id: string } = await (await takeAs(endpointId)).json();
+  expect((await doneAs(endpointId, jobId)).status).toBe(200);
+}
+
 describe("an endpoint with an image and a default provider", () => {
   it("has a machine for its first job, which both planes show in each of its states with why it has come", async () => {
     const { key, id, call, submit } = await makeScaled();
@@ -89,6 +95,30 @@ describe("an endpoint with an image and a default provider", () => {
       decisions: [{ number: 1, from: 0, to: 1, reason: "REQUEST_COUNT", inputs: { waiting: 1, running: 0, max: 3 } }],
       pagination: { hasNextPage: false },
     });
+  });
+
+  it("has been up for no time while there is no machine to be had, and while one is stopped", async () => {
+    provider.answers.create = [{ kind: "no_capacity", detail: "nothing left" }];
+    const { key, id, call, submit } = await makeScaled({
+      scaling: { type: "QUEUE_DELAY", queueDelay: 0.5 },
+      workers: { idleTimeout: 1 },
+      flashboot: "FLASHBOOT",
+    });
+    const shown = async () => (await manage(key, "GET", `/v2/serverless/${id}/workers`)).body.workers;
+    await submit();
+    const throttled = { status: "THROTTLED", uptimeSeconds: null, startedAt: null, gpuTypeId: null };
+    await vi.waitFor(async () => expect(await shown()).toMatchObject([throttled]), { timeout: 5_000 });
+    provider.answers.create = [];
+    // Another offer is no refused one.
+    const dearer = { offers: [{ gpuTypeId: "NVIDIA RTX A5000", pricePerHour: "0.5" }] };
+    const [{ id: providerId }] = (await manage(key, "GET", "/v1/providers")).body.providers;
+    expect((await manage(key, "PATCH", `/v1/providers/${providerId}`, dearer)).status).toBe(200);
+    const up = { status: "INITIALIZING", uptimeSeconds: expect.any(Number), startedAt: expect.any(String) };
+    await vi.waitFor(async () => expect(await shown()).toMatchObject([up]), { timeout: 5_000 });
+    await takeAndFinish(id);
+    const stopped = { status: "IDLE", uptimeSeconds: null, startedAt: null, gpuTypeId: "NVIDIA RTX A5000" };
+    await vi.waitFor(async () => expect(await shown()).toMatchObject([stopped]), { timeout: 5_000 });
+    expect((await call("GET", "/workers")).body.workers).toMatchObject([{ machine: { phase: "stopped" } }]);
   });
 
   it("has workers ahead of jobs where they are asked for, as many as it may have", async () => {
