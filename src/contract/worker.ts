@@ -110,9 +110,12 @@ export interface WorkerApi {
   progress(call: WorkerJobCall & { readonly output: Uint8Array }): Promise<ReportReply>;
   /**
    * Returns the ids of jobs that the worker is to stop, each once; held until there are any, or for `holdMs`. Null: the
-   * worker does not ask for jobs any more, so that its call need not be held.
+   * worker does not ask for jobs any more, so that its call need not be held. `again`: the edge goes on holding a call of the worker,
+   * which may have gone meanwhile.
    */
-  awaitStops(call: WorkerCall & { readonly holdMs: number }): Promise<readonly string[] | null>;
+  awaitStops(
+    call: WorkerCall & { readonly holdMs: number; readonly again?: boolean },
+  ): Promise<readonly string[] | null>;
   /** All workers and upstreams of the endpoint; null: the endpoint is not the caller's. */
   listWorkers(call: { readonly tenantId: string }): Promise<readonly WorkerView[] | null>;
   /** `draining`: the worker gets no new job but finishes its own; else it gets jobs again. False: no such worker. */

@@ -1,5 +1,5 @@
 // Jobs that pulling workers must stop: sent by the held job-stop call, until the worker shows that it does not run them.
-import type { WorkerCall } from "../../contract/worker.ts";
+import type { CallOf } from "../../contract/broker.ts";
 import { showJobId } from "../../core/job/id.ts";
 import type { Job } from "../../core/job/job.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
@@ -25,11 +25,11 @@ export class Stops {
   }
 
   /** Holds a job-stop call until there is a job to stop. Null: it was released, and the worker need not be held. */
-  async await(call: WorkerCall & { readonly holdMs: number }): Promise<readonly string[] | null> {
+  async await(call: CallOf<"awaitStops">): Promise<readonly string[] | null> {
     const { roster, longPolls } = this.#parts;
     const nowMs = Date.now();
     // A worker beyond the roster's limit waits as well: a worker that is answered at once asks again at once.
-    roster.hear(call, nowMs);
+    if (call.again !== true) roster.hear(call, nowMs);
     const holderId = holderOfWorker(call.keyId, call.workerId);
     const unnotified = () => [...roster.stopsOf(holderId)].filter(([, { notified }]) => !notified);
     const holdMs = Math.min(call.holdMs, STOP_HOLD_MS);

@@ -112,7 +112,7 @@ export async function awaitStops(c: RouteContext, { worker, broker }: WorkerEntr
   const endMs = Date.now() + STOP_HOLD_MS;
   for (let leftMs = STOP_HOLD_MS; leftMs > 0 && !c.req.raw.signal.aborted; leftMs = endMs - Date.now()) {
     // The call is made in slices, so that a broker that was replaced is called again soon.
-    const call = { ...worker, holdMs: Math.min(leftMs, WAIT_SLICE_MAX_MS) };
+    const call = { ...worker, holdMs: Math.min(leftMs, WAIT_SLICE_MAX_MS), again: leftMs < STOP_HOLD_MS };
     const askedMs = Date.now();
     const stops = await broker.call("awaitStops", call);
     if (!stops.ok) return stops;

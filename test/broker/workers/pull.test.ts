@@ -197,6 +197,19 @@ describe("a worker that loses its job", () => {
     expect(await broker.listWorkers({ tenantId: "owner" })).toMatchObject([{ id: "w1", state: "UNHEALTHY" }]);
   });
 
+  it("by silence is named for it, though the edge goes on with a call that it made before", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { endpointId, broker } = await makeBroker(pullOnly);
+    await broker.submit(submission());
+    const w1 = worker(broker, "w1");
+    await w1.takeOne();
+    await passTime(endpointId, 25_000);
+    // Its client may have gone since, of which the edge was told nothing.
+    expect(await broker.awaitStops({ ...w1.name, holdMs: 0, again: true })).toEqual([]);
+    await passTime(endpointId, WORKER_LEASE_MS - 25_000 + 500);
+    expect(await broker.listWorkers({ tenantId: "owner" })).toMatchObject([{ id: "w1", state: "UNHEALTHY" }]);
+  });
+
   it("that it never showed to have got costs no attempt, a few times", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const { endpointId, broker } = await makeBroker({ ...pullOnly, maxAttempts: 1 });
