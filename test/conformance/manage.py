@@ -1,4 +1,4 @@
-"""Calls of RunPod's Python package: `manage.py KEY`, with a JSON list of calls on the standard input, and one of their outcomes out.
+"""Calls of RunPod's Python package: `manage.py KEY`, with a JSON list of calls in each line of the standard input, and a line of outcomes for each.
 
 A call is [name, {keywords}]: a function of the package, or of what a name with a dot is taken from.
 """
@@ -27,6 +27,25 @@ def job(endpoint, job_input):
     return {"id": started.job_id, "status": started.status(), "output": output}
 
 
+started = {}
+
+
+def run(endpoint, job_input):
+    """Starts a job, whose output is for a later call."""
+    new = runpod.Endpoint(endpoint).run({"input": job_input})
+    started[new.job_id] = new
+    return new.job_id
+
+
+def output(job_id):
+    value = started[job_id].output(timeout=100)
+    return {"status": started[job_id].status(), "output": value}
+
+
+def health(endpoint):
+    return runpod.Endpoint(endpoint).health()
+
+
 def run_sync(endpoint, job_input):
     return runpod.Endpoint(endpoint).run_sync({"input": job_input}, timeout=60)
 
@@ -46,7 +65,7 @@ def apps(method, **keywords):
     return getattr(AppsApiClient(api_key=sys.argv[1]), method)(**keywords)
 
 
-OWN = {"rest": rest, "job": job, "run_sync": run_sync, "queue": queue, "apps": apps}
+OWN = {"rest": rest, "job": job, "run": run, "output": output, "health": health, "run_sync": run_sync, "queue": queue, "apps": apps}
 
 
 def outcome(name, keywords):
@@ -58,4 +77,5 @@ def outcome(name, keywords):
         return {"raised": type(error).__name__, "text": str(error), "status": status, "errors": getattr(error, "errors", None)}
 
 
-print(json.dumps([outcome(name, keywords) for name, keywords in json.load(sys.stdin)], default=sorted))
+for line in sys.stdin:
+    print(json.dumps([outcome(name, keywords) for name, keywords in json.loads(line)], default=sorted), flush=True)

@@ -1,31 +1,16 @@
 // RunPod's own Python packages, unmodified, as clients of the management plane: 2.0.0rc2 by REST, 1.12 by GraphQL. They are told nothing
 // but their two base URLs and a key. What a call gives its user is compared with what the broker itself answers.
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import * as z from "zod";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
+import { type Call, type Manager, startManager } from "./python-manager.ts";
 import { describePython } from "./python-worker.ts";
 
-const SCRIPT = join(import.meta.dirname, "manage.py");
-
-/** A call of the package, and what came of it. */
-type Call = readonly [name: string, keywords?: Readonly<Record<string, unknown>>];
-const outcomesSchema = z.array(
-  z.union([
-    z.strictObject({ value: z.unknown() }),
-    z.strictObject({
-      raised: z.string(),
-      text: z.string(),
-      status: z.int().nullable(),
-      errors: z.array(z.string()).nullable(),
-    }),
-  ]),
-);
+type Version = "newest" | "2.0.0rc2";
 
 const object = z.record(z.string(), z.unknown());
 const withId = z.looseObject({ id: z.string() });
@@ -47,25 +32,20 @@ describePython("RunPod's Python package as a manager", (interpreters) => {
     await worker?.stop();
   });
 
-  async function run(version: "newest" | "2.0.0rc2", calls: readonly Call[], key = broker.key) {
-    const env = {
-      PATH: process.env.PATH ?? "",
-      HOME: home,
-      RUNPOD_API_BASE_URL: broker.url,
-      RUNPOD_ENDPOINT_BASE_URL: `${broker.url}/v2`,
-    };
-    const child = spawn(interpreters[version], [SCRIPT, key], { env, stdio: ["pipe", "pipe", "inherit"] });
-    child.stdin.end(JSON.stringify(calls.map(([name, keywords = {}]) => [name, keywords])));
-    const said = await text(child.stdout);
-    return outcomesSchema.parse(JSON.parse(said.trim().split("\n").at(-1) ?? ""));
+  async function withManager<T>(version: Version, key: string, work: (manager: Manager) => Promise<T>): Promise<T> {
+    const manager = startManager({ interpreter: interpreters[version], url: broker.url, key, home });
+    try {
+      return await work(manager);
+    } finally {
+      await manager.end();
+    }
   }
 
-  async function values(version: "newest" | "2.0.0rc2", ...calls: readonly Call[]): Promise<unknown[]> {
-    return (await run(version, calls)).map((outcome) => {
-      if ("raised" in outcome) throw new Error(`${outcome.raised}: ${outcome.text}`);
-      return outcome.value;
-    });
-  }
+  const run = (version: Version, calls: readonly Call[], key = broker.key) =>
+    withManager(version, key, (manager) => manager.outcomes(calls));
+
+  const values = (version: Version, ...calls: readonly Call[]) =>
+    withManager(version, broker.key, (manager) => manager.values(...calls));
 
   /** What the broker answers itself. */
   async function ask(path: string, body?: object): Promise<unknown> {
