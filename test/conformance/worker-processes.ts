@@ -44,7 +44,8 @@ const GONE_MAX_MS = 10_000;
 
 /** The workers of one suite, and the folder in which their handlers and the test leave files for each other. */
 export class WorkerProcesses {
-  readonly #folder = mkdtempSync(join(tmpdir(), "waybill-workers-"));
+  /** Where handlers and the test leave files for each other. */
+  readonly folder = mkdtempSync(join(tmpdir(), "waybill-workers-"));
   readonly #started: WorkerProcess[] = [];
 
   /** Call it in a suite: it shows the logs of a failed test, and stops everything when the suite ends, however it ends. */
@@ -54,7 +55,7 @@ export class WorkerProcesses {
     });
     afterAll(async () => {
       await Promise.all(this.#started.map((worker) => worker.kill9()));
-      rmSync(this.#folder, { recursive: true, force: true });
+      rmSync(this.folder, { recursive: true, force: true });
     });
   }
 
@@ -71,20 +72,20 @@ export class WorkerProcesses {
   run(slug: string, program: WorkerProgram): WorkerProcess {
     const number = this.#started.length + 1;
     const id = program.id ?? `${slug}-${number}`;
-    const logFile = join(this.#folder, `${number}-${id}.log`);
+    const logFile = join(this.folder, `${number}-${id}.log`);
     const variables = {
       RUNPOD_POD_ID: id,
       // A key in the configuration file of whoever runs the tests would go before the one given here.
-      HOME: this.#folder,
+      HOME: this.folder,
       PATH: process.env.PATH ?? "",
-      WAYBILL_TEST_FOLDER: this.#folder,
+      WAYBILL_TEST_FOLDER: this.folder,
       WAYBILL_TEST_RUNNER: String(process.pid),
       ...program.variables,
     };
     const log = openSync(logFile, "w");
     const child = spawn(program.command, program.args, {
       env: variables,
-      cwd: program.cwd ?? this.#folder,
+      cwd: program.cwd ?? this.folder,
       stdio: ["ignore", log, log],
       detached: true,
     });
@@ -108,27 +109,27 @@ export class WorkerProcesses {
 
   /** Lets a handler that holds go on. */
   release(name: string): void {
-    writeFileSync(join(this.#folder, `${name}.release`), "");
+    writeFileSync(join(this.folder, `${name}.release`), "");
   }
 
   has(name: string, what: "started" | "cancelled" | "ended"): boolean {
-    return existsSync(join(this.#folder, `${name}.${what}`));
+    return existsSync(join(this.folder, `${name}.${what}`));
   }
 
   /** What a handler left for the test, as soon as it is there: which worker, and when. */
   async mark(name: string, what: "started" | "cancelled" | "ended", maxMs = 30_000) {
     await until(`${name} is ${what}`, () => this.has(name, what), maxMs);
-    return markSchema.parse(JSON.parse(readFileSync(join(this.#folder, `${name}.${what}`), "utf8")));
+    return markSchema.parse(JSON.parse(readFileSync(join(this.folder, `${name}.${what}`), "utf8")));
   }
 
   /** Makes the handler's next start visible again. */
   unmark(name: string, what: "started"): void {
-    rmSync(join(this.#folder, `${name}.${what}`));
+    rmSync(join(this.folder, `${name}.${what}`));
   }
 
   /** Each run of the handlers that leave a line under this name, in the order in which they began. */
   runs(name: string) {
-    const path = join(this.#folder, `${name}.runs`);
+    const path = join(this.folder, `${name}.runs`);
     const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
     // What is behind the last end of a line is being written.
     return lines.slice(0, -1).map((line) => runSchema.parse(JSON.parse(line)));

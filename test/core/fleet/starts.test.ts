@@ -8,6 +8,8 @@ import { newStarts } from "../../../src/core/fleet/starts.ts";
 const ASKS: WorkerFacts = {
   hasAsked: true,
   hasRun: false,
+  hasFailed: false,
+  isSilent: false,
   running: 1,
   idleSinceMs: 0,
   goneAtMs: Number.POSITIVE_INFINITY,
