@@ -47,14 +47,22 @@ export function listDueAtMs(state: FleetState, providerId: string, { workers }: 
   return Math.max(atMs, listNotBeforeMs);
 }
 
-function listEveryMs({ phase, call, unclearAtMs, ref, endedAtMs }: Instance, isSilent: boolean): number {
+function listEveryMs(instance: Instance, isSilent: boolean): number {
+  const { phase, call, unclearAtMs, ref } = instance;
   if (phase === "wanted") return NEVER;
   if (call !== null) return FLEET_SWEEP_EVERY_MS;
   if (phase === "creating" && unclearAtMs !== null) return 0;
+  if (phase === "stopping") return isExpectedToGo(instance) ? LIST_AGAIN_MS : FLEET_SWEEP_EVERY_MS;
+  // Without the provider's own id nothing could be asked for a machine that is not needed any more.
+  if (phase === "starting" || ref === null) return LIST_STARTING_MS;
   // Its machine may have died: the provider tells that sooner than a silence which is long enough for any worker.
-  if (phase === "starting" || (phase === "ready" && isSilent)) return LIST_STARTING_MS;
-  if (phase === "stopping" && (endedAtMs !== null || (ref !== null && unclearAtMs === null))) return LIST_AGAIN_MS;
+  if (phase === "ready" && isSilent) return LIST_STARTING_MS;
   return FLEET_SWEEP_EVERY_MS;
+}
+
+/** Will the next lists show what has become of it? What an unclear create has made may turn up much later. */
+function isExpectedToGo({ endedAtMs, unclearAtMs, ref, answeredAtMs }: Instance): boolean {
+  return endedAtMs !== null || (unclearAtMs === null && (ref !== null || answeredAtMs !== null));
 }
 
 interface DueFacts {

@@ -25,7 +25,10 @@ export const UNCLEAR_KEPT_MS = 10 * 60_000;
 export const FLEET_SWEEP_EVERY_MS = 60_000;
 /** While a list is waited for, such as after an end, the next one comes after this. */
 export const LIST_AGAIN_MS = 5_000;
-/** While a worker starts, or has lost a job by its silence: its machine may have failed, which the provider tells. A start takes a minute or several. */
+/**
+ * While a worker starts, until its machine was shown with the provider's own id, and when the worker has lost a job by its silence: the
+ * machine may have failed, which the provider tells, and can be ended by that id alone. A start takes a minute or several.
+ */
 export const LIST_STARTING_MS = 10_000;
 
 /** A failed call is repeated after 2 s at first and after 2 min at last: a vendor's outage lasts minutes. */

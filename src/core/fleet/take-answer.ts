@@ -2,7 +2,7 @@
 import { backoffMs } from "../job/backoff.ts";
 import { type FleetState, noteCrash, noteDone, noteRefusal, putInstance } from "./fleet-state.ts";
 import { enterPhase, type Instance } from "./instance.ts";
-import { RETRY_BASE_MS, RETRY_MAX_MS, UNCLEAR_KEPT_MS } from "./limits.ts";
+import { LIST_LAG_MS, RETRY_BASE_MS, RETRY_MAX_MS, UNCLEAR_KEPT_MS } from "./limits.ts";
 import type { Listed, ProviderAnswer, Refusal } from "./provider.ts";
 
 /** A moment, and chance: `jitter` is 0 ≤ j < 1. */
@@ -83,10 +83,12 @@ function refusedOf(instance: Instance, operation: Operation, refusal: Refusal, {
 /** It is to end, whatever it is now. */
 export function toBeGone(instance: Instance, lastError: string | null, nowMs: number): Instance {
   if (instance.phase === "stopping" && instance.goal === "gone") return instance;
+  // A machine whose create or start was answered is in the lists by then; what else was made may turn up much later.
+  const keptMs = instance.answeredAtMs === null ? UNCLEAR_KEPT_MS : LIST_LAG_MS;
   return enterPhase(instance, "stopping", nowMs, {
     goal: "gone",
     endedAtMs: null,
-    lookUntilMs: nowMs + UNCLEAR_KEPT_MS,
+    lookUntilMs: nowMs + keptMs,
     lastError: lastError ?? instance.lastError,
   });
 }

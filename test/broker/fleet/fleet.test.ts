@@ -5,12 +5,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import type { TakeCall, WorkerCall } from "../../../src/contract/worker.ts";
-import { LIST_LAG_MS } from "../../../src/core/fleet/limits.ts";
+import { LIST_AGAIN_MS, LIST_LAG_MS, LIST_STARTING_MS } from "../../../src/core/fleet/limits.ts";
 import { WORKER_LEASE_MS } from "../../../src/core/limits.ts";
 import { makeBroker, settings, submission } from "../../support/broker.ts";
 import { DOLLAR, fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf, waitOf } from "../../support/pulling-worker.ts";
 import { evict } from "../../support/quiet.ts";
+
+/** What a provider shows of a machine beside its name and id. */
+const LISTED = { status: "running", priceNanodollarsPerHour: null, url: null, detail: null } as const;
 
 let provider: HeldProvider;
 
@@ -225,6 +228,37 @@ describe("a machine that is not needed", () => {
   });
 });
 
+describe("a machine that its provider has not shown when it was created", () => {
+  /** The create was taken, as a part of a newer state, by whose call alone the machine is answered. */
+  const unshown = { kind: "done", instance: null } as const;
+
+  it("is looked for, so that its end can be asked for as soon as it is not needed", async () => {
+    provider.answers.create = [unshown];
+    const { endpointId, worker, jobId, pass } = await runOne();
+    const name = `wb-${endpointId}-${worker.name.workerId}`;
+    provider.machines.set(name, { ...LISTED, name, ref: "late" });
+    await worker.ping([jobId]);
+    await pass(LIST_STARTING_MS);
+    await vi.waitFor(() => expect(provider.called("list")).toHaveLength(1));
+    await worker.done(jobId);
+    await pass(5_500);
+    await vi.waitFor(() => expect(provider.called("end")).toMatchObject([{ machine: { ref: "late" } }]));
+  });
+
+  it("has no record any more when a list that is newer than its end lacks it, and costs nothing then", async () => {
+    provider.answers.create = [unshown];
+    const { endpointId, broker, worker, jobId, pass } = await runOne({ ceilingNanodollarsPerHour: DOLLAR });
+    await worker.done(jobId);
+    await pass(5_500);
+    for (let looks = 0; looks < 10; looks += 1) await pass(LIST_AGAIN_MS);
+    await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), async (_, { storage }) => {
+      expect(storage.sql.exec("SELECT * FROM instances").toArray()).toEqual([]);
+    });
+    await submitOne(broker);
+    await created(2);
+  });
+});
+
 describe("an endpoint with a schedule", () => {
   it("has its workers when their hour begins, and lets them go when it ends", async () => {
     vi.setSystemTime(Date.UTC(2050, 0, 3, 7, 59, 30));
@@ -286,14 +320,7 @@ describe("a machine that dies in the middle of a job", () => {
 /** A machine of the endpoint is there that its broker does not know. */
 function leaveOrphan(endpointId: string): void {
   const name = `wb-${endpointId}-zzzzzzzzzzzz`;
-  provider.machines.set(name, {
-    name,
-    ref: "lost",
-    status: "running",
-    priceNanodollarsPerHour: null,
-    url: null,
-    detail: null,
-  });
+  provider.machines.set(name, { ...LISTED, name, ref: "lost" });
 }
 
 describe("a machine that no record owns", () => {

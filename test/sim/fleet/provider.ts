@@ -31,9 +31,11 @@ export interface Faults {
   readonly badBoot: number;
   readonly lagMs: number;
   readonly dearer: number;
+  /** A create is taken by an answer without the machine. */
+  readonly unshown: number;
 }
 
-export const NO_FAULTS: Faults = { noCapacity: 0, refused: 0, lost: 0, badBoot: 0, lagMs: 0, dearer: 0 };
+export const NO_FAULTS: Faults = { noCapacity: 0, refused: 0, lost: 0, badBoot: 0, lagMs: 0, dearer: 0, unshown: 0 };
 
 /** An answer and when it comes, epoch ms; Infinity: never. */
 export interface Answered {
@@ -64,6 +66,7 @@ export class SimProvider {
       badBoot: chance(),
       lagMs: this.#random.integer(0, LIST_LAG_MS),
       dearer: this.#random.chance(0.2) ? 0.3 : 0,
+      unshown: chance(),
     };
   }
 
@@ -93,7 +96,8 @@ export class SimProvider {
       lastCallMs: nowMs,
     });
     this.#note(nowMs);
-    return refusal ?? this.#answer({ kind: "done", instance: this.#shown(name) }, nowMs);
+    const instance = this.#random.chance(this.faults.unshown) ? null : this.#shown(name);
+    return refusal ?? this.#answer({ kind: "done", instance }, nowMs);
   }
 
   end(ref: string, nowMs: number): Answered {
