@@ -1,10 +1,17 @@
 // Whatever ends the agent of the provider `local`, and however often its machines come and go: none of their processes is left. They are
 // counted by their numbers, which they write down.
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { parentOf } from "../../src/cli/dev-processes.ts";
-import { AgentFolder, areGone, isRunning, machine, type RunningAgent, shown, worker } from "./running-agent.ts";
+import {
+  AgentFolder,
+  areGone,
+  childrenOf,
+  isRunning,
+  machine,
+  type RunningAgent,
+  shown,
+  worker,
+} from "./running-agent.ts";
 
 const hasPython = spawnSync("python3", ["--version"]).status === 0;
 const ENDS_MAX_MS = 5_000;
@@ -37,12 +44,6 @@ beforeEach(() => {
 });
 
 afterEach(() => folder.close());
-
-/** The processes that this one has started, also those that wait to be reaped. */
-function childrenOf(parent: number): number[] {
-  const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry));
-  return pids.map(Number).filter((pid) => parentOf(pid) === parent);
-}
 
 /** The process in which the agent starts its programs. */
 function keeperOf(agent: RunningAgent): number {

@@ -2,12 +2,13 @@
 // it has started is ended with its test.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
 import { expect } from "vitest";
 import * as z from "zod";
+import { parentOf } from "../../src/cli/dev-processes.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import {
   HOOK_VERSION,
@@ -248,6 +249,12 @@ export function isRunning(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** The processes that this one has started, also those that wait to be reaped. */
+export function childrenOf(parent: number): number[] {
+  const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry));
+  return pids.map(Number).filter((pid) => parentOf(pid) === parent);
 }
 
 /** Resolves when none of the processes runs any more. */

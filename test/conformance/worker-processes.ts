@@ -129,10 +129,7 @@ export class WorkerProcesses {
 
   /** Each run of the handlers that leave a line under this name, in the order in which they began. */
   runs(name: string) {
-    const path = join(this.folder, `${name}.runs`);
-    const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
-    // What is behind the last end of a line is being written.
-    return lines.slice(0, -1).map((line) => runSchema.parse(JSON.parse(line)));
+    return readRuns(this.folder, name);
   }
 
   #showLogs(): void {
@@ -141,6 +138,14 @@ export class WorkerProcesses {
       console.error(`--- the log of worker ${worker.id} ends with:\n${end}`);
     }
   }
+}
+
+/** The lines that handlers have left in a folder under this name (sdk-marks.ts). */
+export function readRuns(folder: string, name: string) {
+  const path = join(folder, `${name}.runs`);
+  const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+  // What is behind the last end of a line is being written.
+  return lines.slice(0, -1).map((line) => runSchema.parse(JSON.parse(line)));
 }
 
 /** The form that a container reads, so that what users are told to use is what is tested. */

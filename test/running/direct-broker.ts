@@ -5,7 +5,7 @@ import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import type { Scope } from "../../src/contract/identity.ts";
 import type { ChangedLimits } from "../../src/core/access/limits.ts";
 import { prepareBroker, type TestEndpoints } from "./broker.ts";
-import { buildWorker, startDirect } from "./direct.ts";
+import { BROKER_CONFIG, buildWorker, startDirect } from "./direct.ts";
 
 export interface DirectBroker {
   /** `http://127.0.0.1:PORT` */
@@ -31,11 +31,10 @@ export async function startDirectBroker(
 ): Promise<DirectBroker> {
   const prepared = await prepareBroker(endpoints, guests, guestScopes, limits);
   try {
-    const config = join(PROJECT_FOLDER, "wrangler.toml");
-    const bundle = await buildWorker(config, join(prepared.folder, "built"), "index.js");
+    const bundle = await buildWorker(BROKER_CONFIG, join(prepared.folder, "built"), "index.js");
     const worker = {
       name: "broker",
-      config,
+      config: BROKER_CONFIG,
       file: bundle,
       bindings: { ...Object.fromEntries(ensureDevSecrets(PROJECT_FOLDER)), ALLOW_PRIVATE_ADDRESSES: "yes" },
     };

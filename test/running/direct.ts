@@ -14,6 +14,8 @@ import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 
 const HOST = "127.0.0.1";
+/** Path of the broker's own configuration. */
+export const BROKER_CONFIG = join(PROJECT_FOLDER, "wrangler.toml");
 const bindingsSchema = z.record(z.string(), z.json()).default({});
 
 /** A Worker that stands for itself: its configuration, the file that `buildWorker` made of it, and more variables. */
@@ -23,6 +25,8 @@ export interface BuiltWorker {
   readonly config: string;
   readonly file: string;
   readonly bindings: Readonly<Record<string, string>>;
+  /** Any free one by default. */
+  readonly port?: number;
 }
 
 export interface DirectWorkers {
@@ -53,7 +57,7 @@ export async function startDirect(
   // It would warn that there are no secrets: they are among the given bindings.
   process.env.WRANGLER_LOG = "error";
   const entryPort = await findFreePort();
-  const ports = await Promise.all(workers.map(() => findFreePort()));
+  const ports = await Promise.all(workers.map(({ port }) => port ?? findFreePort()));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: HOST,
