@@ -56,7 +56,11 @@ export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderA
         : found(next, instance, listed, { ...moment, atMs, isUnproven });
   }
   const prefix = namePrefix(asked.endpointId);
-  const orphans = [...byName.values()].filter(({ name, status }) => name.startsWith(prefix) && status !== "ended");
+  // Another provider may be of the same account, and its machines have records by which they are kept.
+  const orphans = [...byName.values()].filter(
+    ({ name, status }) =>
+      name.startsWith(prefix) && status !== "ended" && !state.instances.has(name.slice(prefix.length)),
+  );
   return putInstances(next, new Map(orphans.map((listed) => adopt(listed, providerId, prefix, nowMs))));
 }
 
