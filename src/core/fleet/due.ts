@@ -1,6 +1,6 @@
 // When a fleet has to be looked at again by time alone, and when a provider is asked what it has.
 import { candidateKey, type FleetState, providerOf } from "./fleet-state.ts";
-import { type Candidate, type Instance, retiresAtMs } from "./instance.ts";
+import { type Candidate, type Instance, keptUntilMs, retiresAtMs } from "./instance.ts";
 import {
   CALL_LOST_AFTER_MS,
   CALL_SLOW_AFTER_MS,
@@ -90,7 +90,7 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
       return wantedDueAtMs(state, notBeforeMs, facts);
     case "creating":
     case "starting": {
-      const initAtMs = instance.startedAtMs + facts.initTimeoutMs;
+      const initAtMs = Math.min(instance.startedAtMs + facts.initTimeoutMs, instance.endsAtMs);
       if (instance.goal !== "running" || providerId === null) return initAtMs;
       const callableMs = callableAtMs(state, providerId, notBeforeMs);
       // One that could be started now waits for another machine to go, which an answer tells.
@@ -99,14 +99,14 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
     case "ready":
     case "draining": {
       const goneAtMs = facts.workers.get(instance.id)?.goneAtMs ?? facts.allSeenAtMs;
-      return Math.min(goneAtMs, phase === "ready" ? retiresAtMs(instance) : NEVER);
+      return Math.min(goneAtMs, phase === "ready" ? retiresAtMs(instance) : instance.endsAtMs);
     }
     case "stopping": {
       if (providerId === null || instance.endedAtMs !== null || instance.ref === null) return NEVER;
       return callableAtMs(state, providerId, notBeforeMs);
     }
     case "stopped":
-      return instance.sinceMs + facts.stoppedKeptMs;
+      return Math.min(instance.sinceMs + facts.stoppedKeptMs, keptUntilMs(instance));
   }
 }
 

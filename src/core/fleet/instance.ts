@@ -123,6 +123,11 @@ export function retiresAtMs({ startedAtMs, endsAtMs }: Instance): number {
   return endsAtMs - Math.min(RETIRE_BEFORE_MS, (endsAtMs - startedAtMs) / 10);
 }
 
+/** Until when a stopped machine is kept at most, epoch ms: one that is started again later than this would not live for long. */
+export function keptUntilMs({ endsAtMs }: Instance): number {
+  return endsAtMs - 2 * RETIRE_BEFORE_MS;
+}
+
 /**
  * What machines may cost at this moment, nano-dollars an hour. What an unclear create may have made counts until it is known not to
  * exist; the disk of a stopped machine does not.

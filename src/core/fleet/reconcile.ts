@@ -4,7 +4,16 @@ import type { RateKind } from "../job/pricing.ts";
 import { chooseCandidate, isAffordable } from "./candidates.ts";
 import { listDueAtMs, mayCall, nextAtMs, providersOf } from "./due.ts";
 import { type FleetState, noteGoodStart, providerOf, putInstance, putInstances, putProvider } from "./fleet-state.ts";
-import { type Candidate, costOf, enterPhase, type Instance, isLive, retiresAtMs, wantInstance } from "./instance.ts";
+import {
+  type Candidate,
+  costOf,
+  enterPhase,
+  type Instance,
+  isLive,
+  keptUntilMs,
+  retiresAtMs,
+  wantInstance,
+} from "./instance.ts";
 import { CALL_LOST_AFTER_MS, INSTANCES_MAX } from "./limits.ts";
 import { failStart, type Moment, toBeGone } from "./take-answer.ts";
 
@@ -112,7 +121,10 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       if (worker?.hasAsked === true) {
         return putInstance(state, enterPhase(instance, "ready", nowMs, { readyAtMs: nowMs, unclearAtMs: null }));
       }
-      if (nowMs < instance.startedAtMs + facts.initTimeoutMs || instance.call !== null) return state;
+      if (instance.call !== null) return state;
+      if (nowMs >= instance.endsAtMs)
+        return failStart(state, instance, "Its lifetime is shorter than its start.", facts);
+      if (nowMs < instance.startedAtMs + facts.initTimeoutMs) return state;
       const seconds = Math.round(facts.initTimeoutMs / 1_000);
       const words = worker?.trouble ?? `It did not ask for a job within ${seconds} s of its start.`;
       return failStart(state, instance, words, facts);
@@ -121,6 +133,8 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
     case "draining": {
       if (worker?.hasFailed === true) return failOf(state, instance, worker, facts);
       const good = worker?.hasRun === true ? noteGoodStart(state) : state;
+      // Whatever runs on it: a job that never ends must not keep a machine that is paid.
+      if (nowMs >= instance.endsAtMs) return putInstance(good, toBeGone(instance, "Its lifetime is over.", nowMs));
       if (worker === undefined || worker.goneAtMs <= nowMs) return loseWorker(good, instance, worker, facts);
       if (instance.phase === "draining") {
         if (worker.running > 0) return good;
@@ -129,8 +143,11 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       if (nowMs < retiresAtMs(instance)) return good;
       return putInstance(good, retire({ ...instance, lastError: "Its lifetime is over." }, facts));
     }
+    case "stopping":
+      if (instance.goal !== "stopped" || nowMs < instance.endsAtMs || instance.call !== null) return state;
+      return putInstance(state, toBeGone(instance, "Its lifetime is over.", nowMs));
     case "stopped":
-      if (nowMs < instance.sinceMs + facts.stoppedKeptMs) return state;
+      if (nowMs < Math.min(instance.sinceMs + facts.stoppedKeptMs, keptUntilMs(instance))) return state;
       return putInstance(state, toBeGone(instance, null, nowMs));
     default:
       return state;

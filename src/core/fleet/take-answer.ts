@@ -44,8 +44,9 @@ function done(instance: Instance, operation: Operation, listed: Listed | null, {
   const seen = listed === null ? instance : withListed(instance, listed);
   if (operation === "create" || operation === "start") {
     const answered = { ...seen, answeredAtMs: nowMs, unclearAtMs: null, lastError: null };
-    // Its worker may have asked for a job before the provider had answered.
-    return instance.phase === "ready" ? answered : enterPhase(answered, "starting", nowMs);
+    // Its worker may have asked for a job before the provider had answered, or its end may have come.
+    const isAwaited = instance.phase === "creating" || instance.phase === "starting";
+    return isAwaited ? enterPhase(answered, "starting", nowMs) : answered;
   }
   if (operation === "stop" && instance.goal === "stopped") return enterPhase(seen, "stopped", nowMs);
   return { ...seen, failures: 0, endedAtMs: operation === "end" ? nowMs : seen.endedAtMs };

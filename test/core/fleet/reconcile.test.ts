@@ -1,0 +1,69 @@
+// What the reconciler makes of records by time, and which machines it gives up.
+import { describe, expect, it } from "vitest";
+import { beginFleet } from "../../../src/core/fleet/fleet-state.ts";
+import { enterPhase, type Instance } from "../../../src/core/fleet/instance.ts";
+import { type FleetFacts, reconcile } from "../../../src/core/fleet/reconcile.ts";
+import { answered, factsAt, HOUR, readyMachine, workersOf } from "../../support/fleet-core.ts";
+
+/** What is planned for these records at a moment. */
+function planned(instances: readonly Instance[], nowMs: number, partial: Partial<FleetFacts> = {}) {
+  const plan = reconcile(beginFleet(instances), factsAt(nowMs, partial));
+  const told = [...plan.state.instances.values()].map(({ id, phase, rateKind }) => `${id} ${phase} ${rateKind}`);
+  return { ...plan, told };
+}
+
+describe("a machine at its hard end", () => {
+  const BUSY = workersOf(["abc", { running: 1 }]);
+
+  it("is ended while its worker still runs something, and is looked at in time for that", () => {
+    let nowMs = 0;
+    let state = beginFleet([readyMachine("abc")]);
+    const phases = new Map<string, number>();
+    for (let looks = 0; looks < 5_000 && nowMs <= 24 * HOUR; looks += 1) {
+      const plan = reconcile(state, factsAt(nowMs, { wanted: 0, candidates: [], workers: BUSY }));
+      state = plan.state;
+      for (const call of plan.calls) {
+        if (call.operation === "list") state = answered(state, call, { kind: "unclear", detail: "no" }, nowMs + 1);
+      }
+      const phase = state.instances.get("abc")?.phase ?? "none";
+      phases.set(phase, phases.get(phase) ?? nowMs);
+      nowMs = Math.max(plan.nextAtMs, nowMs + 1);
+    }
+    expect([...phases]).toEqual([
+      ["draining", 0],
+      ["stopping", 24 * HOUR],
+    ]);
+  });
+
+  it("names it as the next moment where nothing else is due", () => {
+    const draining = enterPhase(readyMachine("abc"), "draining", 24 * HOUR - 30_000);
+    const { nextAtMs, told } = planned([draining], 24 * HOUR - 20_000, { wanted: 0, workers: BUSY });
+    expect(told).toEqual(["abc draining flex"]);
+    expect(nextAtMs).toBeLessThanOrEqual(24 * HOUR);
+  });
+
+  it("has failed its start if it is still starting", () => {
+    const starting = readyMachine("abc", { phase: "starting", readyAtMs: null, startedAtMs: 24 * HOUR - 60_000 });
+    const { told, state } = planned([starting], 24 * HOUR);
+    expect(told[0]).toBe("abc stopping flex");
+    expect(state.crashes.inARow).toBe(1);
+  });
+
+  it("is not started again, or kept stopped, shortly before", () => {
+    const stopped = enterPhase(readyMachine("abc"), "stopped", 24 * HOUR - 20 * 60_000);
+    const { told } = planned([stopped], 24 * HOUR - 20 * 60_000, { stoppedKeptMs: HOUR });
+    expect(told[0]).toBe("abc stopping flex");
+  });
+});
+
+describe("a machine that is to end while its create is under way", () => {
+  it("stays so when the create is answered", () => {
+    const call = { operation: "create", no: 1, atMs: 1_000 } as const;
+    const ready = readyMachine("abc", { call, calls: 1, answeredAtMs: null });
+    const { state } = planned([ready], 24 * HOUR, { wanted: 0, workers: workersOf(["abc", {}]) });
+    const late = beginFleet([...state.instances.values()].map((one) => ({ ...one, call })));
+    const made = { ...call, providerId: "p1", instanceId: "abc" };
+    const after = answered(late, made, { kind: "done", instance: null }, 24 * HOUR + 1);
+    expect(after.instances.get("abc")?.phase).toBe("stopping");
+  });
+});
