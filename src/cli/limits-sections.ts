@@ -177,6 +177,7 @@ export const SECTIONS: readonly Section[] = [
       REFUSED_MS: "pause of a provider that refuses its key, or is not paid",
       NO_CAPACITY_MS: "pause of a kind of machine that is not to be had",
       PROVIDER_WAIT_MAX_MS: "longest pause that a provider may ask for",
+      ENDS_WAIT_MAX_MS: "longest time for which such a pause puts off the end of a machine",
       CRASH_MAX_MS: "longest pause between workers that fail their start",
       DECISIONS_KEPT: "decisions of the scaler that are kept",
       TIMES_KEPT: "newest jobs, warm and cold ones each, and starts of machines, of which an endpoint's timing is",

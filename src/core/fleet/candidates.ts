@@ -1,6 +1,6 @@
 // Which kind of machine is asked for next: the cheapest one of those that may be had and may be paid.
 import { busyUntilMs } from "./due.ts";
-import { candidateKey, type FleetState, providerOf } from "./fleet-state.ts";
+import { candidateKey, type FleetState, troubleOf } from "./fleet-state.ts";
 import { type Candidate, costOf } from "./instance.ts";
 
 interface ChoiceFacts {
@@ -29,7 +29,7 @@ function byPrice(candidates: readonly Candidate[]): readonly Candidate[] {
 
 /** Is the machine or its provider not to be asked for at the moment? */
 export function isBlocked(state: FleetState, candidate: Candidate, nowMs: number): boolean {
-  const provider = providerOf(state, candidate.providerId).trouble;
+  const provider = troubleOf(state, candidate.providerId);
   const own = state.candidates.get(candidateKey(candidate));
   return (provider?.untilMs ?? 0) > nowMs || (own?.untilMs ?? 0) > nowMs;
 }

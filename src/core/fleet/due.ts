@@ -1,5 +1,5 @@
 // When a fleet has to be looked at again by time alone, and when a provider is asked what it has.
-import { candidateKey, type FleetState, providerOf } from "./fleet-state.ts";
+import { candidateKey, type FleetState, providerOf, troubleOf } from "./fleet-state.ts";
 import { type Candidate, type Instance, keptUntilMs, retiresAtMs } from "./instance.ts";
 import {
   CALL_LOST_AFTER_MS,
@@ -24,13 +24,18 @@ export function busyUntilMs(state: FleetState, providerId: string): number {
   return Math.min(...calls.map(({ call }) => call?.atMs ?? 0)) + CALL_SLOW_AFTER_MS;
 }
 
-/** May the provider be called about a machine that it has? */
-export function mayCall(state: FleetState, providerId: string, nowMs: number): boolean {
-  return busyUntilMs(state, providerId) === 0 && troubleEndsAtMs(state, providerId) <= nowMs;
+/** May the provider be called about a machine that it has? `isStart`: to start it, or else to stop or end it. */
+export function mayCall(state: FleetState, providerId: string, isStart: boolean, nowMs: number): boolean {
+  return busyUntilMs(state, providerId) === 0 && restsUntilMs(state, providerId, isStart) <= nowMs;
+}
+
+/** A provider that gives nothing, such as one that wants money, ends its machines all the same: they are paid until then. */
+function restsUntilMs(state: FleetState, providerId: string, isStart: boolean): number {
+  return isStart ? troubleEndsAtMs(state, providerId) : providerOf(state, providerId).restsUntilMs;
 }
 
 function troubleEndsAtMs(state: FleetState, providerId: string): number {
-  return providerOf(state, providerId).trouble?.untilMs ?? 0;
+  return troubleOf(state, providerId)?.untilMs ?? 0;
 }
 
 /** When the provider is to be asked what it has, epoch ms. It is asked for one list at a time. */
@@ -92,7 +97,7 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
     case "starting": {
       const initAtMs = Math.min(instance.startedAtMs + facts.initTimeoutMs, instance.endsAtMs);
       if (instance.goal !== "running" || providerId === null) return initAtMs;
-      const callableMs = callableAtMs(state, providerId, notBeforeMs);
+      const callableMs = callableAtMs(state, providerId, true, notBeforeMs);
       // One that could be started now waits for another machine to go, which an answer tells.
       return callableMs > facts.nowMs ? Math.min(initAtMs, callableMs) : initAtMs;
     }
@@ -103,7 +108,7 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
     }
     case "stopping": {
       if (providerId === null || instance.endedAtMs !== null || instance.ref === null) return NEVER;
-      return callableAtMs(state, providerId, notBeforeMs);
+      return callableAtMs(state, providerId, false, notBeforeMs);
     }
     case "stopped":
       return Math.min(instance.sinceMs + facts.stoppedKeptMs, keptUntilMs(instance));
@@ -111,9 +116,9 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
 }
 
 /** When the provider may be called about a machine, epoch ms. Where it is busy with our calls, an answer comes first. */
-function callableAtMs(state: FleetState, providerId: string, notBeforeMs: number): number {
+function callableAtMs(state: FleetState, providerId: string, isStart: boolean, notBeforeMs: number): number {
   if (busyUntilMs(state, providerId) !== 0) return NEVER;
-  return Math.max(notBeforeMs, troubleEndsAtMs(state, providerId));
+  return Math.max(notBeforeMs, restsUntilMs(state, providerId, isStart));
 }
 
 function wantedDueAtMs(state: FleetState, notBeforeMs: number, facts: DueFacts): number {

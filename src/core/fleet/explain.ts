@@ -1,5 +1,5 @@
 // Why no worker of a fleet is there yet, in words for those whose jobs wait for one.
-import { candidateKey, type FleetState, providerOf } from "./fleet-state.ts";
+import { candidateKey, type FleetState, troubleOf } from "./fleet-state.ts";
 import type { Candidate, Instance } from "./instance.ts";
 import { CRASH_LOOP_FROM } from "./limits.ts";
 import type { UsualStart } from "./timings.ts";
@@ -62,7 +62,7 @@ function capacityDetail(
 ): string {
   const troubles = candidates.flatMap((candidate) => {
     const own = state.candidates.get(candidateKey(candidate));
-    const trouble = own !== undefined && own.untilMs > nowMs ? own : providerOf(state, candidate.providerId).trouble;
+    const trouble = own !== undefined && own.untilMs > nowMs ? own : troubleOf(state, candidate.providerId);
     return trouble === null || trouble === undefined || trouble.untilMs <= nowMs
       ? []
       : [`${candidate.gpuTypeId}: ${sentence(trouble.detail)}`];

@@ -5,6 +5,7 @@ import type { Candidate, Instance } from "./instance.ts";
 import {
   CRASH_BASE_MS,
   CRASH_MAX_MS,
+  ENDS_WAIT_MAX_MS,
   NO_CAPACITY_MS,
   PROVIDER_WAIT_MAX_MS,
   REFUSED_MS,
@@ -19,11 +20,20 @@ export interface Trouble {
   readonly untilMs: number;
 }
 
-export interface ProviderState {
-  /** How many calls in a row have failed for a reason of the provider's. */
+/** What calls of one sort have failed of, for a reason of the provider's. */
+interface Failing {
+  /** How many of them in a row. */
   readonly failures: number;
-  /** Why it is not asked for new machines at the moment. */
+  /** Why the provider is not asked for new machines at the moment. */
   readonly trouble: Trouble | null;
+}
+
+/** `asking`: creates, and starts of stopped machines. `tending`: lists, stops and ends, which a provider may answer well meanwhile. */
+export type CallSort = "asking" | "tending";
+
+export interface ProviderState extends Readonly<Record<CallSort, Failing>> {
+  /** It has asked for a pause: until then no machine is stopped or ended either, epoch ms. */
+  readonly restsUntilMs: number;
   /** The list under way. */
   readonly listing: { readonly no: number; readonly atMs: number } | null;
   /** How many lists were asked for. */
@@ -47,9 +57,11 @@ export interface FleetState {
   };
 }
 
+const FINE: Failing = { failures: 0, trouble: null };
 const NEW_PROVIDER: ProviderState = {
-  failures: 0,
-  trouble: null,
+  asking: FINE,
+  tending: FINE,
+  restsUntilMs: 0,
   listing: null,
   lists: 0,
   listedAtMs: 0,
@@ -95,10 +107,22 @@ export function putProvider(state: FleetState, providerId: string, change: Parti
   return { ...state, providers };
 }
 
-/** A call that a provider has answered with what was asked for. */
-export function noteDone(state: FleetState, providerId: string): FleetState {
-  const { failures, trouble } = providerOf(state, providerId);
-  return failures === 0 && trouble === null ? state : putProvider(state, providerId, { failures: 0, trouble: null });
+/** Why a provider is not asked for new machines: of two reasons the one that lasts for longer. Null: there is none. */
+export function troubleOf(state: FleetState, providerId: string): Trouble | null {
+  const { asking, tending } = providerOf(state, providerId);
+  const isAsking = (asking.trouble?.untilMs ?? 0) > (tending.trouble?.untilMs ?? 0);
+  return isAsking ? asking.trouble : tending.trouble;
+}
+
+/**
+ * A call that a provider has answered with what was asked for: that ends the trouble of calls of its sort alone. A pause that was asked
+ * for while another machine was being created is kept.
+ */
+export function noteDone(state: FleetState, providerId: string, sort: CallSort): FleetState {
+  const { failures, trouble } = providerOf(state, providerId)[sort];
+  const kept = sort === "asking" && trouble?.kind === "wait" ? trouble : null;
+  if (failures === 0 && trouble === kept) return state;
+  return putProvider(state, providerId, { [sort]: { failures: 0, trouble: kept } });
 }
 
 /**
@@ -112,6 +136,7 @@ export function noteRefusal(
   refusal: Refusal,
   nowMs: number,
   jitter: number,
+  sort: CallSort = "asking",
 ): FleetState {
   const { kind, detail } = refusal;
   if (kind === "no_capacity" || kind === "bad_config") {
@@ -120,11 +145,11 @@ export function noteRefusal(
     const candidates = new Map(state.candidates).set(candidateKey(candidate), { kind, detail, untilMs });
     return { ...state, candidates };
   }
-  const failures = providerOf(state, providerId).failures + 1;
-  return putProvider(state, providerId, {
-    failures,
-    trouble: { kind, detail, untilMs: nowMs + pauseMs(refusal, failures, jitter) },
-  });
+  const before = providerOf(state, providerId);
+  const failures = before[sort].failures + 1;
+  const untilMs = nowMs + pauseMs(refusal, failures, jitter);
+  const restsUntilMs = kind === "wait" ? Math.min(untilMs, nowMs + ENDS_WAIT_MAX_MS) : before.restsUntilMs;
+  return putProvider(state, providerId, { [sort]: { failures, trouble: { kind, detail, untilMs } }, restsUntilMs });
 }
 
 function pauseMs(refusal: Refusal, failures: number, jitter: number): number {

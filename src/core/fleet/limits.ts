@@ -40,6 +40,8 @@ export const NO_CAPACITY_MS = 60_000;
 export const REFUSED_MS = 300_000;
 /** A provider may ask for a longer pause than this, and is asked again all the same: its figure may be a mistake. */
 export const PROVIDER_WAIT_MAX_MS = 600_000;
+/** A provider's pause puts off the ends of machines for no longer than this, because each of them is paid until then. */
+export const ENDS_WAIT_MAX_MS = 10_000;
 /** Workers that fail their start: the next one is begun after 5 s at first, and after 10 min at last, because each of them is paid. */
 export const CRASH_BASE_MS = 5_000;
 export const CRASH_MAX_MS = 600_000;

@@ -304,9 +304,10 @@ function nextCall(
     return begin(state, creating, candidate.providerId, "create", nowMs);
   }
   const { providerId, ref } = instance;
-  if (providerId === null || !mayCall(state, providerId, nowMs)) return null;
+  const isStart = instance.phase === "starting" && instance.goal === "running";
+  if (providerId === null || !mayCall(state, providerId, isStart, nowMs)) return null;
   // It was stopped, and its start has not been answered. Its own price is in the sum already; the ceiling may be lower by now.
-  if (instance.phase === "starting" && instance.goal === "running") {
+  if (isStart) {
     return isAffordable(state, 0, facts) ? begin(state, instance, providerId, "start", nowMs) : null;
   }
   if (instance.phase !== "stopping" || ref === null || instance.endedAtMs !== null) return null;

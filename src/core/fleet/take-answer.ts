@@ -23,9 +23,10 @@ export function takeAnswer(
   const { operation } = instance.call;
   const answered = { ...instance, call: null };
   const { providerId } = instance;
+  const sort = operation === "create" || operation === "start" ? "asking" : "tending";
   if (answer.kind === "done")
-    return putInstance(noteDone(state, providerId), done(answered, operation, answer.instance, moment));
-  if (answer.kind === "gone") return goneAnswer(noteDone(state, providerId), answered, operation, moment);
+    return putInstance(noteDone(state, providerId, sort), done(answered, operation, answer.instance, moment));
+  if (answer.kind === "gone") return goneAnswer(noteDone(state, providerId, sort), answered, operation, moment);
   if (answer.kind === "listed") throw new Error("a list answers no call about one machine");
   const refused = noteRefusal(
     state,
@@ -34,6 +35,7 @@ export function takeAnswer(
     answer,
     moment.nowMs,
     moment.jitter,
+    sort,
   );
   return putInstance(refused, refusedOf(answered, operation, answer, moment));
 }

@@ -31,15 +31,15 @@ export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderA
   if (provider.listing?.no !== asked.no) return state;
   if (answer.kind !== "listed") {
     const refusal: Refusal = isRefusal(answer) ? answer : { kind: "unclear", detail: "The provider gave no list." };
-    const refused = noteRefusal(state, providerId, null, refusal, nowMs, jitter);
-    const { failures } = providerOf(refused, providerId);
+    const refused = noteRefusal(state, providerId, null, refusal, nowMs, jitter, "tending");
+    const { failures } = providerOf(refused, providerId).tending;
     const listNotBeforeMs = nowMs + backoffMs(failures, LIST_AGAIN_MS, RETRY_MAX_MS, jitter);
     const unlisted = putProvider(refused, providerId, { listing: null, listNotBeforeMs });
     return giveUpUnclear(unlisted, providerId, provider.listing.atMs, nowMs);
   }
   const { atMs } = provider.listing;
   const byName = new Map(answer.instances.map((listed) => [listed.name, listed]));
-  let next = putProvider(noteDone(state, providerId), providerId, {
+  let next = putProvider(noteDone(state, providerId, "tending"), providerId, {
     listing: null,
     listedAtMs: atMs,
     listNotBeforeMs: nowMs + LIST_AGAIN_MS,

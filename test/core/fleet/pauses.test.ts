@@ -1,0 +1,67 @@
+// How long a provider that refuses is left alone, and with what.
+import { describe, expect, it } from "vitest";
+import { beginFleet, noteDone, noteRefusal, troubleOf } from "../../../src/core/fleet/fleet-state.ts";
+import type { Refusal } from "../../../src/core/fleet/provider.ts";
+import { reconcile } from "../../../src/core/fleet/reconcile.ts";
+import { CANDIDATE, factsAt, readyMachine, runFleet, shown, workersOf } from "../../support/fleet-core.ts";
+
+describe("a provider whose creates come to no clear answer while its lists are answered", () => {
+  it("is asked after longer and longer pauses, up to two minutes", () => {
+    const { called } = runFleet(
+      ({ operation }) =>
+        operation === "list" ? { kind: "listed", instances: [] } : { kind: "unclear", detail: "It answered 500." },
+      20,
+    );
+    // After 2, 4, 8, 16, 32, 64 and 120 s.
+    const times = called("create").map(({ atMs }) => atMs);
+    expect(times.length).toBeGreaterThan(10);
+    expect(times.length).toBeLessThan(20);
+    expect(Math.max(...times.map((atMs, at) => atMs - (times[at - 1] ?? atMs)))).toBeLessThanOrEqual(130_000);
+  });
+});
+
+describe("a provider that has asked for a pause", () => {
+  const WAIT = { kind: "wait", retryAfterMs: 300_000, detail: "too many calls" } as const;
+
+  it("is asked for nothing new within it, though its lists are answered", () => {
+    const { called } = runFleet(
+      ({ operation }) => (operation === "list" ? { kind: "listed", instances: [shown("abc")] } : WAIT),
+      5,
+      { wanted: 2, workers: workersOf(["abc", {}]) },
+      beginFleet([readyMachine("abc")]),
+    );
+    expect(called("list").length).toBeGreaterThan(3);
+    expect(called("create")).toHaveLength(1);
+  });
+
+  it("keeps it when another create is done, and loses its other troubles by that", () => {
+    const leftAfter = (refusal: Refusal) =>
+      troubleOf(noteDone(noteRefusal(beginFleet([]), "p1", CANDIDATE, refusal, 0, 0), "p1", "asking"), "p1")?.kind;
+    expect(leftAfter(WAIT)).toBe("wait");
+    expect(leftAfter({ kind: "unpaid", detail: "no money" })).toBeUndefined();
+  });
+});
+
+describe("a machine that is not needed", () => {
+  const READY = beginFleet([readyMachine("abc"), readyMachine("def")]);
+
+  it.each<[Refusal, number]>([
+    [{ kind: "unpaid", detail: "no money" }, 10_000],
+    [{ kind: "denied", detail: "wrong key" }, 10_000],
+    [{ kind: "unreachable", detail: "refused" }, 10_000],
+    [{ kind: "no_capacity", detail: "none" }, 10_000],
+    [{ kind: "wait", retryAfterMs: 300_000, detail: "too many calls" }, 20_000],
+    [{ kind: "wait", retryAfterMs: 4_000, detail: "too many calls" }, 14_000],
+  ])("is ended whatever creates were told, such as %o", (refusal, endedAtMs) => {
+    let state = noteRefusal(READY, "p1", CANDIDATE, refusal, 10_000, 0);
+    let nowMs = 10_000;
+    const ends: number[] = [];
+    while (nowMs < 60_000 && ends.length === 0) {
+      const plan = reconcile(state, factsAt(nowMs, { wanted: 0, workers: workersOf(["abc", {}], ["def", {}]) }));
+      state = plan.state;
+      ends.push(...plan.calls.flatMap(({ operation }) => (operation === "end" ? [nowMs] : [])));
+      nowMs = Math.max(plan.nextAtMs, nowMs + 1);
+    }
+    expect(ends).toEqual([endedAtMs, endedAtMs]);
+  });
+});
