@@ -206,7 +206,8 @@ function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
     if (missing <= 0) break;
     if (!isAffordable(state, instance.priceNanodollarsPerHour, facts)) continue;
     // The call to start it is made by nextCall.
-    const from = { startedAtMs: facts.nowMs, answeredAtMs: null, readyAtMs: null, isResumed: true };
+    const rateKind = payableKind(kindOfNext(state, facts), instance.candidate, facts);
+    const from = { rateKind, startedAtMs: facts.nowMs, answeredAtMs: null, readyAtMs: null, isResumed: true };
     state = putInstance(state, enterPhase(instance, "starting", facts.nowMs, { goal: "running", ...from }));
     missing -= 1;
   }
@@ -223,22 +224,40 @@ function kindOfNext({ instances }: FleetState, { active }: FleetFacts): RateKind
   return there.length < active ? "active" : "flex";
 }
 
+/** A worker whose tier has no price for the time that it is held is paid for what it does. */
+function payableKind(kind: RateKind, candidate: Candidate | null, { activeTiers }: FleetFacts): RateKind {
+  return candidate !== null && activeTiers.has(candidate.tier) ? kind : "flex";
+}
+
 /** A worker that drains, and may go on: it still calls. */
 function mayReturn(instance: Instance, { nowMs, workers }: FleetFacts): boolean {
   const isCalling = (workers.get(instance.id)?.goneAtMs ?? 0) > nowMs;
   return instance.phase === "draining" && nowMs < retiresAtMs(instance) && isCalling;
 }
 
-/** Gives up so many live records: first those that have cost nothing, then those that have done least. */
+/**
+ * Gives up so many live records: first those that have cost nothing, then those that have done least. Active workers are kept up to
+ * their number; beyond it they go first among those that are as idle.
+ */
 function giveUp(before: FleetState, live: readonly Instance[], surplus: number, facts: FleetFacts): FleetState {
   let state = before;
   const { nowMs, workers } = facts;
   const running = ({ id }: Instance) => workers.get(id)?.running ?? 0;
   const idleSince = ({ id, sinceMs }: Instance) => workers.get(id)?.idleSinceMs ?? sinceMs;
   const order = (instance: Instance) => ["wanted", "creating", "starting", "ready"].indexOf(instance.phase);
-  const sorted = live.toSorted(
-    (one, other) => order(one) - order(other) || running(one) - running(other) || idleSince(one) - idleSince(other),
+  const flex = ({ rateKind }: Instance) => Number(rateKind === "flex");
+  const byUse = live.toSorted(
+    (one, other) =>
+      order(one) - order(other) ||
+      Number(running(one) > 0) - Number(running(other) > 0) ||
+      flex(one) - flex(other) ||
+      running(one) - running(other) ||
+      idleSince(one) - idleSince(other),
   );
+  // One that was not asked for yet costs nothing, whatever it was to be.
+  const active = byUse.filter(({ phase, rateKind }) => phase !== "wanted" && rateKind === "active");
+  const kept = new Set(active.slice(Math.max(active.length - facts.active, 0)));
+  const sorted = byUse.toSorted((one, other) => Number(kept.has(one)) - Number(kept.has(other)));
   let left = surplus;
   for (const instance of sorted) {
     if (left === 0) break;
@@ -294,7 +313,7 @@ function nextCall(
     if (candidate === null) return null;
     const creating = enterPhase(instance, "creating", nowMs, {
       candidate,
-      rateKind: facts.activeTiers.has(candidate.tier) ? instance.rateKind : "flex",
+      rateKind: payableKind(instance.rateKind, candidate, facts),
       providerId: candidate.providerId,
       priceNanodollarsPerHour: candidate.priceNanodollarsPerHour,
       startedAtMs: nowMs,

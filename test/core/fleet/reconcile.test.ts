@@ -67,3 +67,45 @@ describe("a machine that is to end while its create is under way", () => {
     expect(after.instances.get("abc")?.phase).toBe("stopping");
   });
 });
+
+describe("the active machine of a fleet that is to have one", () => {
+  const act = readyMachine("act", { rateKind: "active" });
+  const flx = readyMachine("flx");
+  const WORKERS = workersOf(["act", { idleSinceMs: 1_000 }], ["flx", { idleSinceMs: 2_000 }]);
+
+  it("stays when one is to end, though it has been idle for longer", () => {
+    const { told } = planned([act, flx], HOUR, { active: 1, workers: WORKERS });
+    expect(told).toEqual(["act ready active", "flx stopping flex"]);
+  });
+
+  it("stays while it is starting, too", () => {
+    const starting = readyMachine("act", { rateKind: "active", phase: "starting", startedAtMs: HOUR - 1_000 });
+    const { told } = planned([starting, flx], HOUR, { active: 1, workers: workersOf(["flx", {}]) });
+    expect(told).toEqual(["act starting active", "flx stopping flex"]);
+  });
+
+  it("is the first to end where none is to be active, and runs its job before that", () => {
+    const later = workersOf(["act", { idleSinceMs: 2_000 }], ["flx", { idleSinceMs: 1_000 }]);
+    expect(planned([flx, act], HOUR, { active: 0, workers: later }).told).toEqual([
+      "flx ready flex",
+      "act stopping active",
+    ]);
+    const busy = workersOf(["act", { running: 1 }], ["flx", {}]);
+    expect(planned([flx, act], HOUR, { active: 0, workers: busy }).told).toEqual([
+      "flx stopping flex",
+      "act ready active",
+    ]);
+  });
+});
+
+describe("a machine that was stopped", () => {
+  it.each([
+    [0, ["t"], "flex"],
+    [1, ["t"], "active"],
+    [1, [], "flex"],
+  ])("is started again as what is needed then: with %i active, of the tiers %j, as %s", (active, tiers, kind) => {
+    const stopped = enterPhase(readyMachine("abc", { rateKind: active === 0 ? "active" : "flex" }), "stopped", 1_000);
+    const facts = { active, activeTiers: new Set(tiers), stoppedKeptMs: HOUR };
+    expect(planned([stopped], 2_000, facts).told).toEqual([`abc starting ${kind}`]);
+  });
+});
