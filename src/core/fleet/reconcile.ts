@@ -268,8 +268,8 @@ function giveUp(before: FleetState, live: readonly Instance[], surplus: number, 
     }
     if (instance.phase === "wanted") state = putInstances(state, new Map([[instance.id, null]]));
     else if (instance.phase === "starting") {
-      if (instance.call !== null) continue;
-      state = putInstance(state, toBeGone(instance, null, nowMs));
+      // One whose start is under way is given up once that is answered, and no other one is in its place.
+      if (instance.call === null) state = putInstance(state, toBeGone(instance, null, nowMs));
     } else state = putInstance(state, retire(instance, facts));
     left -= 1;
   }

@@ -108,4 +108,11 @@ describe("a machine that was stopped", () => {
     const facts = { active, activeTiers: new Set(tiers), stoppedKeptMs: HOUR };
     expect(planned([stopped], 2_000, facts).told).toEqual([`abc starting ${kind}`]);
   });
+
+  it("has no other machine end in its place while its start is under way, if one less is wanted", () => {
+    const call = { operation: "start", no: 1, atMs: 9_000 } as const;
+    const starting = readyMachine("old", { phase: "starting", goal: "running", startedAtMs: 9_000, call, calls: 1 });
+    const { told } = planned([starting, readyMachine("abc")], 10_000, { workers: workersOf(["abc", {}]) });
+    expect(told).toEqual(["old starting flex", "abc ready flex"]);
+  });
 });
