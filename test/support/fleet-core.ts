@@ -26,13 +26,14 @@ export const IDLE: WorkerFacts = {
   trouble: null,
 };
 
-/** One worker is wanted, and may be made of CANDIDATE. */
+/** One worker is wanted, and may be made of CANDIDATE; machines that start are not kept beyond that. */
 export function factsAt(nowMs: number, partial: Partial<FleetFacts> = {}): FleetFacts {
   let ids = 0;
   return {
     nowMs,
     jitter: 0,
     wanted: 1,
+    patience: { most: 10, readyMs: null },
     active: 0,
     release: 1,
     candidates: [CANDIDATE],

@@ -12,6 +12,7 @@ import type { ProviderAnswer } from "../../core/fleet/provider.ts";
 import { type FleetCall, type FleetFacts, reconcile } from "../../core/fleet/reconcile.ts";
 import {
   beginScaling,
+  patienceOf,
   type ScalerState,
   type ScalingFacts,
   type ScalingReason,
@@ -132,7 +133,9 @@ export class Fleet implements Timed {
       this.#dueAtMs = Math.min(this.#dueAtMs, laterMs);
       return;
     }
-    const plan = reconcile(machines.state, { ...this.#facts(settings, scaled.state.wanted, least.min, nowMs), swept });
+    const patience = patienceOf(scaled.state, facts);
+    const now = { ...this.#facts(settings, scaled.state.wanted, least.min, nowMs), patience, swept };
+    const plan = reconcile(machines.state, now);
     this.#keep(plan.state, decision, nowMs);
     this.#seen = endpoint.settings;
     this.#scaler = scaled.state;
@@ -193,7 +196,12 @@ export class Fleet implements Timed {
     return counts;
   }
 
-  #facts(settings: FleetSettings, wanted: number, active: number, nowMs: number): Omit<FleetFacts, "swept"> {
+  #facts(
+    settings: FleetSettings,
+    wanted: number,
+    active: number,
+    nowMs: number,
+  ): Omit<FleetFacts, "patience" | "swept"> {
     return {
       nowMs,
       jitter: Math.random(),

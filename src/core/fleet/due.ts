@@ -9,6 +9,7 @@ import {
   LIST_AGAIN_MS,
   LIST_STARTING_MS,
 } from "./limits.ts";
+import type { Patience } from "./scaler.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -76,6 +77,7 @@ interface DueFacts {
   readonly initTimeoutMs: number;
   readonly stoppedKeptMs: number;
   readonly allSeenAtMs: number;
+  readonly patience: Patience;
   readonly workers: ReadonlyMap<string, { readonly goneAtMs: number; readonly isSilent: boolean }>;
 }
 
@@ -104,7 +106,9 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
     case "ready":
     case "draining": {
       const goneAtMs = facts.workers.get(instance.id)?.goneAtMs ?? facts.allSeenAtMs;
-      return Math.min(goneAtMs, phase === "ready" ? retiresAtMs(instance) : instance.endsAtMs);
+      if (phase === "draining") return Math.min(goneAtMs, instance.endsAtMs);
+      const untilMs = patientUntilMs(instance, facts);
+      return Math.min(goneAtMs, retiresAtMs(instance), untilMs > facts.nowMs ? untilMs : NEVER);
     }
     case "stopping": {
       if (providerId === null || instance.endedAtMs !== null || instance.ref === null) return NEVER;
@@ -113,6 +117,11 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
     case "stopped":
       return Math.min(instance.sinceMs + facts.stoppedKeptMs, keptUntilMs(instance));
   }
+}
+
+/** Until when a worker that has just become ready is kept though no job needs it any more, epoch ms. */
+export function patientUntilMs({ readyAtMs }: Instance, { patience }: Pick<DueFacts, "patience">): number {
+  return readyAtMs === null || patience.readyMs === null ? 0 : readyAtMs + patience.readyMs;
 }
 
 /** When the provider may be called about a machine, epoch ms. Where it is busy with our calls, an answer comes first. */

@@ -2,7 +2,7 @@
 // alone. The caller stores the changed records before it makes any of the calls.
 import type { RateKind } from "../job/pricing.ts";
 import { chooseCandidate, isAffordable } from "./candidates.ts";
-import { listDueAtMs, mayCall, nextAtMs, providersOf } from "./due.ts";
+import { listDueAtMs, mayCall, nextAtMs, patientUntilMs, providersOf } from "./due.ts";
 import { type FleetState, noteGoodStart, providerOf, putInstance, putInstances, putProvider } from "./fleet-state.ts";
 import {
   type Candidate,
@@ -15,6 +15,7 @@ import {
   wantInstance,
 } from "./instance.ts";
 import { CALL_LOST_AFTER_MS, INSTANCES_MAX } from "./limits.ts";
+import type { Patience } from "./scaler.ts";
 import { failStart, type Moment, toBeGone } from "./take-answer.ts";
 
 /** What the broker has seen of the worker of an instance. */
@@ -39,6 +40,7 @@ export interface WorkerFacts {
 
 export interface FleetFacts extends Moment {
   readonly wanted: number;
+  readonly patience: Patience;
   /** So many of the workers are active ones, which are paid for as long as they are held. */
   readonly active: number;
   readonly release: number;
@@ -257,23 +259,36 @@ function giveUp(before: FleetState, live: readonly Instance[], surplus: number, 
   // One that was not asked for yet costs nothing, whatever it was to be.
   const active = byUse.filter(({ phase, rateKind }) => phase !== "wanted" && rateKind === "active");
   const kept = new Set(active.slice(Math.max(active.length - facts.active, 0)));
-  const sorted = byUse.toSorted((one, other) => Number(kept.has(one)) - Number(kept.has(other)));
+  // What is on its way is kept for the next job, and is given up when its worker has been there in vain.
+  let spare = Math.max(facts.patience.most - facts.wanted, 0);
   let left = surplus;
-  for (const instance of sorted) {
-    if (left === 0) break;
-    // A create that is under way may still make something, and is ended once that is clear.
-    if (instance.phase === "creating") {
+  const others = byUse.filter((instance) => {
+    const isSpared = left > 0 && spare > 0 && isOnItsWay(instance, facts);
+    if (isSpared) {
       left -= 1;
-      continue;
+      spare -= 1;
     }
+    return !isSpared;
+  });
+  for (const instance of others.toSorted((one, other) => Number(kept.has(one)) - Number(kept.has(other)))) {
+    if (left === 0) break;
+    left -= 1;
+    // A create that is under way may still make something, and is ended once that is clear.
+    if (instance.phase === "creating") continue;
     if (instance.phase === "wanted") state = putInstances(state, new Map([[instance.id, null]]));
     else if (instance.phase === "starting") {
       // One whose start is under way is given up once that is answered, and no other one is in its place.
       if (instance.call === null) state = putInstance(state, toBeGone(instance, null, nowMs));
-    } else state = putInstance(state, retire(instance, facts));
-    left -= 1;
+    } else if (spare > 0 && running(instance) === 0 && nowMs < patientUntilMs(instance, facts)) spare -= 1;
+    else state = putInstance(state, retire(instance, facts));
   }
   return state;
+}
+
+/** Was it asked for, and is its worker not there yet? */
+function isOnItsWay({ phase, goal, call }: Instance, { patience }: FleetFacts): boolean {
+  if (patience.readyMs === null) return false;
+  return phase === "creating" || (phase === "starting" && (goal === null || call !== null));
 }
 
 /** Machines that turn out to be dearer than was said, or a ceiling that was lowered: the newest ones go first. */

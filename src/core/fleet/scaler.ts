@@ -20,6 +20,8 @@ interface Peak {
 export interface ScalerState {
   readonly peaks: readonly Peak[];
   readonly wanted: number;
+  /** Why it was last changed; null: it was not since it began. */
+  readonly cause: ScalingReason | null;
 }
 
 /**
@@ -48,7 +50,7 @@ export interface Scaled {
 
 /** The state of a fleet that has `there` workers, of which nothing else is remembered: they are kept for an idle timeout. */
 export function beginScaling(there: number, nowMs: number): ScalerState {
-  return { peaks: [{ needed: there, untilMs: nowMs }], wanted: there };
+  return { peaks: [{ needed: there, untilMs: nowMs }], wanted: there, cause: null };
 }
 
 /** Called whenever the facts have changed, and at `nextAtMs`. */
@@ -62,11 +64,24 @@ export function scale(state: ScalerState, facts: ScalingFacts, nowMs: number): S
   const wanted = Math.min(Math.max(most, least), bounds.max);
   const first = peaks[0];
   const falls = first !== undefined && first.needed > Math.max(needed, least);
+  const reason = wanted === state.wanted ? null : reasonFor(state, wanted, needed, facts);
   return {
-    state: { peaks, wanted },
-    reason: wanted === state.wanted ? null : reasonFor(state, wanted, needed, facts),
+    state: { peaks, wanted, cause: reason ?? state.cause },
+    reason,
     nextAtMs: falls ? first.untilMs + bounds.idleTimeoutMs : Number.POSITIVE_INFINITY,
   };
+}
+
+/** What becomes of a machine whose worker is not there yet when no job needs it any more: it has been paid for that far. */
+export interface Patience {
+  /** The most machines that there may be with those that are kept for this; 0: the endpoint is closed. */
+  readonly most: number;
+  /** For how long one is kept once its worker is ready, ms; null: the least that there is to be has fallen, and none is kept. */
+  readonly readyMs: number | null;
+}
+
+export function patienceOf({ cause }: ScalerState, { bounds, isOpen }: ScalingFacts): Patience {
+  return { most: isOpen ? bounds.max : 0, readyMs: cause === "BOUNDS" ? null : bounds.idleTimeoutMs };
 }
 
 /** The peaks with what is needed now as the last one, without those that are as old as the idle timeout. */

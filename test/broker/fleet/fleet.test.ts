@@ -9,7 +9,7 @@ import { LIST_AGAIN_MS, LIST_LAG_MS, LIST_STARTING_MS } from "../../../src/core/
 import { WORKER_LEASE_MS } from "../../../src/core/limits.ts";
 import { makeBroker, settings, submission } from "../../support/broker.ts";
 import { DOLLAR, fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
-import { passTime, pullingWorker, statusOf, waitOf } from "../../support/pulling-worker.ts";
+import { passTime, pullingWorker, statusOf, waitOf, workersOf } from "../../support/pulling-worker.ts";
 import { evict } from "../../support/quiet.ts";
 
 /** What a provider shows of a machine beside its name and id. */
@@ -191,6 +191,38 @@ describe("a create", () => {
       reason: "CRASH_LOOP",
       detail: expect.stringContaining("CUDA out of memory"),
     });
+  });
+});
+
+describe("a machine whose job is cancelled while it starts", () => {
+  it("is kept until its worker is there, and runs the next job if one comes within the idle timeout", async () => {
+    const { broker, pass } = await makeFleet();
+    const jobId = await submitOne(broker);
+    await created(1);
+    await broker.cancel({ tenantId: "owner", jobId });
+    for (let seconds = 0; seconds < 180; seconds += 20) await pass(20_000);
+    const worker = newestWorker(broker);
+    const next = await submitOne(broker);
+    expect((await worker.takeOne()).jobId).toBe(next);
+    await worker.done(next);
+    expect(provider.called("create")).toHaveLength(1);
+    expect(provider.called("end")).toEqual([]);
+    await pass(5_500);
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  });
+
+  it("is ended by the end of its idle timeout if none comes", async () => {
+    const { broker, pass } = await makeFleet();
+    const jobId = await submitOne(broker);
+    await created(1);
+    await broker.cancel({ tenantId: "owner", jobId });
+    await pass(60_000);
+    void newestWorker(broker).take();
+    await vi.waitFor(async () => expect(await workersOf(broker)).toMatchObject([{ machine: { phase: "ready" } }]));
+    await pass(4_500);
+    expect(provider.called("end")).toEqual([]);
+    await pass(1_000);
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
   });
 });
 

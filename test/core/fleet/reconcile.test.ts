@@ -116,3 +116,45 @@ describe("a machine that was stopped", () => {
     expect(told).toEqual(["old starting flex", "abc ready flex"]);
   });
 });
+
+describe("a machine whose job is gone before its worker is there", () => {
+  const IDLE_MS = 5_000;
+  const PATIENT = { wanted: 0, patience: { most: 3, readyMs: IDLE_MS } };
+  const starting = readyMachine("abc", { phase: "starting", readyAtMs: null, startedAtMs: HOUR });
+
+  it("is kept while it starts, and for an idle timeout from then on", () => {
+    const { told } = planned([starting], HOUR + 180_000, PATIENT);
+    expect(told).toEqual(["abc starting flex"]);
+    const workers = workersOf(["abc", { hasRun: false, idleSinceMs: HOUR + 200_000 }]);
+    const ready = planned([starting], HOUR + 200_000, { ...PATIENT, workers });
+    expect(ready.told).toEqual(["abc ready flex"]);
+    expect(ready.nextAtMs).toBe(HOUR + 200_000 + IDLE_MS);
+    const over = reconcile(ready.state, factsAt(ready.nextAtMs, { ...PATIENT, workers }));
+    expect(over.state.instances.get("abc")?.phase).toBe("stopping");
+  });
+
+  it("is one of those that are wanted for the next one, so that none is created beside it", () => {
+    expect(planned([starting], HOUR + 1_000, { ...PATIENT, wanted: 1 }).told).toEqual(["abc starting flex"]);
+  });
+
+  it("has no other one end in its place, and keeps none beyond what is wanted", () => {
+    const workers = workersOf(["one", {}], ["two", {}]);
+    const all = [starting, readyMachine("one"), readyMachine("two")];
+    expect(planned(all, 2 * HOUR - 1, { ...PATIENT, wanted: 1, workers, initTimeoutMs: 2 * HOUR }).told).toEqual([
+      "abc starting flex",
+      "one stopping flex",
+      "two ready flex",
+    ]);
+  });
+
+  it.each([
+    ["the endpoint is closed", { most: 0, readyMs: IDLE_MS }],
+    ["the least that there is to be has fallen", { most: 3, readyMs: null }],
+  ])("is ended all the same where %s", (_, patience) => {
+    expect(planned([starting], HOUR + 1_000, { wanted: 0, patience }).told).toEqual(["abc stopping flex"]);
+  });
+
+  it("is ended when its start takes too long, and no other one is made for nobody", () => {
+    expect(planned([starting], HOUR + 600_000, PATIENT).told).toEqual(["abc stopping flex"]);
+  });
+});

@@ -1,7 +1,13 @@
 // How many workers are wanted: ten thousand random traces keep the bounds, do not swing, and end at zero; and each rule in plain cases.
 import { describe, expect, it } from "vitest";
 import type { Load, ScalingRule } from "../../../src/core/fleet/demand.ts";
-import { beginScaling, type ScalerState, type ScalingBounds, scale } from "../../../src/core/fleet/scaler.ts";
+import {
+  beginScaling,
+  patienceOf,
+  type ScalerState,
+  type ScalingBounds,
+  scale,
+} from "../../../src/core/fleet/scaler.ts";
 import { seededRandom } from "../../sim/random.ts";
 
 const IDLE_MS = 5_000;
@@ -156,6 +162,18 @@ describe("a worker", () => {
       state: { wanted: 0 },
       reason: "BOUNDS",
     });
+  });
+
+  it("that starts is kept for jobs that come, and not for a least that has fallen, or at a closed endpoint", () => {
+    const facts = { rule: BY_COUNT, bounds: BOUNDS, isOpen: true, load: load({ waiting: 1 }) };
+    const asked = scale(beginScaling(0, 0), facts, 0).state;
+    const empty = { ...facts, load: NOTHING };
+    const idle = scale(scale(asked, empty, 0).state, empty, IDLE_MS).state;
+    expect(idle.wanted).toBe(0);
+    expect(patienceOf(idle, empty)).toEqual({ most: 10, readyMs: IDLE_MS });
+    expect(patienceOf(idle, { ...empty, isOpen: false }).most).toBe(0);
+    const held = scale(beginScaling(0, 0), { ...empty, bounds: { ...BOUNDS, min: 2 } }, 0).state;
+    expect(patienceOf(scale(held, empty, 1).state, empty).readyMs).toBeNull();
   });
 
   it("of an endpoint that is closed is not kept, unless it runs a job", () => {

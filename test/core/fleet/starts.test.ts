@@ -21,6 +21,7 @@ function factsAt(nowMs: number, workers: ReadonlyMap<string, WorkerFacts>): Flee
     nowMs,
     jitter: 0,
     wanted: 1,
+    patience: { most: 1, readyMs: null },
     active: 0,
     release: 1,
     candidates: [],

@@ -6,7 +6,7 @@ import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state
 import { type Candidate, type Instance, isLive } from "../../../src/core/fleet/instance.ts";
 import { instanceName, type ProviderAnswer } from "../../../src/core/fleet/provider.ts";
 import { type FleetCall, type FleetFacts, reconcile, type WorkerFacts } from "../../../src/core/fleet/reconcile.ts";
-import { beginScaling, type ScalerState, scale } from "../../../src/core/fleet/scaler.ts";
+import { beginScaling, type Patience, patienceOf, type ScalerState, scale } from "../../../src/core/fleet/scaler.ts";
 import { takeAnswer } from "../../../src/core/fleet/take-answer.ts";
 import { takeList } from "../../../src/core/fleet/take-list.ts";
 import { WORKER_GONE_AFTER_MS } from "../../../src/core/limits.ts";
@@ -294,6 +294,7 @@ export class FleetWorld {
       nowMs: this.#nowMs,
       jitter: this.#random.next(),
       wanted: this.#scaler.wanted,
+      patience: this.#patience(),
       active: this.#settings.bounds.min,
       release: 1,
       candidates: this.#candidates,
@@ -310,6 +311,10 @@ export class FleetWorld {
         return `i${this.#ids}`;
       },
     };
+  }
+
+  #patience(): Patience {
+    return patienceOf(this.#scaler, { ...this.#settings, load: this.#load() });
   }
 
   #workerOf({ status, hasRun, job, idleSinceMs, lastCallMs }: Machine): WorkerFacts {
@@ -403,11 +408,18 @@ export class FleetWorld {
 
   #check(): void {
     const live = [...this.#rows.values()].filter(isLive);
-    if (live.length > this.#scaler.wanted) {
-      // A create under way is waited for.
-      const settled = live.filter(({ call, phase }) => call === null && phase !== "creating").length;
-      if (settled > this.#scaler.wanted) this.#break("held_up", `${settled} live of ${this.#scaler.wanted} wanted`);
-    }
+    const { most, readyMs } = this.#patience();
+    // A create under way is waited for.
+    const settled = live.filter(({ call, phase }) => call === null && phase !== "creating");
+    // What is on its way is kept until its worker has been there in vain, within the most that there may be.
+    const kept = settled.filter(
+      ({ phase, goal, readyAtMs }) =>
+        readyMs !== null &&
+        (phase === "starting" ? goal === null : readyAtMs !== null && this.#nowMs < readyAtMs + readyMs),
+    );
+    const { wanted } = this.#scaler;
+    const needless = settled.length - Math.min(kept.length, Math.max(most - wanted, 0));
+    if (needless > wanted) this.#break("held_up", `${needless} live of ${wanted} wanted`);
   }
 
   /** Notes since when a worker is wanted for which some provider could be asked. */
