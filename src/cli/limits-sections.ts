@@ -163,6 +163,7 @@ export const SECTIONS: readonly Section[] = [
       OFFER_NANODOLLARS_PER_HOUR_MAX: "highest price of an offer, in nano-dollars an hour",
       FLEET_NANODOLLARS_PER_HOUR_MAX: "highest `maxCostPerHour` of an endpoint, in nano-dollars",
       INSTANCES_MAX: "machines of an endpoint at once",
+      STRAYS_MAX: "of them, machines that had no record when a list showed them",
       SCHEDULE_ENTRIES_MAX: "entries of a schedule",
       IDLE_DEFAULT_MS: "`workers.idleTimeout` without one",
       INIT_DEFAULT_MS: "`initTimeout` without one",

@@ -87,8 +87,10 @@ export function providerOf(state: FleetState, providerId: string): ProviderState
   return state.providers.get(providerId) ?? NEW_PROVIDER;
 }
 
-/** The state with these records changed or new, and those that are null away. */
+/** The state with these records changed or new, and those that are null away: the very same one if none of them is new. */
 export function putInstances(state: FleetState, changed: ReadonlyMap<string, Instance | null>): FleetState {
+  const isSame = [...changed].every(([id, instance]) => (state.instances.get(id) ?? null) === instance);
+  if (isSame) return state;
   const instances = new Map(state.instances);
   for (const [id, instance] of changed) {
     if (instance === null) instances.delete(id);

@@ -50,6 +50,8 @@ export const CRASH_LOOP_FROM = 3;
 
 /** Machines that an endpoint may have at once, with those that are about to end: a record is looked at in each round. */
 export const INSTANCES_MAX = 1_000;
+/** Machines without a record that are ended at once. The rest comes with later lists: a broken hook may list thousands. */
+export const STRAYS_MAX = 100;
 /** The newest changes of what is wanted, with their reasons: some hours of a busy endpoint, weeks of a quiet one. */
 export const DECISIONS_KEPT = 1_000;
 /** How long a start usually takes is the median of so many newest ones: an image or a model that has changed soon shows. */

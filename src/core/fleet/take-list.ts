@@ -11,7 +11,7 @@ import {
   putProvider,
 } from "./fleet-state.ts";
 import { enterPhase, type Instance, wantInstance } from "./instance.ts";
-import { LIST_AGAIN_MS, LIST_LAG_MS, RETRY_BASE_MS, RETRY_MAX_MS } from "./limits.ts";
+import { INSTANCES_MAX, LIST_AGAIN_MS, LIST_LAG_MS, RETRY_BASE_MS, RETRY_MAX_MS, STRAYS_MAX } from "./limits.ts";
 import { instanceName, type Listed, namePrefix, type ProviderAnswer, type Refusal } from "./provider.ts";
 import { failStart, type Moment, toBeGone, withListed } from "./take-answer.ts";
 
@@ -61,7 +61,10 @@ export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderA
     ({ name, status }) =>
       name.startsWith(prefix) && status !== "ended" && !state.instances.has(name.slice(prefix.length)),
   );
-  return putInstances(next, new Map(orphans.map((listed) => adopt(listed, providerId, prefix, nowMs))));
+  const there = [...next.instances.values()];
+  const room = Math.min(STRAYS_MAX - there.filter(isStray).length, INSTANCES_MAX - there.length);
+  const adopted = orphans.slice(0, Math.max(room, 0));
+  return putInstances(next, new Map(adopted.map((listed) => adopt(listed, providerId, prefix, nowMs))));
 }
 
 /** The provider was asked for what an unclear create has made, and does not say: another one may have to do. */
@@ -79,6 +82,11 @@ function isAskedFor({ call, unclearAtMs }: Instance, atMs: number): boolean {
 
 function isRefusal(answer: ProviderAnswer): answer is Refusal {
   return answer.kind !== "listed" && answer.kind !== "done" && answer.kind !== "gone";
+}
+
+/** A machine that no record owned: it was asked for as no kind of machine. */
+function isStray({ candidate, providerId }: Instance): boolean {
+  return candidate === null && providerId !== null;
 }
 
 function adopt(listed: Listed, providerId: string, prefix: string, nowMs: number): readonly [string, Instance] {
