@@ -78,11 +78,17 @@ export class ActiveHolds implements Timed {
     this.#commit({ ...NOTHING, kept: [newHeld({ holderId, keyId, tier: key.tier }, nowMs)] }, settings, nowMs);
   }
 
-  /** An active machine that is called, and calls nobody, is ready: it is held from now on, like an upstream, if it is not held already. */
+  /**
+   * An active machine that is called, and calls nobody, is ready: it is held from now on, like an upstream, if it is not held already.
+   * Nothing begins that would end at once: each hold is billed for a second at least.
+   */
   machineReady(machineId: string, tier: string, nowMs: number): void {
-    const { settings } = this.#parts.endpoint;
+    const { endpoint, keyOf } = this.#parts;
+    const { settings } = endpoint;
     if (settings === null || this.#held.has(machineId)) return;
-    this.#commit({ ...NOTHING, kept: [newHeld({ holderId: machineId, keyId: null, tier }, nowMs)] }, settings, nowMs);
+    const held = newHeld({ holderId: machineId, keyId: null, tier }, nowMs);
+    if (disabledAtMs(held.hold, settings, nowMs, keyOf) <= nowMs) return;
+    this.#commit({ ...NOTHING, kept: [held] }, settings, nowMs);
   }
 
   /**

@@ -290,4 +290,27 @@ describe("an active machine of a load-balanced endpoint", () => {
     expect(line?.finishedAt).toBe(readyMs + 16_400);
     expect(line?.startedAt).toBeLessThanOrEqual(readyMs);
   });
+
+  it("is billed no longer than until the endpoint is deleted, though requests still run", async () => {
+    vi.setSystemTime(Date.UTC(2050, 0, 1));
+    const made = await makeLbFleet({ min: 2 });
+    await created(2);
+    await vi.waitFor(async () => expect(await made.holds()).toHaveLength(2));
+    const [one, two] = [made.request(), made.request()];
+    const tickets = [await one.ticket(), await two.ticket()];
+    await made.pass(10_000);
+    const deletedMs = Date.now();
+    await made.change({ deletedAtMs: deletedMs });
+    // Their edges learn of it by their next renewals. Until then the alarm rings as often as it is set.
+    while (Date.now() < deletedMs + 8_000) {
+      vi.setSystemTime(Math.max((await made.alarm()) ?? 0, Date.now() + 20));
+      await made.ring();
+      expect(await made.holds()).toEqual([]);
+    }
+    await one.leave(tickets[0] ?? null, "unused");
+    await two.leave(tickets[1] ?? null, "unused");
+    const lines = await made.lines();
+    expect(lines.map(({ jobId }) => jobId).sort()).toEqual([0, 1].map((at) => `active-${machineOf(at)}`).sort());
+    for (const { finishedAt } of lines) expect(finishedAt).toBeLessThanOrEqual(deletedMs + 1_000);
+  });
 });
