@@ -217,8 +217,9 @@ export class ActiveHolds implements Timed {
 
 const NOTHING: Step = { ended: [], kept: [], lines: [] };
 
-function newHeld(holder: Pick<ActiveHold, "holderId" | "keyId" | "tier">, nowMs: number): Held {
-  const hold = { ...holder, id: uuidv7(), fromMs: nowMs, meteredUntilMs: nowMs, slices: 0 };
+/** `fromMs`: a hold that follows another one begins where that one is billed to, which may be up to a second ahead. */
+function newHeld(holder: Pick<ActiveHold, "holderId" | "keyId" | "tier">, nowMs: number, fromMs = nowMs): Held {
+  const hold = { ...holder, id: uuidv7(), fromMs, meteredUntilMs: fromMs, slices: 0 };
   const presence = holder.keyId === null ? null : { lastSeenAtMs: nowMs, isHeard: true };
   return { hold, seenAtMs: presence?.lastSeenAtMs ?? null, presence };
 }
@@ -264,11 +265,15 @@ function stepOf(held: Held, before: EndpointSettings, after: EndpointSettings, n
     const hold = skipUnpriced(held.hold, before.rates, nowMs);
     return hold === held.hold ? NOTHING : { ...NOTHING, kept: [{ ...held, hold }] };
   }
-  const ending = endingOf(held.hold, before, endMs);
-  const key = keyId === null ? null : keyOf(keyId, after);
-  // The worker is there, and its key is of another tier from now on.
-  const goesOn = keyId !== null && key?.rateKind === "active" && endMs === nowMs;
-  return goesOn ? { ...ending, kept: [newHeld({ holderId, keyId, tier: key.tier }, nowMs)] } : ending;
+  const { hold, slices } = closeHold(held.hold, before.rates, endMs);
+  const ending = { ended: [held.hold], kept: [], lines: linesOf(held.hold, slices, before) };
+  // What is held of upstreams follows from the settings alone (newUpstreams).
+  if (keyId === null && before.upstreams.some(({ id }) => id === holderId)) return ending;
+  const key = after.deletedAtMs === null ? keyOf(keyId ?? holderId, after) : null;
+  // The worker or machine is there, and its tier has no price any more, which may return, or its key is of another tier from now on.
+  if (key?.rateKind !== "active" || endMs !== nowMs) return ending;
+  const fromMs = Math.max(nowMs, hold.meteredUntilMs);
+  return { ...ending, kept: [newHeld({ holderId, keyId, tier: key.tier }, nowMs, fromMs)] };
 }
 
 function linesOf(
