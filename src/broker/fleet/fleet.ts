@@ -29,6 +29,7 @@ import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
 import { activeTiers, explainWait, type Least, leastOf, loadOf, pricedCandidates, workersOf } from "./facts.ts";
 import { isSick, lbLoadOf, lbWorkersOf } from "./lb-facts.ts";
+import { lostMachines } from "./lost-machines.ts";
 import { holderOfInstance } from "./machines.ts";
 import { calledMachine, desiredOf } from "./provider-call.ts";
 
@@ -253,12 +254,19 @@ export class Fleet implements Timed {
   /** Makes one call, and takes its answer in a turn of its own. */
   async #make(call: FleetCall, nowMs: number): Promise<void> {
     const answer = await this.#ask(this.#toCall(call, nowMs));
-    const { machines, endpoint } = this.#parts;
+    const { machines, endpoint, activeHolds } = this.#parts;
+    const isBalancedList = call.operation === "list" && this.#isBalanced;
+    const lost = isBalancedList ? await lostMachines(this.#parts, call.providerId, answer) : new Map<string, number>();
     const moment = { nowMs: Date.now(), jitter: Math.random() };
+    const known = { endpointId: endpoint.id, unproven: this.#unproven(), unreachable: new Set(lost.keys()) };
     const next =
       call.operation === "list"
-        ? takeList(machines.state, { ...call, endpointId: endpoint.id, unproven: this.#unproven() }, answer, moment)
+        ? takeList(machines.state, { ...call, ...known }, answer, moment)
         : takeAnswer(machines.state, call, answer, moment);
+    for (const [id, seenAtMs] of lost) {
+      const isGone = machines.get(id)?.phase === "ready" && next.instances.get(id)?.phase === "stopping";
+      if (isGone) activeHolds.machineLost(id, seenAtMs, moment.nowMs);
+    }
     this.#keep(next, null, moment.nowMs);
     this.#dueAtMs = 0;
     await this.#wake();

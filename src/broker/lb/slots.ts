@@ -298,7 +298,12 @@ export class LbSlots {
     return { retryAfterSeconds: this.#retryAfterSeconds(nowMs), why };
   }
 
-  async #probe(id: string): Promise<void> {
+  /** Asks a worker now, whenever it was asked last. Null: it gets no requests, or the call itself has failed. */
+  probeNow(id: string): Promise<ProbedHealth | null> {
+    return this.#probe(id);
+  }
+
+  async #probe(id: string): Promise<ProbedHealth | null> {
     const upstream = membersOf(this.#parts).find((candidate) => candidate.id === id);
     let health: ProbedHealth | null = null;
     try {
@@ -310,6 +315,7 @@ export class LbSlots {
     this.#pool.probed(id, health, nowMs);
     this.#tick(nowMs);
     this.#follow();
+    return health;
   }
 
   /** Infinity: neither a request nor the worker's machine needs a probe. */

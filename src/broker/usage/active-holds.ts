@@ -91,6 +91,14 @@ export class ActiveHolds implements Timed {
     this.#commit({ ...NOTHING, kept: [held] }, settings, nowMs);
   }
 
+  /** An active machine that is called is gone, and was there for the last time at `seenAtMs`: it was held until then. */
+  machineLost(machineId: string, seenAtMs: number, nowMs: number): void {
+    const { settings } = this.#parts.endpoint;
+    const held = this.#held.get(machineId);
+    if (settings === null || held === undefined) return;
+    this.#commit(endingOf(held.hold, settings, Math.min(seenAtMs, nowMs)), settings, nowMs);
+  }
+
   /**
    * A worker calls. One that was lost before is held again when it asks for a job. What this owes is posted by the alarm that is set
    * for its hold, or sooner.

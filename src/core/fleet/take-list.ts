@@ -21,6 +21,8 @@ interface ListAnswer {
   readonly endpointId: string;
   /** Ids of machines whose workers have called, and have run no handler. */
   readonly unproven: ReadonlySet<string>;
+  /** Ids of machines whose workers are called, and did not answer when this list lacked them; absent: the workers call by themselves. */
+  readonly unreachable?: ReadonlySet<string>;
 }
 
 /** The answer to a list. One that is not the answer to the list under way changes nothing. */
@@ -50,9 +52,10 @@ export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderA
     const listed = byName.get(name);
     byName.delete(name);
     const isUnproven = asked.unproven.has(instance.id);
+    const isUnreachable = asked.unreachable?.has(instance.id) === true;
     next =
       listed === undefined
-        ? missing(next, instance, atMs, moment)
+        ? missing(next, instance, { ...moment, atMs, isUnreachable })
         : found(next, instance, listed, { ...moment, atMs, isUnproven });
   }
   const prefix = namePrefix(asked.endpointId);
@@ -158,8 +161,13 @@ function isStopped({ status }: Listed, sinceMs: number, atMs: number): boolean {
   return status === "stopped" && atMs >= sinceMs + LIST_LAG_MS;
 }
 
-function missing(state: FleetState, instance: Instance, atMs: number, moment: Moment): FleetState {
-  const { nowMs } = moment;
+interface Missed extends Moment {
+  readonly atMs: number;
+  readonly isUnreachable: boolean;
+}
+
+function missing(state: FleetState, instance: Instance, missed: Missed): FleetState {
+  const { nowMs, atMs, isUnreachable } = missed;
   const isNewer = (sinceMs: number) => atMs >= sinceMs + LIST_LAG_MS;
   switch (instance.phase) {
     case "creating":
@@ -168,7 +176,7 @@ function missing(state: FleetState, instance: Instance, atMs: number, moment: Mo
       return putInstance(state, toBeGone(instance, instance.lastError, nowMs));
     case "starting":
       if (instance.call !== null || !isNewer(instance.sinceMs)) return state;
-      return failStart(state, instance, "Its provider does not have it any more.", moment);
+      return failStart(state, instance, "Its provider does not have it any more.", missed);
     case "stopped":
       return isNewer(instance.sinceMs)
         ? putInstance(state, toBeGone(instance, "Its provider has ended it.", nowMs))
@@ -184,6 +192,9 @@ function missing(state: FleetState, instance: Instance, atMs: number, moment: Mo
       const isGone = instance.endedAtMs === null ? atMs >= instance.lookUntilMs : isNewer(instance.endedAtMs);
       return isGone ? putInstances(state, new Map([[instance.id, null]])) : state;
     }
+    case "ready":
+      if (!isUnreachable || !isNewer(instance.readyAtMs ?? instance.startedAtMs)) return state;
+      return putInstance(state, toBeGone(instance, "Its provider does not have it any more.", nowMs));
     // A worker that asks for jobs is there, whatever its provider says; one that does not is looked at by its silence (reconcile.ts).
     default:
       return state;

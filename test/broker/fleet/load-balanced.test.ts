@@ -338,4 +338,31 @@ describe("an active machine of a load-balanced endpoint", () => {
     expect(second?.finishedAt).toBe(goneMs);
     expect(third).toMatchObject({ startedAt: returnedMs, finishedAt: endedMs, seconds: 3 });
   });
+
+  it("is gone, and billed no longer, once its provider does not list it and its worker does not answer", async () => {
+    vi.setSystemTime(Date.UTC(2050, 0, 1));
+    const made = await makeLbFleet({ min: 1 });
+    await created(1);
+    await vi.waitFor(async () => expect(await made.holds()).toHaveLength(1));
+    for (let minute = 0; minute < 3; minute += 1) await made.pass(60_000);
+    // The list is wrong: its worker answers.
+    const missed = new Map(provider.machines);
+    provider.machines.clear();
+    const asked = pingsOf(machineOf(0));
+    await made.pass(60_000);
+    await vi.waitFor(() => expect(pingsOf(machineOf(0))).toBeGreaterThan(asked));
+    expect(await made.holds()).toHaveLength(1);
+    for (const [name, machine] of missed) provider.machines.set(name, machine);
+    const lists = provider.called("list").length;
+    await made.pass(60_000);
+    const listedMs = Date.now();
+    await vi.waitFor(() => expect(provider.called("list")).toHaveLength(lists + 1));
+    provider.machines.clear();
+    health = "unhealthy";
+    await made.pass(60_000);
+    await created(2);
+    const [line, ...more] = await made.lines();
+    expect(more).toEqual([]);
+    expect(line).toMatchObject({ jobId: `active-${machineOf(0)}`, finishedAt: listedMs });
+  });
 });
