@@ -2,20 +2,20 @@
 // the workers, because they are called and call nobody.
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load } from "../../core/fleet/demand.ts";
-import type { Instance } from "../../core/fleet/instance.ts";
+import { type Instance, isLive } from "../../core/fleet/instance.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import type { LbLife } from "../../core/lb/pool.ts";
 import { LB_SICK_AFTER_MS } from "../../core/limits.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
 
-interface Parts extends Pick<BrokerState, "machines"> {
+interface Parts extends Pick<BrokerState, "machines" | "endpoint"> {
   readonly lb: LbSlots;
 }
 
 /** What requests need at this moment, and when one next waits for too long, epoch ms. */
 export function lbLoadOf(
-  { machines, lb }: Parts,
+  { machines, endpoint, lb }: Parts,
   { rule, slots }: FleetSettings,
   nowMs: number,
 ): { readonly load: Load; readonly overdueAtMs: number } {
@@ -28,16 +28,27 @@ export function lbLoadOf(
     if (sinceMs + delayMs < nowMs) overdue += 1;
     else overdueAtMs = Math.min(overdueAtMs, sinceMs + delayMs + 1);
   }
+  const spareSlots = waiting === 0 ? 0 : lb.freeSlots(nowMs, (id) => machines.get(id) === undefined);
+  if (nowMs < lb.recalledAtMs) {
+    const isClosed = endpoint.deletion !== null || endpoint.settings?.paused !== false;
+    const each = isClosed || rule.type === "QUEUE_DELAY" ? slots : rule.requests;
+    const live = [...machines.all()].filter(isLive).length;
+    const load = recalledLoad({ waiting, overdue, spareSlots, slots }, live, each);
+    return { load, overdueAtMs: Math.min(overdueAtMs, lb.recalledAtMs) };
+  }
   let running = 0;
   for (const { id } of machines.all()) running += lb.lifeOf(id, nowMs)?.running ?? 0;
-  if (nowMs < lb.recalledAtMs) {
-    // Requests of an earlier start of the object may run on any machine: until they are renewed each counts as busy as it may be.
-    const most = rule.type === "QUEUE_DELAY" ? slots : rule.requests;
-    running = [...machines.all()].filter(({ phase }) => phase === "ready").length * most;
-    overdueAtMs = Math.min(overdueAtMs, lb.recalledAtMs);
-  }
-  const spareSlots = waiting === 0 ? 0 : lb.freeSlots(nowMs, (id) => machines.get(id) === undefined);
   return { load: { waiting, overdue, running, spareSlots, slots }, overdueAtMs };
+}
+
+/**
+ * Requests of an earlier start of the object may run on any machine, and until they are renewed it is not known which slots are free. Until
+ * then as many machines are needed as are there, so that none ends and none is made; where there is none, one is needed to begin with.
+ */
+function recalledLoad(known: Omit<Load, "running">, live: number, each: number): Load {
+  const { waiting, overdue } = known;
+  if (live === 0) return { ...known, waiting: Math.min(waiting, 1), overdue: Math.min(overdue, 1), running: 0 };
+  return { ...known, waiting: 0, overdue: 0, running: live * each };
 }
 
 /**

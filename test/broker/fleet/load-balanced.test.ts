@@ -177,6 +177,47 @@ describe("the machines of a load-balanced endpoint", () => {
     await ended(1);
   });
 
+  it("are neither more nor fewer at a start of the broker until it is known how many requests run on them", async () => {
+    const { request, pass, workers } = await makeLbFleet({
+      slots: 10,
+      max: 20,
+      rule: { type: "REQUEST_COUNT", requests: 10 },
+    });
+    const running = request();
+    const ticket = await running.ticket();
+    await abortAllDurableObjects();
+    const more = [request(), request(), request()];
+    const waits = more.map((one) => one.ticket());
+    await pass(6_000);
+    await running.renew(ticket);
+    expect(provider.called("create")).toHaveLength(1);
+    await pass(LB_RECALL_MS);
+    // Nine slots are free: this request gets one of them, after those that came before it.
+    await request().ticket();
+    await Promise.all(waits);
+    expect(await workers()).toMatchObject([{ running: 5 }]);
+    expect(provider.called("create")).toHaveLength(1);
+    expect(provider.called("end")).toEqual([]);
+  });
+
+  it("begin with a first one at a start of the broker where there is none", async () => {
+    const { request, workers } = await makeLbFleet({ max: 5 }, { upstreams: [upstream({ id: "w1", slots: 1 })] });
+    const running = request();
+    const ticket = await running.ticket();
+    expect(ticket.upstream.id).toBe("w1");
+    await abortAllDurableObjects();
+    await running.renew(ticket);
+    const more = [request(), request(), request()];
+    const waits = more.map((one) => one.enter());
+    await created(1);
+    await vi.waitFor(async () =>
+      expect(await workers()).toMatchObject([{ id: "w1" }, { machine: { phase: "starting" } }]),
+    );
+    expect(provider.called("create")).toHaveLength(1);
+    for (const one of more) await one.leave(null);
+    await Promise.all(waits);
+  });
+
   it("are replaced when their worker is not ready any more for a minute", async () => {
     const { request } = await makeLbFleet();
     const first = request();
