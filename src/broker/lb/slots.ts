@@ -179,9 +179,10 @@ export class LbSlots {
 
   #learn(ticket: LbTicket, outcome: LbOutcome, nowMs: number): void {
     const { upstream, startedAtMs, waitedMs = 0, cold = false } = ticket;
-    if (outcome === "unreachable") this.#pool.unreachable(upstream.id, nowMs);
+    const isThere = this.#pool.isAt(upstream);
+    if (outcome === "unreachable" && isThere) this.#pool.unreachable(upstream.id, nowMs);
     if (outcome !== "served") return;
-    this.#pool.served(upstream.id, startedAtMs, nowMs);
+    if (isThere) this.#pool.served(upstream.id, startedAtMs, nowMs);
     const tookMs = nowMs - startedAtMs;
     this.#parts.kept.timings.addRequest({ cold, endedAtMs: nowMs, waitedMs, ranMs: tookMs });
     this.#meanMs = this.#meanMs === 0 ? tookMs : this.#meanMs + (tookMs - this.#meanMs) * NEWEST_WEIGHT;
@@ -312,6 +313,8 @@ export class LbSlots {
       log("launch_failed", { endpoint: this.#parts.endpoint.id, what: "ping", error: String(error) });
     }
     const nowMs = Date.now();
+    // Meanwhile it may have got another address, which is asked by itself.
+    if (upstream !== undefined && !this.#pool.isAt(upstream)) return null;
     this.#pool.probed(id, health, nowMs);
     this.#tick(nowMs);
     this.#follow();

@@ -209,7 +209,8 @@ function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
     if (!isAffordable(state, instance.priceNanodollarsPerHour, facts)) continue;
     // The call to start it is made by nextCall.
     const rateKind = payableKind(kindOfNext(state, facts), instance.candidate, facts);
-    const from = { rateKind, startedAtMs: facts.nowMs, answeredAtMs: null, readyAtMs: null, isResumed: true };
+    const times = { startedAtMs: facts.nowMs, answeredAtMs: null, readyAtMs: null };
+    const from = { ...times, rateKind, isResumed: true, url: null };
     state = putInstance(state, enterPhase(instance, "starting", facts.nowMs, { goal: "running", ...from }));
     missing -= 1;
   }

@@ -106,7 +106,7 @@ interface Seen extends Moment {
 
 function found(state: FleetState, before: Instance, listed: Listed, seen: Seen): FleetState {
   const { nowMs, jitter, atMs } = seen;
-  const instance = withListed(before, listed);
+  const instance = withListed(before, isOfFormerStart(before, listed, atMs) ? { ...listed, url: null } : listed);
   const isOver = listed.status === "ended" || listed.status === "failed";
   switch (instance.phase) {
     case "wanted":
@@ -146,6 +146,11 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
       if (listed.status === "stopped" || atMs < instance.sinceMs + LIST_LAG_MS) return putInstance(state, instance);
       return putInstance(state, toBeGone(instance, listed.detail ?? "It did not stay stopped.", nowMs));
   }
+}
+
+/** Does it show a machine as it was before it was started again, so that somebody else may be at its address by now? */
+function isOfFormerStart({ isResumed, answeredAtMs }: Instance, { status }: Listed, atMs: number): boolean {
+  return isResumed && (status === "stopped" || answeredAtMs === null || atMs < answeredAtMs);
 }
 
 /**

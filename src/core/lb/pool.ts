@@ -38,6 +38,11 @@ export interface LbLife {
 /** How long after a probe of a worker the next one is due, ms; Infinity: none is. */
 export type ProbeEvery = (health: LbHealth, worker: { readonly id: string; readonly probedAtMs: number }) => number;
 
+/** `url`: where it is called. */
+export interface LbMember extends PoolMember {
+  readonly url: string;
+}
+
 /** A request's token, by which it holds a slot, and its tenant. */
 export interface LbHold {
   readonly token: string;
@@ -45,7 +50,7 @@ export interface LbHold {
 }
 
 interface Worker {
-  member: PoolMember;
+  member: LbMember;
   health: LbHealth;
   /** When health was last confirmed, and when it last changed, epoch ms. */
   confirmedAtMs: number;
@@ -80,15 +85,28 @@ export class LbPool {
   readonly #servedAt = new Map<string, number>();
   #starts = 0;
 
-  /** Takes new settings; running requests keep their slots, and a worker that stays keeps its health. */
-  configure(members: readonly PoolMember[]): void {
+  /**
+   * Takes new settings; running requests keep their slots, and a worker that stays where it was keeps its health. What is called at
+   * another address from now on is asked there first.
+   */
+  configure(members: readonly LbMember[]): void {
     const wanted = new Map(members.map((member) => [member.id, member]));
     for (const [id, worker] of this.#workers) {
       if (wanted.has(id)) continue;
       worker.member = { ...worker.member, slots: 0 };
       if (worker.tokens.size === 0) this.#workers.delete(id);
     }
-    for (const member of members) this.#worker(member.id).member = member;
+    for (const member of members) {
+      const worker = this.#worker(member.id);
+      const isElsewhere = worker.member.url !== member.url;
+      worker.member = member;
+      if (isElsewhere) Object.assign(worker, NOT_ASKED);
+    }
+  }
+
+  /** Is this where the worker is called now? What was found at another address shows nothing of it. */
+  isAt({ id, url }: Pick<LbMember, "id" | "url">): boolean {
+    return this.#workers.get(id)?.member.url === url;
   }
 
   /** Chooses a ready worker with room: active before flex, then the least loaded, then the longest unserved. */
@@ -270,12 +288,8 @@ export class LbPool {
     const known = this.#workers.get(id);
     if (known !== undefined) return known;
     const worker: Worker = {
-      member: { id, slots: 0, rateKind: "flex" },
-      health: "unknown",
-      confirmedAtMs: 0,
-      changedAtMs: 0,
-      probedAtMs: 0,
-      probing: false,
+      member: { id, url: "", slots: 0, rateKind: "flex" },
+      ...NOT_ASKED,
       startedAt: 0,
       newestAtMs: 0,
       tokens: new Set(),
@@ -284,6 +298,9 @@ export class LbPool {
     return worker;
   }
 }
+
+/** A worker of which nothing is known. */
+const NOT_ASKED = { health: "unknown", confirmedAtMs: 0, changedAtMs: 0, probedAtMs: 0, probing: false } as const;
 
 function setHealth(worker: Worker, health: ProbedHealth, nowMs: number): void {
   if (worker.health !== health) worker.changedAtMs = nowMs;

@@ -3,9 +3,11 @@
 import { abortAllDurableObjects } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
+import type { LbTicket } from "../../../src/contract/load-balancer.ts";
 import type { EndpointSettings } from "../../../src/contract/settings.ts";
 import type { ProbedHealth } from "../../../src/core/lb/pool.ts";
 import { LB_RECALL_MS, LB_SICK_AFTER_MS } from "../../../src/core/limits.ts";
+import { Prober } from "../../../src/dispatch/prober.ts";
 import { ACTIVE_RATE, activeRate, makeActive } from "../../support/active.ts";
 import { upstream } from "../../support/broker.ts";
 import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
@@ -278,6 +280,43 @@ describe("the machines of a load-balanced endpoint", () => {
     for (let passed = 0; passed < 5; passed += 1) await pass(60_000);
     expect(pingsOf(machineOf(0))).toBe(1);
     expect(provider.called("end")).toEqual([]);
+  });
+});
+
+describe("a load-balanced machine that is started again", () => {
+  it("is called where its provider shows it then, and not at its former address, which may be somebody else's", async () => {
+    const urls: string[] = [];
+    vi.spyOn(Prober.prototype, "ping").mockImplementation(async ({ url }) => {
+      urls.push(url);
+      return "ready";
+    });
+    const { request, pass } = await makeLbFleet({ keepsStopped: true, idleTimeoutMs: 1_000 });
+    const first = request();
+    const ticket = await first.ticket();
+    await first.leave(ticket);
+    await vi.waitFor(async () => {
+      await pass(1_000);
+      expect(provider.called("stop")).toHaveLength(1);
+    });
+    await pass(5_000);
+    urls.length = 0;
+    provider.answers.start = [
+      () => {
+        for (const [name, stopped] of provider.machines)
+          provider.machines.set(name, { ...stopped, status: "running", url: "http://moved.test" });
+        return { kind: "done", instance: null };
+      },
+    ];
+    const tickets: LbTicket[] = [];
+    void request()
+      .ticket()
+      .then((given) => tickets.push(given));
+    await vi.waitFor(async () => {
+      await pass(2_000);
+      expect(tickets).toMatchObject([{ upstream: { id: ticket.upstream.id, url: "http://moved.test" } }]);
+    });
+    expect(provider.called("start")).toHaveLength(1);
+    expect(urls).not.toContain("http://worker.test");
   });
 });
 

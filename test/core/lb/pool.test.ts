@@ -1,15 +1,14 @@
 // Who serves the next load-balanced request: exact slots, health, order, affinity.
 import { describe, expect, it } from "vitest";
-import { type LbHealth, LbPool, type LbWish, parseAffinity } from "../../../src/core/lb/pool.ts";
+import { type LbHealth, type LbMember, LbPool, type LbWish, parseAffinity } from "../../../src/core/lb/pool.ts";
 import { LB_GIVEN_UP_AFTER_MS, LB_HEALTH_FRESH_MS, LB_PROBE_EVERY_MS } from "../../../src/core/limits.ts";
-import type { PoolMember } from "../../../src/core/scheduling/upstream-pool.ts";
 
 const NOW = 1_000_000;
 const ANY: LbWish = { affinity: { kind: "none" }, avoidIds: [] };
 const everyProbe = (): number => LB_PROBE_EVERY_MS;
 
-function member(id: string, partial: Partial<PoolMember> = {}): PoolMember {
-  return { id, slots: 2, rateKind: "flex", ...partial };
+function member(id: string, partial: Partial<LbMember> = {}): LbMember {
+  return { id, url: `http://${id}.test`, slots: 2, rateKind: "flex", ...partial };
 }
 
 function hold(token: string) {
@@ -17,7 +16,7 @@ function hold(token: string) {
 }
 
 /** A pool whose workers are all ready. */
-function readyPool(...members: readonly PoolMember[]): LbPool {
+function readyPool(...members: readonly LbMember[]): LbPool {
   const pool = new LbPool();
   pool.configure(members);
   for (const { id } of members) pool.probed(id, "ready", NOW);
@@ -202,6 +201,18 @@ describe("health", () => {
     expect(pool.choose(ANY, NOW + 20)).toEqual({ kind: "wait" });
     pool.served("a", NOW + 15, NOW + 30);
     expect(pool.choose(ANY, NOW + 30)).toEqual({ kind: "worker", id: "a" });
+  });
+
+  it("is unknown of a worker that has another address, which is asked at once, whatever the former one still answers", () => {
+    const pool = readyPool(member("a"));
+    pool.takeDueProbes(everyProbe, NOW + LB_PROBE_EVERY_MS);
+    pool.configure([member("a", { url: "http://elsewhere.test" })]);
+    expect(pool.choose(ANY, NOW + LB_PROBE_EVERY_MS)).toEqual({ kind: "wait" });
+    expect(pool.isAt(member("a"))).toBe(false);
+    expect(pool.takeDueProbes(everyProbe, NOW + LB_PROBE_EVERY_MS)).toEqual(["a"]);
+    pool.configure([member("a", { url: "http://elsewhere.test", slots: 3 })]);
+    pool.probed("a", "ready", NOW + LB_PROBE_EVERY_MS);
+    expect(pool.choose(ANY, NOW + LB_PROBE_EVERY_MS)).toEqual({ kind: "worker", id: "a" });
   });
 
   it("is shown with its health and its requests, and its health is unknown when no probe is fresh", () => {
