@@ -4,6 +4,7 @@ import type { Decision, FleetSettings } from "../../contract/fleet.ts";
 import type { EndpointSettings, WorkerKey } from "../../contract/settings.ts";
 import { beginFleet, type FleetState } from "../../core/fleet/fleet-state.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
+import type { Timings } from "../../core/fleet/timings.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import type { InstanceRows } from "../store/instances.ts";
 
@@ -67,6 +68,17 @@ export class Machines {
   isReadyOnlySince(keyId: string | null, atMs: number): boolean {
     const instance = keyId === null ? undefined : this.get(keyId);
     return instance !== undefined && (instance.readyAtMs === null || instance.readyAtMs > atMs);
+  }
+
+  /** In what time the first of the machines that start is usually ready, ms; Infinity: none starts, or it is not known how long it takes. */
+  startsInMs(timings: Pick<Timings, "usualStart">, nowMs: number): number {
+    let leastMs = Number.POSITIVE_INFINITY;
+    for (const { phase, startedAtMs, isResumed } of this.all()) {
+      if (phase !== "creating" && phase !== "starting") continue;
+      const usual = timings.usualStart(isResumed);
+      if (usual !== null) leastMs = Math.min(leastMs, startedAtMs + usual.ms - nowMs);
+    }
+    return leastMs;
   }
 
   /** Is the holder a worker of the fleet? */

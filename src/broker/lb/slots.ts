@@ -337,10 +337,15 @@ export class LbSlots {
     };
   }
 
-  /** When a request that is refused now may hope for a slot: the mean duration of the newest × those in line ÷ slots. */
+  /**
+   * When a request that is refused now may hope for a slot: the mean duration of the newest × those in line ÷ slots, or when the first
+   * machine is usually there that starts.
+   */
   #retryAfterSeconds(nowMs: number): number {
-    const slots = this.#isPaused() ? 0 : this.#pool.readySlots(nowMs);
-    const waitMs = slots === 0 ? LB_WAIT_MAX_MS : (this.#meanMs * (this.#line.size + 1)) / slots;
+    const isPaused = this.#isPaused();
+    const slots = isPaused ? 0 : this.#pool.readySlots(nowMs);
+    const startMs = isPaused ? LB_WAIT_MAX_MS : this.#parts.machines.startsInMs(this.#parts.kept.timings, nowMs);
+    const waitMs = slots === 0 ? startMs : (this.#meanMs * (this.#line.size + 1)) / slots;
     return Math.max(1, Math.ceil(Math.min(waitMs, LB_WAIT_MAX_MS) / 1_000));
   }
 

@@ -100,6 +100,33 @@ describe("a request at an endpoint without a worker", () => {
     });
   });
 
+  it("is to come again when the start is usually over, in two minutes at most", async () => {
+    health = "starting";
+    const made = await makeLbFleet({ idleTimeoutMs: 3_600_000, max: 2 });
+    const retryAfter = async (request: Request) => {
+      const waiting = request.enter();
+      await vi.waitFor(async () =>
+        expect(await made.workers()).toContainEqual(expect.objectContaining({ state: "INITIALIZING" })),
+      );
+      await request.leave(null);
+      const answer = await waiting;
+      return answer.ok && answer.value.kind === "wait" ? answer.value.retryAfterSeconds : null;
+    };
+    // No start is known yet.
+    expect(await retryAfter(made.request())).toBe(120);
+    const startMs = Date.now();
+    vi.setSystemTime(startMs + 40_000);
+    health = "ready";
+    const ticket = await made.request().ticket();
+    health = "starting";
+    expect(await retryAfter(made.request())).toBeGreaterThan(30);
+    expect(await made.request().renew(ticket)).toBe(true);
+    vi.setSystemTime(Date.now() + 25_000);
+    const laterSeconds = await retryAfter(made.request());
+    expect(laterSeconds).toBeGreaterThan(1);
+    expect(laterSeconds).toBeLessThanOrEqual(20);
+  });
+
   it("makes no machine where it insists on a worker that is not there", async () => {
     const { request } = await makeLbFleet();
     expect(await request("strict w1").enter(30)).toMatchObject({ ok: false, failure: { kind: "affinity_gone" } });
