@@ -25,7 +25,7 @@ export interface LbTicket {
  * failed this request.
  */
 export type LbEntry =
-  /** `workers`: how many the endpoint has at this moment, whether they are ready or not. */
+  /** `workers`: how many the endpoint has at this moment, in good health or not, without those that are still starting. */
   | { readonly kind: "ticket"; readonly ticket: LbTicket; readonly workers: number }
   | { readonly kind: "wait"; readonly retryAfterSeconds: number; readonly why: string | null }
   | { readonly kind: "none_left" };

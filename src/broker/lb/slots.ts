@@ -230,7 +230,13 @@ export class LbSlots {
     const cold = this.#parts.machines.isReadyOnlySince(upstream.id, sinceMs);
     const ticket: LbTicket = { token, tenantId, incarnation, ...price, waitedMs: nowMs - sinceMs, cold };
     this.#occupy(ticket, nowMs);
-    return ok({ kind: "ticket", ticket, workers: members.length });
+    return ok({ kind: "ticket", ticket, workers: members.filter(({ id }) => !this.#isStarting(id, nowMs)).length });
+  }
+
+  /** Is it a machine of the fleet whose worker is not ready yet? */
+  #isStarting(id: string, nowMs: number): boolean {
+    const phase = this.#parts.machines.get(id)?.phase ?? "ready";
+    return phase !== "ready" && this.#pool.look(id, nowMs)?.health !== "ready";
   }
 
   #occupy(ticket: LbTicket, nowMs: number): void {

@@ -26,7 +26,7 @@ interface SeatWanted {
 
 export interface Seat {
   readonly ticket: LbTicket;
-  /** How many workers the endpoint had when this one was given. */
+  /** How many workers the endpoint had when this one was given, without those that were still starting. */
   readonly workers: number;
   /** Gives the slot back; `outcome` decides about the bill. Only the first call counts: it has the cause of the end. */
   leave(outcome: LbOutcome): Promise<void>;

@@ -160,6 +160,18 @@ describe("the machines of a load-balanced endpoint", () => {
     expect(provider.called("create")).toHaveLength(1);
   });
 
+  it("are not counted as workers that a request could be sent to instead while they start", async () => {
+    answerPings((id) => (id === machineOf(0) ? "ready" : health));
+    health = "starting";
+    const { request } = await makeLbFleet({ min: 2, slots: 5 });
+    await created(2);
+    expect(await request().enter()).toMatchObject({
+      value: { ticket: { upstream: { id: machineOf(0) } }, workers: 1 },
+    });
+    health = "ready";
+    await asTimePasses(async () => expect(await request().enter()).toMatchObject({ value: { workers: 2 } }));
+  });
+
   it("are ended when no request has needed them for the idle timeout, and not while one runs", async () => {
     const { request, pass, workers } = await makeLbFleet();
     const first = request();
