@@ -5,7 +5,7 @@ import { explainFleet, type FleetWait } from "../../core/fleet/explain.ts";
 import type { Candidate } from "../../core/fleet/instance.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import { scheduleChangesAtMs, scheduledMin } from "../../core/fleet/schedule.ts";
-import { findRate } from "../../core/job/pricing.ts";
+import { findRate, type RateKind } from "../../core/job/pricing.ts";
 import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
 import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
 import type { BrokerState } from "../state.ts";
@@ -99,9 +99,9 @@ export function pricedCandidates({ settings }: BrokerState["endpoint"], nowMs: n
   return (fleet?.candidates ?? []).filter(({ tier }) => findRate(rates, tier, "flex", nowMs) !== undefined);
 }
 
-/** The tiers whose workers can be active ones. */
-export function activeTiers({ settings }: BrokerState["endpoint"], nowMs: number): ReadonlySet<string> {
-  const { fleet = null, rates = [] } = settings ?? {};
-  const tiers = (fleet?.candidates ?? []).map(({ tier }) => tier);
-  return new Set(tiers.filter((tier) => findRate(rates, tier, "active", nowMs) !== undefined));
+/** The tiers that have a price of this kind. Those of machines that the endpoint may not have any more are mostly not among them. */
+export function pricedTiers({ settings }: BrokerState["endpoint"], kind: RateKind, nowMs: number): ReadonlySet<string> {
+  const { rates = [] } = settings ?? {};
+  const begun = rates.filter((rate) => rate.kind === kind && rate.effectiveFromMs <= nowMs);
+  return new Set(begun.map(({ tier }) => tier));
 }

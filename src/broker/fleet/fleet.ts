@@ -27,7 +27,7 @@ import type { Timed } from "../alarm.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
-import { activeTiers, explainWait, type Least, leastOf, loadOf, pricedCandidates, workersOf } from "./facts.ts";
+import { explainWait, type Least, leastOf, loadOf, pricedCandidates, pricedTiers, workersOf } from "./facts.ts";
 import { isSick, lbLoadOf, lbWorkersOf } from "./lb-facts.ts";
 import { lostMachines } from "./lost-machines.ts";
 import { holderOfInstance } from "./machines.ts";
@@ -210,7 +210,8 @@ export class Fleet implements Timed {
       active,
       release: settings.release,
       candidates: pricedCandidates(this.#parts.endpoint, nowMs),
-      activeTiers: activeTiers(this.#parts.endpoint, nowMs),
+      pricedTiers: pricedTiers(this.#parts.endpoint, "flex", nowMs),
+      activeTiers: pricedTiers(this.#parts.endpoint, "active", nowMs),
       ceilingNanodollarsPerHour: settings.ceilingNanodollarsPerHour,
       initTimeoutMs: settings.initTimeoutMs,
       lifetimeMs: settings.lifetimeMs,

@@ -45,6 +45,8 @@ export interface FleetFacts extends Moment {
   readonly active: number;
   readonly release: number;
   readonly candidates: readonly Candidate[];
+  /** The tiers whose work has a price. On a machine of any other nobody could be billed, so that it is of no use. */
+  readonly pricedTiers: ReadonlySet<string>;
   /** The tiers whose workers can be active ones: they have a price for it. */
   readonly activeTiers: ReadonlySet<string>;
   /** The most that all machines may cost together, nano-dollars an hour; null: no bound. */
@@ -118,6 +120,8 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
   switch (instance.phase) {
     case "creating":
     case "starting": {
+      if (instance.call === null && !isPriced(instance, facts))
+        return putInstance(state, toBeGone(instance, NO_PRICE, nowMs));
       if (worker?.hasFailed === true && instance.call === null) return failOf(state, instance, worker, facts);
       // The worker itself is the surest sign that its machine is there.
       if (worker?.hasAsked === true) {
@@ -142,6 +146,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
         if (worker.running > 0) return good;
         return putInstance(good, endOrStop(instance, facts));
       }
+      if (!isPriced(instance, facts)) return putInstance(good, retire({ ...instance, lastError: NO_PRICE }, facts));
       if (nowMs < retiresAtMs(instance)) return good;
       return putInstance(good, retire({ ...instance, lastError: "Its lifetime is over." }, facts));
     }
@@ -149,11 +154,19 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       if (instance.goal !== "stopped" || nowMs < instance.endsAtMs || instance.call !== null) return state;
       return putInstance(state, toBeGone(instance, "Its lifetime is over.", nowMs));
     case "stopped":
-      if (nowMs < Math.min(instance.sinceMs + facts.stoppedKeptMs, keptUntilMs(instance))) return state;
+      if (isPriced(instance, facts) && nowMs < Math.min(instance.sinceMs + facts.stoppedKeptMs, keptUntilMs(instance)))
+        return state;
       return putInstance(state, toBeGone(instance, null, nowMs));
     default:
       return state;
   }
+}
+
+const NO_PRICE = "The work of its tier has no price among the settings of the endpoint any more.";
+
+/** Can its worker get jobs, which somebody is billed for? */
+function isPriced({ candidate, rateKind }: Instance, { pricedTiers, activeTiers }: FleetFacts): boolean {
+  return candidate === null || (rateKind === "active" ? activeTiers : pricedTiers).has(candidate.tier);
 }
 
 /** A worker that has reported that it cannot start: its machine would only be paid. */
@@ -184,8 +197,9 @@ function retire(instance: Instance, facts: FleetFacts): Instance {
 }
 
 /** A worker that is not needed: its machine is stopped where that is wanted and can be done. */
-function endOrStop(instance: Instance, { nowMs, stoppedKeptMs }: FleetFacts): Instance {
-  const isOld = nowMs + stoppedKeptMs >= instance.endsAtMs;
+function endOrStop(instance: Instance, facts: FleetFacts): Instance {
+  const { nowMs, stoppedKeptMs } = facts;
+  const isOld = nowMs + stoppedKeptMs >= instance.endsAtMs || !isPriced(instance, facts);
   const canStop = stoppedKeptMs > 0 && instance.candidate?.canStop === true && !isOld && instance.ref !== null;
   if (!canStop) return toBeGone(instance, null, nowMs);
   return enterPhase(instance, "stopping", nowMs, { goal: "stopped" });
@@ -233,7 +247,9 @@ function payableKind(kind: RateKind, candidate: Candidate | null, { activeTiers 
 }
 
 /** A worker that drains, and may go on: it still calls. */
-function mayReturn(instance: Instance, { nowMs, workers }: FleetFacts): boolean {
+function mayReturn(instance: Instance, facts: FleetFacts): boolean {
+  const { nowMs, workers } = facts;
+  if (!isPriced(instance, facts)) return false;
   const isCalling = (workers.get(instance.id)?.goneAtMs ?? 0) > nowMs;
   return instance.phase === "draining" && nowMs < retiresAtMs(instance) && isCalling;
 }

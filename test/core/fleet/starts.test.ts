@@ -25,6 +25,7 @@ function factsAt(nowMs: number, workers: ReadonlyMap<string, WorkerFacts>): Flee
     active: 0,
     release: 1,
     candidates: [],
+    pricedTiers: new Set(),
     activeTiers: new Set(),
     ceilingNanodollarsPerHour: null,
     initTimeoutMs: 600_000,

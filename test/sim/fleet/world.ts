@@ -298,6 +298,7 @@ export class FleetWorld {
       active: this.#settings.bounds.min,
       release: 1,
       candidates: this.#candidates,
+      pricedTiers: new Set(["t"]),
       activeTiers: new Set(["t"]),
       ceilingNanodollarsPerHour: this.#settings.ceiling,
       initTimeoutMs: INIT_TIMEOUT_MS,

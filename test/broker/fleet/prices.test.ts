@@ -1,0 +1,111 @@
+// Machines whose work has no price, as those of a GPU that the endpoint selects no more, and what a change of prices and of money makes of
+// a fleet.
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { EndpointSettings } from "../../../src/contract/settings.ts";
+import { activeRate, makeActive } from "../../support/active.ts";
+import { makeBroker, settings, submission } from "../../support/broker.ts";
+import { DOLLAR, fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { answerPings, lbRequest } from "../../support/load-balanced.ts";
+import { passTime, pullingWorker, statusOf } from "../../support/pulling-worker.ts";
+
+let provider: HeldProvider;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  provider = holdProvider();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+const done = (operation: "create" | "end", times: number) =>
+  vi.waitFor(() => expect(provider.called(operation)).toHaveLength(times), { timeout: 2_000 });
+const idOf = (at: number) => provider.called("create")[at]?.machine?.instanceId ?? "";
+const flex = (tier: string, effectiveFromMs = 0) =>
+  ({ tier, kind: "flex", nanodollarsPerSecond: 160_000, effectiveFromMs }) as const;
+const kind = (tier: string, gpuTypeId: string) =>
+  ({ providerId: "p1", gpuTypeId, priceNanodollarsPerHour: DOLLAR, tier, canStop: true }) as const;
+/** The settings of an endpoint that has changed to another GPU: those of D1 have the prices of this one's tier alone. */
+const OTHER_GPU = { rates: [flex("l4")], version: 2 };
+
+async function makeFleet(partial: Parameters<typeof fleet>[0] = {}, rates?: EndpointSettings["rates"]) {
+  const made = await makeBroker({ upstreams: [], fleet: fleet(partial), ...(rates === undefined ? {} : { rates }) });
+  const { endpointId, broker } = made;
+  return {
+    ...made,
+    pass: (ms: number) => passTime(endpointId, ms),
+    worker: (at: number) => pullingWorker(broker, idOf(at), idOf(at)),
+    change: (changes: Partial<EndpointSettings>) =>
+      broker.configure({ ...settings({ endpointId, upstreams: [] }), version: 2, ...changes }),
+  };
+}
+
+describe("an endpoint that changes to another GPU", () => {
+  it("has a machine of it at once in place of an idle one of the former, though that one calls", async () => {
+    const { broker, worker, change } = await makeFleet({ min: 1, max: 1 });
+    await done("create", 1);
+    const first = submission();
+    await broker.submit(first);
+    await worker(0).takeOne();
+    await worker(0).done(first.jobId);
+    await worker(0).ping();
+    await change({ ...OTHER_GPU, fleet: fleet({ min: 1, max: 1, candidates: [kind("l4", "B")] }) });
+    await done("end", 1);
+    await done("create", 2);
+    expect(provider.called("create")[1]?.machine).toMatchObject({ gpuTypeId: "B", tier: "l4" });
+    const call = submission();
+    await broker.submit(call);
+    const [job] = await worker(1).take();
+    expect(job?.jobId).toBe(call.jobId);
+  });
+
+  it("ends one that runs a job after that job, which is billed by the price of its start", async () => {
+    const { broker, worker, change, pass } = await makeFleet({ min: 1, max: 1 });
+    await done("create", 1);
+    const call = submission();
+    await broker.submit(call);
+    await worker(0).takeOne();
+    await change({ ...OTHER_GPU, fleet: fleet({ min: 1, max: 1, candidates: [kind("l4", "B")] }) });
+    await done("create", 2);
+    await pass(1_000);
+    expect(provider.called("end")).toEqual([]);
+    await worker(0).done(call.jobId);
+    await done("end", 1);
+    expect((await statusOf(broker, call.jobId)).status).toBe("COMPLETED");
+  });
+
+  it("ends one that was stopped, instead of keeping it to be started again", async () => {
+    const partial = { keepsStopped: true } as const;
+    const { broker, worker, change, pass } = await makeFleet(partial);
+    const call = submission();
+    await broker.submit(call);
+    await done("create", 1);
+    await worker(0).takeOne();
+    await worker(0).done(call.jobId);
+    await pass(5_500);
+    await vi.waitFor(() => expect(provider.called("stop")).toHaveLength(1));
+    await pass(1_000);
+    await change({ ...OTHER_GPU, fleet: fleet({ ...partial, candidates: [kind("l4", "B")] }) });
+    await done("end", 1);
+  });
+
+  it("serves load-balanced requests by a machine of the new one", async () => {
+    answerPings(() => "ready");
+    provider.url = "http://worker.test";
+    const rates = [activeRate(), flex("a4000")];
+    const made = await makeActive({ kind: "load_balancer", rates, fleet: fleet({ min: 1, max: 1 }) });
+    const request = () => lbRequest(made.endpointId, { tenantId: made.tenantId, affinity: "" });
+    const first = request();
+    const ticket = await first.ticket();
+    await made.change({ rates: [flex("l4")], fleet: fleet({ min: 1, max: 1, candidates: [kind("l4", "B")] }) });
+    await done("create", 2);
+    const next = request();
+    expect((await next.ticket()).upstream).toMatchObject({ id: idOf(1), tier: "l4" });
+    // The former one ends after its request.
+    expect(provider.called("end")).toEqual([]);
+    await first.leave(ticket);
+    await done("end", 1);
+  });
+});
