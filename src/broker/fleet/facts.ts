@@ -3,6 +3,7 @@ import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load, ScalingRule } from "../../core/fleet/demand.ts";
 import { explainFleet, type FleetWait } from "../../core/fleet/explain.ts";
 import type { Candidate } from "../../core/fleet/instance.ts";
+import { INIT_DEFAULT_MS } from "../../core/fleet/limits.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import { scheduleChangesAtMs, scheduledMin } from "../../core/fleet/schedule.ts";
 import { findRate, type RateKind } from "../../core/job/pricing.ts";
@@ -54,18 +55,34 @@ export function leastOf({ min, schedule }: FleetSettings, warm: Warm | null, now
 }
 
 /** What the workers of the fleet have shown since the broker's start, by the id of their machine. */
-export function workersOf({ machines, roster, index }: BrokerState): ReadonlyMap<string, WorkerFacts> {
+export function workersOf({ machines, roster, index, endpoint }: BrokerState): ReadonlyMap<string, WorkerFacts> {
+  const startsWithinMs = endpoint.settings?.fleet?.initTimeoutMs ?? INIT_DEFAULT_MS;
   const workers = new Map<string, WorkerFacts>();
   for (const instance of machines.all()) {
     const worker = roster.get(holderOfInstance(instance));
     // What a stopped machine's worker did before it was stopped shows nothing.
     if (worker === undefined || worker.lastSeenAtMs < instance.startedAtMs) continue;
-    workers.set(instance.id, factsOf(worker, index.runningOn(worker.holderId).length));
+    const running = index.runningOn(worker.holderId).length;
+    const mayBeBusy = worker.leaving !== null || roster.stopsOf(worker.holderId).size > 0;
+    const quietMs = mayBeBusy || isStarting(worker) ? startsWithinMs : WORKER_GONE_AFTER_MS;
+    workers.set(instance.id, factsOf(worker, running, quietMs));
   }
   return workers;
 }
 
-function factsOf(worker: RosterWorker, running: number): WorkerFacts {
+/** Its process may have begun anew, so that it loads its model before it asks for a job again. */
+function isStarting({ hasTaken, wasCut, lostInARow }: RosterWorker): boolean {
+  return !hasTaken || wasCut || lostInARow > 0;
+}
+
+/** `quietMs`: a worker that runs nothing, and has not asked for a job for so long, does not come back to it. */
+function factsOf(worker: RosterWorker, running: number, quietMs: number): WorkerFacts {
+  const { lastSeenAtMs, actedAtMs, freedAtMs, draining, polls } = worker;
+  const isThere = running > 0 || polls.size > 0;
+  const silentAtMs = lastSeenAtMs + WORKER_GONE_AFTER_MS;
+  // Its heartbeats may come from a process of their own, while the one that takes jobs hangs. A drained worker asks in vain.
+  const quietAtMs = draining ? silentAtMs : Math.max(actedAtMs, freedAtMs) + quietMs;
+  const isQuiet = quietAtMs < silentAtMs;
   return {
     hasAsked: worker.hasTaken,
     hasRun: worker.hasRun,
@@ -73,12 +90,13 @@ function factsOf(worker: RosterWorker, running: number): WorkerFacts {
     hasFailed: worker.sick !== null && worker.sick.kind !== "silent" && running === 0,
     running,
     idleSinceMs: worker.actedAtMs,
-    goneAtMs:
-      running > 0 || worker.polls.size > 0 ? Number.POSITIVE_INFINITY : worker.lastSeenAtMs + WORKER_GONE_AFTER_MS,
+    goneAtMs: isThere ? Number.POSITIVE_INFINITY : Math.min(silentAtMs, quietAtMs),
     isSilent: worker.sick?.kind === "silent",
-    trouble: worker.sick?.detail ?? null,
+    trouble: worker.sick?.detail ?? (isQuiet && !isThere ? QUIET : null),
   };
 }
+
+const QUIET = "It calls, but runs nothing and asks for no job.";
 
 /** Why no worker of the fleet is there yet; null: none is on its way, or the endpoint has no fleet. */
 export function explainWait({ endpoint, machines, kept }: BrokerState, nowMs: number): FleetWait | null {

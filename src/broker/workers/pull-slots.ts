@@ -137,6 +137,7 @@ export class PullSlots {
   leaseEnded(holderId: string, how: "finished" | "lost" | "taken_away", nowMs: number): void {
     const worker = this.#parts.roster.get(holderId);
     if (worker === undefined) return;
+    worker.freedAtMs = nowMs;
     if (how === "finished") worker.lostInARow = 0;
     if (how === "lost") this.#noteLost(worker, nowMs);
   }

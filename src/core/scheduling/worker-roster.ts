@@ -66,6 +66,8 @@ export interface RosterWorker extends WorkerName {
   failedStarts: number;
   /** When a poll of it last began or ended, or it reported, epoch ms. Heartbeats may come from another process. */
   actedAtMs: number;
+  /** When one of its leases last ended, however that came about, epoch ms; 0: none has since this roster began. */
+  freedAtMs: number;
   /** How many jobs it has lost since it last finished one. */
   lostInARow: number;
   draining: boolean;
@@ -141,6 +143,7 @@ export class WorkerRoster {
       wasCut: false,
       failedStarts: 0,
       actedAtMs: nowMs,
+      freedAtMs: 0,
       lostInARow: 0,
       draining: false,
       twinSeenAtMs: null,
