@@ -117,6 +117,17 @@ export function pricedCandidates({ settings }: BrokerState["endpoint"], nowMs: n
   return (fleet?.candidates ?? []).filter(({ tier }) => findRate(rates, tier, "flex", nowMs) !== undefined);
 }
 
+/** When a price begins that lets the endpoint have a machine which it may not have now, epoch ms; Infinity: none is announced. */
+export function priceBeginsAtMs({ settings }: BrokerState["endpoint"], nowMs: number): number {
+  const { fleet = null, rates = [] } = settings ?? {};
+  const tiers = new Set((fleet?.candidates ?? []).map(({ tier }) => tier));
+  for (const tier of tiers) if (findRate(rates, tier, "flex", nowMs) !== undefined) tiers.delete(tier);
+  const announced = rates.filter(({ tier, kind, effectiveFromMs }) => {
+    return kind === "flex" && tiers.has(tier) && effectiveFromMs > nowMs;
+  });
+  return Math.min(...announced.map(({ effectiveFromMs }) => effectiveFromMs));
+}
+
 /** The tiers that have a price of this kind. Those of machines that the endpoint may not have any more are mostly not among them. */
 export function pricedTiers({ settings }: BrokerState["endpoint"], kind: RateKind, nowMs: number): ReadonlySet<string> {
   const { rates = [] } = settings ?? {};

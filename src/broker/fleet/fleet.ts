@@ -27,7 +27,16 @@ import type { Timed } from "../alarm.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
-import { explainWait, type Least, leastOf, loadOf, pricedCandidates, pricedTiers, workersOf } from "./facts.ts";
+import {
+  explainWait,
+  type Least,
+  leastOf,
+  loadOf,
+  priceBeginsAtMs,
+  pricedCandidates,
+  pricedTiers,
+  workersOf,
+} from "./facts.ts";
 import { isSick, lbLoadOf, lbWorkersOf } from "./lb-facts.ts";
 import { lostMachines } from "./lost-machines.ts";
 import { holderOfInstance } from "./machines.ts";
@@ -140,7 +149,9 @@ export class Fleet implements Timed {
     this.#keep(plan.state, decision, nowMs);
     this.#seen = endpoint.settings;
     this.#scaler = scaled.state;
-    this.#dueAtMs = Math.min(plan.nextAtMs, laterMs);
+    // Without a record nothing waits for a machine, and a price that begins wakes nobody.
+    const priceAtMs = plan.state.instances.size === 0 ? NEVER : priceBeginsAtMs(endpoint, nowMs);
+    this.#dueAtMs = Math.min(plan.nextAtMs, laterMs, priceAtMs);
     this.#takeOut(nowMs);
     this.#holdActive(nowMs);
     for (const call of plan.calls) this.#parts.platform.launch(this.#make(call, nowMs), "provider");

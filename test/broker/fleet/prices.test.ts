@@ -6,7 +6,8 @@ import { activeRate, makeActive } from "../../support/active.ts";
 import { makeBroker, settings, submission } from "../../support/broker.ts";
 import { DOLLAR, fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
 import { answerPings, lbRequest } from "../../support/load-balanced.ts";
-import { passTime, pullingWorker, statusOf } from "../../support/pulling-worker.ts";
+import { passTime, pullingWorker, statusOf, waitOf } from "../../support/pulling-worker.ts";
+import { stateOf } from "../../support/quiet.ts";
 
 let provider: HeldProvider;
 
@@ -41,6 +42,41 @@ async function makeFleet(partial: Parameters<typeof fleet>[0] = {}, rates?: Endp
       broker.configure({ ...settings({ endpointId, upstreams: [] }), version: 2, ...changes }),
   };
 }
+
+describe("a job that waits for a machine that may not be had", () => {
+  it("has it once the ceiling is raised", async () => {
+    const { broker, change } = await makeFleet({ ceilingNanodollarsPerHour: 1 });
+    const call = submission();
+    await broker.submit(call);
+    expect(await waitOf(broker, call.jobId)).toMatchObject({ reason: "NO_CAPACITY" });
+    await change({ fleet: fleet({ ceilingNanodollarsPerHour: 10 * DOLLAR }) });
+    await done("create", 1);
+  });
+
+  it("has it once the price of its work begins, without another push of the settings", async () => {
+    const beginsAtMs = Date.now() + 3_600_000;
+    const { broker, endpointId } = await makeFleet({ candidates: [kind("new", "N")] }, [flex("new", beginsAtMs)]);
+    const alarm = () => stateOf(endpointId, ({ storage }) => storage.getAlarm());
+    expect(await alarm()).toBeNull();
+    const call = submission();
+    await broker.submit(call);
+    expect(await waitOf(broker, call.jobId)).toMatchObject({ reason: "NO_CAPACITY" });
+    expect(await alarm()).toBeLessThanOrEqual(beginsAtMs + 500);
+    vi.setSystemTime(beginsAtMs + 500);
+    await passTime(endpointId, 0);
+    await done("create", 1);
+  });
+});
+
+describe("a ceiling that is lowered", () => {
+  it("ends a machine at once that has no job", async () => {
+    const { change, worker } = await makeFleet({ min: 1 });
+    await done("create", 1);
+    await worker(0).ping();
+    await change({ fleet: fleet({ min: 1, ceilingNanodollarsPerHour: 1 }) });
+    await done("end", 1);
+  });
+});
 
 describe("an endpoint that changes to another GPU", () => {
   it("has a machine of it at once in place of an idle one of the former, though that one calls", async () => {
