@@ -6,10 +6,10 @@ import { expectProviders, listUsable } from "../db/providers.ts";
 import type { Statement } from "../db/statement.ts";
 import { type ManageContext, operates } from "./context.ts";
 
-type Choice = Pick<Fleet, "providers" | "workers">;
+type Choice = Pick<Fleet, "providers" | "workers" | "gpu">;
 
 /**
- * Checks the providers and slots of an endpoint's fleet as they are to be. `now`: as they are. Returns what the batch of the change has to
+ * Checks the providers, slots and number of GPUs of an endpoint's fleet as they are to be. `now`: as they are. Returns what the batch of the change has to
  * expect.
  */
 export async function checkFleet(
@@ -21,8 +21,11 @@ export async function checkFleet(
   const { providers, workers } = next;
   const isOther = JSON.stringify(providers) !== JSON.stringify(now.providers);
   const named = isOther ? (providers ?? []) : [];
-  // A price is divided by the slots, so whoever sets them on an operator's machines sets the bill.
-  const isPriced = workers.slots !== now.workers.slots || (isOther && workers.slots > 1);
+  // A price is divided by the slots, so whoever sets them on an operator's machines sets the bill. It is that of a machine, however many
+  // GPUs the machine has, each of which the operator pays.
+  const isSplit = workers.slots !== now.workers.slots || (isOther && workers.slots > 1);
+  const gpus = next.gpu?.count ?? 1;
+  const isPriced = isSplit || (gpus > 1 && (isOther || gpus !== now.gpu?.count));
   if (named.length === 0 && !isPriced) return ok([]);
   // Providers are the tenant's as a whole.
   if (named.length > 0 && caller.endpointIds !== null) return fail({ kind: "restricted_key" });
@@ -41,5 +44,5 @@ export async function checkFleet(
 const OPERATORS_PRICE = fail({
   kind: "operators_price",
   what: "endpoint's machines",
-  fields: "workers.slots, and providers with more than one slot",
+  fields: "workers.slots, gpu.count over 1, and providers with more than one slot or GPU",
 });

@@ -293,6 +293,29 @@ describe("whose a provider is", () => {
     expect((await remove(id)).status).toBe(200);
   });
 
+  it("with the offers of an operator gives its tenant no machines of more GPUs, whose work is billed as that of one", async () => {
+    const { tenantId, key, endpoint } = await scene();
+    const operator = (await makeTenant({ scopes: ["admin"] })).key;
+    const { id } = (await manage(operator, "POST", PATH, { ...RUNPOD, tenantId })).body;
+    const refused = { status: 403, body: { code: "operators_price", detail: expect.stringContaining("gpu.count") } };
+    const made = await endpoint({ providers: [id] });
+    const path = `/v1/endpoints/${made.id}`;
+    const change = (by: string, sent: object) => manage(by, "PATCH", path, sent);
+    expect(await change(key, { gpu: { count: 8 } })).toMatchObject(refused);
+    expect((await change(operator, { gpu: { count: 8 } })).body.gpu.count).toBe(8);
+    expect((await change(key, { name: "n", gpu: { minCudaVersion: "12.0" } })).status).toBe(200);
+    expect((await change(key, { gpu: { count: 1 } })).status).toBe(200);
+    const many = await endpoint({ providers: [], gpu: { pools: ["AMPERE_24"], count: 2 } });
+    expect(await manage(key, "PATCH", `/v1/endpoints/${many.id}`, { providers: [id] })).toMatchObject(refused);
+  });
+
+  it("with its tenant's own offers has machines of as many GPUs as the tenant says", async () => {
+    const { create, endpoint } = await scene();
+    const { id } = (await create(NONE)).body;
+    const made = await endpoint({ providers: [id], gpu: { pools: ["AMPERE_24"], count: 8 } });
+    expect(made.gpu.count).toBe(8);
+  });
+
   it("with its tenant's own offers is the tenant's to price, until an operator sets them", async () => {
     const { create, change } = await scene();
     const { id } = (await create(NONE)).body;
