@@ -98,8 +98,15 @@ function factsOf(worker: RosterWorker, running: number, quietMs: number): Worker
 
 const QUIET = "It calls, but runs nothing and asks for no job.";
 
-/** Why no worker of the fleet is there yet; null: none is on its way, or the endpoint has no fleet. */
-export function explainWait({ endpoint, machines, kept }: BrokerState, nowMs: number): FleetWait | null {
+/**
+ * Why no worker of the fleet is there yet; null: none is on its way, or the endpoint has no fleet. `tenantId`: who is told; left out: the
+ * endpoint's own tenant.
+ */
+export function explainWait(
+  { endpoint, machines, kept }: BrokerState,
+  nowMs: number,
+  tenantId = endpoint.settings?.tenantId,
+): FleetWait | null {
   const fleet = endpoint.settings?.fleet ?? null;
   if (fleet === null) return null;
   const { ceilingNanodollarsPerHour } = fleet;
@@ -107,6 +114,7 @@ export function explainWait({ endpoint, machines, kept }: BrokerState, nowMs: nu
     nowMs,
     candidates: pricedCandidates(endpoint, nowMs),
     ceilingNanodollarsPerHour,
+    isOwner: tenantId === endpoint.settings?.tenantId,
     usualStart: (isResumed) => kept.timings.usualStart(isResumed),
   });
 }

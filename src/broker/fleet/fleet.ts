@@ -323,9 +323,9 @@ export class Fleet implements Timed {
     };
   }
 
-  /** Why no worker of the fleet is there yet; null: none is on its way. */
-  explain(nowMs: number): FleetWait | null {
-    return explainWait(this.#parts, nowMs);
+  /** Why no worker of the fleet is there yet, for a tenant's jobs; null: none is on its way. */
+  explain(tenantId: string, nowMs: number): FleetWait | null {
+    return explainWait(this.#parts, nowMs, tenantId);
   }
 
   async prewarm(call: CallOf<"prewarm">): Promise<Result<{ readonly wanted: number }>> {

@@ -99,7 +99,14 @@ export class ShownJobs {
     const paused = endpoint.settings?.paused ?? false;
     const bound = index.boundReached(job.tenantId);
     const absence = () => explainAbsence(this.#parts, nowMs);
-    const facts = { paused, bound, pool: endpoint.pool, absence, fleet: () => this.#parts.fleet.explain(nowMs), nowMs };
+    const facts = {
+      paused,
+      bound,
+      pool: endpoint.pool,
+      absence,
+      fleet: () => this.#parts.fleet.explain(job.tenantId, nowMs),
+      nowMs,
+    };
     return viewJob(job, output, explainWait(job, index.position(job), facts));
   }
 }

@@ -106,7 +106,8 @@ export class LbSlots {
       this.#follow();
       return entered;
     }
-    if (!isKnown && this.#line.size >= LB_WAITING_MAX && !this.#makeRoom(tenantId, nowMs)) return this.#noWorker(nowMs);
+    if (!isKnown && this.#line.size >= LB_WAITING_MAX && !this.#makeRoom(tenantId, nowMs))
+      return this.#noWorker(tenantId, nowMs);
     return new Promise((answer) => {
       const untilMs = nowMs + Math.min(call.holdMs, WAIT_SLICE_MAX_MS);
       this.#line.set(requestId, { requestId, tenantId, wish, token, sinceMs, untilMs, answer });
@@ -137,7 +138,7 @@ export class LbSlots {
     // Without settings no ticket was ever given, but by the object that was emptied since: its lines are all posted.
     if (this.#parts.endpoint.settings === null) return;
     if (ticket === null) {
-      this.#line.get(requestId)?.answer?.(this.#waitOn(nowMs));
+      this.#line.get(requestId)?.answer?.(this.#waitOn(tenantId, nowMs));
       this.#line.delete(requestId);
       return;
     }
@@ -274,7 +275,7 @@ export class LbSlots {
       if (entered !== null) this.#line.delete(requestId);
       else if (isOver) this.#line.set(requestId, { ...place, untilMs: nowMs + LB_PLACE_KEPT_MS, answer: null });
       else continue;
-      answer(entered ?? this.#waitOn(nowMs));
+      answer(entered ?? this.#waitOn(place.tenantId, nowMs));
     }
   }
 
@@ -288,20 +289,20 @@ export class LbSlots {
     const yielding = findYielding(this.#line.values(), tenantId);
     if (yielding === null) return false;
     this.#line.delete(yielding.requestId);
-    yielding.answer?.(this.#noWorker(nowMs));
+    yielding.answer?.(this.#noWorker(yielding.tenantId, nowMs));
     return true;
   }
 
-  #noWorker(nowMs: number): Entered {
-    return fail({ kind: "no_worker", ...this.#prospect(nowMs) });
+  #noWorker(tenantId: string, nowMs: number): Entered {
+    return fail({ kind: "no_worker", ...this.#prospect(tenantId, nowMs) });
   }
 
-  #waitOn(nowMs: number): Entered {
-    return ok({ kind: "wait", ...this.#prospect(nowMs) });
+  #waitOn(tenantId: string, nowMs: number): Entered {
+    return ok({ kind: "wait", ...this.#prospect(tenantId, nowMs) });
   }
 
-  #prospect(nowMs: number): { readonly retryAfterSeconds: number; readonly why: string | null } {
-    const why = explainWait(this.#parts, nowMs)?.detail ?? null;
+  #prospect(tenantId: string, nowMs: number): { readonly retryAfterSeconds: number; readonly why: string | null } {
+    const why = explainWait(this.#parts, nowMs, tenantId)?.detail ?? null;
     return { retryAfterSeconds: this.#retryAfterSeconds(nowMs), why };
   }
 

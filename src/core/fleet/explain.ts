@@ -14,6 +14,11 @@ interface WaitFacts {
   readonly nowMs: number;
   readonly candidates: readonly Candidate[];
   readonly ceilingNanodollarsPerHour: number | null;
+  /**
+   * Is it told to the tenant of the endpoint? Others are told the reason alone: the words of its providers and workers may name its
+   * account, its addresses and its files, and what it may spend is its own affair.
+   */
+  readonly isOwner: boolean;
   /** How long starts of created machines take, or those of machines that were stopped; null: no such start is known. */
   readonly usualStart: (isResumed: boolean) => UsualStart | null;
 }
@@ -26,7 +31,7 @@ export function explainFleet(state: FleetState, facts: WaitFacts): FleetWait | n
   if (crashes.inARow >= CRASH_LOOP_FROM) {
     const next =
       crashes.notBeforeMs > facts.nowMs ? `; the next one starts in ${seconds(crashes.notBeforeMs - facts.nowMs)}` : "";
-    const detail = `The last ${crashes.inARow} workers failed their start: ${sentence(crashes.detail)}${next}.`;
+    const detail = `The last ${crashes.inARow} workers failed their start${wordsOf(crashes.detail, facts)}${next}.`;
     return { reason: "CRASH_LOOP", detail, sinceMs: crashes.sinceMs };
   }
   const oldest = starting.reduce<Instance | null>(
@@ -42,7 +47,7 @@ export function explainFleet(state: FleetState, facts: WaitFacts): FleetWait | n
   const wanted = instances.find(({ phase }) => phase === "wanted");
   if (wanted === undefined) return null;
   if (crashes.notBeforeMs > facts.nowMs) {
-    const detail = `A worker failed its start: ${sentence(crashes.detail)}; the next one starts in ${seconds(crashes.notBeforeMs - facts.nowMs)}.`;
+    const detail = `A worker failed its start${wordsOf(crashes.detail, facts)}; the next one starts in ${seconds(crashes.notBeforeMs - facts.nowMs)}.`;
     return { reason: "STARTING", detail, sinceMs: crashes.sinceMs };
   }
   return { reason: "NO_CAPACITY", detail: capacityDetail(state, facts), sinceMs: wanted.sinceMs };
@@ -58,7 +63,7 @@ function startDetail({ phase, startedAtMs, candidate }: Instance, usual: UsualSt
 
 function capacityDetail(
   state: FleetState,
-  { nowMs, candidates, ceilingNanodollarsPerHour: ceiling }: WaitFacts,
+  { nowMs, candidates, ceilingNanodollarsPerHour: ceiling, isOwner }: WaitFacts,
 ): string {
   const troubles = candidates.flatMap((candidate) => {
     const own = state.candidates.get(candidateKey(candidate));
@@ -67,11 +72,17 @@ function capacityDetail(
       ? []
       : [`${candidate.gpuTypeId}: ${sentence(trouble.detail)}`];
   });
+  if (!isOwner) return "No machine is to be had at the moment.";
   if (troubles.length > 0) return `No machine is to be had: ${[...new Set(troubles)].join("; ")}.`;
   if (candidates.length === 0)
     return "No provider of the endpoint offers a machine that it may have and whose work has a price.";
   if (ceiling === null) return "A machine is about to be asked for.";
   return `Another machine would cost more than the endpoint may: $${ceiling / 1e9} an hour for all of them.`;
+}
+
+/** What somebody else has said of it, for the owner alone. */
+function wordsOf(detail: string, { isOwner }: WaitFacts): string {
+  return isOwner ? `: ${sentence(detail)}` : "";
 }
 
 function seconds(ms: number): string {

@@ -21,7 +21,30 @@ const told = (
   candidates: readonly Candidate[] = [L4],
   ceiling: number | null = null,
   usualStart: (isResumed: boolean) => UsualStart | null = () => null,
-) => explainFleet(state, { nowMs: 31_000, candidates, ceilingNanodollarsPerHour: ceiling, usualStart });
+) => explainFleet(state, { nowMs: 31_000, candidates, ceilingNanodollarsPerHour: ceiling, isOwner: true, usualStart });
+const toldOthers = (state: FleetState) =>
+  explainFleet(state, {
+    nowMs: 31_000,
+    candidates: [L4],
+    ceilingNanodollarsPerHour: 5e8,
+    isOwner: false,
+    usualStart: () => null,
+  });
+
+describe("who waits for a worker of somebody else's endpoint", () => {
+  it("is told the reason, without what providers and workers have said, and without what it may cost", () => {
+    const refusal = { kind: "unpaid", detail: "the balance of owner@acme.example is $0.03" } as const;
+    const refused = toldOthers(noteRefusal(fleetOf(WANTED), "p", L4, refusal, 30_000, 0));
+    const poor = { reason: "NO_CAPACITY", detail: "No machine is to be had at the moment.", sinceMs: 1_000 };
+    expect([refused, toldOthers(fleetOf(WANTED))]).toEqual([poor, poor]);
+    let state = noteCrash(fleetOf(WANTED), "no file /srv/acme", 30_000, 0);
+    expect(toldOthers(state)?.detail).toMatch(/^A worker failed its start; the next one starts in \d+ s\.$/);
+    for (let crash = 0; crash < 2; crash += 1) state = noteCrash(state, "no file /srv/acme", 30_000, 0);
+    expect(toldOthers(state)?.detail).toMatch(
+      /^The last 3 workers failed their start; the next one starts in \d+ s\.$/,
+    );
+  });
+});
 
 describe("who waits for a worker", () => {
   it("is told what is starting, and since when", () => {
