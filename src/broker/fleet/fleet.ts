@@ -235,7 +235,10 @@ export class Fleet implements Timed {
     };
   }
 
-  /** Workers whose machines drain or end get no more jobs from this turn on, and those that came back get some again. */
+  /**
+   * Workers whose machines drain or end get no more jobs from this turn on. Those whose machines go on after all get some again, unless
+   * their owner has drained them.
+   */
   #takeOut(nowMs: number): void {
     const { roster, machines, pullSlots } = this.#parts;
     for (const worker of roster.all()) {
@@ -246,9 +249,9 @@ export class Fleet implements Timed {
         pullSlots.forget(worker);
         continue;
       }
-      const isLeaving = machines.isLeaving(worker.keyId);
-      if (phase === undefined || worker.draining === isLeaving) continue;
-      worker.draining = isLeaving;
+      const draining = worker.drainedByOwner || machines.isLeaving(worker.keyId);
+      if (phase === undefined || worker.draining === draining) continue;
+      worker.draining = draining;
       pullSlots.ask(worker, nowMs);
     }
   }

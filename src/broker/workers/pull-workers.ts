@@ -115,11 +115,12 @@ export class PullWorkers {
 
   /** Takes workers out of service or back; out of it, polls are answered, as a worker being shut down need not wait. */
   drain(call: CallOf<"drainWorker">): boolean {
-    const { endpoint, roster, pullSlots, exits } = this.#parts;
+    const { endpoint, roster, machines, pullSlots, exits } = this.#parts;
     if (endpoint.settings?.tenantId !== call.tenantId) return false;
     const found = roster.all().filter(({ workerId }) => workerId === call.workerId);
     for (const worker of found) {
-      worker.draining = call.draining;
+      worker.drainedByOwner = call.draining;
+      worker.draining = call.draining || machines.isLeaving(worker.keyId);
       if (call.draining) exits.letGo(worker);
       pullSlots.ask(worker, Date.now());
     }

@@ -70,7 +70,10 @@ export interface RosterWorker extends WorkerName {
   freedAtMs: number;
   /** How many jobs it has lost since it last finished one. */
   lostInARow: number;
+  /** It gets no more jobs, because its owner has drained it, or because its machine is to end. */
   draining: boolean;
+  /** Its owner has drained it, and has not taken that back. */
+  drainedByOwner: boolean;
   /** When it was last shown that two processes use its id, epoch ms; null: never. */
   twinSeenAtMs: number | null;
   /** When an overtaken poll was last answered, epoch ms: a poll right after that comes from a living process. */
@@ -146,6 +149,7 @@ export class WorkerRoster {
       freedAtMs: 0,
       lostInARow: 0,
       draining: false,
+      drainedByOwner: false,
       twinSeenAtMs: null,
       overtakenEndedAtMs: 0,
       givenUp: new Map(),

@@ -69,6 +69,28 @@ describe("a worker whose machine has ended", () => {
   });
 });
 
+describe("a worker of a fleet that its owner drains", () => {
+  it("stays drained until its owner takes that back, whatever its fleet does", async () => {
+    const { endpointId, broker } = await makeBroker({ upstreams: [], fleet: fleet({ min: 1 }) });
+    await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
+    const id = provider.called("create")[0]?.machine?.instanceId ?? "";
+    const worker = pullingWorker(broker, id, id);
+    const jobId = await submitOne(broker);
+    await worker.takeOne();
+    const drain = (draining: boolean) => broker.drainWorker({ tenantId: "owner", workerId: id, draining });
+    await drain(true);
+    for (let passed = 0; passed < 12; passed += 1) {
+      await worker.ping([jobId]);
+      await passTime(endpointId, 10_000);
+    }
+    await worker.ping([jobId]);
+    expect(await workersOf(broker)).toMatchObject([{ id, draining: true }]);
+    await drain(false);
+    expect(await workersOf(broker)).toMatchObject([{ id, draining: false }]);
+    await worker.done(jobId);
+  });
+});
+
 describe("a worker whose machine is stopped", () => {
   it("is idle for as long as it is stopped, and starts anew with its machine", async () => {
     const { broker, worker } = await runAndLeave({ keepsStopped: true }, "stop");
