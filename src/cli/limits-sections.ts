@@ -180,6 +180,7 @@ export const SECTIONS: readonly Section[] = [
       PROVIDER_WAIT_MAX_MS: "longest pause that a provider may ask for",
       ENDS_WAIT_MAX_MS: "longest time for which such a pause puts off the end of a machine",
       CRASH_MAX_MS: "longest pause between workers that fail their start",
+      START_JUDGED_MS: "longest time after which a worker that is lost before it ran anything has failed its start",
       DECISIONS_KEPT: "decisions of the scaler that are kept",
       TIMES_KEPT: "newest jobs, warm and cold ones each, and starts of machines, of which an endpoint's timing is",
       WARM_DEFAULT_SECONDS: "workers ahead of jobs are kept, where a call says nothing else",

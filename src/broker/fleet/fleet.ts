@@ -5,7 +5,7 @@ import type { Decision, FleetSettings, ProviderCall } from "../../contract/fleet
 import { fail, messageOf, ok, type Result } from "../../core/failure.ts";
 import type { FleetWait } from "../../core/fleet/explain.ts";
 import type { FleetState } from "../../core/fleet/fleet-state.ts";
-import { isLive } from "../../core/fleet/instance.ts";
+import { isLive, isNewlyReady } from "../../core/fleet/instance.ts";
 import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
 import { STOPPED_KEPT_MS } from "../../core/fleet/limits.ts";
 import type { ProviderAnswer } from "../../core/fleet/provider.ts";
@@ -273,7 +273,7 @@ export class Fleet implements Timed {
     const isBalancedList = call.operation === "list" && this.#isBalanced;
     const lost = isBalancedList ? await lostMachines(this.#parts, call.providerId, answer) : new Map<string, number>();
     const moment = { nowMs: Date.now(), jitter: Math.random() };
-    const known = { endpointId: endpoint.id, unproven: this.#unproven(), unreachable: new Set(lost.keys()) };
+    const known = { endpointId: endpoint.id, unproven: this.#unproven(moment.nowMs), unreachable: new Set(lost.keys()) };
     const next =
       call.operation === "list"
         ? takeList(machines.state, { ...call, ...known }, answer, moment)
@@ -287,10 +287,13 @@ export class Fleet implements Timed {
     await this.#wake();
   }
 
-  /** The machines whose workers have called, and have run no handler. */
-  #unproven(): ReadonlySet<string> {
-    const workers = [...workersOf(this.#parts)];
-    return new Set(workers.flatMap(([id, { hasRun }]) => (hasRun ? [] : [id])));
+  /** The machines whose workers have called, and have run no handler since they became ready a short while ago. */
+  #unproven(nowMs: number): ReadonlySet<string> {
+    const workers = workersOf(this.#parts);
+    const unproven = [...this.#parts.machines.all()].filter((instance) => {
+      return workers.get(instance.id)?.hasRun === false && isNewlyReady(instance, nowMs);
+    });
+    return new Set(unproven.map(({ id }) => id));
   }
 
   async #ask(call: ProviderCall): Promise<ProviderAnswer> {

@@ -1,7 +1,7 @@
 // One machine of a fleet as the broker records it: its row is written before its provider is asked for anything, and stays until the
 // provider has shown that the machine is gone.
 import type { RateKind } from "../job/pricing.ts";
-import { RETIRE_BEFORE_MS } from "./limits.ts";
+import { RETIRE_BEFORE_MS, START_JUDGED_MS } from "./limits.ts";
 
 /**
  * `wanted`: nothing was asked yet. `creating`: the create is under way, or its answer was unclear. `starting`: the machine is there,
@@ -116,6 +116,11 @@ export function enterPhase(
 /** Is it one of the workers that were asked for? One that drains or ends is none any more. */
 export function isLive({ phase }: Instance): boolean {
   return phase === "wanted" || phase === "creating" || phase === "starting" || phase === "ready";
+}
+
+/** Has it been ready for so short a time that its worker, if it has run nothing, may not have started well? */
+export function isNewlyReady({ readyAtMs }: Instance, nowMs: number): boolean {
+  return readyAtMs === null || nowMs < readyAtMs + START_JUDGED_MS;
 }
 
 /** From when on a worker gets no more jobs, epoch ms: those that it has are to be done before the hard end of its machine. */

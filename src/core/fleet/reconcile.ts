@@ -11,6 +11,7 @@ import {
   type Instance,
   isLive,
   keptUntilMs,
+  isNewlyReady,
   retiresAtMs,
   wantInstance,
 } from "./instance.ts";
@@ -174,7 +175,7 @@ function failOf(state: FleetState, instance: Instance, { trouble }: WorkerFacts,
   return failStart(state, instance, trouble ?? "It reported that it cannot start.", facts);
 }
 
-/** A worker that does not call any more. One that has run nothing has failed its start. */
+/** A worker that does not call any more. One that has run nothing since it became ready has failed its start. */
 function loseWorker(
   state: FleetState,
   instance: Instance,
@@ -184,7 +185,7 @@ function loseWorker(
   // After a start of the broker nobody has called yet.
   if (worker === undefined && facts.nowMs < facts.allSeenAtMs) return state;
   const words = worker?.trouble ?? "It does not call any more.";
-  if (worker?.hasRun === false) return failStart(state, instance, words, facts);
+  if (worker?.hasRun === false && isNewlyReady(instance, facts.nowMs)) return failStart(state, instance, words, facts);
   return putInstance(state, toBeGone(instance, words, facts.nowMs));
 }
 

@@ -19,7 +19,7 @@ interface ListAnswer {
   readonly providerId: string;
   readonly no: number;
   readonly endpointId: string;
-  /** Ids of machines whose workers have called, and have run no handler. */
+  /** Ids of machines whose workers have called, and have run no handler since they became ready a short while ago. */
   readonly unproven: ReadonlySet<string>;
   /** Ids of machines whose workers are called, and did not answer when this list lacked them; absent: the workers call by themselves. */
   readonly unreachable?: ReadonlySet<string>;
