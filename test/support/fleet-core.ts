@@ -37,6 +37,7 @@ export function factsAt(nowMs: number, partial: Partial<FleetFacts> = {}): Fleet
     active: 0,
     release: 1,
     candidates: [CANDIDATE],
+    pricedTiers: new Set(["t"]),
     activeTiers: new Set(["t"]),
     ceilingNanodollarsPerHour: null,
     initTimeoutMs: 600_000,

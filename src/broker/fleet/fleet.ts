@@ -273,7 +273,11 @@ export class Fleet implements Timed {
     const isBalancedList = call.operation === "list" && this.#isBalanced;
     const lost = isBalancedList ? await lostMachines(this.#parts, call.providerId, answer) : new Map<string, number>();
     const moment = { nowMs: Date.now(), jitter: Math.random() };
-    const known = { endpointId: endpoint.id, unproven: this.#unproven(moment.nowMs), unreachable: new Set(lost.keys()) };
+    const known = {
+      endpointId: endpoint.id,
+      unproven: this.#unproven(moment.nowMs),
+      unreachable: new Set(lost.keys()),
+    };
     const next =
       call.operation === "list"
         ? takeList(machines.state, { ...call, ...known }, answer, moment)

@@ -10,8 +10,8 @@ import {
   enterPhase,
   type Instance,
   isLive,
-  keptUntilMs,
   isNewlyReady,
+  keptUntilMs,
   retiresAtMs,
   wantInstance,
 } from "./instance.ts";

@@ -31,6 +31,7 @@ function loseAfter(ms: number) {
     nowMs,
     jitter: 0,
     wanted: 0,
+    patience: { most: 10, readyMs: null },
     active: 0,
     release: 1,
     candidates: [],
