@@ -2,7 +2,7 @@
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load, ScalingRule } from "../../core/fleet/demand.ts";
 import { explainFleet, type FleetWait } from "../../core/fleet/explain.ts";
-import type { Candidate } from "../../core/fleet/instance.ts";
+import { type Candidate, isAtItsEnd } from "../../core/fleet/instance.ts";
 import { INIT_DEFAULT_MS } from "../../core/fleet/limits.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import { scheduleChangesAtMs, scheduledMin } from "../../core/fleet/schedule.ts";
@@ -22,7 +22,9 @@ export function loadOf(
   const delayMs = rule.type === "QUEUE_DELAY" ? rule.delayMs : 0;
   const { waiting, overdue } = index.startable(nowMs - delayMs);
   let running = 0;
-  for (const instance of machines.all()) running += index.runningOn(holderOfInstance(instance)).length;
+  for (const instance of machines.all()) {
+    if (!isAtItsEnd(instance, nowMs)) running += index.runningOn(holderOfInstance(instance)).length;
+  }
   const spareSlots = waiting === 0 ? 0 : endpoint.pool.freeSlots(nowMs, (id) => !machines.owns(id));
   const load = { waiting, overdue, running, spareSlots, slots };
   return { load, overdueAtMs: overdueAtMs(index, rule, overdue, nowMs) };

@@ -5,13 +5,14 @@ import type { Decision, FleetSettings, ProviderCall } from "../../contract/fleet
 import { fail, messageOf, ok, type Result } from "../../core/failure.ts";
 import type { FleetWait } from "../../core/fleet/explain.ts";
 import type { FleetState } from "../../core/fleet/fleet-state.ts";
-import { isLive, isNewlyReady } from "../../core/fleet/instance.ts";
+import { isAtItsEnd, isLive, isNewlyReady } from "../../core/fleet/instance.ts";
 import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
 import { STOPPED_KEPT_MS } from "../../core/fleet/limits.ts";
 import type { ProviderAnswer } from "../../core/fleet/provider.ts";
 import { type FleetCall, type FleetFacts, reconcile } from "../../core/fleet/reconcile.ts";
 import {
   beginScaling,
+  letGo,
   patienceOf,
   type ScalerState,
   type ScalingFacts,
@@ -130,7 +131,7 @@ export class Fleet implements Timed {
       bounds: { min: least.min, max: settings.max, idleTimeoutMs: settings.idleTimeoutMs },
       isOpen: own !== null && endpoint.deletion === null && endpoint.settings?.paused === false,
     };
-    const scaled = scale(this.#scaler, facts, nowMs);
+    const scaled = scale(letGo(this.#scaler, this.#busyAtTheirEnd(nowMs)), facts, nowMs);
     const decision =
       scaled.reason === null
         ? null
@@ -179,6 +180,16 @@ export class Fleet implements Timed {
     kept.noteStarts(starts, nowMs);
     activeHolds.keysChanged(nowMs);
     if (this.#isBalanced) lb.configured(nowMs);
+  }
+
+  /** How many machines come to the end of their lives in this look while they run something. */
+  #busyAtTheirEnd(nowMs: number): number {
+    const { machines, index, lb } = this.#parts;
+    const ending = [...machines.all()].filter((one) => one.phase === "ready" && isAtItsEnd(one, nowMs));
+    const busy = ending.filter((one) => {
+      return index.runningOn(holderOfInstance(one)).length > 0 || (lb.lifeOf(one.id, nowMs)?.running ?? 0) > 0;
+    });
+    return busy.length;
   }
 
   /** Its workers are called, and call nobody. */

@@ -2,7 +2,7 @@
 // the workers, because they are called and call nobody.
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load } from "../../core/fleet/demand.ts";
-import { type Instance, isLive } from "../../core/fleet/instance.ts";
+import { type Instance, isAtItsEnd, isLive } from "../../core/fleet/instance.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import type { LbLife } from "../../core/lb/pool.ts";
 import { LB_SICK_AFTER_MS } from "../../core/limits.ts";
@@ -37,7 +37,9 @@ export function lbLoadOf(
     return { load, overdueAtMs: Math.min(overdueAtMs, lb.recalledAtMs) };
   }
   let running = 0;
-  for (const { id } of machines.all()) running += lb.lifeOf(id, nowMs)?.running ?? 0;
+  for (const instance of machines.all()) {
+    if (!isAtItsEnd(instance, nowMs)) running += lb.lifeOf(instance.id, nowMs)?.running ?? 0;
+  }
   return { load: { waiting, overdue, running, spareSlots, slots }, overdueAtMs };
 }
 

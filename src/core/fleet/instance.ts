@@ -133,6 +133,11 @@ export function keptUntilMs({ endsAtMs }: Instance): number {
   return endsAtMs - 2 * RETIRE_BEFORE_MS;
 }
 
+/** Is its life so near its end that it gets no more jobs, and ends after those that it has? Those need no other machine. */
+export function isAtItsEnd(instance: Instance, nowMs: number): boolean {
+  return (instance.phase === "ready" || instance.phase === "draining") && nowMs >= retiresAtMs(instance);
+}
+
 /**
  * What machines may cost at this moment, nano-dollars an hour. What an unclear create may have made counts until it is known not to
  * exist; the disk of a stopped machine does not.

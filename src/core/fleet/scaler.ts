@@ -53,6 +53,11 @@ export function beginScaling(there: number, nowMs: number): ScalerState {
   return { peaks: [{ needed: there, untilMs: nowMs }], wanted: there, cause: null };
 }
 
+/** So many workers go with the jobs for which they were needed, so that none has to take their place. */
+export function letGo({ peaks, wanted }: ScalerState, workers: number): ScalerState {
+  return { peaks: peaks.map(({ needed, untilMs }) => ({ needed: Math.max(needed - workers, 0), untilMs })), wanted };
+}
+
 /** Called whenever the facts have changed, and at `nextAtMs`. */
 export function scale(state: ScalerState, facts: ScalingFacts, nowMs: number): Scaled {
   const { rule, load, bounds, isOpen } = facts;
