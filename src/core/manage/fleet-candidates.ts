@@ -3,7 +3,7 @@ import type { Candidate } from "../fleet/instance.ts";
 import { findPool, GPU_POOLS } from "./gpu-pools.ts";
 
 /** In place of a GPU type: a machine without one. It is in no pool, so its offer names the tier. */
-const CPU_TYPE = "CPU";
+export const CPU_TYPE = "CPU";
 
 /** A kind of machine that a provider has. */
 export interface OfferFacts {

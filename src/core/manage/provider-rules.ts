@@ -1,6 +1,6 @@
 // What a provider of each kind must have, and may not have. Each field by itself was checked before.
 import { isWebhookSecret } from "../access/webhook-secret.ts";
-import { type OfferFacts, offerProblem } from "./fleet-candidates.ts";
+import { CPU_TYPE, type OfferFacts, offerProblem } from "./fleet-candidates.ts";
 import type { SettingProblem } from "./fleet-rules.ts";
 
 /** A provider as it would be stored. */
@@ -35,6 +35,11 @@ export function providerProblem({
   }
   if (kind === "runpod" && credential === undefined && !hasCredential) {
     return problem("credential", "is required for the kind runpod: an API key of RunPod's");
+  }
+  const cpuAt = offers.findIndex(({ gpuTypeId }) => gpuTypeId === CPU_TYPE);
+  if (kind === "runpod" && cpuAt >= 0) {
+    const message = "must be a GPU type: of the kind runpod no machine without a GPU is made, as a hook can do";
+    return problem(`offers.${cpuAt}.gpuTypeId`, message);
   }
   return offersProblem(offers);
 }

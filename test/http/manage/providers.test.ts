@@ -132,6 +132,7 @@ describe("a provider of /v1", () => {
     ["offers.0.gpuTypeId", { ...NONE, offers: [{ ...L4, gpuTypeId: "RTX 4090" }] }, "NVIDIA GeForce RTX 4090"],
     ["offers.1.tier", { ...NONE, offers: [L4, { ...L4, gpuTypeId: "NVIDIA GeForce RTX 5090" }] }, "has no tier"],
     ["offers.0.tier", { ...NONE, offers: [{ ...L4, gpuTypeId: "CPU" }] }, "no pool"],
+    ["offers.1.gpuTypeId", { ...RUNPOD, offers: [L4, { ...L4, gpuTypeId: "CPU", tier: "a4000" }] }, "without a GPU"],
     ["offers.0.tier", { ...NONE, offers: [{ ...L4, tier: "h900" }] }, "there are a4000"],
     ["offers.0.pricePerHour", { ...NONE, offers: [{ ...L4, pricePerHour: 0.43 }] }, "string"],
     ["offers.0.pricePerHour", { ...NONE, offers: [{ ...L4, pricePerHour: "0.1234567891" }] }, "nine decimals"],
