@@ -14,7 +14,9 @@ const ROUND_MS = 300_000;
 /** Each endpoint has its hour. `atMs`: when the cron was to come. A broker that does not answer is asked a day later. */
 export async function sweepFleets(env: Env, atMs: number): Promise<void> {
   if (atMs % HOUR_MS >= ROUND_MS) return;
-  const endpointIds = await listSweptAt(env.DB, Math.floor(atMs / HOUR_MS) % 24, FLEET_SWEEPS_MAX);
+  const hours = Math.floor(atMs / HOUR_MS);
+  const when = { day: Math.floor(hours / 24), hour: hours % 24 };
+  const endpointIds = await listSweptAt(env.DB, { ...when, limit: FLEET_SWEEPS_MAX });
   await Promise.all(endpointIds.map((endpointId) => sweep(env, endpointId)));
 }
 

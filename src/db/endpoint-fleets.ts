@@ -20,11 +20,18 @@ export const FLEET_COLUMNS = `release,
     WHEN fleet ->> 'providers' IS NULL THEN (SELECT ${AS_JSON} FROM (${DEFAULT_ONES}))
     ELSE (SELECT ${AS_JSON} FROM (${NAMED_ONES})) END AS providers`;
 
-/** Endpoints that may have a fleet and whose hour of the day (0 to 23, UTC) this is, by their numbers. */
-export async function listSweptAt(db: Database, hour: number, limit: number): Promise<readonly string[]> {
-  const sql = `SELECT id FROM endpoints
-    WHERE deleted_at IS NULL AND fleet ->> 'image' IS NOT NULL AND coalesce(number, 0) % 24 = ? ORDER BY id LIMIT ?`;
-  const { results } = await bound(db, statement(sql, hour, limit)).all<{ id: string }>();
+/**
+ * Endpoints that may have a fleet and whose hour of the day (0 to 23, UTC) this is, by their numbers. Where there are more than `limit`,
+ * each day has the next part of them.
+ */
+export async function listSweptAt(
+  db: Database,
+  { day, hour, limit }: { readonly day: number; readonly hour: number; readonly limit: number },
+): Promise<readonly string[]> {
+  const theirs = "deleted_at IS NULL AND fleet ->> 'image' IS NOT NULL AND coalesce(number, 0) % 24 = ?1";
+  const parts = `max(1, (SELECT (count(*) + ?2 - 1) / ?2 FROM endpoints WHERE ${theirs}))`;
+  const sql = `SELECT id FROM endpoints WHERE ${theirs} ORDER BY id LIMIT ?2 OFFSET (?3 % ${parts}) * ?2`;
+  const { results } = await bound(db, statement(sql, hour, limit, day)).all<{ id: string }>();
   return results.map(({ id }) => id);
 }
 

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { sweepFleets } from "../../src/consumers/sweep-fleets.ts";
 import type { BrokerApi } from "../../src/contract/broker.ts";
 import { FLEET_SWEEPS_MAX } from "../../src/core/fleet/limits.ts";
+import { listSweptAt } from "../../src/db/endpoint-fleets.ts";
 import worker from "../../src/index.ts";
 import { makeTenant } from "../support/tenant.ts";
 
@@ -64,6 +65,18 @@ describe("the daily look for machines that nobody owns", () => {
     };
     expect(await round(MIDNIGHT_MS + 24 * HOUR_MS, fails)).toEqual(["a", "b"]);
     expect(FLEET_SWEEPS_MAX).toBeLessThan(10_000);
+  });
+
+  it("comes to every endpoint of an hour that has more than are asked at once, on the next days", async () => {
+    for (const [at, id] of ["a", "b", "c", "d", "e"].entries()) await makeEndpoint(id, 24 * (at + 1), "acme/worker:1");
+    const listed = (day: number) => listSweptAt(env.DB, { day, hour: 0, limit: 2 });
+    expect([await listed(3), await listed(4), await listed(5), await listed(6)]).toEqual([
+      ["a", "b"],
+      ["c", "d"],
+      ["e"],
+      ["a", "b"],
+    ]);
+    expect(await listSweptAt(env.DB, { day: 7, hour: 1, limit: 2 })).toEqual([]);
   });
 
   it("is a part of the cron", async () => {
