@@ -54,8 +54,9 @@ export function beginScaling(there: number, nowMs: number): ScalerState {
 }
 
 /** So many workers go with the jobs for which they were needed, so that none has to take their place. */
-export function letGo({ peaks, wanted }: ScalerState, workers: number): ScalerState {
-  return { peaks: peaks.map(({ needed, untilMs }) => ({ needed: Math.max(needed - workers, 0), untilMs })), wanted };
+export function letGo(state: ScalerState, workers: number): ScalerState {
+  const peaks = state.peaks.map(({ needed, untilMs }) => ({ needed: Math.max(needed - workers, 0), untilMs }));
+  return { ...state, peaks };
 }
 
 /** Called whenever the facts have changed, and at `nextAtMs`. */
