@@ -9,6 +9,8 @@ const STEPS = 200;
 const CORNERS = [
   "restart",
   "restart before a call",
+  "sweep",
+  "hard end of a job",
   "create done",
   "create no_capacity",
   "create unclear",

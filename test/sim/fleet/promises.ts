@@ -5,6 +5,7 @@ export const PROMISES = [
   "double_creates",
   "jobs_lost",
   "over_ceiling",
+  "outlived",
   "held_up",
   "unfinished",
 ] as const;

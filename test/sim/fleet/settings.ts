@@ -13,6 +13,8 @@ export interface SimSettings {
   readonly isOpen: boolean;
   readonly ceiling: number | null;
   readonly stoppedKeptMs: number;
+  /** Workers up to the least that there are to be are active ones. */
+  readonly hasActivePrice: boolean;
   /** Slots of a worker that is no machine of the fleet. */
   readonly connectedSlots: number;
 }
@@ -42,6 +44,7 @@ export function drawSettings(random: Random): SimSettings {
     isOpen: random.chance(0.9),
     ceiling: random.chance(0.5) ? null : random.integer(1, 20) * DIME,
     stoppedKeptMs: random.chance(0.5) ? 0 : 600_000,
+    hasActivePrice: random.chance(0.7),
     connectedSlots: random.chance(0.7) ? 0 : random.integer(1, 2),
   };
 }

@@ -4,6 +4,7 @@ import { isAffordable, isBlocked } from "../../../src/core/fleet/candidates.ts";
 import { busyUntilMs } from "../../../src/core/fleet/due.ts";
 import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state.ts";
 import { type Candidate, type Instance, isLive } from "../../../src/core/fleet/instance.ts";
+import { CALL_LOST_AFTER_MS } from "../../../src/core/fleet/limits.ts";
 import { instanceName, type ProviderAnswer } from "../../../src/core/fleet/provider.ts";
 import { type FleetCall, type FleetFacts, reconcile, type WorkerFacts } from "../../../src/core/fleet/reconcile.ts";
 import { beginScaling, type Patience, patienceOf, type ScalerState, scale } from "../../../src/core/fleet/scaler.ts";
@@ -21,8 +22,10 @@ const SEEN_WITHIN_MS = 20_000;
 const BEGIN_MS = 1_800_000_000_000;
 /** A provider that is busy with our calls is waited for, but not for longer. */
 const WAITED_MAX_MS = 15_000;
-const LIFETIME_MS = 3 * 3_600_000;
+const LIFETIME_MS = 3_600_000;
 const INIT_TIMEOUT_MS = 60_000;
+/** Longer than the time before the hard end of a machine in which it gets no more jobs. */
+const LONG_JOB_MS = 1_200_000;
 
 interface Job {
   readonly id: number;
@@ -43,7 +46,11 @@ export class FleetWorld {
   readonly seen = new Map<string, number>();
   readonly #random: Random;
   readonly #providers = new Map<string, SimProvider>();
+  /** The providers, those of one account as one. */
+  readonly #accounts: readonly SimProvider[];
   readonly #candidates: Candidate[] = [];
+  /** The hard ends of machines, by name, as they were asked for. */
+  readonly #ends = new Map<string, number>();
   readonly #waiting: Job[] = [];
   readonly #started = new Map<number, Job>();
   #nowMs = BEGIN_MS;
@@ -67,8 +74,12 @@ export class FleetWorld {
     for (const candidate of drawCandidates(this.#random)) {
       this.#candidates.push(candidate);
       if (this.#providers.has(candidate.providerId)) continue;
-      this.#providers.set(candidate.providerId, new SimProvider(this.#random));
+      // Two providers may be of one account, and then each lists what the other one has made.
+      const first = this.#providers.get("p0");
+      const isShared = first !== undefined && this.#random.chance(0.3);
+      this.#providers.set(candidate.providerId, isShared ? first : new SimProvider(this.#random));
     }
+    this.#accounts = [...new Set(this.#providers.values())];
     this.#settings = drawSettings(this.#random);
   }
 
@@ -76,16 +87,17 @@ export class FleetWorld {
     const act = this.#random.integer(0, 19);
     if (act <= 3) this.#submit(this.#random.integer(1, 4));
     else if (act === 4) this.#restart();
-    else if (act === 5) this.#random.pick([...this.#providers.values()]).drawFaults();
+    else if (act === 5) this.#random.pick(this.#accounts).drawFaults();
     else if (act === 6) this.#loseMachine();
     else if (act === 7) this.#change();
+    else if (act === 8) this.#sweep();
     else this.#pass(this.#random.pick([200, 1_000, 5_000, 20_000, 60_000, 600_000]));
     this.#check();
   }
 
   /** Faults stop, and after a while so does the work: everything is done, and nothing is left. */
   heal(): void {
-    for (const provider of this.#providers.values()) provider.faults = NO_FAULTS;
+    for (const provider of this.#accounts) provider.faults = NO_FAULTS;
     this.#settings = { ...this.#settings, isOpen: true, ceiling: null };
     this.#settings = { ...this.#settings, bounds: { min: 0, max: 5, idleTimeoutMs: 5_000 } };
     // A job of low priority adds no worker, and waits for one that comes for others.
@@ -97,7 +109,7 @@ export class FleetWorld {
     }
     if (this.#done !== this.#jobs) this.#break("unfinished", `${this.#jobs - this.#done} of ${this.#jobs} jobs`);
     for (let minutes = 0; minutes < 100 && Number.isFinite(this.#dueAtMs); minutes += 1) this.#pass(60_000);
-    const left = [...this.#providers.values()].flatMap(({ machines }) => [...machines.keys()]);
+    const left = this.#accounts.flatMap(({ machines }) => [...machines.keys()]);
     if (left.length > 0) this.#break("leaked_instances", left.join());
     if (this.#rows.size > 0) this.#break("unfinished", `records are left: ${JSON.stringify([...this.#rows.values()])}`);
     if (Number.isFinite(this.#dueAtMs)) this.#break("unfinished", "an empty fleet has an alarm");
@@ -116,6 +128,12 @@ export class FleetWorld {
     this.seen.set(corner, (this.seen.get(corner) ?? 0) + 1);
   }
 
+  /** All providers are asked what they have, as once a day. */
+  #sweep(): void {
+    this.#see("sweep");
+    this.#touch([...this.#providers.keys()]);
+  }
+
   #change(): void {
     this.#settings = drawSettings(this.#random);
     this.#touch();
@@ -125,7 +143,7 @@ export class FleetWorld {
     for (let at = 0; at < count; at += 1) {
       this.#jobs += 1;
       const isLow = mayBeLow && this.#random.chance(0.15);
-      const workMs = this.#random.pick([200, 1_000, 10_000, 120_000]);
+      const workMs = this.#random.chance(0.06) ? LONG_JOB_MS : this.#random.pick([200, 1_000, 10_000, 120_000]);
       this.#waiting.push({ id: this.#jobs, sinceMs: this.#nowMs, isLow, workMs });
     }
     this.#touch();
@@ -143,7 +161,7 @@ export class FleetWorld {
   }
 
   #loseMachine(): void {
-    const provider = this.#random.pick([...this.#providers.values()]);
+    const provider = this.#random.pick(this.#accounts);
     const names = [...provider.machines.keys()];
     if (names.length === 0) return;
     const name = this.#random.pick(names);
@@ -215,7 +233,7 @@ export class FleetWorld {
   }
 
   #machines(): Machine[] {
-    return [...this.#providers.values()].flatMap(({ machines }) => [...machines.values()]);
+    return this.#accounts.flatMap(({ machines }) => [...machines.values()]);
   }
 
   #machineOf(instance: Instance): Machine | undefined {
@@ -240,13 +258,13 @@ export class FleetWorld {
   }
 
   /** What the broker does at the end of each call and at its alarm: starts jobs, then looks at its fleet. */
-  #touch(): void {
+  #touch(swept: readonly string[] = []): void {
     this.#startJobs();
     const nowMs = this.#nowMs;
     const { rule, bounds, isOpen } = this.#settings;
     const scaled = scale(this.#scaler, { rule, bounds, isOpen, load: this.#load() }, nowMs);
     this.#scaler = scaled.state;
-    const plan = reconcile(this.#fleet, this.#facts());
+    const plan = reconcile(this.#fleet, { ...this.#facts(), swept });
     this.#keep(plan.state);
     this.#dueAtMs = Math.min(plan.nextAtMs, scaled.nextAtMs, this.#overdueAtMs());
     if (plan.calls.length > 0 && this.#random.chance(0.02)) {
@@ -289,7 +307,7 @@ export class FleetWorld {
     return workers;
   }
 
-  #facts(): FleetFacts {
+  #facts(): Omit<FleetFacts, "swept"> {
     return {
       nowMs: this.#nowMs,
       jitter: this.#random.next(),
@@ -299,14 +317,13 @@ export class FleetWorld {
       release: 1,
       candidates: this.#candidates,
       pricedTiers: new Set(["t"]),
-      activeTiers: new Set(["t"]),
+      activeTiers: new Set(this.#settings.hasActivePrice ? ["t"] : []),
       ceilingNanodollarsPerHour: this.#settings.ceiling,
       initTimeoutMs: INIT_TIMEOUT_MS,
       lifetimeMs: LIFETIME_MS,
       stoppedKeptMs: this.#settings.stoppedKeptMs,
       workers: this.#workers(),
       allSeenAtMs: this.#startedMs + SEEN_WITHIN_MS,
-      swept: [],
       newId: () => {
         this.#ids += 1;
         return `i${this.#ids}`;
@@ -370,6 +387,7 @@ export class FleetWorld {
     if (instance === undefined) throw new Error("a call without a record");
     const name = instanceName(ENDPOINT, instance.id);
     if (call.operation === "create") {
+      this.#ends.set(name, instance.endsAtMs);
       this.#checkCeiling(instance);
       this.#pending.push({ call, ...provider.create(name, instance.candidate?.priceNanodollarsPerHour ?? 0, nowMs) });
       if ((provider.creates.get(name) ?? 0) > 1) this.#break("double_creates", name);
@@ -383,7 +401,9 @@ export class FleetWorld {
     }
     const machine = provider.machines.get(name);
     // Its worker is alive and works, and its broker knows it.
-    if (machine?.job && machine.status === "running" && machine.lastCallMs > 0) {
+    const isOver = nowMs >= (this.#ends.get(name) ?? 0);
+    if (isOver && machine?.job) this.#see("hard end of a job");
+    if (!isOver && machine?.job && machine.status === "running" && machine.lastCallMs > 0) {
       this.#break("jobs_lost", `${name} is ended while it runs job ${machine.job.id}`);
     }
     const answered = call.operation === "stop" ? provider.stop(ref, nowMs) : provider.end(ref, nowMs);
@@ -399,7 +419,7 @@ export class FleetWorld {
     const { ceiling } = this.#settings;
     if (ceiling === null) return;
     let sum = price;
-    for (const { machines } of this.#providers.values()) {
+    for (const { machines } of this.#accounts) {
       for (const machine of machines.values()) {
         if (machine.isPaid && machine.name !== instanceName(ENDPOINT, id)) sum += machine.said;
       }
@@ -408,6 +428,11 @@ export class FleetWorld {
   }
 
   #check(): void {
+    for (const { id, phase, goal, endsAtMs } of this.#rows.values()) {
+      const isLeaving = phase === "wanted" || (phase === "stopping" && goal === "gone");
+      // Whether a call has made or started it is known within a minute.
+      if (!isLeaving && this.#nowMs > endsAtMs + CALL_LOST_AFTER_MS) this.#break("outlived", id);
+    }
     const live = [...this.#rows.values()].filter(isLive);
     const { most, readyMs } = this.#patience();
     // A create under way is waited for.
