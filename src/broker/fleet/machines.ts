@@ -8,6 +8,9 @@ import type { Timings } from "../../core/fleet/timings.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import type { InstanceRows } from "../store/instances.ts";
 
+/** The first start of an endpoint: whoever waits for it asks again soon. */
+const UNKNOWN_START_MS = 10_000;
+
 export class Machines {
   readonly #rows: InstanceRows;
   #state: FleetState;
@@ -70,13 +73,13 @@ export class Machines {
     return instance !== undefined && (instance.readyAtMs === null || instance.readyAtMs > atMs);
   }
 
-  /** In what time the first of the machines that start is usually ready, ms; Infinity: none starts, or it is not known how long it takes. */
+  /** In what time the first of the machines that start is usually ready, ms; Infinity: none starts. An unknown one may be at any time. */
   startsInMs(timings: Pick<Timings, "usualStart">, nowMs: number): number {
     let leastMs = Number.POSITIVE_INFINITY;
     for (const { phase, startedAtMs, isResumed } of this.all()) {
       if (phase !== "creating" && phase !== "starting") continue;
       const usual = timings.usualStart(isResumed);
-      if (usual !== null) leastMs = Math.min(leastMs, startedAtMs + usual.ms - nowMs);
+      leastMs = Math.min(leastMs, usual === null ? UNKNOWN_START_MS : startedAtMs + usual.ms - nowMs);
     }
     return leastMs;
   }

@@ -345,13 +345,13 @@ export class LbSlots {
   }
 
   /**
-   * When a request that is refused now may hope for a slot: the mean duration of the newest × those in line ÷ slots, or when the first
-   * machine is usually there that starts.
+   * When a request that is refused now may hope for a slot: the mean duration of the newest × those in line ÷ slots. While a machine
+   * starts it is to come again halfway, and waits in line for the rest: a machine that nobody waits for is ended soon after its start.
    */
   #retryAfterSeconds(nowMs: number): number {
     const isPaused = this.#isPaused();
     const slots = isPaused ? 0 : this.#pool.readySlots(nowMs);
-    const startMs = isPaused ? LB_WAIT_MAX_MS : this.#parts.machines.startsInMs(this.#parts.kept.timings, nowMs);
+    const startMs = isPaused ? LB_WAIT_MAX_MS : this.#parts.machines.startsInMs(this.#parts.kept.timings, nowMs) / 2;
     const waitMs = slots === 0 ? startMs : (this.#meanMs * (this.#line.size + 1)) / slots;
     return Math.max(1, Math.ceil(Math.min(waitMs, LB_WAIT_MAX_MS) / 1_000));
   }

@@ -100,7 +100,7 @@ describe("a request at an endpoint without a worker", () => {
     });
   });
 
-  it("is to come again when the start is usually over, in two minutes at most", async () => {
+  it("is to come again soon while the first machine starts, and later halfway to when a start is usually over", async () => {
     health = "starting";
     const made = await makeLbFleet({ idleTimeoutMs: 3_600_000, max: 2 });
     const retryAfter = async (request: Request) => {
@@ -113,18 +113,20 @@ describe("a request at an endpoint without a worker", () => {
       return answer.ok && answer.value.kind === "wait" ? answer.value.retryAfterSeconds : null;
     };
     // No start is known yet.
-    expect(await retryAfter(made.request())).toBe(120);
+    expect(await retryAfter(made.request())).toBe(5);
     const startMs = Date.now();
     vi.setSystemTime(startMs + 40_000);
     health = "ready";
     const ticket = await made.request().ticket();
     health = "starting";
-    expect(await retryAfter(made.request())).toBeGreaterThan(30);
+    const earlySeconds = await retryAfter(made.request());
+    expect(earlySeconds).toBeGreaterThan(15);
+    expect(earlySeconds).toBeLessThanOrEqual(21);
     expect(await made.request().renew(ticket)).toBe(true);
     vi.setSystemTime(Date.now() + 25_000);
     const laterSeconds = await retryAfter(made.request());
     expect(laterSeconds).toBeGreaterThan(1);
-    expect(laterSeconds).toBeLessThanOrEqual(20);
+    expect(laterSeconds).toBeLessThanOrEqual(9);
   });
 
   it("makes no machine where it insists on a worker that is not there", async () => {
