@@ -23,7 +23,7 @@ export async function lostMachines(
   await Promise.all(
     unlisted(parts, providerId, answer).map(async (instance) => {
       const seenAtMs = lastSeenAtMs(parts, instance, lb.lifeOf(instance.id, Date.now()));
-      if ((await lb.probeNow(instance.id)) === "unhealthy") lost.set(instance.id, seenAtMs);
+      if ((await lb.probe(instance.id)) === "unhealthy") lost.set(instance.id, seenAtMs);
     }),
   );
   return lost;

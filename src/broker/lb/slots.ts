@@ -254,7 +254,7 @@ export class LbSlots {
       if (this.#pool.outstanding === 0) this.#emptySinceMs = nowMs;
     }
     this.#serve(nowMs);
-    for (const id of this.#pool.takeDueProbes(this.#probeEveryMs(nowMs), nowMs)) void this.#probe(id);
+    for (const id of this.#pool.takeDueProbes(this.#probeEveryMs(nowMs), nowMs)) void this.probe(id);
     if (this.#parts.lbMark.isSet && nowMs >= this.#unmarkAtMs()) this.#parts.lbMark.clear();
     this.#arm(nowMs);
   }
@@ -307,11 +307,7 @@ export class LbSlots {
   }
 
   /** Asks a worker now, whenever it was asked last. Null: it gets no requests, or the call itself has failed. */
-  probeNow(id: string): Promise<ProbedHealth | null> {
-    return this.#probe(id);
-  }
-
-  async #probe(id: string): Promise<ProbedHealth | null> {
+  async probe(id: string): Promise<ProbedHealth | null> {
     const upstream = membersOf(this.#parts).find((candidate) => candidate.id === id);
     let health: ProbedHealth | null = null;
     try {
