@@ -32,6 +32,8 @@ export async function makePlace(api: Api, tenantId: string, agent: DemoAgent, wo
     providers: [providerId],
     workers: { min: 0, max: workersMax },
     scaling: { type: "REQUEST_COUNT", requestCount: 1 },
+    // A stopped machine would be kept for an hour, and the demo ends when all are gone.
+    flashboot: "OFF",
   });
   return { endpointId: textOf(endpoint, "id"), providerId };
 }
