@@ -22,26 +22,17 @@ import {
 import { newStarts } from "../../core/fleet/starts.ts";
 import { takeAnswer } from "../../core/fleet/take-answer.ts";
 import { takeList } from "../../core/fleet/take-list.ts";
-import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
 import { log } from "../../log.ts";
 import type { Timed } from "../alarm.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
-import {
-  explainWait,
-  type Least,
-  leastOf,
-  loadOf,
-  priceBeginsAtMs,
-  pricedCandidates,
-  pricedTiers,
-  workersOf,
-} from "./facts.ts";
-import { isSick, lbLoadOf, lbWorkersOf } from "./lb-facts.ts";
+import { explainWait, type Least, leastOf, priceBeginsAtMs, pricedCandidates, pricedTiers } from "./facts.ts";
+import { jobWork } from "./job-work.ts";
 import { lostMachines } from "./lost-machines.ts";
-import { holderOfInstance } from "./machines.ts";
 import { calledMachine, desiredOf } from "./provider-call.ts";
+import { requestWork } from "./request-work.ts";
+import type { FleetWork } from "./work.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
 /** What an endpoint without a fleet still does with machines that it has: it ends them. */
@@ -121,8 +112,7 @@ export class Fleet implements Timed {
       return;
     }
     const settings = own ?? NO_FLEET;
-    const readLoad = this.#isBalanced ? lbLoadOf : loadOf;
-    const { load, overdueAtMs } = readLoad(this.#parts, settings, nowMs);
+    const { load, overdueAtMs } = this.#work.loadOf(settings, nowMs);
     const least = this.#leastNow(settings, nowMs);
     const before = this.#scaler.wanted;
     const facts: ScalingFacts = {
@@ -184,12 +174,13 @@ export class Fleet implements Timed {
 
   /** How many machines come to the end of their lives in this look while they run something. */
   #busyAtTheirEnd(nowMs: number): number {
-    const { machines, index, lb } = this.#parts;
-    const ending = [...machines.all()].filter((one) => one.phase === "ready" && isAtItsEnd(one, nowMs));
-    const busy = ending.filter((one) => {
-      return index.runningOn(holderOfInstance(one)).length > 0 || (lb.lifeOf(one.id, nowMs)?.running ?? 0) > 0;
-    });
-    return busy.length;
+    const work = this.#work;
+    const ending = [...this.#parts.machines.all()].filter((one) => one.phase === "ready" && isAtItsEnd(one, nowMs));
+    return ending.filter((one) => work.runningOn(one, nowMs) > 0).length;
+  }
+
+  get #work(): FleetWork {
+    return this.#isBalanced ? requestWork(this.#parts) : jobWork(this.#parts);
   }
 
   /** Its workers are called, and call nobody. */
@@ -199,13 +190,11 @@ export class Fleet implements Timed {
 
   /** Is there a machine that a call of its worker, the end of a job, or what /ping has found, brings on? */
   #isOnItsWay(nowMs: number): boolean {
-    const { machines, roster, lb } = this.#parts;
-    for (const instance of machines.all()) {
-      const { id, phase } = instance;
+    const work = this.#work;
+    for (const instance of this.#parts.machines.all()) {
+      const { phase } = instance;
       if (phase === "creating" || phase === "starting" || phase === "draining") return true;
-      if (phase !== "ready") continue;
-      if ((roster.get(holderOfInstance(instance))?.sick ?? null) !== null) return true;
-      if (this.#isBalanced && isSick(lb.lifeOf(id, nowMs))) return true;
+      if (phase === "ready" && work.isTroubled(instance, nowMs)) return true;
     }
     return false;
   }
@@ -225,6 +214,7 @@ export class Fleet implements Timed {
     active: number,
     nowMs: number,
   ): Omit<FleetFacts, "patience" | "swept"> {
+    const work = this.#work;
     return {
       nowMs,
       jitter: Math.random(),
@@ -238,10 +228,8 @@ export class Fleet implements Timed {
       initTimeoutMs: settings.initTimeoutMs,
       lifetimeMs: settings.lifetimeMs,
       stoppedKeptMs: settings.keepsStopped && this.#parts.endpoint.deletion === null ? STOPPED_KEPT_MS : 0,
-      workers: this.#isBalanced ? lbWorkersOf(this.#parts, nowMs) : workersOf(this.#parts),
-      allSeenAtMs: this.#isBalanced
-        ? this.#parts.lb.recalledAtMs
-        : this.#parts.endpoint.startedAtMs + WORKER_GONE_AFTER_MS,
+      workers: work.workers(nowMs),
+      allSeenAtMs: work.allSeenAtMs,
       newId: () => makeInstanceId(crypto.getRandomValues(new Uint8Array(INSTANCE_ID_RANDOM_BYTES))),
     };
   }
@@ -302,9 +290,9 @@ export class Fleet implements Timed {
     await this.#wake();
   }
 
-  /** The machines whose workers have called, and have run no handler since they became ready a short while ago. */
+  /** The machines whose workers are known, and have run no handler since they became ready a short while ago. */
   #unproven(nowMs: number): ReadonlySet<string> {
-    const workers = workersOf(this.#parts);
+    const workers = this.#work.workers(nowMs);
     const unproven = [...this.#parts.machines.all()].filter((instance) => {
       return workers.get(instance.id)?.hasRun === false && isNewlyReady(instance, nowMs);
     });

@@ -19,7 +19,7 @@ interface ListAnswer {
   readonly providerId: string;
   readonly no: number;
   readonly endpointId: string;
-  /** Ids of machines whose workers have called, and have run no handler since they became ready a short while ago. */
+  /** Ids of machines whose workers are known, and have run nothing since they became ready a short while ago. */
   readonly unproven: ReadonlySet<string>;
   /** Ids of machines whose workers are called, and did not answer when this list lacked them; absent: the workers call by themselves. */
   readonly unreachable?: ReadonlySet<string>;
@@ -53,10 +53,8 @@ export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderA
     byName.delete(name);
     const isUnproven = asked.unproven.has(instance.id);
     const isUnreachable = asked.unreachable?.has(instance.id) === true;
-    next =
-      listed === undefined
-        ? missing(next, instance, { ...moment, atMs, isUnreachable })
-        : found(next, instance, listed, { ...moment, atMs, isUnproven });
+    const seen = { ...moment, atMs, isUnproven, isUnreachable };
+    next = listed === undefined ? missing(next, instance, seen) : found(next, instance, listed, seen);
   }
   const prefix = namePrefix(asked.endpointId);
   // Another provider may be of the same account, and its machines have records by which they are kept.
@@ -98,10 +96,13 @@ function adopt(listed: Listed, providerId: string, prefix: string, nowMs: number
   return [id, toBeGone(record, "No record owned it.", nowMs)];
 }
 
-/** What of a list, and of a machine in it, is known otherwise. `atMs`: when the list was asked for, epoch ms. */
+const NOT_THERE = "Its provider does not have it any more.";
+
+/** What of a list, and of a machine that is in it or missing, is known otherwise. `atMs`: when the list was asked for, epoch ms. */
 interface Seen extends Moment {
   readonly atMs: number;
   readonly isUnproven: boolean;
+  readonly isUnreachable: boolean;
 }
 
 function found(state: FleetState, before: Instance, listed: Listed, seen: Seen): FleetState {
@@ -166,13 +167,8 @@ function isStopped({ status }: Listed, sinceMs: number, atMs: number): boolean {
   return status === "stopped" && atMs >= sinceMs + LIST_LAG_MS;
 }
 
-interface Missed extends Moment {
-  readonly atMs: number;
-  readonly isUnreachable: boolean;
-}
-
-function missing(state: FleetState, instance: Instance, missed: Missed): FleetState {
-  const { nowMs, atMs, isUnreachable } = missed;
+function missing(state: FleetState, instance: Instance, seen: Seen): FleetState {
+  const { nowMs, atMs, isUnproven, isUnreachable } = seen;
   const isNewer = (sinceMs: number) => atMs >= sinceMs + LIST_LAG_MS;
   switch (instance.phase) {
     case "creating":
@@ -181,7 +177,7 @@ function missing(state: FleetState, instance: Instance, missed: Missed): FleetSt
       return putInstance(state, toBeGone(instance, instance.lastError, nowMs));
     case "starting":
       if (instance.call !== null || !isNewer(instance.sinceMs)) return state;
-      return failStart(state, instance, "Its provider does not have it any more.", missed);
+      return failStart(state, instance, NOT_THERE, seen);
     case "stopped":
       return isNewer(instance.sinceMs)
         ? putInstance(state, toBeGone(instance, "Its provider has ended it.", nowMs))
@@ -199,7 +195,8 @@ function missing(state: FleetState, instance: Instance, missed: Missed): FleetSt
     }
     case "ready":
       if (!isUnreachable || !isNewer(instance.readyAtMs ?? instance.startedAtMs)) return state;
-      return putInstance(state, toBeGone(instance, "Its provider does not have it any more.", nowMs));
+      if (isUnproven) return failStart(state, instance, NOT_THERE, seen);
+      return putInstance(state, toBeGone(instance, NOT_THERE, nowMs));
     // A worker that asks for jobs is there, whatever its provider says; one that does not is looked at by its silence (reconcile.ts).
     default:
       return state;

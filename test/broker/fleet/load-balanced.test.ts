@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import type { LbTicket } from "../../../src/contract/load-balancer.ts";
 import type { EndpointSettings } from "../../../src/contract/settings.ts";
+import { START_JUDGED_MS } from "../../../src/core/fleet/limits.ts";
 import type { ProbedHealth } from "../../../src/core/lb/pool.ts";
 import { LB_RECALL_MS, LB_SICK_AFTER_MS } from "../../../src/core/limits.ts";
 import { Prober } from "../../../src/dispatch/prober.ts";
@@ -292,6 +293,19 @@ describe("the machines of a load-balanced endpoint", () => {
     });
   });
 
+  it("whose worker ends before it has served anything have failed their start, so that the next one is put off", async () => {
+    const { pass, workers } = await makeLbFleet({ min: 1 });
+    await created(1);
+    await vi.waitFor(async () => expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]));
+    for (const [name, machine] of provider.machines)
+      provider.machines.set(name, { ...machine, status: "failed", detail: "out of memory" });
+    await pass(60_000);
+    await ended(1);
+    expect(provider.called("create")).toHaveLength(1);
+    await pass(10_000);
+    await created(2);
+  });
+
   it("that have no address have failed their start, too, and the words name it", async () => {
     provider.url = null;
     const { request } = await makeLbFleet({ initTimeoutMs: 3_000 });
@@ -455,7 +469,8 @@ describe("an active machine of a load-balanced endpoint", () => {
     const made = await makeLbFleet({ min: 1 });
     await created(1);
     await vi.waitFor(async () => expect(await made.holds()).toHaveLength(1));
-    for (let minute = 0; minute < 3; minute += 1) await made.pass(60_000);
+    // It is there for longer than its start is judged by.
+    for (let passedMs = 0; passedMs < START_JUDGED_MS; passedMs += 60_000) await made.pass(60_000);
     // The list is wrong: its worker answers.
     const missed = new Map(provider.machines);
     provider.machines.clear();

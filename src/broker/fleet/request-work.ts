@@ -1,5 +1,5 @@
-// What the scaler and the reconciler have to know of a load-balanced endpoint: its requests in place of jobs, and what /ping has found of
-// the workers, because they are called and call nobody.
+// The work of a load-balanced endpoint for its fleet: its requests, and what /ping has found of the workers, which are called and call
+// nobody.
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load } from "../../core/fleet/demand.ts";
 import { type Instance, isAtItsEnd, isLive } from "../../core/fleet/instance.ts";
@@ -8,13 +8,24 @@ import type { LbLife } from "../../core/lb/pool.ts";
 import { LB_SICK_AFTER_MS } from "../../core/limits.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
+import type { FleetWork } from "./work.ts";
 
 interface Parts extends Pick<BrokerState, "machines" | "endpoint"> {
   readonly lb: LbSlots;
 }
 
-/** What requests need at this moment, and when one next waits for too long, epoch ms. */
-export function lbLoadOf(
+export function requestWork(parts: Parts): FleetWork {
+  const { lb } = parts;
+  return {
+    loadOf: (settings, nowMs) => loadOf(parts, settings, nowMs),
+    workers: (nowMs) => workersOf(parts, nowMs),
+    allSeenAtMs: lb.recalledAtMs,
+    runningOn: ({ id }, nowMs) => lb.lifeOf(id, nowMs)?.running ?? 0,
+    isTroubled: ({ id }, nowMs) => isSick(lb.lifeOf(id, nowMs)),
+  };
+}
+
+function loadOf(
   { machines, endpoint, lb }: Parts,
   { rule, slots }: FleetSettings,
   nowMs: number,
@@ -57,7 +68,7 @@ function recalledLoad(known: Omit<Load, "running">, live: number, each: number):
  * By the id of the machine. Until the requests of an earlier start of the object have been renewed nothing is known of any of them: a
  * machine without a request may be a busy one.
  */
-export function lbWorkersOf({ machines, lb }: Parts, nowMs: number): ReadonlyMap<string, WorkerFacts> {
+function workersOf({ machines, lb }: Parts, nowMs: number): ReadonlyMap<string, WorkerFacts> {
   const workers = new Map<string, WorkerFacts>();
   if (nowMs < lb.recalledAtMs) return workers;
   for (const instance of machines.all()) workers.set(instance.id, factsOf(instance, lb.lifeOf(instance.id, nowMs)));
@@ -65,7 +76,7 @@ export function lbWorkersOf({ machines, lb }: Parts, nowMs: number): ReadonlyMap
 }
 
 /** Does the worker of a machine that was ready answer otherwise now? */
-export function isSick(life: LbLife | null): boolean {
+function isSick(life: LbLife | null): boolean {
   return life?.health === "unhealthy" || life?.health === "starting";
 }
 
