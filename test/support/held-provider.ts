@@ -1,6 +1,6 @@
 // A provider of machines in the place of the entrypoint that calls real ones: a test sees each call, and what exists, and says what the
 // next answers are.
-import { vi } from "vitest";
+import { afterEach, beforeEach, vi } from "vitest";
 import type { FleetSettings, ProviderCall } from "../../src/contract/fleet.ts";
 import type { Listed, ProviderAnswer, ProviderOperation } from "../../src/core/fleet/provider.ts";
 import { instanceName } from "../../src/core/fleet/provider.ts";
@@ -43,17 +43,45 @@ export function fleet(partial: Partial<FleetSettings> = {}): FleetSettings {
 /** Endpoints that have called a provider so far: their brokers may go on to do so in later tests. */
 const known = new Set<string>();
 
+/**
+ * Called once by a file of tests, for all of them: each has a provider of its own, in the same object, and a clock that stands unless the
+ * test moves it.
+ */
+export function useHeldProvider(): HeldProvider {
+  const held = newHeld();
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    Object.assign(held, newHeld());
+    hold(held);
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+  return held;
+}
+
 /** From now on every provider is this one, until the mocks are restored. Endpoints of earlier tests reach none. */
 export function holdProvider(): HeldProvider {
-  const former = new Set(known);
-  const held: HeldProvider = {
-    calls: [],
+  const held = newHeld();
+  hold(held);
+  return held;
+}
+
+function newHeld(): HeldProvider {
+  const calls: ProviderCall[] = [];
+  return {
+    calls,
     machines: new Map(),
     answers: {},
     url: null,
     pending: null,
-    called: (operation) => held.calls.filter((call) => call.operation === operation),
+    called: (operation) => calls.filter((call) => call.operation === operation),
   };
+}
+
+function hold(held: HeldProvider): void {
+  const former = new Set(known);
   vi.spyOn(FleetOperator.prototype, "operate").mockImplementation(async (call) => {
     known.add(call.endpointId);
     if (former.has(call.endpointId)) return { kind: "unreachable", detail: "its test is over" };
@@ -63,7 +91,6 @@ export function holdProvider(): HeldProvider {
     if (scripted === undefined) return act(held, call);
     return typeof scripted === "function" ? scripted() : scripted;
   });
-  return held;
 }
 
 function act({ machines, url }: HeldProvider, { operation, endpointId, machine }: ProviderCall): ProviderAnswer {

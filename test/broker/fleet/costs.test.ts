@@ -1,28 +1,18 @@
 // What a fleet costs its broker: nothing for each job, and nothing at all while there is no machine.
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
-import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, pullOnly } from "../../support/pulling-worker.ts";
 
 const JOBS = 60;
 /** A job a second: between two of them the fleet's worker is idle. */
 const EVERY_MS = 1_000;
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 type Worker = ReturnType<typeof pullingWorker>;
 

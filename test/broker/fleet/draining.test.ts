@@ -1,23 +1,13 @@
 // Machines that get no more jobs, and end those that they have.
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { makeBroker, submission } from "../../support/broker.ts";
-import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf, workersOf } from "../../support/pulling-worker.ts";
 
 const HOUR_MS = 3_600_000;
 const BEAT_MS = 20_000;
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 it("a job on a machine at the end of its life has no second machine made, and the next job has one at once", async () => {
   const { endpointId, broker } = await makeBroker({

@@ -1,11 +1,11 @@
 // Machines whose workers do not begin: each is ended as soon as that is known, the next one waits for longer each time, and whoever waits
 // is told why.
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
-import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf, waitOf, workersOf } from "../../support/pulling-worker.ts";
 import { evict } from "../../support/quiet.ts";
 
@@ -15,17 +15,7 @@ const FAILED = {
   start: { kind: "failed", error: "the hook's own error", detail: "Its start failed in the hook h: no GPU" },
 } as const;
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 /** An endpoint with a job for which its first machine was made. */
 async function makeFleet() {

@@ -1,31 +1,21 @@
 // A broker whose workers come and go by themselves: from no machine to one and back, with what goes wrong on the way.
 import { abortAllDurableObjects, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import type { TakeCall, WorkerCall } from "../../../src/contract/worker.ts";
 import { LIST_AGAIN_MS, LIST_LAG_MS, LIST_STARTING_MS } from "../../../src/core/fleet/limits.ts";
 import { WORKER_LEASE_MS } from "../../../src/core/limits.ts";
 import { makeBroker, settings, submission } from "../../support/broker.ts";
-import { DOLLAR, fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { DOLLAR, fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf, waitOf, workersOf } from "../../support/pulling-worker.ts";
 import { evict } from "../../support/quiet.ts";
 
 /** What a provider shows of a machine beside its name and id. */
 const LISTED = { status: "running", priceNanodollarsPerHour: null, url: null, detail: null } as const;
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 async function makeFleet(partial: Partial<FleetSettings> = {}) {
   const made = await makeBroker({ upstreams: [], fleet: fleet(partial) });

@@ -1,25 +1,15 @@
 // Machines whose work has no price, as those of a GPU that the endpoint selects no more, and what a change of prices and of money makes of
 // a fleet.
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { EndpointSettings } from "../../../src/contract/settings.ts";
 import { activeRate, makeActive } from "../../support/active.ts";
 import { makeBroker, settings, submission } from "../../support/broker.ts";
-import { DOLLAR, fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { DOLLAR, fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { answerPings, lbRequest } from "../../support/load-balanced.ts";
 import { passTime, pullingWorker, statusOf, waitOf } from "../../support/pulling-worker.ts";
 import { stateOf } from "../../support/quiet.ts";
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 const done = (operation: "create" | "end", times: number) =>
   vi.waitFor(() => expect(provider.called(operation)).toHaveLength(times), { timeout: 2_000 });

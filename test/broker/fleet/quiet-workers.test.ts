@@ -1,10 +1,10 @@
 // Workers of a fleet whose heartbeats go on while the process that takes jobs does nothing, or begins anew.
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import { WORKER_GONE_AFTER_MS } from "../../../src/core/limits.ts";
 import { activeRate, makeActive } from "../../support/active.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
-import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf } from "../../support/pulling-worker.ts";
 
 const BEAT_MS = 10_000;
@@ -13,17 +13,7 @@ const FAILED = {
   start: { kind: "failed", error: "{}", detail: "the driver is too old" },
 } as const;
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 const created = (times: number) =>
   vi.waitFor(() => expect(provider.called("create")).toHaveLength(times), { timeout: 2_000 });

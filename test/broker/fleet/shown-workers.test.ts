@@ -1,23 +1,13 @@
 // What people are shown of a fleet's workers while their machines stop, start again and end: in the list, in RunPod's health, and where
 // a job waits.
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
-import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, waitOf, workersOf } from "../../support/pulling-worker.ts";
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 const DELAY_MS = 4_000;
 const NOBODY = { idle: 0, initializing: 0, ready: 0, running: 0, throttled: 0, unhealthy: 0 };

@@ -1,23 +1,13 @@
 // What tenants who share somebody else's endpoint are told of its fleet while they wait.
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { EndpointSettings } from "../../../src/contract/settings.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
-import { DOLLAR, fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { DOLLAR, fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { lbRequest } from "../../support/load-balanced.ts";
 
 const SECRET = "the balance of owner@acme.example is $0.03";
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 /** A shared endpoint whose provider is not paid any more, so that all who come wait. */
 function makePoor(partial: Partial<EndpointSettings> = {}) {

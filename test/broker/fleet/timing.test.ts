@@ -1,30 +1,20 @@
 // How long an endpoint's jobs wait and run and its machines start: which jobs count as cold, and what a start of the broker leaves of it.
 import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import { LIST_LAG_MS } from "../../../src/core/fleet/limits.ts";
 import { failed } from "../../../src/core/job/failure.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
-import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, pullOnly, statusOf, waitOf } from "../../support/pulling-worker.ts";
 import { evict, stateOf } from "../../support/quiet.ts";
 
 const HOUR_MS = 3_600_000;
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 async function makeFleet(partial: Partial<FleetSettings> = {}) {
   const made = await makeBroker({ upstreams: [], fleet: fleet(partial) });

@@ -2,6 +2,7 @@
 // what was held, to the second. What was held is reckoned here from what was done.
 import { abortAllDurableObjects } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { type Random, seededRandom } from "../../sim/random.ts";
 import { activeRate, makeActive, passMs } from "../../support/active.ts";
 import { fleet, holdProvider } from "../../support/held-provider.ts";
 import { answerPings } from "../../support/load-balanced.ts";
@@ -20,16 +21,6 @@ afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
-
-/** Numbers from 0 to 1, the same for a seed. */
-function randomOf(seed: number): () => number {
-  let state = seed * 2_654_435_769;
-  return () => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9) | 0;
-    const mixed = Math.imul(state ^ (state >>> 13), 0x297a2d39);
-    return ((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** What is to be billed. The last second of a hold is billed as a whole, and what follows it begins after that. */
 class Held {
@@ -55,7 +46,7 @@ class Held {
   }
 }
 
-async function makeWorld(random: () => number) {
+async function makeWorld(random: Random) {
   const provider = holdProvider();
   provider.url = "http://worker.test";
   answerPings(() => "ready");
@@ -82,12 +73,12 @@ async function makeWorld(random: () => number) {
     await settle(changedMs);
   };
   const change = async () => {
-    if (random() < 0.4) await abortAllDurableObjects();
-    else await setMin(Math.floor(random() * 4));
+    if (random.chance(0.4)) await abortAllDurableObjects();
+    else await setMin(random.integer(0, 3));
   };
   const pass = async () => {
-    passMs(Math.floor(random() * (random() < 0.3 ? 4_000_000 : 5_000)));
-    if (random() < 0.6) await made.ring();
+    passMs(random.integer(0, random.chance(0.3) ? 4_000_000 : 5_000));
+    if (random.chance(0.6)) await made.ring();
   };
   const close = async () => {
     const deletedMs = Date.now();
@@ -98,7 +89,7 @@ async function makeWorld(random: () => number) {
 }
 
 it.each([1, 2, 3])("are those that were held, over random changes and restarts: seed %i", async (seed) => {
-  const { made, held, change, pass, close } = await makeWorld(randomOf(seed));
+  const { made, held, change, pass, close } = await makeWorld(seededRandom(seed));
   for (let changes = 0; changes < CHANGES; changes += 1) {
     await change();
     await pass();

@@ -1,25 +1,15 @@
 // The worker of a fleet's machine as it comes to the edge: its key is stored nowhere, opens its own endpoint alone, and ends with its
 // machine.
 import { env, exports } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import * as z from "zod";
 import { readConfig } from "../../../src/config.ts";
 import { makeFleetKey } from "../../../src/outbound/fleet-key.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
-import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
+import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, statusOf } from "../../support/pulling-worker.ts";
 
-let provider: HeldProvider;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  provider = holdProvider();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const provider = useHeldProvider();
 
 /** An endpoint with a job, for which a machine was created, and the key of that machine's worker. */
 async function makeMachine() {
