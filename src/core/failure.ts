@@ -66,8 +66,10 @@ export type Failure =
   | { readonly kind: "wrong_state"; readonly message: string }
   | { readonly kind: "idempotency_mismatch" }
   | { readonly kind: "idempotency_gone"; readonly jobId: string; readonly status: string }
-  /** Load-balanced: no worker is ready in time, or too many requests wait already. */
-  /** `why`: what the endpoint's fleet waits for, as a sentence; null: it has none, or waits for nothing. */
+  /**
+   * Load-balanced: no worker is ready in time, or too many requests wait already. `why`: what the endpoint's fleet waits for, as a
+   * sentence; null: it has none, or waits for nothing.
+   */
   | { readonly kind: "no_worker"; readonly retryAfterSeconds: number; readonly why: string | null }
   /** Load-balanced: the worker that the request requires is not there, */
   | { readonly kind: "affinity_gone" }

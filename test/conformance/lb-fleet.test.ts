@@ -78,9 +78,7 @@ async function workers() {
 it("goes from no worker to as many as its requests need and back to none, and bills each request once", async () => {
   await makePlace();
   expect(await workers()).toEqual([]);
-  const beganMs = performance.now();
   const first = await call(0);
-  console.log(`the first request at no worker was answered after ${Math.round(performance.now() - beganMs)} ms`);
 
   const pids = new Set(await Promise.all(Array.from({ length: 12 }, () => call(1_500))));
   expect(pids.size).toBe(WORKERS_MAX);

@@ -4,12 +4,10 @@ import type { Decision, FleetSettings } from "../../contract/fleet.ts";
 import type { EndpointSettings, WorkerKey } from "../../contract/settings.ts";
 import { beginFleet, type FleetState } from "../../core/fleet/fleet-state.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
+import { UNKNOWN_START_MS } from "../../core/fleet/limits.ts";
 import type { Timings } from "../../core/fleet/timings.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import type { InstanceRows } from "../store/instances.ts";
-
-/** The first start of an endpoint: whoever waits for it asks again soon. */
-const UNKNOWN_START_MS = 10_000;
 
 export class Machines {
   readonly #rows: InstanceRows;

@@ -6,6 +6,7 @@ import type { Instance } from "../../core/fleet/instance.ts";
 import { explainWait } from "../fleet/facts.ts";
 import { lineOf, machineView } from "../fleet/worker-lines.ts";
 import type { BrokerState } from "../state.ts";
+import { NO_RATE, NOT_KNOWN_OF_CALLED } from "../workers/called-line.ts";
 import { membersOf } from "./members.ts";
 import type { LbSlots } from "./slots.ts";
 
@@ -19,21 +20,9 @@ export interface LbLine {
   readonly isReady: boolean;
 }
 
-const NO_RATE = "Its tier has no rate.";
 const NO_ANSWER = "Its /ping was not answered by 200 or 204, or it could not be reached.";
 const DRAINED = "It is being drained: it gets no more requests.";
 const STATE_OF_HEALTH = { ready: "IDLE", unknown: "IDLE", starting: "INITIALIZING", unhealthy: "UNHEALTHY" } as const;
-
-/** What an upstream, which is called and calls nobody, has no fact for. */
-export const NOT_KNOWN_OF_PUSHED = {
-  kind: "push",
-  lastSeenAtMs: null,
-  keyId: null,
-  gpu: null,
-  version: null,
-  draining: false,
-  machine: null,
-} as const;
 
 export function lbLines(parts: Parts, nowMs: number): readonly LbLine[] {
   const members = membersOf(parts);
@@ -50,7 +39,7 @@ function lineOfMember(parts: Parts, { id, tier, rateKind, slots }: Upstream, now
   const look = parts.lb.look(id, nowMs);
   const { health, running } = look ?? { health: "unhealthy", running: 0 };
   const instance = parts.machines.get(id);
-  const shown = { ...NOT_KNOWN_OF_PUSHED, id, tier, rateKind, slots, running, jobs: [] };
+  const shown = { ...NOT_KNOWN_OF_CALLED, id, tier, rateKind, slots, running, jobs: [] };
   const isReady = look?.health === "ready" && running < slots;
   if (instance !== undefined && instance.phase !== "ready") {
     const reason = explainWait(parts, nowMs)?.detail ?? null;

@@ -10,13 +10,13 @@ import { absentMachines, lineOf, machineView } from "../fleet/worker-lines.ts";
 import { WORKER_BYTES, WORKERS_MOST_BYTES } from "../jobs/egress-bytes.ts";
 import type { OverJobs } from "../jobs/jobs.ts";
 import type { LbSlots } from "../lb/slots.ts";
-import { lbLines, NOT_KNOWN_OF_PUSHED } from "../lb/worker-lines.ts";
+import { lbLines } from "../lb/worker-lines.ts";
+import { NO_RATE, NOT_KNOWN_OF_CALLED } from "./called-line.ts";
 
 interface Parts extends OverJobs {
   readonly lb: LbSlots;
 }
 
-const NO_RATE = "Its tier has no rate.";
 const STATE_OF_ABSENCE = {
   failed_start: "UNHEALTHY",
   unhealthy: "UNHEALTHY",
@@ -33,6 +33,7 @@ const COUNTED_AS = {
   THROTTLED: "throttled",
   UNHEALTHY: "unhealthy",
 } as const satisfies Readonly<Record<WorkerView["state"], keyof Health["workers"]>>;
+
 export class WorkerList {
   readonly #parts: Parts;
   /** How many jobs the list that is being made may still name: each name costs the reading of a row. */
@@ -113,7 +114,7 @@ export class WorkerList {
       const look = endpoint.pool.look(id);
       const isOk = look?.condition === "ok";
       return {
-        ...NOT_KNOWN_OF_PUSHED,
+        ...NOT_KNOWN_OF_CALLED,
         id,
         state: this.#stateOfUpstream(upstream),
         tier,

@@ -65,6 +65,7 @@ function capacityDetail(
   state: FleetState,
   { nowMs, candidates, ceilingNanodollarsPerHour: ceiling, isOwner }: WaitFacts,
 ): string {
+  if (!isOwner) return "No machine is to be had at the moment.";
   const troubles = candidates.flatMap((candidate) => {
     const own = state.candidates.get(candidateKey(candidate));
     const trouble = own !== undefined && own.untilMs > nowMs ? own : troubleOf(state, candidate.providerId);
@@ -72,7 +73,6 @@ function capacityDetail(
       ? []
       : [`${candidate.gpuTypeId}: ${sentence(trouble.detail)}`];
   });
-  if (!isOwner) return "No machine is to be had at the moment.";
   if (troubles.length > 0) return `No machine is to be had: ${[...new Set(troubles)].join("; ")}.`;
   if (candidates.length === 0)
     return "No provider of the endpoint offers a machine that it may have and whose work has a price.";

@@ -66,5 +66,7 @@ export const START_USUAL_FROM = 3;
 /** Workers that are asked for ahead of jobs are kept for this long, if nothing else is said, and for a day at most: they are paid. */
 export const WARM_DEFAULT_SECONDS = 300;
 export const WARM_MAX_SECONDS = 86_400;
+/** How long a start is taken to need while none is known, by which whoever waits for it is told when to come again: soon. */
+export const UNKNOWN_START_MS = 10_000;
 /** Brokers that are asked in an hour to look for machines that nobody owns: they answer at once, and a round may make 10,000 calls. */
 export const FLEET_SWEEPS_MAX = 1_000;
