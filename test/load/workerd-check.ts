@@ -4,7 +4,7 @@ import { compileSchema } from "../../src/core/schema/compile.ts";
 
 function attack(schema: string, input: Uint8Array): string {
   const compiled = compileSchema(schema);
-  return compiled.ok ? checkBytes(compiled.root, input).kind : "refused";
+  return compiled.ok ? checkBytes(compiled, input).kind : "refused";
 }
 
 export default {

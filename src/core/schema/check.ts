@@ -9,6 +9,7 @@ import {
   keyOf,
   keyOfPlain,
   type ObjectRules,
+  type ReadSchema,
   type SchemaNode,
   type Values,
 } from "./nodes.ts";
@@ -32,10 +33,19 @@ const LARGE_FROM_NAMES = 100;
 type Member = { readonly [name: string]: Json };
 
 /** Work for the tables of an expression in this check. */
-const MATCHER_UNITS = 45;
+const MATCHER_UNITS = 60;
 
 /** Work for the text of a number. */
 const NUMBER_KEY_UNITS = 1;
+
+/** Work for one value by one subschema. */
+const VISIT_UNITS = 2.4;
+
+/** Work for an object, for a member of it, for one of several forms with its list of problems, and for an item that is kept to be compared. */
+const OBJECT_UNITS = 2.5;
+const MEMBER_UNITS = 1.5;
+const FORM_UNITS = 1.5;
+const KEPT_UNITS = 2;
 
 /** The name that pointers begin with. */
 const ROOT = "input";
@@ -43,9 +53,10 @@ const ROOT = "input";
 const DECODER = new TextDecoder();
 
 /** Checks the bytes of an input, which are valid JSON and are parsed for this alone. */
-export function checkBytes(schema: SchemaNode, bytes: Uint8Array): Verdict {
-  const work = workOfReading(bytes, CHECK_WORK_MAX);
-  return work > CHECK_WORK_MAX ? { kind: "too_much" } : checkValue(schema, JSON.parse(DECODER.decode(bytes)), work);
+export function checkBytes(schema: ReadSchema, bytes: Uint8Array): Verdict {
+  const work = schema.work + workOfReading(bytes, CHECK_WORK_MAX);
+  if (work > CHECK_WORK_MAX) return { kind: "too_much" };
+  return checkValue(schema.root, JSON.parse(DECODER.decode(bytes)), work);
 }
 
 /** Checks a value that JSON.parse has made. `work`: what has been done for it before. */
@@ -76,7 +87,7 @@ class Check {
 
   /** Without `problems` only the verdict is asked for, and the first problem ends it. */
   visit(node: SchemaNode, value: Json, path: Path, problems: Problems | null, above: Seen | null): boolean {
-    this.#spend(2);
+    this.#spend(VISIT_UNITS);
     this.#depth += 1;
     if (this.#depth > CHECK_DEPTH_MAX) throw new TooMuch();
     const { needsSeen } = node;
@@ -154,6 +165,7 @@ class Check {
     const failed: Problems[] = [];
     let matches = 0;
     for (const form of forms) {
+      this.#spend(FORM_UNITS);
       const its = problems === null ? null : new Problems();
       const spoken = seen === null ? null : new Seen();
       if (this.visit(form, value, path, its, spoken)) {
@@ -175,7 +187,7 @@ class Check {
 
   #members(rules: ObjectRules, value: Member, path: Path, problems: Problems | null, seen: Seen | null): boolean {
     const names = this.#namesOf(value);
-    this.#spend(1 + rules.required.length / 2);
+    this.#spend(OBJECT_UNITS + rules.required.length / 2);
     let isValid = true;
     for (const name of rules.required) {
       if (!Object.hasOwn(value, name)) isValid = refuse(problems, atName(path, name), "is required");
@@ -213,7 +225,7 @@ class Check {
     problems: Problems | null,
     seen: Seen | null,
   ): boolean {
-    this.#spend(1);
+    this.#spend(MEMBER_UNITS);
     const { properties, patterns, additional, names, unevaluated } = rules;
     const its = atName(path, name);
     let isValid = true;
@@ -229,7 +241,10 @@ class Check {
       isValid = this.visit(node, value, its, problems, null) && isValid;
     }
     const rest = isKnown ? null : (additional ?? (seen?.hasName(key) === true ? null : unevaluated));
-    if (isKnown || rest !== null) seen?.names.add(key);
+    if (seen !== null && (isKnown || rest !== null)) {
+      this.#spend(KEPT_UNITS);
+      seen.names.add(key);
+    }
     if (rest === null) return isValid;
     if (rest.never) return refuse(problems, its, "is no property that is known here");
     return this.visit(rest, value, its, problems, null) && isValid;
@@ -260,7 +275,7 @@ class Check {
     const known = this.#names.get(value);
     if (known !== undefined) return known;
     const names = Object.keys(value);
-    this.#spend(names.length * (names.length < LARGE_FROM_NAMES ? 1 : 4));
+    this.#spend(names.length * (names.length < LARGE_FROM_NAMES ? 1 : 5));
     if (names.length >= LARGE_FROM_NAMES) this.#names.set(value, names);
     return names;
   }
@@ -276,6 +291,7 @@ class Check {
     for (let index = 0; index < list.length; index += 1) {
       if (!this.visit(node, list[index] ?? null, path, null, null)) continue;
       found += 1;
+      if (seen !== null) this.#spend(KEPT_UNITS);
       seen?.items.add(index);
     }
     if (found < min)
@@ -287,6 +303,7 @@ class Check {
 
   #isUnique(list: readonly Json[]): boolean {
     const met = new Set<string>();
+    this.#spend(KEPT_UNITS * list.length);
     for (const item of list) met.add(keyOf(canonical(item, this.#spend)));
     return met.size === list.length;
   }

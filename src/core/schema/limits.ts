@@ -25,8 +25,9 @@ export const PATTERN_DEPTH_MAX = 50;
 /** An input that is checked is held and parsed, which takes up to ten times its bytes; 64 at once share an isolate's 128 MB. */
 export const CHECKED_INPUT_MAX_BYTES = 1024 * 1024;
 /**
- * What reading and checking an input may do, in units of some 50 ns: 3 ms on a machine that does nothing else, twice that where the code
- * has not run before. A list of 20,000 numbers takes nearly all of it, and so does a pattern for the largest text without escapes.
+ * What a schema and an input may have done for them, read and checked, in units of some 50 ns: 3 ms on a machine that does nothing else,
+ * twice that where the code has not run before. A list of 17,000 numbers takes nearly all of it, and so does a pattern for the largest
+ * text without escapes.
  */
 export const CHECK_WORK_MAX = 54_000;
 /** Calls in one another of a check: an input of 500 levels whose schema takes two for each. Each takes some 300 bytes of the stack. */

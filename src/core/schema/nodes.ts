@@ -54,6 +54,12 @@ export interface ArrayRules {
   readonly unevaluated: SchemaNode | null;
 }
 
+/** A whole schema, and the work of reading it: the first check by it in an isolate comes with that, so each has that much less to do. */
+export interface ReadSchema {
+  readonly root: SchemaNode;
+  readonly work: number;
+}
+
 /** One subschema. Its members are filled in after it is made, because a schema may refer to itself. */
 export interface SchemaNode {
   /** Where it stands in the schema, whose name is `#`. */

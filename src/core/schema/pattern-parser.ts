@@ -21,16 +21,22 @@ export interface Machine {
   readonly tests: readonly CharTest[];
 }
 
-/** Tells of one character whether it is what a part of an expression stands for: this is left to the engine. */
+/** A character that stands for itself, or one with a backslash before it: with the flag `u` only those of the syntax may have one. */
+const LITERAL = /^(?:[^.\\[]|\\[^\w\s])$/u;
+
+/** Tells of one character whether it is what a part of an expression stands for: for classes this is left to the engine. */
 class CharTest {
   readonly #atom: string;
+  readonly #literal: string | null;
   #made: RegExp | null = null;
 
   constructor(atom: string) {
     this.#atom = atom;
+    this.#literal = LITERAL.test(atom) ? atom.replace(/^\\/, "") : null;
   }
 
   has(char: string): boolean {
+    if (this.#literal !== null) return char === this.#literal;
     this.#made ??= new RegExp(`^(?:${this.#atom})$`, "u");
     return this.#made.test(char);
   }
@@ -65,6 +71,11 @@ export class PatternReader {
 
   constructor(room: PatternRoom) {
     this.#room = room;
+  }
+
+  /** Different classes so far. */
+  get classes(): number {
+    return this.#classes.size;
   }
 
   /** Makes the machine of an expression in JavaScript's syntax with the flag `u`. */

@@ -19,7 +19,7 @@ const IS_BETWEEN = Uint8Array.from({ length: 256 }, (_, byte) =>
 const UNIT_US = 0.05;
 /** Bytes that one unit of work reads, and those of a string with escapes, in which each must be looked at. */
 const BYTES_A_UNIT = 64;
-const ESCAPED_A_UNIT = 48;
+const ESCAPED_A_UNIT = 42;
 const COMMA_UNITS = 0.6;
 const OPEN_UNITS = 2;
 const STRING_UNITS = 2.5;

@@ -16,7 +16,7 @@ export function checkJobInput(schemaText: string, bytes: Uint8Array): Result<nul
     log("input_schema_unreadable", { ...schema.problem });
     return fail({ kind: "unavailable", message: "the endpoint's input schema must be set anew, or removed" });
   }
-  const verdict = checkBytes(schema.root, bytes);
+  const verdict = checkBytes(schema, bytes);
   switch (verdict.kind) {
     case "valid":
       return ok(null);

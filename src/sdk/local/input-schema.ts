@@ -27,7 +27,7 @@ export function makeSchemaCheck({ input }: Pick<WorkerConfig, "input">, log: Log
     if (bytes.length > CHECKED_INPUT_MAX_BYTES) {
       return { kind: "too_large", maxBytes: CHECKED_INPUT_MAX_BYTES, part: "input" };
     }
-    const verdict = checkBytes(schema.root, bytes);
+    const verdict = checkBytes(schema, bytes);
     if (verdict.kind === "invalid") return { kind: "input_refused", problems: verdict.problems };
     return verdict.kind === "valid" ? null : { kind: "invalid", field: "input", message: TOO_MUCH };
   };

@@ -80,11 +80,27 @@ describe("the work of reading", () => {
     expect(work(listOf(`\n${" ".repeat(40)}17`, 10_000))).toBeLessThan(0.4 * CHECK_WORK_MAX);
   });
 
+  it("is less for an input whose schema is large: the first check by one reads it, too", () => {
+    const numbers = encode(JSON.stringify(many((at) => at, 15_000)));
+    const kindBy = (properties: object) => {
+      const schema = compileSchema(JSON.stringify({ items: { type: "integer" }, properties }));
+      if (!schema.ok) throw new Error(schema.problem.message);
+      return checkBytes(schema, numbers).kind;
+    };
+    const fields = (count: number, field: object) =>
+      Object.fromEntries(many((at) => [`f${at}`, { ...field, title: `F ${at}` }] as const, count));
+    expect(kindBy({})).toBe("valid");
+    expect(kindBy(fields(50, {}))).toBe("valid");
+    expect(kindBy(fields(900, {}))).toBe("too_much");
+    const expressions = many((at) => [`f${at}`, { pattern: `^[a-${"bcdefghijk"[at % 10]}]{${at}}$` }] as const, 80);
+    expect(kindBy(Object.fromEntries(expressions))).toBe("too_much");
+  });
+
   it("ends where it is too much, and such an input is not read at all", () => {
     const schema = compileSchema("{}");
     if (!schema.ok) throw new Error(schema.problem.message);
     const names = encode(JSON.stringify(Object.fromEntries(many((at) => [`key${at}`, at] as const, 60_000))));
-    expect(checkBytes(schema.root, names)).toEqual({ kind: "too_much" });
+    expect(checkBytes(schema, names)).toEqual({ kind: "too_much" });
     expect(workOfReading(names, 100)).toBeLessThan(17_000);
     for (const broken of ['"', '"\\', "{", '{"a', '{"a"', "}}", ""]) {
       expect(workOfReading(encode(broken), Infinity)).toBeLessThan(50);
