@@ -8,6 +8,7 @@ import {
   FLEET_SWEEP_EVERY_MS,
   LIST_AGAIN_MS,
   LIST_STARTING_MS,
+  LIST_UNSHOWN_MS,
 } from "./limits.ts";
 import type { Patience } from "./scaler.ts";
 
@@ -48,18 +49,23 @@ export function listDueAtMs(state: FleetState, providerId: string, { workers }: 
     if (instance.providerId !== providerId) continue;
     // What has just been created needs no list yet.
     const isSilent = workers.get(instance.id)?.isSilent === true;
-    atMs = Math.min(atMs, Math.max(listedAtMs, instance.startedAtMs) + listEveryMs(instance, isSilent));
+    const sinceMs = Math.max(listedAtMs, instance.startedAtMs);
+    const forMs = sinceMs - instance.startedAtMs;
+    atMs = Math.min(atMs, sinceMs + listEveryMs(instance, isSilent, forMs));
   }
   return Math.max(atMs, listNotBeforeMs);
 }
 
-function listEveryMs(instance: Instance, isSilent: boolean): number {
+/** `forMs`: how long after the machine's start the newest list was asked for. */
+function listEveryMs(instance: Instance, isSilent: boolean, forMs: number): number {
   const { phase, call, unclearAtMs, ref } = instance;
   if (phase === "wanted") return NEVER;
   if (call !== null) return FLEET_SWEEP_EVERY_MS;
   if (phase === "creating" && unclearAtMs !== null) return 0;
   if (phase === "stopping") return isExpectedToGo(instance) ? LIST_AGAIN_MS : FLEET_SWEEP_EVERY_MS;
-  // Without the provider's own id nothing could be asked for a machine that is not needed any more.
+  // The create was taken without showing the machine, as where a newer one has overtaken it. Until a list shows it, it can neither be
+  // called nor ended, so it is looked for at once, and then after twice as long each time.
+  if (ref === null && phase === "starting") return Math.min(Math.max(forMs, LIST_UNSHOWN_MS), LIST_STARTING_MS);
   if (phase === "starting" || ref === null) return LIST_STARTING_MS;
   // Its machine may have died: the provider tells that sooner than a silence which is long enough for any worker.
   if (phase === "ready" && isSilent) return LIST_STARTING_MS;

@@ -93,6 +93,18 @@ describe("a request at an endpoint without a worker", () => {
     ]);
   });
 
+  it("is served within a second where a newer create has overtaken that of its machine, so that its answer shows none", async () => {
+    provider.answers.create = [{ kind: "done", instance: null }];
+    const { endpointId, request, pass } = await makeLbFleet();
+    const ticket = request().ticket();
+    await created(1);
+    const name = `wb-${endpointId}-${machineOf(0)}`;
+    const shown = { status: "running", priceNanodollarsPerHour: null, detail: null } as const;
+    provider.machines.set(name, { ...shown, name, ref: "late", url: "http://worker.test" });
+    await pass(1_000);
+    expect(await ticket).toMatchObject({ upstream: { id: machineOf(0), url: "http://worker.test" } });
+  });
+
   it("is told what it waits for when it has to come again", async () => {
     health = "starting";
     const { request } = await makeLbFleet();
