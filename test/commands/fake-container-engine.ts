@@ -4,8 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
-const DOCKER = `#!${process.execPath}
-const { readFileSync, readdirSync, renameSync, rmSync, existsSync, writeFileSync } = require("node:fs");
+const DOCKER = `const { readFileSync, readdirSync, renameSync, rmSync, existsSync, writeFileSync } = require("node:fs");
 const fail = (text) => { console.error(text); process.exit(1); };
 const [command, ...args] = process.argv.slice(2);
 // A file for each container, put in place whole: several of these run at once.
@@ -77,7 +76,11 @@ export class FakeContainerEngine {
   constructor() {
     mkdirSync(this.#containers);
     mkdirSync(join(this.#folder, "bin"));
-    writeFileSync(join(this.#folder, "bin/docker"), DOCKER, { mode: 0o755 });
+    const program = join(this.#folder, "docker.cjs");
+    writeFileSync(program, DOCKER);
+    // The path of Node may have a space in it, at which a first line that names it would end.
+    const start = `#!/bin/sh\nexec "${process.execPath}" "${program}" "$@"\n`;
+    writeFileSync(join(this.#folder, "bin/docker"), start, { mode: 0o755 });
   }
 
   /** By name. */
