@@ -55,6 +55,17 @@ describe.each(KINDS)("$name", ({ upstream, question, sound }) => {
     ]);
   });
 
+  it("that loses the connection of our question is asked once more, and found unhealthy", async () => {
+    let asked = 0;
+    answers(302, () => {
+      asked += 1;
+      if (asked === 1) throw new Error("Network connection lost.");
+      return respond(302);
+    });
+    const { outcomes } = await run(upstream, { assignment: jobFor(upstream) });
+    expect(outcomes).toMatchObject([{ kind: "upstream_unhealthy" }]);
+  });
+
   it("that gives our question no answer is not taken from anybody for that", async () => {
     answers(401, () => {
       throw new Error("Network connection lost.");
