@@ -169,13 +169,14 @@ describe("init", () => {
 
   it("of the project builds the package first", async () => {
     const folder = newFolder();
-    await runCommand("waybill.ts", ["init", folder]);
+    const withNode = (release: string) => ({ npm_config_user_agent: `npm/11.0.0 node/v${release} linux x64` });
+    await runCommand("waybill.ts", ["init", folder], withNode("24.0.0"));
     const { stdout } = await run("tar", ["-tzf", join(folder, "waybill-0.1.0.tgz")]);
     expect(stdout).toContain("package/command/template/ts/worker.ts\n");
     expect(existsSync(join(folder, "worker.ts"))).toBe(true);
     // The project brings a Node of its own, which a person's commands elsewhere do not have.
     const other = newFolder();
-    await runCommand("waybill.ts", ["init", other], { npm_config_user_agent: "npm/10.8.2 node/v20.20.2 linux x64" });
+    await runCommand("waybill.ts", ["init", other], withNode("20.20.2"));
     expect(existsSync(join(other, "worker.js"))).toBe(true);
   });
 });
