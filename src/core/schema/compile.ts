@@ -19,6 +19,7 @@ import {
   SchemaRefused,
 } from "./keywords.ts";
 import {
+  CHECK_WORK_MAX,
   PATTERN_CLASSES_MAX,
   PATTERN_PROPERTIES_MAX,
   PATTERN_STATES_MAX,
@@ -67,6 +68,8 @@ const SUBSCHEMA_UNITS = 25;
 const PATTERN_UNITS = 120;
 /** Work for the first use of a class of characters, for which the engine makes a program. */
 const CLASS_UNITS = 150;
+/** The rest is left for inputs: a schema that can be saved can be used, however much there is in it. */
+const READING_MAX_SHARE = 0.75;
 
 const DRAFTS: Readonly<Record<string, 7 | 2020>> = {
   "json-schema.org/draft-07/schema": 7,
@@ -123,10 +126,11 @@ class Compiler {
     }
     const counts = new Map<SchemaNode, number>();
     for (const node of this.#nodes.values()) countOfValue(node, counts);
-    return { root, work: this.#workOfReading() };
+    return { root, work: Math.min(this.#units(), READING_MAX_SHARE * CHECK_WORK_MAX) };
   }
 
-  #workOfReading(): number {
+  /** What has been done for the schema, as work of a check. */
+  #units(): number {
     return this.#count * SUBSCHEMA_UNITS + this.#machines.size * PATTERN_UNITS + this.#patterns.classes * CLASS_UNITS;
   }
 

@@ -44,7 +44,7 @@ const LEAVING_UNITS = 4;
 const LEFT_A_UNIT = 40;
 const ASCII_CHARS = 128;
 const UNITS = 65_536;
-/** The engine's hash of a number has no secret: of all codes, thousands could be chosen that have one place in a map. */
+/** The engine's hash of a number has no secret: of all codes, thousands could be chosen that have one place in a map, but not in a list. */
 const PAGE_CODES = 128;
 /** Work for the kilobyte that a place of the machine takes. */
 const HERE_UNITS = 44;

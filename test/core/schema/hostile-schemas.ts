@@ -216,6 +216,16 @@ function* families(): Generator<Hostile> {
     manyKeys,
   ];
   yield [
+    "hundreds of expressions",
+    { patternProperties: Object.fromEntries(many((at) => [`k${at}$`, {}] as const, 490)) },
+    manyKeys,
+  ];
+  yield [
+    "hundreds of texts by expressions",
+    { items: { anyOf: many((at) => ({ pattern: `^a${at}` }), 250) } },
+    many((at) => `b${at}`, 900),
+  ];
+  yield [
     "unevaluated members",
     { anyOf: many(() => ({ additionalProperties: true })), unevaluatedProperties: false },
     manyKeys,

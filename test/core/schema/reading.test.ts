@@ -96,6 +96,19 @@ describe("the work of reading", () => {
     expect(kindBy(Object.fromEntries(expressions))).toBe("too_much");
   });
 
+  it("leaves a quarter for inputs however large the schema is: one that can be saved can be used", () => {
+    const largest = [
+      { properties: Object.fromEntries(many((at) => [`f${at}`, {}] as const, 999)) },
+      { properties: Object.fromEntries(many((at) => [`f${at}`, { pattern: `^a${at}` }] as const, 490)) },
+      { patternProperties: Object.fromEntries(many((at) => [`k${at}$`, {}] as const, 100)) },
+    ];
+    for (const properties of largest) {
+      const schema = compileSchema(JSON.stringify(properties));
+      if (!schema.ok) throw new Error(schema.problem.message);
+      expect(checkBytes(schema, encode(JSON.stringify({ f1: "a1", k2: [1, 2, 3] }))).kind).toBe("valid");
+    }
+  });
+
   it("ends where it is too much, and such an input is not read at all", () => {
     const schema = compileSchema("{}");
     if (!schema.ok) throw new Error(schema.problem.message);
