@@ -148,14 +148,20 @@ export class Attempt {
   }
 }
 
-/** Makes a call that no tenant has a part in. Returns its status; null if there was no answer, which proves nothing. */
+/**
+ * Makes a call that no tenant has a part in, and that may come twice. Returns its status; null if there was no answer, which proves
+ * nothing. A server that closes its connection after an answer lets the next call on it fail, so what was reset is called once more: by
+ * one such connection a job failed whose upstream redirects everybody.
+ */
 export async function askStatus(
   request: Pick<CallRequest, "url" | "method"> & Partial<CallRequest>,
   { credential, timeoutMs }: { readonly credential: string | null; readonly timeoutMs: number },
   reach: Reach,
 ): Promise<number | "aborted" | null> {
   const headers = { ...upstreamHeaders(credential, null), ...request.headers };
-  const result = await callUrl({ ...request, headers, totalMs: timeoutMs, idleMs: timeoutMs }, reach);
+  const call = () => callUrl({ ...request, headers, totalMs: timeoutMs, idleMs: timeoutMs }, reach);
+  const first = await call();
+  const result = first.kind === "reset" ? await call() : first;
   if (result.kind === "aborted") return "aborted";
   if (result.kind === "redirect") return result.status;
   if (result.kind !== "response") return null;

@@ -18,9 +18,7 @@ export async function settle(attempt: Attempt, ended: Outcome | Suspicion | null
   const rejected: Outcome = { kind: "rejected", failure: ended.failure };
   if (cleared.holds(assignment, deps.clock.now(), fact)) return rejected;
   const { url, method } = questionFor(attempt);
-  // An upstream that closes a connection after its answer lets the next call on it fail, which shows nothing: the question begins nothing
-  // there, so it is asked once more. By one lost connection a job failed whose upstream redirects everybody.
-  const answered = (await ask(attempt, url, method)) ?? (await ask(attempt, url, method));
+  const answered = await ask(attempt, url, method);
   if (answered === "aborted") return null;
   if (answered !== null && confirms(attempt, ended.status, answered)) return unhealthy(ended.status);
   cleared.note(assignment, deps.clock.now(), fact);
