@@ -14,7 +14,11 @@ const ENDPOINTS = 10_000;
 const OF_ONE_TENANT = 5_000;
 const LINES = 100_000;
 const FIRST_PAGE_MAX_MS = 100;
-const CALLS_MAX = 50;
+/**
+ * The sums of a bill take two thirds of that on a quiet core, and have taken 62 and 133 ms within minutes on a shared one: five calls in a
+ * row can all fall into one slow second, so one that was slow is asked again for some seconds.
+ */
+const SUM_CALLS_MAX = 50;
 const PAGE = 50;
 /** RunPod's clients ask for no page: they get a thousand at once. */
 const RUNPOD_PAGE = 1_000;
@@ -130,7 +134,7 @@ describe("the first page of", () => {
   });
 
   it.each(["/v2/billing?lastN=1", "/v2/billing/serverless?bucketSize=day&lastN=30"])("%s comes at once", (asked) =>
-    expectAtOnce(busy.key, asked, SUM_ROWS_READ_MAX),
+    expectAtOnce(busy.key, asked, SUM_ROWS_READ_MAX, SUM_CALLS_MAX),
   );
 
   it("is asked of more than one list", () => {
@@ -152,14 +156,10 @@ it("a later page of the bill reads rows in proportion to the page", async () => 
   await expectAtOnce(busy.key, `/v1/usage?limit=${PAGE}&cursor=${pagination.nextCursor}`, rowsReadMax(PAGE));
 });
 
-/**
- * The best of some calls, because the machine may do something else meanwhile: one and the same sum took 62 ms and 133 ms within minutes,
- * and five calls in a row can all fall into one slow second. So a slow one is asked again for some seconds: what one call took once, it
- * needs no longer for.
- */
-async function expectAtOnce(key: string, asked: string, rowsMax: number): Promise<void> {
+/** The best of five calls, because the machine may do something else meanwhile. */
+async function expectAtOnce(key: string, asked: string, rowsMax: number, callsMax = 5): Promise<void> {
   const took: number[] = [];
-  for (let round = 0; round < 5 || (round < CALLS_MAX && Math.min(...took) >= FIRST_PAGE_MAX_MS); round += 1) {
+  for (let round = 0; round < 5 || (round < callsMax && Math.min(...took) >= FIRST_PAGE_MAX_MS); round += 1) {
     const startedMs = performance.now();
     const { answer, read } = await metered(() => manage(key, "GET", asked));
     took.push(performance.now() - startedMs);
