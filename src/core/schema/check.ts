@@ -40,6 +40,8 @@ const NUMBER_KEY_UNITS = 1;
 
 /** Work for one value by one subschema. */
 const VISIT_UNITS = 2.4;
+/** Work for keeping what is wrong with a value, and where: each of a hundred forms of `anyOf` may do so for twenty items. */
+const REFUSED_UNITS = 3;
 
 /** Work for an object, for a member of it, for one of several forms with its list of problems, and for an item that is kept to be compared. */
 const OBJECT_UNITS = 2.5;
@@ -94,6 +96,7 @@ class Check {
     const seen = needsSeen ? new Seen() : above;
     const isValid =
       this.#own(node, value, path, problems) && (node.isLeaf || this.#inside(node, value, path, problems, seen));
+    if (!isValid && problems !== null) this.#spend(REFUSED_UNITS);
     if (needsSeen && above !== null && seen !== null) this.#spend(above.add(seen));
     this.#depth -= 1;
     return isValid;
