@@ -144,14 +144,27 @@ export function noteRefusal(
   if (kind === "no_capacity" || kind === "bad_config") {
     if (candidate === null) return state;
     const untilMs = nowMs + (kind === "no_capacity" ? NO_CAPACITY_MS : REFUSED_MS);
-    const candidates = new Map(state.candidates).set(candidateKey(candidate), { kind, detail, untilMs });
-    return { ...state, candidates };
+    return putTrouble(state, candidate, { kind, detail, untilMs });
   }
   const before = providerOf(state, providerId);
   const failures = before[sort].failures + 1;
   const untilMs = nowMs + pauseMs(refusal, failures, jitter);
   const restsUntilMs = kind === "wait" ? Math.min(untilMs, nowMs + ENDS_WAIT_MAX_MS) : before.restsUntilMs;
   return putProvider(state, providerId, { [sort]: { failures, trouble: { kind, detail, untilMs } }, restsUntilMs });
+}
+
+/**
+ * A machine of this kind costs more than was said, `price` nano-dollars an hour, and is ended for that: the next one would cost as much, and
+ * would be paid until its end, too. Its price may be another one later, so that it is asked for again after a while.
+ */
+export function noteDearer(state: FleetState, candidate: Candidate, price: number, nowMs: number): FleetState {
+  const costs = `$${price / 1e9} an hour instead of $${candidate.priceNanodollarsPerHour / 1e9}`;
+  const detail = `One has cost ${costs}, and all machines together would have cost more than the endpoint may.`;
+  return putTrouble(state, candidate, { kind: "no_capacity", detail, untilMs: nowMs + REFUSED_MS });
+}
+
+function putTrouble(state: FleetState, candidate: Candidate, trouble: Trouble): FleetState {
+  return { ...state, candidates: new Map(state.candidates).set(candidateKey(candidate), trouble) };
 }
 
 function pauseMs(refusal: Refusal, failures: number, jitter: number): number {

@@ -3,7 +3,15 @@
 import type { RateKind } from "../job/pricing.ts";
 import { chooseCandidate, isAffordable } from "./candidates.ts";
 import { listDueAtMs, mayCall, nextAtMs, patientUntilMs, providersOf } from "./due.ts";
-import { type FleetState, noteGoodStart, providerOf, putInstance, putInstances, putProvider } from "./fleet-state.ts";
+import {
+  type FleetState,
+  noteDearer,
+  noteGoodStart,
+  providerOf,
+  putInstance,
+  putInstances,
+  putProvider,
+} from "./fleet-state.ts";
 import {
   type Candidate,
   costOf,
@@ -322,8 +330,11 @@ function keepCeiling(before: FleetState, facts: FleetFacts): FleetState {
   const running = [...state.instances.values()].filter(({ phase }) => phase === "starting" || phase === "ready");
   for (const instance of running.toSorted((one, other) => other.createdAtMs - one.createdAtMs)) {
     if (over <= 0) break;
-    if (instance.call !== null || instance.priceNanodollarsPerHour === 0) continue;
-    over -= instance.priceNanodollarsPerHour;
+    const { candidate, priceNanodollarsPerHour: price } = instance;
+    if (instance.call !== null || price === 0) continue;
+    over -= price;
+    if (candidate !== null && price > candidate.priceNanodollarsPerHour)
+      state = noteDearer(state, candidate, price, nowMs);
     const why = "All machines together would cost more than the endpoint may.";
     const leaving =
       instance.phase === "starting" ? toBeGone(instance, why, nowMs) : retire({ ...instance, lastError: why }, facts);
