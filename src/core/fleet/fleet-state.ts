@@ -48,7 +48,7 @@ export interface FleetState {
   readonly providers: ReadonlyMap<string, ProviderState>;
   /** By `candidateKey`: why that machine is not asked for at the moment. */
   readonly candidates: ReadonlyMap<string, Trouble>;
-  /** Workers that failed their start since one has begun well, what the last one failed of, and when the next may begin. */
+  /** Workers that failed their start since one has begun well, what the last one failed of, when the next may begin, and when the first failed. */
   readonly crashes: {
     readonly inARow: number;
     readonly detail: string;
@@ -183,7 +183,8 @@ export function noteCrash(state: FleetState, detail: string, nowMs: number, jitt
   return { ...state, crashes: { inARow, detail, notBeforeMs, sinceMs } };
 }
 
-/** A worker has begun well. */
-export function noteGoodStart(state: FleetState): FleetState {
-  return state.crashes.inARow === 0 ? state : { ...state, crashes: NO_CRASHES };
+/** The worker of this machine has run something. That ends a row of failed starts only if it was ready after the row had begun. */
+export function noteGoodStart(state: FleetState, { readyAtMs }: Instance): FleetState {
+  const { inARow, sinceMs } = state.crashes;
+  return inARow === 0 || readyAtMs === null || readyAtMs <= sinceMs ? state : { ...state, crashes: NO_CRASHES };
 }

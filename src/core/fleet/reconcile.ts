@@ -147,7 +147,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
     case "ready":
     case "draining": {
       if (worker?.hasFailed === true) return failOf(state, instance, worker, facts);
-      const good = worker?.hasRun === true ? noteGoodStart(state) : state;
+      const good = worker?.hasRun === true ? noteGoodStart(state, instance) : state;
       // Whatever runs on it: a job that never ends must not keep a machine that is paid.
       if (nowMs >= instance.endsAtMs) return putInstance(good, toBeGone(instance, "Its lifetime is over.", nowMs));
       if (worker === undefined || worker.goneAtMs <= nowMs) return loseWorker(good, instance, worker, facts);

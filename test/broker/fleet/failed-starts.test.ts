@@ -69,6 +69,29 @@ describe("a worker that reports that its start has failed", () => {
     expect(await workersOf(broker)).toContainEqual(expect.objectContaining(shown));
   });
 
+  it("is followed by fewer and fewer while another worker of the fleet is well, and whoever waits is told of a crash loop", async () => {
+    const { broker, jobId, pass } = await makeFleet();
+    const well = newestWorker(broker);
+    await well.takeOne();
+    await well.done(jobId);
+    const [running, waiting] = [submission(), submission()];
+    await broker.submit(running);
+    await well.takeOne();
+    await broker.submit(waiting);
+    for (const [fails, pauseMs] of [5_000, 10_000, 20_000, 40_000].entries()) {
+      await created(fails + 2);
+      await newestWorker(broker).ping([], "The check gpu failed: no CUDA.");
+      await ended(fails + 1);
+      await well.ping([running.jobId]);
+      expect(await waitOf(broker, waiting.jobId)).toMatchObject({ reason: fails < 2 ? "STARTING" : "CRASH_LOOP" });
+      await pass(pauseMs - 1_000);
+      expect(provider.called("create")).toHaveLength(fails + 2);
+      await well.ping([running.jobId]);
+      // A quarter of it may come by chance.
+      await pass(0.25 * pauseMs + 1_001);
+    }
+  });
+
   it("keeps its machine while it runs another job: a handler that began before the broker may have used such words", async () => {
     const { broker, endpointId } = await makeBroker({ upstreams: [], fleet: fleet({ slots: 2, max: 1 }) });
     const [one, other] = [submission(), submission()];
