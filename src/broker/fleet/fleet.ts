@@ -29,7 +29,7 @@ import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
 import { explainWait, type Least, leastOf, priceBeginsAtMs, pricedCandidates, pricedTiers } from "./facts.ts";
 import { jobWork } from "./job-work.ts";
-import { lostMachines } from "./lost-machines.ts";
+import { sight } from "./lost-machines.ts";
 import { calledMachine, desiredOf } from "./provider-call.ts";
 import { requestWork } from "./request-work.ts";
 import type { FleetWork } from "./work.ts";
@@ -269,13 +269,13 @@ export class Fleet implements Timed {
   async #make(call: FleetCall, nowMs: number): Promise<void> {
     const answer = await this.#ask(this.#toCall(call, nowMs));
     const { machines, endpoint, activeHolds } = this.#parts;
-    const isBalancedList = call.operation === "list" && this.#isBalanced;
-    const lost = isBalancedList ? await lostMachines(this.#parts, call.providerId, answer) : new Map<string, number>();
+    const { lost, there } = await sight(this.#parts, call.providerId, answer);
     const moment = { nowMs: Date.now(), jitter: Math.random() };
     const known = {
       endpointId: endpoint.id,
       unproven: this.#unproven(moment.nowMs),
       unreachable: new Set(lost.keys()),
+      there,
     };
     const next =
       call.operation === "list"

@@ -1,48 +1,82 @@
-// Machines of a load-balanced endpoint that their provider has lost. Their workers call nobody, so that no silence tells of it: a ready
-// machine that a list lacks is called at that moment, and is gone if it does not answer.
+// Ready machines that their provider's list lacks, or shows as ended, and what their workers show of themselves at that moment. Workers that
+// pull call by themselves. Those of a load-balanced endpoint call nobody, so that no silence tells of their end: they are called.
 import { providerOf } from "../../core/fleet/fleet-state.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import { LIST_LAG_MS } from "../../core/fleet/limits.ts";
-import { instanceName, type ProviderAnswer } from "../../core/fleet/provider.ts";
+import { instanceName, type Listed, type ProviderAnswer } from "../../core/fleet/provider.ts";
+import { isDown } from "../../core/fleet/take-list.ts";
 import type { LbLife } from "../../core/lb/pool.ts";
+import { WORKER_PING_INTERVAL_MS } from "../../core/limits.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
+import { holderOfInstance } from "./machines.ts";
 
-interface Parts extends Pick<BrokerState, "machines" | "endpoint"> {
+interface Parts extends Pick<BrokerState, "machines" | "endpoint" | "roster"> {
   readonly lb: LbSlots;
 }
 
-/** The ids of the machines that are lost, each with the time at which it was there for the last time that is known, epoch ms. */
-export async function lostMachines(
-  parts: Parts,
-  providerId: string,
-  answer: ProviderAnswer,
-): Promise<ReadonlyMap<string, number>> {
-  const { lb } = parts;
-  const lost = new Map<string, number>();
-  await Promise.all(
-    unlisted(parts, providerId, answer).map(async (instance) => {
-      const seenAtMs = lastSeenAtMs(parts, instance, lb.lifeOf(instance.id, Date.now()));
-      if ((await lb.probe(instance.id)) === "unhealthy") lost.set(instance.id, seenAtMs);
-    }),
-  );
-  return lost;
+export interface Sighted {
+  /** Ids of machines whose workers were called in vain, each with the last time at which it is known to have been there, epoch ms. */
+  readonly lost: ReadonlyMap<string, number>;
+  /** Ids of machines whose workers are there, whatever the list shows of them. */
+  readonly there: ReadonlySet<string>;
 }
 
-/** One that runs a request is left alone: a busy worker may not answer its /ping, and its requests end by themselves in minutes. */
-function unlisted({ machines, endpoint, lb }: Parts, providerId: string, answer: ProviderAnswer): readonly Instance[] {
-  const nowMs = Date.now();
+const NOTHING: Sighted = { lost: new Map(), there: new Set() };
+
+/** What the workers show that an answer to a list concerns. */
+export async function sight(parts: Parts, providerId: string, answer: ProviderAnswer): Promise<Sighted> {
+  const { machines, endpoint } = parts;
   const { listing } = providerOf(machines.state, providerId);
+  if (answer.kind !== "listed" || listing === null) return NOTHING;
+  const byName = new Map(answer.instances.map((listed) => [listed.name, listed]));
+  const own = [...machines.all()].filter((instance) => instance.providerId === providerId);
+  const listedOf = ({ id }: Instance) => byName.get(instanceName(endpoint.id, id));
+  const down = own.filter((instance) => isShownDown(instance, listedOf(instance), listing.atMs));
+  if (endpoint.settings?.kind !== "load_balancer") {
+    const there = down.filter((instance) => isCalling(parts, instance, listing.atMs));
+    return { ...NOTHING, there: new Set(there.map(({ id }) => id)) };
+  }
+  const missing = own.filter((one) => listedOf(one) === undefined && isSurelyMissing(one, listing.atMs));
+  return callThem(parts, missing, down);
+}
+
+/** Is it shown as ended though its worker was ready? */
+function isShownDown(instance: Instance, listed: Listed | undefined, atMs: number): boolean {
+  const wasReady = instance.phase === "ready" || instance.phase === "draining";
+  return wasReady && listed !== undefined && isDown(instance, listed, atMs);
+}
+
+function isSurelyMissing({ phase, readyAtMs, startedAtMs }: Instance, atMs: number): boolean {
+  return phase === "ready" && atMs >= (readyAtMs ?? startedAtMs) + LIST_LAG_MS;
+}
+
+/** Has its worker called since the list was asked for, or so shortly before that its next call may be under way? */
+function isCalling({ roster }: Parts, instance: Instance, atMs: number): boolean {
+  const calledAtMs = roster.get(holderOfInstance(instance))?.lastSeenAtMs ?? 0;
+  return calledAtMs >= Math.max(atMs - 2 * WORKER_PING_INTERVAL_MS, instance.startedAtMs);
+}
+
+async function callThem(parts: Parts, missing: readonly Instance[], down: readonly Instance[]): Promise<Sighted> {
+  const { lb } = parts;
+  const isBusy = ({ id }: Instance) => (lb.lifeOf(id, Date.now())?.running ?? 0) > 0;
   // Until the requests of an earlier start of the object are renewed it is not known which machines run some.
-  if (answer.kind !== "listed" || listing === null || nowMs < lb.recalledAtMs) return [];
-  const names = new Set(answer.instances.map(({ name }) => name));
-  return [...machines.all()].filter((instance) => {
-    const { id, phase, startedAtMs, readyAtMs } = instance;
-    if (phase !== "ready" || instance.providerId !== providerId || names.has(instanceName(endpoint.id, id)))
-      return false;
-    const isNewer = listing.atMs >= (readyAtMs ?? startedAtMs) + LIST_LAG_MS;
-    return isNewer && (lb.lifeOf(id, nowMs)?.running ?? 0) === 0;
-  });
+  if (Date.now() < lb.recalledAtMs) return { ...NOTHING, there: new Set(down.map(({ id }) => id)) };
+  const asked = await Promise.all(
+    [...missing, ...down].map(async (instance) => {
+      const seenAtMs = lastSeenAtMs(parts, instance, lb.lifeOf(instance.id, Date.now()));
+      // A busy worker may not answer its /ping, and its requests end by themselves in minutes.
+      const health = isBusy(instance) ? "busy" : await lb.probe(instance.id);
+      return { instance, seenAtMs, health };
+    }),
+  );
+  const lost = new Map<string, number>();
+  const there = new Set<string>();
+  for (const { instance, seenAtMs, health } of asked) {
+    if (health === "unhealthy") lost.set(instance.id, seenAtMs);
+    else if (health !== null) there.add(instance.id);
+  }
+  return { lost, there };
 }
 
 /** The list before showed it, or its worker has answered since. With its memory a broker has lost both, a moment before its start. */

@@ -23,6 +23,8 @@ interface ListAnswer {
   readonly unproven: ReadonlySet<string>;
   /** Ids of machines whose workers are called, and did not answer when this list lacked them; absent: the workers call by themselves. */
   readonly unreachable?: ReadonlySet<string>;
+  /** Ids of machines whose workers have shown that they are there, whatever this list shows of them; absent: none has. */
+  readonly there?: ReadonlySet<string>;
 }
 
 /** The answer to a list. One that is not the answer to the list under way changes nothing. */
@@ -53,7 +55,8 @@ export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderA
     byName.delete(name);
     const isUnproven = asked.unproven.has(instance.id);
     const isUnreachable = asked.unreachable?.has(instance.id) === true;
-    const seen = { ...moment, atMs, isUnproven, isUnreachable };
+    const isThere = asked.there?.has(instance.id) === true;
+    const seen = { ...moment, atMs, isUnproven, isUnreachable, isThere };
     next = listed === undefined ? missing(next, instance, seen) : found(next, instance, listed, seen);
   }
   const prefix = namePrefix(asked.endpointId);
@@ -103,6 +106,7 @@ interface Seen extends Moment {
   readonly atMs: number;
   readonly isUnproven: boolean;
   readonly isUnreachable: boolean;
+  readonly isThere: boolean;
 }
 
 function found(state: FleetState, before: Instance, listed: Listed, seen: Seen): FleetState {
@@ -118,14 +122,15 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
       if (!isOver) return putInstance(state, enterPhase(instance, "starting", nowMs, { unclearAtMs: null }));
       return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", seen);
     case "starting":
-      if (instance.call !== null || !isDown(listed, instance.sinceMs, atMs)) return putInstance(state, instance);
+      if (instance.call !== null || !isDown(instance, listed, atMs)) return putInstance(state, instance);
       return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", seen);
     case "ready":
     case "draining":
-      // It has surely run when its worker asked for a job.
-      if (!isDown(listed, instance.readyAtMs ?? instance.startedAtMs, atMs)) return putInstance(state, instance);
+      if (!isDown(instance, listed, atMs)) return putInstance(state, instance);
       if (seen.isUnproven)
         return failStart(state, instance, listed.detail ?? "It ended before its worker had finished a job.", seen);
+      // A worker that works is there, whatever its provider says. Once it is silent, that ends it.
+      if (seen.isThere) return putInstance(state, instance);
       return putInstance(state, toBeGone(instance, listed.detail ?? "Its provider has ended it.", nowMs));
     case "stopping":
       // A list that is behind may show it as it was before its last start.
@@ -155,11 +160,13 @@ function isOfFormerStart({ isResumed, answeredAtMs }: Instance, { status }: List
 }
 
 /**
- * Does it not run any more? A list that is behind may still show as stopped what was started since; it shows nothing as ended that
- * was not.
+ * Does a list that was asked for at `atMs` show of a machine which starts, or has started, that it does not run any more? One that is
+ * behind may still show as stopped what was started since; it shows nothing as ended that was not.
  */
-function isDown(listed: Listed, startedAtMs: number, atMs: number): boolean {
-  return listed.status === "ended" || listed.status === "failed" || isStopped(listed, startedAtMs, atMs);
+export function isDown({ phase, sinceMs, readyAtMs, startedAtMs }: Instance, listed: Listed, atMs: number): boolean {
+  if (listed.status === "ended" || listed.status === "failed") return true;
+  // It has surely run when its worker asked for a job.
+  return isStopped(listed, phase === "starting" ? sinceMs : (readyAtMs ?? startedAtMs), atMs);
 }
 
 /** Is it stopped, by a list that is surely newer than that time? */

@@ -350,6 +350,37 @@ describe("the machines of a load-balanced endpoint", () => {
   });
 });
 
+describe("a load-balanced machine that its provider shows as failed", () => {
+  async function makeProven() {
+    const made = await makeLbFleet({ min: 1 });
+    await created(1);
+    const request = made.request();
+    await request.leave(await request.ticket());
+    // It is there for longer than its start is judged by.
+    for (let passedMs = 0; passedMs < START_JUDGED_MS; passedMs += 60_000) await made.pass(60_000);
+    await vi.waitFor(async () => expect(await made.workers()).toMatchObject([{ machine: { phase: "ready" } }]));
+    for (const [name, machine] of provider.machines) provider.machines.set(name, { ...machine, status: "failed" });
+    return made;
+  }
+
+  it("is asked, stays while its worker answers, and ends when it does not", async () => {
+    const { pass, workers } = await makeProven();
+    const lists = provider.called("list").length;
+    const asked = pingsOf(machineOf(0));
+    // The second one is asked for when the answer to the first one was taken.
+    for (const times of [1, 2]) {
+      await pass(60_000);
+      await vi.waitFor(() => expect(pingsOf(machineOf(0))).toBe(asked + times));
+    }
+    expect(provider.called("list")).toHaveLength(lists + 2);
+    expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]);
+    expect(provider.called("end")).toEqual([]);
+    health = "unhealthy";
+    await pass(60_000);
+    await ended(1);
+  });
+});
+
 describe("a load-balanced machine that is started again", () => {
   it("is called where its provider shows it then, and not at its former address, which may be somebody else's", async () => {
     const urls: string[] = [];
