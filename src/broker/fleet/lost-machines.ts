@@ -65,16 +65,15 @@ async function callThem(parts: Parts, missing: readonly Instance[], down: readon
   const asked = await Promise.all(
     [...missing, ...down].map(async (instance) => {
       const seenAtMs = lastSeenAtMs(parts, instance, lb.lifeOf(instance.id, Date.now()));
-      // A busy worker may not answer its /ping, and its requests end by themselves in minutes.
-      const health = isBusy(instance) ? "busy" : await lb.probe(instance.id);
-      return { instance, seenAtMs, health };
+      return { instance, seenAtMs, health: isBusy(instance) ? null : await lb.probe(instance.id) };
     }),
   );
   const lost = new Map<string, number>();
   const there = new Set<string>();
   for (const { instance, seenAtMs, health } of asked) {
-    if (health === "unhealthy") lost.set(instance.id, seenAtMs);
-    else if (health !== null) there.add(instance.id);
+    // A busy worker may not answer its /ping, and its requests end by themselves in minutes. They may have begun while it was called.
+    if (isBusy(instance) || health === "ready" || health === "starting") there.add(instance.id);
+    else if (health === "unhealthy") lost.set(instance.id, seenAtMs);
   }
   return { lost, there };
 }

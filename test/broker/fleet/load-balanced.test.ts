@@ -379,6 +379,36 @@ describe("a load-balanced machine that its provider shows as failed", () => {
     await pass(60_000);
     await ended(1);
   });
+
+  it("stays for a request that has begun while its worker was asked", async () => {
+    const { request, pass, workers } = await makeProven();
+    const lists = provider.called("list").length;
+    await pass(60_000);
+    await vi.waitFor(() => expect(provider.called("list")).toHaveLength(lists + 1));
+    await pass(50_000);
+    // Its worker serves a request shortly before the next list, so that it is ready for another one.
+    const early = request();
+    const answer = await enterAsTimePasses(early);
+    if (!answer.ok || answer.value.kind !== "ticket") throw new Error("there is no ticket");
+    await early.leave(answer.value.ticket);
+    let isAsked = false;
+    const held = Promise.withResolvers<ProbedHealth>();
+    answerPings(() => {
+      // Requests have it asked, too; this is the question that follows the list.
+      isAsked = provider.called("list").length === lists + 2;
+      return held.promise;
+    });
+    await vi.waitFor(async () => {
+      await pass(1_000);
+      expect(isAsked).toBe(true);
+    });
+    const ticket = await request().ticket();
+    expect(ticket.upstream.id).toBe(machineOf(0));
+    held.resolve("unhealthy");
+    await vi.waitFor(async () => expect(await workers()).toMatchObject([{ state: "UNHEALTHY" }]));
+    expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]);
+    expect(provider.called("end")).toEqual([]);
+  });
 });
 
 describe("a load-balanced machine that is started again", () => {
