@@ -5,7 +5,7 @@ import type { Decision, FleetSettings, ProviderCall } from "../../contract/fleet
 import { fail, messageOf, ok, type Result } from "../../core/failure.ts";
 import type { FleetWait } from "../../core/fleet/explain.ts";
 import type { FleetState } from "../../core/fleet/fleet-state.ts";
-import { isAtItsEnd, isLive, isNewlyReady } from "../../core/fleet/instance.ts";
+import { type InstancePhase, isAtItsEnd, isLive, isNewlyReady } from "../../core/fleet/instance.ts";
 import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
 import { STOPPED_KEPT_MS } from "../../core/fleet/limits.ts";
 import type { ProviderAnswer } from "../../core/fleet/provider.ts";
@@ -281,9 +281,10 @@ export class Fleet implements Timed {
       call.operation === "list"
         ? takeList(machines.state, { ...call, ...known }, answer, moment)
         : takeAnswer(machines.state, call, answer, moment);
-    for (const [id, seenAtMs] of lost) {
-      const isGone = machines.get(id)?.phase === "ready" && next.instances.get(id)?.phase === "stopping";
-      if (isGone) activeHolds.machineLost(id, seenAtMs, moment.nowMs);
+    for (const { id, phase } of machines.all()) {
+      // Whatever a list ends was gone before.
+      const isGone = isServing(phase) && !isServing(next.instances.get(id)?.phase);
+      if (isGone) activeHolds.machineLost(id, lost.get(id) ?? moment.nowMs, moment.nowMs);
     }
     this.#keep(next, null, moment.nowMs);
     this.#dueAtMs = 0;
@@ -355,6 +356,10 @@ export class Fleet implements Timed {
     if (endpoint.settings === null) return [];
     return endpoint.settings.tenantId === tenantId ? instanceRows.decisions(below, limit) : null;
   }
+}
+
+function isServing(phase: InstancePhase | undefined): boolean {
+  return phase === "ready" || phase === "draining";
 }
 
 function decisionOf(

@@ -91,12 +91,19 @@ export class ActiveHolds implements Timed {
     this.#commit({ ...NOTHING, kept: [held] }, settings, nowMs);
   }
 
-  /** An active machine that is called is gone, and was there for the last time at `seenAtMs`: it was held until then. */
+  /**
+   * An active machine is gone by its provider's word. It was held until its worker's last call; one that is called, and calls nobody, until
+   * `seenAtMs`, at which it was there for the last time.
+   */
   machineLost(machineId: string, seenAtMs: number, nowMs: number): void {
     const { settings } = this.#parts.endpoint;
-    const held = this.#held.get(machineId);
-    if (settings === null || held === undefined) return;
-    this.#commit(endingOf(held.hold, settings, Math.min(seenAtMs, nowMs)), settings, nowMs);
+    if (settings === null) return;
+    for (const { hold, presence } of [...this.#held.values()]) {
+      // The id of a machine is that of its worker's key.
+      if ((hold.keyId ?? hold.holderId) !== machineId) continue;
+      const endMs = Math.min(presence?.lastSeenAtMs ?? seenAtMs, nowMs);
+      this.#commit(endingOf(hold, settings, endMs), settings, nowMs);
+    }
   }
 
   /**

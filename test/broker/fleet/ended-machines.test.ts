@@ -1,6 +1,7 @@
 // Machines that their provider shows as ended: whether they have is for their workers to show, and so is until when they were there.
 import { expect, it, vi } from "vitest";
 import { WORKER_GONE_AFTER_MS } from "../../../src/core/limits.ts";
+import { activeRate, makeActive } from "../../support/active.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
 import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, workersOf } from "../../support/pulling-worker.ts";
@@ -51,3 +52,19 @@ it.each(["failed", "ended", "stopped"] as const)(
     await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
   },
 );
+
+it("an active machine that is shown as failed was held until its worker's last call", async () => {
+  vi.setSystemTime(Date.UTC(2052, 0, 1));
+  const rates = [activeRate(), { ...activeRate(), kind: "flex" as const }];
+  const made = await makeActive({ rates, fleet: fleet({ min: 1, max: 1 }) });
+  await created(1);
+  await made.ask(idOf(0), idOf(0));
+  await passTime(made.endpointId, 5_000);
+  await made.ping(idOf(0), idOf(0));
+  const lastMs = Date.now();
+  showAs("failed");
+  for (let passed = 0; passed < WORKER_GONE_AFTER_MS; passed += 5_000) await passTime(made.endpointId, 5_000);
+  await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  const lines = await made.lines();
+  expect(lines).toMatchObject([{ jobId: `active-${idOf(0)}`, finishedAt: lastMs }]);
+});

@@ -63,6 +63,10 @@ async function asTimePasses(check: () => unknown): Promise<void> {
   );
 }
 
+function failMachines(): void {
+  for (const [name, machine] of provider.machines) provider.machines.set(name, { ...machine, status: "failed" });
+}
+
 type Request = ReturnType<typeof lbRequest>;
 
 /** What one call answers, while time passes. */
@@ -359,7 +363,7 @@ describe("a load-balanced machine that its provider shows as failed", () => {
     // It is there for longer than its start is judged by.
     for (let passedMs = 0; passedMs < START_JUDGED_MS; passedMs += 60_000) await made.pass(60_000);
     await vi.waitFor(async () => expect(await made.workers()).toMatchObject([{ machine: { phase: "ready" } }]));
-    for (const [name, machine] of provider.machines) provider.machines.set(name, { ...machine, status: "failed" });
+    failMachines();
     return made;
   }
 
@@ -537,7 +541,10 @@ describe("an active machine of a load-balanced endpoint", () => {
     expect(await made.lines()).toMatchObject([{ finishedAt: goneMs, seconds: 11 }]);
   });
 
-  it("is gone, and billed no longer, once its provider does not list it and its worker does not answer", async () => {
+  it.each([
+    ["does not list it", () => provider.machines.clear()],
+    ["shows it as failed", () => failMachines()],
+  ])("is gone, and billed no longer, once its provider %s and its worker does not answer", async (_, lose) => {
     vi.setSystemTime(Date.UTC(2050, 0, 1));
     const made = await makeLbFleet({ min: 1 });
     await created(1);
@@ -556,7 +563,7 @@ describe("an active machine of a load-balanced endpoint", () => {
     await made.pass(60_000);
     const listedMs = Date.now();
     await vi.waitFor(() => expect(provider.called("list")).toHaveLength(lists + 1));
-    provider.machines.clear();
+    lose();
     health = "unhealthy";
     await made.pass(60_000);
     await created(2);
