@@ -6,7 +6,7 @@ import { isCompletedBy } from "../../core/job/job.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
 import { IDLE_GRACE_MS, LIMIT_RETRY_AFTER_SECONDS, TAKE_HOLD_MAX_MS, WORKERS_MAX } from "../../core/limits.ts";
 import { reportsIdleness } from "../../core/scheduling/sdk-version.ts";
-import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
+import type { RosterWorker, WorkerName } from "../../core/scheduling/worker-roster.ts";
 import { TOO_MANY_POLLS } from "../jobs/held-calls.ts";
 import type { OverJobs } from "../jobs/jobs.ts";
 import type { Wake } from "../wake.ts";
@@ -42,7 +42,7 @@ export class PullWorkers {
     if (endpoint.settings?.kind === "load_balancer") return fail(NO_JOBS);
     // This runs here too, as no job may come that would run it: workers that are gone must not keep new ones out.
     pullSlots.forgetGone(nowMs);
-    const worker = roster.hear(call, nowMs);
+    const worker = this.#hear(call, nowMs);
     if (worker === null) {
       const retryAfterSeconds = LIMIT_RETRY_AFTER_SECONDS;
       return fail({ kind: "too_many_workers", workersMax: WORKERS_MAX, retryAfterSeconds });
@@ -85,7 +85,7 @@ export class PullWorkers {
   async ping(call: PingCall): Promise<void> {
     const { roster } = this.#parts;
     const nowMs = Date.now();
-    const worker = roster.hear(call, nowMs);
+    const worker = this.#hear(call, nowMs);
     if (worker === null) return;
     worker.gpu = call.gpu ?? worker.gpu;
     worker.version = call.version ?? worker.version;
@@ -97,6 +97,14 @@ export class PullWorkers {
     for (const jobId of call.jobIds) this.#stopFormer(worker, jobId);
     this.#parts.pullSlots.ask(worker, nowMs);
     await this.#parts.wake.run(nowMs);
+  }
+
+  /** Null: there are too many workers. The roster of a start of the object does not have whose machine drains already. */
+  #hear(call: WorkerName, nowMs: number): RosterWorker | null {
+    const { roster, machines } = this.#parts;
+    const worker = roster.hear(call, nowMs);
+    if (worker !== null && machines.isLeaving(worker.keyId)) worker.draining = true;
+    return worker;
   }
 
   /** Stops a job that was taken from the worker before this start of the object, which the worker was not sent. */

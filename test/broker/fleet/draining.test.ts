@@ -1,19 +1,24 @@
 // Machines that get no more jobs, and end those that they have.
+import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
 import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf, workersOf } from "../../support/pulling-worker.ts";
+import { evict } from "../../support/quiet.ts";
 
 const HOUR_MS = 3_600_000;
 const BEAT_MS = 20_000;
 
 const provider = useHeldProvider();
 
-it("a job on a machine at the end of its life has no second machine made, and the next job has one at once", async () => {
+/** A job runs on the only machine, which lives for an hour, of which the last tenth is for the jobs that are there. */
+async function runToItsEnd(slots: number) {
+  const partial = fleet({ lifetimeMs: HOUR_MS, slots });
   const { endpointId, broker } = await makeBroker({
     upstreams: [],
     executionTimeoutMs: 24 * HOUR_MS,
-    fleet: fleet({ lifetimeMs: HOUR_MS }),
+    fleet: partial,
   });
   const call = submission();
   await broker.submit(call);
@@ -21,16 +26,36 @@ it("a job on a machine at the end of its life has no second machine made, and th
   const id = provider.called("create")[0]?.machine?.instanceId ?? "";
   const worker = pullingWorker(broker, id, id);
   await worker.takeOne();
-  // Of an hour the last tenth is for the jobs that are there.
   for (let passed = 0; passed < 0.95 * HOUR_MS; passed += BEAT_MS) {
     await worker.ping([call.jobId]);
     await passTime(endpointId, BEAT_MS);
   }
   expect(await workersOf(broker)).toMatchObject([{ id, machine: { phase: "draining" } }]);
+  return { endpointId, broker, worker, id, jobId: call.jobId };
+}
+
+it("a job on a machine at the end of its life has no second machine made, and the next job has one at once", async () => {
+  const { broker, worker, jobId } = await runToItsEnd(1);
   expect(provider.called("create")).toHaveLength(1);
   await broker.submit(submission());
   await vi.waitFor(() => expect(provider.called("create")).toHaveLength(2));
-  await worker.done(call.jobId);
-  expect((await statusOf(broker, call.jobId)).status).toBe("COMPLETED");
+  await worker.done(jobId);
+  expect((await statusOf(broker, jobId)).status).toBe("COMPLETED");
   await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
 });
+
+it.each([false, true])(
+  "a machine that drains gets no job after a start of its broker; a heartbeat comes first: %s",
+  async (beats) => {
+    const { endpointId, id, jobId } = await runToItsEnd(2);
+    await evict(endpointId);
+    const broker = brokerOf(env, endpointId);
+    const worker = pullingWorker(broker, id, id);
+    const next = submission();
+    await broker.submit(next);
+    if (beats) await worker.ping([jobId]);
+    await expect(worker.take({ idle: false })).rejects.toThrow("draining");
+    expect((await statusOf(broker, next.jobId)).status).toBe("IN_QUEUE");
+    expect(await worker.done(jobId)).toBe("accepted");
+  },
+);
