@@ -36,7 +36,7 @@ export async function operate(call: ProviderCall, deps: OperateDeps): Promise<Pr
   if (stored === null)
     return { kind: "unreachable", detail: "The record of the provider cannot be read at the moment." };
   const { provider, endpoint } = stored;
-  if (provider === null) return { kind: "denied", detail: "There is no such provider any more." };
+  if (provider === null) return withoutProvider(operation);
   if (endpoint !== null && endpoint.tenantId !== provider.tenantId)
     return { kind: "denied", detail: "The provider is another tenant's." };
   const planned: Planned =
@@ -56,6 +56,13 @@ export async function operate(call: ProviderCall, deps: OperateDeps): Promise<Pr
   if ("detail" in shown)
     log("provider_refused", { endpointId, providerId, operation, kind: shown.kind, detail: shown.detail });
   return shown;
+}
+
+/** Its record outlasts every machine that was had of it (db/providers.ts): what is left of one is its row at the broker, which may go. */
+function withoutProvider(operation: ProviderCall["operation"]): ProviderAnswer {
+  if (operation === "list") return { kind: "listed", instances: [] };
+  if (operation === "stop" || operation === "end") return { kind: "gone" };
+  return { kind: "denied", detail: "There is no such provider any more." };
 }
 
 interface Stored {

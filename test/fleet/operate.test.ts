@@ -232,11 +232,19 @@ describe("a provider", () => {
     expect(calls.seen).toEqual([]);
   });
 
+  it("that is forgotten has no machine any more, so that records of such ones end", async () => {
+    const { ask } = await scene();
+    expect(await ask("list", { providerId: "forgotten" })).toEqual({ kind: "listed", instances: [] });
+    expect(await ask("end", { providerId: "forgotten" })).toEqual({ kind: "gone" });
+    expect(await ask("stop", { providerId: "forgotten" })).toEqual({ kind: "gone" });
+    expect(await ask("start", { providerId: "forgotten" })).toMatchObject({ kind: "denied" });
+  });
+
   it("that is not there, or is another tenant's, is denied", async () => {
     const { calls } = runpod();
     const one = await scene();
     const other = await scene();
-    expect(await one.ask("list", { providerId: "unknown" })).toMatchObject({ kind: "denied" });
+    expect(await one.ask("create", { providerId: "unknown" })).toMatchObject({ kind: "denied" });
     expect(await one.ask("create", { providerId: other.providerId })).toMatchObject({ kind: "denied" });
     expect(calls.seen).toEqual([]);
   });
