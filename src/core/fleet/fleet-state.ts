@@ -5,6 +5,8 @@ import type { Candidate, Instance } from "./instance.ts";
 import {
   CRASH_BASE_MS,
   CRASH_MAX_MS,
+  ENDS_PAUSE_MAX_MS,
+  ENDS_PAUSE_SHARE,
   ENDS_WAIT_MAX_MS,
   NO_CAPACITY_MS,
   PROVIDER_WAIT_MAX_MS,
@@ -124,7 +126,9 @@ export function noteDone(state: FleetState, providerId: string, sort: CallSort):
   const { failures, trouble } = providerOf(state, providerId)[sort];
   const kept = sort === "asking" && trouble?.kind === "wait" ? trouble : null;
   if (failures === 0 && trouble === kept) return state;
-  return putProvider(state, providerId, { [sort]: { failures: 0, trouble: kept } });
+  // It answers again: what it has is asked for without the pause that it was left.
+  const list = sort === "tending" && failures > 0 ? { listNotBeforeMs: 0 } : {};
+  return putProvider(state, providerId, { [sort]: { failures: 0, trouble: kept }, ...list });
 }
 
 /**
@@ -173,6 +177,15 @@ function pauseMs(refusal: Refusal, failures: number, jitter: number): number {
   return refusal.kind === "wait"
     ? Math.min(Math.max(refusal.retryAfterMs ?? own, RETRY_BASE_MS), PROVIDER_WAIT_MAX_MS)
     : own;
+}
+
+/**
+ * How long a provider is left alone that does not end a machine, or does not tell whether it has: for longer the longer ago it was to, ms.
+ * What stands in the record decides, since a pause of minutes outlasts the broker's memory.
+ */
+export function endsPauseMs({ phase, goal, sinceMs }: Instance, nowMs: number): number {
+  const forMs = phase === "stopping" && goal === "gone" ? nowMs - sinceMs : 0;
+  return Math.min(Math.max(forMs, 0) / ENDS_PAUSE_SHARE, ENDS_PAUSE_MAX_MS);
 }
 
 /** A worker has failed its start. */

@@ -36,6 +36,12 @@ export const LIST_UNSHOWN_MS = 500;
 /** A failed call is repeated after 2 s at first and after 2 min at last: a vendor's outage lasts minutes. */
 export const RETRY_BASE_MS = 2_000;
 export const RETRY_MAX_MS = 120_000;
+/**
+ * What a machine's end has failed of for long, such as a revoked key, is mended by a person or never: each pause is a 24th of the time since
+ * the machine was to end, so that it is paid for little longer than it was anyway, and an hour at most.
+ */
+export const ENDS_PAUSE_SHARE = 24;
+export const ENDS_PAUSE_MAX_MS = 3_600_000;
 /** A provider that has nothing to give is asked again after this: capacity comes back in minutes, and a call costs nothing. */
 export const NO_CAPACITY_MS = 60_000;
 /** A refused key or an unpaid account is mended by a person, who is not kept waiting for longer than this. */

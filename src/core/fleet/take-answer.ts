@@ -1,6 +1,6 @@
 // What a provider's answer to a call about one machine changes in a fleet.
 import { backoffMs } from "../job/backoff.ts";
-import { type FleetState, noteCrash, noteDone, noteRefusal, putInstance } from "./fleet-state.ts";
+import { endsPauseMs, type FleetState, noteCrash, noteDone, noteRefusal, putInstance } from "./fleet-state.ts";
 import { enterPhase, type Instance } from "./instance.ts";
 import { LIST_LAG_MS, RETRY_BASE_MS, RETRY_MAX_MS, UNCLEAR_KEPT_MS } from "./limits.ts";
 import type { Listed, ProviderAnswer, Refusal } from "./provider.ts";
@@ -62,7 +62,8 @@ function goneAnswer(state: FleetState, instance: Instance, operation: Operation,
 
 function refusedOf(instance: Instance, operation: Operation, refusal: Refusal, { nowMs, jitter }: Moment): Instance {
   const failures = instance.failures + 1;
-  const notBeforeMs = nowMs + backoffMs(failures, RETRY_BASE_MS, RETRY_MAX_MS, jitter);
+  const pauseMs = backoffMs(failures, RETRY_BASE_MS, RETRY_MAX_MS, jitter);
+  const notBeforeMs = nowMs + Math.max(pauseMs, endsPauseMs(instance, nowMs));
   const failed = { ...instance, failures, notBeforeMs, lastError: refusal.detail };
   if (operation === "create") {
     if (instance.phase !== "creating") return failed;

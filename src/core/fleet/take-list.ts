@@ -2,6 +2,7 @@
 // surely newer than what was done last, and one with a name of this endpoint that no record owns gets a record, by which it is ended.
 import { backoffMs } from "../job/backoff.ts";
 import {
+  endsPauseMs,
   type FleetState,
   noteDone,
   noteRefusal,
@@ -37,7 +38,11 @@ export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderA
     const refusal: Refusal = isRefusal(answer) ? answer : { kind: "unclear", detail: "The provider gave no list." };
     const refused = noteRefusal(state, providerId, null, refusal, nowMs, jitter, "tending");
     const { failures } = providerOf(refused, providerId).tending;
-    const listNotBeforeMs = nowMs + backoffMs(failures, LIST_AGAIN_MS, RETRY_MAX_MS, jitter);
+    const pauseMs = backoffMs(failures, LIST_AGAIN_MS, RETRY_MAX_MS, jitter);
+    const own = [...state.instances.values()].filter((instance) => instance.providerId === providerId);
+    // One that is not about to end may need the list sooner.
+    const endsMs = own.length === 0 ? 0 : Math.min(...own.map((instance) => endsPauseMs(instance, nowMs)));
+    const listNotBeforeMs = nowMs + Math.max(pauseMs, endsMs);
     const unlisted = putProvider(refused, providerId, { listing: null, listNotBeforeMs });
     return giveUpUnclear(unlisted, providerId, provider.listing.atMs, nowMs);
   }

@@ -3,7 +3,17 @@ import { describe, expect, it } from "vitest";
 import { beginFleet, noteDone, noteRefusal, troubleOf } from "../../../src/core/fleet/fleet-state.ts";
 import type { Refusal } from "../../../src/core/fleet/provider.ts";
 import { reconcile } from "../../../src/core/fleet/reconcile.ts";
-import { CANDIDATE, factsAt, readyMachine, runFleet, shown, workersOf } from "../../support/fleet-core.ts";
+import { toBeGone } from "../../../src/core/fleet/take-answer.ts";
+import {
+  answered,
+  CANDIDATE,
+  factsAt,
+  HOUR,
+  readyMachine,
+  runFleet,
+  shown,
+  workersOf,
+} from "../../support/fleet-core.ts";
 
 describe("a provider whose creates come to no clear answer while its lists are answered", () => {
   it("is asked after longer and longer pauses, up to two minutes", () => {
@@ -39,6 +49,47 @@ describe("a provider that has asked for a pause", () => {
       troubleOf(noteDone(noteRefusal(beginFleet([]), "p1", CANDIDATE, refusal, 0, 0), "p1", "asking"), "p1")?.kind;
     expect(leftAfter(WAIT)).toBe("wait");
     expect(leftAfter({ kind: "unpaid", detail: "no money" })).toBeUndefined();
+  });
+});
+
+describe("a machine whose end and lists are refused", () => {
+  const DENIED = { kind: "denied", detail: "the key is revoked" } as const;
+  /** The calls of so many days. */
+  function callsOf(days: number) {
+    let state = beginFleet([toBeGone(readyMachine("abc"), null, HOUR)]);
+    let nowMs = HOUR;
+    const calls: { readonly operation: string; readonly atMs: number }[] = [];
+    while (nowMs < HOUR + days * 24 * HOUR) {
+      const plan = reconcile(state, factsAt(nowMs, { wanted: 0 }));
+      state = plan.state;
+      for (const call of plan.calls) {
+        calls.push({ operation: call.operation, atMs: nowMs });
+        state = answered(state, call, DENIED, nowMs + 100);
+      }
+      nowMs = plan.calls.length > 0 ? nowMs + 200 : Math.max(plan.nextAtMs, nowMs + 200);
+    }
+    return { calls, state };
+  }
+
+  it("is tried every two minutes at first, and once an hour in the end", () => {
+    const { calls, state } = callsOf(30);
+    for (const operation of ["end", "list"]) {
+      const times = calls.filter((call) => call.operation === operation).map(({ atMs }) => atMs - HOUR);
+      expect(times.filter((ms) => ms < HOUR).length).toBeGreaterThan(25);
+      expect(times.filter((ms) => ms >= 29 * 24 * HOUR).length).toBeGreaterThanOrEqual(23);
+      expect(times.filter((ms) => ms >= 29 * 24 * HOUR).length).toBeLessThanOrEqual(25);
+    }
+    expect(state.instances.get("abc")).toMatchObject({ phase: "stopping", lastError: DENIED.detail });
+  });
+
+  it("is looked for at once when its end is done after all", () => {
+    const { state } = callsOf(3);
+    const nowMs = HOUR + 75 * HOUR;
+    const plan = reconcile(state, factsAt(nowMs, { wanted: 0 }));
+    const end = plan.calls.find(({ operation }) => operation === "end");
+    if (end === undefined) throw new Error("no end is asked for");
+    const done = answered(plan.state, end, { kind: "done", instance: null }, nowMs + 100);
+    expect(done.providers.get("p1")?.listNotBeforeMs).toBe(0);
   });
 });
 
