@@ -145,13 +145,15 @@ export function noteRefusal(
   sort: CallSort = "asking",
 ): FleetState {
   const { kind, detail } = refusal;
+  const before = providerOf(state, providerId);
+  const failures = before[sort].failures + 1;
   if (kind === "no_capacity" || kind === "bad_config") {
+    // A list, a stop or an end: what is wrong with it says nothing of a create, and it is not to be repeated at once all the same.
+    if (sort === "tending") return putProvider(state, providerId, { tending: { ...before.tending, failures } });
     if (candidate === null) return state;
     const untilMs = nowMs + (kind === "no_capacity" ? NO_CAPACITY_MS : REFUSED_MS);
     return putTrouble(state, candidate, { kind, detail, untilMs });
   }
-  const before = providerOf(state, providerId);
-  const failures = before[sort].failures + 1;
   const untilMs = nowMs + pauseMs(refusal, failures, jitter);
   const restsUntilMs = kind === "wait" ? Math.min(untilMs, nowMs + ENDS_WAIT_MAX_MS) : before.restsUntilMs;
   return putProvider(state, providerId, { [sort]: { failures, trouble: { kind, detail, untilMs } }, restsUntilMs });

@@ -52,6 +52,20 @@ describe("a provider that has asked for a pause", () => {
   });
 });
 
+describe("a provider that refuses its lists as wrong", () => {
+  it.each(["bad_config", "no_capacity"] as const)("is asked for one more and more seldom: %s", (kind) => {
+    const { called, state } = runFleet(
+      () => ({ kind, detail: "400" }),
+      10,
+      { workers: workersOf(["abc", {}]) },
+      beginFleet([readyMachine("abc")]),
+    );
+    expect(called("list").length).toBeLessThan(12);
+    // Nothing tells that it would refuse a create.
+    expect(troubleOf(state, "p1")).toBeNull();
+  });
+});
+
 describe("a machine whose end and lists are refused", () => {
   const DENIED = { kind: "denied", detail: "the key is revoked" } as const;
   /** The calls of so many days. */
