@@ -128,6 +128,11 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
       return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", seen);
     case "starting":
       if (instance.call !== null || !isDown(instance, listed, atMs)) return putInstance(state, instance);
+      if (isYetToStart(instance)) {
+        // Stopped is what it is to be until its start is asked for, and it may have failed in the run before.
+        if (listed.status !== "ended") return putInstance(state, instance);
+        return putInstance(state, toBeGone(instance, listed.detail ?? "Its provider has ended it.", nowMs));
+      }
       return failStart(state, instance, listed.detail ?? "It ended before its worker asked for a job.", seen);
     case "ready":
     case "draining":
@@ -157,6 +162,11 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
       if (listed.status === "stopped" || atMs < instance.sinceMs + LIST_LAG_MS) return putInstance(state, instance);
       return putInstance(state, toBeGone(instance, listed.detail ?? "It did not stay stopped.", nowMs));
   }
+}
+
+/** Is it a stopped machine whose start is still to be asked for, as its provider rests or a call of it came to nothing? */
+function isYetToStart({ phase, goal }: Instance): boolean {
+  return phase === "starting" && goal === "running";
 }
 
 /** Does it show a machine as it was before it was started again, so that somebody else may be at its address by now? */
@@ -189,6 +199,7 @@ function missing(state: FleetState, instance: Instance, seen: Seen): FleetState 
       return putInstance(state, toBeGone(instance, instance.lastError, nowMs));
     case "starting":
       if (instance.call !== null || !isNewer(instance.sinceMs)) return state;
+      if (isYetToStart(instance)) return putInstance(state, toBeGone(instance, NOT_THERE, nowMs));
       return failStart(state, instance, NOT_THERE, seen);
     case "stopped":
       return isNewer(instance.sinceMs)

@@ -1,11 +1,11 @@
 // What a provider's list changes: whose machine a name is.
 import { describe, expect, it } from "vitest";
-import { beginFleet, type FleetState, putInstances } from "../../../src/core/fleet/fleet-state.ts";
-import { isLive } from "../../../src/core/fleet/instance.ts";
+import { beginFleet, type FleetState, noteRefusal, putInstances } from "../../../src/core/fleet/fleet-state.ts";
+import { enterPhase, isLive } from "../../../src/core/fleet/instance.ts";
 import { INSTANCES_MAX, STRAYS_MAX } from "../../../src/core/fleet/limits.ts";
 import type { Listed } from "../../../src/core/fleet/provider.ts";
 import { reconcile } from "../../../src/core/fleet/reconcile.ts";
-import { answered, factsAt, HOUR, readyMachine, shown, workersOf } from "../../support/fleet-core.ts";
+import { answered, factsAt, HOUR, readyMachine, runFleet, shown, workersOf } from "../../support/fleet-core.ts";
 
 /** The records after this provider was asked for a list. */
 function afterList(state: FleetState, providerId: string, instances: readonly Listed[]): FleetState {
@@ -20,6 +20,42 @@ function afterList(state: FleetState, providerId: string, instances: readonly Li
 
 const told = ({ instances }: FleetState) =>
   [...instances.values()].map(({ id, phase, providerId }) => `${id} ${phase} ${providerId}`);
+
+describe("a stopped machine that is to start again, and whose provider rests", () => {
+  const stopped = enterPhase(readyMachine("abc"), "stopped", 900_000);
+  const wait = { kind: "wait", retryAfterMs: 300_000, detail: "slow down" } as const;
+  const resting = noteRefusal(beginFleet([stopped]), "p1", null, wait, 1_000_000, 0);
+  /** Three minutes in which lists show it so; null: not at all. */
+  const afterLists = (status: Listed["status"] | null) =>
+    runFleet(
+      ({ operation }) =>
+        operation === "list"
+          ? { kind: "listed", instances: status === null ? [] : [{ ...shown("abc"), status }] }
+          : { kind: "unreachable", detail: "It is away." },
+      3,
+      { stoppedKeptMs: HOUR, candidates: [] },
+      resting,
+    );
+
+  it.each(["stopped", "failed"] as const)(
+    "is kept while lists show it as %s, as its earlier run has left it",
+    (status) => {
+      const { state, called } = afterLists(status);
+      expect(called("list").length).toBeGreaterThan(3);
+      expect(state.instances.get("abc")).toMatchObject({ phase: "starting", goal: "running" });
+      expect(state.crashes.inARow).toBe(0);
+    },
+  );
+
+  it.each(["ended", null] as const)(
+    "has failed no start where it is gone before one could be asked for: %s",
+    (status) => {
+      const { state } = afterLists(status);
+      expect(state.instances.get("abc")?.phase).not.toBe("starting");
+      expect(state.crashes.inARow).toBe(0);
+    },
+  );
+});
 
 describe("a list of a provider", () => {
   it("gives a record to a machine that none owns, by which it is ended", () => {
