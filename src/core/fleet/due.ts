@@ -58,11 +58,15 @@ export function listDueAtMs(state: FleetState, providerId: string, { workers }: 
 
 /** `forMs`: how long after the machine's start the newest list was asked for. */
 function listEveryMs(instance: Instance, isSilent: boolean, forMs: number): number {
-  const { phase, call, unclearAtMs, ref } = instance;
+  const { phase, call, unclearAtMs, ref, failures } = instance;
   if (phase === "wanted") return NEVER;
   if (call !== null) return FLEET_SWEEP_EVERY_MS;
   if (phase === "creating" && unclearAtMs !== null) return 0;
-  if (phase === "stopping") return isExpectedToGo(instance) ? LIST_AGAIN_MS : FLEET_SWEEP_EVERY_MS;
+  if (phase === "stopping") {
+    // The more ends have failed, or done nothing, the later it goes.
+    const againMs = isExpectedToGo(instance) ? LIST_AGAIN_MS * 2 ** failures : FLEET_SWEEP_EVERY_MS;
+    return Math.min(againMs, FLEET_SWEEP_EVERY_MS);
+  }
   // The create was taken without showing the machine, as where a newer one has overtaken it. Until a list shows it, it can neither be
   // called nor ended, so it is looked for at once, and then after twice as long each time.
   if (ref === null && phase === "starting") return Math.min(Math.max(forMs, LIST_UNSHOWN_MS), LIST_STARTING_MS);

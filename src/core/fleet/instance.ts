@@ -47,7 +47,7 @@ export interface Instance {
   } | null;
   /** How many calls were made for it. */
   readonly calls: number;
-  /** How often the present operation has failed in a row, and when it may be tried again, epoch ms. */
+  /** How often the present operation has failed in a row, or an end has done nothing, and when it may be tried again, epoch ms. */
   readonly failures: number;
   readonly notBeforeMs: number;
   /** When a create ended without a clear answer, epoch ms; null: it was clear. */

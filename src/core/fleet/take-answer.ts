@@ -51,7 +51,8 @@ function done(instance: Instance, operation: Operation, listed: Listed | null, {
     return isAwaited ? enterPhase(answered, "starting", nowMs) : answered;
   }
   if (operation === "stop" && instance.goal === "stopped") return enterPhase(seen, "stopped", nowMs);
-  return { ...seen, failures: 0, endedAtMs: operation === "end" ? nowMs : seen.endedAtMs };
+  // Whether an end that was taken has done anything is for lists to show.
+  return operation === "end" ? { ...seen, endedAtMs: nowMs } : { ...seen, failures: 0 };
 }
 
 /** The provider does not have the machine. Only an end was meant to come to that. */

@@ -151,11 +151,9 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
         return putInstances(state, new Map([[instance.id, null]]));
       // The end was taken and did nothing, or the list is older than it.
       if (instance.endedAtMs !== null && atMs >= instance.endedAtMs + LIST_LAG_MS) {
-        return putInstance(state, {
-          ...instance,
-          endedAtMs: null,
-          notBeforeMs: nowMs + backoffMs(1, RETRY_BASE_MS, RETRY_MAX_MS, jitter),
-        });
+        const failures = instance.failures + 1;
+        const notBeforeMs = nowMs + backoffMs(failures, RETRY_BASE_MS, RETRY_MAX_MS, jitter);
+        return putInstance(state, { ...instance, endedAtMs: null, failures, notBeforeMs });
       }
       return putInstance(state, instance);
     case "stopped":

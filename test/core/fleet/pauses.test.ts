@@ -52,6 +52,28 @@ describe("a provider that has asked for a pause", () => {
   });
 });
 
+describe("a machine whose ends are taken and do nothing", () => {
+  const ending = beginFleet([toBeGone(readyMachine("abc"), null, 1_000_000)]);
+  const { called } = runFleet(
+    ({ operation }) =>
+      operation === "list" ? { kind: "listed", instances: [shown("abc")] } : { kind: "done", instance: null },
+    180,
+    { wanted: 0 },
+    ending,
+  );
+
+  it("is ended again after longer and longer pauses, and is looked for every minute at last", () => {
+    const ends = called("end").map(({ atMs }) => atMs);
+    const pauses = ends.slice(1).map((atMs, at) => atMs - (ends[at] ?? atMs));
+    expect(pauses[0]).toBeLessThan(45_000);
+    expect(Math.max(...pauses)).toBeGreaterThan(150_000);
+    expect(Math.max(...pauses)).toBeLessThan(240_000);
+    const lastHour = called("list").filter(({ atMs }) => atMs >= 1_000_000 + 2 * HOUR);
+    expect(lastHour.length).toBeGreaterThan(50);
+    expect(lastHour.length).toBeLessThanOrEqual(61);
+  });
+});
+
 describe("a provider that refuses its lists as wrong", () => {
   it.each(["bad_config", "no_capacity"] as const)("is asked for one more and more seldom: %s", (kind) => {
     const { called, state } = runFleet(
