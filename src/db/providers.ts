@@ -136,17 +136,58 @@ export function expectNoUser({ id, tenantId }: Pick<ManagedProvider, "id" | "ten
   return expectThat("no_user", `NOT EXISTS (SELECT 1 ${ITS_USERS})`, id, tenantId);
 }
 
+/**
+ * SQL: the endpoints of the tenant `?2` that have more than one slot or GPU, and name the provider `?1` or (where `?3` is 1) none. Those
+ * without an image are among them: they may get one at any time.
+ */
+const ITS_PRESETTERS = `FROM endpoints WHERE tenant_id = ?2 AND deleted_at IS NULL
+  AND (${NAMES_IT} OR (?3 = 1 AND fleet ->> 'providers' IS NULL))
+  AND (fleet ->> '$.workers.slots' > 1 OR fleet ->> '$.gpu.count' > 1)`;
+
+type GivenProvider = Pick<ManagedProvider, "id" | "tenantId" | "isDefault">;
+
+/** The slugs of the first endpoints that use the provider, or will as soon as they have an image, with more than one slot or GPU. */
+export async function listPresetters(
+  db: Database,
+  { id, tenantId, isDefault }: GivenProvider,
+  limit: number,
+): Promise<readonly string[]> {
+  const asked = statement(
+    `SELECT slug ${ITS_PRESETTERS} ORDER BY slug LIMIT ?4`,
+    id,
+    tenantId,
+    Number(isDefault),
+    limit,
+  );
+  return (await bound(db, asked).all<{ slug: string }>()).results.map(({ slug }) => slug);
+}
+
+/** Ends the batch if there is such an endpoint. */
+export function expectNoPresetter({ id, tenantId, isDefault }: GivenProvider): Statement {
+  return expectThat("no_presetter", `NOT EXISTS (SELECT 1 ${ITS_PRESETTERS})`, id, tenantId, Number(isDefault));
+}
+
 /** Providers of a tenant, with who has set their offers: those of these ids, or (null) its default ones. */
 export async function listUsable(
   db: Database,
   tenantId: string,
   ids: readonly string[] | null,
 ): Promise<{ readonly id: string; readonly pricedByOperator: number }[]> {
-  const which = ids === null ? "?2 IS NULL AND is_default = 1" : "id IN (SELECT value FROM json_each(?2))";
-  const sql = `SELECT id, priced_by_operator AS pricedByOperator FROM providers
-    WHERE tenant_id = ?1 AND deleted_at IS NULL AND ${which}`;
+  const sql = `SELECT id, priced_by_operator AS pricedByOperator ${usableOf(ids)}`;
   const asked = statement(sql, tenantId, ids === null ? null : JSON.stringify(ids));
   return (await bound(db, asked).all<{ id: string; pricedByOperator: number }>()).results;
+}
+
+/** SQL: the providers of the tenant `?1` that have the ids of the JSON array `?2`, or where that is null the default ones. */
+function usableOf(ids: readonly string[] | null): string {
+  const which = ids === null ? "?2 IS NULL AND is_default = 1" : "id IN (SELECT value FROM json_each(?2))";
+  return `FROM providers WHERE tenant_id = ?1 AND deleted_at IS NULL AND ${which}`;
+}
+
+/** Ends the batch if one of these providers of the tenant (null: its default ones) has offers of an operator's. */
+export function expectTenantsPrice(tenantId: string, ids: readonly string[] | null): Statement {
+  const condition = `NOT EXISTS (SELECT 1 ${usableOf(ids)} AND priced_by_operator = 1)`;
+  return expectThat("tenants_price", condition, tenantId, ids === null ? null : JSON.stringify(ids));
 }
 
 /** Ends the batch unless all of these, each named once, are providers of the tenant. */

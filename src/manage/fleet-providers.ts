@@ -2,7 +2,7 @@
 import type { Fleet } from "../contract/manage/fleet.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
 import { askD1 } from "../db/ask-d1.ts";
-import { expectProviders, listUsable } from "../db/providers.ts";
+import { expectNoPresetter, expectProviders, expectTenantsPrice, listPresetters, listUsable } from "../db/providers.ts";
 import type { Statement } from "../db/statement.ts";
 import { type ManageContext, operates } from "./context.ts";
 
@@ -38,8 +38,37 @@ export async function checkFleet(
   }
   const isOperators = found.value.some(({ pricedByOperator }) => pricedByOperator === 1);
   if (isPriced && isOperators && !operates(caller)) return OPERATORS_PRICE;
-  return ok(named.length === 0 ? [] : [expectProviders(tenantId, named)]);
+  return ok([
+    ...(named.length === 0 ? [] : [expectProviders(tenantId, named)]),
+    // An operator may set offers at the same time.
+    ...(isPriced && !operates(caller) ? [expectTenantsPrice(tenantId, providers)] : []),
+  ]);
 }
+
+type GivenProvider = Parameters<typeof listPresetters>[1];
+
+/**
+ * Checks that no endpoint would divide the prices of a provider that is to have offers of an operator's, or to be a default one with them.
+ * Who has set an endpoint's slots and GPUs is stored nowhere: as long as it had no such provider, its tenant was free to. Returns what the
+ * batch of the change has to expect.
+ */
+export async function checkPresets(
+  { env, caller }: Pick<ManageContext, "env" | "caller">,
+  provider: GivenProvider,
+): Promise<Result<readonly Statement[]>> {
+  // What an operator's own tenant is billed is the operator's affair.
+  if (provider.tenantId === caller.tenantId) return ok([]);
+  const found = await askD1(() => listPresetters(env.DB, provider, PRESETTERS_NAMED_MAX + 1));
+  if (!found.ok) return found;
+  if (found.value.length === 0) return ok([expectNoPresetter(provider)]);
+  const named = found.value.slice(0, PRESETTERS_NAMED_MAX).join(", ");
+  const rest = found.value.length > PRESETTERS_NAMED_MAX ? ", and more" : "";
+  const message = `these endpoints would have its machines with more than one slot or GPU, though their work is billed by the price of one GPU, divided by the slots: ${named}${rest}. Set their workers.slots and gpu.count to 1 first; a key of the scope admin can raise them again afterwards`;
+  return fail({ kind: "conflict", message });
+}
+
+/** More names than this are a list, for which there is a route. */
+const PRESETTERS_NAMED_MAX = 10;
 
 const OPERATORS_PRICE = fail({
   kind: "operators_price",

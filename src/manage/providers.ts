@@ -30,6 +30,7 @@ import { seal } from "../outbound/credentials.ts";
 import { checkUrl } from "../outbound/guard.ts";
 import { changeRow, createOnce, findMade, type Made, removeRow } from "./commit.ts";
 import { audited, type ManageContext, operates, ownerOf } from "./context.ts";
+import { checkPresets } from "./fleet-providers.ts";
 import { checkTiers } from "./tiers.ts";
 
 type Context = Pick<ManageContext, "env" | "caller">;
@@ -70,14 +71,15 @@ export async function createProvider(
   if (!address.ok) return address;
   const offers = await checkOffers(env, wanted.offers);
   if (!offers.ok) return offers;
-  const room = await checkRoom(context, tenantId);
-  if (!room.ok) return room;
   const id = `prv-${crypto.randomUUID()}`;
+  const room = await checkRoom(context, { ...wanted, id });
+  if (!room.ok) return room;
   const plain = given ?? secret;
   const sealedCredential = plain === null ? null : await seal(plain, readConfig(env).encryptionKey, providerPlace(id));
   const provider = { ...wanted, id, sealedCredential, pricedByOperator: operates(caller), createdAtMs: nowMs };
   const changes = fieldChanges({}, { kind, ...auditedFields(provider) });
   const statements = [
+    ...room.value,
     insertProvider(provider),
     audited(context, { tenantId, action: "provider.create", objectId: id, changes }),
   ];
@@ -90,13 +92,21 @@ function drawSecret(): string {
   return makeWebhookSecret(crypto.getRandomValues(new Uint8Array(WEBHOOK_SECRET_BYTES)));
 }
 
-/** Is there room for one more? Calls at once may go beyond the bound by one each. A repeated call adds none. */
-async function checkRoom(context: ManageContext, tenantId: string): Promise<Result<null>> {
+/**
+ * Is there room for one more, and may the tenant's endpoints have it? Calls at once may go beyond the bound by one each. A repeated call
+ * adds none. Returns what the batch of the creation has to expect.
+ */
+async function checkRoom(
+  context: ManageContext,
+  provider: Pick<ManagedProvider, "id" | "tenantId" | "isDefault">,
+): Promise<Result<readonly Statement[]>> {
+  const { env, caller } = context;
   const earlier = await findMade(context);
   if (!earlier.ok) return earlier;
-  const count = await askD1(() => countProviders(context.env.DB, tenantId));
+  const count = await askD1(() => countProviders(env.DB, provider.tenantId));
   if (!count.ok) return count;
-  if (earlier.value !== null || count.value < PROVIDERS_MAX) return ok(null);
+  if (earlier.value !== null) return ok([]);
+  if (count.value < PROVIDERS_MAX) return operates(caller) ? checkPresets(context, provider) : ok([]);
   const message = `this tenant has ${PROVIDERS_MAX} providers, and no more have room in the settings of its endpoints: delete those that are not used any more`;
   return fail({ kind: "conflict", message });
 }
@@ -145,6 +155,10 @@ async function planChange(
   if ((isPriced || isSpread) && now.pricedByOperator && !operates(caller)) return OPERATORS_PRICE;
   const offers = isPriced ? await checkOffers(env, next.offers) : rules;
   if (!offers.ok) return offers;
+  const isOperators = now.pricedByOperator || (isPriced && operates(caller));
+  const isNew = isOperators && (!now.pricedByOperator || isSpread);
+  const unset = isNew ? await checkPresets(context, next) : ok([]);
+  if (!unset.ok) return unset;
   const hidden = credential === undefined ? [] : [{ field: "credential", old: HIDDEN, new: HIDDEN }];
   const changes = [...fieldChanges(auditedFields(now), auditedFields(next)), ...hidden];
   if (changes.length === 0) return ok(null);
@@ -155,6 +169,7 @@ async function planChange(
   const price = isPriced && operates(caller) ? { pricedByOperator: true } : {};
   return ok([
     expectVersion("providers", id, now.version),
+    ...unset.value,
     updateProvider(id, { ...given, ...sealed, ...price }),
     audited(context, { tenantId, action: "provider.update", objectId: id, changes }),
   ]);
