@@ -27,7 +27,7 @@ function toManaged(row: Row): ManagedProvider {
 }
 
 /** The provider of an id, also a deleted one: its machines have to be ended. Null: there is none, or no machine of it can live. */
-export async function findProvider(db: Database, providerId: string): Promise<StoredProvider | null> {
+export async function findProvider(db: Database, providerId: string): Promise<ManagedProvider | null> {
   const row = await bound(db, statement(`SELECT ${COLUMNS} FROM providers WHERE id = ?`, providerId)).first<Row>();
   return row === null ? null : toManaged(row);
 }
@@ -137,16 +137,18 @@ export function expectNoUser({ id, tenantId }: Pick<ManagedProvider, "id" | "ten
 }
 
 /**
- * SQL: the endpoints of the tenant `?2` that have more than one slot or GPU, and name the provider `?1` or (where `?3` is 1) none. Those
- * without an image are among them: they may get one at any time.
+ * SQL: the endpoints of the tenant `?2` that name the provider `?1` or (where `?3` is 1) none, and have set what is an operator's alone to
+ * set on its own machines: more than one slot or GPU, a registry, or network volumes. Those without an image are among them: they may get
+ * one at any time.
  */
 const ITS_PRESETTERS = `FROM endpoints WHERE tenant_id = ?2 AND deleted_at IS NULL
   AND (${NAMES_IT} OR (?3 = 1 AND fleet ->> 'providers' IS NULL))
-  AND (fleet ->> '$.workers.slots' > 1 OR fleet ->> '$.gpu.count' > 1)`;
+  AND (fleet ->> '$.workers.slots' > 1 OR fleet ->> '$.gpu.count' > 1 OR fleet ->> '$.registry' IS NOT NULL
+    OR json_array_length(fleet, '$.networkVolumes') > 0)`;
 
 type GivenProvider = Pick<ManagedProvider, "id" | "tenantId" | "isDefault">;
 
-/** The slugs of the first endpoints that use the provider, or will as soon as they have an image, with more than one slot or GPU. */
+/** The slugs of the first endpoints that have set such things and use the provider, or will as soon as they have an image. */
 export async function listPresetters(
   db: Database,
   { id, tenantId, isDefault }: GivenProvider,
@@ -167,15 +169,20 @@ export function expectNoPresetter({ id, tenantId, isDefault }: GivenProvider): S
   return expectThat("no_presetter", `NOT EXISTS (SELECT 1 ${ITS_PRESETTERS})`, id, tenantId, Number(isDefault));
 }
 
+/** A provider that an endpoint may use. */
+interface UsableProvider extends Pick<ManagedProvider, "id" | "kind"> {
+  readonly pricedByOperator: number;
+}
+
 /** Providers of a tenant, with who has set their offers: those of these ids, or (null) its default ones. */
 export async function listUsable(
   db: Database,
   tenantId: string,
   ids: readonly string[] | null,
-): Promise<{ readonly id: string; readonly pricedByOperator: number }[]> {
-  const sql = `SELECT id, priced_by_operator AS pricedByOperator ${usableOf(ids)}`;
+): Promise<UsableProvider[]> {
+  const sql = `SELECT id, kind, priced_by_operator AS pricedByOperator ${usableOf(ids)}`;
   const asked = statement(sql, tenantId, ids === null ? null : JSON.stringify(ids));
-  return (await bound(db, asked).all<{ id: string; pricedByOperator: number }>()).results;
+  return (await bound(db, asked).all<UsableProvider>()).results;
 }
 
 /** SQL: the providers of the tenant `?1` that have the ids of the JSON array `?2`, or where that is null the default ones. */

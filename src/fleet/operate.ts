@@ -7,13 +7,14 @@ import { providerPlace } from "../core/access/sealing.ts";
 import { SecretForms } from "../core/access/secret-forms.ts";
 import { messageOf } from "../core/failure.ts";
 import type { ProviderAnswer } from "../core/fleet/provider.ts";
+import { variableWithSecret } from "../core/manage/provider-rules.ts";
 import { within } from "../db/deadline.ts";
 import { findManaged } from "../db/managed-endpoints.ts";
-import { findProvider } from "../db/providers.ts";
+import { findProvider, type ManagedProvider } from "../db/providers.ts";
 import type { Database } from "../db/statement.ts";
 import { log } from "../log.ts";
 import { open } from "../outbound/credentials.ts";
-import type { Driver } from "./driver.ts";
+import type { Driver, MachinePlan } from "./driver.ts";
 import { type Planned, planMachines } from "./machine-plan.ts";
 import { makeDriver } from "./make-driver.ts";
 
@@ -42,6 +43,8 @@ export async function operate(call: ProviderCall, deps: OperateDeps): Promise<Pr
   const planned: Planned =
     endpoint === null ? { ok: false, problem: "The endpoint is deleted." } : await planMachines(endpoint, config);
   if (operation === "create" && !planned.ok) return { kind: "bad_config", detail: planned.problem };
+  const secret = planned.ok && operation === "create" ? readsSecret(provider, planned.plan) : null;
+  if (secret !== null) return { kind: "bad_config", detail: secret };
   const credential = await openCredential(provider, config.encryptionKey);
   if (!credential.ok) return { kind: "denied", detail: credential.problem };
   const plan = planned.ok ? planned.plan : null;
@@ -65,8 +68,15 @@ function withoutProvider(operation: ProviderCall["operation"]): ProviderAnswer {
   return { kind: "denied", detail: "There is no such provider any more." };
 }
 
+/** Why no pod is made with the endpoint's env, as a sentence without any of its values; null: one may be made. */
+function readsSecret({ kind, pricedByOperator }: ManagedProvider, { worker }: MachinePlan): string | null {
+  const name = kind === "runpod" && pricedByOperator ? variableWithSecret(worker.env) : null;
+  if (name === null) return null;
+  return `${name} in the endpoint's env has {{, by which RunPod would read a secret of the operator's account: take it out.`;
+}
+
 interface Stored {
-  readonly provider: StoredProvider | null;
+  readonly provider: ManagedProvider | null;
   /** Null: it is deleted. Its machines can still be listed and ended. */
   readonly endpoint: ManagedEndpoint | null;
 }

@@ -96,7 +96,7 @@ export async function createEndpoint(context: ManageContext, wanted: WantedEndpo
   if (!merged.ok) return merged;
   const workerEnv = merged.value;
   const fleet = { ...asked, initTimeoutOfEnv: initTimeoutOfEnv(workerEnv) };
-  const expected = await checkFleet(context, tenantId, unset, fleet);
+  const expected = await checkFleet(context, tenantId, unset, fleet, workerEnv);
   if (!expected.ok) return expected;
   const own = { fleet, templateId: templateId ?? null };
   const sealedEnv = await sealEnv(workerEnv, readConfig(env).encryptionKey, envPlace(id));
@@ -183,7 +183,7 @@ async function planChange(
   if (problem !== null) return problem;
   const changes = [...briefly(fieldChanges(auditedFields(now), auditedFields(next))), ...envChanges];
   if (changes.length === 0) return ok(null);
-  const expected = await checkFleet(context, now.tenantId, now.fleet, fleet);
+  const expected = await checkFleet(context, now.tenantId, now.fleet, fleet, workerEnv);
   if (!expected.ok) return expected;
   const diff = [...fieldChanges(startedWith(now.fleet), startedWith(fleet)), ...envChanges];
   const isRelease = diff.length > 0;

@@ -1,22 +1,24 @@
-// Which providers an endpoint may have its machines of, and who may set what its work is billed by.
-import type { Fleet } from "../contract/manage/fleet.ts";
+// Which providers an endpoint may have its machines of, and who may set what its work is billed by and what is of an operator's account.
+import type { Fleet, WorkerEnv } from "../contract/manage/fleet.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
+import { variableWithSecret } from "../core/manage/provider-rules.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectNoPresetter, expectProviders, expectTenantsPrice, listPresetters, listUsable } from "../db/providers.ts";
 import type { Statement } from "../db/statement.ts";
 import { type ManageContext, operates } from "./context.ts";
 
-type Choice = Pick<Fleet, "providers" | "workers" | "gpu">;
+type Choice = Pick<Fleet, "providers" | "workers" | "gpu" | "registry" | "networkVolumes">;
 
 /**
- * Checks the providers, slots and number of GPUs of an endpoint's fleet as they are to be. `now`: as they are. Returns what the batch of the change has to
- * expect.
+ * Checks what of an endpoint's fleet, as it is to be, is an operator's to set on its own machines. `now`: as it is. `workerEnv`: its new
+ * environment; undefined: it stays. Returns what the batch of the change has to expect.
  */
 export async function checkFleet(
   { env, caller }: Pick<ManageContext, "env" | "caller">,
   tenantId: string,
   now: Choice,
   next: Choice,
+  workerEnv: WorkerEnv | undefined,
 ): Promise<Result<readonly Statement[]>> {
   const { providers, workers } = next;
   const isOther = JSON.stringify(providers) !== JSON.stringify(now.providers);
@@ -26,7 +28,9 @@ export async function checkFleet(
   const isSplit = workers.slots !== now.workers.slots || (isOther && workers.slots > 1);
   const gpus = next.gpu?.count ?? 1;
   const isPriced = isSplit || (gpus > 1 && (isOther || gpus !== now.gpu?.count));
-  if (named.length === 0 && !isPriced) return ok([]);
+  const isOperatorsToSet = isPriced || takesFromAccount(now, next, isOther);
+  const secret = workerEnv === undefined ? null : variableWithSecret(workerEnv);
+  if (named.length === 0 && !isOperatorsToSet && secret === null) return ok([]);
   // Providers are the tenant's as a whole.
   if (named.length > 0 && caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const found = await askD1(() => listUsable(env.DB, tenantId, providers));
@@ -36,21 +40,33 @@ export async function checkFleet(
     const message = `there is no provider ${unknown} of the endpoint's tenant; GET /v1/providers lists those that there are`;
     return fail({ kind: "invalid", field: "providers", message });
   }
-  const isOperators = found.value.some(({ pricedByOperator }) => pricedByOperator === 1);
-  if (isPriced && isOperators && !operates(caller)) return OPERATORS_PRICE;
+  const ofOperator = found.value.filter(({ pricedByOperator }) => pricedByOperator === 1);
+  if (isOperatorsToSet && ofOperator.length > 0 && !operates(caller)) return OPERATORS_PRICE;
+  if (secret !== null && ofOperator.some(({ kind }) => kind === "runpod")) {
+    const message = `the variable ${secret} has {{, by which RunPod would read a secret of the operator's account`;
+    return fail({ kind: "invalid", field: "env", message });
+  }
   return ok([
     ...(named.length === 0 ? [] : [expectProviders(tenantId, named)]),
     // An operator may set offers at the same time.
-    ...(isPriced && !operates(caller) ? [expectTenantsPrice(tenantId, providers)] : []),
+    ...(isOperatorsToSet && !operates(caller) ? [expectTenantsPrice(tenantId, providers)] : []),
   ]);
+}
+
+/** Registries and volumes are those of the account that pays for the machines. */
+function takesFromAccount(now: Choice, next: Choice, isOther: boolean): boolean {
+  const { registry = null, networkVolumes } = next;
+  const isOtherRegistry = isOther || registry !== (now.registry ?? null);
+  const areOtherVolumes = isOther || JSON.stringify(networkVolumes) !== JSON.stringify(now.networkVolumes);
+  return (registry !== null && isOtherRegistry) || (networkVolumes.length > 0 && areOtherVolumes);
 }
 
 type GivenProvider = Parameters<typeof listPresetters>[1];
 
 /**
- * Checks that no endpoint would divide the prices of a provider that is to have offers of an operator's, or to be a default one with them.
- * Who has set an endpoint's slots and GPUs is stored nowhere: as long as it had no such provider, its tenant was free to. Returns what the
- * batch of the change has to expect.
+ * Checks that no endpoint would divide the prices, or use the registries and volumes, of a provider that is to have offers of an operator's,
+ * or to be a default one with them. Who has set these of an endpoint is stored nowhere: as long as it had no such provider, its tenant was
+ * free to. Returns what the batch of the change has to expect.
  */
 export async function checkPresets(
   { env, caller }: Pick<ManageContext, "env" | "caller">,
@@ -63,7 +79,7 @@ export async function checkPresets(
   if (found.value.length === 0) return ok([expectNoPresetter(provider)]);
   const named = found.value.slice(0, PRESETTERS_NAMED_MAX).join(", ");
   const rest = found.value.length > PRESETTERS_NAMED_MAX ? ", and more" : "";
-  const message = `these endpoints would have its machines with more than one slot or GPU, though their work is billed by the price of one GPU, divided by the slots: ${named}${rest}. Set their workers.slots and gpu.count to 1 first; a key of the scope admin can raise them again afterwards`;
+  const message = `these endpoints have set what an operator alone may set on its machines, because it divides their price or is of its account (more than one slot or GPU, a registry, network volumes): ${named}${rest}. Set workers.slots and gpu.count to 1, and clear registry and networkVolumes; a key of the scope admin can set them again afterwards`;
   return fail({ kind: "conflict", message });
 }
 
@@ -73,5 +89,6 @@ const PRESETTERS_NAMED_MAX = 10;
 const OPERATORS_PRICE = fail({
   kind: "operators_price",
   what: "endpoint's machines",
-  fields: "workers.slots, gpu.count over 1, and providers with more than one slot or GPU",
+  fields:
+    "workers.slots, gpu.count over 1, registry, networkVolumes, and providers with more than one slot or GPU, a registry or volumes",
 });

@@ -138,6 +138,18 @@ describe("a machine that is created", () => {
 });
 
 describe("an endpoint of which no machine can be made", () => {
+  it("has a variable by which RunPod would read a secret of the operator's account", async () => {
+    const { calls } = runpod();
+    const { ask, providerId } = await scene({ own: { SAFE: "1", X: "a{{ RUNPOD_SECRET_hf_token }}" } });
+    const refused = await ask("create");
+    expect(refused).toMatchObject({ kind: "bad_config", detail: expect.stringMatching(/^X in the endpoint's env /) });
+    expect(JSON.stringify(refused)).not.toContain("hf_token");
+    expect(calls.seen).toEqual([]);
+    expect(await ask("list")).toMatchObject({ kind: "listed" });
+    await runAll(env.DB, [statement("UPDATE providers SET priced_by_operator = 0 WHERE id = ?", providerId)]);
+    expect(await ask("create")).toMatchObject({ kind: "done" });
+  });
+
   it.each<[string, SceneOptions, Partial<Config>, string]>([
     ["that has no image", { fleet: fleetSchema.parse({}) }, {}, "The endpoint has no image"],
     ["of a deployment that does not say its address", {}, { publicUrl: null }, "PUBLIC_URL is not set"],

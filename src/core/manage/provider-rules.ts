@@ -49,6 +49,14 @@ export function signsCalls(kind: ProviderFacts["kind"]): boolean {
   return kind === "webhook" || kind === "local";
 }
 
+/**
+ * The first variable that RunPod may replace by a secret of the account that pays for the pod (`{{ RUNPOD_SECRET_name }}`); null: there is
+ * none. On an operator's account it would give the operator's secrets to the tenant's image.
+ */
+export function variableWithSecret(variables: Readonly<Record<string, string>>): string | null {
+  return Object.entries(variables).find(([, value]) => value.includes("{{"))?.[0] ?? null;
+}
+
 function offersProblem(offers: readonly OfferFacts[]): SettingProblem | null {
   for (const [at, offer] of offers.entries()) {
     const found = offerProblem(offer);

@@ -1,4 +1,4 @@
-// Providers that an operator gives to a tenant: what the tenant has set before must not lower the bill.
+// Providers that an operator gives to a tenant: what the tenant has set before must not lower the bill, and nothing of the operator's account is the tenant's to use.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
@@ -10,6 +10,8 @@ const L4 = { gpuTypeId: "NVIDIA L4", pricePerHour: "0.43" };
 const NONE = { name: "plan", kind: "none", offers: [L4] };
 const RUNPOD = { name: "pods", kind: "runpod", credential: "rpa_0123456789ABCDEF", offers: [L4] };
 const ONE_GPU = { pools: ["AMPERE_24"], count: 1 };
+
+const CLEARED = { workers: { slots: 1 }, gpu: { count: 1 }, registry: null, networkVolumes: [] };
 
 async function scene() {
   const tenant = await makeTenant({ scopes: ["jobs", "manage"] });
@@ -26,11 +28,13 @@ async function scene() {
 
 const fleetOf = async (id: string) => (await loadEndpointSettings(env.DB, id))?.fleet;
 
-describe("slots and GPUs that a tenant has set before an operator gives it machines", () => {
+describe("what a tenant has set before an operator gives it machines", () => {
   it.each([
     ["slots", { workers: { slots: 1_000 } }],
     ["GPUs", { gpu: { pools: ["AMPERE_24"], count: 8 } }],
-  ])("(%s) keep a default provider of the operator's away, until they are one", async (_, many) => {
+    ["a registry", { registry: "creg_1" }],
+    ["volumes", { networkVolumes: ["vol1"] }],
+  ])("(%s) keeps a default provider of the operator's away, until they are cleared", async (_, many) => {
     const { tenantId, endpoint, byTenant, byOperator } = await scene();
     const { id, slug } = await endpoint(many);
     const added = { ...RUNPOD, tenantId, default: true };
@@ -40,7 +44,7 @@ describe("slots and GPUs that a tenant has set before an operator gives it machi
     expect(await byOperator("PATCH", `${PATH}/${later.id}`, { default: true })).toMatchObject(refused);
     expect(await fleetOf(id)).toBeNull();
 
-    await byTenant("PATCH", `/v1/endpoints/${id}`, { workers: { slots: 1 }, gpu: { count: 1 } });
+    await byTenant("PATCH", `/v1/endpoints/${id}`, CLEARED);
     const headers = { "idempotency-key": "once" };
     const made = await byOperator("POST", PATH, added, headers);
     expect(made.status).toBe(201);
@@ -50,7 +54,7 @@ describe("slots and GPUs that a tenant has set before an operator gives it machi
     expect((await byOperator("PATCH", `${PATH}/${made.body.id}`, dearer)).status).toBe(200);
   });
 
-  it("keep an operator from setting the offers of a provider that such an endpoint names", async () => {
+  it("keeps an operator from setting the offers of a provider that such an endpoint names", async () => {
     const { endpoint, byTenant, byOperator } = await scene();
     const { id } = (await byTenant("POST", PATH, NONE)).body;
     const { slug } = await endpoint({ providers: [id], workers: { slots: 4 } });
@@ -62,10 +66,40 @@ describe("slots and GPUs that a tenant has set before an operator gives it machi
     expect((await byOperator("PATCH", `${PATH}/${id}`, { name: "renamed" })).status).toBe(200);
   });
 
-  it("count without an image, too: it may be set at any time", async () => {
+  it("counts without an image, too: that may be set at any time", async () => {
     const { tenantId, byTenant, byOperator } = await scene();
     const slug = `slug-${crypto.randomUUID()}`;
     await byTenant("POST", "/v1/endpoints", { slug, gpu: ONE_GPU, workers: { slots: 9 } });
     expect((await byOperator("POST", PATH, { ...RUNPOD, tenantId, default: true })).status).toBe(409);
+  });
+});
+
+describe("the account of an operator", () => {
+  const READS = { SAFE: "1", X: "{{ RUNPOD_SECRET_hf_token }}" };
+
+  it("keeps its secrets, registries and volumes from endpoints whose machines it pays", async () => {
+    const { tenantId, endpoint, byTenant, byOperator } = await scene();
+    const { id } = (await byOperator("POST", PATH, { ...RUNPOD, tenantId })).body;
+    const made = await endpoint({ providers: [id] });
+    const path = `/v1/endpoints/${made.id}`;
+    const inEnv = { status: 400, body: { detail: expect.stringContaining("X") } };
+    expect(await byTenant("PATCH", path, { env: READS })).toMatchObject(inEnv);
+    expect(await byOperator("PATCH", path, { env: READS })).toMatchObject(inEnv);
+    for (const taken of [{ registry: "creg_1" }, { networkVolumes: ["vol1"] }]) {
+      const refused = { status: 403, body: { code: "operators_price" } };
+      expect(await byTenant("PATCH", path, taken)).toMatchObject(refused);
+      expect((await byOperator("PATCH", path, taken)).status).toBe(200);
+      expect((await byTenant("PATCH", path, { ...taken, name: "kept" })).status).toBe(200);
+      const other = await endpoint({ providers: [], ...taken });
+      expect(await byTenant("PATCH", `/v1/endpoints/${other.id}`, { providers: [id] })).toMatchObject(refused);
+    }
+    expect((await byTenant("PATCH", path, { registry: null, networkVolumes: [] })).status).toBe(200);
+  });
+
+  it("is the tenant's own to use where the provider is", async () => {
+    const { endpoint, byTenant } = await scene();
+    const { id } = (await byTenant("POST", PATH, RUNPOD)).body;
+    const more = { env: READS, registry: "creg_1", networkVolumes: ["vol1"] };
+    expect(await endpoint({ providers: [id], ...more })).toMatchObject(more);
   });
 });
