@@ -149,6 +149,8 @@ async function planChange(
     isMoved || credential !== undefined ? checkAddress(env, { url: next.url, credential }, requestUrl) : rules;
   if (!address.ok) return address;
   if (kind === "runpod" && originOf(next.url) !== originOf(now.url) && credential === undefined) return GIVE_AGAIN;
+  const unused = isMoved ? await checkUnused(env, now) : ok([]);
+  if (!unused.ok) return unused;
   const isPriced = JSON.stringify(next.offers) !== JSON.stringify(now.offers);
   // Slots that a tenant has set would divide the price of machines that become its default ones.
   const isSpread = next.isDefault && !now.isDefault;
@@ -169,10 +171,20 @@ async function planChange(
   const price = isPriced && operates(caller) ? { pricedByOperator: true } : {};
   return ok([
     expectVersion("providers", id, now.version),
+    ...unused.value,
     ...unset.value,
     updateProvider(id, { ...given, ...sealed, ...price }),
     audited(context, { tenantId, action: "provider.update", objectId: id, changes }),
   ]);
+}
+
+/** At another address the machines that are there would not be found: they would be taken to be gone, and go on to cost. */
+async function checkUnused(env: Env, now: ManagedProvider): Promise<Result<readonly Statement[]>> {
+  const users = await askD1(() => listUsers(env.DB, now, USERS_NAMED_MAX + 1));
+  if (!users.ok) return users;
+  if (users.value.length === 0) return ok([expectNoUser(now)]);
+  const message = `its machines would not be found at another address: make a new provider for that, and give it to the endpoints in place of this one. ${usedBy(users.value)}`;
+  return fail({ kind: "conflict", field: "url", message });
 }
 
 const OPERATORS_PRICE = fail({

@@ -1343,7 +1343,7 @@ export interface paths {
         head?: never;
         /**
          * Change a provider
-         * @description A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind is for good. Needs a key with the scope manage or admin.
+         * @description A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind is for good. Another url is 409 while an endpoint uses it, and another credential must be of the same account, or its machines are not found and go on to cost: for another address or account make a new provider. An operator's default, or first offers, are 409 with the names of endpoints that have set more than one slot or GPU, a registry or volumes. Needs a key with the scope manage or admin.
          */
         patch: operations["updateProvider"];
         trace?: never;
