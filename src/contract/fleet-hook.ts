@@ -85,6 +85,8 @@ const refusal = {
 /** More machines than an endpoint may have are no answer, but a mistake. */
 const ANSWERED_MAX = 10_000;
 const DOLLARS_PER_HOUR_MAX = 1_000_000;
+/** As of a provider's own address. */
+const URL_MAX_CHARS = 2_048;
 
 /** The body of a 2xx. */
 export const hookAnswerSchema = z.object({
@@ -96,7 +98,10 @@ export const hookAnswerSchema = z.object({
         id: z.string().min(1).max(255),
         status: z.enum(["creating", "running", "stopped", "ended", "failed"]),
         pricePerHour: z.number().min(0).max(DOLLARS_PER_HOUR_MAX).nullish(),
-        url: z.url({ protocol: /^https?$/ }).nullish(),
+        url: z
+          .url({ protocol: /^https?$/ })
+          .max(URL_MAX_CHARS)
+          .nullish(),
         detail: z.string().nullish(),
       }),
     )

@@ -165,6 +165,17 @@ describe("the words of a hook", () => {
     expect(detail).toMatch(/^The hook answered 200 with a body that cannot be used: .+ at machines\.0\.status\.$/);
   });
 
+  it("with an address that is longer than 2,048 characters cannot be used, and one of that length can", async () => {
+    const url = (length: number) => "https://gpu.example.org/".padEnd(length, "a");
+    answerWith(200, { machines: [{ name: NAME, id: "m1", status: "running", url: url(2_048) }] });
+    expect(await provided.ask("list")).toMatchObject({ kind: "listed", instances: [{ url: url(2_048) }] });
+    answerWith(200, { machines: [{ name: NAME, id: "m1", status: "running", url: url(2_049) }] });
+    expect(await provided.ask("list")).toMatchObject({
+      kind: "unclear",
+      detail: expect.stringContaining("at machines.0.url."),
+    });
+  });
+
   it("of a machine that it takes and does not show yet make no second one", async () => {
     answerWith(200, { machines: [] });
     expect(await provided.ask("create", machineOf(ID))).toEqual({ kind: "done", instance: null });
