@@ -1463,7 +1463,7 @@ export interface paths {
         put?: never;
         /**
          * Take a worker out of service
-         * @description Its open polls are answered and it gets no more jobs; those that it has run on. Do this before you stop it. Needs a key with the scope manage or admin.
+         * @description Its open polls are answered and it gets no more jobs; those that it has run on. Do this before you stop it. The machine of a fleet's worker ends after them, and another one is made where one is needed. Needs a key with the scope manage or admin.
          */
         post: operations["drainWorker"];
         delete?: never;
@@ -1483,7 +1483,7 @@ export interface paths {
         put?: never;
         /**
          * Bring a drained worker back
-         * @description It gets jobs again. Needs a key with the scope manage or admin.
+         * @description It gets jobs again, unless it is one of a fleet whose machine has ended meanwhile. Needs a key with the scope manage or admin.
          */
         post: operations["resumeWorker"];
         delete?: never;

@@ -5,7 +5,7 @@ import type { Decision, FleetSettings, ProviderCall } from "../../contract/fleet
 import { fail, messageOf, ok, type Result } from "../../core/failure.ts";
 import type { FleetWait } from "../../core/fleet/explain.ts";
 import type { FleetState } from "../../core/fleet/fleet-state.ts";
-import { type InstancePhase, isAtItsEnd, isLive, isNewlyReady } from "../../core/fleet/instance.ts";
+import { type InstancePhase, isLive, isNewlyReady } from "../../core/fleet/instance.ts";
 import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
 import { STOPPED_KEPT_MS } from "../../core/fleet/limits.ts";
 import type { ProviderAnswer } from "../../core/fleet/provider.ts";
@@ -27,7 +27,15 @@ import type { Timed } from "../alarm.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
-import { explainWait, type Least, leastOf, priceBeginsAtMs, pricedCandidates, pricedTiers } from "./facts.ts";
+import {
+  explainWait,
+  type Least,
+  leastOf,
+  machinesThatLeave,
+  priceBeginsAtMs,
+  pricedCandidates,
+  stayFacts,
+} from "./facts.ts";
 import { jobWork } from "./job-work.ts";
 import { sight } from "./lost-machines.ts";
 import { calledMachine, desiredOf } from "./provider-call.ts";
@@ -112,7 +120,8 @@ export class Fleet implements Timed {
       return;
     }
     const settings = own ?? NO_FLEET;
-    const { load, overdueAtMs } = this.#work.loadOf(settings, nowMs);
+    const leaving = machinesThatLeave(this.#parts, nowMs);
+    const { load, overdueAtMs, knownAtMs } = this.#work.loadOf(settings, leaving, nowMs);
     const least = this.#leastNow(settings, nowMs);
     const before = this.#scaler.wanted;
     const facts: ScalingFacts = {
@@ -121,21 +130,24 @@ export class Fleet implements Timed {
       bounds: { min: least.min, max: settings.max, idleTimeoutMs: settings.idleTimeoutMs },
       isOpen: own !== null && endpoint.deletion === null && endpoint.settings?.paused === false,
     };
-    const scaled = scale(letGo(this.#scaler, this.#busyAtTheirEnd(nowMs)), facts, nowMs);
+    const newlyLeaving = [...leaving].filter(({ phase }) => phase === "ready");
+    const scaled = scale(letGo(this.#scaler, newlyLeaving.length), facts, nowMs);
     const decision =
       scaled.reason === null
         ? null
         : decisionOf(before, scaled.state.wanted, scaled.reason, facts, { nowMs, ...this.#counts() });
     const isAsked = swept.length > 0 || endpoint.settings !== this.#seen;
-    const isDue = decision !== null || isAsked || nowMs >= this.#dueAtMs || this.#isOnItsWay(nowMs);
-    const laterMs = Math.min(scaled.nextAtMs, overdueAtMs, least.changesAtMs);
+    const isChanged = decision !== null || isAsked || newlyLeaving.length > 0;
+    const isDue = isChanged || nowMs >= this.#dueAtMs || this.#isOnItsWay(nowMs);
+    const laterMs = Math.min(scaled.nextAtMs, overdueAtMs, knownAtMs, least.changesAtMs);
     if (!isDue) {
       this.#scaler = scaled.state;
       this.#dueAtMs = Math.min(this.#dueAtMs, laterMs);
       return;
     }
     const patience = patienceOf(scaled.state, facts);
-    const now = { ...this.#facts(settings, scaled.state.wanted, least.min, nowMs), patience, swept };
+    const { isOpen } = facts;
+    const now = { ...this.#facts(settings, scaled.state.wanted, least.min, nowMs), isOpen, patience, swept };
     const plan = reconcile(machines.state, now);
     this.#keep(plan.state, decision, nowMs);
     this.#seen = endpoint.settings;
@@ -172,13 +184,6 @@ export class Fleet implements Timed {
     if (this.#isBalanced) lb.configured(nowMs);
   }
 
-  /** How many machines come to the end of their lives in this look while they run something. */
-  #busyAtTheirEnd(nowMs: number): number {
-    const work = this.#work;
-    const ending = [...this.#parts.machines.all()].filter((one) => one.phase === "ready" && isAtItsEnd(one, nowMs));
-    return ending.filter((one) => work.runningOn(one, nowMs) > 0).length;
-  }
-
   get #work(): FleetWork {
     return this.#isBalanced ? requestWork(this.#parts) : jobWork(this.#parts);
   }
@@ -213,17 +218,15 @@ export class Fleet implements Timed {
     wanted: number,
     active: number,
     nowMs: number,
-  ): Omit<FleetFacts, "patience" | "swept"> {
+  ): Omit<FleetFacts, "isOpen" | "patience" | "swept"> {
     const work = this.#work;
     return {
-      nowMs,
+      ...stayFacts(this.#parts, nowMs),
       jitter: Math.random(),
       wanted,
       active,
       release: settings.release,
       candidates: pricedCandidates(this.#parts.endpoint, nowMs),
-      pricedTiers: pricedTiers(this.#parts.endpoint, "flex", nowMs),
-      activeTiers: pricedTiers(this.#parts.endpoint, "active", nowMs),
       ceilingNanodollarsPerHour: settings.ceilingNanodollarsPerHour,
       initTimeoutMs: settings.initTimeoutMs,
       lifetimeMs: settings.lifetimeMs,

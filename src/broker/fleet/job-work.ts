@@ -1,22 +1,21 @@
 // The work of a queue endpoint for its fleet: its jobs, and what the workers of the fleet show by their own calls.
 import type { FleetSettings } from "../../contract/fleet.ts";
-import type { Load, ScalingRule } from "../../core/fleet/demand.ts";
-import { isAtItsEnd } from "../../core/fleet/instance.ts";
+import type { ScalingRule } from "../../core/fleet/demand.ts";
+import type { Instance } from "../../core/fleet/instance.ts";
 import { INIT_DEFAULT_MS } from "../../core/fleet/limits.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
 import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
 import type { BrokerState } from "../state.ts";
 import { holderOfInstance } from "./machines.ts";
-import type { FleetWork } from "./work.ts";
+import type { FleetWork, NeededWork } from "./work.ts";
 
 export function jobWork(parts: BrokerState): FleetWork {
-  const { endpoint, index, roster } = parts;
+  const { endpoint, roster } = parts;
   return {
-    loadOf: (settings, nowMs) => loadOf(parts, settings, nowMs),
+    loadOf: (settings, leaving, nowMs) => loadOf(parts, settings, leaving, nowMs),
     workers: () => workersOf(parts),
     allSeenAtMs: endpoint.startedAtMs + WORKER_GONE_AFTER_MS,
-    runningOn: (instance) => index.runningOn(holderOfInstance(instance)).length,
     isTroubled: (instance) => (roster.get(holderOfInstance(instance))?.sick ?? null) !== null,
   };
 }
@@ -24,17 +23,18 @@ export function jobWork(parts: BrokerState): FleetWork {
 function loadOf(
   { index, machines, endpoint }: BrokerState,
   { rule, slots }: FleetSettings,
+  leaving: ReadonlySet<Instance>,
   nowMs: number,
-): { readonly load: Load; readonly overdueAtMs: number } {
+): NeededWork {
   const delayMs = rule.type === "QUEUE_DELAY" ? rule.delayMs : 0;
   const { waiting, overdue } = index.startable(nowMs - delayMs);
   let running = 0;
   for (const instance of machines.all()) {
-    if (!isAtItsEnd(instance, nowMs)) running += index.runningOn(holderOfInstance(instance)).length;
+    if (!leaving.has(instance)) running += index.runningOn(holderOfInstance(instance)).length;
   }
   const spareSlots = waiting === 0 ? 0 : endpoint.pool.freeSlots(nowMs, (id) => !machines.owns(id));
   const load = { waiting, overdue, running, spareSlots, slots };
-  return { load, overdueAtMs: overdueAtMs(index, rule, overdue, nowMs) };
+  return { load, overdueAtMs: overdueAtMs(index, rule, overdue, nowMs), knownAtMs: Number.POSITIVE_INFINITY };
 }
 
 /** The jobs that are overdue already have been counted; the next one is looked for a moment later. */

@@ -2,13 +2,13 @@
 // nobody.
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load } from "../../core/fleet/demand.ts";
-import { type Instance, isAtItsEnd, isLive } from "../../core/fleet/instance.ts";
+import { type Instance, isLive } from "../../core/fleet/instance.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import type { LbLife } from "../../core/lb/pool.ts";
 import { LB_SICK_AFTER_MS } from "../../core/limits.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
-import type { FleetWork } from "./work.ts";
+import type { FleetWork, NeededWork } from "./work.ts";
 
 interface Parts extends Pick<BrokerState, "machines" | "endpoint"> {
   readonly lb: LbSlots;
@@ -17,10 +17,9 @@ interface Parts extends Pick<BrokerState, "machines" | "endpoint"> {
 export function requestWork(parts: Parts): FleetWork {
   const { lb } = parts;
   return {
-    loadOf: (settings, nowMs) => loadOf(parts, settings, nowMs),
+    loadOf: (settings, leaving, nowMs) => loadOf(parts, settings, leaving, nowMs),
     workers: (nowMs) => workersOf(parts, nowMs),
     allSeenAtMs: lb.recalledAtMs,
-    runningOn: ({ id }, nowMs) => lb.lifeOf(id, nowMs)?.running ?? 0,
     isTroubled: ({ id }, nowMs) => isSick(lb.lifeOf(id, nowMs)),
   };
 }
@@ -28,8 +27,9 @@ export function requestWork(parts: Parts): FleetWork {
 function loadOf(
   { machines, endpoint, lb }: Parts,
   { rule, slots }: FleetSettings,
+  leaving: ReadonlySet<Instance>,
   nowMs: number,
-): { readonly load: Load; readonly overdueAtMs: number } {
+): NeededWork {
   const delayMs = rule.type === "QUEUE_DELAY" ? rule.delayMs : Number.POSITIVE_INFINITY;
   let waiting = 0;
   let overdue = 0;
@@ -45,13 +45,14 @@ function loadOf(
     const each = isClosed || rule.type === "QUEUE_DELAY" ? slots : rule.requests;
     const live = [...machines.all()].filter(isLive).length;
     const load = recalledLoad({ waiting, overdue, spareSlots, slots }, live, each);
-    return { load, overdueAtMs: Math.min(overdueAtMs, lb.recalledAtMs) };
+    return { load, overdueAtMs, knownAtMs: lb.recalledAtMs };
   }
   let running = 0;
   for (const instance of machines.all()) {
-    if (!isAtItsEnd(instance, nowMs)) running += lb.lifeOf(instance.id, nowMs)?.running ?? 0;
+    if (!leaving.has(instance)) running += lb.lifeOf(instance.id, nowMs)?.running ?? 0;
   }
-  return { load: { waiting, overdue, running, spareSlots, slots }, overdueAtMs };
+  const load = { waiting, overdue, running, spareSlots, slots };
+  return { load, overdueAtMs, knownAtMs: Number.POSITIVE_INFINITY };
 }
 
 /**

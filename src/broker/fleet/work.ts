@@ -5,15 +5,22 @@ import type { Load } from "../../core/fleet/demand.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 
+/** What the work of a moment needs. */
+export interface NeededWork {
+  readonly load: Load;
+  /** When some more of it waits for too long, epoch ms; Infinity: none will. */
+  readonly overdueAtMs: number;
+  /** When it is known what runs, after a start of the broker, epoch ms; Infinity: it is known. */
+  readonly knownAtMs: number;
+}
+
 export interface FleetWork {
-  /** What the work of this moment needs, and when some of it next waits for too long, epoch ms. */
-  loadOf(settings: FleetSettings, nowMs: number): { readonly load: Load; readonly overdueAtMs: number };
+  /** `leaving`: the machines that get no more, so that what runs on them needs no other one. */
+  loadOf(settings: FleetSettings, leaving: ReadonlySet<Instance>, nowMs: number): NeededWork;
   /** What the workers have shown since the broker's start, by the id of their machine. */
   workers(nowMs: number): ReadonlyMap<string, WorkerFacts>;
   /** From when on every worker that lives has shown itself since the broker's start, epoch ms. */
   readonly allSeenAtMs: number;
-  /** Jobs or requests that run on the machine. */
-  runningOn(instance: Instance, nowMs: number): number;
   /** Is there something wrong with the worker of a machine that was ready, so that its machine has to be looked at? */
   isTroubled(instance: Instance, nowMs: number): boolean;
 }

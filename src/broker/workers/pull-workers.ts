@@ -122,7 +122,7 @@ export class PullWorkers {
   }
 
   /** Takes workers out of service or back; out of it, polls are answered, as a worker being shut down need not wait. */
-  drain(call: CallOf<"drainWorker">): boolean {
+  async drain(call: CallOf<"drainWorker">): Promise<boolean> {
     const { endpoint, roster, machines, pullSlots, exits } = this.#parts;
     if (endpoint.settings?.tenantId !== call.tenantId) return false;
     const found = roster.all().filter(({ workerId }) => workerId === call.workerId);
@@ -132,6 +132,8 @@ export class PullWorkers {
       if (call.draining) exits.letGo(worker);
       pullSlots.ask(worker, Date.now());
     }
+    // The machine of a fleet's worker ends, or another one takes its place.
+    if (found.length > 0) await this.#parts.wake.run(Date.now());
     return found.length > 0;
   }
 

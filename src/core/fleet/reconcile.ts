@@ -20,11 +20,11 @@ import {
   isLive,
   isNewlyReady,
   keptUntilMs,
-  retiresAtMs,
   wantInstance,
 } from "./instance.ts";
 import { CALL_LOST_AFTER_MS, INSTANCES_MAX } from "./limits.ts";
 import type { Patience } from "./scaler.ts";
+import { isPriced, NO_PRICE, payableKind, type StayFacts, whyItLeaves } from "./staying.ts";
 import { failStart, type Moment, toBeGone } from "./take-answer.ts";
 
 /** What the broker has seen of the worker of an instance. */
@@ -47,17 +47,15 @@ export interface WorkerFacts {
   readonly trouble: string | null;
 }
 
-export interface FleetFacts extends Moment {
+export interface FleetFacts extends Moment, StayFacts {
+  /** A paused or deleted endpoint starts no job: it has no machine made or started, and keeps those that still run one. */
+  readonly isOpen: boolean;
   readonly wanted: number;
   readonly patience: Patience;
   /** So many of the workers are active ones, which are paid for as long as they are held. */
   readonly active: number;
   readonly release: number;
   readonly candidates: readonly Candidate[];
-  /** The tiers whose work has a price. On a machine of any other nobody could be billed, so that it is of no use. */
-  readonly pricedTiers: ReadonlySet<string>;
-  /** The tiers whose workers can be active ones: they have a price for it. */
-  readonly activeTiers: ReadonlySet<string>;
   /** The most that all machines may cost together, nano-dollars an hour; null: no bound. */
   readonly ceilingNanodollarsPerHour: number | null;
   readonly initTimeoutMs: number;
@@ -155,9 +153,8 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
         if (worker.running > 0) return good;
         return putInstance(good, endOrStop(instance, facts));
       }
-      if (!isPriced(instance, facts)) return putInstance(good, retire({ ...instance, lastError: NO_PRICE }, facts));
-      if (nowMs < retiresAtMs(instance)) return good;
-      return putInstance(good, retire({ ...instance, lastError: "Its lifetime is over." }, facts));
+      const lastError = whyItLeaves(instance, facts);
+      return lastError === null ? good : putInstance(good, retire({ ...instance, lastError }, facts));
     }
     case "stopping":
       if (instance.goal !== "stopped" || nowMs < instance.endsAtMs || instance.call !== null) return state;
@@ -169,13 +166,6 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
     default:
       return state;
   }
-}
-
-const NO_PRICE = "The work of its tier has no price among the settings of the endpoint any more.";
-
-/** Can its worker get jobs, which somebody is billed for? */
-function isPriced({ candidate, rateKind }: Instance, { pricedTiers, activeTiers }: FleetFacts): boolean {
-  return candidate === null || (rateKind === "active" ? activeTiers : pricedTiers).has(candidate.tier);
 }
 
 /** A worker that has reported that it cannot start: its machine would only be paid. */
@@ -208,7 +198,7 @@ function retire(instance: Instance, facts: FleetFacts): Instance {
 /** A worker that is not needed: its machine is stopped where that is wanted and can be done. */
 function endOrStop(instance: Instance, facts: FleetFacts): Instance {
   const { nowMs, stoppedKeptMs } = facts;
-  const isOld = nowMs + stoppedKeptMs >= instance.endsAtMs || !isPriced(instance, facts);
+  const isOld = nowMs + stoppedKeptMs >= instance.endsAtMs || whyItLeaves(instance, facts) !== null;
   const canStop = stoppedKeptMs > 0 && instance.candidate?.canStop === true && !isOld && instance.ref !== null;
   if (!canStop) return toBeGone(instance, null, nowMs);
   return enterPhase(instance, "stopping", nowMs, { goal: "stopped" });
@@ -216,16 +206,35 @@ function endOrStop(instance: Instance, facts: FleetFacts): Instance {
 
 /** As many live records as are wanted: first those that are there already, then stopped ones, then new ones. */
 function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
-  let state = before;
+  let state = facts.isOpen ? before : dropUnasked(before, facts);
   const live = [...state.instances.values()].filter(isLive);
   let missing = facts.wanted - live.length;
   for (const instance of state.instances.values()) {
     if (missing <= 0) break;
-    if (!mayReturn(instance, facts)) continue;
+    if (!mayReturn(state, instance, facts)) continue;
     state = putInstance(state, enterPhase(instance, "ready", facts.nowMs));
     missing -= 1;
   }
-  // What stopped last is the warmest.
+  if (missing < 0) return giveUp(state, live, -missing, facts);
+  return facts.isOpen ? addMissing(state, missing, facts) : state;
+}
+
+/** What a closed endpoint has not asked for yet is not asked for any more. */
+function dropUnasked(before: FleetState, { nowMs }: FleetFacts): FleetState {
+  let state = before;
+  for (const instance of before.instances.values()) {
+    const { id, phase, goal, call } = instance;
+    if (phase === "wanted") state = putInstances(state, new Map([[id, null]]));
+    if (phase === "starting" && goal === "running" && call === null)
+      state = putInstance(state, toBeGone(instance, null, nowMs));
+  }
+  return state;
+}
+
+/** Has stopped machines started again, the one that stopped last first, as it is the warmest, and then others made. */
+function addMissing(before: FleetState, count: number, facts: FleetFacts): FleetState {
+  let state = before;
+  let missing = count;
   const stopped = [...state.instances.values()].filter(({ phase }) => phase === "stopped");
   for (const instance of stopped.sort((one, other) => other.sinceMs - one.sinceMs)) {
     if (missing <= 0) break;
@@ -242,7 +251,7 @@ function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
     const id = facts.newId();
     state = putInstance(state, wantInstance(id, kindOfNext(state, facts), facts.release, facts.nowMs));
   }
-  return missing < 0 ? giveUp(state, live, -missing, facts) : state;
+  return state;
 }
 
 function kindOfNext({ instances }: FleetState, { active }: FleetFacts): RateKind {
@@ -250,17 +259,17 @@ function kindOfNext({ instances }: FleetState, { active }: FleetFacts): RateKind
   return there.length < active ? "active" : "flex";
 }
 
-/** A worker whose tier has no price for the time that it is held is paid for what it does. */
-function payableKind(kind: RateKind, candidate: Candidate | null, { activeTiers }: FleetFacts): RateKind {
-  return candidate !== null && activeTiers.has(candidate.tier) ? kind : "flex";
+/** A worker that drains, and may go on: it still calls, and the ceiling has room for it among the machines that stay. */
+function mayReturn(state: FleetState, instance: Instance, facts: FleetFacts): boolean {
+  const { nowMs, workers, ceilingNanodollarsPerHour: ceiling } = facts;
+  if (instance.phase !== "draining" || whyItLeaves(instance, facts) !== null) return false;
+  const isCalling = (workers.get(instance.id)?.goneAtMs ?? 0) > nowMs;
+  return isCalling && (ceiling === null || costOfStaying(state) + instance.priceNanodollarsPerHour <= ceiling);
 }
 
-/** A worker that drains, and may go on: it still calls. */
-function mayReturn(instance: Instance, facts: FleetFacts): boolean {
-  const { nowMs, workers } = facts;
-  if (!isPriced(instance, facts)) return false;
-  const isCalling = (workers.get(instance.id)?.goneAtMs ?? 0) > nowMs;
-  return instance.phase === "draining" && nowMs < retiresAtMs(instance) && isCalling;
+/** What the machines cost, nano-dollars an hour, without those that are on their way out. */
+function costOfStaying({ instances }: FleetState): number {
+  return costOf([...instances.values()].filter(({ phase }) => phase !== "draining" && phase !== "stopping"));
 }
 
 /**
@@ -322,11 +331,7 @@ function keepCeiling(before: FleetState, facts: FleetFacts): FleetState {
   const { ceilingNanodollarsPerHour: ceiling, nowMs } = facts;
   if (ceiling === null) return before;
   let state = before;
-  let over = costOf(state.instances.values()) - ceiling;
-  for (const { phase, priceNanodollarsPerHour } of state.instances.values()) {
-    // These are on their way out.
-    if (phase === "draining" || phase === "stopping") over -= priceNanodollarsPerHour;
-  }
+  let over = costOfStaying(state) - ceiling;
   const running = [...state.instances.values()].filter(({ phase }) => phase === "starting" || phase === "ready");
   for (const instance of running.toSorted((one, other) => other.createdAtMs - one.createdAtMs)) {
     if (over <= 0) break;

@@ -45,7 +45,7 @@ export const OWN_WORKER_ROUTES: readonly Route[] = [
     id: "drainWorker",
     summary: "Take a worker out of service",
     description:
-      "Its open polls are answered and it gets no more jobs; those that it has run on. Do this before you stop it.",
+      "Its open polls are answered and it gets no more jobs; those that it has run on. Do this before you stop it. The machine of a fleet's worker ends after them, and another one is made where one is needed.",
     params: workerParams,
     query: z.strictObject({}),
     answers: { 200: { description: "The worker is drained", schema: drainSchema } },
@@ -56,7 +56,7 @@ export const OWN_WORKER_ROUTES: readonly Route[] = [
     path: `${PATH}/:worker/resume`,
     id: "resumeWorker",
     summary: "Bring a drained worker back",
-    description: "It gets jobs again.",
+    description: "It gets jobs again, unless it is one of a fleet whose machine has ended meanwhile.",
     params: workerParams,
     query: z.strictObject({}),
     answers: { 200: { description: "The worker is in service", schema: drainSchema } },

@@ -1,8 +1,9 @@
 // Machines that get no more jobs, and end those that they have.
 import { env } from "cloudflare:workers";
-import { expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
-import { makeBroker, submission } from "../../support/broker.ts";
+import { makeBroker, settings, submission } from "../../support/broker.ts";
 import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf, workersOf } from "../../support/pulling-worker.ts";
 import { evict } from "../../support/quiet.ts";
@@ -59,3 +60,57 @@ it.each([false, true])(
     expect(await worker.done(jobId)).toBe("accepted");
   },
 );
+
+/** A job runs on the only machine of a fleet. */
+async function runOne(partial: Partial<FleetSettings> = {}) {
+  const made = await makeBroker({ upstreams: [], fleet: fleet(partial) });
+  const call = submission();
+  await made.broker.submit(call);
+  await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
+  const id = provider.called("create")[0]?.machine?.instanceId ?? "";
+  const worker = pullingWorker(made.broker, id, id);
+  await worker.takeOne();
+  const drain = (draining: boolean) => made.broker.drainWorker({ tenantId: "owner", workerId: id, draining });
+  return { ...made, id, worker, jobId: call.jobId, drain };
+}
+
+describe("a worker that its owner drains", () => {
+  it("ends at once when it is idle, and the next job has another one", async () => {
+    const { endpointId, broker, worker, jobId, drain } = await runOne({ keepsStopped: true, idleTimeoutMs: 600_000 });
+    await worker.done(jobId);
+    await drain(true);
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+    expect(provider.called("stop")).toEqual([]);
+    await passTime(endpointId, 60_000);
+    expect(provider.called("create")).toHaveLength(1);
+    await broker.submit(submission());
+    await vi.waitFor(() => expect(provider.called("create")).toHaveLength(2));
+  });
+
+  it("runs its job to the end, has no second one made for it, and gets no other job", async () => {
+    const { endpointId, broker, worker, jobId, drain } = await runOne();
+    await drain(true);
+    for (let passed = 0; passed < 60_000; passed += BEAT_MS) {
+      await worker.ping([jobId]);
+      await passTime(endpointId, BEAT_MS);
+    }
+    expect(provider.called("create")).toHaveLength(1);
+    const next = submission();
+    await broker.submit(next);
+    await vi.waitFor(() => expect(provider.called("create")).toHaveLength(2));
+    await expect(worker.take({ idle: false })).rejects.toThrow("draining");
+    expect(await worker.done(jobId)).toBe("accepted");
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  });
+});
+
+it("a paused endpoint has no machine made in place of one that its provider has ended under its job", async () => {
+  const { endpointId, broker, worker, jobId } = await runOne();
+  await broker.configure({ ...settings({ endpointId, upstreams: [] }), fleet: fleet(), version: 2, paused: true });
+  await worker.ping([jobId]);
+  for (const [name, machine] of provider.machines) provider.machines.set(name, { ...machine, status: "failed" });
+  for (let passed = 0; passed < 300_000; passed += BEAT_MS) await passTime(endpointId, BEAT_MS);
+  await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  expect((await statusOf(broker, jobId)).status).toBe("IN_QUEUE");
+  expect(provider.called("create")).toHaveLength(1);
+});

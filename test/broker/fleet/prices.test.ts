@@ -4,9 +4,10 @@ import { describe, expect, it, vi } from "vitest";
 import type { EndpointSettings } from "../../../src/contract/settings.ts";
 import { activeRate, makeActive } from "../../support/active.ts";
 import { makeBroker, settings, submission } from "../../support/broker.ts";
+import { costsOf } from "../../support/broker-costs.ts";
 import { DOLLAR, fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { answerPings, lbRequest } from "../../support/load-balanced.ts";
-import { passTime, pullingWorker, statusOf, waitOf } from "../../support/pulling-worker.ts";
+import { passTime, pullingWorker, statusOf, waitOf, workersOf } from "../../support/pulling-worker.ts";
 import { stateOf } from "../../support/quiet.ts";
 
 const provider = useHeldProvider();
@@ -59,6 +60,25 @@ describe("a job that waits for a machine that may not be had", () => {
 });
 
 describe("a ceiling that is lowered", () => {
+  it("has a machine that runs a job end after it, and no row is written for it until then", async () => {
+    const { broker, change, worker, pass, endpointId } = await makeFleet();
+    const call = submission();
+    await broker.submit(call);
+    await done("create", 1);
+    await worker(0).takeOne();
+    await change({ fleet: fleet({ ceilingNanodollarsPerHour: 1 }) });
+    const beat = async () => {
+      await worker(0).ping([call.jobId]);
+      await pass(10_000);
+    };
+    await beat();
+    const before = await costsOf(endpointId);
+    for (let beats = 0; beats < 12; beats += 1) await beat();
+    expect((await costsOf(endpointId)).rowsWritten).toBe(before.rowsWritten);
+    await worker(0).done(call.jobId);
+    await done("end", 1);
+  });
+
   it("ends a machine at once that has no job", async () => {
     const { change, worker } = await makeFleet({ min: 1 });
     await done("create", 1);
@@ -100,6 +120,26 @@ describe("an endpoint that changes to another GPU", () => {
     await worker(0).done(call.jobId);
     await done("end", 1);
     expect((await statusOf(broker, call.jobId)).status).toBe("COMPLETED");
+  });
+
+  it.each([
+    ["that goes on", false],
+    ["that is paused", true],
+  ])("has no second machine made for the job that runs, where it is one %s", async (_, paused) => {
+    const { broker, worker, change, pass } = await makeFleet();
+    const call = submission();
+    await broker.submit(call);
+    await done("create", 1);
+    await worker(0).takeOne();
+    await change({ ...OTHER_GPU, paused, fleet: fleet({ candidates: [kind("l4", "B")] }) });
+    for (let passed = 0; passed < 120_000; passed += 10_000) {
+      await worker(0).ping([call.jobId]);
+      await pass(10_000);
+    }
+    expect(await workersOf(broker)).toMatchObject([{ machine: { phase: "draining" } }]);
+    await worker(0).done(call.jobId);
+    await done("end", 1);
+    expect(provider.called("create")).toHaveLength(1);
   });
 
   it("ends one that was stopped, instead of keeping it to be started again", async () => {

@@ -61,11 +61,11 @@ describe("a worker whose machine has ended", () => {
 
 describe("a worker of a fleet that its owner drains", () => {
   it("stays drained until its owner takes that back, whatever its fleet does", async () => {
-    const { endpointId, broker } = await makeBroker({ upstreams: [], fleet: fleet({ min: 1 }) });
+    const { endpointId, broker } = await makeBroker({ upstreams: [], fleet: fleet() });
+    const jobId = await submitOne(broker);
     await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
     const id = provider.called("create")[0]?.machine?.instanceId ?? "";
     const worker = pullingWorker(broker, id, id);
-    const jobId = await submitOne(broker);
     await worker.takeOne();
     const drain = (draining: boolean) => broker.drainWorker({ tenantId: "owner", workerId: id, draining });
     await drain(true);

@@ -1,9 +1,11 @@
 // What becomes of machines that cost more, all together, than their endpoint may.
 import { describe, expect, it } from "vitest";
 import { explainFleet } from "../../../src/core/fleet/explain.ts";
+import { beginFleet } from "../../../src/core/fleet/fleet-state.ts";
+import { enterPhase } from "../../../src/core/fleet/instance.ts";
 import type { Listed } from "../../../src/core/fleet/provider.ts";
-import type { FleetCall } from "../../../src/core/fleet/reconcile.ts";
-import { CANDIDATE, runFleet, shown } from "../../support/fleet-core.ts";
+import { type FleetCall, reconcile } from "../../../src/core/fleet/reconcile.ts";
+import { CANDIDATE, factsAt, HOUR, readyMachine, runFleet, shown, workersOf } from "../../support/fleet-core.ts";
 
 const CEILING = 1.5e9;
 const OTHER = { ...CANDIDATE, gpuTypeId: "B", priceNanodollarsPerHour: 1.2e9 };
@@ -48,5 +50,28 @@ describe("a kind of machine that is dearer than was said, and than the endpoint 
     const { state, called } = runFleet(dearProvider(1), 10, partial);
     expect(called("create")).toHaveLength(2);
     expect([...state.instances.values()]).toMatchObject([{ phase: "starting", candidate: OTHER }]);
+  });
+});
+
+describe("a machine that runs a job when the ceiling falls below its price", () => {
+  const LOW = { ceilingNanodollarsPerHour: 1, workers: workersOf(["a", { running: 1 }]) };
+
+  it("drains, and its record does not change any more until the job is done", () => {
+    const first = reconcile(beginFleet([readyMachine("a")]), factsAt(HOUR, LOW)).state;
+    expect(first.instances.get("a")).toMatchObject({ phase: "draining" });
+    let state = first;
+    for (let seconds = 1; seconds <= 60; seconds += 1)
+      state = reconcile(state, factsAt(HOUR + seconds * 1_000, LOW)).state;
+    expect(state.instances.get("a")).toBe(first.instances.get("a"));
+  });
+
+  it("goes on where the ceiling has room for it again, but for no other one beside it", () => {
+    const draining = ["a", "b"].map((id) => enterPhase(readyMachine(id), "draining", 0));
+    const workers = workersOf(["a", { running: 1 }], ["b", { running: 1 }]);
+    const { state } = reconcile(
+      beginFleet(draining),
+      factsAt(HOUR, { wanted: 2, workers, ceilingNanodollarsPerHour: CEILING }),
+    );
+    expect(["a", "b"].map((id) => state.instances.get(id)?.phase)).toEqual(["ready", "draining"]);
   });
 });

@@ -30,6 +30,8 @@ function loseAfter(ms: number) {
   const { state } = reconcile(beginFleet([ready]), {
     nowMs,
     jitter: 0,
+    isOpen: true,
+    drained: new Set(),
     wanted: 0,
     patience: { most: 10, readyMs: null },
     active: 0,

@@ -20,6 +20,8 @@ function factsAt(nowMs: number, workers: ReadonlyMap<string, WorkerFacts>): Flee
   return {
     nowMs,
     jitter: 0,
+    isOpen: true,
+    drained: new Set(),
     wanted: 1,
     patience: { most: 1, readyMs: null },
     active: 0,

@@ -311,6 +311,8 @@ export class FleetWorld {
     return {
       nowMs: this.#nowMs,
       jitter: this.#random.next(),
+      isOpen: this.#settings.isOpen,
+      drained: new Set(),
       wanted: this.#scaler.wanted,
       patience: this.#patience(),
       active: this.#settings.bounds.min,

@@ -1,0 +1,39 @@
+// Which machines may go on having jobs, and which have to leave once those that they have are done, whatever is wanted.
+import type { RateKind } from "../job/pricing.ts";
+import { type Candidate, type Instance, isAtItsEnd } from "./instance.ts";
+
+export interface PriceFacts {
+  /** The tiers whose work has a price. On a machine of any other nobody could be billed, so that it is of no use. */
+  readonly pricedTiers: ReadonlySet<string>;
+  /** The tiers whose workers can be active ones: they have a price for it. */
+  readonly activeTiers: ReadonlySet<string>;
+}
+
+export interface StayFacts extends PriceFacts {
+  readonly nowMs: number;
+  /** The ids of the machines whose workers their owner has drained. */
+  readonly drained: ReadonlySet<string>;
+}
+
+/** Can its worker get jobs, which somebody is billed for? */
+export function isPriced({ candidate, rateKind }: Instance, { pricedTiers, activeTiers }: PriceFacts): boolean {
+  return candidate === null || (rateKind === "active" ? activeTiers : pricedTiers).has(candidate.tier);
+}
+
+/** A worker whose tier has no price for the time that it is held is paid for what it does. */
+export function payableKind(kind: RateKind, candidate: Candidate | null, { activeTiers }: PriceFacts): RateKind {
+  return candidate !== null && activeTiers.has(candidate.tier) ? kind : "flex";
+}
+
+export const NO_PRICE = "The work of its tier has no price among the settings of the endpoint any more.";
+
+/**
+ * Why a machine whose worker is there gets no more jobs, as one sentence; null: it may stay. The jobs that it has need no other machine, and
+ * it cannot take the place of one.
+ */
+export function whyItLeaves(instance: Instance, facts: StayFacts): string | null {
+  if (instance.phase !== "ready" && instance.phase !== "draining") return null;
+  if (facts.drained.has(instance.id)) return "Its owner has drained its worker.";
+  if (!isPriced(instance, facts)) return NO_PRICE;
+  return isAtItsEnd(instance, facts.nowMs) ? "Its lifetime is over." : null;
+}
