@@ -139,7 +139,9 @@ export class Fleet implements Timed {
     const isAsked = swept.length > 0 || endpoint.settings !== this.#seen;
     const isChanged = decision !== null || isAsked || newlyLeaving.length > 0;
     const isDue = isChanged || nowMs >= this.#dueAtMs || this.#isOnItsWay(nowMs);
-    const laterMs = Math.min(scaled.nextAtMs, overdueAtMs, knownAtMs, least.changesAtMs);
+    // A job that waits for too long adds no worker where there may be no more.
+    const mayRise = facts.isOpen && scaled.state.wanted < settings.max;
+    const laterMs = Math.min(scaled.nextAtMs, mayRise ? overdueAtMs : NEVER, knownAtMs, least.changesAtMs);
     if (!isDue) {
       this.#scaler = scaled.state;
       this.#dueAtMs = Math.min(this.#dueAtMs, laterMs);
