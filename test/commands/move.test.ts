@@ -28,6 +28,7 @@ let project: DeployProject;
 let next: DevServer | undefined;
 /** The state of the new broker. */
 let folder: string;
+let providerId: string;
 let guest: { readonly id: string; readonly key: string };
 /** Lets the old upstream answer. */
 let release: () => void = () => {};
@@ -58,7 +59,10 @@ beforeAll(async () => {
   operator = await startOperator({});
   const { id } = await operator.json("tenant create --name guest");
   guest = { id, key: (await operator.json(`key create --tenant ${id} --scopes jobs,manage`)).key };
-  await ask("POST", "/v1/endpoints", { slug: "mine", env: { LONG } });
+  const offers = [{ gpuTypeId: "NVIDIA L4", pricePerHour: "0.43" }];
+  const provider = await ask("POST", "/v1/providers", { name: "p", kind: "none", offers });
+  providerId = provider.id;
+  await ask("POST", "/v1/endpoints", { slug: "mine", env: { LONG }, providers: [providerId] });
   await ask("POST", "/v1/endpoints/mine/upstreams", { url: worker.url, dialect: "http", tier: "l4", slots: 1 });
   const done = await submit("at once");
   await vi.waitFor(async () => expect(await lines(operator.broker.url)).toHaveLength(1), 20_000);
@@ -153,6 +157,12 @@ describe("a move, step by step", { timeout: 180_000 }, () => {
     expect(contents("waybill.ndjson")).toMatch(/"sealed_env":"[^"]{200000}/);
   });
 
+  it("and the old one gives up its fleets, which the export still has", async () => {
+    expect(await ask("GET", "/v1/endpoints/mine")).toMatchObject({ providers: [providerId] });
+    await documented.type(MOVE_SECTION, 4, { env: onOld(), words: { ENDPOINT: "mine" } });
+    expect(await ask("GET", "/v1/endpoints/mine")).toMatchObject({ providers: [] });
+  });
+
   it("4: an import that ends in the middle leaves nothing that can be used, and no way for a first key", async () => {
     const words = "d1 execute DB --remote --json --yes --file PATH";
     project.failOnce({ words, when: "after" });
@@ -171,7 +181,7 @@ describe("a move, step by step", { timeout: 180_000 }, () => {
   });
 
   it("and is repeated: the new deployment exports the same, byte for byte but for the time", async () => {
-    expect(await documented.type(MOVE_SECTION, 4, { env: secrets() })).toContain(
+    expect(await documented.type(MOVE_SECTION, 5, { env: secrets() })).toContain(
       "\n0 changes: all is as it should be\n",
     );
     const exported = await project.shell("npm run admin -- export --file second.ndjson", { env: onNew() });
@@ -183,7 +193,7 @@ describe("a move, step by step", { timeout: 180_000 }, () => {
 
   it("5: the same request by the same key runs there, and the bill goes on behind the lines of the old one", async () => {
     for (const TENANT of await tenants())
-      expect(await documented.type(MOVE_SECTION, 5, { env: onNew(), words: { TENANT } })).toContain(
+      expect(await documented.type(MOVE_SECTION, 6, { env: onNew(), words: { TENANT } })).toContain(
         "waitingMax: 10000",
       );
     const base = next?.url ?? "";
@@ -194,7 +204,8 @@ describe("a move, step by step", { timeout: 180_000 }, () => {
       const billed = (await lines(base)).map(({ jobId }) => jobId);
       expect(billed.toSorted()).toEqual([...Object.values(jobs), ...late, id].toSorted());
     }, 30_000);
-    expect(await ask("GET", "/v1/endpoints/mine", undefined, base)).toMatchObject({ env: { LONG } });
+    const moved = { env: { LONG }, providers: [providerId] };
+    expect(await ask("GET", "/v1/endpoints/mine", undefined, base)).toMatchObject(moved);
     await vi.waitFor(() => expect(told.toSorted()).toEqual([...Object.values(jobs), id].toSorted()), 20_000);
   });
 
