@@ -296,11 +296,16 @@ export class Fleet implements Timed {
     await this.#wake();
   }
 
-  /** The machines whose workers are known, and have run no handler since they became ready a short while ago. */
+  /**
+   * The machines whose workers are known, and have run no handler since they became ready a short while ago. A load-balanced one does
+   * not count while it runs its first request, which would be lost with it.
+   */
   #unproven(nowMs: number): ReadonlySet<string> {
     const workers = this.#work.workers(nowMs);
     const unproven = [...this.#parts.machines.all()].filter((instance) => {
-      return workers.get(instance.id)?.hasRun === false && isNewlyReady(instance, nowMs);
+      const worker = workers.get(instance.id);
+      const isBusy = this.#isBalanced && (worker?.running ?? 0) > 0;
+      return worker?.hasRun === false && !isBusy && isNewlyReady(instance, nowMs);
     });
     return new Set(unproven.map(({ id }) => id));
   }

@@ -91,11 +91,12 @@ function factsOf({ startedAtMs, url }: Instance, life: LbLife | null): WorkerFac
       goneAtMs: Number.POSITIVE_INFINITY,
       trouble: url === null ? noUrl : NOT_READY,
     };
-  const { health, confirmedAtMs, changedAtMs, newestAtMs, running } = life;
+  const { health, confirmedAtMs, changedAtMs, newestAtMs, servedFromMs, running } = life;
   return {
     // What a stopped machine's worker answered before it was stopped shows nothing.
     hasAsked: health === "ready" && confirmedAtMs >= startedAtMs,
-    hasRun: newestAtMs >= startedAtMs,
+    // A request that has begun may be the one that ends its worker.
+    hasRun: servedFromMs >= startedAtMs,
     hasFailed: false,
     isSilent: false,
     running,

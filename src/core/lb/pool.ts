@@ -31,8 +31,9 @@ export interface LbLife {
   readonly confirmedAtMs: number;
   readonly changedAtMs: number;
   readonly running: number;
-  /** When its newest request began, epoch ms; 0: it has had none. */
+  /** When its newest request began, and the newest one that it has served, epoch ms; 0: there was none. */
   readonly newestAtMs: number;
+  readonly servedFromMs: number;
 }
 
 /** How long after a probe of a worker the next one is due, ms; Infinity: none is. */
@@ -60,8 +61,9 @@ interface Worker {
   probing: boolean;
   /** The number of its newest start among all: among equals the worker that was served longest ago is next. */
   startedAt: number;
-  /** When its newest request began, epoch ms; 0: it has had none. */
+  /** When its newest request began, and the newest one that it has served where it is called now, epoch ms; 0: there was none. */
   newestAtMs: number;
+  servedFromMs: number;
   readonly tokens: Set<string>;
 }
 
@@ -246,6 +248,7 @@ export class LbPool {
   served(id: string, startedAtMs: number, nowMs: number): void {
     const worker = this.#workers.get(id);
     if (worker === undefined) return;
+    worker.servedFromMs = Math.max(worker.servedFromMs, startedAtMs);
     const isOlder = worker.changedAtMs > startedAtMs && (worker.health === "starting" || worker.health === "unhealthy");
     if (!isOlder) setHealth(worker, "ready", nowMs);
   }
@@ -269,8 +272,9 @@ export class LbPool {
   lifeOf(id: string, nowMs: number): LbLife | null {
     const worker = this.#workers.get(id);
     if (worker === undefined) return null;
-    const { confirmedAtMs, changedAtMs, newestAtMs, tokens } = worker;
-    return { health: healthOf(worker, nowMs), confirmedAtMs, changedAtMs, newestAtMs, running: tokens.size };
+    const { confirmedAtMs, changedAtMs, newestAtMs, servedFromMs, tokens } = worker;
+    const times = { confirmedAtMs, changedAtMs, newestAtMs, servedFromMs };
+    return { health: healthOf(worker, nowMs), ...times, running: tokens.size };
   }
 
   /** Slots without a request of workers that are ready, or may be: nobody has asked them of late. */
@@ -300,7 +304,14 @@ export class LbPool {
 }
 
 /** A worker of which nothing is known. */
-const NOT_ASKED = { health: "unknown", confirmedAtMs: 0, changedAtMs: 0, probedAtMs: 0, probing: false } as const;
+const NOT_ASKED = {
+  health: "unknown",
+  confirmedAtMs: 0,
+  changedAtMs: 0,
+  servedFromMs: 0,
+  probedAtMs: 0,
+  probing: false,
+} as const;
 
 function setHealth(worker: Worker, health: ProbedHealth, nowMs: number): void {
   if (worker.health !== health) worker.changedAtMs = nowMs;

@@ -7,7 +7,7 @@ import type { LbTicket } from "../../../src/contract/load-balancer.ts";
 import type { EndpointSettings } from "../../../src/contract/settings.ts";
 import { START_JUDGED_MS } from "../../../src/core/fleet/limits.ts";
 import type { ProbedHealth } from "../../../src/core/lb/pool.ts";
-import { LB_RECALL_MS, LB_SICK_AFTER_MS } from "../../../src/core/limits.ts";
+import { LB_RECALL_MS, LB_RENEW_MS, LB_SICK_AFTER_MS } from "../../../src/core/limits.ts";
 import { Prober } from "../../../src/dispatch/prober.ts";
 import { ACTIVE_RATE, activeRate, makeActive } from "../../support/active.ts";
 import { upstream } from "../../support/broker.ts";
@@ -320,6 +320,42 @@ describe("the machines of a load-balanced endpoint", () => {
     expect(provider.called("create")).toHaveLength(1);
     await pass(10_000);
     await created(2);
+  });
+
+  it("whose first request ends its worker have failed their start, too", async () => {
+    const { request, pass, workers } = await makeLbFleet({ min: 1 });
+    await created(1);
+    await vi.waitFor(async () => expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]));
+    const one = request();
+    const ticket = await one.ticket();
+    failMachines();
+    health = "unhealthy";
+    await one.leave(ticket, "worker_failed");
+    await pass(60_000);
+    await ended(1);
+    expect(provider.called("create")).toHaveLength(1);
+    await pass(10_000);
+    await created(2);
+  });
+
+  it("stay for the first request that runs on them, whatever their provider shows", async () => {
+    const { request, pass, workers } = await makeLbFleet({ min: 1 });
+    await created(1);
+    await vi.waitFor(async () => expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]));
+    const one = request();
+    const ticket = await one.ticket();
+    failMachines();
+    const lists = provider.called("list").length;
+    // The second list is asked for when the answer to the first one was taken.
+    for (const times of [1, 2]) {
+      for (let passedMs = 0; passedMs < 60_000; passedMs += LB_RENEW_MS) {
+        await pass(LB_RENEW_MS);
+        await one.renew(ticket);
+      }
+      await vi.waitFor(() => expect(provider.called("list")).toHaveLength(lists + times));
+    }
+    expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]);
+    expect(provider.called("end")).toEqual([]);
   });
 
   it("that have no address have failed their start, too, and the words name it", async () => {

@@ -203,6 +203,18 @@ describe("health", () => {
     expect(pool.choose(ANY, NOW + 30)).toEqual({ kind: "worker", id: "a" });
   });
 
+  it("is told with the newest request that the worker has served, of which another address shows nothing", () => {
+    const pool = readyPool(member("a"));
+    const servedFrom = () => pool.lifeOf("a", NOW + 30)?.servedFromMs;
+    pool.occupy("a", hold("t"), NOW + 5);
+    expect(servedFrom()).toBe(0);
+    pool.served("a", NOW + 5, NOW + 20);
+    pool.served("a", NOW + 1, NOW + 30);
+    expect(servedFrom()).toBe(NOW + 5);
+    pool.configure([member("a", { url: "http://elsewhere.test" })]);
+    expect(servedFrom()).toBe(0);
+  });
+
   it("is unknown of a worker that has another address, which is asked at once, whatever the former one still answers", () => {
     const pool = readyPool(member("a"));
     pool.takeDueProbes(everyProbe, NOW + LB_PROBE_EVERY_MS);
