@@ -27,7 +27,7 @@ export interface LbWish {
 /** What is known of a worker's life, also of one that gets no more requests. */
 export interface LbLife {
   readonly health: LbHealth;
-  /** When its health was last confirmed, and when it last changed, epoch ms; 0: never. */
+  /** When its health was last confirmed, and since when it is ready, or is not, epoch ms; 0: it was not asked yet. */
   readonly confirmedAtMs: number;
   readonly changedAtMs: number;
   readonly running: number;
@@ -53,7 +53,7 @@ export interface LbHold {
 interface Worker {
   member: LbMember;
   health: LbHealth;
-  /** When health was last confirmed, and when it last changed, epoch ms. */
+  /** When health was last confirmed, and since when it is ready, or is not, epoch ms. */
   confirmedAtMs: number;
   changedAtMs: number;
   /** When the newest probe was begun, epoch ms, and whether it is still under way. */
@@ -314,7 +314,9 @@ const NOT_ASKED = {
 } as const;
 
 function setHealth(worker: Worker, health: ProbedHealth, nowMs: number): void {
-  if (worker.health !== health) worker.changedAtMs = nowMs;
+  // A program that ends and begins anew again and again alternates between the two others, and is ready in neither.
+  const isOther = worker.health === "unknown" || (worker.health === "ready") !== (health === "ready");
+  if (isOther) worker.changedAtMs = nowMs;
   worker.health = health;
   worker.confirmedAtMs = nowMs;
 }

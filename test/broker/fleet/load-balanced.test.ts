@@ -278,25 +278,35 @@ describe("the machines of a load-balanced endpoint", () => {
     await Promise.all(waits);
   });
 
-  it("are replaced when their worker is not ready any more for a minute", async () => {
-    const { request } = await makeLbFleet();
-    const first = request();
-    const ticket = await first.ticket();
-    health = "unhealthy";
-    await first.leave(ticket, "unreachable");
-    const second = request();
-    const waiting = second.enter();
-    await asTimePasses(() => expect(pingsOf(machineOf(0))).toBeGreaterThan(3));
-    expect(provider.called("end")).toEqual([]);
-    const sickMs = Date.now();
-    await asTimePasses(() => expect(provider.called("end")).toHaveLength(1));
-    expect(Date.now() - sickMs).toBeGreaterThan(LB_SICK_AFTER_MS / 2);
-    await waiting;
-    health = "ready";
-    await vi.waitFor(async () =>
-      expect(await enterAsTimePasses(second)).toMatchObject({ value: { ticket: { upstream: { id: machineOf(1) } } } }),
-    );
-  });
+  it.each([
+    ["is unreachable", () => "unhealthy"],
+    // Its program ends and begins anew every few seconds.
+    ["alternates between loading and unreachable", (at) => (at % 2 === 0 ? "unhealthy" : "starting")],
+  ] satisfies [string, (at: number) => ProbedHealth][])(
+    "are replaced when their worker %s for a minute",
+    async (_, answer) => {
+      // It is wanted whether a request waits or not.
+      const { request } = await makeLbFleet({ min: 1 });
+      const first = request();
+      const ticket = await first.ticket();
+      const sick = machineOf(0);
+      pinged = answerPings((id) => (id === sick ? answer(pingsOf(sick)) : "ready"));
+      await first.leave(ticket, "unreachable");
+      const sickMs = Date.now();
+      const second = request();
+      const waiting = second.enter();
+      await asTimePasses(() => expect(pingsOf(sick)).toBeGreaterThan(3));
+      expect(provider.called("end")).toEqual([]);
+      await asTimePasses(() => expect(provider.called("end")).toHaveLength(1));
+      expect(Date.now() - sickMs).toBeGreaterThanOrEqual(LB_SICK_AFTER_MS);
+      await waiting;
+      await vi.waitFor(async () =>
+        expect(await enterAsTimePasses(second)).toMatchObject({
+          value: { ticket: { upstream: { id: machineOf(1) } } },
+        }),
+      );
+    },
+  );
 
   it("whose worker is never ready have failed their start, which is told", async () => {
     health = "starting";

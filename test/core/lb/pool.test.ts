@@ -215,6 +215,22 @@ describe("health", () => {
     expect(servedFrom()).toBe(0);
   });
 
+  it("is told with the time since which the worker is not ready, also where it alternates between loading and unreachable", () => {
+    const pool = new LbPool();
+    pool.configure([member("a")]);
+    const changedAt = () => pool.lifeOf("a", NOW + 100)?.changedAtMs;
+    pool.probed("a", "starting", NOW);
+    pool.probed("a", "ready", NOW + 10);
+    pool.probed("a", "ready", NOW + 20);
+    expect(changedAt()).toBe(NOW + 10);
+    pool.unreachable("a", NOW + 30);
+    for (const [at, health] of (["starting", "unhealthy", "starting"] as const).entries())
+      pool.probed("a", health, NOW + 40 + at);
+    expect(changedAt()).toBe(NOW + 30);
+    pool.probed("a", "ready", NOW + 50);
+    expect(changedAt()).toBe(NOW + 50);
+  });
+
   it("is unknown of a worker that has another address, which is asked at once, whatever the former one still answers", () => {
     const pool = readyPool(member("a"));
     pool.takeDueProbes(everyProbe, NOW + LB_PROBE_EVERY_MS);
