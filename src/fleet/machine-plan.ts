@@ -8,6 +8,7 @@ import { checkBase, machineVariables, workerVariables } from "../core/manage/wor
 import { makeFleetKey } from "../outbound/fleet-key.ts";
 import { openEnv } from "../outbound/sealed-env.ts";
 import type { MachinePlan } from "./driver.ts";
+import { workerPort } from "./worker-port.ts";
 
 /** A plan, or why no machine can be made, as a sentence. */
 export type Planned =
@@ -27,8 +28,8 @@ export async function planMachines(endpoint: ManagedEndpoint, config: Config): P
     return { ok: false, problem: `The endpoint's env cannot be opened: ${messageOf(cause)}.` };
   }
   const env = kind === "load_balancer" ? withServerVariables(own) : own;
-  const httpPort = kind === "load_balancer" ? Number(env.PORT) : null;
-  if (httpPort !== null && !isPort(httpPort))
+  const httpPort = kind === "load_balancer" ? workerPort(env.PORT) : null;
+  if (kind === "load_balancer" && httpPort === null)
     return { ok: false, problem: "PORT in the endpoint's env must be a port, a whole number from 1 to 65535." };
   const worker = {
     image,
@@ -72,8 +73,4 @@ function reachWorkers(
 function withServerVariables(own: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const port = own.PORT ?? "80";
   return { PORT: port, PORT_HEALTH: port, HEALTH_CHECK_PATH: "/ping", ...own };
-}
-
-function isPort(port: number): boolean {
-  return Number.isInteger(port) && port >= 1 && port <= 65_535;
 }

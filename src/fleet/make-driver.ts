@@ -11,7 +11,7 @@ export interface DriverPlace extends Pick<ProviderCall, "endpointId" | "desired"
   readonly credential: string | null;
   /** Null: no machine can be made. */
   readonly plan: MachinePlan | null;
-  /** The port of a load-balanced worker; null: its workers fetch jobs. */
+  /** The port of load-balanced workers that are made now; null: its workers fetch jobs. */
   readonly httpPort: number | null;
 }
 

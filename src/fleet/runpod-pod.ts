@@ -4,6 +4,7 @@ import type { CalledMachine } from "../contract/fleet.ts";
 import { instanceName, type Listed, namePrefix } from "../core/fleet/provider.ts";
 import type { MachinePlan } from "./driver.ts";
 import { toNanodollars } from "./price.ts";
+import { workerPort } from "./worker-port.ts";
 
 /** Where RunPod's serverless workers find their network volume. */
 const VOLUME_PATH = "/runpod-volume";
@@ -50,6 +51,8 @@ const podSchema = z.object({
   status: z.string(),
   /** USD an hour. */
   cost: z.number().min(0).max(DOLLARS_PER_HOUR_MAX).nullish(),
+  /** Its other variables are not read: there are secrets among them. */
+  env: z.object({ PORT: z.string() }).nullish().catch(null),
 });
 type Pod = z.infer<typeof podSchema>;
 
@@ -58,7 +61,7 @@ const podListSchema = z.object({
   pagination: z.object({ hasNextPage: z.boolean(), nextCursor: z.string().nullish() }).optional(),
 });
 
-/** Null: it is no pod. `httpPort`: that of a load-balanced worker. */
+/** Null: it is no pod. `httpPort`: that of the endpoint's load-balanced workers that are made now. */
 export function readPod(body: unknown, httpPort: number | null): Listed | null {
   const parsed = podSchema.safeParse(body);
   return parsed.success ? toListed(parsed.data, httpPort) : null;
@@ -91,14 +94,16 @@ const STATUSES: ReadonlyMap<string, Listed["status"]> = new Map([
   ["TERMINATED", "ended"],
 ]);
 
-function toListed({ id, name, status, cost }: Pod, httpPort: number | null): Listed {
+function toListed({ id, name, status, cost, env }: Pod, httpPort: number | null): Listed {
+  // The endpoint may have another PORT since, and a pod keeps what it was made with.
+  const port = httpPort === null ? null : (workerPort(env?.PORT) ?? httpPort);
   return {
     name,
     ref: id,
     // A status that is new to us must not end a machine.
     status: STATUSES.get(status) ?? "running",
     priceNanodollarsPerHour: cost == null ? null : toNanodollars(cost),
-    url: httpPort === null ? null : `https://${id}-${httpPort}.proxy.runpod.net`,
+    url: port === null ? null : `https://${id}-${port}.proxy.runpod.net`,
     detail: status === "ERROR" ? "RunPod shows the pod with the status ERROR." : null,
   };
 }

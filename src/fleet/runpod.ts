@@ -19,7 +19,7 @@ export interface RunpodPlace {
   readonly url: string | null;
   readonly apiKey: string;
   readonly endpointId: string;
-  /** The port of a load-balanced worker; null: its workers fetch jobs. */
+  /** The port of load-balanced workers that are made now; null: its workers fetch jobs. */
   readonly httpPort: number | null;
 }
 

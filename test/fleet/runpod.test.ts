@@ -1,5 +1,6 @@
 // RunPod's pods: what is asked for, what its refusals mean, and what is read of a pod. What all drivers share is in drivers.test.ts.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { readPod } from "../../src/fleet/runpod-pod.ts";
 import type { FakePods } from "../support/fake-pods.ts";
 import { API_KEY, machineOf, PLAN, Provided, WORKER } from "../support/provided.ts";
 
@@ -80,6 +81,25 @@ describe("a pod is asked for", () => {
     await provided.ask("create", machineOf("a1b2c3d4e5f6"), { httpPort: 8000 });
     expect(bodyOf(-1)).toMatchObject({ ports: ["8000/http"] });
   });
+
+  it("and is called at the port that it was made with, whatever its endpoint has by now", async () => {
+    const plan = { ...PLAN, worker: { ...WORKER, env: { PORT: "80" } } };
+    await provided.ask("create", machineOf(ID), { plan, httpPort: 80 });
+    const url = "https://pod1-80.proxy.runpod.net";
+    expect(await provided.ask("list", null, { httpPort: 8000 })).toMatchObject({ instances: [{ url }] });
+    for (const operation of ["stop", "start"] as const)
+      expect(await provided.ask(operation, machineOf(ID, "pod1"), { httpPort: 8000 })).toMatchObject({
+        instance: { url },
+      });
+  });
+
+  it.each([[undefined], [null], [[]], [{}], [{ PORT: "many" }], [{ PORT: 80 }]])(
+    "and is called at the port of its endpoint where its variables are shown as %j",
+    (shown) => {
+      const pod = { id: "pod1", name: NAME, status: "RUNNING", env: shown };
+      expect(readPod(pod, 8000)?.url).toBe("https://pod1-8000.proxy.runpod.net");
+    },
+  );
 });
 
 describe("a refusal of RunPod's", () => {
