@@ -175,6 +175,18 @@ describe("a machine", () => {
     await expect.poll(() => readFileSync(join(folder.path, "said"), "utf8")).toBe("small first\nsmall second\n");
   });
 
+  it("that has failed before it was to stop is stopped, and started by whichever state wants it running", async () => {
+    folder.configure({ fails: { program: "sh", args: ["-c", "echo $$ >> pids; exit 1"] } });
+    const agent = await folder.start();
+    const made = worker("fails");
+    await agent.shows({ [A]: "failed" }, made, [machine(A)]);
+    const stop = { operation: "stop", machine: nameOf(A) } as const;
+    expect(shown(await agent.tell(made, [machine(A, { state: "stopped" })], stop))).toEqual({ [A]: "stopped" });
+    // Its own start was overtaken by this one of another machine.
+    await agent.tell(made, [machine(A), machine(B)], { operation: "start", machine: nameOf(B) });
+    await folder.pidsCome(3);
+  });
+
   it("that is wanted again while it is being stopped is started when its process has ended", async () => {
     folder.configure({ stubborn: STUBBORN });
     const agent = await folder.start(["--max", "1"]);

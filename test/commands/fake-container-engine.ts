@@ -90,6 +90,13 @@ export class FakeContainerEngine {
     return Object.fromEntries(files.map((file) => [file.slice(0, -".json".length), read(file)]));
   }
 
+  /** The container's program ends by itself. */
+  exit(name: string): void {
+    const path = join(this.#containers, `${name}.json`);
+    const container = { ...JSON.parse(readFileSync(path, "utf8")), State: { Status: "exited", ExitCode: 1 } };
+    writeFileSync(path, JSON.stringify(container));
+  }
+
   discard(): void {
     rmSync(this.#folder, { recursive: true, force: true });
   }

@@ -44,6 +44,7 @@ beforeAll(() => {
 beforeEach(() => {
   number = 0;
   rmSync(join(folder, "waybill-numbers.json"), { force: true });
+  rmSync(join(folder, "waybill-stopped.json"), { force: true });
 });
 
 afterEach(async () => {
@@ -219,6 +220,40 @@ describe.skipIf(!hasPython)("the hook for Docker", () => {
       machine: ONE,
     });
     expect(refused).toMatchObject([{ name: ONE, reason: "no_capacity" }]);
+    // It is started by the next call that finds its GPU free.
+    await untilShown([machine(ONE), machine(three)], { [ONE]: "running", [three]: "running" });
+  });
+
+  it("starts a stopped one though a newer state has overtaken its start, and leaves one that has ended by itself since", async () => {
+    const [both, halted] = [
+      [machine(ONE), machine(TWO)],
+      [machine(ONE, "stopped"), machine(TWO, "stopped")],
+    ];
+    await untilShown(both, { [ONE]: "running", [TWO]: "running" });
+    await untilShown(halted, { [ONE]: "stopped", [TWO]: "stopped" });
+    number += 1;
+    const overtaken = { operation: "start", machine: ONE, number } as const;
+    const answer = await tell(url, both, { operation: "start", machine: TWO });
+    expect(await send(url, both, overtaken)).toMatchObject({ status: 409 });
+    expect(shown(answer)).toEqual({ [ONE]: "running", [TWO]: "running" });
+    engine.exit(ONE);
+    expect(shown(await tell(url, both))).toEqual({ [ONE]: "failed", [TWO]: "running" });
+  });
+
+  it("starts one of two stopped ones that have the same GPU", async () => {
+    const three = `wb-${ENDPOINT}-111111111111`;
+    await untilShown([machine(ONE), machine(TWO)], { [ONE]: "running", [TWO]: "running" });
+    await untilShown([machine(ONE, "stopped"), machine(TWO)], { [ONE]: "stopped", [TWO]: "running" });
+    await untilShown([machine(ONE, "stopped"), machine(TWO), machine(three)], {
+      [ONE]: "stopped",
+      [TWO]: "running",
+      [three]: "running",
+    });
+    const halted = [machine(ONE, "stopped"), machine(TWO), machine(three, "stopped")];
+    await untilShown(halted, { [ONE]: "stopped", [TWO]: "running", [three]: "stopped" });
+    const { machines, refused } = await tell(url, [machine(ONE), machine(TWO), machine(three)]);
+    expect(machines.map(({ status }) => status).sort()).toEqual(["running", "running", "stopped"]);
+    expect(refused).toMatchObject([{ reason: "no_capacity" }]);
   });
 
   it("tells what has failed, and why, until it is not wanted any more", async () => {

@@ -103,8 +103,9 @@ export class Machine {
     this.#watchEnd();
   }
 
-  /** Ends its process, and keeps the machine. */
+  /** Ends its process, and keeps the machine. One that has failed before is stopped, too: it is started when it is to run again. */
   stop(): void {
+    if (this.#run === null && this.#rest.status === "failed") this.#rest = { status: "stopped", detail: null };
     this.#endFor("stopped");
   }
 
