@@ -234,6 +234,7 @@ export class Fleet implements Timed {
       lifetimeMs: settings.lifetimeMs,
       stoppedKeptMs: settings.keepsStopped && this.#parts.endpoint.deletion === null ? STOPPED_KEPT_MS : 0,
       workers: work.workers(nowMs),
+      areCalled: this.#isBalanced,
       allSeenAtMs: work.allSeenAtMs,
       newId: () => makeInstanceId(crypto.getRandomValues(new Uint8Array(INSTANCE_ID_RANDOM_BYTES))),
     };

@@ -41,7 +41,11 @@ function troubleEndsAtMs(state: FleetState, providerId: string): number {
 }
 
 /** When the provider is to be asked what it has, epoch ms. It is asked for one list at a time. */
-export function listDueAtMs(state: FleetState, providerId: string, { workers }: Pick<DueFacts, "workers">): number {
+export function listDueAtMs(
+  state: FleetState,
+  providerId: string,
+  { workers, areCalled }: Pick<DueFacts, "workers" | "areCalled">,
+): number {
   const { listing, listedAtMs, listNotBeforeMs } = providerOf(state, providerId);
   if (listing !== null) return listing.atMs + CALL_LOST_AFTER_MS;
   let atMs = NEVER;
@@ -49,15 +53,29 @@ export function listDueAtMs(state: FleetState, providerId: string, { workers }: 
     if (instance.providerId !== providerId) continue;
     // What has just been created needs no list yet.
     const isSilent = workers.get(instance.id)?.isSilent === true;
-    const sinceMs = Math.max(listedAtMs, instance.startedAtMs);
-    const forMs = sinceMs - instance.startedAtMs;
-    atMs = Math.min(atMs, sinceMs + listEveryMs(instance, isSilent, forMs));
+    const needsUrl = areCalled === true && lacksUrl(instance);
+    // Of a machine that was started again only a list that is newer than the answer to its start shows where it is.
+    const fromMs = needsUrl ? (instance.answeredAtMs ?? instance.startedAtMs) : instance.startedAtMs;
+    const sinceMs = Math.max(listedAtMs, fromMs);
+    atMs = Math.min(atMs, sinceMs + listEveryMs(instance, { isSilent, needsUrl, forMs: sinceMs - fromMs }));
   }
   return Math.max(atMs, listNotBeforeMs);
 }
 
-/** `forMs`: how long after the machine's start the newest list was asked for. */
-function listEveryMs(instance: Instance, isSilent: boolean, forMs: number): number {
+/** Was it started again, and did the answer not tell where it is called from now on? */
+function lacksUrl({ phase, isResumed, answeredAtMs, url }: Instance): boolean {
+  return phase === "starting" && isResumed && answeredAtMs !== null && url === null;
+}
+
+interface Sought {
+  readonly isSilent: boolean;
+  /** It is to be called, and nobody has told where. */
+  readonly needsUrl: boolean;
+  /** How long after the machine's start the newest list was asked for. */
+  readonly forMs: number;
+}
+
+function listEveryMs(instance: Instance, { isSilent, needsUrl, forMs }: Sought): number {
   const { phase, call, unclearAtMs, ref, failures } = instance;
   if (phase === "wanted") return NEVER;
   if (call !== null) return FLEET_SWEEP_EVERY_MS;
@@ -67,9 +85,10 @@ function listEveryMs(instance: Instance, isSilent: boolean, forMs: number): numb
     const againMs = isExpectedToGo(instance) ? LIST_AGAIN_MS * 2 ** failures : FLEET_SWEEP_EVERY_MS;
     return Math.min(againMs, FLEET_SWEEP_EVERY_MS);
   }
-  // The create was taken without showing the machine, as where a newer one has overtaken it. Until a list shows it, it can neither be
-  // called nor ended, so it is looked for at once, and then after twice as long each time.
-  if (ref === null && phase === "starting") return Math.min(Math.max(forMs, LIST_UNSHOWN_MS), LIST_STARTING_MS);
+  // The create or start was taken without showing the machine, as where a newer one has overtaken it. Until a list shows it, it can neither
+  // be called nor, without its id, be ended, so it is looked for at once, and then after twice as long each time.
+  const isUnshown = needsUrl || (ref === null && phase === "starting");
+  if (isUnshown) return Math.min(Math.max(forMs, LIST_UNSHOWN_MS), LIST_STARTING_MS);
   if (phase === "starting" || ref === null) return LIST_STARTING_MS;
   // Its machine may have died: the provider tells that sooner than a silence which is long enough for any worker.
   if (phase === "ready" && isSilent) return LIST_STARTING_MS;
@@ -89,6 +108,8 @@ interface DueFacts {
   readonly allSeenAtMs: number;
   readonly patience: Patience;
   readonly workers: ReadonlyMap<string, { readonly goneAtMs: number; readonly isSilent: boolean }>;
+  /** Are the workers called, each where its provider shows it? Absent: they call by themselves. */
+  readonly areCalled?: boolean;
 }
 
 /** The next moment at which time alone changes something, epoch ms; Infinity: an empty fleet waits for nothing. */

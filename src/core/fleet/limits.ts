@@ -30,7 +30,7 @@ export const LIST_AGAIN_MS = 5_000;
  * machine may have failed, which the provider tells, and can be ended by that id alone. A start takes a minute or several.
  */
 export const LIST_STARTING_MS = 10_000;
-/** The first look for a machine that its create's answer has not shown: a worker that is ready in 300 ms waits for it to be called. */
+/** The first look for a machine that its create's or start's answer has not shown: a worker that is ready in 300 ms waits for it to be called. */
 export const LIST_UNSHOWN_MS = 500;
 
 /** A failed call is repeated after 2 s at first and after 2 min at last: a vendor's outage lasts minutes. */

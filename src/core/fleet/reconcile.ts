@@ -65,6 +65,8 @@ export interface FleetFacts extends Moment, StayFacts {
   readonly stoppedKeptMs: number;
   /** By the id of the instance; absent: its worker has not called since the broker's start. */
   readonly workers: ReadonlyMap<string, WorkerFacts>;
+  /** Are the workers called, each where its provider shows it? Absent: they call by themselves. */
+  readonly areCalled?: boolean;
   /** From when on every worker that lives has called since the broker's start, epoch ms. */
   readonly allSeenAtMs: number;
   /** Providers that are asked what they have though no record names them: there may be a machine that no record owns. */

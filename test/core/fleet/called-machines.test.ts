@@ -1,8 +1,9 @@
 // What lists change in a fleet whose workers are called, and call nobody: where they are called, and which of them are gone.
 import { describe, expect, it } from "vitest";
+import { listDueAtMs } from "../../../src/core/fleet/due.ts";
 import { beginFleet, type FleetState, putProvider } from "../../../src/core/fleet/fleet-state.ts";
 import { type Instance, wantInstance } from "../../../src/core/fleet/instance.ts";
-import { LIST_LAG_MS } from "../../../src/core/fleet/limits.ts";
+import { LIST_LAG_MS, LIST_STARTING_MS, LIST_UNSHOWN_MS } from "../../../src/core/fleet/limits.ts";
 import type { Listed } from "../../../src/core/fleet/provider.ts";
 import { takeList } from "../../../src/core/fleet/take-list.ts";
 
@@ -68,5 +69,38 @@ describe("a machine that was started again", () => {
       url: "http://new.test",
     });
     expect(listedAt(NOW_MS, ready, { status: "stopped" })?.url).toBe("http://new.test");
+  });
+});
+
+describe("a machine whose answered start did not show it", () => {
+  const START_MS = NOW_MS - 20_000;
+  const started = machine({
+    phase: "starting",
+    isResumed: true,
+    startedAtMs: START_MS,
+    answeredAtMs: NOW_MS,
+    url: null,
+  });
+
+  /** When the next list is due after one that was asked for so long after the answer; null: there was none since the start. */
+  function dueAfter(afterMs: number | null, instance = started, areCalled = true): number {
+    const listedAtMs = afterMs === null ? 0 : NOW_MS + afterMs;
+    const state = putProvider(beginFleet([instance]), "p1", { listedAtMs });
+    return listDueAtMs(state, "p1", { workers: new Map(), areCalled }) - NOW_MS;
+  }
+
+  it("is looked for at once, and then after twice as long each time", () => {
+    expect(dueAfter(null)).toBe(LIST_UNSHOWN_MS);
+    expect(dueAfter(-2_000)).toBe(LIST_UNSHOWN_MS);
+    expect(dueAfter(LIST_UNSHOWN_MS)).toBe(2 * LIST_UNSHOWN_MS);
+    expect(dueAfter(4_000)).toBe(8_000);
+    expect(dueAfter(60_000)).toBe(60_000 + LIST_STARTING_MS);
+  });
+
+  it("is looked for as any other one that starts when its address is known, its start is yet to be asked for, or its worker calls", () => {
+    const usual = START_MS + LIST_STARTING_MS - NOW_MS;
+    expect(dueAfter(null, { ...started, url: FORMER })).toBe(usual);
+    expect(dueAfter(null, { ...started, answeredAtMs: null })).toBe(usual);
+    expect(dueAfter(null, started, false)).toBe(usual);
   });
 });
