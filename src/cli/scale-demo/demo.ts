@@ -6,7 +6,7 @@ import { type Api, part } from "../api.ts";
 import { rowsOf } from "../commands/show.ts";
 import { waitFor } from "../wait-for.ts";
 import { startAgent } from "./agent-process.ts";
-import { type DemoPlace, type Look, lookAt, makePlace, removePlace } from "./place.ts";
+import { type DemoPlace, type Look, lookAt, makePlace } from "./place.ts";
 
 const JOBS = 40;
 const JOB_MS = 1_000;
@@ -42,7 +42,6 @@ export async function runScaleDemo({ api, tenantId, state, keep, print }: DemoOp
   const most = await watch(api, place, startedMs, print);
   print("");
   await checkBill(api, place, [first, ...others], print);
-  await removePlace(api, place);
   print(`workers     0 → ${most} → 0`);
 }
 

@@ -1,4 +1,4 @@
-// The provider and the endpoint of the scale demo, made anew for each run: an agent has another address each time.
+// The provider and the endpoint of the scale demo, made anew for each run as the broker and its state are (start.ts).
 import { fieldsOf, textOf } from "../../core/json/value.ts";
 import { type Api, part } from "../api.ts";
 import { rowsOf } from "../commands/show.ts";
@@ -11,7 +11,6 @@ const POOL = "AMPERE_16";
 
 export interface DemoPlace {
   readonly endpointId: string;
-  readonly providerId: string;
 }
 
 export async function makePlace(api: Api, tenantId: string, agent: DemoAgent, workersMax: number): Promise<DemoPlace> {
@@ -35,13 +34,7 @@ export async function makePlace(api: Api, tenantId: string, agent: DemoAgent, wo
     // A stopped machine would be kept for an hour, and the demo ends when all are gone.
     flashboot: "OFF",
   });
-  return { endpointId: textOf(endpoint, "id"), providerId };
-}
-
-/** Deletes both. The broker has ended its machines before: the demo waits for that. */
-export async function removePlace(api: Api, { endpointId, providerId }: DemoPlace): Promise<void> {
-  await api.send("DELETE", `/v1/endpoints/${part(endpointId)}`);
-  await api.send("DELETE", `/v1/providers/${part(providerId)}`);
+  return { endpointId: textOf(endpoint, "id") };
 }
 
 /** What one look at the endpoint shows. */
