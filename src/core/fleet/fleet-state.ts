@@ -155,8 +155,12 @@ export function noteRefusal(
     return putTrouble(state, candidate, { kind, detail, untilMs });
   }
   const untilMs = nowMs + pauseMs(refusal, failures, jitter);
-  const restsUntilMs = kind === "wait" ? Math.min(untilMs, nowMs + ENDS_WAIT_MAX_MS) : before.restsUntilMs;
-  return putProvider(state, providerId, { [sort]: { failures, trouble: { kind, detail, untilMs } }, restsUntilMs });
+  const restsMs = kind === "wait" ? Math.min(untilMs, nowMs + ENDS_WAIT_MAX_MS) : 0;
+  const trouble = longerOf(before[sort].trouble, { kind, detail, untilMs });
+  return putProvider(state, providerId, {
+    [sort]: { failures, trouble },
+    restsUntilMs: Math.max(before.restsUntilMs, restsMs),
+  });
 }
 
 /**
@@ -170,7 +174,14 @@ export function noteDearer(state: FleetState, candidate: Candidate, price: numbe
 }
 
 function putTrouble(state: FleetState, candidate: Candidate, trouble: Trouble): FleetState {
-  return { ...state, candidates: new Map(state.candidates).set(candidateKey(candidate), trouble) };
+  const key = candidateKey(candidate);
+  const longer = longerOf(state.candidates.get(key) ?? null, trouble);
+  return { ...state, candidates: new Map(state.candidates).set(key, longer) };
+}
+
+/** A call that was under way beside the one that was refused does not end the pause, whatever it is answered. */
+function longerOf(before: Trouble | null, now: Trouble): Trouble {
+  return before !== null && before.untilMs > now.untilMs ? before : now;
 }
 
 function pauseMs(refusal: Refusal, failures: number, jitter: number): number {

@@ -1,6 +1,14 @@
 // How long a provider that refuses is left alone, and with what.
 import { describe, expect, it } from "vitest";
-import { beginFleet, noteDone, noteRefusal, troubleOf } from "../../../src/core/fleet/fleet-state.ts";
+import {
+  beginFleet,
+  candidateKey,
+  noteDearer,
+  noteDone,
+  noteRefusal,
+  providerOf,
+  troubleOf,
+} from "../../../src/core/fleet/fleet-state.ts";
 import type { Refusal } from "../../../src/core/fleet/provider.ts";
 import { reconcile } from "../../../src/core/fleet/reconcile.ts";
 import { toBeGone } from "../../../src/core/fleet/take-answer.ts";
@@ -49,6 +57,31 @@ describe("a provider that has asked for a pause", () => {
       troubleOf(noteDone(noteRefusal(beginFleet([]), "p1", CANDIDATE, refusal, 0, 0), "p1", "asking"), "p1")?.kind;
     expect(leftAfter(WAIT)).toBe("wait");
     expect(leftAfter({ kind: "unpaid", detail: "no money" })).toBeUndefined();
+  });
+});
+
+describe("a provider that refuses several calls at once, each for another reason", () => {
+  const WAIT = { kind: "wait", retryAfterMs: 300_000, detail: "too many calls" } as const;
+  const RESET = { kind: "unreachable", detail: "It reset the connection." } as const;
+  const refusedBy = (...refusals: readonly Refusal[]) =>
+    refusals.reduce((state, refusal) => noteRefusal(state, "p1", CANDIDATE, refusal, 1_000, 0), beginFleet([]));
+
+  it("has the longest of the pauses, in whatever order the answers come", () => {
+    const expected = { kind: "wait", untilMs: 301_000 };
+    expect(troubleOf(refusedBy(WAIT, RESET), "p1")).toMatchObject(expected);
+    expect(troubleOf(refusedBy(RESET, WAIT), "p1")).toMatchObject(expected);
+  });
+
+  it("ends no machine before the longest pause that it has asked for, and no later than after 10 s", () => {
+    const restsUntilMs = (...refusals: readonly Refusal[]) => providerOf(refusedBy(...refusals), "p1").restsUntilMs;
+    expect(restsUntilMs(WAIT, { ...WAIT, retryAfterMs: 2_000 })).toBe(11_000);
+    expect(restsUntilMs({ ...WAIT, retryAfterMs: 2_000 })).toBe(3_000);
+  });
+
+  it("is not asked for a machine that is too dear as soon as another one of the kind was not to be had", () => {
+    const dear = noteDearer(beginFleet([]), CANDIDATE, 9_000_000_000, 1_000);
+    const state = noteRefusal(dear, "p1", CANDIDATE, { kind: "no_capacity", detail: "none is left" }, 1_000, 0);
+    expect(state.candidates.get(candidateKey(CANDIDATE))?.untilMs).toBe(301_000);
   });
 });
 
