@@ -6,6 +6,11 @@ export const PROMISES = [
   "jobs_lost",
   "over_ceiling",
   "outlived",
+  "mistaken",
+  "unbilled",
+  "closed",
+  "pressed",
+  "hasty",
   "held_up",
   "unfinished",
 ] as const;

@@ -1,9 +1,16 @@
 // A provider of machines with the faults of real ones: it may have nothing, want money, answer late, never or wrongly, list what was a
-// while ago, and lose machines. Its own truth is what the promises are checked by.
+// while ago, make a machine minutes after an unclear answer, and lose machines. Its own truth is what the promises are checked by.
 
-import { LIST_LAG_MS } from "../../../src/core/fleet/limits.ts";
+import { LIST_LAG_MS, UNCLEAR_KEPT_MS } from "../../../src/core/fleet/limits.ts";
 import type { Listed, ProviderAnswer } from "../../../src/core/fleet/provider.ts";
 import type { Random } from "../random.ts";
+
+/**
+ * What becomes of a machine that was created. `failed`: it does not run. `mute`: its worker never calls. `reports`: its worker calls, and
+ * tells that it cannot start. `dies`: its first job ends it.
+ */
+const BAD_FATES = ["failed", "mute", "reports", "dies"] as const;
+export type Fate = "fine" | (typeof BAD_FATES)[number];
 
 export interface Machine {
   readonly name: string;
@@ -18,8 +25,13 @@ export interface Machine {
   bootsAtMs: number;
   /** The job that its worker runs, and until when. */
   job: { readonly id: number; readonly endsAtMs: number } | null;
+  readonly fate: Fate;
+  /** No record has to know of it any more, or ever had to: a list alone shows it. */
+  readonly isStray: boolean;
   hasRun: boolean;
   hasAsked: boolean;
+  /** Its worker has called only to tell that it cannot start. */
+  hasReported: boolean;
   idleSinceMs: number;
   lastCallMs: number;
 }
@@ -29,13 +41,32 @@ export interface Faults {
   readonly refused: number;
   readonly lost: number;
   readonly badBoot: number;
+  /** Of these one befalls a machine that does not start well. */
+  readonly fates: readonly Fate[];
   readonly lagMs: number;
   readonly dearer: number;
   /** A create is taken by an answer without the machine. */
   readonly unshown: number;
 }
 
-export const NO_FAULTS: Faults = { noCapacity: 0, refused: 0, lost: 0, badBoot: 0, lagMs: 0, dearer: 0, unshown: 0 };
+export const NO_FAULTS: Faults = {
+  noCapacity: 0,
+  refused: 0,
+  lost: 0,
+  badBoot: 0,
+  fates: BAD_FATES,
+  lagMs: 0,
+  dearer: 0,
+  unshown: 0,
+};
+
+/** What a create without a clear answer makes later. */
+interface Late {
+  readonly atMs: number;
+  readonly name: string;
+  readonly price: number;
+  readonly isStray: boolean;
+}
 
 /** An answer and when it comes, epoch ms; Infinity: never. */
 export interface Answered {
@@ -51,6 +82,7 @@ export class SimProvider {
   readonly #random: Random;
   /** What lists have shown, oldest first. */
   #history: { readonly atMs: number; readonly shown: readonly Listed[] }[] = [];
+  #late: readonly Late[] = [];
   #refs = 0;
 
   constructor(random: Random) {
@@ -64,6 +96,7 @@ export class SimProvider {
       refused: chance(),
       lost: chance(),
       badBoot: chance(),
+      fates: this.#random.chance(0.5) ? BAD_FATES : [this.#random.pick(BAD_FATES)],
       lagMs: this.#random.integer(0, LIST_LAG_MS),
       dearer: this.#random.chance(0.2) ? 0.3 : 0,
       unshown: chance(),
@@ -77,27 +110,68 @@ export class SimProvider {
     const refusal = this.#refusal(nowMs);
     if (refusal !== null && refusal.answer.kind !== "unclear") return refusal;
     this.creates.set(name, (this.creates.get(name) ?? 0) + 1);
-    if (refusal !== null && this.#random.chance(0.5)) return refusal;
+    if (refusal !== null && this.#random.chance(0.5)) {
+      if (this.#random.chance(0.3)) this.#makeLater(name, price, nowMs);
+      return refusal;
+    }
+    this.#make(name, price, nowMs);
+    const instance = this.#random.chance(this.faults.unshown) ? null : this.#shown(name);
+    return refusal ?? this.#answer({ kind: "done", instance }, nowMs);
+  }
+
+  /** A machine with a name of ours that nobody remembers, such as that of a broker whose rows were lost. */
+  plant(name: string, nowMs: number): void {
+    this.#make(name, 0, nowMs, true);
+  }
+
+  /** When the next machine turns up whose create has had no clear answer, epoch ms. */
+  nextLateMs(): number {
+    return Math.min(...this.#late.map(({ atMs }) => atMs));
+  }
+
+  /** How many have turned up. */
+  arrive(nowMs: number): number {
+    if (this.nextLateMs() > nowMs) return 0;
+    const due = this.#late.filter(({ atMs }) => atMs <= nowMs);
+    this.#late = this.#late.filter(({ atMs }) => atMs > nowMs);
+    for (const { name, price, isStray } of due) this.#make(name, price, nowMs, isStray);
+    return due.length;
+  }
+
+  /** Is there a machine of that name, or will there be one, which its record has to end? */
+  owes(name: string): boolean {
+    return this.machines.get(name)?.isStray === false || this.#late.some((late) => late.name === name && !late.isStray);
+  }
+
+  #makeLater(name: string, price: number, nowMs: number): void {
+    const afterMs = this.#random.pick([5_000, 40_000, 120_000, 300_000, 500_000, 900_000]);
+    // Lists may show it half a minute after it has come.
+    const isStray = afterMs > UNCLEAR_KEPT_MS - LIST_LAG_MS;
+    this.#late = [...this.#late, { atMs: nowMs + afterMs, name, price, isStray }];
+  }
+
+  #make(name: string, price: number, nowMs: number, isStray = false): void {
     this.#refs += 1;
-    const isBad = this.#random.chance(this.faults.badBoot);
-    const fails = isBad && this.#random.chance(0.5);
+    const fate = this.#random.chance(this.faults.badBoot) ? this.#random.pick(this.faults.fates) : "fine";
+    const boots = fate !== "failed" && fate !== "mute";
     this.machines.set(name, {
       name,
       ref: `m${this.#refs}`,
       said: price,
       price: this.#random.chance(this.faults.dearer) ? price * 2 : price,
-      status: fails ? "failed" : "running",
+      status: fate === "failed" ? "failed" : "running",
       isPaid: true,
-      bootsAtMs: isBad ? Number.POSITIVE_INFINITY : nowMs + this.#random.integer(300, 90_000),
+      bootsAtMs: boots ? nowMs + this.#random.integer(300, 90_000) : Number.POSITIVE_INFINITY,
       job: null,
+      fate,
+      isStray,
       hasRun: false,
       hasAsked: false,
+      hasReported: false,
       idleSinceMs: nowMs,
       lastCallMs: nowMs,
     });
     this.#note(nowMs);
-    const instance = this.#random.chance(this.faults.unshown) ? null : this.#shown(name);
-    return refusal ?? this.#answer({ kind: "done", instance }, nowMs);
   }
 
   end(ref: string, nowMs: number): Answered {
@@ -138,6 +212,8 @@ export class SimProvider {
     machine.status = "running";
     machine.isPaid = true;
     machine.hasAsked = false;
+    // Its worker's process is a new one.
+    machine.hasRun = false;
     machine.bootsAtMs = nowMs + this.#random.integer(100, 5_000);
     this.#note(nowMs);
     return refusal ?? this.#answer({ kind: "done", instance: this.#shown(machine.name) }, nowMs);
@@ -148,7 +224,10 @@ export class SimProvider {
     if (refusal !== null) return refusal;
     const seenAtMs = nowMs - this.#random.integer(0, this.faults.lagMs);
     const seen = this.#history.findLast(({ atMs }) => atMs <= seenAtMs);
-    return this.#answer({ kind: "listed", instances: seen?.shown ?? [] }, nowMs);
+    const answered = this.#answer({ kind: "listed", instances: seen?.shown ?? [] }, nowMs);
+    // Some lists take long, and show no more by that.
+    const isSlow = this.faults.lagMs > 0 && this.#random.chance(0.05);
+    return isSlow ? { ...answered, atMs: answered.atMs + this.#random.integer(1_000, 40_000) } : answered;
   }
 
   /** The machine is lost: its host has failed. */

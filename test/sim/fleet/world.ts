@@ -3,18 +3,27 @@
 import { isAffordable, isBlocked } from "../../../src/core/fleet/candidates.ts";
 import { busyUntilMs } from "../../../src/core/fleet/due.ts";
 import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state.ts";
-import { type Candidate, type Instance, isLive } from "../../../src/core/fleet/instance.ts";
-import { CALL_LOST_AFTER_MS } from "../../../src/core/fleet/limits.ts";
+import { type Candidate, type Instance, isAtItsEnd, isLive, isNewlyReady } from "../../../src/core/fleet/instance.ts";
+import { CALL_LOST_AFTER_MS, RETIRE_BEFORE_MS } from "../../../src/core/fleet/limits.ts";
 import { instanceName, type ProviderAnswer } from "../../../src/core/fleet/provider.ts";
 import { type FleetCall, type FleetFacts, reconcile, type WorkerFacts } from "../../../src/core/fleet/reconcile.ts";
-import { beginScaling, type Patience, patienceOf, type ScalerState, scale } from "../../../src/core/fleet/scaler.ts";
+import {
+  beginScaling,
+  letGo,
+  type Patience,
+  patienceOf,
+  type ScalerState,
+  scale,
+} from "../../../src/core/fleet/scaler.ts";
 import { takeAnswer } from "../../../src/core/fleet/take-answer.ts";
 import { takeList } from "../../../src/core/fleet/take-list.ts";
 import { WORKER_GONE_AFTER_MS } from "../../../src/core/limits.ts";
 import { type Random, seededRandom } from "../random.ts";
+import { CallPromises } from "./calls.ts";
 import { PROMISES, type PromiseName } from "./promises.ts";
-import { type Machine, NO_FAULTS, SimProvider } from "./provider.ts";
-import { drawCandidates, drawSettings, type SimSettings } from "./settings.ts";
+import { type Fate, type Machine, NO_FAULTS, SimProvider } from "./provider.ts";
+import { RecordPromises } from "./records.ts";
+import { drawKinds, drawSettings, isBillable, openSettings, type SimSettings } from "./settings.ts";
 
 const ENDPOINT = "e0e0e0e0e0e0e0e0";
 /** The poll of a worker that lives has come back to a broker that has started anew by then. */
@@ -26,6 +35,9 @@ const LIFETIME_MS = 3_600_000;
 const INIT_TIMEOUT_MS = 60_000;
 /** Longer than the time before the hard end of a machine in which it gets no more jobs. */
 const LONG_JOB_MS = 1_200_000;
+const MINUTE_MS = 60_000;
+/** A job that ends the machine on which it runs does so after this. */
+const DEATH_MS = 100;
 
 interface Job {
   readonly id: number;
@@ -48,11 +60,15 @@ export class FleetWorld {
   readonly #providers = new Map<string, SimProvider>();
   /** The providers, those of one account as one. */
   readonly #accounts: readonly SimProvider[];
-  readonly #candidates: Candidate[] = [];
+  /** All kinds of machines that the endpoint may ever have. */
+  readonly #kinds: readonly Candidate[];
+  readonly #calls = new CallPromises((name, note) => this.#break(name, note));
+  readonly #records: RecordPromises;
   /** The hard ends of machines, by name, as they were asked for. */
   readonly #ends = new Map<string, number>();
   readonly #waiting: Job[] = [];
   readonly #started = new Map<number, Job>();
+  readonly #names = new Map<string, string>();
   #nowMs = BEGIN_MS;
   /** The rows, which outlive a start of the broker. */
   #rows: ReadonlyMap<string, Instance> = new Map();
@@ -67,12 +83,16 @@ export class FleetWorld {
   #ids = 0;
   #jobs = 0;
   #done = 0;
+  #creates = 0;
+  #orphans = 0;
+  /** The broker does not start anew. */
+  #isCalm = false;
 
   constructor(seed: number) {
     this.#random = seededRandom(seed);
     this.broken = Object.fromEntries(PROMISES.map((name) => [name, 0])) as Record<PromiseName, number>;
-    for (const candidate of drawCandidates(this.#random)) {
-      this.#candidates.push(candidate);
+    this.#kinds = drawKinds(this.#random);
+    for (const candidate of this.#kinds) {
       if (this.#providers.has(candidate.providerId)) continue;
       // Two providers may be of one account, and then each lists what the other one has made.
       const first = this.#providers.get("p0");
@@ -80,7 +100,8 @@ export class FleetWorld {
       this.#providers.set(candidate.providerId, isShared ? first : new SimProvider(this.#random));
     }
     this.#accounts = [...new Set(this.#providers.values())];
-    this.#settings = drawSettings(this.#random);
+    this.#records = new RecordPromises(ENDPOINT, this.#accounts, this.#calls, (name, note) => this.#break(name, note));
+    this.#settings = drawSettings(this.#random, this.#kinds);
   }
 
   step(): void {
@@ -91,6 +112,7 @@ export class FleetWorld {
     else if (act === 6) this.#loseMachine();
     else if (act === 7) this.#change();
     else if (act === 8) this.#sweep();
+    else if (act === 9 && this.#random.chance(0.2)) this.#plant();
     else this.#pass(this.#random.pick([200, 1_000, 5_000, 20_000, 60_000, 600_000]));
     this.#check();
   }
@@ -98,8 +120,7 @@ export class FleetWorld {
   /** Faults stop, and after a while so does the work: everything is done, and nothing is left. */
   heal(): void {
     for (const provider of this.#accounts) provider.faults = NO_FAULTS;
-    this.#settings = { ...this.#settings, isOpen: true, ceiling: null };
-    this.#settings = { ...this.#settings, bounds: { min: 0, max: 5, idleTimeoutMs: 5_000 } };
+    this.#settings = openSettings(this.#settings, this.#kinds, 5);
     // A job of low priority adds no worker, and waits for one that comes for others.
     this.#submit(1, false);
     this.#touch();
@@ -108,11 +129,48 @@ export class FleetWorld {
       if (this.#waiting.length > 0 && this.#waiting.every(({ isLow }) => isLow)) this.#submit(1, false);
     }
     if (this.#done !== this.#jobs) this.#break("unfinished", `${this.#jobs - this.#done} of ${this.#jobs} jobs`);
-    for (let minutes = 0; minutes < 100 && Number.isFinite(this.#dueAtMs); minutes += 1) this.#pass(60_000);
-    const left = this.#accounts.flatMap(({ machines }) => [...machines.keys()]);
-    if (left.length > 0) this.#break("leaked_instances", left.join());
+    this.#rest();
+    const left = this.#machines().filter(({ isStray }) => !isStray);
+    if (left.length > 0) this.#break("leaked_instances", left.map(({ name }) => name).join());
+    // What no record had to know of is found by the next look at all that there is.
+    this.#pass(15 * MINUTE_MS);
+    // A start of the broker would put that off until the next day.
+    this.#isCalm = true;
+    this.#sweep();
+    this.#pass(MINUTE_MS);
+    this.#rest();
+    if (this.#machines().length > 0) this.#break("leaked_instances", "a sweep has left machines");
     if (this.#rows.size > 0) this.#break("unfinished", `records are left: ${JSON.stringify([...this.#rows.values()])}`);
     if (Number.isFinite(this.#dueAtMs)) this.#break("unfinished", "an empty fleet has an alarm");
+  }
+
+  /**
+   * For a while all workers fail their start, of what one and the same image does, and nothing else is wrong: few machines are made in an
+   * hour of that, although jobs wait.
+   */
+  crash(): void {
+    const fates: readonly Fate[] = [this.#random.pick(["failed", "mute", "reports", "dies"] as const)];
+    for (const provider of this.#accounts) provider.faults = { ...NO_FAULTS, badBoot: 1, fates };
+    const max = this.#random.integer(1, 6);
+    this.#settings = openSettings(this.#settings, this.#kinds, max);
+    this.#isCalm = true;
+    // What began well before may end a row of failed starts once more.
+    for (let minutes = 0; minutes < 65; minutes += 1) {
+      if (minutes === 5) this.#creates = 0;
+      if (minutes % 5 === 0) this.#submit(Math.max(2 * max - this.#waiting.length, 1), false);
+      this.#pass(MINUTE_MS);
+    }
+    this.#isCalm = false;
+    this.#see(`crashing ${fates.join()}`);
+    // By pauses of 5 s to 10 min, which each failed start doubles.
+    const most = 9 * max + 9;
+    if (this.#creates > most)
+      this.#break("hasty", `${this.#creates} machines in an hour, of ${max} at once: ${fates.join()}`);
+  }
+
+  /** Lets time pass until nothing is due. */
+  #rest(): void {
+    for (let minutes = 0; minutes < 100 && Number.isFinite(this.#dueAtMs); minutes += 1) this.#pass(MINUTE_MS);
   }
 
   digest(): string {
@@ -134,8 +192,18 @@ export class FleetWorld {
     this.#touch([...this.#providers.keys()]);
   }
 
+  /** A machine of ours turns up that nobody remembers. */
+  #plant(): void {
+    this.#see("orphan");
+    this.#orphans += 1;
+    this.#random.pick(this.#accounts).plant(instanceName(ENDPOINT, `orphan${this.#orphans}`), this.#nowMs);
+  }
+
   #change(): void {
-    this.#settings = drawSettings(this.#random);
+    this.#settings = drawSettings(this.#random, this.#kinds);
+    const busy = [...this.#rows.values()].filter((instance) => this.#machineOf(instance)?.job);
+    if (busy.length > 0 && !this.#settings.isOpen) this.#see("closed with a job");
+    if (busy.some((instance) => !isBillable(instance, this.#settings))) this.#see("unpriced with a job");
     this.#touch();
   }
 
@@ -152,6 +220,7 @@ export class FleetWorld {
   /** Memory is lost; answers under way may still come, to calls that nobody remembers but the rows. */
   #restart(): void {
     this.#see("restart");
+    this.#calls.restarted();
     this.#fleet = beginFleet([...this.#rows.values()]);
     this.#scaler = beginScaling([...this.#rows.values()].filter(isLive).length, this.#nowMs);
     this.#startedMs = this.#nowMs;
@@ -196,10 +265,12 @@ export class FleetWorld {
     let atMs = this.#dueAtMs;
     for (const pending of this.#pending) atMs = Math.min(atMs, pending.atMs);
     for (const { endsAtMs } of this.#connected) atMs = Math.min(atMs, endsAtMs);
+    for (const provider of this.#accounts) atMs = Math.min(atMs, provider.nextLateMs());
     for (const machine of this.#machines()) {
       if (machine.status !== "running") continue;
       if (machine.job !== null) atMs = Math.min(atMs, machine.job.endsAtMs);
-      if (!machine.hasAsked || machine.lastCallMs === 0) atMs = Math.min(atMs, machine.bootsAtMs);
+      const isKnown = machine.hasAsked || machine.hasReported;
+      if (!isKnown || machine.lastCallMs === 0) atMs = Math.min(atMs, machine.bootsAtMs);
     }
     return atMs;
   }
@@ -208,6 +279,8 @@ export class FleetWorld {
     const nowMs = this.#nowMs;
     const answered = this.#pending.filter(({ atMs }) => atMs <= nowMs);
     this.#pending = this.#pending.filter(({ atMs }) => atMs > nowMs);
+    for (const provider of this.#accounts)
+      for (let left = provider.arrive(nowMs); left > 0; left -= 1) this.#see("late machine");
     for (const { call, answer } of answered) this.#take(call, answer);
     for (const machine of this.#machines()) this.#runMachine(machine);
     const over = this.#connected.filter(({ endsAtMs }) => endsAtMs <= nowMs);
@@ -218,9 +291,19 @@ export class FleetWorld {
 
   #runMachine(machine: Machine): void {
     if (machine.status !== "running" || machine.bootsAtMs > this.#nowMs) return;
-    machine.hasAsked = true;
     machine.lastCallMs = this.#nowMs;
+    if (machine.fate === "reports") {
+      machine.hasReported = true;
+      return;
+    }
+    machine.hasAsked = true;
     if (machine.job === null || machine.job.endsAtMs > this.#nowMs) return;
+    if (machine.fate === "dies") {
+      this.#giveBack(machine.job.id);
+      machine.job = null;
+      machine.status = "failed";
+      return;
+    }
     this.#finish(machine.job.id);
     machine.job = null;
     machine.hasRun = true;
@@ -233,26 +316,68 @@ export class FleetWorld {
   }
 
   #machines(): Machine[] {
-    return this.#accounts.flatMap(({ machines }) => [...machines.values()]);
+    const all: Machine[] = [];
+    for (const { machines } of this.#accounts) for (const machine of machines.values()) all.push(machine);
+    return all;
+  }
+
+  /** The very same text each time: to make it anew, and look a machine up by it, took a quarter of a run. */
+  #nameOf({ id }: Pick<Instance, "id">): string {
+    const known = this.#names.get(id) ?? instanceName(ENDPOINT, id);
+    this.#names.set(id, known);
+    return known;
   }
 
   #machineOf(instance: Instance): Machine | undefined {
-    return this.#providers.get(instance.providerId ?? "")?.machines.get(instanceName(ENDPOINT, instance.id));
+    return this.#providers.get(instance.providerId ?? "")?.machines.get(this.#nameOf(instance));
   }
 
   #take(call: FleetCall, answer: ProviderAnswer): void {
     const moment = { nowMs: this.#nowMs, jitter: this.#random.next() };
     this.#see(`${call.operation} ${answer.kind}`);
+    this.#noteAnswer(call, answer);
     if (call.operation === "list") {
-      const unproven = new Set([...this.#workers()].flatMap(([id, { hasRun }]) => (hasRun ? [] : [id])));
+      const unproven = this.#unproven();
       const asked = { providerId: call.providerId, no: call.no, endpointId: ENDPOINT, unproven };
       this.#keep(takeList(this.#fleet, asked, answer, moment));
       return;
     }
-    this.#keep(takeAnswer(this.#fleet, call, answer, moment));
+    this.#keep(takeAnswer(this.#fleet, call, answer, moment), "detail" in answer ? answer.detail : null);
   }
 
-  #keep(state: FleetState): void {
+  /** Tells those who watch over the promises. */
+  #noteAnswer(call: FleetCall, answer: ProviderAnswer): void {
+    const instance = call.operation === "list" ? undefined : this.#rows.get(call.instanceId);
+    const isTaken = call.operation === "list" || instance?.call?.no === call.no;
+    this.#calls.answered(call, answer, isTaken, instance, this.#nowMs);
+    if (isTaken && instance !== undefined && answer.kind === "done" && answer.instance !== null)
+      this.#records.showed(instance.id, answer.instance.priceNanodollarsPerHour ?? 0);
+    if (answer.kind !== "listed") return;
+    const prices = new Map(answer.instances.map((listed) => [listed.name, listed.priceNanodollarsPerHour ?? 0]));
+    for (const one of this.#rows.values()) {
+      // What a create has made is taken from its answer while that is still to come.
+      const isKnown = one.providerId === call.providerId && (one.phase !== "creating" || one.call === null);
+      if (isKnown) this.#records.showed(one.id, prices.get(this.#nameOf(one)) ?? 0);
+    }
+  }
+
+  /** The machines whose workers are known, and have run nothing since they became ready a short while ago. */
+  #unproven(): ReadonlySet<string> {
+    const workers = this.#workers();
+    const unproven = [...this.#rows.values()].filter((instance) => {
+      return workers.get(instance.id)?.hasRun === false && isNewlyReady(instance, this.#nowMs);
+    });
+    return new Set(unproven.map(({ id }) => id));
+  }
+
+  #truth() {
+    const machineOf = (instance: Instance) => this.#machineOf(instance);
+    return { nowMs: this.#nowMs, settings: this.#settings, initTimeoutMs: INIT_TIMEOUT_MS, machineOf };
+  }
+
+  /** `words`: those of the answer that has changed it. */
+  #keep(state: FleetState, words: string | null = null): void {
+    this.#records.changed(this.#rows, state.instances, words, this.#truth());
     this.#fleet = state;
     this.#rows = state.instances;
   }
@@ -262,19 +387,30 @@ export class FleetWorld {
     this.#startJobs();
     const nowMs = this.#nowMs;
     const { rule, bounds, isOpen } = this.#settings;
-    const scaled = scale(this.#scaler, { rule, bounds, isOpen, load: this.#load() }, nowMs);
+    const scaled = scale(
+      letGo(this.#scaler, this.#busyAtTheirEnd()),
+      { rule, bounds, isOpen, load: this.#load() },
+      nowMs,
+    );
     this.#scaler = scaled.state;
     const plan = reconcile(this.#fleet, { ...this.#facts(), swept });
     this.#keep(plan.state);
+    this.#records.looked(this.#rows, this.#truth());
     this.#dueAtMs = Math.min(plan.nextAtMs, scaled.nextAtMs, this.#overdueAtMs());
-    if (plan.calls.length > 0 && this.#random.chance(0.02)) {
+    if (plan.calls.length > 0 && !this.#isCalm && this.#random.chance(0.02)) {
       this.#see("restart before a call");
       this.#restart();
       return;
     }
-    for (const call of plan.calls) this.#call(call);
+    for (const call of plan.calls) this.#call(call, swept);
     this.#startJobs();
     this.#noteHeldUp();
+  }
+
+  /** Machines that come to the end of their lives in this look while they run something. */
+  #busyAtTheirEnd(): number {
+    const ending = [...this.#rows.values()].filter((one) => one.phase === "ready" && isAtItsEnd(one, this.#nowMs));
+    return ending.filter((one) => this.#machineOf(one)?.job).length;
   }
 
   #overdueAtMs(): number {
@@ -288,10 +424,12 @@ export class FleetWorld {
     const { rule } = this.#settings;
     const normal = this.#waiting.filter(({ isLow }) => !isLow);
     const delayMs = rule.type === "QUEUE_DELAY" ? rule.delayMs : 0;
+    const lasting = [...this.#rows.values()].filter((instance) => !isAtItsEnd(instance, this.#nowMs));
+    const running = lasting.filter((instance) => this.#machineOf(instance)?.job);
     return {
       waiting: normal.length,
       overdue: normal.filter(({ sinceMs }) => this.#nowMs - sinceMs > delayMs).length,
-      running: [...this.#rows.values()].filter((instance) => this.#machineOf(instance)?.job).length,
+      running: running.length,
       spareSlots: 0,
       slots: 1,
     };
@@ -301,7 +439,8 @@ export class FleetWorld {
     const workers = new Map<string, WorkerFacts>();
     for (const instance of this.#rows.values()) {
       const machine = this.#machineOf(instance);
-      if (machine?.hasAsked !== true || machine.lastCallMs === 0) continue;
+      const isKnown = machine?.hasAsked === true || machine?.hasReported === true;
+      if (machine === undefined || !isKnown || machine.lastCallMs === 0) continue;
       workers.set(instance.id, this.#workerOf(machine));
     }
     return workers;
@@ -317,9 +456,9 @@ export class FleetWorld {
       patience: this.#patience(),
       active: this.#settings.bounds.min,
       release: 1,
-      candidates: this.#candidates,
-      pricedTiers: new Set(["t"]),
-      activeTiers: new Set(this.#settings.hasActivePrice ? ["t"] : []),
+      candidates: this.#settings.candidates,
+      pricedTiers: this.#settings.pricedTiers,
+      activeTiers: this.#settings.activeTiers,
       ceilingNanodollarsPerHour: this.#settings.ceiling,
       initTimeoutMs: INIT_TIMEOUT_MS,
       lifetimeMs: LIFETIME_MS,
@@ -337,11 +476,11 @@ export class FleetWorld {
     return patienceOf(this.#scaler, { ...this.#settings, load: this.#load() });
   }
 
-  #workerOf({ status, hasRun, job, idleSinceMs, lastCallMs }: Machine): WorkerFacts {
+  #workerOf({ status, hasAsked, hasRun, hasReported, job, idleSinceMs, lastCallMs }: Machine): WorkerFacts {
     return {
-      hasAsked: true,
+      hasAsked,
       hasRun,
-      hasFailed: false,
+      hasFailed: hasReported,
       isSilent: false,
       running: job === null ? 0 : 1,
       idleSinceMs,
@@ -360,7 +499,8 @@ export class FleetWorld {
       else {
         const free = this.#freeMachine();
         if (free === undefined) return;
-        free.job = { id: job.id, endsAtMs };
+        const isLast = free.fate === "dies";
+        free.job = { id: job.id, endsAtMs: isLast ? this.#nowMs + DEATH_MS : endsAtMs };
       }
       this.#waiting.shift();
       this.#started.set(job.id, job);
@@ -369,30 +509,43 @@ export class FleetWorld {
 
   #freeMachine(): Machine | undefined {
     for (const instance of this.#rows.values()) {
-      if (instance.phase !== "ready") continue;
+      if (instance.phase !== "ready" || !isBillable(instance, this.#settings)) continue;
       const machine = this.#machineOf(instance);
       const asks = machine?.status === "running" && machine.hasAsked && machine.lastCallMs > 0;
-      if (machine !== undefined && asks && machine.job === null) return machine;
+      if (machine === undefined || !asks || machine.job !== null) continue;
+      this.#checkLasts(instance);
+      return machine;
     }
     return undefined;
   }
 
-  #call(call: FleetCall): void {
+  /** Called before a job begins on a machine: most jobs are to be done before its hard end. */
+  #checkLasts({ id, startedAtMs, endsAtMs }: Instance): void {
+    const lastMs = Math.min(RETIRE_BEFORE_MS, (endsAtMs - startedAtMs) / 10);
+    if (this.#nowMs > endsAtMs - lastMs) this.#break("jobs_lost", `a job begins on ${id} at the end of its life`);
+  }
+
+  #call(call: FleetCall, swept: readonly string[]): void {
     const provider = this.#providers.get(call.providerId);
     if (provider === undefined) throw new Error("there is no such provider");
     const nowMs = this.#nowMs;
     if (call.operation === "list") {
+      this.#calls.listAsked(call.providerId, swept.includes(call.providerId), nowMs);
       this.#pending.push({ call, ...provider.list(nowMs) });
       return;
     }
     const instance = this.#rows.get(call.instanceId);
     if (instance === undefined) throw new Error("a call without a record");
     const name = instanceName(ENDPOINT, instance.id);
+    this.#calls.asked(call, instance, nowMs);
+    if (call.operation === "create" || call.operation === "start") this.#checkOpen(name);
     if (call.operation === "create") {
+      this.#creates += 1;
       this.#ends.set(name, instance.endsAtMs);
       this.#checkCeiling(instance);
       this.#pending.push({ call, ...provider.create(name, instance.candidate?.priceNanodollarsPerHour ?? 0, nowMs) });
-      if ((provider.creates.get(name) ?? 0) > 1) this.#break("double_creates", name);
+      const creates = this.#accounts.map((account) => account.creates.get(name) ?? 0);
+      if (creates.reduce((sum, times) => sum + times) > 1) this.#break("double_creates", name);
       return;
     }
     const ref = instance.ref ?? "";
@@ -416,27 +569,40 @@ export class FleetWorld {
     this.#pending.push({ call, ...answered });
   }
 
+  /** A closed endpoint has no use for a machine. */
+  #checkOpen(name: string): void {
+    if (this.#settings.isOpen || this.#load().running > 0) return;
+    this.#break("closed", `${name} is asked for`);
+  }
+
   /** Called before a machine is asked for: what runs at the providers, by what was said that it costs, and this one. */
   #checkCeiling({ priceNanodollarsPerHour: price, id }: Instance): void {
     const { ceiling } = this.#settings;
     if (ceiling === null) return;
     let sum = price;
+    const own = instanceName(ENDPOINT, id);
     for (const { machines } of this.#accounts) {
       for (const machine of machines.values()) {
-        if (machine.isPaid && machine.name !== instanceName(ENDPOINT, id)) sum += machine.said;
+        if (machine.isPaid && !machine.isStray && machine.name !== own) sum += machine.said;
       }
     }
     if (sum > ceiling) this.#break("over_ceiling", `${sum} of ${ceiling}`);
   }
 
   #check(): void {
-    for (const { id, phase, goal, endsAtMs } of this.#rows.values()) {
+    const { stoppedKeptMs } = this.#settings;
+    for (const { id, phase, goal, sinceMs, endsAtMs } of this.#rows.values()) {
+      if (phase === "stopped" && this.#nowMs > sinceMs + stoppedKeptMs)
+        this.#break("outlived", `${id} is kept stopped`);
       const isLeaving = phase === "wanted" || (phase === "stopping" && goal === "gone");
       // Whether a call has made or started it is known within a minute.
       if (!isLeaving && this.#nowMs > endsAtMs + CALL_LOST_AFTER_MS) this.#break("outlived", id);
     }
     const live = [...this.#rows.values()].filter(isLive);
-    const { most, readyMs } = this.#patience();
+    const { isOpen, bounds } = this.#settings;
+    // A closed endpoint waits for no worker that is on its way.
+    const most = isOpen ? bounds.max : 0;
+    const { readyMs } = this.#patience();
     // A create under way is waited for.
     const settled = live.filter(({ call, phase }) => call === null && phase !== "creating");
     // What is on its way is kept until its worker has been there in vain, within the most that there may be.
@@ -458,7 +624,7 @@ export class FleetWorld {
     const could =
       isWanted &&
       !isCrashing &&
-      this.#candidates.some(
+      this.#settings.candidates.some(
         (candidate) =>
           !isBlocked(this.#fleet, candidate, this.#nowMs) &&
           busyUntilMs(this.#fleet, candidate.providerId) === 0 &&
