@@ -74,7 +74,7 @@ function makeMemory(
   const index = new LiveIndex();
   for (const [tenantId, { runningMax }] of tenantBounds.known) index.bound(tenantId, runningMax, nowMs);
   const longPolls = new LongPolls();
-  const machines = new Machines(instanceRows);
+  const machines = new Machines(instanceRows, endpointId, nowMs);
   const accountOf = (tenantId: string) => platform.accountOf(tenantId);
   const usageOutbox = new UsageOutbox({ endpointId, store, index, egress, accountOf });
   const activeHolds = new ActiveHolds(

@@ -7,15 +7,21 @@ import type { Instance } from "../../core/fleet/instance.ts";
 import { UNKNOWN_START_MS } from "../../core/fleet/limits.ts";
 import type { Timings } from "../../core/fleet/timings.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
+import { log } from "../../log.ts";
 import type { InstanceRows } from "../store/instances.ts";
 
 export class Machines {
   readonly #rows: InstanceRows;
   #state: FleetState;
 
-  constructor(rows: InstanceRows) {
+  constructor(rows: InstanceRows, endpointId: string, nowMs: number) {
     this.#rows = rows;
-    this.#state = beginFleet(rows.read());
+    const kept = rows.read(nowMs);
+    for (const { id, instance, problem } of kept) {
+      if (problem === null) continue;
+      log("instance_unreadable", { endpoint: endpointId, instance: id, problem, isKeptAside: instance === null });
+    }
+    this.#state = beginFleet(kept.flatMap(({ instance }) => instance ?? []));
   }
 
   get state(): FleetState {

@@ -2,47 +2,10 @@
 // each write is billed, and a machine changes some ten times in its life.
 import * as z from "zod";
 import { type Decision, decisionSchema } from "../../contract/fleet.ts";
-import { INSTANCE_PHASES, type Instance } from "../../core/fleet/instance.ts";
+import type { Instance } from "../../core/fleet/instance.ts";
 import { DECISIONS_KEPT } from "../../core/fleet/limits.ts";
-import { RATE_KINDS } from "../../core/job/pricing.ts";
+import { type KeptInstance, readInstance } from "./instance-record.ts";
 import type { MeteredSql } from "./metered-sql.ts";
-
-const recordSchema = z.object({
-  id: z.string(),
-  phase: z.enum(INSTANCE_PHASES),
-  sinceMs: z.number(),
-  createdAtMs: z.number(),
-  candidate: z
-    .object({
-      providerId: z.string(),
-      gpuTypeId: z.string(),
-      priceNanodollarsPerHour: z.int(),
-      tier: z.string(),
-      canStop: z.boolean(),
-    })
-    .nullable(),
-  providerId: z.string().nullable(),
-  rateKind: z.enum(RATE_KINDS),
-  release: z.int(),
-  ref: z.string().nullable(),
-  url: z.string().nullable(),
-  priceNanodollarsPerHour: z.int(),
-  call: z.object({ operation: z.enum(["create", "start", "stop", "end"]), no: z.int(), atMs: z.number() }).nullable(),
-  calls: z.int(),
-  failures: z.int(),
-  notBeforeMs: z.number(),
-  unclearAtMs: z.number().nullable(),
-  startedAtMs: z.number(),
-  // Records of an earlier release do not tell.
-  isResumed: z.boolean().default(false),
-  endsAtMs: z.number(),
-  answeredAtMs: z.number().nullable(),
-  readyAtMs: z.number().nullable(),
-  goal: z.enum(["running", "stopped", "gone"]).nullable(),
-  endedAtMs: z.number().nullable(),
-  lookUntilMs: z.number(),
-  lastError: z.string().nullable(),
-}) satisfies z.ZodType<Instance>;
 
 const warmSchema = z.object({ workers: z.int(), untilMs: z.number() });
 /** So many workers are to be there until then, whatever the jobs need. */
@@ -58,10 +21,11 @@ export class InstanceRows {
     this.#decisions = newest?.number ?? 0;
   }
 
-  read(): Instance[] {
+  /** All of them; one that cannot be read stays as it is until its machine has another record. */
+  read(nowMs: number): readonly KeptInstance[] {
     return this.#sql
-      .all<{ record: string }>("SELECT record FROM instances")
-      .map(({ record }) => recordSchema.parse(JSON.parse(record)));
+      .all<{ id: string; record: string }>("SELECT id, record FROM instances")
+      .map(({ id, record }) => readInstance(id, record, nowMs));
   }
 
   /** Writes what differs, and the decision that led to it, in one transaction. */
@@ -100,8 +64,9 @@ export class InstanceRows {
       .map(({ decision }) => decisionSchema.parse(JSON.parse(decision)));
   }
 
+  /** Null: nothing is kept, or another release has kept it in another form. It is for a day at most, and jobs bring workers without it. */
   readWarm(): Warm | null {
-    return this.#sql.readOne("warm_workers", "warm", warmSchema);
+    return this.#sql.readOne("warm_workers", "warm", warmSchema.nullable().catch(null));
   }
 
   writeWarm(warm: Warm): void {

@@ -3,6 +3,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { BROKER_MIGRATIONS } from "../../../src/broker/store/schema.ts";
 import type { EndpointSettings } from "../../../src/contract/settings.ts";
+import { wantInstance } from "../../../src/core/fleet/instance.ts";
 import { NOTHING_TO_SEND } from "../../../src/core/job/job.ts";
 import { dropAllTables, putRow } from "../../support/older-store.ts";
 import {
@@ -24,6 +25,7 @@ export const ORDER = { key: "order-1", fingerprint: "fingerprint-1" };
 export const TOKEN_ID = "tok-1";
 export const TOKEN_LEFT_MS = 3_600_000;
 export const CHUNK = '"one"';
+export const MACHINE_ID = "m0m0m0m0m0m0";
 
 /** A table's rows, in releases with at least so many migrations and with fewer than `before`. */
 interface Stored {
@@ -127,6 +129,9 @@ function tablesOf(older: Older, { settled, completed, retried }: Jobs, { setting
     { table: "tenant_bounds", since: 10, rows: [{ tenant_id: BOUNDED, version: 1, running_max: 1 }] },
     { table: "token_calls", since: 11, rows: [tokenCall(older)] },
     { table: "holds", since: 12, rows: active.map(({ id, tier }) => hold(older, id, tier)) },
+    { table: "instances", since: 13, rows: [{ id: MACHINE_ID, record: JSON.stringify(machine(older)) }] },
+    { table: "scaling_decisions", since: 13, rows: [{ number: 1, decision: JSON.stringify(decision(older)) }] },
+    { table: "warm_workers", since: 13, rows: [{ one: 1, warm: JSON.stringify({ workers: 2, untilMs: nowMs }) }] },
   ];
 }
 
@@ -157,6 +162,37 @@ function hold({ nowMs }: Older, upstreamId: string, tier: string): Row {
   const fromMs = nowMs - HELD_MS;
   const metered = { from_at: fromMs, metered_until: fromMs + 3_600_000, slices: 1 };
   return { holder_id: upstreamId, id: crypto.randomUUID(), key_id: null, tier, ...metered, seen_at: null };
+}
+
+/** A machine of a provider that is deleted, as is the endpoint's fleet. */
+function machine(older: Older) {
+  const { nowMs } = older;
+  const sinceMs = nowMs - 600_000;
+  return {
+    ...wantInstance(MACHINE_ID, "flex", 1, sinceMs),
+    // Whether it was stopped since its create, a release with 14 migrations tells.
+    isResumed: undefined,
+    ...since(older, 14, { isResumed: false }),
+    phase: "ready",
+    candidate: {
+      providerId: "prv-1",
+      gpuTypeId: "A",
+      priceNanodollarsPerHour: 1_000_000_000,
+      tier: "a4000",
+      canStop: true,
+    },
+    providerId: "prv-1",
+    ref: "ref-1",
+    calls: 1,
+    answeredAtMs: sinceMs + 2_000,
+    readyAtMs: sinceMs + 30_000,
+    endsAtMs: nowMs + 80_000_000,
+  };
+}
+
+function decision({ nowMs }: Older) {
+  const inputs = { waiting: 1, overdue: 0, running: 0, spareSlots: 0, min: 0, max: 3, ready: 0, starting: 0 };
+  return { number: 1, atMs: nowMs - 600_000, from: 0, to: 1, reason: "REQUEST_COUNT", inputs };
 }
 
 function tokenCall({ tenantId, nowMs }: Older): Row {

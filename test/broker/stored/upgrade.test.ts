@@ -5,7 +5,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BROKER_MIGRATIONS } from "../../../src/broker/store/schema.ts";
 import type { RateKind } from "../../../src/core/job/pricing.ts";
-import { LEASE_MS } from "../../../src/core/limits.ts";
+import { LEASE_MS, WORKER_GONE_AFTER_MS } from "../../../src/core/limits.ts";
 import { loadEndpointSettings } from "../../../src/db/endpoints.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { ACTIVE_RATE } from "../../support/active.ts";
@@ -226,6 +226,19 @@ describe.each(STATES)("a broker that a release with %i migrations has left", (mi
     expect(await jobCounts()).toMatchObject({ inQueue: 0, inProgress: 0 });
     const bill = await billOf(upgraded);
     for (const { id } of running) expect(bill.filter((line) => line.id === id)).toMatchObject([{ seq: 2 }]);
+  });
+
+  it("shows why there were so many machines, and ends those that it had", async () => {
+    const { broker, tenantId, passTime, countRows } = await upgrade(migrations);
+    const machines = () => countRows("SELECT count(*) AS rows FROM instances");
+    const decisions = await broker().listDecisions({ tenantId, below: 2, limit: 10 });
+    expect(decisions).toMatchObject(migrations < 13 ? [] : [{ from: 0, to: 1, reason: "REQUEST_COUNT" }]);
+    expect(await machines()).toBe(migrations < 13 ? 0 : 1);
+    // Its worker does not call, its provider does not have it, and a list shows that half a minute later.
+    await vi.waitFor(async () => {
+      await passTime(WORKER_GONE_AFTER_MS);
+      expect(await machines()).toBe(0);
+    }, POLL);
   });
 
   it("bills an active upstream from its first start on, or goes on with what it has billed", async () => {
