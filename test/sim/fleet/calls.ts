@@ -1,6 +1,6 @@
 // What the calls to providers promise, by an account of its own of what each has answered: a provider has its pauses, and an unclear create
 // is asked for before another machine is made in its place. A start of the broker forgets pauses (docs/decisions/fleet.md), and so does this.
-import type { Instance } from "../../../src/core/fleet/instance.ts";
+import type { Candidate, Instance } from "../../../src/core/fleet/instance.ts";
 import {
   CALL_LOST_AFTER_MS,
   CALLS_MAX,
@@ -23,13 +23,15 @@ const OTHER_PAUSE_MAX_MS = 1.25 * RETRY_MAX_MS;
 interface Pauses {
   /** Where it has asked for a pause, which no success of another call ends. */
   askedMs: number;
+  askedAtMostMs: number;
   /** Pauses of creates and starts for other reasons last until this at most. */
   othersMs: number;
   /** Where it has refused creates or starts, and where it has refused any other call: until one of the same sort succeeds. */
   readonly refusedMs: { asking: number; tending: number };
   endsMs: number;
   listsMs: number;
-  tendingFailures: number;
+  /** How often calls of a sort were refused since the last one that was not. */
+  readonly refusals: { asking: number; tending: number };
 }
 
 type MachineCall = Exclude<FleetCall, { readonly operation: "list" }>;
@@ -45,6 +47,7 @@ export class CallPromises {
   readonly #pauses = new Map<string, Pauses>();
   /** Kinds of machines that are not to be had, or too dear, by provider and GPU. */
   readonly #kinds = new Map<string, number>();
+  readonly #doubtful = new Map<string, number>();
   /** When the same call may be repeated about a machine, by its operation. */
   readonly #repeats = new Map<string, number>();
   readonly #flying = new Map<string, Flying>();
@@ -61,6 +64,7 @@ export class CallPromises {
   restarted(): void {
     this.#pauses.clear();
     this.#kinds.clear();
+    this.#doubtful.clear();
     this.#lists.clear();
   }
 
@@ -134,6 +138,20 @@ export class CallPromises {
   notToBeHad(instance: Instance, forMs: number, nowMs: number): void {
     const key = kindOf(instance);
     this.#kinds.set(key, Math.max(this.#kinds.get(key) ?? 0, nowMs + forMs));
+    this.maybeNotToBeHad(instance, forMs, nowMs);
+  }
+
+  /** It may be so, and then the kind is rightly left alone. */
+  maybeNotToBeHad(instance: Instance, forMs: number, nowMs: number): void {
+    const key = kindOf(instance);
+    this.#doubtful.set(key, Math.max(this.#doubtful.get(key) ?? 0, nowMs + forMs));
+  }
+
+  /** Is there no reason at all why such a machine should not be asked for, but for its price? */
+  isFree({ providerId, gpuTypeId }: Candidate, nowMs: number): boolean {
+    const { askedAtMostMs, refusals } = this.#of(providerId);
+    const kindMs = this.#doubtful.get(`${providerId} ${gpuTypeId}`) ?? 0;
+    return refusals.asking + refusals.tending === 0 && nowMs >= Math.max(askedAtMostMs, kindMs);
   }
 
   /** Has its provider been asked what the create has made, since that is unclear, and told it or not? */
@@ -144,21 +162,24 @@ export class CallPromises {
   }
 
   #succeeded(pauses: Pauses, sort: "asking" | "tending"): void {
-    pauses.refusedMs[sort] = 0;
-    if (sort === "asking") return;
+    const { refusedMs, refusals } = pauses;
     // Where lists are answered again, what they were refused for is over.
-    if (pauses.tendingFailures > 0) pauses.listsMs = 0;
-    pauses.tendingFailures = 0;
+    if (sort === "tending" && refusals.tending > 0) pauses.listsMs = 0;
+    refusedMs[sort] = 0;
+    refusals[sort] = 0;
   }
 
   #refused(pauses: Pauses, sort: "asking" | "tending", refusal: Refusal, nowMs: number): void {
     const { refusedMs } = pauses;
-    if (sort === "tending") pauses.tendingFailures += 1;
+    pauses.refusals[sort] += 1;
     if (refusal.kind === "wait") {
       const pauseMs = Math.min(Math.max(refusal.retryAfterMs ?? 0, RETRY_BASE_MS), PROVIDER_WAIT_MAX_MS);
       pauses.endsMs = Math.max(pauses.endsMs, nowMs + Math.min(pauseMs, ENDS_WAIT_MAX_MS));
       refusedMs[sort] = Math.max(refusedMs[sort], nowMs + pauseMs);
       if (sort === "asking") pauses.askedMs = Math.max(pauses.askedMs, nowMs + pauseMs);
+      // Where it names no time, the pause grows with each failure.
+      const atMostMs = refusal.retryAfterMs === null ? OTHER_PAUSE_MAX_MS : pauseMs;
+      if (sort === "asking") pauses.askedAtMostMs = Math.max(pauses.askedAtMostMs, nowMs + atMostMs);
     } else {
       const isLong = refusal.kind === "unpaid" || refusal.kind === "denied";
       if (isLong) refusedMs[sort] = Math.max(refusedMs[sort], nowMs + REFUSED_MS);
@@ -174,11 +195,12 @@ export class CallPromises {
     if (known !== undefined) return known;
     const made = {
       askedMs: 0,
+      askedAtMostMs: 0,
       othersMs: 0,
       refusedMs: { asking: 0, tending: 0 },
       endsMs: 0,
       listsMs: 0,
-      tendingFailures: 0,
+      refusals: { asking: 0, tending: 0 },
     };
     this.#pauses.set(providerId, made);
     return made;

@@ -10,6 +10,7 @@ export const PROMISES = [
   "unbilled",
   "closed",
   "pressed",
+  "dearer",
   "hasty",
   "held_up",
   "unfinished",

@@ -63,8 +63,9 @@ export class RecordPromises {
       else if (next.phase === "stopping" && next.goal === "gone" && instance.phase !== "stopping") {
         this.#checkGivenUp(instance, next, moment);
         this.#checkMistaken(instance, next, words, moment);
-        this.#noteDearer(instance, next, moment);
-      }
+      } else if (next.phase === "draining" && instance.phase === "ready")
+        this.#checkBusy(instance, next, after, moment);
+      if (next !== undefined) this.#noteDearer(instance, next, moment);
     }
   }
 
@@ -93,6 +94,21 @@ export class RecordPromises {
     const isMade = [...after.values()].some(({ id, providerId }) => providerId === null && !before.has(id));
     if (isMade && [...after.values()].some(({ phase }) => phase === "stopped"))
       this.#break("held_up", "another machine is wanted beside a stopped one");
+  }
+
+  /** A worker that is not needed and has a job stays while there is another one that has none. */
+  #checkBusy(before: Instance, after: Instance, rows: Rows, { nowMs, settings, machineOf }: Moment): void {
+    if (!machineOf(before)?.job || after.lastError !== before.lastError) return;
+    const isIdle = (one: Instance) => {
+      const machine = machineOf(one);
+      const isKnown =
+        one.phase === "ready" && one.rateKind === "flex" && machine?.status === "running" && machine.lastCallMs > 0;
+      // One that has just become ready is kept for a while in any case.
+      const isPatient = nowMs < (one.readyAtMs ?? nowMs) + settings.bounds.idleTimeoutMs;
+      return isKnown && machine.job === null && !isPatient;
+    };
+    if ([...rows.values()].some(isIdle))
+      this.#break("held_up", `${before.id} has a job, and is to end before an idle one`);
   }
 
   #checkDropped(instance: Instance): void {
@@ -125,8 +141,12 @@ export class RecordPromises {
 
   /** One that is dearer than was said is ended for that: the next one of its kind would be as dear. */
   #noteDearer(before: Instance, after: Instance, { nowMs }: Moment): void {
-    if (after.lastError !== OVER_CEILING || before.lastError === OVER_CEILING || before.candidate === null) return;
-    if ((this.#shown.get(before.id) ?? 0) > before.candidate.priceNanodollarsPerHour)
-      this.#calls.notToBeHad(before, REFUSED_MS, nowMs);
+    const { candidate } = before;
+    if (after.lastError !== OVER_CEILING || candidate === null) return;
+    if ((this.#shown.get(before.id) ?? 0) <= candidate.priceNanodollarsPerHour) return;
+    this.#calls.maybeNotToBeHad(before, REFUSED_MS, nowMs);
+    // One that has come back may go again for another reason, and its words stay.
+    const isNew = before.lastError !== OVER_CEILING;
+    if (isNew && isLive(before) && !isLive(after)) this.#calls.notToBeHad(before, REFUSED_MS, nowMs);
   }
 }

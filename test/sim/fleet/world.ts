@@ -541,6 +541,7 @@ export class FleetWorld {
     if (call.operation === "create" || call.operation === "start") this.#checkOpen(name);
     if (call.operation === "create") {
       this.#creates += 1;
+      this.#checkCheapest(instance);
       this.#ends.set(name, instance.endsAtMs);
       this.#checkCeiling(instance);
       this.#pending.push({ call, ...provider.create(name, instance.candidate?.priceNanodollarsPerHour ?? 0, nowMs) });
@@ -567,6 +568,16 @@ export class FleetWorld {
       machine.job = null;
     }
     this.#pending.push({ call, ...answered });
+  }
+
+  /** Of several kinds of machines that may be had the cheapest one is asked for. */
+  #checkCheapest({ id, candidate }: Instance): void {
+    if (candidate === null || this.#settings.ceiling !== null) return;
+    const price = candidate.priceNanodollarsPerHour;
+    const isFree = (other: Candidate) =>
+      this.#calls.isFree(other, this.#nowMs) && busyUntilMs(this.#fleet, other.providerId) === 0;
+    const cheaper = this.#settings.candidates.filter((other) => other.priceNanodollarsPerHour < price);
+    if (cheaper.some(isFree)) this.#break("dearer", `${id} is asked for at ${candidate.providerId}`);
   }
 
   /** A closed endpoint has no use for a machine. */
@@ -626,7 +637,7 @@ export class FleetWorld {
       !isCrashing &&
       this.#settings.candidates.some(
         (candidate) =>
-          !isBlocked(this.#fleet, candidate, this.#nowMs) &&
+          (!isBlocked(this.#fleet, candidate, this.#nowMs) || this.#calls.isFree(candidate, this.#nowMs)) &&
           busyUntilMs(this.#fleet, candidate.providerId) === 0 &&
           isAffordable(this.#fleet, candidate.priceNanodollarsPerHour, facts),
       );
