@@ -580,9 +580,9 @@ export class FleetWorld {
     if (cheaper.some(isFree)) this.#break("dearer", `${id} is asked for at ${candidate.providerId}`);
   }
 
-  /** A closed endpoint has no use for a machine. */
+  /** A closed endpoint has no use for another machine: what still runs stays where it is. */
   #checkOpen(name: string): void {
-    if (this.#settings.isOpen || this.#load().running > 0) return;
+    if (this.#settings.isOpen) return;
     this.#break("closed", `${name} is asked for`);
   }
 
