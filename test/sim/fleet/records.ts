@@ -25,6 +25,7 @@ const KNOWN_REASONS = [
   /^Its lifetime is (over|shorter than its start)\.$/,
   /^It did not ask for a job within/,
   /^All machines together would cost more/,
+  /^Its owner has drained its worker\.$/,
   /^No record owned it\.$/,
 ];
 

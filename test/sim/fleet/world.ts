@@ -3,7 +3,7 @@
 import { isAffordable, isBlocked } from "../../../src/core/fleet/candidates.ts";
 import { busyUntilMs } from "../../../src/core/fleet/due.ts";
 import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state.ts";
-import { type Candidate, type Instance, isAtItsEnd, isLive, isNewlyReady } from "../../../src/core/fleet/instance.ts";
+import { type Candidate, type Instance, isLive, isNewlyReady } from "../../../src/core/fleet/instance.ts";
 import { CALL_LOST_AFTER_MS, RETIRE_BEFORE_MS } from "../../../src/core/fleet/limits.ts";
 import { instanceName, type ProviderAnswer } from "../../../src/core/fleet/provider.ts";
 import { type FleetCall, type FleetFacts, reconcile, type WorkerFacts } from "../../../src/core/fleet/reconcile.ts";
@@ -15,6 +15,7 @@ import {
   type ScalerState,
   scale,
 } from "../../../src/core/fleet/scaler.ts";
+import { whyItLeaves } from "../../../src/core/fleet/staying.ts";
 import { takeAnswer } from "../../../src/core/fleet/take-answer.ts";
 import { takeList } from "../../../src/core/fleet/take-list.ts";
 import { WORKER_GONE_AFTER_MS } from "../../../src/core/limits.ts";
@@ -66,6 +67,8 @@ export class FleetWorld {
   readonly #records: RecordPromises;
   /** The hard ends of machines, by name, as they were asked for. */
   readonly #ends = new Map<string, number>();
+  /** The machines whose workers the owner has drained, which a start of the broker forgets. */
+  readonly #drained = new Set<string>();
   readonly #waiting: Job[] = [];
   readonly #started = new Map<number, Job>();
   readonly #names = new Map<string, string>();
@@ -113,6 +116,7 @@ export class FleetWorld {
     else if (act === 7) this.#change();
     else if (act === 8) this.#sweep();
     else if (act === 9 && this.#random.chance(0.2)) this.#plant();
+    else if (act === 10 && this.#random.chance(0.3)) this.#drain();
     else this.#pass(this.#random.pick([200, 1_000, 5_000, 20_000, 60_000, 600_000]));
     this.#check();
   }
@@ -199,6 +203,21 @@ export class FleetWorld {
     this.#random.pick(this.#accounts).plant(instanceName(ENDPOINT, `orphan${this.#orphans}`), this.#nowMs);
   }
 
+  /** The owner takes a worker out of service, or back. */
+  #drain(): void {
+    const known = this.#workers();
+    const serving = [...this.#rows.values()].filter(({ phase }) => phase === "ready" || phase === "draining");
+    const there = serving.filter(({ id }) => known.has(id));
+    if (there.length === 0) return;
+    const { id, phase } = this.#random.pick(there);
+    if (this.#drained.delete(id)) this.#see(`resumed ${phase}`);
+    else {
+      this.#drained.add(id);
+      this.#see(`drained ${phase}`);
+    }
+    this.#touch();
+  }
+
   #change(): void {
     this.#settings = drawSettings(this.#random, this.#kinds);
     const busy = [...this.#rows.values()].filter((instance) => this.#machineOf(instance)?.job);
@@ -226,6 +245,7 @@ export class FleetWorld {
     this.#startedMs = this.#nowMs;
     this.#pending = this.#pending.filter(({ call }) => call.operation !== "list" && this.#random.chance(0.5));
     for (const machine of this.#machines()) machine.lastCallMs = 0;
+    this.#drained.clear();
     this.#touch();
   }
 
@@ -387,15 +407,13 @@ export class FleetWorld {
     this.#startJobs();
     const nowMs = this.#nowMs;
     const { rule, bounds, isOpen } = this.#settings;
-    const scaled = scale(
-      letGo(this.#scaler, this.#busyAtTheirEnd()),
-      { rule, bounds, isOpen, load: this.#load() },
-      nowMs,
-    );
+    const newlyLeaving = this.#leaving().filter(({ phase }) => phase === "ready");
+    const scaled = scale(letGo(this.#scaler, newlyLeaving.length), { rule, bounds, isOpen, load: this.#load() }, nowMs);
     this.#scaler = scaled.state;
     const plan = reconcile(this.#fleet, { ...this.#facts(), swept });
     this.#keep(plan.state);
     this.#records.looked(this.#rows, this.#truth());
+    this.#checkDrained();
     this.#dueAtMs = Math.min(plan.nextAtMs, scaled.nextAtMs, this.#overdueAtMs());
     if (plan.calls.length > 0 && !this.#isCalm && this.#random.chance(0.02)) {
       this.#see("restart before a call");
@@ -407,14 +425,17 @@ export class FleetWorld {
     this.#noteHeldUp();
   }
 
-  /** Machines that come to the end of their lives in this look while they run something. */
-  #busyAtTheirEnd(): number {
-    const ending = [...this.#rows.values()].filter((one) => one.phase === "ready" && isAtItsEnd(one, this.#nowMs));
-    return ending.filter((one) => this.#machineOf(one)?.job).length;
+  /** The machines that get no more jobs whatever is wanted. */
+  #leaving(): readonly Instance[] {
+    const { pricedTiers, activeTiers } = this.#settings;
+    const facts = { nowMs: this.#nowMs, drained: this.#drained, pricedTiers, activeTiers };
+    return [...this.#rows.values()].filter((instance) => whyItLeaves(instance, facts) !== null);
   }
 
+  /** A job that waits for too long adds no worker where there may be no more. */
   #overdueAtMs(): number {
-    const { rule } = this.#settings;
+    const { rule, isOpen, bounds } = this.#settings;
+    if (!isOpen || this.#scaler.wanted >= bounds.max) return Number.POSITIVE_INFINITY;
     if (rule.type !== "QUEUE_DELAY") return Number.POSITIVE_INFINITY;
     const times = this.#waiting.filter(({ isLow }) => !isLow).map(({ sinceMs }) => sinceMs + rule.delayMs + 1);
     return Math.min(...times.filter((atMs) => atMs > this.#nowMs));
@@ -424,7 +445,8 @@ export class FleetWorld {
     const { rule } = this.#settings;
     const normal = this.#waiting.filter(({ isLow }) => !isLow);
     const delayMs = rule.type === "QUEUE_DELAY" ? rule.delayMs : 0;
-    const lasting = [...this.#rows.values()].filter((instance) => !isAtItsEnd(instance, this.#nowMs));
+    const leaving = new Set(this.#leaving());
+    const lasting = [...this.#rows.values()].filter((instance) => !leaving.has(instance));
     const running = lasting.filter((instance) => this.#machineOf(instance)?.job);
     return {
       waiting: normal.length,
@@ -451,7 +473,7 @@ export class FleetWorld {
       nowMs: this.#nowMs,
       jitter: this.#random.next(),
       isOpen: this.#settings.isOpen,
-      drained: new Set(),
+      drained: this.#drained,
       wanted: this.#scaler.wanted,
       patience: this.#patience(),
       active: this.#settings.bounds.min,
@@ -509,7 +531,8 @@ export class FleetWorld {
 
   #freeMachine(): Machine | undefined {
     for (const instance of this.#rows.values()) {
-      if (instance.phase !== "ready" || !isBillable(instance, this.#settings)) continue;
+      const { id, phase } = instance;
+      if (phase !== "ready" || this.#drained.has(id) || !isBillable(instance, this.#settings)) continue;
       const machine = this.#machineOf(instance);
       const asks = machine?.status === "running" && machine.hasAsked && machine.lastCallMs > 0;
       if (machine === undefined || !asks || machine.job !== null) continue;
@@ -578,6 +601,12 @@ export class FleetWorld {
       this.#calls.isFree(other, this.#nowMs) && busyUntilMs(this.#fleet, other.providerId) === 0;
     const cheaper = this.#settings.candidates.filter((other) => other.priceNanodollarsPerHour < price);
     if (cheaper.some(isFree)) this.#break("dearer", `${id} is asked for at ${candidate.providerId}`);
+  }
+
+  /** A worker that gets no jobs keeps no other one from its place. */
+  #checkDrained(): void {
+    for (const { id, phase } of this.#rows.values())
+      if (phase === "ready" && this.#drained.has(id)) this.#break("held_up", `${id} is drained, and counts as ready`);
   }
 
   /** A closed endpoint has no use for another machine: what still runs stays where it is. */
