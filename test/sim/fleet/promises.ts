@@ -12,6 +12,7 @@ export const PROMISES = [
   "pressed",
   "dearer",
   "hasty",
+  "restless",
   "held_up",
   "unfinished",
 ] as const;

@@ -124,8 +124,7 @@ export class RecordPromises {
       return;
     const machine = machineOf(before);
     // Its worker has called, or a list has shown what became of it.
-    const isKnown =
-      machine !== undefined && (machine.hasAsked || machine.status === "failed" || machine.fate !== "fine");
+    const isKnown = after.ref !== null || machine?.hasAsked === true || machine?.hasReported === true;
     if (!isKnown && !this.#calls.wasLookedFor(before))
       this.#break("double_creates", `${before.id} is given up before it was asked for: ${after.lastError}`);
   }

@@ -37,6 +37,8 @@ const INIT_TIMEOUT_MS = 60_000;
 /** Longer than the time before the hard end of a machine in which it gets no more jobs. */
 const LONG_JOB_MS = 1_200_000;
 const MINUTE_MS = 60_000;
+/** What a look has ended may be replaced by the next one, and that in turn be too dear: a few looks settle it. */
+const RESTS_AFTER = 8;
 /** A job that ends the machine on which it runs does so after this. */
 const DEATH_MS = 100;
 
@@ -414,6 +416,7 @@ export class FleetWorld {
     this.#keep(plan.state);
     this.#records.looked(this.#rows, this.#truth());
     this.#checkDrained();
+    if (this.#random.chance(0.05)) this.#checkRest(plan.state);
     this.#dueAtMs = Math.min(plan.nextAtMs, scaled.nextAtMs, this.#overdueAtMs());
     if (plan.calls.length > 0 && !this.#isCalm && this.#random.chance(0.02)) {
       this.#see("restart before a call");
@@ -423,6 +426,25 @@ export class FleetWorld {
     for (const call of plan.calls) this.#call(call, swept);
     this.#startJobs();
     this.#noteHeldUp();
+  }
+
+  /** Further looks at the same moment may replace what this one has ended, and come to rest: each writes rows and makes calls. */
+  #checkRest(state: FleetState): void {
+    let ids = 0;
+    const newId = () => {
+      ids += 1;
+      return `next${ids}`;
+    };
+    const facts = { ...this.#facts(), swept: [], newId };
+    let next = state;
+    for (let looks = 0; looks < RESTS_AFTER; looks += 1) {
+      const plan = reconcile(next, facts);
+      if (plan.state === next) return;
+      const moved = [...plan.state.instances.values()].filter((one) => next.instances.get(one.id) !== one);
+      next = plan.state;
+      if (looks === RESTS_AFTER - 1)
+        this.#break("restless", JSON.stringify([moved.map(({ id, phase }) => [id, phase]), plan.calls]));
+    }
   }
 
   /** The machines that get no more jobs whatever is wanted. */
