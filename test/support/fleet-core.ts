@@ -1,8 +1,10 @@
 // What tests of the pure part of a fleet begin from: one kind of machine, its records, the facts of a moment, and what a list shows.
+
+import type { FleetFacts, WorkerFacts } from "../../src/core/fleet/fleet-facts.ts";
 import { beginFleet, type FleetState } from "../../src/core/fleet/fleet-state.ts";
 import { type Candidate, enterPhase, type Instance, wantInstance } from "../../src/core/fleet/instance.ts";
 import type { Listed, ProviderAnswer } from "../../src/core/fleet/provider.ts";
-import { type FleetCall, type FleetFacts, reconcile, type WorkerFacts } from "../../src/core/fleet/reconcile.ts";
+import { type FleetCall, reconcile } from "../../src/core/fleet/reconcile.ts";
 import { takeAnswer } from "../../src/core/fleet/take-answer.ts";
 import { takeList } from "../../src/core/fleet/take-list.ts";
 

@@ -4,12 +4,13 @@ import type { CallOf } from "../../contract/broker.ts";
 import type { Decision, FleetSettings, ProviderCall } from "../../contract/fleet.ts";
 import { fail, messageOf, ok, type Result } from "../../core/failure.ts";
 import type { FleetWait } from "../../core/fleet/explain.ts";
+import type { FleetFacts } from "../../core/fleet/fleet-facts.ts";
 import type { FleetState } from "../../core/fleet/fleet-state.ts";
 import { type InstancePhase, isLive, isNewlyReady } from "../../core/fleet/instance.ts";
 import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
 import { STOPPED_KEPT_MS } from "../../core/fleet/limits.ts";
 import type { ProviderAnswer } from "../../core/fleet/provider.ts";
-import { type FleetCall, type FleetFacts, reconcile } from "../../core/fleet/reconcile.ts";
+import { type FleetCall, reconcile } from "../../core/fleet/reconcile.ts";
 import {
   beginScaling,
   letGo,

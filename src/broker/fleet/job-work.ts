@@ -1,9 +1,9 @@
 // The work of a queue endpoint for its fleet: its jobs, and what the workers of the fleet show by their own calls.
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { ScalingRule } from "../../core/fleet/demand.ts";
+import type { WorkerFacts } from "../../core/fleet/fleet-facts.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import { INIT_DEFAULT_MS } from "../../core/fleet/limits.ts";
-import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
 import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
 import type { BrokerState } from "../state.ts";

@@ -2,8 +2,8 @@
 // nobody.
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load } from "../../core/fleet/demand.ts";
+import type { WorkerFacts } from "../../core/fleet/fleet-facts.ts";
 import { type Instance, isLive } from "../../core/fleet/instance.ts";
-import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 import type { LbLife } from "../../core/lb/pool.ts";
 import { LB_SICK_AFTER_MS } from "../../core/limits.ts";
 import type { LbSlots } from "../lb/slots.ts";

@@ -2,8 +2,8 @@
 // of endpoints differ in this, and in nothing else that a fleet does.
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load } from "../../core/fleet/demand.ts";
+import type { WorkerFacts } from "../../core/fleet/fleet-facts.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
-import type { WorkerFacts } from "../../core/fleet/reconcile.ts";
 
 /** What the work of a moment needs. */
 export interface NeededWork {

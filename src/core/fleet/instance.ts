@@ -149,3 +149,8 @@ export function costOf(instances: Iterable<Instance>): number {
   }
   return sum;
 }
+
+/** What they cost without those that are on their way out, nano-dollars an hour. */
+export function costOfStaying(instances: Iterable<Instance>): number {
+  return costOf([...instances].filter(({ phase }) => phase !== "draining" && phase !== "stopping"));
+}

@@ -1,8 +1,9 @@
 // What the reconciler makes of records by time, and which machines it gives up.
 import { describe, expect, it } from "vitest";
+import type { FleetFacts } from "../../../src/core/fleet/fleet-facts.ts";
 import { beginFleet } from "../../../src/core/fleet/fleet-state.ts";
 import { enterPhase, type Instance } from "../../../src/core/fleet/instance.ts";
-import { type FleetFacts, reconcile } from "../../../src/core/fleet/reconcile.ts";
+import { reconcile } from "../../../src/core/fleet/reconcile.ts";
 import { answered, factsAt, HOUR, readyMachine, workersOf } from "../../support/fleet-core.ts";
 
 /** What is planned for these records at a moment. */

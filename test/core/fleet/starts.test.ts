@@ -1,8 +1,9 @@
 // Which machines have started well by a change of their fleet, and how long that took.
 import { describe, expect, it } from "vitest";
+import type { FleetFacts, WorkerFacts } from "../../../src/core/fleet/fleet-facts.ts";
 import { beginFleet } from "../../../src/core/fleet/fleet-state.ts";
 import { enterPhase, type Instance, wantInstance } from "../../../src/core/fleet/instance.ts";
-import { type FleetFacts, reconcile, type WorkerFacts } from "../../../src/core/fleet/reconcile.ts";
+import { reconcile } from "../../../src/core/fleet/reconcile.ts";
 import { newStarts } from "../../../src/core/fleet/starts.ts";
 
 const ASKS: WorkerFacts = {

@@ -1,8 +1,9 @@
 // Machines that may not go on having jobs, and those of an endpoint that is closed.
 import { describe, expect, it } from "vitest";
+import type { FleetFacts } from "../../../src/core/fleet/fleet-facts.ts";
 import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state.ts";
 import { enterPhase, type Instance, wantInstance } from "../../../src/core/fleet/instance.ts";
-import { type FleetFacts, reconcile } from "../../../src/core/fleet/reconcile.ts";
+import { reconcile } from "../../../src/core/fleet/reconcile.ts";
 import { factsAt, HOUR, readyMachine, workersOf } from "../../support/fleet-core.ts";
 
 const told = (state: FleetState) => [...state.instances.values()].map(({ id, phase }) => `${id} ${phase}`);

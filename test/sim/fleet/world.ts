@@ -2,11 +2,12 @@
 // What the broker does with the core is done here in the same order: rows first, then calls.
 import { isAffordable, isBlocked } from "../../../src/core/fleet/candidates.ts";
 import { busyUntilMs } from "../../../src/core/fleet/due.ts";
+import type { FleetFacts, WorkerFacts } from "../../../src/core/fleet/fleet-facts.ts";
 import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state.ts";
 import { type Candidate, type Instance, isLive, isNewlyReady } from "../../../src/core/fleet/instance.ts";
 import { CALL_LOST_AFTER_MS, RETIRE_BEFORE_MS } from "../../../src/core/fleet/limits.ts";
 import { instanceName, type ProviderAnswer } from "../../../src/core/fleet/provider.ts";
-import { type FleetCall, type FleetFacts, reconcile, type WorkerFacts } from "../../../src/core/fleet/reconcile.ts";
+import { type FleetCall, reconcile } from "../../../src/core/fleet/reconcile.ts";
 import {
   beginScaling,
   letGo,
