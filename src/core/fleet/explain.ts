@@ -1,5 +1,5 @@
 // Why no worker of a fleet is there yet, in words for those whose jobs wait for one.
-import { candidateKey, type FleetState, troubleOf } from "./fleet-state.ts";
+import { candidateKey, crashesAt, type FleetState, troubleOf } from "./fleet-state.ts";
 import type { Candidate, Instance } from "./instance.ts";
 import { CRASH_LOOP_FROM } from "./limits.ts";
 import type { UsualStart } from "./timings.ts";
@@ -27,10 +27,12 @@ interface WaitFacts {
 export function explainFleet(state: FleetState, facts: WaitFacts): FleetWait | null {
   const instances = [...state.instances.values()];
   const starting = instances.filter(({ phase }) => phase === "creating" || phase === "starting");
-  const { crashes } = state;
-  if (crashes.inARow >= CRASH_LOOP_FROM) {
-    const next =
-      crashes.notBeforeMs > facts.nowMs ? `; the next one starts in ${seconds(crashes.notBeforeMs - facts.nowMs)}` : "";
+  const wanted = instances.find(({ phase }) => phase === "wanted");
+  const crashes = crashesAt(state, facts.nowMs);
+  const isPaused = wanted !== undefined && crashes.notBeforeMs > facts.nowMs;
+  // Once the pause is over, and none is being tried, something else is in the way.
+  if (crashes.inARow >= CRASH_LOOP_FROM && (isPaused || starting.length > 0)) {
+    const next = isPaused ? `; the next one starts in ${seconds(crashes.notBeforeMs - facts.nowMs)}` : "";
     const detail = `The last ${crashes.inARow} workers failed their start${wordsOf(crashes.detail, facts)}${next}.`;
     return { reason: "CRASH_LOOP", detail, sinceMs: crashes.sinceMs };
   }
@@ -44,9 +46,8 @@ export function explainFleet(state: FleetState, facts: WaitFacts): FleetWait | n
       detail: startDetail(oldest, facts.usualStart(oldest.isResumed), facts.nowMs),
       sinceMs: oldest.startedAtMs,
     };
-  const wanted = instances.find(({ phase }) => phase === "wanted");
   if (wanted === undefined) return null;
-  if (crashes.notBeforeMs > facts.nowMs) {
+  if (isPaused) {
     const detail = `A worker failed its start${wordsOf(crashes.detail, facts)}; the next one starts in ${seconds(crashes.notBeforeMs - facts.nowMs)}.`;
     return { reason: "STARTING", detail, sinceMs: crashes.sinceMs };
   }

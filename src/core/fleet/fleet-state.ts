@@ -5,6 +5,7 @@ import type { Candidate, Instance } from "./instance.ts";
 import {
   CRASH_BASE_MS,
   CRASH_MAX_MS,
+  CRASHES_FORGOTTEN_MS,
   ENDS_PAUSE_MAX_MS,
   ENDS_PAUSE_SHARE,
   ENDS_WAIT_MAX_MS,
@@ -201,11 +202,17 @@ export function endsPauseMs({ phase, goal, sinceMs }: Instance, nowMs: number): 
   return Math.min(Math.max(forMs, 0) / ENDS_PAUSE_SHARE, ENDS_PAUSE_MAX_MS);
 }
 
+/** The failed starts in a row that still say something of the next one. */
+export function crashesAt({ crashes }: FleetState, nowMs: number): FleetState["crashes"] {
+  return nowMs < crashes.notBeforeMs + CRASHES_FORGOTTEN_MS ? crashes : NO_CRASHES;
+}
+
 /** A worker has failed its start. */
 export function noteCrash(state: FleetState, detail: string, nowMs: number, jitter: number): FleetState {
-  const inARow = state.crashes.inARow + 1;
+  const before = crashesAt(state, nowMs);
+  const inARow = before.inARow + 1;
   const notBeforeMs = nowMs + backoffMs(inARow, CRASH_BASE_MS, CRASH_MAX_MS, jitter);
-  const sinceMs = state.crashes.inARow === 0 ? nowMs : state.crashes.sinceMs;
+  const sinceMs = before.inARow === 0 ? nowMs : before.sinceMs;
   return { ...state, crashes: { inARow, detail, notBeforeMs, sinceMs } };
 }
 

@@ -21,7 +21,8 @@ const told = (
   candidates: readonly Candidate[] = [L4],
   ceiling: number | null = null,
   usualStart: (isResumed: boolean) => UsualStart | null = () => null,
-) => explainFleet(state, { nowMs: 31_000, candidates, ceilingNanodollarsPerHour: ceiling, isOwner: true, usualStart });
+  nowMs = 31_000,
+) => explainFleet(state, { nowMs, candidates, ceilingNanodollarsPerHour: ceiling, isOwner: true, usualStart });
 const toldOthers = (state: FleetState) =>
   explainFleet(state, {
     nowMs: 31_000,
@@ -83,6 +84,18 @@ describe("who waits for a worker", () => {
     });
     const thrice = noteCrash(noteCrash(once, "no CUDA", 30_500, 0), "no CUDA", 31_000, 0);
     expect(told(thrice)).toMatchObject({ reason: "CRASH_LOOP", detail: expect.stringContaining("The last 3 workers") });
+  });
+
+  it("is not told of failed starts where something else is in the way, or they are long over", () => {
+    let state = fleetOf(WANTED);
+    for (let crash = 0; crash < 3; crash += 1) state = noteCrash(state, "no CUDA", 0, 0);
+    const refusal = { kind: "no_capacity", detail: "nothing left." } as const;
+    expect(told(noteRefusal(state, "p", L4, refusal, 30_000, 0))).toMatchObject({ reason: "NO_CAPACITY" });
+    expect(told(putInstance(state, enterPhase(WANTED, "ready", 2_000)))).toBeNull();
+    const hours = 3 * 3_600_000;
+    const starting = putInstance(state, enterPhase(WANTED, "starting", hours, { startedAtMs: hours }));
+    expect(told(starting, [L4], null, () => null, hours)).toMatchObject({ reason: "STARTING" });
+    expect(noteCrash(starting, "no CUDA", hours, 0).crashes).toMatchObject({ inARow: 1, sinceMs: hours });
   });
 
   it("is told nothing of the fleet where a worker is there, or none is wanted", () => {
