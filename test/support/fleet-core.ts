@@ -107,5 +107,9 @@ export function runFleet(
       state = answered(state, call, answer(call), nowMs + 100);
     }
   }
-  return { state, called: (operation: FleetCall["operation"]) => calls.filter((one) => one.operation === operation) };
+  return {
+    state,
+    calls,
+    called: (operation: FleetCall["operation"]) => calls.filter((one) => one.operation === operation),
+  };
 }

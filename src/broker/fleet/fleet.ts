@@ -53,7 +53,7 @@ const NO_FLEET: FleetSettings = {
   slots: 1,
   schedule: null,
   ceilingNanodollarsPerHour: null,
-  initTimeoutMs: 1,
+  initTimeoutMs: NEVER,
   lifetimeMs: NEVER,
   keepsStopped: false,
   release: 0,
@@ -255,7 +255,7 @@ export class Fleet implements Timed {
         pullSlots.forget(worker);
         continue;
       }
-      const draining = worker.drainedByOwner || machines.isLeaving(worker.keyId);
+      const draining = worker.drainedByOwner || machines.isLeaving(worker.keyId, nowMs);
       if (phase === undefined || worker.draining === draining) continue;
       worker.draining = draining;
       pullSlots.ask(worker, nowMs);

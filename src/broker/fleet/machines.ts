@@ -3,7 +3,7 @@
 import type { Decision, FleetSettings } from "../../contract/fleet.ts";
 import type { EndpointSettings, WorkerKey } from "../../contract/settings.ts";
 import { beginFleet, type FleetState } from "../../core/fleet/fleet-state.ts";
-import type { Instance } from "../../core/fleet/instance.ts";
+import { type Instance, isAtItsEnd } from "../../core/fleet/instance.ts";
 import { UNKNOWN_START_MS } from "../../core/fleet/limits.ts";
 import type { Timings } from "../../core/fleet/timings.ts";
 import { holderOfWorker } from "../../core/job/worker-id.ts";
@@ -62,10 +62,11 @@ export class Machines {
     };
   }
 
-  /** Is it a worker of the fleet that gets no more jobs? */
-  isLeaving(keyId: string): boolean {
-    const phase = this.get(keyId)?.phase;
-    return phase === "draining" || phase === "stopping";
+  /** Is it a worker of the fleet that gets no more jobs? Its record may still be as it was before a start of the broker. */
+  isLeaving(keyId: string, nowMs: number): boolean {
+    const instance = this.get(keyId);
+    if (instance === undefined) return false;
+    return instance.phase === "draining" || instance.phase === "stopping" || isAtItsEnd(instance, nowMs);
   }
 
   /**

@@ -103,7 +103,7 @@ export class PullWorkers {
   #hear(call: WorkerName, nowMs: number): RosterWorker | null {
     const { roster, machines } = this.#parts;
     const worker = roster.hear(call, nowMs);
-    if (worker !== null && machines.isLeaving(worker.keyId)) worker.draining = true;
+    if (worker !== null && machines.isLeaving(worker.keyId, nowMs)) worker.draining = true;
     return worker;
   }
 
@@ -125,15 +125,16 @@ export class PullWorkers {
   async drain(call: CallOf<"drainWorker">): Promise<boolean> {
     const { endpoint, roster, machines, pullSlots, exits } = this.#parts;
     if (endpoint.settings?.tenantId !== call.tenantId) return false;
+    const nowMs = Date.now();
     const found = roster.all().filter(({ workerId }) => workerId === call.workerId);
     for (const worker of found) {
       worker.drainedByOwner = call.draining;
-      worker.draining = call.draining || machines.isLeaving(worker.keyId);
+      worker.draining = call.draining || machines.isLeaving(worker.keyId, nowMs);
       if (call.draining) exits.letGo(worker);
-      pullSlots.ask(worker, Date.now());
+      pullSlots.ask(worker, nowMs);
     }
     // The machine of a fleet's worker ends, or another one takes its place.
-    if (found.length > 0) await this.#parts.wake.run(Date.now());
+    if (found.length > 0) await this.#parts.wake.run(nowMs);
     return found.length > 0;
   }
 

@@ -145,8 +145,12 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
       if (providerId === null || instance.endedAtMs !== null || instance.ref === null) return NEVER;
       return callableAtMs(state, providerId, false, notBeforeMs);
     }
-    case "stopped":
-      return Math.min(instance.sinceMs + facts.stoppedKeptMs, keptUntilMs(instance));
+    case "stopped": {
+      const endMs = Math.min(instance.sinceMs + facts.stoppedKeptMs, keptUntilMs(instance));
+      const isNeeded = providerId !== null && [...state.instances.values()].some((one) => one.phase === "wanted");
+      const callableMs = isNeeded ? callableAtMs(state, providerId, true, notBeforeMs) : NEVER;
+      return callableMs > facts.nowMs ? Math.min(endMs, callableMs) : endMs;
+    }
   }
 }
 

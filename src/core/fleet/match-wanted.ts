@@ -1,7 +1,7 @@
 // Makes of the records of a fleet as many live ones as are wanted, without a call: what is to be asked for has a record first.
 import type { RateKind } from "../job/pricing.ts";
 import { isAffordable } from "./candidates.ts";
-import { patientUntilMs } from "./due.ts";
+import { mayCall, patientUntilMs } from "./due.ts";
 import type { FleetFacts } from "./fleet-facts.ts";
 import { type FleetState, putInstance, putInstances } from "./fleet-state.ts";
 import { costOfStaying, enterPhase, type Instance, isLive, wantInstance } from "./instance.ts";
@@ -10,19 +10,18 @@ import { retire } from "./retire.ts";
 import { payableKind, whyItLeaves } from "./staying.ts";
 import { toBeGone } from "./take-answer.ts";
 
-/** As many live records as are wanted: first those that are there already, then stopped ones, then new ones. */
+/**
+ * As many live records as are wanted: first those that are there already, then stopped ones, then new ones. A record for which nothing was
+ * asked yet costs nothing, and stands back behind a machine that turns up meanwhile.
+ */
 export function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
   let state = facts.isOpen ? before : dropUnasked(before, facts);
+  state = takeBack(state, facts);
+  if (facts.isOpen) state = startStopped(state, facts);
   const live = [...state.instances.values()].filter(isLive);
-  let missing = facts.wanted - live.length;
-  for (const instance of state.instances.values()) {
-    if (missing <= 0) break;
-    if (!mayReturn(state, instance, facts)) continue;
-    state = putInstance(state, enterPhase(instance, "ready", facts.nowMs));
-    missing -= 1;
-  }
+  const missing = facts.wanted - live.length;
   if (missing < 0) return giveUp(state, live, -missing, facts);
-  return facts.isOpen ? addMissing(state, missing, facts) : state;
+  return facts.isOpen ? addNew(state, missing, facts) : state;
 }
 
 /** What a closed endpoint has not asked for yet is not asked for any more. */
@@ -37,32 +36,61 @@ function dropUnasked(before: FleetState, { nowMs }: FleetFacts): FleetState {
   return state;
 }
 
-/** Has stopped machines started again, the one that stopped last first, as it is the warmest, and then others made. */
-function addMissing(before: FleetState, count: number, facts: FleetFacts): FleetState {
+/** The live ones that were asked for. */
+function askedOf({ instances }: FleetState): readonly Instance[] {
+  return [...instances.values()].filter((instance) => isLive(instance) && instance.phase !== "wanted");
+}
+
+function missingOf(state: FleetState, { wanted }: FleetFacts): number {
+  return wanted - askedOf(state).length;
+}
+
+/** Machines that drain get jobs again where they are needed. */
+function takeBack(before: FleetState, facts: FleetFacts): FleetState {
   let state = before;
-  let missing = count;
-  const stopped = [...state.instances.values()].filter(({ phase }) => phase === "stopped");
-  for (const instance of stopped.sort((one, other) => other.sinceMs - one.sinceMs)) {
-    if (missing <= 0) break;
-    if (!isAffordable(state, instance.priceNanodollarsPerHour, facts)) continue;
-    // The call to start it is made by nextCall.
-    const rateKind = payableKind(kindOfNext(state, facts), instance.candidate, facts);
-    const times = { startedAtMs: facts.nowMs, answeredAtMs: null, readyAtMs: null };
-    const from = { ...times, rateKind, isResumed: true, url: null };
-    state = putInstance(state, enterPhase(instance, "starting", facts.nowMs, { goal: "running", ...from }));
-    missing -= 1;
-  }
-  const room = Math.min(missing, INSTANCES_MAX - state.instances.size);
-  for (let made = 0; made < room; made += 1) {
-    const id = facts.newId();
-    state = putInstance(state, wantInstance(id, kindOfNext(state, facts), facts.release, facts.nowMs));
+  for (const instance of before.instances.values()) {
+    if (missingOf(state, facts) <= 0) break;
+    if (mayReturn(state, instance, facts)) state = putInstance(state, enterPhase(instance, "ready", facts.nowMs));
   }
   return state;
 }
 
-function kindOfNext({ instances }: FleetState, { active }: FleetFacts): RateKind {
-  const there = [...instances.values()].filter((instance) => isLive(instance) && instance.rateKind === "active");
-  return there.length < active ? "active" : "flex";
+/** Stopped machines are started again, the one that stopped last first, as it is the warmest. Their calls are made by nextCall. */
+function startStopped(before: FleetState, facts: FleetFacts): FleetState {
+  let state = before;
+  const stopped = [...state.instances.values()].filter(({ phase }) => phase === "stopped");
+  for (const instance of stopped.sort((one, other) => other.sinceMs - one.sinceMs)) {
+    if (missingOf(state, facts) <= 0) break;
+    if (!mayStart(state, instance, facts)) continue;
+    const rateKind = payableKind(kindOfNext(askedOf(state), facts), instance.candidate, facts);
+    const times = { startedAtMs: facts.nowMs, answeredAtMs: null, readyAtMs: null };
+    const from = { ...times, rateKind, isResumed: true, url: null, failures: instance.failures };
+    state = putInstance(state, enterPhase(instance, "starting", facts.nowMs, { goal: "running", ...from }));
+  }
+  return state;
+}
+
+/** A machine whose provider starts none at the moment keeps no other one from being asked for. */
+function mayStart(state: FleetState, instance: Instance, facts: FleetFacts): boolean {
+  const { providerId, notBeforeMs, priceNanodollarsPerHour } = instance;
+  if (providerId === null || facts.nowMs < notBeforeMs) return false;
+  return mayCall(state, providerId, true, facts.nowMs) && isAffordable(state, priceNanodollarsPerHour, facts);
+}
+
+function addNew(before: FleetState, missing: number, facts: FleetFacts): FleetState {
+  let state = before;
+  const room = Math.min(missing, INSTANCES_MAX - state.instances.size);
+  for (let made = 0; made < room; made += 1) {
+    const id = facts.newId();
+    const kind = kindOfNext([...state.instances.values()].filter(isLive), facts);
+    state = putInstance(state, wantInstance(id, kind, facts.release, facts.nowMs));
+  }
+  return state;
+}
+
+/** What the next one is to be beside these. */
+function kindOfNext(there: readonly Instance[], { active }: FleetFacts): RateKind {
+  return there.filter(({ rateKind }) => rateKind === "active").length < active ? "active" : "flex";
 }
 
 /** A worker that drains, and may go on: it still calls, and the ceiling has room for it among the machines that stay. */

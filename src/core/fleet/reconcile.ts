@@ -8,7 +8,7 @@ import { costOfStaying, enterPhase, type Instance, isNewlyReady, keptUntilMs } f
 import { CALL_LOST_AFTER_MS } from "./limits.ts";
 import { matchWanted } from "./match-wanted.ts";
 import { endOrStop, retire } from "./retire.ts";
-import { isPriced, NO_PRICE, payableKind, whyItLeaves } from "./staying.ts";
+import { isPriced, payableKind, whyItLeaves } from "./staying.ts";
 import { failStart, toBeGone } from "./take-answer.ts";
 
 /** A call to make. The machine's record is in the state that comes with it. */
@@ -65,8 +65,9 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
   switch (instance.phase) {
     case "creating":
     case "starting": {
-      if (instance.call === null && !isPriced(instance, facts))
-        return putInstance(state, toBeGone(instance, NO_PRICE, nowMs));
+      const whyNot = whyItLeaves(instance, facts);
+      const isIdle = instance.call === null && (worker?.running ?? 0) === 0;
+      if (whyNot !== null && isIdle) return putInstance(state, toBeGone(instance, whyNot, nowMs));
       if (worker?.hasFailed === true && instance.call === null) return failOf(state, instance, worker, facts);
       // The worker itself is the surest sign that its machine is there.
       if (worker?.hasAsked === true) {
@@ -76,6 +77,8 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       if (nowMs >= instance.endsAtMs)
         return failStart(state, instance, "Its lifetime is shorter than its start.", facts);
       if (nowMs < instance.startedAtMs + facts.initTimeoutMs) return state;
+      // That its provider does not start it says nothing of its worker.
+      if (instance.goal === "running") return putInstance(state, toBeGone(instance, instance.lastError, nowMs));
       const seconds = Math.round(facts.initTimeoutMs / 1_000);
       const words = worker?.trouble ?? `It did not ask for a job within ${seconds} s of its start.`;
       return failStart(state, instance, words, facts);
@@ -86,13 +89,12 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       const good = worker?.hasRun === true ? noteGoodStart(state, instance) : state;
       // Whatever runs on it: a job that never ends must not keep a machine that is paid.
       if (nowMs >= instance.endsAtMs) return putInstance(good, toBeGone(instance, "Its lifetime is over.", nowMs));
+      const lastError = instance.phase === "ready" ? whyItLeaves(instance, facts) : null;
+      // After a start of the broker, too, when its worker has not called yet: its first call must not bring it a job.
+      if (lastError !== null) return putInstance(good, retire({ ...instance, lastError }, facts));
       if (worker === undefined || worker.goneAtMs <= nowMs) return loseWorker(good, instance, worker, facts);
-      if (instance.phase === "draining") {
-        if (worker.running > 0) return good;
-        return putInstance(good, endOrStop(instance, facts));
-      }
-      const lastError = whyItLeaves(instance, facts);
-      return lastError === null ? good : putInstance(good, retire({ ...instance, lastError }, facts));
+      const isDone = instance.phase === "draining" && worker.running === 0;
+      return isDone ? putInstance(good, endOrStop(instance, facts)) : good;
     }
     case "stopping":
       if (instance.goal !== "stopped" || nowMs < instance.endsAtMs || instance.call !== null) return state;

@@ -25,15 +25,17 @@ export function payableKind(kind: RateKind, candidate: Candidate | null, { activ
   return candidate !== null && activeTiers.has(candidate.tier) ? kind : "flex";
 }
 
-export const NO_PRICE = "The work of its tier has no price among the settings of the endpoint any more.";
+const NO_PRICE = "The work of its tier has no price among the settings of the endpoint any more.";
 
 /**
- * Why a machine whose worker is there gets no more jobs, as one sentence; null: it may stay. The jobs that it has need no other machine, and
- * it cannot take the place of one.
+ * Why a machine that was asked for gets no more jobs, or none at all, as one sentence; null: it may stay. The jobs that it has need no other
+ * machine, and it cannot take the place of one.
  */
 export function whyItLeaves(instance: Instance, facts: StayFacts): string | null {
-  if (instance.phase !== "ready" && instance.phase !== "draining") return null;
-  if (facts.drained.has(instance.id)) return "Its owner has drained its worker.";
+  const { id, phase } = instance;
+  const isServing = phase === "ready" || phase === "draining";
+  if (!isServing && phase !== "creating" && phase !== "starting") return null;
+  if (facts.drained.has(id)) return "Its owner has drained its worker.";
   if (!isPriced(instance, facts)) return NO_PRICE;
-  return isAtItsEnd(instance, facts.nowMs) ? "Its lifetime is over." : null;
+  return isServing && isAtItsEnd(instance, facts.nowMs) ? "Its lifetime is over." : null;
 }

@@ -82,7 +82,9 @@ function refusedOf(instance: Instance, operation: Operation, refusal: Refusal, {
   const isUseless = refusal.kind === "no_capacity" || refusal.kind === "bad_config";
   // The host of a stopped machine has given its GPU away, or the machine cannot be stopped: it is ended instead.
   if (isUseless && operation !== "end") return toBeGone(failed, refusal.detail, nowMs);
-  return failed;
+  // It surely stays as it is, and while its provider rests another one may start: nobody waits for this one.
+  const isStill = operation === "start" && refusal.kind !== "unclear" && instance.phase === "starting";
+  return isStill ? enterPhase(failed, "stopped", nowMs, { failures, notBeforeMs }) : failed;
 }
 
 /** It is to end, whatever it is now. */

@@ -129,6 +129,10 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
     case "starting":
       if (instance.call !== null || !isDown(instance, listed, atMs)) return putInstance(state, instance);
       if (isYetToStart(instance)) {
+        const { failures, notBeforeMs } = instance;
+        // What was asked has done nothing. Another machine may take its place while this one has its pause.
+        if (listed.status === "stopped" && atMs >= instance.sinceMs + LIST_LAG_MS)
+          return putInstance(state, enterPhase(instance, "stopped", nowMs, { failures, notBeforeMs }));
         // Stopped is what it is to be until its start is asked for, and it may have failed in the run before.
         if (listed.status !== "ended") return putInstance(state, instance);
         return putInstance(state, toBeGone(instance, listed.detail ?? "Its provider has ended it.", nowMs));

@@ -1,11 +1,12 @@
 // Machines that get no more jobs, and end those that they have.
+import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makeBroker, settings, submission } from "../../support/broker.ts";
 import { fleet, useHeldProvider } from "../../support/held-provider.ts";
-import { passTime, pullingWorker, statusOf, workersOf } from "../../support/pulling-worker.ts";
+import { passTime, pullingWorker, statusOf, waitOf, workersOf } from "../../support/pulling-worker.ts";
 import { evict } from "../../support/quiet.ts";
 
 const HOUR_MS = 3_600_000;
@@ -102,6 +103,41 @@ describe("a worker that its owner drains", () => {
     expect(await worker.done(jobId)).toBe("accepted");
     await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
   });
+});
+
+it("a worker that its owner drains while it loads leaves its place to another one", async () => {
+  const { broker } = await makeBroker({ upstreams: [], fleet: fleet({ max: 1 }) });
+  await broker.submit(submission());
+  await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
+  const id = provider.called("create")[0]?.machine?.instanceId ?? "";
+  await pullingWorker(broker, id, id).ping();
+  await broker.drainWorker({ tenantId: "owner", workerId: id, draining: true });
+  await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  await vi.waitFor(() => expect(provider.called("create")).toHaveLength(2));
+});
+
+it("a worker that its owner takes back has the job that waits, while no other machine is to be had", async () => {
+  const { broker, worker, jobId, drain } = await runOne({ max: 1 });
+  provider.answers.create = [{ kind: "no_capacity", detail: "none left" }];
+  await drain(true);
+  const next = submission();
+  await broker.submit(next);
+  await vi.waitFor(() => expect(provider.called("create")).toHaveLength(2));
+  await vi.waitFor(async () => expect(await waitOf(broker, next.jobId)).toMatchObject({ reason: "NO_CAPACITY" }));
+  await drain(false);
+  await worker.done(jobId);
+  expect((await worker.takeOne()).jobId).toBe(next.jobId);
+});
+
+it("a machine at the end of its life gets no job by its worker's first call after a start of the broker", async () => {
+  const { endpointId, broker, worker, id, jobId } = await runOne({ min: 1, max: 1, lifetimeMs: HOUR_MS });
+  await worker.done(jobId);
+  expect(await workersOf(broker)).toMatchObject([{ machine: { phase: "ready" } }]);
+  await abortAllDurableObjects();
+  vi.setSystemTime(Date.now() + 0.95 * HOUR_MS);
+  const again = brokerOf(env, endpointId);
+  await again.submit(submission());
+  await expect(pullingWorker(again, id, id).take({ idle: false })).rejects.toThrow("draining");
 });
 
 it("a paused endpoint has no machine made in place of one that its provider has ended under its job", async () => {

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
-import { makeBroker, submission } from "../../support/broker.ts";
+import { makeBroker, settings, submission } from "../../support/broker.ts";
 import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf, waitOf, workersOf } from "../../support/pulling-worker.ts";
 import { evict } from "../../support/quiet.ts";
@@ -132,4 +132,13 @@ describe("a machine that has ended before its worker ran a job", () => {
       detail: expect.stringContaining("A worker failed its start: CUDA out of memory"),
     });
   });
+});
+
+it("machines that start when the fleet is taken away have not failed their start", async () => {
+  const { endpointId, broker, pass } = await makeFleet();
+  await pass(1_000);
+  await broker.configure({ ...settings({ endpointId, upstreams: [] }), version: 2 });
+  await ended(1);
+  await broker.configure({ ...settings({ endpointId, upstreams: [] }), fleet: fleet(), version: 3 });
+  await created(2);
 });

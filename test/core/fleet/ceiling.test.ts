@@ -65,6 +65,15 @@ describe("a machine that runs a job when the ceiling falls below its price", () 
     expect(state.instances.get("a")).toBe(first.instances.get("a"));
   });
 
+  it("goes on when the ceiling rises, and the record of the one in its place, which was not asked for, goes", () => {
+    let state = beginFleet([readyMachine("a")]);
+    for (let seconds = 0; seconds < 10; seconds += 1)
+      state = reconcile(state, factsAt(HOUR + seconds * 1_000, LOW)).state;
+    expect(state.instances.size).toBe(2);
+    state = reconcile(state, factsAt(HOUR + 11_000, { ...LOW, ceilingNanodollarsPerHour: null })).state;
+    expect([...state.instances.values()].map(({ id, phase }) => `${id} ${phase}`)).toEqual(["a ready"]);
+  });
+
   it("goes on where the ceiling has room for it again, but for no other one beside it", () => {
     const draining = ["a", "b"].map((id) => enterPhase(readyMachine(id), "draining", 0));
     const workers = workersOf(["a", { running: 1 }], ["b", { running: 1 }]);

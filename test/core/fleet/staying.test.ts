@@ -4,7 +4,16 @@ import type { FleetFacts } from "../../../src/core/fleet/fleet-facts.ts";
 import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state.ts";
 import { enterPhase, type Instance, wantInstance } from "../../../src/core/fleet/instance.ts";
 import { reconcile } from "../../../src/core/fleet/reconcile.ts";
-import { factsAt, HOUR, readyMachine, workersOf } from "../../support/fleet-core.ts";
+import {
+  answered,
+  CANDIDATE,
+  factsAt,
+  HOUR,
+  readyMachine,
+  runFleet,
+  shown,
+  workersOf,
+} from "../../support/fleet-core.ts";
 
 const told = (state: FleetState) => [...state.instances.values()].map(({ id, phase }) => `${id} ${phase}`);
 
@@ -73,8 +82,66 @@ describe("a machine whose worker its owner has drained", () => {
     expect(over.state.instances.get("a")).toMatchObject({ phase: "stopping", goal: "gone" });
   });
 
-  it("goes on where its owner takes that back while it runs a job", () => {
+  it("goes on where its owner takes that back while it runs a job, and no other one was asked for yet", () => {
     const draining = enterPhase(readyMachine("a"), "draining", 0);
-    expect(planned([draining], { workers: workersOf(["a", { running: 1 }]) }).told).toEqual(["a ready"]);
+    const workers = workersOf(["a", { running: 1 }]);
+    const waiting = planned([draining], { drained, workers, candidates: [] });
+    expect(waiting.told).toEqual(["a draining", expect.stringContaining("wanted")]);
+    expect(planned([...waiting.state.instances.values()], { workers, candidates: [] }).told).toEqual(["a ready"]);
+  });
+
+  it.each(["creating", "starting"] as const)("is ended while it is %s, too, and has failed no start", (phase) => {
+    const loading = readyMachine("a", { phase, readyAtMs: null, startedAtMs: HOUR - 1_000 });
+    const { state, asked } = planned([loading], { drained, workers: workersOf(["a", { hasAsked: false }]) });
+    expect(state.instances.get("a")).toMatchObject({ phase: "stopping", goal: "gone" });
+    expect(asked).toEqual(["end", "create"]);
+    expect(state.crashes.inARow).toBe(0);
+  });
+});
+
+describe("a machine at the end of its life whose worker has not called since the broker's start", () => {
+  const nowMs = 24 * HOUR - 5 * 60_000;
+  const unseen = { nowMs, allSeenAtMs: nowMs + 60_000 };
+
+  it("gets no job by its first call, and no moment that is past is named as the next one", () => {
+    const { state, nextAtMs } = reconcile(beginFleet([readyMachine("a")]), factsAt(nowMs, unseen));
+    expect(state.instances.get("a")?.phase).toBe("draining");
+    expect(nextAtMs).toBeGreaterThan(nowMs);
+  });
+});
+
+describe("a stopped machine whose provider starts none at the moment", () => {
+  const stopped = enterPhase(readyMachine("a"), "stopped", HOUR - 1);
+  const OTHER = { ...CANDIDATE, providerId: "p2", priceNanodollarsPerHour: 2e9 };
+  const facts = { stoppedKeptMs: HOUR, candidates: [CANDIDATE, OTHER] };
+  const unpaid = { kind: "unpaid", detail: "no money" } as const;
+
+  it("leaves its place to one of another provider, and has failed no start", () => {
+    const first = reconcile(beginFleet([stopped]), factsAt(HOUR, facts));
+    const [start] = first.calls;
+    expect(start).toMatchObject({ operation: "start", providerId: "p1" });
+    if (start === undefined) return;
+    const refused = answered(first.state, start, unpaid, HOUR + 100);
+    const second = reconcile(refused, factsAt(HOUR + 200, facts));
+    expect(second.calls).toContainEqual(expect.objectContaining({ operation: "create", providerId: "p2" }));
+    expect(second.state.instances.get("a")?.phase).toBe("stopped");
+    expect(second.state.crashes.inARow).toBe(0);
+  });
+
+  it("is started as soon as its provider starts some again, before another one is made", () => {
+    const { state, calls } = runFleet(
+      ({ operation }) =>
+        operation === "list" ? { kind: "listed", instances: [{ ...shown("a"), status: "stopped" }] } : unpaid,
+      12,
+      { stoppedKeptMs: HOUR },
+      beginFleet([{ ...stopped, sinceMs: 999_000 }]),
+    );
+    expect(calls.map(({ operation }) => operation).filter((one) => one !== "list")).toEqual([
+      "start",
+      "start",
+      "start",
+    ]);
+    expect(state.crashes.inARow).toBe(0);
+    expect(state.instances.get("a")?.phase).toBe("stopped");
   });
 });

@@ -1,6 +1,6 @@
 // What a provider's list changes: whose machine a name is.
 import { describe, expect, it } from "vitest";
-import { beginFleet, type FleetState, noteRefusal, putInstances } from "../../../src/core/fleet/fleet-state.ts";
+import { beginFleet, type FleetState, putInstances, putProvider } from "../../../src/core/fleet/fleet-state.ts";
 import { enterPhase, isLive } from "../../../src/core/fleet/instance.ts";
 import { INSTANCES_MAX, STRAYS_MAX } from "../../../src/core/fleet/limits.ts";
 import type { Listed } from "../../../src/core/fleet/provider.ts";
@@ -21,20 +21,18 @@ function afterList(state: FleetState, providerId: string, instances: readonly Li
 const told = ({ instances }: FleetState) =>
   [...instances.values()].map(({ id, phase, providerId }) => `${id} ${phase} ${providerId}`);
 
-describe("a stopped machine that is to start again, and whose provider rests", () => {
+describe("a stopped machine whose start was asked for, and has no clear answer", () => {
   const stopped = enterPhase(readyMachine("abc"), "stopped", 900_000);
-  const wait = { kind: "wait", retryAfterMs: 300_000, detail: "slow down" } as const;
-  const resting = noteRefusal(beginFleet([stopped]), "p1", null, wait, 1_000_000, 0);
   /** Three minutes in which lists show it so; null: not at all. */
   const afterLists = (status: Listed["status"] | null) =>
     runFleet(
       ({ operation }) =>
         operation === "list"
           ? { kind: "listed", instances: status === null ? [] : [{ ...shown("abc"), status }] }
-          : { kind: "unreachable", detail: "It is away." },
+          : { kind: "unclear", detail: "It does not answer." },
       3,
       { stoppedKeptMs: HOUR, candidates: [] },
-      resting,
+      beginFleet([stopped]),
     );
 
   it.each(["stopped", "failed"] as const)(
@@ -42,19 +40,26 @@ describe("a stopped machine that is to start again, and whose provider rests", (
     (status) => {
       const { state, called } = afterLists(status);
       expect(called("list").length).toBeGreaterThan(3);
-      expect(state.instances.get("abc")).toMatchObject({ phase: "starting", goal: "running" });
+      expect(called("end")).toEqual([]);
+      expect(called("start").length).toBeGreaterThan(1);
       expect(state.crashes.inARow).toBe(0);
     },
   );
 
-  it.each(["ended", null] as const)(
-    "has failed no start where it is gone before one could be asked for: %s",
-    (status) => {
-      const { state } = afterLists(status);
-      expect(state.instances.get("abc")?.phase).not.toBe("starting");
-      expect(state.crashes.inARow).toBe(0);
-    },
-  );
+  it("is stopped again once a list shows it so half a minute later, so that another one may start", () => {
+    const from = enterPhase(stopped, "starting", 1_000_000, { goal: "running", startedAtMs: 1_000_000 });
+    const state = putProvider(beginFleet([from]), "p1", { lists: 1, listing: { no: 1, atMs: 1_030_000 } });
+    const instances = [{ ...shown("abc"), status: "stopped" } as const];
+    const call = { operation: "list", providerId: "p1", no: 1 } as const;
+    const after = answered(state, call, { kind: "listed", instances }, 1_030_100);
+    expect(after.instances.get("abc")?.phase).toBe("stopped");
+  });
+
+  it.each(["ended", null] as const)("has failed no start where it is gone before it was started: %s", (status) => {
+    const { state } = afterLists(status);
+    expect(state.instances.get("abc")?.phase).not.toBe("starting");
+    expect(state.crashes.inARow).toBe(0);
+  });
 });
 
 describe("a list of a provider", () => {

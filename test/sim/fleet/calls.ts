@@ -50,6 +50,8 @@ export class CallPromises {
   readonly #doubtful = new Map<string, number>();
   /** When the same call may be repeated about a machine, by its operation. */
   readonly #repeats = new Map<string, number>();
+  /** When a machine whose start was refused is started again at the latest. */
+  readonly #restarts = new Map<string, number>();
   readonly #flying = new Map<string, Flying>();
   /** Since when the create of a machine is unclear. */
   readonly #unclear = new Map<string, number>();
@@ -131,7 +133,11 @@ export class CallPromises {
     if (call.operation === "create") {
       if (answer.kind === "unclear") this.#unclear.set(call.instanceId, nowMs);
       if (answer.kind === "no_capacity" && instance !== undefined) this.notToBeHad(instance, NO_CAPACITY_MS, nowMs);
-    } else this.#repeats.set(`${call.instanceId} ${call.operation}`, nowMs + RETRY_BASE_MS);
+      return;
+    }
+    this.#repeats.set(`${call.instanceId} ${call.operation}`, nowMs + RETRY_BASE_MS);
+    // Each failure makes its own pause longer, up to this.
+    if (call.operation === "start") this.#restarts.set(call.instanceId, nowMs + OTHER_PAUSE_MAX_MS);
   }
 
   /** Machines of this kind cannot be had for a while, or cost more than may be paid. */
@@ -152,6 +158,11 @@ export class CallPromises {
     const { askedAtMostMs, refusals } = this.#of(providerId);
     const kindMs = this.#doubtful.get(`${providerId} ${gpuTypeId}`) ?? 0;
     return refusals.asking + refusals.tending === 0 && nowMs >= Math.max(askedAtMostMs, kindMs);
+  }
+
+  /** Is there no reason why this stopped machine should not be started? */
+  mayStart({ id, candidate }: Instance, nowMs: number): boolean {
+    return candidate !== null && this.isFree(candidate, nowMs) && nowMs >= (this.#restarts.get(id) ?? 0);
   }
 
   /** Has its provider been asked what the create has made, since that is unclear, and told it or not? */

@@ -89,11 +89,12 @@ export class RecordPromises {
       this.#break("over_ceiling", `machines for ${cost} of ${settings.ceiling} are kept`);
   }
 
-  /** A stopped machine is started again before another one is made. */
-  #checkWarm(before: Rows, after: Rows, { settings }: Moment): void {
+  /** A stopped machine is started again before another one is made, unless its provider starts it not at the moment. */
+  #checkWarm(before: Rows, after: Rows, { nowMs, settings }: Moment): void {
     if (settings.ceiling !== null) return;
     const isMade = [...after.values()].some(({ id, providerId }) => providerId === null && !before.has(id));
-    if (isMade && [...after.values()].some(({ phase }) => phase === "stopped"))
+    const isReady = (one: Instance) => one.phase === "stopped" && this.#calls.mayStart(one, nowMs);
+    if (isMade && [...after.values()].some(isReady))
       this.#break("held_up", "another machine is wanted beside a stopped one");
   }
 

@@ -131,8 +131,13 @@ export class FleetWorld {
     // A job of low priority adds no worker, and waits for one that comes for others.
     this.#submit(1, false);
     this.#touch();
-    for (let minutes = 0; minutes < 90 && this.#waiting.length + this.#started.size > 0; minutes += 1) {
-      this.#pass(60_000);
+    // What is left to do may take hours, but does not stand still.
+    let done = this.#done;
+    let stillMinutes = 0;
+    for (let minutes = 0; minutes < 600 && stillMinutes < 90 && this.#done < this.#jobs; minutes += 1) {
+      this.#pass(MINUTE_MS);
+      stillMinutes = this.#done > done ? 0 : stillMinutes + 1;
+      done = this.#done;
       if (this.#waiting.length > 0 && this.#waiting.every(({ isLow }) => isLow)) this.#submit(1, false);
     }
     if (this.#done !== this.#jobs) this.#break("unfinished", `${this.#jobs - this.#done} of ${this.#jobs} jobs`);
