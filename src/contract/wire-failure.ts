@@ -99,11 +99,14 @@ const WIRE: { readonly [Kind in keyof ByKind]: (failure: ByKind[Kind]) => WireFa
     error: "version passed",
     message: `it has version ${version} by now: another writer was first, so read it again`,
   }),
-  operators_price: ({ what, fields }) => ({
-    status: 403,
-    error: "forbidden",
-    message: `an operator has set the price of this ${what}: its ${fields} change by a key of the scope admin`,
-  }),
+  operators_price: ({ because, what, fields }) => {
+    const is = because === "price" ? "an operator has set the price of" : "an operator's account pays for";
+    return {
+      status: 403,
+      error: "forbidden",
+      message: `${is} this ${what}: its ${fields} change by a key of the scope admin`,
+    };
+  },
   restricted_key: () => ({
     status: 403,
     error: "forbidden",

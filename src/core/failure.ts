@@ -16,8 +16,16 @@ export type Failure =
   | { readonly kind: "version_passed"; readonly version: number }
   /** The key is for some endpoints only, and this is about more than those. */
   | { readonly kind: "restricted_key" }
-  /** A tenant may not change what an operator bills it. `what` sets the price, by these of its fields. */
-  | { readonly kind: "operators_price"; readonly what: string; readonly fields: string }
+  /**
+   * A tenant may not change what an operator bills it, nor what is of the account by which an operator pays. `because`: an operator has set
+   * the `price` of `what`, or an operator's `account` pays for it. `fields`: those of them that are an operator's to change.
+   */
+  | {
+      readonly kind: "operators_price";
+      readonly because: "price" | "account";
+      readonly what: string;
+      readonly fields: string;
+    }
   /** More calls of the management API than a key may make in a time. */
   | { readonly kind: "rate_limited"; readonly window: string; readonly retryAfterSeconds: number }
   /** `misused`: of a genuine key of another kind or place, whose holder may thus be told. */

@@ -88,6 +88,7 @@ const PRESETTERS_NAMED_MAX = 10;
 
 const OPERATORS_PRICE = fail({
   kind: "operators_price",
+  because: "price",
   what: "endpoint's machines",
   fields:
     "workers.slots, gpu.count over 1, registry, networkVolumes, and providers with more than one slot or GPU, a registry or volumes",

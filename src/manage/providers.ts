@@ -154,7 +154,10 @@ async function planChange(
   const isPriced = JSON.stringify(next.offers) !== JSON.stringify(now.offers);
   // Slots that a tenant has set would divide the price of machines that become its default ones.
   const isSpread = next.isDefault && !now.isDefault;
-  if ((isPriced || isSpread) && now.pricedByOperator && !operates(caller)) return OPERATORS_PRICE;
+  const isOperatorsAlone = now.pricedByOperator && !operates(caller);
+  if ((isPriced || isSpread) && isOperatorsAlone) return OPERATORS_PRICE;
+  // With a key of another account nobody would find the machines that are there: the operator would pay for them on and on.
+  if (credential !== undefined && isOperatorsAlone) return OPERATORS_ACCOUNT;
   const offers = isPriced ? await checkOffers(env, next.offers) : rules;
   if (!offers.ok) return offers;
   const isOperators = now.pricedByOperator || (isPriced && operates(caller));
@@ -189,8 +192,16 @@ async function checkUnused(env: Env, now: ManagedProvider): Promise<Result<reado
 
 const OPERATORS_PRICE = fail({
   kind: "operators_price",
+  because: "price",
   what: "provider",
   fields: "offers, and default where it becomes true,",
+});
+
+const OPERATORS_ACCOUNT = fail({
+  kind: "operators_price",
+  because: "account",
+  what: "provider's machines",
+  fields: "credential",
 });
 
 /** Nobody can read a key, so nobody may have it sent to a server of their own either. A secret that signs is sent nowhere. */

@@ -165,7 +165,12 @@ async function openPresent(
   return credential === null ? null : open(credential, encryptionKey, credentialPlace(id)).catch(() => undefined);
 }
 
-const OPERATORS_PRICE = fail({ kind: "operators_price", what: "upstream", fields: "tier, rateKind and slots" });
+const OPERATORS_PRICE = fail({
+  kind: "operators_price",
+  because: "price",
+  what: "upstream",
+  fields: "tier, rateKind and slots",
+});
 
 /** Nobody can read a credential, so nobody may have it sent to a server of their own either. */
 const GIVE_AGAIN = fail({

@@ -1343,7 +1343,7 @@ export interface paths {
         head?: never;
         /**
          * Change a provider
-         * @description A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind is for good. Another url is 409 while an endpoint uses it, and another credential must be of the same account, or its machines are not found and go on to cost: for another address or account make a new provider. An operator's default, or first offers, are 409 with the names of endpoints that have set more than one slot or GPU, a registry or volumes. Needs a key with the scope manage or admin.
+         * @description A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind is for good. Another url is 409 while an endpoint uses it, and another credential must be of the same account, or its machines are not found and go on to cost: for another address or account make a new provider. Of one whose offers an operator has set the scope admin alone changes offers, credential, and default to true. An operator's default, or first offers, are 409 with the names of endpoints that have set more than one slot or GPU, a registry or volumes. Needs a key with the scope manage or admin.
          */
         patch: operations["updateProvider"];
         trace?: never;
@@ -2102,7 +2102,7 @@ export interface components {
             /** @description Endpoints of its tenant that have an image and name no provider use it */
             default: boolean;
             /**
-             * @description Who has set the offers. The tenant does not change what an operator has set
+             * @description Who has set the offers. The tenant does not change what an operator has set, nor the credential beside it
              * @enum {string}
              */
             pricedBy: "operator" | "tenant";
@@ -2324,7 +2324,7 @@ export interface components {
             /** @description Endpoints of its tenant that have an image and name no provider use it */
             default: boolean;
             /**
-             * @description Who has set the offers. The tenant does not change what an operator has set
+             * @description Who has set the offers. The tenant does not change what an operator has set, nor the credential beside it
              * @enum {string}
              */
             pricedBy: "operator" | "tenant";
@@ -3562,7 +3562,7 @@ export interface components {
             /** @description Endpoints of its tenant that have an image and name no provider use it */
             default: boolean;
             /**
-             * @description Who has set the offers. The tenant does not change what an operator has set
+             * @description Who has set the offers. The tenant does not change what an operator has set, nor the credential beside it
              * @enum {string}
              */
             pricedBy: "operator" | "tenant";

@@ -102,9 +102,10 @@ const providerShape = {
     }),
   ),
   default: isDefault,
-  pricedBy: z
-    .enum(["operator", "tenant"])
-    .meta({ description: "Who has set the offers. The tenant does not change what an operator has set" }),
+  pricedBy: z.enum(["operator", "tenant"]).meta({
+    description:
+      "Who has set the offers. The tenant does not change what an operator has set, nor the credential beside it",
+  }),
   version: z.int(),
   createdAt: z.iso.datetime(),
 };

@@ -96,10 +96,23 @@ describe("the account of an operator", () => {
     expect((await byTenant("PATCH", path, { registry: null, networkVolumes: [] })).status).toBe(200);
   });
 
+  it("is not exchanged by the tenant, whose key would find none of the machines that are there", async () => {
+    const { tenantId, byTenant, byOperator } = await scene();
+    const path = `${PATH}/${(await byOperator("POST", PATH, { ...RUNPOD, tenantId })).body.id}`;
+    const other = { credential: "rpa_another-0123456789" };
+    expect(await byTenant("PATCH", path, other)).toMatchObject({
+      status: 403,
+      body: { code: "operators_price", detail: expect.stringMatching("operator's account pays .*: its credential") },
+    });
+    expect((await byTenant("PATCH", path, { name: "renamed" })).status).toBe(200);
+    expect((await byOperator("PATCH", path, other)).status).toBe(200);
+  });
+
   it("is the tenant's own to use where the provider is", async () => {
     const { endpoint, byTenant } = await scene();
     const { id } = (await byTenant("POST", PATH, RUNPOD)).body;
     const more = { env: READS, registry: "creg_1", networkVolumes: ["vol1"] };
+    expect((await byTenant("PATCH", `${PATH}/${id}`, { credential: RUNPOD.credential })).status).toBe(200);
     expect(await endpoint({ providers: [id], ...more })).toMatchObject(more);
   });
 });
