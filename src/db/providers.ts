@@ -59,14 +59,13 @@ export async function countProviders(db: Database, tenantId: string): Promise<nu
 /** What of a provider can be changed. */
 export type ProviderSettings = Pick<
   ManagedProvider,
-  "name" | "url" | "sealedCredential" | "offers" | "isDefault" | "pricedByOperator"
+  "name" | "sealedCredential" | "offers" | "isDefault" | "pricedByOperator"
 >;
 
 function toColumns(settings: Partial<ProviderSettings>) {
-  const { name, url, sealedCredential, offers, isDefault, pricedByOperator } = settings;
+  const { name, sealedCredential, offers, isDefault, pricedByOperator } = settings;
   return {
     name,
-    url,
     sealed_credential: sealedCredential,
     offers: offers === undefined ? undefined : JSON.stringify(offers),
     is_default: isDefault === undefined ? undefined : Number(isDefault),

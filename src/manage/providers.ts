@@ -111,10 +111,10 @@ async function checkRoom(
   return fail({ kind: "conflict", message });
 }
 
-/** A change of a provider: members that are left out stay. */
+/** A change of a provider: members that are left out stay. `url`: another one than it has is refused. */
 export type ProviderPatch = {
-  readonly [Name in "name" | "url" | "offers" | "isDefault"]?: ProviderSettings[Name] | undefined;
-} & { readonly credential?: string | undefined; readonly requestUrl: string };
+  readonly [Name in "name" | "offers" | "isDefault"]?: ProviderSettings[Name] | undefined;
+} & { readonly url?: string | null | undefined; readonly credential?: string | undefined; readonly requestUrl: string };
 
 /** Changes a provider; machines that are there go on. */
 export async function changeProvider(
@@ -135,22 +135,18 @@ export async function changeProvider(
 async function planChange(
   context: ManageContext,
   now: ManagedProvider,
-  { requestUrl, credential, ...patch }: ProviderPatch,
+  { requestUrl, url = now.url, credential, ...patch }: ProviderPatch,
 ): Promise<Result<readonly Statement[] | null>> {
   const { env, caller } = context;
-  const { id, tenantId, kind } = now;
+  const { id, tenantId } = now;
+  if (url !== now.url) return URL_IS_FOR_GOOD;
   const given = givenOf(patch);
   const next = { ...now, ...given };
   const rules = checkRules({ ...next, credential, hasCredential: now.sealedCredential !== null });
   if (!rules.ok) return rules;
-  // An address that was taken once goes on to work as long as it stays.
-  const isMoved = next.url !== now.url;
-  const address =
-    isMoved || credential !== undefined ? checkAddress(env, { url: next.url, credential }, requestUrl) : rules;
+  // An address that was taken once goes on to work: it is judged again only beside a new credential, which it must not hold.
+  const address = credential === undefined ? rules : checkAddress(env, { url, credential }, requestUrl);
   if (!address.ok) return address;
-  if (kind === "runpod" && originOf(next.url) !== originOf(now.url) && credential === undefined) return GIVE_AGAIN;
-  const unused = isMoved ? await checkUnused(env, now) : ok([]);
-  if (!unused.ok) return unused;
   const isPriced = JSON.stringify(next.offers) !== JSON.stringify(now.offers);
   // Slots that a tenant has set would divide the price of machines that become its default ones.
   const isSpread = next.isDefault && !now.isDefault;
@@ -174,21 +170,19 @@ async function planChange(
   const price = isPriced && operates(caller) ? { pricedByOperator: true } : {};
   return ok([
     expectVersion("providers", id, now.version),
-    ...unused.value,
     ...unset.value,
     updateProvider(id, { ...given, ...sealed, ...price }),
     audited(context, { tenantId, action: "provider.update", objectId: id, changes }),
   ]);
 }
 
-/** At another address the machines that are there would not be found: they would be taken to be gone, and go on to cost. */
-async function checkUnused(env: Env, now: ManagedProvider): Promise<Result<readonly Statement[]>> {
-  const users = await askD1(() => listUsers(env.DB, now, USERS_NAMED_MAX + 1));
-  if (!users.ok) return users;
-  if (users.value.length === 0) return ok([expectNoUser(now)]);
-  const message = `its machines would not be found at another address: make a new provider for that, and give it to the endpoints in place of this one. ${usedBy(users.value)}`;
-  return fail({ kind: "conflict", field: "url", message });
-}
+/** Whether machines are left at its address cannot be told here: endpoints may have let go of it a moment ago, and end theirs only now. */
+const URL_IS_FOR_GOOD = fail({
+  kind: "conflict",
+  field: "url",
+  message:
+    "the url of a provider is for good, as machines that are still there would not be found at another one: add a new provider with it, and give that to the endpoints in place of this one",
+});
 
 const OPERATORS_PRICE = fail({
   kind: "operators_price",
@@ -203,17 +197,6 @@ const OPERATORS_ACCOUNT = fail({
   what: "provider's machines",
   fields: "credential",
 });
-
-/** Nobody can read a key, so nobody may have it sent to a server of their own either. A secret that signs is sent nowhere. */
-const GIVE_AGAIN = fail({
-  kind: "invalid",
-  field: "credential",
-  message: "must be given again where the url leads to another server: the present one is not sent there",
-});
-
-function originOf(url: string | null): string | null {
-  return url === null ? null : (URL.parse(url)?.origin ?? null);
-}
 
 /** Removes a provider that no endpoint uses. Its machines that are still there are ended by the brokers that had them of it. */
 export async function removeProvider(context: ManageContext, id: string): Promise<Result<{ readonly id: string }>> {
@@ -293,7 +276,9 @@ function refuseTenant(error: unknown): Result<never> {
 }
 
 /** What the audit compares: of the credential only whether there is one. */
-function auditedFields(provider: Omit<ProviderSettings, "pricedByOperator">): Record<string, unknown> {
+function auditedFields(
+  provider: Pick<ManagedProvider, "name" | "url" | "offers" | "isDefault" | "sealedCredential">,
+): Record<string, unknown> {
   const { name, url, offers, isDefault, sealedCredential } = provider;
   const shown = offers.map(({ gpuTypeId, priceNanodollarsPerHour, tier }: Offer) => {
     return { gpuTypeId, priceNanodollarsPerHour, tier };

@@ -176,6 +176,8 @@ describe("a request of a command", () => {
     answer = { status: 200, body: JSON.stringify({ id: "prv-1", applied: true }) };
     await admin(["provider", "set", "--provider", "prv-1", "--not-default"]);
     expect(asked[1]).toMatchObject({ method: "PATCH", path: "/v1/providers/prv-1", body: '{"default":false}' });
+    const moved = admin(["provider", "set", "--provider", "prv-1", "--url", "https://other.example.com/"]);
+    await expect(moved).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining("--url") });
     const wrong = admin(["provider", "set", "--provider", "prv-1", "--offers", "NVIDIA L4"]);
     await expect(wrong).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('"NVIDIA L4" is not as') });
   });

@@ -141,7 +141,6 @@ describe("a change of a provider", () => {
     const { raised, update, provider } = await scene();
     const namers = [false, true, false, false];
     expect(await raised(update({ offers: [{ ...L4, priceNanodollarsPerHour: 1 }] }))).toEqual(namers);
-    expect(await raised(update({ url: "https://hook.example.com/b" }))).toEqual(namers);
     expect(await raised(() => runAll(env.DB, deleteProvider(provider, 1, 0)))).toEqual(namers);
   });
 

@@ -15,12 +15,6 @@ const ONE = {
 } as const;
 
 const SETTINGS = {
-  url: {
-    type: "text",
-    value: "URL",
-    about: "webhook, local: where its calls go; runpod: an API that is RunPod's, if it is not RunPod's own",
-    field: "url",
-  },
   default: { type: "flag", about: "endpoints with an image that name no provider use it", field: "default" },
   "with-credential": {
     type: "flag",
@@ -72,6 +66,13 @@ export const PROVIDER_COMMANDS: readonly Command[] = [
         field: "kind",
       },
       offers: { ...OFFERS, required: true },
+      url: {
+        type: "text",
+        value: "URL",
+        about:
+          "webhook, local: where its calls go; runpod: an API that is RunPod's, if it is not RunPod's own. It is for good",
+        field: "url",
+      },
       ...SETTINGS,
       ...OF_TENANT,
     },
@@ -83,7 +84,7 @@ export const PROVIDER_COMMANDS: readonly Command[] = [
   }),
   command({
     words: "provider set",
-    summary: "change a provider; what is left out stays",
+    summary: "change a provider; what is left out stays, and so do its kind and address",
     options: {
       ...ONE,
       name: { type: "text", value: "NAME", about: NAME_ABOUT, field: "name" },
@@ -91,7 +92,7 @@ export const PROVIDER_COMMANDS: readonly Command[] = [
       ...SETTINGS,
       "not-default": { type: "flag", about: "only endpoints that name it use it" },
     },
-    needsOneOf: ["name", "offers", "url", "default", "not-default", "with-credential"],
+    needsOneOf: ["name", "offers", "default", "not-default", "with-credential"],
     notes: [OFFERS_NOTE],
     run: async ({ api, options, body }) => {
       const { provider, offers, "not-default": isNone, "with-credential": asked } = options;

@@ -79,7 +79,7 @@ export type CreateProvider = z.infer<typeof createProviderSchema>;
 export const patchProviderSchema = z
   .strictObject({
     name: name.optional(),
-    url: url.nullable().optional(),
+    url: url.nullable().optional().meta({ description: "The one that it has: another one is refused with 409" }),
     credential: credential.optional(),
     offers: offers.optional(),
     default: isDefault.optional(),

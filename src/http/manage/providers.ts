@@ -81,7 +81,7 @@ export const PROVIDER_ROUTES: readonly Route[] = [
     id: "updateProvider",
     summary: "Change a provider",
     description:
-      "A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind is for good. Another url is 409 while an endpoint uses it, and another credential must be of the same account, or its machines are not found and go on to cost: for another address or account make a new provider. Of one whose offers an operator has set the scope admin alone changes offers, credential, and default to true. An operator's default, or first offers, are 409 with the names of endpoints that have set more than one slot or GPU, a registry or volumes.",
+      "A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind and url are for good, and another url is 409. Another credential must be of the same account, or its machines are not found and go on to cost. For another address or account add a new provider. Of one whose offers an operator has set the scope admin alone changes offers, credential, and default to true. An operator's default, or first offers, are 409 with the names of endpoints that have set more than one slot or GPU, a registry or volumes.",
     kind: "changes",
     body: patchProviderSchema,
     answers: { 200: { description: "The provider as it is now", schema: changedProviderSchema } },
