@@ -156,12 +156,13 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     title: "Fleets",
-    text: "A setting outside of its bounds is refused with 400.",
+    text: "A setting outside of its bounds is refused with 400, a `disk` that an operator alone may set with 403.",
     limits: {
       PROVIDERS_MAX: "providers of a tenant, and those that an endpoint names",
       OFFERS_MAX: "offers of a provider",
       OFFER_NANODOLLARS_PER_HOUR_MAX: "highest price of an offer, in nano-dollars an hour",
       FLEET_NANODOLLARS_PER_HOUR_MAX: "highest `maxCostPerHour` of an endpoint, in nano-dollars",
+      OPERATORS_DISK_MAX_GB: "`disk` that a tenant may set where an operator pays for the machines, in GB",
       INSTANCES_MAX: "machines of an endpoint at once",
       STRAYS_MAX: "of them, machines that had no record when a list showed them",
       SCHEDULE_ENTRIES_MAX: "entries of a schedule",

@@ -1,6 +1,7 @@
 // Providers of machines, as they are stored. Triggers raise the versions of the endpoints whose settings change with one; its own is
 // raised here. A deleted one is found by its id alone, by whoever has machines of it to end.
 import { type StoredProvider, storedProviderSchema } from "../contract/fleet.ts";
+import { OPERATORS_DISK_MAX_GB } from "../core/manage/limits.ts";
 import { expectThat } from "./expectations.ts";
 import type { Owner } from "./managed-endpoints.ts";
 import { BEFORE_NEWEST, type Page } from "./page.ts";
@@ -137,13 +138,13 @@ export function expectNoUser({ id, tenantId }: Pick<ManagedProvider, "id" | "ten
 
 /**
  * SQL: the endpoints of the tenant `?2` that name the provider `?1` or (where `?3` is 1) none, and have set what is an operator's alone to
- * set on its own machines: more than one slot or GPU, a registry, or network volumes. Those without an image are among them: they may get
- * one at any time.
+ * set on its own machines: more than one slot or GPU, a registry, network volumes, or a large disk. Those without an image are among them:
+ * they may get one at any time.
  */
 const ITS_PRESETTERS = `FROM endpoints WHERE tenant_id = ?2 AND deleted_at IS NULL
   AND (${NAMES_IT} OR (?3 = 1 AND fleet ->> 'providers' IS NULL))
   AND (fleet ->> '$.workers.slots' > 1 OR fleet ->> '$.gpu.count' > 1 OR fleet ->> '$.registry' IS NOT NULL
-    OR json_array_length(fleet, '$.networkVolumes') > 0)`;
+    OR json_array_length(fleet, '$.networkVolumes') > 0 OR fleet ->> '$.disk' > ${OPERATORS_DISK_MAX_GB})`;
 
 type GivenProvider = Pick<ManagedProvider, "id" | "tenantId" | "isDefault">;
 

@@ -1,13 +1,14 @@
 // Which providers an endpoint may have its machines of, and who may set what its work is billed by and what is of an operator's account.
 import type { Fleet, WorkerEnv } from "../contract/manage/fleet.ts";
 import { fail, ok, type Result } from "../core/failure.ts";
+import { OPERATORS_DISK_MAX_GB } from "../core/manage/limits.ts";
 import { variableWithSecret } from "../core/manage/provider-rules.ts";
 import { askD1 } from "../db/ask-d1.ts";
 import { expectNoPresetter, expectProviders, expectTenantsPrice, listPresetters, listUsable } from "../db/providers.ts";
 import type { Statement } from "../db/statement.ts";
 import { type ManageContext, operates } from "./context.ts";
 
-type Choice = Pick<Fleet, "providers" | "workers" | "gpu" | "registry" | "networkVolumes">;
+type Choice = Pick<Fleet, "providers" | "workers" | "gpu" | "registry" | "networkVolumes" | "disk">;
 
 /**
  * Checks what of an endpoint's fleet, as it is to be, is an operator's to set on its own machines. `now`: as it is. `workerEnv`: its new
@@ -53,18 +54,23 @@ export async function checkFleet(
   ]);
 }
 
-/** Registries and volumes are those of the account that pays for the machines. */
+/** Registries and volumes are those of the account that pays for the machines, and so is disk beyond what their price includes. */
 function takesFromAccount(now: Choice, next: Choice, isOther: boolean): boolean {
-  const { registry = null, networkVolumes } = next;
+  const { registry = null, networkVolumes, disk = 0 } = next;
   const isOtherRegistry = isOther || registry !== (now.registry ?? null);
   const areOtherVolumes = isOther || JSON.stringify(networkVolumes) !== JSON.stringify(now.networkVolumes);
-  return (registry !== null && isOtherRegistry) || (networkVolumes.length > 0 && areOtherVolumes);
+  const isOtherDisk = isOther || disk !== now.disk;
+  return (
+    (registry !== null && isOtherRegistry) ||
+    (networkVolumes.length > 0 && areOtherVolumes) ||
+    (disk > OPERATORS_DISK_MAX_GB && isOtherDisk)
+  );
 }
 
 type GivenProvider = Parameters<typeof listPresetters>[1];
 
 /**
- * Checks that no endpoint would divide the prices, or use the registries and volumes, of a provider that is to have offers of an operator's,
+ * Checks that no endpoint would divide the prices, or use the registries, volumes and large disks, of a provider that is to have offers of an operator's,
  * or to be a default one with them. Who has set these of an endpoint is stored nowhere: as long as it had no such provider, its tenant was
  * free to. Returns what the batch of the change has to expect.
  */
@@ -79,7 +85,7 @@ export async function checkPresets(
   if (found.value.length === 0) return ok([expectNoPresetter(provider)]);
   const named = found.value.slice(0, PRESETTERS_NAMED_MAX).join(", ");
   const rest = found.value.length > PRESETTERS_NAMED_MAX ? ", and more" : "";
-  const message = `these endpoints have set what an operator alone may set on its machines, because it divides their price or is of its account (more than one slot or GPU, a registry, network volumes): ${named}${rest}. Set workers.slots and gpu.count to 1, and clear registry and networkVolumes; a key of the scope admin can set them again afterwards`;
+  const message = `these endpoints have set what an operator alone may set on its machines, because it divides their price or is of its account (more than one slot or GPU, a registry, network volumes, a disk over ${OPERATORS_DISK_MAX_GB} GB): ${named}${rest}. Set workers.slots and gpu.count to 1 and disk to ${OPERATORS_DISK_MAX_GB} at most, and clear registry and networkVolumes; a key of the scope admin can set them again afterwards`;
   return fail({ kind: "conflict", message });
 }
 
@@ -90,6 +96,5 @@ const OPERATORS_PRICE = fail({
   kind: "operators_price",
   because: "price",
   what: "endpoint's machines",
-  fields:
-    "workers.slots, gpu.count over 1, registry, networkVolumes, and providers with more than one slot or GPU, a registry or volumes",
+  fields: `workers.slots, gpu.count over 1, registry, networkVolumes, disk over ${OPERATORS_DISK_MAX_GB}, and providers with more than one slot or GPU, a registry, volumes or such a disk`,
 });

@@ -1343,7 +1343,7 @@ export interface paths {
         head?: never;
         /**
          * Change a provider
-         * @description A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind and url are for good, and another url is 409. Another credential must be of the same account, or its machines are not found and go on to cost. For another address or account add a new provider. Of one whose offers an operator has set the scope admin alone changes offers, credential, and default to true. An operator's default, or first offers, are 409 with the names of endpoints that have set more than one slot or GPU, a registry or volumes. Needs a key with the scope manage or admin.
+         * @description A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind and url are for good, and another url is 409. Another credential must be of the same account, or its machines are not found and go on to cost. For another address or account add a new provider. Of one whose offers an operator has set the scope admin alone changes offers, credential, and default to true. An operator's default, or first offers, are 409 with the names of endpoints that have set more than one slot or GPU, a registry, volumes, or a disk over 100 GB. Needs a key with the scope manage or admin.
          */
         patch: operations["updateProvider"];
         trace?: never;

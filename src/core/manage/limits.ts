@@ -80,6 +80,11 @@ export const OFFER_NANODOLLARS_PER_HOUR_MAX = 100_000_000_000;
 /** A million dollars an hour: no fleet costs as much, and it is still a whole number that a double holds exactly. */
 export const FLEET_NANODOLLARS_PER_HOUR_MAX = 1_000_000_000_000_000;
 /**
+ * Container disk of a machine that an operator pays for, as far as its tenant sets it, in GB: an image with a large model fits, and the
+ * price of a machine is meant to include that much.
+ */
+export const OPERATORS_DISK_MAX_GB = 100;
+/**
  * A deleted provider and its sealed key are kept for so long, seen by nobody: a day longer than any machine lives that was had of it, so
  * that each can still be ended.
  */

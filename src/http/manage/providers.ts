@@ -15,6 +15,7 @@ import {
 } from "../../contract/manage/provider.ts";
 import { fail, ok, type Result } from "../../core/failure.ts";
 import { toNanodollars } from "../../core/manage/dollars.ts";
+import { OPERATORS_DISK_MAX_GB } from "../../core/manage/limits.ts";
 import { toTimeText } from "../../core/manage/time-text.ts";
 import { listProviders, type ManagedProvider } from "../../db/providers.ts";
 import { changeProvider, createProvider, readProvider, removeProvider } from "../../manage/providers.ts";
@@ -80,8 +81,7 @@ export const PROVIDER_ROUTES: readonly Route[] = [
     method: "PATCH",
     id: "updateProvider",
     summary: "Change a provider",
-    description:
-      "A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind and url are for good, and another url is 409. Another credential must be of the same account, or its machines are not found and go on to cost. For another address or account add a new provider. Of one whose offers an operator has set the scope admin alone changes offers, credential, and default to true. An operator's default, or first offers, are 409 with the names of endpoints that have set more than one slot or GPU, a registry or volumes.",
+    description: `A field that is left out stays; offers are replaced as a whole. Machines that are there go on. Its kind and url are for good, and another url is 409. Another credential must be of the same account, or its machines are not found and go on to cost. For another address or account add a new provider. Of one whose offers an operator has set the scope admin alone changes offers, credential, and default to true. An operator's default, or first offers, are 409 with the names of endpoints that have set more than one slot or GPU, a registry, volumes, or a disk over ${OPERATORS_DISK_MAX_GB} GB.`,
     kind: "changes",
     body: patchProviderSchema,
     answers: { 200: { description: "The provider as it is now", schema: changedProviderSchema } },

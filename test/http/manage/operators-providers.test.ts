@@ -11,7 +11,7 @@ const NONE = { name: "plan", kind: "none", offers: [L4] };
 const RUNPOD = { name: "pods", kind: "runpod", credential: "rpa_0123456789ABCDEF", offers: [L4] };
 const ONE_GPU = { pools: ["AMPERE_24"], count: 1 };
 
-const CLEARED = { workers: { slots: 1 }, gpu: { count: 1 }, registry: null, networkVolumes: [] };
+const CLEARED = { workers: { slots: 1 }, gpu: { count: 1 }, registry: null, networkVolumes: [], disk: 100 };
 
 async function scene() {
   const tenant = await makeTenant({ scopes: ["jobs", "manage"] });
@@ -34,6 +34,7 @@ describe("what a tenant has set before an operator gives it machines", () => {
     ["GPUs", { gpu: { pools: ["AMPERE_24"], count: 8 } }],
     ["a registry", { registry: "creg_1" }],
     ["volumes", { networkVolumes: ["vol1"] }],
+    ["a large disk", { disk: 101 }],
   ])("(%s) keeps a default provider of the operator's away, until they are cleared", async (_, many) => {
     const { tenantId, endpoint, byTenant, byOperator } = await scene();
     const { id, slug } = await endpoint(many);
@@ -77,7 +78,7 @@ describe("what a tenant has set before an operator gives it machines", () => {
 describe("the account of an operator", () => {
   const READS = { SAFE: "1", X: "{{ RUNPOD_SECRET_hf_token }}" };
 
-  it("keeps its secrets, registries and volumes from endpoints whose machines it pays", async () => {
+  it("keeps its secrets, registries, volumes and large disks from endpoints whose machines it pays", async () => {
     const { tenantId, endpoint, byTenant, byOperator } = await scene();
     const { id } = (await byOperator("POST", PATH, { ...RUNPOD, tenantId })).body;
     const made = await endpoint({ providers: [id] });
@@ -85,7 +86,7 @@ describe("the account of an operator", () => {
     const inEnv = { status: 400, body: { detail: expect.stringContaining("X") } };
     expect(await byTenant("PATCH", path, { env: READS })).toMatchObject(inEnv);
     expect(await byOperator("PATCH", path, { env: READS })).toMatchObject(inEnv);
-    for (const taken of [{ registry: "creg_1" }, { networkVolumes: ["vol1"] }]) {
+    for (const taken of [{ registry: "creg_1" }, { networkVolumes: ["vol1"] }, { disk: 101 }]) {
       const refused = { status: 403, body: { code: "operators_price" } };
       expect(await byTenant("PATCH", path, taken)).toMatchObject(refused);
       expect((await byOperator("PATCH", path, taken)).status).toBe(200);
@@ -93,7 +94,28 @@ describe("the account of an operator", () => {
       const other = await endpoint({ providers: [], ...taken });
       expect(await byTenant("PATCH", `/v1/endpoints/${other.id}`, { providers: [id] })).toMatchObject(refused);
     }
-    expect((await byTenant("PATCH", path, { registry: null, networkVolumes: [] })).status).toBe(200);
+    expect((await byTenant("PATCH", path, { registry: null, networkVolumes: [], disk: 100 })).status).toBe(200);
+  });
+
+  it("gives no large disk by RunPod's calls or by a template either", async () => {
+    const { tenantId, byTenant, byOperator } = await scene();
+    await byOperator("POST", PATH, { ...RUNPOD, tenantId, default: true });
+    const refused = { status: 403, body: { detail: expect.stringContaining("disk over 100") } };
+    const wanted = {
+      name: "e",
+      type: "QUEUE",
+      image: "my-org/worker:1",
+      gpu: ONE_GPU,
+      scaling: { type: "QUEUE_DELAY", queueDelay: 2 },
+    };
+    expect(await byTenant("POST", "/v2/serverless", { ...wanted, disk: 100_000 })).toMatchObject(refused);
+    const made = await byTenant("POST", "/v2/serverless", { ...wanted, disk: 100 });
+    expect(made.status).toBe(201);
+    const path = `/v2/serverless/${made.body.id}`;
+    expect(await byTenant("PATCH", path, { disk: 100_000 })).toMatchObject(refused);
+    const template = { name: `large-${crypto.randomUUID()}`, image: "my-org/worker:1", serverless: true, disk: 101 };
+    const { id: templateId } = (await byTenant("POST", "/v2/templates", template)).body;
+    expect(await byTenant("PATCH", path, { templateId })).toMatchObject(refused);
   });
 
   it("is not exchanged by the tenant, whose key would find none of the machines that are there", async () => {
@@ -111,7 +133,7 @@ describe("the account of an operator", () => {
   it("is the tenant's own to use where the provider is", async () => {
     const { endpoint, byTenant } = await scene();
     const { id } = (await byTenant("POST", PATH, RUNPOD)).body;
-    const more = { env: READS, registry: "creg_1", networkVolumes: ["vol1"] };
+    const more = { env: READS, registry: "creg_1", networkVolumes: ["vol1"], disk: 1_000 };
     expect((await byTenant("PATCH", `${PATH}/${id}`, { credential: RUNPOD.credential })).status).toBe(200);
     expect(await endpoint({ providers: [id], ...more })).toMatchObject(more);
   });
