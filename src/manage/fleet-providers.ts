@@ -42,7 +42,8 @@ export async function checkFleet(
     return fail({ kind: "invalid", field: "providers", message });
   }
   const ofOperator = found.value.filter(({ pricedByOperator }) => pricedByOperator === 1);
-  if (isOperatorsToSet && ofOperator.length > 0 && !operates(caller)) return OPERATORS_PRICE;
+  if (isOperatorsToSet && ofOperator.length > 0 && !operates(caller))
+    return isPriced ? OPERATORS_PRICE : OPERATORS_ACCOUNT;
   if (secret !== null && ofOperator.some(({ kind }) => kind === "runpod")) {
     const message = `the variable ${secret} has {{, by which RunPod would read a secret of the operator's account`;
     return fail({ kind: "invalid", field: "env", message });
@@ -96,5 +97,12 @@ const OPERATORS_PRICE = fail({
   kind: "operators_price",
   because: "price",
   what: "endpoint's machines",
-  fields: `workers.slots, gpu.count over 1, registry, networkVolumes, disk over ${OPERATORS_DISK_MAX_GB}, and providers with more than one slot or GPU, a registry, volumes or such a disk`,
+  fields: "workers.slots, gpu.count over 1, and providers with more than one slot or GPU",
+});
+
+const OPERATORS_ACCOUNT = fail({
+  kind: "operators_price",
+  because: "account",
+  what: "endpoint's machines",
+  fields: `registry, networkVolumes, disk over ${OPERATORS_DISK_MAX_GB}, and providers with a registry, volumes or such a disk`,
 });

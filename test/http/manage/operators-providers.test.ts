@@ -87,7 +87,8 @@ describe("the account of an operator", () => {
     expect(await byTenant("PATCH", path, { env: READS })).toMatchObject(inEnv);
     expect(await byOperator("PATCH", path, { env: READS })).toMatchObject(inEnv);
     for (const taken of [{ registry: "creg_1" }, { networkVolumes: ["vol1"] }, { disk: 101 }]) {
-      const refused = { status: 403, body: { code: "operators_price" } };
+      const detail = expect.stringMatching(`^an operator's account pays .*: its .*${Object.keys(taken)[0]}`);
+      const refused = { status: 403, body: { code: "operators_price", detail } };
       expect(await byTenant("PATCH", path, taken)).toMatchObject(refused);
       expect((await byOperator("PATCH", path, taken)).status).toBe(200);
       expect((await byTenant("PATCH", path, { ...taken, name: "kept" })).status).toBe(200);
@@ -100,7 +101,9 @@ describe("the account of an operator", () => {
   it("gives no large disk by RunPod's calls or by a template either", async () => {
     const { tenantId, byTenant, byOperator } = await scene();
     await byOperator("POST", PATH, { ...RUNPOD, tenantId, default: true });
-    const refused = { status: 403, body: { detail: expect.stringContaining("disk over 100") } };
+    const detail =
+      "an operator's account pays for this endpoint's machines: its registry, networkVolumes, disk over 100,";
+    const refused = { status: 403, body: { detail: expect.stringContaining(detail) } };
     const wanted = {
       name: "e",
       type: "QUEUE",

@@ -280,7 +280,10 @@ describe("whose a provider is", () => {
     const { tenantId, key, endpoint } = await scene();
     const operator = (await makeTenant({ scopes: ["admin"] })).key;
     const { id } = (await manage(operator, "POST", PATH, { ...RUNPOD, tenantId })).body;
-    const refused = { status: 403, body: { code: "operators_price", detail: expect.stringContaining("gpu.count") } };
+    const refused = {
+      status: 403,
+      body: { code: "operators_price", detail: expect.stringMatching("set the price .*gpu.count") },
+    };
     const made = await endpoint({ providers: [id] });
     const path = `/v1/endpoints/${made.id}`;
     const change = (by: string, sent: object) => manage(by, "PATCH", path, sent);
