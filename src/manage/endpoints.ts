@@ -176,14 +176,15 @@ async function planChange(
   const ofEnv = workerEnv === undefined ? {} : { initTimeoutOfEnv: initTimeoutOfEnv(workerEnv) };
   const fleet = { ...patchFleet(now.fleet, asked), ...ofEnv };
   const settings = templateId === undefined ? others : { ...others, templateId };
-  const oldEnv = workerEnv === undefined ? {} : await openEnv(now.sealedEnv, encryptionKey, place);
+  const openOldEnv = () => openEnv(now.sealedEnv, encryptionKey, place);
+  const oldEnv = workerEnv === undefined ? {} : await openOldEnv();
   const envChanges = hiddenChanges("env", oldEnv, workerEnv ?? oldEnv);
   const next = { ...now, ...givenOf(settings), fleet };
   const problem = problemOf(next, false);
   if (problem !== null) return problem;
   const changes = [...briefly(fieldChanges(auditedFields(now), auditedFields(next))), ...envChanges];
   if (changes.length === 0) return ok(null);
-  const expected = await checkFleet(context, now.tenantId, now.fleet, fleet, workerEnv);
+  const expected = await checkFleet(context, now.tenantId, now.fleet, fleet, workerEnv ?? openOldEnv);
   if (!expected.ok) return expected;
   const diff = [...fieldChanges(startedWith(now.fleet), startedWith(fleet)), ...envChanges];
   const isRelease = diff.length > 0;

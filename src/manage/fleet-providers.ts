@@ -12,14 +12,14 @@ type Choice = Pick<Fleet, "providers" | "workers" | "gpu" | "registry" | "networ
 
 /**
  * Checks what of an endpoint's fleet, as it is to be, is an operator's to set on its own machines. `now`: as it is. `workerEnv`: its new
- * environment; undefined: it stays. Returns what the batch of the change has to expect.
+ * environment, or opens the one that stays. Returns what the batch of the change has to expect.
  */
 export async function checkFleet(
   { env, caller }: Pick<ManageContext, "env" | "caller">,
   tenantId: string,
   now: Choice,
   next: Choice,
-  workerEnv: WorkerEnv | undefined,
+  workerEnv: WorkerEnv | (() => Promise<WorkerEnv>),
 ): Promise<Result<readonly Statement[]>> {
   const { providers, workers } = next;
   const isOther = JSON.stringify(providers) !== JSON.stringify(now.providers);
@@ -30,8 +30,8 @@ export async function checkFleet(
   const gpus = next.gpu?.count ?? 1;
   const isPriced = isSplit || (gpus > 1 && (isOther || gpus !== now.gpu?.count));
   const isOperatorsToSet = isPriced || takesFromAccount(now, next, isOther);
-  const secret = workerEnv === undefined ? null : variableWithSecret(workerEnv);
-  if (named.length === 0 && !isOperatorsToSet && secret === null) return ok([]);
+  const newSecret = typeof workerEnv === "function" ? null : variableWithSecret(workerEnv);
+  if (!isOther && !isOperatorsToSet && newSecret === null) return ok([]);
   // Providers are the tenant's as a whole.
   if (named.length > 0 && caller.endpointIds !== null) return fail({ kind: "restricted_key" });
   const found = await askD1(() => listUsable(env.DB, tenantId, providers));
@@ -44,7 +44,8 @@ export async function checkFleet(
   const ofOperator = found.value.filter(({ pricedByOperator }) => pricedByOperator === 1);
   if (isOperatorsToSet && ofOperator.length > 0 && !operates(caller))
     return isPriced ? OPERATORS_PRICE : OPERATORS_ACCOUNT;
-  if (secret !== null && ofOperator.some(({ kind }) => kind === "runpod")) {
+  const secret = ofOperator.some(({ kind }) => kind === "runpod") ? await secretOf(workerEnv, isOther) : null;
+  if (secret !== null) {
     const message = `the variable ${secret} has {{, by which RunPod would read a secret of the operator's account`;
     return fail({ kind: "invalid", field: "env", message });
   }
@@ -53,6 +54,15 @@ export async function checkFleet(
     // An operator may set offers at the same time.
     ...(isOperatorsToSet && !operates(caller) ? [expectTenantsPrice(tenantId, providers)] : []),
   ]);
+}
+
+/** The first variable that may read a secret of an account. An environment that stays is opened for other providers alone. */
+async function secretOf(
+  workerEnv: WorkerEnv | (() => Promise<WorkerEnv>),
+  areOtherProviders: boolean,
+): Promise<string | null> {
+  if (typeof workerEnv !== "function") return variableWithSecret(workerEnv);
+  return areOtherProviders ? variableWithSecret(await workerEnv()) : null;
 }
 
 /** Registries and volumes are those of the account that pays for the machines, and so is disk beyond what their price includes. */

@@ -98,6 +98,20 @@ describe("the account of an operator", () => {
     expect((await byTenant("PATCH", path, { registry: null, networkVolumes: [], disk: 100 })).status).toBe(200);
   });
 
+  it("keeps its secrets from an endpoint that reads them already and is given its provider", async () => {
+    const { tenantId, endpoint, byTenant, byOperator } = await scene();
+    const { id } = (await byOperator("POST", PATH, { ...RUNPOD, tenantId })).body;
+    const path = `/v1/endpoints/${(await endpoint({ providers: [], env: READS })).id}`;
+    const refused = { status: 400, body: { field: "env", detail: expect.stringContaining("X") } };
+    for (const change of [byTenant, byOperator])
+      expect(await change("PATCH", path, { providers: [id] })).toMatchObject(refused);
+    expect((await byTenant("PATCH", path, { providers: [id], env: { SAFE: "1" } })).status).toBe(200);
+    expect((await byTenant("PATCH", path, { providers: [] })).status).toBe(200);
+    await byTenant("PATCH", path, { env: READS });
+    await byOperator("PATCH", `${PATH}/${id}`, { default: true });
+    expect(await byTenant("PATCH", path, { providers: null })).toMatchObject(refused);
+  });
+
   it("gives no large disk by RunPod's calls or by a template either", async () => {
     const { tenantId, byTenant, byOperator } = await scene();
     await byOperator("POST", PATH, { ...RUNPOD, tenantId, default: true });
