@@ -6,7 +6,7 @@ import { fail, messageOf, ok, type Result } from "../../core/failure.ts";
 import type { FleetWait } from "../../core/fleet/explain.ts";
 import type { FleetFacts } from "../../core/fleet/fleet-facts.ts";
 import type { FleetState } from "../../core/fleet/fleet-state.ts";
-import { type InstancePhase, isLive, isNewlyReady } from "../../core/fleet/instance.ts";
+import { type InstancePhase, isLive } from "../../core/fleet/instance.ts";
 import { INSTANCE_ID_RANDOM_BYTES, makeInstanceId } from "../../core/fleet/instance-id.ts";
 import { STOPPED_KEPT_MS } from "../../core/fleet/limits.ts";
 import type { ProviderAnswer } from "../../core/fleet/provider.ts";
@@ -276,14 +276,9 @@ export class Fleet implements Timed {
   async #make(call: FleetCall, nowMs: number): Promise<void> {
     const answer = await this.#ask(this.#toCall(call, nowMs));
     const { machines, endpoint, activeHolds } = this.#parts;
-    const { lost, there } = await sight(this.#parts, call.providerId, answer);
+    const { lost, there, unproven } = await sight(this.#parts, this.#work, call.providerId, answer);
     const moment = { nowMs: Date.now(), jitter: Math.random() };
-    const known = {
-      endpointId: endpoint.id,
-      unproven: this.#unproven(moment.nowMs),
-      unreachable: new Set(lost.keys()),
-      there,
-    };
+    const known = { endpointId: endpoint.id, unproven, unreachable: new Set(lost.keys()), there };
     const next =
       call.operation === "list"
         ? takeList(machines.state, { ...call, ...known }, answer, moment)
@@ -296,20 +291,6 @@ export class Fleet implements Timed {
     this.#keep(next, null, moment.nowMs);
     this.#dueAtMs = 0;
     await this.#wake();
-  }
-
-  /**
-   * The machines whose workers are known, and have run no handler since they became ready a short while ago. A load-balanced one does
-   * not count while it runs its first request, which would be lost with it.
-   */
-  #unproven(nowMs: number): ReadonlySet<string> {
-    const workers = this.#work.workers(nowMs);
-    const unproven = [...this.#parts.machines.all()].filter((instance) => {
-      const worker = workers.get(instance.id);
-      const isBusy = this.#isBalanced && (worker?.running ?? 0) > 0;
-      return worker?.hasRun === false && !isBusy && isNewlyReady(instance, nowMs);
-    });
-    return new Set(unproven.map(({ id }) => id));
   }
 
   async #ask(call: ProviderCall): Promise<ProviderAnswer> {

@@ -1,7 +1,7 @@
 // Ready machines that their provider's list lacks, or shows as ended, and what their workers show of themselves at that moment. Workers that
 // pull call by themselves. Those of a load-balanced endpoint call nobody, so that no silence tells of their end: they are called.
 import { providerOf } from "../../core/fleet/fleet-state.ts";
-import type { Instance } from "../../core/fleet/instance.ts";
+import { type Instance, isNewlyReady } from "../../core/fleet/instance.ts";
 import { LIST_LAG_MS } from "../../core/fleet/limits.ts";
 import { instanceName, type Listed, type ProviderAnswer } from "../../core/fleet/provider.ts";
 import { isDown } from "../../core/fleet/take-list.ts";
@@ -10,6 +10,7 @@ import { WORKER_PING_INTERVAL_MS } from "../../core/limits.ts";
 import type { LbSlots } from "../lb/slots.ts";
 import type { BrokerState } from "../state.ts";
 import { holderOfInstance } from "./machines.ts";
+import type { FleetWork } from "./work.ts";
 
 interface Parts extends Pick<BrokerState, "machines" | "endpoint" | "roster"> {
   readonly lb: LbSlots;
@@ -20,12 +21,19 @@ export interface Sighted {
   readonly lost: ReadonlyMap<string, number>;
   /** Ids of machines whose workers are there, whatever the list shows of them. */
   readonly there: ReadonlySet<string>;
+  /** Ids of machines whose workers are known, and have run nothing since they became ready a short while ago. */
+  readonly unproven: ReadonlySet<string>;
 }
 
-const NOTHING: Sighted = { lost: new Map(), there: new Set() };
+const NOTHING: Sighted = { lost: new Map(), there: new Set(), unproven: new Set() };
 
 /** What the workers show that an answer to a list concerns. */
-export async function sight(parts: Parts, providerId: string, answer: ProviderAnswer): Promise<Sighted> {
+export async function sight(
+  parts: Parts,
+  work: FleetWork,
+  providerId: string,
+  answer: ProviderAnswer,
+): Promise<Sighted> {
   const { machines, endpoint } = parts;
   const { listing } = providerOf(machines.state, providerId);
   if (answer.kind !== "listed" || listing === null) return NOTHING;
@@ -34,11 +42,20 @@ export async function sight(parts: Parts, providerId: string, answer: ProviderAn
   const listedOf = ({ id }: Instance) => byName.get(instanceName(endpoint.id, id));
   const down = own.filter((instance) => isShownDown(instance, listedOf(instance), listing.atMs));
   if (endpoint.settings?.kind !== "load_balancer") {
-    const there = down.filter((instance) => isCalling(parts, instance, listing.atMs));
-    return { ...NOTHING, there: new Set(there.map(({ id }) => id)) };
+    const unproven = unprovenOf(own, work);
+    const there = down.filter((one) => !unproven.has(one.id) && isCalling(parts, one, listing.atMs));
+    return { ...NOTHING, there: new Set(there.map(({ id }) => id)), unproven };
   }
   const missing = own.filter((one) => listedOf(one) === undefined && isSurelyMissing(one, listing.atMs));
-  return callThem(parts, missing, down);
+  const called = await callThem(parts, missing, down);
+  return { ...called, unproven: unprovenOf(own, work) };
+}
+
+function unprovenOf(own: readonly Instance[], work: FleetWork): ReadonlySet<string> {
+  const nowMs = Date.now();
+  const workers = work.workers(nowMs);
+  const unproven = own.filter((one) => workers.get(one.id)?.hasRun === false && isNewlyReady(one, nowMs));
+  return new Set(unproven.map(({ id }) => id));
 }
 
 /** Is it shown as ended though its worker was ready? */
@@ -57,11 +74,15 @@ function isCalling({ roster }: Parts, instance: Instance, atMs: number): boolean
   return calledAtMs >= Math.max(atMs - 2 * WORKER_PING_INTERVAL_MS, instance.startedAtMs);
 }
 
-async function callThem(parts: Parts, missing: readonly Instance[], down: readonly Instance[]): Promise<Sighted> {
+async function callThem(
+  parts: Parts,
+  missing: readonly Instance[],
+  down: readonly Instance[],
+): Promise<Omit<Sighted, "unproven">> {
   const { lb } = parts;
   const isBusy = ({ id }: Instance) => (lb.lifeOf(id, Date.now())?.running ?? 0) > 0;
   // Until the requests of an earlier start of the object are renewed it is not known which machines run some.
-  if (Date.now() < lb.recalledAtMs) return { ...NOTHING, there: new Set(down.map(({ id }) => id)) };
+  if (Date.now() < lb.recalledAtMs) return { lost: new Map(), there: new Set(down.map(({ id }) => id)) };
   const asked = await Promise.all(
     [...missing, ...down].map(async (instance) => {
       const seenAtMs = lastSeenAtMs(parts, instance, lb.lifeOf(instance.id, Date.now()));

@@ -141,10 +141,10 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
     case "ready":
     case "draining":
       if (!isDown(instance, listed, atMs)) return putInstance(state, instance);
-      if (seen.isUnproven)
-        return failStart(state, instance, listed.detail ?? "It ended before its worker had finished a job.", seen);
       // A worker that works is there, whatever its provider says. Once it is silent, that ends it.
       if (seen.isThere) return putInstance(state, instance);
+      if (seen.isUnproven)
+        return failStart(state, instance, listed.detail ?? "It ended before its worker had finished a job.", seen);
       return putInstance(state, toBeGone(instance, listed.detail ?? "Its provider has ended it.", nowMs));
     case "stopping":
       // A list that is behind may show it as it was before its last start.

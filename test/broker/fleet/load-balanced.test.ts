@@ -324,6 +324,7 @@ describe("the machines of a load-balanced endpoint", () => {
     await vi.waitFor(async () => expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]));
     for (const [name, machine] of provider.machines)
       provider.machines.set(name, { ...machine, status: "failed", detail: "out of memory" });
+    health = "unhealthy";
     await pass(60_000);
     await ended(1);
     expect(provider.called("create")).toHaveLength(1);
@@ -427,6 +428,25 @@ describe("a load-balanced machine that its provider shows as failed", () => {
     health = "unhealthy";
     await pass(60_000);
     await ended(1);
+  });
+
+  it("stays while its worker answers though no request has come yet, and has failed its start when it does not", async () => {
+    const { pass, workers } = await makeLbFleet({ min: 1 });
+    await created(1);
+    await vi.waitFor(async () => expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]));
+    failMachines();
+    const asked = pingsOf(machineOf(0));
+    for (const times of [1, 2]) {
+      await pass(60_000);
+      await vi.waitFor(() => expect(pingsOf(machineOf(0))).toBe(asked + times));
+    }
+    expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]);
+    expect(provider.called("end")).toEqual([]);
+    health = "unhealthy";
+    await pass(60_000);
+    await ended(1);
+    // The next one is put off.
+    expect(provider.called("create")).toHaveLength(1);
   });
 
   it("stays for a request that has begun while its worker was asked", async () => {
