@@ -54,7 +54,7 @@ function workersOf({ machines, roster, index, endpoint }: BrokerState): Readonly
     const running = index.runningOn(worker.holderId).length;
     const mayBeBusy = worker.leaving !== null || roster.stopsOf(worker.holderId).size > 0;
     const quietMs = mayBeBusy || isStarting(worker) ? startsWithinMs : WORKER_GONE_AFTER_MS;
-    workers.set(instance.id, factsOf(worker, running, quietMs));
+    workers.set(instance.id, factsOf(instance, worker, running, quietMs));
   }
   return workers;
 }
@@ -65,7 +65,7 @@ function isStarting({ hasTaken, wasCut, lostInARow }: RosterWorker): boolean {
 }
 
 /** `quietMs`: a worker that runs nothing, and has not asked for a job for so long, does not come back to it. */
-function factsOf(worker: RosterWorker, running: number, quietMs: number): WorkerFacts {
+function factsOf({ startedAtMs }: Instance, worker: RosterWorker, running: number, quietMs: number): WorkerFacts {
   const { lastSeenAtMs, actedAtMs, freedAtMs, draining, polls } = worker;
   const isThere = running > 0 || polls.size > 0;
   const silentAtMs = lastSeenAtMs + WORKER_GONE_AFTER_MS;
@@ -74,7 +74,8 @@ function factsOf(worker: RosterWorker, running: number, quietMs: number): Worker
   const isQuiet = quietAtMs < silentAtMs;
   return {
     hasAsked: worker.hasTaken,
-    hasRun: worker.hasRun,
+    // A machine that has served jobs has started well, though its process may have begun anew since.
+    hasRun: worker.ranAtMs >= startedAtMs,
     // One that still runs jobs has begun before the broker did, and a handler's error may have looked like such a report.
     hasFailed: worker.sick !== null && worker.sick.kind !== "silent" && running === 0,
     running,

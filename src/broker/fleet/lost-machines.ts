@@ -12,7 +12,7 @@ import type { BrokerState } from "../state.ts";
 import { holderOfInstance } from "./machines.ts";
 import type { FleetWork } from "./work.ts";
 
-interface Parts extends Pick<BrokerState, "machines" | "endpoint" | "roster"> {
+interface Parts extends Pick<BrokerState, "machines" | "endpoint" | "roster" | "index"> {
   readonly lb: LbSlots;
 }
 
@@ -43,7 +43,9 @@ export async function sight(
   const down = own.filter((instance) => isShownDown(instance, listedOf(instance), listing.atMs));
   if (endpoint.settings?.kind !== "load_balancer") {
     const unproven = unprovenOf(own, work);
-    const there = down.filter((one) => !unproven.has(one.id) && isCalling(parts, one, listing.atMs));
+    // One that has run nothing yet, and runs nothing, has failed its start, though it calls: no job is lost with it.
+    const counts = (one: Instance) => !unproven.has(one.id) || runsJob(parts, one);
+    const there = down.filter((one) => counts(one) && isCalling(parts, one, listing.atMs));
     return { ...NOTHING, there: new Set(there.map(({ id }) => id)), unproven };
   }
   const missing = own.filter((one) => listedOf(one) === undefined && isSurelyMissing(one, listing.atMs));
@@ -66,6 +68,11 @@ function isShownDown(instance: Instance, listed: Listed | undefined, atMs: numbe
 
 function isSurelyMissing({ phase, readyAtMs, startedAtMs }: Instance, atMs: number): boolean {
   return phase === "ready" && atMs >= (readyAtMs ?? startedAtMs) + LIST_LAG_MS;
+}
+
+/** Does the worker of a queue endpoint's machine run a job? */
+function runsJob({ index }: Parts, instance: Instance): boolean {
+  return index.runningOn(holderOfInstance(instance)).length > 0;
 }
 
 /** Has its worker called since the list was asked for, or so shortly before that its next call may be under way? */

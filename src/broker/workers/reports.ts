@@ -62,7 +62,7 @@ export class WorkerReports {
     const { token } = held.job.lease;
     if (jobs.apply(held, { kind: "finish", token, outcome }, nowMs).reply !== "done") return "late";
     if (worker === null) return "accepted";
-    if (outcome.kind !== "start_failed") this.#noteRun(worker);
+    if (outcome.kind !== "start_failed") this.#noteRun(worker, nowMs);
     if (worker.givenUp.has(jobId)) worker.givenUp.set(jobId, "reported");
     return "accepted";
   }
@@ -74,13 +74,14 @@ export class WorkerReports {
     if (this.#parts.jobs.byId(call.jobId) === null) return "unknown_job";
     const uuid = renewHeld(this.#parts.jobs, holderId, call.jobId, nowMs);
     if (uuid === null) return "late";
-    if (worker !== null) this.#noteRun(worker);
+    if (worker !== null) this.#noteRun(worker, nowMs);
     this.#parts.progress.keep(uuid, call.output);
     return "accepted";
   }
 
-  #noteRun(worker: RosterWorker): void {
+  #noteRun(worker: RosterWorker, nowMs: number): void {
     worker.hasRun = true;
+    worker.ranAtMs = nowMs;
     worker.failedStarts = 0;
   }
 

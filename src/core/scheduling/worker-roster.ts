@@ -60,6 +60,8 @@ export interface RosterWorker extends WorkerName {
   leaving: Leaving | null;
   /** A handler has run in its process, which has therefore started well. */
   hasRun: boolean;
+  /** When it last showed that a handler has run, in this process or an earlier one, epoch ms; 0: never since this roster began. */
+  ranAtMs: number;
   /** Since its newest poll began a poll was cut, by the end of the process or of a connection. */
   wasCut: boolean;
   /** How many starts of its process have failed since the last one that ran a handler. */
@@ -143,6 +145,7 @@ export class WorkerRoster {
       refreshAskedAtMs: null,
       leaving: null,
       hasRun: false,
+      ranAtMs: 0,
       wasCut: false,
       failedStarts: 0,
       actedAtMs: nowMs,

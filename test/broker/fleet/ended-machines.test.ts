@@ -1,10 +1,11 @@
 // Machines that their provider shows as ended: whether they have is for their workers to show, and so is until when they were there.
 import { expect, it, vi } from "vitest";
+import type { BrokerApi } from "../../../src/contract/broker.ts";
 import { WORKER_GONE_AFTER_MS } from "../../../src/core/limits.ts";
 import { activeRate, makeActive } from "../../support/active.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
 import { fleet, useHeldProvider } from "../../support/held-provider.ts";
-import { passTime, pullingWorker, workersOf } from "../../support/pulling-worker.ts";
+import { passTime, pullingWorker, waitOf, workersOf } from "../../support/pulling-worker.ts";
 
 const provider = useHeldProvider();
 const BEAT_MS = 10_000;
@@ -17,6 +18,15 @@ function showAs(status: "failed" | "ended" | "stopped"): void {
   for (const [name, machine] of provider.machines) provider.machines.set(name, { ...machine, status });
 }
 
+const FAILED_START = { detail: expect.stringContaining("A worker failed its start") };
+
+/** What the next job waits for. */
+async function waitOfNext(broker: BrokerApi) {
+  const { jobId, ...call } = submission();
+  await broker.submit({ jobId, ...call });
+  return waitOf(broker, jobId);
+}
+
 /** So much time passes with heartbeats. */
 async function beat(endpointId: string, ms: number, ping: () => Promise<void>): Promise<void> {
   for (let passed = 0; passed < ms; passed += BEAT_MS) {
@@ -25,18 +35,32 @@ async function beat(endpointId: string, ms: number, ping: () => Promise<void>): 
   }
 }
 
-/** The worker of the only machine has run a job, and runs another one. */
-async function runSecond() {
+/** The worker of the only machine runs its first job. */
+async function runFirst() {
   const { endpointId, broker } = await makeBroker({ upstreams: [], fleet: fleet() });
-  const [first, second] = [submission(), submission()];
-  await broker.submit(first);
+  const { jobId, ...call } = submission();
+  await broker.submit({ jobId, ...call });
   await created(1);
   const worker = pullingWorker(broker, idOf(0), idOf(0));
   await worker.takeOne();
-  await worker.done(first.jobId);
-  await broker.submit(second);
+  return { endpointId, broker, worker, jobId };
+}
+
+/** The worker of the only machine has run a job, and runs another one. `wasCut`: one of its polls was cut in between. */
+async function runSecond(wasCut = false) {
+  const { jobId: firstId, ...made } = await runFirst();
+  const { broker, worker, endpointId } = made;
+  await worker.done(firstId);
+  if (wasCut) {
+    const open = worker.take({ pollId: "p" });
+    await passTime(endpointId, 1_000);
+    await broker.abandonTake({ ...worker.name, pollId: "p", leases: [] });
+    await open;
+  }
+  const { jobId, ...call } = submission();
+  await broker.submit({ jobId, ...call });
   await worker.takeOne();
-  return { endpointId, broker, worker, jobId: second.jobId };
+  return { ...made, jobId };
 }
 
 it.each(["failed", "ended", "stopped"] as const)(
@@ -52,6 +76,48 @@ it.each(["failed", "ended", "stopped"] as const)(
     await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
   },
 );
+
+it.each([
+  ["runs its first job", () => runFirst()],
+  ["runs its second job, after one of its polls was cut", () => runSecond(true)],
+])("a machine that is shown as stopped stays while its worker %s and calls", async (_, run) => {
+  const { endpointId, broker, worker, jobId } = await run();
+  showAs("stopped");
+  await beat(endpointId, 3 * WORKER_GONE_AFTER_MS, () => worker.ping([jobId]));
+  expect(provider.called("list").length).toBeGreaterThan(1);
+  expect(provider.called("end")).toEqual([]);
+  expect(provider.called("create")).toHaveLength(1);
+  expect(await worker.done(jobId)).toBe("accepted");
+  expect(await workersOf(broker)).toMatchObject([{ machine: { phase: "ready" } }]);
+});
+
+it("a machine that is shown as failed has failed its start where its worker has fallen silent in its first job", async () => {
+  const { endpointId, broker, worker, jobId } = await runFirst();
+  showAs("failed");
+  await beat(endpointId, 30_000, () => worker.ping([jobId]));
+  expect(provider.called("end")).toEqual([]);
+  // The next list comes before the worker is silent for so long that this alone ends it.
+  await passTime(endpointId, 31_000);
+  await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  expect(await waitOfNext(broker)).toMatchObject(FAILED_START);
+});
+
+it("a machine that is shown as failed has failed its start where its worker has run nothing and runs nothing, though that one calls", async () => {
+  const { endpointId, broker } = await makeBroker({ upstreams: [], fleet: fleet({ min: 1 }) });
+  await created(1);
+  const worker = pullingWorker(broker, idOf(0), idOf(0));
+  const asking = worker.take({ pollId: "p" });
+  await vi.waitFor(async () => expect(await workersOf(broker)).toMatchObject([{ state: "IDLE" }]));
+  await broker.abandonTake({ ...worker.name, pollId: "p", leases: [] });
+  await asking;
+  showAs("failed");
+  await beat(endpointId, 50_000, () => worker.ping());
+  await worker.ping();
+  expect(provider.called("end")).toEqual([]);
+  await passTime(endpointId, BEAT_MS + 1_000);
+  await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  expect(await waitOfNext(broker)).toMatchObject(FAILED_START);
+});
 
 it("an active machine that is shown as failed was held until its worker's last call", async () => {
   vi.setSystemTime(Date.UTC(2052, 0, 1));
