@@ -180,6 +180,7 @@ export const SECTIONS: readonly Section[] = [
       NO_CAPACITY_MS: "pause of a kind of machine that is not to be had",
       PROVIDER_WAIT_MAX_MS: "longest pause that a provider may ask for",
       ENDS_WAIT_MAX_MS: "longest time for which such a pause puts off the end of a machine",
+      END_SHOWN_AFTER_MS: "a machine that ends is in no list of workers, if nothing goes wrong",
       CRASH_MAX_MS: "longest pause between workers that fail their start",
       START_JUDGED_MS: "longest time after which a worker that is lost before it ran anything has failed its start",
       DECISIONS_KEPT: "decisions of the scaler that are kept",

@@ -2,6 +2,7 @@
 // worker has not called.
 import type { MachineView, WorkerView } from "../../contract/worker.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
+import { END_SHOWN_AFTER_MS } from "../../core/fleet/limits.ts";
 import type { BrokerState } from "../state.ts";
 import { explainWait } from "./facts.ts";
 import { holderOfInstance } from "./machines.ts";
@@ -24,13 +25,17 @@ export function machineView(instance: Instance): MachineView {
   return { phase, providerId, gpuTypeId, priceNanodollarsPerHour, release, lastError, ...times };
 }
 
-/** Machines whose workers do not call. Those that end well are left out: there is nothing more to be seen of them. */
-export function absentMachines({ machines, pullSlots }: BrokerState): readonly Instance[] {
+/** Machines whose workers do not call. Those that end well are left out. */
+export function absentMachines({ machines, pullSlots }: BrokerState, nowMs: number): readonly Instance[] {
   const calling = new Set(pullSlots.listed().map(({ holderId }) => holderId));
   return [...machines.all()].filter((instance) => {
-    const isOver = instance.phase === "stopping" && instance.goal === "gone" && instance.lastError === null;
-    return !isOver && !calling.has(holderOfInstance(instance));
+    return !isEndingWell(instance, nowMs) && !calling.has(holderOfInstance(instance));
   });
+}
+
+/** Is there nothing more to be seen of it? One whose end takes too long may still be there, and be paid. */
+export function isEndingWell({ phase, goal, lastError, sinceMs }: Instance, nowMs: number): boolean {
+  return phase === "stopping" && goal === "gone" && lastError === null && nowMs < sinceMs + END_SHOWN_AFTER_MS;
 }
 
 export function lineOf(parts: BrokerState, instance: Instance, nowMs: number): WorkerView {
@@ -58,6 +63,10 @@ function reasonOf(parts: BrokerState, instance: Instance, nowMs: number): string
   if (instance.phase === "stopped") return "It is stopped, and is started again before another one is created.";
   if (instance.goal === "stopped") return "It is being stopped, and is started again before another one is created.";
   if (instance.phase === "ready" || instance.phase === "draining") return "Its worker does not call.";
-  if (instance.phase === "stopping" || instance.lastError !== null) return instance.lastError;
+  if (instance.lastError !== null) return instance.lastError;
+  if (instance.phase === "stopping") {
+    const seconds = Math.floor((nowMs - instance.sinceMs) / 1_000);
+    return `It was to end ${seconds} s ago, and its provider has not shown yet that it is gone: it may be paid.`;
+  }
   return explainWait(parts, nowMs)?.detail ?? null;
 }

@@ -4,7 +4,7 @@ import type { Upstream } from "../../contract/settings.ts";
 import type { WorkerView } from "../../contract/worker.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import { explainWait } from "../fleet/facts.ts";
-import { lineOf, machineView } from "../fleet/worker-lines.ts";
+import { isEndingWell, lineOf, machineView } from "../fleet/worker-lines.ts";
 import type { BrokerState } from "../state.ts";
 import { NO_RATE, NOT_KNOWN_OF_CALLED } from "../workers/called-line.ts";
 import { membersOf } from "./members.ts";
@@ -57,10 +57,9 @@ function ofMachine(instance: Instance): Pick<WorkerView, "keyId" | "gpu" | "mach
 
 /** A machine that gets no request: it is on its way in or out. Null: it ends well, and there is nothing more to be seen of it. */
 function lineOfAbsent(parts: Parts, instance: Instance, nowMs: number): LbLine | null {
-  const { phase, lastError } = instance;
-  if (phase === "stopping" && lastError === null) return null;
+  if (isEndingWell(instance, nowMs)) return null;
   const line: WorkerView = { ...lineOf(parts, instance, nowMs), kind: "push" };
-  if (phase !== "draining") return { view: line, isReady: false };
+  if (instance.phase !== "draining") return { view: line, isReady: false };
   const running = parts.lb.lifeOf(instance.id, nowMs)?.running ?? 0;
   return { view: { ...line, state: running > 0 ? "RUNNING" : "IDLE", running, reason: DRAINED }, isReady: false };
 }

@@ -61,7 +61,7 @@ export class WorkerList {
     for (const worker of pullSlots.listed()) {
       add(this.#stateOf(worker, nowMs), endpoint.pool.hasRoomOn(worker.holderId, nowMs));
     }
-    for (const instance of absentMachines(this.#parts)) add(lineOf(this.#parts, instance, nowMs).state, false);
+    for (const instance of absentMachines(this.#parts, nowMs)) add(lineOf(this.#parts, instance, nowMs).state, false);
     return counts;
   }
 
@@ -80,7 +80,7 @@ export class WorkerList {
     if (settings?.tenantId !== tenantId) return null;
     if (settings.kind === "load_balancer") return lbLines(this.#parts, nowMs).map(({ view }) => view);
     const pulling = this.#parts.pullSlots.listed().map((worker) => this.#viewWorker(worker, tenantId, nowMs));
-    const absent = absentMachines(this.#parts).map((instance) => lineOf(this.#parts, instance, nowMs));
+    const absent = absentMachines(this.#parts, nowMs).map((instance) => lineOf(this.#parts, instance, nowMs));
     return [...pulling.filter((view) => view !== null), ...absent, ...this.#viewUpstreams(tenantId)];
   }
 

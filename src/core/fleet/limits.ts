@@ -42,6 +42,8 @@ export const RETRY_MAX_MS = 120_000;
  */
 export const ENDS_PAUSE_SHARE = 24;
 export const ENDS_PAUSE_MAX_MS = 3_600_000;
+/** A machine that ends is shown to nobody for so long: its end, and the list that shows it as gone, take a minute or so. */
+export const END_SHOWN_AFTER_MS = 120_000;
 /** A provider that has nothing to give is asked again after this: capacity comes back in minutes, and a call costs nothing. */
 export const NO_CAPACITY_MS = 60_000;
 /** A refused key or an unpaid account is mended by a person, who is not kept waiting for longer than this. */

@@ -105,6 +105,8 @@ function adopt(listed: Listed, providerId: string, prefix: string, nowMs: number
 }
 
 const NOT_THERE = "Its provider does not have it any more.";
+const STILL_THERE =
+  "Its provider has taken its end, and still shows it: it may be paid, and its end is asked for again.";
 
 /** What of a list, and of a machine that is in it or missing, is known otherwise. `atMs`: when the list was asked for, epoch ms. */
 interface Seen extends Moment {
@@ -157,7 +159,7 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
       if (instance.endedAtMs !== null && atMs >= instance.endedAtMs + LIST_LAG_MS) {
         const failures = instance.failures + 1;
         const notBeforeMs = nowMs + backoffMs(failures, RETRY_BASE_MS, RETRY_MAX_MS, jitter);
-        return putInstance(state, { ...instance, endedAtMs: null, failures, notBeforeMs });
+        return putInstance(state, { ...instance, endedAtMs: null, failures, notBeforeMs, lastError: STILL_THERE });
       }
       return putInstance(state, instance);
     case "stopped":

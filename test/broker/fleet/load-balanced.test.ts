@@ -380,6 +380,20 @@ describe("the machines of a load-balanced endpoint", () => {
     expect(pingsOf(machineOf(0))).toBe(0);
   });
 
+  it("are shown as unhealthy once an end was taken and has done nothing: they may still be paid", async () => {
+    provider.answers.end = [{ kind: "done", instance: null }];
+    const { request, pass, workers } = await makeLbFleet();
+    const one = request();
+    await one.leave(await one.ticket());
+    await asTimePasses(() => expect(provider.called("end")).toHaveLength(1));
+    expect(await workers()).toEqual([]);
+    const reason = expect.stringContaining("has taken its end, and still shows it");
+    await vi.waitFor(async () => {
+      await pass(5_000);
+      expect(await workers()).toMatchObject([{ state: "UNHEALTHY", reason, machine: { phase: "stopping" } }]);
+    });
+  });
+
   it("are there ahead of requests where that is asked for", async () => {
     const { tenantId, broker, workers } = await makeLbFleet();
     const untilMs = Date.now() + 60_000;

@@ -3,6 +3,7 @@
 import { describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
 import type { FleetSettings } from "../../../src/contract/fleet.ts";
+import { END_SHOWN_AFTER_MS, LIST_LAG_MS } from "../../../src/core/fleet/limits.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
 import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, waitOf, workersOf } from "../../support/pulling-worker.ts";
@@ -56,6 +57,47 @@ describe("a worker whose machine has ended", () => {
     const [line] = await workersOf(broker);
     expect(line?.reason).toContain("its worker loads");
     expect(line?.machine?.lastError).toBeNull();
+  });
+});
+
+describe("a machine that is to end and may still be paid", () => {
+  it("is shown as unhealthy once an end was taken and has done nothing, until it is gone", async () => {
+    const taken = { kind: "done", instance: null } as const;
+    provider.answers.end = [taken, taken];
+    const { broker, endpointId } = await runAndLeave({}, "end");
+    expect(await workersOf(broker)).toEqual([]);
+    await passTime(endpointId, LIST_LAG_MS + 1_000);
+    const reason = expect.stringContaining("has taken its end, and still shows it");
+    const shown = [{ state: "UNHEALTHY", reason, machine: { phase: "stopping" } }];
+    await vi.waitFor(async () => expect(await workersOf(broker)).toMatchObject(shown));
+    expect(await counted(broker)).toEqual({ ...NOBODY, unhealthy: 1 });
+    for (const ends of [2, 3]) {
+      await vi.waitFor(async () => {
+        await passTime(endpointId, 5_000);
+        expect(provider.called("end")).toHaveLength(ends);
+      });
+      expect(await workersOf(broker)).toMatchObject(shown);
+    }
+    await vi.waitFor(async () => {
+      await passTime(endpointId, 5_000);
+      expect(await workersOf(broker)).toEqual([]);
+    });
+    expect(provider.machines.size).toBe(0);
+  });
+
+  it("is shown where its provider does not show that it is gone, from two minutes on", async () => {
+    const away = { kind: "unreachable", detail: "It is away." } as const;
+    const { broker, endpointId } = await runAndLeave({}, "end");
+    provider.answers.list = Array.from({ length: 100 }, () => away);
+    const sinceMs = Date.now();
+    while (Date.now() < sinceMs + END_SHOWN_AFTER_MS - 10_000) {
+      expect(await workersOf(broker)).toEqual([]);
+      await passTime(endpointId, 10_000);
+    }
+    await passTime(endpointId, 20_000);
+    const reason = expect.stringContaining("its provider has not shown yet that it is gone");
+    expect(await workersOf(broker)).toMatchObject([{ state: "UNHEALTHY", reason, machine: { phase: "stopping" } }]);
+    expect(await counted(broker)).toEqual({ ...NOBODY, unhealthy: 1 });
   });
 });
 

@@ -27,6 +27,7 @@ const KNOWN_REASONS = [
   /^All machines together would cost more/,
   /^Its owner has drained its worker\.$/,
   /^No record owned it\.$/,
+  /^Its provider has taken its end, and still shows it/,
 ];
 
 export class RecordPromises {
