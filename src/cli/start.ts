@@ -2,7 +2,7 @@
 // machine. `--once` stops all after that job; `--scale-demo` shows workers that come and go instead; `--port N` chooses the broker's
 // port, `--state DIR` its state folder.
 
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../core/failure.ts";
@@ -20,6 +20,7 @@ import { DEV_STATE_FOLDER, PROJECT_FOLDER } from "./folders.ts";
 import { refuseSwallowed } from "./npm-words.ts";
 import { makeOutputPrivate } from "./private-file.ts";
 import { runScaleDemo } from "./scale-demo/demo.ts";
+import { makeDemoState } from "./scale-demo/state.ts";
 
 const print = (line: string): void => console.log(line);
 
@@ -50,7 +51,7 @@ async function main(): Promise<void> {
   running.push({ stop: async () => lock.release() });
   if (!(await isPortFree(port))) throw new Error(portInUse(port));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
-  const state = isDemo ? demoState(options.state) : options.state;
+  const state = isDemo ? makeDemoState(options.state) : options.state;
   print("Waybill starts on this machine; nothing leaves it.");
   print(`state       ${state}`);
   await applyMigrations(state);
@@ -92,7 +93,8 @@ async function main(): Promise<void> {
 const HELP = `npm start -- [--once | --scale-demo] [--port N] [--state DIR]
 
 --once: stop everything after the first job. --scale-demo: instead, show workers that come for forty jobs and go
-again, check the bill, and stop; its state is the folder scale-demo in that of the state, made anew each time.
+again, check the bill, and stop; its state is the folder scale-demo in that of the state, made anew each time. Where
+something else has that name, the demo does not start.
 --port N: the broker's port (${BROKER_PORT}). --state DIR: the folder of the state (.waybill/dev), which serves one broker
 at a time.`;
 
@@ -113,16 +115,6 @@ function readOptions() {
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error("--port must be a number from 1 to 65535.");
   if (values.state === "") throw new Error("--state must be a folder.");
   return { ...values, port, state: resolve(values.state) };
-}
-
-/**
- * An empty folder below the state for one demo. The broker keeps records of its machines for half a minute after their ends, until a list shows
- * that they are gone; the agent that would answer it ends with the demo, so that a later broker of the same state would go on asking.
- */
-function demoState(state: string): string {
-  const folder = join(state, "scale-demo");
-  rmSync(folder, { recursive: true, force: true });
-  return folder;
 }
 
 /** The request of the first job, in a file, so that a person can send more like it. */
