@@ -4,6 +4,7 @@ import * as z from "zod";
 import { type Decision, decisionSchema } from "../../contract/fleet.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import { DECISIONS_KEPT } from "../../core/fleet/limits.ts";
+import { parseJson } from "../../core/json/value.ts";
 import { type KeptInstance, readInstance } from "./instance-record.ts";
 import type { MeteredSql } from "./metered-sql.ts";
 
@@ -56,12 +57,21 @@ export class InstanceRows {
     this.#sql.run("DELETE FROM scaling_decisions WHERE number <= ?", number - DECISIONS_KEPT);
   }
 
-  /** The newest decisions below a number, newest first. */
+  /**
+   * The newest decisions below a number, newest first; fewer than `limit`: there are no more. One that cannot be read, such as one of a later
+   * release after a step back, is left out.
+   */
   decisions(belowNumber: number, limit: number): Decision[] {
-    const text = "SELECT decision FROM scaling_decisions WHERE number < ? ORDER BY number DESC LIMIT ?";
-    return this.#sql
-      .all<{ decision: string }>(text, belowNumber, limit)
-      .map(({ decision }) => decisionSchema.parse(JSON.parse(decision)));
+    const text = "SELECT number, decision FROM scaling_decisions WHERE number < ? ORDER BY number DESC LIMIT ?";
+    const found: Decision[] = [];
+    for (let below = belowNumber; found.length < limit; ) {
+      const rows = this.#sql.all<{ number: number; decision: string }>(text, below, limit - found.length);
+      const last = rows.at(-1);
+      if (last === undefined) break;
+      below = last.number;
+      found.push(...rows.flatMap(({ decision }) => decisionSchema.safeParse(parseJson(decision)).data ?? []));
+    }
+    return found;
   }
 
   /** Null: nothing is kept, or another release has kept it in another form. It is for a day at most, and jobs bring workers without it. */

@@ -110,3 +110,23 @@ it("forgets what it was to keep warm where that cannot be read", async () => {
   await evict(endpointId);
   expect(await broker.submit(submission())).toMatchObject({ ok: true });
 });
+
+it("tells the decisions of its scaler that it can read, though another release has written some of them", async () => {
+  const { endpointId, broker } = await makeBroker({ upstreams: [], fleet: fleet() });
+  const told = (limit: number, below = Number.MAX_SAFE_INTEGER) =>
+    broker.listDecisions({ tenantId: "owner", below, limit });
+  await broker.submit(submission());
+  await vi.waitFor(async () => expect(await told(10)).toMatchObject([{ number: 1 }]), { timeout: 2_000 });
+  await runInDurableObject(env.ENDPOINT_BROKER.getByName(endpointId), (_, { storage: { sql } }) => {
+    const { decision } = sql.exec<{ decision: string }>("SELECT decision FROM scaling_decisions").one();
+    const ofLater = [JSON.stringify({ ...JSON.parse(decision), reason: "FORESIGHT" }), "{", "null"];
+    const readable = JSON.stringify({ ...JSON.parse(decision), number: 5 });
+    for (const [at, text] of [...ofLater, readable].entries())
+      sql.exec("INSERT INTO scaling_decisions (number, decision) VALUES (?, ?)", at + 2, text);
+  });
+  await evict(endpointId);
+  expect(await told(10)).toMatchObject([{ number: 5 }, { number: 1 }]);
+  // A page that is full shows that there may be more.
+  expect(await told(2)).toMatchObject([{ number: 5 }, { number: 1 }]);
+  expect(await told(1, 5)).toMatchObject([{ number: 1 }]);
+});
