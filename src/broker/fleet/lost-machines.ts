@@ -93,14 +93,16 @@ async function callThem(
   const asked = await Promise.all(
     [...missing, ...down].map(async (instance) => {
       const seenAtMs = lastSeenAtMs(parts, instance, lb.lifeOf(instance.id, Date.now()));
-      return { instance, seenAtMs, health: isBusy(instance) ? null : await lb.probe(instance.id) };
+      const wasBusy = isBusy(instance);
+      return { instance, seenAtMs, wasBusy, health: wasBusy ? null : await lb.probe(instance.id) };
     }),
   );
   const lost = new Map<string, number>();
   const there = new Set<string>();
-  for (const { instance, seenAtMs, health } of asked) {
-    // A busy worker may not answer its /ping, and its requests end by themselves in minutes. They may have begun while it was called.
-    if (isBusy(instance) || health === "ready" || health === "starting") there.add(instance.id);
+  for (const { instance, seenAtMs, wasBusy, health } of asked) {
+    // A busy worker may not answer its /ping, and its requests end by themselves in minutes. They may have begun, or ended, while others
+    // were called.
+    if (wasBusy || isBusy(instance) || health === "ready" || health === "starting") there.add(instance.id);
     else if (health === "unhealthy") lost.set(instance.id, seenAtMs);
   }
   return { lost, there };

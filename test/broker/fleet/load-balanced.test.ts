@@ -463,6 +463,36 @@ describe("a load-balanced machine that its provider shows as failed", () => {
     expect(provider.called("create")).toHaveLength(1);
   });
 
+  it("stays where its request ends while another machine is asked", async () => {
+    const { request, pass, workers } = await makeLbFleet({ min: 2 });
+    await created(2);
+    const ready = { machine: { phase: "ready" } };
+    await vi.waitFor(async () => expect(await workers()).toMatchObject([ready, ready]));
+    const one = request();
+    const ticket = await one.ticket();
+    failMachines();
+    const held = Promise.withResolvers<ProbedHealth>();
+    let asked = 0;
+    answerPings(() => {
+      asked += 1;
+      return held.promise;
+    });
+    for (let passedMs = 0; passedMs < 60_000; passedMs += LB_RENEW_MS) {
+      await pass(LB_RENEW_MS);
+      await one.renew(ticket);
+    }
+    // The busy one is not asked.
+    await vi.waitFor(() => expect(asked).toBe(1));
+    await one.leave(ticket);
+    const lists = provider.called("list").length;
+    held.resolve("ready");
+    await vi.waitFor(async () => {
+      await pass(5_000);
+      expect(provider.called("list").length).toBeGreaterThan(lists);
+    });
+    expect(provider.called("end")).toEqual([]);
+  });
+
   it("stays for a request that has begun while its worker was asked", async () => {
     const { request, pass, workers } = await makeProven();
     const lists = provider.called("list").length;
