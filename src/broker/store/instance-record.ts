@@ -32,6 +32,8 @@ const recordSchema = z.object({
   failures: z.int(),
   notBeforeMs: z.number(),
   unclearAtMs: z.number().nullable(),
+  // Records of an earlier release do not tell.
+  stoppedAtMs: z.number().nullable().default(null),
   startedAtMs: z.number(),
   // Records of an earlier release do not tell.
   isResumed: z.boolean().default(false),

@@ -203,8 +203,12 @@ export function endsPauseMs({ phase, goal, sinceMs }: Instance, nowMs: number): 
 }
 
 /** The failed starts in a row that still say something of the next one. */
-export function crashesAt({ crashes }: FleetState, nowMs: number): FleetState["crashes"] {
-  return nowMs < crashes.notBeforeMs + CRASHES_FORGOTTEN_MS ? crashes : NO_CRASHES;
+export function crashesAt({ crashes, instances }: FleetState, nowMs: number): FleetState["crashes"] {
+  const untilMs = crashes.notBeforeMs + CRASHES_FORGOTTEN_MS;
+  // A start that was begun before then may take longer than that, and ends the row or goes on with it.
+  const isTried = ({ phase, startedAtMs }: Instance) =>
+    phase !== "wanted" && startedAtMs >= crashes.sinceMs && startedAtMs < untilMs;
+  return nowMs < untilMs || [...instances.values()].some(isTried) ? crashes : NO_CRASHES;
 }
 
 /** A worker has failed its start. */

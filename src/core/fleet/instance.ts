@@ -50,8 +50,10 @@ export interface Instance {
   /** How often the present operation has failed in a row, or an end has done nothing, and when it may be tried again, epoch ms. */
   readonly failures: number;
   readonly notBeforeMs: number;
-  /** When a create ended without a clear answer, epoch ms; null: it was clear. */
+  /** When a create, or a start, ended without a clear answer, epoch ms; null: it was clear. */
   readonly unclearAtMs: number | null;
+  /** Since when it is stopped, though its start may have been tried meanwhile, epoch ms; null: it is not. */
+  readonly stoppedAtMs: number | null;
   /** When it was last created or started, epoch ms: the time for its start is counted from here. */
   readonly startedAtMs: number;
   /** Was it stopped since it was created, so that its newest start was that of a machine that was there? */
@@ -91,6 +93,7 @@ export function wantInstance(id: string, rateKind: RateKind, release: number, no
     failures: 0,
     notBeforeMs: 0,
     unclearAtMs: null,
+    stoppedAtMs: null,
     startedAtMs: nowMs,
     isResumed: false,
     endsAtMs: nowMs,
@@ -126,6 +129,13 @@ export function isNewlyReady({ readyAtMs }: Instance, nowMs: number): boolean {
 /** From when on a worker gets no more jobs, epoch ms: those that it has are to be done before the hard end of its machine. */
 export function retiresAtMs({ startedAtMs, endsAtMs }: Instance): number {
   return endsAtMs - Math.min(RETIRE_BEFORE_MS, (endsAtMs - startedAtMs) / 10);
+}
+
+/** It stays as it was stopped: whatever was asked of it since has done nothing. */
+export function stayStopped(instance: Instance, nowMs: number): Instance {
+  const { failures, notBeforeMs, stoppedAtMs } = instance;
+  const kept = { failures, notBeforeMs, stoppedAtMs: stoppedAtMs ?? nowMs, unclearAtMs: null };
+  return enterPhase(instance, "stopped", nowMs, kept);
 }
 
 /** Until when a stopped machine is kept at most, epoch ms: one that is started again later than this would not live for long. */

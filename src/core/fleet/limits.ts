@@ -62,7 +62,7 @@ export const CRASH_MAX_MS = 600_000;
 export const START_JUDGED_MS = 10 * 60_000;
 /** So many failed starts in a row are a crash loop, and no longer one machine's bad luck. */
 export const CRASH_LOOP_FROM = 3;
-/** Failed starts after which none was begun for an hour, though it might have been, say nothing of the next one. */
+/** Failed starts after which none was begun for an hour, once its pause was over, say nothing of the next one. */
 export const CRASHES_FORGOTTEN_MS = 3_600_000;
 
 /** Machines that an endpoint may have at once, with those that are about to end: a record is looked at in each round. */

@@ -15,7 +15,7 @@ import { toBeGone } from "./take-answer.ts";
  * asked yet costs nothing, and stands back behind a machine that turns up meanwhile.
  */
 export function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
-  let state = facts.isOpen ? before : dropUnasked(before, facts);
+  let state = facts.isOpen ? before : dropUnused(before, facts);
   state = takeBack(state, facts);
   if (facts.isOpen) state = startStopped(state, facts);
   const live = [...state.instances.values()].filter(isLive);
@@ -24,14 +24,15 @@ export function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
   return facts.isOpen ? addNew(state, missing, facts) : state;
 }
 
-/** What a closed endpoint has not asked for yet is not asked for any more. */
-function dropUnasked(before: FleetState, { nowMs }: FleetFacts): FleetState {
+/** What a closed endpoint has not asked for yet is not asked for any more, and a machine that runs nothing ends. */
+function dropUnused(before: FleetState, facts: FleetFacts): FleetState {
   let state = before;
   for (const instance of before.instances.values()) {
     const { id, phase, goal, call } = instance;
     if (phase === "wanted") state = putInstances(state, new Map([[id, null]]));
     if (phase === "starting" && goal === "running" && call === null)
-      state = putInstance(state, toBeGone(instance, null, nowMs));
+      state = putInstance(state, toBeGone(instance, null, facts.nowMs));
+    if (phase === "ready" && facts.workers.get(id)?.running === 0) state = putInstance(state, retire(instance, facts));
   }
   return state;
 }

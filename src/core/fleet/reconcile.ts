@@ -55,7 +55,8 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
   const { nowMs } = facts;
   const worker = facts.workers.get(instance.id);
   if (instance.call !== null && nowMs >= instance.call.atMs + CALL_LOST_AFTER_MS) {
-    const unclearAtMs = instance.call.operation === "create" ? nowMs : instance.unclearAtMs;
+    const { operation } = instance.call;
+    const unclearAtMs = operation === "create" || operation === "start" ? nowMs : instance.unclearAtMs;
     return age(
       putInstance(state, { ...instance, call: null, unclearAtMs }),
       { ...instance, call: null, unclearAtMs },
@@ -71,7 +72,10 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       if (worker?.hasFailed === true && instance.call === null) return failOf(state, instance, worker, facts);
       // The worker itself is the surest sign that its machine is there.
       if (worker?.hasAsked === true) {
-        return putInstance(state, enterPhase(instance, "ready", nowMs, { readyAtMs: nowMs, unclearAtMs: null }));
+        return putInstance(
+          state,
+          enterPhase(instance, "ready", nowMs, { readyAtMs: nowMs, unclearAtMs: null, stoppedAtMs: null }),
+        );
       }
       if (instance.call !== null) return state;
       if (nowMs >= instance.endsAtMs)
@@ -100,7 +104,10 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       if (instance.goal !== "stopped" || nowMs < instance.endsAtMs || instance.call !== null) return state;
       return putInstance(state, toBeGone(instance, "Its lifetime is over.", nowMs));
     case "stopped":
-      if (isPriced(instance, facts) && nowMs < Math.min(instance.sinceMs + facts.stoppedKeptMs, keptUntilMs(instance)))
+      if (
+        isPriced(instance, facts) &&
+        nowMs < Math.min((instance.stoppedAtMs ?? instance.sinceMs) + facts.stoppedKeptMs, keptUntilMs(instance))
+      )
         return state;
       return putInstance(state, toBeGone(instance, null, nowMs));
     default:

@@ -1,7 +1,7 @@
 // What a provider's answer to a call about one machine changes in a fleet.
 import { backoffMs } from "../job/backoff.ts";
 import { endsPauseMs, type FleetState, noteCrash, noteDone, noteRefusal, putInstance } from "./fleet-state.ts";
-import { enterPhase, type Instance } from "./instance.ts";
+import { enterPhase, type Instance, stayStopped } from "./instance.ts";
 import { LIST_LAG_MS, RETRY_BASE_MS, RETRY_MAX_MS, UNCLEAR_KEPT_MS } from "./limits.ts";
 import type { Listed, ProviderAnswer, Refusal } from "./provider.ts";
 
@@ -50,7 +50,8 @@ function done(instance: Instance, operation: Operation, listed: Listed | null, {
     const isAwaited = instance.phase === "creating" || instance.phase === "starting";
     return isAwaited ? enterPhase(answered, "starting", nowMs) : answered;
   }
-  if (operation === "stop" && instance.goal === "stopped") return enterPhase(seen, "stopped", nowMs);
+  if (operation === "stop" && instance.goal === "stopped")
+    return enterPhase(seen, "stopped", nowMs, { stoppedAtMs: nowMs });
   // Whether an end that was taken has done anything is for lists to show.
   return operation === "end" ? { ...seen, endedAtMs: nowMs } : { ...seen, failures: 0 };
 }
@@ -82,9 +83,10 @@ function refusedOf(instance: Instance, operation: Operation, refusal: Refusal, {
   const isUseless = refusal.kind === "no_capacity" || refusal.kind === "bad_config";
   // The host of a stopped machine has given its GPU away, or the machine cannot be stopped: it is ended instead.
   if (isUseless && operation !== "end") return toBeGone(failed, refusal.detail, nowMs);
-  // It surely stays as it is, and while its provider rests another one may start: nobody waits for this one.
-  const isStill = operation === "start" && refusal.kind !== "unclear" && instance.phase === "starting";
-  return isStill ? enterPhase(failed, "stopped", nowMs, { failures, notBeforeMs }) : failed;
+  if (operation !== "start" || instance.phase !== "starting") return failed;
+  if (refusal.kind === "unclear") return { ...failed, unclearAtMs: nowMs };
+  // Unless an earlier start was unclear, it surely stays as it is: while its provider rests another one may start.
+  return failed.unclearAtMs === null ? stayStopped(failed, nowMs) : failed;
 }
 
 /** It is to end, whatever it is now. */

@@ -11,7 +11,7 @@ import {
   putInstances,
   putProvider,
 } from "./fleet-state.ts";
-import { enterPhase, type Instance, wantInstance } from "./instance.ts";
+import { enterPhase, type Instance, stayStopped, wantInstance } from "./instance.ts";
 import { INSTANCES_MAX, LIST_AGAIN_MS, LIST_LAG_MS, RETRY_BASE_MS, RETRY_MAX_MS, STRAYS_MAX } from "./limits.ts";
 import { instanceName, type Listed, namePrefix, type ProviderAnswer, type Refusal } from "./provider.ts";
 import { failStart, type Moment, toBeGone, withListed } from "./take-answer.ts";
@@ -76,15 +76,19 @@ export function takeList(state: FleetState, asked: ListAnswer, answer: ProviderA
   return putInstances(next, new Map(adopted.map((listed) => adopt(listed, providerId, prefix, nowMs))));
 }
 
-/** The provider was asked for what an unclear create has made, and does not say: another one may have to do. */
+/** The provider was asked what an unclear create or start has done, and does not say: another machine may have to do. */
 function giveUpUnclear(state: FleetState, providerId: string, atMs: number, nowMs: number): FleetState {
   const unclear = [...state.instances.values()].filter(
-    (instance) => instance.phase === "creating" && instance.providerId === providerId && isAskedFor(instance, atMs),
+    (instance) => isUnclear(instance) && instance.providerId === providerId && isAskedFor(instance, atMs),
   );
   return putInstances(state, new Map(unclear.map((one) => [one.id, toBeGone(one, one.lastError, nowMs)])));
 }
 
-/** Had its create come to an unclear end when the list was asked for? */
+function isUnclear(instance: Instance): boolean {
+  return instance.phase === "creating" || isYetToStart(instance);
+}
+
+/** Had its create or start come to an unclear end when the list was asked for? */
 function isAskedFor({ call, unclearAtMs }: Instance, atMs: number): boolean {
   return call === null && unclearAtMs !== null && atMs >= unclearAtMs;
 }
@@ -131,10 +135,10 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
     case "starting":
       if (instance.call !== null || !isDown(instance, listed, atMs)) return putInstance(state, instance);
       if (isYetToStart(instance)) {
-        const { failures, notBeforeMs } = instance;
+        const { unclearAtMs } = instance;
         // What was asked has done nothing. Another machine may take its place while this one has its pause.
-        if (listed.status === "stopped" && atMs >= instance.sinceMs + LIST_LAG_MS)
-          return putInstance(state, enterPhase(instance, "stopped", nowMs, { failures, notBeforeMs }));
+        if (listed.status === "stopped" && unclearAtMs !== null && atMs >= unclearAtMs + LIST_LAG_MS)
+          return putInstance(state, stayStopped(instance, nowMs));
         // Stopped is what it is to be until its start is asked for, and it may have failed in the run before.
         if (listed.status !== "ended") return putInstance(state, instance);
         return putInstance(state, toBeGone(instance, listed.detail ?? "Its provider has ended it.", nowMs));
@@ -151,7 +155,7 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
     case "stopping":
       // A list that is behind may show it as it was before its last start.
       if (instance.goal === "stopped" && isStopped(listed, instance.sinceMs, atMs) && instance.call === null) {
-        return putInstance(state, enterPhase(instance, "stopped", nowMs));
+        return putInstance(state, enterPhase(instance, "stopped", nowMs, { stoppedAtMs: nowMs }));
       }
       if (listed.status === "ended" && instance.call === null)
         return putInstances(state, new Map([[instance.id, null]]));

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { beginFleet } from "../../../src/core/fleet/fleet-state.ts";
 import { CRASH_LOOP_FROM } from "../../../src/core/fleet/limits.ts";
 import { reconcile } from "../../../src/core/fleet/reconcile.ts";
-import { answered, factsAt, HOUR, readyMachine, shown, workersOf } from "../../support/fleet-core.ts";
+import { answered, factsAt, HOUR, readyMachine, runFleet, shown, workersOf } from "../../support/fleet-core.ts";
 
 /** Ten minutes of a fleet that is to have two workers, of which `old` is well, and each other one reports that it cannot start. */
 function tenMinutes(isWellFromMs = Number.POSITIVE_INFINITY) {
@@ -45,4 +45,19 @@ describe("workers that fail their start while an older one has run jobs", () => 
     expect(most).toBeGreaterThanOrEqual(CRASH_LOOP_FROM);
     expect(inARow).toBe(0);
   });
+});
+
+it("starts that take an hour, as long as one may, and fail are a crash loop, too", () => {
+  const machines = new Set<string>();
+  const { state } = runFleet(
+    (call) => {
+      if (call.operation === "list") return { kind: "listed", instances: [...machines].map(shown) };
+      if (call.operation === "create") machines.add(call.instanceId);
+      else machines.delete(call.instanceId);
+      return { kind: "done", instance: null };
+    },
+    4 * 60,
+    { initTimeoutMs: HOUR },
+  );
+  expect(state.crashes.inARow).toBe(CRASH_LOOP_FROM);
 });

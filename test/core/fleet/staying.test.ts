@@ -31,6 +31,11 @@ describe("a closed endpoint", () => {
     expect(planned([draining], { isOpen: false, workers: BUSY }).told).toEqual(["a ready"]);
   });
 
+  it("keeps none that runs nothing, though another one runs a job", () => {
+    const workers = workersOf(["a", { running: 1 }], ["b", { running: 0 }]);
+    expect(planned([draining, readyMachine("b")], { isOpen: false, workers }).told).toEqual(["a ready", "b stopping"]);
+  });
+
   it("has none made for a job whose machine is about to go", () => {
     const stopping = enterPhase(readyMachine("a"), "stopping", HOUR - 1, { goal: "gone" });
     expect(planned([stopping], { isOpen: false, workers: BUSY })).toMatchObject({

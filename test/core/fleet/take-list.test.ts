@@ -1,6 +1,6 @@
 // What a provider's list changes: whose machine a name is.
 import { describe, expect, it } from "vitest";
-import { beginFleet, type FleetState, putInstances, putProvider } from "../../../src/core/fleet/fleet-state.ts";
+import { beginFleet, type FleetState, putInstances } from "../../../src/core/fleet/fleet-state.ts";
 import { enterPhase, isLive } from "../../../src/core/fleet/instance.ts";
 import { INSTANCES_MAX, STRAYS_MAX } from "../../../src/core/fleet/limits.ts";
 import type { Listed } from "../../../src/core/fleet/provider.ts";
@@ -45,15 +45,6 @@ describe("a stopped machine whose start was asked for, and has no clear answer",
       expect(state.crashes.inARow).toBe(0);
     },
   );
-
-  it("is stopped again once a list shows it so half a minute later, so that another one may start", () => {
-    const from = enterPhase(stopped, "starting", 1_000_000, { goal: "running", startedAtMs: 1_000_000 });
-    const state = putProvider(beginFleet([from]), "p1", { lists: 1, listing: { no: 1, atMs: 1_030_000 } });
-    const instances = [{ ...shown("abc"), status: "stopped" } as const];
-    const call = { operation: "list", providerId: "p1", no: 1 } as const;
-    const after = answered(state, call, { kind: "listed", instances }, 1_030_100);
-    expect(after.instances.get("abc")?.phase).toBe("stopped");
-  });
 
   it.each(["ended", null] as const)("has failed no start where it is gone before it was started: %s", (status) => {
     const { state } = afterLists(status);
