@@ -1,5 +1,5 @@
 // A program `docker` whose containers are files, because no daemon runs where the tests do. Images whose name begins with
-// `broken` cannot be run, and a container of one that begins with `short` ends at once, with 1.
+// `broken` cannot be run, a container of one that begins with `short` ends at once, with 1, and one of `once` cannot be started again.
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -51,6 +51,7 @@ else if (command === "inspect") {
 else if (command === "logs") console.log("its last words");
 else if (command === "rm") rmSync(fileOf(args.at(-1)), { force: true });
 else if (command === "stop") setState(args.at(-1), { Status: "exited", ExitCode: 143 });
+else if (command === "start" && named(args.at(-1)).run[0].startsWith("once")) fail("could not select device driver");
 else if (command === "start") setState(args.at(-1), { Status: "running", ExitCode: 0 });
 else fail("unknown command: " + command);
 `;

@@ -256,6 +256,53 @@ describe.skipIf(!hasPython)("the hook for Docker", () => {
     expect(refused).toMatchObject([{ reason: "no_capacity" }]);
   });
 
+  it("makes a machine on the GPUs of one that the same state ends", async () => {
+    await untilShown([machine(ONE)], { [ONE]: "running" });
+    const worker = { ...WORKER, gpuCount: 2 };
+    const answer = await tell(url, [machine(TWO)], { operation: "create", machine: TWO, worker });
+    expect(answer.refused).toEqual([]);
+    expect(Object.keys(shown(answer))).toEqual([TWO]);
+  });
+
+  describe("when a machine is stopped whose GPU another one has", () => {
+    const three = `wb-${ENDPOINT}-111111111111`;
+    const halted = machine(ONE, "stopped");
+
+    beforeEach(async () => {
+      await untilShown([machine(ONE)], { [ONE]: "running" });
+      await untilShown([halted], { [ONE]: "stopped" });
+      await untilShown([halted, machine(TWO)], { [ONE]: "stopped", [TWO]: "running" });
+    });
+
+    it("starts it beside the end of the other one, before it makes new ones", async () => {
+      const answer = await tell(url, [machine(three), machine(ONE)], { operation: "end", machine: TWO });
+      expect(answer.refused).toEqual([]);
+      await untilShown([machine(three), machine(ONE)], { [ONE]: "running", [three]: "running" });
+      const { [ONE]: one, [three]: made } = engine.containers();
+      expect([one?.gpus, made?.gpus]).toEqual(['"device=0"', '"device=1"']);
+    });
+
+    it("starts it beside the stop of the other one", async () => {
+      const answer = await tell(url, [machine(ONE), machine(TWO, "stopped")], { operation: "start", machine: ONE });
+      expect(answer.refused).toEqual([]);
+      expect(shown(answer)).toEqual({ [ONE]: "running", [TWO]: "stopped" });
+    });
+  });
+
+  it("refuses the start of a machine that docker cannot start, with its words", async () => {
+    const once = { worker: { ...WORKER, image: "once:1" } };
+    await vi.waitFor(
+      async () => expect(shown(await tell(url, [machine(ONE)], once))).toEqual({ [ONE]: "running" }),
+      WAITING,
+    );
+    await untilShown([machine(ONE, "stopped")], { [ONE]: "stopped" });
+    const answer = await tell(url, [machine(ONE)], { operation: "start", machine: ONE });
+    expect(answer.refused).toEqual([
+      { name: ONE, reason: "no_capacity", detail: expect.stringContaining("could not select device driver") },
+    ]);
+    expect(shown(answer)).toEqual({ [ONE]: "stopped" });
+  });
+
   it("tells what has failed, and why, until it is not wanted any more", async () => {
     const broken = { worker: { ...WORKER, image: "broken:1" } };
     await vi.waitFor(async () => {
