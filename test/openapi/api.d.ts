@@ -2175,7 +2175,7 @@ export interface components {
             disk?: number;
             /** @description Exposed ports, as port/protocol */
             ports?: string[];
-            /** @description Id of a registry credential */
+            /** @description Id of a registry credential of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             registry?: string | null;
             /** @description Environment variables of the workers. Sealed at rest, and shown to keys with the scope manage alone */
             env?: {
@@ -2186,6 +2186,7 @@ export interface components {
                 vcpuCount: number;
             }[];
             dataCenterIds?: string[];
+            /** @description Ids of network volumes of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             networkVolumes?: string[];
             templateId?: string;
             /** @default {} */
@@ -2240,7 +2241,7 @@ export interface components {
             disk?: number;
             /** @description Exposed ports, as port/protocol */
             ports?: string[];
-            /** @description Id of a registry credential */
+            /** @description Id of a registry credential of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             registry?: string | null;
             /** @description Environment variables of the workers. Sealed at rest, and shown to keys with the scope manage alone */
             env?: {
@@ -2522,7 +2523,7 @@ export interface components {
             disk?: number;
             /** @description Exposed ports, as port/protocol */
             ports?: string[];
-            /** @description Id of a registry credential */
+            /** @description Id of a registry credential of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             registry?: string | null;
             /** @description Environment variables of the workers. Sealed at rest, and shown to keys with the scope manage alone */
             env?: {
@@ -2533,6 +2534,7 @@ export interface components {
                 vcpuCount: number;
             }[];
             dataCenterIds?: string[];
+            /** @description Ids of network volumes of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             networkVolumes?: string[];
             templateId?: string;
             workers?: {
@@ -2958,7 +2960,7 @@ export interface components {
             disk?: number;
             /** @description Exposed ports, as port/protocol */
             ports?: string[];
-            /** @description Id of a registry credential */
+            /** @description Id of a registry credential of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             registry?: string | null;
             /** @description Environment variables of the workers. Sealed at rest, and shown to keys with the scope manage alone */
             env?: {
@@ -2969,6 +2971,7 @@ export interface components {
                 vcpuCount: number;
             }[];
             dataCenterIds?: string[];
+            /** @description Ids of network volumes of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             networkVolumes?: string[];
             templateId?: string;
             workers?: {
@@ -3875,7 +3878,7 @@ export interface components {
             disk?: number;
             /** @description Exposed ports, as port/protocol */
             ports?: string[];
-            /** @description Id of a registry credential */
+            /** @description Id of a registry credential of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             registry?: string | null;
             /** @description Environment variables of the workers. Sealed at rest, and shown to keys with the scope manage alone */
             env?: {
@@ -3886,6 +3889,7 @@ export interface components {
                 vcpuCount: number;
             }[];
             dataCenterIds?: string[];
+            /** @description Ids of network volumes of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             networkVolumes?: string[];
             templateId?: string;
             workers?: {
@@ -3931,7 +3935,7 @@ export interface components {
             disk?: number;
             /** @description Exposed ports, as port/protocol */
             ports?: string[];
-            /** @description Id of a registry credential */
+            /** @description Id of a registry credential of the account that pays for the machines. Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's */
             registry?: string | null;
             /** @description Environment variables of the workers. Sealed at rest, and shown to keys with the scope manage alone */
             env?: {

@@ -28,6 +28,9 @@ export const envSchema = z
   });
 export type WorkerEnv = z.infer<typeof envSchema>;
 
+const GIVEN =
+  "Whoever may change the endpoint's image can use what this opens: an operator gives an endpoint only what is its tenant's";
+
 /** Fields of a container that an endpoint and a template share. */
 export const containerShape = {
   image: text.optional().meta({ description: "Docker image reference", examples: ["my-org/worker:1.2"] }),
@@ -42,7 +45,13 @@ export const containerShape = {
     .max(LIST_MAX)
     .optional()
     .meta({ description: "Exposed ports, as port/protocol" }),
-  registry: text.max(200).nullable().optional().meta({ description: "Id of a registry credential" }),
+  registry: text
+    .max(200)
+    .nullable()
+    .optional()
+    .meta({
+      description: `Id of a registry credential of the account that pays for the machines. ${GIVEN}`,
+    }),
   env: envSchema.optional(),
 };
 
@@ -120,6 +129,9 @@ export const scalingSchema = z.discriminatedUnion("type", [
 
 export const flashbootSchema = z.enum(["OFF", "FLASHBOOT", "PRIORITY_FLASHBOOT"]);
 export const idListSchema = ids;
+export const networkVolumesSchema = ids.meta({
+  description: `Ids of network volumes of the account that pays for the machines. ${GIVEN}`,
+});
 
 /**
  * The settings as they are stored, without the environment. The defaults are those of an endpoint that was made before there were

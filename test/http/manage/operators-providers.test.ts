@@ -98,6 +98,17 @@ describe("the account of an operator", () => {
     expect((await byTenant("PATCH", path, { registry: null, networkVolumes: [], disk: 100 })).status).toBe(200);
   });
 
+  it("keeps a registry and volumes that an operator has set when the tenant changes the image, which then has them", async () => {
+    const { tenantId, endpoint, byTenant, byOperator } = await scene();
+    const { id } = (await byOperator("POST", PATH, { ...RUNPOD, tenantId })).body;
+    const made = await endpoint({ providers: [id] });
+    const path = `/v1/endpoints/${made.id}`;
+    const given = { registry: "creg_1", networkVolumes: ["vol1"] };
+    expect((await byOperator("PATCH", path, given)).status).toBe(200);
+    const released = { image: "my-org/worker:2", args: "--volume /runpod-volume" };
+    expect(await byTenant("PATCH", path, released)).toMatchObject({ status: 200, body: { ...given, ...released } });
+  });
+
   it("keeps its secrets from an endpoint that reads them already and is given its provider", async () => {
     const { tenantId, endpoint, byTenant, byOperator } = await scene();
     const { id } = (await byOperator("POST", PATH, { ...RUNPOD, tenantId })).body;
