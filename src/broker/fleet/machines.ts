@@ -17,10 +17,14 @@ export class Machines {
   constructor(rows: InstanceRows, endpointId: string, nowMs: number) {
     this.#rows = rows;
     const kept = rows.read(nowMs);
+    const salvaged = new Map<string, Instance>();
     for (const { id, instance, problem } of kept) {
       if (problem === null) continue;
       log("instance_unreadable", { endpoint: endpointId, instance: id, problem, isKeptAside: instance === null });
+      if (instance !== null) salvaged.set(id, instance);
     }
+    // A time that had to be guessed, such as a hard end, would move with each start.
+    rows.write(new Map(), salvaged, null);
     this.#state = beginFleet(kept.flatMap(({ instance }) => instance ?? []));
   }
 

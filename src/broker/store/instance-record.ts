@@ -72,7 +72,7 @@ const UNREADABLE = "Its record could not be read as a whole.";
 
 /**
  * A machine that serves goes on, so that its jobs do; any other one is ended. What is not known of it is as of one that was not asked for
- * yet, but for its hard end: it has one in any case.
+ * yet, but for its hard end: it has one in any case, a day after its start or after the time that is nearest to that.
  */
 function salvage(id: string, kept: unknown, nowMs: number): Instance | null {
   const fields = fieldsOf(kept) ?? {};
@@ -80,12 +80,12 @@ function salvage(id: string, kept: unknown, nowMs: number): Instance | null {
     const field = schema.safeParse(fields[name]);
     return field.success ? [[name, field.data] as const] : [];
   });
-  const { endsAtMs: _, ...bare } = wantInstance(id, "flex", 0, nowMs);
-  const own = new Map<string, unknown>([...Object.entries(bare), ...readable]);
-  const startedAtMs = z.number().catch(nowMs).parse(own.get("startedAtMs"));
-  if (!own.has("endsAtMs")) own.set("endsAtMs", startedAtMs + LIFETIME_DEFAULT_MS);
+  const own = new Map<string, unknown>(readable);
+  const times = ["startedAtMs", "createdAtMs", "readyAtMs", "sinceMs"].map((name) => own.get(name));
+  const startedAtMs = times.find((time) => typeof time === "number") ?? nowMs;
+  const bare = { ...wantInstance(id, "flex", 0, nowMs), startedAtMs, endsAtMs: startedAtMs + LIFETIME_DEFAULT_MS };
   // Whether a call was under way is not known any more. Its answer comes to nothing.
-  const known = recordSchema.parse({ ...Object.fromEntries(own), id, call: null });
+  const known = recordSchema.parse({ ...bare, ...Object.fromEntries(own), id, call: null });
   const providerId = known.providerId ?? known.candidate?.providerId ?? null;
   if (providerId === null) return null;
   const instance = { ...known, providerId, lastError: UNREADABLE };

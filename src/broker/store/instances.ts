@@ -22,7 +22,7 @@ export class InstanceRows {
     this.#decisions = newest?.number ?? 0;
   }
 
-  /** All of them; one that cannot be read stays as it is until its machine has another record. */
+  /** All of them; one of which not even the provider can be read stays as it is until its machine has another record. */
   read(nowMs: number): readonly KeptInstance[] {
     return this.#sql
       .all<{ id: string; record: string }>("SELECT id, record FROM instances")

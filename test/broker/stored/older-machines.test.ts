@@ -3,8 +3,10 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
-import { LIST_LAG_MS, UNCLEAR_KEPT_MS } from "../../../src/core/fleet/limits.ts";
+import { readInstance } from "../../../src/broker/store/instance-record.ts";
+import { LIFETIME_DEFAULT_MS as DAY_MS, LIST_LAG_MS, UNCLEAR_KEPT_MS } from "../../../src/core/fleet/limits.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
+import { readyMachine } from "../../support/fleet-core.ts";
 import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, statusOf, workersOf } from "../../support/pulling-worker.ts";
 import { evict } from "../../support/quiet.ts";
@@ -73,6 +75,33 @@ it.each([
   expect(await statusOf(broker, jobId)).toMatchObject({ status: "COMPLETED" });
   expect(provider.called("create")).toHaveLength(1);
   await expectEnded(started, 60_000);
+});
+
+it("gives a machine whose hard end and start cannot be read a day since another time that its row has", () => {
+  const {
+    endsAtMs: _,
+    startedAtMs: __,
+    ...rest
+  } = readyMachine("m", { createdAtMs: 1_000, readyAtMs: 2_000, sinceMs: 3_000 });
+  const endOf = (kept: Kept) => readInstance("m", JSON.stringify(kept), 90 * DAY_MS).instance?.endsAtMs;
+  expect(endOf(rest)).toBe(1_000 + DAY_MS);
+  expect(endOf({ ...rest, createdAtMs: "1970" })).toBe(2_000 + DAY_MS);
+  expect(endOf({ ...rest, createdAtMs: "1970", readyAtMs: null })).toBe(3_000 + DAY_MS);
+  expect(endOf({ ...rest, createdAtMs: "1970", readyAtMs: null, sinceMs: "1970" })).toBe(91 * DAY_MS);
+});
+
+it("keeps the hard end that it has given to a machine of whose row no time can be read", async () => {
+  const { endpointId, broker, records } = await startOver((kept) =>
+    JSON.stringify(Object.fromEntries(Object.entries(kept).filter(([name]) => !name.endsWith("Ms")))),
+  );
+  const endAfterStart = async () => {
+    expect(await workersOf(broker)).toMatchObject([{ machine: { phase: "ready" } }]);
+    return records().then((rows) => rows.map((record) => JSON.parse(record).endsAtMs));
+  };
+  const first = await endAfterStart();
+  expect(first).toEqual([expect.any(Number)]);
+  await evict(endpointId);
+  expect(await endAfterStart()).toEqual(first);
 });
 
 it("ends a machine of whose row little more than the provider can be read, and runs its job elsewhere", async () => {
