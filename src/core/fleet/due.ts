@@ -86,7 +86,8 @@ function listEveryMs(instance: Instance, { isSilent, needsUrl, forMs }: Sought):
     return Math.min(againMs, FLEET_SWEEP_EVERY_MS);
   }
   // The create or start was taken without showing the machine, as where a newer one has overtaken it. Until a list shows it, it can neither
-  // be called nor, without its id, be ended, so it is looked for at once, and then after twice as long each time.
+  // be called nor, without its id, be ended, so it is looked for at once, and then after twice as long each time, as far as the pause that
+  // follows every list lets it (listNotBeforeMs).
   const isUnshown = needsUrl || (ref === null && phase === "starting");
   if (isUnshown) return Math.min(Math.max(forMs, LIST_UNSHOWN_MS), LIST_STARTING_MS);
   if (phase === "starting" || ref === null) return LIST_STARTING_MS;

@@ -2,10 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { listDueAtMs } from "../../../src/core/fleet/due.ts";
 import { beginFleet, type FleetState, putProvider } from "../../../src/core/fleet/fleet-state.ts";
-import { type Instance, wantInstance } from "../../../src/core/fleet/instance.ts";
+import { enterPhase, type Instance, wantInstance } from "../../../src/core/fleet/instance.ts";
 import { LIST_LAG_MS, LIST_STARTING_MS, LIST_UNSHOWN_MS } from "../../../src/core/fleet/limits.ts";
-import type { Listed } from "../../../src/core/fleet/provider.ts";
+import type { Listed, ProviderAnswer } from "../../../src/core/fleet/provider.ts";
+import { reconcile } from "../../../src/core/fleet/reconcile.ts";
 import { takeList } from "../../../src/core/fleet/take-list.ts";
+import { answered, factsAt, HOUR, readyMachine, shown } from "../../support/fleet-core.ts";
 
 const NOW_MS = 3_600_000;
 const FORMER = "http://former.test";
@@ -95,6 +97,27 @@ describe("a machine whose answered start did not show it", () => {
     expect(dueAfter(LIST_UNSHOWN_MS)).toBe(2 * LIST_UNSHOWN_MS);
     expect(dueAfter(4_000)).toBe(8_000);
     expect(dueAfter(60_000)).toBe(60_000 + LIST_STARTING_MS);
+  });
+
+  it("is looked for again five seconds after the answer to a list, which is the pause that follows each, and every ten seconds at last", () => {
+    const before = beginFleet([enterPhase(readyMachine("s"), "stopped", NOW_MS - 1_000)]);
+    let state = putProvider(before, "p1", { listedAtMs: NOW_MS - 1_000 });
+    let answeredAtMs = 0;
+    const listsMs: number[] = [];
+    for (let nowMs = NOW_MS; nowMs < NOW_MS + 30_000; nowMs += 100) {
+      const plan = reconcile(state, factsAt(nowMs, { areCalled: true, stoppedKeptMs: HOUR }));
+      state = plan.state;
+      for (const call of plan.calls) {
+        const isList = call.operation === "list";
+        if (isList) listsMs.push(nowMs - answeredAtMs);
+        else answeredAtMs = nowMs;
+        const answer: ProviderAnswer = isList
+          ? { kind: "listed", instances: [shown("s")] }
+          : { kind: "done", instance: null };
+        state = answered(state, call, answer, nowMs);
+      }
+    }
+    expect(listsMs).toEqual([500, 5_500, 11_000, 21_000]);
   });
 
   it("is looked for as any other one that starts when its address is known, its start is yet to be asked for, or its worker calls", () => {
