@@ -35,7 +35,6 @@ export function factsAt(nowMs: number, partial: Partial<FleetFacts> = {}): Fleet
     nowMs,
     jitter: 0,
     isOpen: true,
-    drained: new Set(),
     wanted: 1,
     patience: { most: 10, readyMs: null },
     active: 0,

@@ -7,7 +7,6 @@ import { type StayFacts, whyItLeaves } from "../../core/fleet/staying.ts";
 import { findRate, type RateKind } from "../../core/job/pricing.ts";
 import type { BrokerState } from "../state.ts";
 import type { Warm } from "../store/instances.ts";
-import { holderOfInstance } from "./machines.ts";
 
 /** The least that there are to be from `atMs` until `changesAtMs`, epoch ms. */
 export interface Least {
@@ -66,23 +65,22 @@ export function priceBeginsAtMs({ settings }: BrokerState["endpoint"], nowMs: nu
   return Math.min(...announced.map(({ effectiveFromMs }) => effectiveFromMs));
 }
 
-type StayParts = Pick<BrokerState, "endpoint" | "machines" | "roster">;
-
 /** What decides which of the machines may go on having jobs. */
-export function stayFacts({ endpoint, machines, roster }: StayParts, nowMs: number): StayFacts {
-  const drained = [...machines.all()].filter((one) => roster.get(holderOfInstance(one))?.drainedByOwner === true);
+export function stayFacts(endpoint: BrokerState["endpoint"], nowMs: number): StayFacts {
   return {
     nowMs,
     pricedTiers: pricedTiers(endpoint, "flex", nowMs),
     activeTiers: pricedTiers(endpoint, "active", nowMs),
-    drained: new Set(drained.map(({ id }) => id)),
   };
 }
 
 /** The machines that get no more jobs whatever is wanted. What runs on them, or has run of late, needs no other one in their place. */
-export function machinesThatLeave(parts: StayParts, nowMs: number): ReadonlySet<Instance> {
-  const facts = stayFacts(parts, nowMs);
-  return new Set([...parts.machines.all()].filter((one) => whyItLeaves(one, facts) !== null));
+export function machinesThatLeave(
+  { endpoint, machines }: Pick<BrokerState, "endpoint" | "machines">,
+  nowMs: number,
+): ReadonlySet<Instance> {
+  const facts = stayFacts(endpoint, nowMs);
+  return new Set([...machines.all()].filter((one) => whyItLeaves(one, facts) !== null));
 }
 
 /** The tiers that have a price of this kind. Those of machines that the endpoint may not have any more are mostly not among them. */

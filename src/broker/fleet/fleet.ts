@@ -224,7 +224,7 @@ export class Fleet implements Timed {
   ): Omit<FleetFacts, "isOpen" | "patience" | "swept"> {
     const work = this.#work;
     return {
-      ...stayFacts(this.#parts, nowMs),
+      ...stayFacts(this.#parts.endpoint, nowMs),
       jitter: Math.random(),
       wanted,
       active,
@@ -241,10 +241,7 @@ export class Fleet implements Timed {
     };
   }
 
-  /**
-   * Workers whose machines drain or end get no more jobs from this turn on. Those whose machines go on after all get some again, unless
-   * their owner has drained them.
-   */
+  /** Workers whose machines drain or end get no more jobs from this turn on. Those whose machines go on after all get some again. */
   #takeOut(nowMs: number): void {
     const { roster, machines, pullSlots } = this.#parts;
     for (const worker of roster.all()) {
@@ -255,7 +252,7 @@ export class Fleet implements Timed {
         pullSlots.forget(worker);
         continue;
       }
-      const draining = worker.drainedByOwner || machines.isLeaving(worker.keyId, nowMs);
+      const draining = machines.isLeaving(worker.keyId, nowMs);
       if (phase === undefined || worker.draining === draining) continue;
       worker.draining = draining;
       pullSlots.ask(worker, nowMs);

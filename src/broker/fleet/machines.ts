@@ -2,7 +2,7 @@
 // whether it gets jobs. The id of a machine is the id of its worker's key (outbound/fleet-key.ts).
 import type { Decision, FleetSettings } from "../../contract/fleet.ts";
 import type { EndpointSettings, WorkerKey } from "../../contract/settings.ts";
-import { beginFleet, type FleetState } from "../../core/fleet/fleet-state.ts";
+import { beginFleet, type FleetState, putInstance } from "../../core/fleet/fleet-state.ts";
 import { type Instance, isAtItsEnd } from "../../core/fleet/instance.ts";
 import { UNKNOWN_START_MS } from "../../core/fleet/limits.ts";
 import type { Timings } from "../../core/fleet/timings.ts";
@@ -66,11 +66,19 @@ export class Machines {
     };
   }
 
+  /** Notes in its record whether the owner has drained the worker of a machine. A key that is no machine's changes nothing. */
+  noteDrained(keyId: string, isDrained: boolean): void {
+    const instance = this.get(keyId);
+    if (instance === undefined || instance.isDrained === isDrained) return;
+    this.keep(putInstance(this.#state, { ...instance, isDrained }), null);
+  }
+
   /** Is it a worker of the fleet that gets no more jobs? Its record may still be as it was before a start of the broker. */
   isLeaving(keyId: string, nowMs: number): boolean {
     const instance = this.get(keyId);
     if (instance === undefined) return false;
-    return instance.phase === "draining" || instance.phase === "stopping" || isAtItsEnd(instance, nowMs);
+    const { phase, isDrained } = instance;
+    return isDrained || phase === "draining" || phase === "stopping" || isAtItsEnd(instance, nowMs);
   }
 
   /**

@@ -35,8 +35,9 @@ const recordSchema = z.object({
   // Records of an earlier release do not tell.
   stoppedAtMs: z.number().nullable().default(null),
   startedAtMs: z.number(),
-  // Records of an earlier release do not tell.
+  // Records of an earlier release do not tell these two.
   isResumed: z.boolean().default(false),
+  isDrained: z.boolean().default(false),
   endsAtMs: z.number(),
   answeredAtMs: z.number().nullable(),
   readyAtMs: z.number().nullable(),

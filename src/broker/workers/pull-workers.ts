@@ -99,7 +99,7 @@ export class PullWorkers {
     await this.#parts.wake.run(nowMs);
   }
 
-  /** Null: there are too many workers. The roster of a start of the object does not have whose machine drains already. */
+  /** Null: there are too many workers. The roster of a start of the object does not have whose machine drains already, or is to. */
   #hear(call: WorkerName, nowMs: number): RosterWorker | null {
     const { roster, machines } = this.#parts;
     const worker = roster.hear(call, nowMs);
@@ -128,7 +128,7 @@ export class PullWorkers {
     const nowMs = Date.now();
     const found = roster.all().filter(({ workerId }) => workerId === call.workerId);
     for (const worker of found) {
-      worker.drainedByOwner = call.draining;
+      machines.noteDrained(worker.keyId, call.draining);
       worker.draining = call.draining || machines.isLeaving(worker.keyId, nowMs);
       if (call.draining) exits.letGo(worker);
       pullSlots.ask(worker, nowMs);

@@ -58,6 +58,8 @@ export interface Instance {
   readonly startedAtMs: number;
   /** Was it stopped since it was created, so that its newest start was that of a machine that was there? */
   readonly isResumed: boolean;
+  /** Has its owner drained its worker, and not taken that back? */
+  readonly isDrained: boolean;
   /** Its hard end, epoch ms: set when it is created, and kept whatever becomes of the settings. */
   readonly endsAtMs: number;
   /** When the provider had done that, epoch ms; null: it has not said so. */
@@ -96,6 +98,7 @@ export function wantInstance(id: string, rateKind: RateKind, release: number, no
     stoppedAtMs: null,
     startedAtMs: nowMs,
     isResumed: false,
+    isDrained: false,
     endsAtMs: nowMs,
     answeredAtMs: null,
     readyAtMs: null,

@@ -11,8 +11,6 @@ export interface PriceFacts {
 
 export interface StayFacts extends PriceFacts {
   readonly nowMs: number;
-  /** The ids of the machines whose workers their owner has drained. */
-  readonly drained: ReadonlySet<string>;
 }
 
 /** Can its worker get jobs, which somebody is billed for? */
@@ -32,10 +30,10 @@ const NO_PRICE = "The work of its tier has no price among the settings of the en
  * machine, and it cannot take the place of one.
  */
 export function whyItLeaves(instance: Instance, facts: StayFacts): string | null {
-  const { id, phase } = instance;
+  const { phase, isDrained } = instance;
   const isServing = phase === "ready" || phase === "draining";
   if (!isServing && phase !== "creating" && phase !== "starting") return null;
-  if (facts.drained.has(id)) return "Its owner has drained its worker.";
+  if (isDrained) return "Its owner has drained its worker.";
   if (!isPriced(instance, facts)) return NO_PRICE;
   return isServing && isAtItsEnd(instance, facts.nowMs) ? "Its lifetime is over." : null;
 }

@@ -74,8 +74,6 @@ export interface RosterWorker extends WorkerName {
   lostInARow: number;
   /** It gets no more jobs, because its owner has drained it, or because its machine is to end. */
   draining: boolean;
-  /** Its owner has drained it, and has not taken that back. */
-  drainedByOwner: boolean;
   /** When it was last shown that two processes use its id, epoch ms; null: never. */
   twinSeenAtMs: number | null;
   /** When an overtaken poll was last answered, epoch ms: a poll right after that comes from a living process. */
@@ -152,7 +150,6 @@ export class WorkerRoster {
       freedAtMs: 0,
       lostInARow: 0,
       draining: false,
-      drainedByOwner: false,
       twinSeenAtMs: null,
       overtakenEndedAtMs: 0,
       givenUp: new Map(),

@@ -105,6 +105,58 @@ describe("a worker that its owner drains", () => {
   });
 });
 
+describe("a worker that its owner has drained, whose broker starts anew while it runs its job", () => {
+  const LONG_MS = 3_600_000;
+
+  /** Its machine drains, and no other one was made for the job. */
+  async function drainAndStartAnew() {
+    const made = await makeBroker({ upstreams: [], executionTimeoutMs: LONG_MS, fleet: fleet({ slots: 2 }) });
+    const call = submission();
+    await made.broker.submit(call);
+    await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
+    const id = provider.called("create")[0]?.machine?.instanceId ?? "";
+    const before = pullingWorker(made.broker, id, id);
+    await before.takeOne();
+    await made.broker.drainWorker({ tenantId: "owner", workerId: id, draining: true });
+    await before.ping([call.jobId]);
+    await passTime(made.endpointId, BEAT_MS);
+    await evict(made.endpointId);
+    const broker = brokerOf(env, made.endpointId);
+    return { endpointId: made.endpointId, broker, worker: pullingWorker(broker, id, id), id, jobId: call.jobId };
+  }
+
+  it("has no second machine made for that job, however long it runs, and ends after it", async () => {
+    const { endpointId, broker, worker, jobId } = await drainAndStartAnew();
+    for (let passed = 0; passed < 600_000; passed += BEAT_MS) {
+      await worker.ping([jobId]);
+      await passTime(endpointId, BEAT_MS);
+    }
+    const lines = await workersOf(broker);
+    expect(lines).toMatchObject([{ state: "RUNNING", draining: true, machine: { phase: "draining" } }]);
+    expect(provider.called("create")).toHaveLength(1);
+    expect(await worker.done(jobId)).toBe("accepted");
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+    expect(provider.called("create")).toHaveLength(1);
+  });
+
+  it("gets no job that waits, and has another one made for it", async () => {
+    const { broker, worker } = await drainAndStartAnew();
+    await broker.submit(submission());
+    await expect(worker.take({ idle: false })).rejects.toThrow("draining");
+    await vi.waitFor(() => expect(provider.called("create")).toHaveLength(2));
+  });
+
+  it("gets jobs again once its owner takes that back", async () => {
+    const { broker, worker, id, jobId } = await drainAndStartAnew();
+    await worker.ping([jobId]);
+    expect(await broker.drainWorker({ tenantId: "owner", workerId: id, draining: false })).toBe(true);
+    await worker.ping([jobId]);
+    const call = submission();
+    await broker.submit(call);
+    expect((await worker.take({ idle: false })).map((job) => job.jobId)).toEqual([call.jobId]);
+  });
+});
+
 it("a worker that its owner drains while it loads leaves its place to another one", async () => {
   const { broker } = await makeBroker({ upstreams: [], fleet: fleet({ max: 1 }) });
   await broker.submit(submission());

@@ -172,6 +172,8 @@ function machine(older: Older) {
     ...wantInstance(MACHINE_ID, "flex", 1, sinceMs),
     // Whether it was stopped since its create, a release with 14 migrations tells.
     isResumed: undefined,
+    // Whether its owner has drained its worker, none of these releases tells.
+    isDrained: undefined,
     ...since(older, 14, { isResumed: false }),
     phase: "ready",
     candidate: {

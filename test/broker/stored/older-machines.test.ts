@@ -51,7 +51,7 @@ async function expectEnded({ pass, records }: Started, withinMs: number) {
 }
 
 it("goes on with a machine whose row has not the fields that came later", async () => {
-  const started = await startOver(({ isResumed: _, ...first }) => JSON.stringify(first));
+  const started = await startOver(({ isResumed: _, isDrained: __, ...first }) => JSON.stringify(first));
   const { broker, worker, jobId } = started;
   expect(await workersOf(broker)).toMatchObject([{ machine: { phase: "ready" } }]);
   await worker.done(jobId);

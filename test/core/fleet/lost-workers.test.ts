@@ -31,7 +31,6 @@ function loseAfter(ms: number) {
     nowMs,
     jitter: 0,
     isOpen: true,
-    drained: new Set(),
     wanted: 0,
     patience: { most: 10, readyMs: null },
     active: 0,

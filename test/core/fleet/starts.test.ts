@@ -22,7 +22,6 @@ function factsAt(nowMs: number, workers: ReadonlyMap<string, WorkerFacts>): Flee
     nowMs,
     jitter: 0,
     isOpen: true,
-    drained: new Set(),
     wanted: 1,
     patience: { most: 1, readyMs: null },
     active: 0,

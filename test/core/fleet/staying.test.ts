@@ -58,11 +58,11 @@ describe("a closed endpoint", () => {
 });
 
 describe("a machine whose worker its owner has drained", () => {
-  const drained = new Set(["a"]);
+  const drained = readyMachine("a", { isDrained: true });
   const keeps = { stoppedKeptMs: HOUR };
 
   it("is ended at once where it runs nothing, and not stopped, and another one takes its place", () => {
-    const { state, asked } = planned([readyMachine("a")], { ...keeps, drained, workers: workersOf(["a", {}]) });
+    const { state, asked } = planned([drained], { ...keeps, workers: workersOf(["a", {}]) });
     expect(state.instances.get("a")).toMatchObject({
       phase: "stopping",
       goal: "gone",
@@ -73,14 +73,13 @@ describe("a machine whose worker its owner has drained", () => {
 
   it("runs its job to the end first, and gets no other one", () => {
     const workers = workersOf(["a", { running: 1 }]);
-    const { state } = planned([readyMachine("a")], { ...keeps, drained, workers, wanted: 0 });
+    const { state } = planned([drained], { ...keeps, workers, wanted: 0 });
     expect(told(state)).toEqual(["a draining"]);
-    const needed = planned([...state.instances.values()], { ...keeps, drained, workers, wanted: 1 });
+    const needed = planned([...state.instances.values()], { ...keeps, workers, wanted: 1 });
     expect(needed.told[0]).toBe("a draining");
     expect(needed.asked).toEqual(["create"]);
     const over = planned([...state.instances.values()], {
       ...keeps,
-      drained,
       workers: workersOf(["a", {}]),
       wanted: 0,
     });
@@ -88,16 +87,16 @@ describe("a machine whose worker its owner has drained", () => {
   });
 
   it("goes on where its owner takes that back while it runs a job, and no other one was asked for yet", () => {
-    const draining = enterPhase(readyMachine("a"), "draining", 0);
     const workers = workersOf(["a", { running: 1 }]);
-    const waiting = planned([draining], { drained, workers, candidates: [] });
+    const waiting = planned([enterPhase(drained, "draining", 0)], { workers, candidates: [] });
     expect(waiting.told).toEqual(["a draining", expect.stringContaining("wanted")]);
-    expect(planned([...waiting.state.instances.values()], { workers, candidates: [] }).told).toEqual(["a ready"]);
+    const resumed = [...waiting.state.instances.values()].map((one) => ({ ...one, isDrained: false }));
+    expect(planned(resumed, { workers, candidates: [] }).told).toEqual(["a ready"]);
   });
 
   it.each(["creating", "starting"] as const)("is ended while it is %s, too, and has failed no start", (phase) => {
-    const loading = readyMachine("a", { phase, readyAtMs: null, startedAtMs: HOUR - 1_000 });
-    const { state, asked } = planned([loading], { drained, workers: workersOf(["a", { hasAsked: false }]) });
+    const loading = { ...drained, phase, readyAtMs: null, startedAtMs: HOUR - 1_000 };
+    const { state, asked } = planned([loading], { workers: workersOf(["a", { hasAsked: false }]) });
     expect(state.instances.get("a")).toMatchObject({ phase: "stopping", goal: "gone" });
     expect(asked).toEqual(["end", "create"]);
     expect(state.crashes.inARow).toBe(0);

@@ -3,7 +3,7 @@
 import { isAffordable, isBlocked } from "../../../src/core/fleet/candidates.ts";
 import { busyUntilMs } from "../../../src/core/fleet/due.ts";
 import type { FleetFacts, WorkerFacts } from "../../../src/core/fleet/fleet-facts.ts";
-import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state.ts";
+import { beginFleet, type FleetState, putInstance } from "../../../src/core/fleet/fleet-state.ts";
 import { type Candidate, type Instance, isLive, isNewlyReady } from "../../../src/core/fleet/instance.ts";
 import { CALL_LOST_AFTER_MS, RETIRE_BEFORE_MS } from "../../../src/core/fleet/limits.ts";
 import { instanceName, type ProviderAnswer } from "../../../src/core/fleet/provider.ts";
@@ -70,8 +70,6 @@ export class FleetWorld {
   readonly #records: RecordPromises;
   /** The hard ends of machines, by name, as they were asked for. */
   readonly #ends = new Map<string, number>();
-  /** The machines whose workers the owner has drained, which a start of the broker forgets. */
-  readonly #drained = new Set<string>();
   readonly #waiting: Job[] = [];
   readonly #started = new Map<number, Job>();
   readonly #names = new Map<string, string>();
@@ -217,12 +215,10 @@ export class FleetWorld {
     const serving = [...this.#rows.values()].filter(({ phase }) => phase === "ready" || phase === "draining");
     const there = serving.filter(({ id }) => known.has(id));
     if (there.length === 0) return;
-    const { id, phase } = this.#random.pick(there);
-    if (this.#drained.delete(id)) this.#see(`resumed ${phase}`);
-    else {
-      this.#drained.add(id);
-      this.#see(`drained ${phase}`);
-    }
+    const instance = this.#random.pick(there);
+    const isDrained = !instance.isDrained;
+    this.#see(`${isDrained ? "drained" : "resumed"} ${instance.phase}`);
+    this.#keep(putInstance(this.#fleet, { ...instance, isDrained }));
     this.#touch();
   }
 
@@ -253,7 +249,6 @@ export class FleetWorld {
     this.#startedMs = this.#nowMs;
     this.#pending = this.#pending.filter(({ call }) => call.operation !== "list" && this.#random.chance(0.5));
     for (const machine of this.#machines()) machine.lastCallMs = 0;
-    this.#drained.clear();
     this.#touch();
   }
 
@@ -456,7 +451,7 @@ export class FleetWorld {
   /** The machines that get no more jobs whatever is wanted. */
   #leaving(): readonly Instance[] {
     const { pricedTiers, activeTiers } = this.#settings;
-    const facts = { nowMs: this.#nowMs, drained: this.#drained, pricedTiers, activeTiers };
+    const facts = { nowMs: this.#nowMs, pricedTiers, activeTiers };
     return [...this.#rows.values()].filter((instance) => whyItLeaves(instance, facts) !== null);
   }
 
@@ -501,7 +496,6 @@ export class FleetWorld {
       nowMs: this.#nowMs,
       jitter: this.#random.next(),
       isOpen: this.#settings.isOpen,
-      drained: this.#drained,
       wanted: this.#scaler.wanted,
       patience: this.#patience(),
       active: this.#settings.bounds.min,
@@ -559,8 +553,8 @@ export class FleetWorld {
 
   #freeMachine(): Machine | undefined {
     for (const instance of this.#rows.values()) {
-      const { id, phase } = instance;
-      if (phase !== "ready" || this.#drained.has(id) || !isBillable(instance, this.#settings)) continue;
+      const { phase, isDrained } = instance;
+      if (phase !== "ready" || isDrained || !isBillable(instance, this.#settings)) continue;
       const machine = this.#machineOf(instance);
       const asks = machine?.status === "running" && machine.hasAsked && machine.lastCallMs > 0;
       if (machine === undefined || !asks || machine.job !== null) continue;
@@ -633,8 +627,8 @@ export class FleetWorld {
 
   /** A worker that gets no jobs keeps no other one from its place. */
   #checkDrained(): void {
-    for (const { id, phase } of this.#rows.values())
-      if (phase === "ready" && this.#drained.has(id)) this.#break("held_up", `${id} is drained, and counts as ready`);
+    for (const { id, phase, isDrained } of this.#rows.values())
+      if (phase === "ready" && isDrained) this.#break("held_up", `${id} is drained, and counts as ready`);
   }
 
   /** A closed endpoint has no use for another machine: what still runs stays where it is. */
