@@ -3,6 +3,7 @@
 import type { MachineView, WorkerView } from "../../contract/worker.ts";
 import type { Instance } from "../../core/fleet/instance.ts";
 import { END_SHOWN_AFTER_MS } from "../../core/fleet/limits.ts";
+import { isMeant } from "../../core/fleet/staying.ts";
 import type { BrokerState } from "../state.ts";
 import { explainWait } from "./facts.ts";
 import { holderOfInstance } from "./machines.ts";
@@ -35,7 +36,8 @@ export function absentMachines({ machines, pullSlots }: BrokerState, nowMs: numb
 
 /** Is there nothing more to be seen of it? One whose end takes too long may still be there, and be paid. */
 export function isEndingWell({ phase, goal, lastError, sinceMs }: Instance, nowMs: number): boolean {
-  return phase === "stopping" && goal === "gone" && lastError === null && nowMs < sinceMs + END_SHOWN_AFTER_MS;
+  const isWell = lastError === null || isMeant(lastError);
+  return phase === "stopping" && goal === "gone" && isWell && nowMs < sinceMs + END_SHOWN_AFTER_MS;
 }
 
 export function lineOf(parts: BrokerState, instance: Instance, nowMs: number): WorkerView {
@@ -63,7 +65,7 @@ function reasonOf(parts: BrokerState, instance: Instance, nowMs: number): string
   if (instance.phase === "stopped") return "It is stopped, and is started again before another one is created.";
   if (instance.goal === "stopped") return "It is being stopped, and is started again before another one is created.";
   if (instance.phase === "ready" || instance.phase === "draining") return "Its worker does not call.";
-  if (instance.lastError !== null) return instance.lastError;
+  if (instance.lastError !== null && !isMeant(instance.lastError)) return instance.lastError;
   if (instance.phase === "stopping") {
     const seconds = Math.floor((nowMs - instance.sinceMs) / 1_000);
     return `It was to end ${seconds} s ago, and its provider has not shown yet that it is gone: it may be paid.`;

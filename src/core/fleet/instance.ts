@@ -72,7 +72,7 @@ export interface Instance {
   readonly endedAtMs: number | null;
   /** `stopping` without an answer to an end: a machine that is in no list until then is taken to be gone, epoch ms. */
   readonly lookUntilMs: number;
-  /** One sentence: what last went wrong. */
+  /** One sentence: what last went wrong, or why it is to end where that is meant (staying.ts); null: nothing. */
   readonly lastError: string | null;
 }
 

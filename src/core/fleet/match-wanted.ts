@@ -46,12 +46,13 @@ function missingOf(state: FleetState, { wanted }: FleetFacts): number {
   return wanted - askedOf(state).length;
 }
 
-/** Machines that drain get jobs again where they are needed. */
+/** Machines that drain get jobs again where they are needed, and why they drained is over. */
 function takeBack(before: FleetState, facts: FleetFacts): FleetState {
   let state = before;
   for (const instance of before.instances.values()) {
     if (missingOf(state, facts) <= 0) break;
-    if (mayReturn(state, instance, facts)) state = putInstance(state, enterPhase(instance, "ready", facts.nowMs));
+    if (!mayReturn(state, instance, facts)) continue;
+    state = putInstance(state, enterPhase(instance, "ready", facts.nowMs, { lastError: null }));
   }
   return state;
 }

@@ -8,7 +8,7 @@ import { costOfStaying, enterPhase, type Instance, isNewlyReady, keptUntilMs } f
 import { CALL_LOST_AFTER_MS } from "./limits.ts";
 import { matchWanted } from "./match-wanted.ts";
 import { endOrStop, retire } from "./retire.ts";
-import { isPriced, payableKind, whyItLeaves } from "./staying.ts";
+import { isPriced, LIFETIME_OVER, OVER_CEILING, payableKind, whyItLeaves } from "./staying.ts";
 import { failStart, toBeGone } from "./take-answer.ts";
 
 /** A call to make. The machine's record is in the state that comes with it. */
@@ -92,7 +92,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       if (worker?.hasFailed === true) return failOf(state, instance, worker, facts);
       const good = worker?.hasRun === true ? noteGoodStart(state, instance) : state;
       // Whatever runs on it: a job that never ends must not keep a machine that is paid.
-      if (nowMs >= instance.endsAtMs) return putInstance(good, toBeGone(instance, "Its lifetime is over.", nowMs));
+      if (nowMs >= instance.endsAtMs) return putInstance(good, toBeGone(instance, LIFETIME_OVER, nowMs));
       const lastError = instance.phase === "ready" ? whyItLeaves(instance, facts) : null;
       // After a start of the broker, too, when its worker has not called yet: its first call must not bring it a job.
       if (lastError !== null) return putInstance(good, retire({ ...instance, lastError }, facts));
@@ -102,7 +102,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
     }
     case "stopping":
       if (instance.goal !== "stopped" || nowMs < instance.endsAtMs || instance.call !== null) return state;
-      return putInstance(state, toBeGone(instance, "Its lifetime is over.", nowMs));
+      return putInstance(state, toBeGone(instance, LIFETIME_OVER, nowMs));
     case "stopped":
       if (
         isPriced(instance, facts) &&
@@ -148,9 +148,10 @@ function keepCeiling(before: FleetState, facts: FleetFacts): FleetState {
     over -= price;
     if (candidate !== null && price > candidate.priceNanodollarsPerHour)
       state = noteDearer(state, candidate, price, nowMs);
-    const why = "All machines together would cost more than the endpoint may.";
     const leaving =
-      instance.phase === "starting" ? toBeGone(instance, why, nowMs) : retire({ ...instance, lastError: why }, facts);
+      instance.phase === "starting"
+        ? toBeGone(instance, OVER_CEILING, nowMs)
+        : retire({ ...instance, lastError: OVER_CEILING }, facts);
     state = putInstance(state, leaving);
   }
   return state;

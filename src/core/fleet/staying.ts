@@ -23,7 +23,16 @@ export function payableKind(kind: RateKind, candidate: Candidate | null, { activ
   return candidate !== null && activeTiers.has(candidate.tier) ? kind : "flex";
 }
 
+const DRAINED = "Its owner has drained its worker.";
 const NO_PRICE = "The work of its tier has no price among the settings of the endpoint any more.";
+export const LIFETIME_OVER = "Its lifetime is over.";
+export const OVER_CEILING = "All machines together would cost more than the endpoint may.";
+const MEANT: ReadonlySet<string> = new Set([DRAINED, NO_PRICE, LIFETIME_OVER, OVER_CEILING]);
+
+/** Is this reason of a machine's end no error, but what its owner, or the settings of its endpoint, wanted? */
+export function isMeant(reason: string): boolean {
+  return MEANT.has(reason);
+}
 
 /**
  * Why a machine that was asked for gets no more jobs, or none at all, as one sentence; null: it may stay. The jobs that it has need no other
@@ -33,7 +42,7 @@ export function whyItLeaves(instance: Instance, facts: StayFacts): string | null
   const { phase, isDrained } = instance;
   const isServing = phase === "ready" || phase === "draining";
   if (!isServing && phase !== "creating" && phase !== "starting") return null;
-  if (isDrained) return "Its owner has drained its worker.";
+  if (isDrained) return DRAINED;
   if (!isPriced(instance, facts)) return NO_PRICE;
-  return isServing && isAtItsEnd(instance, facts.nowMs) ? "Its lifetime is over." : null;
+  return isServing && isAtItsEnd(instance, facts.nowMs) ? LIFETIME_OVER : null;
 }

@@ -38,6 +38,20 @@ async function runAndLeave(partial: Partial<FleetSettings>, call: "end" | "stop"
   return { ...made, worker };
 }
 
+/** A machine has run a job, and its owner has drained its worker. */
+async function drainAndLeave(partial: Partial<FleetSettings>) {
+  const made = await makeBroker({ upstreams: [], fleet: fleet({ idleTimeoutMs: 600_000, ...partial }) });
+  const { broker } = made;
+  await submitOne(broker);
+  await vi.waitFor(() => expect(provider.called("create")).toHaveLength(1));
+  const id = provider.called("create")[0]?.machine?.instanceId ?? "";
+  const worker = pullingWorker(broker, id, id);
+  await worker.done((await worker.takeOne()).jobId);
+  await broker.drainWorker({ tenantId: "owner", workerId: id, draining: true });
+  await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+  return { ...made, worker };
+}
+
 describe("a worker whose machine has ended", () => {
   it("is in no count and no list, and nobody waits for it", async () => {
     const { broker } = await runAndLeave({ rule: { type: "QUEUE_DELAY", delayMs: DELAY_MS } }, "end");
@@ -45,6 +59,12 @@ describe("a worker whose machine has ended", () => {
     expect(await counted(broker)).toEqual(NOBODY);
     const jobId = await submitOne(broker);
     expect((await waitOf(broker, jobId))?.detail).not.toContain("drained");
+  });
+
+  it("is in no count and no list where its owner has drained it", async () => {
+    const { broker } = await drainAndLeave({});
+    expect(await workersOf(broker)).toEqual([]);
+    expect(await counted(broker)).toEqual(NOBODY);
   });
 
   it("is shown as ended well, though there was no machine to be had at first", async () => {
@@ -85,9 +105,12 @@ describe("a machine that is to end and may still be paid", () => {
     expect(provider.machines.size).toBe(0);
   });
 
-  it("is shown where its provider does not show that it is gone, from two minutes on", async () => {
+  it.each([
+    ["has no work", runAndLeave],
+    ["is drained", drainAndLeave],
+  ])("is shown where it %s and its provider does not show that it is gone, from two minutes on", async (_, leave) => {
     const away = { kind: "unreachable", detail: "It is away." } as const;
-    const { broker, endpointId } = await runAndLeave({}, "end");
+    const { broker, endpointId } = await leave({}, "end");
     provider.answers.list = Array.from({ length: 100 }, () => away);
     const sinceMs = Date.now();
     while (Date.now() < sinceMs + END_SHOWN_AFTER_MS - 10_000) {
@@ -116,9 +139,10 @@ describe("a worker of a fleet that its owner drains", () => {
       await passTime(endpointId, 10_000);
     }
     await worker.ping([jobId]);
-    expect(await workersOf(broker)).toMatchObject([{ id, draining: true }]);
+    const why = "Its owner has drained its worker.";
+    expect(await workersOf(broker)).toMatchObject([{ id, draining: true, machine: { lastError: why } }]);
     await drain(false);
-    expect(await workersOf(broker)).toMatchObject([{ id, draining: false }]);
+    expect(await workersOf(broker)).toMatchObject([{ id, draining: false, machine: { lastError: null } }]);
     await worker.done(jobId);
   });
 });

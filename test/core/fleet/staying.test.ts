@@ -4,6 +4,7 @@ import type { FleetFacts } from "../../../src/core/fleet/fleet-facts.ts";
 import { beginFleet, type FleetState } from "../../../src/core/fleet/fleet-state.ts";
 import { enterPhase, type Instance, wantInstance } from "../../../src/core/fleet/instance.ts";
 import { reconcile } from "../../../src/core/fleet/reconcile.ts";
+import { isMeant } from "../../../src/core/fleet/staying.ts";
 import {
   answered,
   CANDIDATE,
@@ -91,7 +92,9 @@ describe("a machine whose worker its owner has drained", () => {
     const waiting = planned([enterPhase(drained, "draining", 0)], { workers, candidates: [] });
     expect(waiting.told).toEqual(["a draining", expect.stringContaining("wanted")]);
     const resumed = [...waiting.state.instances.values()].map((one) => ({ ...one, isDrained: false }));
-    expect(planned(resumed, { workers, candidates: [] }).told).toEqual(["a ready"]);
+    const back = planned(resumed, { workers, candidates: [] });
+    expect(back.told).toEqual(["a ready"]);
+    expect(back.state.instances.get("a")?.lastError).toBeNull();
   });
 
   it.each(["creating", "starting"] as const)("is ended while it is %s, too, and has failed no start", (phase) => {
@@ -100,6 +103,26 @@ describe("a machine whose worker its owner has drained", () => {
     expect(state.instances.get("a")).toMatchObject({ phase: "stopping", goal: "gone" });
     expect(asked).toEqual(["end", "create"]);
     expect(state.crashes.inARow).toBe(0);
+  });
+});
+
+describe("a machine that ends as it was meant to, with a reason that is no error", () => {
+  const idle = readyMachine("a");
+  it.each<[why: string, instance: Instance, partial: Partial<FleetFacts>]>([
+    ["its owner has drained its worker", { ...idle, isDrained: true }, {}],
+    ["its tier has lost its price", idle, { pricedTiers: new Set() }],
+    ["its life is near its end", { ...idle, endsAtMs: HOUR + 1 }, {}],
+    ["its life is over under its job", { ...idle, endsAtMs: HOUR }, { workers: workersOf(["a", { running: 1 }]) }],
+    ["it is over the ceiling", idle, { ceilingNanodollarsPerHour: 1 }],
+  ])("ends so where %s", (_, instance, partial) => {
+    const { state } = planned([instance], { workers: workersOf(["a", {}]), ...partial });
+    const ended = state.instances.get("a");
+    expect(ended).toMatchObject({ phase: "stopping", goal: "gone", lastError: expect.any(String) });
+    expect(isMeant(ended?.lastError ?? "")).toBe(true);
+  });
+
+  it("does not where its provider does not have it any more", () => {
+    expect(isMeant("Its provider does not have it any more.")).toBe(false);
   });
 });
 

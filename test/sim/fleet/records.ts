@@ -147,8 +147,6 @@ export class RecordPromises {
     if (after.lastError !== OVER_CEILING || candidate === null) return;
     if ((this.#shown.get(before.id) ?? 0) <= candidate.priceNanodollarsPerHour) return;
     this.#calls.maybeNotToBeHad(before, REFUSED_MS, nowMs);
-    // One that has come back may go again for another reason, and its words stay.
-    const isNew = before.lastError !== OVER_CEILING;
-    if (isNew && isLive(before) && !isLive(after)) this.#calls.notToBeHad(before, REFUSED_MS, nowMs);
+    if (isLive(before) && !isLive(after)) this.#calls.notToBeHad(before, REFUSED_MS, nowMs);
   }
 }
