@@ -2,7 +2,7 @@
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { ScalingRule } from "../../core/fleet/demand.ts";
 import type { WorkerFacts } from "../../core/fleet/fleet-facts.ts";
-import type { Instance } from "../../core/fleet/instance.ts";
+import { type Instance, isReadyBefore } from "../../core/fleet/instance.ts";
 import { INIT_DEFAULT_MS } from "../../core/fleet/limits.ts";
 import { WORKER_GONE_AFTER_MS } from "../../core/limits.ts";
 import type { RosterWorker } from "../../core/scheduling/worker-roster.ts";
@@ -54,7 +54,7 @@ function workersOf({ machines, roster, index, endpoint }: BrokerState): Readonly
     const running = index.runningOn(worker.holderId).length;
     const mayBeBusy = worker.leaving !== null || roster.stopsOf(worker.holderId).size > 0;
     const quietMs = mayBeBusy || isStarting(worker) ? startsWithinMs : WORKER_GONE_AFTER_MS;
-    workers.set(instance.id, factsOf(instance, worker, running, quietMs));
+    workers.set(instance.id, factsOf(instance, worker, running, quietMs, endpoint.startedAtMs));
   }
   return workers;
 }
@@ -65,7 +65,13 @@ function isStarting({ hasTaken, wasCut, lostInARow }: RosterWorker): boolean {
 }
 
 /** `quietMs`: a worker that runs nothing, and has not asked for a job for so long, does not come back to it. */
-function factsOf({ startedAtMs }: Instance, worker: RosterWorker, running: number, quietMs: number): WorkerFacts {
+function factsOf(
+  instance: Instance,
+  worker: RosterWorker,
+  running: number,
+  quietMs: number,
+  brokerStartedAtMs: number,
+): WorkerFacts {
   const { lastSeenAtMs, actedAtMs, freedAtMs, draining, polls } = worker;
   const isThere = running > 0 || polls.size > 0;
   const silentAtMs = lastSeenAtMs + WORKER_GONE_AFTER_MS;
@@ -75,7 +81,7 @@ function factsOf({ startedAtMs }: Instance, worker: RosterWorker, running: numbe
   return {
     hasAsked: worker.hasTaken,
     // A machine that has served jobs has started well, though its process may have begun anew since.
-    hasRun: worker.ranAtMs >= startedAtMs,
+    hasRun: worker.ranAtMs >= instance.startedAtMs || isReadyBefore(instance, brokerStartedAtMs),
     // One that still runs jobs has begun before the broker did, and a handler's error may have looked like such a report.
     hasFailed: worker.sick !== null && worker.sick.kind !== "silent" && running === 0,
     running,

@@ -3,7 +3,7 @@
 import type { FleetSettings } from "../../contract/fleet.ts";
 import type { Load } from "../../core/fleet/demand.ts";
 import type { WorkerFacts } from "../../core/fleet/fleet-facts.ts";
-import { type Instance, isLive } from "../../core/fleet/instance.ts";
+import { type Instance, isLive, isReadyBefore } from "../../core/fleet/instance.ts";
 import type { LbLife } from "../../core/lb/pool.ts";
 import { LB_SICK_AFTER_MS } from "../../core/limits.ts";
 import type { LbSlots } from "../lb/slots.ts";
@@ -69,10 +69,13 @@ function recalledLoad(known: Omit<Load, "running">, live: number, each: number):
  * By the id of the machine. Until the requests of an earlier start of the object have been renewed nothing is known of any of them: a
  * machine without a request may be a busy one.
  */
-function workersOf({ machines, lb }: Parts, nowMs: number): ReadonlyMap<string, WorkerFacts> {
+function workersOf({ machines, lb, endpoint }: Parts, nowMs: number): ReadonlyMap<string, WorkerFacts> {
   const workers = new Map<string, WorkerFacts>();
   if (nowMs < lb.recalledAtMs) return workers;
-  for (const instance of machines.all()) workers.set(instance.id, factsOf(instance, lb.lifeOf(instance.id, nowMs)));
+  for (const instance of machines.all()) {
+    const mayHaveRun = isReadyBefore(instance, endpoint.startedAtMs);
+    workers.set(instance.id, factsOf(instance, lb.lifeOf(instance.id, nowMs), mayHaveRun));
+  }
   return workers;
 }
 
@@ -81,8 +84,9 @@ function isSick(life: LbLife | null): boolean {
   return life?.health === "unhealthy" || life?.health === "starting";
 }
 
-function factsOf({ startedAtMs, url }: Instance, life: LbLife | null): WorkerFacts {
-  const unseen = { hasAsked: false, hasRun: false, hasFailed: false, isSilent: false, running: 0 };
+/** `mayHaveRun`: before the broker's start. */
+function factsOf({ startedAtMs, url }: Instance, life: LbLife | null, mayHaveRun: boolean): WorkerFacts {
+  const unseen = { hasAsked: false, hasRun: mayHaveRun, hasFailed: false, isSilent: false, running: 0 };
   const noUrl = "Its provider tells no url at which its worker could be called.";
   if (life === null)
     return {
@@ -96,7 +100,7 @@ function factsOf({ startedAtMs, url }: Instance, life: LbLife | null): WorkerFac
     // What a stopped machine's worker answered before it was stopped shows nothing.
     hasAsked: health === "ready" && confirmedAtMs >= startedAtMs,
     // A request that has begun may be the one that ends its worker.
-    hasRun: servedFromMs >= startedAtMs,
+    hasRun: mayHaveRun || servedFromMs >= startedAtMs,
     hasFailed: false,
     isSilent: false,
     running,

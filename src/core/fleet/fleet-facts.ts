@@ -8,7 +8,7 @@ import type { Moment } from "./take-answer.ts";
 export interface WorkerFacts {
   /** It has asked for a job since the instance was last started. */
   readonly hasAsked: boolean;
-  /** It has run a handler since then. */
+  /** It has run a handler since then, or may have before the broker's start. */
   readonly hasRun: boolean;
   /** It has reported that it cannot start, as its last word before it ends. */
   readonly hasFailed: boolean;

@@ -124,6 +124,11 @@ export function isLive({ phase }: Instance): boolean {
   return phase === "wanted" || phase === "creating" || phase === "starting" || phase === "ready";
 }
 
+/** Was it ready before the broker's start at that time, epoch ms, so that it may have run what this start has not seen? */
+export function isReadyBefore({ readyAtMs }: Instance, startedAtMs: number): boolean {
+  return readyAtMs !== null && readyAtMs < startedAtMs;
+}
+
 /** Has it been ready for so short a time that its worker, if it has run nothing, may not have started well? */
 export function isNewlyReady({ readyAtMs }: Instance, nowMs: number): boolean {
   return readyAtMs === null || nowMs < readyAtMs + START_JUDGED_MS;

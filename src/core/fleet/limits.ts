@@ -56,8 +56,7 @@ export const ENDS_WAIT_MAX_MS = 10_000;
 export const CRASH_BASE_MS = 5_000;
 export const CRASH_MAX_MS = 600_000;
 /**
- * A worker that is lost after this long has not failed its start, though it has run nothing that its broker has seen: it may have been idle,
- * or the broker began anew since. A first job that ends its process does so sooner.
+ * A worker that is lost after this long has not failed its start, though it has run nothing: it may have been idle. A first job that ends its process does so sooner.
  */
 export const START_JUDGED_MS = 10 * 60_000;
 /** So many failed starts in a row are a crash loop, and no longer one machine's bad luck. */

@@ -1,11 +1,15 @@
 // Machines that their provider shows as ended: whether they have is for their workers to show, and so is until when they were there.
+import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
+import type { FleetSettings } from "../../../src/contract/fleet.ts";
 import { WORKER_GONE_AFTER_MS } from "../../../src/core/limits.ts";
+import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { activeRate, makeActive } from "../../support/active.ts";
 import { makeBroker, submission } from "../../support/broker.ts";
 import { fleet, useHeldProvider } from "../../support/held-provider.ts";
 import { passTime, pullingWorker, waitOf, workersOf } from "../../support/pulling-worker.ts";
+import { evict } from "../../support/quiet.ts";
 
 const provider = useHeldProvider();
 const BEAT_MS = 10_000;
@@ -36,8 +40,8 @@ async function beat(endpointId: string, ms: number, ping: () => Promise<void>): 
 }
 
 /** The worker of the only machine runs its first job. */
-async function runFirst() {
-  const { endpointId, broker } = await makeBroker({ upstreams: [], fleet: fleet() });
+async function runFirst(partial: Partial<FleetSettings> = {}) {
+  const { endpointId, broker } = await makeBroker({ upstreams: [], fleet: fleet(partial) });
   const { jobId, ...call } = submission();
   await broker.submit({ jobId, ...call });
   await created(1);
@@ -118,6 +122,32 @@ it("a machine that is shown as failed has failed its start where its worker has 
   await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
   expect(await waitOfNext(broker)).toMatchObject(FAILED_START);
 });
+
+it.each([
+  ["calls for a while", 3 * WORKER_GONE_AFTER_MS],
+  ["does not call any more", 0],
+])(
+  "a machine that was ready before a start of its broker, and is shown as ended, has failed no start where its worker %s",
+  async (_, callsMs) => {
+    const { endpointId, worker: early, jobId } = await runFirst({ idleTimeoutMs: 600_000 });
+    await early.done(jobId);
+    await beat(endpointId, BEAT_MS, () => early.ping());
+    await evict(endpointId);
+    const broker = brokerOf(env, endpointId);
+    const worker = pullingWorker(broker, idOf(0), idOf(0));
+    await worker.ping();
+    showAs("ended");
+    await beat(endpointId, callsMs, () => worker.ping());
+    expect(provider.called("end")).toEqual([]);
+    for (let passed = 0; passed < 2 * WORKER_GONE_AFTER_MS && provider.called("end").length === 0; passed += 1_000)
+      await passTime(endpointId, 1_000);
+    await vi.waitFor(() => expect(provider.called("end")).toHaveLength(1));
+    // The next one is begun without a pause.
+    const wait = await waitOfNext(broker);
+    expect(wait?.detail).not.toContain("failed its start");
+    await created(2);
+  },
+);
 
 it("an active machine that is shown as failed was held until its worker's last call", async () => {
   vi.setSystemTime(Date.UTC(2052, 0, 1));

@@ -13,6 +13,7 @@ import { upstream } from "../../support/broker.ts";
 import { fleet, type HeldProvider, holdProvider } from "../../support/held-provider.ts";
 import { answerPings, lbRequest } from "../../support/load-balanced.ts";
 import { passTime } from "../../support/pulling-worker.ts";
+import { evict } from "../../support/quiet.ts";
 
 let provider: HeldProvider;
 /** What every worker answers to /ping. */
@@ -461,6 +462,20 @@ describe("a load-balanced machine that its provider shows as failed", () => {
     await ended(1);
     // The next one is put off.
     expect(provider.called("create")).toHaveLength(1);
+  });
+
+  it("has failed no start where it was ready before a start of its broker, and may have served requests then", async () => {
+    const { pass, workers, endpointId } = await makeLbFleet({ min: 1 });
+    await created(1);
+    await vi.waitFor(async () => expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]));
+    await pass(1_000);
+    await evict(endpointId);
+    failMachines();
+    health = "unhealthy";
+    await pass(60_000);
+    await ended(1);
+    // The next one is begun without a pause.
+    await created(2);
   });
 
   it("stays where its request ends while another machine is asked", async () => {
