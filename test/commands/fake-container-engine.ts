@@ -18,6 +18,7 @@ const named = (name) => {
   try { return JSON.parse(readFileSync(fileOf(name), "utf8")); } catch { return fail("No such container: " + name); }
 };
 const setState = (name, state) => save(name, { ...named(name), State: state });
+if (existsSync(process.env.FAKE_CONTAINERS + "/../down")) fail("Cannot connect to the Docker daemon");
 if (command === "run") {
   const labels = {}, rest = [];
   let name = "", gpus = "", env = "", network = "";
@@ -96,6 +97,11 @@ export class FakeContainerEngine {
     const path = join(this.#containers, `${name}.json`);
     const container = { ...JSON.parse(readFileSync(path, "utf8")), State: { Status: "exited", ExitCode: 1 } };
     writeFileSync(path, JSON.stringify(container));
+  }
+
+  /** Its daemon is down from now on: every command fails. */
+  goDown(): void {
+    writeFileSync(join(this.#folder, "down"), "");
   }
 
   discard(): void {

@@ -303,6 +303,14 @@ describe.skipIf(!hasPython)("the hook for Docker", () => {
     expect(shown(answer)).toEqual({ [ONE]: "stopped" });
   });
 
+  it("answers with an error while docker does not, as no machine in the answer would be one that is gone", async () => {
+    await untilShown([machine(ONE)], { [ONE]: "running" });
+    engine.goDown();
+    const { status, body } = await send(url, [machine(ONE)]);
+    expect(status).toBe(500);
+    expect(body).toMatchObject({ detail: expect.stringContaining("Cannot connect to the Docker daemon") });
+  });
+
   it("tells what has failed, and why, until it is not wanted any more", async () => {
     const broken = { worker: { ...WORKER, image: "broken:1" } };
     await vi.waitFor(async () => {
