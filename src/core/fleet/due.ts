@@ -1,6 +1,6 @@
 // When a fleet has to be looked at again by time alone, and when a provider is asked what it has.
 import { candidateKey, type FleetState, providerOf, troubleOf } from "./fleet-state.ts";
-import { type Candidate, type Instance, keptUntilMs, retiresAtMs } from "./instance.ts";
+import { type Candidate, type Instance, isYetToStart, keptUntilMs, retiresAtMs } from "./instance.ts";
 import {
   CALL_LOST_AFTER_MS,
   CALL_SLOW_AFTER_MS,
@@ -130,7 +130,7 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
     case "creating":
     case "starting": {
       const initAtMs = Math.min(instance.startedAtMs + facts.initTimeoutMs, instance.endsAtMs);
-      if (instance.goal !== "running" || providerId === null) return initAtMs;
+      if (!isYetToStart(instance) || providerId === null) return initAtMs;
       const callableMs = callableAtMs(state, providerId, true, notBeforeMs);
       // One that could be started now waits for another machine to go, which an answer tells.
       return callableMs > facts.nowMs ? Math.min(initAtMs, callableMs) : initAtMs;

@@ -129,6 +129,11 @@ export function isReadyBefore({ readyAtMs }: Instance, startedAtMs: number): boo
   return readyAtMs !== null && readyAtMs < startedAtMs;
 }
 
+/** Is it a stopped machine whose start has no good answer: it is still to be asked for, is under way, or has come to nothing? */
+export function isYetToStart({ phase, goal }: Instance): boolean {
+  return phase === "starting" && goal === "running";
+}
+
 /** Has it been ready for so short a time that its worker, if it has run nothing, may not have started well? */
 export function isNewlyReady({ readyAtMs }: Instance, nowMs: number): boolean {
   return readyAtMs === null || nowMs < readyAtMs + START_JUDGED_MS;

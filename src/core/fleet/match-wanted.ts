@@ -4,7 +4,7 @@ import { isAffordable } from "./candidates.ts";
 import { mayCall, patientUntilMs } from "./due.ts";
 import type { FleetFacts } from "./fleet-facts.ts";
 import { type FleetState, putInstance, putInstances } from "./fleet-state.ts";
-import { costOfStaying, enterPhase, type Instance, isLive, wantInstance } from "./instance.ts";
+import { costOfStaying, enterPhase, type Instance, isLive, isYetToStart, wantInstance } from "./instance.ts";
 import { INSTANCES_MAX } from "./limits.ts";
 import { retire } from "./retire.ts";
 import { payableKind, whyItLeaves } from "./staying.ts";
@@ -28,10 +28,9 @@ export function matchWanted(before: FleetState, facts: FleetFacts): FleetState {
 function dropUnused(before: FleetState, facts: FleetFacts): FleetState {
   let state = before;
   for (const instance of before.instances.values()) {
-    const { id, phase, goal, call } = instance;
+    const { id, phase, call } = instance;
     if (phase === "wanted") state = putInstances(state, new Map([[id, null]]));
-    if (phase === "starting" && goal === "running" && call === null)
-      state = putInstance(state, toBeGone(instance, null, facts.nowMs));
+    if (isYetToStart(instance) && call === null) state = putInstance(state, toBeGone(instance, null, facts.nowMs));
     if (phase === "ready" && facts.workers.get(id)?.running === 0) state = putInstance(state, retire(instance, facts));
   }
   return state;
@@ -155,7 +154,8 @@ function giveUp(before: FleetState, live: readonly Instance[], surplus: number, 
 }
 
 /** Was it asked for, and is its worker not there yet? */
-function isOnItsWay({ phase, goal, call }: Instance, { patience }: FleetFacts): boolean {
+function isOnItsWay(instance: Instance, { patience }: FleetFacts): boolean {
   if (patience.readyMs === null) return false;
-  return phase === "creating" || (phase === "starting" && (goal === null || call !== null));
+  const { phase, call } = instance;
+  return phase === "creating" || (phase === "starting" && (!isYetToStart(instance) || call !== null));
 }

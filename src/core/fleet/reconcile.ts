@@ -4,7 +4,7 @@ import { chooseCandidate, isAffordable } from "./candidates.ts";
 import { listDueAtMs, mayCall, nextAtMs, providersOf } from "./due.ts";
 import type { FleetFacts, WorkerFacts } from "./fleet-facts.ts";
 import { type FleetState, noteDearer, noteGoodStart, providerOf, putInstance, putProvider } from "./fleet-state.ts";
-import { costOfStaying, enterPhase, type Instance, isNewlyReady, keptUntilMs } from "./instance.ts";
+import { costOfStaying, enterPhase, type Instance, isNewlyReady, isYetToStart, keptUntilMs } from "./instance.ts";
 import { CALL_LOST_AFTER_MS } from "./limits.ts";
 import { matchWanted } from "./match-wanted.ts";
 import { endOrStop, retire } from "./retire.ts";
@@ -78,11 +78,11 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
         );
       }
       if (instance.call !== null) return state;
-      if (nowMs >= instance.endsAtMs)
-        return failStart(state, instance, "Its lifetime is shorter than its start.", facts);
-      if (nowMs < instance.startedAtMs + facts.initTimeoutMs) return state;
+      const isOver = nowMs >= instance.endsAtMs;
+      if (!isOver && nowMs < instance.startedAtMs + facts.initTimeoutMs) return state;
       // That its provider does not start it says nothing of its worker.
-      if (instance.goal === "running") return putInstance(state, toBeGone(instance, instance.lastError, nowMs));
+      if (isYetToStart(instance)) return putInstance(state, toBeGone(instance, instance.lastError, nowMs));
+      if (isOver) return failStart(state, instance, "Its lifetime is shorter than its start.", facts);
       const seconds = Math.round(facts.initTimeoutMs / 1_000);
       const words = worker?.trouble ?? `It did not ask for a job within ${seconds} s of its start.`;
       return failStart(state, instance, words, facts);
@@ -181,7 +181,7 @@ function nextCall(
     return begin(state, creating, candidate.providerId, "create", nowMs);
   }
   const { providerId, ref } = instance;
-  const isStart = instance.phase === "starting" && instance.goal === "running";
+  const isStart = isYetToStart(instance);
   if (providerId === null || !mayCall(state, providerId, isStart, nowMs)) return null;
   // It was stopped, and its start has not been answered. Its own price is in the sum already; the ceiling may be lower by now.
   if (isStart) {

@@ -11,7 +11,7 @@ import {
   putInstances,
   putProvider,
 } from "./fleet-state.ts";
-import { enterPhase, type Instance, stayStopped, wantInstance } from "./instance.ts";
+import { enterPhase, type Instance, isYetToStart, stayStopped, wantInstance } from "./instance.ts";
 import { INSTANCES_MAX, LIST_AGAIN_MS, LIST_LAG_MS, RETRY_BASE_MS, RETRY_MAX_MS, STRAYS_MAX } from "./limits.ts";
 import { instanceName, type Listed, namePrefix, type ProviderAnswer, type Refusal } from "./provider.ts";
 import { failStart, type Moment, toBeGone, withListed } from "./take-answer.ts";
@@ -170,11 +170,6 @@ function found(state: FleetState, before: Instance, listed: Listed, seen: Seen):
       if (listed.status === "stopped" || atMs < instance.sinceMs + LIST_LAG_MS) return putInstance(state, instance);
       return putInstance(state, toBeGone(instance, listed.detail ?? "It did not stay stopped.", nowMs));
   }
-}
-
-/** Is it a stopped machine whose start is still to be asked for, as its provider rests or a call of it came to nothing? */
-function isYetToStart({ phase, goal }: Instance): boolean {
-  return phase === "starting" && goal === "running";
 }
 
 /** Does it show a machine as it was before it was started again, so that somebody else may be at its address by now? */
