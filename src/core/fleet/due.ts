@@ -147,7 +147,7 @@ function instanceDueAtMs(state: FleetState, instance: Instance, facts: DueFacts)
       return callableAtMs(state, providerId, false, notBeforeMs);
     }
     case "stopped": {
-      const endMs = Math.min((instance.stoppedAtMs ?? instance.sinceMs) + facts.stoppedKeptMs, keptUntilMs(instance));
+      const endMs = keptUntilMs(instance, facts.stoppedKeptMs);
       const isNeeded = providerId !== null && [...state.instances.values()].some((one) => one.phase === "wanted");
       const callableMs = isNeeded ? callableAtMs(state, providerId, true, notBeforeMs) : NEVER;
       return callableMs > facts.nowMs ? Math.min(endMs, callableMs) : endMs;

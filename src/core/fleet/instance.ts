@@ -151,9 +151,14 @@ export function stayStopped(instance: Instance, nowMs: number): Instance {
   return enterPhase(instance, "stopped", nowMs, kept);
 }
 
-/** Until when a stopped machine is kept at most, epoch ms: one that is started again later than this would not live for long. */
-export function keptUntilMs({ endsAtMs }: Instance): number {
-  return endsAtMs - 2 * RETIRE_BEFORE_MS;
+/** Since when a stopped machine is stopped, whatever was tried meanwhile, epoch ms. Records of an earlier release do not tell. */
+export function stoppedSinceMs({ stoppedAtMs, sinceMs }: Instance): number {
+  return stoppedAtMs ?? sinceMs;
+}
+
+/** Until when a stopped machine is kept, for `keptMs` at most, epoch ms: one that is started shortly before its end would not live for long. */
+export function keptUntilMs(instance: Instance, keptMs: number): number {
+  return Math.min(stoppedSinceMs(instance) + keptMs, instance.endsAtMs - 2 * RETIRE_BEFORE_MS);
 }
 
 /** Is its life so near its end that it gets no more jobs, and ends after those that it has? Those need no other machine. */

@@ -4,7 +4,15 @@ import { isAffordable } from "./candidates.ts";
 import { mayCall, patientUntilMs } from "./due.ts";
 import type { FleetFacts } from "./fleet-facts.ts";
 import { type FleetState, putInstance, putInstances } from "./fleet-state.ts";
-import { costOfStaying, enterPhase, type Instance, isLive, isYetToStart, wantInstance } from "./instance.ts";
+import {
+  costOfStaying,
+  enterPhase,
+  type Instance,
+  isLive,
+  isYetToStart,
+  stoppedSinceMs,
+  wantInstance,
+} from "./instance.ts";
 import { INSTANCES_MAX } from "./limits.ts";
 import { retire } from "./retire.ts";
 import { payableKind, whyItLeaves } from "./staying.ts";
@@ -60,7 +68,7 @@ function takeBack(before: FleetState, facts: FleetFacts): FleetState {
 function startStopped(before: FleetState, facts: FleetFacts): FleetState {
   let state = before;
   const stopped = [...state.instances.values()].filter(({ phase }) => phase === "stopped");
-  for (const instance of stopped.sort((one, other) => other.sinceMs - one.sinceMs)) {
+  for (const instance of stopped.toSorted((one, other) => stoppedSinceMs(other) - stoppedSinceMs(one))) {
     if (missingOf(state, facts) <= 0) break;
     if (!mayStart(state, instance, facts)) continue;
     const rateKind = payableKind(kindOfNext(askedOf(state), facts), instance.candidate, facts);

@@ -104,11 +104,7 @@ function age(state: FleetState, instance: Instance, facts: FleetFacts): FleetSta
       if (instance.goal !== "stopped" || nowMs < instance.endsAtMs || instance.call !== null) return state;
       return putInstance(state, toBeGone(instance, LIFETIME_OVER, nowMs));
     case "stopped":
-      if (
-        isPriced(instance, facts) &&
-        nowMs < Math.min((instance.stoppedAtMs ?? instance.sinceMs) + facts.stoppedKeptMs, keptUntilMs(instance))
-      )
-        return state;
+      if (isPriced(instance, facts) && nowMs < keptUntilMs(instance, facts.stoppedKeptMs)) return state;
       return putInstance(state, toBeGone(instance, null, nowMs));
     default:
       return state;

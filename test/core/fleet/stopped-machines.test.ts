@@ -112,3 +112,9 @@ it("a stopped machine whose start is refused again and again is kept no longer t
   expect(starts).toBeGreaterThan(1);
   expect(endedAtMs).toBeLessThanOrEqual(2 * HOUR);
 });
+
+it("of two stopped machines the one that stopped last is started first, though the start of the other one was refused since", () => {
+  const older = enterPhase(readyMachine("older"), "stopped", HOUR - 1_000, { stoppedAtMs: HOUR - 120_000 });
+  const { calls } = reconcile(beginFleet([older, stopped]), facts(HOUR));
+  expect(startOf(calls)).toMatchObject({ instanceId: "s" });
+});
