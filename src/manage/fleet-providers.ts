@@ -91,17 +91,17 @@ export async function checkPresets(
 ): Promise<Result<readonly Statement[]>> {
   // What an operator's own tenant is billed is the operator's affair.
   if (provider.tenantId === caller.tenantId) return ok([]);
-  const found = await askD1(() => listPresetters(env.DB, provider, PRESETTERS_NAMED_MAX + 1));
+  const found = await askD1(() => listPresetters(env.DB, provider, ENDPOINTS_NAMED_MAX + 1));
   if (!found.ok) return found;
   if (found.value.length === 0) return ok([expectNoPresetter(provider)]);
-  const named = found.value.slice(0, PRESETTERS_NAMED_MAX).join(", ");
-  const rest = found.value.length > PRESETTERS_NAMED_MAX ? ", and more" : "";
+  const named = found.value.slice(0, ENDPOINTS_NAMED_MAX).join(", ");
+  const rest = found.value.length > ENDPOINTS_NAMED_MAX ? ", and more" : "";
   const message = `these endpoints have set what an operator alone may set on its machines, because it divides their price or is of its account (more than one slot or GPU, a registry, network volumes, a disk over ${OPERATORS_DISK_MAX_GB} GB): ${named}${rest}. Set workers.slots and gpu.count to 1 and disk to ${OPERATORS_DISK_MAX_GB} at most, and clear registry and networkVolumes; a key of the scope admin can set them again afterwards`;
   return fail({ kind: "conflict", message });
 }
 
 /** More names than this are a list, for which there is a route. */
-const PRESETTERS_NAMED_MAX = 10;
+export const ENDPOINTS_NAMED_MAX = 10;
 
 const OPERATORS_PRICE = fail({
   kind: "operators_price",

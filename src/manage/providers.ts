@@ -30,7 +30,7 @@ import { seal } from "../outbound/credentials.ts";
 import { checkUrl } from "../outbound/guard.ts";
 import { changeRow, createOnce, findMade, type Made, removeRow } from "./commit.ts";
 import { audited, type ManageContext, operates, ownerOf } from "./context.ts";
-import { checkPresets } from "./fleet-providers.ts";
+import { checkPresets, ENDPOINTS_NAMED_MAX } from "./fleet-providers.ts";
 import { checkTiers } from "./tiers.ts";
 
 type Context = Pick<ManageContext, "env" | "caller">;
@@ -204,7 +204,7 @@ export async function removeProvider(context: ManageContext, id: string): Promis
     context,
     () => readProvider(context, id),
     async (now) => {
-      const users = await askD1(() => listUsers(context.env.DB, now, USERS_NAMED_MAX + 1));
+      const users = await askD1(() => listUsers(context.env.DB, now, ENDPOINTS_NAMED_MAX + 1));
       if (!users.ok) return users;
       if (users.value.length > 0) return fail({ kind: "conflict", message: usedBy(users.value) });
       const { tenantId, name } = now;
@@ -220,11 +220,8 @@ export async function removeProvider(context: ManageContext, id: string): Promis
   return removed.ok ? ok({ id }) : removed;
 }
 
-/** More names than this are a list, for which there is a route. */
-const USERS_NAMED_MAX = 10;
-
 function usedBy(users: readonly ProviderUser[]): string {
-  const named = users.slice(0, USERS_NAMED_MAX);
+  const named = users.slice(0, ENDPOINTS_NAMED_MAX);
   const sentence = (names: number, what: string) => {
     const slugs = named.filter((user) => user.names === names).map(({ slug }) => slug);
     return slugs.length === 0 ? [] : [`these endpoints ${what}: ${slugs.join(", ")}`];
