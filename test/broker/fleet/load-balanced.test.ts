@@ -67,6 +67,15 @@ function failMachines(): void {
   for (const [name, machine] of provider.machines) provider.machines.set(name, { ...machine, status: "failed" });
 }
 
+/** The only machine has failed its start: it ends, and the next one is made after a pause. */
+async function expectPutOff(pass: (ms: number) => Promise<void>): Promise<void> {
+  await pass(60_000);
+  await ended(1);
+  expect(provider.called("create")).toHaveLength(1);
+  await pass(10_000);
+  await created(2);
+}
+
 type Request = ReturnType<typeof lbRequest>;
 
 /** What one call answers, while time passes. */
@@ -323,14 +332,9 @@ describe("the machines of a load-balanced endpoint", () => {
     const { pass, workers } = await makeLbFleet({ min: 1 });
     await created(1);
     await vi.waitFor(async () => expect(await workers()).toMatchObject([{ machine: { phase: "ready" } }]));
-    for (const [name, machine] of provider.machines)
-      provider.machines.set(name, { ...machine, status: "failed", detail: "out of memory" });
+    failMachines();
     health = "unhealthy";
-    await pass(60_000);
-    await ended(1);
-    expect(provider.called("create")).toHaveLength(1);
-    await pass(10_000);
-    await created(2);
+    await expectPutOff(pass);
   });
 
   it("whose first request ends its worker have failed their start, too", async () => {
@@ -342,11 +346,7 @@ describe("the machines of a load-balanced endpoint", () => {
     failMachines();
     health = "unhealthy";
     await one.leave(ticket, "worker_failed");
-    await pass(60_000);
-    await ended(1);
-    expect(provider.called("create")).toHaveLength(1);
-    await pass(10_000);
-    await created(2);
+    await expectPutOff(pass);
   });
 
   it("stay for the first request that runs on them, whatever their provider shows", async () => {

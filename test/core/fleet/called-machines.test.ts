@@ -120,10 +120,11 @@ describe("a machine whose answered start did not show it", () => {
     expect(listsMs).toEqual([500, 5_500, 11_000, 21_000]);
   });
 
-  it("is looked for as any other one that starts when its address is known, its start is yet to be asked for, or its worker calls", () => {
-    const usual = START_MS + LIST_STARTING_MS - NOW_MS;
-    expect(dueAfter(null, { ...started, url: FORMER })).toBe(usual);
-    expect(dueAfter(null, { ...started, answeredAtMs: null })).toBe(usual);
-    expect(dueAfter(null, started, false)).toBe(usual);
+  it.each([
+    ["whose address is known", { ...started, url: FORMER }, true],
+    ["whose start has no answer yet", { ...started, answeredAtMs: null }, true],
+    ["whose worker calls by itself", started, false],
+  ])("%s is looked for no sooner than any other machine that starts", (_, instance, isCalled) => {
+    expect(dueAfter(null, instance, isCalled)).toBe(START_MS + LIST_STARTING_MS - NOW_MS);
   });
 });
