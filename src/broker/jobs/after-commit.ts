@@ -152,7 +152,7 @@ export class AfterCommit {
   /** A refused job is not the next trial again: the job itself may be at fault, and the others would wait for ever. */
   #endTrial({ holderId, token }: Lease, { after, event }: Change, nowMs: number): void {
     const { pool, trials } = this.#parts.endpoint;
-    pool.endTrial(holderId, token, nowMs);
+    pool.endTrial(holderId, token, event.kind === "lost" && event.delivered !== true, nowMs);
     if (event.kind !== "finish" || !isWaiting(after.status)) return;
     trials.refused(holderId, after.uuid);
     const triedAtMs = pool.triedAgainAtMs(nowMs);

@@ -249,10 +249,14 @@ export class UpstreamPool {
       this.#worsen(entry, { condition: "unhealthy", detail, tryAtMs, failures: 0, asked: false }, nowMs);
   }
 
-  /** A troubled upstream's trial is over. If it has shown nothing about the upstream, another job may try at once. */
-  endTrial(id: string, token: string, nowMs: number): void {
+  /**
+   * A trial is over. If it has shown nothing, another job may try at once. A trial that has shown something is not the
+   * present one any more, as `pause`, `markUnhealthy` and `markOk` end it. For a pulling worker there is one more case: a
+   * job that ends without a report may have ended with the worker's process, unless the worker never saw it (`isUnseen`).
+   */
+  endTrial(id: string, token: string, isUnseen: boolean, nowMs: number): void {
     const entry = this.#entries.get(id);
-    if (entry?.trialToken !== token || entry.asks !== null) return;
+    if (entry?.trialToken !== token || (entry.asks !== null && !isUnseen)) return;
     entry.trialToken = null;
     entry.tryAtMs = nowMs;
   }

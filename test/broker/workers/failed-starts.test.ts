@@ -56,6 +56,29 @@ describe("a crash loop of one worker", () => {
     expect(await statusOf(broker, id)).toMatchObject({ status: "FAILED", error: start.error, retries: 0 });
   });
 
+  it.each([
+    // Its connection was seen to break.
+    ["which the edge reports", true],
+    // The next take overtakes the report.
+    ["which its next take shows", false],
+  ] as const)("gets the job again at once when it has cut the take that brought it, %s", async (_, isReported) => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { endpointId, broker } = await makeBroker(pullOnly);
+    const id = await submitOne(broker);
+    const w1 = pullingWorker(broker, "w1");
+    for (let n = 0; n < 2; n += 1) {
+      await w1.takeOne({ version: SDK });
+      await w1.report(id, FAILED);
+      vi.setSystemTime(Date.now() + 5);
+    }
+    await passTime(endpointId, 1_300);
+    const cut = await w1.takeOne({ version: SDK, pollId: "cut" });
+    expect(cut).toMatchObject({ jobId: id });
+    vi.setSystemTime(Date.now() + 5);
+    if (isReported) await broker.abandonTake({ ...w1.name, pollId: "cut", leases: [cut] });
+    expect(await w1.takeOne({ version: SDK, pollId: "next" })).toMatchObject({ jobId: id });
+  });
+
   it("gets a job only where no sound worker has room", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const { endpointId, broker } = await makeBroker(pullOnly);

@@ -1,5 +1,6 @@
 // Upstreams as a broker sees them: slots, pauses and trials.
 import { describe, expect, it } from "vitest";
+import { holderOfWorker } from "../../../src/core/job/worker-id.ts";
 import { TrialTurns } from "../../../src/core/scheduling/trial-turns.ts";
 import { UpstreamPool } from "../../../src/core/scheduling/upstream-pool.ts";
 
@@ -107,7 +108,7 @@ describe("the trial of a troubled upstream", () => {
     upstreams.markUnhealthy("up", "401", 0);
     upstreams.occupy("up", "trial", 15_000);
     upstreams.release("up");
-    upstreams.endTrial("up", "trial", 15_100);
+    upstreams.endTrial("up", "trial", false, 15_100);
     expect(upstreams.freeSlots(15_100)).toBe(1);
   });
 
@@ -115,12 +116,31 @@ describe("the trial of a troubled upstream", () => {
     const upstreams = pool(2);
     upstreams.markUnhealthy("up", "401", 0);
     upstreams.occupy("up", "trial", 15_000);
-    upstreams.endTrial("up", "another", 15_100);
+    upstreams.endTrial("up", "another", false, 15_100);
     expect(upstreams.freeSlots(15_100)).toBe(0);
     upstreams.markUnhealthy("up", "401", 15_200);
     upstreams.release("up");
-    upstreams.endTrial("up", "trial", 15_200);
+    upstreams.endTrial("up", "trial", false, 15_200);
     expect(upstreams.nextTryAtMs(15_200)).toBe(30_200);
+  });
+
+  it("of a pulling worker is made again at once only where the worker never saw the job", () => {
+    const workers = new UpstreamPool();
+    const id = holderOfWorker("key1", "w1");
+    const member = { id, slots: 1, rateKind: "flex" } as const;
+    workers.ask(member, 1, 0);
+    workers.pause(id, "crash", null, 0, 0);
+    const tryOnce = (token: string, isUnseen: boolean, nowMs: number) => {
+      workers.occupy(id, token, nowMs);
+      workers.release(id);
+      workers.ask(member, 1, nowMs);
+      workers.endTrial(id, token, isUnseen, nowMs);
+    };
+    tryOnce("unseen", true, 2_000);
+    expect(workers.freeSlots(2_000)).toBe(1);
+    tryOnce("seen", false, 2_000);
+    expect(workers.freeSlots(16_999)).toBe(0);
+    expect(workers.freeSlots(17_000)).toBe(1);
   });
 
   it("is never the same job twice in a row while others wait", () => {
