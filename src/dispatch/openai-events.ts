@@ -3,6 +3,7 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { concatBytes } from "../core/bytes/concat.ts";
 import { failed, runpodText } from "../core/job/failure.ts";
+import { ANSWER_TOOK_TOO_LONG } from "../core/job/openai-error.ts";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../core/openai/limits.ts";
 import { errorEvent, ShownEvents } from "../core/openai/shown-events.ts";
 import { StreamUsage } from "../core/openai/token-usage.ts";
@@ -20,7 +21,7 @@ export function runEvents(attempt: Attempt, answer: Answer, asked: Asked): Promi
   return new EventRelay(attempt, answer, asked).run();
 }
 
-const TOOK_TOO_LONG = failed("execution_timeout", "the answer took longer than the endpoint lets it");
+const TOOK_TOO_LONG = failed("execution_timeout", ANSWER_TOOK_TOO_LONG);
 
 class EventRelay {
   readonly #attempt: Attempt;

@@ -12,6 +12,7 @@ interface OpenAiClient {
   /** A job of /runsync with this input, a JSON text, once it is over. */
   run(input: string): Promise<unknown>;
   status(id: string | null): Promise<unknown>;
+  cancel(id: string | null): Promise<unknown>;
   health(): Promise<unknown>;
   usage(): Promise<{ tokens?: object; seconds: number }[]>;
 }
@@ -43,6 +44,7 @@ export async function openAiClient(options: TestTenantOptions = {}): Promise<Ope
     runs: (body) => post("run", JSON.stringify(body)),
     run: async (input) => (await post("runsync", `{"input":${input}}`)).json(),
     status: async (id) => (await fetch(`/v2/${tenant.endpointId}/status/${id}`)).json(),
+    cancel: async (id) => (await post(`cancel/${id}`, "{}")).json(),
     health: async () => (await fetch(`/v2/${tenant.endpointId}/health`)).json(),
     usage: async () => {
       const schema = z.object({

@@ -1,7 +1,7 @@
 // The error of an OpenAI client whose job has ended without a result: OpenAI's form, with a true status.
 import { openAiErrorOf } from "../openai/error.ts";
 import type { FailureCode, JobFailure } from "./failure.ts";
-import type { JobStatus } from "./job.ts";
+import { hasResult, isTerminal, type JobStatus } from "./job.ts";
 
 export type OpenAiError = ReturnType<typeof openAiErrorOf>;
 
@@ -68,4 +68,17 @@ export const TTL_PASSED: OpenAiError = toError(504, "the job's ttl passed before
 export function typeOfStatus(status: number): string {
   if (status === 429) return "rate_limit_error";
   return status < 500 ? "invalid_request_error" : "server_error";
+}
+
+/** Another attempt may run the job, but its answer cannot follow the part that the client has had. */
+export const ATTEMPT_LOST: OpenAiError = toError(502, "the worker was lost in the middle of its answer", "broke_off");
+
+/** What the client of an answer that began reads at its time limit, whether its carrier or the broker ends the job. */
+export const ANSWER_TOOK_TOO_LONG = "the answer took longer than the endpoint lets it";
+
+/** The error of an answer that ends after its client has had a part of it. `job`: null where its state is not known. */
+export function errorInAnswer(job: EndedJob | null): OpenAiError {
+  if (job === null || !isTerminal(job.status) || hasResult(job.status)) return ATTEMPT_LOST;
+  if (job.failure?.code === "execution_timeout") return toError(504, ANSWER_TOOK_TOO_LONG, "broke_off");
+  return endWithoutResult(job).error;
 }

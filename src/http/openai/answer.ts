@@ -4,6 +4,7 @@
 // place of a first event that does not come. Every reader of events ignores comments; other answers, such as speech,
 // have no place for bytes of ours.
 
+import type { OpenAiError } from "../../core/job/openai-error.ts";
 import { fieldsOf, parseJson } from "../../core/json/value.ts";
 import { OPENAI_COMMENT_EVERY_MS, OPENAI_SILENT_MAX_MS } from "../../core/openai/limits.ts";
 import { isEventsType, type OpenAiRequest } from "../../core/openai/request.ts";
@@ -114,6 +115,14 @@ export class ClientAnswer implements ClientLink {
     await (whole && !this.#isBroken ? writer.close() : writer.abort(new Error("the answer broke off"))).catch(
       () => undefined,
     );
+  }
+
+  /** Ends an answer that has begun by an error: as its last event, or by breaking the connection where it has no events. */
+  async fail({ error }: Pick<OpenAiError, "error">): Promise<void> {
+    if (this.#takesComments && !this.#isUnfit) {
+      await this.#send(errorEvent(this.#path, error, !this.#isBetweenEvents()));
+    }
+    await this.end(this.#takesComments);
   }
 
   #open({ status, headers }: AnswerHead): void {

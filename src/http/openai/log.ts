@@ -3,7 +3,7 @@ import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult, isWaiting } from "../../core/job/job.ts";
-import { errorOfJob, type OpenAiError, toError } from "../../core/job/openai-error.ts";
+import { ATTEMPT_LOST, errorOfJob, type OpenAiError } from "../../core/job/openai-error.ts";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../../core/openai/limits.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
 import { errorEvent, ShownEvents } from "../../core/openai/shown-events.ts";
@@ -11,8 +11,6 @@ import type { ClientAnswer } from "./answer.ts";
 import { ChunkEvents } from "./sse.ts";
 
 const HEAD = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
-
-const LOST = toError(502, "the worker was lost in the middle of its answer", "broke_off");
 
 /** The answer to one client, made of the chunks of its job's log. */
 export class LoggedEvents {
@@ -31,14 +29,14 @@ export class LoggedEvents {
   }
 
   /**
-   * Passes the page's chunks on. Returns the reason if the client can get no more, else null. `LOST`: the attempt whose
+   * Passes the page's chunks on. Returns the reason if the client can get no more, else null. `ATTEMPT_LOST`: the attempt whose
    * chunks the client has had is over, and the job is not.
    */
   async take(page: StreamPage): Promise<OpenAiError | null> {
     let shown: Uint8Array[] = [];
     for (const chunk of page.chunks) {
       if (chunk.attempt !== this.#attempt) {
-        if (this.#client.hasBegun) return LOST;
+        if (this.#client.hasBegun) return ATTEMPT_LOST;
         shown = [];
         this.#events = new ShownEvents(this.#request);
         this.#texts = new ChunkEvents();
@@ -50,7 +48,7 @@ export class LoggedEvents {
     const isLost = page.attempt !== this.#attempt || isWaiting(page.status);
     // Chunks of a lost attempt are not sent unless the answer has begun: the next attempt sends everything anew.
     if (this.#client.hasBegun || !isLost) await this.#send(shown);
-    if (this.#client.hasBegun && isLost) return LOST;
+    if (this.#client.hasBegun && isLost) return ATTEMPT_LOST;
     return null;
   }
 

@@ -2,6 +2,7 @@
 // itself carries the job wherever a slot is free, so that the first token passes nothing but the edge.
 import type { Submitted } from "../../contract/broker.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
+import { errorInAnswer, type OpenAiError, TTL_PASSED } from "../../core/job/openai-error.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { carryHere } from "../kit/carry-here.ts";
 import { finishAnyway, keepAnswering, type RouteContext } from "../kit/context.ts";
@@ -57,11 +58,21 @@ async function serve(
   if (claim !== null) {
     const carried = await carryHere(c, claim, job.input, client);
     if (client.hasBegun) {
-      // An attempt that broke off has sent that as its last event; only after a lost lease is the connection broken.
-      await client.end(!carried.isLost);
+      // An attempt that broke off by itself has sent that as its last event.
+      if (carried.isLost) await client.fail(await reasonOfLoss(job));
+      else await client.end(true);
       return null;
     }
     if (carried.job !== null) return await finishedAnswer(c, job, carried.job, client.head);
   }
   return await waitForAnswer(c, job, client);
+}
+
+/** The broker has taken the job from this request: it was cancelled, its time is over, or it is to run elsewhere. */
+async function reasonOfLoss({ broker, tenantId, jobId }: Served): Promise<OpenAiError> {
+  const state = await broker.call("read", { tenantId, jobId, ttlMs: null });
+  if (state.ok) return errorInAnswer(state.value);
+  // A job whose ttl has passed cannot be found any more.
+  const { failure } = state;
+  return failure.kind === "not_found" && failure.what === "job" ? TTL_PASSED : errorInAnswer(null);
 }
