@@ -150,9 +150,10 @@ export class AfterCommit {
   }
 
   /** A refused job is not the next trial again: the job itself may be at fault, and the others would wait for ever. */
-  #endTrial({ holderId, token }: Lease, { after, event }: Change, nowMs: number): void {
+  #endTrial({ holderId, token }: Lease, change: Change, nowMs: number): void {
+    const { after, event } = change;
     const { pool, trials } = this.#parts.endpoint;
-    pool.endTrial(holderId, token, event.kind === "lost" && event.delivered !== true, nowMs);
+    pool.endTrial(holderId, token, isUnseen(change), nowMs);
     if (event.kind !== "finish" || !isWaiting(after.status)) return;
     trials.refused(holderId, after.uuid);
     const triedAtMs = pool.triedAgainAtMs(nowMs);
@@ -165,6 +166,12 @@ export class AfterCommit {
   #dropOldOutput({ before: { outputPlace }, owed }: Change): void {
     if (outputPlace?.kind === "r2" && owed === null) this.#parts.platform.dropPayloads([outputPlace.key]);
   }
+}
+
+/** A pulling worker's lease has ended because the worker never saw the job. A doubtful loss that is counted may be its death. */
+function isUnseen({ before, after, event }: Change): boolean {
+  if (event.kind !== "lost" || event.delivered === true) return false;
+  return isWaiting(after.status) && after.countedFailures === before.job.countedFailures;
 }
 
 function webhookHostOf({ webhook }: StoredJob): string | null {

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
-import { PARKED_MAX_MS, START_FAILURES_MAX } from "../../../src/core/limits.ts";
+import { PARKED_MAX_MS, START_FAILURES_MAX, UNDELIVERED_MAX, UNHEALTHY_PROBE_MS } from "../../../src/core/limits.ts";
 import { brokerOf } from "../../../src/dispatch/broker-client.ts";
 import { makeBroker, submission, workerKey } from "../../support/broker.ts";
 import { passTime, pullingWorker, pullOnly, statusOf, waitOf, workersOf } from "../../support/pulling-worker.ts";
@@ -77,6 +77,30 @@ describe("a crash loop of one worker", () => {
     vi.setSystemTime(Date.now() + 5);
     if (isReported) await broker.abandonTake({ ...w1.name, pollId: "cut", leases: [cut] });
     expect(await w1.takeOne({ version: SDK, pollId: "next" })).toMatchObject({ jobId: id });
+  });
+
+  it("waits for its next trial once it has seemed to cut too many takes: jobs may end its process", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { endpointId, broker } = await makeBroker(pullOnly);
+    const id = await submitOne(broker);
+    const w1 = pullingWorker(broker, "w1");
+    for (let n = 0; n < 2; n += 1) {
+      await w1.takeOne({ version: SDK });
+      await w1.report(id, FAILED);
+      vi.setSystemTime(Date.now() + 5);
+    }
+    await passTime(endpointId, 1_300);
+    for (let n = 0; n <= UNDELIVERED_MAX; n += 1) {
+      expect(await w1.takeOne({ version: SDK })).toMatchObject({ jobId: id });
+      vi.setSystemTime(Date.now() + 5);
+    }
+    const taking = w1.takeOne({ version: SDK });
+    for (const ms of [0, UNHEALTHY_PROBE_MS - 3_000]) {
+      await passTime(endpointId, ms);
+      await vi.waitFor(async () => expect(await waitOf(broker, id)).toMatchObject({ reason: "CRASH_LOOP" }));
+    }
+    await passTime(endpointId, 3_000);
+    expect(await taking).toMatchObject({ jobId: id });
   });
 
   it("gets a job only where no sound worker has room", async () => {
