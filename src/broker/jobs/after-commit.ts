@@ -150,10 +150,9 @@ export class AfterCommit {
   }
 
   /** A refused job is not the next trial again: the job itself may be at fault, and the others would wait for ever. */
-  #endTrial({ holderId, token }: Lease, change: Change, nowMs: number): void {
-    const { after, event } = change;
+  #endTrial({ holderId, token }: Lease, { after, event }: Change, nowMs: number): void {
     const { pool, trials } = this.#parts.endpoint;
-    pool.endTrial(holderId, token, isUnseen(change), nowMs);
+    pool.endTrial(holderId, token, event.kind === "lost" && event.delivered !== true, nowMs);
     if (event.kind !== "finish" || !isWaiting(after.status)) return;
     trials.refused(holderId, after.uuid);
     const triedAtMs = pool.triedAgainAtMs(nowMs);
@@ -166,12 +165,6 @@ export class AfterCommit {
   #dropOldOutput({ before: { outputPlace }, owed }: Change): void {
     if (outputPlace?.kind === "r2" && owed === null) this.#parts.platform.dropPayloads([outputPlace.key]);
   }
-}
-
-/** A pulling worker's lease has ended because the worker never saw the job. A doubtful loss that is counted may be its death. */
-function isUnseen({ before, after, event }: Change): boolean {
-  if (event.kind !== "lost" || event.delivered === true) return false;
-  return isWaiting(after.status) && after.countedFailures === before.job.countedFailures;
 }
 
 function webhookHostOf({ webhook }: StoredJob): string | null {

@@ -38,6 +38,8 @@ export interface Entry {
   /** The upstream asked for the pause by Retry-After: a success of a job from before it does not end it. */
   asked: boolean;
   failures: number;
+  /** The trial of this trouble was made anew at once, because its job never reached the worker: the next one waits. */
+  retried: boolean;
   /** Ended leases whose carriers may still be calling: each holds its slot until this time, epoch ms, at most. */
   readonly lingering: Map<string, number>;
 }
@@ -232,7 +234,7 @@ export class UpstreamPool {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     // Jobs that started together and were refused together count as one failure, not as many.
-    if (entry.condition === "paused" && entry.trialToken === null) return;
+    if (entry.condition === "paused" && entry.trialToken === null && entry.tryAtMs > nowMs) return;
     const failures = entry.failures + 1;
     const waitMs =
       retryAfterMs === null
@@ -250,13 +252,17 @@ export class UpstreamPool {
   }
 
   /**
-   * A trial is over. If it has shown nothing, another job may try at once. A trial that has shown something is not the
-   * present one any more, as `pause`, `markUnhealthy` and `markOk` end it. For a pulling worker there is one more case: a
-   * job that ends without a report may have ended with the worker's process, unless the worker never saw it (`isUnseen`).
+   * A trial is over. If it has shown nothing, another job may try at once: a trial that has shown something is not the
+   * present one any more. A pulling worker's lease that ends without a report may have ended with its process, except
+   * where the worker never saw the job (`isUnseen`). That is often a guess, so it is believed once in a trouble.
    */
   endTrial(id: string, token: string, isUnseen: boolean, nowMs: number): void {
     const entry = this.#entries.get(id);
-    if (entry?.trialToken !== token || (entry.asks !== null && !isUnseen)) return;
+    if (entry?.trialToken !== token) return;
+    if (entry.asks !== null) {
+      if (!isUnseen || entry.retried) return;
+      entry.retried = true;
+    }
     entry.trialToken = null;
     entry.tryAtMs = nowMs;
   }
@@ -318,7 +324,7 @@ export class UpstreamPool {
     nowMs: number,
   ): void {
     if (entry.condition !== trouble.condition) entry.sinceMs = nowMs;
-    Object.assign(entry, trouble, { trialToken: null });
+    Object.assign(entry, trouble, { trialToken: null, retried: false });
   }
 }
 
@@ -335,6 +341,7 @@ function freshEntry(member: PoolMember, nowMs: number): Entry {
     trialToken: null,
     asked: false,
     failures: 0,
+    retried: false,
     lingering: new Map(),
   };
 }

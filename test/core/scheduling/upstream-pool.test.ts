@@ -124,7 +124,7 @@ describe("the trial of a troubled upstream", () => {
     expect(upstreams.nextTryAtMs(15_200)).toBe(30_200);
   });
 
-  it("of a pulling worker is made again at once only where the worker never saw the job", () => {
+  it("of a pulling worker is made again at once only where the worker never saw the job, and once", () => {
     const workers = new UpstreamPool();
     const id = holderOfWorker("key1", "w1");
     const member = { id, slots: 1, rateKind: "flex" } as const;
@@ -138,9 +138,30 @@ describe("the trial of a troubled upstream", () => {
     };
     tryOnce("unseen", true, 2_000);
     expect(workers.freeSlots(2_000)).toBe(1);
-    tryOnce("seen", false, 2_000);
+    tryOnce("unseen again", true, 2_000);
     expect(workers.freeSlots(16_999)).toBe(0);
     expect(workers.freeSlots(17_000)).toBe(1);
+    workers.pause(id, "crash", null, 17_000, 0);
+    tryOnce("seen", false, 20_000);
+    expect(workers.freeSlots(34_999)).toBe(0);
+  });
+
+  it("that ends without news hides no failure of another job: the pause begins anew", () => {
+    const workers = new UpstreamPool();
+    const id = holderOfWorker("key1", "w1");
+    const member = { id, slots: 2, rateKind: "flex" } as const;
+    workers.ask(member, 1, 0);
+    workers.pause(id, "crash", null, 0, 0);
+    workers.occupy(id, "older", 2_000);
+    workers.ask(member, 1, 17_000);
+    workers.occupy(id, "newer", 17_000);
+    workers.release(id);
+    workers.ask(member, 1, 17_010);
+    workers.endTrial(id, "newer", true, 17_010);
+    workers.release(id);
+    workers.pause(id, "it lost the older one", null, 17_020, 0);
+    expect(workers.freeSlots(17_020)).toBe(0);
+    expect(workers.look(id)).toMatchObject({ detail: "it lost the older one" });
   });
 
   it("is never the same job twice in a row while others wait", () => {
