@@ -50,7 +50,7 @@ const BY_CODE: Readonly<Record<FailureCode, readonly [status: number, code: stri
 };
 
 /** The error of a failed job, by the code of its failure. */
-export function errorOfJob({ failure, error, status }: EndedJob): OpenAiError {
+function errorOfJob({ failure, error, status }: EndedJob): OpenAiError {
   const text = error ?? `the job is ${status}`;
   const shape = failure == null ? "read" : BY_CODE[failure.code];
   if (shape !== "read") return toError(shape[0], text, shape[1]);
@@ -70,15 +70,34 @@ export function typeOfStatus(status: number): string {
   return status < 500 ? "invalid_request_error" : "server_error";
 }
 
-/** Another attempt may run the job, but its answer cannot follow the part that the client has had. */
-export const ATTEMPT_LOST: OpenAiError = toError(502, "the worker was lost in the middle of its answer", "broke_off");
-
 /** What the client of an answer that began reads at its time limit, whether its carrier or the broker ends the job. */
 export const ANSWER_TOOK_TOO_LONG = "the answer took longer than the endpoint lets it";
 
-/** The error of an answer that ends after its client has had a part of it. `job`: null where its state is not known. */
-export function errorInAnswer(job: EndedJob | null): OpenAiError {
-  if (job === null || !isTerminal(job.status) || hasResult(job.status)) return ATTEMPT_LOST;
-  if (job.failure?.code === "execution_timeout") return toError(504, ANSWER_TOOK_TOO_LONG, "broke_off");
-  return endWithoutResult(job).error;
+/** Another attempt may run the job, but its answer cannot follow the part that the client has had. */
+export const ATTEMPT_LOST = toError(502, "the worker was lost in the middle of its answer", "broke_off");
+
+/** The client's own request, which carries the job, and the broker do not reach each other. */
+export const CONNECTION_LOST = toError(502, "the endpoint lost the request in the middle of its answer", "broke_off");
+
+/** A job of the OpenAI routes is kept for a moment after its end, and not at all once its ttl has passed. */
+export const JOB_GONE = toError(
+  504,
+  "the job is gone before its answer was whole: its ttl has passed, or it ended a while ago",
+  "broke_off",
+);
+
+/** Why an answer ends of which the client has had a part. Its status went out long ago, so every such error has a code. */
+export function errorInAnswer(job: EndedJob): OpenAiError {
+  if (!isTerminal(job.status) || hasResult(job.status)) return ATTEMPT_LOST;
+  switch (job.failure?.code) {
+    case "execution_timeout":
+      return toError(504, ANSWER_TOOK_TOO_LONG, "broke_off");
+    case "client_lost":
+      return CONNECTION_LOST;
+    default: {
+      const { status, error } = endWithoutResult(job).error;
+      const { message, code } = error;
+      return { status, error: { message, type: "server_error", param: null, code: code ?? "server_error" } };
+    }
+  }
 }

@@ -20,6 +20,8 @@ const COMMENT = new TextEncoder().encode(": \n\n");
  */
 const COMMENT_AFTER_ID = COMMENT.subarray(0, -1);
 const ID_LINE = /^id:/m;
+/** Two line ends of two characters. */
+const TAIL_LENGTH = 4;
 const BLANK_LINE_END = /(?:\r\n|\n|\r)(?:\r\n|\n|\r)$/;
 
 /** The head of a stream that begins before its server has answered. */
@@ -39,6 +41,8 @@ export class ClientAnswer implements ClientLink {
   #takesComments = false;
   /** The bytes that were written last. */
   #events: Uint8Array = new Uint8Array(0);
+  /** The last characters of all that was written: the two line ends after an event may come apart. */
+  #tail = "";
   #isBroken = false;
   #hasBegun = false;
   #hasEnded = false;
@@ -101,6 +105,7 @@ export class ClientAnswer implements ClientLink {
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#isUnfit) return;
     this.#events = bytes;
+    this.#tail = (this.#tail + new TextDecoder().decode(bytes.subarray(-TAIL_LENGTH))).slice(-TAIL_LENGTH);
     await this.#send(bytes);
   }
 
@@ -117,7 +122,10 @@ export class ClientAnswer implements ClientLink {
     );
   }
 
-  /** Ends an answer that has begun by an error: as its last event, or by breaking the connection where it has no events. */
+  /**
+   * Ends an answer that has begun by an error: as its last event, or by breaking the connection where it has no events.
+   * A stream that has begun early and turned out to be no events ends with that error instead, as it does at any end.
+   */
   async fail({ error }: Pick<OpenAiError, "error">): Promise<void> {
     if (this.#takesComments && !this.#isUnfit) {
       await this.#send(errorEvent(this.#path, error, !this.#isBetweenEvents()));
@@ -149,7 +157,7 @@ export class ClientAnswer implements ClientLink {
 
   /** A comment within an event that is sent in parts would become a part of its data. */
   #isBetweenEvents(): boolean {
-    return this.#events.length === 0 || BLANK_LINE_END.test(new TextDecoder().decode(this.#events.subarray(-4)));
+    return this.#tail === "" || BLANK_LINE_END.test(this.#tail);
   }
 
   #comment(): Uint8Array {

@@ -3,10 +3,10 @@ import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult, isWaiting } from "../../core/job/job.ts";
-import { ATTEMPT_LOST, errorOfJob, type OpenAiError } from "../../core/job/openai-error.ts";
+import { ATTEMPT_LOST, errorInAnswer, type OpenAiError } from "../../core/job/openai-error.ts";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../../core/openai/limits.ts";
 import type { OpenAiRequest } from "../../core/openai/request.ts";
-import { errorEvent, ShownEvents } from "../../core/openai/shown-events.ts";
+import { ShownEvents } from "../../core/openai/shown-events.ts";
 import type { ClientAnswer } from "./answer.ts";
 import { ChunkEvents } from "./sse.ts";
 
@@ -19,8 +19,6 @@ export class LoggedEvents {
   #events: ShownEvents;
   #texts = new ChunkEvents();
   #attempt = 0;
-  /** The client has had a part of an event, and not its end. */
-  #isWithinEvent = false;
 
   constructor(request: OpenAiRequest, client: ClientAnswer) {
     this.#request = request;
@@ -56,20 +54,13 @@ export class LoggedEvents {
   async finish(job: JobView): Promise<void> {
     // The half event that a lost worker has left is dropped.
     if (hasResult(job.status)) await this.#send([...this.#events.end(), ...this.#events.close()]);
-    else if (this.#events.verdict.error === null) await this.fail(errorOfJob(job).error);
+    else if (this.#events.verdict.error === null) return await this.#client.fail(errorInAnswer(job));
     await this.#client.end(true);
-  }
-
-  /** Sends the error as the last event. */
-  async fail({ message, code }: Pick<OpenAiError["error"], "message" | "code">): Promise<void> {
-    const error = { message, type: "server_error", param: null, code: code ?? "server_error" };
-    await this.#send([errorEvent(this.#request.path, error, this.#isWithinEvent)]);
   }
 
   async #send(events: readonly Uint8Array[]): Promise<void> {
     if (events.length === 0) return;
     if (!this.#client.hasBegun) this.#client.begin(HEAD);
-    this.#isWithinEvent = this.#events.isWithinEvent;
     await this.#client.write(concatBytes(events));
   }
 }

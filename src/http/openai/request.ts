@@ -2,7 +2,6 @@
 // itself carries the job wherever a slot is free, so that the first token passes nothing but the edge.
 import type { Submitted } from "../../contract/broker.ts";
 import { openAiCallOf } from "../../contract/openai-origin.ts";
-import { errorInAnswer, type OpenAiError, TTL_PASSED } from "../../core/job/openai-error.ts";
 import type { PayloadRef } from "../../core/json/payload-ref.ts";
 import { carryHere } from "../kit/carry-here.ts";
 import { finishAnyway, keepAnswering, type RouteContext } from "../kit/context.ts";
@@ -11,8 +10,9 @@ import type { Answered } from "../kit/route.ts";
 import { submitJob } from "../kit/submit-job.ts";
 import { ClientAnswer } from "./answer.ts";
 import { OPENAI } from "./dialect.ts";
+import { errorInBegun } from "./errors.ts";
 import { finishedAnswer } from "./output.ts";
-import { type OpenAiWait, waitForAnswer } from "./wait.ts";
+import { lookAt, type OpenAiWait, waitForAnswer } from "./wait.ts";
 
 /** Any request to an OpenAI server: servers have more routes than OpenAI, and the endpoint decides which are open. */
 export async function openAi(c: RouteContext, call: EndpointCall): Promise<Answered> {
@@ -58,21 +58,13 @@ async function serve(
   if (claim !== null) {
     const carried = await carryHere(c, claim, job.input, client);
     if (client.hasBegun) {
-      // An attempt that broke off by itself has sent that as its last event.
-      if (carried.isLost) await client.fail(await reasonOfLoss(job));
+      // An attempt that broke off by itself has sent that as its last event. Else the broker has ended the job: it was
+      // cancelled, its time is over, or no renewal of its lease has reached the broker.
+      if (carried.isLost) await client.fail(errorInBegun(await lookAt(job, 0)));
       else await client.end(true);
       return null;
     }
     if (carried.job !== null) return await finishedAnswer(c, job, carried.job, client.head);
   }
   return await waitForAnswer(c, job, client);
-}
-
-/** The broker has taken the job from this request: it was cancelled, its time is over, or it is to run elsewhere. */
-async function reasonOfLoss({ broker, tenantId, jobId }: Served): Promise<OpenAiError> {
-  const state = await broker.call("read", { tenantId, jobId, ttlMs: null });
-  if (state.ok) return errorInAnswer(state.value);
-  // A job whose ttl has passed cannot be found any more.
-  const { failure } = state;
-  return failure.kind === "not_found" && failure.what === "job" ? TTL_PASSED : errorInAnswer(null);
 }

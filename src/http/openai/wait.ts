@@ -13,7 +13,7 @@ import type { RouteContext } from "../kit/context.ts";
 import { askHeld } from "../kit/held.ts";
 import { readPage, type StreamRead } from "../kit/read-stream.ts";
 import type { ClientAnswer } from "./answer.ts";
-import { errorAnswer, refuseOpenAi } from "./errors.ts";
+import { errorAnswer, errorInBegun, refuseOpenAi } from "./errors.ts";
 import { LoggedEvents } from "./log.ts";
 import { finishedAnswer } from "./output.ts";
 
@@ -39,7 +39,7 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
       // A job whose ttl has passed cannot be found by any later call.
       const taken = await events?.take(seen);
       const error = isTimedOut(seen.status) ? TTL_PASSED : taken;
-      if (error) return await breakOff(c, wait, error, { client, events });
+      if (error) return await breakOff(c, wait, error, client);
       if (seen.more || (client.hasBegun && !isTerminal(seen.status))) continue;
       // A job that begins to run may log its first chunk at any moment, so the next call must read the log and not hold
       // this reader up with a call about the state.
@@ -76,7 +76,7 @@ async function judge(
     }
     const answer = refuseOpenAi(c, asGone(state.failure));
     if (!client.hasBegun) return answer;
-    await client.end(false);
+    await client.fail(errorInBegun(state));
     return null;
   }
   const job = state.value;
@@ -105,7 +105,8 @@ function asGone(failure: Failure): Failure {
     : failure;
 }
 
-function lookAt({ broker, tenantId, jobId }: OpenAiWait, holdMs: number): Promise<Result<JobView>> {
+/** The state of the job, once it has changed or `holdMs` has passed. */
+export function lookAt({ broker, tenantId, jobId }: OpenAiWait, holdMs: number): Promise<Result<JobView>> {
   return askHeld(holdMs, (heldMs) => broker.call("wait", { tenantId, jobId, holdMs: heldMs }));
 }
 
@@ -136,12 +137,11 @@ async function breakOff(
   c: RouteContext,
   wait: OpenAiWait,
   error: OpenAiError,
-  { client, events }: { readonly client: ClientAnswer; readonly events: LoggedEvents | null },
+  client: ClientAnswer,
 ): Promise<Response | null> {
   await cancel(wait);
   if (!client.hasBegun) return errorAnswer(c, error, wait.jobId);
-  await events?.fail(error.error);
-  await client.end(true);
+  await client.fail(error);
   return null;
 }
 

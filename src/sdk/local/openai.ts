@@ -2,7 +2,7 @@
 // job is cancelled when the client leaves.
 import { concatBytes } from "../../core/bytes/concat.ts";
 import { hasResult } from "../../core/job/job.ts";
-import { endWithoutResult, errorOfJob, toError } from "../../core/job/openai-error.ts";
+import { endWithoutResult, errorInAnswer, toError } from "../../core/job/openai-error.ts";
 import { fieldsOf, parseJson } from "../../core/json/value.ts";
 import { OPENAI_COMMENT_EVERY_MS, OPENAI_SILENT_MAX_MS } from "../../core/openai/limits.ts";
 import { isEventsType, type OpenAiRequest } from "../../core/openai/request.ts";
@@ -96,8 +96,7 @@ class LoggedChunks {
   end(): Uint8Array {
     if (hasResult(this.#job.state.status)) return concatBytes([...this.#events.end(), ...this.#events.close()]);
     if (this.#events.verdict.error !== null) return new Uint8Array(0);
-    const { message, code } = errorOfJob(endOf(this.#job)).error;
-    return errorEvent(this.#request.path, { message, type: "server_error", param: null, code: code ?? "server_error" });
+    return errorEvent(this.#request.path, errorInAnswer(endOf(this.#job)).error);
   }
 }
 

@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { SubmitCall } from "../../../src/contract/broker.ts";
 import { openAiOrigin } from "../../../src/contract/openai-origin.ts";
-import { errorOfJob } from "../../../src/core/job/openai-error.ts";
+import { endWithoutResult } from "../../../src/core/job/openai-error.ts";
 import { jobParts } from "../../../src/payload/job-body.ts";
 import { holdCarriers, makeBroker, submission } from "../../support/broker.ts";
 import { openAiRequest } from "../../support/openai-request.ts";
@@ -37,8 +37,8 @@ describe("an edge of the release before", () => {
 
 describe("a broker of the release before", () => {
   it("tells of a job that has failed without a code, and its OpenAI client gets the error by its text", () => {
-    const older = { status: "FAILED", error: "no cuda" } as unknown as Parameters<typeof errorOfJob>[0];
-    expect(errorOfJob(older)).toMatchObject({ status: 500, error: { message: "no cuda" } });
+    const older = { status: "FAILED", error: "no cuda" } as unknown as Parameters<typeof endWithoutResult>[0];
+    expect(endWithoutResult(older).error).toMatchObject({ status: 500, error: { message: "no cuda" } });
   });
 
   it("hands a pulling worker's edge a job of an OpenAI route, which goes to the worker as one", () => {

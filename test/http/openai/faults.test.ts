@@ -1,9 +1,7 @@
 // The OpenAI routes when something between client, broker and server goes wrong, or is unusual.
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { EndpointBroker } from "../../../src/broker/endpoint-broker.ts";
-import { fail } from "../../../src/core/failure.ts";
-import { OPENAI_COMMENT_EVERY_MS, OPENAI_EVENT_HELD_MAX_BYTES } from "../../../src/core/openai/limits.ts";
-import { Attempt } from "../../../src/dispatch/attempt.ts";
+import { OPENAI_COMMENT_EVERY_MS } from "../../../src/core/openai/limits.ts";
 import { openAnswer } from "../../support/answering.ts";
 import { answerUpstreams } from "../../support/broker.ts";
 import { openAiClient } from "../../support/openai-client.ts";
@@ -274,57 +272,6 @@ it("a bug of ours in the middle of an answer breaks it off, and leaves no client
   };
   const end = readOn().catch(() => "broken");
   expect(await Promise.race([end, scheduler.wait(3_000)])).toBe("broken");
-});
-
-describe("an answer whose job the broker ends while it goes out", () => {
-  const EVENT = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n';
-
-  it.each([
-    ["between two events", EVENT, ""],
-    ["within an event", `data: ${"x".repeat(OPENAI_EVENT_HELD_MAX_BYTES)}`, "\n\n"],
-  ])("tells its client why in its last event, %s", async (_where, sent, close) => {
-    const upstream = openAnswer("text/event-stream");
-    const { chat, cancel } = await openAiClient();
-    upstream.send(EVENT);
-    upstream.send(sent);
-    const answer = await chat({ messages: [], stream: true });
-    let text = "";
-    for await (const part of answer.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-      const isThere = text.length < EVENT.length + sent.length;
-      text += part;
-      if (isThere && text.length === EVENT.length + sent.length) await cancel(answer.headers.get("x-job-id"));
-    }
-    const error = { message: "the job was cancelled", type: "invalid_request_error", param: null, code: "cancelled" };
-    expect(text.slice(EVENT.length + sent.length)).toBe(`${close}data: ${JSON.stringify({ error })}\n\n`);
-  });
-
-  it("names the ttl where that is over: the job cannot be found any more", async () => {
-    const upstream = openAnswer("text/event-stream");
-    const { chat, cancel } = await openAiClient();
-    upstream.send(EVENT);
-    const answer = await chat({ messages: [], stream: true });
-    vi.spyOn(EndpointBroker.prototype, "read").mockResolvedValue(fail({ kind: "not_found", what: "job" }));
-    await cancel(answer.headers.get("x-job-id"));
-    expect(await answer.text()).toContain('"error":{"message":"the job\'s ttl passed before it was done"');
-  });
-
-  it("breaks off where it is no stream of events", async () => {
-    const upstream = openAnswer("audio/mpeg");
-    const { ask, cancel } = await openAiClient();
-    upstream.send("abc");
-    const answer = await ask("/v1/audio/speech", { method: "POST", body: "{}" });
-    await cancel(answer.headers.get("x-job-id"));
-    await expect(answer.arrayBuffer()).rejects.toThrow();
-  });
-
-  it("names the time limit also where the broker's alarm comes before the carrier's own clock", async () => {
-    vi.spyOn(Attempt.prototype, "leftMs").mockReturnValue(60_000);
-    const upstream = openAnswer("text/event-stream");
-    const { chat } = await openAiClient({ executionTimeoutMs: 5_000 });
-    upstream.send(EVENT);
-    const answer = await chat({ messages: [], stream: true });
-    expect(await answer.text()).toContain('"error":{"message":"the answer took longer than the endpoint lets it"');
-  }, 15_000);
 });
 
 describe("a stream whose time is over", () => {
