@@ -177,7 +177,8 @@ describePython("RunPod's Python worker that starts or leaves", (interpreters) =>
         .looseObject({ status: z.string(), error: z.string().optional() })
         .parse(await statusOf(broker, slug, id));
       expect(status).toBe("FAILED");
-      // None of them came and went without the job: the SDK asks for a job for 10 s after its start has failed.
+      // None came and went without the job: the SDK asks for one for 10 s after its start has failed, and the pauses of a
+      // worker whose starts fail are shorter, as is what a take costs that the SDK cuts when the job is on its way.
       expect(starts).toHaveLength(START_FAILURES_MAX + 1);
       expect(JSON.parse(error ?? "")).toMatchObject({ event: "prestart_failed", error_message: "no GPU" });
       expect(await billOf(broker, id)).toEqual([]);

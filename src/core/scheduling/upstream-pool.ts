@@ -38,7 +38,7 @@ export interface Entry {
   /** The upstream asked for the pause by Retry-After: a success of a job from before it does not end it. */
   asked: boolean;
   failures: number;
-  /** The trial of this trouble was made anew at once, because its job never reached the worker: the next one waits. */
+  /** A trial since the newest pause has ended because its job never reached the worker, so another one came at once. */
   retried: boolean;
   /** Ended leases whose carriers may still be calling: each holds its slot until this time, epoch ms, at most. */
   readonly lingering: Map<string, number>;
@@ -234,7 +234,7 @@ export class UpstreamPool {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     // Jobs that started together and were refused together count as one failure, not as many.
-    if (entry.condition === "paused" && entry.trialToken === null && entry.tryAtMs > nowMs) return;
+    if (entry.condition === "paused" && entry.trialToken === null && !entry.retried) return;
     const failures = entry.failures + 1;
     const waitMs =
       retryAfterMs === null
@@ -252,9 +252,10 @@ export class UpstreamPool {
   }
 
   /**
-   * A trial is over. If it has shown nothing, another job may try at once: a trial that has shown something is not the
-   * present one any more. A pulling worker's lease that ends without a report may have ended with its process, except
-   * where the worker never saw the job (`isUnseen`). That is often a guess, so it is believed once in a trouble.
+   * A trial is over. If it has shown nothing, another job may try at once; one that has shown something is no trial any
+   * more, as `pause`, `markUnhealthy` and `markOk` have cleared its token. A pulling worker's lease that ends without a
+   * report may have ended with the worker's process, except where the worker never saw the job (`isUnseen`). That may be
+   * a guess, so it brings one trial at once in a pause, and the next one waits.
    */
   endTrial(id: string, token: string, isUnseen: boolean, nowMs: number): void {
     const entry = this.#entries.get(id);

@@ -102,6 +102,16 @@ describe("the choice of an upstream", () => {
   });
 });
 
+it("jobs that started together and are refused one by one, also after the pause, count as one failure", () => {
+  const upstreams = pool(10);
+  for (let job = 0; job < 10; job += 1) upstreams.occupy("up", `lease-${job}`, 0);
+  for (const atMs of [0, 1_100, 3_200, 7_300]) {
+    upstreams.pause("up", "refused", null, atMs, 0);
+    upstreams.release("up");
+  }
+  expect(upstreams.freeSlots(7_300)).toBe(1);
+});
+
 describe("the trial of a troubled upstream", () => {
   it("that ends without news of the upstream leaves its turn to the next job at once", () => {
     const upstreams = pool(1);
@@ -144,6 +154,10 @@ describe("the trial of a troubled upstream", () => {
     workers.pause(id, "crash", null, 17_000, 0);
     tryOnce("seen", false, 20_000);
     expect(workers.freeSlots(34_999)).toBe(0);
+    expect(workers.freeSlots(35_000)).toBe(1);
+    workers.pause(id, "crash", null, 35_000, 0);
+    tryOnce("unseen in the next pause", true, 40_000);
+    expect(workers.freeSlots(40_000)).toBe(1);
   });
 
   it("that ends without news hides no failure of another job: the pause begins anew", () => {
