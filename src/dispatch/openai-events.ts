@@ -3,7 +3,7 @@
 import type { Outcome } from "../contract/dispatch.ts";
 import { concatBytes } from "../core/bytes/concat.ts";
 import { failed, runpodText } from "../core/job/failure.ts";
-import { ANSWER_TOOK_TOO_LONG } from "../core/job/openai-error.ts";
+import { ANSWER_TOOK_TOO_LONG, toError } from "../core/job/openai-error.ts";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../core/openai/limits.ts";
 import { errorEvent, ShownEvents } from "../core/openai/shown-events.ts";
 import { StreamUsage } from "../core/openai/token-usage.ts";
@@ -86,7 +86,7 @@ class EventRelay {
     if (outcome === null || !client.hasBegun) return outcome;
     const failure = "failure" in outcome ? outcome.failure : TOOK_TOO_LONG;
     // The message as RunPod's clients would read it: it contains the upstream's answer with its status.
-    const error = { message: runpodText(failure, 0), type: "server_error", param: null, code: "broke_off" };
+    const { error } = toError(502, runpodText(failure, 0), "broke_off");
     await client.write(errorEvent(this.#asked.target, error, this.#shown.isWithinEvent));
     // The end by the tenant's own time limit is billed, as for any other job.
     return outcome.kind === "timed_out" ? outcome : { kind: "cut_short", failure };

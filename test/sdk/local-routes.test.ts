@@ -275,6 +275,19 @@ it("names the methods of a route, and knows no other routes", async () => {
 });
 
 describe("the OpenAI routes", () => {
+  it("end a stream whose job is cancelled with that as its last event", async () => {
+    const { call, ask } = await serve({
+      async *handler({ signal }) {
+        yield 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n';
+        await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+      },
+    });
+    const answer = await call("/openai/v1/chat/completions", { model: "m", messages: [], stream: true });
+    await ask(`/cancel/${answer.headers.get("x-job-id")}`, "");
+    const error = { message: "the job was cancelled", type: "server_error", param: null, code: "cancelled" };
+    expect((await answer.text()).split("\n\n").slice(1)).toEqual([`data: ${JSON.stringify({ error })}`, ""]);
+  });
+
   it("make a job of a request, as RunPod's gateway does", async () => {
     const { call } = await serve({ handler: ({ input }) => input });
     const chat = { model: "m", messages: [], stream: true, n: 1.5 };

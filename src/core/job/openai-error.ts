@@ -73,11 +73,11 @@ export function typeOfStatus(status: number): string {
 /** What the client of an answer that began reads at its time limit, whether its carrier or the broker ends the job. */
 export const ANSWER_TOOK_TOO_LONG = "the answer took longer than the endpoint lets it";
 
-/** Another attempt may run the job, but its answer cannot follow the part that the client has had. */
+/** The job is not over, or another attempt has its result: that answer cannot follow the part that the client has had. */
 export const ATTEMPT_LOST = toError(502, "the worker was lost in the middle of its answer", "broke_off");
 
 /** The client's own request, which carries the job, and the broker do not reach each other. */
-export const CONNECTION_LOST = toError(502, "the endpoint lost the request in the middle of its answer", "broke_off");
+const CONNECTION_LOST = toError(502, "the endpoint lost the request in the middle of its answer", "broke_off");
 
 /** A job of the OpenAI routes is kept for a moment after its end, and not at all once its ttl has passed. */
 export const JOB_GONE = toError(
@@ -89,6 +89,7 @@ export const JOB_GONE = toError(
 /** Why an answer ends of which the client has had a part. Its status went out long ago, so every such error has a code. */
 export function errorInAnswer(job: EndedJob): OpenAiError {
   if (!isTerminal(job.status) || hasResult(job.status)) return ATTEMPT_LOST;
+  if (job.status === "TIMED_OUT") return JOB_GONE;
   switch (job.failure?.code) {
     case "execution_timeout":
       return toError(504, ANSWER_TOOK_TOO_LONG, "broke_off");

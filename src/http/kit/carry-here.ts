@@ -12,7 +12,7 @@ import type { RouteContext } from "./context.ts";
 /** `job`: its end with its output; null if this attempt did not end it, or may not have: the client then waits. */
 interface CarriedHere {
   readonly job: JobView | null;
-  /** The lease was lost, and no outcome of the attempt was reported. */
+  /** The lease was lost, or a bug of ours ended the attempt: a client that has had a part of the answer was not told. */
   readonly isLost: boolean;
 }
 
@@ -25,9 +25,11 @@ export async function carryHere(
 ): Promise<CarriedHere> {
   const assignment = { ...claim, input, origin: originOf(claim) };
   const { outcome, finished } = await carry(assignment, carryDeps(c.env, claim.endpointId), client);
-  if (outcome === null) return { job: null, isLost: true };
+  // Behind a part of its answer an attempt fails as `cut_short`, and its client was told; what is left is a bug of ours.
+  const isLost = outcome === null || outcome.kind === "attempt_failed";
+  if (outcome === null) return { job: null, isLost };
   // A refused report may have been accepted at its first try: the broker then has the result, and we do not.
   const job = finished?.accepted === true ? finished.job : null;
-  if (job === null || !isTerminal(job.status)) return { job: null, isLost: false };
-  return { job: { ...job, output: "output" in outcome ? outcome.output : null }, isLost: false };
+  if (job === null || !isTerminal(job.status)) return { job: null, isLost };
+  return { job: { ...job, output: "output" in outcome ? outcome.output : null }, isLost };
 }

@@ -22,7 +22,10 @@ const COMMENT_AFTER_ID = COMMENT.subarray(0, -1);
 const ID_LINE = /^id:/m;
 /** Two line ends of two characters. */
 const TAIL_LENGTH = 4;
-const BLANK_LINE_END = /(?:\r\n|\n|\r)(?:\r\n|\n|\r)$/;
+/** A line end and another one. A CR before an LF is half of one. */
+const BLANK_LINE_END = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)$/;
+/** Servers send the id of an event before its data, so only the beginning of a large one is searched for it. */
+const ID_WITHIN_BYTES = 64 * 1024;
 
 /** The head of a stream that begins before its server has answered. */
 const EARLY_HEAD: AnswerHead = { status: 200, headers: { "content-type": "text/event-stream; charset=utf-8" } };
@@ -39,8 +42,8 @@ export class ClientAnswer implements ClientLink {
   /** Set until the answer begins, if its client waits for a stream of events. */
   #silence: ReturnType<typeof setTimeout> | undefined;
   #takesComments = false;
-  /** The bytes that were written last. */
-  #events: Uint8Array = new Uint8Array(0);
+  /** An event had an id, which readers keep for the ones behind it. */
+  #hasIds = false;
   /** The last characters of all that was written: the two line ends after an event may come apart. */
   #tail = "";
   #isBroken = false;
@@ -104,7 +107,7 @@ export class ClientAnswer implements ClientLink {
 
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#isUnfit) return;
-    this.#events = bytes;
+    this.#hasIds ||= ID_LINE.test(new TextDecoder().decode(bytes.subarray(0, ID_WITHIN_BYTES)));
     this.#tail = (this.#tail + new TextDecoder().decode(bytes.subarray(-TAIL_LENGTH))).slice(-TAIL_LENGTH);
     await this.#send(bytes);
   }
@@ -124,7 +127,7 @@ export class ClientAnswer implements ClientLink {
 
   /**
    * Ends an answer that has begun by an error: as its last event, or by breaking the connection where it has no events.
-   * A stream that has begun early and turned out to be no events ends with that error instead, as it does at any end.
+   * A stream that has begun early and got an answer that is no stream of events ends with NO_EVENTS, as at any other end.
    */
   async fail({ error }: Pick<OpenAiError, "error">): Promise<void> {
     if (this.#takesComments && !this.#isUnfit) {
@@ -161,7 +164,7 @@ export class ClientAnswer implements ClientLink {
   }
 
   #comment(): Uint8Array {
-    return ID_LINE.test(new TextDecoder().decode(this.#events)) ? COMMENT_AFTER_ID : COMMENT;
+    return this.#hasIds ? COMMENT_AFTER_ID : COMMENT;
   }
 
   #awaitPause(): void {

@@ -2,13 +2,7 @@
 import type { JobView } from "../../contract/job-view.ts";
 import { openAiRefusalOf } from "../../contract/openai-refusal.ts";
 import type { Failure, Result } from "../../core/failure.ts";
-import {
-  CONNECTION_LOST,
-  endWithoutResult,
-  errorInAnswer,
-  JOB_GONE,
-  type OpenAiError,
-} from "../../core/job/openai-error.ts";
+import { endWithoutResult, errorInAnswer, JOB_GONE, type OpenAiError } from "../../core/job/openai-error.ts";
 import { jsonAnswer } from "../kit/answer.ts";
 import type { RouteContext } from "../kit/context.ts";
 
@@ -24,10 +18,10 @@ export function jobFailed(c: RouteContext, job: JobView): Response {
   return errorAnswer(c, error, job.id, headers);
 }
 
-/** Why an answer ends of which the client has had a part, by what the broker answers about its job. */
+/** The same as `errorInAnswer`, by the broker's answer to a question about the job. */
 export function errorInBegun(state: Result<JobView>): OpenAiError {
   if (state.ok) return errorInAnswer(state.value);
-  return state.failure.kind === "not_found" ? JOB_GONE : CONNECTION_LOST;
+  return state.failure.kind === "not_found" ? JOB_GONE : openAiRefusalOf(state.failure);
 }
 
 export function errorAnswer(

@@ -27,8 +27,8 @@ export class LoggedEvents {
   }
 
   /**
-   * Passes the page's chunks on. Returns the reason if the client can get no more, else null. `ATTEMPT_LOST`: the attempt whose
-   * chunks the client has had is over, and the job is not.
+   * Passes the page's chunks on. Returns the reason if the client can get no more, else null. `ATTEMPT_LOST`: the
+   * attempt whose chunks the client has had is over, and the job is not.
    */
   async take(page: StreamPage): Promise<OpenAiError | null> {
     let shown: Uint8Array[] = [];

@@ -58,8 +58,8 @@ async function serve(
   if (claim !== null) {
     const carried = await carryHere(c, claim, job.input, client);
     if (client.hasBegun) {
-      // An attempt that broke off by itself has sent that as its last event. Else the broker has ended the job: it was
-      // cancelled, its time is over, or no renewal of its lease has reached the broker.
+      // An attempt that broke off by itself has sent that as its last event. Else the broker has ended the job (by a
+      // cancel, at the end of its time, or because no renewal of its lease came), or a bug of ours has ended the attempt.
       if (carried.isLost) await client.fail(errorInBegun(await lookAt(job, 0)));
       else await client.end(true);
       return null;

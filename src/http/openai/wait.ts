@@ -4,7 +4,7 @@ import type { JobView } from "../../contract/job-view.ts";
 import type { StreamPage } from "../../contract/stream.ts";
 import type { Failure, Result } from "../../core/failure.ts";
 import { hasResult, isRunning, isTerminal, isTimedOut, isWaiting } from "../../core/job/job.ts";
-import { type OpenAiError, TTL_PASSED, toError } from "../../core/job/openai-error.ts";
+import { JOB_GONE, type OpenAiError, TTL_PASSED, toError } from "../../core/job/openai-error.ts";
 import { STREAM_START } from "../../core/job/stream-cursor.ts";
 import { LIMIT_RETRY_AFTER_SECONDS } from "../../core/limits.ts";
 import { OPENAI_QUEUE_MAX_MS, OPENAI_WAIT_SLICE_MS } from "../../core/openai/limits.ts";
@@ -38,7 +38,7 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
       after = seen.chunks.at(-1) ?? after;
       // A job whose ttl has passed cannot be found by any later call.
       const taken = await events?.take(seen);
-      const error = isTimedOut(seen.status) ? TTL_PASSED : taken;
+      const error = isTimedOut(seen.status) ? (client.hasBegun ? JOB_GONE : TTL_PASSED) : taken;
       if (error) return await breakOff(c, wait, error, client);
       if (seen.more || (client.hasBegun && !isTerminal(seen.status))) continue;
       // A job that begins to run may log its first chunk at any moment, so the next call must read the log and not hold
