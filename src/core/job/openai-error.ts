@@ -74,13 +74,17 @@ export function typeOfStatus(status: number): string {
 export const ANSWER_TOOK_TOO_LONG = "the answer took longer than the endpoint lets it";
 
 /** The job is not over, or another attempt has its result: that answer cannot follow the part that the client has had. */
-export const ATTEMPT_LOST = toError(502, "the worker was lost in the middle of its answer", "broke_off");
+export const ATTEMPT_LOST: OpenAiError = toError(502, "the worker was lost in the middle of its answer", "broke_off");
 
 /** The client's own request, which carries the job, and the broker do not reach each other. */
-const CONNECTION_LOST = toError(502, "the endpoint lost the request in the middle of its answer", "broke_off");
+const CONNECTION_LOST: OpenAiError = toError(
+  502,
+  "the endpoint lost the request in the middle of its answer",
+  "broke_off",
+);
 
 /** A job of the OpenAI routes is kept for a moment after its end, and not at all once its ttl has passed. */
-export const JOB_GONE = toError(
+export const JOB_GONE: OpenAiError = toError(
   504,
   "the job is gone before its answer was whole: its ttl has passed, or it ended a while ago",
   "broke_off",
