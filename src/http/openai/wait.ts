@@ -38,7 +38,8 @@ export async function waitForAnswer(c: RouteContext, wait: OpenAiWait, client: C
       after = seen.chunks.at(-1) ?? after;
       // A job whose ttl has passed cannot be found by any later call.
       const taken = await events?.take(seen);
-      const error = isTimedOut(seen.status) ? (client.hasBegun ? JOB_GONE : TTL_PASSED) : taken;
+      const passed = client.hasBegun ? JOB_GONE : TTL_PASSED;
+      const error = isTimedOut(seen.status) ? passed : taken;
       if (error) return await breakOff(c, wait, error, client);
       if (seen.more || (client.hasBegun && !isTerminal(seen.status))) continue;
       // A job that begins to run may log its first chunk at any moment, so the next call must read the log and not hold
