@@ -36,6 +36,20 @@ async function proven(broker: BrokerApi, workerId: string) {
   return worker;
 }
 
+/** A worker that is paused, because its start has failed on the same job for the second time. */
+async function crashLoop() {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  const { endpointId, broker } = await makeBroker(pullOnly);
+  const id = await submitOne(broker);
+  const w1 = pullingWorker(broker, "w1");
+  for (let n = 0; n < 2; n += 1) {
+    await w1.takeOne({ version: SDK });
+    await w1.report(id, FAILED);
+    vi.setSystemTime(Date.now() + 5);
+  }
+  return { endpointId, broker, id, w1 };
+}
+
 describe("a crash loop of one worker", () => {
   it("is tried after growing pauses, and those who wait are told why", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
@@ -62,15 +76,7 @@ describe("a crash loop of one worker", () => {
     // The next take overtakes the report.
     ["which its next take shows", false],
   ] as const)("gets the job again at once when it has cut the take that brought it, %s", async (_, isReported) => {
-    vi.useFakeTimers({ toFake: ["Date"] });
-    const { endpointId, broker } = await makeBroker(pullOnly);
-    const id = await submitOne(broker);
-    const w1 = pullingWorker(broker, "w1");
-    for (let n = 0; n < 2; n += 1) {
-      await w1.takeOne({ version: SDK });
-      await w1.report(id, FAILED);
-      vi.setSystemTime(Date.now() + 5);
-    }
+    const { endpointId, broker, id, w1 } = await crashLoop();
     await passTime(endpointId, 1_300);
     const cut = await w1.takeOne({ version: SDK, pollId: "cut" });
     expect(cut).toMatchObject({ jobId: id });
@@ -80,15 +86,7 @@ describe("a crash loop of one worker", () => {
   });
 
   it("waits for its next trial when it has seemed to cut a second take: the jobs may end its process", async () => {
-    vi.useFakeTimers({ toFake: ["Date"] });
-    const { endpointId, broker } = await makeBroker(pullOnly);
-    const id = await submitOne(broker);
-    const w1 = pullingWorker(broker, "w1");
-    for (let n = 0; n < 2; n += 1) {
-      await w1.takeOne({ version: SDK });
-      await w1.report(id, FAILED);
-      vi.setSystemTime(Date.now() + 5);
-    }
+    const { endpointId, broker, id, w1 } = await crashLoop();
     await passTime(endpointId, 1_300);
     for (let n = 0; n < 2; n += 1) {
       expect(await w1.takeOne({ version: SDK })).toMatchObject({ jobId: id });

@@ -10,6 +10,16 @@ function pool(slots: number): UpstreamPool {
   return made;
 }
 
+/** A pulling worker that asks for one job, and is paused at 0 for a second. */
+function pausedWorker(slots: number) {
+  const workers = new UpstreamPool();
+  const id = holderOfWorker("key1", "w1");
+  const member = { id, slots, rateKind: "flex" } as const;
+  workers.ask(member, 1, 0);
+  workers.pause(id, "crash", null, 0, 0);
+  return { workers, id, member };
+}
+
 describe("a troubled upstream", () => {
   it("pauses for one second when ten jobs that started together are refused together", () => {
     const upstreams = pool(10);
@@ -135,11 +145,7 @@ describe("the trial of a troubled upstream", () => {
   });
 
   it("of a pulling worker is made again at once only where the worker never saw the job, and once", () => {
-    const workers = new UpstreamPool();
-    const id = holderOfWorker("key1", "w1");
-    const member = { id, slots: 1, rateKind: "flex" } as const;
-    workers.ask(member, 1, 0);
-    workers.pause(id, "crash", null, 0, 0);
+    const { workers, id, member } = pausedWorker(1);
     const tryOnce = (token: string, isUnseen: boolean, nowMs: number) => {
       workers.occupy(id, token, nowMs);
       workers.release(id);
@@ -161,11 +167,7 @@ describe("the trial of a troubled upstream", () => {
   });
 
   it("that ends without news hides no failure of another job: the pause begins anew", () => {
-    const workers = new UpstreamPool();
-    const id = holderOfWorker("key1", "w1");
-    const member = { id, slots: 2, rateKind: "flex" } as const;
-    workers.ask(member, 1, 0);
-    workers.pause(id, "crash", null, 0, 0);
+    const { workers, id, member } = pausedWorker(2);
     workers.occupy(id, "older", 2_000);
     workers.ask(member, 1, 17_000);
     workers.occupy(id, "newer", 17_000);
