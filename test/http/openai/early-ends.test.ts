@@ -1,7 +1,5 @@
 // An OpenAI client whose job ends while its answer goes out: by a cancel, its time limit or its ttl. It is told the same,
 // whether its own request carries the job to an upstream or a pulling worker has it.
-import { runDurableObjectAlarm } from "cloudflare:test";
-import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { OPENAI_EVENT_HELD_MAX_BYTES } from "../../../src/core/openai/limits.ts";
 import { Attempt } from "../../../src/dispatch/attempt.ts";
@@ -9,6 +7,7 @@ import { StreamIntake } from "../../../src/dispatch/stream-intake.ts";
 import { openAnswer } from "../../support/answering.ts";
 import { openAiClient } from "../../support/openai-client.ts";
 import { makeReadyPulling } from "../../support/pulling.ts";
+import { passTime } from "../../support/pulling-worker.ts";
 
 const eventOf = (content: string) =>
   `data: {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"${content}"}}]}\n\n`;
@@ -37,10 +36,12 @@ interface Streaming {
   passTime(ms: number): Promise<void>;
 }
 
-async function passTime(endpointId: string, ms: number): Promise<void> {
-  vi.useFakeTimers({ toFake: ["Date"] });
-  vi.setSystemTime(Date.now() + ms);
-  await runDurableObjectAlarm(env.ENDPOINT_BROKER.getByName(endpointId));
+/** Until then the clock is the true one. */
+function passTimeFrom(endpointId: string): Streaming["passTime"] {
+  return (ms) => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    return passTime(endpointId, ms);
+  };
 }
 
 async function carriedByItsClient(first: string): Promise<Streaming> {
@@ -56,7 +57,7 @@ async function carriedByItsClient(first: string): Promise<Streaming> {
     send: async (text) => upstream.send(text),
     cancel: () => cancel(id),
     setTtl: (ms) => status(`${id}?ttl=${ms}`),
-    passTime: (ms) => passTime(tenant.endpointId, ms),
+    passTime: passTimeFrom(tenant.endpointId),
   };
 }
 
@@ -72,7 +73,7 @@ async function runByAWorker(first: string): Promise<Streaming> {
     send,
     cancel: () => asClient(`cancel/${id}`, "{}"),
     setTtl: (ms) => asClient(`status/${id}?ttl=${ms}`),
-    passTime: (ms) => passTime(tenant.endpointId, ms),
+    passTime: passTimeFrom(tenant.endpointId),
   };
 }
 
