@@ -1,4 +1,5 @@
 // What reading an input costs, told before it is read.
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { checkBytes } from "../../../src/core/schema/check.ts";
 import { compileSchema } from "../../../src/core/schema/compile.ts";
@@ -49,6 +50,20 @@ describe("the work of reading", () => {
     const spaced = many((at) => `"a${at}" \n:1`).join();
     expect(workOfReading(encode(`{${spaced}}`), Infinity)).toBeGreaterThan(14_000);
     expect(workOf(many(() => '{"a":1,"b":[2]}').join("\\"))).toBeLessThan(3_000);
+  });
+
+  it("finds the end of a text with escapes wherever its quotes and backslashes stand", () => {
+    const behind = { a: 1, b: 1 };
+    const workBehind = workOf([0, behind]) - workOf([0, 0]);
+    const part = fc.constantFrom("\\", '"', '\\"', "a", "é\n", "x".repeat(63), "x".repeat(64), "y".repeat(1_023));
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 50 }), (parts) => {
+        const text = parts.join("");
+        // If the text ended too early or too late, other names would stand behind it, or none.
+        expect(workOf([text, behind]) - workOf([text, 0])).toBeCloseTo(workBehind, 6);
+      }),
+      { numRuns: 3_000, seed: 16 },
+    );
   });
 
   it("is more for texts of digits that the engine finds in one place", () => {
