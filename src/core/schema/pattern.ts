@@ -135,10 +135,17 @@ export class Matcher {
 
   #runAny(start: Here, text: string, from: number, to: number): Here | null {
     let here = start;
-    for (let at = from; at < to; at += 1) {
+    // The second half of a character of two units was read with the first one, which stands in the piece before.
+    for (let at = isInPair(text, from) ? from + 1 : from; at < to; at += 1) {
       const unit = text.charCodeAt(at);
-      const known = unit < ASCII_CHARS ? here.ascii[unit] : this.#beyondAscii(here, text, at);
-      const next = known === undefined ? this.#step(here, unit) : known;
+      let known = here.ascii[unit];
+      let code = unit;
+      if (unit >= ASCII_CHARS) {
+        code = text.codePointAt(at) ?? unit;
+        if (code >= UNITS) at += 1;
+        known = this.#beyondAscii(here, code);
+      }
+      const next = known === undefined ? this.#step(here, code) : known;
       if (next === here) continue;
       if (next === null || next.isLost) return next;
       here = next;
@@ -146,19 +153,15 @@ export class Matcher {
     return here;
   }
 
-  #beyondAscii(here: Here, text: string, at: number): Here | null | undefined {
-    const unit = text.charCodeAt(at);
-    this.#sortAt ??= new Uint16Array(UNITS);
-    const sort = this.#sortAt[unit] ?? 0;
-    if (sort !== 0) return here.following[sort - 1];
-    const isFirst = isFirstHalf(unit);
-    const isSecond = isSecondHalf(unit);
-    // The second half of a character of two units was read with the first one, which may stand in the piece before.
-    if (isSecond && at > 0 && isFirstHalf(text.charCodeAt(at - 1))) return here;
-    const code = text.codePointAt(at) ?? 0;
+  #beyondAscii(here: Here, code: number): Here | null | undefined {
+    if (code < UNITS) {
+      this.#sortAt ??= new Uint16Array(UNITS);
+      const sort = this.#sortAt[code] ?? 0;
+      if (sort !== 0) return here.following[sort - 1];
+    }
     this.#spend(CHAR_UNITS);
     const next = this.#step(here, code);
-    if (!isFirst && !isSecond) this.#sortAt[unit] = (this.#sortOf(code)?.number ?? -1) + 1;
+    if (this.#sortAt !== null && code < UNITS) this.#sortAt[code] = (this.#sortOf(code)?.number ?? -1) + 1;
     return next;
   }
 
@@ -258,10 +261,7 @@ function isAt(place: "start" | "end" | "edge" | "inside", before: Before, next: 
   return isEdge === (place === "edge");
 }
 
-function isFirstHalf(unit: number): boolean {
-  return (unit & 0xfc00) === 0xd800;
-}
-
-function isSecondHalf(unit: number): boolean {
-  return (unit & 0xfc00) === 0xdc00;
+/** Whether a place is between the two units of one character. */
+function isInPair(text: string, at: number): boolean {
+  return at > 0 && (text.codePointAt(at - 1) ?? 0) >= UNITS;
 }

@@ -30,7 +30,7 @@ const NEW_UNITS = 14;
 /** Most names and words end before that; the engine's search is faster in longer texts. */
 const NEAR_BYTES = 24;
 /** Where escaped quotes are nearer to each other, a search for each takes longer than to look at so many bytes one after the other. */
-const FAR_BYTES = 64;
+const FAR_BYTES = 32;
 const WALKED_BYTES = 1_024;
 /** Which double is nearest to more than 19 digits takes the engine 0.3 µs to find out, and more the longer they are. */
 const LONG_NUMBER_BYTES = 20;

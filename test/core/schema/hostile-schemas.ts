@@ -251,7 +251,16 @@ function* families(): Generator<Hostile> {
     manyKeys,
   ];
   yield ["more than is read", { items: { type: "number" } }, many((at) => at, CHECK_WORK_MAX)];
-  for (const escaped of ["\n", "\u0001", "\\", '"', `${"a".repeat(60)}"`, "aaaaaaaaaaaaaaa\n", "é\n"]) {
+  for (const escaped of [
+    "\n",
+    "\u0001",
+    "\\",
+    '"',
+    `${"a".repeat(28)}"`,
+    `${"a".repeat(32)}"`,
+    "aaaaaaaaaaaaaaa\n",
+    "é\n",
+  ]) {
     const bytes = ENCODER.encode(JSON.stringify(escaped)).length - 2;
     const long = escaped.repeat(Math.floor(LONG / bytes));
     yield [`escapes ${JSON.stringify(escaped)}`, { pattern: "^.*a$", maxLength: long.length - 1 }, long];

@@ -55,7 +55,7 @@ describe("the work of reading", () => {
   it("finds the end of a text with escapes wherever its quotes and backslashes stand", () => {
     const behind = { a: 1, b: 1 };
     const workBehind = workOf([0, behind]) - workOf([0, 0]);
-    const part = fc.constantFrom("\\", '"', '\\"', "a", "é\n", "x".repeat(63), "x".repeat(64), "y".repeat(1_023));
+    const part = fc.constantFrom("\\", '"', '\\"', "a", "é\n", "x".repeat(31), "x".repeat(32), "y".repeat(1_023));
     fc.assert(
       fc.property(fc.array(part, { maxLength: 50 }), (parts) => {
         const text = parts.join("");
