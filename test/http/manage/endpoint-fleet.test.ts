@@ -18,6 +18,8 @@ const SETTINGS = {
   workerLifetime: 7_200,
 };
 
+const UUID = /[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/g;
+
 async function scene() {
   const tenant = await makeTenant({ scopes: ["jobs", "manage"] });
   const provider = async (more: object = {}) =>
@@ -110,11 +112,11 @@ describe("the fleet of an endpoint of /v1", () => {
     const templateId = (await manage(key, "POST", "/v2/templates", template)).body.id;
     await change(made.id, { templateId });
     expect((await fleetOf(made.id))?.initTimeoutMs).toBe(1_235_000);
-    const audit = JSON.stringify((await manage(key, "GET", "/v1/audit")).body);
-    expect(audit).not.toMatch(/123[45]/);
-    expect(JSON.stringify((await manage(key, "GET", `/v2/serverless/${made.id}/releases`)).body)).not.toMatch(
-      /123[45]/,
-    );
+    for (const path of ["/v1/audit", `/v2/serverless/${made.id}/releases`]) {
+      const shown = JSON.stringify((await manage(key, "GET", path)).body);
+      // As a number or a word of its own: times and ids may have these digits in them by chance.
+      expect(shown.replaceAll(UUID, "")).not.toMatch(/\b123[45](000)?\b/);
+    }
     await change(made.id, { env: {} });
     expect((await fleetOf(made.id))?.initTimeoutMs).toBe(90_000);
   });
