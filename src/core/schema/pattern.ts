@@ -65,7 +65,7 @@ export class Matcher {
   readonly #numbered: Sort[] = [];
   /** By all but the lowest bits of a character's code, and by those: one more than the number of its sort. */
   readonly #pages: Uint16Array[] = [];
-  /** By the unit of UTF-16 that is a character: one more than the number of its sort. Made once a text needs it. */
+  /** By the code of a character of one unit, or of half a character that stands alone: one more than its sort's number. Made once needed. */
   #sortAt: Uint16Array | null = null;
 
   constructor(machine: Machine, spend: Spend) {
@@ -135,16 +135,12 @@ export class Matcher {
 
   #runAny(start: Here, text: string, from: number, to: number): Here | null {
     let here = start;
-    // The second half of a character of two units was read with the first one, which stands in the piece before.
+    // Where a piece begins with the second half of a character of two units, that character was read with the piece before.
     for (let at = isInPair(text, from) ? from + 1 : from; at < to; at += 1) {
-      const unit = text.charCodeAt(at);
-      let known = here.ascii[unit];
-      let code = unit;
-      if (unit >= ASCII_CHARS) {
-        code = text.codePointAt(at) ?? unit;
-        if (code >= UNITS) at += 1;
-        known = this.#beyondAscii(here, code);
-      }
+      let code = text.charCodeAt(at);
+      if (isHalf(code)) code = text.codePointAt(at) ?? code;
+      if (code >= UNITS) at += 1;
+      const known = code < ASCII_CHARS ? here.ascii[code] : this.#beyondAscii(here, code);
       const next = known === undefined ? this.#step(here, code) : known;
       if (next === here) continue;
       if (next === null || next.isLost) return next;
@@ -154,14 +150,16 @@ export class Matcher {
   }
 
   #beyondAscii(here: Here, code: number): Here | null | undefined {
-    if (code < UNITS) {
-      this.#sortAt ??= new Uint16Array(UNITS);
-      const sort = this.#sortAt[code] ?? 0;
-      if (sort !== 0) return here.following[sort - 1];
+    if (code >= UNITS) {
+      this.#spend(CHAR_UNITS);
+      return this.#step(here, code);
     }
+    this.#sortAt ??= new Uint16Array(UNITS);
+    const sort = this.#sortAt[code] ?? 0;
+    if (sort !== 0) return here.following[sort - 1];
     this.#spend(CHAR_UNITS);
     const next = this.#step(here, code);
-    if (this.#sortAt !== null && code < UNITS) this.#sortAt[code] = (this.#sortOf(code)?.number ?? -1) + 1;
+    this.#sortAt[code] = (this.#sortOf(code)?.number ?? -1) + 1;
     return next;
   }
 
@@ -259,6 +257,11 @@ function isAt(place: "start" | "end" | "edge" | "inside", before: Before, next: 
   if (place === "end") return next === null;
   const isEdge = (before === "word") !== (next?.isWord === true);
   return isEdge === (place === "edge");
+}
+
+/** Whether a unit is a half of a character of two units, or would be if it did not stand alone. */
+function isHalf(unit: number): boolean {
+  return (unit & 0xf800) === 0xd800;
 }
 
 /** Whether a place is between the two units of one character. */

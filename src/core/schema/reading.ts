@@ -17,7 +17,7 @@ const IS_BETWEEN = Uint8Array.from({ length: 256 }, (_, byte) =>
 );
 
 const UNIT_US = 0.05;
-/** Bytes that one unit of work reads, and those of a string with escapes, in which each must be looked at. */
+/** Bytes that one unit of work reads, and those of a string with escapes, in which the engine's parser looks at each. */
 const BYTES_A_UNIT = 64;
 const ESCAPED_A_UNIT = 42;
 const COMMA_UNITS = 0.6;
@@ -29,8 +29,9 @@ const KNOWN_UNITS = 3;
 const NEW_UNITS = 14;
 /** Most names and words end before that; the engine's search is faster in longer texts. */
 const NEAR_BYTES = 24;
-/** Where escaped quotes are nearer to each other, a search for each takes longer than to look at so many bytes one after the other. */
+/** Where escaped quotes are nearer to each other, a search for each takes longer than to look at each byte. */
 const FAR_BYTES = 32;
+/** So many bytes are looked at before the next search: behind them, quotes may stand far from each other. */
 const WALKED_BYTES = 1_024;
 /** Which double is nearest to more than 19 digits takes the engine 0.3 µs to find out, and more the longer they are. */
 const LONG_NUMBER_BYTES = 20;
@@ -54,16 +55,16 @@ export function workOfReading(bytes: Uint8Array, max: number): number {
     if (byte === COMMA) work += COMMA_UNITS;
     else if (byte === QUOTE) {
       const end = endOfString(bytes, at);
-      const isEscaped = end < 0;
-      const to = isEscaped ? -end : end;
-      if (isEscaped) work += ESCAPES_UNITS + (to - at) / ESCAPED_A_UNIT;
+      const hasEscapes = end < 0;
+      const to = hasEscapes ? -end : end;
+      if (hasEscapes) work += ESCAPES_UNITS + (to - at) / ESCAPED_A_UNIT;
       if (bytes[to + 1] === COLON) {
         shape = shapes.after(shape, at, to);
         work += shapes.isNew ? NEW_UNITS : KNOWN_UNITS;
         at = to + 1;
       } else {
         work += STRING_UNITS;
-        const index = isEscaped ? -1 : indexIn(bytes, at + 1, to);
+        const index = hasEscapes ? -1 : indexIn(bytes, at + 1, to);
         if (index >= 0) {
           digits ??= new Digits();
           work += (digits.meet(index) * ALIKE_US) / UNIT_US;

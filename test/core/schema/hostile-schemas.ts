@@ -274,6 +274,7 @@ function* families(): Generator<Hostile> {
   ];
   yield ["as many lists as are read", {}, most((length) => many(() => [], length), 0.99)];
   yield ["as many texts as are read", {}, most((length) => many((at) => `\n${at}`, length), 0.99)];
+  yield ["as many quotes as are read", {}, most((length) => many(() => '"', length), 0.99)];
   yield [
     "different small objects",
     {},
@@ -414,6 +415,13 @@ function* families(): Generator<Hostile> {
   yield ["a known value of many", { items: { enum: same(2_000).map(String) } }, many(() => "0", 8_000)];
   const [least = 0, ...alikes] = alike(3_400, 11);
   yield ["a known number of many alike", { items: { enum: [least, ...alikes] } }, many(() => least, 11_000)];
+  for (const char of ["é", "漢"]) {
+    yield [
+      `a pattern for ${char}`,
+      { pattern: "^[^a]*$" },
+      char.repeat(Math.floor(LONG / ENCODER.encode(char).length)),
+    ];
+  }
   const signs = String.fromCodePoint(...alike(1_000, 9, 0x10000));
   yield ["characters that are alike", { pattern: "^[^a]*$" }, signs.repeat(25)];
   yield ["too many references", { allOf: many(() => ({ $ref: "#/$defs/a" }), 300), $defs: { a: {} } }, null];

@@ -156,6 +156,20 @@ describe("a pattern", () => {
     );
   });
 
+  it("gives it for characters of two units, and halves of them that stand alone, wherever a piece of the text ends", () => {
+    const source = fc.constantFrom("!", "\\u{1F600}", "\\u{1F600}a", "\\ud83d", "\\ude00", "^[^]*[\\udc00-\\udfff]$");
+    const before = fc.tuple(fc.constantFrom("a", "é"), fc.constantFrom(0, 4_093, 4_094, 4_095, 4_096));
+    const behind = fc.array(fc.constantFrom("a", "é", "!", "\ud83d", "\ude00", "😀"), { maxLength: 6 });
+    void fc.assert(
+      fc.property(source, before, behind, (expression, [char, count], rest) => {
+        const text = char.repeat(count) + rest.join("");
+        const own = new RegExp(expression, "u").test(text);
+        expect([expression, count, rest, matches(expression, text)]).toEqual([expression, count, rest, own]);
+      }),
+      { numRuns: 3_000, seed: 16 },
+    );
+  });
+
   it.each([
     ["(?=a)b", "look ahead"],
     ["^(?!.*--)", "look ahead"],

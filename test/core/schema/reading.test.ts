@@ -1,5 +1,5 @@
 // What reading an input costs, told before it is read.
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { checkBytes } from "../../../src/core/schema/check.ts";
 import { compileSchema } from "../../../src/core/schema/compile.ts";
@@ -56,7 +56,7 @@ describe("the work of reading", () => {
     const behind = { a: 1, b: 1 };
     const workBehind = workOf([0, behind]) - workOf([0, 0]);
     const part = fc.constantFrom("\\", '"', '\\"', "a", "é\n", "x".repeat(31), "x".repeat(32), "y".repeat(1_023));
-    fc.assert(
+    void fc.assert(
       fc.property(fc.array(part, { maxLength: 50 }), (parts) => {
         const text = parts.join("");
         // If the text ended too early or too late, other names would stand behind it, or none.
