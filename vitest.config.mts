@@ -34,15 +34,14 @@ function isEndOfFile({ message }: { readonly message: string }): boolean {
 const bundled = { optimizer: { ssr: { enabled: true, include: ["zod", "hono", "uuid", "standardwebhooks"] } } };
 
 /**
- * Files of test/load that measure no time, and of memory at most that of one process, and that leave a core to others: several of them
- * run at once. What the others measure is true on a machine that does nothing else.
+ * Files of test/load that measure no time, and of memory at most what V8 keeps once it has collected the garbage, and that leave a core
+ * to others: several of them run at once. What the others measure is true on a machine that does nothing else.
  */
 const SHARING = [
   "cut-requests",
   "hostile-openai",
   "large",
   "live-index-heap",
-  "load-balanced",
   "openai-silence",
   "planted-secrets",
   "quiet-leases",
