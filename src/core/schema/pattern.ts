@@ -44,6 +44,8 @@ const LEAVING_UNITS = 4;
 const LEFT_A_UNIT = 40;
 const ASCII_CHARS = 128;
 const UNITS = 65_536;
+/** The table of all units has 128 KB, which each of hundreds of expressions would otherwise make for one name such as `é`. */
+const TABLE_FROM_CHARS = 16;
 /** The engine's hash of a number has no secret: of all codes, thousands could be chosen that have one place in a map, but not in a list. */
 const PAGE_CODES = 128;
 /** Work for the kilobyte that a place of the machine takes. */
@@ -65,8 +67,9 @@ export class Matcher {
   readonly #numbered: Sort[] = [];
   /** By all but the lowest bits of a character's code, and by those: one more than the number of its sort. */
   readonly #pages: Uint16Array[] = [];
-  /** By the code of a character of one unit, or of half a character that stands alone: one more than its sort's number. Made once needed. */
+  /** By the code of a character of one unit, or of half a character that stands alone: one more than its sort's number. Null at first. */
   #sortAt: Uint16Array | null = null;
+  #beyondAsciiRead = 0;
 
   constructor(machine: Machine, spend: Spend) {
     this.#machine = machine;
@@ -150,17 +153,19 @@ export class Matcher {
   }
 
   #beyondAscii(here: Here, code: number): Here | null | undefined {
-    if (code >= UNITS) {
-      this.#spend(CHAR_UNITS);
-      return this.#step(here, code);
-    }
-    this.#sortAt ??= new Uint16Array(UNITS);
-    const sort = this.#sortAt[code] ?? 0;
+    const sort = code < UNITS ? (this.#sortAt?.[code] ?? 0) : 0;
     if (sort !== 0) return here.following[sort - 1];
     this.#spend(CHAR_UNITS);
     const next = this.#step(here, code);
-    this.#sortAt[code] = (this.#sortOf(code)?.number ?? -1) + 1;
+    if (code < UNITS) this.#keepSort(code);
     return next;
+  }
+
+  #keepSort(code: number): void {
+    this.#beyondAsciiRead += 1;
+    if (this.#beyondAsciiRead < TABLE_FROM_CHARS) return;
+    this.#sortAt ??= new Uint16Array(UNITS);
+    this.#sortAt[code] = (this.#sortOf(code)?.number ?? -1) + 1;
   }
 
   #sortOf(code: number): Sort | undefined {

@@ -221,6 +221,11 @@ function* families(): Generator<Hostile> {
     manyKeys,
   ];
   yield [
+    "hundreds of expressions by a name of é",
+    { patternProperties: Object.fromEntries(many((at) => [`^${at}`, {}] as const, 250)) },
+    { é: 1 },
+  ];
+  yield [
     "hundreds of texts by expressions",
     { items: { anyOf: many((at) => ({ pattern: `^a${at}` }), 250) } },
     many((at) => `b${at}`, 900),
