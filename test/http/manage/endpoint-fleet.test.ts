@@ -19,6 +19,7 @@ const SETTINGS = {
 };
 
 const UUID = /[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/g;
+const isId = (name: string) => /^id$|Id$/.test(name);
 
 async function scene() {
   const tenant = await makeTenant({ scopes: ["jobs", "manage"] });
@@ -113,9 +114,9 @@ describe("the fleet of an endpoint of /v1", () => {
     await change(made.id, { templateId });
     expect((await fleetOf(made.id))?.initTimeoutMs).toBe(1_235_000);
     for (const path of ["/v1/audit", `/v2/serverless/${made.id}/releases`]) {
-      const shown = JSON.stringify((await manage(key, "GET", path)).body);
-      // As a number or a word of its own: times and ids may have these digits in them by chance.
-      expect(shown.replaceAll(UUID, "")).not.toMatch(/\b123[45](000)?\b/);
+      // Without the ids, which may have these digits in them by chance.
+      const shown = JSON.stringify((await manage(key, "GET", path)).body, (name, value) => (isId(name) ? "" : value));
+      expect(shown.replaceAll(UUID, "")).not.toMatch(/123[45]/);
     }
     await change(made.id, { env: {} });
     expect((await fleetOf(made.id))?.initTimeoutMs).toBe(90_000);
