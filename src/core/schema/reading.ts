@@ -107,25 +107,27 @@ function endOfString(bytes: Uint8Array, from: number): number {
   }
   const end = indexOf(bytes, QUOTE, at);
   if (indexOf(bytes.subarray(at, end), BACKSLASH, 0) === end - at) return end;
-  return -endOfEscaped(bytes, at);
+  return -endOfEscaped(bytes, at, end);
 }
 
-/** Where a string ends that has escapes from `from` on. The engine's own search is compiled already, which counts in a first check. */
-function endOfEscaped(bytes: Uint8Array, from: number): number {
+/**
+ * Where a string ends that has escapes from `from` on; its first quote stands at `first`. The engine's own search is compiled already,
+ * which counts in a first check.
+ */
+function endOfEscaped(bytes: Uint8Array, from: number, first: number): number {
   let at = from;
-  while (at < bytes.length) {
-    const quote = indexOf(bytes, QUOTE, at);
-    if (!isEscaped(bytes, quote)) return quote;
+  let quote = first;
+  while (quote < bytes.length && isEscaped(bytes, quote)) {
     const isFar = quote - at >= FAR_BYTES;
     at = quote + 1;
-    if (isFar) continue;
-    const to = Math.min(bytes.length, at + WALKED_BYTES);
+    const to = isFar ? at : Math.min(bytes.length, at + WALKED_BYTES);
     for (; at < to; at += 1) {
       if (bytes[at] === QUOTE) return at;
       if (bytes[at] === BACKSLASH) at += 1;
     }
+    quote = indexOf(bytes, QUOTE, at);
   }
-  return bytes.length;
+  return quote;
 }
 
 /** Whether an odd number of backslashes stands before a quote: each two of them are one backslash of the text. */
