@@ -1,7 +1,8 @@
 // One tenant of shared endpoints sends anything for a minute; another one's request a second must not feel it. The hostile
 // tenant is a process of its own, driven by a seed: `npm run load -- --seeds 20` runs more of them.
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, statfsSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -33,6 +34,10 @@ const PATIENCE_MS = 20_000;
 const SLOTS = 64;
 /** Below a lease, by which a lost slot would come back. */
 const SLOTS_FREE_MAX_MS = 20_000;
+/** A folder in memory, where the system has one. */
+const MEMORY_FOLDER = "/dev/shm";
+/** Twenty seeds leave 2 GB of state behind. */
+const MEMORY_MIN_BYTES = 4 * 1024 ** 3;
 const CREDENTIAL = "sk-neighbour-credential";
 const ENDPOINTS = { queue: "shared-queue", openai: "shared-openai", lb: "shared-lb" } as const;
 
@@ -40,7 +45,8 @@ const syncSchema = z.object({ status: z.literal("COMPLETED"), output: z.object({
 const healthSchema = z.object({ workers: z.object({ running: z.int() }) });
 const chatSchema = z.object({ choices: z.array(z.unknown()).min(1) });
 
-type Kind = keyof typeof ENDPOINTS;
+const KINDS = ["queue", "openai", "lb"] as const;
+type Kind = (typeof KINDS)[number];
 /** Milliseconds of each answer, and what was wrong with others. */
 interface Felt {
   readonly tookMs: Record<Kind, number[]>;
@@ -66,7 +72,12 @@ beforeAll(async () => {
       },
       [ENDPOINTS.lb]: { shared: true, kind: "load_balancer", upstream: { ...pushed, url: lb.url, dialect: "http" } },
     },
-    { guests: 2, inspectorPort, limits: NO_LIMITS },
+    {
+      guests: 2,
+      inspectorPort,
+      limits: NO_LIMITS,
+      parent: pickFolder(),
+    },
   );
 });
 
@@ -74,6 +85,16 @@ afterAll(async () => {
   await broker?.stop();
   await Promise.all([worker?.stop(), openai?.stop(), lb?.stop()]);
 });
+
+/**
+ * Memory in place of a disk. Here SQLite waits for the disk on the thread that answers everybody, at each commit: 0.3 ms, and 7 ms
+ * when others use the disk. A deployed object's storage leaves the thread free.
+ */
+function pickFolder(): string {
+  if (!existsSync(MEMORY_FOLDER)) return tmpdir();
+  const { bavail, bsize } = statfsSync(MEMORY_FOLDER);
+  return bavail * bsize >= MEMORY_MIN_BYTES ? MEMORY_FOLDER : tmpdir();
+}
 
 function keyOf(guest: 0 | 1): string {
   const key = broker.guestKeys[guest];
@@ -107,14 +128,19 @@ async function ask(path: string, body: string | undefined): Promise<string> {
   return text;
 }
 
-/** Asks each kind once a second, by the clock and not by the answers. */
+/**
+ * Asks each kind once a second, by the clock and not by the answers. Each has its own third of the second: asked at one moment, the
+ * three would wait for each other, and the neighbour would feel itself.
+ */
 async function feel(durationMs: number): Promise<Felt> {
   const felt: Felt = { tookMs: { queue: [], openai: [], lb: [] }, failed: [] };
   const under: Promise<void>[] = [];
   const startedMs = Date.now();
   for (let second = 0; second * 1_000 < durationMs; second += 1) {
-    await sleep(Math.max(startedMs + second * 1_000 - Date.now(), 0));
-    for (const kind of ["queue", "openai", "lb"] as const) under.push(feelOne(kind, `n${second}`, felt));
+    for (const [third, kind] of KINDS.entries()) {
+      await sleep(Math.max(startedMs + (second + third / KINDS.length) * 1_000 - Date.now(), 0));
+      under.push(feelOne(kind, `n${second}`, felt));
+    }
   }
   await Promise.all(under);
   return felt;
@@ -192,7 +218,7 @@ describe("a tenant of shared endpoints whose neighbour sends anything", () => {
     async (seed) => {
       const { felt, longest, samples } = await measure(seed, BODY_MAX_BYTES, HOSTILE_MS);
       expect(felt.failed).toEqual([]);
-      for (const kind of ["queue", "openai", "lb"] as const) {
+      for (const kind of KINDS) {
         const boundMs = Math.max(P95_MAX_MS, P95_MAX_TIMES_ALONE * percentile(alone.tookMs[kind], 0.95));
         expect(percentile(felt.tookMs[kind], 0.95), kind).toBeLessThanOrEqual(boundMs);
       }

@@ -60,14 +60,18 @@ export interface RunningBroker {
   stop(): Promise<void>;
 }
 
-/** Makes the tenant, one endpoint for each slug, and so many more tenants. `limits` of calls: of all of them. */
+/**
+ * Makes the tenant, one endpoint for each slug, and so many more tenants. `limits` of calls: of all of them. The broker's folder
+ * is made in `parent`.
+ */
 export async function prepareBroker(
   endpoints: TestEndpoints,
   guests = 0,
   guestScopes: readonly Scope[] = ["jobs"],
   limits: ChangedLimits | null = null,
+  parent: string = tmpdir(),
 ): Promise<PreparedBroker> {
-  const folder = mkdtempSync(join(tmpdir(), "waybill-running-"));
+  const folder = mkdtempSync(join(parent, "waybill-running-"));
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
   await applyMigrations(folder);
   const rows = new StoredRows({

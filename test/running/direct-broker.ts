@@ -22,14 +22,16 @@ interface DirectOptions {
   readonly guestScopes?: readonly Scope[];
   readonly inspectorPort?: number;
   readonly limits?: ChangedLimits;
+  /** The folder in which the broker's own is made; the one for temporary files by default. */
+  readonly parent?: string;
 }
 
 /** Prepares, builds and starts it. `stop` leaves nothing behind. */
 export async function startDirectBroker(
   endpoints: TestEndpoints,
-  { guests = 0, guestScopes, inspectorPort, limits }: DirectOptions = {},
+  { guests = 0, guestScopes, inspectorPort, limits, parent }: DirectOptions = {},
 ): Promise<DirectBroker> {
-  const prepared = await prepareBroker(endpoints, guests, guestScopes, limits);
+  const prepared = await prepareBroker(endpoints, guests, guestScopes, limits, parent);
   try {
     const bundle = await buildWorker(BROKER_CONFIG, join(prepared.folder, "built"), "index.js");
     const worker = {
