@@ -7,9 +7,8 @@ import type { BrokerApi } from "../../src/contract/broker.ts";
 import { WEBHOOK_SECRET_PLACE } from "../../src/core/access/sealing.ts";
 import { brokerOf } from "../../src/dispatch/broker-client.ts";
 import { seal } from "../../src/outbound/credentials.ts";
-import { answerUpstreams, makeBroker, submission } from "../support/broker.ts";
+import { answerUpstreams, makeBroker, submission, upstream } from "../support/broker.ts";
 
-const RECEIVER = "https://receiver.example.com/hook";
 /** So that no result goes before the test has ended. */
 const RETENTION_MS = 14 * 86_400_000;
 const POLL = { timeout: 8_000, interval: 5 };
@@ -39,22 +38,32 @@ interface World {
 
 async function makeWorld(): Promise<{ world: World; broker: () => BrokerApi; submit: () => Promise<unknown> }> {
   const tenantId = `tn-${crypto.randomUUID()}`;
-  const { endpointId } = await makeBroker({ tenantId, maxAttempts: 1, runRetentionMs: RETENTION_MS });
+  const { jobId, ...fields } = submission({ tenantId });
+  // Each world has its own, so that a call which the life before this one has left behind does not count as a call of this one.
+  const url = `http://127.0.0.1:9/${jobId}`;
+  const receiver = `https://receiver.example.com/${jobId}`;
+  const { endpointId } = await makeBroker({
+    tenantId,
+    maxAttempts: 1,
+    runRetentionMs: RETENTION_MS,
+    upstreams: [upstream({ url })],
+  });
   const secret = `whsec_${btoa("secret of this test only")}`;
   const sealedSecret = await seal(secret, env.ENCRYPTION_KEY, WEBHOOK_SECRET_PLACE);
-  const call = submission({ tenantId, webhook: { url: RECEIVER, sealedSecret } });
+  const call = { ...fields, jobId, webhook: { url: receiver, sealedSecret } };
   const world: World = {
     endpointId,
     tenantId,
-    jobId: call.jobId,
+    jobId,
     upstream: { answer: () => Response.json({ ok: true }), open: false, calls: 0 },
     told: [],
   };
   answerUpstreams(async (request) => {
-    if (request.url === RECEIVER) {
+    if (request.url === receiver) {
       world.told.push(await request.json());
       return new Response(null, { status: 204 });
     }
+    if (request.url !== url) return new Response(null, { status: 204 });
     world.upstream.calls += 1;
     while (!world.upstream.open) await scheduler.wait(1);
     return world.upstream.answer();
