@@ -72,6 +72,21 @@ export async function prepareBroker(
   parent: string = tmpdir(),
 ): Promise<PreparedBroker> {
   const folder = mkdtempSync(join(parent, "waybill-running-"));
+  try {
+    return await fillFolder(folder, endpoints, guests, guestScopes, limits);
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function fillFolder(
+  folder: string,
+  endpoints: TestEndpoints,
+  guests: number,
+  guestScopes: readonly Scope[],
+  limits: ChangedLimits | null,
+): Promise<PreparedBroker> {
   const secrets = ensureDevSecrets(PROJECT_FOLDER);
   await applyMigrations(folder);
   const rows = new StoredRows({
