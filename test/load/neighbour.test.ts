@@ -74,12 +74,7 @@ beforeAll(async () => {
       },
       [ENDPOINTS.lb]: { shared: true, kind: "load_balancer", upstream: { ...pushed, url: lb.url, dialect: "http" } },
     },
-    {
-      guests: 2,
-      inspectorPort,
-      limits: NO_LIMITS,
-      parent,
-    },
+    { guests: 2, inspectorPort, limits: NO_LIMITS, parent },
   );
 });
 
