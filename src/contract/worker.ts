@@ -36,6 +36,8 @@ export interface PingCall extends WorkerCall {
   readonly jobIds: readonly string[];
   /** A failed fitness check (`status=unhealthy`), in one sentence. */
   readonly unfit: string | null;
+  /** The worker was told to end: it finishes the jobs that it has and wants no others (`leaving=1`). */
+  readonly leaving: boolean;
   readonly gpu: string | null;
   readonly version: string | null;
 }
@@ -104,7 +106,8 @@ export interface WorkerApi {
   takeJobs(call: TakeCall): Promise<Result<readonly HandedJob[]>>;
   /** The client of a poll is gone: the jobs of `leases` were not delivered and go back to the queue without a count. */
   abandonTake(call: WorkerCall & { readonly pollId: string; readonly leases: readonly HandedLease[] }): Promise<void>;
-  ping(call: PingCall): Promise<void>;
+  /** Resolves with whether open polls of the worker will be answered because it leaves. */
+  ping(call: PingCall): Promise<boolean>;
   report(call: ReportCall): Promise<ReportReply>;
   /** Progress that a running handler reports; the status shows it while the job runs. */
   progress(call: WorkerJobCall & { readonly output: Uint8Array }): Promise<ReportReply>;

@@ -174,11 +174,11 @@ export const UNDELIVERED_MAX = 3;
  */
 export const START_FAILURES_MAX = 3;
 /**
- * Time between a result that asks for the worker's restart and the answers to its open polls. The process ends when it
- * has read the answer to that result: a poll that is answered earlier would be followed by another one. With 250 ms a
- * process on a busy machine once took the next job all the same.
+ * Time between a worker's call which tells that it leaves and the answers to its open polls, and to those that were sent
+ * before that call and come after it. A process that asked for its restart ends when it has read the answer to its result: a
+ * poll that is answered earlier would be followed by another one. With 250 ms one on a busy machine once took the next job.
  */
-export const RESTART_SETTLE_MS = 500;
+export const LEAVE_SETTLE_MS = 500;
 /** Longer than the pause between two polls of a worker that goes on: a held refusal and the SDK's pause are 10 s. */
 export const WORKER_QUIET_AFTER_MS = 15_000;
 /** Former workers that are remembered of one job: more would make its row large, and no older one still reports. */

@@ -54,16 +54,24 @@ export const WORKER_OPERATIONS: readonly DescribedOperation[] = [
     id: "pingWorker",
     summary: "Send a heartbeat",
     description:
-      "Renews the leases of the jobs that it names in `job_id`. `status=unhealthy` reports a failed fitness check.",
+      "Renews the leases of the jobs that it names in `job_id`. `status=unhealthy` reports a failed fitness check, " +
+      "`leaving=1` that the worker was told to end: its open polls are answered, and it gets no job until it asks again.",
     query: z.object({
       job_id: z.string().optional(),
       gpu: takeShape.gpu,
       runpod_version: takeShape.runpod_version,
+      leaving: z.literal("1").optional(),
       status: z.string().optional(),
       check: z.string().optional(),
       reason: z.string().optional(),
     }),
-    answers: { 200: { description: "The worker is known", schema: z.object({ ok: z.literal(true) }) } },
+    answers: {
+      200: { description: "The worker is known", schema: z.object({ ok: z.literal(true) }) },
+      202: {
+        description: "The worker leaves, and an open poll of it is answered within a second",
+        schema: z.object({ ok: z.literal(true) }),
+      },
+    },
   }),
   route("POST", "job-done/:worker/:job", {
     id: "reportResult",

@@ -63,7 +63,8 @@ function textOf(variables: Variables, name: string): string | undefined {
 
 function readAddress(variables: Variables, name: string): string | undefined {
   const text = textOf(variables, name);
-  if (text !== undefined && !/^https?:\/\//.test(text)) throw new Error(`${name} must be an address, not "${text}"`);
+  if (text !== undefined && !(/^https?:\/\//.test(text) && URL.canParse(text)))
+    throw new Error(`${name} must be an address, not "${text}"`);
   return text;
 }
 

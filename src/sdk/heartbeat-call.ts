@@ -15,6 +15,12 @@ export interface RunningJobs {
   readonly working: readonly string[];
 }
 
+/** `status` 0: there was no answer, and `text` gives the reason. */
+interface PingAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
 /** Ids in one call: an address of 16 KB is the longest that Cloudflare takes, and each id takes 42 bytes of it. */
 const NAMED_MAX = 300;
 
@@ -32,26 +38,39 @@ export class HeartbeatCall {
 
   /** Resolves with the reason why it failed; null: it was answered. */
   async send(jobIds: readonly string[]): Promise<string | null> {
-    const calls = Math.max(1, Math.ceil(jobIds.length / NAMED_MAX));
-    const parts = Array.from({ length: calls }, (_, at) => jobIds.slice(at * NAMED_MAX, (at + 1) * NAMED_MAX));
-    const failures = await Promise.all(parts.map((part) => this.#name(part)));
-    return failures.find((failure) => failure !== null) ?? null;
+    const failed = (await this.#send(jobIds, false)).find(({ status }) => status === 0 || status >= 300);
+    return failed === undefined ? null : failed.text;
   }
 
-  async #name(jobIds: readonly string[]): Promise<string | null> {
+  /**
+   * Also tells that the worker wants no more jobs. Resolves with whether the open poll may be answered because of that, which Waybill says
+   * by 202; where there is no answer, it may have been told all the same. RunPod does not know the parameter.
+   */
+  async sendLeaving(jobIds: readonly string[]): Promise<boolean> {
+    return (await this.#send(jobIds, true)).some(({ status }) => status === 0 || status === 202);
+  }
+
+  #send(jobIds: readonly string[], isLeaving: boolean): Promise<PingAnswer[]> {
+    const calls = Math.max(1, Math.ceil(jobIds.length / NAMED_MAX));
+    const parts = Array.from({ length: calls }, (_, at) => jobIds.slice(at * NAMED_MAX, (at + 1) * NAMED_MAX));
+    return Promise.all(parts.map((part) => this.#name(part, isLeaving)));
+  }
+
+  async #name(jobIds: readonly string[], isLeaving: boolean): Promise<PingAnswer> {
     const { pingUrl, key, release, intervalMs } = this.#settings;
     const { request } = await this.#loading;
     const url = new URL(pingUrl);
     if (jobIds.length > 0) url.searchParams.set("job_id", jobIds.join(","));
+    if (isLeaving) url.searchParams.set("leaving", "1");
     const headers = { authorization: key, "user-agent": `Waybill-Worker/${release}` };
     return new Promise((resolve) => {
       const call = request(url, { headers, timeout: 2 * intervalMs }, (answer) => {
         answer.resume();
-        const { statusCode = 0 } = answer;
-        resolve(statusCode < 300 ? null : `${statusCode}`);
+        const { statusCode: status = 0 } = answer;
+        resolve({ status, text: `${status}` });
       });
       call.on("timeout", () => call.destroy(new Error("no answer in time")));
-      call.on("error", (error) => resolve(error.message));
+      call.on("error", (error) => resolve({ status: 0, text: error.message }));
       call.end();
     });
   }

@@ -50,6 +50,12 @@ export class Heartbeat {
     if (ids.length === 0) this.#threadEnd = setTimeout(() => this.#endThread(), THREAD_KEPT_MS).unref();
   }
 
+  /** Tells that this worker wants no more jobs. Resolves with whether its open poll may be answered because of that. */
+  async leave(): Promise<boolean> {
+    if (this.#settings === null) return false;
+    return await new HeartbeatCall(this.#settings).sendLeaving(this.#jobs.ids);
+  }
+
   async stop(): Promise<void> {
     this.#isOver = true;
     clearInterval(this.#timer);

@@ -1,5 +1,5 @@
 // When a worker is to end: at a signal, or at the time that its environment sets (WAYBILL_WORKER_ENDS_AT), from which on its machine may be
-// taken away from it. Either way it takes no more jobs, and ends when the last one is done.
+// taken away from it. Either way it asks for no more jobs, and ends when the last one is done.
 import type { Variables } from "./environment.ts";
 import { untilSignal } from "./until-signal.ts";
 

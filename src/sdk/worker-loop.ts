@@ -1,5 +1,5 @@
 // A worker that fetches its jobs: as many at once as it may, each reported until its report is taken, until it is told to end.
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import { Concurrency } from "./concurrency.ts";
 import { deliver, isPowerOfTwo } from "./delivery.ts";
 import type { WorkerEnvironment } from "./environment.ts";
@@ -25,6 +25,8 @@ interface Running {
 const PAUSES = { firstMs: 500, longestMs: 10_000 };
 /** What RunPod's own SDK waits after 429. */
 const TOO_MANY_PAUSE_MS = 5_000;
+/** How long a worker that leaves waits for the answer to its open poll. Waybill answers half a second after it was told. */
+const LET_GO_MAX_MS = 2_000;
 /** A poll without a job that was answered sooner than this is not held by anyone: the next one waits. */
 const HELD_MIN_MS = 500;
 
@@ -35,6 +37,8 @@ export class WorkerLoop {
   readonly #running = new Map<string, Running>();
   /** Fires when no more jobs are to be asked for. */
   readonly #draining = new AbortController();
+  /** Fires when the open poll is not waited for any longer. */
+  readonly #cutting = new AbortController();
   /** Fires when the last job is reported: until then one can be cancelled, also while the worker ends. */
   readonly #ended = new AbortController();
   readonly #concurrency: Concurrency;
@@ -59,12 +63,13 @@ export class WorkerLoop {
     let failures = 0;
     while (!signal.aborted) {
       const free = (await this.#concurrency.read()) - this.#running.size;
+      if (signal.aborted) break;
       if (free <= 0) {
         await this.#untilChanged();
         continue;
       }
       const askedMs = performance.now();
-      const answer = await this.#run.api.take(free, this.#running.size > 0, signal);
+      const answer = await this.#run.api.take(free, this.#running.size > 0, this.#cutting.signal);
       if (signal.aborted && answer.status !== 200) break;
       const jobs = readJobs(answer);
       for (const job of jobs ?? []) this.#begin(job);
@@ -78,8 +83,23 @@ export class WorkerLoop {
 
   /** Asks for no more jobs; those that run go on. */
   drain(): void {
+    if (this.#draining.signal.aborted) return;
     this.#draining.abort();
     this.#wake();
+    void this.#leave();
+  }
+
+  /**
+   * Cuts the open poll off. Waybill answers it when it is told that the worker leaves, so there it is cut only when that takes too long: a
+   * job that is handed to a poll in the moment in which it is cut would wait until its lease ends. Nobody else would answer it sooner.
+   */
+  async #leave(): Promise<void> {
+    const late = sleep(LET_GO_MAX_MS, false, { ref: false });
+    const isAnswered = await Promise.race([this.#heartbeat.leave(), late]);
+    if (isAnswered) await late;
+    // A handler may have kept the thread busy all the while, and timers come before what has arrived on connections: that is read now.
+    await setImmediate();
+    this.#cutting.abort();
   }
 
   get runningIds(): readonly string[] {

@@ -12,7 +12,7 @@ import { billOf, statusOf, submit, until } from "./worker-processes.ts";
 
 const LOST_WITHIN_MS = WORKER_LEASE_MS + 15_000;
 const OUTAGE_MS = 60_000;
-/** A shutdown of a worker without jobs: its poll is cut, not waited for. */
+/** A shutdown of a worker without jobs: its poll is answered soon, or cut after 2 s. */
 const SOON_MS = 3_000;
 const SLUGS = [
   "killed",

@@ -1801,7 +1801,7 @@ export interface paths {
         };
         /**
          * Send a heartbeat
-         * @description Renews the leases of the jobs that it names in `job_id`. `status=unhealthy` reports a failed fitness check. Needs a key with the scope worker.
+         * @description Renews the leases of the jobs that it names in `job_id`. `status=unhealthy` reports a failed fitness check, `leaving=1` that the worker was told to end: its open polls are answered, and it gets no job until it asks again. Needs a key with the scope worker.
          */
         get: operations["pingWorker"];
         put?: never;
@@ -9257,6 +9257,7 @@ export interface operations {
                 gpu?: string;
                 /** @description The version of RunPod's SDK */
                 runpod_version?: string;
+                leaving?: "1";
                 status?: string;
                 check?: string;
                 reason?: string;
@@ -9274,6 +9275,19 @@ export interface operations {
         responses: {
             /** @description The worker is known */
             200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        ok: true;
+                    };
+                };
+            };
+            /** @description The worker leaves, and an open poll of it is answered within a second */
+            202: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;

@@ -58,6 +58,11 @@ describe("the environment of a worker", () => {
     ["RUNPOD_WEBHOOK_GET_JOB", undefined, "RUNPOD_WEBHOOK_GET_JOB is not set"],
     ["RUNPOD_WEBHOOK_POST_OUTPUT", " ", "RUNPOD_WEBHOOK_POST_OUTPUT is not set"],
     ["RUNPOD_WEBHOOK_GET_JOB", "waybill.test/x", 'RUNPOD_WEBHOOK_GET_JOB must be an address, not "waybill.test/x"'],
+    [
+      "RUNPOD_WEBHOOK_PING",
+      "http://h:99999/ping?x",
+      'RUNPOD_WEBHOOK_PING must be an address, not "http://h:99999/ping?x"',
+    ],
     ["RUNPOD_PING_INTERVAL", "10s", 'RUNPOD_PING_INTERVAL must be milliseconds, at least 1000, not "10s"'],
     ["RUNPOD_PING_INTERVAL", "10", "at least 1000"],
   ])("is refused with the name of %s when that is %s", (name, value, words) => {

@@ -1,6 +1,6 @@
 // The loop of a worker against a server that hands out what a test gives it: what is still done for jobs while it ends.
 import { createServer, type Server, type ServerResponse } from "node:http";
-import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { readEnvironment } from "../../src/sdk/environment.ts";
 import type { Handler, WorkerConfig } from "../../src/sdk/handler.ts";
 import { Heartbeat } from "../../src/sdk/heartbeat.ts";
@@ -18,6 +18,11 @@ let reports: string[] = [];
 let statuses: number[] = [];
 /** The poll for jobs that are to stop, while it is held. */
 let stopPoll: ServerResponse | null = null;
+/** The newest poll that is held. */
+let poll: ServerResponse | null = null;
+let pings: URLSearchParams[] = [];
+/** Answers a heartbeat which tells that the worker leaves. */
+let onLeaving = (response: ServerResponse): void => void response.writeHead(202).end("{}");
 let lines: string[] = [];
 
 beforeAll(async () => {
@@ -26,6 +31,17 @@ beforeAll(async () => {
     if (path.startsWith("/job-take")) {
       const body = jobs.shift();
       if (body !== undefined) response.end(body);
+      else {
+        poll = response;
+        response.once("close", () => {
+          if (poll === response) poll = null;
+        });
+      }
+    } else if (path.startsWith("/ping")) {
+      const ping = new URL(path, url).searchParams;
+      pings.push(ping);
+      if (ping.get("leaving") === "1") onLeaving(response);
+      else response.end("{}");
     } else if (path.startsWith("/job-stop/")) {
       stopPoll = response;
       response.once("close", () => {
@@ -47,6 +63,9 @@ beforeEach(() => {
   reports = [];
   statuses = [];
   lines = [];
+  pings = [];
+  poll = null;
+  onLeaving = (response) => void response.writeHead(202).end("{}");
 });
 
 afterAll(async () => {
@@ -54,10 +73,18 @@ afterAll(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-function loopOf(handler: Handler, settings: Omit<WorkerConfig, "handler"> = {}): WorkerLoop {
+interface LoopSettings extends Omit<WorkerConfig, "handler"> {
+  readonly hasHeartbeat?: boolean;
+}
+
+function loopOf(handler: Handler, { hasHeartbeat = false, ...settings }: LoopSettings = {}): WorkerLoop {
   const config: WorkerConfig = { handler, ...settings };
   const place = readEnvironment(
-    { RUNPOD_WEBHOOK_GET_JOB: `${url}/job-take/$ID?gpu=X`, RUNPOD_WEBHOOK_POST_OUTPUT: `${url}/done/$ID?x=1` },
+    {
+      RUNPOD_WEBHOOK_GET_JOB: `${url}/job-take/$ID?gpu=X`,
+      RUNPOD_WEBHOOK_POST_OUTPUT: `${url}/done/$ID?x=1`,
+      ...(hasHeartbeat && { RUNPOD_WEBHOOK_PING: `${url}/ping?gpu=X` }),
+    },
     "worker",
   );
   const log = makeLog({ level: "INFO", isJson: true, write: (line) => lines.push(line) });
@@ -132,4 +159,75 @@ it("logs each job as what its client learns, and warns of a result that nobody t
     { requestId: "gone", message: "completed", level: "WARN", isTaken: false },
     { requestId: "fine", message: "completed", level: "INFO", isTaken: true },
   ]);
+});
+
+describe("a worker that is told to end while it asks for jobs", () => {
+  /** The jobs that are named by each heartbeat which tells that the worker leaves. */
+  const leavings = () => pings.filter((ping) => ping.get("leaving") === "1").map((ping) => ping.get("job_id"));
+
+  /** A worker whose poll is held is told to end. Resolves with how long it took to its end, ms. */
+  async function msToEnd(settings: LoopSettings): Promise<number> {
+    const loop = loopOf(() => 1, settings);
+    const ended = loop.work();
+    await vi.waitFor(() => expect(poll).not.toBeNull());
+    const askedMs = performance.now();
+    loop.drain();
+    await ended;
+    await vi.waitFor(() => expect(poll).toBeNull());
+    return performance.now() - askedMs;
+  }
+
+  it("tells so with the jobs that it runs, and does the job that its open poll is answered with", async () => {
+    jobs = ['{"id":"first","input":{}}'];
+    let finish: () => void = () => undefined;
+    const untilFinished = new Promise<void>((resolve) => (finish = resolve));
+    const loop = loopOf(() => untilFinished, { hasHeartbeat: true, concurrency: () => 2 });
+    const ended = loop.work();
+    await vi.waitFor(() => expect([loop.runningIds, poll !== null]).toEqual([["first"], true]));
+    onLeaving = (response) => {
+      response.writeHead(202).end("{}");
+      poll?.end('{"id":"crossing","input":{}}');
+    };
+    loop.drain();
+    await vi.waitFor(() => expect(loop.runningIds).toEqual(["first", "crossing"]));
+    finish();
+    await ended;
+    expect(reports.map((path) => path.split(/[/?]/)[2]).sort()).toEqual(["crossing", "first"]);
+    expect([leavings(), poll]).toEqual([["first"], null]);
+  });
+
+  it.each<[string, (response: ServerResponse) => void]>([
+    ["that it will be answered", (response) => response.writeHead(202).end("{}")],
+    ["nothing, so that it may have been heard", (response) => response.destroy()],
+    ["nothing for a long time", () => undefined],
+  ])("waits two seconds for its poll where it was told %s", async (_what, answer) => {
+    onLeaving = answer;
+    const tookMs = await msToEnd({ hasHeartbeat: true });
+    expect(tookMs).toBeGreaterThan(1_900);
+    expect(tookMs).toBeLessThan(4_000);
+  });
+
+  it.each([
+    ["who does not know what it tells, as RunPod", 200],
+    ["who refuses it", 401],
+  ])("cuts its poll off at once where it asks one %s", async (_who, status) => {
+    onLeaving = (response) => void response.writeHead(status).end("{}");
+    expect(await msToEnd({ hasHeartbeat: true })).toBeLessThan(1_500);
+  });
+
+  it("cuts its poll off at once where it has no place to tell so", async () => {
+    expect(await msToEnd({})).toBeLessThan(1_500);
+  });
+
+  it("asks for nothing when it learns so while it reads its concurrency", async () => {
+    let read: (value: number) => void = () => undefined;
+    const concurrency = () => new Promise<number>((resolve) => (read = resolve));
+    const loop = loopOf(() => 1, { hasHeartbeat: true, concurrency });
+    const ended = loop.work();
+    await vi.waitFor(() => expect(pings).toHaveLength(1));
+    loop.drain();
+    read(1);
+    await ended;
+    expect(poll).toBeNull();
+  });
 });

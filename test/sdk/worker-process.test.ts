@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -99,4 +100,44 @@ it("does not begin without a handler: it would take jobs, and fail them all", as
   const { exited, output } = run("await start({ hander: () => 1 });", { MODE: "pod" });
   expect(await exited).toEqual([1, null]);
   expect(output()).toContain("handler must be a function");
+});
+
+it("does the job that its open poll was answered with while a handler kept its thread busy, though it leaves", async () => {
+  let poll: ServerResponse | undefined;
+  const done: string[] = [];
+  let handed = 0;
+  const jobs = ['{"id":"computes","input":true}', '{"id":"crosses","input":false}'];
+  const server = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? "", "http://broker");
+    if (pathname.startsWith("/job-done/")) done.push(pathname);
+    if (searchParams.get("leaving") === "1") poll?.end(jobs[handed]);
+    if (!pathname.startsWith("/job-take")) return void response.writeHead(202).end("{}");
+    poll = response;
+    if (handed === 0) response.end(jobs[handed++]);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  ends.push(
+    async () => void server.closeAllConnections(),
+    async () => void server.close(),
+  );
+  const address = server.address();
+  if (typeof address !== "object" || address === null) throw new Error("the server got no port");
+  const url = `http://127.0.0.1:${address.port}`;
+  // The handler lets the signal be read and the heartbeat be sent. Then it computes for longer than the poll is waited for.
+  const source = `import { setTimeout as sleep } from "node:timers/promises";
+    await start({ concurrency: () => 2, handler: async ({ input }) => {
+      if (!input) return "done";
+      await sleep(500);
+      process.kill(process.pid, "SIGTERM");
+      await sleep(100);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_000);
+      return "done";
+    } });`;
+  const { exited } = run(source, {
+    RUNPOD_WEBHOOK_GET_JOB: `${url}/job-take/$ID?gpu=X`,
+    RUNPOD_WEBHOOK_POST_OUTPUT: `${url}/job-done/$ID?gpu=X`,
+    RUNPOD_WEBHOOK_PING: `${url}/ping?gpu=X`,
+  });
+  expect(await exited).toEqual([0, null]);
+  expect(done.sort()).toEqual(["/job-done/computes", "/job-done/crosses"]);
 });

@@ -60,7 +60,7 @@ export async function makeActive(partial: Partial<EndpointSettings> = {}) {
     /** A worker calls for a job, gets none, and leaves. False: it was refused. */
     ask: (workerId: string, keyId = "key1") => askAndLeave(endpointId, { workerId, keyId }),
     ping: (workerId: string, keyId = "key1") =>
-      broker().ping({ workerId, keyId, jobIds: [], unfit: null, gpu: null, version: null }),
+      broker().ping({ workerId, keyId, jobIds: [], unfit: null, leaving: false, gpu: null, version: null }),
     holds: () =>
       stateOf(endpointId, ({ storage }) => storage.sql.exec("SELECT * FROM holds ORDER BY holder_id").toArray()),
     alarm: () => stateOf(endpointId, ({ storage }) => storage.getAlarm()),

@@ -41,7 +41,10 @@ export function pullingWorker(broker: BrokerApi, workerId: string, keyId = "key1
       return job;
     },
     ping: (jobIds: readonly string[] = [], unfit: string | null = null) =>
-      broker.ping({ ...name, jobIds, unfit, gpu: null, version: null }),
+      broker.ping({ ...name, jobIds, unfit, leaving: false, gpu: null, version: null }),
+    /** Its heartbeat tells that it was told to end. */
+    leave: (jobIds: readonly string[] = []) =>
+      broker.ping({ ...name, jobIds, unfit: null, leaving: true, gpu: null, version: null }),
     report,
     done: (jobId: string) => report(jobId),
     /** Its result asks for its restart. */

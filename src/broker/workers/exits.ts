@@ -1,8 +1,8 @@
-// How pulling workers leave: drained, by a result that asks for their restart, by a start that failed, or without
-// notice. Then what the broker holds for them is let go of: their open polls are answered, their jobs go to others.
+// How pulling workers leave: drained, by a result that asks for their restart, told to end, by a start that failed, or
+// without notice. Then what the broker holds for them is let go of: their open polls are answered, their jobs go to others.
 import type { HandedLease } from "../../contract/worker.ts";
 import type { AttemptOutcome } from "../../core/job/event.ts";
-import { RESTART_SETTLE_MS, STOP_LET_GO_AFTER_MS } from "../../core/limits.ts";
+import { LEAVE_SETTLE_MS, STOP_LET_GO_AFTER_MS } from "../../core/limits.ts";
 import type { Leaving, RosterWorker } from "../../core/scheduling/worker-roster.ts";
 import { log } from "../../log.ts";
 import type { OverJobs } from "../jobs/jobs.ts";
@@ -56,7 +56,18 @@ export class WorkerExits {
   /** A result asked for the worker's restart. Jobs that the worker still runs keep their leases; it gets no other. */
   askRestart(worker: RosterWorker, nowMs: number): void {
     worker.refreshAskedAtMs = nowMs;
-    this.#leave(worker, "restart", nowMs);
+    // A process that was told to end does not begin anew, whatever its last results ask for.
+    if (worker.leaving?.why !== "end") this.#leave(worker, "restart", nowMs);
+  }
+
+  /**
+   * The worker was told to end. Jobs that it runs keep their leases; it gets no others. Returns whether its open polls are answered
+   * because of that: those of a worker that is drained were answered when its draining began.
+   */
+  noteEnding(worker: RosterWorker, nowMs: number): boolean {
+    if (worker.draining) return false;
+    if (worker.leaving === null) this.#leave(worker, "end", nowMs);
+    return true;
   }
 
   /**
@@ -99,11 +110,11 @@ export class WorkerExits {
   }
 
   /**
-   * Answers polls that were open or under way when the result came. It waits by scheduler.wait and not by LongPolls,
+   * Answers polls that were open or under way when the worker said that it leaves. It waits by scheduler.wait and not by LongPolls,
    * which go by the date: this is a pause in which an answer travels.
    */
   async #settle(worker: RosterWorker, leaving: Leaving): Promise<void> {
-    await scheduler.wait(RESTART_SETTLE_MS);
+    await scheduler.wait(LEAVE_SETTLE_MS);
     // A later result has asked for a restart meanwhile: only the pause of that one counts.
     if (worker.leaving !== leaving) return;
     leaving.settled = true;

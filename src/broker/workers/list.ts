@@ -23,6 +23,7 @@ const STATE_OF_ABSENCE = {
   shut_down: "UNHEALTHY",
   restarting: "INITIALIZING",
   starting: "INITIALIZING",
+  ending: "THROTTLED",
   drained: "THROTTLED",
 } as const;
 /** How RunPod's health counts a worker in each state. */
@@ -177,6 +178,7 @@ export class WorkerList {
       return "A result asked for its restart (refresh_worker); it gets no job until it asks for one again.";
     }
     if (worker.leaving?.why === "shutdown") return "It was shut down before its start was done.";
+    if (worker.leaving?.why === "end") return "It was told to end; it gets no job until it asks for one again.";
     if (look !== null && look.condition !== "ok") return look.detail;
     if (worker.draining) return "It is being drained: it gets no more jobs.";
     if (this.#isQuiet(worker, nowMs)) {

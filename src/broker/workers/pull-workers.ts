@@ -82,11 +82,11 @@ export class PullWorkers {
     await this.#parts.wake.run(nowMs);
   }
 
-  async ping(call: PingCall): Promise<void> {
+  async ping(call: PingCall): Promise<boolean> {
     const { roster } = this.#parts;
     const nowMs = Date.now();
     const worker = this.#hear(call, nowMs);
-    if (worker === null) return;
+    if (worker === null) return false;
     worker.gpu = call.gpu ?? worker.gpu;
     worker.version = call.version ?? worker.version;
     if (call.unfit !== null) worker.sick = { kind: "unfit", detail: call.unfit, sinceMs: nowMs };
@@ -95,8 +95,10 @@ export class PullWorkers {
     roster.noteHeartbeat(worker, call.jobIds.filter(isStray), nowMs);
     this.#parts.stops.takeHeartbeat(worker, call.jobIds, nowMs);
     for (const jobId of call.jobIds) this.#stopFormer(worker, jobId);
+    const areAnswered = call.leaving && this.#parts.exits.noteEnding(worker, nowMs);
     this.#parts.pullSlots.ask(worker, nowMs);
     await this.#parts.wake.run(nowMs);
+    return areAnswered;
   }
 
   /** Null: there are too many workers. The roster of a start of the object does not have whose machine drains already, or is to. */

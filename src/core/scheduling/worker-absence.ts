@@ -1,13 +1,25 @@
 // Why a pulling worker takes no jobs at this moment: shown in the list of workers and to clients of waiting jobs.
 import { STOP_LET_GO_AFTER_MS, WORKER_GONE_AFTER_MS } from "../limits.ts";
-import type { RosterWorker } from "./worker-roster.ts";
+import type { Leaving, RosterWorker } from "./worker-roster.ts";
 
-export type Absence = "failed_start" | "unhealthy" | "restarting" | "shut_down" | "drained" | "starting" | "quiet";
+export type Absence =
+  | "failed_start"
+  | "unhealthy"
+  | "restarting"
+  | "shut_down"
+  | "ending"
+  | "drained"
+  | "starting"
+  | "quiet";
+
+const ABSENCE_OF_LEAVING = { restart: "restarting", shutdown: "shut_down", end: "ending" } as const satisfies Readonly<
+  Record<Leaving["why"], Absence>
+>;
 
 /** Null: the worker takes jobs, or is busy with some, or did so a moment ago. `runs`: it holds jobs. */
 export function absenceOf(worker: RosterWorker, runs: boolean, nowMs: number): Absence | null {
   if (worker.sick !== null) return worker.sick.kind === "start" ? "failed_start" : "unhealthy";
-  if (worker.leaving !== null) return worker.leaving.why === "restart" ? "restarting" : "shut_down";
+  if (worker.leaving !== null) return ABSENCE_OF_LEAVING[worker.leaving.why];
   if (worker.draining) return "drained";
   if (runs || worker.polls.size > 0) return null;
   const quietMs = nowMs - worker.actedAtMs;
@@ -22,6 +34,10 @@ const WORDS: Readonly<Record<Absence, readonly [string, string]>> = {
   unhealthy: ["is unhealthy", "are unhealthy"],
   restarting: ["has asked for its restart, and for no job since", "have asked for their restart, and for no job since"],
   shut_down: ["was shut down", "were shut down"],
+  ending: [
+    "was told to end, and has not asked for a job since",
+    "were told to end, and have not asked for a job since",
+  ],
   drained: ["is drained", "are drained"],
   starting: ["is starting", "are starting"],
   quiet: ["does not ask for jobs", "do not ask for jobs"],

@@ -38,7 +38,8 @@ export interface Stop {
 
 /** A worker that leaves. `settled`: its open polls have been answered, so a further poll shows that it goes on. */
 export interface Leaving {
-  readonly why: "restart" | "shutdown";
+  /** `shutdown`: it was told to end before its start was done. `end`: it was told to end after that, and may run jobs. */
+  readonly why: "restart" | "shutdown" | "end";
   settled: boolean;
 }
 

@@ -124,17 +124,21 @@ export async function awaitStops(c: RouteContext, { worker, broker }: WorkerEntr
   return nothing(c);
 }
 
-/** A heartbeat: renews the leases of the jobs that it names. */
+/**
+ * A heartbeat: renews the leases of the jobs that it names. 202 instead of 200: the worker has told that it leaves, and its open poll will
+ * be answered soon.
+ */
 export async function ping(c: RouteContext, { worker, broker, query }: WorkerEntry): Promise<Answered> {
   const call = {
     ...worker,
     jobIds: query.getAll("job_id").flatMap((list) => list.split(",").filter((id) => id !== "")),
     unfit: readUnfit(query),
+    leaving: query.get("leaving") === "1",
     gpu: shown(query.get("gpu")),
     version: shown(query.get("runpod_version") ?? readVersion(c.req.raw.headers)),
   };
   const pinged = await broker.call("ping", call);
-  return pinged.ok ? jsonAnswer(200, { ok: true }, c.get("requestId")) : pinged;
+  return pinged.ok ? jsonAnswer(pinged.value ? 202 : 200, { ok: true }, c.get("requestId")) : pinged;
 }
 
 /** The report of a failed fitness check, from RunPod 1.11 on: `status=unhealthy&check=…&reason=…`. */

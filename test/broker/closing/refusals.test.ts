@@ -247,7 +247,7 @@ describe("an emptied object that is called again", () => {
     expect(await again().takeJobs({ ...name, pollId: "p", wanted: 1, idle: true, gpu: null, version: null })).toEqual(
       fail({ kind: "unauthorized" }),
     );
-    await again().ping({ ...name, jobIds: [call.jobId], unfit: null, gpu: null, version: null });
+    await again().ping({ ...name, jobIds: [call.jobId], unfit: null, leaving: false, gpu: null, version: null });
     await again().start();
     await again().startWebhooks();
     const ticket = {

@@ -84,7 +84,7 @@ async function passInSteps(endpointId: string, ms: number): Promise<void> {
 }
 
 /** A job comes each second, and none is taken. */
-async function pileUp(endpointId: string, broker: BrokerApi, beat: () => Promise<void>): Promise<void> {
+async function pileUp(endpointId: string, broker: BrokerApi, beat: () => Promise<unknown>): Promise<void> {
   for (let made = 0; made < JOBS; made += 1) {
     await broker.submit(submission());
     await beat();

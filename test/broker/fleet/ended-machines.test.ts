@@ -32,7 +32,7 @@ async function waitOfNext(broker: BrokerApi) {
 }
 
 /** So much time passes with heartbeats. */
-async function beat(endpointId: string, ms: number, ping: () => Promise<void>): Promise<void> {
+async function beat(endpointId: string, ms: number, ping: () => Promise<unknown>): Promise<void> {
   for (let passed = 0; passed < ms; passed += BEAT_MS) {
     await ping();
     await passTime(endpointId, BEAT_MS);

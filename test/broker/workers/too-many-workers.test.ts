@@ -10,7 +10,7 @@ it("refuses its take, and lets it wait in job-stop", async () => {
   const nameOf = (workerId: string) => ({ keyId: "key1", workerId });
   const about = { gpu: null, version: null };
   const others = Array.from({ length: WORKERS_MAX }, (_, n) => nameOf(`w${n}`));
-  await Promise.all(others.map((name) => broker.ping({ ...name, ...about, jobIds: [], unfit: null })));
+  await Promise.all(others.map((name) => broker.ping({ ...name, ...about, jobIds: [], unfit: null, leaving: false })));
   const name = nameOf("one-more");
   const taken = await broker.takeJobs({ ...name, ...about, pollId: "p", wanted: 1, idle: true });
   expect(taken).toMatchObject({ ok: false, failure: { kind: "too_many_workers" } });

@@ -1,9 +1,9 @@
-// Workers that leave: by a result that asks for their restart, drained, ill, or without a word. None of them is offered a job, and
+// Workers that leave: by a result that asks for their restart, told to end, drained, ill, or without a word. None of them is offered a job, and
 // whoever waits for one is told so.
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { AlarmClock } from "../../../src/broker/alarm.ts";
 import type { BrokerApi } from "../../../src/contract/broker.ts";
-import { RESTART_SETTLE_MS, STOP_LET_GO_AFTER_MS, WORKER_QUIET_AFTER_MS } from "../../../src/core/limits.ts";
+import { LEAVE_SETTLE_MS, STOP_LET_GO_AFTER_MS, WORKER_QUIET_AFTER_MS } from "../../../src/core/limits.ts";
 import { makeBroker, submission, upstream, workerKey } from "../../support/broker.ts";
 import { passTime, pullingWorker, pullOnly, statusOf, waitOf, workersOf } from "../../support/pulling-worker.ts";
 
@@ -91,7 +91,7 @@ describe("a worker whose result asks for its restart", () => {
     expect(await polling).toMatchObject([{ jobId: other }]);
     await w1.doneForGood(first);
     const stopping = broker.awaitStops({ ...w1.name, holdMs: 5_000 });
-    await scheduler.wait(RESTART_SETTLE_MS * 2);
+    await scheduler.wait(LEAVE_SETTLE_MS * 2);
     await w1.ping([other]);
     expect(await workersOf(broker)).toMatchObject([{ state: "RUNNING", reason: expect.stringContaining("restart") }]);
     expect(await waitOf(broker, await submitOne(broker))).toMatchObject({ reason: "NO_WORKERS" });
@@ -135,6 +135,73 @@ describe("a worker whose result asks for its restart", () => {
       const next = await submitOne(broker);
       expect(await statusOf(broker, next)).toMatchObject({ status: "IN_QUEUE" });
     }
+  });
+});
+
+describe("a worker that tells that it was told to end", () => {
+  it("has its open poll answered at once, keeps the job that it runs, and the next one waits for another worker", async () => {
+    const { broker, w1, first, polling } = await halfBusy();
+    const toldAtMs = Date.now();
+    expect(await w1.leave([first])).toBe(true);
+    const next = await submitOne(broker);
+    expect(await polling).toEqual([]);
+    expect(Date.now() - toldAtMs).toBeLessThan(AT_ONCE_MS);
+    expect(await workersOf(broker)).toMatchObject([
+      { state: "RUNNING", reason: expect.stringContaining("told to end") },
+    ]);
+    expect(await waitOf(broker, next)).toMatchObject({
+      reason: "NO_WORKERS",
+      detail: "No worker takes jobs at this moment: 1 was told to end, and has not asked for a job since.",
+    });
+    expect(await pullingWorker(broker, "w2").take()).toMatchObject([{ jobId: next }]);
+    expect(await w1.done(first)).toBe("accepted");
+    expect(await statusOf(broker, first)).toMatchObject({ status: "COMPLETED", workerId: "w1", retries: 0 });
+    expect(await workersOf(broker)).toContainEqual(expect.objectContaining({ id: "w1", state: "THROTTLED" }));
+  });
+
+  it("is given nothing by a poll that crosses it on its way", async () => {
+    const { broker, w1, first } = await halfBusy();
+    await w1.leave([first]);
+    const crossing = w1.take({ idle: false });
+    const next = await submitOne(broker);
+    expect(await crossing).toEqual([]);
+    expect(await statusOf(broker, next)).toMatchObject({ status: "IN_QUEUE" });
+  });
+
+  it("goes on when a new process of its id asks, also when the old one's word comes after that", async () => {
+    const { broker, w1, first, polling } = await halfBusy();
+    await w1.leave([first]);
+    expect(await polling).toEqual([]);
+    await w1.done(first);
+    const asking = w1.take();
+    await vi.waitFor(async () => expect((await broker.health({ tenantId: "owner" })).workers.ready).toBe(1));
+    await w1.leave();
+    expect(await asking).toEqual([]);
+    const next = await submitOne(broker);
+    expect(await w1.take()).toMatchObject([{ jobId: next }]);
+    await w1.ping([next]);
+    expect(await workersOf(broker)).toMatchObject([{ state: "RUNNING", reason: null }]);
+  });
+
+  it("need not wait for its poll where it is drained: that was answered then", async () => {
+    const { broker, w1, first, polling } = await halfBusy();
+    await broker.drainWorker({ tenantId: "owner", workerId: "w1", draining: true });
+    expect(await polling).toEqual([]);
+    expect(await w1.leave([first])).toBe(false);
+  });
+
+  it("is shown to restart where its result has asked for that before, and to end where one does so after", async () => {
+    const restarts = await halfBusy();
+    await restarts.w1.doneForGood(restarts.first);
+    await restarts.w1.leave();
+    const restarting = { state: "INITIALIZING", reason: expect.stringContaining("refresh_worker") };
+    expect(await workersOf(restarts.broker)).toMatchObject([restarting]);
+    const ends = await halfBusy();
+    await ends.w1.leave([ends.first]);
+    await ends.w1.doneForGood(ends.first);
+    const ending = { state: "THROTTLED", reason: expect.stringContaining("told to end") };
+    expect(await workersOf(ends.broker)).toMatchObject([ending]);
+    expect(await Promise.all([restarts.polling, ends.polling])).toEqual([[], []]);
   });
 });
 

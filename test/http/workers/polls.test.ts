@@ -161,6 +161,18 @@ describe("an address without its question mark", () => {
     expect(await pulling.status(id)).toMatchObject({ status: "COMPLETED", output: "plain", workerId: "w1" });
   });
 
+  it("says as well that the worker leaves, whose open poll is answered and given nothing", async () => {
+    const pulling = await makePulling();
+    const polling = pulling.asWorker("job-take/WORKER&job_in_progress=0");
+    await vi.waitFor(async () =>
+      expect(await (await pulling.asClient("health")).json()).toMatchObject({ workers: { ready: 1 } }),
+    );
+    expect((await pulling.asWorker("ping/WORKER&leaving=1")).status).toBe(202);
+    const id = await pulling.submit("{}");
+    expect((await polling).status).toBe(204);
+    expect(await pulling.status(id)).toMatchObject({ status: "IN_QUEUE" });
+  });
+
   it("says as well that a stream has ended", async () => {
     const job = await heldJob();
     await job.asWorker(`job-stream/WORKER/${job.id}&isStream=false`, { body: '{"output":"chunk"}' });
