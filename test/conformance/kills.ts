@@ -18,8 +18,8 @@ const DISTURBANCES = 10;
 /** Seeded times between two: a worker needs some seconds to start and take jobs again. */
 const PAUSE_MIN_MS = 2_000;
 const PAUSE_SPREAD_MS = 2_000;
-/** Spreads the submits over all of it. */
-const SUBMIT_PACE_MS = 120;
+/** Spreads the jobs of one disturbance over about as long as it takes with the pause before it. */
+const SUBMIT_PACE_MS = 150;
 
 const healthSchema = z.object({ jobs: z.object({ inProgress: z.int(), retried: z.int() }) });
 
@@ -28,29 +28,34 @@ export type Disturb = (victim: WorkerProcess, place: number, random: () => numbe
 
 /**
  * Runs the jobs on workers of the endpoint `chaos`, disturbs one after the other, and expects every job to be done right and billed once.
- * Resolves with how many jobs took another attempt.
+ * Resolves with how many jobs took another attempt, and with the ids of all.
  */
 export async function runDisturbed(
   broker: RunningBroker,
   start: (place: number) => WorkerProcess,
   disturb: Disturb,
-): Promise<number> {
+): Promise<{ readonly retried: number; readonly ids: readonly string[] }> {
   const random = seeded();
   const givenUp = AbortSignal.timeout(TAKES_MAX_MS);
   const jobs = Array.from({ length: JOBS }, (_, n) => makeJob(randomUUID(), n));
-  const submits = jobs.map((job, n) => sleep(n * SUBMIT_PACE_MS).then(() => submitJob(broker, job, givenUp)));
-  const submitted = Promise.all(submits);
-  // A failure is told where it is awaited; until then it must not end the process.
-  submitted.catch(() => undefined);
+  const submits: Promise<unknown>[] = [];
   const hands = Array.from({ length: WORKERS }, (_, place) => start(place));
   for (let done = 0; done < DISTURBANCES; done += 1) {
+    // Each disturbance brings its share of the jobs: how long all of them take depends on the seed, and every one must find some job running.
+    const share = jobs.filter((_, n) => n % DISTURBANCES === done);
+    const submitted = Promise.all(
+      share.map((job, n) => sleep(n * SUBMIT_PACE_MS).then(() => submitJob(broker, job, givenUp))),
+    );
+    // A failure is told where it is awaited; until then it must not end the process.
+    submitted.catch(() => undefined);
+    submits.push(submitted);
     const place = Math.floor(random() * WORKERS);
     await sleep(PAUSE_MIN_MS + random() * PAUSE_SPREAD_MS);
     await until("some job runs", async () => (await countJobs(broker)).inProgress > 0);
     const victim = hands[place];
     if (victim !== undefined) hands[place] = await disturb(victim, place, random);
   }
-  await submitted;
+  await Promise.all(submits);
   expect(await judge(broker, jobs, givenUp)).toEqual({
     ok: true,
     jobs: JOBS,
@@ -62,7 +67,7 @@ export async function runDisturbed(
   });
   const { retried } = await countJobs(broker);
   console.log(`${retried} of ${JOBS} jobs took another attempt`);
-  return retried;
+  return { retried, ids: jobs.flatMap(({ id }) => id ?? []) };
 }
 
 /** Numbers from 0 to below 1, which WAYBILL_SEED repeats. */

@@ -28,7 +28,7 @@ describePython("RunPod's Python workers that are killed under load", (interprete
   it(
     `complete all of ${JOBS} jobs, each billed once`,
     async () => {
-      const retried = await runDisturbed(broker, start, async (victim, place, random) => {
+      const { retried } = await runDisturbed(broker, start, async (victim, place, random) => {
         const keepsId = random() < 0.5;
         await victim.kill9();
         return start(place, keepsId ? victim.id : undefined);

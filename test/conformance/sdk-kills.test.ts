@@ -18,14 +18,21 @@ const EARLY = { workers: 4, kills: 3, jobs: 9, withinMs: 500 } as const;
 
 const jobSchema = z.object({
   attempts: z.array(
-    z.object({ endedAt: z.int(), code: z.string().optional(), message: z.string().optional(), billed: z.boolean() }),
+    z.object({
+      workerId: z.string(),
+      startedAt: z.int(),
+      endedAt: z.int(),
+      code: z.string().optional(),
+      message: z.string().optional(),
+      billed: z.boolean(),
+    }),
   ),
 });
 
 describe("our own workers that are disturbed under load", () => {
   const workers = new SdkWorkers();
   let broker: RunningBroker;
-  let killed = 0;
+  const kills: { readonly workerId: string; readonly atMs: number }[] = [];
 
   beforeAll(async () => {
     broker = await startBroker({
@@ -42,11 +49,11 @@ describe("our own workers that are disturbed under load", () => {
   it(
     `complete all of ${JOBS} jobs, each billed once`,
     async () => {
-      const retried = await runDisturbed(broker, start, async (victim, place, random) => {
+      const { retried, ids } = await runDisturbed(broker, start, async (victim, place, random) => {
         const what = random();
         const id = random() < 0.5 ? victim.id : undefined;
         if (what < 0.4) {
-          killed += 1;
+          kills.push({ workerId: victim.id, atMs: Date.now() });
           await victim.kill9();
           return start(place, id);
         }
@@ -61,7 +68,14 @@ describe("our own workers that are disturbed under load", () => {
         victim.signal("SIGCONT");
         return victim;
       });
-      expect(retried).toBeLessThanOrEqual(killed * AT_ONCE);
+      expect(retried).toBeLessThanOrEqual(kills.length * AT_ONCE);
+      expect(ids).toHaveLength(JOBS);
+      for (const { code, workerId, startedAt, endedAt } of (await Promise.all(ids.map(attemptsOf))).flat()) {
+        const isOfKilled = kills.some(
+          (kill) => kill.workerId === workerId && kill.atMs >= startedAt && kill.atMs <= endedAt,
+        );
+        expect(code === undefined || isOfKilled).toBe(true);
+      }
     },
     TAKES_MAX_MS + 60_000,
   );
@@ -83,7 +97,7 @@ describe("our own workers that are disturbed under load", () => {
     const runs = workers.runs("early");
     expect(runs).toHaveLength(EARLY.jobs + EARLY.workers * EARLY.kills);
     for (const id of ids) {
-      const { attempts } = jobSchema.parse(await (await broker.call(`/v1/jobs/${id}`)).json());
+      const attempts = await attemptsOf(id);
       for (const [before, run] of runs.filter(({ jobId }) => jobId === id).entries()) {
         expect(attempts.filter(({ endedAt }) => endedAt <= run.atMs).length).toBeGreaterThanOrEqual(before);
       }
@@ -93,6 +107,10 @@ describe("our own workers that are disturbed under load", () => {
       expect(attempts.map(({ billed }) => billed)).toEqual([...broken.map(() => false), true]);
     }
   });
+
+  async function attemptsOf(id: string) {
+    return jobSchema.parse(await (await broker.call(`/v1/jobs/${id}`)).json()).attempts;
+  }
 
   /** A worker that is killed so often in a handler, each time after this part of the time, and begun anew under its id. */
   async function killEarly(parts: readonly number[], place: number): Promise<void> {
