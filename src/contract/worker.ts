@@ -106,7 +106,7 @@ export interface WorkerApi {
   takeJobs(call: TakeCall): Promise<Result<readonly HandedJob[]>>;
   /** The client of a poll is gone: the jobs of `leases` were not delivered and go back to the queue without a count. */
   abandonTake(call: WorkerCall & { readonly pollId: string; readonly leases: readonly HandedLease[] }): Promise<void>;
-  /** Resolves with whether open polls of the worker will be answered because it leaves. */
+  /** Resolves with whether the worker leaves and should wait for the answers to its open polls, which come soon. */
   ping(call: PingCall): Promise<boolean>;
   report(call: ReportCall): Promise<ReportReply>;
   /** Progress that a running handler reports; the status shows it while the job runs. */

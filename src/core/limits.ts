@@ -176,7 +176,7 @@ export const START_FAILURES_MAX = 3;
 /**
  * Time between a worker's call which tells that it leaves and the answers to its open polls, and to those that were sent
  * before that call and come after it. A process that asked for its restart ends when it has read the answer to its result: a
- * poll that is answered earlier would be followed by another one. With 250 ms one on a busy machine once took the next job.
+ * poll that is answered earlier would be followed by another one. With 250 ms a busy machine's process once took another job.
  */
 export const LEAVE_SETTLE_MS = 500;
 /** Longer than the pause between two polls of a worker that goes on: a held refusal and the SDK's pause are 10 s. */

@@ -68,7 +68,7 @@ export const WORKER_OPERATIONS: readonly DescribedOperation[] = [
     answers: {
       200: { description: "The worker is known", schema: z.object({ ok: z.literal(true) }) },
       202: {
-        description: "The worker leaves, and an open poll of it is answered within a second",
+        description: "The worker leaves, and an open poll of it will be answered soon",
         schema: z.object({ ok: z.literal(true) }),
       },
     },

@@ -61,6 +61,7 @@ function textOf(variables: Variables, name: string): string | undefined {
   return text === "" ? undefined : text;
 }
 
+/** What is no address would fail at each call, and not where its name can be told. */
 function readAddress(variables: Variables, name: string): string | undefined {
   const text = textOf(variables, name);
   if (text !== undefined && !(/^https?:\/\//.test(text) && URL.canParse(text)))

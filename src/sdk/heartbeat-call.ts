@@ -15,6 +15,14 @@ export interface RunningJobs {
   readonly working: readonly string[];
 }
 
+/** What the heartbeat's thread is to do: name these jobs from now on, or tell that the worker leaves. */
+export type ThreadCall = { readonly kind: "jobs"; readonly jobs: RunningJobs } | { readonly kind: "leave" };
+
+/** What the thread tells of a heartbeat: why it failed (null: it was answered), or what `sendLeaving` gave. */
+export type ThreadReply =
+  | { readonly kind: "beat"; readonly failure: string | null }
+  | { readonly kind: "left"; readonly mayBeAnswered: boolean };
+
 /** `status` 0: there was no answer, and `text` gives the reason. */
 interface PingAnswer {
   readonly status: number;
@@ -43,11 +51,11 @@ export class HeartbeatCall {
   }
 
   /**
-   * Also tells that the worker wants no more jobs. Resolves with whether the open poll may be answered because of that, which Waybill says
-   * by 202; where there is no answer, it may have been told all the same. RunPod does not know the parameter.
+   * Also tells that the worker wants no more jobs. Resolves with whether the open poll may be answered because of that: Waybill then says
+   * 202. Where there is no answer, or a server's failure, it may have been told all the same. RunPod does not know the parameter.
    */
   async sendLeaving(jobIds: readonly string[]): Promise<boolean> {
-    return (await this.#send(jobIds, true)).some(({ status }) => status === 0 || status === 202);
+    return (await this.#send(jobIds, true)).some(({ status }) => status === 0 || status === 202 || status >= 500);
   }
 
   #send(jobIds: readonly string[], isLeaving: boolean): Promise<PingAnswer[]> {

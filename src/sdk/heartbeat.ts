@@ -5,7 +5,13 @@ import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { isPowerOfTwo } from "./delivery.ts";
 import type { WorkerEnvironment } from "./environment.ts";
-import { HeartbeatCall, type HeartbeatSettings, type RunningJobs } from "./heartbeat-call.ts";
+import {
+  HeartbeatCall,
+  type HeartbeatSettings,
+  type RunningJobs,
+  type ThreadCall,
+  type ThreadReply,
+} from "./heartbeat-call.ts";
 import type { Log } from "./log.ts";
 
 /** The thread is a file beside this one, in the source and in the package. */
@@ -24,6 +30,8 @@ export class Heartbeat {
   #threadEnd: NodeJS.Timeout | undefined;
   #failures = 0;
   #isOver = false;
+  /** Takes what the thread tells of the heartbeat by which the worker leaves. */
+  #left: (mayBeAnswered: boolean) => void = () => undefined;
   /** A heartbeat of this thread. */
   #beat: () => void = () => undefined;
 
@@ -46,14 +54,20 @@ export class Heartbeat {
       this.#beat();
       this.#startThread(this.#settings);
     }
-    this.#thread?.postMessage(jobs);
+    if (this.#thread !== null) this.#call(this.#thread, { kind: "jobs", jobs });
     if (ids.length === 0) this.#threadEnd = setTimeout(() => this.#endThread(), THREAD_KEPT_MS).unref();
   }
 
   /** Tells that this worker wants no more jobs. Resolves with whether its open poll may be answered because of that. */
   async leave(): Promise<boolean> {
     if (this.#settings === null) return false;
-    return await new HeartbeatCall(this.#settings).sendLeaving(this.#jobs.ids);
+    if (this.#thread === null) return await new HeartbeatCall(this.#settings).sendLeaving(this.#jobs.ids);
+    // The call needs several turns of an event loop, which a handler may keep from this thread for seconds.
+    const left = new Promise<boolean>((resolve) => {
+      this.#left = resolve;
+    });
+    this.#call(this.#thread, { kind: "leave" });
+    return await left;
   }
 
   async stop(): Promise<void> {
@@ -75,7 +89,10 @@ export class Heartbeat {
     // The thread has no use for the arguments of Node, such as a debugger's port.
     const thread = new Worker(THREAD, { workerData: settings, execArgv: [] });
     thread.unref();
-    thread.on("message", (failure: string | null) => this.#note(failure));
+    thread.on("message", (told: ThreadReply) => {
+      if (told.kind === "beat") this.#note(told.failure);
+      else this.#left(told.mayBeAnswered);
+    });
     thread.on("error", (error) => this.#log.error("the thread of the heartbeats failed", { reason: String(error) }));
     thread.on("exit", () => {
       if (this.#thread !== thread) return;
@@ -83,6 +100,10 @@ export class Heartbeat {
       setTimeout(() => this.setJobs(this.#jobs), AGAIN_MS).unref();
     });
     this.#thread = thread;
+  }
+
+  #call(thread: Worker, call: ThreadCall): void {
+    thread.postMessage(call);
   }
 
   async #endThread(): Promise<void> {

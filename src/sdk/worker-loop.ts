@@ -91,7 +91,8 @@ export class WorkerLoop {
 
   /**
    * Cuts the open poll off. Waybill answers it when it is told that the worker leaves, so there it is cut only when that takes too long: a
-   * job that is handed to a poll in the moment in which it is cut would wait until its lease ends. Nobody else would answer it sooner.
+   * job that is handed to a poll in the moment in which it is cut would wait until its lease ends. RunPod does not know what it is told, so
+   * there the poll is cut at once.
    */
   async #leave(): Promise<void> {
     const late = sleep(LET_GO_MAX_MS, false, { ref: false });

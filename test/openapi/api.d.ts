@@ -9286,7 +9286,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The worker leaves, and an open poll of it is answered within a second */
+            /** @description The worker leaves, and an open poll of it will be answered soon */
             202: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -199,6 +199,7 @@ describe("a worker that is told to end while it asks for jobs", () => {
   it.each<[string, (response: ServerResponse) => void]>([
     ["that it will be answered", (response) => response.writeHead(202).end("{}")],
     ["nothing, so that it may have been heard", (response) => response.destroy()],
+    ["of a failure, so that it may have been heard", (response) => response.writeHead(503).end()],
     ["nothing for a long time", () => undefined],
   ])("waits two seconds for its poll where it was told %s", async (_what, answer) => {
     onLeaving = answer;

@@ -123,13 +123,13 @@ it("does the job that its open poll was answered with while a handler kept its t
   const address = server.address();
   if (typeof address !== "object" || address === null) throw new Error("the server got no port");
   const url = `http://127.0.0.1:${address.port}`;
-  // The handler lets the signal be read and the heartbeat be sent. Then it computes for longer than the poll is waited for.
+  // The handler lets the signal be read. Then it computes for longer than the poll is waited for, while the heartbeat is sent all the same.
   const source = `import { setTimeout as sleep } from "node:timers/promises";
     await start({ concurrency: () => 2, handler: async ({ input }) => {
       if (!input) return "done";
       await sleep(500);
       process.kill(process.pid, "SIGTERM");
-      await sleep(100);
+      await sleep(20);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_000);
       return "done";
     } });`;

@@ -61,8 +61,8 @@ export class WorkerExits {
   }
 
   /**
-   * The worker was told to end. Jobs that it runs keep their leases; it gets no others. Returns whether its open polls are answered
-   * because of that: those of a worker that is drained were answered when its draining began.
+   * The worker was told to end. Jobs that it runs keep their leases; it gets no others. Returns whether it should wait for the answers to
+   * its open polls. One that is drained need not: it has been given nothing since.
    */
   noteEnding(worker: RosterWorker, nowMs: number): boolean {
     if (worker.draining) return false;
@@ -104,7 +104,8 @@ export class WorkerExits {
   #leave(worker: RosterWorker, why: Leaving["why"], nowMs: number): void {
     const leaving: Leaving = { why, settled: false };
     worker.leaving = leaving;
-    this.#takeBack(worker, nowMs);
+    // A process that was told to end waits for the answers to its polls, and does what comes by them.
+    if (why !== "end") this.#takeBack(worker, nowMs);
     this.#parts.pullSlots.ask(worker, nowMs);
     void this.#settle(worker, leaving);
   }

@@ -159,6 +159,24 @@ describe("a worker that tells that it was told to end", () => {
     expect(await workersOf(broker)).toContainEqual(expect.objectContaining({ id: "w1", state: "THROTTLED" }));
   });
 
+  it("keeps a job that its poll was handed and is not yet answered with", async () => {
+    const { broker, w1, first, polling } = await halfBusy();
+    const next = await submitOne(broker);
+    expect(await polling).toMatchObject([{ jobId: next }]);
+    const third = await submitOne(broker);
+    let armed = (): void => undefined;
+    const arming = new Promise<void>((resolve) => {
+      armed = resolve;
+    });
+    vi.spyOn(AlarmClock.prototype, "arm").mockImplementationOnce(() => arming);
+    const taking = w1.take({ idle: false });
+    await vi.waitFor(async () => expect(await statusOf(broker, third)).toMatchObject({ status: "IN_PROGRESS" }));
+    await w1.leave([first, next]);
+    armed();
+    expect(await taking).toMatchObject([{ jobId: third }]);
+    expect(await w1.done(third)).toBe("accepted");
+  });
+
   it("is given nothing by a poll that crosses it on its way", async () => {
     const { broker, w1, first } = await halfBusy();
     await w1.leave([first]);
