@@ -13,21 +13,21 @@ import { billOf, submit, until, type WorkerProcess } from "./worker-processes.ts
 const STILL_MS = 3_000;
 /** The longest job takes a second. */
 const ENDS_WITHIN_MS = 10_000;
+/** A broker learns only some time after a worker's end that nobody reads its open poll any more. */
+const UNNOTICED_MS = 1_000;
 /** Workers that are killed early in a handler, how often each, and when at the latest. */
 const EARLY = { workers: 4, kills: 3, jobs: 9, withinMs: 500 } as const;
 
-const jobSchema = z.object({
-  attempts: z.array(
-    z.object({
-      workerId: z.string(),
-      startedAt: z.int(),
-      endedAt: z.int(),
-      code: z.string().optional(),
-      message: z.string().optional(),
-      billed: z.boolean(),
-    }),
-  ),
+const attemptSchema = z.object({
+  workerId: z.string(),
+  startedAt: z.int(),
+  endedAt: z.int(),
+  code: z.string().optional(),
+  message: z.string().optional(),
+  billed: z.boolean(),
 });
+type Attempt = z.infer<typeof attemptSchema>;
+const jobSchema = z.object({ attempts: z.array(attemptSchema) });
 
 describe("our own workers that are disturbed under load", () => {
   const workers = new SdkWorkers();
@@ -70,12 +70,12 @@ describe("our own workers that are disturbed under load", () => {
       });
       expect(retried).toBeLessThanOrEqual(kills.length * AT_ONCE);
       expect(ids).toHaveLength(JOBS);
-      for (const { code, workerId, startedAt, endedAt } of (await Promise.all(ids.map(attemptsOf))).flat()) {
-        const isOfKilled = kills.some(
-          (kill) => kill.workerId === workerId && kill.atMs >= startedAt && kill.atMs <= endedAt,
-        );
-        expect(code === undefined || isOfKilled).toBe(true);
-      }
+      const isOfKilled = ({ workerId, startedAt, endedAt }: Attempt) =>
+        kills.some((kill) => {
+          return kill.workerId === workerId && startedAt <= kill.atMs + UNNOTICED_MS && endedAt >= kill.atMs;
+        });
+      const attempts = (await Promise.all(ids.map(attemptsOf))).flat();
+      expect(attempts.filter((attempt) => attempt.code !== undefined && !isOfKilled(attempt))).toEqual([]);
     },
     TAKES_MAX_MS + 60_000,
   );
