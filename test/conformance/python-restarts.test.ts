@@ -59,6 +59,11 @@ describePython("RunPod's Python worker that starts or leaves", (interpreters) =>
     await expectBilledOnce(id);
   }
 
+  /** The broker shows a job as handed out a moment before the process has read it: one that ends by then never had it. */
+  async function hasRead(worker: WorkerProcess): Promise<void> {
+    await until("the process has read its job", () => worker.log().includes("Jobs in queue: 1"));
+  }
+
   async function expectBilledOnce(id: string): Promise<void> {
     await until("it is billed", async () => (await billOf(broker, id)).length > 0);
     expect(await billOf(broker, id)).toHaveLength(1);
@@ -110,6 +115,7 @@ describePython("RunPod's Python worker that starts or leaves", (interpreters) =>
       const id = await submit(broker, slug, { n: 1 });
       await until("it holds the job", async () => (await statusOf(broker, slug, id)).status === "IN_PROGRESS", 60_000);
       await workers.mark(`hook-${stopped.id}`, "started");
+      await hasRead(stopped);
       stopped.signal("SIGTERM");
       const isBack = async () => (await statusOf(broker, slug, id)).status === "IN_QUEUE";
       await until("the job waits again", isBack, EXIT_MAX_MS);
@@ -130,6 +136,7 @@ describePython("RunPod's Python worker that starts or leaves", (interpreters) =>
       const broken = workers.start(broker, slug, { version: SDK2, mode: "hook fails" });
       const id = await submit(broker, slug, { n: 1 });
       await until("it holds the job", async () => (await statusOf(broker, slug, id)).status === "IN_PROGRESS", 60_000);
+      await hasRead(broken);
       workers.release(`hook-${broken.id}`);
       const isBack = async () => (await statusOf(broker, slug, id)).status === "IN_QUEUE";
       await until("the job waits again", isBack, TAKEN_WITHIN_MS);
