@@ -51,8 +51,8 @@ export class HeartbeatCall {
   }
 
   /**
-   * Also tells that the worker wants no more jobs. Resolves with whether the open poll may be answered because of that: Waybill then says
-   * 202. Where there is no answer, or a server's failure, it may have been told all the same. RunPod does not know the parameter.
+   * Also tells that the worker wants no more jobs. Resolves with whether the open poll may be answered because of that: Waybill then
+   * answers 202. Where there is no answer, or a server's failure, it may have been told all the same. RunPod does not know the parameter.
    */
   async sendLeaving(jobIds: readonly string[]): Promise<boolean> {
     return (await this.#send(jobIds, true)).some(({ status }) => status === 0 || status === 202 || status >= 500);

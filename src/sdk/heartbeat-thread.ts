@@ -1,5 +1,5 @@
-// The thread of heartbeat.ts: a heartbeat in each interval, and one soon after a handler has begun. Without that one a worker that dies
-// early looks like one that has never got its job.
+// The thread of heartbeat.ts: a heartbeat in each interval, one soon after a handler has begun, without which a worker that dies early looks
+// like one that has never got its job, and the one by which the worker leaves.
 import { parentPort, workerData } from "node:worker_threads";
 import {
   HeartbeatCall,

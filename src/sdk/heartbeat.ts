@@ -54,7 +54,7 @@ export class Heartbeat {
       this.#beat();
       this.#startThread(this.#settings);
     }
-    if (this.#thread !== null) this.#call(this.#thread, { kind: "jobs", jobs });
+    this.#thread?.postMessage({ kind: "jobs", jobs } satisfies ThreadCall);
     if (ids.length === 0) this.#threadEnd = setTimeout(() => this.#endThread(), THREAD_KEPT_MS).unref();
   }
 
@@ -66,7 +66,7 @@ export class Heartbeat {
     const left = new Promise<boolean>((resolve) => {
       this.#left = resolve;
     });
-    this.#call(this.#thread, { kind: "leave" });
+    this.#thread.postMessage({ kind: "leave" } satisfies ThreadCall);
     return await left;
   }
 
@@ -100,10 +100,6 @@ export class Heartbeat {
       setTimeout(() => this.setJobs(this.#jobs), AGAIN_MS).unref();
     });
     this.#thread = thread;
-  }
-
-  #call(thread: Worker, call: ThreadCall): void {
-    thread.postMessage(call);
   }
 
   async #endThread(): Promise<void> {

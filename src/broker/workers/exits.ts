@@ -111,8 +111,8 @@ export class WorkerExits {
   }
 
   /**
-   * Answers polls that were open or under way when the worker said that it leaves. It waits by scheduler.wait and not by LongPolls,
-   * which go by the date: this is a pause in which an answer travels.
+   * Answers polls that were open or under way when the call came by which the worker leaves. It waits by scheduler.wait and not by
+   * LongPolls, which go by the date: this is a pause in which an answer travels.
    */
   async #settle(worker: RosterWorker, leaving: Leaving): Promise<void> {
     await scheduler.wait(LEAVE_SETTLE_MS);
