@@ -1,6 +1,7 @@
 // `npm run load`: what takes long. First, three files at once, what waits more than it works and measures no time, such as the operator's
-// commands as they are typed. Then, one file after the other, the other tests against a running broker and inside workerd. `--seeds N` runs the
-// hostile tenant with N seeds instead of three; whatever else is given goes to the test runner, such as the name of a file.
+// commands as they are typed. Then, one file after the other, the other tests against a running broker and inside workerd. It ends with the
+// first part that fails. `--seeds N` runs the hostile tenant with N seeds instead of three; whatever else is given goes to the test runner,
+// such as the name of a file.
 import { spawn } from "node:child_process";
 
 const PARTS = [
@@ -18,7 +19,11 @@ if (at >= 0 && !/^[1-9]\d{0,2}$/.test(seeds ?? "")) {
 const env = { ...process.env, ...(seeds === undefined ? {} : { LOAD_SEEDS: seeds }) };
 // The name of a file is in one part alone.
 const filter = args.length === 0 ? [] : ["--passWithNoTests", ...args];
-for (const part of PARTS) process.exitCode = (await run([...part, ...filter])) || process.exitCode;
+for (const part of PARTS) {
+  process.exitCode = await run([...part, ...filter]);
+  // Twenty minutes of another part would stand between a failure and whoever reads the end of a log.
+  if (process.exitCode !== 0) break;
+}
 
 /** Resolves with the exit code. */
 function run(words: readonly string[]): Promise<number> {
