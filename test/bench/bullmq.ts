@@ -5,9 +5,10 @@ import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { findFreePort, isPortOpen } from "../../src/cli/dev-ports.ts";
+import { isPortOpen } from "../../src/cli/dev-ports.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { waitFor } from "../../src/cli/wait-for.ts";
+import { takePort } from "../running/port.ts";
 import { endProcess, startProgram } from "./children.ts";
 import { makeStateFolder } from "./harness.ts";
 
@@ -72,7 +73,7 @@ async function start(upstreamUrl: string, redis: string): Promise<BullMq> {
     for (const end of endings.splice(0).reverse()) await end();
   };
   try {
-    const port = await findFreePort();
+    const port = await takePort();
     // Each write reaches the disk, or what stands for it, before it is answered: the broker promises no less.
     const durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
     const address = ["--bind", HOST, "--port", String(port), "--dir", state.folder];

@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { takeStateLock } from "../../src/cli/dev-lock.ts";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { open } from "../../src/outbound/credentials.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
+import { takePort } from "../running/port.ts";
 import { type Operator, runCommand, startOperator } from "./operator.ts";
 
 const secrets = ensureDevSecrets(PROJECT_FOLDER);
@@ -513,7 +513,7 @@ describe("a command that cannot be done", () => {
   });
 
   it("says where it looked for the broker and for the key", async () => {
-    const port = await findFreePort();
+    const port = await takePort();
     const nowhere = admin(`list --broker http://127.0.0.1:${port}`);
     await expect(nowhere).rejects.toMatchObject(
       ends(

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { applyMigrations } from "../../src/cli/dev-database.ts";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 import { waitFor } from "../../src/cli/wait-for.ts";
+import { takePort } from "../running/port.ts";
 import { type DeployProject, startDeployProject } from "./deploy-project.ts";
 import { shareDatabase } from "./deployed.ts";
 
@@ -35,7 +35,7 @@ async function launchWithSecrets(port: number): Promise<DevServer> {
 }
 
 it("makes a deployment that works, and prints lines that do", { timeout: 240_000 }, async () => {
-  const port = await findFreePort();
+  const port = await takePort();
   shareDatabase(project, folder, `http://127.0.0.1:${port}`);
   const [deployed, launched] = await Promise.all([project.deploy(), launchWithSecrets(port)]);
   broker = launched;

@@ -5,13 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { applyMigrations } from "../../src/cli/dev-database.ts";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { waitFor } from "../../src/cli/wait-for.ts";
 import { callBroker } from "../running/broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
+import { takePort } from "../running/port.ts";
 import { type DeployProject, startDeployProject } from "./deploy-project.ts";
 import { changesIn, shareDatabase } from "./deployed.ts";
 import { DocumentedBlocks, MOVE_SECTION } from "./documented-blocks.ts";
@@ -109,7 +109,7 @@ const contents = (file: string) => readFileSync(join(project.folder, file), "utf
 
 describe("a move, step by step", { timeout: 180_000 }, () => {
   it("1: the new account gets everything but a key, with the secrets of the old one", async () => {
-    const port = await findFreePort();
+    const port = await takePort();
     shareDatabase(project, folder, `http://127.0.0.1:${port}`);
     const launching = waitFor(() => project.account().worker?.secrets, Date.now() + 120_000).then((vars = {}) =>
       launchDevServer({ port, persistTo: folder, vars }),

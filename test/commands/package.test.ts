@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
+import { takePort } from "../running/port.ts";
 import { type FakeRunpod, startFakeRunpod } from "./fake-runpod.ts";
 import { InstalledPackage, NODES } from "./installed-package.ts";
 import { runCommand } from "./operator.ts";
@@ -226,7 +226,7 @@ describe.each(NODES)("an installed worker in plain JavaScript under Node $releas
   });
 
   it("serves an endpoint on its own machine, as it does from the source", async () => {
-    const port = await findFreePort();
+    const port = await takePort();
     const worker = installed.start(node, PLAIN_WORKER, {}, ["--rp_serve_api", "--rp_api_port", String(port)]);
     const call = () =>
       fetch(`http://127.0.0.1:${port}/runsync`, { method: "POST", body: JSON.stringify({ input: { a: 2 } }) });

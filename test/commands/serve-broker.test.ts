@@ -1,7 +1,7 @@
 // A load-balanced endpoint of a running broker, whose worker is an app of Hono's that the installed package serves.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
+import { takePort } from "../running/port.ts";
 import { InstalledPackage, type Program } from "./installed-package.ts";
 
 const APP = `
@@ -35,7 +35,7 @@ let broker: RunningBroker;
 let port: number;
 
 beforeAll(async () => {
-  port = await findFreePort();
+  port = await takePort();
   installed.lend("hono");
   const upstream = { url: `http://127.0.0.1:${port}`, dialect: "http", slots: 4, credential: null } as const;
   broker = await startBroker({ app: { kind: "load_balancer", upstream } });

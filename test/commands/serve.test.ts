@@ -5,7 +5,7 @@ import { type IncomingMessage, request as openRequest } from "node:http";
 import { createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { beforeAll, describe, expect, it } from "vitest";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
+import { takePort } from "../running/port.ts";
 import { InstalledPackage, NODES, type Program } from "./installed-package.ts";
 
 /** Each line of its input is what its prestart hook waits for, or what releases a request. */
@@ -62,7 +62,7 @@ const installed = new InstalledPackage();
 beforeAll(() => installed.lend("hono"));
 
 it("a server that nobody asks any more ends with 0 all the same, after Waybill would have asked", async () => {
-  const port = await findFreePort();
+  const port = await takePort();
   const program = installed.start(process.execPath, APP, { PORT: String(port) });
   await printedBy(program, "the server starts");
   program.stdin.write("ready\n");
@@ -76,7 +76,7 @@ it("a server that nobody asks any more ends with 0 all the same, after Waybill w
 
 describe.each(NODES)("a server of the package under Node $release", ({ node }) => {
   async function start(env: Readonly<Record<string, string>> = {}) {
-    const port = await findFreePort();
+    const port = await takePort();
     const program = installed.start(node, APP, { PORT: String(port), ...env });
     await printedBy(program, "the server starts");
     return { program, url: `http://127.0.0.1:${port}`, port };
@@ -172,7 +172,7 @@ describe.each(NODES)("a server of the package under Node $release", ({ node }) =
   });
 
   it("ends with 1 and one line where it cannot listen", async () => {
-    const port = await findFreePort();
+    const port = await takePort();
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(port, resolve));
     const programs = [String(port), "eighty"].map((given) => installed.start(node, APP, { PORT: given }));

@@ -6,13 +6,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { unstable_splitSqlQuery as splitSql } from "wrangler";
 import { executeOnFolder } from "../../src/cli/dev-database.ts";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { parseApiKey } from "../../src/core/access/api-key.ts";
 import { statement } from "../../src/db/statement.ts";
 import { open } from "../../src/outbound/credentials.ts";
+import { takePort } from "../running/port.ts";
 import { type Environment, type Printed, rowsIn, runCommand } from "./operator.ts";
 
 const secrets = ensureDevSecrets(PROJECT_FOLDER);
@@ -84,7 +84,7 @@ describe("npm run admin -- setup", { timeout: 60_000 }, () => {
 
   it("works on the state of a broker that runs, whose key is then good at once; a key that has ended is no hindrance", async () => {
     await executeOnFolder(folder, [statement("UPDATE api_keys SET expires_at = 1")]);
-    const server = await launchDevServer({ port: await findFreePort(), persistTo: folder });
+    const server = await launchDevServer({ port: await takePort(), persistTo: folder });
     servers.push(server);
     const { key, tenantId } = JSON.parse((await setUp(folder)).stdout);
     const place = { WAYBILL_URL: server.url, WAYBILL_KEY: key };

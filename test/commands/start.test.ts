@@ -6,10 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import * as z from "zod";
-import { findFreePort, isPortOpen } from "../../src/cli/dev-ports.ts";
+import { isPortOpen } from "../../src/cli/dev-ports.ts";
 import { isGroupAlive, signalGroup } from "../../src/cli/dev-processes.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { callBroker } from "../running/broker.ts";
+import { takePort } from "../running/port.ts";
 
 /** For all that a start does; alone it takes 20 s, most of them for the migrations. */
 const UP_MAX_MS = 100_000;
@@ -20,7 +21,7 @@ const groups: number[] = [];
 let port: number;
 
 beforeAll(async () => {
-  port = await findFreePort();
+  port = await takePort();
 });
 
 afterEach(() => {

@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { applyMigrations } from "../../src/cli/dev-database.ts";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { open } from "../../src/outbound/credentials.ts";
 import { callBroker } from "../running/broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
+import { takePort } from "../running/port.ts";
 import { type Operator, rowsIn, runCommand, startOperator } from "./operator.ts";
 
 /** Of over 170,000 bytes, and with what SQL or a cut could break. */
@@ -36,7 +36,7 @@ beforeAll(async () => {
   const state = join(folder, "state");
   await applyMigrations(state);
   await runCommand("waybill.ts", ["import", "--file", files.first, "--state", state]);
-  next = await launchDevServer({ port: await findFreePort(), persistTo: state });
+  next = await launchDevServer({ port: await takePort(), persistTo: state });
   await operator.admin(`export --file ${files.second}`, { WAYBILL_URL: next.url });
 }, 180_000);
 

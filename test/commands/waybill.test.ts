@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
+import { takePort } from "../running/port.ts";
 import { InstalledPackage, NODES } from "./installed-package.ts";
 import { type Operator, type Printed, startOperator } from "./operator.ts";
 
@@ -64,7 +64,7 @@ describe("without a broker", () => {
   });
 
   it("ends with 3 where none answers, as a line of JSON for scripts", async () => {
-    const place = { WAYBILL_URL: `http://127.0.0.1:${await findFreePort()}`, WAYBILL_KEY: "wb_live_x" };
+    const place = { WAYBILL_URL: `http://127.0.0.1:${await takePort()}`, WAYBILL_KEY: "wb_live_x" };
     const ended = await refused(["workers", "--json"], place);
     expect(ended.code).toBe(3);
     expect(JSON.parse(ended.stderr)).toEqual({ error: expect.stringContaining("no broker answers at"), exitCode: 3 });
@@ -108,7 +108,7 @@ describe("login", () => {
   });
 
   it("gives the key to no other broker", async () => {
-    const other = `http://127.0.0.1:${await findFreePort()}`;
+    const other = `http://127.0.0.1:${await takePort()}`;
     const ended = await refused(["whoami", "--broker", other]);
     expect(ended).toMatchObject({ code: 4, stderr: expect.stringContaining(`there is no key for ${other}`) });
   });

@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { callBroker, finishJob, type RunningBroker, startBroker } from "../running/broker.ts";
+import { takePort } from "../running/port.ts";
 import { describePython, PythonWorkers } from "./python-worker.ts";
 import { submit, until, WorkerProcesses } from "./worker-processes.ts";
 
@@ -15,7 +15,7 @@ let broker: RunningBroker;
 let port: number;
 
 beforeAll(async () => {
-  port = await findFreePort();
+  port = await takePort();
   const upstream = { url: `http://127.0.0.1:${port}`, dialect: "http", slots: 4, credential: null } as const;
   broker = await startBroker({
     "example-ocr": { workers: {} },

@@ -6,10 +6,10 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import * as z from "zod";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { AgentFolder, childrenOf, isRunning, type RunningAgent, SECRET } from "../commands/running-agent.ts";
 import { callBroker, type PreparedBroker, prepareBroker, type RunningBroker } from "../running/broker.ts";
 import { buildDirectProcess, type DirectProcess } from "../running/direct-process.ts";
+import { takePort } from "../running/port.ts";
 import { readRuns, until } from "./worker-processes.ts";
 
 const WORKERS_MAX = 6;
@@ -65,7 +65,7 @@ export class KilledFleet implements Pick<RunningBroker, "url" | "key" | "call"> 
   /** A fleet without a worker, for the jobs of an endpoint of this name. To be called in a test. */
   static async start(slug: string): Promise<KilledFleet> {
     const prepared = await prepareBroker({});
-    const fleet = new KilledFleet(prepared, await buildDirectProcess(prepared), await findFreePort());
+    const fleet = new KilledFleet(prepared, await buildDirectProcess(prepared), await takePort());
     try {
       await fleet.isBack();
       await fleet.#makeEndpoint(slug);

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
 import { type MockWorker, startMockWorker } from "../running/mock-worker.ts";
+import { takePort } from "../running/port.ts";
 import { describePython } from "./python-worker.ts";
 
 const run = promisify(execFile);
@@ -70,7 +70,7 @@ describe("a client of the README", () => {
 });
 
 it("by the calls of the README a tenant is made with a key, an endpoint, its workers and a first job, which is billed", async () => {
-  const port = String(await findFreePort());
+  const port = String(await takePort());
   const setUp = snippet("README.md", "Manage it by API", "sh").replace("export KEY=…\n", "");
   const usage = snippet("README.md", "Manage it by API", "sh", 1);
   // The second snippet is for some moments later, as the text between them says. `$!` is the worker that the first one starts.
@@ -99,7 +99,7 @@ describePython("a client of the README in Python", (interpreters) => {
 });
 
 it("the receiver of docs/using.md takes what is signed and refuses anything else", async () => {
-  const port = await findFreePort();
+  const port = await takePort();
   const code = snippet("docs/using.md", "Verify a webhook", "js").replace("9001", String(port));
   const secret = `whsec_${Buffer.from("a secret of a test, long enough").toString("base64")}`;
   const env = { ...process.env, WEBHOOK_SECRET: secret };

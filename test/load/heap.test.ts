@@ -1,10 +1,10 @@
 // The largest bodies, one after the other: the Worker holds none of them once they have passed.
 import { afterAll, beforeAll, expect, it } from "vitest";
 import * as z from "zod";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { RESULT_MAX_BYTES, RUN_BODY_MAX_BYTES, RUNSYNC_BODY_MAX_BYTES } from "../../src/core/limits.ts";
 import { finishJob, type RunningBroker, startBroker } from "../running/broker.ts";
 import { type MockWorker, rawInput, startMockWorker } from "../running/mock-worker.ts";
+import { takePort } from "../running/port.ts";
 import { digest, fragileJson, rawOutput, requestOf } from "./bodies.ts";
 import { collectedHeap } from "./heap.ts";
 
@@ -19,7 +19,7 @@ let inspectorPort: number;
 beforeAll(async () => {
   reader = await startMockWorker(async (body) => JSON.stringify({ sha256: digest(rawInput(body)) }));
   writer = await startMockWorker(async () => fragileJson(RESULT_MAX_BYTES));
-  inspectorPort = await findFreePort();
+  inspectorPort = await takePort();
   const endpoints = {
     "heap-in": { url: reader.url, dialect: "http", slots: 1, credential: null },
     "heap-out": { url: writer.url, dialect: "http", slots: 1, credential: null },

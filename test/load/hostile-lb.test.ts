@@ -3,8 +3,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
+import { takePort } from "../running/port.ts";
 import { type RawWorker, startRawWorker } from "./raw-worker.ts";
 
 /** Path of the worker → the code of the 502. */
@@ -27,7 +27,7 @@ let broker: RunningBroker;
 
 beforeAll(async () => {
   worker = await startRawWorker();
-  const closed = await findFreePort();
+  const closed = await takePort();
   const to = (url: string) =>
     ({ kind: "load_balancer", upstream: { url, dialect: "http", slots: 5, credential: null } }) as const;
   broker = await startBroker({

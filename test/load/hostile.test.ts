@@ -2,8 +2,8 @@
 // in `queue`, and holds up no other endpoint (reference table: faults of an upstream).
 import { afterAll, beforeAll, describe, it } from "vitest";
 import * as z from "zod";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { type RunningBroker, startBroker } from "../running/broker.ts";
+import { takePort } from "../running/port.ts";
 import { type RawWorker, startRawWorker } from "./raw-worker.ts";
 
 const statusSchema = z.object({
@@ -47,7 +47,7 @@ beforeAll(async () => {
   const endpoints = Object.fromEntries(
     [...Object.keys(FAILING), "/redirect", "/endless-header", "/ok"].map((path) => [slugOf(path), to(path)]),
   );
-  const closed = await findFreePort();
+  const closed = await takePort();
   broker = await startBroker({
     ...endpoints,
     "hostile-closed": { ...to("/"), url: `http://127.0.0.1:${closed}/` },

@@ -7,12 +7,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import * as z from "zod";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { callBroker } from "../running/broker.ts";
 import { type DirectBroker, startDirectBroker } from "../running/direct-broker.ts";
 import { type LbWorker, startLbWorker } from "../running/lb-worker.ts";
 import { MODEL } from "../running/openai-answers.ts";
 import { type OpenAiServer, startOpenAiServer } from "../running/openai-server.ts";
+import { takePort } from "../running/port.ts";
 import { percentile } from "../support/figures.ts";
 import { NO_LIMITS } from "../support/stored.ts";
 import { type Hostility, tallySchema } from "./hostile-tenant.ts";
@@ -61,7 +61,7 @@ let inspectorPort: number;
 
 beforeAll(async () => {
   [worker, openai, lb] = await Promise.all([startShapedWorker(), startOpenAiServer(CREDENTIAL), startLbWorker()]);
-  inspectorPort = await findFreePort();
+  inspectorPort = await takePort();
   const parent = pickFolder();
   console.info(`the broker's state is in ${parent}`);
   const pushed = { slots: SLOTS, credential: null } as const;

@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { applyMigrations, executeOnFolder } from "../../src/cli/dev-database.ts";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { type DevServer, launchDevServer } from "../../src/cli/dev-server.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
@@ -11,6 +10,7 @@ import type { Scope } from "../../src/contract/identity.ts";
 import type { Upstream } from "../../src/contract/settings.ts";
 import type { ChangedLimits } from "../../src/core/access/limits.ts";
 import { StoredRows } from "../support/stored.ts";
+import { takePort } from "./port.ts";
 
 /** What differs between the upstreams of tests; the rest is the same for all. */
 type PushedUpstream = Readonly<Pick<Upstream, "url" | "dialect" | "slots" | "credential">>;
@@ -112,7 +112,7 @@ async function fillFolder(
     guestKeys.push((await rows.key(guest.tenantId, guestScopes)).key);
   }
   await executeOnFolder(folder, rows.statements);
-  const port = await findFreePort();
+  const port = await takePort();
   return {
     key,
     guestKeys,

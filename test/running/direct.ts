@@ -10,8 +10,8 @@ import type { Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler";
 import * as z from "zod";
 import { wranglerCommand, wranglerEnvironment } from "../../src/cli/dev-database.ts";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
+import { takePort } from "./port.ts";
 
 const HOST = "127.0.0.1";
 /** Path of the broker's own configuration. */
@@ -56,8 +56,8 @@ export async function startDirect(
   const { Miniflare, NoOpLog, convertV4MiniflareOptions }: typeof import("miniflare") = await import(path);
   // It would warn that there are no secrets: they are among the given bindings.
   process.env.WRANGLER_LOG = "error";
-  const entryPort = await findFreePort();
-  const ports = await Promise.all(workers.map(({ port }) => port ?? findFreePort()));
+  const entryPort = await takePort();
+  const ports = await Promise.all(workers.map(({ port }) => port ?? takePort()));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: HOST,
