@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { takeStateLock } from "../../src/cli/dev-lock.ts";
 import { ensureDevSecrets } from "../../src/cli/dev-secrets.ts";
 import { PROJECT_FOLDER } from "../../src/cli/folders.ts";
@@ -170,7 +170,9 @@ describe("an endpoint", () => {
 
   it("checks inputs by the schema of a file, until it is removed", async () => {
     await makeEndpoint("checked");
-    const file = join(mkdtempSync(join(tmpdir(), "waybill-schema-")), "schema.json");
+    const folder = mkdtempSync(join(tmpdir(), "waybill-schema-"));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const file = join(folder, "schema.json");
     const schema = { type: "object", required: ["prompt"] };
     writeFileSync(file, JSON.stringify(schema));
     expect(await json(`endpoint set --endpoint checked --input-schema ${file}`)).toMatchObject({ inputSchema: schema });
