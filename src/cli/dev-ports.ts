@@ -11,9 +11,9 @@ export async function isPortFree(port: number): Promise<boolean> {
   return (await tryPort(port)) !== null;
 }
 
-/** The preferred port if it is free, else any free one. */
-export async function findFreePort(preferred = 0): Promise<number> {
-  const port = (await tryPort(preferred)) ?? (await tryPort(0));
+/** A port that the system chooses among the free ones. */
+export async function findFreePort(): Promise<number> {
+  const port = await tryPort(0);
   if (port === null) throw new Error("this machine has no free port");
   return port;
 }
