@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import * as z from "zod";
-import { findFreePort } from "../../src/cli/dev-ports.ts";
+import { findPort } from "../running/port.ts";
 import { type DevProgram, DevWorker } from "./dev-worker.ts";
 import { InstalledPackage, NODES } from "./installed-package.ts";
 
@@ -164,7 +164,7 @@ describe("dev", () => {
   });
 
   it("tells scripts by lines of JSON", async () => {
-    const dev = worker.start(["dev", "--json", "--port", String(await findFreePort())]);
+    const dev = worker.start(["dev", "--json", "--port", String(await findPort())]);
     const url = await dev.prints(/"event":"serving","url":"([^"]+)"/);
     await job(url, { word: "red" });
     await dev.prints(/the handler has red/);

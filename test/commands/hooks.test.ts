@@ -16,6 +16,7 @@ import {
   hookAnswerSchema,
   hookRequestSchema,
 } from "../../src/contract/fleet-hook.ts";
+import { takePort } from "../running/port.ts";
 import { FakeContainerEngine } from "./fake-container-engine.ts";
 
 const hasPython = spawnSync("python3", ["--version"]).status === 0;
@@ -54,15 +55,6 @@ afterEach(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A free port: whoever listens at it next is the hook. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const port = portOf(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 function portOf(server: Server): number {
   const address = server.address();
   if (typeof address !== "object" || address === null) throw new Error("the server got no port");
@@ -71,7 +63,7 @@ function portOf(server: Server): number {
 
 /** Runs a file of the folder, and resolves with its address when it listens. */
 async function run(file: string, variables: Readonly<Record<string, string>>): Promise<string> {
-  const port = await freePort();
+  const port = await takePort();
   const env = { ...process.env, WAYBILL_HOOK_SECRET: SECRET, PORT: String(port), ...variables };
   const child = spawn("python3", [file], { cwd: folder, env, stdio: "ignore" });
   const exited = once(child, "exit");

@@ -75,7 +75,7 @@ it("by the calls of the README a tenant is made with a key, an endpoint, its wor
   const usage = snippet("README.md", "Manage it by API", "sh", 1);
   // The second snippet is for some moments later, as the text between them says. `$!` is the worker that the first one starts.
   const script = `trap 'kill $!' EXIT\nset -e\n${setUp}\nuntil ${usage.trim()} | grep amountDollars; do sleep 0.1; done\n`;
-  const here = script.replaceAll("http://127.0.0.1:8787", broker.url).replaceAll("9100", port);
+  const here = script.replaceAll("9100", port).replaceAll("http://127.0.0.1:8787", broker.url);
   const env = { ...process.env, KEY: broker.key };
   const { stdout, stderr } = await run("sh", ["-c", here], { cwd: folder, env, timeout: 60_000 });
   expect(stderr).toBe("");

@@ -17,11 +17,11 @@ if (at >= 0 && !/^[1-9]\d{0,2}$/.test(seeds ?? "")) {
   process.exit(2);
 }
 const env = { ...process.env, ...(seeds === undefined ? {} : { LOAD_SEEDS: seeds }) };
-// The name of a file is in one part alone.
+// Most names of files are in one part alone.
 const filter = args.length === 0 ? [] : ["--passWithNoTests", ...args];
 for (const part of PARTS) {
   process.exitCode = await run([...part, ...filter]);
-  // Twenty minutes of another part would stand between a failure and whoever reads the end of a log.
+  // Behind the output of the next part nobody would find the reason at the end of a log.
   if (process.exitCode !== 0) break;
 }
 

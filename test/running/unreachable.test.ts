@@ -5,6 +5,7 @@ import { createServer as createTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import * as z from "zod";
 import { type RunningBroker, startBroker } from "./broker.ts";
+import { takePort } from "./port.ts";
 
 const idSchema = z.object({ id: z.string() });
 const jobSchema = z.object({
@@ -17,7 +18,6 @@ const jobSchema = z.object({
 const servers = {
   plain: createPlain((_request, response) => response.end("{}")),
   tls: createTls(() => undefined),
-  closed: createPlain(),
 };
 
 async function portOf(server: Server): Promise<number> {
@@ -31,12 +31,7 @@ describe("an upstream that cannot be reached", () => {
   let broker: RunningBroker;
 
   beforeAll(async () => {
-    const ports = {
-      plain: await portOf(servers.plain),
-      tls: await portOf(servers.tls),
-      closed: await portOf(servers.closed),
-    };
-    servers.closed.close();
+    const ports = { plain: await portOf(servers.plain), tls: await portOf(servers.tls), closed: await takePort() };
     const urls = {
       "closed-port": `http://127.0.0.1:${ports.closed}/`,
       "no-host": "http://no-such-host.invalid/",
